@@ -1,0 +1,85 @@
+//! A residual block.
+
+use tensor_ops::{FeatureMap, Mode, OpError};
+use train_core::plugin::{ConfigError, Entry};
+
+use crate::config::BlockKind;
+use crate::conv_norm::{Builder, ConvNorm, Names, Shape};
+
+/// `relu(main(x) + shortcut(x))`.
+pub(crate) struct Block {
+    /// All but the last layer, each followed by a ReLU.
+    inner: Vec<ConvNorm>,
+    last: ConvNorm,
+    /// The shortcut where the shape changes; the identity elsewhere.
+    downsample: Option<ConvNorm>,
+}
+
+/// Where a block stands.
+pub(crate) struct Place<'a> {
+    /// The block's name with a dot: `layer1.0.`.
+    pub(crate) prefix: &'a str,
+    /// Channels that come in.
+    pub(crate) n_inputs: usize,
+    /// Channels of the 3x3 convolutions.
+    pub(crate) width: usize,
+    /// By how much height and width shrink.
+    pub(crate) stride: usize,
+}
+
+impl Block {
+    /// A block with torchvision's initial values.
+    pub(crate) fn new(kind: BlockKind, place: Place<'_>, builder: &Builder<'_>) -> Result<Self, ConfigError> {
+        let Place { prefix, n_inputs, width, stride } = place;
+        let n_outputs = width * kind.expansion();
+        let shape = |n_inputs, n_outputs, side_px, stride| Shape { n_inputs, n_outputs, side_px, stride };
+        let mut shapes = match kind {
+            BlockKind::Basic => vec![shape(n_inputs, width, 3, stride), shape(width, width, 3, 1)],
+            // The stride is in the 3x3 convolution, as in torchvision; the paper has it in the first 1x1.
+            BlockKind::Bottleneck => {
+                vec![shape(n_inputs, width, 1, 1), shape(width, width, 3, stride), shape(width, n_outputs, 1, 1)]
+            }
+        };
+        let last = shapes.pop().expect("both kinds have layers");
+        let last_number = shapes.len() + 1;
+        let mut inner = Vec::new();
+        for (i, shape) in shapes.into_iter().enumerate() {
+            inner.push(builder.conv_norm(prefix, Names::numbered(i + 1), shape)?);
+        }
+        let last = builder.conv_norm(prefix, Names::numbered(last_number), last)?;
+        let downsample = if stride != 1 || n_inputs != n_outputs {
+            Some(builder.conv_norm(prefix, Names::downsample(), shape(n_inputs, n_outputs, 1, stride))?)
+        } else {
+            None
+        };
+        Ok(Self { inner, last, downsample })
+    }
+
+    /// Makes the block start as the identity.
+    pub(crate) fn zero_last_scale(&mut self) -> Result<(), ConfigError> {
+        self.last.zero_scale()
+    }
+
+    /// `(N, H, W, C)` to `(N, H / stride, W / stride, C')`.
+    pub(crate) fn forward(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
+        let (mut x, mut residual) = x.share();
+        if let Some(downsample) = &mut self.downsample {
+            residual = downsample.forward(residual, mode)?;
+        }
+        for layer in &mut self.inner {
+            x = layer.forward_relu(x, mode)?;
+        }
+        self.last.forward_add_relu(x, residual, mode)
+    }
+
+    /// The order of torchvision's `state_dict`: the main path, then the shortcut.
+    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        for layer in &mut self.inner {
+            layer.visit(visitor);
+        }
+        self.last.visit(visitor);
+        if let Some(downsample) = &mut self.downsample {
+            downsample.visit(visitor);
+        }
+    }
+}

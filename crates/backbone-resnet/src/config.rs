@@ -1,0 +1,141 @@
+//! What a pipeline file says of a ResNet, and what follows from it.
+
+use train_core::plugin::{ConfigError, ModuleContext};
+
+/// The config of [`ResNet`](crate::ResNet).
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Layers: 18, 34, 50, 101 or 152. MoCo: 50.
+    pub depth: usize,
+    /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
+    #[serde(default = "ResNetConfig::torchvision_width")]
+    pub width: usize,
+    /// How an image enters. torchvision: ImageNet.
+    #[serde(default = "ResNetConfig::torchvision_stem")]
+    pub stem: Stem,
+    /// Whether each block starts as the identity: the scale of its last batch norm starts at 0. MoCo v1, v2: false; v3:
+    /// true.
+    #[serde(default = "ResNetConfig::torchvision_zero_init_residual")]
+    pub zero_init_residual: bool,
+    /// Into how many parts each batch norm splits a batch, taking every s-th image; each part is normalised on its own, as
+    /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
+    #[serde(default = "ResNetConfig::unsplit_batch_norm")]
+    pub batch_norm_splits: usize,
+}
+
+/// How an image enters a ResNet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Stem {
+    /// A 7x7 convolution with stride 2, then a 3x3 max-pool with stride 2.
+    ImageNet,
+    /// A 3x3 convolution with stride 1 and no pool, for images of about 32 pixels.
+    Cifar,
+}
+
+impl Stem {
+    /// Pixels of the image, in height or width, for one of the last feature map.
+    fn total_stride(self) -> usize {
+        match self {
+            Self::ImageNet => 32,
+            Self::Cifar => 8,
+        }
+    }
+}
+
+/// The two residual blocks of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockKind {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3 and 1x1 convolutions, the last one 4 times as wide.
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// Channels that leave a block, for one that its 3x3 convolutions have.
+    pub(crate) fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+impl ResNetConfig {
+    /// The widest ResNet that is accepted: far beyond any published one, and far from overflow.
+    const MAX_WIDTH: usize = 4096;
+
+    fn torchvision_width() -> usize {
+        64
+    }
+
+    fn torchvision_stem() -> Stem {
+        Stem::ImageNet
+    }
+
+    fn torchvision_zero_init_residual() -> bool {
+        false
+    }
+
+    fn unsplit_batch_norm() -> usize {
+        1
+    }
+
+    /// The kind of block, and how many of them each stage has.
+    pub(crate) fn stages(&self) -> Result<(BlockKind, [usize; 4]), ConfigError> {
+        match self.depth {
+            18 => Ok((BlockKind::Basic, [2, 2, 2, 2])),
+            34 => Ok((BlockKind::Basic, [3, 4, 6, 3])),
+            50 => Ok((BlockKind::Bottleneck, [3, 4, 6, 3])),
+            101 => Ok((BlockKind::Bottleneck, [3, 4, 23, 3])),
+            152 => Ok((BlockKind::Bottleneck, [3, 8, 36, 3])),
+            depth => Err(ConfigError::field("depth", depth, "it must be 18, 34, 50, 101 or 152")),
+        }
+    }
+
+    /// Checks what does not depend on the depth.
+    pub(crate) fn check(&self, context: &ModuleContext) -> Result<(), ConfigError> {
+        if !(1..=Self::MAX_WIDTH).contains(&self.width) {
+            let must = format!("it must be between 1 and {}", Self::MAX_WIDTH);
+            return Err(ConfigError::field("width", self.width, must));
+        }
+        self.check_image(context)?;
+        self.check_splits(context)
+    }
+
+    fn check_image(&self, context: &ModuleContext) -> Result<(), ConfigError> {
+        let (height, width) = context.image_size;
+        let smallest = self.stem.total_stride();
+        if height >= smallest && width >= smallest {
+            return Ok(());
+        }
+        let message = format!(
+            "images of {height}x{width} pixels are too small for a ResNet with the {:?} stem, which halves them to \
+             nothing below {smallest}x{smallest}",
+            self.stem
+        );
+        let hint = match self.stem {
+            Stem::ImageNet => format!("use `stem: Cifar`, or views of at least {smallest} pixels"),
+            Stem::Cifar => format!("use views of at least {smallest} pixels"),
+        };
+        Err(ConfigError::unfit(message, hint))
+    }
+
+    fn check_splits(&self, context: &ModuleContext) -> Result<(), ConfigError> {
+        let (splits, batch) = (self.batch_norm_splits, context.batch);
+        if splits == 0 || !batch.is_multiple_of(splits) {
+            let must = format!("it must divide the batch of {batch} images");
+            return Err(ConfigError::field("batch_norm_splits", splits, must));
+        }
+        let (height, width) = context.image_size;
+        let stride = self.stem.total_stride();
+        if batch / splits * height.div_ceil(stride) * width.div_ceil(stride) < 2 {
+            return Err(ConfigError::unfit(
+                "the last batch norm would see a single value in each channel, which it would set to 0",
+                "use a larger batch, larger views, or fewer `batch_norm_splits`",
+            ));
+        }
+        Ok(())
+    }
+}

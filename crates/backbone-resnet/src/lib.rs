@@ -1,0 +1,28 @@
+//! ResNet encoders (He et al. 2016, arXiv:1512.03385), as torchvision builds them.
+//!
+//! Start at [`ResNet`]: a stem, then four stages of [`Block`](block::Block)s, each a chain of convolutions with batch
+//! norm around which a residual leads. Names and their order are those of torchvision's `state_dict`; the last linear
+//! layer, `fc`, is a head's.
+
+#![forbid(unsafe_code)]
+
+mod block;
+mod config;
+mod conv_norm;
+mod resnet;
+
+use train_core::plugin::{Backbone, Plugin};
+
+pub use self::config::{ResNetConfig, Stem};
+pub use self::resnet::ResNet;
+
+inventory::submit! {
+    Plugin::<dyn Backbone> {
+        name: "resnet",
+        summary: "ResNet-18, 34, 50, 101 or 152 of any width, with the ImageNet or the CIFAR stem",
+        source: "He et al. 2016, arXiv:1512.03385; torchvision",
+        example: "(depth: 18, width: 8, stem: Cifar)",
+        schema: || schemars::schema_for!(ResNetConfig),
+        build: |config, context| Ok(Box::new(ResNet::new(config.parse()?, context)?)),
+    }
+}

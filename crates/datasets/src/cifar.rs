@@ -1,0 +1,184 @@
+//! The binary files in which CIFAR-10 and CIFAR-100 are published: records of labels and a 32 x 32 image.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use train_core::ByteImage;
+use train_core::plugin::{DatasetError, Images, UnreadableImage};
+
+use crate::files::{check_folder, error};
+
+const SIDE_PX: usize = 32;
+const PLANE_BYTES: usize = SIDE_PX * SIDE_PX;
+const IMAGE_BYTES: usize = 3 * PLANE_BYTES;
+
+/// How one of the two datasets is stored.
+pub(crate) struct Layout {
+    /// What the archive unpacks to.
+    pub(crate) folder: &'static str,
+    /// What to download.
+    pub(crate) archive: &'static str,
+    pub(crate) train_files: &'static [&'static str],
+    pub(crate) test_files: &'static [&'static str],
+    /// Bytes before the image; the last of them is the class.
+    pub(crate) label_bytes: usize,
+    pub(crate) class_names: &'static [&'static str],
+}
+
+/// Records in one or more files.
+pub(crate) struct CifarImages {
+    files: Vec<CifarFile>,
+    labels: Vec<u8>,
+    label_bytes: usize,
+    class_names: Arc<[String]>,
+}
+
+struct CifarFile {
+    path: PathBuf,
+    /// The number of the file's first image.
+    first: usize,
+}
+
+impl Layout {
+    /// `root`, or the archive's folder in it.
+    pub(crate) fn find(&self, root: &Path) -> Result<PathBuf, DatasetError> {
+        check_folder(root)?;
+        let candidates = [root.to_owned(), root.join(self.folder)];
+        let first = self.train_files[0];
+        candidates.into_iter().find(|folder| folder.join(first).is_file()).ok_or_else(|| {
+            let python = root.join(first.trim_end_matches(".bin")).is_file();
+            let hint = if python {
+                format!("this is the Python version: the binary one is needed, {}", self.archive)
+            } else {
+                format!("unpack {} from https://www.cs.toronto.edu/~kriz/cifar.html here", self.archive)
+            };
+            error(root, format!("there is no `{first}`, here or in `{}`", self.folder), hint)
+        })
+    }
+
+    pub(crate) fn open(&self, folder: &Path, files: &[&str]) -> Result<CifarImages, DatasetError> {
+        let mut images = CifarImages {
+            files: Vec::new(),
+            labels: Vec::new(),
+            label_bytes: self.label_bytes,
+            class_names: self.class_names.iter().map(|&name| name.to_owned()).collect(),
+        };
+        for name in files {
+            let path = folder.join(name);
+            let first = images.labels.len();
+            self.read_labels(&path, &mut images.labels)?;
+            images.files.push(CifarFile { path, first });
+        }
+        Ok(images)
+    }
+
+    fn read_labels(&self, path: &Path, labels: &mut Vec<u8>) -> Result<(), DatasetError> {
+        let again = format!("unpack {} again", self.archive);
+        let unreadable = |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), &again);
+        let file = File::open(path).map_err(unreadable)?;
+        let n_bytes = file.metadata().map_err(unreadable)?.len();
+        let record_bytes = (self.label_bytes + IMAGE_BYTES) as u64;
+        if n_bytes == 0 || !n_bytes.is_multiple_of(record_bytes) {
+            return Err(error(
+                path,
+                format!("it has {n_bytes} bytes, which is not a whole number of records of {record_bytes}"),
+                again,
+            ));
+        }
+        let mut reader = BufReader::new(file);
+        let mut label = [0_u8];
+        for record in 0..n_bytes / record_bytes {
+            reader.seek_relative(self.label_bytes as i64 - 1).map_err(unreadable)?;
+            reader.read_exact(&mut label).map_err(unreadable)?;
+            reader.seek_relative(IMAGE_BYTES as i64).map_err(unreadable)?;
+            if usize::from(label[0]) >= self.class_names.len() {
+                let n_classes = self.class_names.len();
+                let reason = format!("record {record} is of class {}, but there are {n_classes}", label[0]);
+                return Err(error(path, reason, again));
+            }
+            labels.push(label[0]);
+        }
+        Ok(())
+    }
+}
+
+impl CifarImages {
+    /// The file of image `index`, and its place there.
+    fn locate(&self, index: usize) -> (&Path, usize) {
+        let file = &self.files[self.files.partition_point(|file| file.first <= index) - 1];
+        (&file.path, index - file.first)
+    }
+
+    fn read_planes(&self, index: usize) -> std::io::Result<[u8; IMAGE_BYTES]> {
+        let (path, record) = self.locate(index);
+        let mut file = File::open(path)?;
+        let start = record * (self.label_bytes + IMAGE_BYTES) + self.label_bytes;
+        file.seek(SeekFrom::Start(start as u64))?;
+        let mut planes = [0; IMAGE_BYTES];
+        file.read_exact(&mut planes)?;
+        Ok(planes)
+    }
+}
+
+impl Images for CifarImages {
+    fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        Some(self.labels[index].into())
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    fn name(&self, index: usize) -> String {
+        let (path, record) = self.locate(index);
+        format!("{}, record {record}", path.display())
+    }
+
+    fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        let planes = self
+            .read_planes(index)
+            .map_err(|failure| UnreadableImage { name: self.name(index), reason: failure.to_string() })?;
+        // (3, H, W) → (H, W, 3)
+        let rgb = (0..PLANE_BYTES)
+            .flat_map(|at| [planes[at], planes[PLANE_BYTES + at], planes[2 * PLANE_BYTES + at]])
+            .collect();
+        Ok(ByteImage { width: SIDE_PX, height: SIDE_PX, rgb })
+    }
+}
+
+/// What the file of each of the two datasets has in common beside its layout.
+macro_rules! cifar_dataset {
+    ($dataset:ident, $config:ident, $name:literal, $layout:ident) => {
+        impl $dataset {
+            /// The dataset that `config` describes; nothing is read yet.
+            ///
+            /// # Errors
+            /// If the path is empty.
+            pub fn new(config: $config) -> Result<Self, train_core::plugin::ConfigError> {
+                crate::flat_folder::check_not_empty("root", Some(&config.root))?;
+                Ok(Self { config })
+            }
+        }
+
+        impl train_core::plugin::Dataset for $dataset {
+            fn open(&self) -> Result<train_core::plugin::Splits, train_core::plugin::DatasetError> {
+                let folder = $layout.find(&self.config.root)?;
+                Ok(train_core::plugin::Splits {
+                    train: std::sync::Arc::new($layout.open(&folder, $layout.train_files)?),
+                    test: Some(std::sync::Arc::new($layout.open(&folder, $layout.test_files)?)),
+                })
+            }
+
+            fn describe(&self) -> String {
+                format!("{} in {}", $name, self.config.root.display())
+            }
+        }
+    };
+}
+pub(crate) use cifar_dataset;

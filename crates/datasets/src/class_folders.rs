@@ -1,0 +1,151 @@
+//! A folder a class.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+
+use crate::files::{FileImages, check_folder, error, list_folders, list_images, no_images};
+use crate::flat_folder::check_not_empty;
+
+inventory::submit! {
+    Plugin::<dyn Dataset> {
+        name: "class-folders",
+        summary: "a folder a class: root/train/<class>/** and root/val/<class>/** or root/test/<class>/**",
+        source: "the layout of torchvision's ImageFolder",
+        example: r#"(root: "imagenet")"#,
+        schema: || schemars::schema_for!(ClassFoldersConfig),
+        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
+            Ok(Box::new(ClassFolders::new(config.parse()?)?))
+        },
+    }
+}
+
+const TRAIN: &str = "train";
+/// `val` before `test`: where there are both (ImageNet), it is the labelled one.
+const TEST: [&str; 2] = ["val", "test"];
+
+/// What a pipeline file says about [`ClassFolders`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClassFoldersConfig {
+    /// The folder that holds it all. A relative path starts at the folder in which the command runs.
+    pub root: PathBuf,
+    /// The folder under `root` with the class folders to train on. Left out: `train`, or `root` itself if there is no
+    /// such folder.
+    #[serde(default)]
+    pub train: Option<PathBuf>,
+    /// The folder under `root` with the class folders to measure on. Left out: `val`, or else `test`, or else none.
+    #[serde(default)]
+    pub test: Option<PathBuf>,
+}
+
+/// A folder a class. Classes are numbered in the order of their names.
+#[derive(Debug, Clone)]
+pub struct ClassFolders {
+    config: ClassFoldersConfig,
+}
+
+impl ClassFolders {
+    /// The dataset that `config` describes; nothing is read yet.
+    ///
+    /// # Errors
+    /// If a path is empty, or if both splits are one folder.
+    pub fn new(config: ClassFoldersConfig) -> Result<Self, ConfigError> {
+        check_not_empty("root", Some(&config.root))?;
+        check_not_empty("train", config.train.as_ref())?;
+        check_not_empty("test", config.test.as_ref())?;
+        if let (Some(train), Some(test)) = (&config.train, &config.test)
+            && train == test
+        {
+            return Err(ConfigError::field("test", test.display(), "it must be another folder than `train`"));
+        }
+        Ok(Self { config })
+    }
+
+    /// The folders of the two splits.
+    fn folders(&self) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
+        let ClassFoldersConfig { root, train, test } = &self.config;
+        check_folder(root)?;
+        let named_test = test.as_ref().map(|name| root.join(name));
+        let found_test = || TEST.iter().map(|name| root.join(name)).find(|folder| folder.is_dir());
+        if let Some(name) = train {
+            return Ok((root.join(name), named_test.or_else(found_test)));
+        }
+        let train = root.join(TRAIN);
+        if train.is_dir() {
+            return Ok((train, named_test.or_else(found_test)));
+        }
+        match named_test.or_else(found_test) {
+            None => Ok((root.clone(), None)),
+            // `root` itself would have the test folder for a class.
+            Some(test) => Err(error(
+                root,
+                format!("there is a folder of test images, `{}`, but no folder `{TRAIN}`", name_of(&test)),
+                "name the folder of training images: `train: \"...\"`",
+            )),
+        }
+    }
+}
+
+impl Dataset for ClassFolders {
+    fn open(&self) -> Result<Splits, DatasetError> {
+        let (train, test) = self.folders()?;
+        let train_images = list_classes(&train)?;
+        let test_images = test.as_deref().map(list_classes).transpose()?;
+        if let (Some(test), Some(test_images)) = (&test, &test_images) {
+            check_same_classes(&train, &train_images.class_names, test, &test_images.class_names)?;
+        }
+        Ok(Splits { train: Arc::new(train_images), test: test_images.map(|images| Arc::new(images) as _) })
+    }
+
+    fn describe(&self) -> String {
+        format!("class folders of {}", self.config.root.display())
+    }
+}
+
+fn list_classes(folder: &Path) -> Result<FileImages, DatasetError> {
+    let classes = list_folders(folder)?;
+    if classes.is_empty() {
+        return Err(error(
+            folder,
+            "there are no class folders in it",
+            "images without class folders are read by `flat-folder`",
+        ));
+    }
+    let mut paths = Vec::new();
+    let mut labels = Vec::new();
+    for (label, (_, class)) in (0_u32..).zip(&classes) {
+        let found = list_images(class)?;
+        if found.is_empty() {
+            return Err(no_images(class));
+        }
+        labels.extend(found.iter().map(|_| label));
+        paths.extend(found);
+    }
+    Ok(FileImages { paths, labels: Some(labels), class_names: classes.into_iter().map(|(name, _)| name).collect() })
+}
+
+fn check_same_classes(
+    train: &Path,
+    train_names: &[String],
+    test: &Path,
+    test_names: &[String],
+) -> Result<(), DatasetError> {
+    let odd = |here: &Path, here_names: &[String], there: &Path, there_names: &[String]| {
+        // Both lists are sorted.
+        let name = here_names.iter().find(|name| there_names.binary_search(name).is_err())?;
+        Some(error(
+            here,
+            format!("class folder `{name}` has no counterpart in {}", there.display()),
+            "both splits need the same classes: add or remove the folder, or name other folders with `train` and `test`",
+        ))
+    };
+    odd(test, test_names, train, train_names)
+        .or_else(|| odd(train, train_names, test, test_names))
+        .map_or(Ok(()), Err)
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}

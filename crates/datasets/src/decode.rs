@@ -1,0 +1,112 @@
+//! From a file to RGB bytes.
+
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use train_core::ByteImage;
+use train_core::plugin::UnreadableImage;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+/// Images of more pixels than this are refused: a file of a few kilobytes can claim to hold terabytes.
+///
+/// About 134 million; Pillow warns from 89 million on and refuses from 179 million on.
+pub const MAX_PIXELS: usize = 1 << 27;
+
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Decodes an image file into RGB, whatever its name says it is.
+///
+/// JPEG, PNG, BMP, GIF (its first frame), WebP and TIFF. Greyscale, palette and CMYK become RGB, 16 bits become 8, alpha is
+/// dropped without blending, and an EXIF orientation is not applied: as `Image.open(path).convert("RGB")` in
+/// Pillow, with which torchvision reads folders, except that 16-bit greyscale is scaled here and clipped there.
+///
+/// # Errors
+/// If the file cannot be read, is no image, is damaged or cut short, or has more than [`MAX_PIXELS`].
+pub fn decode(path: &Path) -> Result<ByteImage, UnreadableImage> {
+    let named = |reason| UnreadableImage { name: path.display().to_string(), reason };
+    let bytes = read(path).map_err(named)?;
+    decode_bytes(&bytes).map_err(named)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut file = File::open(path).map_err(|error| error.to_string())?;
+    let n_bytes = file.metadata().map_err(|error| error.to_string())?.len();
+    if n_bytes > MAX_FILE_BYTES {
+        return Err(format!("the file has {n_bytes} bytes, more than the {MAX_FILE_BYTES} that are read"));
+    }
+    let mut bytes = Vec::with_capacity(n_bytes as usize);
+    file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
+        Ok(format) => decode_other(bytes, format),
+        Err(_) => Err("the content is no image format that is known here".into()),
+    }
+}
+
+/// `image` decodes JPEG leniently, and copies the file; this is the decoder beneath it, told to be strict.
+fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    let explain = |error: zune_jpeg::errors::DecodeErrors| {
+        // The scan's end is the last marker of a whole file; what may follow it is short.
+        let has_end = bytes.windows(2).any(|pair| pair == [0xff, 0xd9]);
+        if has_end { format!("damaged JPEG: {error}") } else { "the JPEG file is cut short".into() }
+    };
+    decoder.decode_headers().map_err(explain)?;
+    let Some((width, height)) = decoder.dimensions() else { return Err("damaged JPEG: it has no size".into()) };
+    check_size(width, height)?;
+    let mut rgb = vec![0; width * height * 3];
+    decoder.decode_into(&mut rgb).map_err(explain)?;
+    Ok(ByteImage { width, height, rgb })
+}
+
+fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<ByteImage, String> {
+    let explain = |error: image::ImageError| match error {
+        image::ImageError::Unsupported(_) => format!("this kind of {format:?} is not supported"),
+        image::ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            format!("the {format:?} file is cut short")
+        }
+        error => format!("damaged {format:?}: {error}"),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits());
+    let mut decoder = reader.into_decoder().map_err(explain)?;
+    let (width, height) = image::ImageDecoder::dimensions(&decoder);
+    check_size(width as usize, height as usize)?;
+    image::ImageDecoder::set_limits(&mut decoder, limits()).map_err(explain)?;
+    let rgb = DynamicImage::from_decoder(decoder).map_err(explain)?.into_rgb8();
+    Ok(ByteImage { width: rgb.width() as usize, height: rgb.height() as usize, rgb: rgb.into_raw() })
+}
+
+/// Eight bytes a pixel: four channels of 16 bits.
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_PIXELS as u64 * 8);
+    limits
+}
+
+fn check_size(width: usize, height: usize) -> Result<(), String> {
+    if width == 0 || height == 0 {
+        return Err(format!("it has no pixels ({width} x {height})"));
+    }
+    if width.saturating_mul(height) > MAX_PIXELS {
+        return Err(format!("{width} x {height} pixels are more than the {MAX_PIXELS} that are decoded"));
+    }
+    Ok(())
+}

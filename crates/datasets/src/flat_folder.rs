@@ -1,0 +1,77 @@
+//! Every image under a folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+
+use crate::files::{FileImages, list_images, no_images};
+
+inventory::submit! {
+    Plugin::<dyn Dataset> {
+        name: "flat-folder",
+        summary: "every image under a folder, at any depth, without labels",
+        source: "",
+        example: r#"(root: "photos")"#,
+        schema: || schemars::schema_for!(FlatFolderConfig),
+        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
+            Ok(Box::new(FlatFolder::new(config.parse()?)?))
+        },
+    }
+}
+
+/// What a pipeline file says about [`FlatFolder`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlatFolderConfig {
+    /// The folder. A relative path starts at the folder in which the command runs.
+    pub root: PathBuf,
+    /// A folder of images that training never sees, for monitors that need no labels.
+    #[serde(default)]
+    pub test: Option<PathBuf>,
+}
+
+/// Every image under a folder, without labels.
+#[derive(Debug, Clone)]
+pub struct FlatFolder {
+    config: FlatFolderConfig,
+}
+
+impl FlatFolder {
+    /// The dataset that `config` describes; nothing is read yet.
+    ///
+    /// # Errors
+    /// If the path is empty.
+    pub fn new(config: FlatFolderConfig) -> Result<Self, ConfigError> {
+        check_not_empty("root", Some(&config.root))?;
+        check_not_empty("test", config.test.as_ref())?;
+        Ok(Self { config })
+    }
+}
+
+impl Dataset for FlatFolder {
+    fn open(&self) -> Result<Splits, DatasetError> {
+        let images = |folder: &PathBuf| -> Result<Arc<dyn train_core::plugin::Images>, DatasetError> {
+            let paths = list_images(folder)?;
+            if paths.is_empty() {
+                return Err(no_images(folder));
+            }
+            Ok(Arc::new(FileImages { paths, labels: None, class_names: Arc::new([]) }))
+        };
+        Ok(Splits { train: images(&self.config.root)?, test: self.config.test.as_ref().map(images).transpose()? })
+    }
+
+    fn describe(&self) -> String {
+        format!("images under {}", self.config.root.display())
+    }
+}
+
+/// An empty path would mean the current folder, which nobody writes that way.
+pub(crate) fn check_not_empty(field: &'static str, path: Option<&PathBuf>) -> Result<(), ConfigError> {
+    match path {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err(ConfigError::field(field, "\"\"", "it must be a path (`.` is the current folder)"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,37 @@
+//! Heads: from a backbone's features to the embeddings that a loss compares.
+//!
+//! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. Both are made
+//! of a layer that starts as PyTorch's `nn.Linear` does, and have the names of PyTorch's modules.
+
+#![forbid(unsafe_code)]
+
+mod dense;
+mod linear;
+mod mlp;
+
+use train_core::plugin::{Head, Plugin};
+
+pub use self::linear::{LinearHead, LinearHeadConfig};
+pub use self::mlp::{Mlp, MlpConfig, Norm};
+
+inventory::submit! {
+    Plugin::<dyn Head> {
+        name: "linear",
+        summary: "one linear layer (MoCo v1)",
+        source: "MoCo v1 (He et al. 2020, arXiv:1911.05722)",
+        example: "(out: 128)",
+        schema: || schemars::schema_for!(LinearHeadConfig),
+        build: |config, context| Ok(Box::new(LinearHead::new(config.parse()?, context)?)),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Head> {
+        name: "mlp",
+        summary: "linear layers with ReLU between them (MoCo v2), and batch norm behind them (MoCo v3)",
+        source: "MoCo v2 (Chen et al. 2020, arXiv:2003.04297), v3 (Chen et al. 2021, arXiv:2104.02057)",
+        example: "(layers: 2, out: 128)",
+        schema: || schemars::schema_for!(MlpConfig),
+        build: |config, context| Ok(Box::new(Mlp::new(config.parse()?, context)?)),
+    }
+}

@@ -1,0 +1,55 @@
+//! MoCo v1's head.
+
+use tensor_ops::{Features, Mode, OpError};
+use train_core::plugin::{ConfigError, Entry, Head, Module, ModuleContext};
+
+use crate::dense::{Bias, Dense, check_width};
+
+/// The config of [`LinearHead`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinearHeadConfig {
+    /// The width of the embeddings. MoCo: 128.
+    #[serde(default = "LinearHeadConfig::moco_out")]
+    pub out: usize,
+}
+
+impl LinearHeadConfig {
+    fn moco_out() -> usize {
+        128
+    }
+}
+
+/// One linear layer with bias: `(N, D)` to `(N, C)`.
+pub struct LinearHead {
+    dense: Dense,
+    n_outputs: usize,
+}
+
+impl LinearHead {
+    /// The head that `config` describes, with PyTorch's initial values.
+    ///
+    /// # Errors
+    /// If `out` is out of range.
+    pub fn new(config: LinearHeadConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
+        check_width("out", config.out)?;
+        let dense = Dense::new(context, "", context.n_inputs, config.out, Bias::Yes)?;
+        Ok(Self { dense, n_outputs: config.out })
+    }
+}
+
+impl Module for LinearHead {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        self.dense.visit(visitor);
+    }
+}
+
+impl Head for LinearHead {
+    fn n_outputs(&self) -> usize {
+        self.n_outputs
+    }
+
+    fn forward(&mut self, features: Features, _: Mode) -> Result<Features, OpError> {
+        self.dense.forward(features)
+    }
+}

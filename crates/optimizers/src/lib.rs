@@ -1,0 +1,62 @@
+//! Update rules, and how the learning rate changes.
+//!
+//! [`Sgd`] is the optimiser of MoCo v1 and v2. [`Constant`], [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the
+//! pipeline's learning rate, each a function of the place in the run alone, so a resumed run needs no state of theirs.
+
+#![forbid(unsafe_code)]
+
+mod constant;
+mod cosine;
+mod sgd;
+mod steps;
+
+use train_core::plugin::{Optimizer, Plugin, Schedule};
+
+pub use self::constant::{Constant, ConstantConfig};
+pub use self::cosine::{Cosine, CosineConfig, Per};
+pub use self::sgd::{Sgd, SgdConfig};
+pub use self::steps::{Steps, StepsConfig};
+
+inventory::submit! {
+    Plugin::<dyn Optimizer> {
+        name: "sgd",
+        summary: "stochastic gradient descent with momentum and L2 weight decay",
+        source: "torch.optim.SGD; MoCo v1, v2 (He et al. 2020, arXiv:1911.05722)",
+        example: "(momentum: 0.9, weight_decay: 1e-4)",
+        schema: || schemars::schema_for!(SgdConfig),
+        build: |config, _| Ok(Box::new(Sgd::new(config.parse()?)?)),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Schedule> {
+        name: "constant",
+        summary: "the same learning rate throughout",
+        source: "none",
+        example: "()",
+        schema: || schemars::schema_for!(ConstantConfig),
+        build: |config, _| Ok(Box::new(Constant::new(config.parse()?))),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Schedule> {
+        name: "steps",
+        summary: "the learning rate drops by a factor at given epochs",
+        source: "MoCo v1 (He et al. 2020, arXiv:1911.05722)",
+        example: "(at: [120, 160], factor: 0.1)",
+        schema: || schemars::schema_for!(StepsConfig),
+        build: |config, context| Ok(Box::new(Steps::new(config.parse()?, context)?)),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Schedule> {
+        name: "cosine",
+        summary: "linear warm-up from 0, then half a cosine down to 0",
+        source: "Loshchilov & Hutter 2017, arXiv:1608.03983; MoCo v2 (arXiv:2003.04297), v3 (arXiv:2104.02057)",
+        example: "(warmup_epochs: 40)",
+        schema: || schemars::schema_for!(CosineConfig),
+        build: |config, context| Ok(Box::new(Cosine::new(config.parse()?, context)?)),
+    }
+}

@@ -1,0 +1,61 @@
+//! One type for "with gradients" and "without".
+
+use dfdx::tensor::{Merge, NoneTape, OwnedTape, Tape};
+
+use crate::Device;
+
+/// Whether what happens to a tensor is recorded for a backward pass.
+///
+/// dfdx says this in a tensor's type, which would split every plugin trait in two. This type says it at run time:
+/// a module has one `forward`, and records exactly when its input does.
+#[derive(Default, Debug)]
+pub enum Recording {
+    /// Nothing is recorded: keys, evaluation.
+    #[default]
+    Off,
+    /// Operations append their backward pass here.
+    On(OwnedTape<f32, Device>),
+}
+
+impl Recording {
+    /// An empty recording that is on.
+    pub fn start() -> Self {
+        Self::On(OwnedTape::default())
+    }
+
+    /// Whether operations must keep what their backward pass needs.
+    pub fn is_on(&self) -> bool {
+        matches!(self, Self::On(_))
+    }
+}
+
+impl Tape<f32, Device> for Recording {
+    const OWNS_TAPE: bool = true;
+
+    fn add_backward_op<F>(&mut self, operation: F)
+    where
+        F: 'static
+            + FnOnce(&mut dfdx::tensor::Gradients<f32, Device>) -> Result<(), <Device as dfdx::tensor::HasErr>::Err>,
+    {
+        if let Self::On(tape) = self {
+            tape.add_backward_op(operation);
+        }
+    }
+}
+
+impl Merge<NoneTape> for Recording {
+    fn merge(self, _: NoneTape) -> Self {
+        self
+    }
+}
+
+impl Merge<Recording> for Recording {
+    fn merge(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::On(a), Self::On(b)) => Self::On(a.merge(b)),
+            (Self::On(tape), Self::Off) | (Self::Off, Self::On(tape)) => Self::On(tape),
+            (Self::Off, Self::Off) => Self::Off,
+        }
+    }
+}
+

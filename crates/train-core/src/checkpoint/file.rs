@@ -1,0 +1,420 @@
+//! The format: safetensors, in one canonical form.
+//!
+//! The header is written here and not by the `safetensors` crate, whose metadata is in random order. The checksum is
+//! that of the file with 64 zeros in the checksum's place. Reading renders the header again and compares it byte for
+//! byte, so nothing of a file can change unseen.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Seek, Write};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
+use serde::Serialize;
+
+use super::CheckpointError;
+use crate::run_folder::write_whole;
+
+/// The metadata key that says what the file is; its value is the format's version.
+const VERSION_KEY: &str = "moco-rs.checkpoint";
+const VERSION: &str = "1";
+/// The metadata key of the checksum, BLAKE3 in hexadecimal.
+const CHECKSUM_KEY: &str = "moco-rs.blake3";
+const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Values written at a time.
+const CHUNK: usize = 1 << 14;
+
+/// What a checkpoint holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Named values.
+    pub tensors: BTreeMap<String, Stored>,
+    /// Named texts. Keys that start with `moco-rs.` are taken.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The values of one name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// Floats of some shape.
+    F32 {
+        /// Lengths of the axes.
+        shape: Vec<usize>,
+        /// As many values as the shape says, the last axis fastest.
+        values: Vec<f32>,
+    },
+    /// Counts.
+    U64(Vec<u64>),
+}
+
+/// Writes `snapshot` to `path`. A kill at any moment leaves the old file, or the new one, whole.
+///
+/// # Errors
+/// If the file cannot be written; an older one is then untouched.
+///
+/// # Panics
+/// If a shape does not fit its values, or a name or key is one that the format keeps for itself.
+pub fn write(path: &Path, snapshot: &Snapshot) -> Result<(), CheckpointError> {
+    write_parts(path, &snapshot.tensors, &snapshot.metadata)
+}
+
+pub(super) fn write_parts(
+    path: &Path,
+    tensors: &BTreeMap<String, Stored>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), CheckpointError> {
+    for (name, stored) in tensors {
+        assert!(name != "__metadata__", "a tensor is named `__metadata__`, which safetensors keeps for itself");
+        if let Stored::F32 { shape, values } = stored {
+            assert_eq!(shape.iter().product::<usize>(), values.len(), "the shape of `{name}` does not fit its values");
+        }
+    }
+    for key in metadata.keys() {
+        assert!(!key.starts_with("moco-rs."), "metadata key `{key}` is taken by the format");
+    }
+    write_whole(path, |file| fill(file, tensors, metadata)).map_err(CheckpointError::io("write", path))
+}
+
+/// The checkpoint at `path`.
+///
+/// # Errors
+/// If it is not one, or not as it was written.
+pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
+    let bytes = fs::read(path).map_err(CheckpointError::io("read", path))?;
+    let (header_len, header) = parse_header(path, &bytes)?;
+    let mut metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let Some(version) = metadata.remove(VERSION_KEY) else {
+        return Err(CheckpointError::Foreign { path: path.into() });
+    };
+    if version != VERSION {
+        return Err(CheckpointError::Version { path: path.into(), found: version, known: VERSION });
+    }
+    let damaged = |reason| CheckpointError::Damaged { path: path.into(), reason };
+    let checksum = metadata.remove(CHECKSUM_KEY).ok_or_else(|| damaged("its checksum is missing"))?;
+
+    let data = &bytes[header_len..];
+    let mut tensors = BTreeMap::new();
+    for (name, info) in header.tensors() {
+        let stored = stored(info, data).ok_or_else(|| damaged("it has values of a type that was never written"))?;
+        tensors.insert(name, stored);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&render_header(&tensors, &metadata, NO_CHECKSUM)).update(data);
+    if hasher.finalize().to_hex().as_str() != checksum {
+        return Err(damaged("its checksum does not fit its contents"));
+    }
+    if render_header(&tensors, &metadata, &checksum) != bytes[..header_len] {
+        return Err(damaged("its header is not as it was written"));
+    }
+    Ok(Snapshot { tensors, metadata })
+}
+
+fn fill(
+    file: &mut File,
+    tensors: &BTreeMap<String, Stored>,
+    metadata: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    let header = render_header(tensors, metadata, NO_CHECKSUM);
+    let mut hasher = blake3::Hasher::new();
+    let mut writer = BufWriter::new(&mut *file);
+    let mut put = |bytes: &[u8]| {
+        hasher.update(bytes);
+        writer.write_all(bytes)
+    };
+    put(&header)?;
+    let mut bytes = vec![0; CHUNK * 8];
+    for stored in in_data_order(tensors).map(|(_, stored)| stored) {
+        match stored {
+            Stored::U64(values) => {
+                for chunk in values.chunks(CHUNK) {
+                    let (target, _) = bytes.as_chunks_mut();
+                    target.iter_mut().zip(chunk).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                    put(&bytes[..chunk.len() * 8])?;
+                }
+            }
+            Stored::F32 { values, .. } => {
+                for chunk in values.chunks(CHUNK) {
+                    let (target, _) = bytes.as_chunks_mut();
+                    target.iter_mut().zip(chunk).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
+                    put(&bytes[..chunk.len() * 4])?;
+                }
+            }
+        }
+    }
+    writer.flush()?;
+    drop(writer);
+    let checksum = hasher.finalize().to_hex();
+    file.rewind()?;
+    // The same length as before: only the checksum is another.
+    file.write_all(&render_header(tensors, metadata, &checksum))
+}
+
+/// Everything before the data: the length of the JSON text, and the text.
+fn render_header(
+    tensors: &BTreeMap<String, Stored>,
+    metadata: &BTreeMap<String, String>,
+    checksum: &str,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Entry<'a> {
+        Metadata(BTreeMap<&'a str, &'a str>),
+        Tensor(TensorInfo),
+    }
+
+    let mut texts: BTreeMap<&str, &str> = metadata.iter().map(|(key, text)| (&**key, &**text)).collect();
+    texts.extend([(VERSION_KEY, VERSION), (CHECKSUM_KEY, checksum)]);
+    let mut entries = BTreeMap::from([("__metadata__", Entry::Metadata(texts))]);
+    let mut start = 0;
+    for (name, stored) in in_data_order(tensors) {
+        let (dtype, shape, n_bytes) = match stored {
+            Stored::F32 { shape, values } => (Dtype::F32, shape.clone(), values.len() * 4),
+            Stored::U64(values) => (Dtype::U64, vec![values.len()], values.len() * 8),
+        };
+        let info = TensorInfo { dtype, shape, data_offsets: (start, start + n_bytes) };
+        entries.insert(name, Entry::Tensor(info));
+        start += n_bytes;
+    }
+    let mut text = serde_json::to_vec(&entries).expect("maps with text keys are JSON");
+    // Data start at a multiple of 8, for readers that map the file into memory.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let mut header = (text.len() as u64).to_le_bytes().to_vec();
+    header.append(&mut text);
+    header
+}
+
+/// Counts before floats, so that all lie at multiples of their size; each by name.
+fn in_data_order(tensors: &BTreeMap<String, Stored>) -> impl Iterator<Item = (&str, &Stored)> {
+    let of_kind = |counts: bool| {
+        tensors
+            .iter()
+            .filter(move |(_, stored)| matches!(stored, Stored::U64(_)) == counts)
+            .map(|(name, stored)| (name.as_str(), stored))
+    };
+    of_kind(true).chain(of_kind(false))
+}
+
+/// The header, and where the data start.
+fn parse_header(path: &Path, bytes: &[u8]) -> Result<(usize, safetensors::tensor::Metadata), CheckpointError> {
+    let n_bytes = bytes.len() as u64;
+    let truncated = |needed| Err(CheckpointError::Truncated { path: path.into(), n_bytes, needed });
+    let foreign = |reason| Err(CheckpointError::NotSafetensors { path: path.into(), reason });
+    let Some((length, rest)) = bytes.split_first_chunk() else { return truncated(8) };
+    let length = u64::from_le_bytes(*length);
+    if rest.first().is_some_and(|&byte| byte != b'{') {
+        return foreign("it has no header".into());
+    }
+    match SafeTensors::read_metadata(bytes) {
+        Ok((length, header)) => Ok((8 + length, header)),
+        Err(SafeTensorError::HeaderTooLarge) => foreign("its header would be too long".into()),
+        Err(SafeTensorError::InvalidHeaderLength) => truncated(length.saturating_add(8)),
+        // The header is whole, but the data are not as long as it says.
+        Err(SafeTensorError::MetadataIncompleteBuffer) => {
+            let text = &rest[..length as usize];
+            let header: Option<safetensors::tensor::Metadata> = serde_json::from_slice(text).ok();
+            let needed = header.map(|header| 8 + length + header.data_len() as u64);
+            match needed {
+                Some(needed) if n_bytes < needed => truncated(needed),
+                _ => Err(CheckpointError::Damaged { path: path.into(), reason: "it is longer than its header says" }),
+            }
+        }
+        Err(error) => foreign(error.to_string()),
+    }
+}
+
+/// `None` for a type that no checkpoint has.
+fn stored(info: &TensorInfo, data: &[u8]) -> Option<Stored> {
+    let bytes = &data[info.data_offsets.0..info.data_offsets.1];
+    match info.dtype {
+        Dtype::F32 => {
+            let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            Some(Stored::F32 { shape: info.shape.clone(), values })
+        }
+        Dtype::U64 if info.shape.len() == 1 => {
+            Some(Stored::U64(bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let floats = |shape: &[usize]| Stored::F32 {
+            shape: shape.to_vec(),
+            values: (0..shape.iter().product()).map(|i: usize| (i as f32).sin()).collect(),
+        };
+        Snapshot {
+            tensors: BTreeMap::from([
+                ("backbone.weight".into(), floats(&[4, 3, 2])),
+                ("backbone.bias".into(), floats(&[4])),
+                ("Z".into(), floats(&[0, 5])),
+                ("scalar".into(), floats(&[])),
+                ("counts".into(), Stored::U64(vec![u64::MAX, 0, 7])),
+                ("big".into(), floats(&[CHUNK + 3])),
+            ]),
+            metadata: BTreeMap::from([
+                ("step".into(), "41".into()),
+                ("pipeline".into(), "(\n  name: \"caf\u{e9}\",\n)".into()),
+                ("a".into(), String::new()),
+                ("seed".into(), "0".into()),
+            ]),
+        }
+    }
+
+    fn small() -> Snapshot {
+        let mut small = snapshot();
+        small.tensors.remove("big");
+        small
+    }
+
+    struct Written {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn written(snapshot: &Snapshot) -> Written {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        write(&path, snapshot).unwrap();
+        Written { _folder: folder, path }
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_as_it_was() {
+        let file = written(&snapshot());
+        assert_eq!(read(&file.path).unwrap(), snapshot());
+        write(&file.path, &Snapshot::default()).unwrap();
+        assert_eq!(read(&file.path).unwrap(), Snapshot::default());
+    }
+
+    #[test]
+    fn every_bit_of_a_float_survives() {
+        let bits = [0x7fc0_0001_u32, 0xffff_ffff, 0x8000_0000, 1, 0x7f80_0000];
+        let values = bits.map(f32::from_bits).to_vec();
+        let tensors = BTreeMap::from([("x".into(), Stored::F32 { shape: vec![5], values })]);
+        let file = written(&Snapshot { tensors, ..Snapshot::default() });
+        let Stored::F32 { values, .. } = &read(&file.path).unwrap().tensors["x"] else { panic!("not floats") };
+        assert_eq!(values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
+    }
+
+    #[test]
+    fn equal_contents_are_equal_bytes() {
+        let first = fs::read(written(&snapshot()).path).unwrap();
+        for _ in 0..5 {
+            assert!(first == fs::read(written(&snapshot()).path).unwrap());
+        }
+    }
+
+    #[test]
+    fn other_programs_read_it_as_safetensors_with_aligned_data() {
+        let bytes = fs::read(written(&snapshot()).path).unwrap();
+        let (length, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(length % 8, 0);
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("backbone.weight").unwrap().shape(), [4, 3, 2]);
+        assert_eq!(tensors.tensor("counts").unwrap().data()[..8], [0xff; 8]);
+        assert_eq!(header.metadata().as_ref().unwrap()["step"], "41");
+        for (_, info) in header.tensors() {
+            assert_eq!(info.data_offsets.0 % if info.dtype == Dtype::U64 { 8 } else { 4 }, 0);
+        }
+    }
+
+    #[test]
+    fn a_change_of_any_one_byte_is_refused() {
+        let file = written(&small());
+        let whole = fs::read(&file.path).unwrap();
+        for offset in 0..whole.len() {
+            for flip in [0x01, 0x20, 0x29, 0x80] {
+                let mut bytes = whole.clone();
+                bytes[offset] ^= flip;
+                fs::write(&file.path, &bytes).unwrap();
+                assert!(read(&file.path).is_err(), "byte {offset} ^ {flip:#x} went unseen");
+            }
+        }
+        fs::write(&file.path, &whole).unwrap();
+        assert!(read(&file.path).is_ok());
+    }
+
+    #[test]
+    fn damage_to_a_value_is_called_damage() {
+        let file = written(&small());
+        let mut bytes = fs::read(&file.path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file.path, bytes).unwrap();
+        let error = read(&file.path).unwrap_err();
+        assert!(error.to_string().ends_with("is damaged: its checksum does not fit its contents"), "{error}");
+    }
+
+    #[test]
+    fn a_header_written_another_way_is_refused() {
+        let file = written(&small());
+        let bytes = fs::read(&file.path).unwrap();
+        let (length, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        // The same contents and checksum, with two more spaces of padding.
+        let mut padded = ((length + 8) as u64).to_le_bytes().to_vec();
+        padded.extend(&bytes[8..8 + length]);
+        padded.extend([b' '; 8]);
+        padded.extend(&bytes[8 + length..]);
+        assert!(header.data_len() + 8 + length == bytes.len());
+        fs::write(&file.path, padded).unwrap();
+        assert!(matches!(read(&file.path), Err(CheckpointError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_refused_as_cut_short() {
+        let file = written(&small());
+        let whole = fs::read(&file.path).unwrap();
+        for len in 0..whole.len() {
+            fs::write(&file.path, &whole[..len]).unwrap();
+            let error = read(&file.path).unwrap_err();
+            let CheckpointError::Truncated { n_bytes, needed, .. } = error else { panic!("{len} bytes: {error}") };
+            assert!(n_bytes == len as u64 && needed > n_bytes && needed <= whole.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_file_with_something_behind_it_is_refused() {
+        let file = written(&small());
+        let mut bytes = fs::read(&file.path).unwrap();
+        bytes.push(0);
+        fs::write(&file.path, bytes).unwrap();
+        let error = read(&file.path).unwrap_err();
+        assert!(error.to_string().ends_with("it is longer than its header says"), "{error}");
+    }
+
+    #[test]
+    fn foreign_files_are_told_from_damaged_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let data = 1.0_f32.to_le_bytes();
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![1], &data).unwrap();
+        let metadata = [("format".to_owned(), "pt".to_owned())].into_iter().collect();
+        fs::write(&path, safetensors::serialize([("w", view)], Some(metadata)).unwrap()).unwrap();
+        assert!(matches!(read(&path), Err(CheckpointError::Foreign { .. })));
+        fs::write(&path, b"\x89PNG\r\n\x1a\n and so on").unwrap();
+        assert!(matches!(read(&path), Err(CheckpointError::NotSafetensors { .. })));
+        fs::write(&path, b"\x02\0\0\0\0\0\0\0{]").unwrap();
+        assert!(matches!(read(&path), Err(CheckpointError::NotSafetensors { .. })));
+        let error = read(&folder.path().join("none")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn a_later_format_is_named() {
+        let file = written(&small());
+        let mut bytes = fs::read(&file.path).unwrap();
+        let key = format!("\"{VERSION_KEY}\":\"");
+        let at = bytes.windows(key.len()).position(|window| window == key.as_bytes()).unwrap();
+        bytes[at + key.len()] = b'2';
+        fs::write(&file.path, bytes).unwrap();
+        let error = read(&file.path).unwrap_err();
+        assert!(error.to_string().contains("format version `2`"), "{error}");
+        assert!(error.hint().is_some());
+    }
+}

@@ -1,0 +1,248 @@
+//! The checkpoints of one run.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::file::write_parts;
+use super::{CheckpointError, Snapshot, read, write};
+use crate::run_folder::remove_partial;
+
+const BEST: &str = "best.safetensors";
+const SCORE_KEY: &str = "score";
+
+/// Keeps the last few checkpoints of a run, and the best one.
+#[derive(Debug)]
+pub struct CheckpointFolder {
+    path: PathBuf,
+    keep_last: usize,
+    /// The score of the best checkpoint, once it was looked up; `None` in it if there is none.
+    best: Option<Option<f64>>,
+}
+
+impl CheckpointFolder {
+    /// The checkpoints in `path`, which is made at the first save; `keep_last` of 0 counts as 1.
+    pub fn new(path: impl Into<PathBuf>, keep_last: usize) -> Self {
+        Self { path: path.into(), keep_last: keep_last.max(1), best: None }
+    }
+
+    /// Where the checkpoint of a step is kept.
+    pub fn path_of(&self, step: u64) -> PathBuf {
+        self.path.join(format!("step-{step:08}.safetensors"))
+    }
+
+    /// Where the best checkpoint is kept.
+    pub fn best_path(&self) -> PathBuf {
+        self.path.join(BEST)
+    }
+
+    /// Saves the checkpoint of a step, then removes all but the last few.
+    ///
+    /// # Errors
+    /// If it cannot be written; those before it are then untouched.
+    pub fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+        self.prepare()?;
+        let path = self.path_of(step);
+        write(&path, snapshot)?;
+        let kept = self.list()?;
+        let n_surplus = kept.len().saturating_sub(self.keep_last);
+        for (_, old) in kept.into_iter().take(n_surplus).filter(|(old, _)| *old != step) {
+            fs::remove_file(&old).map_err(CheckpointError::io("remove", &old))?;
+        }
+        Ok(path)
+    }
+
+    /// Saves `snapshot` as the best one if its score, of which more is better, beats the best so far; says if it does.
+    ///
+    /// The score is kept in the file, so that a resumed run does not replace a better one. It is not saved as a step.
+    ///
+    /// # Errors
+    /// If it cannot be written; the best one so far is then untouched.
+    pub fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<bool, CheckpointError> {
+        let beats = match self.best_score() {
+            Some(best) => score > best,
+            None => !score.is_nan(),
+        };
+        if beats {
+            self.prepare()?;
+            let mut metadata = snapshot.metadata.clone();
+            metadata.insert(SCORE_KEY.into(), score.to_string());
+            write_parts(&self.best_path(), &snapshot.tensors, &metadata)?;
+            self.best = Some(Some(score));
+        }
+        Ok(beats)
+    }
+
+    /// The steps that have a checkpoint, oldest first.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn list(&self) -> Result<Vec<(u64, PathBuf)>, CheckpointError> {
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(CheckpointError::io("list", &self.path)(error)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(CheckpointError::io("list", &self.path))?.path();
+            if let Some(step) = step_of(&path) {
+                found.push((step, path));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// The newest checkpoint, if there is any.
+    ///
+    /// # Errors
+    /// If the newest cannot be used: the error says why, and its hint names the newest one that can.
+    pub fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, CheckpointError> {
+        let mut paths = self.list()?.into_iter().rev().map(|(_, path)| path);
+        let Some(newest) = paths.next() else { return Ok(None) };
+        match read(&newest) {
+            Ok(snapshot) => Ok(Some((newest, snapshot))),
+            Err(why) => {
+                let previous = paths.find(|path| read(path).is_ok());
+                Err(CheckpointError::Newest { why: Box::new(why), previous })
+            }
+        }
+    }
+
+    /// Renames the checkpoints of later steps to `*.superseded`, for a run that goes on from `step` writes these steps
+    /// anew. Gives the new names.
+    ///
+    /// # Errors
+    /// If a file cannot be renamed.
+    pub fn set_aside_after(&self, step: u64) -> Result<Vec<PathBuf>, CheckpointError> {
+        let mut moved = Vec::new();
+        for (_, path) in self.list()?.into_iter().filter(|(later, _)| *later > step) {
+            let mut name = path.clone().into_os_string();
+            name.push(".superseded");
+            fs::rename(&path, &name).map_err(CheckpointError::io("rename", &path))?;
+            moved.push(name.into());
+        }
+        Ok(moved)
+    }
+
+    fn prepare(&self) -> Result<(), CheckpointError> {
+        fs::create_dir_all(&self.path).map_err(CheckpointError::io("create", &self.path))?;
+        remove_partial(&self.path).map_err(CheckpointError::io("clean up", &self.path))
+    }
+
+    /// The score of the best checkpoint. One that cannot be read counts as none, and is replaced by the next.
+    fn best_score(&mut self) -> Option<f64> {
+        if self.best.is_none() {
+            let snapshot = read(&self.best_path()).ok();
+            self.best = Some(snapshot.and_then(|snapshot| snapshot.metadata.get(SCORE_KEY)?.parse().ok()));
+        }
+        self.best.flatten()
+    }
+}
+
+fn step_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?;
+    let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Stored;
+    use super::*;
+
+    fn snapshot(step: u64) -> Snapshot {
+        Snapshot { tensors: BTreeMap::from([("step".into(), Stored::U64(vec![step]))]), ..Snapshot::default() }
+    }
+
+    fn steps(folder: &CheckpointFolder) -> Vec<u64> {
+        folder.list().unwrap().into_iter().map(|(step, _)| step).collect()
+    }
+
+    fn cut(path: &Path) {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() - 3]).unwrap();
+    }
+
+    #[test]
+    fn the_last_few_checkpoints_stay_and_the_best_always() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path().join("checkpoints"), 2);
+        assert!(folder.latest().unwrap().is_none());
+        assert!(folder.save_best(0.3, &snapshot(1)).unwrap());
+        for step in [1, 20, 300, 123_456_789] {
+            folder.save(step, &snapshot(step)).unwrap();
+        }
+        assert_eq!(steps(&folder), [300, 123_456_789]);
+        let (path, latest) = folder.latest().unwrap().unwrap();
+        assert!(path.ends_with("step-123456789.safetensors"));
+        assert_eq!(latest, snapshot(123_456_789));
+        assert_eq!(read(&folder.best_path()).unwrap().tensors, snapshot(1).tensors);
+    }
+
+    #[test]
+    fn only_a_better_score_replaces_the_best_even_after_a_restart() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        assert!(!folder.save_best(f64::NAN, &snapshot(0)).unwrap());
+        assert!(folder.save_best(0.3, &snapshot(1)).unwrap());
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        assert!(!folder.save_best(0.2, &snapshot(2)).unwrap());
+        assert!(!folder.save_best(0.3, &snapshot(3)).unwrap());
+        assert!(folder.save_best(0.4, &snapshot(4)).unwrap());
+        let best = read(&folder.best_path()).unwrap();
+        assert_eq!((best.tensors, best.metadata[SCORE_KEY].as_str()), (snapshot(4).tensors, "0.4"));
+    }
+
+    #[test]
+    fn a_damaged_newest_checkpoint_is_an_error_that_offers_the_newest_good_one() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 5);
+        for step in [10, 20, 30] {
+            folder.save(step, &snapshot(step)).unwrap();
+        }
+        cut(&folder.path_of(30));
+        cut(&folder.path_of(20));
+        let error = folder.latest().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("step-00000030.safetensors` is cut short"), "{text}");
+        assert!(error.hint().unwrap().ends_with(&format!("`--resume {}`", folder.path_of(10).display())));
+        cut(&folder.path_of(10));
+        assert!(folder.latest().unwrap_err().hint().unwrap().contains("start again"));
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_being_written_is_none_and_a_later_save_clears_it_away() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 5);
+        folder.save(10, &snapshot(10)).unwrap();
+        // While the contents are written, nothing has the name of a checkpoint.
+        crate::run_folder::write_whole(&folder.path_of(20), |_| {
+            assert_eq!(steps(&folder), [10]);
+            Err(io::Error::other("killed"))
+        })
+        .unwrap_err();
+        let left_over = root.path().join(".x1y2z3.partial");
+        fs::write(&left_over, "half").unwrap();
+        assert_eq!(steps(&folder), [10]);
+        assert_eq!(folder.latest().unwrap().unwrap().1, snapshot(10));
+        folder.save(20, &snapshot(20)).unwrap();
+        assert!(!left_over.exists());
+    }
+
+    #[test]
+    fn a_run_that_goes_on_from_an_earlier_step_sets_later_checkpoints_aside() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 2);
+        for step in [10, 20] {
+            folder.save(step, &snapshot(step)).unwrap();
+        }
+        let moved = folder.set_aside_after(10).unwrap();
+        assert_eq!(moved, [root.path().join("step-00000020.safetensors.superseded")]);
+        assert_eq!(folder.latest().unwrap().unwrap().1, snapshot(10));
+        assert_eq!(read(&moved[0]).unwrap(), snapshot(20));
+    }
+}

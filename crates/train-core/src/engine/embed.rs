@@ -1,0 +1,35 @@
+//! Features of images, in eval mode.
+
+use tensor_ops::{FeatureMap, Mode};
+
+use super::forward::Start;
+use super::{Engine, EngineError};
+use crate::pipeline::{Action, Value, Weights};
+use crate::plugin::Level;
+
+impl Engine {
+    /// The query encoder's features of `images`, `(N, D)` row by row, and `D`. Changes nothing.
+    ///
+    /// The backbone is the first module of the first query step; the head is all of that step.
+    ///
+    /// # Errors
+    /// If a module refuses the images.
+    pub fn embed(&mut self, images: FeatureMap, level: Level) -> Result<(Vec<f32>, usize), EngineError> {
+        let modules = self
+            .graph
+            .steps
+            .iter()
+            .find_map(|step| match &step.action {
+                Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => Some(modules.clone()),
+                _ => None,
+            })
+            .unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));
+        let modules = match level {
+            Level::Backbone => &modules[..1],
+            Level::Head => &modules,
+        };
+        let features = self.chain(modules, Start::Images(images), Weights::Query, Mode::Eval)?;
+        let (_, d) = tensor_ops::shape(&features);
+        Ok((features.as_vec(), d))
+    }
+}

@@ -1,0 +1,95 @@
+//! One training step: the graph, the momentum encoder, the optimiser.
+//!
+//! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
+
+mod embed;
+mod forward;
+mod state;
+mod update;
+
+use tensor_ops::{Device, OpError};
+
+pub use self::forward::{Forward, Loss};
+pub use self::state::StateError;
+
+use crate::Collective;
+use crate::pipeline::{Graph, NamedModule, Network};
+use crate::plugin::Optimizer;
+
+/// The modules of a pipeline, and what trains them.
+pub struct Engine {
+    device: Device,
+    seed: u64,
+    graph: Graph,
+    /// As in [`Graph::modules`].
+    modules: Vec<NamedModule>,
+    /// As in [`Graph::modules`]; `Some` for those with a momentum copy.
+    momentum_modules: Vec<Option<NamedModule>>,
+    optimizer: Box<dyn Optimizer>,
+    /// The optimiser's slots, parameter after parameter in visiting order.
+    slots: Vec<Vec<Vec<f32>>>,
+    /// Optimiser steps made.
+    n_updates: u64,
+    collective: Box<dyn Collective>,
+}
+
+/// A step that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A step of the graph refused its input.
+    #[error("step `{step}` of the graph: {source}")]
+    Step {
+        /// The step's `id`.
+        step: String,
+        /// What happened.
+        source: OpError,
+    },
+    /// The backward pass, the momentum encoder or the optimiser failed.
+    #[error(transparent)]
+    Op(#[from] OpError),
+}
+
+impl Engine {
+    /// The engine of a checked pipeline's network. Momentum copies start equal to what they follow.
+    ///
+    /// # Errors
+    /// If a momentum copy cannot be set.
+    pub fn new(
+        network: Network,
+        seed: u64,
+        device: Device,
+        collective: Box<dyn Collective>,
+    ) -> Result<Self, EngineError> {
+        let Network { graph, modules, momentum_modules, optimizer } = network;
+        let mut engine = Self {
+            device,
+            seed,
+            graph,
+            modules,
+            momentum_modules,
+            optimizer,
+            slots: Vec::new(),
+            n_updates: 0,
+            collective,
+        };
+        engine.allocate_slots();
+        engine.follow(0.0)?;
+        Ok(engine)
+    }
+
+    /// What a step computes.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Where the parameters live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Optimiser steps made.
+    pub fn n_updates(&self) -> u64 {
+        self.n_updates
+    }
+}

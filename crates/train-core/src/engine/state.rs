@@ -1,0 +1,182 @@
+//! Everything that a checkpoint must hold of an engine.
+
+use std::collections::BTreeMap;
+
+use super::Engine;
+use crate::checkpoint::{Snapshot, Stored};
+use crate::pipeline::NamedModule;
+use crate::plugin::{Entry, Module as _};
+
+/// A checkpoint that does not fit the pipeline.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The pipeline has it, the checkpoint has not.
+    #[error("the checkpoint has no `{0}`")]
+    Missing(String),
+    /// The checkpoint has it, the pipeline has not.
+    #[error("the checkpoint has `{0}`, which this pipeline does not know")]
+    Unexpected(String),
+    /// They differ in shape or type.
+    #[error("`{name}` is {found} in the checkpoint, but {expected} in this pipeline")]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// The checkpoint's shape.
+        found: String,
+        /// The pipeline's.
+        expected: String,
+    },
+}
+
+impl Engine {
+    /// Adds the engine's state to `snapshot`.
+    ///
+    /// Names: `query.<module>.<name>`, `momentum.<module>.<name>`, `optimizer.<slot>.<module>.<name>`; the names inside
+    /// modules, and all shapes and orders of values, are PyTorch's.
+    pub fn save(&mut self, snapshot: &mut Snapshot) {
+        let tensors = &mut snapshot.tensors;
+        save_modules(tensors, "query", self.modules.iter_mut());
+        save_modules(tensors, "momentum", self.momentum_modules.iter_mut().flatten());
+        let slot_names = self.optimizer.slots();
+        let mut slots = self.slots.iter();
+        for named in &mut self.modules {
+            let module = &named.name;
+            named.module.visit(&mut |name, entry| {
+                let (Entry::Parameter(parameter), Some(slots)) = (entry, slots.next()) else { return };
+                for (slot, values) in slot_names.iter().zip(slots) {
+                    let (shape, values) = parameter.order_to_torch(values);
+                    tensors.insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
+                }
+            });
+        }
+        tensors.insert("optimizer.updates".into(), Stored::U64(vec![self.n_updates]));
+    }
+
+    /// Sets the engine's state from `snapshot`, which must hold exactly it.
+    ///
+    /// # Errors
+    /// The first tensor that is missing, unexpected or of another shape. The engine is then half set: drop it.
+    pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let mut left: BTreeMap<&str, &Stored> =
+            snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect();
+        load_modules(&mut left, "query", self.modules.iter_mut())?;
+        load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
+        let slot_names = self.optimizer.slots();
+        let mut slots = self.slots.iter_mut();
+        let mut result = Ok(());
+        for named in &mut self.modules {
+            let module = &named.name;
+            named.module.visit(&mut |name, entry| {
+                let (Entry::Parameter(parameter), Some(slots)) = (entry, slots.next()) else { return };
+                for (slot, values) in slot_names.iter().zip(slots) {
+                    if result.is_err() {
+                        return;
+                    }
+                    let name = format!("optimizer.{slot}.{module}.{name}");
+                    result = take_f32(&mut left, &name, &parameter.torch_shape())
+                        .map(|found| *values = parameter.order_from_torch(found));
+                }
+            });
+        }
+        result?;
+        self.n_updates = take_u64(&mut left, "optimizer.updates")?;
+        match left.keys().next() {
+            Some(name) => Err(StateError::Unexpected((*name).to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets modules, and not the optimiser, from tensors named as in [`save`](Self::save), for tests against other programs.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_modules(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let mut left: BTreeMap<&str, &Stored> =
+            snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect();
+        load_modules(&mut left, "query", self.modules.iter_mut())?;
+        load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
+        match left.keys().next() {
+            Some(name) => Err(StateError::Unexpected((*name).to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn save_modules<'a>(
+    tensors: &mut BTreeMap<String, Stored>,
+    prefix: &str,
+    modules: impl Iterator<Item = &'a mut NamedModule>,
+) {
+    for named in modules {
+        let module = &named.name;
+        named.module.visit(&mut |name, entry| {
+            let stored = match entry {
+                Entry::Parameter(parameter) => {
+                    let (shape, values) = parameter.to_torch();
+                    Stored::F32 { shape, values }
+                }
+                Entry::Buffer(buffer) => Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() },
+                Entry::Counter(count) => Stored::U64(vec![*count]),
+            };
+            tensors.insert(format!("{prefix}.{module}.{name}"), stored);
+        });
+    }
+}
+
+fn load_modules<'a>(
+    left: &mut BTreeMap<&str, &Stored>,
+    prefix: &str,
+    modules: impl Iterator<Item = &'a mut NamedModule>,
+) -> Result<(), StateError> {
+    let mut result = Ok(());
+    for named in modules {
+        let module = &named.name;
+        named.module.visit(&mut |name, entry| {
+            if result.is_err() {
+                return;
+            }
+            let name = format!("{prefix}.{module}.{name}");
+            result = match entry {
+                Entry::Parameter(parameter) => {
+                    let shape = parameter.torch_shape();
+                    take_f32(left, &name, &shape).and_then(|values| {
+                        parameter.set_from_torch(&shape, values).map_err(|_| StateError::Missing(name.clone()))
+                    })
+                }
+                Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape()).and_then(|values| {
+                    buffer.set(values).map_err(|_| StateError::Missing(name.clone()))
+                }),
+                Entry::Counter(count) => take_u64(left, &name).map(|found| *count = found),
+            };
+        });
+    }
+    result
+}
+
+fn take_f32<'a>(
+    left: &mut BTreeMap<&str, &'a Stored>,
+    name: &str,
+    expected: &[usize],
+) -> Result<&'a [f32], StateError> {
+    match left.remove(name) {
+        None => Err(StateError::Missing(name.to_owned())),
+        Some(Stored::F32 { shape, values }) if shape == expected => Ok(values),
+        Some(Stored::F32 { shape, .. }) => Err(StateError::Shape {
+            name: name.to_owned(),
+            found: format!("{shape:?}"),
+            expected: format!("{expected:?}"),
+        }),
+        Some(Stored::U64(_)) => {
+            Err(StateError::Shape { name: name.to_owned(), found: "a count".into(), expected: format!("{expected:?}") })
+        }
+    }
+}
+
+fn take_u64(left: &mut BTreeMap<&str, &Stored>, name: &str) -> Result<u64, StateError> {
+    match left.remove(name) {
+        None => Err(StateError::Missing(name.to_owned())),
+        Some(Stored::U64(values)) if values.len() == 1 => Ok(values[0]),
+        Some(_) => Err(StateError::Shape { name: name.to_owned(), found: "a tensor".into(), expected: "a count".into() }),
+    }
+}

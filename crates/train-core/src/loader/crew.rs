@@ -1,0 +1,307 @@
+//! The worker threads, and the batches that they fill.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+
+use super::{LoaderError, Recipe, UnreadableLog};
+use crate::plugin::Images;
+use crate::{ByteImage, Draws, FloatImage};
+
+/// Draws for a replacement before all images are tried in order.
+const N_DRAWS: u64 = 32;
+
+/// One view of each image of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The view's name in the pipeline.
+    pub name: String,
+    /// `(H, W)` in pixels.
+    pub size: (usize, usize),
+    /// `(N, H, W, 3)` values.
+    pub values: Vec<f32>,
+}
+
+/// What the workers need to know.
+pub(super) struct Work {
+    pub(super) images: Arc<dyn Images>,
+    pub(super) views: Vec<(String, Arc<Recipe>)>,
+    pub(super) seed: u64,
+    pub(super) unreadable: Arc<UnreadableLog>,
+    pub(super) on_unreadable: OnUnreadable,
+}
+
+/// What takes the place of an image that cannot be decoded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnUnreadable {
+    /// Another image, drawn by seed, epoch, image and attempt.
+    Replace,
+    /// Nothing.
+    LeaveOut,
+}
+
+/// A batch to be loaded.
+pub(super) struct Order {
+    pub(super) epoch: u64,
+    pub(super) step: u64,
+    pub(super) images: Vec<usize>,
+}
+
+/// A batch that was loaded.
+pub(super) struct Filled {
+    pub(super) epoch: u64,
+    pub(super) step: u64,
+    /// The image in each place; `None` if it was left out.
+    pub(super) images: Vec<Option<usize>>,
+    /// Empty if every image was left out.
+    pub(super) views: Vec<View>,
+}
+
+/// Worker threads. Memory is bounded by the batches ordered and not yet taken.
+///
+/// The unit of work is one image, so that all workers fill the batch that is needed next.
+pub(super) struct Crew {
+    /// `None` once the crew is dismissed.
+    tasks: Option<Sender<Task>>,
+    ordered: VecDeque<Receiver<Result<Filled, LoaderError>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Crew {
+    pub(super) fn start(work: Work, n_workers: usize) -> Result<Self, LoaderError> {
+        let (sender, receiver) = unbounded::<Task>();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut crew =
+            Self { tasks: Some(sender), ordered: VecDeque::new(), stop: Arc::clone(&stop), threads: Vec::new() };
+        let work = Arc::new(work);
+        for i in 0..n_workers.max(1) {
+            let (work, tasks, stop) = (Arc::clone(&work), receiver.clone(), Arc::clone(&stop));
+            let run = move || {
+                for task in tasks {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    task.run(&work);
+                }
+            };
+            let thread = std::thread::Builder::new().name(format!("loader-{i}")).spawn(run);
+            crew.threads.push(thread.map_err(|error| LoaderError::Thread { message: error.to_string() })?);
+        }
+        Ok(crew)
+    }
+
+    /// Number of batches ordered and not yet taken.
+    pub(super) fn n_ordered(&self) -> usize {
+        self.ordered.len()
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        let (finished, receiver) = bounded(1);
+        let n = order.images.len();
+        let filled = Filled {
+            epoch: order.epoch,
+            step: order.step,
+            images: vec![None; n],
+            views: Vec::new(),
+        };
+        let batch = Arc::new(Unfinished {
+            epoch: order.epoch,
+            images: order.images,
+            progress: Mutex::new(Some(Progress { filled, n_left: n })),
+            finished,
+        });
+        if let Some(tasks) = &self.tasks {
+            for place in 0..n {
+                // It fails if no worker is left: then the batch is dropped, which `take` reports.
+                let _ = tasks.send(Task { batch: Arc::clone(&batch), place });
+            }
+        }
+        self.ordered.push_back(receiver);
+    }
+
+    /// The oldest ordered batch, waiting until it is whole; `None` if none is ordered.
+    pub(super) fn take(&mut self) -> Option<Result<Filled, LoaderError>> {
+        let receiver = self.ordered.pop_front()?;
+        Some(receiver.recv().unwrap_or_else(|_| {
+            Err(LoaderError::Panicked { image: "a batch".into(), message: "the loader threads are gone".into() })
+        }))
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.tasks = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a worker was caught and reported with its batch.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One image of one batch.
+struct Task {
+    batch: Arc<Unfinished>,
+    place: usize,
+}
+
+impl Task {
+    fn run(self, work: &Work) {
+        let batch = &self.batch;
+        if batch.is_over() {
+            return;
+        }
+        let image_idx = batch.images[self.place];
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let made = work.make(batch.epoch, image_idx)?;
+            batch.put(self.place, made, work)
+        }));
+        let outcome = outcome.unwrap_or_else(|panic| {
+            // The name comes from the same plugin that has just panicked.
+            let image = catch_unwind(AssertUnwindSafe(|| work.images.name(image_idx)))
+                .unwrap_or_else(|_| format!("image {image_idx}"));
+            Err(LoaderError::Panicked { image, message: message_of(&*panic) })
+        });
+        if let Err(error) = outcome {
+            batch.fail(error);
+        }
+    }
+}
+
+impl Work {
+    /// The views of an image, or of its replacement, and which image it is.
+    fn make(&self, epoch: u64, image_idx: usize) -> Result<Option<(usize, Vec<FloatImage>)>, LoaderError> {
+        let Some((used, image)) = self.load(epoch, image_idx)? else { return Ok(None) };
+        // A replacement is augmented with the draws of the image that it replaces: if its own turn comes in the same
+        // batch, the two are not equal.
+        let key = image_idx as u64;
+        let mut image = Some(image);
+        let last = self.views.len().saturating_sub(1);
+        let mut views = Vec::with_capacity(self.views.len());
+        for (i, (name, recipe)) in self.views.iter().enumerate() {
+            let image = if i == last { image.take() } else { image.clone() };
+            let image = image.expect("the image is taken by the last view");
+            views.push(recipe.apply(image, self.seed, epoch, key, name));
+        }
+        Ok(Some((used, views)))
+    }
+
+    fn load(&self, epoch: u64, image_idx: usize) -> Result<Option<(usize, ByteImage)>, LoaderError> {
+        if let Some(image) = self.try_load(image_idx)? {
+            return Ok(Some((image_idx, image)));
+        }
+        if self.on_unreadable == OnUnreadable::LeaveOut {
+            return Ok(None);
+        }
+        let n = self.images.len();
+        let drawn = (0..N_DRAWS).map(|attempt| {
+            let key = [epoch, image_idx as u64, attempt];
+            Draws::new(self.seed, "replacement of an unreadable image", &key).below(n)
+        });
+        let in_turn = (1..n).map(|offset| (image_idx + offset) % n);
+        for candidate in drawn.chain(in_turn) {
+            if let Some(image) = self.try_load(candidate)? {
+                return Ok(Some((candidate, image)));
+            }
+        }
+        Err(LoaderError::NoneReadable { n_images: n })
+    }
+
+    fn try_load(&self, image_idx: usize) -> Result<Option<ByteImage>, LoaderError> {
+        match self.images.load(image_idx) {
+            Ok(image) => Ok(Some(image)),
+            Err(unreadable) => self.unreadable.record(unreadable).map(|()| None),
+        }
+    }
+}
+
+/// A batch that workers are filling.
+struct Unfinished {
+    epoch: u64,
+    images: Vec<usize>,
+    /// `None` once the batch is sent, or has failed.
+    progress: Mutex<Option<Progress>>,
+    finished: Sender<Result<Filled, LoaderError>>,
+}
+
+struct Progress {
+    filled: Filled,
+    n_left: usize,
+}
+
+impl Unfinished {
+    fn is_over(&self) -> bool {
+        self.progress().is_none()
+    }
+
+    fn put(&self, place: usize, made: Option<(usize, Vec<FloatImage>)>, work: &Work) -> Result<(), LoaderError> {
+        let mut guard = self.progress();
+        let Some(progress) = guard.as_mut() else { return Ok(()) };
+        if let Some((used, pictures)) = made {
+            let filled = &mut progress.filled;
+            if filled.views.is_empty() {
+                filled.views = empty_views(self.images.len(), &pictures, work);
+            }
+            for (view, picture) in filled.views.iter_mut().zip(&pictures) {
+                copy_into(view, place, picture, || work.images.name(used))?;
+            }
+            filled.images[place] = Some(used);
+        }
+        progress.n_left -= 1;
+        if progress.n_left == 0
+            && let Some(Progress { filled, .. }) = guard.take()
+        {
+            // It fails only if the loader is gone.
+            let _ = self.finished.try_send(Ok(filled));
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: LoaderError) {
+        *self.progress() = None;
+        // It fails if the loader is gone, or another image of the batch has failed before.
+        let _ = self.finished.try_send(Err(error));
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
+        // After a panic the batch is failed, and what it holds is dropped.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn empty_views(n: usize, pictures: &[FloatImage], work: &Work) -> Vec<View> {
+    let names = work.views.iter().map(|(name, _)| name);
+    names
+        .zip(pictures)
+        .map(|(name, picture)| View {
+            name: name.clone(),
+            size: (picture.height, picture.width),
+            values: vec![0.0; n * picture.height * picture.width * 3],
+        })
+        .collect()
+}
+
+fn copy_into(
+    view: &mut View,
+    place: usize,
+    picture: &FloatImage,
+    name: impl FnOnce() -> String,
+) -> Result<(), LoaderError> {
+    let found = (picture.height, picture.width);
+    if found != view.size {
+        return Err(LoaderError::Size { view: view.name.clone(), image: name(), found, expected: view.size });
+    }
+    let len = view.size.0 * view.size.1 * 3;
+    view.values[place * len..(place + 1) * len].copy_from_slice(&picture.values);
+    Ok(())
+}
+
+fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+}

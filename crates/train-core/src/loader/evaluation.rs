@@ -1,0 +1,129 @@
+//! All images of a split once, to measure on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::crew::{Crew, Filled, OnUnreadable, Order, Work};
+use super::{LoaderError, Recipe, UnreadableLog};
+use crate::plugin::Images;
+
+/// What an [`EvalLoader`] loads.
+pub struct EvalPlan {
+    /// The images.
+    pub images: Arc<dyn Images>,
+    /// The view: name and recipe.
+    pub view: (String, Arc<Recipe>),
+    /// The pipeline's seed, for views that draw.
+    pub seed: u64,
+    /// Images in a batch; the last one may have fewer. 0 counts as 1.
+    pub batch: usize,
+    /// Threads; 0 counts as 1.
+    pub n_workers: usize,
+    /// Batches that are made ahead, which bounds memory.
+    pub prefetch_batches: usize,
+    /// Where unreadable images are counted.
+    pub unreadable: Arc<UnreadableLog>,
+}
+
+/// One batch of one view.
+#[derive(Clone, Debug)]
+pub struct EvalBatch {
+    /// The images in it, in order; those that cannot be read are left out.
+    pub images: Vec<usize>,
+    /// `(H, W)` in pixels.
+    pub size: (usize, usize),
+    /// `(N, H, W, 3)` values, a row for each of `images`.
+    pub values: Vec<f32>,
+    /// How long the caller waited for it.
+    pub waited: Duration,
+}
+
+/// Gives all images in order, each once, seen through one view.
+pub struct EvalLoader {
+    crew: Crew,
+    n_images: usize,
+    batch: usize,
+    next_image: usize,
+    prefetch_batches: usize,
+    failed: Option<LoaderError>,
+}
+
+impl EvalLoader {
+    /// Starts the threads, which begin at once.
+    ///
+    /// # Errors
+    /// If threads cannot be started.
+    pub fn start(plan: EvalPlan) -> Result<Self, LoaderError> {
+        let n_images = plan.images.len();
+        let work = Work {
+            images: plan.images,
+            views: vec![plan.view],
+            seed: plan.seed,
+            unreadable: plan.unreadable,
+            on_unreadable: OnUnreadable::LeaveOut,
+        };
+        let mut loader = Self {
+            crew: Crew::start(work, plan.n_workers)?,
+            n_images,
+            batch: plan.batch.max(1),
+            next_image: 0,
+            prefetch_batches: plan.prefetch_batches,
+            failed: None,
+        };
+        loader.order_ahead();
+        Ok(loader)
+    }
+
+    /// The next batch, with at least one image; `None` after the last.
+    ///
+    /// # Errors
+    /// The same error again once a loader has failed.
+    #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on after an error")]
+    pub fn next(&mut self) -> Result<Option<EvalBatch>, LoaderError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let start = Instant::now();
+        loop {
+            self.order_ahead();
+            match self.crew.take() {
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    self.failed = Some(error.clone());
+                    return Err(error);
+                }
+                Some(Ok(filled)) => {
+                    if let Some(batch) = present(filled, start) {
+                        return Ok(Some(batch));
+                    }
+                }
+            }
+        }
+    }
+
+    fn order_ahead(&mut self) {
+        while self.crew.n_ordered() <= self.prefetch_batches && self.next_image < self.n_images {
+            let end = (self.next_image + self.batch).min(self.n_images);
+            let step = (self.next_image / self.batch) as u64;
+            self.crew.order(Order { epoch: 0, step, images: (self.next_image..end).collect() });
+            self.next_image = end;
+        }
+    }
+}
+
+/// The batch without the places that were left out; `None` if that is all of them.
+fn present(filled: Filled, start: Instant) -> Option<EvalBatch> {
+    let view = filled.views.into_iter().next()?;
+    let len = view.size.0 * view.size.1 * 3;
+    let mut values = view.values;
+    let mut images = Vec::with_capacity(filled.images.len());
+    for (place, image) in filled.images.into_iter().enumerate() {
+        let Some(image) = image else { continue };
+        if images.len() < place {
+            values.copy_within(place * len..(place + 1) * len, images.len() * len);
+        }
+        images.push(image);
+    }
+    values.truncate(images.len() * len);
+    Some(EvalBatch { images, size: view.size, values, waited: start.elapsed() })
+}

@@ -1,0 +1,21 @@
+//! Images from a dataset to batches: decoded and augmented by worker threads, ahead of the training step.
+//!
+//! Start at [`Loader`]; [`EvalLoader`] is its plain sibling for measuring. What a batch holds depends on the seed, the
+//! epoch and the images alone, bit for bit, and never on how many workers there are or which of them was fast.
+
+mod crew;
+mod error;
+mod evaluation;
+mod recipe;
+mod training;
+mod unreadable;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::crew::View;
+pub use self::error::LoaderError;
+pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
+pub use self::recipe::Recipe;
+pub use self::training::{Batch, Loader, LoaderPlan};
+pub use self::unreadable::UnreadableLog;

@@ -1,0 +1,39 @@
+//! The augmentations that make one view of an image.
+
+use crate::plugin::Augmentation;
+use crate::{ByteImage, Draws, FloatImage, Picture};
+
+/// What turns a decoded image into a view: augmentations, in order.
+pub struct Recipe {
+    /// The steps. Each has accepted the shape that the one before it gives.
+    pub steps: Vec<Box<dyn Augmentation>>,
+}
+
+impl Recipe {
+    /// The view `view_name` of `image`.
+    ///
+    /// Every step has draws of its own, keyed by seed, epoch, image, view and the step's place, so no view depends on
+    /// another, nor on the order in which images arrive. Bytes that no step normalised are scaled to 0–1.
+    pub fn apply(
+        &self,
+        image: ByteImage,
+        seed: u64,
+        epoch: u64,
+        image_index: u64,
+        view_name: &str,
+    ) -> FloatImage {
+        let purpose = format!("view {view_name}");
+        let mut picture = Picture::Bytes(image);
+        for (step_idx, step) in self.steps.iter().enumerate() {
+            let mut draws = Draws::new(seed, &purpose, &[epoch, image_index, step_idx as u64]);
+            picture = step.apply(picture, &mut draws);
+        }
+        match picture {
+            Picture::Floats(image) => image,
+            Picture::Bytes(ByteImage { width, height, rgb }) => {
+                let values = rgb.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+                FloatImage { width, height, values }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Batches to train on.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::crew::{Crew, OnUnreadable, Order, Work};
+use super::{LoaderError, Recipe, UnreadableLog, View};
+use crate::Draws;
+use crate::plugin::Images;
+
+/// What a [`Loader`] loads.
+pub struct LoaderPlan {
+    /// The training images.
+    pub images: Arc<dyn Images>,
+    /// The views that are made of each image: name and recipe.
+    pub views: Vec<(String, Arc<Recipe>)>,
+    /// The pipeline's seed.
+    pub seed: u64,
+    /// `N`, images in a batch; at least 1.
+    pub batch: usize,
+    /// Epoch, and step within it, of the first batch, counted from 0. A step past the epoch's last means the next epoch.
+    pub first: (u64, u64),
+    /// Epochs in the whole run; none is loaded from this number on.
+    pub epochs: u64,
+    /// Threads; 0 counts as 1.
+    pub n_workers: usize,
+    /// Batches that are made ahead of the one being trained on, which bounds memory.
+    pub prefetch_batches: usize,
+    /// Where unreadable images are counted.
+    pub unreadable: Arc<UnreadableLog>,
+}
+
+/// One batch, the views row for row.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The step within the epoch, from 0.
+    pub step: u64,
+    /// The `N` images; the replacement where an image is unreadable.
+    pub images: Vec<usize>,
+    /// The views, in the plan's order.
+    pub views: Vec<View>,
+    /// How long the caller waited for it.
+    pub waited: Duration,
+}
+
+/// Gives the batches of a run in order.
+///
+/// Each epoch visits the images in a random order of its own; the rest that does not fill a batch is left out.
+/// An image is decoded once, and all its views are made from it. Dropping the loader stops its threads.
+pub struct Loader {
+    crew: Crew,
+    schedule: EpochOrders,
+    prefetch_batches: usize,
+    unreadable: Arc<UnreadableLog>,
+    failed: Option<LoaderError>,
+}
+
+impl Loader {
+    /// Starts the threads, which begin at once.
+    ///
+    /// # Errors
+    /// If the images do not fill one batch, or threads cannot be started.
+    pub fn start(plan: LoaderPlan) -> Result<Self, LoaderError> {
+        let (n_images, batch) = (plan.images.len(), plan.batch);
+        if batch == 0 || n_images < batch {
+            return Err(LoaderError::TooFewImages { n_images, batch });
+        }
+        let schedule = EpochOrders::new(&plan);
+        let work = Work {
+            images: plan.images,
+            views: plan.views,
+            seed: plan.seed,
+            unreadable: Arc::clone(&plan.unreadable),
+            on_unreadable: OnUnreadable::Replace,
+        };
+        let mut loader = Self {
+            crew: Crew::start(work, plan.n_workers)?,
+            schedule,
+            prefetch_batches: plan.prefetch_batches,
+            unreadable: plan.unreadable,
+            failed: None,
+        };
+        loader.order_ahead();
+        Ok(loader)
+    }
+
+    /// Steps in each epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.schedule.steps_per_epoch
+    }
+
+    /// The next batch; `None` after the last one of the run.
+    ///
+    /// # Errors
+    /// The same error again once a loader has failed.
+    #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on after an error")]
+    pub fn next(&mut self) -> Result<Option<Batch>, LoaderError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let outcome = self.try_next();
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+        }
+        outcome
+    }
+
+    fn try_next(&mut self) -> Result<Option<Batch>, LoaderError> {
+        self.unreadable.check()?;
+        self.order_ahead();
+        let start = Instant::now();
+        let Some(filled) = self.crew.take().transpose()? else { return Ok(None) };
+        Ok(Some(Batch {
+            epoch: filled.epoch,
+            step: filled.step,
+            // Nothing is left out where unreadable images are replaced.
+            images: filled.images.into_iter().flatten().collect(),
+            views: filled.views,
+            waited: start.elapsed(),
+        }))
+    }
+
+    fn order_ahead(&mut self) {
+        while self.crew.n_ordered() <= self.prefetch_batches
+            && let Some(order) = self.schedule.next()
+        {
+            self.crew.order(order);
+        }
+    }
+}
+
+/// Which images go into which batch.
+struct EpochOrders {
+    seed: u64,
+    n_images: usize,
+    batch: usize,
+    epochs: u64,
+    steps_per_epoch: u64,
+    next: (u64, u64),
+    /// The order of epoch `next.0`, once it is known.
+    order: Option<Vec<usize>>,
+}
+
+impl EpochOrders {
+    fn new(plan: &LoaderPlan) -> Self {
+        Self {
+            seed: plan.seed,
+            n_images: plan.images.len(),
+            batch: plan.batch,
+            epochs: plan.epochs,
+            steps_per_epoch: (plan.images.len() / plan.batch) as u64,
+            next: plan.first,
+            order: None,
+        }
+    }
+}
+
+impl Iterator for EpochOrders {
+    type Item = Order;
+
+    fn next(&mut self) -> Option<Order> {
+        if self.next.1 >= self.steps_per_epoch {
+            self.next = (self.next.0 + 1, 0);
+            self.order = None;
+        }
+        let (epoch, step) = self.next;
+        if epoch >= self.epochs {
+            return None;
+        }
+        let order = self
+            .order
+            .get_or_insert_with(|| Draws::new(self.seed, "epoch order", &[epoch]).permutation(self.n_images));
+        let start = step as usize * self.batch;
+        let images = order[start..start + self.batch].to_vec();
+        self.next.1 += 1;
+        Some(Order { epoch, step, images })
+    }
+}

@@ -1,0 +1,106 @@
+//! What every check needs: the text, the tree, and faults at paths.
+
+use std::ops::Range;
+
+use super::document::{Node, NodeKind};
+use super::fault::Fault;
+use super::text::PipelineText;
+use crate::plugin::{self, Config, ConfigError, Kind, Plugin};
+
+/// A pipeline's text and tree during the checks.
+pub(crate) struct Checker {
+    pub(crate) text: PipelineText,
+    pub(crate) tree: Node,
+}
+
+/// What a check gives: `T`, or the first thing wrong.
+pub(crate) type Checked<T> = Result<T, Box<Fault>>;
+
+impl Checker {
+    pub(crate) fn new(text: PipelineText) -> Checked<Self> {
+        let tree = text.tree()?;
+        Ok(Self { text, tree })
+    }
+
+    /// A fault at the value at `path`, or at the nearest value around it.
+    pub(crate) fn fault(&self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+        self.text.fault(self.span(path), message, Some(hint.into()))
+    }
+
+    /// `path` of strings: for paths with numbers in them.
+    pub(crate) fn fault_at(&self, path: &[String], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        self.fault(&path, message, hint)
+    }
+
+    fn span(&self, path: &[&str]) -> Range<usize> {
+        (0..=path.len())
+            .rev()
+            .find_map(|length| self.tree.find(&path[..length]))
+            .map_or(0..0, |node| node.span.clone())
+    }
+
+    /// The plugin name and config text at `path`.
+    pub(crate) fn plugin_at(&self, path: &[&str]) -> Checked<(String, Range<usize>, Range<usize>)> {
+        let parts = self.tree.find(path).and_then(|node| match &node.kind {
+            NodeKind::Items(items) => match items.as_slice() {
+                [Node { kind: NodeKind::Text(name), span }, config] => {
+                    Some((name.clone(), span.clone(), config.span.clone()))
+                }
+                _ => None,
+            },
+            _ => None,
+        });
+        parts.ok_or_else(|| {
+            self.fault(path, "expected a plugin: a name and its config", "write `(\"name\", (field: value))`")
+        })
+    }
+
+    /// Builds the plugin of kind `T` at `path`.
+    pub(crate) fn build<T: Kind + ?Sized>(&self, path: &[&str], context: &T::Context) -> Checked<Box<T>>
+    where
+        Plugin<T>: inventory::Collect,
+    {
+        let (name, name_span, config_span) = self.plugin_at(path)?;
+        let config = Config::new(&self.text.text[config_span.clone()]);
+        plugin::build::<T>(&name, config, context)
+            .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
+    }
+
+    /// The fault for what a plugin at `path` refused.
+    fn plugin_fault(
+        &self,
+        path: &[&str],
+        name: &str,
+        name_span: Range<usize>,
+        config_span: Range<usize>,
+        error: &ConfigError,
+    ) -> Box<Fault> {
+        let hint = error.hint().map(str::to_owned);
+        match error {
+            ConfigError::Parse { span, .. } => {
+                let start = (config_span.start + span.start).min(config_span.end);
+                let end = (config_span.start + span.end).clamp(start, config_span.end);
+                self.text.fault(start..end, format!("{name}: {error}"), hint)
+            }
+            ConfigError::Field { field, .. } => {
+                let mut place: Vec<&str> = path.to_vec();
+                place.extend(field.split('.'));
+                let span = match self.tree.find(&place) {
+                    Some(node) => node.span.clone(),
+                    None => config_span,
+                };
+                self.text.fault(span, format!("{name}: {error}"), hint)
+            }
+            ConfigError::Unfit { .. } => self.text.fault(name_span, error.to_string(), hint),
+        }
+    }
+
+    /// The fault for a [`ConfigError`] that an already built plugin at `path` gave.
+    pub(crate) fn unfit(&self, path: &[&str], error: &ConfigError) -> Box<Fault> {
+        match self.plugin_at(path) {
+            Ok((name, name_span, config_span)) => self.plugin_fault(path, &name, name_span, config_span, error),
+            Err(fault) => fault,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! One step of a view's recipe.
+
+use crate::plugin::ConfigError;
+use crate::{Draws, Picture, PictureShape};
+
+/// Turns an image into another, at random.
+///
+/// Called from many threads at once; all randomness comes from `draws`.
+pub trait Augmentation: Send + Sync {
+    /// The shape of what [`apply`](Self::apply) gives for an image of shape `input`.
+    ///
+    /// # Errors
+    /// If it cannot work on such images: on bytes after normalisation, on an image that may be too small.
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError>;
+
+    /// The augmented image. `output` has accepted the shape of `picture`; other values (a `Floats` where bytes are
+    /// needed) are passed on unchanged.
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture;
+}
+
+/// An augmentation needs nothing but its config.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AugmentationContext;

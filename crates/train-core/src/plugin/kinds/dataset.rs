@@ -1,0 +1,91 @@
+//! Where images come from.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::ByteImage;
+
+/// A source of images. Building one reads nothing; [`open`](Self::open) lists, and reads no image.
+pub trait Dataset: Send + Sync {
+    /// The images it has.
+    ///
+    /// # Errors
+    /// If there is no such place, or nothing in it.
+    fn open(&self) -> Result<Splits, DatasetError>;
+
+    /// One line for the start of a run: `class folders of data/cifar10`.
+    fn describe(&self) -> String;
+}
+
+/// A dataset needs only the seed of the run, for those that generate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatasetContext {
+    /// The pipeline's seed.
+    pub seed: u64,
+}
+
+/// What to train on and what to measure on.
+#[derive(Clone)]
+pub struct Splits {
+    /// Training images.
+    pub train: Arc<dyn Images>,
+    /// Images that training never sees, if there are any.
+    pub test: Option<Arc<dyn Images>>,
+}
+
+/// Which part of a dataset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Split {
+    /// Training images.
+    Train,
+    /// Images that training never sees.
+    Test,
+}
+
+/// A numbered set of images, read from many threads at once.
+pub trait Images: Send + Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The class of image `index`, in `0..class_names().len()`; `None` where images have no labels.
+    fn label(&self, index: usize) -> Option<u32>;
+
+    /// The classes in order of their number; empty where images have no labels.
+    fn class_names(&self) -> &[String];
+
+    /// How messages call image `index`: its path, or its place in a file.
+    fn name(&self, index: usize) -> String;
+
+    /// Image `index`, in RGB. The same index gives the same bytes each time.
+    ///
+    /// # Errors
+    /// If the image cannot be decoded; the run goes on without it.
+    fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage>;
+}
+
+/// An image that could not be decoded.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct UnreadableImage {
+    /// Its path, or its place in a file.
+    pub name: String,
+    /// Why, in a few words.
+    pub reason: String,
+}
+
+/// A dataset that cannot be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct DatasetError {
+    /// What was opened.
+    pub path: PathBuf,
+    /// What is wrong with it, and what was expected.
+    pub reason: String,
+    /// What to do about it.
+    pub hint: String,
+}

@@ -1,0 +1,19 @@
+//! The traits that plugins implement, one file a kind.
+
+mod augmentation;
+mod dataset;
+mod module;
+mod monitor;
+mod negatives;
+mod optimizer;
+mod schedule;
+
+pub use self::augmentation::{Augmentation, AugmentationContext};
+pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
+pub use self::module::{Backbone, Entry, Head, Module, ModuleContext, visit_part};
+pub use self::monitor::{
+    Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
+};
+pub use self::negatives::{Contrast, Keys, Negatives, NegativesContext, Thermometer};
+pub use self::optimizer::{Optimizer, OptimizerContext, Update};
+pub use self::schedule::{Progress, Schedule, ScheduleContext};

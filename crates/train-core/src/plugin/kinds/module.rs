@@ -1,0 +1,102 @@
+//! What has parameters: encoders and heads.
+
+use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, OpError, Parameter};
+
+use crate::Draws;
+
+/// Something with parameters and state.
+pub trait Module: Send {
+    /// Calls `visitor` with each entry and its name, always in the same order.
+    ///
+    /// Names are those of PyTorch's module of the same kind (`layer1.0.conv1.weight`), so that weights can be exchanged.
+    /// A composite prefixes the names of its parts, see [`visit_part`].
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>));
+
+    /// Into how many parts batch normalisation splits a batch, if there is any batch normalisation.
+    ///
+    /// Shuffling a batch does nothing unless its statistics are taken over parts of it.
+    fn batch_norm_splits(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// A named piece of a [`Module`].
+pub enum Entry<'a> {
+    /// What the optimiser moves, and the momentum encoder follows.
+    Parameter(&'a mut Parameter),
+    /// State that is saved, but neither trained nor averaged: running statistics, the queue.
+    Buffer(&'a mut Buffer),
+    /// A saved count, for instance of batches seen.
+    Counter(&'a mut u64),
+}
+
+/// Visits `part` with `prefix.` before each name.
+pub fn visit_part(prefix: &str, part: &mut dyn Module, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+    part.visit(&mut |name, entry| visitor(&format!("{prefix}.{name}"), entry));
+}
+
+impl Module for BatchNorm {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        if let Some(scale) = &mut self.scale {
+            visitor("weight", Entry::Parameter(scale));
+        }
+        if let Some(shift) = &mut self.shift {
+            visitor("bias", Entry::Parameter(shift));
+        }
+        visitor("running_mean", Entry::Buffer(&mut self.running_mean));
+        visitor("running_var", Entry::Buffer(&mut self.running_var));
+        visitor("num_batches_tracked", Entry::Counter(&mut self.n_batches));
+    }
+
+    fn batch_norm_splits(&self) -> Option<usize> {
+        Some(self.splits)
+    }
+}
+
+/// Images `(N, H, W, 3)` to features `(N, D)`.
+pub trait Backbone: Module {
+    /// `D`.
+    fn n_features(&self) -> usize;
+
+    /// The features of `images`; recorded exactly if `images` is.
+    ///
+    /// # Errors
+    /// If the images have another size than the backbone was built for.
+    fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
+}
+
+/// Features `(N, D)` to embeddings `(N, C)`.
+pub trait Head: Module {
+    /// `C`.
+    fn n_outputs(&self) -> usize;
+
+    /// The embeddings of `features`; recorded exactly if `features` is.
+    ///
+    /// # Errors
+    /// If the features have another width than the head was built for.
+    fn forward(&mut self, features: Features, mode: Mode) -> Result<Features, OpError>;
+}
+
+/// What a backbone or head is told besides its config.
+#[derive(Clone, Debug)]
+pub struct ModuleContext {
+    /// Where its parameters live.
+    pub device: Device,
+    /// What comes in: the channels of an image, 3, or the features of the module before.
+    pub n_inputs: usize,
+    /// `(H, W)` of the images, in pixels.
+    pub image_size: (usize, usize),
+    /// Images in a batch.
+    pub batch: usize,
+    /// The pipeline's seed.
+    pub seed: u64,
+    /// The module's name in the pipeline.
+    pub name: String,
+}
+
+impl ModuleContext {
+    /// Draws for the initial values of one parameter.
+    pub fn draws(&self, parameter: &str) -> Draws {
+        Draws::new(self.seed, &format!("initial values of {}.{parameter}", self.name), &[])
+    }
+}

@@ -1,0 +1,110 @@
+//! What is measured while training.
+
+use std::sync::Arc;
+
+use super::Split;
+
+/// Measures the encoder between epochs, and changes nothing.
+pub trait Monitor: Send {
+    /// The views that it needs, which the pipeline must declare.
+    fn views(&self) -> Vec<&str>;
+
+    /// The names of the [`Measurement`]s that it takes.
+    fn figures(&self) -> &[&'static str];
+
+    /// Whether to measure after `epochs_done` of `epochs`; 0 is the untrained encoder.
+    fn is_due(&self, epochs_done: usize, epochs: usize) -> bool;
+
+    /// Takes the measurements.
+    ///
+    /// # Errors
+    /// If features cannot be computed.
+    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError>;
+}
+
+/// The encoder as a monitor sees it: in eval mode, without gradients.
+pub trait Encoder {
+    /// Features of a split of the dataset, or why there are none. Computed once for all monitors of an epoch.
+    ///
+    /// # Errors
+    /// If the encoder or the dataset fails.
+    fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError>;
+}
+
+/// Which features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Embed<'a> {
+    /// Of which images.
+    pub split: Split,
+    /// Seen through which view.
+    pub view: &'a str,
+    /// From which layer.
+    pub level: Level,
+}
+
+/// Where in the encoder features are taken.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+pub enum Level {
+    /// What the backbone gives, and what is used after pre-training.
+    Backbone,
+    /// What the head gives, and what the loss sees.
+    Head,
+}
+
+/// Features of a set of images.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// `N`, unreadable images left out.
+    pub n: usize,
+    /// `D`.
+    pub d: usize,
+    /// `(N, D)`, row by row, not normalised.
+    pub rows: Vec<f32>,
+    /// `N` classes, if the images have labels.
+    pub labels: Option<Vec<u32>>,
+    /// Number of classes; 0 without labels.
+    pub n_classes: usize,
+}
+
+/// What a monitor has to say.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Figures.
+    Measured(Vec<Measurement>),
+    /// Nothing can be measured on this dataset; said once.
+    Off {
+        /// Why, and what would change that.
+        reason: String,
+    },
+}
+
+/// One figure.
+#[derive(Clone, Debug)]
+pub struct Measurement {
+    /// The key in `metrics.jsonl`, for instance `knn_top1`.
+    pub name: String,
+    /// The value; shares are of 1.
+    pub value: f64,
+    /// Whether it is a share, to be shown in per cent.
+    pub is_share: bool,
+    /// Whether more of it is better, for "best" checkpoints.
+    pub more_is_better: bool,
+    /// How it was measured: "backbone features, k 200, T 0.1, 1000 test images against 6000 train images".
+    pub protocol: String,
+}
+
+/// A monitor that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{monitor}: {message}")]
+pub struct MonitorError {
+    /// The monitor's name.
+    pub monitor: String,
+    /// What went wrong.
+    pub message: String,
+}
+
+/// A monitor needs nothing but its config.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MonitorContext;

@@ -1,0 +1,65 @@
+//! Contrastive losses: what a query is told apart from.
+
+use tensor_ops::{Device, Features, InfoNce, KeepLogits, Matrix, OpError};
+
+use super::Module;
+
+/// A contrastive loss, with the negatives that it keeps.
+pub trait Negatives: Module {
+    /// The loss of queries `(N, C)` against their keys; recorded if `queries` is. Normalises both.
+    ///
+    /// Must not change the negatives: several losses of one step see the same ones.
+    ///
+    /// # Errors
+    /// If queries and keys do not have the same shape.
+    fn compare(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError>;
+
+    /// Takes in the keys of a step `(M, C)`, once, after all its losses.
+    ///
+    /// # Errors
+    /// If the keys have another width than the negatives.
+    fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError>;
+
+    /// What the loss is at worst and at best, for a batch of `n` images.
+    fn thermometer(&self, n: usize) -> Thermometer;
+}
+
+/// A computed loss.
+pub type Contrast = InfoNce;
+
+/// The keys that belong to a batch of queries.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    /// The keys of the same images, `(N, C)`, row for row.
+    pub own: &'a Matrix,
+    /// The keys of all processes, `(N * processes, C)`, rank after rank.
+    pub all: &'a Matrix,
+    /// Where `own` starts in `all`.
+    pub first: usize,
+}
+
+/// Levels that make a loss readable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thermometer {
+    /// The loss of an encoder that tells nothing apart.
+    pub chance: f64,
+    /// About the lowest loss there is, with negatives at right angles to the query.
+    pub floor: f64,
+}
+
+/// What a loss is told besides its config.
+#[derive(Clone, Debug)]
+pub struct NegativesContext {
+    /// Where its state lives.
+    pub device: Device,
+    /// `C`, the width of queries and keys.
+    pub n_inputs: usize,
+    /// Images in a batch, over all processes.
+    pub batch: usize,
+    /// Keys that arrive in one step, over all processes.
+    pub keys_per_step: usize,
+    /// The pipeline's seed.
+    pub seed: u64,
+    /// The module's name in the pipeline.
+    pub name: String,
+}

@@ -1,0 +1,216 @@
+//! Finding plugins by name.
+
+use schemars::Schema;
+
+use super::{
+    Augmentation, Backbone, Config, ConfigError, Dataset, Head, Monitor, Negatives, Optimizer, Schedule, kinds,
+};
+
+/// What a plugin is a kind of: a trait object with a name.
+pub trait Kind: 'static {
+    /// How errors and listings call it.
+    const NAME: &'static str;
+    /// What `build` is told besides the config.
+    type Context;
+}
+
+/// A registered plugin of kind `T`.
+///
+/// `build` neither loads data, nor prints, nor trains: `check` builds every plugin of a file.
+pub struct Plugin<T: Kind + ?Sized> {
+    /// What a pipeline file writes: kebab-case, unique among plugins of this kind.
+    pub name: &'static str,
+    /// One line for `cargo xtask plugins`.
+    pub summary: &'static str,
+    /// The paper or program it follows.
+    pub source: &'static str,
+    /// A config that builds; a test builds every one.
+    pub example: &'static str,
+    /// The config's fields: `|| schemars::schema_for!(MyConfig)`.
+    pub schema: fn() -> Schema,
+    /// The plugin from its config.
+    pub build: fn(Config<'_>, &T::Context) -> Result<Box<T>, ConfigError>,
+}
+
+macro_rules! kinds {
+    ($($kind:ident $name:literal $context:ty;)*) => {
+        $(
+            impl Kind for dyn $kind {
+                const NAME: &'static str = $name;
+                type Context = $context;
+            }
+            inventory::collect!(Plugin<dyn $kind>);
+        )*
+
+        /// Every registered plugin, described, by kind and name.
+        pub fn all() -> Vec<Described> {
+            let mut list = Vec::new();
+            $(list.extend(sorted::<dyn $kind>().into_iter().map(Described::of));)*
+            list
+        }
+
+        /// Finds two plugins of one kind and name.
+        ///
+        /// # Errors
+        /// Names the first such pair.
+        pub fn check_registry() -> Result<(), RegistryError> {
+            $(check_kind::<dyn $kind>()?;)*
+            Ok(())
+        }
+    };
+}
+
+kinds! {
+    Dataset "dataset" kinds::DatasetContext;
+    Augmentation "augmentation" kinds::AugmentationContext;
+    Backbone "backbone" kinds::ModuleContext;
+    Head "head" kinds::ModuleContext;
+    Negatives "negatives" kinds::NegativesContext;
+    Optimizer "optimizer" kinds::OptimizerContext;
+    Schedule "schedule" kinds::ScheduleContext;
+    Monitor "monitor" kinds::MonitorContext;
+}
+
+/// Two plugins that a pipeline file could not tell apart.
+#[derive(Debug, thiserror::Error)]
+#[error("two {kind} plugins are named `{name}`: unlink or rename one of them")]
+pub struct RegistryError {
+    kind: &'static str,
+    name: &'static str,
+}
+
+/// The plugin of kind `T` named `name`.
+pub fn find<T: Kind + ?Sized>(name: &str) -> Option<&'static Plugin<T>>
+where
+    Plugin<T>: inventory::Collect,
+{
+    inventory::iter::<Plugin<T>>.into_iter().find(|plugin| plugin.name == name)
+}
+
+/// Builds the plugin of kind `T` named `name`.
+///
+/// # Errors
+/// If there is none of that name, or if it refuses the config.
+pub fn build<T: Kind + ?Sized>(name: &str, config: Config<'_>, context: &T::Context) -> Result<Box<T>, ConfigError>
+where
+    Plugin<T>: inventory::Collect,
+{
+    match find::<T>(name) {
+        Some(plugin) => (plugin.build)(config, context),
+        None => {
+            let names: Vec<&str> = sorted::<T>().iter().map(|plugin| plugin.name).collect();
+            let hint = if names.is_empty() {
+                format!("no {} plugin is linked in: `crates/plugins` must name its crate", T::NAME)
+            } else {
+                crate::nearest::suggest(name, &names)
+            };
+            Err(ConfigError::unfit(format!("no {} plugin is named `{name}`", T::NAME), hint))
+        }
+    }
+}
+
+/// inventory visits in any order.
+fn sorted<T: Kind + ?Sized>() -> Vec<&'static Plugin<T>>
+where
+    Plugin<T>: inventory::Collect,
+{
+    let mut list: Vec<_> = inventory::iter::<Plugin<T>>.into_iter().collect();
+    list.sort_by_key(|plugin| plugin.name);
+    list
+}
+
+fn check_kind<T: Kind + ?Sized>() -> Result<(), RegistryError>
+where
+    Plugin<T>: inventory::Collect,
+{
+    match sorted::<T>().windows(2).find(|pair| pair[0].name == pair[1].name) {
+        Some(pair) => Err(RegistryError { kind: T::NAME, name: pair[0].name }),
+        None => Ok(()),
+    }
+}
+
+/// A plugin as `cargo xtask plugins` shows it.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// The kind's name.
+    pub kind: &'static str,
+    /// The plugin's name.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// The paper or program it follows.
+    pub source: &'static str,
+    /// A config that builds.
+    pub example: &'static str,
+    /// The config's fields.
+    pub fields: Vec<Field>,
+}
+
+/// One field of a plugin's config.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name in the file.
+    pub name: String,
+    /// Its type, in words.
+    pub type_name: String,
+    /// The value it has when the file leaves it out; `None` if it must be given.
+    pub default: Option<String>,
+    /// Its documentation.
+    pub help: String,
+}
+
+impl Described {
+    fn of<T: Kind + ?Sized>(plugin: &'static Plugin<T>) -> Self {
+        Self {
+            kind: T::NAME,
+            name: plugin.name,
+            summary: plugin.summary,
+            source: plugin.source,
+            example: plugin.example,
+            fields: fields(&(plugin.schema)()),
+        }
+    }
+}
+
+fn fields(schema: &Schema) -> Vec<Field> {
+    let schema = schema.as_value();
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let Some(properties) = schema["properties"].as_object() else { return Vec::new() };
+    properties
+        .iter()
+        .map(|(name, property)| Field {
+            name: name.clone(),
+            type_name: type_name(property),
+            default: (!required.contains(&name.as_str())).then(|| match &property["default"] {
+                serde_json::Value::Null => "none".into(),
+                value => value.to_string(),
+            }),
+            help: property["description"].as_str().unwrap_or_default().replace('\n', " "),
+        })
+        .collect()
+}
+
+fn type_name(property: &serde_json::Value) -> String {
+    if let Some(reference) = property["$ref"].as_str() {
+        return reference.rsplit('/').next().unwrap_or(reference).into();
+    }
+    for union in ["anyOf", "oneOf"] {
+        if let Some(choices) = property[union].as_array() {
+            let names: Vec<String> =
+                choices.iter().map(type_name).filter(|name| name != "null").collect();
+            return names.join(" or ");
+        }
+    }
+    if let Some(constant) = property["const"].as_str() {
+        return constant.into();
+    }
+    match &property["type"] {
+        serde_json::Value::String(name) => name.clone(),
+        serde_json::Value::Array(names) => {
+            let names: Vec<&str> = names.iter().filter_map(|name| name.as_str()).filter(|name| *name != "null").collect();
+            names.join(" or ")
+        }
+        _ => "value".into(),
+    }
+}

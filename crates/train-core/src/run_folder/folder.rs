@@ -1,0 +1,287 @@
+//! The folder itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::whole_file::write_whole;
+use super::{RunFolderError, RunLock};
+use crate::plugin::UnreadableImage;
+
+const PIPELINE: &str = "pipeline.ron";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// The folder of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A new, empty folder: `out` if it is given, and otherwise the next number under `root`: `root/name-001`.
+    ///
+    /// # Errors
+    /// If `out` holds something, or the folder cannot be made.
+    pub fn create(root: &Path, name: &str, out: Option<PathBuf>) -> Result<Self, RunFolderError> {
+        match out {
+            Some(path) => Self::create_at(path),
+            None => Self::create_numbered(root, name),
+        }
+    }
+
+    /// The folder of an existing run, from its path or that of a checkpoint in it.
+    ///
+    /// # Errors
+    /// If it is not the folder of a run.
+    pub fn open(path: &Path) -> Result<Self, RunFolderError> {
+        let mut folder = path;
+        if path.is_file()
+            && let Some(checkpoints) = path.parent()
+            && checkpoints.ends_with(CHECKPOINTS)
+            && let Some(parent) = checkpoints.parent()
+        {
+            folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        }
+        let found = Self { path: folder.into() };
+        if found.pipeline().is_file() { Ok(found) } else { Err(RunFolderError::NotARun { path: path.into() }) }
+    }
+
+    /// The run of this name with the highest number under `root`, if there is one.
+    ///
+    /// # Errors
+    /// If `root` cannot be listed.
+    pub fn latest(root: &Path, name: &str) -> Result<Option<Self>, RunFolderError> {
+        let numbers = numbers(root, &folder_name(name))?;
+        let folders = numbers.into_iter().rev().map(|(_, path)| Self { path });
+        Ok(folders.into_iter().find(|folder| folder.pipeline().is_file()))
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved pipeline.
+    pub fn pipeline(&self) -> PathBuf {
+        self.path.join(PIPELINE)
+    }
+
+    /// The metrics, a JSON object a line.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The folder of checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+
+    /// The folder of TensorBoard's event files.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events")
+    }
+
+    /// The list of images that could not be read.
+    pub fn unreadable(&self) -> PathBuf {
+        self.path.join("unreadable.txt")
+    }
+
+    /// Keeps other processes from training here.
+    ///
+    /// # Errors
+    /// [`RunFolderError::InUse`] if another process, or another part of this one, does.
+    pub fn lock(&self) -> Result<RunLock, RunFolderError> {
+        RunLock::take(&self.path, &self.path.join("lock"))
+    }
+
+    /// Writes the resolved pipeline.
+    ///
+    /// # Errors
+    /// If the file cannot be written; an older one is then untouched.
+    pub fn write_pipeline(&self, text: &str) -> Result<(), RunFolderError> {
+        let path = self.pipeline();
+        write_whole(&path, |file| file.write_all(text.as_bytes())).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The resolved pipeline of the run.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read_pipeline(&self) -> Result<String, RunFolderError> {
+        let path = self.pipeline();
+        fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
+    }
+
+    /// Adds `images` to the list of unreadable images. Without any, there is no list.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_unreadable(&self, images: &[UnreadableImage]) -> Result<(), RunFolderError> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let path = self.unreadable();
+        let old = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(RunFolderError::io("read", &path)(error)),
+        };
+        let mut lines: BTreeSet<String> = old.lines().map(str::to_owned).collect();
+        lines.extend(images.iter().map(|image| image.to_string().replace('\n', " ")));
+        let text: String = lines.into_iter().map(|line| line + "\n").collect();
+        write_whole(&path, |file| file.write_all(text.as_bytes())).map_err(RunFolderError::io("write", &path))
+    }
+
+    fn create_at(path: PathBuf) -> Result<Self, RunFolderError> {
+        if path.is_file() {
+            return Err(RunFolderError::NotAFolder { path });
+        }
+        fs::create_dir_all(&path).map_err(RunFolderError::io("create", &path))?;
+        let mut entries = fs::read_dir(&path).map_err(RunFolderError::io("list", &path))?;
+        if entries.next().is_some() {
+            return Err(RunFolderError::NotEmpty { path });
+        }
+        Ok(Self { path })
+    }
+
+    fn create_numbered(root: &Path, name: &str) -> Result<Self, RunFolderError> {
+        fs::create_dir_all(root).map_err(RunFolderError::io("create", root))?;
+        let name = folder_name(name);
+        let mut number = numbers(root, &name)?.last().map_or(1, |(number, _)| number + 1);
+        loop {
+            let path = root.join(format!("{name}-{number:03}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // Another process was faster.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(RunFolderError::io("create", &path)(error)),
+            }
+        }
+    }
+}
+
+/// A pipeline's name, with nothing that would lead elsewhere.
+fn folder_name(name: &str) -> String {
+    let safe = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(safe).collect();
+    let name = name.trim_start_matches('.');
+    if name.is_empty() { "run".into() } else { name.into() }
+}
+
+/// The numbered folders of `name` under `root`, by number.
+fn numbers(root: &Path, name: &str) -> Result<Vec<(u64, PathBuf)>, RunFolderError> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(RunFolderError::io("list", root)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(RunFolderError::io("list", root))?.path();
+        let number = path.file_name().and_then(|file| file.to_str()).and_then(|file| {
+            let digits = file.strip_prefix(name)?.strip_prefix('-')?;
+            let is_number = digits.len() >= 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            if is_number { digits.parse().ok() } else { None }
+        });
+        if let Some(number) = number {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_a_name_are_numbered_and_never_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().join("runs");
+        assert_eq!(RunFolder::latest(&root, "moco").unwrap(), None);
+        for expected in ["moco-001", "moco-002"] {
+            let folder = RunFolder::create(&root, "moco", None).unwrap();
+            assert!(folder.path().ends_with(expected), "{folder:?}");
+        }
+        fs::create_dir(root.join("moco-1041")).unwrap();
+        fs::create_dir(root.join("moco-v3-007")).unwrap();
+        let folder = RunFolder::create(&root, "moco", None).unwrap();
+        assert!(folder.path().ends_with("moco-1042"), "{folder:?}");
+    }
+
+    #[test]
+    fn the_latest_run_is_the_highest_number_that_has_a_pipeline() {
+        let root = tempfile::tempdir().unwrap();
+        let folders: Vec<RunFolder> =
+            (0..3).map(|_| RunFolder::create(root.path(), "moco", None).unwrap()).collect();
+        folders[0].write_pipeline("first").unwrap();
+        folders[1].write_pipeline("second").unwrap();
+        let latest = RunFolder::latest(root.path(), "moco").unwrap().unwrap();
+        assert_eq!(latest, folders[1]);
+        assert_eq!(latest.read_pipeline().unwrap(), "second");
+    }
+
+    #[test]
+    fn a_name_does_not_lead_out_of_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "../a b/c", None).unwrap();
+        assert_eq!(folder.path().parent(), Some(root.path()));
+        assert!(folder.path().ends_with("-a-b-c-001"), "{folder:?}");
+    }
+
+    #[test]
+    fn a_folder_that_holds_something_is_refused_with_a_hint() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("a/b");
+        let folder = RunFolder::create(root.path(), "moco", Some(out.clone())).unwrap();
+        assert_eq!(folder.path(), out);
+        // Empty still, so it may be used again.
+        RunFolder::create(root.path(), "moco", Some(out.clone())).unwrap();
+        folder.write_pipeline("()").unwrap();
+        let error = RunFolder::create(root.path(), "moco", Some(out.clone())).unwrap_err();
+        assert_eq!(error.to_string(), format!("folder `{}` is not empty", out.display()));
+        assert!(error.hint().unwrap().ends_with(&format!("`--resume {}`", out.display())));
+        let error = RunFolder::create(root.path(), "moco", Some(folder.pipeline())).unwrap_err();
+        assert!(matches!(error, RunFolderError::NotAFolder { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_found_by_its_folder_and_by_a_checkpoint_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "moco", None).unwrap();
+        assert!(matches!(RunFolder::open(folder.path()), Err(RunFolderError::NotARun { .. })));
+        folder.write_pipeline("()").unwrap();
+        fs::create_dir(folder.checkpoints()).unwrap();
+        let checkpoint = folder.checkpoints().join("step-00000001.safetensors");
+        fs::write(&checkpoint, "").unwrap();
+        assert_eq!(RunFolder::open(folder.path()).unwrap(), folder);
+        assert_eq!(RunFolder::open(&checkpoint).unwrap(), folder);
+    }
+
+    #[test]
+    fn a_folder_is_trained_in_by_one_at_a_time() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "moco", None).unwrap();
+        let lock = folder.lock().unwrap();
+        let error = folder.lock().unwrap_err();
+        let expected = format!("folder `{}` is in use by process {}", folder.path().display(), std::process::id());
+        assert_eq!(error.to_string(), expected);
+        drop(lock);
+        folder.lock().unwrap();
+    }
+
+    #[test]
+    fn unreadable_images_of_a_resumed_run_join_those_before() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "moco", None).unwrap();
+        folder.write_unreadable(&[]).unwrap();
+        assert!(!folder.unreadable().exists());
+        let image = |name: &str| UnreadableImage { name: name.into(), reason: "cut short".into() };
+        folder.write_unreadable(&[image("c.jpg"), image("b.jpg")]).unwrap();
+        folder.write_unreadable(&[image("a.jpg"), image("c.jpg")]).unwrap();
+        let text = fs::read_to_string(folder.unreadable()).unwrap();
+        assert_eq!(text, "a.jpg: cut short\nb.jpg: cut short\nc.jpg: cut short\n");
+    }
+}

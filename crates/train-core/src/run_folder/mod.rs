@@ -1,0 +1,13 @@
+//! The folder of a run: where its pipeline, metrics and checkpoints lie, and who may write there.
+//!
+//! Start at [`RunFolder`].
+
+mod error;
+mod folder;
+mod lock;
+mod whole_file;
+
+pub use self::error::RunFolderError;
+pub use self::folder::RunFolder;
+pub use self::lock::RunLock;
+pub(crate) use self::whole_file::{remove_partial, write_whole};

@@ -1,0 +1,131 @@
+//! Monitors at work: features of the dataset, computed once for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tensor_ops::{FeatureMap, Recording};
+
+use crate::engine::Engine;
+use crate::loader::{EvalLoader, EvalPlan, UnreadableLog};
+use crate::pipeline::View;
+use crate::plugin::{Embed, Embedding, Encoder, Images, Level, Measurement, Monitor, MonitorError, Outcome, Split, Splits};
+
+/// What measuring needs besides the engine.
+pub struct Measure<'a> {
+    /// The dataset.
+    pub splits: &'a Splits,
+    /// The pipeline's views.
+    pub views: &'a [View],
+    /// The pipeline's seed, for views that draw.
+    pub seed: u64,
+    /// Images that go through the encoder at once.
+    pub batch: usize,
+    /// Loader threads.
+    pub n_workers: usize,
+    /// Where unreadable images are counted.
+    pub unreadable: &'a Arc<UnreadableLog>,
+}
+
+/// The figures of the monitors that are due, and what is off.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) measurements: Vec<Measurement>,
+    /// Monitors that have nothing to say, with the reason.
+    pub(super) off: Vec<(String, String)>,
+}
+
+impl Measure<'_> {
+    /// Takes the measurements of every monitor that `is_due`.
+    pub(super) fn figures(
+        &self,
+        engine: &mut Engine,
+        monitors: &mut [(String, Box<dyn Monitor>)],
+        is_due: impl Fn(&dyn Monitor) -> bool,
+    ) -> Result<Figures, MonitorError> {
+        let mut figures = Figures::default();
+        let mut encoder = CachingEncoder { measure: self, engine, cache: BTreeMap::new() };
+        for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
+            match monitor.measure(&mut encoder)? {
+                Outcome::Measured(list) => figures.measurements.extend(list),
+                Outcome::Off { reason } => figures.off.push((name.clone(), reason)),
+            }
+        }
+        Ok(figures)
+    }
+
+    /// Features of a split of the dataset; `None` if the dataset has no such split.
+    ///
+    /// # Errors
+    /// If images cannot be loaded, or the encoder refuses them.
+    pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
+        let failed = |message: String| MonitorError { monitor: "features".into(), message };
+        let images = match request.split {
+            Split::Train => &self.splits.train,
+            Split::Test => match &self.splits.test {
+                Some(images) => images,
+                None => return Ok(None),
+            },
+        };
+        let view = self
+            .views
+            .iter()
+            .find(|view| view.name == request.view)
+            .ok_or_else(|| failed(format!("the pipeline declares no view `{}`", request.view)))?;
+        let mut loader = EvalLoader::start(EvalPlan {
+            images: Arc::clone(images),
+            view: (view.name.clone(), Arc::clone(&view.recipe)),
+            seed: self.seed,
+            batch: self.batch,
+            n_workers: self.n_workers,
+            prefetch_batches: 2,
+            unreadable: Arc::clone(self.unreadable),
+        })
+        .map_err(|error| failed(error.to_string()))?;
+        let mut embedding = Embedding {
+            n: 0,
+            d: 0,
+            rows: Vec::new(),
+            labels: (!images.class_names().is_empty()).then(Vec::new),
+            n_classes: images.class_names().len(),
+        };
+        while let Some(batch) = loader.next().map_err(|error| failed(error.to_string()))? {
+            let shape = [batch.images.len(), batch.size.0, batch.size.1, 3];
+            let (rows, d) = FeatureMap::from_nhwc(engine.device(), shape, batch.values, Recording::Off)
+                .map_err(|error| error.to_string())
+                .and_then(|images| engine.embed(images, request.level).map_err(|error| error.to_string()))
+                .map_err(failed)?;
+            embedding.n += batch.images.len();
+            embedding.d = d;
+            embedding.rows.extend(rows);
+            append_labels(&mut embedding, images.as_ref(), &batch.images);
+        }
+        Ok(Some(embedding))
+    }
+}
+
+/// Adds the labels of a batch; one image without a label makes the whole split unlabelled.
+fn append_labels(embedding: &mut Embedding, images: &dyn Images, batch: &[usize]) {
+    let Some(labels) = &mut embedding.labels else { return };
+    match batch.iter().map(|image| images.label(*image)).collect::<Option<Vec<u32>>>() {
+        Some(more) => labels.extend(more),
+        None => embedding.labels = None,
+    }
+}
+
+struct CachingEncoder<'a> {
+    measure: &'a Measure<'a>,
+    engine: &'a mut Engine,
+    cache: BTreeMap<(Split, String, Level), Option<Arc<Embedding>>>,
+}
+
+impl Encoder for CachingEncoder<'_> {
+    fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
+        let key = (request.split, request.view.to_owned(), request.level);
+        if let Some(known) = self.cache.get(&key) {
+            return Ok(known.clone());
+        }
+        let embedding = self.measure.embed(self.engine, request)?.map(Arc::new);
+        self.cache.insert(key, embedding.clone());
+        Ok(embedding)
+    }
+}

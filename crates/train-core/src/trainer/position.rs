@@ -1,0 +1,94 @@
+//! Where a run is: the counters that a checkpoint holds besides the engine.
+
+use std::collections::BTreeMap;
+
+use super::TrainError;
+
+/// A place in a run, and the running sums of its epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Position {
+    /// Whole epochs done.
+    pub(super) epoch: usize,
+    /// Steps done in this epoch.
+    pub(super) step: usize,
+    /// Steps done in the run.
+    pub(super) steps_done: u64,
+    /// Sum of this epoch's losses.
+    pub(super) loss_sum: f64,
+    /// Sum of this epoch's shares of queries nearest to their own key.
+    pub(super) top1_sum: f64,
+    /// The best figure so far, if one is tracked.
+    pub(super) best: Option<f64>,
+}
+
+impl Position {
+    /// Writes the position into a checkpoint's metadata. Floats are written so that they read back bit for bit.
+    pub(super) fn save(&self, metadata: &mut BTreeMap<String, String>) {
+        metadata.insert("epoch".into(), self.epoch.to_string());
+        metadata.insert("step".into(), self.step.to_string());
+        metadata.insert("steps_done".into(), self.steps_done.to_string());
+        metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
+        metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
+        if let Some(best) = self.best {
+            metadata.insert("best".into(), format!("{best:?}"));
+        }
+    }
+
+    /// Reads what [`save`](Self::save) wrote.
+    pub(super) fn load(metadata: &BTreeMap<String, String>) -> Result<Self, TrainError> {
+        Ok(Self {
+            epoch: read(metadata, "epoch")?,
+            step: read(metadata, "step")?,
+            steps_done: read(metadata, "steps_done")?,
+            loss_sum: read(metadata, "loss_sum")?,
+            top1_sum: read(metadata, "top1_sum")?,
+            best: if metadata.contains_key("best") { Some(read(metadata, "best")?) } else { None },
+        })
+    }
+
+    /// Counts a step in; true if it was the epoch's last, which [`next_epoch`](Self::next_epoch) must follow.
+    pub(super) fn count(&mut self, loss: f64, top1: f64, steps_per_epoch: usize) -> bool {
+        self.step += 1;
+        self.steps_done += 1;
+        self.loss_sum += loss;
+        self.top1_sum += top1;
+        self.step == steps_per_epoch
+    }
+
+    /// Starts the next epoch.
+    pub(super) fn next_epoch(&mut self) {
+        self.epoch += 1;
+        self.step = 0;
+        self.loss_sum = 0.0;
+        self.top1_sum = 0.0;
+    }
+}
+
+fn read<T: std::str::FromStr>(metadata: &BTreeMap<String, String>, name: &'static str) -> Result<T, TrainError> {
+    metadata.get(name).and_then(|text| text.parse().ok()).ok_or(TrainError::Metadata(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_reads_back_bit_for_bit() {
+        let position = Position {
+            epoch: 3,
+            step: 17,
+            steps_done: 155,
+            loss_sum: 0.1 + 0.2,
+            top1_sum: 1.0 / 3.0,
+            best: Some(0.7 + 1e-16),
+        };
+        let mut metadata = BTreeMap::new();
+        position.save(&mut metadata);
+        assert_eq!(Position::load(&metadata).unwrap(), position);
+    }
+
+    #[test]
+    fn metadata_without_a_position_is_an_error() {
+        assert!(matches!(Position::load(&BTreeMap::new()), Err(TrainError::Metadata("epoch"))));
+    }
+}
