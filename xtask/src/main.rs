@@ -1,1 +1,115 @@
-fn main() {}
+//! The command line: `cargo xtask <command>`.
+//!
+//! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
+//! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
+//! has written), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`] (laying out).
+//!
+//! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
+//! error; everything else goes to standard error.
+
+mod bench;
+mod check;
+mod compute;
+mod failure;
+mod graph;
+mod knn;
+mod parity;
+mod pipeline_file;
+mod plugins_list;
+mod recipe;
+mod run;
+mod runs;
+mod text;
+mod views;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+// Without this line no plugin would be linked in.
+use plugins as _;
+
+/// Keeps the big buffers of a step for the next one, instead of giving them back to the system each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// MoCo v1 and v2: self-supervised pre-training of image encoders, declared as pipelines of plugins.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100, after_help = EXAMPLES)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+A first run, which needs no download:
+  cargo xtask check pipelines/mocov2.ron    is anything wrong with the file?
+  cargo xtask views pipelines/mocov2.ron    a picture of what the encoder will see
+  cargo xtask run pipelines/mocov2.ron      train; a few minutes on two cores
+  cargo xtask knn runs/mocov2-001           measure the trained encoder
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 a run stopped by Ctrl-C.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a pipeline, or go on with a run.
+    Run(run::Arguments),
+    /// Find what is wrong with pipeline files, without training.
+    Check(check::Arguments),
+    /// List the plugins that a pipeline can name, or explain one.
+    Plugins(plugins_list::Arguments),
+    /// Show what a training step of a pipeline computes.
+    Graph(graph::Arguments),
+    /// Measure a trained encoder by its nearest neighbours.
+    Knn(knn::Arguments),
+    /// Draw a sheet of augmented images, to look at before training.
+    Views(views::Arguments),
+    /// Compare training steps with those of the reference implementation.
+    Parity(parity::Arguments),
+    /// Measure speed.
+    Bench(bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let command = CommandLine::parse().command;
+    let mut out = std::io::stdout();
+    let outcome = dispatch(command, &mut out).and_then(|code| {
+        out.flush()?;
+        Ok(code)
+    });
+    outcome.unwrap_or_else(|error| failure::report(&error))
+}
+
+fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    train_core::plugin::check_registry()?;
+    match command {
+        Command::Run(arguments) => run::run(arguments, out),
+        Command::Check(arguments) => check::run(&arguments, out),
+        Command::Plugins(arguments) => plugins_list::run(&arguments, out),
+        Command::Graph(arguments) => graph::run(&arguments, out),
+        Command::Knn(arguments) => knn::run(&arguments, out),
+        Command::Views(arguments) => views::run(&arguments, out),
+        Command::Parity(arguments) => parity::run(&arguments, out),
+        Command::Bench(arguments) => bench::run(&arguments, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent_and_every_command_has_examples() {
+        let mut command = CommandLine::command();
+        command.build();
+        command.clone().debug_assert();
+        let lacking: Vec<&str> = command
+            .get_subcommands()
+            .filter(|command| command.get_name() != "help" && command.get_after_help().is_none())
+            .map(clap::Command::get_name)
+            .collect();
+        assert!(lacking.is_empty(), "no examples: {lacking:?}");
+    }
+}

@@ -1,1 +1,47 @@
-//! augment
+//! Augmentations with the semantics of torchvision on Pillow images.
+//!
+//! One operation a file: the pure function on bytes, then the plugin that draws its numbers and applies it. Start at
+//! [`RandomResizedCrop`]; [`Normalize`] ends every recipe. [`reference_names`] gives the pure functions by the names of
+//! the files that Pillow wrote, and its tests hold them to those files.
+//!
+//! **Draws.** Each augmentation makes the same number of draws for every image, whatever they turn out to be and
+//! whether or not it then acts, so that one step's luck does not shift the draws of the next. The number and the order
+//! are on each type.
+//!
+//! Reads no files and decodes nothing: see `datasets`.
+
+#![forbid(unsafe_code)]
+
+mod checks;
+mod wide;
+
+mod box_blur;
+mod planes;
+mod resample;
+
+mod center_crop;
+mod color_jitter;
+mod flip;
+mod gaussian_blur;
+mod grayscale;
+mod hue;
+mod normalize;
+mod random_resized_crop;
+mod resize;
+mod solarize;
+mod tone;
+
+pub mod reference_names;
+
+pub use self::center_crop::{CenterCrop, CenterCropConfig, center_crop};
+pub use self::color_jitter::{ColorJitter, ColorJitterConfig};
+pub use self::flip::{Flip, FlipConfig, flip_horizontally};
+pub use self::gaussian_blur::{GaussianBlur, GaussianBlurConfig, gaussian_blur};
+pub use self::grayscale::{Grayscale, GrayscaleConfig, to_gray};
+pub use self::hue::shift_hue;
+pub use self::normalize::{Normalize, NormalizeConfig, Statistics};
+pub use self::random_resized_crop::{RandomResizedCrop, RandomResizedCropConfig};
+pub use self::resample::{Region, resized_crop};
+pub use self::resize::{Resize, ResizeConfig, resize_shorter};
+pub use self::solarize::{Solarize, SolarizeConfig, solarize};
+pub use self::tone::{brighten, contrast, saturate};

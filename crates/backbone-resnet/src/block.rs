@@ -62,10 +62,11 @@ impl Block {
 
     /// `(N, H, W, C)` to `(N, H / stride, W / stride, C')`.
     pub(crate) fn forward(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
-        let (mut x, mut residual) = x.share();
-        if let Some(downsample) = &mut self.downsample {
-            residual = downsample.forward(residual, mode)?;
-        }
+        let residual = match &mut self.downsample {
+            Some(downsample) => downsample.forward(x.fork(), mode)?,
+            None => x.share(),
+        };
+        let mut x = x;
         for layer in &mut self.inner {
             x = layer.forward_relu(x, mode)?;
         }

@@ -63,8 +63,9 @@ impl Builder<'_> {
         let values = (0..n_values).map(|_| (std * draws.normal()) as f32).collect();
         let sides = [side_px, side_px, n_inputs, n_outputs];
         let weight = Parameter::new(&self.context.device, ParameterKind::Kernel, &sides, values).map_err(unplaced)?;
-        let norm = BatchNorm::new(&self.context.device, n_outputs, self.batch_norm_splits).map_err(unplaced)?;
-        let geometry = ConvGeometry { kernel: side_px, stride, padding: side_px / 2 };
+        let mut norm = BatchNorm::new(&self.context.device, n_outputs).map_err(unplaced)?;
+        norm.splits = self.batch_norm_splits;
+        let geometry = ConvGeometry::square(side_px, stride, side_px / 2);
         Ok(ConvNorm { weight, norm, geometry, names })
     }
 }
@@ -98,7 +99,7 @@ impl ConvNorm {
     /// Starts the batch norm's scale at 0.
     pub(crate) fn zero_scale(&mut self) -> Result<(), ConfigError> {
         match &mut self.norm.scale {
-            Some(scale) => scale.set(&vec![0.0; scale.len()]).map_err(unplaced),
+            Some(scale) => scale.set(&vec![0.0; scale.n_elements()]).map_err(unplaced),
             None => Ok(()),
         }
     }

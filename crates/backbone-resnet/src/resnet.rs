@@ -1,6 +1,6 @@
 //! The whole network.
 
-use tensor_ops::{FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
+use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
 use train_core::plugin::{Backbone, ConfigError, Entry, Module, ModuleContext};
 
 use crate::block::{Block, Place};
@@ -92,7 +92,7 @@ impl Backbone for ResNet {
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
         let mut x = self.first.forward_relu(images, mode)?; // (N, H, W, 3) → (N, H', W', C)
         if self.stem == Stem::ImageNet {
-            x = max_pool(x, ConvGeometry { kernel: 3, stride: 2, padding: 1 })?;
+            x = max_pool(x, ConvGeometry::square(3, 2, 1))?;
         }
         for block in self.stages.iter_mut().flatten() {
             x = block.forward(x, mode)?;

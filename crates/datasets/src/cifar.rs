@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use train_core::ByteImage;
-use train_core::plugin::{DatasetError, Images, UnreadableImage};
+use train_core::plugin::{DatasetError, Images, Splits, UnreadableImage};
 
 use crate::files::{check_folder, error};
 
@@ -28,7 +28,7 @@ pub(crate) struct Layout {
 }
 
 /// Records in one or more files.
-pub(crate) struct CifarImages {
+struct CifarImages {
     files: Vec<CifarFile>,
     labels: Vec<u8>,
     label_bytes: usize,
@@ -42,8 +42,16 @@ struct CifarFile {
 }
 
 impl Layout {
-    /// `root`, or the archive's folder in it.
-    pub(crate) fn find(&self, root: &Path) -> Result<PathBuf, DatasetError> {
+    /// Both splits, from `root` or from the archive's folder in it.
+    pub(crate) fn open(&self, root: &Path) -> Result<Splits, DatasetError> {
+        let folder = self.find(root)?;
+        Ok(Splits {
+            train: Arc::new(self.list(&folder, self.train_files)?),
+            test: Some(Arc::new(self.list(&folder, self.test_files)?)),
+        })
+    }
+
+    fn find(&self, root: &Path) -> Result<PathBuf, DatasetError> {
         check_folder(root)?;
         let candidates = [root.to_owned(), root.join(self.folder)];
         let first = self.train_files[0];
@@ -58,7 +66,7 @@ impl Layout {
         })
     }
 
-    pub(crate) fn open(&self, folder: &Path, files: &[&str]) -> Result<CifarImages, DatasetError> {
+    fn list(&self, folder: &Path, files: &[&str]) -> Result<CifarImages, DatasetError> {
         let mut images = CifarImages {
             files: Vec::new(),
             labels: Vec::new(),
@@ -151,34 +159,3 @@ impl Images for CifarImages {
         Ok(ByteImage { width: SIDE_PX, height: SIDE_PX, rgb })
     }
 }
-
-/// What the file of each of the two datasets has in common beside its layout.
-macro_rules! cifar_dataset {
-    ($dataset:ident, $config:ident, $name:literal, $layout:ident) => {
-        impl $dataset {
-            /// The dataset that `config` describes; nothing is read yet.
-            ///
-            /// # Errors
-            /// If the path is empty.
-            pub fn new(config: $config) -> Result<Self, train_core::plugin::ConfigError> {
-                crate::flat_folder::check_not_empty("root", Some(&config.root))?;
-                Ok(Self { config })
-            }
-        }
-
-        impl train_core::plugin::Dataset for $dataset {
-            fn open(&self) -> Result<train_core::plugin::Splits, train_core::plugin::DatasetError> {
-                let folder = $layout.find(&self.config.root)?;
-                Ok(train_core::plugin::Splits {
-                    train: std::sync::Arc::new($layout.open(&folder, $layout.train_files)?),
-                    test: Some(std::sync::Arc::new($layout.open(&folder, $layout.test_files)?)),
-                })
-            }
-
-            fn describe(&self) -> String {
-                format!("{} in {}", $name, self.config.root.display())
-            }
-        }
-    };
-}
-pub(crate) use cifar_dataset;

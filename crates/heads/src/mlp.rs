@@ -136,12 +136,8 @@ impl Layer {
         };
         let dense = Dense::new(context, &format!("{place}."), n_inputs, n_outputs, bias)?;
         let norm = match config.norm {
-            Norm::Batch if !is_last => Some(BatchNorm::new(&context.device, n_outputs, 1).map_err(unplaced)?),
-            Norm::Batch if config.last_norm => {
-                let mut norm = BatchNorm::new(&context.device, n_outputs, 1).map_err(unplaced)?;
-                (norm.scale, norm.shift) = (None, None);
-                Some(norm)
-            }
+            Norm::Batch if !is_last => Some(BatchNorm::new(&context.device, n_outputs).map_err(unplaced)?),
+            Norm::Batch if config.last_norm => Some(BatchNorm::without_affine(n_outputs)),
             _ => None,
         };
         let activation = if is_last { Activation::Identity } else { Activation::Relu };

@@ -1,1 +1,25 @@
-//! negatives-queue
+//! Negatives from a queue of past keys (MoCo v1 and v2: He et al. 2020, arXiv:1911.05722, §3.1).
+//!
+//! Start at [`Queue`]. A query is compared with its own key and with the `K` newest keys of earlier steps; the keys of a
+//! step enter once its losses are computed, where the oldest ones were.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod queue;
+
+use train_core::plugin::{Negatives, Plugin};
+
+pub use self::config::QueueConfig;
+pub use self::queue::Queue;
+
+inventory::submit! {
+    Plugin::<dyn Negatives> {
+        name: "queue",
+        summary: "InfoNCE against a first-in, first-out queue of past keys (MoCo v1, v2)",
+        source: "He et al. 2020, arXiv:1911.05722",
+        example: "(len: 4096, temperature: 0.2)",
+        schema: || schemars::schema_for!(QueueConfig),
+        build: |config, context| Ok(Box::new(Queue::new(config.parse()?, context)?)),
+    }
+}

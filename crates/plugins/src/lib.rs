@@ -1,1 +1,17 @@
-//! plugins
+//! The one list of plugin crates.
+//!
+//! A plugin registers itself when its crate is linked, and a crate that no code names is dropped without a word. So each
+//! has a line here, and a program that wants the plugins has `use plugins as _;`, or calls [`all`]. To add a plugin
+//! crate: a line here, a line in `Cargo.toml`, and its names in `tests/registry.rs`.
+
+#![forbid(unsafe_code)]
+
+use augment as _;
+use backbone_resnet as _;
+use datasets as _;
+use evaluate as _;
+use heads as _;
+use negatives_queue as _;
+use optimizers as _;
+
+pub use train_core::plugin::all;

@@ -1,13 +1,57 @@
 //! Operations on dfdx tensors, with gradients, that dfdx lacks on stable Rust or has slowly.
 //!
-//! Start at [`FeatureMap`], which hides how image-shaped values are laid out, and at [`Recording`], which says whether
-//! an operation is recorded for the backward pass. Each operation is one file.
+//! Start at [`FeatureMap`], which hides how image-shaped values are laid out, at [`Parameter`], and at [`Recording`],
+//! which says whether an operation is recorded for the backward pass. Each operation is one file.
+//!
+//! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
+//! order. They do depend on the instructions of the machine, see [`kernel_family`].
+//!
+//! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
+mod buffer;
+mod conv;
+mod device;
+mod error;
+mod feature_map;
+mod features;
+mod geometry;
+mod info_nce;
+mod l2_normalize;
+mod layout;
+mod linear;
+mod loss;
+mod matrix;
+mod memory;
+mod mode;
+mod norm;
+mod parameter;
+mod pointwise;
+mod pool;
 mod recording;
+mod rows;
+mod simd;
 
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
-pub use self::recording::Recording;
+pub use self::{
+    buffer::Buffer,
+    conv::conv2d,
+    error::OpError,
+    feature_map::FeatureMap,
+    features::{features_from_rows, relu_features, select_rows, to_rows},
+    geometry::ConvGeometry,
+    info_nce::{InfoNce, KeepLogits, info_nce_queue},
+    l2_normalize::l2_normalize,
+    linear::linear,
+    loss::{backward, sum_losses},
+    mode::Mode,
+    norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
+    parameter::{Parameter, ParameterKind},
+    pointwise::{add, add_relu, relu},
+    pool::{average_pool, global_average_pool, max_pool},
+    recording::Recording,
+    simd::kernel_family,
+};
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.
 pub type Device = AutoDevice;

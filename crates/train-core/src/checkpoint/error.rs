@@ -78,8 +78,12 @@ impl CheckpointError {
             }
             Self::Io { .. } => None,
             Self::NotSafetensors { .. } => Some("give a checkpoint that a run has written".into()),
-            Self::Truncated { .. } | Self::Damaged { .. } => Some("use another checkpoint of this run".into()),
-            Self::Foreign { .. } => Some("a run goes on from its own checkpoints; other weights are imported".into()),
+            Self::Truncated { .. } | Self::Damaged { .. } => {
+                Some("use another checkpoint of this run".into())
+            }
+            Self::Foreign { .. } => {
+                Some("a run goes on from its own checkpoints; other weights are imported".into())
+            }
             Self::Version { .. } => Some("use the version of the program that wrote it".into()),
             Self::Newest { previous: Some(path), .. } => {
                 Some(format!("the one before it is whole; go on from there: `--resume {}`", path.display()))

@@ -65,9 +65,16 @@ pub(super) fn write_parts(
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
     for (name, stored) in tensors {
-        assert!(name != "__metadata__", "a tensor is named `__metadata__`, which safetensors keeps for itself");
+        assert!(
+            name != "__metadata__",
+            "a tensor is named `__metadata__`, which safetensors keeps for itself"
+        );
         if let Stored::F32 { shape, values } = stored {
-            assert_eq!(shape.iter().product::<usize>(), values.len(), "the shape of `{name}` does not fit its values");
+            assert_eq!(
+                shape.iter().product::<usize>(),
+                values.len(),
+                "the shape of `{name}` does not fit its values"
+            );
         }
     }
     for key in metadata.keys() {
@@ -81,9 +88,14 @@ pub(super) fn write_parts(
 /// # Errors
 /// If it is not one, or not as it was written.
 pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
-    let bytes = fs::read(path).map_err(CheckpointError::io("read", path))?;
-    let (header_len, header) = parse_header(path, &bytes)?;
-    let mut metadata: BTreeMap<String, String> = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    decode(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
+}
+
+/// The checkpoint that `bytes` are; `path` is for messages.
+fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
+    let (header_len, header) = parse_header(path, bytes)?;
+    let mut metadata: BTreeMap<String, String> =
+        header.metadata().clone().unwrap_or_default().into_iter().collect();
     let Some(version) = metadata.remove(VERSION_KEY) else {
         return Err(CheckpointError::Foreign { path: path.into() });
     };
@@ -96,7 +108,8 @@ pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
     let data = &bytes[header_len..];
     let mut tensors = BTreeMap::new();
     for (name, info) in header.tensors() {
-        let stored = stored(info, data).ok_or_else(|| damaged("it has values of a type that was never written"))?;
+        let stored =
+            stored(info, data).ok_or_else(|| damaged("it has values of a type that was never written"))?;
         tensors.insert(name, stored);
     }
     let mut hasher = blake3::Hasher::new();
@@ -196,7 +209,10 @@ fn in_data_order(tensors: &BTreeMap<String, Stored>) -> impl Iterator<Item = (&s
 }
 
 /// The header, and where the data start.
-fn parse_header(path: &Path, bytes: &[u8]) -> Result<(usize, safetensors::tensor::Metadata), CheckpointError> {
+fn parse_header(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(usize, safetensors::tensor::Metadata), CheckpointError> {
     let n_bytes = bytes.len() as u64;
     let truncated = |needed| Err(CheckpointError::Truncated { path: path.into(), n_bytes, needed });
     let foreign = |reason| Err(CheckpointError::NotSafetensors { path: path.into(), reason });
@@ -216,7 +232,10 @@ fn parse_header(path: &Path, bytes: &[u8]) -> Result<(usize, safetensors::tensor
             let needed = header.map(|header| 8 + length + header.data_len() as u64);
             match needed {
                 Some(needed) if n_bytes < needed => truncated(needed),
-                _ => Err(CheckpointError::Damaged { path: path.into(), reason: "it is longer than its header says" }),
+                _ => Err(CheckpointError::Damaged {
+                    path: path.into(),
+                    reason: "it is longer than its header says",
+                }),
             }
         }
         Err(error) => foreign(error.to_string()),
@@ -299,7 +318,9 @@ mod tests {
         let values = bits.map(f32::from_bits).to_vec();
         let tensors = BTreeMap::from([("x".into(), Stored::F32 { shape: vec![5], values })]);
         let file = written(&Snapshot { tensors, ..Snapshot::default() });
-        let Stored::F32 { values, .. } = &read(&file.path).unwrap().tensors["x"] else { panic!("not floats") };
+        let Stored::F32 { values, .. } = &read(&file.path).unwrap().tensors["x"] else {
+            panic!("not floats")
+        };
         assert_eq!(values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
     }
 
@@ -333,12 +354,10 @@ mod tests {
             for flip in [0x01, 0x20, 0x29, 0x80] {
                 let mut bytes = whole.clone();
                 bytes[offset] ^= flip;
-                fs::write(&file.path, &bytes).unwrap();
-                assert!(read(&file.path).is_err(), "byte {offset} ^ {flip:#x} went unseen");
+                assert!(decode(&file.path, &bytes).is_err(), "byte {offset} ^ {flip:#x} went unseen");
             }
         }
-        fs::write(&file.path, &whole).unwrap();
-        assert!(read(&file.path).is_ok());
+        assert!(decode(&file.path, &whole).is_ok());
     }
 
     #[test]
@@ -371,9 +390,10 @@ mod tests {
         let file = written(&small());
         let whole = fs::read(&file.path).unwrap();
         for len in 0..whole.len() {
-            fs::write(&file.path, &whole[..len]).unwrap();
-            let error = read(&file.path).unwrap_err();
-            let CheckpointError::Truncated { n_bytes, needed, .. } = error else { panic!("{len} bytes: {error}") };
+            let error = decode(&file.path, &whole[..len]).unwrap_err();
+            let CheckpointError::Truncated { n_bytes, needed, .. } = error else {
+                panic!("{len} bytes: {error}")
+            };
             assert!(n_bytes == len as u64 && needed > n_bytes && needed <= whole.len() as u64);
         }
     }

@@ -155,7 +155,10 @@ mod tests {
     use super::*;
 
     fn snapshot(step: u64) -> Snapshot {
-        Snapshot { tensors: BTreeMap::from([("step".into(), Stored::U64(vec![step]))]), ..Snapshot::default() }
+        Snapshot {
+            tensors: BTreeMap::from([("step".into(), Stored::U64(vec![step]))]),
+            ..Snapshot::default()
+        }
     }
 
     fn steps(folder: &CheckpointFolder) -> Vec<u64> {

@@ -1,5 +1,6 @@
 //! Features of images, in eval mode.
 
+use dfdx::shapes::HasShape as _;
 use tensor_ops::{FeatureMap, Mode};
 
 use super::forward::Start;
@@ -29,7 +30,7 @@ impl Engine {
             Level::Head => &modules,
         };
         let features = self.chain(modules, Start::Images(images), Weights::Query, Mode::Eval)?;
-        let (_, d) = tensor_ops::shape(&features);
-        Ok((features.as_vec(), d))
+        let (_, d) = *features.shape();
+        Ok((tensor_ops::to_rows(&features), d))
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tensor_ops::{FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar};
+use dfdx::shapes::HasShape as _;
+use dfdx::tensor::{AsArray as _, PutTape as _, SplitTape as _};
+use tensor_ops::{
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, features_from_rows, select_rows, to_rows,
+};
 
 use super::{Engine, EngineError};
 use crate::Draws;
@@ -69,7 +73,7 @@ impl Engine {
         let mut scalars = Vec::new();
         for step in &graph.steps {
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
-            given.push(match &step.action {
+            let result = match &step.action {
                 Action::Encode { modules, input, weights: Weights::Query, .. } => {
                     let start = match input {
                         Value::View(view) => Start::Images(views[*view].share().with_recording(Recording::start())),
@@ -95,14 +99,15 @@ impl Engine {
                     let contrast = self.compare(*module, queries, keys, keep).map_err(failed)?;
                     losses.push(Loss {
                         id: step.id.clone(),
-                        value: tensor_ops::scalar_value(&contrast.loss),
+                        value: contrast.loss.array(),
                         top1: contrast.top1,
                         logits: contrast.logits,
                     });
                     scalars.push(contrast.loss);
                     Given::Loss
                 }
-            });
+            };
+            given.push(result);
         }
         let keys = self.keys_by_module(&given);
         Ok(Forward { losses, total: tensor_ops::sum_losses(scalars)?, keys: keys? })
@@ -129,7 +134,7 @@ impl Engine {
         keep: KeepLogits,
     ) -> Result<Contrast, OpError> {
         let all = self.gather(keys)?;
-        let first = self.collective.rank() * tensor_ops::shape(keys).0;
+        let first = self.collective.rank() * keys.shape().0;
         match &mut self.modules[module].module {
             AnyModule::Negatives(negatives) => negatives.compare(queries, Keys { own: keys, all: &all, first }, keep),
             AnyModule::Backbone(_) | AnyModule::Head(_) => unreachable!("the graph check wants negatives here"),
@@ -141,9 +146,9 @@ impl Engine {
         if self.collective.n_processes() == 1 {
             return Ok(rows.clone());
         }
-        let (_, d) = tensor_ops::shape(rows);
-        let all = self.collective.gather(rows.as_vec());
-        tensor_ops::matrix_from_rows(&self.device, (all.len() / d, d), all)
+        let (_, d) = *rows.shape();
+        let all = self.collective.gather(to_rows(rows));
+        Ok(unrecorded(features_from_rows(&self.device, (all.len() / d, d), all, Recording::Off)?))
     }
 
     fn keys_by_module(&self, given: &[Given]) -> Result<Vec<(usize, Matrix)>, OpError> {
@@ -163,13 +168,13 @@ impl Engine {
                         Given::Recorded(_) | Given::Loss => None,
                     })
                     .collect();
-                let d = parts.first().map_or(0, |keys| tensor_ops::shape(keys).1);
+                let d = parts.first().map_or(0, |keys| keys.shape().1);
                 let mut rows = Vec::new();
                 for keys in parts {
-                    rows.extend(self.collective.gather(keys.as_vec()));
+                    rows.extend(self.collective.gather(to_rows(keys)));
                 }
-                let keys = tensor_ops::matrix_from_rows(&self.device, (rows.len() / d.max(1), d), rows)?;
-                Ok((module, keys))
+                let shape = (rows.len() / d.max(1), d);
+                Ok((module, unrecorded(features_from_rows(&self.device, shape, rows, Recording::Off)?)))
             })
             .collect()
     }
@@ -215,7 +220,7 @@ impl Engine {
         } else {
             let [_, h, w, c] = images.shape();
             let all = self.collective.gather(images.to_nhwc());
-            let all = FeatureMap::from_nhwc(&self.device, [n * n_processes, h, w, c], all, Recording::Off)?;
+            let all = FeatureMap::from_nhwc(&self.device, [n * n_processes, h, w, c], &all, Recording::Off)?;
             all.select_images(share)?
         };
         let keys = self.chain(modules, Start::Images(shuffled), Weights::Momentum, Mode::Train)?;
@@ -224,7 +229,7 @@ impl Engine {
         for (position, image) in order.iter().enumerate() {
             back[*image] = position;
         }
-        tensor_ops::select_rows(&all, &back[rank * n..(rank + 1) * n])
+        Ok(select_rows(&all, &back[rank * n..(rank + 1) * n])?.retaped())
     }
 }
 
@@ -238,7 +243,7 @@ pub(super) enum Start {
 fn take_recorded(given: &mut Given) -> Features {
     let Given::Recorded(slot) = given else { unreachable!("the graph check wants queries here") };
     let features = slot.take().unwrap_or_else(|| unreachable!("a value is put back after each use"));
-    *slot = Some(tensor_ops::share(&features, Recording::start()));
+    *slot = Some(unrecorded(features.retaped()).put_tape(Recording::start()));
     features
 }
 
@@ -248,6 +253,5 @@ fn plain(given: &Given) -> Features {
 }
 
 fn unrecorded(features: Features) -> Matrix {
-    use dfdx::tensor::SplitTape as _;
     features.split_tape().0
 }

@@ -13,8 +13,8 @@ pub use self::forward::{Forward, Loss};
 pub use self::state::StateError;
 
 use crate::Collective;
-use crate::pipeline::{Graph, NamedModule, Network};
-use crate::plugin::Optimizer;
+use crate::pipeline::{Action, AnyModule, Graph, NamedModule, Network};
+use crate::plugin::{Entry, Module as _, Optimizer, Thermometer};
 
 /// The modules of a pipeline, and what trains them.
 pub struct Engine {
@@ -86,6 +86,36 @@ impl Engine {
     /// Where the parameters live.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// Chance and floor of the sum of all losses, for batches of `n` images.
+    pub fn thermometer(&self, n: usize) -> Thermometer {
+        let mut sum = Thermometer { chance: 0.0, floor: 0.0 };
+        for step in &self.graph.steps {
+            if let Action::Compare { module, .. } = step.action
+                && let AnyModule::Negatives(negatives) = &self.modules[module].module
+            {
+                let one = negatives.thermometer(n * self.collective.n_processes());
+                sum.chance += one.chance;
+                sum.floor += one.floor;
+            }
+        }
+        sum
+    }
+
+    /// Trainable values in all modules.
+    pub fn n_parameters(&mut self) -> usize {
+        let mut n = 0;
+        for named in &mut self.modules {
+            named.module.visit(&mut |_, entry| {
+                if let Entry::Parameter(parameter) = entry
+                    && parameter.is_trainable()
+                {
+                    n += parameter.n_elements();
+                }
+            });
+        }
+        n
     }
 
     /// Optimiser steps made.

@@ -27,6 +27,9 @@ pub enum StateError {
         /// The pipeline's.
         expected: String,
     },
+    /// Values cannot be set.
+    #[error(transparent)]
+    Op(tensor_ops::OpError),
 }
 
 impl Engine {
@@ -45,7 +48,7 @@ impl Engine {
             named.module.visit(&mut |name, entry| {
                 let (Entry::Parameter(parameter), Some(slots)) = (entry, slots.next()) else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
-                    let (shape, values) = parameter.order_to_torch(values);
+                    let (shape, values) = (parameter.torch_shape(), parameter.order_to_torch(values));
                     tensors.insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
                 }
             });
@@ -141,12 +144,11 @@ fn load_modules<'a>(
                 Entry::Parameter(parameter) => {
                     let shape = parameter.torch_shape();
                     take_f32(left, &name, &shape).and_then(|values| {
-                        parameter.set_from_torch(&shape, values).map_err(|_| StateError::Missing(name.clone()))
+                        parameter.set_from_torch(&shape, values).map_err(StateError::Op)
                     })
                 }
-                Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape()).and_then(|values| {
-                    buffer.set(values).map_err(|_| StateError::Missing(name.clone()))
-                }),
+                Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape())
+                    .and_then(|values| buffer.set(values).map_err(StateError::Op)),
                 Entry::Counter(count) => take_u64(left, &name).map(|found| *count = found),
             };
         });

@@ -31,16 +31,9 @@ impl Engine {
                     return;
                 }
                 let n_axes = parameter.shape().len();
-                let mut gradient = match parameter.take_gradient(gradients) {
-                    Ok(gradient) => gradient,
-                    Err(error) => {
-                        result = Err(error);
-                        return;
-                    }
-                };
-                collective.mean(&mut gradient);
-                result = parameter.update(|values| {
-                    optimizer.update(Update { values, gradient: &mut gradient, slots, lr, n_updates, n_axes });
+                result = parameter.update_by_gradient(gradients, |values, gradient| {
+                    collective.mean(gradient);
+                    optimizer.update(Update { values, gradient, slots, lr, n_updates, n_axes });
                 });
             });
         }
@@ -95,7 +88,8 @@ impl Engine {
             named.module.visit(&mut |name, entry| {
                 if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
                     match parameter.gradient_to_torch(gradients) {
-                        Ok((shape, values)) => visitor(&format!("{module}.{name}"), &shape, &values),
+                        Ok(Some((shape, values))) => visitor(&format!("{module}.{name}"), &shape, &values),
+                        Ok(None) => {}
                         Err(error) => result = Err(error),
                     }
                 }

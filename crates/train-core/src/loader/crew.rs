@@ -76,8 +76,12 @@ impl Crew {
     pub(super) fn start(work: Work, n_workers: usize) -> Result<Self, LoaderError> {
         let (sender, receiver) = unbounded::<Task>();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut crew =
-            Self { tasks: Some(sender), ordered: VecDeque::new(), stop: Arc::clone(&stop), threads: Vec::new() };
+        let mut crew = Self {
+            tasks: Some(sender),
+            ordered: VecDeque::new(),
+            stop: Arc::clone(&stop),
+            threads: Vec::new(),
+        };
         let work = Arc::new(work);
         for i in 0..n_workers.max(1) {
             let (work, tasks, stop) = (Arc::clone(&work), receiver.clone(), Arc::clone(&stop));
@@ -103,12 +107,8 @@ impl Crew {
     pub(super) fn order(&mut self, order: Order) {
         let (finished, receiver) = bounded(1);
         let n = order.images.len();
-        let filled = Filled {
-            epoch: order.epoch,
-            step: order.step,
-            images: vec![None; n],
-            views: Vec::new(),
-        };
+        let filled =
+            Filled { epoch: order.epoch, step: order.step, images: vec![None; n], views: Vec::new() };
         let batch = Arc::new(Unfinished {
             epoch: order.epoch,
             images: order.images,
@@ -128,7 +128,10 @@ impl Crew {
     pub(super) fn take(&mut self) -> Option<Result<Filled, LoaderError>> {
         let receiver = self.ordered.pop_front()?;
         Some(receiver.recv().unwrap_or_else(|_| {
-            Err(LoaderError::Panicked { image: "a batch".into(), message: "the loader threads are gone".into() })
+            Err(LoaderError::Panicked {
+                image: "a batch".into(),
+                message: "the loader threads are gone".into(),
+            })
         }))
     }
 }
@@ -239,7 +242,12 @@ impl Unfinished {
         self.progress().is_none()
     }
 
-    fn put(&self, place: usize, made: Option<(usize, Vec<FloatImage>)>, work: &Work) -> Result<(), LoaderError> {
+    fn put(
+        &self,
+        place: usize,
+        made: Option<(usize, Vec<FloatImage>)>,
+        work: &Work,
+    ) -> Result<(), LoaderError> {
         let mut guard = self.progress();
         let Some(progress) = guard.as_mut() else { return Ok(()) };
         if let Some((used, pictures)) = made {

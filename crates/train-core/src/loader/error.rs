@@ -71,10 +71,12 @@ impl LoaderError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::TooFewImages { .. } => Some("make the batch smaller, or add images"),
-            Self::TooManyUnreadable { .. } => {
-                Some("look at the files named above; if the rest is fine, allow a larger share of unreadable images")
+            Self::TooManyUnreadable { .. } => Some(
+                "look at the files named above; if the rest is fine, allow a larger share of unreadable images",
+            ),
+            Self::NoneReadable { .. } => {
+                Some("check that the dataset holds images of a format that can be decoded")
             }
-            Self::NoneReadable { .. } => Some("check that the dataset holds images of a format that can be decoded"),
             Self::Size { .. } => Some("end the view with a step that gives one size, such as a crop"),
             Self::Panicked { .. } => Some("this is a fault of the program or of a plugin: please report it"),
             Self::Thread { .. } => Some("use fewer loader threads"),

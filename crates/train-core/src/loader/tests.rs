@@ -120,9 +120,20 @@ fn all(plan: LoaderPlan) -> Vec<Batch> {
 }
 
 /// Everything of a batch that may not depend on timing, floats as bits.
-fn fixed(batches: &[Batch]) -> Vec<(u64, u64, Vec<usize>, Vec<Vec<u32>>)> {
-    let bits = |view: &View| view.values.iter().map(|value| value.to_bits()).collect();
-    batches.iter().map(|b| (b.epoch, b.step, b.images.clone(), b.views.iter().map(bits).collect())).collect()
+#[derive(Debug, PartialEq)]
+struct Fixed {
+    place: (u64, u64),
+    images: Vec<usize>,
+    bits: Vec<u32>,
+}
+
+fn fixed(batches: &[Batch]) -> Vec<Fixed> {
+    let of = |batch: &Batch| Fixed {
+        place: (batch.epoch, batch.step),
+        images: batch.images.clone(),
+        bits: batch.views.iter().flat_map(|view| &view.values).map(|value| value.to_bits()).collect(),
+    };
+    batches.iter().map(of).collect()
 }
 
 fn some_unreadable() -> Numbers {
@@ -141,8 +152,10 @@ fn batches_are_the_same_bits_with_one_two_and_five_workers() {
 #[test]
 fn an_epoch_visits_every_image_at_most_once_and_no_two_epochs_are_in_the_same_order() {
     let batches = all(plan(Numbers { n: 48, ..Numbers::default() }, 2));
-    let orders: Vec<Vec<usize>> =
-        batches.chunks(6).map(|epoch| epoch.iter().flat_map(|batch| batch.images.clone()).collect()).collect();
+    let orders: Vec<Vec<usize>> = batches
+        .chunks(6)
+        .map(|epoch| epoch.iter().flat_map(|batch| batch.images.clone()).collect())
+        .collect();
     for order in &orders {
         let mut sorted = order.clone();
         sorted.sort_unstable();

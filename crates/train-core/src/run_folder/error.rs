@@ -54,8 +54,12 @@ impl RunFolderError {
                 path.display()
             )),
             Self::NotAFolder { .. } => Some("choose another place".into()),
-            Self::NotARun { .. } => Some("give the folder that a run has written, or a checkpoint in it".into()),
-            Self::InUse { .. } => Some("wait for the other run to end, or start this one in a folder of its own".into()),
+            Self::NotARun { .. } => {
+                Some("give the folder that a run has written, or a checkpoint in it".into())
+            }
+            Self::InUse { .. } => {
+                Some("wait for the other run to end, or start this one in a folder of its own".into())
+            }
             Self::Io { source, .. } => out_of_space(source),
         }
     }

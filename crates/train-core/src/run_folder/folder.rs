@@ -44,7 +44,11 @@ impl RunFolder {
             folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         }
         let found = Self { path: folder.into() };
-        if found.pipeline().is_file() { Ok(found) } else { Err(RunFolderError::NotARun { path: path.into() }) }
+        if found.pipeline().is_file() {
+            Ok(found)
+        } else {
+            Err(RunFolderError::NotARun { path: path.into() })
+        }
     }
 
     /// The run of this name with the highest number under `root`, if there is one.
@@ -266,7 +270,8 @@ mod tests {
         let folder = RunFolder::create(root.path(), "moco", None).unwrap();
         let lock = folder.lock().unwrap();
         let error = folder.lock().unwrap_err();
-        let expected = format!("folder `{}` is in use by process {}", folder.path().display(), std::process::id());
+        let expected =
+            format!("folder `{}` is in use by process {}", folder.path().display(), std::process::id());
         assert_eq!(error.to_string(), expected);
         drop(lock);
         folder.lock().unwrap();

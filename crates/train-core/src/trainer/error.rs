@@ -1,11 +1,11 @@
 //! Why a run ended before its last epoch.
 
-use std::path::PathBuf;
-
 use crate::checkpoint::CheckpointError;
 use crate::engine::{EngineError, StateError};
 use crate::loader::LoaderError;
+use crate::metrics::MetricsError;
 use crate::plugin::{DatasetError, MonitorError};
+use crate::run_folder::RunFolderError;
 
 /// What can end a run.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +32,12 @@ pub enum TrainError {
     /// A checkpoint of another program version.
     #[error("the checkpoint's metadata has no `{0}`")]
     Metadata(&'static str),
-    /// The run folder cannot be written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    /// The run folder cannot be used.
+    #[error("{0}")]
+    RunFolder(#[from] RunFolderError),
+    /// The metrics cannot be written.
+    #[error("{0}")]
+    Metrics(#[from] MetricsError),
     /// The loss is not a number any more.
     #[error("the loss is {loss} at epoch {epoch}, step {step}: training has diverged")]
     NotFinite {
@@ -62,7 +60,11 @@ impl TrainError {
             Self::NotFinite { .. } => {
                 Some("lower `learning_rate.base` or lengthen the warm-up, then start again from an earlier checkpoint".into())
             }
-            _ => None,
+            Self::Checkpoint(error) => error.hint(),
+            Self::RunFolder(error) => error.hint(),
+            Self::Metrics(error) => error.hint().map(str::to_owned),
+            Self::Metadata(_) => Some("it was written by another version of this program".into()),
+            Self::Engine(_) | Self::Monitor(_) => None,
         }
     }
 }

@@ -90,7 +90,7 @@ impl Measure<'_> {
         };
         while let Some(batch) = loader.next().map_err(|error| failed(error.to_string()))? {
             let shape = [batch.images.len(), batch.size.0, batch.size.1, 3];
-            let (rows, d) = FeatureMap::from_nhwc(engine.device(), shape, batch.values, Recording::Off)
+            let (rows, d) = FeatureMap::from_nhwc(engine.device(), shape, &batch.values, Recording::Off)
                 .map_err(|error| error.to_string())
                 .and_then(|images| engine.embed(images, request.level).map_err(|error| error.to_string()))
                 .map_err(failed)?;

@@ -17,8 +17,6 @@ pub(super) struct Position {
     pub(super) loss_sum: f64,
     /// Sum of this epoch's shares of queries nearest to their own key.
     pub(super) top1_sum: f64,
-    /// The best figure so far, if one is tracked.
-    pub(super) best: Option<f64>,
 }
 
 impl Position {
@@ -29,9 +27,6 @@ impl Position {
         metadata.insert("steps_done".into(), self.steps_done.to_string());
         metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
         metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
-        if let Some(best) = self.best {
-            metadata.insert("best".into(), format!("{best:?}"));
-        }
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -42,7 +37,6 @@ impl Position {
             steps_done: read(metadata, "steps_done")?,
             loss_sum: read(metadata, "loss_sum")?,
             top1_sum: read(metadata, "top1_sum")?,
-            best: if metadata.contains_key("best") { Some(read(metadata, "best")?) } else { None },
         })
     }
 
@@ -80,7 +74,6 @@ mod tests {
             steps_done: 155,
             loss_sum: 0.1 + 0.2,
             top1_sum: 1.0 / 3.0,
-            best: Some(0.7 + 1e-16),
         };
         let mut metadata = BTreeMap::new();
         position.save(&mut metadata);

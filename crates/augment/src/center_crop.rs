@@ -1,0 +1,106 @@
+//! Cutting out the middle, for evaluation.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::checks;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "center-crop",
+        summary: "cuts out the square in the middle; for evaluation",
+        source: "torchvision CenterCrop",
+        example: "(size: 224)",
+        schema: || schemars::schema_for!(CenterCropConfig),
+        build: |config, AugmentationContext| Ok(Box::new(CenterCrop::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`CenterCrop`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CenterCropConfig {
+    /// Height and width of the result, in pixels; smaller images are framed in black.
+    pub size: usize,
+}
+
+/// The square in the middle, [`center_crop`].
+///
+/// No draws.
+#[derive(Debug, Clone)]
+pub struct CenterCrop {
+    size: usize,
+}
+
+impl CenterCrop {
+    /// The step that `config` describes.
+    ///
+    /// # Errors
+    /// If the size is 0 or beyond reason.
+    pub fn new(config: CenterCropConfig) -> Result<Self, ConfigError> {
+        Ok(Self { size: checks::side("size", config.size)? })
+    }
+}
+
+impl Augmentation for CenterCrop {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        let input = checks::bytes("center-crop", input)?;
+        Ok(PictureShape { size: Some((self.size, self.size)), ..input })
+    }
+
+    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
+        checks::on_bytes(picture, |image| center_crop(&image, self.size))
+    }
+}
+
+/// The `size` by `size` pixels in the middle of `image`; what it lacks is black.
+pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
+    let vertical = Overlap::of(image.height, size);
+    let horizontal = Overlap::of(image.width, size);
+    let mut rgb = vec![0; 3 * size * size];
+    for row in 0..vertical.n {
+        let from = 3 * ((vertical.from + row) * image.width + horizontal.from);
+        let to = 3 * ((vertical.to + row) * size + horizontal.to);
+        rgb[to..][..3 * horizontal.n].copy_from_slice(&image.rgb[from..][..3 * horizontal.n]);
+    }
+    ByteImage { width: size, height: size, rgb }
+}
+
+/// Where a crop and the image overlap, along one side.
+#[derive(Debug, PartialEq)]
+struct Overlap {
+    /// In the image.
+    from: usize,
+    /// In the crop.
+    to: usize,
+    n: usize,
+}
+
+impl Overlap {
+    fn of(image: usize, crop: usize) -> Self {
+        if crop > image {
+            return Self { from: 0, to: (crop - image) / 2, n: image };
+        }
+        let from = ((image - crop) as f64 / 2.0).round_ties_even() as usize; // Python's `round`.
+        Self { from, to: 0, n: crop }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_pixels_are_rounded_to_the_even_side() {
+        let from = |image, crop| Overlap::of(image, crop).from;
+        assert_eq!([from(5, 4), from(7, 4), from(9, 4), from(8, 4)], [0, 2, 2, 2]);
+    }
+
+    #[test]
+    fn a_small_image_is_framed_in_black() {
+        let image = ByteImage { width: 1, height: 3, rgb: vec![9; 9] };
+        let framed = center_crop(&image, 2);
+        // One column of the two, in the left one; the rows 0 and 1 of three.
+        assert_eq!(framed.rgb, [9, 9, 9, 0, 0, 0, 9, 9, 9, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,62 @@
+//! What several augmentations ask of their config and of their input.
+
+use train_core::plugin::ConfigError;
+use train_core::{ByteImage, Picture, PictureShape, PictureValues};
+
+/// The longest side that a config may ask for; more is a slip of the keyboard.
+const MAX_SIDE: usize = 1 << 14;
+
+/// `p`, if it is a probability.
+pub(crate) fn probability(p: f64) -> Result<f64, ConfigError> {
+    if (0.0..=1.0).contains(&p) { Ok(p) } else { Err(ConfigError::field("p", p, "it must be from 0 to 1")) }
+}
+
+/// `side`, if it is a number of pixels that an image may have.
+pub(crate) fn side(field: &'static str, side: usize) -> Result<usize, ConfigError> {
+    if (1..=MAX_SIDE).contains(&side) {
+        Ok(side)
+    } else {
+        Err(ConfigError::field(field, side, format!("it must be from 1 to {MAX_SIDE}")))
+    }
+}
+
+/// `range`, if it is in order and within `low..=high`.
+pub(crate) fn range(
+    field: &'static str,
+    range: (f64, f64),
+    (low, high): (f64, f64),
+    must: &str,
+) -> Result<(f64, f64), ConfigError> {
+    if low <= range.0 && range.0 <= range.1 && range.1 <= high {
+        Ok(range)
+    } else {
+        Err(ConfigError::field(field, format!("({}, {})", range.0, range.1), must))
+    }
+}
+
+/// `input`, if it is bytes.
+pub(crate) fn bytes(name: &str, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    match input.values {
+        PictureValues::Bytes => Ok(input),
+        PictureValues::Floats => Err(ConfigError::unfit(
+            format!("`{name}` works on bytes, but `normalize` before it has made floats of them"),
+            "`normalize` must be the last step of a view",
+        )),
+    }
+}
+
+/// `change` applied to bytes; floats pass unchanged.
+pub(crate) fn on_bytes(picture: Picture, change: impl FnOnce(ByteImage) -> ByteImage) -> Picture {
+    match picture {
+        Picture::Bytes(image) => Picture::Bytes(change(image)),
+        floats => floats,
+    }
+}
+
+/// `change` applied in place to the bytes of a picture if `act`.
+pub(crate) fn in_place(mut picture: Picture, act: bool, change: impl FnOnce(&mut ByteImage)) -> Picture {
+    if let (Picture::Bytes(image), true) = (&mut picture, act) {
+        change(image);
+    }
+    picture
+}

@@ -1,0 +1,80 @@
+//! Mirroring.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::checks;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "flip",
+        summary: "mirrors left and right, at random",
+        source: "torchvision RandomHorizontalFlip",
+        example: "(p: 0.5)",
+        schema: || schemars::schema_for!(FlipConfig),
+        build: |config, AugmentationContext| Ok(Box::new(Flip::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`Flip`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlipConfig {
+    /// The probability of acting. torchvision, MoCo v1, v2, v3: 0.5.
+    #[serde(default = "FlipConfig::torchvision_p")]
+    pub p: f64,
+}
+
+impl FlipConfig {
+    fn torchvision_p() -> f64 {
+        0.5
+    }
+}
+
+/// Mirrors left and right, [`flip_horizontally`], with probability `p`.
+///
+/// One draw: whether to act.
+#[derive(Debug, Clone)]
+pub struct Flip {
+    p: f64,
+}
+
+impl Flip {
+    /// The augmentation that `config` describes.
+    ///
+    /// # Errors
+    /// If `p` is no probability.
+    pub fn new(config: FlipConfig) -> Result<Self, ConfigError> {
+        Ok(Self { p: checks::probability(config.p)? })
+    }
+}
+
+impl Augmentation for Flip {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        checks::bytes("flip", input)
+    }
+
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+        let act = draws.chance(self.p);
+        checks::in_place(picture, act, flip_horizontally)
+    }
+}
+
+/// Mirrors left and right.
+pub fn flip_horizontally(image: &mut ByteImage) {
+    for row in image.rgb.chunks_exact_mut(3 * image.width) {
+        row.as_chunks_mut::<3>().0.reverse();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_change_sides_and_channels_stay_in_order() {
+        let mut image = ByteImage { width: 3, height: 2, rgb: (0..18).collect() };
+        flip_horizontally(&mut image);
+        assert_eq!(image.rgb, [6, 7, 8, 3, 4, 5, 0, 1, 2, 15, 16, 17, 12, 13, 14, 9, 10, 11]);
+    }
+}

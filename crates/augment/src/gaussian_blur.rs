@@ -1,0 +1,139 @@
+//! Blurring, by the three box blurs that Pillow calls a Gaussian blur.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::box_blur::BoxKernel;
+use crate::checks;
+
+/// Box blurs in a row, in each direction; Pillow's number.
+const N_PASSES: usize = 3;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "gaussian-blur",
+        summary: "blurs, at random",
+        source: "Pillow ImageFilter.GaussianBlur; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
+        example: "(p: 0.5, sigma: (0.1, 2.0))",
+        schema: || schemars::schema_for!(GaussianBlurConfig),
+        build: |config, AugmentationContext| Ok(Box::new(GaussianBlur::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`GaussianBlur`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GaussianBlurConfig {
+    /// The probability of acting. MoCo v2: 0.5; v3: 1 in its first view, 0.1 in its second.
+    #[serde(default = "GaussianBlurConfig::moco_v2_p")]
+    pub p: f64,
+    /// Least and greatest standard deviation, in pixels. MoCo v2, v3: (0.1, 2.0).
+    #[serde(default = "GaussianBlurConfig::moco_sigma")]
+    pub sigma: (f64, f64),
+}
+
+impl GaussianBlurConfig {
+    fn moco_v2_p() -> f64 {
+        0.5
+    }
+
+    fn moco_sigma() -> (f64, f64) {
+        (0.1, 2.0)
+    }
+}
+
+/// [`gaussian_blur`] with a standard deviation uniform in `sigma`, with probability `p`.
+///
+/// Two draws: whether to act; the standard deviation.
+#[derive(Debug, Clone)]
+pub struct GaussianBlur {
+    p: f64,
+    sigma: (f64, f64),
+}
+
+impl GaussianBlur {
+    /// The augmentation that `config` describes.
+    ///
+    /// # Errors
+    /// If `p` is no probability or `sigma` no range from 0 to 100.
+    pub fn new(config: GaussianBlurConfig) -> Result<Self, ConfigError> {
+        let must = "the first must not exceed the second, and both must be from 0 to 100";
+        Ok(Self {
+            p: checks::probability(config.p)?,
+            sigma: checks::range("sigma", config.sigma, (0.0, 100.0), must)?,
+        })
+    }
+}
+
+impl Augmentation for GaussianBlur {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        checks::bytes("gaussian-blur", input)
+    }
+
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+        let act = draws.chance(self.p);
+        let sigma = draws.uniform(self.sigma.0, self.sigma.1);
+        checks::in_place(picture, act, |image| gaussian_blur(image, sigma as f32))
+    }
+}
+
+/// Three extended box blurs (Gwosdek et al. 2011) along the rows, then three along the columns, rounded to bytes after
+/// each; beyond the border, the image's outermost pixels go on.
+pub fn gaussian_blur(image: &mut ByteImage, sigma: f32) {
+    let radius = box_radius(sigma);
+    if radius > 0.0 {
+        BoxKernel::new(radius).blur(image, N_PASSES);
+    }
+}
+
+/// The radius, with its fraction, of the box whose `N_PASSES`-fold blur has the variance `sigma²` (Gwosdek et al. 2011).
+fn box_radius(sigma: f32) -> f32 {
+    let variance = sigma * sigma / N_PASSES as f32;
+    let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32; // Of the ideal box, a real number.
+    let whole = ((f64::from(length) - 1.0) / 2.0).floor() as f32; // The radius of the largest discrete box within it.
+    let numerator = (2.0 * whole + 1.0) * (whole * (whole + 1.0) - 3.0 * variance);
+    let denominator = 6.0 * (variance - (whole + 1.0) * (whole + 1.0));
+    whole + numerator / denominator
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extended_box_has_the_variance_asked_for() {
+        for sigma in [0.1, 0.5, 1.0, 2.0, 5.0_f64] {
+            let radius = f64::from(box_radius(sigma as f32));
+            let whole = radius.floor();
+            let share = radius - whole; // The weight of the two outermost pixels.
+            let squares: f64 = (1..=whole as u32).map(|i| 2.0 * f64::from(i * i)).sum();
+            let variance = (squares + 2.0 * share * (whole + 1.0).powi(2)) / (2.0 * radius + 1.0);
+            assert!((3.0 * variance - sigma * sigma).abs() < 1e-4 * sigma * sigma, "{sigma}: {variance}");
+        }
+    }
+
+    #[test]
+    fn a_flat_image_stays_as_it_is() {
+        for sigma in [0.0, 0.1, 1.0, 2.0, 9.0] {
+            let mut image = ByteImage { width: 5, height: 3, rgb: [7, 128, 255].repeat(15) };
+            gaussian_blur(&mut image, sigma);
+            assert_eq!(image.rgb, [7, 128, 255].repeat(15), "{sigma}");
+        }
+    }
+
+    #[test]
+    fn a_point_spreads_evenly_in_both_directions() {
+        let mut image = ByteImage { width: 15, height: 15, rgb: vec![0; 15 * 15 * 3] };
+        image.rgb[(7 * 15 + 7) * 3 + 1] = 255;
+        gaussian_blur(&mut image, 1.5);
+        let at = |x: usize, y: usize| image.rgb[(y * 15 + x) * 3 + 1];
+        assert!(at(7, 7) > at(8, 7) && at(8, 7) > at(9, 7) && at(9, 7) > 0);
+        for y in 0..15 {
+            for x in 0..15 {
+                assert_eq!(at(x, y), at(14 - x, 14 - y));
+                assert!(at(x, y).abs_diff(at(y, x)) <= 1);
+            }
+        }
+        assert!(image.rgb.iter().step_by(3).all(|&red| red == 0));
+    }
+}

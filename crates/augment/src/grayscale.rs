@@ -1,0 +1,110 @@
+//! Losing the colour.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::checks;
+use crate::planes::{LANES, change_pixels};
+use crate::wide::wide;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "grayscale",
+        summary: "loses the colour, at random",
+        source: "torchvision RandomGrayscale; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
+        example: "(p: 0.2)",
+        schema: || schemars::schema_for!(GrayscaleConfig),
+        build: |config, AugmentationContext| Ok(Box::new(Grayscale::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`Grayscale`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrayscaleConfig {
+    /// The probability of acting. MoCo v1, v2, v3: 0.2.
+    #[serde(default = "GrayscaleConfig::moco_p")]
+    pub p: f64,
+}
+
+impl GrayscaleConfig {
+    fn moco_p() -> f64 {
+        0.2
+    }
+}
+
+/// Replaces a colour by its brightness, [`to_gray`], with probability `p`.
+///
+/// One draw: whether to act.
+#[derive(Debug, Clone)]
+pub struct Grayscale {
+    p: f64,
+}
+
+impl Grayscale {
+    /// The augmentation that `config` describes.
+    ///
+    /// # Errors
+    /// If `p` is no probability.
+    pub fn new(config: GrayscaleConfig) -> Result<Self, ConfigError> {
+        Ok(Self { p: checks::probability(config.p)? })
+    }
+}
+
+impl Augmentation for Grayscale {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        checks::bytes("grayscale", input)
+    }
+
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+        let act = draws.chance(self.p);
+        checks::in_place(picture, act, to_gray)
+    }
+}
+
+/// Every channel becomes the brightness of ITU-R 601-2, as Pillow's mode `L` has it.
+pub fn to_gray(image: &mut ByteImage) {
+    let rgb = &mut image.rgb[..];
+    wide(|| gray_pixels(rgb));
+}
+
+#[inline(always)]
+fn gray_pixels(rgb: &mut [u8]) {
+    change_pixels(rgb, |planes| {
+        for i in 0..LANES {
+            planes.r[i] = luma(planes.r[i], planes.g[i], planes.b[i]) as u8;
+        }
+        planes.g = planes.r;
+        planes.b = planes.r;
+    });
+}
+
+/// `0.299 R + 0.587 G + 0.114 B`, rounded: a byte, as the `u32` that it is computed in.
+#[inline(always)]
+pub(crate) fn luma(r: u8, g: u8, b: u8) -> u32 {
+    // The weights in 65536ths; they add up to 65536.
+    (u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gray_pixels_keep_their_value() {
+        assert!((0..=255).all(|v| luma(v, v, v) == u32::from(v)));
+    }
+
+    #[test]
+    fn the_channels_are_weighted_as_in_pillow() {
+        // ImageColor: Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0))
+        assert_eq!([luma(255, 0, 0), luma(0, 255, 0), luma(0, 0, 255)], [76, 150, 29]);
+    }
+
+    #[test]
+    fn a_row_shorter_than_a_block_is_changed_to_its_end() {
+        let mut image = ByteImage { width: 2, height: 1, rgb: vec![255, 0, 0, 0, 0, 255] };
+        to_gray(&mut image);
+        assert_eq!(image.rgb, [76, 76, 76, 29, 29, 29]);
+    }
+}

@@ -1,0 +1,178 @@
+//! Cutting out a random part.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{Draws, Picture, PictureShape};
+
+use crate::resample::{Region, resized_crop};
+use crate::checks;
+
+/// Draws of a region before the fallback; torchvision's number.
+const N_TRIES: usize = 10;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "random-resized-crop",
+        summary: "cuts out a random part and resizes it to a square",
+        source: "torchvision RandomResizedCrop (Szegedy et al. 2015, arXiv:1409.4842)",
+        example: "(size: 224, scale: (0.2, 1.0))",
+        schema: || schemars::schema_for!(RandomResizedCropConfig),
+        build: |config, AugmentationContext| Ok(Box::new(RandomResizedCrop::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`RandomResizedCrop`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RandomResizedCropConfig {
+    /// Height and width of the result, in pixels.
+    pub size: usize,
+    /// Least and greatest share of the image's area. torchvision, MoCo v3's ViTs: (0.08, 1.0); MoCo v1, v2: (0.2, 1.0).
+    #[serde(default = "RandomResizedCropConfig::torchvision_scale")]
+    pub scale: (f64, f64),
+    /// Least and greatest width by height. torchvision: 3/4 to 4/3.
+    #[serde(default = "RandomResizedCropConfig::torchvision_ratio")]
+    pub ratio: (f64, f64),
+}
+
+impl RandomResizedCropConfig {
+    fn torchvision_scale() -> (f64, f64) {
+        (0.08, 1.0)
+    }
+
+    fn torchvision_ratio() -> (f64, f64) {
+        (3.0 / 4.0, 4.0 / 3.0)
+    }
+}
+
+/// A part of the image with a random area, shape and place, resized to a square.
+///
+/// The area is uniform in `scale`, the logarithm of the shape uniform in that of `ratio`. A part that would reach
+/// beyond the image is drawn again, up to ten times; then it is the largest central part of an allowed shape.
+///
+/// 22 draws: the place, downwards and to the right; then area and shape for each of ten tries, needed or not.
+#[derive(Debug, Clone)]
+pub struct RandomResizedCrop {
+    config: RandomResizedCropConfig,
+}
+
+impl RandomResizedCrop {
+    /// The augmentation that `config` describes.
+    ///
+    /// # Errors
+    /// If the size is 0 or a range is out of order or out of bounds.
+    pub fn new(config: RandomResizedCropConfig) -> Result<Self, ConfigError> {
+        checks::side("size", config.size)?;
+        let must = "the first must not exceed the second, and both must be above 0 and at most 1";
+        checks::range("scale", config.scale, (f64::MIN_POSITIVE, 1.0), must)?;
+        let must = "the first must not exceed the second, and both must be from 0.01 to 100";
+        checks::range("ratio", config.ratio, (0.01, 100.0), must)?;
+        Ok(Self { config })
+    }
+
+    fn draw_region(&self, (height, width): (usize, usize), draws: &mut Draws) -> Region {
+        let RandomResizedCropConfig { scale, ratio, .. } = self.config;
+        let [down, right] = [draws.unit(), draws.unit()];
+        let tries: [_; N_TRIES] = std::array::from_fn(|_| {
+            let area = (height * width) as f64 * draws.uniform(scale.0, scale.1);
+            (area, draws.uniform(ratio.0.ln(), ratio.1.ln()).exp())
+        });
+        let fits = tries.into_iter().find_map(|(area, shape)| {
+            let wide = (area * shape).sqrt().round_ties_even() as usize;
+            let high = (area / shape).sqrt().round_ties_even() as usize;
+            ((1..=width).contains(&wide) && (1..=height).contains(&high)).then_some((high, wide))
+        });
+        match fits {
+            Some((high, wide)) => {
+                let place = |share: f64, room: usize| (share * (room + 1) as f64) as usize;
+                let (top, left) = (place(down, height - high), place(right, width - wide));
+                Region { top, left, height: high, width: wide }
+            }
+            None => largest_central((height, width), ratio),
+        }
+    }
+}
+
+/// The largest part, in the middle, whose width by height is within `ratio`.
+fn largest_central((height, width): (usize, usize), ratio: (f64, f64)) -> Region {
+    let shape = width as f64 / height as f64;
+    let rounded = |side: f64, most: usize| (side.round_ties_even() as usize).clamp(1, most);
+    let (high, wide) = if shape < ratio.0 {
+        (rounded(width as f64 / ratio.0, height), width)
+    } else if shape > ratio.1 {
+        (height, rounded(height as f64 * ratio.1, width))
+    } else {
+        (height, width)
+    };
+    Region { top: (height - high) / 2, left: (width - wide) / 2, height: high, width: wide }
+}
+
+impl Augmentation for RandomResizedCrop {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        let input = checks::bytes("random-resized-crop", input)?;
+        Ok(PictureShape { size: Some((self.config.size, self.config.size)), ..input })
+    }
+
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+        checks::on_bytes(picture, |image| {
+            let region = self.draw_region((image.height, image.width), draws);
+            resized_crop(&image, region, (self.config.size, self.config.size))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crop(scale: (f64, f64)) -> RandomResizedCrop {
+        let ratio = RandomResizedCropConfig::torchvision_ratio();
+        RandomResizedCrop::new(RandomResizedCropConfig { size: 32, scale, ratio }).unwrap()
+    }
+
+    #[test]
+    fn regions_have_the_areas_shapes_and_places_asked_for() {
+        let crop = crop((0.2, 0.6));
+        let regions: Vec<Region> =
+            (0..4000).map(|i| crop.draw_region((300, 400), &mut Draws::new(i, "crop", &[]))).collect();
+        let mean = |value: fn(&Region) -> f64| regions.iter().map(value).sum::<f64>() / 4000.0;
+        let area = |r: &Region| (r.height * r.width) as f64 / 120_000.0;
+        let shape = |r: &Region| r.width as f64 / r.height as f64;
+        assert!(regions.iter().all(|r| (0.195..0.605).contains(&area(r)) && (0.74..1.35).contains(&shape(r))));
+        assert!((mean(area) - 0.4).abs() < 0.01);
+        assert!(mean(|r| (r.width as f64 / r.height as f64).ln()).abs() < 0.01);
+        assert!((mean(|r| r.top as f64 / (300 - r.height) as f64) - 0.5).abs() < 0.02);
+        assert!(regions.iter().any(|r| r.left == 0) && regions.iter().any(|r| r.left + r.width == 400));
+    }
+
+    #[test]
+    fn a_strip_falls_back_to_its_middle() {
+        let region = crop((0.9, 1.0)).draw_region((10, 1000), &mut Draws::new(0, "crop", &[]));
+        assert_eq!(region, Region { top: 0, left: 493, height: 10, width: 13 });
+        let region = crop((0.9, 1.0)).draw_region((1000, 10), &mut Draws::new(0, "crop", &[]));
+        assert_eq!(region, Region { top: 493, left: 0, height: 13, width: 10 });
+    }
+
+    #[test]
+    fn one_pixel_is_enough() {
+        let image = train_core::ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
+        let picture = crop((0.08, 1.0)).apply(Picture::Bytes(image), &mut Draws::new(0, "crop", &[]));
+        let Picture::Bytes(image) = picture else { panic!("bytes stay bytes") };
+        assert_eq!(image.rgb, [1, 2, 3].repeat(32 * 32));
+    }
+
+    #[test]
+    fn every_image_takes_as_many_draws() {
+        let after = |size| {
+            let mut draws = Draws::new(0, "crop", &[]);
+            crop((0.2, 1.0)).draw_region(size, &mut draws);
+            draws.bits()
+        };
+        assert_eq!(after((10, 1000)), after((300, 300)));
+    }
+
+    #[test]
+    fn ranges_out_of_order_are_refused() {
+        let config = RandomResizedCropConfig { size: 32, scale: (0.5, 0.2), ratio: (1.0, 1.0) };
+        assert!(RandomResizedCrop::new(config).unwrap_err().to_string().starts_with("`scale` is (0.5, 0.2), but"));
+    }
+}

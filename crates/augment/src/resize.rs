@@ -1,0 +1,84 @@
+//! Resizing by the shorter side, for evaluation.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::resample::{Region, resized_crop};
+use crate::checks;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "resize",
+        summary: "resizes so that the shorter side has a given length; for evaluation",
+        source: "torchvision Resize",
+        example: "(shorter: 256)",
+        schema: || schemars::schema_for!(ResizeConfig),
+        build: |config, AugmentationContext| Ok(Box::new(Resize::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`Resize`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResizeConfig {
+    /// The shorter side of the result, in pixels. The usual evaluation on ImageNet: 256.
+    pub shorter: usize,
+}
+
+/// Resizes to a given shorter side, [`resize_shorter`].
+///
+/// No draws.
+#[derive(Debug, Clone)]
+pub struct Resize {
+    shorter: usize,
+}
+
+impl Resize {
+    /// The step that `config` describes.
+    ///
+    /// # Errors
+    /// If the length is 0 or beyond reason.
+    pub fn new(config: ResizeConfig) -> Result<Self, ConfigError> {
+        Ok(Self { shorter: checks::side("shorter", config.shorter)? })
+    }
+}
+
+impl Augmentation for Resize {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        let input = checks::bytes("resize", input)?;
+        Ok(PictureShape { size: input.size.map(|size| resized(size, self.shorter)), ..input })
+    }
+
+    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
+        checks::on_bytes(picture, |image| resize_shorter(&image, self.shorter))
+    }
+}
+
+/// `image` resized so that its shorter side is `shorter` pixels; the longer one keeps in proportion, rounded down.
+pub fn resize_shorter(image: &ByteImage, shorter: usize) -> ByteImage {
+    resized_crop(image, Region::whole(image), resized((image.height, image.width), shorter))
+}
+
+fn resized((height, width): (usize, usize), shorter: usize) -> (usize, usize) {
+    if width <= height { (shorter * height / width, shorter) } else { (shorter, shorter * width / height) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_side_is_rounded_down() {
+        assert_eq!(resized((375, 500), 256), (256, 341));
+        assert_eq!(resized((500, 333), 256), (384, 256));
+        assert_eq!(resized((32, 32), 32), (32, 32));
+    }
+
+    #[test]
+    fn a_flat_image_stays_flat() {
+        let image = ByteImage { width: 9, height: 7, rgb: [0, 100, 255].repeat(63) };
+        for shorter in [3, 7, 20] {
+            assert!(resize_shorter(&image, shorter).rgb.chunks(3).all(|pixel| pixel == [0, 100, 255]));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Inverting what is bright.
+
+use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use train_core::{ByteImage, Draws, Picture, PictureShape};
+
+use crate::checks;
+use crate::wide::wide;
+
+inventory::submit! {
+    Plugin::<dyn Augmentation> {
+        name: "solarize",
+        summary: "inverts the values from a threshold on, at random",
+        source: "Pillow ImageOps.solarize; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
+        example: "(p: 0.2)",
+        schema: || schemars::schema_for!(SolarizeConfig),
+        build: |config, AugmentationContext| Ok(Box::new(Solarize::new(config.parse()?)?)),
+    }
+}
+
+/// The config of [`Solarize`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SolarizeConfig {
+    /// The probability of acting. MoCo v3: 0.2, in its second view only.
+    #[serde(default = "SolarizeConfig::moco_p")]
+    pub p: f64,
+    /// The first value, from 0 to 255, that is inverted. Pillow, MoCo v3: 128.
+    #[serde(default = "SolarizeConfig::pillow_threshold")]
+    pub threshold: u8,
+}
+
+impl SolarizeConfig {
+    fn moco_p() -> f64 {
+        0.2
+    }
+
+    fn pillow_threshold() -> u8 {
+        128
+    }
+}
+
+/// Inverts bright values, [`solarize`], with probability `p`.
+///
+/// One draw: whether to act.
+#[derive(Debug, Clone)]
+pub struct Solarize {
+    p: f64,
+    threshold: u8,
+}
+
+impl Solarize {
+    /// The augmentation that `config` describes.
+    ///
+    /// # Errors
+    /// If `p` is no probability.
+    pub fn new(config: SolarizeConfig) -> Result<Self, ConfigError> {
+        Ok(Self { p: checks::probability(config.p)?, threshold: config.threshold })
+    }
+}
+
+impl Augmentation for Solarize {
+    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        checks::bytes("solarize", input)
+    }
+
+    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+        let act = draws.chance(self.p);
+        checks::in_place(picture, act, |image| solarize(image, self.threshold))
+    }
+}
+
+/// `v` stays if it is below `threshold` and becomes `255 - v` otherwise, channel by channel.
+pub fn solarize(image: &mut ByteImage, threshold: u8) {
+    let rgb = &mut image.rgb[..];
+    wide(|| solarize_values(rgb, threshold));
+}
+
+#[inline(always)]
+fn solarize_values(values: &mut [u8], threshold: u8) {
+    for v in values {
+        *v = if *v < threshold { *v } else { 255 - *v };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_from_the_threshold_on_are_inverted() {
+        let mut image = ByteImage { width: 2, height: 1, rgb: vec![0, 127, 128, 129, 254, 255] };
+        solarize(&mut image, 128);
+        assert_eq!(image.rgb, [0, 127, 127, 126, 1, 0]);
+    }
+}

@@ -1,0 +1,68 @@
+//! CIFAR-10 (Krizhevsky 2009), as its binary version.
+
+use std::path::PathBuf;
+
+use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+
+use crate::cifar::Layout;
+use crate::flat_folder::check_not_empty;
+
+inventory::submit! {
+    Plugin::<dyn Dataset> {
+        name: "cifar10",
+        summary: "CIFAR-10, from the files of its binary version",
+        source: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+        example: r#"(root: "data/cifar-10-batches-bin")"#,
+        schema: || schemars::schema_for!(Cifar10Config),
+        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
+            Ok(Box::new(Cifar10::new(config.parse()?)?))
+        },
+    }
+}
+
+const LAYOUT: Layout = Layout {
+    folder: "cifar-10-batches-bin",
+    archive: "cifar-10-binary.tar.gz",
+    train_files: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    test_files: &["test_batch.bin"],
+    label_bytes: 1,
+    class_names: &[
+        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    ],
+};
+
+/// What a pipeline file says about [`Cifar10`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cifar10Config {
+    /// The folder with `data_batch_1.bin` and `test_batch.bin`, or the one above it. A relative path starts at the folder in which
+    /// the command runs.
+    pub root: PathBuf,
+}
+
+/// CIFAR-10: 50 000 training and 10 000 test images of 32 x 32 pixels, in 10 classes.
+#[derive(Debug, Clone)]
+pub struct Cifar10 {
+    config: Cifar10Config,
+}
+
+impl Cifar10 {
+    /// The dataset that `config` describes; nothing is read yet.
+    ///
+    /// # Errors
+    /// If the path is empty.
+    pub fn new(config: Cifar10Config) -> Result<Self, ConfigError> {
+        check_not_empty("root", Some(&config.root))?;
+        Ok(Self { config })
+    }
+}
+
+impl Dataset for Cifar10 {
+    fn open(&self) -> Result<Splits, DatasetError> {
+        LAYOUT.open(&self.config.root)
+    }
+
+    fn describe(&self) -> String {
+        format!("CIFAR-10 in {}", self.config.root.display())
+    }
+}

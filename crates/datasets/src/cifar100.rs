@@ -1,0 +1,78 @@
+//! CIFAR-100 (Krizhevsky 2009), as its binary version.
+
+use std::path::PathBuf;
+
+use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+
+use crate::cifar::Layout;
+use crate::flat_folder::check_not_empty;
+
+inventory::submit! {
+    Plugin::<dyn Dataset> {
+        name: "cifar100",
+        summary: "CIFAR-100, from the files of its binary version",
+        source: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+        example: r#"(root: "data/cifar-100-binary")"#,
+        schema: || schemars::schema_for!(Cifar100Config),
+        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
+            Ok(Box::new(Cifar100::new(config.parse()?)?))
+        },
+    }
+}
+
+const LAYOUT: Layout = Layout {
+    folder: "cifar-100-binary",
+    archive: "cifar-100-binary.tar.gz",
+    train_files: &["train.bin"],
+    test_files: &["test.bin"],
+    label_bytes: 2,
+    class_names: &[
+        "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle",
+        "bowl", "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle",
+        "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup",
+        "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
+        "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man",
+        "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid",
+        "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+        "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew",
+        "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower",
+        "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout",
+        "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm",
+    ],
+};
+
+/// What a pipeline file says about [`Cifar100`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cifar100Config {
+    /// The folder with `train.bin` and `test.bin`, or the one above it. A relative path starts at the folder in which
+    /// the command runs.
+    pub root: PathBuf,
+}
+
+/// CIFAR-100: 50 000 training and 10 000 test images of 32 x 32 pixels, in 100 classes (the fine labels).
+#[derive(Debug, Clone)]
+pub struct Cifar100 {
+    config: Cifar100Config,
+}
+
+impl Cifar100 {
+    /// The dataset that `config` describes; nothing is read yet.
+    ///
+    /// # Errors
+    /// If the path is empty.
+    pub fn new(config: Cifar100Config) -> Result<Self, ConfigError> {
+        check_not_empty("root", Some(&config.root))?;
+        Ok(Self { config })
+    }
+}
+
+impl Dataset for Cifar100 {
+    fn open(&self) -> Result<Splits, DatasetError> {
+        LAYOUT.open(&self.config.root)
+    }
+
+    fn describe(&self) -> String {
+        format!("CIFAR-100 in {}", self.config.root.display())
+    }
+}

@@ -1,0 +1,72 @@
+use tempfile::{TempDir, tempdir};
+
+use super::*;
+
+/// A folder with images `a.png`, `b c.png` and `sub/d.png`, and a list.
+fn folder(list: &str) -> (TempDir, String) {
+    let folder = tempdir().unwrap();
+    for (file, value) in [("a.png", 1), ("b c.png", 2), ("sub/d.png", 3)] {
+        save(folder.path().join(file), [value; 3]);
+    }
+    std::fs::write(folder.path().join("list.txt"), list).unwrap();
+    let config = format!("(path: {:?})", folder.path().join("list.txt"));
+    (folder, config)
+}
+
+#[test]
+fn paths_start_at_the_list_and_comments_are_skipped() {
+    let (folder, config) = folder("\u{feff}# the first three\r\n\r\na.png\r\n  b c.png\nsub/d.png\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(names(&*splits.train, folder.path()), ["a.png", "b c.png", "sub/d.png"]);
+    assert_eq!(labels(&*splits.train), [None; 3]);
+    assert!(splits.train.class_names().is_empty() && splits.test.is_none());
+    assert_eq!(splits.train.load(1).unwrap().rgb[0], 2);
+}
+
+#[test]
+fn labels_follow_a_tab_or_the_last_space() {
+    let (folder, config) = folder("a.png\tgreat tit\nb c.png owl\nsub/d.png  great_auk\n");
+    let train = open("list-file", &config).unwrap().train;
+    assert_eq!(names(&*train, folder.path()), ["a.png", "b c.png", "sub/d.png"]);
+    assert_eq!(train.class_names(), ["great tit", "great_auk", "owl"]);
+    assert_eq!(labels(&*train), [Some(0), Some(2), Some(1)]);
+}
+
+#[test]
+fn whole_numbers_are_in_the_order_of_their_values() {
+    let (_folder, config) = folder("a.png 10\nb c.png 9\nsub/d.png 10\n");
+    let train = open("list-file", &config).unwrap().train;
+    assert_eq!(train.class_names(), ["9", "10"]);
+    assert_eq!(labels(&*train), [Some(1), Some(0), Some(1)]);
+}
+
+#[test]
+fn errors_name_the_file_and_the_line() {
+    let (_folder, config) = folder("# half labelled\na.png 1\nb c.png\n");
+    let error = open_error("list-file", &config);
+    assert!(error.contains("list.txt: line 3 has no label, but line 2 has one"), "{error}");
+    let (_folder, config) = folder("# moved\nimages/a.png\n");
+    let error = open_error("list-file", &config);
+    assert!(error.contains("list.txt: line 2: there is no file"), "{error}");
+    let (_folder, config) = folder("# nothing\n");
+    let error = open_error("list-file", &config);
+    assert!(error.contains("list.txt: there are no images in this list"), "{error}");
+    let error = open_error("list-file", "(path: \"missing.txt\")");
+    assert!(error.contains("the list cannot be read"), "{error}");
+}
+
+#[test]
+fn a_test_list_has_the_classes_of_the_training_list() {
+    let (folder, config) = folder("a.png 3\nb c.png 7\n");
+    let config = config.replace(')', &format!(", test: {:?})", folder.path().join("test.txt")));
+    std::fs::write(folder.path().join("test.txt"), "sub/d.png 7\n").unwrap();
+    let test = open("list-file", &config).unwrap().test.unwrap();
+    assert_eq!(labels(&*test), [Some(1)]);
+    assert_eq!(test.class_names(), ["3", "7"]);
+    std::fs::write(folder.path().join("test.txt"), "\nsub/d.png 8\n").unwrap();
+    let error = open_error("list-file", &config);
+    assert!(error.contains("test.txt: line 2: no image in") && error.contains("has label `8`"), "{error}");
+    std::fs::write(folder.path().join("test.txt"), "sub/d.png\n").unwrap();
+    let error = open_error("list-file", &config);
+    assert!(error.contains("test.txt: it has no labels, but") && error.contains("list.txt has"), "{error}");
+}

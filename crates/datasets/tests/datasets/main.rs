@@ -1,0 +1,50 @@
+//! The datasets as a pipeline sees them: built from RON text by name, opened, read.
+
+mod cifar;
+mod decoding;
+mod folders;
+mod lists;
+mod registry;
+mod shapes;
+
+use std::path::Path;
+
+use datasets as _;
+use image::{Rgb, RgbImage};
+use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Splits, build};
+
+fn dataset(name: &str, config: &str) -> Result<Box<dyn Dataset>, ConfigError> {
+    build::<dyn Dataset>(name, Config::new(config), &DatasetContext { seed: 0 })
+}
+
+fn open(name: &str, config: &str) -> Result<Splits, DatasetError> {
+    dataset(name, config).unwrap_or_else(|error| panic!("{name} {config}: {error}")).open()
+}
+
+/// The error of opening, as the command line prints it.
+fn open_error(name: &str, config: &str) -> String {
+    match open(name, config) {
+        Ok(_) => panic!("{name} {config} opens"),
+        Err(error) => format!("{error}\nhint: {}", error.hint),
+    }
+}
+
+/// A config with a path in it, written as RON writes strings.
+fn root(folder: &Path) -> String {
+    format!("(root: {:?})", folder.to_str().unwrap())
+}
+
+/// A small image of one colour at `path`, whose folder is made.
+fn save(path: impl AsRef<Path>, colour: [u8; 3]) {
+    std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
+    RgbImage::from_pixel(4, 3, Rgb(colour)).save(path).unwrap();
+}
+
+fn names(images: &dyn Images, under: &Path) -> Vec<String> {
+    let prefix = format!("{}/", under.display());
+    (0..images.len()).map(|i| images.name(i).trim_start_matches(&prefix).replace('\\', "/")).collect()
+}
+
+fn labels(images: &dyn Images) -> Vec<Option<u32>> {
+    (0..images.len()).map(|i| images.label(i)).collect()
+}

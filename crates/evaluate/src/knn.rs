@@ -1,0 +1,292 @@
+//! Classification by the nearest neighbours in feature space.
+
+use std::cmp::Ordering;
+
+use nalgebra::{DMatrix, DMatrixView};
+use rayon::prelude::*;
+use train_core::plugin::Embedding;
+
+use crate::normalize::unit_rows;
+
+/// Rows of the test set that one task compares with the whole bank.
+const TEST_ROWS: usize = 64;
+/// Rows of the bank at a time: 64 x 2048 similarities stay in the cache.
+const BANK_ROWS: usize = 2048;
+
+/// How well the neighbours tell the classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KnnScore {
+    /// The share of test images whose class is found.
+    pub top1: f64,
+    /// The same for each class by itself; `None` for a class without test images.
+    pub per_class: Vec<Option<f64>>,
+    /// Neighbours that voted: what was asked for, or as many as there are.
+    pub k: usize,
+}
+
+/// Embeddings that cannot be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnnError {
+    /// One of the two has no labels.
+    NoLabels,
+    /// One of the two has no images.
+    NoImages,
+    /// Their features are not equally wide.
+    Width {
+        /// `D` of the bank.
+        bank: usize,
+        /// `D` of the test set.
+        test: usize,
+    },
+    /// A feature is infinite or not a number.
+    NotFinite,
+}
+
+impl std::error::Error for KnnError {}
+
+impl std::fmt::Display for KnnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoLabels => write!(f, "the images have no labels"),
+            Self::NoImages => write!(f, "there are no images"),
+            Self::Width { bank, test } => {
+                write!(f, "the bank has {bank} features an image, but the test set has {test}")
+            }
+            Self::NotFinite => write!(f, "a feature is infinite or not a number"),
+        }
+    }
+}
+
+/// Classifies `test` by a vote of the nearest rows of `bank` (Wu et al. 2018, arXiv:1805.01978, §3.4).
+///
+/// The `k` rows of the largest cosine similarity s vote for their class with weight exp(s / `temperature`). Of two equal
+/// similarities the earlier row is the nearer one, of two equal votes the lower class wins: the result is the same on
+/// any number of threads.
+///
+/// # Errors
+/// If labels or images are missing, or if the features do not fit each other.
+///
+/// # Panics
+/// If an embedding breaks its own promise: rows that are not `n * d` values, labels that are not `n`, or one of them not
+/// below `n_classes`.
+pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Result<KnnScore, KnnError> {
+    let (Some(bank_labels), Some(test_labels)) = (&bank.labels, &test.labels) else {
+        return Err(KnnError::NoLabels);
+    };
+    if bank.n == 0 || test.n == 0 || bank.d == 0 {
+        return Err(KnnError::NoImages);
+    }
+    if bank.d != test.d {
+        return Err(KnnError::Width { bank: bank.d, test: test.d });
+    }
+    if !bank.rows.par_iter().chain(&test.rows).all(|value| value.is_finite()) {
+        return Err(KnnError::NotFinite);
+    }
+    let (d, k) = (bank.d, k.clamp(1, bank.n));
+    let n_classes = bank.n_classes.max(test.n_classes);
+    let bank_rows = unit_rows(&bank.rows, d);
+    let test_rows = unit_rows(&test.rows, d);
+
+    let is_right: Vec<bool> = test_rows
+        .par_chunks(TEST_ROWS * d)
+        .zip(test_labels.par_chunks(TEST_ROWS))
+        .flat_map_iter(|(rows, labels)| {
+            let neighbours = nearest(&bank_rows, rows, d, k);
+            let winners = neighbours.into_iter().map(|near| vote(&near, bank_labels, n_classes, temperature));
+            winners.zip(labels).map(|(winner, &label)| winner == label as usize).collect::<Vec<_>>()
+        })
+        .collect();
+
+    let mut tally = vec![(0_usize, 0_usize); n_classes];
+    for (&label, &is_right) in test_labels.iter().zip(&is_right) {
+        let (right, all) = &mut tally[label as usize];
+        *right += usize::from(is_right);
+        *all += 1;
+    }
+    let per_class = tally.iter().map(|&(right, all)| (all > 0).then(|| right as f64 / all as f64)).collect();
+    let right = tally.iter().map(|(right, _)| right).sum::<usize>();
+    Ok(KnnScore { top1: right as f64 / test.n as f64, per_class, k })
+}
+
+#[derive(Clone, Copy)]
+struct Neighbour {
+    similarity: f32,
+    row: usize,
+}
+
+/// For each of the `test` rows, its `k` nearest rows of the bank, in no order. All rows have unit length.
+fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec<Neighbour>> {
+    // nalgebra stores columns, so rows `(N, D)` are its matrix `(D, N)`.
+    let test = DMatrixView::from_slice(test, d, test.len() / d).transpose(); // (test rows, D)
+    let mut kept: Vec<Kept> = (0..test.nrows()).map(|_| Kept::new(k)).collect();
+    let mut similarities = DMatrix::zeros(0, 0);
+    for (block, bank) in bank.chunks(BANK_ROWS * d).enumerate() {
+        let bank = DMatrixView::from_slice(bank, d, bank.len() / d); // (D, bank rows)
+        if similarities.ncols() != bank.ncols() {
+            similarities = DMatrix::zeros(test.nrows(), bank.ncols());
+        }
+        similarities.gemm(1.0, &test, &bank, 0.0); // (test rows, bank rows)
+        for (column, row) in similarities.column_iter().zip(block * BANK_ROWS..) {
+            for (&similarity, kept) in column.iter().zip(&mut kept) {
+                kept.offer(Neighbour { similarity, row });
+            }
+        }
+    }
+    kept.into_iter().map(Kept::finish).collect()
+}
+
+/// The nearest so far, and up to as many again that have not been sorted out yet.
+struct Kept {
+    k: usize,
+    /// Nothing at or below this can be among the `k` nearest: rows are offered in order, and the earlier wins.
+    threshold: f32,
+    candidates: Vec<Neighbour>,
+}
+
+impl Kept {
+    fn new(k: usize) -> Self {
+        Self { k, threshold: f32::NEG_INFINITY, candidates: Vec::new() }
+    }
+
+    fn offer(&mut self, neighbour: Neighbour) {
+        if neighbour.similarity > self.threshold {
+            self.candidates.push(neighbour);
+            if self.candidates.len() >= 2 * self.k.max(32) {
+                self.trim();
+            }
+        }
+    }
+
+    fn trim(&mut self) {
+        if self.candidates.len() > self.k {
+            self.candidates.select_nth_unstable_by(self.k - 1, nearer);
+            self.candidates.truncate(self.k);
+            // `select_nth` leaves the farthest of the `k` in the last place.
+            self.threshold = self.candidates[self.k - 1].similarity;
+        }
+    }
+
+    fn finish(mut self) -> Vec<Neighbour> {
+        self.trim();
+        self.candidates.sort_unstable_by(nearer);
+        self.candidates
+    }
+}
+
+fn nearer(a: &Neighbour, b: &Neighbour) -> Ordering {
+    b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row))
+}
+
+/// The class with most votes. `neighbours` are sorted, so that the sums are the same each time.
+fn vote(neighbours: &[Neighbour], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
+    let nearest = neighbours.first().map_or(0.0, |neighbour| neighbour.similarity);
+    let mut votes = vec![0.0; n_classes];
+    for neighbour in neighbours {
+        // Relative to the nearest, which changes no winner, and a small temperature cannot overflow.
+        let weight = (f64::from(neighbour.similarity - nearest) / temperature).exp();
+        votes[labels[neighbour.row] as usize] += weight;
+    }
+    (0..n_classes).reduce(|best, class| if votes[class] > votes[best] { class } else { best }).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use train_core::Draws;
+
+    use super::*;
+
+    fn embedding(n: usize, d: usize, n_classes: usize, seed: u64) -> Embedding {
+        let mut draws = Draws::new(seed, "embedding", &[]);
+        let labels: Vec<u32> = (0..n).map(|_| draws.below(n_classes) as u32).collect();
+        let rows = labels
+            .iter()
+            .flat_map(|&label| (0..d).map(move |i| (label, i)))
+            .map(|(label, i)| 1.5 * f32::from(label as usize % d == i) + draws.normal() as f32)
+            .collect();
+        Embedding { n, d, rows, labels: Some(labels), n_classes }
+    }
+
+    /// The definition, one number at a time.
+    fn reference(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> f64 {
+        let row = |of: &Embedding, i: usize| of.rows[i * of.d..(i + 1) * of.d].to_vec();
+        let cosine = |a: &[f32], b: &[f32]| {
+            let dot = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+        };
+        let mut right = 0;
+        for i in 0..test.n {
+            let mut all: Vec<(f64, u32)> = (0..bank.n)
+                .map(|j| (cosine(&row(test, i), &row(bank, j)), bank.labels.as_ref().unwrap()[j]))
+                .collect();
+            all.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let mut votes = vec![0.0; bank.n_classes];
+            for (similarity, label) in &all[..k.min(bank.n)] {
+                votes[*label as usize] += (similarity / temperature).exp();
+            }
+            let best = votes.iter().cloned().fold(f64::NEG_INFINITY, f64::max);
+            let winner = votes.iter().position(|&votes| votes == best).unwrap();
+            right += u32::from(winner == test.labels.as_ref().unwrap()[i] as usize);
+        }
+        f64::from(right) / test.n as f64
+    }
+
+    #[test]
+    fn the_blocked_vote_agrees_with_the_definition() {
+        // Not multiples of the blocks, and more rows than one block of the bank.
+        let (bank, test) = (embedding(2300, 12, 7, 1), embedding(131, 12, 7, 2));
+        for (k, temperature) in [(1, 0.1), (20, 0.07), (200, 0.1), (5000, 1.0)] {
+            let score = knn(&bank, &test, k, temperature).unwrap();
+            assert_eq!(score.top1, reference(&bank, &test, k, temperature), "k {k}");
+            assert_eq!(score.k, k.min(2300));
+            assert!(score.top1 > 0.3);
+        }
+    }
+
+    #[test]
+    fn an_image_finds_its_own_copy() {
+        let bank = embedding(300, 8, 5, 3);
+        let score = knn(&bank, &bank, 1, 0.1).unwrap();
+        assert_eq!(score.top1, 1.0);
+        assert_eq!(score.per_class, vec![Some(1.0); 5]);
+    }
+
+    #[test]
+    fn classes_are_counted_apart() {
+        let rows = vec![1.0, 0.0, 0.0, 1.0];
+        let bank = Embedding { n: 2, d: 2, rows, labels: Some(vec![0, 1]), n_classes: 3 };
+        let test = Embedding { n: 2, d: 2, rows: vec![2.0, 0.1, 3.0, 0.0], labels: Some(vec![0, 1]), n_classes: 3 };
+        let score = knn(&bank, &test, 1, 0.1).unwrap();
+        assert_eq!(score.per_class, [Some(1.0), Some(0.0), None]);
+        assert_eq!(score.top1, 0.5);
+    }
+
+    #[test]
+    fn of_equal_neighbours_the_earlier_votes() {
+        let bank =
+            Embedding { n: 100, d: 1, rows: vec![1.0; 100], labels: Some((0..100).map(|i| i % 3).collect()), n_classes: 3 };
+        let test = Embedding { n: 1, d: 1, rows: vec![1.0], labels: Some(vec![0]), n_classes: 3 };
+        assert_eq!(knn(&bank, &test, 1, 0.1).unwrap().top1, 1.0);
+        assert_eq!(knn(&bank, &test, 100, 0.1).unwrap().top1, 1.0);
+    }
+
+    #[test]
+    fn a_tiny_temperature_does_not_overflow() {
+        let bank = embedding(300, 8, 5, 4);
+        assert_eq!(knn(&bank, &bank, 50, 1e-6).unwrap().top1, 1.0);
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_refused() {
+        let good = embedding(10, 4, 2, 5);
+        let without = Embedding { labels: None, ..good.clone() };
+        assert_eq!(knn(&good, &without, 5, 0.1), Err(KnnError::NoLabels));
+        let mut infinite = good.clone();
+        infinite.rows[3] = f32::NAN;
+        assert_eq!(knn(&infinite, &good, 5, 0.1), Err(KnnError::NotFinite));
+        assert_eq!(knn(&good, &embedding(10, 5, 2, 5), 5, 0.1), Err(KnnError::Width { bank: 4, test: 5 }));
+        let empty = Embedding { n: 0, d: 4, rows: vec![], labels: Some(vec![]), n_classes: 2 };
+        assert_eq!(knn(&empty, &good, 5, 0.1), Err(KnnError::NoImages));
+    }
+}

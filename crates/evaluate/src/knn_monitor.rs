@@ -1,0 +1,146 @@
+//! The monitor `knn`.
+
+use train_core::plugin::{
+    Config, ConfigError, Embed, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome, Plugin,
+    Split,
+};
+
+use crate::knn::knn;
+
+inventory::submit! {
+    Plugin::<dyn Monitor> {
+        name: "knn",
+        summary: "how often the nearest training images tell a test image's class; needs labels",
+        source: "Wu et al. 2018, arXiv:1805.01978",
+        example: "(every: 5, k: 200)",
+        schema: || schemars::schema_for!(KnnConfig),
+        build: |config: Config<'_>, _: &MonitorContext| -> Result<Box<dyn Monitor>, ConfigError> {
+            Ok(Box::new(KnnMonitor::new(config.parse()?)?))
+        },
+    }
+}
+
+const NAME: &str = "knn";
+
+/// What a pipeline file says about [`KnnMonitor`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KnnConfig {
+    /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
+    #[serde(default = "KnnConfig::default_every")]
+    pub every: usize,
+    /// Neighbours that vote; all training images if there are fewer. Wu et al. 2018: 200.
+    #[serde(default = "KnnConfig::default_k")]
+    pub k: usize,
+    /// T of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
+    #[serde(default = "KnnConfig::default_temperature")]
+    pub temperature: f64,
+    /// The view through which images are seen: one without random steps, for figures that can be compared.
+    #[serde(default = "KnnConfig::default_view")]
+    pub view: String,
+    /// Which features. The MoCo CIFAR-10 demo measures `Head`.
+    #[serde(default = "KnnConfig::default_level")]
+    pub level: Level,
+}
+
+impl KnnConfig {
+    fn default_every() -> usize {
+        5
+    }
+    fn default_k() -> usize {
+        200
+    }
+    fn default_temperature() -> f64 {
+        0.1
+    }
+    fn default_view() -> String {
+        "eval".into()
+    }
+    fn default_level() -> Level {
+        Level::Backbone
+    }
+}
+
+/// Measures `knn_top1` on the test split, with the training split as the bank.
+#[derive(Debug, Clone)]
+pub struct KnnMonitor {
+    config: KnnConfig,
+}
+
+impl KnnMonitor {
+    /// The monitor that `config` describes.
+    ///
+    /// # Errors
+    /// If `every` or `k` is 0, or the temperature not positive.
+    pub fn new(config: KnnConfig) -> Result<Self, ConfigError> {
+        check_every(config.every)?;
+        if config.k == 0 {
+            return Err(ConfigError::field("k", config.k, "it must be at least 1"));
+        }
+        if !(config.temperature > 0.0 && config.temperature.is_finite()) {
+            return Err(ConfigError::field("temperature", config.temperature, "it must be a positive number"));
+        }
+        Ok(Self { config })
+    }
+
+    fn request(&self, split: Split) -> Embed<'_> {
+        Embed { split, view: &self.config.view, level: self.config.level }
+    }
+}
+
+impl Monitor for KnnMonitor {
+    fn views(&self) -> Vec<&str> {
+        vec![&self.config.view]
+    }
+
+    fn is_due(&self, epochs_done: usize, epochs: usize) -> bool {
+        is_due(self.config.every, epochs_done, epochs)
+    }
+
+    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
+        let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
+        // The small split first: where it is missing, the other need not be computed.
+        let Some(test) = encoder.embed(self.request(Split::Test))? else {
+            return off("there is no test split: give the dataset one, or measure `feature-collapse`, which needs none");
+        };
+        if test.labels.is_none() {
+            return off("the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
+                 `feature-collapse`, which needs none");
+        }
+        let Some(bank) = encoder.embed(self.request(Split::Train))? else {
+            return off("there are no features of the training images to compare with");
+        };
+        let KnnConfig { k, temperature, view, level, .. } = &self.config;
+        let score = knn(&bank, &test, *k, *temperature)
+            .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
+        Ok(Outcome::Measured(vec![Measurement {
+            name: "knn_top1".into(),
+            value: score.top1,
+            is_share: true,
+            more_is_better: true,
+            protocol: format!(
+                "{}, k {}, T {temperature}, {} test images against {} train images, view `{view}`",
+                level_name(*level),
+                score.k,
+                test.n,
+                bank.n,
+            ),
+        }]))
+    }
+}
+
+/// Every so many epochs, and before the first and after the last.
+pub(crate) fn is_due(every: usize, epochs_done: usize, epochs: usize) -> bool {
+    epochs_done.is_multiple_of(every) || epochs_done == epochs
+}
+
+pub(crate) fn check_every(every: usize) -> Result<(), ConfigError> {
+    if every == 0 { Err(ConfigError::field("every", every, "it must be at least 1")) } else { Ok(()) }
+}
+
+pub(crate) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Backbone => "backbone features",
+        Level::Head => "head features",
+    }
+}

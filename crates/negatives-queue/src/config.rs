@@ -1,0 +1,33 @@
+//! What a pipeline file says of a queue.
+
+use train_core::plugin::{ConfigError, NegativesContext};
+
+/// The config of [`Queue`](crate::Queue).
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    /// Keys kept, `K`; at least those of one step. MoCo v1, v2: 65536; its CIFAR-10 demo: 4096. Need not be a multiple of
+    /// the batch.
+    #[serde(default = "QueueConfig::moco_len")]
+    pub len: usize,
+    /// What similarities are divided by, `T`. MoCo v1: 0.07; v2: 0.2.
+    pub temperature: f64,
+}
+
+impl QueueConfig {
+    fn moco_len() -> usize {
+        65536
+    }
+
+    pub(crate) fn check(&self, context: &NegativesContext) -> Result<(), ConfigError> {
+        let (len, arrive) = (self.len, context.keys_per_step);
+        if len == 0 || len < arrive {
+            let must = format!("it must be at least the {arrive} keys that arrive in one step");
+            return Err(ConfigError::field("len", len, must));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(ConfigError::field("temperature", self.temperature, "it must be more than 0"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! The queue and its loss.
+
+use dfdx::prelude::{AsArray, HasShape, PutTape, SplitTape};
+use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
+use train_core::Draws;
+use train_core::plugin::{
+    ConfigError, Contrast, Entry, Keys, Module, Negatives, NegativesContext, Thermometer,
+};
+
+use crate::QueueConfig;
+
+/// The `K` newest keys, and InfoNCE against them.
+pub struct Queue {
+    /// `(K, C)`, rows of unit length, in the order of places.
+    keys: Buffer,
+    /// The place of the next key, now that of the oldest one; below `K`.
+    pointer: u64,
+    len: usize,
+    width: usize,
+    temperature: f64,
+}
+
+impl Queue {
+    /// The queue that `config` describes, full of random unit vectors.
+    ///
+    /// # Errors
+    /// If it is too short for the keys of one step or too long for memory, or the temperature is not positive.
+    pub fn new(config: QueueConfig, context: &NegativesContext) -> Result<Self, ConfigError> {
+        config.check(context)?;
+        let QueueConfig { len, temperature } = config;
+        let width = context.n_inputs;
+        let too_long = || ConfigError::field("len", len, format!("{width} values for each key must fit in memory"));
+        let mut values = Vec::new();
+        let n_values = len.checked_mul(width).ok_or_else(too_long)?;
+        values.try_reserve_exact(n_values).map_err(|_| too_long())?;
+        let mut draws = Draws::new(context.seed, &format!("initial values of {}.queue", context.name), &[]);
+        for _ in 0..len {
+            values.extend(random_unit_row(width, &mut draws));
+        }
+        let keys = Buffer::new(&[len, width], values).map_err(|_| too_long())?;
+        Ok(Self { keys, pointer: 0, len, width, temperature })
+    }
+
+    fn check_width(&self, what: &'static str, keys: &Matrix) -> Result<(), OpError> {
+        let (_, width) = *keys.shape();
+        if width == self.width {
+            return Ok(());
+        }
+        Err(OpError::Shape { op: "queue", what, expected: self.width.to_string(), got: width.to_string() })
+    }
+}
+
+/// Uniform on the unit sphere.
+fn random_unit_row(width: usize, draws: &mut Draws) -> impl Iterator<Item = f32> {
+    let row: Vec<f64> = (0..width).map(|_| draws.normal()).collect();
+    let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
+    row.into_iter().map(move |v| (v / norm) as f32)
+}
+
+/// `keys` with rows of unit length.
+fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
+    let (keys, _) = l2_normalize(keys.clone().put_tape(Recording::Off))?.split_tape();
+    Ok(keys)
+}
+
+impl Module for Queue {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        visitor("queue", Entry::Buffer(&mut self.keys));
+        visitor("pointer", Entry::Counter(&mut self.pointer));
+    }
+}
+
+impl Negatives for Queue {
+    fn compare(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
+        self.check_width("width of a key", keys.own)?;
+        let queries = l2_normalize(queries)?;
+        let own = normalized(keys.own)?;
+        self.keys.with_values(|queue| info_nce_queue(queries, &own, queue, self.temperature as f32, keep))
+    }
+
+    fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError> {
+        self.check_width("width of a key", keys)?;
+        let (n_keys, width) = *keys.shape();
+        if n_keys > self.len {
+            return Err(OpError::Value {
+                op: "queue",
+                what: "number of keys in one step",
+                got: n_keys.to_string(),
+                must: "it must be at most the length of the queue",
+            });
+        }
+        let values = normalized(keys)?.as_vec();
+        // A pointer that was loaded may be anything.
+        let start = (self.pointer % self.len as u64) as usize;
+        let n_before_wrap = n_keys.min(self.len - start);
+        let (before, after) = values.split_at(n_before_wrap * width);
+        self.keys.update(|queue| {
+            queue[start * width..][..before.len()].copy_from_slice(before);
+            queue[..after.len()].copy_from_slice(after);
+        })?;
+        self.pointer = ((start + n_keys) % self.len) as u64;
+        Ok(())
+    }
+
+    fn thermometer(&self, _: usize) -> Thermometer {
+        let n_negatives = self.len as f64;
+        Thermometer {
+            chance: (n_negatives + 1.0).ln(),
+            floor: (n_negatives * (-1.0 / self.temperature).exp()).ln_1p(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::TensorFromVec;
+    use tensor_ops::Device;
+
+    use super::*;
+
+    fn context(n_inputs: usize, keys_per_step: usize) -> NegativesContext {
+        NegativesContext {
+            device: Device::default(),
+            n_inputs,
+            batch: keys_per_step,
+            keys_per_step,
+            seed: 5,
+            name: "contrast".into(),
+        }
+    }
+
+    fn queue(len: usize, width: usize, keys_per_step: usize) -> Queue {
+        Queue::new(QueueConfig { len, temperature: 0.2 }, &context(width, keys_per_step)).unwrap()
+    }
+
+    fn matrix(values: Vec<f32>, width: usize) -> Matrix {
+        let n_rows = values.len() / width;
+        Device::default().tensor_from_vec(values, (n_rows, width))
+    }
+
+    /// Keys on a quarter circle, so that each can be told from its numbers: key `i` is at `i` hundredths of a radian.
+    fn numbered_keys(numbers: std::ops::Range<usize>) -> Matrix {
+        let angle = |i: usize| i as f32 / 100.0;
+        matrix(numbers.flat_map(|i| [3.0 * angle(i).cos(), 3.0 * angle(i).sin()]).collect(), 2)
+    }
+
+    /// The number of the key in each place; `None` for a random initial one.
+    fn numbers(queue: &Queue) -> Vec<Option<usize>> {
+        let number = |row: &[f32]| {
+            let hundredths = row[1].atan2(row[0]) * 100.0;
+            (hundredths >= -0.01 && (hundredths - hundredths.round()).abs() < 1e-3).then_some(hundredths.round() as usize)
+        };
+        queue.keys.with_values(|values| values.chunks(2).map(number).collect())
+    }
+
+    #[test]
+    fn initial_rows_have_unit_length_and_differ() {
+        let queue = queue(100, 16, 10);
+        let values = queue.keys.to_vec();
+        for row in values.chunks(16) {
+            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            assert!((norm - 1.0).abs() < 1e-6, "{norm}");
+        }
+        assert_ne!(values[..16], values[16..32]);
+    }
+
+    #[test]
+    fn the_oldest_keys_leave_the_queue_first() {
+        let mut queue = queue(6, 2, 2);
+        for start in [0, 2, 4] {
+            queue.absorb(&numbered_keys(start..start + 2)).unwrap();
+        }
+        assert_eq!(numbers(&queue), [0, 1, 2, 3, 4, 5].map(Some));
+        queue.absorb(&numbered_keys(6..8)).unwrap();
+        assert_eq!(numbers(&queue), [6, 7, 2, 3, 4, 5].map(Some));
+        assert_eq!(queue.pointer, 2);
+    }
+
+    #[test]
+    fn keys_wrap_around_the_end_at_odd_sizes() {
+        for (len, arrive) in [(7, 3), (5, 4), (5, 5), (11, 2), (3, 1)] {
+            let mut queue = queue(len, 2, arrive);
+            for step in 1..=20 {
+                queue.absorb(&numbered_keys((step - 1) * arrive..step * arrive)).unwrap();
+                let mut kept: Vec<usize> = numbers(&queue).into_iter().flatten().collect();
+                kept.sort_unstable();
+                let newest = (step * arrive).saturating_sub(len)..step * arrive;
+                assert!(kept.into_iter().eq(newest), "{arrive} keys into {len}, step {step}");
+                assert_eq!(queue.pointer, (step * arrive % len) as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn comparing_does_not_change_the_queue() {
+        let mut queue = queue(9, 4, 3);
+        let before = queue.keys.to_vec();
+        let keys = matrix((0..12).map(|i| (i as f32).sin()).collect(), 4);
+        let queries = keys.clone().put_tape(Recording::start());
+        let own = Keys { own: &keys, all: &keys, first: 0 };
+        queue.compare(queries, own, KeepLogits::No).unwrap();
+        assert!(queue.keys.to_vec() == before && queue.pointer == 0);
+    }
+
+    #[test]
+    fn a_query_and_its_key_meet_at_unit_length() {
+        let mut queue = queue(9, 4, 3);
+        let keys = matrix((1..13).map(|i| (i as f32).sin()).collect(), 4);
+        let mut loss = |scale: f32| {
+            let scaled = matrix(keys.as_vec().iter().map(|v| v * scale).collect(), 4);
+            let own = Keys { own: &scaled, all: &scaled, first: 0 };
+            queue.compare(scaled.clone().put_tape(Recording::Off), own, KeepLogits::No).unwrap().loss.array()
+        };
+        assert!((loss(1.0) - loss(10.0)).abs() < 1e-5);
+    }
+
+    #[test]
+    fn keys_of_another_width_or_too_many_are_refused() {
+        let mut queue = queue(4, 2, 2);
+        assert!(queue.absorb(&matrix(vec![1.0; 6], 3)).is_err());
+        assert!(queue.absorb(&numbered_keys(0..5)).is_err());
+        assert!(queue.absorb(&numbered_keys(0..4)).is_ok());
+    }
+
+    #[test]
+    fn a_queue_shorter_than_the_keys_of_one_step_is_refused() {
+        let new = |len, temperature| Queue::new(QueueConfig { len, temperature }, &context(8, 16)).map(drop);
+        let error = new(15, 0.2).unwrap_err().to_string();
+        assert_eq!(error, "`len` is 15, but it must be at least the 16 keys that arrive in one step");
+        assert!(new(16, 0.2).is_ok());
+        assert!(new(usize::MAX, 0.2).is_err());
+        assert!(new(16, 0.0).is_err());
+        assert!(new(16, f64::NAN).is_err());
+    }
+
+    #[test]
+    fn the_thermometer_shows_chance_and_floor() {
+        // reference: chance ln(K + 1); floor ln(1 + K e^(-1/T)), rounded to two places
+        for (len, temperature, chance, floor) in
+            [(65536, 0.07, 11.09, 0.04), (65536, 0.2, 11.09, 6.09), (4096, 0.1, 8.32, 0.17)]
+        {
+            let queue = Queue::new(QueueConfig { len, temperature }, &context(1, 16)).unwrap();
+            let Thermometer { chance: c, floor: f } = queue.thermometer(16);
+            assert!((c - chance).abs() < 0.005 && (f - floor).abs() < 0.005, "{len} {temperature}: {c} {f}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Steps of MoCo v1 and v2 against the reference's own numbers, with the real plugins and without the engine.
+//!
+//! The numbers are those of facebookresearch/moco in float64 on small torchvision networks. A group of values is right if
+//! its error, `|ours - theirs| / |theirs|` over all values together, is at most 1e-4 or ten times that of PyTorch's own
+//! float32 run, whichever is more.
+
+use plugins as _;
+
+mod golden;
+mod moco;
+
+use golden::Golden;
+
+#[test]
+fn moco_v1_with_a_cifar_resnet18_matches_the_reference() {
+    check("moco_v1_resnet18_w8");
+}
+
+#[test]
+fn moco_v2_with_a_cifar_resnet18_matches_the_reference() {
+    check("moco_v2_resnet18_w8");
+}
+
+#[test]
+fn moco_v2_with_an_imagenet_resnet50_matches_the_reference() {
+    check("moco_v2_resnet50_w8");
+}
+
+fn check(file: &str) {
+    match Golden::open(file) {
+        Some(golden) => moco::check_run(&golden),
+        None => golden::say_skipped(file),
+    }
+}

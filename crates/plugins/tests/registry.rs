@@ -1,0 +1,116 @@
+//! What holds for every plugin that is linked in.
+
+use tensor_ops::Device;
+use train_core::plugin::{
+    Augmentation, AugmentationContext, Backbone, Config, ConfigError, Dataset, DatasetContext, Described, Head,
+    ModuleContext, Monitor, MonitorContext, Negatives, NegativesContext, Optimizer, OptimizerContext, Schedule,
+    ScheduleContext, build, check_registry,
+};
+
+/// The names that pipeline files rely on, by kind. A crate that fell out of `plugins` leaves a gap here.
+const EXPECTED: &[(&str, &[&str])] = &[
+    ("dataset", &["cifar10", "cifar100", "class-folders", "flat-folder", "list-file", "shapes"]),
+    (
+        "augmentation",
+        &[
+            "center-crop",
+            "color-jitter",
+            "flip",
+            "gaussian-blur",
+            "grayscale",
+            "normalize",
+            "random-resized-crop",
+            "resize",
+            "solarize",
+        ],
+    ),
+    ("backbone", &["resnet"]),
+    ("head", &["linear", "mlp"]),
+    ("negatives", &["queue"]),
+    ("optimizer", &["sgd"]),
+    ("schedule", &["constant", "cosine", "steps"]),
+    ("monitor", &["feature-collapse", "knn"]),
+];
+
+/// Builds a plugin from its example, in the surroundings of an ordinary run.
+fn build_example(plugin: &Described) -> Result<(), ConfigError> {
+    let (name, config) = (plugin.name, Config::new(plugin.example));
+    let module = ModuleContext {
+        device: Device::default(),
+        n_inputs: 3,
+        image_size: (32, 32),
+        batch: 64,
+        seed: 0,
+        name: "module".into(),
+    };
+    let negatives = NegativesContext {
+        device: Device::default(),
+        n_inputs: 16,
+        batch: 64,
+        keys_per_step: 64,
+        seed: 0,
+        name: "contrast".into(),
+    };
+    match plugin.kind {
+        "dataset" => build::<dyn Dataset>(name, config, &DatasetContext::default()).map(drop),
+        "augmentation" => build::<dyn Augmentation>(name, config, &AugmentationContext).map(drop),
+        "backbone" => build::<dyn Backbone>(name, config, &module).map(drop),
+        "head" => build::<dyn Head>(name, config, &module).map(drop),
+        "negatives" => build::<dyn Negatives>(name, config, &negatives).map(drop),
+        "optimizer" => build::<dyn Optimizer>(name, config, &OptimizerContext).map(drop),
+        "schedule" => build::<dyn Schedule>(name, config, &ScheduleContext { epochs: 200 }).map(drop),
+        "monitor" => build::<dyn Monitor>(name, config, &MonitorContext).map(drop),
+        other => panic!("this test does not know how to build a {other}: add it"),
+    }
+}
+
+#[test]
+fn every_expected_plugin_is_linked_in() {
+    let registered = plugins::all();
+    let missing: Vec<(&str, &str)> = EXPECTED
+        .iter()
+        .flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)))
+        .filter(|(kind, name)| !registered.iter().any(|plugin| plugin.kind == *kind && plugin.name == *name))
+        .collect();
+    assert!(missing.is_empty(), "not registered: {missing:?}");
+}
+
+#[test]
+fn no_two_plugins_of_a_kind_have_the_same_name() {
+    check_registry().unwrap();
+}
+
+#[test]
+fn every_example_builds() {
+    for plugin in plugins::all() {
+        if let Err(error) = build_example(&plugin) {
+            panic!("{} `{}`, example {}: {error}", plugin.kind, plugin.name, plugin.example);
+        }
+    }
+}
+
+#[test]
+fn every_plugin_says_what_it_is_and_what_each_field_means() {
+    for plugin in plugins::all() {
+        let name = format!("{} `{}`", plugin.kind, plugin.name);
+        let is_kebab_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(plugin.name.chars().all(is_kebab_case), "{name} is not in kebab-case");
+        assert!(!plugin.summary.is_empty() && !plugin.summary.contains('\n'), "{name}: the summary is one line");
+        assert!(!plugin.source.is_empty(), "{name} has no source");
+        for field in plugin.fields {
+            assert!(!field.help.is_empty(), "{name}: the field `{}` is not documented", field.name);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_field_is_refused_by_every_plugin() {
+    for mut plugin in plugins::all() {
+        // `()` and `(a: 1)` to `(no_such_field: 0)` and `(no_such_field: 0, a: 1)`.
+        let rest = plugin.example.trim_start().strip_prefix('(').expect("an example is a struct");
+        let comma = if rest.trim_start().starts_with(')') { "" } else { ", " };
+        plugin.example = format!("(no_such_field: 0{comma}{rest}").leak();
+        let error = build_example(&plugin).expect_err(plugin.name).to_string();
+        assert!(error.contains("no_such_field"), "{} `{}`: {error}", plugin.kind, plugin.name);
+    }
+}

@@ -1,0 +1,157 @@
+//! A convolution forward, and the gradient of its input: both gather pixels by a plan and multiply by packed weights.
+
+use rayon::prelude::*;
+
+use super::plan::{Plan, Run, runs};
+use crate::{
+    layout::Layout,
+    memory::{build, split_mut},
+    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+};
+
+/// Rows of the matrix product that a task does at least, if the image has them: fewer would read the weights from
+/// far away too often.
+const MIN_TASK_ROWS: usize = 128;
+
+/// One convolution, ready to run.
+pub(super) struct Gather<'a> {
+    /// The instructions that `packed` was packed for.
+    pub(super) family: Family,
+    /// What is read where.
+    pub(super) plan: &'a Plan,
+    /// What is read.
+    pub(super) from: Layout,
+    /// What is written.
+    pub(super) to: Layout,
+    /// Weights, `[panel of columns][tap][channel read][column]`.
+    pub(super) packed: &'a [f32],
+}
+
+/// Rows of pixels `y_start..y_end` of one block.
+#[derive(Clone, Copy)]
+struct Task {
+    block: usize,
+    y_start: usize,
+    y_end: usize,
+}
+
+impl Gather<'_> {
+    /// The result in a buffer of its own.
+    pub(super) fn multiply(&self, values: &[f32]) -> Vec<f32> {
+        let (tasks, part_lens) = self.tasks();
+        let x_runs = runs(&self.plan.x);
+        build(&part_lens, |task_idx, out| self.run(tasks[task_idx], values, &x_runs, out, TileMode::Store))
+    }
+
+    /// The result into, or onto, what is there.
+    pub(super) fn multiply_into(&self, values: &[f32], out: &mut [f32], mode: TileMode) {
+        let (tasks, part_lens) = self.tasks();
+        let x_runs = runs(&self.plan.x);
+        let parts = split_mut(out, &part_lens);
+        tasks.into_par_iter().zip(parts).for_each(|(task, out)| self.run(task, values, &x_runs, out, mode));
+    }
+
+    /// The tasks, in the order of memory, and how many values each writes. Does not depend on the number of threads.
+    fn tasks(&self) -> (Vec<Task>, Vec<usize>) {
+        let Layout { h, w, c, .. } = self.to;
+        let mut tasks = Vec::new();
+        let mut part_lens = Vec::new();
+        for block in 0..self.to.n_blocks() {
+            let n = self.to.n_in_block(block);
+            let n_y = MIN_TASK_ROWS.div_ceil(w * n);
+            for y_start in (0..h).step_by(n_y) {
+                let y_end = h.min(y_start + n_y);
+                tasks.push(Task { block, y_start, y_end });
+                part_lens.push((y_end - y_start) * w * n * c);
+            }
+        }
+        (tasks, part_lens)
+    }
+
+    fn run(&self, task: Task, values: &[f32], x_runs: &[Run], out: &mut [f32], mode: TileMode) {
+        self.family.run(GatherTask {
+            gather: self,
+            task,
+            values: self.from.block(values, task.block),
+            x_runs,
+            out,
+            mode,
+        });
+    }
+}
+
+struct GatherTask<'a> {
+    gather: &'a Gather<'a>,
+    task: Task,
+    values: &'a [f32],
+    x_runs: &'a [Run],
+    out: &'a mut [f32],
+    mode: TileMode,
+}
+
+/// One run of positions of one row of pixels.
+struct Product {
+    /// Its taps, in `segments`.
+    segments: std::ops::Range<usize>,
+    n_rows: usize,
+    /// Where it starts in the task's part of the result.
+    out: usize,
+}
+
+impl GatherTask<'_> {
+    fn products(&self) -> (Vec<Product>, Vec<Segment>) {
+        let Gather { plan, from, to, family, .. } = *self.gather;
+        let n = to.n_in_block(self.task.block);
+        let panel = family.panel();
+        let mut products = Vec::new();
+        let mut segments = Vec::new();
+        for y in self.task.y_start..self.task.y_end {
+            for run in self.x_runs {
+                let first = segments.len();
+                for &(tap_y, from_y) in &plan.y[y] {
+                    for &(tap_x, from_x) in &plan.x[run.start] {
+                        segments.push(Segment {
+                            a: (from_y * from.w + from_x) * n * from.c,
+                            b: (tap_y * plan.kernel_w + tap_x) * from.c * panel,
+                            n_steps: from.c,
+                        });
+                    }
+                }
+                products.push(Product {
+                    segments: first..segments.len(),
+                    n_rows: run.len * n,
+                    out: ((y - self.task.y_start) * to.w + run.start) * n * to.c,
+                });
+            }
+        }
+        (products, segments)
+    }
+}
+
+impl Kernel for GatherTask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let (products, segments) = self.products();
+        let Gather { from, to, packed, .. } = *self.gather;
+        let panel = 2 * L::N;
+        let panel_len = packed.len() / to.c.div_ceil(panel);
+        // One panel at a time for the whole task, so that it stays in the second-level cache.
+        for (panel_idx, b) in packed.chunks_exact(panel_len).enumerate() {
+            let first_column = panel_idx * panel;
+            let n_columns = panel.min(to.c - first_column);
+            for product in &products {
+                let operands = Operands {
+                    a: self.values,
+                    a_row: from.c,
+                    a_step: 1,
+                    b,
+                    segments: &segments[product.segments.clone()],
+                };
+                let out = &mut self.out[product.out + first_column..];
+                multiply_rows::<L>(operands, product.n_rows, out, to.c, n_columns, self.mode);
+            }
+        }
+    }
+}

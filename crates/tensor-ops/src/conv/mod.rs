@@ -1,0 +1,117 @@
+//! Convolution.
+
+mod gather;
+mod pack;
+mod plan;
+mod weights;
+
+use std::sync::Arc;
+
+use self::{
+    gather::Gather,
+    pack::{pack_forward, pack_transposed},
+    plan::Plan,
+};
+use crate::{
+    ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind,
+    device::GradientSlot,
+    layout::Layout,
+    rows::{add_to_rows, sum_rows},
+    simd::{Family, TileMode},
+};
+
+/// Convolution (cross-correlation, as everywhere), `(N, H, W, I)` to `(N, OH, OW, O)`.
+///
+/// `weight` is a [`Kernel`](ParameterKind::Kernel) `(KH, KW, I, O)`, `bias` has `O` values. Gradients are computed for
+/// what is trainable, and for `x` unless it is an input.
+///
+/// # Errors
+///
+/// When channels or kernel sizes differ, or the kernel does not fit into the image.
+pub fn conv2d(
+    x: FeatureMap,
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+    geometry: ConvGeometry,
+) -> Result<FeatureMap, OpError> {
+    conv2d_with(Family::detected(), x, weight, bias, geometry)
+}
+
+pub(crate) fn conv2d_with(
+    family: Family,
+    x: FeatureMap,
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+    geometry: ConvGeometry,
+) -> Result<FeatureMap, OpError> {
+    let layout_in = x.layout;
+    let layout_out = output_layout(layout_in, weight, bias, geometry)?;
+    let plan = Plan::forward(geometry, layout_in, layout_out);
+    let packed = pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
+    let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &packed };
+    let mut values = gather.multiply(&x.values);
+    if let Some(bias) = bias {
+        add_to_rows(&mut values, &bias.values);
+    }
+
+    let slot = GradientSlot::new(x.device(), layout_out.len())?;
+    let (x, recording) = x.split_recording();
+    let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
+    let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
+    let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
+    if !recording.is_on() || (wants_weight.is_none() && wants_bias.is_none() && wants_x.is_none()) {
+        return Ok(FeatureMap { values: Arc::new(values), layout: layout_out, slot, needs_gradient: false, recording });
+    }
+    drop(x);
+    let backward = move |gradients: &mut crate::Gradients, gradient: Vec<f32>| {
+        if let Some(slot) = wants_bias {
+            slot.add(gradients, sum_rows(&gradient, layout_out.c))?;
+        }
+        if let Some((slot, x)) = wants_weight {
+            let sum = weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient);
+            slot.add(gradients, sum)?;
+        }
+        if let Some((slot, weight)) = wants_x {
+            let plan = Plan::backward(geometry, layout_in, layout_out);
+            let packed = pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
+            let gather = Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
+            let sum = match slot.take(gradients)? {
+                None => gather.multiply(&gradient),
+                Some(mut sum) => {
+                    gather.multiply_into(&gradient, &mut sum, TileMode::Add);
+                    sum
+                }
+            };
+            slot.put(gradients, sum)?;
+        }
+        Ok(())
+    };
+    Ok(FeatureMap::output(slot, layout_out, Arc::new(values), recording, Some(backward)))
+}
+
+fn output_layout(
+    from: Layout,
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+    geometry: ConvGeometry,
+) -> Result<Layout, OpError> {
+    const OP: &str = "conv2d";
+    if weight.kind() != ParameterKind::Kernel {
+        return Err(OpError::shape(OP, "kind of the weight", ParameterKind::Kernel, weight.kind()));
+    }
+    let n_outputs = weight.shape()[3];
+    let expected = [geometry.kernel.0, geometry.kernel.1, from.c, n_outputs];
+    if weight.shape() != expected {
+        return Err(OpError::shape(OP, "shape of the weight", expected, weight.shape()));
+    }
+    if n_outputs == 0 {
+        return Err(OpError::value(OP, "output channels", n_outputs, "there must be at least one"));
+    }
+    if let Some(bias) = bias
+        && bias.shape() != [n_outputs]
+    {
+        return Err(OpError::shape(OP, "shape of the bias", [n_outputs], bias.shape()));
+    }
+    let (h, w) = geometry.output(from.h, from.w)?;
+    Ok(Layout { n: from.n, h, w, c: n_outputs })
+}

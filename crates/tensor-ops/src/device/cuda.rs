@@ -1,0 +1,32 @@
+//! dfdx's CUDA device: storage is on the device, and is copied to the host and back.
+
+use dfdx::tensor::{AsArray, CudaError, Tensor};
+
+use super::Stored;
+use crate::Device;
+
+/// What the device reports when it fails.
+pub(crate) type DeviceError = CudaError;
+
+/// Length of a gradient that nothing has been added to yet. Not 0, which some drivers refuse to allocate.
+pub(super) const UNTOUCHED_LEN: usize = 1;
+
+pub(super) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
+    let device = stored.device();
+    let values = device.dtoh_sync_copy(&**stored).map_err(CudaError::from)?;
+    **stored = device.alloc_zeros(UNTOUCHED_LEN).map_err(CudaError::from)?;
+    Ok(values)
+}
+
+pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceError> {
+    **stored = stored.device().htod_copy(values).map_err(CudaError::from)?;
+    Ok(())
+}
+
+pub(super) fn len(stored: &Stored) -> usize {
+    dfdx::tensor::Storage::len(&Device::default(), stored)
+}
+
+pub(super) fn rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
+    matrix.as_vec()
+}

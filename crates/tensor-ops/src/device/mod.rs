@@ -1,0 +1,46 @@
+//! Where dfdx's storage and the host's memory meet: everything that depends on the device is in this folder.
+//!
+//! Operations compute on host slices. On the CPU device that costs no copy of a gradient; on the CUDA device each
+//! value is fetched, computed on the host and sent back: right, and slow.
+
+#[cfg(not(feature = "cuda"))]
+mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod slot;
+
+use dfdx::tensor::Storage;
+
+#[cfg(not(feature = "cuda"))]
+use self::cpu as backend;
+#[cfg(feature = "cuda")]
+use self::cuda as backend;
+pub(crate) use self::{backend::DeviceError, slot::GradientSlot};
+use crate::Device;
+
+/// How dfdx keeps the gradient of one tensor.
+pub(crate) type Stored = <Device as Storage<f32>>::Vec;
+
+/// Moves a gradient out and leaves nothing behind, so that its memory is free as soon as the caller is done.
+pub(crate) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
+    backend::take(stored)
+}
+
+/// Replaces a gradient.
+pub(crate) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceError> {
+    backend::put(stored, values)
+}
+
+/// Adds to a gradient of the same length.
+pub(crate) fn add(stored: &mut Stored, values: &[f32]) -> Result<(), DeviceError> {
+    let mut sum = take(stored)?;
+    for (sum, value) in sum.iter_mut().zip(values) {
+        *sum += value;
+    }
+    put(stored, sum)
+}
+
+/// The values of a matrix, row after row, whatever its strides.
+pub(crate) fn rows<T>(matrix: &dfdx::tensor::Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
+    backend::rows(matrix)
+}

@@ -1,0 +1,56 @@
+//! The place of one gradient among the gradients of a backward pass.
+
+use dfdx::tensor::{Tensor, TensorFromVec};
+
+use super::{DeviceError, backend, put, take};
+use crate::{Device, Gradients};
+
+/// Names a gradient. Clones name the same one.
+///
+/// dfdx finds a gradient by the identity of a tensor, and allocates zeros of that tensor's length to add to. The tensor
+/// here has next to no elements, so that the first gradient is moved in whole, without zeros and without an addition.
+#[derive(Debug, Clone)]
+pub(crate) struct GradientSlot {
+    name: Tensor<(usize,), f32, Device>,
+    len: usize,
+}
+
+impl GradientSlot {
+    /// A new name for the gradient of `len` values.
+    pub(crate) fn new(device: &Device, len: usize) -> Result<Self, DeviceError> {
+        let placeholder = vec![0.0; backend::UNTOUCHED_LEN];
+        Ok(Self { name: device.try_tensor_from_vec(placeholder, (backend::UNTOUCHED_LEN,))?, len })
+    }
+
+    /// The device that gradients are kept on.
+    pub(crate) fn device(&self) -> &Device {
+        self.name.device()
+    }
+
+    /// Moves the gradient out, if any has arrived.
+    pub(crate) fn take(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, DeviceError> {
+        let stored = gradients.get_or_alloc_mut(&self.name)?;
+        if backend::len(stored) != self.len {
+            return Ok(None);
+        }
+        Ok(Some(take(stored)?))
+    }
+
+    /// Puts back what [`take`](Self::take) gave, grown, or the first gradient to arrive.
+    pub(crate) fn put(&self, gradients: &mut Gradients, values: Vec<f32>) -> Result<(), DeviceError> {
+        debug_assert_eq!(values.len(), self.len, "a gradient has the length of what it belongs to");
+        put(gradients.get_or_alloc_mut(&self.name)?, values)
+    }
+
+    /// Adds a gradient to what has arrived.
+    pub(crate) fn add(&self, gradients: &mut Gradients, values: Vec<f32>) -> Result<(), DeviceError> {
+        let sum = match self.take(gradients)? {
+            None => values,
+            Some(mut sum) => {
+                crate::memory::add_to(&mut sum, &values);
+                sum
+            }
+        };
+        self.put(gradients, sum)
+    }
+}

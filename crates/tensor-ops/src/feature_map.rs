@@ -1,0 +1,193 @@
+//! Images, and what lies between convolutions.
+
+use std::sync::Arc;
+
+use dfdx::tensor::{Merge, Tape};
+
+use crate::{Device, Gradients, OpError, Recording, device::{DeviceError, GradientSlot}, layout::Layout};
+
+/// Images or their features, logically `(N, H, W, C)`.
+///
+/// How the values lie in memory is nobody's business but this crate's: it is what is fastest. Come in by
+/// [`from_nhwc`](Self::from_nhwc) and, should you need values of your own, out by [`to_nhwc`](Self::to_nhwc).
+#[derive(Debug)]
+pub struct FeatureMap {
+    pub(crate) values: Arc<Vec<f32>>,
+    pub(crate) layout: Layout,
+    pub(crate) slot: GradientSlot,
+    pub(crate) needs_gradient: bool,
+    pub(crate) recording: Recording,
+}
+
+impl FeatureMap {
+    /// From values one image after the other, channels innermost: `(N, H, W, C)`.
+    ///
+    /// The result is an input: no gradient is computed for it unless [`requires_gradient`](Self::requires_gradient)
+    /// asks for one.
+    ///
+    /// # Errors
+    ///
+    /// When a size is 0, or the number of values is not `N * H * W * C`.
+    pub fn from_nhwc(
+        device: &Device,
+        shape: [usize; 4],
+        values: &[f32],
+        recording: Recording,
+    ) -> Result<Self, OpError> {
+        let [n, h, w, c] = shape;
+        if shape.contains(&0) {
+            return Err(OpError::value("from_nhwc", "shape", shape, "every size must be at least 1"));
+        }
+        let layout = Layout { n, h, w, c };
+        if values.len() != layout.len() {
+            return Err(OpError::shape("from_nhwc", "number of values", layout.len(), values.len()));
+        }
+        Self::input(device, layout, layout.pack(values), recording)
+    }
+
+    /// The values one image after the other, channels innermost: `(N, H, W, C)`.
+    pub fn to_nhwc(&self) -> Vec<f32> {
+        self.layout.unpack(&self.values)
+    }
+
+    /// `[N, H, W, C]`.
+    pub fn shape(&self) -> [usize; 4] {
+        [self.layout.n, self.layout.h, self.layout.w, self.layout.c]
+    }
+
+    /// Images.
+    pub fn n(&self) -> usize {
+        self.layout.n
+    }
+
+    /// Rows of pixels.
+    pub fn h(&self) -> usize {
+        self.layout.h
+    }
+
+    /// Columns of pixels.
+    pub fn w(&self) -> usize {
+        self.layout.w
+    }
+
+    /// Channels.
+    pub fn c(&self) -> usize {
+        self.layout.c
+    }
+
+    /// Where gradients are kept.
+    pub fn device(&self) -> &Device {
+        self.slot.device()
+    }
+
+    /// Whether operations on this handle are recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.recording.is_on()
+    }
+
+    /// The same values, with everything recorded so far apart.
+    pub fn split_recording(mut self) -> (Self, Recording) {
+        let recording = std::mem::take(&mut self.recording);
+        (self, recording)
+    }
+
+    /// The same values with another recording.
+    pub fn with_recording(mut self, recording: Recording) -> Self {
+        self.recording = recording;
+        self
+    }
+
+    /// A second handle on the same values, not recorded. Gradients that reach either handle add up.
+    ///
+    /// For the identity branch of a residual block: the operation that joins the branches takes the recording from
+    /// the other one.
+    pub fn share(&self) -> Self {
+        Self {
+            values: Arc::clone(&self.values),
+            layout: self.layout,
+            slot: self.slot.clone(),
+            needs_gradient: self.needs_gradient,
+            recording: Recording::Off,
+        }
+    }
+
+    /// A second handle on the same values, recorded on its own when this one is recorded.
+    ///
+    /// For a branch with operations of its own, such as a projection shortcut: the recordings merge where the branches
+    /// join.
+    pub fn fork(&self) -> Self {
+        let recording = if self.is_recorded() { Recording::start() } else { Recording::Off };
+        self.share().with_recording(recording)
+    }
+
+    /// Asks for the gradient of an input, to be had by [`gradient`](Self::gradient).
+    pub fn requires_gradient(mut self) -> Self {
+        self.needs_gradient = true;
+        self
+    }
+
+    /// The gradient that reached this input, one image after the other: `(N, H, W, C)`. `None` if none did.
+    ///
+    /// Moves the gradient out of `gradients`. What lies between operations has no gradient left to ask for: its memory
+    /// is freed as soon as it has been passed on.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
+        Ok(self.slot.take(gradients)?.map(|values| self.layout.unpack(&values)))
+    }
+
+    /// Image `i` of the result is image `order[i]`. Not recorded.
+    ///
+    /// # Errors
+    ///
+    /// When `order` is empty or names an image that is not there.
+    pub fn select_images(&self, order: &[usize]) -> Result<Self, OpError> {
+        if let Some(&out_of_range) = order.iter().find(|&&image| image >= self.n()) {
+            let must = "every image must be below the number of images";
+            return Err(OpError::value("select_images", "an image of the order", out_of_range, must));
+        }
+        if order.is_empty() {
+            return Err(OpError::value("select_images", "number of images", 0, "at least one must be selected"));
+        }
+        let layout = Layout { n: order.len(), ..self.layout };
+        Self::input(self.device(), layout, layout.gather_images(self.layout, &self.values, order), Recording::Off)
+    }
+
+    pub(crate) fn input(
+        device: &Device,
+        layout: Layout,
+        values: Vec<f32>,
+        recording: Recording,
+    ) -> Result<Self, OpError> {
+        let slot = GradientSlot::new(device, layout.len())?;
+        Ok(Self { values: Arc::new(values), layout, slot, needs_gradient: false, recording })
+    }
+
+    /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
+    ///
+    /// `backward` gets the gradients of the pass and the gradient of the output; it is not called if none arrived.
+    pub(crate) fn output(
+        slot: GradientSlot,
+        layout: Layout,
+        values: Arc<Vec<f32>>,
+        mut recording: Recording,
+        backward: Option<impl FnOnce(&mut Gradients, Vec<f32>) -> Result<(), DeviceError> + 'static>,
+    ) -> Self {
+        let needs_gradient = recording.is_on() && backward.is_some();
+        if let (true, Some(backward)) = (recording.is_on(), backward) {
+            let slot = slot.clone();
+            recording.add_backward_op(move |gradients| match slot.take(gradients)? {
+                Some(gradient) => backward(gradients, gradient),
+                None => Ok(()),
+            });
+        }
+        Self { values, layout, slot, needs_gradient, recording }
+    }
+}
+
+/// The recordings of two branches in one.
+pub(crate) fn join(a: Recording, b: Recording) -> Recording {
+    a.merge(b)
+}

@@ -1,0 +1,80 @@
+//! Rows of features.
+
+use dfdx::{
+    shapes::HasShape,
+    tensor::{PutTape, SplitTape, Tape, Tensor, TensorFromVec},
+};
+
+use crate::{
+    Device, Features, Matrix, OpError, Recording, device,
+    pointwise::{mask, rectify},
+};
+
+/// A matrix out of its rows, `(N, D)`.
+///
+/// # Errors
+///
+/// When the number of values is not `N * D`, or a size is 0.
+pub fn features_from_rows(
+    device: &Device,
+    shape: (usize, usize),
+    rows: Vec<f32>,
+    recording: Recording,
+) -> Result<Features, OpError> {
+    let (n, d) = shape;
+    if n == 0 || d == 0 {
+        return Err(OpError::value("features_from_rows", "shape", shape, "every size must be at least 1"));
+    }
+    if rows.len() != n * d {
+        return Err(OpError::shape("features_from_rows", "number of values", n * d, rows.len()));
+    }
+    Ok(device.try_tensor_from_vec(rows, shape)?.put_tape(recording))
+}
+
+/// The values, row after row, whatever the strides.
+pub fn to_rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
+    device::rows(matrix)
+}
+
+/// Row `i` of the result is row `order[i]`. Not recorded.
+///
+/// # Errors
+///
+/// When `order` is empty or names a row that is not there.
+pub fn select_rows<T>(
+    matrix: &Tensor<(usize, usize), f32, Device, T>,
+    order: &[usize],
+) -> Result<Matrix, OpError> {
+    let (n, d) = *matrix.shape();
+    if order.is_empty() {
+        return Err(OpError::value("select_rows", "number of rows", 0, "at least one must be selected"));
+    }
+    if let Some(&out_of_range) = order.iter().find(|&&row| row >= n) {
+        let must = "every row must be below the number of rows";
+        return Err(OpError::value("select_rows", "a row of the order", out_of_range, must));
+    }
+    let rows = device::rows(matrix);
+    let selected = order.iter().flat_map(|&row| &rows[row * d..][..d]).copied().collect();
+    Ok(matrix.device().try_tensor_from_vec(selected, (order.len(), d))?)
+}
+
+/// `max(x, 0)`.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn relu_features(x: Features) -> Result<Features, OpError> {
+    let (x, mut recording) = x.split_tape();
+    let values = rectify(&device::rows(&x));
+    let kept = recording.is_on().then(|| values.clone());
+    let y = x.device().try_tensor_from_vec(values, *x.shape())?;
+    if let Some(output) = kept {
+        let (x, out) = (x.ghost(), y.ghost());
+        recording.add_backward_op(move |gradients| {
+            let mut gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
+            mask(&mut gradient, &output);
+            device::add(gradients.get_or_alloc_mut(&x)?, &gradient)
+        });
+    }
+    Ok(y.put_tape(recording))
+}

@@ -1,0 +1,72 @@
+//! Linear layers.
+
+use std::sync::Arc;
+
+use dfdx::{
+    shapes::HasShape,
+    tensor::{PutTape, SplitTape, Tape, TensorFromVec},
+};
+
+use crate::{
+    Features, OpError, Parameter, ParameterKind, device,
+    matrix::{Side, multiply},
+    rows::{add_to_rows, sum_rows},
+};
+
+/// `x * weight + bias`, `(N, in)` to `(N, out)`.
+///
+/// `weight` is a [`Matrix`](ParameterKind::Matrix) `(in, out)`, `bias` has `out` values.
+///
+/// # Errors
+///
+/// When the sizes differ.
+pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Result<Features, OpError> {
+    let (n, n_in) = *x.shape();
+    let n_out = check(n_in, weight, bias)?;
+    let (x, mut recording) = x.split_tape();
+    let values = device::rows(&x);
+    let mut y = multiply(Side::plain(&values, n, n_in), Side::plain(&weight.values, n_in, n_out));
+    if let Some(bias) = bias {
+        add_to_rows(&mut y, &bias.values);
+    }
+    let y = x.device().try_tensor_from_vec(y, (n, n_out))?;
+    if recording.is_on() {
+        let weights = Arc::clone(&weight.values);
+        let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), values));
+        let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
+        let (x, out) = (x.ghost(), y.ghost());
+        recording.add_backward_op(move |gradients| {
+            let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
+            if let Some(slot) = wants_bias {
+                slot.add(gradients, sum_rows(&gradient, n_out))?;
+            }
+            if let Some((slot, values)) = wants_weight {
+                let sum = multiply(Side::transposed(&values, n, n_in), Side::plain(&gradient, n, n_out));
+                slot.add(gradients, sum)?;
+            }
+            let sum = multiply(Side::plain(&gradient, n, n_out), Side::transposed(&weights, n_in, n_out));
+            device::add(gradients.get_or_alloc_mut(&x)?, &sum)
+        });
+    }
+    Ok(y.put_tape(recording))
+}
+
+fn check(n_in: usize, weight: &Parameter, bias: Option<&Parameter>) -> Result<usize, OpError> {
+    const OP: &str = "linear";
+    if weight.kind() != ParameterKind::Matrix {
+        return Err(OpError::shape(OP, "kind of the weight", ParameterKind::Matrix, weight.kind()));
+    }
+    let (rows, n_out) = (weight.shape()[0], weight.shape()[1]);
+    if rows != n_in {
+        return Err(OpError::shape(OP, "rows of the weight", n_in, rows));
+    }
+    if n_out == 0 {
+        return Err(OpError::value(OP, "output features", n_out, "there must be at least one"));
+    }
+    if let Some(bias) = bias
+        && bias.shape() != [n_out]
+    {
+        return Err(OpError::shape(OP, "shape of the bias", [n_out], bias.shape()));
+    }
+    Ok(n_out)
+}

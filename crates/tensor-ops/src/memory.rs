@@ -1,0 +1,62 @@
+//! Large buffers, written by many threads.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+/// Elements that one task of an element-wise operation handles: 64 KiB, which stays in a core's second-level cache.
+pub(crate) const TASK_LEN: usize = 16 * 1024;
+
+/// Builds a buffer out of parts of the given lengths, each filled by `fill(part index, part)`; a part starts as zeros.
+///
+/// Each part is zeroed by the thread that fills it, just before: no pass over cold memory.
+pub(crate) fn build(part_lens: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let len = part_lens.iter().sum();
+    let mut values = Vec::with_capacity(len);
+    let parts = split_mut(&mut values.spare_capacity_mut()[..len], part_lens);
+    parts.into_par_iter().enumerate().for_each(|(part_idx, part)| fill(part_idx, zeroed(part)));
+    #[allow(unsafe_code, reason = "a buffer that several threads fill cannot be pushed to")]
+    // SAFETY: `len` elements were reserved, and the parts, whose lengths sum to `len`, were all zeroed above.
+    unsafe {
+        values.set_len(len);
+    }
+    values
+}
+
+/// [`build`] with parts of [`TASK_LEN`].
+pub(crate) fn build_evenly(len: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    build(&even_parts(len), |part_idx, part| fill(part_idx * TASK_LEN, part))
+}
+
+/// Cuts a slice into consecutive parts of the given lengths.
+pub(crate) fn split_mut<'a, T>(mut rest: &'a mut [T], part_lens: &[usize]) -> Vec<&'a mut [T]> {
+    let mut parts = Vec::with_capacity(part_lens.len());
+    for &len in part_lens {
+        let (part, tail) = rest.split_at_mut(len);
+        parts.push(part);
+        rest = tail;
+    }
+    parts
+}
+
+/// `sum[i] += values[i]`.
+pub(crate) fn add_to(sum: &mut [f32], values: &[f32]) {
+    sum.par_chunks_mut(TASK_LEN).zip(values.par_chunks(TASK_LEN)).for_each(|(sum, values)| {
+        for (sum, value) in sum.iter_mut().zip(values) {
+            *sum += value;
+        }
+    });
+}
+
+fn even_parts(len: usize) -> Vec<usize> {
+    (0..len).step_by(TASK_LEN).map(|start| TASK_LEN.min(len - start)).collect()
+}
+
+fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    part.fill(MaybeUninit::new(0.0));
+    #[allow(unsafe_code, reason = "`assume_init_mut` on slices is newer than our oldest compiler")]
+    // SAFETY: every element was written on the line above, and `MaybeUninit<f32>` has the layout of `f32`.
+    unsafe {
+        &mut *(std::ptr::from_mut(part) as *mut [f32])
+    }
+}

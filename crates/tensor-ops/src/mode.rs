@@ -1,0 +1,10 @@
+//! Training or evaluation.
+
+/// Whether statistics come from the batch or from training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch statistics normalise, and move the running ones.
+    Train,
+    /// Running statistics normalise, and stay.
+    Eval,
+}

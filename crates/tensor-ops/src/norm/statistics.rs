@@ -1,0 +1,141 @@
+//! Means and variances.
+
+use rayon::prelude::*;
+
+use super::groups::{Groups, Part};
+use crate::{
+    Buffer,
+    simd::{Family, Kernel, Lanes},
+};
+
+/// `(splits, C)` each.
+pub(super) struct Statistics {
+    pub(super) mean: Vec<f64>,
+    /// Biased: the mean of the squared distances.
+    pub(super) var: Vec<f64>,
+}
+
+impl Statistics {
+    /// Of a batch.
+    pub(super) fn of(values: &[f32], groups: Groups) -> Self {
+        let parts = groups.parts();
+        let family = Family::detected();
+        let sums: Vec<Sums> = parts
+            .par_iter()
+            .map(|part| {
+                let values = &values[part.start..part.start + part.len];
+                family.run(SumPart { values, part, groups })
+            })
+            .collect();
+        combine(&sums, groups)
+    }
+
+    /// Of training.
+    pub(super) fn running(mean: &Buffer, var: &Buffer) -> Self {
+        let widened = |buffer: &Buffer| buffer.with_values(|values| values.iter().map(|&v| f64::from(v)).collect());
+        Self { mean: widened(mean), var: widened(var) }
+    }
+
+    /// What the running statistics move towards: the mean over groups, the variance unbiased.
+    pub(super) fn for_running(&self, groups: Groups) -> (Vec<f64>, Vec<f64>) {
+        let n = groups.n_values() as f64;
+        let over_groups = |by_group: &[f64], factor: f64| {
+            let mut mean = vec![0.0; groups.layout.c];
+            for row in by_group.chunks_exact(groups.layout.c) {
+                for (mean, value) in mean.iter_mut().zip(row) {
+                    *mean += value * factor / groups.splits as f64;
+                }
+            }
+            mean
+        };
+        (over_groups(&self.mean, 1.0), over_groups(&self.var, n / (n - 1.0)))
+    }
+}
+
+/// Of one part, by group and channel: sums of distances from `shift`, which keeps them small.
+struct Sums {
+    /// `C`.
+    shift: Vec<f32>,
+    /// `splits`.
+    counts: Vec<usize>,
+    /// `(splits, C)`.
+    sum: Vec<f32>,
+    /// `(splits, C)`.
+    sum_of_squares: Vec<f32>,
+}
+
+struct SumPart<'a> {
+    values: &'a [f32],
+    part: &'a Part,
+    groups: Groups,
+}
+
+impl Kernel for SumPart<'_> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Sums {
+        let c = self.groups.layout.c;
+        let n_rows = self.part.groups_of_rows.len();
+        let shift = self.values[..c].to_vec();
+        let shift_of_pattern = shift.repeat(n_rows);
+        let mut sum_of_pattern = vec![0.0_f32; n_rows * c];
+        let mut squares_of_pattern = vec![0.0_f32; n_rows * c];
+        for pattern in self.values.chunks(n_rows * c) {
+            let sums = sum_of_pattern.iter_mut().zip(&mut squares_of_pattern);
+            for ((value, shift), (sum, square)) in pattern.iter().zip(&shift_of_pattern).zip(sums) {
+                let distance = value - shift;
+                *sum += distance;
+                *square += distance * distance;
+            }
+        }
+
+        let splits = self.groups.splits;
+        let mut sums = Sums {
+            shift,
+            counts: vec![0; splits],
+            sum: vec![0.0; splits * c],
+            sum_of_squares: vec![0.0; splits * c],
+        };
+        for (row, &group) in self.part.groups_of_rows.iter().enumerate() {
+            let n_rows_before = self.part.len / c - row.min(self.part.len / c);
+            sums.counts[group] += n_rows_before.div_ceil(n_rows);
+            let fold = |to: &mut [f32], from: &[f32]| {
+                for (to, from) in to[group * c..][..c].iter_mut().zip(&from[row * c..][..c]) {
+                    *to += from;
+                }
+            };
+            fold(&mut sums.sum, &sum_of_pattern);
+            fold(&mut sums.sum_of_squares, &squares_of_pattern);
+        }
+        sums
+    }
+}
+
+/// Chan, Golub & LeVeque's rule for the statistics of a union, in double precision and in the order of the parts.
+fn combine(parts: &[Sums], groups: Groups) -> Statistics {
+    let c = groups.layout.c;
+    let len = groups.splits * c;
+    let (mut counts, mut mean, mut squares) = (vec![0.0_f64; groups.splits], vec![0.0; len], vec![0.0; len]);
+    for part in parts {
+        for group in 0..groups.splits {
+            let n = part.counts[group] as f64;
+            if n == 0.0 {
+                continue;
+            }
+            let total = counts[group] + n;
+            for channel in 0..c {
+                let at = group * c + channel;
+                let sum = f64::from(part.sum[at]);
+                let part_mean = f64::from(part.shift[channel]) + sum / n;
+                let part_squares = (f64::from(part.sum_of_squares[at]) - sum * sum / n).max(0.0);
+                let distance = part_mean - mean[at];
+                mean[at] += distance * n / total;
+                squares[at] += part_squares + distance * distance * counts[group] * n / total;
+            }
+            counts[group] = total;
+        }
+    }
+    let n = groups.n_values() as f64;
+    Statistics { mean, var: squares.into_iter().map(|squares| squares / n).collect() }
+}

@@ -1,0 +1,290 @@
+//! What training changes by gradients.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use crate::{Device, Gradients, OpError, device::GradientSlot, memory::TASK_LEN};
+
+/// What the axes of a parameter mean, and so in what order PyTorch has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// A convolution's weights, `(KH, KW, I, O)`. PyTorch: `(O, I, KH, KW)`.
+    Kernel,
+    /// A linear layer's weights, `(in, out)`. PyTorch: `(out, in)`.
+    Matrix,
+    /// Biases, scales, position tables: anything that has the same order in both.
+    Vector,
+}
+
+/// Values that gradients are computed for.
+///
+/// There is no `Clone`, since a copy that is trained apart from the original is rarely what is meant: say
+/// [`duplicate`](Self::duplicate).
+#[derive(Debug)]
+pub struct Parameter {
+    kind: ParameterKind,
+    shape: Vec<usize>,
+    is_trainable: bool,
+    pub(crate) values: Arc<Vec<f32>>,
+    pub(crate) slot: GradientSlot,
+}
+
+impl Parameter {
+    /// A trainable parameter with these values, in our order (see [`ParameterKind`]).
+    ///
+    /// # Errors
+    ///
+    /// When the number of values is not the product of `shape`, or `shape` has not the number of axes of `kind`.
+    pub fn new(
+        device: &Device,
+        kind: ParameterKind,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<Self, OpError> {
+        let n_axes = match kind {
+            ParameterKind::Kernel => 4,
+            ParameterKind::Matrix => 2,
+            ParameterKind::Vector => shape.len(),
+        };
+        if shape.len() != n_axes {
+            return Err(OpError::shape("Parameter::new", "number of axes", n_axes, shape));
+        }
+        let len = shape.iter().product::<usize>();
+        if values.len() != len {
+            return Err(OpError::shape("Parameter::new", "number of values", len, values.len()));
+        }
+        let slot = GradientSlot::new(device, len)?;
+        Ok(Self { kind, shape: shape.to_vec(), is_trainable: true, values: Arc::new(values), slot })
+    }
+
+    /// A parameter of its own with the same values.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn duplicate(&self) -> Result<Self, OpError> {
+        Ok(Self {
+            kind: self.kind,
+            shape: self.shape.clone(),
+            is_trainable: self.is_trainable,
+            values: Arc::new(self.values.to_vec()),
+            slot: GradientSlot::new(self.slot.device(), self.n_elements())?,
+        })
+    }
+
+    /// A second handle to the same values and gradient, without a copy. A change of one handle is not seen by the other.
+    pub fn share(&self) -> Self {
+        Self {
+            kind: self.kind,
+            shape: self.shape.clone(),
+            is_trainable: self.is_trainable,
+            values: Arc::clone(&self.values),
+            slot: self.slot.clone(),
+        }
+    }
+
+    /// In our order.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// What the axes mean.
+    pub fn kind(&self) -> ParameterKind {
+        self.kind
+    }
+
+    /// Number of values.
+    pub fn n_elements(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether gradients are computed for it.
+    pub fn is_trainable(&self) -> bool {
+        self.is_trainable
+    }
+
+    /// Freezes the parameter, or thaws it.
+    pub fn set_trainable(&mut self, is_trainable: bool) {
+        self.is_trainable = is_trainable;
+    }
+
+    /// The values, in our order.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.values.to_vec()
+    }
+
+    /// Replaces the values, in our order.
+    ///
+    /// # Errors
+    ///
+    /// When the number of values is another.
+    pub fn set(&mut self, values: &[f32]) -> Result<(), OpError> {
+        if values.len() != self.n_elements() {
+            return Err(OpError::shape("Parameter::set", "number of values", self.n_elements(), values.len()));
+        }
+        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
+        own.copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Lends the values, in our order.
+    pub fn with_values<R>(&self, read: impl FnOnce(&[f32]) -> R) -> R {
+        read(&self.values)
+    }
+
+    /// Lends the values for a change in place, in our order.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn update(&mut self, change: impl FnOnce(&mut [f32])) -> Result<(), OpError> {
+        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
+        change(own);
+        Ok(())
+    }
+
+    /// `self = momentum * self + (1 - momentum) * towards`, rounded as PyTorch rounds it.
+    ///
+    /// # Errors
+    ///
+    /// When the shapes differ.
+    pub fn blend(&mut self, towards: &Parameter, momentum: f32) -> Result<(), OpError> {
+        if towards.shape != self.shape {
+            return Err(OpError::shape("Parameter::blend", "shape", &self.shape, &towards.shape));
+        }
+        // Python computes `1 - m` in double precision, before it meets a tensor of single precision.
+        let rest = (1.0 - f64::from(momentum)) as f32;
+        let values = Arc::make_mut(&mut self.values);
+        values.par_chunks_mut(TASK_LEN).zip(towards.values.par_chunks(TASK_LEN)).for_each(|(own, other)| {
+            for (own, other) in own.iter_mut().zip(other) {
+                *own = *own * momentum + *other * rest;
+            }
+        });
+        Ok(())
+    }
+
+    /// The gradient of this parameter, in our order; `None` if none reached it.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
+        self.with_gradient(gradients, |gradient| gradient.to_vec())
+    }
+
+    /// Lends the gradient of this parameter, in our order; `None`, and no call, if none reached it.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn with_gradient<R>(
+        &self,
+        gradients: &mut Gradients,
+        read: impl FnOnce(&mut [f32]) -> R,
+    ) -> Result<Option<R>, OpError> {
+        let Some(mut gradient) = self.slot.take(gradients)? else { return Ok(None) };
+        let result = read(&mut gradient);
+        self.slot.put(gradients, gradient)?;
+        Ok(Some(result))
+    }
+
+    /// Lends values and gradient, both in our order, for a change of the values in place. No call if no gradient reached
+    /// the parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn update_by_gradient(
+        &mut self,
+        gradients: &mut Gradients,
+        change: impl FnOnce(&mut [f32], &mut [f32]),
+    ) -> Result<(), OpError> {
+        let Some(mut gradient) = self.slot.take(gradients)? else { return Ok(()) };
+        self.update(|values| change(values, &mut gradient))?;
+        self.slot.put(gradients, gradient)?;
+        Ok(())
+    }
+
+    /// PyTorch's shape, and the gradient in PyTorch's order; `None` if none reached the parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn gradient_to_torch(
+        &self,
+        gradients: &mut Gradients,
+    ) -> Result<Option<(Vec<usize>, Vec<f32>)>, OpError> {
+        self.with_gradient(gradients, |gradient| (self.torch_shape(), self.order_to_torch(gradient)))
+    }
+
+    /// PyTorch's shape, and the values in PyTorch's order.
+    pub fn to_torch(&self) -> (Vec<usize>, Vec<f32>) {
+        (self.torch_shape(), self.order_to_torch(&self.values))
+    }
+
+    /// Replaces the values by values in PyTorch's order.
+    ///
+    /// # Errors
+    ///
+    /// When `shape` is not PyTorch's shape of this parameter, or the number of values is another.
+    pub fn set_from_torch(&mut self, shape: &[usize], values: &[f32]) -> Result<(), OpError> {
+        let torch_shape = self.torch_shape();
+        if shape != torch_shape {
+            return Err(OpError::shape("Parameter::set_from_torch", "shape", torch_shape, shape));
+        }
+        if values.len() != self.n_elements() {
+            let expected = self.n_elements();
+            return Err(OpError::shape("Parameter::set_from_torch", "number of values", expected, values.len()));
+        }
+        let ours = self.order_from_torch(values);
+        self.set(&ours)
+    }
+
+    /// One value for each of the parameter's, from PyTorch's order to ours.
+    pub fn order_from_torch(&self, values: &[f32]) -> Vec<f32> {
+        match self.kind {
+            // PyTorch's (O, I·KH·KW) to (I·KH·KW, O), and then (I, KH·KW) to (KH·KW, I) with O innermost.
+            ParameterKind::Kernel => {
+                let (n_taps, i, o) = (self.shape[0] * self.shape[1], self.shape[2], self.shape[3]);
+                transpose(&transpose(values, o, i * n_taps, 1), i, n_taps, o)
+            }
+            ParameterKind::Matrix => transpose(values, self.shape[1], self.shape[0], 1),
+            ParameterKind::Vector => values.to_vec(),
+        }
+    }
+
+    /// The shape that PyTorch gives this parameter.
+    pub fn torch_shape(&self) -> Vec<usize> {
+        let s = &self.shape;
+        match self.kind {
+            ParameterKind::Kernel => vec![s[3], s[2], s[0], s[1]],
+            ParameterKind::Matrix => vec![s[1], s[0]],
+            ParameterKind::Vector => s.clone(),
+        }
+    }
+
+    /// One value for each of the parameter's, from our order to PyTorch's.
+    pub fn order_to_torch(&self, values: &[f32]) -> Vec<f32> {
+        match self.kind {
+            ParameterKind::Kernel => {
+                let (n_taps, i, o) = (self.shape[0] * self.shape[1], self.shape[2], self.shape[3]);
+                transpose(&transpose(values, n_taps, i, o), i * n_taps, o, 1)
+            }
+            ParameterKind::Matrix => transpose(values, self.shape[0], self.shape[1], 1),
+            ParameterKind::Vector => values.to_vec(),
+        }
+    }
+}
+
+/// `(rows, columns, width)` to `(columns, rows, width)`.
+fn transpose(values: &[f32], n_rows: usize, n_columns: usize, width: usize) -> Vec<f32> {
+    let mut result = Vec::with_capacity(values.len());
+    for column in 0..n_columns {
+        for row in 0..n_rows {
+            let start = (row * n_columns + column) * width;
+            result.extend_from_slice(&values[start..start + width]);
+        }
+    }
+    result
+}

@@ -1,0 +1,96 @@
+//! The instructions that this machine has, chosen at run time.
+//!
+//! A kernel is written once, over [`Lanes`], and compiled for each family: see [`Kernel`].
+
+mod lanes;
+mod portable;
+mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use std::sync::LazyLock;
+
+pub(crate) use self::{
+    lanes::Lanes,
+    tile::{Operands, Segment, TileMode, multiply_rows},
+};
+
+/// Work that is the same for every family of instructions.
+pub(crate) trait Kernel {
+    /// What the work gives.
+    type Output;
+
+    /// Does the work with the lanes `L`. Must be `#[inline(always)]`, or it is compiled without their instructions.
+    fn run<L: Lanes>(self) -> Self::Output;
+}
+
+/// A set of instructions that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Plain Rust.
+    Portable,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+static DETECTED: LazyLock<Family> = LazyLock::new(|| *Family::available().last().unwrap_or(&Family::Portable));
+
+impl Family {
+    /// What this machine has, the fastest last.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut families = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            if has_avx2 {
+                families.push(Self::Avx2);
+            }
+            if has_avx2 && is_x86_feature_detected!("avx512f") {
+                families.push(Self::Avx512);
+            }
+        }
+        families
+    }
+
+    /// The fastest that this machine has.
+    pub(crate) fn detected() -> Self {
+        *DETECTED
+    }
+
+    /// Columns of a packed panel: two registers.
+    pub(crate) fn panel(self) -> usize {
+        match self {
+            Self::Portable => 2 * portable::Portable::N,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 2 * x86_64::Avx2::N,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 2 * x86_64::Avx512::N,
+        }
+    }
+
+    /// Does the work with the instructions of this family.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            Self::Portable => kernel.run::<portable::Portable>(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => x86_64::run_avx2(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => x86_64::run_avx512(kernel),
+        }
+    }
+}
+
+/// The instructions that this machine's kernels use: `portable`, `avx2+fma` or `avx512f`.
+pub fn kernel_family() -> &'static str {
+    match Family::detected() {
+        Family::Portable => "portable",
+        #[cfg(target_arch = "x86_64")]
+        Family::Avx2 => "avx2+fma",
+        #[cfg(target_arch = "x86_64")]
+        Family::Avx512 => "avx512f",
+    }
+}

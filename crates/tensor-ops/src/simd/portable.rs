@@ -1,0 +1,47 @@
+//! Registers as arrays, for any machine, and to test the others against.
+#![allow(unsafe_code, reason = "`Lanes` reads and writes through pointers")]
+
+use super::Lanes;
+
+pub(super) struct Portable;
+
+const N: usize = 8;
+
+impl Lanes for Portable {
+    type V = [f32; N];
+    const N: usize = N;
+    const ROWS: usize = 4;
+
+    #[inline(always)]
+    fn zero() -> Self::V {
+        [0.0; N]
+    }
+
+    #[inline(always)]
+    fn splat(value: f32) -> Self::V {
+        [value; N]
+    }
+
+    #[inline(always)]
+    fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        // Not `f32::mul_add`, which is a call into the C library where the machine has no such instruction.
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn add(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self::V {
+        // SAFETY: the caller has `N` readable values there, and `[f32; N]` needs the alignment of `f32` only.
+        unsafe { from.cast::<[f32; N]>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, value: Self::V) {
+        // SAFETY: the caller has `N` writable values there.
+        unsafe { to.cast::<[f32; N]>().write_unaligned(value) }
+    }
+}

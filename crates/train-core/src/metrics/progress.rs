@@ -1,0 +1,255 @@
+//! The line that a person watches.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::pace::{Pace, Stopwatch};
+use crate::plugin::Thermometer;
+
+/// The least time between two lines where they cannot be updated in place.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgressPlan {
+    /// Epochs in the whole run.
+    pub epochs: u64,
+    /// Steps in each.
+    pub steps_per_epoch: u64,
+    /// Images in a batch.
+    pub batch: usize,
+}
+
+/// A step that was just done.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The step within the epoch, from 0.
+    pub step: u64,
+    /// How long it waited for data.
+    pub waited: Duration,
+    /// The loss.
+    pub loss: f64,
+    /// The loss at chance and at best.
+    pub thermometer: Thermometer,
+}
+
+/// One line on standard error, updated in place; where that is no terminal, a line now and then.
+pub struct ProgressLine {
+    plan: ProgressPlan,
+    note: String,
+    watch: Stopwatch,
+    began: Instant,
+    output: Output,
+}
+
+enum Output {
+    Terminal(ProgressBar),
+    Plain { target: Box<dyn Write + Send>, last: Option<Duration> },
+}
+
+impl ProgressLine {
+    /// Starts the clock.
+    pub fn start(plan: ProgressPlan) -> Self {
+        let output = if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // Cut off at the terminal's width, so that it stays one line.
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("a template without arguments"));
+            Output::Terminal(bar)
+        } else {
+            Output::Plain { target: Box::new(std::io::stderr()), last: None }
+        };
+        Self::with_output(plan, output)
+    }
+
+    /// Shows a step that was just done, and gives the pace.
+    pub fn step(&mut self, report: StepReport) -> Pace {
+        self.step_at(self.began.elapsed(), report)
+    }
+
+    /// Sets what stands at the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
+    pub fn note(&mut self, note: impl Into<String>) {
+        self.note = note.into();
+    }
+
+    /// Says that something other than a step begins, such as a measurement, which is not to count as a slow step.
+    pub fn pause(&mut self) {
+        self.watch.pause(self.began.elapsed());
+    }
+
+    /// Says that the next step begins.
+    pub fn resume(&mut self) {
+        self.watch.resume(self.began.elapsed());
+    }
+
+    /// Shows a message above the line.
+    pub fn println(&mut self, message: impl AsRef<str>) {
+        match &mut self.output {
+            Output::Terminal(bar) => bar.println(message),
+            Output::Plain { target, .. } => print(target, message.as_ref()),
+        }
+    }
+
+    /// Leaves the line as it is, and the cursor below it.
+    pub fn finish(&mut self) {
+        if let Output::Terminal(bar) = &self.output {
+            bar.abandon();
+        }
+    }
+
+    fn with_output(plan: ProgressPlan, output: Output) -> Self {
+        let watch = Stopwatch::new(plan.batch, Duration::ZERO);
+        Self { plan, note: String::new(), watch, began: Instant::now(), output }
+    }
+
+    fn step_at(&mut self, now: Duration, report: StepReport) -> Pace {
+        let ProgressPlan { epochs, steps_per_epoch, .. } = self.plan;
+        let n_done = report.epoch * steps_per_epoch + report.step + 1;
+        let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
+        let line = line(&self.plan, &report, &pace, &self.note);
+        match &mut self.output {
+            Output::Terminal(bar) => bar.set_message(line),
+            Output::Plain { target, last } => {
+                let is_last_of_epoch = report.step + 1 == steps_per_epoch;
+                let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
+                if is_time || is_last_of_epoch {
+                    print(target, &line);
+                    *last = Some(now);
+                }
+            }
+        }
+        pace
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn print(target: &mut impl Write, line: &str) {
+    // A closed standard error is no reason to stop training.
+    let _ = writeln!(target, "{line}");
+}
+
+/// What matters most comes first, for a narrow terminal cuts off the end.
+fn line(plan: &ProgressPlan, report: &StepReport, pace: &Pace, note: &str) -> String {
+    let StepReport { loss, thermometer: Thermometer { chance, floor }, .. } = report;
+    let mut line = format!(
+        "epoch {}/{}  step {}/{}  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})",
+        report.epoch + 1,
+        plan.epochs,
+        report.step + 1,
+        plan.steps_per_epoch,
+    );
+    if !note.is_empty() {
+        line += "  ";
+        line += note;
+    }
+    line += &format!(
+        "  ETA {}  {} images/s  {:.0} % waiting for data",
+        in_words(pace.eta),
+        rate(pace.images_per_s),
+        pace.share_waiting * 100.0,
+    );
+    line
+}
+
+fn rate(images_per_s: f64) -> String {
+    if images_per_s < 10.0 { format!("{images_per_s:.1}") } else { format!("{images_per_s:.0}") }
+}
+
+/// The two largest units.
+fn in_words(time: Duration) -> String {
+    let (s, min, h) = (time.as_secs(), time.as_secs() / 60, time.as_secs() / 3600);
+    match h {
+        0 if min == 0 => format!("{s} s"),
+        0 => format!("{min} min {} s", s % 60),
+        1..24 => format!("{h} h {} min", min % 60),
+        _ => format!("{} d {} h", h / 24, h % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Page {
+        fn lines(&self) -> Vec<String> {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().map(str::to_owned).collect()
+        }
+    }
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn report(epoch: u64, step: u64) -> StepReport {
+        let thermometer = Thermometer { chance: 8.318, floor: 0.166 };
+        StepReport { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, thermometer }
+    }
+
+    fn plain() -> (ProgressLine, Page) {
+        let page = Page::default();
+        let plan = ProgressPlan { epochs: 2, steps_per_epoch: 25, batch: 128 };
+        let output = Output::Plain { target: Box::new(page.clone()), last: None };
+        (ProgressLine::with_output(plan, output), page)
+    }
+
+    #[test]
+    fn the_line_says_where_the_run_is_and_what_its_loss_means() {
+        let (mut progress, page) = plain();
+        progress.note("kNN 61.2 %");
+        progress.step_at(Duration::from_secs(2), report(0, 0));
+        let expected = "epoch 1/2  step 1/25  loss 6.21 (chance 8.32, floor 0.17)  kNN 61.2 %  \
+                        ETA 1 min 38 s  64 images/s  2 % waiting for data";
+        assert_eq!(page.lines(), [expected]);
+    }
+
+    #[test]
+    fn without_a_terminal_there_is_a_line_every_ten_seconds_and_at_the_end_of_an_epoch() {
+        let (mut progress, page) = plain();
+        for step in 0..50 {
+            if step == 7 {
+                progress.println("a message");
+            }
+            progress.step_at(Duration::from_secs(step + 1), report(step / 25, step % 25));
+        }
+        let lines = page.lines();
+        let starts: Vec<&str> = lines.iter().map(|line| line.split("  loss").next().unwrap()).collect();
+        let expected = [
+            "epoch 1/2  step 1/25",
+            "a message",
+            "epoch 1/2  step 11/25",
+            "epoch 1/2  step 21/25",
+            "epoch 1/2  step 25/25",
+            "epoch 2/2  step 10/25",
+            "epoch 2/2  step 20/25",
+            "epoch 2/2  step 25/25",
+        ];
+        assert_eq!(starts, expected);
+    }
+
+    #[test]
+    fn times_are_in_their_two_largest_units() {
+        let words: Vec<String> =
+            [0, 59, 61, 3600, 90_061].into_iter().map(|s| in_words(Duration::from_secs(s))).collect();
+        assert_eq!(words, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+    }
+}

@@ -1,0 +1,428 @@
+//! The training loop: from a checked pipeline to a trained encoder in a run folder.
+//!
+//! Start at [`train`]. A run can be stopped at any step and goes on with the same bits: everything that a step depends
+//! on is in the checkpoint, and every random draw is keyed by where it is used.
+
+mod error;
+mod measure;
+mod position;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
+
+pub use self::error::TrainError;
+pub use self::measure::Measure;
+
+use self::position::Position;
+use crate::SingleProcess;
+use crate::checkpoint::{CheckpointFolder, Snapshot};
+use crate::engine::Engine;
+use crate::loader::{Batch, Loader, LoaderPlan, UnreadableLog};
+use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan, StepReport};
+use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, Pipeline, View};
+use crate::plugin::{Measurement, Monitor, Progress, Schedule, Splits, Thermometer};
+use crate::run_folder::RunFolder;
+
+/// Batches that workers may be ahead of the training step.
+const PREFETCH_BATCHES: usize = 3;
+
+/// TensorBoard gets the loss about this often in an epoch.
+const EVENTS_PER_EPOCH: usize = 50;
+
+/// How a run uses the machine; nothing here changes its result.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainOptions {
+    /// Threads that decode and augment, at least 1.
+    pub n_workers: usize,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Finished {
+    /// All epochs are done.
+    Completed(Summary),
+    /// It was asked to stop, and did, after a step.
+    Stopped {
+        /// Where to go on from.
+        checkpoint: PathBuf,
+        /// Steps done.
+        steps_done: u64,
+    },
+}
+
+/// A completed run.
+#[derive(Debug)]
+pub struct Summary {
+    /// The last checkpoint.
+    pub checkpoint: PathBuf,
+    /// The figures of the untrained encoder, if this process measured them.
+    pub before: Vec<Measurement>,
+    /// The figures after the last epoch.
+    pub after: Vec<Measurement>,
+    /// Time spent by this process.
+    pub took: Duration,
+    /// Images that could not be read.
+    pub n_unreadable: usize,
+}
+
+/// Trains `pipeline` in `run`, from the start or from a checkpoint, until its last epoch or until `stop` is set.
+///
+/// # Errors
+/// Whatever ends a run early. What was saved before that stays.
+pub fn train(
+    pipeline: Pipeline,
+    device: &Device,
+    run: &RunFolder,
+    resume: Option<&Snapshot>,
+    options: &TrainOptions,
+    stop: &AtomicBool,
+) -> Result<Finished, TrainError> {
+    Trainer::start(pipeline, device, run, resume, options)?.run(stop)
+}
+
+struct Trainer<'a> {
+    run: &'a RunFolder,
+    engine: Engine,
+    splits: Splits,
+    views: Vec<View>,
+    seed: u64,
+    batch: usize,
+    epochs: usize,
+    steps_per_epoch: usize,
+    momentum: Option<MomentumConfig>,
+    learning_rate: LearningRateConfig,
+    schedule: Box<dyn Schedule>,
+    monitors: Vec<(String, Box<dyn Monitor>)>,
+    checkpoint: CheckpointConfig,
+    pipeline_text: String,
+    thermometer: Thermometer,
+    n_workers: usize,
+    unreadable: Arc<UnreadableLog>,
+    n_unreadable_told: usize,
+    position: Position,
+    checkpoints: CheckpointFolder,
+    saved_at: Instant,
+    metrics: MetricsLog,
+    events: EventLog,
+    progress: ProgressLine,
+    off_told: Vec<String>,
+    before: Vec<Measurement>,
+    started: Instant,
+}
+
+/// Sums over the part of an epoch that this process ran.
+struct EpochClock {
+    started: Instant,
+    waited: Duration,
+    n_steps: usize,
+}
+
+impl<'a> Trainer<'a> {
+    fn start(
+        pipeline: Pipeline,
+        device: &Device,
+        run: &'a RunFolder,
+        resume: Option<&Snapshot>,
+        options: &TrainOptions,
+    ) -> Result<Self, TrainError> {
+        let splits = pipeline.dataset.open()?;
+        let n_images = splits.train.len();
+        let steps_per_epoch = n_images / pipeline.batch;
+        if steps_per_epoch == 0 {
+            return Err(crate::loader::LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
+        }
+        let mut engine =
+            Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
+        let position = match resume {
+            Some(snapshot) => {
+                engine.load(snapshot)?;
+                Position::load(&snapshot.metadata)?
+            }
+            None => Position::default(),
+        };
+        let checkpoints = CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep);
+        let mut metrics = MetricsLog::open(run.metrics())?;
+        if resume.is_some() {
+            metrics.truncate_after(position.steps_done)?;
+            checkpoints.set_aside_after(position.steps_done)?;
+        }
+        let n_images_all = n_images + splits.test.as_ref().map_or(0, |test| test.len());
+        Ok(Self {
+            thermometer: engine.thermometer(pipeline.batch),
+            engine,
+            unreadable: Arc::new(UnreadableLog::new(n_images_all, pipeline.max_unreadable)),
+            n_unreadable_told: 0,
+            splits,
+            views: pipeline.views,
+            seed: pipeline.seed,
+            batch: pipeline.batch,
+            epochs: pipeline.epochs,
+            steps_per_epoch,
+            momentum: pipeline.momentum,
+            learning_rate: pipeline.learning_rate,
+            schedule: pipeline.schedule,
+            monitors: pipeline.monitors,
+            checkpoint: pipeline.checkpoint,
+            pipeline_text: pipeline.text,
+            n_workers: options.n_workers,
+            checkpoints,
+            saved_at: Instant::now(),
+            metrics,
+            events: EventLog::create(&run.events(), position.steps_done)?,
+            progress: ProgressLine::start(ProgressPlan {
+                epochs: pipeline.epochs as u64,
+                steps_per_epoch: steps_per_epoch as u64,
+                batch: pipeline.batch,
+            }),
+            position,
+            run,
+            off_told: Vec::new(),
+            before: Vec::new(),
+            started: Instant::now(),
+        })
+    }
+
+    fn run(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+        let result = self.run_epochs(stop);
+        self.progress.finish();
+        self.run.write_unreadable(&self.unreadable.list())?;
+        result
+    }
+
+    fn run_epochs(&mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+        if self.position == Position::default() {
+            self.measure_untrained()?;
+            self.save()?;
+        }
+        let mut after = Vec::new();
+        let mut loader = self.loader()?;
+        let mut clock = EpochClock::start();
+        while self.position.epoch < self.epochs {
+            if stop.load(Ordering::Relaxed) {
+                let checkpoint = self.save()?;
+                return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
+            }
+            let Some(batch) = loader.next()? else { break };
+            clock.waited += batch.waited;
+            clock.n_steps += 1;
+            let epoch_is_done = self.step(batch)?;
+            if epoch_is_done {
+                after = self.end_epoch(&clock)?;
+                clock = EpochClock::start();
+            } else if self.saved_at.elapsed().as_secs_f64() > 60.0 * self.checkpoint.every_minutes {
+                self.save()?;
+            }
+        }
+        Ok(Finished::Completed(Summary {
+            checkpoint: self.checkpoints.path_of(self.position.steps_done),
+            before: std::mem::take(&mut self.before),
+            after,
+            took: self.started.elapsed(),
+            n_unreadable: self.unreadable.len(),
+        }))
+    }
+
+    fn loader(&self) -> Result<Loader, TrainError> {
+        let views = self
+            .engine
+            .graph()
+            .views
+            .iter()
+            .filter_map(|name| self.views.iter().find(|view| view.name == *name))
+            .map(|view| (view.name.clone(), Arc::clone(&view.recipe)))
+            .collect();
+        Ok(Loader::start(LoaderPlan {
+            images: Arc::clone(&self.splits.train),
+            views,
+            seed: self.seed,
+            batch: self.batch,
+            first: (self.position.epoch as u64, self.position.step as u64),
+            epochs: self.epochs as u64,
+            n_workers: self.n_workers,
+            prefetch_batches: PREFETCH_BATCHES,
+            unreadable: Arc::clone(&self.unreadable),
+        })?)
+    }
+
+    /// One step; true after an epoch's last.
+    fn step(&mut self, batch: Batch) -> Result<bool, TrainError> {
+        let at = Progress {
+            epoch: self.position.epoch,
+            step: self.position.step,
+            steps_per_epoch: self.steps_per_epoch,
+            epochs: self.epochs,
+        };
+        let lr = self.lr(at);
+        let momentum = self.momentum.map_or(1.0, |momentum| momentum.at(at.share()));
+        let mut views = Vec::new();
+        for view in batch.views {
+            let shape = [self.batch, view.size.0, view.size.1, 3];
+            let images = FeatureMap::from_nhwc(self.engine.device(), shape, &view.values, Recording::Off);
+            views.push(images.map_err(crate::engine::EngineError::from)?);
+        }
+        let forward = self.engine.forward(views, momentum as f32, KeepLogits::No)?;
+        let loss = forward.total();
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { loss, epoch: at.epoch + 1, step: at.step + 1 });
+        }
+        let top1 = forward.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / forward.losses.len() as f64;
+        self.engine.absorb(&forward)?;
+        let mut gradients = self.engine.backward(forward)?;
+        self.engine.update(&mut gradients, lr)?;
+
+        let epoch_is_done = self.position.count(f64::from(loss), top1, self.steps_per_epoch);
+        self.progress.step(StepReport {
+            epoch: at.epoch as u64,
+            step: at.step as u64,
+            waited: batch.waited,
+            loss: f64::from(loss),
+            thermometer: self.thermometer,
+        });
+        if at.step.is_multiple_of((self.steps_per_epoch / EVENTS_PER_EPOCH).max(1)) {
+            let scalars = [("train/loss", f64::from(loss)), ("train/contrast_top1", top1), ("train/lr", lr)];
+            self.events.scalars(self.position.steps_done, scalars)?;
+        }
+        self.tell_unreadable();
+        Ok(epoch_is_done)
+    }
+
+    fn lr(&self, at: Progress) -> f64 {
+        self.learning_rate.scaled(self.batch) * self.schedule.factor(at)
+    }
+
+    fn measure_untrained(&mut self) -> Result<(), TrainError> {
+        let figures = self.measure(0)?;
+        let line = MetricsLine::new(0).with("epoch", 0);
+        self.log(line, &figures)?;
+        self.before = figures;
+        Ok(())
+    }
+
+    /// Measures, logs and saves after an epoch; gives the figures.
+    fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Measurement>, TrainError> {
+        let seconds = clock.started.elapsed().as_secs_f64();
+        let n_steps = self.steps_per_epoch as f64;
+        let at = Progress {
+            epoch: self.position.epoch,
+            step: self.position.step - 1,
+            steps_per_epoch: self.steps_per_epoch,
+            epochs: self.epochs,
+        };
+        let line = MetricsLine::new(self.position.steps_done)
+            .with("epoch", self.position.epoch + 1)
+            .with("loss", self.position.loss_sum / n_steps)
+            .with("contrast_top1", self.position.top1_sum / n_steps)
+            .with("lr", self.lr(at))
+            .with("seconds", seconds)
+            .with("images_per_s", (clock.n_steps * self.batch) as f64 / seconds)
+            .with("data_wait_share", clock.waited.as_secs_f64() / seconds)
+            .with("unreadable", self.unreadable.len());
+        self.position.next_epoch();
+        let figures = self.measure(self.position.epoch)?;
+        self.log(line, &figures)?;
+        let last = self.position.epoch == self.epochs;
+        if last || self.position.epoch.is_multiple_of(self.checkpoint.every_epochs) {
+            self.save()?;
+        }
+        self.save_best(&figures)?;
+        self.progress.resume();
+        Ok(figures)
+    }
+
+    fn measure(&mut self, epochs_done: usize) -> Result<Vec<Measurement>, TrainError> {
+        self.progress.pause();
+        let measure = Measure {
+            splits: &self.splits,
+            views: &self.views,
+            seed: self.seed,
+            batch: self.batch,
+            n_workers: self.n_workers,
+            unreadable: &self.unreadable,
+        };
+        let epochs = self.epochs;
+        let figures =
+            measure.figures(&mut self.engine, &mut self.monitors, |monitor| monitor.is_due(epochs_done, epochs))?;
+        for (name, reason) in figures.off {
+            if !self.off_told.contains(&name) {
+                self.progress.println(format!("monitor {name} is off: {reason}"));
+                self.off_told.push(name);
+            }
+        }
+        for figure in &figures.measurements {
+            let when = if epochs_done == 0 { "untrained".into() } else { format!("epoch {epochs_done}") };
+            self.progress.println(format!("{when}: {} ({})", shown(figure), figure.protocol));
+        }
+        if let Some(figure) = figures.measurements.first() {
+            self.progress.note(shown(figure));
+        }
+        self.tell_unreadable();
+        Ok(figures.measurements)
+    }
+
+    fn log(&mut self, line: MetricsLine, figures: &[Measurement]) -> Result<(), TrainError> {
+        let line = figures.iter().fold(line, |line, figure| line.with(figure.name.clone(), figure.value));
+        self.metrics.append(&line)?;
+        self.events.scalars(line.step(), line.numbers().filter(|(name, _)| *name != "epoch"))?;
+        Ok(())
+    }
+
+    fn save(&mut self) -> Result<PathBuf, TrainError> {
+        let snapshot = self.snapshot();
+        let path = self.checkpoints.save(self.position.steps_done, &snapshot)?;
+        self.saved_at = Instant::now();
+        self.run.write_unreadable(&self.unreadable.list())?;
+        Ok(path)
+    }
+
+    fn save_best(&mut self, figures: &[Measurement]) -> Result<(), TrainError> {
+        let Some(best) = &self.checkpoint.best else { return Ok(()) };
+        if let Some(figure) = figures.iter().find(|figure| figure.name == *best) {
+            let score = if figure.more_is_better { figure.value } else { -figure.value };
+            let snapshot = self.snapshot();
+            self.checkpoints.save_best(score, &snapshot)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing in it depends on time, place or number of threads: equal runs write equal checkpoints.
+    fn snapshot(&mut self) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        self.engine.save(&mut snapshot);
+        self.position.save(&mut snapshot.metadata);
+        snapshot.metadata.insert("pipeline".into(), self.pipeline_text.clone());
+        snapshot
+    }
+
+    fn tell_unreadable(&mut self) {
+        if self.unreadable.len() == self.n_unreadable_told {
+            return;
+        }
+        let list = self.unreadable.list();
+        self.n_unreadable_told = list.len();
+        self.progress.println(format!(
+            "{} unreadable {} so far, replaced by others; listed in {}",
+            list.len(),
+            if list.len() == 1 { "image" } else { "images" },
+            self.run.unreadable().display()
+        ));
+    }
+}
+
+impl EpochClock {
+    fn start() -> Self {
+        Self { started: Instant::now(), waited: Duration::ZERO, n_steps: 0 }
+    }
+}
+
+/// A figure as the terminal shows it.
+pub fn shown(figure: &Measurement) -> String {
+    if figure.is_share {
+        format!("{} {:.1} %", figure.name, 100.0 * figure.value)
+    } else {
+        format!("{} {:.3}", figure.name, figure.value)
+    }
+}

@@ -1,0 +1,176 @@
+//! `cargo xtask bench augment`: images from files to views.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use train_core::pipeline::View;
+use walkdir::WalkDir;
+
+use super::{rounded, system};
+use crate::compute;
+use crate::failure::Failure;
+use crate::pipeline_file::missing;
+use crate::recipe::{HeadKind, Moco, Stem};
+
+/// Times input alone: decoding a JPEG and making the two MoCo v2 views of it (crop, colour jitter, greyscale, blur, flip,
+/// normalisation), over and over through the JPEG files of a folder.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// The folder of JPEG files, at any depth.
+    dir: PathBuf,
+    /// Height and width of a view, in pixels.
+    #[arg(long, default_value_t = 224)]
+    size: usize,
+    /// How long to measure.
+    #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
+    seconds: f64,
+    /// Threads, each working on an image of its own.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
+    threads: NonZeroUsize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench augment data/imagenet --size 224 --threads 1
+  cargo xtask bench augment data/cifar10-jpeg/train --size 32 --seconds 5";
+
+#[derive(Serialize)]
+struct Speed {
+    system: String,
+    size: usize,
+    images_per_s: f64,
+    decode_share: f64,
+    threads: usize,
+    unreadable: usize,
+}
+
+/// What the threads have done.
+#[derive(Default)]
+struct Work {
+    n_images: usize,
+    n_unreadable: usize,
+    decoding: Duration,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
+        _ => Err("it must be a number of seconds above 0".into()),
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    // What an augmentation might do in parallel would count as one of the threads: it gets none beside them.
+    let device = compute::start(Some(NonZeroUsize::MIN))?;
+    let files = jpeg_files(&arguments.dir)?;
+    let pipeline = recipe(arguments.size).build("bench augment", &device)?;
+    let view = pipeline.view("query").unwrap_or_else(|| unreachable!("the recipe declares this view"));
+    let start = Instant::now();
+    let work = measure(&files, view, Duration::from_secs_f64(arguments.seconds), arguments.threads.get());
+    let took = start.elapsed().as_secs_f64();
+    if work.n_images == 0 {
+        return Err(Failure::new(
+            format!("none of the {} JPEG files that were tried can be read", work.n_unreadable),
+            "check them with an image viewer",
+        )
+        .into());
+    }
+    let speed = Speed {
+        system: system(),
+        size: arguments.size,
+        images_per_s: rounded(work.n_images as f64 / took, 1),
+        decode_share: rounded(work.decoding.as_secs_f64() / (took * arguments.threads.get() as f64), 2),
+        threads: arguments.threads.get(),
+        unreadable: work.n_unreadable,
+    };
+    writeln!(out, "{}", serde_json::to_string(&speed)?)?;
+    Ok(())
+}
+
+fn measure(files: &[PathBuf], view: &View, duration: Duration, n_threads: usize) -> Work {
+    let next = AtomicUsize::new(0);
+    let total = Mutex::new(Work::default());
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            scope.spawn(|| {
+                let mut work = Work::default();
+                while start.elapsed() < duration {
+                    one(files, view, next.fetch_add(1, Ordering::Relaxed), &mut work);
+                }
+                let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                total.n_images += work.n_images;
+                total.n_unreadable += work.n_unreadable;
+                total.decoding += work.decoding;
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Decodes the next image, and makes two views of it.
+fn one(files: &[PathBuf], view: &View, number: usize, work: &mut Work) {
+    let start = Instant::now();
+    let Ok(image) = datasets::decode(&files[number % files.len()]) else {
+        work.n_unreadable += 1;
+        return;
+    };
+    work.decoding += start.elapsed();
+    let first = view.recipe.apply(image.clone(), 0, 0, number as u64, "query");
+    let second = view.recipe.apply(image, 0, 0, number as u64, "key");
+    std::hint::black_box((first, second));
+    work.n_images += 1;
+}
+
+fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !folder.exists() {
+        return Err(missing(folder));
+    }
+    let is_jpeg = |path: &Path| {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|extension| {
+            ["jpg", "jpeg"].iter().any(|known| known.eq_ignore_ascii_case(extension))
+        })
+    };
+    let mut files: Vec<PathBuf> = WalkDir::new(folder)
+        .follow_links(true)
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry.file_type().is_file() && is_jpeg(entry.path()))
+        .map(walkdir::DirEntry::into_path)
+        .collect();
+    files.sort();
+    if files.is_empty() {
+        return Err(Failure::new(
+            format!("`{}` holds no JPEG file", folder.display()),
+            "name a folder with files that end in .jpg or .jpeg",
+        ));
+    }
+    Ok(files)
+}
+
+/// Only the views count here; the model is as small as can be.
+fn recipe(size: usize) -> Moco {
+    Moco {
+        depth: 18,
+        width: 1,
+        stem: Stem::Cifar,
+        head: HeadKind::Linear,
+        dim: 1,
+        queue: 4,
+        temperature: 0.2,
+        momentum: 0.999,
+        lr: 0.03,
+        weight_decay: 1e-4,
+        sgd_momentum: 0.9,
+        batch: 4,
+        size,
+        seed: 0,
+    }
+}

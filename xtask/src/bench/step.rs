@@ -1,0 +1,212 @@
+//! `cargo xtask bench step`: a whole training step.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use serde::Serialize;
+use tensor_ops::{FeatureMap, KeepLogits, Recording};
+use train_core::engine::Engine;
+use train_core::{Draws, SingleProcess};
+
+use super::{rounded, system};
+use crate::compute;
+use crate::recipe::{HeadKind, Moco, Stem};
+
+/// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimiser, queue. Two
+/// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
+///
+/// Images of up to 64 pixels get the CIFAR stem, larger ones ImageNet's.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    /// Which MoCo: v1 has a linear head, v2 an MLP.
+    #[arg(long, value_enum, default_value_t = Variant::V2)]
+    variant: Variant,
+    /// The encoder.
+    #[arg(long, value_enum, default_value_t = Arch::Resnet18)]
+    arch: Arch,
+    /// Channels of the first stage.
+    #[arg(long, default_value_t = 64)]
+    width: usize,
+    /// Height and width of an image, in pixels.
+    #[arg(long, default_value_t = 32)]
+    size: usize,
+    /// Images in a step.
+    #[arg(long, default_value_t = 128)]
+    batch: usize,
+    /// Width of the embeddings.
+    #[arg(long, default_value_t = 128)]
+    dim: usize,
+    /// Keys in the queue.
+    #[arg(long, default_value_t = 65536)]
+    queue: usize,
+    /// Of the loss.
+    #[arg(long, default_value_t = 0.2)]
+    temperature: f64,
+    /// Of the momentum encoder.
+    #[arg(long, default_value_t = 0.999)]
+    momentum: f64,
+    /// Learning rate.
+    #[arg(long, default_value_t = 0.03)]
+    lr: f64,
+    /// Weight decay.
+    #[arg(long, default_value_t = 1e-4)]
+    wd: f64,
+    /// Timed steps.
+    #[arg(long, default_value_t = NonZeroUsize::new(5).expect("5 is not 0"))]
+    steps: NonZeroUsize,
+    /// Seed of weights and images.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads that compute.
+    #[arg(long, default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
+    threads: NonZeroUsize,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
+  cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8";
+
+const N_WARM_UP: usize = 2;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Variant {
+    V1,
+    V2,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Arch {
+    Resnet18,
+    Resnet34,
+    Resnet50,
+    Resnet101,
+    Resnet152,
+}
+
+impl Arch {
+    fn depth(self) -> usize {
+        match self {
+            Self::Resnet18 => 18,
+            Self::Resnet34 => 34,
+            Self::Resnet50 => 50,
+            Self::Resnet101 => 101,
+            Self::Resnet152 => 152,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Speed {
+    system: String,
+    variant: &'static str,
+    arch: String,
+    width: usize,
+    size: usize,
+    batch: usize,
+    bf16: bool,
+    channels_last: bool,
+    compile: bool,
+    images_per_s: f64,
+    peak_mib: Option<u64>,
+    threads: usize,
+    kernels: &'static str,
+}
+
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+    let device = compute::start(Some(arguments.threads))?;
+    let moco = recipe(arguments);
+    let pipeline = moco.build("bench step", &device)?;
+    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
+    let images = |number: u64| {
+        let shape = [moco.batch, moco.size, moco.size, 3];
+        let mut draws = Draws::new(moco.seed, "images of the benchmark", &[number]);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draws.normal() as f32).collect();
+        FeatureMap::from_nhwc(&device, shape, &values, Recording::Off)
+    };
+    let views = [images(1)?, images(2)?];
+    let mut seconds = Vec::new();
+    for step in 0..N_WARM_UP + arguments.steps.get() {
+        let start = Instant::now();
+        let forward = engine.forward(
+            views.iter().map(FeatureMap::share).collect(),
+            moco.momentum as f32,
+            KeepLogits::No,
+        )?;
+        engine.absorb(&forward)?;
+        let mut gradients = engine.backward(forward)?;
+        engine.update(&mut gradients, moco.lr)?;
+        if step >= N_WARM_UP {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let speed = Speed {
+        system: system(),
+        variant: if arguments.variant == Variant::V1 { "v1" } else { "v2" },
+        arch: format!("resnet{}", moco.depth),
+        width: moco.width,
+        size: moco.size,
+        batch: moco.batch,
+        bf16: false,
+        channels_last: false,
+        compile: false,
+        images_per_s: rounded(moco.batch as f64 / median(&mut seconds), 2),
+        peak_mib: peak_mib(),
+        threads: rayon::current_num_threads(),
+        kernels: tensor_ops::kernel_family(),
+    };
+    writeln!(out, "{}", serde_json::to_string(&speed)?)?;
+    Ok(())
+}
+
+fn recipe(arguments: &Arguments) -> Moco {
+    Moco {
+        depth: arguments.arch.depth(),
+        width: arguments.width,
+        stem: if arguments.size <= 64 { Stem::Cifar } else { Stem::ImageNet },
+        head: if arguments.variant == Variant::V1 { HeadKind::Linear } else { HeadKind::Mlp },
+        dim: arguments.dim,
+        queue: arguments.queue,
+        temperature: arguments.temperature,
+        momentum: arguments.momentum,
+        lr: arguments.lr,
+        weight_decay: arguments.wd,
+        sgd_momentum: 0.9,
+        batch: arguments.batch,
+        size: arguments.size,
+        seed: arguments.seed,
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] }
+}
+
+/// The most memory that this process has had, where the system tells.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_peak_memory_is_known() {
+        assert!(peak_mib().is_some_and(|mib| mib > 0));
+    }
+}

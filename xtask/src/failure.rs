@@ -1,0 +1,140 @@
+//! How a command fails: one error, what to do about it, and an exit code.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use train_core::checkpoint::CheckpointError;
+use train_core::loader::LoaderError;
+use train_core::metrics::MetricsError;
+use train_core::pipeline::{Colour, Fault, PipelineError};
+use train_core::plugin::DatasetError;
+use train_core::run_folder::RunFolderError;
+use train_core::trainer::TrainError;
+
+/// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
+pub(crate) const STOPPED: u8 = 130;
+
+/// The exit code for arguments that make no sense, which is clap's.
+const USAGE: u8 = 2;
+
+/// Something wrong that the command line itself finds.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    message: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl Failure {
+    /// `message` without a stop, and what to do about it.
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: Some(hint.into()), code: 1 }
+    }
+
+    /// Where there is nothing that the reader can do, or the message says it.
+    pub(crate) fn plain(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, code: 1 }
+    }
+
+    /// Arguments that do not go together.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: USAGE, ..Self::new(message, hint) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Prints `error` on standard error, once, and gives the exit code.
+///
+/// A reader of standard output that has seen enough, as `head`, is no failure.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        return ExitCode::SUCCESS;
+    }
+    // If even this cannot be written, the exit code still tells.
+    let _ = io::stderr().write_all(rendered(error, colour()).as_bytes());
+    ExitCode::from(error.downcast_ref::<Failure>().map_or(1, |failure| failure.code))
+}
+
+/// A fault as standard error shows it.
+pub(crate) fn print_fault(fault: &Fault) {
+    let _ = writeln!(io::stderr(), "{}\n", fault.render(colour()));
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn rendered(error: &anyhow::Error, colour: Colour) -> String {
+    if let Some(PipelineError::Fault(fault)) = error.downcast_ref::<PipelineError>() {
+        return fault.render(colour) + "\n";
+    }
+    let (red, bold, end) = match colour {
+        Colour::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
+        Colour::No => ("", "", ""),
+    };
+    let mut text = format!("{red}error:{end} {error}\n");
+    if let Some(hint) = hint_of(error) {
+        text += &format!("{bold}hint:{end} {hint}\n");
+    }
+    text
+}
+
+/// What the reader can do about `error`, from whichever of its causes knows.
+fn hint_of(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let hint = |hint: Option<String>| hint.filter(|hint| !hint.is_empty());
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            hint(failure.hint.clone())
+        } else if let Some(error) = cause.downcast_ref::<TrainError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<CheckpointError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<RunFolderError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<DatasetError>() {
+            hint(Some(error.hint.clone()))
+        } else if let Some(error) = cause.downcast_ref::<LoaderError>() {
+            hint(error.hint().map(str::to_owned))
+        } else if let Some(error) = cause.downcast_ref::<MetricsError>() {
+            hint(error.hint().map(str::to_owned))
+        } else {
+            None
+        }
+    })
+}
+
+fn colour() -> Colour {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if io::stderr().is_terminal() && !no_color { Colour::Yes } else { Colour::No }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_once_with_its_hint() {
+        let error = anyhow::Error::from(Failure::new("no run is here", "start one"));
+        assert_eq!(rendered(&error, Colour::No), "error: no run is here\nhint: start one\n");
+        let error =
+            anyhow::Error::from(TrainError::from(LoaderError::TooFewImages { n_images: 3, batch: 8 }));
+        assert_eq!(
+            rendered(&error, Colour::No),
+            "error: there are 3 images, and a batch takes 8\nhint: make the batch smaller, or add images\n"
+        );
+    }
+
+    #[test]
+    fn a_closed_pipe_is_no_failure() {
+        assert!(is_closed_pipe(&io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        assert!(!is_closed_pipe(&io::Error::from(io::ErrorKind::StorageFull).into()));
+    }
+}

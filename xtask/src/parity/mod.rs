@@ -1,0 +1,67 @@
+//! `cargo xtask parity`: the same numbers as the reference?
+
+mod augmentations;
+mod golden;
+mod measure;
+mod model;
+mod names;
+mod report;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use self::golden::{Golden, Kind};
+use self::report::Line;
+use crate::compute;
+
+/// Compares with files of results that the reference implementation gave (a "golden" file: safetensors, with the settings in
+/// its metadata). The model that a file describes is built through the same plugins as a user's pipeline, set to the file's
+/// weights, and run over the file's inputs.
+///
+/// A line a group: logits and loss of each step, the first gradient, everything after the last step (weights, momentum
+/// weights, statistics, queue), an evaluation. The error is |ours - theirs| / |theirs| over all values of the group, for the
+/// final state over the distance that it moved; the limit is 1e-4, or 10 times PyTorch's own float32 error if that is more.
+/// Counts must be equal. For augmentations: the mean difference is at most 0.5 of 255, and 99 % of values are within 2.
+///
+/// The exit code is 1 if any group is over its limit.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Golden files.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print a JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask parity golden/moco_v2_resnet18_w8.safetensors
+  cargo xtask parity golden/moco_v[12]*.safetensors golden/augment.safetensors --json";
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let device = compute::start(None)?;
+    let mut code = ExitCode::SUCCESS;
+    for file in &arguments.files {
+        let golden = Golden::read(file)?;
+        let lines: Vec<Line> = match golden.kind()? {
+            Kind::Moco => model::compare(&golden, &device)?,
+            Kind::Augmentations => augmentations::compare(&golden)?,
+        };
+        if lines.iter().any(|line| !line.is_ok()) {
+            code = ExitCode::FAILURE;
+        }
+        if arguments.json {
+            for line in &lines {
+                writeln!(out, "{}", line.to_json(golden.name()))?;
+            }
+        } else {
+            writeln!(out, "{}", golden.name())?;
+            out.write_all(report::table(&lines).as_bytes())?;
+        }
+        out.flush()?;
+    }
+    Ok(code)
+}

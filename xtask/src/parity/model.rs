@@ -1,0 +1,184 @@
+//! Training steps of MoCo v1 and v2 against a golden file.
+
+use std::collections::BTreeMap;
+
+use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
+use train_core::SingleProcess;
+use train_core::checkpoint::{Snapshot, Stored};
+use train_core::engine::Engine;
+use train_core::plugin::Level;
+
+use super::golden::{Golden, Tensor, Values};
+use super::measure::Group;
+use super::names;
+use super::report::Line;
+use crate::failure::Failure;
+use crate::recipe::{HeadKind, Moco, Stem};
+
+/// A line for each group that the file holds.
+pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Line>> {
+    let moco = settings(golden)?;
+    let n_steps: usize = golden.setting("steps")?;
+    let torch: BTreeMap<String, f64> = serde_json::from_str(golden.setting_text("torch_f32_error")?)
+        .map_err(|error| golden.wrong(format!("its setting `torch_f32_error` is not understood: {error}")))?;
+    let torch = |group: &str| {
+        torch.get(group).copied().ok_or_else(|| golden.wrong(format!("`torch_f32_error` has no `{group}`")))
+    };
+    let pipeline = moco.build(golden.name(), device)?;
+    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
+    engine.load_modules(&initial(golden)?).map_err(|error| {
+        golden.wrong(format!("`init` does not fit the model that its settings describe: {error}"))
+    })?;
+
+    let mut lines = Vec::new();
+    for step in 0..n_steps {
+        let views = vec![
+            images(golden, &format!("step{step}/x_q"), device)?,
+            images(golden, &format!("step{step}/x_k"), device)?,
+        ];
+        let forward = engine.forward(views, moco.momentum as f32, KeepLogits::Yes)?;
+        let loss = forward.losses.first().ok_or_else(|| golden.wrong("the model has no loss"))?;
+        for (what, ours) in [("logits", loss.logits.as_deref().unwrap_or_default()), ("loss", &[loss.value])]
+        {
+            let name = format!("step{step}/{what}");
+            let mut group = Group::default();
+            group.add(&name, ours, golden.floats(&name)?.1);
+            lines.push(group.line(&name, torch(&name)?));
+        }
+        engine.absorb(&forward)?;
+        let mut gradients = engine.backward(forward)?;
+        if step == 0 {
+            let mut ours = BTreeMap::new();
+            engine.visit_gradients(&mut gradients, &mut |name, _, values| {
+                ours.insert(name.to_owned(), values.to_vec());
+            })?;
+            lines.push(gradient_group(golden, &ours)?.line("step0/grad", torch("step0/grad")?));
+        }
+        engine.update(&mut gradients, moco.lr)?;
+    }
+    let mut snapshot = Snapshot::default();
+    engine.save(&mut snapshot);
+    lines.push(final_group(golden, &snapshot)?.line("final", torch("final")?));
+
+    let (ours, _) = engine.embed(images(golden, "eval/x", device)?, Level::Head)?;
+    let mut group = Group::default();
+    group.add("eval/q", &ours, golden.floats("eval/q")?.1);
+    lines.push(group.line("eval", torch("eval")?));
+    Ok(lines)
+}
+
+/// The model that the file's settings describe.
+fn settings(golden: &Golden) -> Result<Moco, Failure> {
+    let layers = golden.setting_text("layers")?;
+    let block = golden.setting_text("block")?;
+    let depth = match (block, layers.replace(' ', "").as_str()) {
+        ("BasicBlock", "[2,2,2,2]") => 18,
+        ("BasicBlock", "[3,4,6,3]") => 34,
+        ("Bottleneck", "[3,4,6,3]") => 50,
+        ("Bottleneck", "[3,4,23,3]") => 101,
+        ("Bottleneck", "[3,8,36,3]") => 152,
+        _ => return Err(golden.wrong(format!("no ResNet of ours has {block} and {layers} blocks a stage"))),
+    };
+    let stem = match golden.setting_text("stem")? {
+        "cifar" => Stem::Cifar,
+        "imagenet" => Stem::ImageNet,
+        other => {
+            return Err(golden.wrong(format!("its stem is `{other}`, and only cifar and imagenet are known")));
+        }
+    };
+    let head = match golden.setting_text("mlp")? {
+        "True" => HeadKind::Mlp,
+        "False" => HeadKind::Linear,
+        other => {
+            return Err(golden.wrong(format!("its setting `mlp` is `{other}`, and neither True nor False")));
+        }
+    };
+    Ok(Moco {
+        depth,
+        width: golden.setting("width")?,
+        stem,
+        head,
+        dim: golden.setting("dim")?,
+        queue: golden.setting("queue")?,
+        temperature: golden.setting("temperature")?,
+        momentum: golden.setting("momentum")?,
+        lr: golden.setting("lr")?,
+        weight_decay: golden.setting("weight_decay")?,
+        sgd_momentum: golden.setting("sgd_momentum")?,
+        batch: golden.setting("batch")?,
+        size: golden.setting("size")?,
+        seed: 0,
+    })
+}
+
+/// The state before the first step.
+fn initial(golden: &Golden) -> Result<Snapshot, Failure> {
+    let mut snapshot = Snapshot::default();
+    for (name, tensor) in golden.under("init/") {
+        let ours = names::of_state(name)
+            .ok_or_else(|| golden.wrong(format!("`init/{name}` belongs to no part of ours")))?;
+        snapshot.tensors.insert(ours, names::to_stored(golden, name, tensor)?);
+    }
+    Ok(snapshot)
+}
+
+fn images(golden: &Golden, name: &str, device: &Device) -> anyhow::Result<FeatureMap> {
+    let (shape, values) = golden.floats(name)?;
+    let &[n, c, h, w] = shape else {
+        return Err(golden.wrong(format!("`{name}` has not 4 axes")).into());
+    };
+    let values = names::to_nhwc(values, [n, c, h, w]);
+    Ok(FeatureMap::from_nhwc(device, [n, h, w, c], &values, Recording::Off)?)
+}
+
+fn gradient_group(golden: &Golden, ours: &BTreeMap<String, Vec<f32>>) -> Result<Group, Failure> {
+    let mut group = Group::default();
+    let mut n = 0;
+    for (name, tensor) in golden.under("step0/grad/") {
+        let Values::Floats(theirs) = &tensor.values else {
+            return Err(golden.wrong(format!("`step0/grad/{name}` is not of floats")));
+        };
+        // A gradient that we lack counts as wrong, not as absent.
+        let ours = ours.get(&names::of_encoder(name)).map_or(&[][..], Vec::as_slice);
+        group.add(name, ours, theirs);
+        n += 1;
+    }
+    if n == ours.len() {
+        Ok(group)
+    } else {
+        Err(golden.wrong(format!("it has {n} gradients, and the model {}", ours.len())))
+    }
+}
+
+fn final_group(golden: &Golden, snapshot: &Snapshot) -> Result<Group, Failure> {
+    let initial: BTreeMap<&str, &Tensor> = golden.under("init/").collect();
+    let mut group = Group::default();
+    let mut n = 0;
+    for (name, tensor) in golden.under("final/") {
+        let start = initial.get(name).ok_or_else(|| golden.wrong(format!("it has no `init/{name}`")))?;
+        let ours = names::of_state(name).and_then(|ours| snapshot.tensors.get(&ours));
+        let ours = ours.ok_or_else(|| golden.wrong(format!("`final/{name}` belongs to no part of ours")))?;
+        let (theirs, start) =
+            (names::to_stored(golden, name, tensor)?, names::to_stored(golden, name, start)?);
+        match (ours, &theirs, &start) {
+            (
+                Stored::F32 { values: ours, .. },
+                Stored::F32 { values: theirs, .. },
+                Stored::F32 { values: start, .. },
+            ) => {
+                group.add_moved(name, ours, theirs, Some(start));
+            }
+            (Stored::U64(ours), Stored::U64(theirs), _) if ours.len() == 1 && theirs.len() == 1 => {
+                group.add_count(name, ours[0], theirs[0] as i64);
+            }
+            _ => return Err(golden.wrong(format!("`final/{name}` is of another type than ours"))),
+        }
+        n += 1;
+    }
+    let n_ours = snapshot.tensors.keys().filter(|name| !name.starts_with("optimizer.")).count();
+    if n == n_ours {
+        Ok(group)
+    } else {
+        Err(golden.wrong(format!("`final` has {n} tensors, and the model {n_ours}")))
+    }
+}

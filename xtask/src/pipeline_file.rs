@@ -1,0 +1,144 @@
+//! Reading a pipeline file, and what to say where there is none.
+
+use std::path::Path;
+
+use tensor_ops::Device;
+use train_core::pipeline::{Network, Pipeline, PipelineError};
+use train_core::plugin::{Entry, Module as _};
+
+use crate::failure::Failure;
+use crate::text::nearest;
+
+/// The pipeline at `path` with `overrides` in it.
+///
+/// # Errors
+/// If there is no such file, with the nearest name; or what is wrong in it.
+pub(crate) fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
+    check_file(path)?;
+    Pipeline::read(path, overrides, device).map_err(|error| match error {
+        PipelineError::Unreadable { reason, .. } => {
+            let message = format!("`{}` cannot be read: {reason}", path.display());
+            match reason.kind() {
+                std::io::ErrorKind::InvalidData => {
+                    Failure::new(message, "a pipeline file is UTF-8 text").into()
+                }
+                _ => Failure::plain(message).into(),
+            }
+        }
+        error => error.into(),
+    })
+}
+
+/// Fails unless `path` is a file.
+///
+/// # Errors
+/// With the nearest name in its folder.
+pub(crate) fn check_file(path: &Path) -> Result<(), Failure> {
+    if path.is_dir() {
+        return Err(Failure::new(
+            format!("`{}` is a folder, and a file is needed", path.display()),
+            match files_in(path).first() {
+                Some(file) => format!("name a file in it, for instance `{}`", path.join(file).display()),
+                None => "name a file".into(),
+            },
+        ));
+    }
+    if path.exists() { Ok(()) } else { Err(missing(path)) }
+}
+
+/// What to say of a path that leads nowhere.
+pub(crate) fn missing(path: &Path) -> Failure {
+    let message = format!("there is no `{}`", path.display());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Failure::new(
+            message,
+            format!("there is no folder `{}` either: check the path", folder.display()),
+        );
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let names = files_in(folder);
+    if let Some(name) = nearest(&name, names.iter().map(String::as_str)) {
+        return Failure::new(message, format!("did you mean `{}`?", beside(path, name)));
+    }
+    let hint = match std::env::current_dir() {
+        Ok(here) if path.is_relative() => format!("the path starts at {}", here.display()),
+        _ => "check the path".into(),
+    };
+    Failure::new(message, hint)
+}
+
+/// `name` in the folder of `path`, as the reader wrote that folder.
+fn beside(path: &Path, name: &str) -> String {
+    path.with_file_name(name).display().to_string()
+}
+
+/// The visible entries of `folder`, sorted.
+fn files_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Trained and fixed parameters of the query encoder; momentum copies are not counted.
+pub(crate) struct ParameterCount {
+    pub(crate) trained: usize,
+    pub(crate) fixed: usize,
+}
+
+/// Counts the parameters of `network`.
+pub(crate) fn count_parameters(network: &mut Network) -> ParameterCount {
+    let mut count = ParameterCount { trained: 0, fixed: 0 };
+    for named in &mut network.modules {
+        named.module.visit(&mut |_, entry| {
+            if let Entry::Parameter(parameter) = entry {
+                if parameter.is_trainable() {
+                    count.trained += parameter.n_elements();
+                } else {
+                    count.fixed += parameter.n_elements();
+                }
+            }
+        });
+    }
+    count
+}
+
+impl std::fmt::Display for ParameterCount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", crate::text::count(self.trained, "trained parameter"))?;
+        match self.fixed {
+            0 => Ok(()),
+            fixed => write!(f, " and {} fixed", crate::text::grouped(fixed)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(path: &Path) -> String {
+        let error = anyhow::Error::from(check_file(path).unwrap_err());
+        format!("{error} | {:?}", error.downcast_ref::<Failure>().unwrap())
+    }
+
+    #[test]
+    fn a_missing_file_names_the_nearest_one_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("mocov2.ron"), "").unwrap();
+        check_file(&folder.path().join("mocov2.ron")).unwrap();
+        let text = told(&folder.path().join("mocov2.rn"));
+        assert!(text.contains("did you mean") && text.contains("mocov2.ron`?"), "{text}");
+        let text = told(&folder.path().join("nowhere/mocov2.ron"));
+        assert!(text.contains("no folder"), "{text}");
+        let text = told(folder.path());
+        assert!(text.contains("is a folder") && text.contains("mocov2.ron"), "{text}");
+    }
+}

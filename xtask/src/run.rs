@@ -1,0 +1,241 @@
+//! `cargo xtask run`: train.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tensor_ops::Device;
+use train_core::checkpoint::Snapshot;
+use train_core::loader::LoaderError;
+use train_core::pipeline::Pipeline;
+use train_core::plugin::Splits;
+use train_core::run_folder::RunFolder;
+use train_core::trainer::{self, Finished, Summary, TrainOptions};
+
+use crate::failure::{Failure, STOPPED};
+use crate::runs::{self, OpenRun, Which};
+use crate::{compute, pipeline_file, text};
+
+/// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
+///
+/// A run has a folder of its own, `runs/NAME-001` and so on: the resolved pipeline (`pipeline.ron`, which runs again to the
+/// same result), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, or SIGTERM, ends a run after its present step
+/// with a checkpoint; a resumed run goes on with the same bits, also with other numbers of workers and threads.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The pipeline, a RON file. Not needed with `--resume`.
+    #[arg(required_unless_present = "resume")]
+    file: Option<PathBuf>,
+    /// The run's folder, which must be new or empty [default: the next number in runs/].
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    /// Go on with a run: its folder, or one checkpoint in it [default: the newest run, of FILE's pipeline if FILE is given].
+    #[arg(long, value_name = "RUN")]
+    resume: Option<Option<PathBuf>>,
+    /// Change a value of the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Threads that decode and augment [default: one a core]. The result does not depend on it.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Threads that compute [default: one a core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run pipelines/mocov2.ron
+  cargo xtask run pipelines/mocov2.ron --set seed=1 --set data.batch=64 --out runs/small-batch
+  cargo xtask run --resume                     go on with the newest run
+  cargo xtask run pipelines/mocov2.ron --resume
+                                               ... with the newest run of this pipeline
+  cargo xtask run --resume runs/mocov2-001     ... with this run
+  cargo xtask run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
+                                               ... from an earlier checkpoint; later ones are set aside";
+
+/// What is to be trained, and where.
+struct Plan {
+    pipeline: Pipeline,
+    run: RunFolder,
+    resume: Option<(PathBuf, Snapshot)>,
+    splits: Splits,
+}
+
+pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if arguments.resume.is_some() && !arguments.set.is_empty() {
+        return Err(Failure::usage(
+            "`--set` does not go with `--resume`: a run goes on with the pipeline that it was started with",
+            "leave out `--set`, or leave out `--resume` to start a new run",
+        )
+        .into());
+    }
+    let device = compute::start(arguments.threads)?;
+    let n_workers = arguments.workers.unwrap_or_else(compute::default_workers).get();
+    let Plan { mut pipeline, run, resume, splits } = match &arguments.resume {
+        Some(of) => resumed(arguments.file.as_deref(), of.as_deref(), &device)?,
+        None => started(&arguments, &device)?,
+    };
+    let lock = run.lock()?;
+    if resume.is_none() {
+        run.write_pipeline(&pipeline.text)?;
+    }
+    describe(out, &mut pipeline, &splits, n_workers)?;
+    match &resume {
+        Some((checkpoint, _)) => {
+            writeln!(out, "run       {}, from {}", run.path().display(), checkpoint.display())?
+        }
+        None => writeln!(out, "run       {}", run.path().display())?,
+    }
+    out.flush()?;
+
+    static STOP: AtomicBool = AtomicBool::new(false);
+    stop_on_signal(&STOP)?;
+    let options = TrainOptions { n_workers };
+    let snapshot = resume.as_ref().map(|(_, snapshot)| snapshot);
+    let finished = trainer::train(pipeline, &device, &run, snapshot, &options, &STOP)?;
+    drop(lock);
+    match finished {
+        Finished::Completed(summary) => {
+            tell_summary(out, &run, &summary)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Finished::Stopped { checkpoint, steps_done } => {
+            writeln!(
+                out,
+                "stopped after step {}, saved as {}\ngo on with: cargo xtask run --resume {}",
+                text::grouped(steps_done as usize),
+                checkpoint.display(),
+                run.path().display()
+            )?;
+            Ok(ExitCode::from(STOPPED))
+        }
+    }
+}
+
+/// A new run of a pipeline. The folder is made last, so that a mistake leaves none behind.
+fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Plan> {
+    let file = arguments.file.as_deref().unwrap_or(Path::new(""));
+    let pipeline = pipeline_file::read(file, &arguments.set, device)?;
+    let splits = open_dataset(&pipeline)?;
+    let run = RunFolder::create(Path::new(runs::ROOT), &pipeline.name, arguments.out.clone())?;
+    Ok(Plan { pipeline, run, resume: None, splits })
+}
+
+/// A run that goes on.
+fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::Result<Plan> {
+    let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
+    let root = Path::new(runs::ROOT);
+    let OpenRun { folder, checkpoint, snapshot } = match (of, &wanted) {
+        (Some(path), _) => OpenRun::open(path, Which::Latest)?,
+        (None, Some(pipeline)) => OpenRun::of_folder(runs::newest_of(root, &pipeline.name)?, Which::Latest)?,
+        (None, None) => OpenRun::of_folder(runs::newest(root)?, Which::Latest)?,
+    };
+    if let (Some(file), Some(wanted)) = (file, &wanted)
+        && wanted.text != folder.read_pipeline()?
+    {
+        return Err(differs(file, &folder).into());
+    }
+    let pipeline = match wanted {
+        Some(pipeline) => pipeline,
+        None => pipeline_file::read(&folder.pipeline(), &[], device)?,
+    };
+    let splits = open_dataset(&pipeline)?;
+    Ok(Plan { pipeline, run: folder, resume: Some((checkpoint, snapshot)), splits })
+}
+
+fn differs(file: &Path, folder: &RunFolder) -> Failure {
+    Failure::new(
+        format!(
+            "`{}` is not the pipeline that `{}` was started with, which is in `{}`",
+            file.display(),
+            folder.path().display(),
+            folder.pipeline().display()
+        ),
+        format!(
+            "go on with the run as it was started: `cargo xtask run --resume {}`; or start a new one: `cargo xtask run {}`",
+            folder.path().display(),
+            file.display()
+        ),
+    )
+}
+
+fn open_dataset(pipeline: &Pipeline) -> anyhow::Result<Splits> {
+    let splits = pipeline.dataset.open()?;
+    let n_images = splits.train.len();
+    if n_images < pipeline.batch {
+        return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
+    }
+    Ok(splits)
+}
+
+fn describe(
+    out: &mut dyn Write,
+    pipeline: &mut Pipeline,
+    splits: &Splits,
+    n_workers: usize,
+) -> io::Result<()> {
+    let modules: Vec<&str> = pipeline.network.modules.iter().map(|named| named.name.as_str()).collect();
+    let modules = modules.join(", ");
+    writeln!(out, "pipeline  {}, seed {}", pipeline.name, pipeline.seed)?;
+    writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;
+    writeln!(
+        out,
+        "training  {} of {} with a batch of {}",
+        text::count(pipeline.epochs, "epoch"),
+        text::count(splits.train.len() / pipeline.batch, "step"),
+        pipeline.batch
+    )?;
+    let parameters = pipeline_file::count_parameters(&mut pipeline.network);
+    writeln!(out, "network   {modules}: {parameters}")?;
+    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "loader thread"))
+}
+
+/// Counts of images and classes.
+pub(crate) fn split_sizes(splits: &Splits) -> String {
+    let mut text = text::count(splits.train.len(), "training image");
+    match &splits.test {
+        Some(test) => text += &format!(", {}", text::count(test.len(), "test image")),
+        None => text += ", no test images",
+    }
+    match splits.train.class_names().len() {
+        0 => text + ", no labels",
+        n => text + &format!(", {n} classes"),
+    }
+}
+
+fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
+    let minutes = summary.took.as_secs_f64() / 60.0;
+    writeln!(out, "done in {minutes:.1} min: {}", run.path().display())?;
+    for figure in &summary.after {
+        let before = summary.before.iter().find(|before| before.name == figure.name);
+        let before = before.map(|before| format!(", untrained {}", value(before))).unwrap_or_default();
+        writeln!(out, "  {} {}{before} ({})", figure.name, value(figure), figure.protocol)?;
+    }
+    if summary.n_unreadable > 0 {
+        let images = text::count(summary.n_unreadable, "unreadable image");
+        writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
+    }
+    Ok(())
+}
+
+fn value(figure: &train_core::plugin::Measurement) -> String {
+    if figure.is_share { format!("{:.1} %", 100.0 * figure.value) } else { format!("{:.3}", figure.value) }
+}
+
+/// The first Ctrl-C asks for a checkpoint, the second one ends at once.
+fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
+    ctrlc::set_handler(move || {
+        if stop.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(STOPPED));
+        }
+        let _ = writeln!(
+            io::stderr(),
+            "\nstopping after this step, with a checkpoint; again to stop at once, without one"
+        );
+    })
+    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+}

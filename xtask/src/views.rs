@@ -1,0 +1,315 @@
+//! `cargo xtask views`: a sheet of augmented images.
+
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use image::codecs::png::PngEncoder;
+use image::imageops::{self, FilterType};
+use image::{ExtendedColorType, ImageEncoder as _, Rgb, RgbImage};
+use train_core::loader::Recipe;
+use train_core::pipeline::{Pipeline, View};
+use train_core::plugin::Images;
+use train_core::{ByteImage, Draws, FloatImage, Picture};
+
+use crate::failure::Failure;
+use crate::{compute, pipeline_file, text};
+
+/// Draws what the encoder will see: a row an image, first the image itself, then each view of the graph twice, as in two
+/// epochs. Look at it before training: crops that lose the object, or colours that change beyond recognition, teach nothing.
+///
+/// Normalisation is undone exactly, by asking each view what it makes of black and of white. Small views are enlarged.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The pipeline, a RON file.
+    file: PathBuf,
+    /// Images, spread over the training part of the dataset.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
+    count: NonZeroUsize,
+    /// The PNG file to write, which must not exist [default: views.png, or the next free number].
+    #[arg(long, value_name = "PNG")]
+    out: Option<PathBuf>,
+    /// Change a value of the pipeline first, for instance `views.query.color-jitter.p=1`.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask views pipelines/mocov2.ron
+  cargo xtask views pipelines/mocov2.ron --count 16 --out augmented.png
+  cargo xtask views pipelines/mocov2.ron --set views.query.color-jitter.p=1";
+
+/// Sheets beyond this are slips of the pen, and would not fit into memory.
+const MAX_COUNT: usize = 256;
+/// Small views are enlarged to at least this, in whole steps.
+const MIN_CELL_PX: u32 = 96;
+const GAP_PX: u32 = 4;
+/// How often each view is drawn.
+const N_EPOCHS: u64 = 2;
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let count = arguments.count.get();
+    if count > MAX_COUNT {
+        return Err(Failure::usage(
+            format!("a sheet of {count} images is too large"),
+            format!("{MAX_COUNT} is the most"),
+        )
+        .into());
+    }
+    let device = compute::start(None)?;
+    let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
+    let images = pipeline.dataset.open()?.train;
+    let views: Vec<&View> =
+        pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();
+    let (rows, unreadable) = rows(&pipeline, images.as_ref(), &views, count);
+    if rows.is_empty() {
+        return Err(Failure::new(
+            format!("none of the images that were tried can be read; the last: {}", unreadable.join(", ")),
+            "check that the dataset holds images of a format that can be decoded",
+        )
+        .into());
+    }
+    let sheet = sheet(&rows);
+    let path = write(&sheet, arguments.out.as_deref())?;
+    let mut columns = vec!["the image".to_owned()];
+    columns.extend(
+        views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} (epoch {epoch})", view.name))),
+    );
+    writeln!(out, "{}: {} x {} px", path.display(), sheet.width(), sheet.height())?;
+    writeln!(out, "columns: {}", columns.join(", "))?;
+    for (row, (name, _)) in rows.iter().enumerate() {
+        writeln!(out, "row {:>2}: {name}", row + 1)?;
+    }
+    for name in unreadable {
+        writeln!(out, "passed over: {name}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A name and its cells for each of `count` readable images, and those that were passed over.
+fn rows(
+    pipeline: &Pipeline,
+    images: &dyn Images,
+    views: &[&View],
+    count: usize,
+) -> (Vec<(String, Vec<RgbImage>)>, Vec<String>) {
+    let n = images.len();
+    let count = count.min(n);
+    let cell = views.iter().map(|view| cell_size(view.size)).max().unwrap_or((MIN_CELL_PX, MIN_CELL_PX));
+    let ranges: Vec<Range> = views.iter().map(|view| Range::of(view)).collect();
+    let mut rows = Vec::new();
+    let mut unreadable = Vec::new();
+    for row in 0..count {
+        // The first that can be read of this image's part of the dataset.
+        for index in row * n / count..(row + 1) * n / count {
+            let picture = match images.load(index) {
+                Ok(picture) => picture,
+                Err(error) => {
+                    unreadable.push(error.to_string());
+                    continue;
+                }
+            };
+            let mut cells = vec![fitted(&rgb(picture.clone()), cell)];
+            for (view, range) in views.iter().zip(&ranges) {
+                for epoch in 0..N_EPOCHS {
+                    let seen =
+                        view.recipe.apply(picture.clone(), pipeline.seed, epoch, index as u64, &view.name);
+                    cells.push(enlarged(&range.undo(&seen), cell));
+                }
+            }
+            rows.push((images.name(index), cells));
+            break;
+        }
+    }
+    (rows, unreadable)
+}
+
+/// What a view makes of black and of white, channel by channel: normalisation is a line between the two.
+struct Range {
+    black: [f32; 3],
+    white: [f32; 3],
+}
+
+impl Range {
+    fn of(view: &View) -> Self {
+        Self {
+            black: normalised(&view.recipe, view.size, 0),
+            white: normalised(&view.recipe, view.size, 255),
+        }
+    }
+
+    fn undo(&self, image: &FloatImage) -> RgbImage {
+        let mut bytes = Vec::with_capacity(image.values.len());
+        for pixel in image.values.chunks_exact(3) {
+            for channel in 0..3 {
+                let span = self.white[channel] - self.black[channel];
+                let share = if span == 0.0 { 0.5 } else { (pixel[channel] - self.black[channel]) / span };
+                bytes.push((share * 255.0).round().clamp(0.0, 255.0) as u8);
+            }
+        }
+        rgb(ByteImage { width: image.width, height: image.height, rgb: bytes })
+    }
+}
+
+/// The values of a `byte` after the step of `recipe` that turns bytes into floats.
+fn normalised(recipe: &Recipe, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
+    let probe = ByteImage { width, height, rgb: vec![byte; width * height * 3] };
+    for step in &recipe.steps {
+        let mut draws = Draws::new(0, "what is black and what is white", &[]);
+        if let Picture::Floats(image) = step.apply(Picture::Bytes(probe.clone()), &mut draws)
+            && let [red, green, blue, ..] = image.values[..]
+        {
+            return [red, green, blue];
+        }
+    }
+    [f32::from(byte) / 255.0; 3]
+}
+
+fn rgb(image: ByteImage) -> RgbImage {
+    RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)
+        .expect("an image has three bytes for each pixel")
+}
+
+/// `(width, height)` of a cell: the view, enlarged by a whole number if it is small.
+fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
+    let (height, width) = (height as u32, width as u32);
+    let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
+    (width * factor, height * factor)
+}
+
+/// `image` with its proportions kept, in the middle of a grey cell.
+fn fitted(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
+    let scale =
+        (f64::from(width) / f64::from(image.width())).min(f64::from(height) / f64::from(image.height()));
+    let to = |from: u32, most: u32| ((f64::from(from) * scale).round() as u32).clamp(1, most);
+    let (w, h) = (to(image.width(), width), to(image.height(), height));
+    let filter = if scale > 1.0 { FilterType::Nearest } else { FilterType::Triangle };
+    let mut cell = RgbImage::from_pixel(width, height, Rgb([128; 3]));
+    let small = imageops::resize(image, w, h, filter);
+    imageops::replace(&mut cell, &small, i64::from((width - w) / 2), i64::from((height - h) / 2));
+    cell
+}
+
+fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
+    if image.dimensions() == cell { image.clone() } else { fitted(image, cell) }
+}
+
+fn sheet(rows: &[(String, Vec<RgbImage>)]) -> RgbImage {
+    let n_columns = rows.first().map_or(0, |(_, cells)| cells.len() as u32);
+    let (width, height) =
+        rows.first().and_then(|(_, cells)| cells.first()).map_or((0, 0), RgbImage::dimensions);
+    let span = |n: u32, size: u32| n * (size + GAP_PX) + GAP_PX;
+    let mut sheet =
+        RgbImage::from_pixel(span(n_columns, width), span(rows.len() as u32, height), Rgb([255; 3]));
+    for (row, (_, cells)) in rows.iter().enumerate() {
+        for (column, cell) in cells.iter().enumerate() {
+            let at = |n: usize, size: u32| i64::from(n as u32 * (size + GAP_PX) + GAP_PX);
+            imageops::replace(&mut sheet, cell, at(column, width), at(row, height));
+        }
+    }
+    sheet
+}
+
+/// Writes the sheet where `asked`, or to the next free name, and never over a file; gives the path.
+fn write(sheet: &RgbImage, asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let (file, path) = create(Path::new("views.png"), asked)?;
+    let mut buffer = BufWriter::new(file);
+    let encoder = PngEncoder::new(&mut buffer);
+    let written = encoder
+        .write_image(sheet.as_raw(), sheet.width(), sheet.height(), ExtendedColorType::Rgb8)
+        .map_err(|error| error.to_string())
+        .and_then(|()| buffer.flush().map_err(|error| error.to_string()));
+    written.map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
+    Ok(path)
+}
+
+fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure> {
+    let new = |path: &Path| File::options().write(true).create_new(true).open(path);
+    let cannot =
+        |path: &Path, error| Failure::plain(format!("`{}` cannot be written: {error}", path.display()));
+    if let Some(path) = asked {
+        return match new(path) {
+            Ok(file) => Ok((file, path.into())),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::new(
+                format!("`{}` is there already, and is not overwritten", path.display()),
+                "choose another name, or remove it first",
+            )),
+            Err(error) => Err(cannot(path, error)),
+        };
+    }
+    let stem = usual.file_stem().unwrap_or_default().to_string_lossy();
+    let mut number = 1;
+    loop {
+        let path =
+            if number == 1 { usual.to_owned() } else { usual.with_file_name(format!("{stem}-{number}.png")) };
+        match new(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(cannot(&path, error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use train_core::PictureShape;
+    use train_core::plugin::{Augmentation, ConfigError};
+
+    use super::*;
+
+    /// (byte / 255 - 0.5) / 0.25 for red; twice and three times as far for green and blue.
+    struct Line;
+
+    impl Augmentation for Line {
+        fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+            Ok(input)
+        }
+
+        fn apply(&self, picture: Picture, _: &mut Draws) -> Picture {
+            let Picture::Bytes(ByteImage { width, height, rgb }) = picture else { return picture };
+            let value =
+                |(i, byte): (usize, &u8)| (f32::from(*byte) / 255.0 - 0.5) / 0.25 * (i % 3 + 1) as f32;
+            let values = rgb.iter().enumerate().map(value).collect();
+            Picture::Floats(FloatImage { width, height, values })
+        }
+    }
+
+    #[test]
+    fn normalisation_is_undone_exactly() {
+        let view = View {
+            name: "x".into(),
+            recipe: std::sync::Arc::new(Recipe { steps: vec![Box::new(Line)] }),
+            size: (2, 128),
+        };
+        let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte, 255 - byte, byte / 2]).collect();
+        let image = ByteImage { width: 128, height: 2, rgb: bytes.clone() };
+        let seen = view.recipe.apply(image, 0, 0, 0, "x");
+        assert_eq!(Range::of(&view).undo(&seen).into_raw(), bytes);
+    }
+
+    #[test]
+    fn a_sheet_has_a_cell_for_each_view_and_fits_images_of_any_shape() {
+        assert_eq!((cell_size((32, 32)), cell_size((224, 224))), ((96, 96), (224, 224)));
+        let long = fitted(&RgbImage::from_pixel(1, 1000, Rgb([9; 3])), (96, 96));
+        assert_eq!(
+            (long.dimensions(), *long.get_pixel(47, 50), long.get_pixel(0, 0)[0]),
+            ((96, 96), Rgb([9; 3]), 128)
+        );
+        let rows = vec![("a".to_owned(), vec![long.clone(), long.clone(), long])];
+        assert_eq!(sheet(&rows).dimensions(), (3 * 100 + 4, 104));
+    }
+
+    #[test]
+    fn a_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let usual = folder.path().join("views.png");
+        for expected in ["views.png", "views-2.png", "views-3.png"] {
+            assert_eq!(create(&usual, None).unwrap().1, folder.path().join(expected));
+        }
+        assert!(create(&usual, Some(&usual)).unwrap_err().to_string().contains("not overwritten"));
+    }
+}
