@@ -140,7 +140,7 @@ mod tests {
         assert!(regions.iter().all(|r| (0.195..0.605).contains(&area(r)) && (0.74..1.35).contains(&shape(r))));
         assert!((mean(area) - 0.4).abs() < 0.01);
         assert!(mean(|r| (r.width as f64 / r.height as f64).ln()).abs() < 0.01);
-        assert!((mean(|r| r.top as f64 / (300 - r.height) as f64) - 0.5).abs() < 0.02);
+        assert!((mean(|r| (r.top as f64 + 0.5) / (301 - r.height) as f64) - 0.5).abs() < 0.02);
         assert!(regions.iter().any(|r| r.left == 0) && regions.iter().any(|r| r.left + r.width == 400));
     }
 

@@ -100,3 +100,200 @@ impl Backbone for ResNet {
         global_average_pool(x) // (N, H″, W″, D) → (N, D)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dfdx::prelude::{HasShape, SumTo};
+    use tensor_ops::{Device, Parameter, Recording, backward};
+
+    use super::*;
+
+    fn context(size_px: usize, batch: usize) -> ModuleContext {
+        ModuleContext {
+            device: Device::default(),
+            n_inputs: 3,
+            image_size: (size_px, size_px),
+            batch,
+            seed: 1,
+            name: "backbone".into(),
+        }
+    }
+
+    fn config(depth: usize, width: usize, stem: Stem) -> ResNetConfig {
+        ResNetConfig { depth, width, stem, zero_init_residual: false, batch_norm_splits: 1 }
+    }
+
+    fn small(depth: usize) -> ResNet {
+        ResNet::new(config(depth, 4, Stem::Cifar), &context(8, 4)).unwrap()
+    }
+
+    fn images(n: usize, size_px: usize, recording: Recording) -> FeatureMap {
+        let values: Vec<f32> = (0..n * size_px * size_px * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+        FeatureMap::from_nhwc(&Device::default(), [n, size_px, size_px, 3], &values, recording).unwrap()
+    }
+
+    fn visit_parameters(resnet: &mut ResNet, mut visitor: impl FnMut(&str, &mut Parameter)) {
+        resnet.visit(&mut |name, entry| {
+            if let Entry::Parameter(parameter) = entry {
+                visitor(name, parameter);
+            }
+        });
+    }
+
+    fn n_parameters(depth: usize) -> usize {
+        let mut n = 0;
+        let mut resnet = ResNet::new(config(depth, 64, Stem::ImageNet), &context(224, 4)).unwrap();
+        visit_parameters(&mut resnet, |_, parameter| n += parameter.n_elements());
+        n
+    }
+
+    #[test]
+    fn parameters_are_as_many_as_in_torchvision() {
+        // sum(p.numel() for n, p in torchvision.models.resnet18().named_parameters() if not n.startswith("fc."))
+        assert_eq!(n_parameters(18), 11_176_512);
+        assert_eq!(n_parameters(34), 21_284_672);
+        assert_eq!(n_parameters(50), 23_508_032);
+    }
+
+    #[test]
+    fn names_and_their_order_are_those_of_torchvisions_state_dict() {
+        let names = |depth| {
+            let mut names = Vec::new();
+            small(depth).visit(&mut |name, _| names.push(name.to_string()));
+            names
+        };
+        let norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
+        let layer = |conv: &str, bn: &str| -> Vec<String> {
+            let norm = norm.iter().map(|name| format!("{bn}.{name}"));
+            std::iter::once(format!("{conv}.weight")).chain(norm).collect()
+        };
+        let resnet18 = names(18);
+        assert_eq!(resnet18.len(), 120);
+        assert_eq!(resnet18[..6], layer("conv1", "bn1"));
+        assert_eq!(resnet18[6..12], layer("layer1.0.conv1", "layer1.0.bn1"));
+        assert_eq!(resnet18[30..36], layer("layer2.0.conv1", "layer2.0.bn1"));
+        assert_eq!(resnet18[42..48], layer("layer2.0.downsample.0", "layer2.0.downsample.1"));
+        assert_eq!(resnet18[114..], layer("layer4.1.conv2", "layer4.1.bn2"));
+        let resnet50 = names(50);
+        assert_eq!(resnet50.len(), 318);
+        assert_eq!(resnet50[18..24], layer("layer1.0.conv3", "layer1.0.bn3"));
+        assert_eq!(resnet50[24..30], layer("layer1.0.downsample.0", "layer1.0.downsample.1"));
+    }
+
+    #[test]
+    fn weights_start_with_the_variance_of_kaiming_for_the_fan_out() {
+        let mut resnet = ResNet::new(config(18, 16, Stem::ImageNet), &context(64, 4)).unwrap();
+        visit_parameters(&mut resnet, |name, parameter| {
+            let values = parameter.to_vec();
+            match parameter.shape() {
+                [kh, kw, _, o] => {
+                    let expected = 2.0 / (o * kh * kw) as f32;
+                    let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+                    assert!((variance / expected - 1.0).abs() < 0.25, "{name}: {variance}, expected {expected}");
+                }
+                _ => {
+                    let expected = if name.ends_with("bias") { 0.0 } else { 1.0 };
+                    assert!(values.iter().all(|v| *v == expected), "{name}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn zero_init_residual_zeroes_the_last_batch_norm_of_each_block() {
+        for (depth, last) in [(18, "bn2.weight"), (50, "bn3.weight")] {
+            let config = ResNetConfig { zero_init_residual: true, ..config(depth, 4, Stem::Cifar) };
+            let mut resnet = ResNet::new(config, &context(8, 4)).unwrap();
+            visit_parameters(&mut resnet, |name, parameter| {
+                let is_zero = parameter.to_vec().iter().all(|v| *v == 0.0);
+                assert_eq!(is_zero, name.ends_with(last) || name.ends_with("bias"), "{name}");
+            });
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_weights_and_each_layer_its_own() {
+        let first_values = |resnet: &mut ResNet| {
+            let mut values = Vec::new();
+            visit_parameters(resnet, |name, parameter| {
+                if name.contains("conv") {
+                    // Of one scale, so that equal draws would show.
+                    let [kh, kw, _, o] = parameter.shape() else { panic!("{name} is no kernel") };
+                    values.push(parameter.to_vec()[0] * ((kh * kw * o) as f32).sqrt());
+                }
+            });
+            values
+        };
+        let values = first_values(&mut small(18));
+        assert_eq!(values, first_values(&mut small(18)));
+        for (i, a) in values.iter().enumerate() {
+            assert!(values[..i].iter().all(|b| (a - b).abs() > 1e-6), "layer {i} repeats another");
+        }
+    }
+
+    #[test]
+    fn every_depth_gives_features_of_the_width_that_it_says() {
+        for depth in [18, 34, 50, 101, 152] {
+            let mut resnet = small(depth);
+            let features = resnet.forward(images(2, 8, Recording::Off), Mode::Train).unwrap();
+            assert_eq!(*features.shape(), (2, resnet.n_features()), "depth {depth}");
+            assert_eq!(resnet.n_features(), if depth < 50 { 32 } else { 128 });
+        }
+        let mut resnet = ResNet::new(config(18, 4, Stem::ImageNet), &context(32, 4)).unwrap();
+        let features = resnet.forward(images(2, 33, Recording::Off), Mode::Train).unwrap();
+        assert_eq!(*features.shape(), (2, 32));
+    }
+
+    #[test]
+    fn a_gradient_reaches_every_parameter() {
+        for depth in [18, 50] {
+            let mut resnet = small(depth);
+            let features = resnet.forward(images(4, 8, Recording::start()), Mode::Train).unwrap();
+            let mut gradients = backward(features.square().sum()).unwrap();
+            visit_parameters(&mut resnet, |name, parameter| {
+                let gradient = parameter.gradient(&mut gradients).unwrap();
+                assert!(gradient.is_some_and(|g| g.iter().any(|g| *g != 0.0)), "depth {depth}, {name}");
+            });
+        }
+    }
+
+    #[test]
+    fn evaluation_changes_nothing() {
+        let mut resnet = small(18);
+        let state = |resnet: &mut ResNet| {
+            let mut state = Vec::new();
+            resnet.visit(&mut |_, entry| match entry {
+                Entry::Parameter(parameter) => state.push(parameter.to_vec()),
+                Entry::Buffer(buffer) => state.push(buffer.to_vec()),
+                Entry::Counter(count) => state.push(vec![*count as f32]),
+            });
+            state
+        };
+        let before = state(&mut resnet);
+        resnet.forward(images(2, 8, Recording::Off), Mode::Eval).unwrap();
+        assert!(before == state(&mut resnet));
+        resnet.forward(images(2, 8, Recording::Off), Mode::Train).unwrap();
+        assert!(before != state(&mut resnet));
+    }
+
+    #[test]
+    fn a_network_that_cannot_work_is_refused_with_the_reason() {
+        let refuse = |config: ResNetConfig, size_px, batch| {
+            let error = ResNet::new(config, &context(size_px, batch)).map(drop).unwrap_err();
+            (error.to_string(), error.hint().map(str::to_string))
+        };
+        let (message, _) = refuse(config(20, 64, Stem::Cifar), 32, 4);
+        assert_eq!(message, "`depth` is 20, but it must be 18, 34, 50, 101 or 152");
+        let (message, hint) = refuse(config(18, 64, Stem::ImageNet), 28, 4);
+        assert!(message.contains("28x28"), "{message}");
+        assert_eq!(hint.unwrap(), "use `stem: Cifar`, or views of at least 32 pixels");
+        let split = ResNetConfig { batch_norm_splits: 8, ..config(18, 4, Stem::Cifar) };
+        let (message, _) = refuse(split, 32, 12);
+        assert_eq!(message, "`batch_norm_splits` is 8, but it must divide the batch of 12 images");
+        let split = ResNetConfig { batch_norm_splits: 8, ..config(18, 4, Stem::Cifar) };
+        let (message, _) = refuse(split, 8, 8);
+        assert!(message.contains("a single value"), "{message}");
+        let (message, _) = refuse(config(18, 0, Stem::Cifar), 32, 4);
+        assert_eq!(message, "`width` is 0, but it must be between 1 and 4096");
+    }
+}

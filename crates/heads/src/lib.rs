@@ -8,6 +8,8 @@
 mod dense;
 mod linear;
 mod mlp;
+#[cfg(test)]
+mod tests;
 
 use train_core::plugin::{Head, Plugin};
 

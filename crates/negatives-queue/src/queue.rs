@@ -1,6 +1,6 @@
 //! The queue and its loss.
 
-use dfdx::prelude::{AsArray, HasShape, PutTape, SplitTape};
+use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 use train_core::Draws;
 use train_core::plugin::{
@@ -113,7 +113,7 @@ impl Negatives for Queue {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::TensorFromVec;
+    use dfdx::prelude::{AsArray, TensorFromVec};
     use tensor_ops::Device;
 
     use super::*;

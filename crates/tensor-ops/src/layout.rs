@@ -64,11 +64,6 @@ impl Layout {
         (0..self.n_blocks()).map(|block| self.block_len(block)).collect()
     }
 
-    /// The same positions and images with another number of channels.
-    pub(crate) fn with_channels(self, c: usize) -> Self {
-        Self { c, ..self }
-    }
-
     /// From one image after the other, `(N, H, W, C)`.
     pub(crate) fn pack(self, nhwc: &[f32]) -> Vec<f32> {
         crate::memory::build(&self.block_lens(), |block, part| {

@@ -45,6 +45,12 @@ pub struct ShapesConfig {
     /// Least and largest diameter of the object, as a share of the image's side.
     #[serde(default = "ShapesConfig::default_scale")]
     pub scale: (f32, f32),
+    /// Strongest stretching of the object, as a power of 2: at 0.5 its sides are in the ratio 0.71-1.41. 0-1.
+    #[serde(default = "ShapesConfig::default_stretch")]
+    pub stretch: f32,
+    /// How much of the object's radius may lie outside the image, 0-0.5.
+    #[serde(default = "ShapesConfig::default_cut")]
+    pub cut: f32,
     /// How far the object is turned, to either side, in degrees: 0-180.
     #[serde(default = "ShapesConfig::default_rotation")]
     pub rotation: f32,
@@ -83,6 +89,12 @@ impl ShapesConfig {
     }
     fn default_scale() -> (f32, f32) {
         (0.55, 0.85)
+    }
+    fn default_stretch() -> f32 {
+        0.5
+    }
+    fn default_cut() -> f32 {
+        0.15
     }
     fn default_rotation() -> f32 {
         25.0
@@ -126,7 +138,7 @@ impl Shapes {
     /// # Errors
     /// If a value is out of its range.
     pub fn new(config: ShapesConfig, seed: u64) -> Result<Self, ConfigError> {
-        let ShapesConfig { train, size, classes, scale, rotation, contrast, chroma, texture, clutter, noise, light, .. } =
+        let ShapesConfig { train, size, classes, scale, stretch, cut, rotation, contrast, chroma, texture, clutter, noise, light, .. } =
             config;
         if train == 0 {
             return Err(ConfigError::field("train", train, "it must be at least 1"));
@@ -145,6 +157,8 @@ impl Shapes {
             return Err(ConfigError::field("clutter", clutter, "it must be at most 1000"));
         }
         let ranges = [
+            ("stretch", stretch, 0.0, 1.0),
+            ("cut", cut, 0.0, 0.5),
             ("rotation", rotation, 0.0, 180.0),
             ("contrast", contrast, 0.05, 0.4),
             ("chroma", chroma, 0.0, 0.5),

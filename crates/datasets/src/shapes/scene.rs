@@ -49,6 +49,8 @@ struct Object<'a> {
     /// The second colour, of the texture and of the border.
     ink: Colour,
     texture: Texture,
+    /// Where the texture begins, in its periods.
+    phase: (f32, f32),
     /// Width of the border in units of the radius; 0 for none.
     border: f32,
 }
@@ -66,15 +68,15 @@ impl<'a> Scene<'a> {
         let mut uniform = |low: f32, high: f32| draws.uniform(low.into(), high.into()) as f32;
         let ground = uniform(DARKEST, LIGHTEST);
         let figure = other_level(ground, config.contrast, uniform(0.0, 1.0));
+        // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
+        let share = uniform(0.0, 1.0);
         let mut colour = |level: f32| {
             let (hue, chroma) = (uniform(0.0, TAU), config.chroma * uniform(0.0, 1.0));
             [0.0, TAU / 3.0, 2.0 * TAU / 3.0].map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0))
         };
         let ground_colour = colour(ground);
         let fill = colour(figure);
-        // Towards the middle from where the figure is, so that it never melts into the ground.
-        let ink_level = if figure > ground { figure + 0.3 * (1.0 - figure) - 0.12 } else { 0.7 * figure + 0.12 };
-        let ink = colour(ink_level);
+        let ink = colour(other_level(figure, config.contrast, share));
         let tint = 0.12 * (uniform(0.0, 1.0) - 0.5);
         let turn = uniform(0.0, TAU);
         let background = Ramp {
@@ -86,10 +88,12 @@ impl<'a> Scene<'a> {
         let light = Light { strength: config.light * uniform(0.0, 1.0), direction: (turn.cos(), turn.sin()) };
 
         let radius = 0.5 * uniform(config.scale.0, config.scale.1);
-        let free = (0.5 - radius).max(0.0);
+        let free = (0.5 - (1.0 - config.cut) * radius).max(0.0);
         let centre = (0.5 + free * uniform(-1.0, 1.0), 0.5 + free * uniform(-1.0, 1.0));
         let angle = config.rotation * PI / 180.0 * uniform(-1.0, 1.0);
-        let stretch = (uniform(0.88, 1.12), uniform(0.88, 1.12));
+        let aspect = uniform(-config.stretch, config.stretch).exp2();
+        let stretch = (aspect.sqrt(), 1.0 / aspect.sqrt());
+        let phase = (uniform(0.0, 1.0), uniform(0.0, 1.0));
         let textured = draws.unit() < config.texture.into();
         let texture = match (textured, draws.below(2)) {
             (false, _) => Texture::Plain,
@@ -97,7 +101,7 @@ impl<'a> Scene<'a> {
             (true, _) => Texture::Dots,
         };
         let border = if draws.chance(0.5) { 0.16 } else { 0.0 };
-        let object = Object { outline, centre, radius, angle, stretch, fill, ink, texture, border };
+        let object = Object { outline, centre, radius, angle, stretch, fill, ink, texture, phase, border };
         let clutter = (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(ground_colour, draws)).collect();
         Self { background, clutter, object, light }
     }
@@ -222,7 +226,7 @@ impl Object<'_> {
                 let distance = distances[x];
                 let inside = coverage(distance, px_per_unit);
                 if inside > 0.0 {
-                    let inked = self.texture.ink(u[x], v[x], px_per_unit);
+                    let inked = self.texture.ink(u[x], v[x], self.phase, px_per_unit);
                     let inked = if self.border > 0.0 {
                         inked.max(1.0 - coverage(distance + self.border, px_per_unit))
                     } else {
@@ -237,17 +241,17 @@ impl Object<'_> {
 
 impl Texture {
     /// How much of the second colour there is at a point of the outline's frame.
-    fn ink(self, u: f32, v: f32, px_per_unit: f32) -> f32 {
+    fn ink(self, u: f32, v: f32, phase: (f32, f32), px_per_unit: f32) -> f32 {
         let from_middle = |w: f32| (w - w.floor() - 0.5).abs();
         match self {
             Self::Plain => 0.0,
             Self::Stripes => {
                 let per_unit = 1.8;
-                coverage((from_middle(v * per_unit) - 0.25) / per_unit, px_per_unit)
+                coverage((from_middle(v * per_unit + phase.1) - 0.25) / per_unit, px_per_unit)
             }
             Self::Dots => {
                 let per_unit = 1.7;
-                let (u, v) = (from_middle(u * per_unit), from_middle(v * per_unit));
+                let (u, v) = (from_middle(u * per_unit + phase.0), from_middle(v * per_unit + phase.1));
                 coverage(((u * u + v * v).sqrt() - 0.28) / per_unit, px_per_unit)
             }
         }

@@ -77,3 +77,14 @@ fn follows(before: &[(usize, usize)], after: &[(usize, usize)]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(before, after)| before.0 == after.0 && before.1 + 1 == after.1)
 }
+
+/// For each tap along an axis, the pairs of (position of the result, position read) that it connects, in order.
+pub(super) fn by_tap(axis: &AxisPlan, n_taps: usize) -> Vec<Vec<(usize, usize)>> {
+    let mut pairs = vec![Vec::new(); n_taps];
+    for (out, taps) in axis.iter().enumerate() {
+        for &(tap, pos) in taps {
+            pairs[tap].push((out, pos));
+        }
+    }
+    pairs
+}

@@ -1,6 +1,32 @@
 //! The gradient of a convolution's weights.
 
-use crate::{ConvGeometry, layout::Layout, simd::Family};
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::plan::{AxisPlan, Plan, by_tap};
+use crate::{
+    ConvGeometry,
+    layout::Layout,
+    memory::build,
+    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+};
+
+/// Steps of the inner product between two additions to memory, so many that a panel of both operands stays in the
+/// first-level cache.
+const PASS_STEPS: usize = 256;
+
+/// Steps that are packed at a time, if the image has them.
+const UNIT_STEPS: usize = 256;
+
+/// Panels of output channels that a task computes: each packs the input anew.
+const TASK_PANELS: usize = 4;
+
+/// Tasks to cut the work into, if memory allows.
+const N_TASKS: usize = 32;
+
+/// Values of partial sums that the batch may be cut into.
+const MAX_PARTIAL_LEN: usize = 4 << 20;
 
 /// `(KH, KW, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
 pub(super) fn gradient(
@@ -11,31 +37,200 @@ pub(super) fn gradient(
     layout_out: Layout,
     gradient: &[f32],
 ) -> Vec<f32> {
-    let _ = family;
-    let plan = super::plan::Plan::forward(geometry, layout_in, layout_out);
-    let (ci, co) = (layout_in.c, layout_out.c);
-    let mut sum = vec![0.0; geometry.kernel.0 * geometry.kernel.1 * ci * co];
-    for block in 0..layout_in.n_blocks() {
-        let n = layout_in.n_in_block(block);
-        let (x, g) = (layout_in.block(x, block), layout_out.block(gradient, block));
-        for (oy, ys) in plan.y.iter().enumerate() {
-            for (ox, xs) in plan.x.iter().enumerate() {
-                for &(ky, iy) in ys {
-                    for &(kx, ix) in xs {
-                        for i in 0..n {
-                            let xr = &x[((iy * layout_in.w + ix) * n + i) * ci..][..ci];
-                            let gr = &g[((oy * layout_out.w + ox) * n + i) * co..][..co];
-                            let tap = &mut sum[(ky * geometry.kernel.1 + kx) * ci * co..][..ci * co];
-                            for (a, to) in xr.iter().zip(tap.chunks_exact_mut(co)) {
-                                for (to, b) in to.iter_mut().zip(gr) {
-                                    *to += a * b;
-                                }
-                            }
-                        }
+    let plan = Plan::forward(geometry, layout_in, layout_out);
+    let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
+    let units = units(&plan.y, layout_out);
+    let width = TASK_PANELS * family.panel();
+    let n_strips = layout_out.c.div_ceil(width);
+    let n_rows = geometry.kernel.0 * geometry.kernel.1 * layout_in.c;
+    let n_slices = (N_TASKS / n_strips)
+        .min(MAX_PARTIAL_LEN / (n_rows * layout_out.c))
+        .clamp(1, units.len());
+    let task = |task_idx: usize| {
+        let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
+        let first = strip * width;
+        family.run(Task {
+            taps: &taps,
+            units: &units[units.len() * slice / n_slices..units.len() * (slice + 1) / n_slices],
+            layout_in,
+            x,
+            layout_out,
+            gradient,
+            columns: first..layout_out.c.min(first + width),
+        })
+    };
+    let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
+
+    // One row of weights a part; slices add up in their order.
+    build(&vec![layout_out.c * layout_in.c; n_rows / layout_in.c], |tap, out| {
+        for (row, out) in out.chunks_exact_mut(layout_out.c).enumerate() {
+            let row = tap * layout_in.c + row;
+            for slice in partial.chunks_exact(n_strips) {
+                for (strip, out) in slice.iter().zip(out.chunks_mut(width)) {
+                    for (out, value) in out.iter_mut().zip(&strip[row * out.len()..][..out.len()]) {
+                        *out += value;
                     }
                 }
             }
         }
+    })
+}
+
+/// For each tap along an axis, pairs of (position of the output, position of the input) that it connects.
+struct Taps {
+    y: Vec<Vec<(usize, usize)>>,
+    x: Vec<Vec<(usize, usize)>>,
+}
+
+/// Some rows of pixels of one block.
+struct Unit {
+    block: usize,
+    /// Of the output.
+    out_y: Range<usize>,
+    /// Of the input: all that the output's rows read.
+    in_y: Range<usize>,
+}
+
+fn units(plan_y: &AxisPlan, layout_out: Layout) -> Vec<Unit> {
+    let mut units = Vec::new();
+    for block in 0..layout_out.n_blocks() {
+        let n_y = UNIT_STEPS.div_ceil(layout_out.w * layout_out.n_in_block(block));
+        for start in (0..layout_out.h).step_by(n_y) {
+            let out_y = start..layout_out.h.min(start + n_y);
+            let read = plan_y[out_y.clone()].iter().flatten().map(|&(_, pos)| pos);
+            let in_y = read.clone().min().unwrap_or(0)..read.max().map_or(0, |last| last + 1);
+            units.push(Unit { block, out_y, in_y });
+        }
     }
-    sum
+    units
+}
+
+/// The sum over some units for some output channels.
+struct Task<'a> {
+    taps: &'a Taps,
+    units: &'a [Unit],
+    layout_in: Layout,
+    x: &'a [f32],
+    layout_out: Layout,
+    gradient: &'a [f32],
+    columns: Range<usize>,
+}
+
+impl Kernel for Task<'_> {
+    /// `(KH, KW, I, columns)`.
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Vec<f32> {
+        let panel = 2 * L::N;
+        let (ci, n_columns) = (self.layout_in.c, self.columns.len());
+        let n_taps = self.taps.y.len() * self.taps.x.len();
+        let mut sum = vec![0.0; n_taps * ci * n_columns];
+        let (mut packed_x, mut packed_gradient) = (Vec::new(), Vec::new());
+        for unit in self.units {
+            let n = self.layout_in.n_in_block(unit.block);
+            let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
+            let x = rows_of_pixels(self.layout_in, self.x, unit.block, &unit.in_y);
+            let gradient = rows_of_pixels(self.layout_out, self.gradient, unit.block, &unit.out_y);
+            pack_panels(x, ci, 0..ci, panel, &mut packed_x);
+            pack_panels(gradient, self.layout_out.c, self.columns.clone(), panel, &mut packed_gradient);
+            let passes = self.passes(unit, n, panel);
+            let x_panel_len = unit.in_y.len() * w_in * n * panel;
+            let gradient_panel_len = unit.out_y.len() * w_out * n * panel;
+            for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
+                let first_row = panel_in * panel;
+                let n_rows = panel.min(ci - first_row);
+                for (panel_out, b) in packed_gradient.chunks_exact(gradient_panel_len).enumerate() {
+                    let first_column = panel_out * panel;
+                    let n_columns_here = panel.min(n_columns - first_column);
+                    for pass in &passes {
+                        let operands = Operands { a, a_row: 1, a_step: panel, b, segments: &pass.segments };
+                        let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
+                        multiply_rows::<L>(operands, n_rows, out, n_columns, n_columns_here, TileMode::Add);
+                    }
+                }
+            }
+        }
+        sum
+    }
+}
+
+/// Part of what one tap adds to the sum.
+struct Pass {
+    tap: usize,
+    segments: Vec<Segment>,
+}
+
+impl Task<'_> {
+    /// Everything that a unit adds, in panels of `panel` columns.
+    fn passes(&self, unit: &Unit, n: usize, panel: usize) -> Vec<Pass> {
+        let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
+        let mut passes = Vec::new();
+        for (tap_y, ys) in self.taps.y.iter().enumerate() {
+            for (tap_x, xs) in self.taps.x.iter().enumerate() {
+                let tap = tap_y * self.taps.x.len() + tap_x;
+                let mut pass = PassBuilder { tap, panel, segments: Vec::new(), n_steps: 0 };
+                for &(out_y, in_y) in ys.iter().filter(|(out_y, _)| unit.out_y.contains(out_y)) {
+                    for &(out_x, in_x) in xs {
+                        let a = ((in_y - unit.in_y.start) * w_in + in_x) * n;
+                        let b = ((out_y - unit.out_y.start) * w_out + out_x) * n;
+                        pass.push(a, b, n, &mut passes);
+                    }
+                }
+                pass.finish(&mut passes);
+            }
+        }
+        passes
+    }
+}
+
+/// Joins neighbouring positions to segments, and segments to passes of at most [`PASS_STEPS`].
+struct PassBuilder {
+    tap: usize,
+    panel: usize,
+    segments: Vec<Segment>,
+    n_steps: usize,
+}
+
+impl PassBuilder {
+    fn push(&mut self, row_a: usize, row_b: usize, n_steps: usize, passes: &mut Vec<Pass>) {
+        if self.n_steps + n_steps > PASS_STEPS {
+            self.finish(passes);
+        }
+        let (a, b) = (row_a * self.panel, row_b * self.panel);
+        match self.segments.last_mut() {
+            Some(last) if last.a + last.n_steps * self.panel == a && last.b + last.n_steps * self.panel == b => {
+                last.n_steps += n_steps;
+            }
+            _ => self.segments.push(Segment { a, b, n_steps }),
+        }
+        self.n_steps += n_steps;
+    }
+
+    fn finish(&mut self, passes: &mut Vec<Pass>) {
+        if self.n_steps > 0 {
+            passes.push(Pass { tap: self.tap, segments: std::mem::take(&mut self.segments) });
+            self.n_steps = 0;
+        }
+    }
+}
+
+fn rows_of_pixels<'a>(layout: Layout, values: &'a [f32], block: usize, y: &Range<usize>) -> &'a [f32] {
+    let row_len = layout.w * layout.n_in_block(block) * layout.c;
+    &layout.block(values, block)[y.start * row_len..y.end * row_len]
+}
+
+/// Rows of `c` channels to `[panel of the wanted channels][row][channel]`; channels past the last are zeros.
+#[inline(always)]
+fn pack_panels(values: &[f32], c: usize, wanted: Range<usize>, panel: usize, packed: &mut Vec<f32>) {
+    let n_rows = values.len() / c;
+    packed.resize(wanted.len().div_ceil(panel) * n_rows * panel, 0.0);
+    for (panel_idx, packed) in packed.chunks_exact_mut((n_rows * panel).max(1)).enumerate() {
+        let first = wanted.start + panel_idx * panel;
+        let n_columns = panel.min(wanted.end - first);
+        for (to, from) in packed.chunks_exact_mut(panel).zip(values.chunks_exact(c)) {
+            to[..n_columns].copy_from_slice(&from[first..first + n_columns]);
+            to[n_columns..].fill(0.0);
+        }
+    }
 }

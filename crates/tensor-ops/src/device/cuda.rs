@@ -1,6 +1,6 @@
 //! dfdx's CUDA device: storage is on the device, and is copied to the host and back.
 
-use dfdx::tensor::{AsArray, CudaError, Tensor};
+use dfdx::tensor::{CudaError, Tensor};
 
 use super::Stored;
 use crate::Device;

@@ -151,7 +151,7 @@ fn line(plan: &ProgressPlan, report: &StepReport, pace: &Pace, note: &str) -> St
         line += note;
     }
     line += &format!(
-        "  ETA {}  {} images/s  {:.0} % waiting for data",
+        "  ETA {}  {} img/s  data wait {:.0} %",
         in_words(pace.eta),
         rate(pace.images_per_s),
         pace.share_waiting * 100.0,
@@ -218,7 +218,7 @@ mod tests {
         progress.note("kNN 61.2 %");
         progress.step_at(Duration::from_secs(2), report(0, 0));
         let expected = "epoch 1/2  step 1/25  loss 6.21 (chance 8.32, floor 0.17)  kNN 61.2 %  \
-                        ETA 1 min 38 s  64 images/s  2 % waiting for data";
+                        ETA 1 min 38 s  64 img/s  data wait 2 %";
         assert_eq!(page.lines(), [expected]);
     }
 
