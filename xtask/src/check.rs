@@ -9,6 +9,8 @@ use train_core::pipeline::{Pipeline, PipelineError};
 use crate::run::split_sizes;
 use crate::{compute, failure, pipeline_file, text};
 
+/// Find what is wrong with pipeline files, without training.
+///
 /// Checks pipeline files as `run` does before it trains: names, values, shapes, the graph. No image is read.
 ///
 /// A dataset that is not there yet is a note and no fault. Of each file the first fault is shown; the exit code is 1 if any

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use crate::{compute, pipeline_file};
 
+/// Show what a training step of a pipeline computes.
+///
 /// Shows the graph of a pipeline: which modules run on which views, whose weights they use, which losses are minimised.
 ///
 /// `dot` is for Graphviz, `mermaid` for Markdown pages that draw it.

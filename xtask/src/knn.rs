@@ -18,6 +18,8 @@ use crate::failure::Failure;
 use crate::runs::{OpenRun, Which};
 use crate::{compute, pipeline_file, text};
 
+/// Measure a trained encoder by its nearest neighbours.
+///
 /// Classifies the test images of a run's dataset by their nearest training images in feature space (weighted kNN, Wu et al.
 /// 2018, arXiv:1805.01978): each of the k nearest votes with exp(similarity / T). No training is involved, so the figure
 /// tells what the encoder has learnt.
@@ -101,13 +103,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Layer::Head => (Level::Head, "head"),
     };
     let mut embed = |split| measure.embed(&mut engine, Embed { split, view: &arguments.view, level });
-    let train = embed(Split::Train)?.ok_or_else(|| no_labels("training"))?;
-    let test = embed(Split::Test)?.ok_or_else(|| {
+    let no_split = |which: &str| {
         Failure::new(
-            "this dataset has no test images",
-            "give the dataset a test part, as its plugin describes",
+            format!("this dataset has no {which} images"),
+            "give it both parts, as its plugin describes",
         )
-    })?;
+    };
+    let train = embed(Split::Train)?.ok_or_else(|| no_split("training"))?;
+    let test = embed(Split::Test)?.ok_or_else(|| no_split("test"))?;
     writeln!(out, "{}", run.checkpoint.display())?;
     writeln!(
         out,
@@ -130,7 +133,8 @@ fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> anyhow::R
     for k in &arguments.k {
         for temperature in &arguments.temperature {
             let score = evaluate::knn(train, test, k.get(), *temperature).map_err(refused)?;
-            let used = if score.k == k.get() { k.to_string() } else { format!("{k} (there are {})", score.k) };
+            let used =
+                if score.k == k.get() { k.to_string() } else { format!("{k} (there are {})", score.k) };
             rows.push(vec![used, temperature.to_string(), format!("{:.2} %", 100.0 * score.top1)]);
         }
     }
@@ -151,7 +155,9 @@ fn check_view(pipeline: &Pipeline, view: &str) -> Result<(), Failure> {
 fn refused(error: KnnError) -> Failure {
     let message = format!("neighbours cannot vote: {error}");
     match error {
-        KnnError::NoLabels => Failure::new(message, "measure on a dataset with labels, such as class folders"),
+        KnnError::NoLabels => {
+            Failure::new(message, "measure on a dataset with labels, such as class folders")
+        }
         KnnError::NotFinite => Failure::new(message, "training has diverged: take an earlier checkpoint"),
         _ => Failure::plain(message),
     }

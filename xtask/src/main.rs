@@ -50,23 +50,16 @@ A first run, which needs no download:
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 a run stopped by Ctrl-C.";
 
+/// Each command's help is on its `Arguments`: a line, then a paragraph that `--help` shows.
 #[derive(Subcommand)]
 enum Command {
-    /// Train a pipeline, or go on with a run.
     Run(run::Arguments),
-    /// Find what is wrong with pipeline files, without training.
     Check(check::Arguments),
-    /// List the plugins that a pipeline can name, or explain one.
     Plugins(plugins_list::Arguments),
-    /// Show what a training step of a pipeline computes.
     Graph(graph::Arguments),
-    /// Measure a trained encoder by its nearest neighbours.
     Knn(knn::Arguments),
-    /// Draw a sheet of augmented images, to look at before training.
     Views(views::Arguments),
-    /// Compare training steps with those of the reference implementation.
     Parity(parity::Arguments),
-    /// Measure speed.
     Bench(bench::Arguments),
 }
 
@@ -101,15 +94,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_arguments_are_consistent_and_every_command_has_examples() {
+    fn the_arguments_are_consistent_and_every_command_has_a_paragraph_and_examples() {
         let mut command = CommandLine::command();
         command.build();
         command.clone().debug_assert();
+        let lacks = |command: &clap::Command| {
+            command.get_about().is_none()
+                || command.get_long_about().is_none()
+                || command.get_after_help().is_none()
+        };
         let lacking: Vec<&str> = command
             .get_subcommands()
-            .filter(|command| command.get_name() != "help" && command.get_after_help().is_none())
+            .filter(|command| command.get_name() != "help" && lacks(command))
             .map(clap::Command::get_name)
             .collect();
-        assert!(lacking.is_empty(), "no examples: {lacking:?}");
+        assert!(lacking.is_empty(), "no help, paragraph or examples: {lacking:?}");
     }
 }

@@ -8,6 +8,8 @@ use train_core::plugin::{self, Described, Field};
 use crate::failure::Failure;
 use crate::text::{WIDTH, nearest, table, wrap};
 
+/// List the plugins that a pipeline can name, or explain one.
+///
 /// Lists every plugin that is linked in, by kind; with a NAME, explains that plugin: its source, the fields of its config
 /// with their defaults, and an example to copy.
 ///

@@ -18,6 +18,8 @@ use crate::failure::{Failure, STOPPED};
 use crate::runs::{self, OpenRun, Which};
 use crate::{compute, pipeline_file, text};
 
+/// Train a pipeline, or go on with a run.
+///
 /// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
 ///
 /// A run has a folder of its own, `runs/NAME-001` and so on: the resolved pipeline (`pipeline.ron`, which runs again to the

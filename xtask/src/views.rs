@@ -15,8 +15,10 @@ use train_core::plugin::Images;
 use train_core::{ByteImage, Draws, FloatImage, Picture};
 
 use crate::failure::Failure;
-use crate::{compute, pipeline_file, text};
+use crate::{compute, pipeline_file};
 
+/// Draw a sheet of augmented images, to look at before training.
+///
 /// Draws what the encoder will see: a row an image, first the image itself, then each view of the graph twice, as in two
 /// epochs. Look at it before training: crops that lose the object, or colours that change beyond recognition, teach nothing.
 ///
@@ -145,9 +147,8 @@ impl Range {
     fn undo(&self, image: &FloatImage) -> RgbImage {
         let mut bytes = Vec::with_capacity(image.values.len());
         for pixel in image.values.chunks_exact(3) {
-            for channel in 0..3 {
-                let span = self.white[channel] - self.black[channel];
-                let share = if span == 0.0 { 0.5 } else { (pixel[channel] - self.black[channel]) / span };
+            for ((value, black), white) in pixel.iter().zip(self.black).zip(self.white) {
+                let share = if white == black { 0.5 } else { (value - black) / (white - black) };
                 bytes.push((share * 255.0).round().clamp(0.0, 255.0) as u8);
             }
         }

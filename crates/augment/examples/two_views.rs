@@ -11,6 +11,10 @@ use augment as _; // Links the plugins.
 use train_core::plugin::{Augmentation, AugmentationContext, Config, ConfigError, build};
 use train_core::{ByteImage, Draws, Picture};
 
+/// As in `xtask`: big buffers are kept for the next image.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let folder = arguments.next().ok_or("usage: two_views DIR SIZE SECONDS")?;
@@ -59,7 +63,10 @@ fn images_under(folder: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = walkdir::WalkDir::new(folder)
         .into_iter()
         .filter_map(|entry| Some(entry.ok()?.into_path()))
-        .filter(|path| path.extension().is_some_and(|end| ["jpg", "jpeg"].iter().any(|jpeg| end.eq_ignore_ascii_case(jpeg))))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|end| ["jpg", "jpeg"].iter().any(|jpeg| end.eq_ignore_ascii_case(jpeg)))
+        })
         .collect();
     files.sort();
     files
@@ -85,6 +92,8 @@ fn recipe(size: usize) -> Result<Vec<Step>, ConfigError> {
     ];
     steps
         .into_iter()
-        .map(|(name, config)| Ok((name, build::<dyn Augmentation>(name, Config::new(config), &AugmentationContext)?)))
+        .map(|(name, config)| {
+            Ok((name, build::<dyn Augmentation>(name, Config::new(config), &AugmentationContext)?))
+        })
         .collect()
 }

@@ -15,7 +15,10 @@ pub(crate) struct BoxKernel {
 }
 
 impl BoxKernel {
-    /// The kernel of a radius of 0 or more.
+    /// The greatest radius whose plain sum of bytes fits 16 bits.
+    pub(crate) const MAX_RADIUS: f32 = 128.0;
+
+    /// The kernel of a radius from 0 to below [`MAX_RADIUS`](Self::MAX_RADIUS).
     pub(crate) fn new(radius: f32) -> Self {
         let whole = radius as usize;
         let near = (16_777_216.0 / (radius * 2.0 + 1.0)) as u32;
@@ -25,42 +28,55 @@ impl BoxKernel {
 
     /// `n_passes` blurs along the rows, then as many along the columns.
     pub(crate) fn blur(self, image: &mut ByteImage, n_passes: usize) {
-        // Up to three whole pixels each way (a sigma of 6), a sum over slices that the compiler sees as a whole.
-        match self.whole {
-            0 => wide(|| blur_narrow::<3>(self, image, n_passes)),
-            1 => wide(|| blur_narrow::<5>(self, image, n_passes)),
-            2 => wide(|| blur_narrow::<7>(self, image, n_passes)),
-            3 => wide(|| blur_narrow::<9>(self, image, n_passes)),
-            _ => blur_far(self, image, n_passes),
-        }
-    }
-
-    #[inline(always)]
-    fn weigh(self, near: u32, far: u32) -> u8 {
-        ((near * self.near + far * self.far + (1 << 23)) >> 24) as u8
+        wide(
+            #[inline(always)]
+            || blur_rows(self, image, n_passes),
+        );
+        wide(
+            #[inline(always)]
+            || blur_columns(self, image, n_passes),
+        );
     }
 }
 
-/// The blur with a kernel of `N = 2 whole + 3` taps.
 #[inline(always)]
-fn blur_narrow<const N: usize>(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
-    let reach = N / 2;
-    let (width, height) = (image.width, image.height);
-    let len = 3 * width;
+fn blur_rows(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
+    let len = 3 * image.width;
+    let reach = kernel.whole + 1;
     let mut padded = vec![0; len + 6 * reach];
+    let mut sums = vec![0; len];
     for row in image.rgb.chunks_exact_mut(len) {
         for _ in 0..n_passes {
             pad(row, reach, &mut padded);
-            weigh_taps(kernel, std::array::from_fn::<&[u8], N, _>(|tap| &padded[3 * tap..][..len]), row);
+            weigh(
+                kernel,
+                #[inline(always)]
+                |tap| &padded[3 * tap..][..len],
+                &mut sums,
+                row,
+            );
         }
     }
-    let mut other = vec![0; image.rgb.len()];
+}
+
+#[inline(always)]
+fn blur_columns(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
+    let len = 3 * image.width;
+    let reach = kernel.whole + 1;
+    let mut sums = vec![0; len];
+    let mut blurred = vec![0; image.rgb.len()];
     for _ in 0..n_passes {
-        for (y, row) in other.chunks_exact_mut(len).enumerate() {
-            let tap_row = |tap: usize| (y + tap).saturating_sub(reach).min(height - 1);
-            weigh_taps(kernel, std::array::from_fn::<&[u8], N, _>(|tap| &image.rgb[tap_row(tap) * len..][..len]), row);
+        for (y, row) in blurred.chunks_exact_mut(len).enumerate() {
+            let tap_row = |tap: usize| (y + tap).saturating_sub(reach).min(image.height - 1);
+            weigh(
+                kernel,
+                #[inline(always)]
+                |tap| &image.rgb[tap_row(tap) * len..][..len],
+                &mut sums,
+                row,
+            );
         }
-        std::mem::swap(&mut image.rgb, &mut other);
+        std::mem::swap(&mut image.rgb, &mut blurred);
     }
 }
 
@@ -75,48 +91,23 @@ fn pad(row: &[u8], reach: usize, padded: &mut [u8]) {
     }
 }
 
+/// The weighted sum of the kernel's taps, slices of the length of `out`; loops over two or three slices each, which
+/// the compiler makes vector code of.
 #[inline(always)]
-fn weigh_taps<const N: usize>(kernel: BoxKernel, taps: [&[u8]; N], out: &mut [u8]) {
-    let n = out.len();
-    let taps = taps.map(|tap| &tap[..n]);
-    for (i, value) in out.iter_mut().enumerate() {
-        let mut near = 0;
-        for tap in &taps[1..N - 1] {
-            near += u16::from(tap[i]);
-        }
-        let far = u16::from(taps[0][i]) + u16::from(taps[N - 1][i]);
-        *value = kernel.weigh(u32::from(near), u32::from(far));
+fn weigh<'a>(kernel: BoxKernel, tap: impl Fn(usize) -> &'a [u8], sums: &mut [u16], out: &mut [u8]) {
+    let n_near = 2 * kernel.whole + 1;
+    for (sum, &v) in sums.iter_mut().zip(tap(1)) {
+        *sum = u16::from(v);
     }
-}
-
-/// The blur with a kernel of any length, by running sums.
-fn blur_far(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
-    let (width, height) = (image.width, image.height);
-    let mut line = Vec::new();
-    for _ in 0..n_passes {
-        for y in 0..height {
-            for channel in 0..3 {
-                blur_line(kernel, &mut image.rgb[3 * width * y + channel..], 3, width, &mut line);
-            }
+    for near in 2..=n_near {
+        for (sum, &v) in sums.iter_mut().zip(tap(near)) {
+            *sum += u16::from(v);
         }
     }
-    for _ in 0..n_passes {
-        for column in 0..3 * width {
-            blur_line(kernel, &mut image.rgb[column..], 3 * width, height, &mut line);
-        }
-    }
-}
-
-/// The blur of the `n` values that lie `stride` apart.
-fn blur_line(kernel: BoxKernel, values: &mut [u8], stride: usize, n: usize, line: &mut Vec<u8>) {
-    line.clear();
-    line.extend(values.iter().step_by(stride).take(n));
-    let at = |i: isize| u32::from(line[i.clamp(0, n as isize - 1) as usize]);
-    let whole = kernel.whole as isize;
-    let mut near: u32 = (-whole..=whole).map(at).sum();
-    for i in 0..n as isize {
-        values[i as usize * stride] = kernel.weigh(near, at(i - whole - 1) + at(i + whole + 1));
-        near = near + at(i + whole + 1) - at(i - whole);
+    let ends = tap(0).iter().zip(tap(n_near + 1));
+    for ((value, &near), (&first, &last)) in out.iter_mut().zip(&*sums).zip(ends) {
+        let far = u32::from(first) + u32::from(last);
+        *value = ((u32::from(near) * kernel.near + far * kernel.far + (1 << 23)) >> 24) as u8;
     }
 }
 
@@ -124,16 +115,31 @@ fn blur_line(kernel: BoxKernel, values: &mut [u8], stride: usize, n: usize, line
 mod tests {
     use super::*;
 
+    /// One pass along a line, term by term.
+    fn plain(line: &[u8], radius: f32) -> Vec<u8> {
+        let BoxKernel { whole, near, far } = BoxKernel::new(radius);
+        let (whole, last) = (whole as isize, line.len() as isize - 1);
+        let at = |i: isize| u32::from(line[i.clamp(0, last) as usize]);
+        let sum = |i| {
+            (i - whole..=i + whole).map(at).sum::<u32>() * near
+                + (at(i - whole - 1) + at(i + whole + 1)) * far
+        };
+        (0..=last).map(|i| ((sum(i) + (1 << 23)) >> 24) as u8).collect()
+    }
+
     #[test]
-    fn running_sums_and_sums_over_slices_agree() {
-        for (width, height) in [(1, 1), (2, 9), (33, 7)] {
-            let rgb: Vec<u8> = (0..width * height * 3).map(|i| (i * i * 31 + i * 7) as u8).collect();
-            for radius in [0.01, 0.7, 1.0, 1.4, 2.5, 3.99] {
-                let mut narrow = ByteImage { width, height, rgb: rgb.clone() };
-                let mut far = narrow.clone();
-                BoxKernel::new(radius).blur(&mut narrow, 3);
-                blur_far(BoxKernel::new(radius), &mut far, 3);
-                assert_eq!(narrow, far, "{width} x {height}, radius {radius}");
+    fn rows_and_columns_are_blurred_alike_to_the_border() {
+        for len in [1, 2, 9, 40] {
+            let line: Vec<u8> = (0..len).map(|i| (i * i * 31 + i * 7) as u8).collect();
+            let rgb: Vec<u8> = line.iter().flat_map(|&v| [v, 255 - v, 9]).collect();
+            for radius in [0.01, 0.7, 1.0, 1.4, 2.5, 30.0] {
+                let mut row = ByteImage { width: len, height: 1, rgb: rgb.clone() };
+                let mut column = ByteImage { width: 1, height: len, rgb: rgb.clone() };
+                BoxKernel::new(radius).blur(&mut row, 1);
+                BoxKernel::new(radius).blur(&mut column, 1);
+                let red: Vec<u8> = row.rgb.iter().copied().step_by(3).collect();
+                assert_eq!(red, plain(&line, radius), "{len} pixels, radius {radius}");
+                assert_eq!(row.rgb, column.rgb);
             }
         }
     }

@@ -136,7 +136,13 @@ mod tests {
     use super::*;
 
     fn config(amount: f64) -> ColorJitterConfig {
-        ColorJitterConfig { p: 1.0, brightness: amount, contrast: amount, saturation: amount, hue: amount / 4.0 }
+        ColorJitterConfig {
+            p: 1.0,
+            brightness: amount,
+            contrast: amount,
+            saturation: amount,
+            hue: amount / 4.0,
+        }
     }
 
     #[test]
@@ -174,7 +180,9 @@ mod tests {
         let next = |p: f64, amount: f64| {
             let mut draws = Draws::new(3, "view", &[1]);
             let image = ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
-            ColorJitter::new(ColorJitterConfig { p, ..config(amount) }).unwrap().apply(Picture::Bytes(image), &mut draws);
+            ColorJitter::new(ColorJitterConfig { p, ..config(amount) })
+                .unwrap()
+                .apply(Picture::Bytes(image), &mut draws);
             draws.bits()
         };
         assert_eq!(next(0.0, 0.4), next(1.0, 0.4));

@@ -4,6 +4,7 @@ use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin}
 use train_core::{ByteImage, Draws, Picture, PictureShape};
 
 use crate::checks;
+use crate::wide::wide;
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
@@ -62,8 +63,25 @@ impl Augmentation for Flip {
 
 /// Mirrors left and right.
 pub fn flip_horizontally(image: &mut ByteImage) {
+    wide(
+        #[inline(always)]
+        || flip_rows(image),
+    );
+}
+
+#[inline(always)]
+fn flip_rows(image: &mut ByteImage) {
+    let mut planes = [vec![0; image.width], vec![0; image.width], vec![0; image.width]];
     for row in image.rgb.chunks_exact_mut(3 * image.width) {
-        row.as_chunks_mut::<3>().0.reverse();
+        let pixels = row.as_chunks_mut::<3>().0;
+        let [r, g, b] = &mut planes;
+        for (((r, g), b), pixel) in r.iter_mut().zip(g).zip(b).zip(&*pixels) {
+            [*r, *g, *b] = *pixel;
+        }
+        let [r, g, b] = &planes;
+        for (((r, g), b), pixel) in r.iter().zip(g).zip(b).zip(pixels.iter_mut().rev()) {
+            *pixel = [*r, *g, *b];
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use crate::checks;
 /// Box blurs in a row, in each direction; Pillow's number.
 const N_PASSES: usize = 3;
 
+/// The greatest standard deviation, in pixels; its box stays below [`BoxKernel::MAX_RADIUS`].
+const MAX_SIGMA: f64 = 100.0;
+
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "gaussian-blur",
@@ -60,7 +63,7 @@ impl GaussianBlur {
         let must = "the first must not exceed the second, and both must be from 0 to 100";
         Ok(Self {
             p: checks::probability(config.p)?,
-            sigma: checks::range("sigma", config.sigma, (0.0, 100.0), must)?,
+            sigma: checks::range("sigma", config.sigma, (0.0, MAX_SIGMA), must)?,
         })
     }
 }
@@ -78,9 +81,10 @@ impl Augmentation for GaussianBlur {
 }
 
 /// Three extended box blurs (Gwosdek et al. 2011) along the rows, then three along the columns, rounded to bytes after
-/// each; beyond the border, the image's outermost pixels go on.
+/// each; beyond the border, the image's outermost pixels go on. `sigma` is in pixels; above 100, it counts as 100.
 pub fn gaussian_blur(image: &mut ByteImage, sigma: f32) {
-    let radius = box_radius(sigma);
+    let radius = box_radius(sigma.min(MAX_SIGMA as f32));
+    debug_assert!(radius < BoxKernel::MAX_RADIUS);
     if radius > 0.0 {
         BoxKernel::new(radius).blur(image, N_PASSES);
     }
@@ -114,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_flat_image_stays_as_it_is() {
-        for sigma in [0.0, 0.1, 1.0, 2.0, 9.0] {
+        for sigma in [0.0, 0.1, 1.0, 2.0, 9.0, 1e9] {
             let mut image = ByteImage { width: 5, height: 3, rgb: [7, 128, 255].repeat(15) };
             gaussian_blur(&mut image, sigma);
             assert_eq!(image.rgb, [7, 128, 255].repeat(15), "{sigma}");

@@ -65,18 +65,25 @@ impl Augmentation for Grayscale {
 /// Every channel becomes the brightness of ITU-R 601-2, as Pillow's mode `L` has it.
 pub fn to_gray(image: &mut ByteImage) {
     let rgb = &mut image.rgb[..];
-    wide(|| gray_pixels(rgb));
+    wide(
+        #[inline(always)]
+        || gray_pixels(rgb),
+    );
 }
 
 #[inline(always)]
 fn gray_pixels(rgb: &mut [u8]) {
-    change_pixels(rgb, |planes| {
-        for i in 0..LANES {
-            planes.r[i] = luma(planes.r[i], planes.g[i], planes.b[i]) as u8;
-        }
-        planes.g = planes.r;
-        planes.b = planes.r;
-    });
+    change_pixels(
+        rgb,
+        #[inline(always)]
+        |planes| {
+            for i in 0..LANES {
+                planes.r[i] = luma(planes.r[i], planes.g[i], planes.b[i]) as u8;
+            }
+            planes.g = planes.r;
+            planes.b = planes.r;
+        },
+    );
 }
 
 /// `0.299 R + 0.587 G + 0.114 B`, rounded: a byte, as the `u32` that it is computed in.
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_channels_are_weighted_as_in_pillow() {
-        // ImageColor: Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0))
+        // Image.new("RGB", (1, 1), c).convert("L").getpixel((0, 0))
         assert_eq!([luma(255, 0, 0), luma(0, 255, 0), luma(0, 0, 255)], [76, 150, 29]);
     }
 

@@ -3,7 +3,7 @@
 use train_core::ByteImage;
 
 use crate::planes::{LANES, Planes, change_pixels};
-use crate::wide::wide;
+use crate::wide::{cut_off_f64, wide};
 
 /// Turns every hue by `turn`, in whole turns from -0.5 to 0.5, by way of 8-bit HSV and back.
 ///
@@ -11,12 +11,19 @@ use crate::wide::wide;
 pub fn shift_hue(image: &mut ByteImage, turn: f64) {
     let steps = (turn * 255.0) as i32 as u8; // Towards zero, then around the byte, as torchvision casts it.
     let rgb = &mut image.rgb[..];
-    wide(|| shift_pixels(rgb, steps));
+    wide(
+        #[inline(always)]
+        || shift_pixels(rgb, steps),
+    );
 }
 
 #[inline(always)]
 fn shift_pixels(rgb: &mut [u8], steps: u8) {
-    change_pixels(rgb, |planes| shift_planes(planes, steps));
+    change_pixels(
+        rgb,
+        #[inline(always)]
+        |planes| shift_planes(planes, steps),
+    );
 }
 
 #[inline(always)]
@@ -55,8 +62,8 @@ fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     };
     let turns = f64::from(sextant) / 6.0 + 1.0; // From 5/6 to 11/6.
     let turn = (if turns >= 1.0 { turns - 1.0 } else { turns }) as f32;
-    let hue = (f64::from(turn) * 255.0) as u8;
-    let saturation = (f64::from(range / f32::from(max.max(1))) * 255.0) as u8;
+    let hue = cut_off_f64(f64::from(turn) * 255.0);
+    let saturation = cut_off_f64(f64::from(range / f32::from(max.max(1))) * 255.0);
     (if colourless { 0 } else { hue }, saturation, max)
 }
 
@@ -70,9 +77,33 @@ fn to_rgb(h: u8, s: u8, v: u8) -> (u8, u8, u8) {
     let q = ((v * (65025 - s * along) + 32512) / 65025) as u8;
     let t = ((v * (65025 - s * (255 - along)) + 32512) / 65025) as u8;
     let v = v as u8;
-    let red = if sector == 1 { q } else if sector == 2 || sector == 3 { p } else if sector == 4 { t } else { v };
-    let green = if sector == 0 || sector == 6 { t } else if sector < 3 { v } else if sector == 3 { q } else { p };
-    let blue = if sector == 2 { t } else if sector == 3 || sector == 4 { v } else if sector == 5 { q } else { p };
+    let red = if sector == 1 {
+        q
+    } else if sector == 2 || sector == 3 {
+        p
+    } else if sector == 4 {
+        t
+    } else {
+        v
+    };
+    let green = if sector == 0 || sector == 6 {
+        t
+    } else if sector < 3 {
+        v
+    } else if sector == 3 {
+        q
+    } else {
+        p
+    };
+    let blue = if sector == 2 {
+        t
+    } else if sector == 3 || sector == 4 {
+        v
+    } else if sector == 5 {
+        q
+    } else {
+        p
+    };
     (red, green, blue)
 }
 

@@ -1,7 +1,7 @@
 //! Interleaved pixels, a block at a time as three planes, so that a formula over a pixel's channels is a plain loop.
 
-/// Pixels in a block: a vector of AVX2 for each channel.
-pub(crate) const LANES: usize = 32;
+/// Pixels in a block: so many that the compiler makes vector code of a loop over them rather than unroll it.
+pub(crate) const LANES: usize = 128;
 
 const BLOCK: usize = 3 * LANES;
 
@@ -59,16 +59,19 @@ pub(crate) fn sum_pixels(rgb: &[u8], measure: impl Fn(u8, u8, u8) -> u32) -> u64
     let (blocks, rest) = rgb.as_chunks::<BLOCK>();
     let mut last = [0; BLOCK];
     last[..rest.len()].copy_from_slice(rest);
-    blocks
-        .iter()
-        .chain([&last])
-        .map(|block| {
-            let planes = Planes::split(block);
-            let mut sum = 0;
-            for i in 0..LANES {
-                sum += measure(planes.r[i], planes.g[i], planes.b[i]);
-            }
-            u64::from(sum)
-        })
-        .sum()
+    let mut total = 0;
+    for block in blocks {
+        total += sum_block(block, &measure);
+    }
+    total + sum_block(&last, &measure)
+}
+
+#[inline(always)]
+fn sum_block(block: &[u8; BLOCK], measure: &impl Fn(u8, u8, u8) -> u32) -> u64 {
+    let planes = Planes::split(block);
+    let mut sum = 0;
+    for i in 0..LANES {
+        sum += measure(planes.r[i], planes.g[i], planes.b[i]);
+    }
+    u64::from(sum)
 }

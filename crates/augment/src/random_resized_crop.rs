@@ -3,8 +3,8 @@
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use train_core::{Draws, Picture, PictureShape};
 
-use crate::resample::{Region, resized_crop};
 use crate::checks;
+use crate::resample::{Region, resized_crop};
 
 /// Draws of a region before the fallback; torchvision's number.
 const N_TRIES: usize = 10;
@@ -137,7 +137,9 @@ mod tests {
         let mean = |value: fn(&Region) -> f64| regions.iter().map(value).sum::<f64>() / 4000.0;
         let area = |r: &Region| (r.height * r.width) as f64 / 120_000.0;
         let shape = |r: &Region| r.width as f64 / r.height as f64;
-        assert!(regions.iter().all(|r| (0.195..0.605).contains(&area(r)) && (0.74..1.35).contains(&shape(r))));
+        assert!(
+            regions.iter().all(|r| (0.195..0.605).contains(&area(r)) && (0.74..1.35).contains(&shape(r)))
+        );
         assert!((mean(area) - 0.4).abs() < 0.01);
         assert!(mean(|r| (r.width as f64 / r.height as f64).ln()).abs() < 0.01);
         assert!((mean(|r| (r.top as f64 + 0.5) / (301 - r.height) as f64) - 0.5).abs() < 0.02);
@@ -173,6 +175,8 @@ mod tests {
     #[test]
     fn ranges_out_of_order_are_refused() {
         let config = RandomResizedCropConfig { size: 32, scale: (0.5, 0.2), ratio: (1.0, 1.0) };
-        assert!(RandomResizedCrop::new(config).unwrap_err().to_string().starts_with("`scale` is (0.5, 0.2), but"));
+        assert!(
+            RandomResizedCrop::new(config).unwrap_err().to_string().starts_with("`scale` is (0.5, 0.2), but")
+        );
     }
 }

@@ -15,8 +15,8 @@
 use train_core::ByteImage;
 
 use crate::{
-    Region, brighten, center_crop, contrast, flip_horizontally, gaussian_blur, resize_shorter, resized_crop, saturate,
-    shift_hue, solarize, to_gray,
+    Region, brighten, center_crop, contrast, flip_horizontally, gaussian_blur, resize_shorter, resized_crop,
+    saturate, shift_hue, solarize, to_gray,
 };
 
 /// The shorter side before `center_crop_N`.
@@ -134,7 +134,13 @@ mod tests {
     #[test]
     fn parameters_that_do_not_fit_give_nothing() {
         let image = ByteImage { width: 2, height: 2, rgb: vec![0; 12] };
-        let ops = ["resized_crop/0_0_3_1_to_4", "resized_crop/0_0_1_to_4", "hue/x", "center_crop_0", "resize_shorter_"];
+        let ops = [
+            "resized_crop/0_0_3_1_to_4",
+            "resized_crop/0_0_1_to_4",
+            "hue/x",
+            "center_crop_0",
+            "resize_shorter_",
+        ];
         assert!(ops.iter().all(|op| apply_named(op, &image).is_none()));
     }
 }

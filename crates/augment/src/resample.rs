@@ -38,7 +38,8 @@ pub fn resized_crop(image: &ByteImage, region: Region, (height, width): (usize, 
     let mut rgb = vec![0; 3 * width * height];
     let mut target = TypedImage::<U8x3>::from_buffer(side(width), side(height), &mut rgb)
         .expect("the buffer has three bytes a pixel");
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
+    let options =
+        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
     Resizer::new().resize_typed(&source, &mut target, &options).expect("the region is the whole view");
     ByteImage { width, height, rgb }
 }

@@ -3,8 +3,8 @@
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use train_core::{ByteImage, Draws, Picture, PictureShape};
 
-use crate::resample::{Region, resized_crop};
 use crate::checks;
+use crate::resample::{Region, resized_crop};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {

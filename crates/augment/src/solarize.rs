@@ -72,7 +72,10 @@ impl Augmentation for Solarize {
 /// `v` stays if it is below `threshold` and becomes `255 - v` otherwise, channel by channel.
 pub fn solarize(image: &mut ByteImage, threshold: u8) {
     let rgb = &mut image.rgb[..];
-    wide(|| solarize_values(rgb, threshold));
+    wide(
+        #[inline(always)]
+        || solarize_values(rgb, threshold),
+    );
 }
 
 #[inline(always)]

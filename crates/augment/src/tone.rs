@@ -4,30 +4,39 @@ use train_core::ByteImage;
 
 use crate::grayscale::luma;
 use crate::planes::{LANES, change_pixels, sum_pixels};
-use crate::wide::wide;
+use crate::wide::{cut_off, wide};
 
 /// Brightness: blends with black. Factor 0 gives black, 1 the image.
 pub fn brighten(image: &mut ByteImage, factor: f32) {
     let rgb = &mut image.rgb[..];
-    wide(|| blend_with_value(rgb, 0, factor));
+    wide(
+        #[inline(always)]
+        || blend_with_value(rgb, 0, factor),
+    );
 }
 
 /// Contrast: blends with the image's mean brightness, rounded. Factor 0 gives that gray everywhere, 1 the image.
 pub fn contrast(image: &mut ByteImage, factor: f32) {
     let rgb = &mut image.rgb[..];
-    wide(|| blend_with_mean(rgb, factor));
+    wide(
+        #[inline(always)]
+        || blend_with_mean(rgb, factor),
+    );
 }
 
 /// Saturation: blends every pixel with its own brightness. Factor 0 gives a gray image, 1 the image.
 pub fn saturate(image: &mut ByteImage, factor: f32) {
     let rgb = &mut image.rgb[..];
-    wide(|| blend_with_luma(rgb, factor));
+    wide(
+        #[inline(always)]
+        || blend_with_luma(rgb, factor),
+    );
 }
 
 /// `dull + factor (v - dull)`, clipped, its fraction cut off.
 #[inline(always)]
 fn blend(dull: f32, v: u8, factor: f32) -> u8 {
-    (dull + factor * (f32::from(v) - dull)) as u8
+    cut_off(dull + factor * (f32::from(v) - dull))
 }
 
 #[inline(always)]
@@ -47,14 +56,18 @@ fn blend_with_mean(rgb: &mut [u8], factor: f32) {
 
 #[inline(always)]
 fn blend_with_luma(rgb: &mut [u8], factor: f32) {
-    change_pixels(rgb, |planes| {
-        for i in 0..LANES {
-            let dull = luma(planes.r[i], planes.g[i], planes.b[i]) as u8 as f32;
-            planes.r[i] = blend(dull, planes.r[i], factor);
-            planes.g[i] = blend(dull, planes.g[i], factor);
-            planes.b[i] = blend(dull, planes.b[i], factor);
-        }
-    });
+    change_pixels(
+        rgb,
+        #[inline(always)]
+        |planes| {
+            for i in 0..LANES {
+                let dull = luma(planes.r[i], planes.g[i], planes.b[i]) as u8 as f32;
+                planes.r[i] = blend(dull, planes.r[i], factor);
+                planes.g[i] = blend(dull, planes.g[i], factor);
+                planes.b[i] = blend(dull, planes.b[i], factor);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

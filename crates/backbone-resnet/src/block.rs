@@ -37,7 +37,11 @@ impl Block {
             BlockKind::Basic => vec![shape(n_inputs, width, 3, stride), shape(width, width, 3, 1)],
             // The stride is in the 3x3 convolution, as in torchvision; the paper has it in the first 1x1.
             BlockKind::Bottleneck => {
-                vec![shape(n_inputs, width, 1, 1), shape(width, width, 3, stride), shape(width, n_outputs, 1, 1)]
+                vec![
+                    shape(n_inputs, width, 1, 1),
+                    shape(width, width, 3, stride),
+                    shape(width, n_outputs, 1, 1),
+                ]
             }
         };
         let last = shapes.pop().expect("both kinds have layers");

@@ -1,8 +1,8 @@
 //! A convolution and the batch norm behind it.
 
 use tensor_ops::{
-    BatchNorm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm, batch_norm_add_relu,
-    batch_norm_relu, conv2d,
+    BatchNorm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
+    batch_norm_add_relu, batch_norm_relu, conv2d,
 };
 use train_core::plugin::{ConfigError, Entry, Module, ModuleContext, visit_part};
 
@@ -55,14 +55,20 @@ pub(crate) struct Builder<'a> {
 impl Builder<'_> {
     /// A convolution that keeps the size at stride 1, with weights from `N(0, 2 / (O·KH·KW))`: Kaiming's normal
     /// initialisation for the fan-out (He et al. 2015, arXiv:1502.01852, Eq. 14). `prefix` is the block's name, with a dot.
-    pub(crate) fn conv_norm(&self, prefix: &str, names: Names, shape: Shape) -> Result<ConvNorm, ConfigError> {
+    pub(crate) fn conv_norm(
+        &self,
+        prefix: &str,
+        names: Names,
+        shape: Shape,
+    ) -> Result<ConvNorm, ConfigError> {
         let Shape { n_inputs, n_outputs, side_px, stride } = shape;
         let std = (2.0 / (n_outputs * side_px * side_px) as f64).sqrt();
         let mut draws = self.context.draws(&format!("{prefix}{}.weight", names.conv));
         let n_values = side_px * side_px * n_inputs * n_outputs;
         let values = (0..n_values).map(|_| (std * draws.normal()) as f32).collect();
         let sides = [side_px, side_px, n_inputs, n_outputs];
-        let weight = Parameter::new(&self.context.device, ParameterKind::Kernel, &sides, values).map_err(unplaced)?;
+        let weight =
+            Parameter::new(&self.context.device, ParameterKind::Kernel, &sides, values).map_err(unplaced)?;
         let mut norm = BatchNorm::new(&self.context.device, n_outputs).map_err(unplaced)?;
         norm.splits = self.batch_norm_splits;
         let geometry = ConvGeometry::square(side_px, stride, side_px / 2);
@@ -72,7 +78,10 @@ impl Builder<'_> {
 
 /// Building fails on the device alone, for shapes are ours.
 fn unplaced(error: OpError) -> ConfigError {
-    ConfigError::unfit(format!("the parameters cannot be placed: {error}"), "use a smaller `width` or `depth`")
+    ConfigError::unfit(
+        format!("the parameters cannot be placed: {error}"),
+        "use a smaller `width` or `depth`",
+    )
 }
 
 impl ConvNorm {

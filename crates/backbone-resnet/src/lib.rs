@@ -1,6 +1,6 @@
 //! ResNet encoders (He et al. 2016, arXiv:1512.03385), as torchvision builds them.
 //!
-//! Start at [`ResNet`]: a stem, then four stages of [`Block`](block::Block)s, each a chain of convolutions with batch
+//! Start at [`ResNet`]: a stem, then four stages of blocks, each a chain of convolutions with batch
 //! norm around which a residual leads. Names and their order are those of torchvision's `state_dict`; the last linear
 //! layer, `fc`, is a head's.
 

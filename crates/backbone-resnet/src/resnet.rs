@@ -189,7 +189,10 @@ mod tests {
                 [kh, kw, _, o] => {
                     let expected = 2.0 / (o * kh * kw) as f32;
                     let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
-                    assert!((variance / expected - 1.0).abs() < 0.25, "{name}: {variance}, expected {expected}");
+                    assert!(
+                        (variance / expected - 1.0).abs() < 0.25,
+                        "{name}: {variance}, expected {expected}"
+                    );
                 }
                 _ => {
                     let expected = if name.ends_with("bias") { 0.0 } else { 1.0 };

@@ -57,23 +57,47 @@ fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
 
 /// `image` decodes JPEG leniently, and copies the file; this is the decoder beneath it, told to be strict.
 fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
+    // Even the strict decoder makes up the last blocks of a file that is cut within them.
+    if !has_end_of_image(bytes) {
+        return Err("the JPEG file is cut short".into());
+    }
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
         .set_max_height(usize::from(u16::MAX))
         .jpeg_set_out_colorspace(ColorSpace::RGB);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let explain = |error: zune_jpeg::errors::DecodeErrors| {
-        // The scan's end is the last marker of a whole file; what may follow it is short.
-        let has_end = bytes.windows(2).any(|pair| pair == [0xff, 0xd9]);
-        if has_end { format!("damaged JPEG: {error}") } else { "the JPEG file is cut short".into() }
-    };
+    let explain = |error: zune_jpeg::errors::DecodeErrors| format!("damaged JPEG: {error}");
     decoder.decode_headers().map_err(explain)?;
     let Some((width, height)) = decoder.dimensions() else { return Err("damaged JPEG: it has no size".into()) };
     check_size(width, height)?;
     let mut rgb = vec![0; width * height * 3];
     decoder.decode_into(&mut rgb).map_err(explain)?;
     Ok(ByteImage { width, height, rgb })
+}
+
+/// Whether the marker that ends the image is there, after its scans: a preview in the header has one of its own.
+fn has_end_of_image(bytes: &[u8]) -> bool {
+    const END_OF_IMAGE: u8 = 0xd9;
+    if bytes.ends_with(&[0xff, END_OF_IMAGE]) {
+        return true;
+    }
+    let mut at = 0;
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == 0xff)) {
+        at += found + 1;
+        match bytes.get(at) {
+            Some(&END_OF_IMAGE) => return true,
+            // Segments say how long they are, the two bytes of the length included.
+            Some(0xc0..=0xcf | 0xda..=0xef | 0xfe) => match bytes.get(at + 1..at + 3) {
+                Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            // A byte 0xff of the scan, a restart, filling.
+            Some(_) => {}
+            None => return false,
+        }
+    }
+    false
 }
 
 fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<ByteImage, String> {

@@ -91,6 +91,10 @@ impl FeatureCollapse {
 }
 
 impl Monitor for FeatureCollapse {
+    fn figures(&self) -> &[&'static str] {
+        &["feature_std", "effective_rank"]
+    }
+
     fn views(&self) -> Vec<&str> {
         vec![&self.config.view]
     }

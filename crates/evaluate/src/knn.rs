@@ -25,13 +25,16 @@ pub struct KnnScore {
 }
 
 /// Embeddings that cannot be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KnnError {
     /// One of the two has no labels.
+    #[error("the images have no labels")]
     NoLabels,
     /// One of the two has no images.
+    #[error("there are no images that can be read")]
     NoImages,
     /// Their features are not equally wide.
+    #[error("the bank has {bank} features an image, but the test set has {test}")]
     Width {
         /// `D` of the bank.
         bank: usize,
@@ -39,22 +42,8 @@ pub enum KnnError {
         test: usize,
     },
     /// A feature is infinite or not a number.
+    #[error("a feature is infinite or not a number")]
     NotFinite,
-}
-
-impl std::error::Error for KnnError {}
-
-impl std::fmt::Display for KnnError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoLabels => write!(f, "the images have no labels"),
-            Self::NoImages => write!(f, "there are no images"),
-            Self::Width { bank, test } => {
-                write!(f, "the bank has {bank} features an image, but the test set has {test}")
-            }
-            Self::NotFinite => write!(f, "a feature is infinite or not a number"),
-        }
-    }
 }
 
 /// Classifies `test` by a vote of the nearest rows of `bank` (Wu et al. 2018, arXiv:1805.01978, §3.4).

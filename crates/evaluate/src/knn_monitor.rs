@@ -89,6 +89,10 @@ impl KnnMonitor {
 }
 
 impl Monitor for KnnMonitor {
+    fn figures(&self) -> &[&'static str] {
+        &["knn_top1"]
+    }
+
     fn views(&self) -> Vec<&str> {
         vec![&self.config.view]
     }

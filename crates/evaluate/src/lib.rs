@@ -1,10 +1,11 @@
 //! Monitors and evaluation of encoders.
 //!
-//! Two monitors, one file each: [`KnnMonitor`] (`knn`) says how well an image's class is found among its neighbours, and
-//! [`FeatureCollapse`] (`feature-collapse`) whether the features still differ from image to image, which needs no
+//! Two monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its neighbours, and
+//! [`FeatureCollapse`],
+//! `feature-collapse`, whether the features still differ from image to image, which needs no
 //! labels. Both take features through [`train_core::plugin::Encoder`] and hold no images.
 //!
-//! What they compute is also there without a training run: [`knn`], [`feature_std`], [`effective_rank`].
+//! What they compute is also there without a training run: [`knn()`], [`feature_std`], [`effective_rank`].
 
 mod normalize;
 

@@ -4,7 +4,7 @@ use tensor_ops::{Features, OpError, Parameter, ParameterKind, linear};
 use train_core::plugin::{ConfigError, Entry, Module, ModuleContext};
 
 /// The widest layer that is accepted: far beyond any published one, and far from overflow.
-const MAX_WIDTH: usize = 1 << 20;
+const MAX_WIDTH: usize = 1 << 16;
 
 /// `x W + b`, weights and biases from `U(−1/√I, 1/√I)` for `I` inputs: PyTorch's `nn.Linear`.
 pub(crate) struct Dense {

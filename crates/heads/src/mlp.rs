@@ -113,7 +113,8 @@ impl Mlp {
             let is_last = i + 1 == config.layers;
             let n_outputs = if is_last { config.out } else { hidden };
             let layer = Layer::new(&config, context, is_last, place, n_inputs, n_outputs)?;
-            place += 1 + usize::from(layer.norm.is_some()) + usize::from(layer.activation == Activation::Relu);
+            place +=
+                1 + usize::from(layer.norm.is_some()) + usize::from(layer.activation == Activation::Relu);
             n_inputs = n_outputs;
             layers.push(layer);
         }

@@ -29,7 +29,8 @@ impl Queue {
         config.check(context)?;
         let QueueConfig { len, temperature } = config;
         let width = context.n_inputs;
-        let too_long = || ConfigError::field("len", len, format!("{width} values for each key must fit in memory"));
+        let too_long =
+            || ConfigError::field("len", len, format!("{width} values for each key must fit in memory"));
         let mut values = Vec::new();
         let n_values = len.checked_mul(width).ok_or_else(too_long)?;
         values.try_reserve_exact(n_values).map_err(|_| too_long())?;
@@ -148,7 +149,8 @@ mod tests {
     fn numbers(queue: &Queue) -> Vec<Option<usize>> {
         let number = |row: &[f32]| {
             let hundredths = row[1].atan2(row[0]) * 100.0;
-            (hundredths >= -0.01 && (hundredths - hundredths.round()).abs() < 1e-3).then_some(hundredths.round() as usize)
+            (hundredths >= -0.01 && (hundredths - hundredths.round()).abs() < 1e-3)
+                .then_some(hundredths.round() as usize)
         };
         queue.keys.with_values(|values| values.chunks(2).map(number).collect())
     }

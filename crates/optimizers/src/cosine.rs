@@ -59,7 +59,8 @@ impl Cosine {
     pub fn new(config: CosineConfig, context: &ScheduleContext) -> Result<Self, ConfigError> {
         let CosineConfig { warmup_epochs, per, first_epoch } = config;
         if !(warmup_epochs >= 0.0 && warmup_epochs < context.epochs as f64) {
-            let must = format!("it must be at least 0 and less than the {} epochs of the run", context.epochs);
+            let must =
+                format!("it must be at least 0 and less than the {} epochs of the run", context.epochs);
             return Err(ConfigError::field("warmup_epochs", warmup_epochs, must));
         }
         if first_epoch > 1 {
@@ -69,7 +70,8 @@ impl Cosine {
             return Err(ConfigError::field("first_epoch", 1, "it must be 0 unless `per` is Epoch"));
         }
         if first_epoch == 0 && per == Per::Epoch && warmup_epochs > 0.0 {
-            let must = "it must be Step when there is a warm-up, or the first epoch would train with a rate of 0";
+            let must =
+                "it must be Step when there is a warm-up, or the first epoch would train with a rate of 0";
             return Err(ConfigError::field("per", "Epoch", must));
         }
         Ok(Self { config })
@@ -96,7 +98,12 @@ impl Schedule for Cosine {
 mod tests {
     use super::*;
 
-    fn cosine(warmup_epochs: f64, per: Per, first_epoch: usize, epochs: usize) -> Result<Cosine, ConfigError> {
+    fn cosine(
+        warmup_epochs: f64,
+        per: Per,
+        first_epoch: usize,
+        epochs: usize,
+    ) -> Result<Cosine, ConfigError> {
         Cosine::new(CosineConfig { warmup_epochs, per, first_epoch }, &ScheduleContext { epochs })
     }
 
@@ -173,7 +180,10 @@ mod tests {
             (0.0, Per::Step, 1, 10),
             (2.0, Per::Epoch, 0, 10),
         ] {
-            assert!(cosine(warmup, per, first_epoch, epochs).is_err(), "{warmup} {per:?} {first_epoch} {epochs}");
+            assert!(
+                cosine(warmup, per, first_epoch, epochs).is_err(),
+                "{warmup} {per:?} {first_epoch} {epochs}"
+            );
         }
     }
 }

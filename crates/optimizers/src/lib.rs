@@ -32,7 +32,7 @@ inventory::submit! {
     Plugin::<dyn Schedule> {
         name: "constant",
         summary: "the same learning rate throughout",
-        source: "none",
+        source: "",
         example: "()",
         schema: || schemars::schema_for!(ConstantConfig),
         build: |config, _| Ok(Box::new(Constant::new(config.parse()?))),

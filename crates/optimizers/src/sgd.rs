@@ -74,7 +74,8 @@ impl Optimizer for Sgd {
             "the gradient and the slots of a parameter have its length"
         );
         // Elements do not meet, so the result does not depend on the number of threads.
-        let chunks = values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
+        let chunks =
+            values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
         chunks.for_each(|((p, g), v)| self.update_chunk(lr as f32, p, g, v));
     }
 }
@@ -87,7 +88,14 @@ mod tests {
         Sgd::new(SgdConfig { momentum, weight_decay }).unwrap()
     }
 
-    fn step(sgd: &Sgd, values: &mut [f32], gradient: &[f32], slots: &mut [Vec<f32>], lr: f64, n_updates: u64) {
+    fn step(
+        sgd: &Sgd,
+        values: &mut [f32],
+        gradient: &[f32],
+        slots: &mut [Vec<f32>],
+        lr: f64,
+        n_updates: u64,
+    ) {
         let gradient = &mut gradient.to_vec();
         sgd.update(Update { values, gradient, slots, lr, n_updates, n_axes: 1 });
     }
@@ -139,7 +147,9 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_refused() {
-        for (momentum, weight_decay) in [(1.0, 0.0), (-0.1, 0.0), (f64::NAN, 0.0), (0.9, -1.0), (0.9, f64::INFINITY)] {
+        for (momentum, weight_decay) in
+            [(1.0, 0.0), (-0.1, 0.0), (f64::NAN, 0.0), (0.9, -1.0), (0.9, f64::INFINITY)]
+        {
             assert!(Sgd::new(SgdConfig { momentum, weight_decay }).is_err(), "{momentum} {weight_decay}");
         }
     }

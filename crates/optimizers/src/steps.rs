@@ -67,7 +67,9 @@ mod tests {
     #[test]
     fn moco_v1_drops_tenfold_at_epochs_120_and_160() {
         // PyTorch: lr = 0.03; for m in [120, 160]: lr *= 0.1 if epoch >= m else 1.0
-        for (epoch, expected) in [(0, 0.03), (119, 0.03), (120, 0.003), (159, 0.003), (160, 0.0003), (199, 0.0003)] {
+        for (epoch, expected) in
+            [(0, 0.03), (119, 0.03), (120, 0.003), (159, 0.003), (160, 0.0003), (199, 0.0003)]
+        {
             assert!((0.03 * factor(epoch) - expected).abs() < 1e-15, "epoch {epoch}");
         }
     }

@@ -1,15 +1,14 @@
 //! Speed of the parts of a ResNet-18 training step, `cargo run --release -p tensor-ops --example conv_speed`.
 //!
-//! GFLOP/s count a multiplication and an addition for every tap, padding too, as is the custom.
+//! Times are the processor time of all threads, as Linux counts it, so that a busy machine does not matter; GFLOP/s are
+//! those of one core. They count a multiplication and an addition for every tap, padding too, as is the custom.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
-
-use std::time::Instant;
 
 use mimalloc::MiMalloc;
 use tensor_ops::{
-    BatchNorm, ConvGeometry, Device, FeatureMap, Gradients, KeepLogits, Mode, OpError, Parameter, ParameterKind,
-    Recording, backward, batch_norm_relu, conv2d, features_from_rows, global_average_pool, info_nce_queue,
-    kernel_family, linear,
+    BatchNorm, ConvGeometry, Device, FeatureMap, Gradients, KeepLogits, Mode, OpError, Parameter,
+    ParameterKind, Recording, backward, batch_norm_relu, conv2d, features_from_rows, global_average_pool,
+    info_nce_queue, kernel_family, linear,
 };
 
 #[global_allocator]
@@ -93,10 +92,15 @@ fn normalisation(n: usize, side: usize, channels: usize) -> Result<(), OpError> 
     let device = Device::default();
     let mut norm = BatchNorm::new(&device, channels)?;
     let values = noise(n * side * side * channels);
-    let x = FeatureMap::from_nhwc(&device, [n, side, side, channels], &values, Recording::Off)?.requires_gradient();
+    let x = FeatureMap::from_nhwc(&device, [n, side, side, channels], &values, Recording::Off)?
+        .requires_gradient();
     let forward = seconds(|| batch_norm_relu(x.share(), &mut norm, Mode::Train).map(drop))?;
     let back = backward_seconds(|| batch_norm_relu(x.fork_recorded(), &mut norm, Mode::Train))?;
-    println!("batch norm + ReLU {channels} at {side} px: forward {:.2} ms, backward {:.2} ms", forward * 1e3, back * 1e3);
+    println!(
+        "batch norm + ReLU {channels} at {side} px: forward {:.2} ms, backward {:.2} ms",
+        forward * 1e3,
+        back * 1e3
+    );
     Ok(())
 }
 
@@ -134,9 +138,9 @@ fn backward_seconds(mut forward: impl FnMut() -> Result<FeatureMap, OpError>) ->
     for _ in 0..N_REPEATS {
         let features = global_average_pool(forward()?)?;
         let loss = dfdx_mean(features)?;
-        let start = Instant::now();
+        let start = processor_seconds();
         let gradients: Gradients = backward(loss)?;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(processor_seconds() - start);
         drop(gradients);
     }
     Ok(median(times))
@@ -150,11 +154,21 @@ fn dfdx_mean(features: tensor_ops::Features) -> Result<tensor_ops::Scalar, OpErr
 fn seconds(mut work: impl FnMut() -> Result<(), OpError>) -> Result<f64, OpError> {
     let mut times = Vec::new();
     for _ in 0..N_REPEATS {
-        let start = Instant::now();
+        let start = processor_seconds();
         work()?;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(processor_seconds() - start);
     }
     Ok(median(times))
+}
+
+/// What all threads of this process have spent on a processor.
+fn processor_seconds() -> f64 {
+    let of_thread = |thread: std::fs::DirEntry| {
+        let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        times.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux lists the threads of a process");
+    threads.flatten().filter_map(of_thread).sum::<f64>() / 1e9
 }
 
 fn median(mut times: Vec<f64>) -> f64 {

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use dfdx::tensor::{Merge, Tape};
 
-use crate::{Device, Gradients, OpError, Recording, device::{DeviceError, GradientSlot}, layout::Layout};
+use crate::{
+    Device, Gradients, OpError, Recording,
+    device::{DeviceError, GradientSlot},
+    layout::Layout,
+};
 
 /// Images or their features, logically `(N, H, W, C)`.
 ///
@@ -149,10 +153,20 @@ impl FeatureMap {
             return Err(OpError::value("select_images", "an image of the order", out_of_range, must));
         }
         if order.is_empty() {
-            return Err(OpError::value("select_images", "number of images", 0, "at least one must be selected"));
+            return Err(OpError::value(
+                "select_images",
+                "number of images",
+                0,
+                "at least one must be selected",
+            ));
         }
         let layout = Layout { n: order.len(), ..self.layout };
-        Self::input(self.device(), layout, layout.gather_images(self.layout, &self.values, order), Recording::Off)
+        Self::input(
+            self.device(),
+            layout,
+            layout.gather_images(self.layout, &self.values, order),
+            Recording::Off,
+        )
     }
 
     pub(crate) fn input(

@@ -62,13 +62,22 @@ pub fn info_nce_queue(
     let chunks: Vec<Reduced> = queue
         .par_chunks(TASK_KEYS * c)
         .map(|keys| {
-            family.run(ReduceKeys { queries: &queries, c, keys, inv_temperature: 1.0 / temperature, wants_gradient, keep })
+            family.run(ReduceKeys {
+                queries: &queries,
+                c,
+                keys,
+                inv_temperature: 1.0 / temperature,
+                wants_gradient,
+                keep,
+            })
         })
         .collect();
     let positives: Vec<f32> = queries
         .chunks_exact(c)
         .zip(keys.chunks_exact(c))
-        .map(|(q, k)| q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>() as f32 / temperature)
+        .map(|(q, k)| {
+            q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>() as f32 / temperature
+        })
         .collect();
 
     let rows: Vec<Row> = (0..n)
@@ -98,12 +107,7 @@ pub fn info_nce_queue(
     Ok(InfoNce { loss: loss.put_tape(recording), top1: n_right as f32 / n as f32, logits })
 }
 
-fn check(
-    q: (usize, usize),
-    keys: (usize, usize),
-    queue: &[f32],
-    temperature: f32,
-) -> Result<usize, OpError> {
+fn check(q: (usize, usize), keys: (usize, usize), queue: &[f32], temperature: f32) -> Result<usize, OpError> {
     const OP: &str = "info_nce_queue";
     if keys != q {
         return Err(OpError::shape(OP, "shape of the keys", q, keys));
@@ -165,7 +169,8 @@ impl Kernel for ReduceKeys<'_> {
             max.push(largest);
             sum.push(partial.iter().sum());
         }
-        let weighted = if self.wants_gradient { multiply_plain::<L>(&logits, keys, (n, n_keys, c)) } else { Vec::new() };
+        let weighted =
+            if self.wants_gradient { multiply_plain::<L>(&logits, keys, (n, n_keys, c)) } else { Vec::new() };
         Reduced { max, sum, weighted, logits: kept }
     }
 }
@@ -252,7 +257,8 @@ fn combine(
     let max = f64::from(largest_negative.max(positive));
     let factors: Vec<f64> = chunks.iter().map(|chunk| (f64::from(chunk.max[i]) - max).exp()).collect();
     let own = (f64::from(positive) - max).exp();
-    let sum = own + chunks.iter().zip(&factors).map(|(chunk, factor)| f64::from(chunk.sum[i]) * factor).sum::<f64>();
+    let sum = own
+        + chunks.iter().zip(&factors).map(|(chunk, factor)| f64::from(chunk.sum[i]) * factor).sum::<f64>();
     let mut direction = Vec::new();
     if wants_gradient {
         direction = key.iter().map(|&key| (own / sum - 1.0) * f64::from(key)).collect();

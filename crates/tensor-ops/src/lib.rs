@@ -30,6 +30,10 @@ mod pool;
 mod recording;
 mod rows;
 mod simd;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 

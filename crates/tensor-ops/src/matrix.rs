@@ -91,10 +91,22 @@ impl Kernel for Strip<'_> {
         let segments = [Segment { a: 0, b: 0, n_steps }];
         for (panel_idx, b) in packed.chunks_exact(n_steps * panel).enumerate() {
             let first = panel_idx * panel;
-            let operands =
-                Operands { a: a.values, a_row: a.row_stride, a_step: a.column_stride, b, segments: &segments };
+            let operands = Operands {
+                a: a.values,
+                a_row: a.row_stride,
+                a_step: a.column_stride,
+                b,
+                segments: &segments,
+            };
             let n_columns_here = panel.min(n_columns - first);
-            multiply_rows::<L>(operands, a.n_rows, &mut out[first..], n_columns, n_columns_here, TileMode::Store);
+            multiply_rows::<L>(
+                operands,
+                a.n_rows,
+                &mut out[first..],
+                n_columns,
+                n_columns_here,
+                TileMode::Store,
+            );
         }
         out
     }

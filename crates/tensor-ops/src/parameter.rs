@@ -121,7 +121,12 @@ impl Parameter {
     /// When the number of values is another.
     pub fn set(&mut self, values: &[f32]) -> Result<(), OpError> {
         if values.len() != self.n_elements() {
-            return Err(OpError::shape("Parameter::set", "number of values", self.n_elements(), values.len()));
+            return Err(OpError::shape(
+                "Parameter::set",
+                "number of values",
+                self.n_elements(),
+                values.len(),
+            ));
         }
         let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
         own.copy_from_slice(values);
@@ -235,7 +240,12 @@ impl Parameter {
         }
         if values.len() != self.n_elements() {
             let expected = self.n_elements();
-            return Err(OpError::shape("Parameter::set_from_torch", "number of values", expected, values.len()));
+            return Err(OpError::shape(
+                "Parameter::set_from_torch",
+                "number of values",
+                expected,
+                values.len(),
+            ));
         }
         let ours = self.order_from_torch(values);
         self.set(&ours)

@@ -35,7 +35,9 @@ impl Tape<f32, Device> for Recording {
     fn add_backward_op<F>(&mut self, operation: F)
     where
         F: 'static
-            + FnOnce(&mut dfdx::tensor::Gradients<f32, Device>) -> Result<(), <Device as dfdx::tensor::HasErr>::Err>,
+            + FnOnce(
+                &mut dfdx::tensor::Gradients<f32, Device>,
+            ) -> Result<(), <Device as dfdx::tensor::HasErr>::Err>,
     {
         if let Self::On(tape) = self {
             tape.add_backward_op(operation);
@@ -58,4 +60,3 @@ impl Merge<Recording> for Recording {
         }
     }
 }
-

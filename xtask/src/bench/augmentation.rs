@@ -17,6 +17,8 @@ use crate::failure::Failure;
 use crate::pipeline_file::missing;
 use crate::recipe::{HeadKind, Moco, Stem};
 
+/// Time input: decoding and augmenting.
+///
 /// Times input alone: decoding a JPEG and making the two MoCo v2 views of it (crop, colour jitter, greyscale, blur, flip,
 /// normalisation), over and over through the JPEG files of a folder.
 #[derive(clap::Args)]

@@ -6,7 +6,9 @@ mod step;
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Measures speed, and prints one JSON line that can be compared with other programs'.
+/// Measure speed.
+///
+/// Prints one JSON line, with the keys of the PyTorch scripts that it is compared with.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -21,9 +23,7 @@ Examples:
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// A whole training step: both encoders, loss, backward pass, momentum encoder, optimiser, queue.
     Step(step::Arguments),
-    /// Input: decoding a JPEG and making two MoCo v2 views of it.
     Augment(augmentation::Arguments),
 }
 

@@ -13,6 +13,8 @@ use super::{rounded, system};
 use crate::compute;
 use crate::recipe::{HeadKind, Moco, Stem};
 
+/// Time a whole training step.
+///
 /// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimiser, queue. Two
 /// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
 ///

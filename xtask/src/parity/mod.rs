@@ -15,6 +15,8 @@ use self::golden::{Golden, Kind};
 use self::report::Line;
 use crate::compute;
 
+/// Compare training steps with those of the reference implementation.
+///
 /// Compares with files of results that the reference implementation gave (a "golden" file: safetensors, with the settings in
 /// its metadata). The model that a file describes is built through the same plugins as a user's pipeline, set to the file's
 /// weights, and run over the file's inputs.

@@ -33,8 +33,8 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
     let mut lines = Vec::new();
     for step in 0..n_steps {
         let views = vec![
-            images(golden, &format!("step{step}/x_q"), device)?,
-            images(golden, &format!("step{step}/x_k"), device)?,
+            images(golden, &moco, &format!("step{step}/x_q"), device)?,
+            images(golden, &moco, &format!("step{step}/x_k"), device)?,
         ];
         let forward = engine.forward(views, moco.momentum as f32, KeepLogits::Yes)?;
         let loss = forward.losses.first().ok_or_else(|| golden.wrong("the model has no loss"))?;
@@ -60,7 +60,7 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
     engine.save(&mut snapshot);
     lines.push(final_group(golden, &snapshot)?.line("final", torch("final")?));
 
-    let (ours, _) = engine.embed(images(golden, "eval/x", device)?, Level::Head)?;
+    let (ours, _) = engine.embed(images(golden, &moco, "eval/x", device)?, Level::Head)?;
     let mut group = Group::default();
     group.add("eval/q", &ours, golden.floats("eval/q")?.1);
     lines.push(group.line("eval", torch("eval")?));
@@ -122,13 +122,19 @@ fn initial(golden: &Golden) -> Result<Snapshot, Failure> {
     Ok(snapshot)
 }
 
-fn images(golden: &Golden, name: &str, device: &Device) -> anyhow::Result<FeatureMap> {
+/// Images `(N, 3, H, W)` of the file, of the size that its settings say.
+fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> anyhow::Result<FeatureMap> {
     let (shape, values) = golden.floats(name)?;
-    let &[n, c, h, w] = shape else {
-        return Err(golden.wrong(format!("`{name}` has not 4 axes")).into());
-    };
-    let values = names::to_nhwc(values, [n, c, h, w]);
-    Ok(FeatureMap::from_nhwc(device, [n, h, w, c], &values, Recording::Off)?)
+    let size = moco.size;
+    match shape {
+        &[n, 3, h, w] if h == size && w == size => {
+            let values = names::to_nhwc(values, [n, 3, h, w]);
+            Ok(FeatureMap::from_nhwc(device, [n, h, w, 3], &values, Recording::Off)?)
+        }
+        _ => Err(golden
+            .wrong(format!("`{name}` is {shape:?}, and images of [N, 3, {size}, {size}] are expected"))
+            .into()),
+    }
 }
 
 fn gradient_group(golden: &Golden, ours: &BTreeMap<String, Vec<f32>>) -> Result<Group, Failure> {

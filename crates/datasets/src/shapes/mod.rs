@@ -63,6 +63,9 @@ pub struct ShapesConfig {
     /// Share of objects with stripes or dots.
     #[serde(default = "ShapesConfig::default_texture")]
     pub texture: f32,
+    /// Strength of the uneven background: its brightness varies by this much to either side, of 1. 0-0.5.
+    #[serde(default = "ShapesConfig::default_clouds")]
+    pub clouds: f32,
     /// Most lines and dots scattered over the background.
     #[serde(default = "ShapesConfig::default_clutter")]
     pub clutter: usize,
@@ -88,16 +91,16 @@ impl ShapesConfig {
         NAMES.len()
     }
     fn default_scale() -> (f32, f32) {
-        (0.55, 0.85)
+        (0.45, 0.8)
     }
     fn default_stretch() -> f32 {
         0.5
     }
     fn default_cut() -> f32 {
-        0.15
+        0.2
     }
     fn default_rotation() -> f32 {
-        25.0
+        45.0
     }
     fn default_contrast() -> f32 {
         0.3
@@ -106,7 +109,10 @@ impl ShapesConfig {
         0.15
     }
     fn default_texture() -> f32 {
-        0.4
+        0.7
+    }
+    fn default_clouds() -> f32 {
+        0.25
     }
     fn default_clutter() -> usize {
         4
@@ -138,7 +144,7 @@ impl Shapes {
     /// # Errors
     /// If a value is out of its range.
     pub fn new(config: ShapesConfig, seed: u64) -> Result<Self, ConfigError> {
-        let ShapesConfig { train, size, classes, scale, stretch, cut, rotation, contrast, chroma, texture, clutter, noise, light, .. } =
+        let ShapesConfig { train, size, classes, scale, stretch, cut, rotation, contrast, chroma, texture, clouds, clutter, noise, light, .. } =
             config;
         if train == 0 {
             return Err(ConfigError::field("train", train, "it must be at least 1"));
@@ -163,6 +169,7 @@ impl Shapes {
             ("contrast", contrast, 0.05, 0.4),
             ("chroma", chroma, 0.0, 0.5),
             ("texture", texture, 0.0, 1.0),
+            ("clouds", clouds, 0.0, 0.5),
             ("noise", noise, 0.0, 0.5),
             ("light", light, 0.0, 1.0),
         ];

@@ -5,11 +5,12 @@ use std::f32::consts::{PI, TAU};
 use train_core::{ByteImage, Draws};
 
 use super::ShapesConfig;
-use super::outline::Outline;
+use super::outline::{Outline, REACH};
 
 /// Everything about an image but its noise. Lengths are shares of the image's side, colours are of 1.
 pub(super) struct Scene<'a> {
     background: Ramp,
+    clouds: Clouds,
     clutter: Vec<Bit>,
     object: Object<'a>,
     /// Brightness at the image's edges along `direction`, around 1.
@@ -23,6 +24,12 @@ struct Ramp {
     from: Colour,
     to: Colour,
     direction: (f32, f32),
+}
+
+/// Smooth random brightness, the same in every direction and everywhere.
+struct Clouds {
+    /// `CLOUD_CELLS + 1` squared values around 0.
+    lattice: Vec<f32>,
 }
 
 struct Light {
@@ -100,16 +107,18 @@ impl<'a> Scene<'a> {
             (true, 0) => Texture::Stripes,
             (true, _) => Texture::Dots,
         };
+        let clouds = Clouds::draw(config.clouds, draws);
         let border = if draws.chance(0.5) { 0.16 } else { 0.0 };
         let object = Object { outline, centre, radius, angle, stretch, fill, ink, texture, phase, border };
         let clutter = (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(ground_colour, draws)).collect();
-        Self { background, clutter, object, light }
+        Self { background, clouds, clutter, object, light }
     }
 
     /// The image, `size` x `size`, with noise from `draws`.
     pub(super) fn paint(&self, size: usize, noise: f32, draws: &mut Draws) -> ByteImage {
         let mut canvas = vec![[0.0_f32; 3]; size * size];
         self.background.paint(&mut canvas, size);
+        self.clouds.paint(&mut canvas, size);
         for bit in &self.clutter {
             bit.paint(&mut canvas, size);
         }
@@ -140,15 +149,18 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// Cells of the clouds along a side.
+const CLOUD_CELLS: usize = 6;
+
 const DARKEST: f32 = 0.08;
 const LIGHTEST: f32 = 0.92;
 
 /// A level at least `contrast` away from `level`, at `share` of what is possible.
 fn other_level(level: f32, contrast: f32, share: f32) -> f32 {
-    let below = (level - contrast - DARKEST).max(0.0);
-    let above = (LIGHTEST - level - contrast).max(0.0);
+    let below = (level - contrast - DARKEST).clamp(0.0, 0.2);
+    let above = (LIGHTEST - level - contrast).clamp(0.0, 0.2);
     let at = share * (below + above);
-    if at < below { DARKEST + at } else { level + contrast + (at - below) }
+    if at < below { level - contrast - at } else { level + contrast + (at - below) }
 }
 
 /// The middle of pixel `i` as a share of the side.
@@ -166,6 +178,33 @@ impl Ramp {
             for (x, pixel) in row.iter_mut().enumerate() {
                 let (x, y) = (unit(x, size) - 0.5, unit(y, size) - 0.5);
                 *pixel = mix(self.from, self.to, 0.5 + 0.7 * (x * self.direction.0 + y * self.direction.1));
+            }
+        }
+    }
+}
+
+impl Clouds {
+    fn draw(strength: f32, draws: &mut Draws) -> Self {
+        let n = (CLOUD_CELLS + 1) * (CLOUD_CELLS + 1);
+        Self { lattice: (0..n).map(|_| strength * draws.uniform(-1.0, 1.0) as f32).collect() }
+    }
+
+    fn paint(&self, canvas: &mut [Colour], size: usize) {
+        // Where pixel `i` lies in the lattice: the cell, and how far into it, eased.
+        let places: Vec<(usize, f32)> = (0..size)
+            .map(|i| {
+                let at = unit(i, size) * CLOUD_CELLS as f32;
+                let share = at.fract();
+                (at as usize, share * share * (3.0 - 2.0 * share))
+            })
+            .collect();
+        for (row, &(cell_y, share_y)) in canvas.chunks_mut(size).zip(&places) {
+            let upper = &self.lattice[cell_y * (CLOUD_CELLS + 1)..];
+            let lower = &self.lattice[(cell_y + 1) * (CLOUD_CELLS + 1)..];
+            for (pixel, &(cell_x, share_x)) in row.iter_mut().zip(&places) {
+                let level = |x: usize| upper[x] + share_y * (lower[x] - upper[x]);
+                let level = level(cell_x) + share_x * (level(cell_x + 1) - level(cell_x));
+                pixel.iter_mut().for_each(|value| *value += level);
             }
         }
     }
@@ -210,10 +249,10 @@ impl Object<'_> {
         let px_per_unit = self.radius * size as f32;
         let (mut u, mut v) = (vec![0.0; size], vec![0.0; size]);
         let mut distances = vec![0.0; size];
+        let reach = REACH * self.stretch.0.max(self.stretch.1) + 1.0 / px_per_unit;
         for (y, row) in canvas.chunks_mut(size).enumerate() {
             let down = (unit(y, size) - self.centre.1) / self.radius;
-            // No outline reaches further than 1.2 radii, times the stretch.
-            if down.abs() > 1.4 {
+            if down.abs() > reach {
                 continue;
             }
             for x in 0..size {

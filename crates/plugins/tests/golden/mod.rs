@@ -6,16 +6,16 @@ use std::path::PathBuf;
 use safetensors::{Dtype, SafeTensors};
 
 /// One file of golden values.
-pub struct Golden {
+pub(crate) struct Golden {
     tensors: BTreeMap<String, Tensor>,
     settings: BTreeMap<String, String>,
     torch_f32_error: BTreeMap<String, f64>,
 }
 
 /// A tensor in PyTorch's order.
-pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub values: Vec<f32>,
+pub(crate) struct Tensor {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f32>,
 }
 
 fn path(file: &str) -> PathBuf {
@@ -25,13 +25,13 @@ fn path(file: &str) -> PathBuf {
 
 /// Says that a test had nothing to compare with.
 #[expect(clippy::print_stderr, reason = "a skipped test must not look like a passed one")]
-pub fn say_skipped(file: &str) {
+pub(crate) fn say_skipped(file: &str) {
     eprintln!("SKIPPED, nothing was compared: there is no {}", path(file).display());
 }
 
 impl Golden {
     /// The values of `file`; `None` if there is no such file.
-    pub fn open(file: &str) -> Option<Self> {
+    pub(crate) fn open(file: &str) -> Option<Self> {
         let path = path(file);
         if !path.exists() {
             return None;
@@ -43,7 +43,9 @@ impl Golden {
         let tensors = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = tensors.iter().map(|(name, view)| {
             let values = match view.dtype() {
-                Dtype::F32 => view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
+                Dtype::F32 => {
+                    view.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+                }
                 Dtype::I64 => {
                     view.data().chunks(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
                 }
@@ -55,24 +57,24 @@ impl Golden {
     }
 
     /// A setting, for instance `width`.
-    pub fn setting<T: std::str::FromStr>(&self, name: &str) -> T {
+    pub(crate) fn setting<T: std::str::FromStr>(&self, name: &str) -> T {
         let value = &self.settings[name];
         value.parse().unwrap_or_else(|_| panic!("setting `{name}` is {value}"))
     }
 
     /// The tensor of that name.
-    pub fn tensor(&self, name: &str) -> &Tensor {
+    pub(crate) fn tensor(&self, name: &str) -> &Tensor {
         self.tensors.get(name).unwrap_or_else(|| panic!("the file has no `{name}`"))
     }
 
     /// The names that start with `prefix`, without it.
-    pub fn names_under(&self, prefix: &str) -> Vec<&str> {
+    pub(crate) fn names_under(&self, prefix: &str) -> Vec<&str> {
         self.tensors.keys().filter_map(|name| name.strip_prefix(prefix)).collect()
     }
 
     /// Asserts that `error` is small enough for `group`.
     #[track_caller]
-    pub fn assert_right(&self, group: &str, error: f64) {
+    pub(crate) fn assert_right(&self, group: &str, error: f64) {
         let limit = (10.0 * self.torch_f32_error[group]).max(1e-4);
         assert!(error <= limit, "{group}: the error is {error:.2e}, the limit {limit:.2e}");
     }
@@ -80,14 +82,14 @@ impl Golden {
 
 /// `|a - b| / |scale|` over all pairs, where `scale` goes with each of them.
 #[derive(Default)]
-pub struct Distance {
+pub(crate) struct Distance {
     difference: f64,
     scale: f64,
 }
 
 impl Distance {
     /// Takes in values of ours and theirs; `scale` says what a difference is measured against.
-    pub fn add(&mut self, ours: &[f32], theirs: &[f32], scale: impl Fn(usize) -> f64) {
+    pub(crate) fn add(&mut self, ours: &[f32], theirs: &[f32], scale: impl Fn(usize) -> f64) {
         assert_eq!(ours.len(), theirs.len());
         for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
             self.difference += (f64::from(*a) - f64::from(*b)).powi(2);
@@ -96,13 +98,13 @@ impl Distance {
     }
 
     /// The distance of everything taken in.
-    pub fn relative(&self) -> f64 {
+    pub(crate) fn relative(&self) -> f64 {
         (self.difference / self.scale).sqrt()
     }
 }
 
 /// `|ours - theirs| / |theirs|`.
-pub fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
+pub(crate) fn relative_error(ours: &[f32], theirs: &[f32]) -> f64 {
     let mut distance = Distance::default();
     distance.add(ours, theirs, |i| f64::from(theirs[i]));
     distance.relative()

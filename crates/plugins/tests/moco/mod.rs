@@ -3,7 +3,7 @@
 use dfdx::prelude::{AsArray, SplitTape};
 use tensor_ops::{Device, FeatureMap, Features, Gradients, KeepLogits, Mode, Parameter, Recording, backward};
 use train_core::plugin::{
-    Backbone, Config, Entry, Head, Keys, Module, ModuleContext, Negatives, NegativesContext, Optimizer,
+    Backbone, Config, Entry, Head, Keys, ModuleContext, Negatives, NegativesContext, Optimizer,
     OptimizerContext, Update, build, visit_part,
 };
 
@@ -167,7 +167,8 @@ impl Trainer {
         let mut place = 0;
         encoder.visit_parameters(|name, parameter| {
             if place == self.slots.len() {
-                let slots = self.optimizer.slots().iter().map(|_| vec![0.0; parameter.n_elements()]).collect();
+                let slots =
+                    self.optimizer.slots().iter().map(|_| vec![0.0; parameter.n_elements()]).collect();
                 self.slots.push(slots);
             }
             let gradient = parameter.gradient(gradients).unwrap();
@@ -184,7 +185,7 @@ impl Trainer {
 }
 
 /// Runs every step of `golden`, and compares all that it has.
-pub fn check_run(golden: &Golden) {
+pub(crate) fn check_run(golden: &Golden) {
     let mut query = Encoder::new(golden, "init/encoder_q.");
     let mut key = Encoder::new(golden, "init/encoder_k.");
     let mut queue = queue(golden);
@@ -196,7 +197,7 @@ pub fn check_run(golden: &Golden) {
         let (keys, _) = key.forward(input("x_k"), Recording::Off, Mode::Train).split_tape();
         let own = Keys { own: &keys, all: &keys, first: 0 };
         let contrast = queue.compare(queries, own, KeepLogits::Yes).unwrap();
-        let logits = contrast.logits.expect("logits were asked for").as_vec();
+        let logits = contrast.logits.expect("logits were asked for");
         golden.assert_right(&format!("step{step}/logits"), relative_error(&logits, &input("logits").values));
         let loss = [contrast.loss.array()];
         golden.assert_right(&format!("step{step}/loss"), relative_error(&loss, &input("loss").values));
@@ -234,7 +235,9 @@ fn check_final(golden: &Golden, query: &mut Encoder, key: &mut Encoder, queue: &
     key.add_distance(golden, "encoder_k.", &mut distance);
     let (start, end) = (transposed(golden.tensor("init/queue")), transposed(golden.tensor("final/queue")));
     queue.visit(&mut |_, entry| match entry {
-        Entry::Buffer(keys) => distance.add(&keys.to_vec(), &end, |i| f64::from(end[i]) - f64::from(start[i])),
+        Entry::Buffer(keys) => {
+            distance.add(&keys.to_vec(), &end, |i| f64::from(end[i]) - f64::from(start[i]))
+        }
         Entry::Counter(pointer) => assert_eq!(*pointer as f32, golden.tensor("final/queue_ptr").values[0]),
         Entry::Parameter(_) => {}
     });

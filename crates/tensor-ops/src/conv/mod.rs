@@ -3,6 +3,8 @@
 mod gather;
 mod pack;
 mod plan;
+#[cfg(test)]
+mod tests;
 mod weights;
 
 use std::sync::Arc;
@@ -60,7 +62,13 @@ pub(crate) fn conv2d_with(
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
     let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
     if !recording.is_on() || (wants_weight.is_none() && wants_bias.is_none() && wants_x.is_none()) {
-        return Ok(FeatureMap { values: Arc::new(values), layout: layout_out, slot, needs_gradient: false, recording });
+        return Ok(FeatureMap {
+            values: Arc::new(values),
+            layout: layout_out,
+            slot,
+            needs_gradient: false,
+            recording,
+        });
     }
     drop(x);
     let backward = move |gradients: &mut crate::Gradients, gradient: Vec<f32>| {

@@ -43,9 +43,7 @@ pub(super) fn gradient(
     let width = TASK_PANELS * family.panel();
     let n_strips = layout_out.c.div_ceil(width);
     let n_rows = geometry.kernel.0 * geometry.kernel.1 * layout_in.c;
-    let n_slices = (N_TASKS / n_strips)
-        .min(MAX_PARTIAL_LEN / (n_rows * layout_out.c))
-        .clamp(1, units.len());
+    let n_slices = (N_TASKS / n_strips).min(MAX_PARTIAL_LEN / (n_rows * layout_out.c)).clamp(1, units.len());
     let task = |task_idx: usize| {
         let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
         let first = strip * width;
@@ -67,7 +65,8 @@ pub(super) fn gradient(
             let row = tap * layout_in.c + row;
             for slice in partial.chunks_exact(n_strips) {
                 for (strip, out) in slice.iter().zip(out.chunks_mut(width)) {
-                    for (out, value) in out.iter_mut().zip(&strip[row * out.len()..][..out.len()]) {
+                    let strip = &strip[row * out.len()..][..out.len()];
+                    for (out, value) in out.iter_mut().zip(strip) {
                         *out += value;
                     }
                 }
@@ -199,7 +198,9 @@ impl PassBuilder {
         }
         let (a, b) = (row_a * self.panel, row_b * self.panel);
         match self.segments.last_mut() {
-            Some(last) if last.a + last.n_steps * self.panel == a && last.b + last.n_steps * self.panel == b => {
+            Some(last)
+                if last.a + last.n_steps * self.panel == a && last.b + last.n_steps * self.panel == b =>
+            {
                 last.n_steps += n_steps;
             }
             _ => self.segments.push(Segment { a, b, n_steps }),

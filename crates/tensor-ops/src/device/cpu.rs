@@ -1,9 +1,6 @@
 //! dfdx's CPU device: storage is a `Vec` on the host.
 
-use dfdx::{
-    shapes::HasShape,
-    tensor::Tensor,
-};
+use dfdx::{shapes::HasShape, tensor::Tensor};
 
 use super::Stored;
 use crate::Device;
@@ -46,5 +43,6 @@ fn is_contiguous<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> bool {
     let first = std::ptr::from_ref(&matrix[[0, 0]]).addr();
     let last = std::ptr::from_ref(&matrix[[n - 1, d - 1]]).addr();
     let next = std::ptr::from_ref(&matrix[[0, d.min(2) - 1]]).addr();
-    last.wrapping_sub(first) == (n * d - 1) * size_of::<f32>() && next.wrapping_sub(first) == (d.min(2) - 1) * size_of::<f32>()
+    last.wrapping_sub(first) == (n * d - 1) * size_of::<f32>()
+        && next.wrapping_sub(first) == (d.min(2) - 1) * size_of::<f32>()
 }

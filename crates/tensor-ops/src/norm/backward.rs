@@ -218,7 +218,8 @@ impl Kernel for SpreadPart<'_> {
         for (gradient, x) in self.gradient.chunks_mut(len).zip(self.x.chunks(len)) {
             let own = self.factor.iter().zip(&self.mean);
             let spread = self.slope.iter().zip(&self.offset);
-            for (((gradient, x), (factor, mean)), (slope, offset)) in gradient.iter_mut().zip(x).zip(own).zip(spread)
+            for (((gradient, x), (factor, mean)), (slope, offset)) in
+                gradient.iter_mut().zip(x).zip(own).zip(spread)
             {
                 *gradient = factor * *gradient + (slope * (x - mean) + offset);
             }

@@ -78,7 +78,9 @@ impl Kernel for ApplyPart<'_> {
         match self.residual {
             None => {
                 for (out, x) in rows {
-                    for (((out, x), factor), offset) in out.iter_mut().zip(x).zip(&self.factor).zip(&self.offset) {
+                    for (((out, x), factor), offset) in
+                        out.iter_mut().zip(x).zip(&self.factor).zip(&self.offset)
+                    {
                         *out = at_least(x * factor + offset);
                     }
                 }

@@ -4,6 +4,8 @@ mod backward;
 mod forward;
 mod groups;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -56,7 +58,8 @@ impl BatchNorm {
     ///
     /// When the device fails.
     pub fn new(device: &Device, n_channels: usize) -> Result<Self, OpError> {
-        let vector = |value| Parameter::new(device, ParameterKind::Vector, &[n_channels], vec![value; n_channels]);
+        let vector =
+            |value| Parameter::new(device, ParameterKind::Vector, &[n_channels], vec![value; n_channels]);
         Ok(Self { scale: Some(vector(1.0)?), shift: Some(vector(0.0)?), ..Self::without_affine(n_channels) })
     }
 
@@ -86,7 +89,12 @@ impl BatchNorm {
             return Err(OpError::shape(OP, "channels", c, layout.c));
         }
         if self.running_var.n_elements() != c {
-            return Err(OpError::shape(OP, "length of the running variance", c, self.running_var.n_elements()));
+            return Err(OpError::shape(
+                OP,
+                "length of the running variance",
+                c,
+                self.running_var.n_elements(),
+            ));
         }
         for parameter in [&self.scale, &self.shift].into_iter().flatten() {
             if parameter.shape() != [c] {
@@ -130,7 +138,9 @@ fn move_towards(running: &mut Buffer, batch: &[f64], momentum: f64) {
         let moved = |(&old, new): (&f32, &f64)| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
         running.iter().zip(batch).map(moved).collect()
     });
-    running.set(&moved).expect("a batch has as many statistics as there are running ones: checked by `check`");
+    running
+        .set(&moved)
+        .expect("a batch has as many statistics as there are running ones: checked by `check`");
 }
 
 /// Batch normalisation of each channel over images and positions, `(N, H, W, C)`.
@@ -163,7 +173,12 @@ pub fn batch_norm_add_relu(
     mode: Mode,
 ) -> Result<FeatureMap, OpError> {
     if residual.layout != x.layout {
-        return Err(OpError::shape("batch_norm_add_relu", "shape of the residual", x.shape(), residual.shape()));
+        return Err(OpError::shape(
+            "batch_norm_add_relu",
+            "shape of the residual",
+            x.shape(),
+            residual.shape(),
+        ));
     }
     normalise(x, norm, Some(residual), Tail::Relu, mode)
 }
@@ -213,7 +228,8 @@ fn normalise(
         mode,
     };
     drop(x);
-    let backward = move |gradients: &mut Gradients, gradient: Vec<f32>| wants.give(gradients, backward, gradient);
+    let backward =
+        move |gradients: &mut Gradients, gradient: Vec<f32>| wants.give(gradients, backward, gradient);
     Ok(FeatureMap::output(slot, layout, values, recording, Some(backward)))
 }
 
@@ -236,8 +252,7 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     let y = apply(family, groups, &coefficients, &values, None, Tail::Plain);
     let y = x.device().try_tensor_from_vec(y, (n, c))?;
     if recording.is_on() {
-        let wants =
-            Wants { x: None, residual: None, scale: wanted(&norm.scale), shift: wanted(&norm.shift) };
+        let wants = Wants { x: None, residual: None, scale: wanted(&norm.scale), shift: wanted(&norm.shift) };
         let backward = Backward { family, groups, x: values, output: None, statistics, coefficients, mode };
         let (x, out) = (x.ghost(), y.ghost());
         recording.add_backward_op(move |gradients| {
@@ -273,7 +288,12 @@ impl Wants {
         self.x.is_none() && self.residual.is_none() && self.scale.is_none() && self.shift.is_none()
     }
 
-    fn give(self, gradients: &mut Gradients, backward: Backward, gradient: Vec<f32>) -> Result<(), DeviceError> {
+    fn give(
+        self,
+        gradients: &mut Gradients,
+        backward: Backward,
+        gradient: Vec<f32>,
+    ) -> Result<(), DeviceError> {
         let result = backward.run(gradient, self.x.is_some(), self.residual.is_some());
         self.give_parameters(gradients, result.scale, result.shift)?;
         if let (Some(slot), Some(sum)) = (self.residual, result.masked) {

@@ -32,7 +32,8 @@ impl Statistics {
 
     /// Of training.
     pub(super) fn running(mean: &Buffer, var: &Buffer) -> Self {
-        let widened = |buffer: &Buffer| buffer.with_values(|values| values.iter().map(|&v| f64::from(v)).collect());
+        let widened =
+            |buffer: &Buffer| buffer.with_values(|values| values.iter().map(|&v| f64::from(v)).collect());
         Self { mean: widened(mean), var: widened(var) }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{output_layout, window};
-use crate::{ConvGeometry, FeatureMap, Gradients, OpError, device::GradientSlot, layout::Layout, memory::build};
+use crate::{
+    ConvGeometry, FeatureMap, Gradients, OpError, device::GradientSlot, layout::Layout, memory::build,
+};
 
 /// The largest value of each window; padding is never the largest.
 ///

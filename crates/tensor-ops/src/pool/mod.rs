@@ -3,6 +3,8 @@
 mod average;
 mod global;
 mod max;
+#[cfg(test)]
+mod tests;
 
 use crate::{ConvGeometry, FeatureMap, OpError, layout::Layout};
 

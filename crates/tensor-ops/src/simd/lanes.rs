@@ -19,8 +19,6 @@ pub(crate) trait Lanes: 'static {
     fn splat(value: f32) -> Self::V;
     /// `a * b + c`.
     fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
-    /// `a + b`.
-    fn add(a: Self::V, b: Self::V) -> Self::V;
     /// Reads `N` values.
     ///
     /// # Safety

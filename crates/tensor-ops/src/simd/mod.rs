@@ -37,7 +37,8 @@ pub(crate) enum Family {
     Avx512,
 }
 
-static DETECTED: LazyLock<Family> = LazyLock::new(|| *Family::available().last().unwrap_or(&Family::Portable));
+static DETECTED: LazyLock<Family> =
+    LazyLock::new(|| *Family::available().last().unwrap_or(&Family::Portable));
 
 impl Family {
     /// What this machine has, the fastest last.

@@ -29,11 +29,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn add(a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i] + b[i])
-    }
-
-    #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
         // SAFETY: the caller has `N` readable values there, and `[f32; N]` needs the alignment of `f32` only.
         unsafe { from.cast::<[f32; N]>().read_unaligned() }

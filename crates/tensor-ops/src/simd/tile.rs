@@ -83,15 +83,63 @@ fn multiply_tile<L: Lanes, const M: usize>(
     n_columns: usize,
     mode: TileMode,
 ) {
+    const { assert!(2 * L::N <= MAX_PANEL) };
     if M > L::ROWS {
         return;
     }
+    // By way of memory: a loop over the accumulators that the compiler does not unroll, as one with the cases below,
+    // would keep them in memory throughout.
+    let mut product = [[0.0; MAX_PANEL]; M];
+    let sums = sum_segments::<L, M>(operands);
+    for m in 0..M {
+        // SAFETY: a row of `product` has room for a panel, which is two registers.
+        unsafe {
+            L::store(product[m].as_mut_ptr(), sums[m][0]);
+            L::store(product[m].as_mut_ptr().add(L::N), sums[m][1]);
+        }
+    }
+    let panel = 2 * L::N;
+    for (m, product) in product.iter().enumerate() {
+        let row = &mut out[m * out_row..][..n_columns];
+        if n_columns == panel {
+            // Told the length, the compiler uses registers.
+            write_row(&mut row[..panel], &product[..panel], mode);
+        } else {
+            write_row(row, &product[..n_columns], mode);
+        }
+    }
+}
+
+/// Room for the widest panel.
+const MAX_PANEL: usize = 32;
+
+#[inline(always)]
+fn write_row(row: &mut [f32], product: &[f32], mode: TileMode) {
+    match mode {
+        TileMode::Store => row.copy_from_slice(product),
+        TileMode::Add => {
+            for (to, value) in row.iter_mut().zip(product) {
+                *to += value;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
+fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2]; M] {
     let Operands { a, a_row, a_step, b, segments } = operands;
     let panel = 2 * L::N;
     let mut sums = [[L::zero(); 2]; M];
-    for segment in segments.iter().filter(|segment| segment.n_steps > 0) {
+    for segment in segments {
         let n_steps = segment.n_steps;
-        assert!(segment.a + (M - 1) * a_row + (n_steps - 1) * a_step < a.len(), "rows end before their segment");
+        if n_steps == 0 {
+            continue;
+        }
+        assert!(
+            segment.a + (M - 1) * a_row + (n_steps - 1) * a_step < a.len(),
+            "rows end before their segment"
+        );
         assert!(segment.b + n_steps * panel <= b.len(), "panel ends before its segment");
         // SAFETY: the first element of the segment is inside `a` and `b`, asserted above.
         let (mut a_at, mut b_at) = unsafe { (a.as_ptr().add(segment.a), b.as_ptr().add(segment.b)) };
@@ -101,59 +149,15 @@ fn multiply_tile<L: Lanes, const M: usize>(
             // `wrapping_add`.
             unsafe {
                 let (b_low, b_high) = (L::load(b_at), L::load(b_at.add(L::N)));
-                for (m, sum) in sums.iter_mut().enumerate() {
+                for m in 0..M {
                     let value = L::splat(*a_at.add(m * a_row));
-                    sum[0] = L::mul_add(value, b_low, sum[0]);
-                    sum[1] = L::mul_add(value, b_high, sum[1]);
+                    sums[m][0] = L::mul_add(value, b_low, sums[m][0]);
+                    sums[m][1] = L::mul_add(value, b_high, sums[m][1]);
                 }
             }
             a_at = a_at.wrapping_add(a_step);
             b_at = b_at.wrapping_add(panel);
         }
     }
-    for (m, sum) in sums.iter().enumerate() {
-        let row = &mut out[m * out_row..][..n_columns];
-        if n_columns == panel {
-            // SAFETY: `row` has `panel` elements, which is two registers.
-            unsafe { write_row::<L>(row.as_mut_ptr(), sum, mode) };
-        } else {
-            write_partial_row::<L>(row, sum, mode);
-        }
-    }
-}
-
-/// # Safety
-///
-/// Two registers can be read from and written to `row`.
-#[inline(always)]
-unsafe fn write_row<L: Lanes>(row: *mut f32, sum: &[L::V; 2], mode: TileMode) {
-    for (half, &sum) in sum.iter().enumerate() {
-        // SAFETY: the caller has room for two registers.
-        unsafe {
-            let to = row.add(half * L::N);
-            match mode {
-                TileMode::Store => L::store(to, sum),
-                TileMode::Add => L::store(to, L::add(L::load(to), sum)),
-            }
-        }
-    }
-}
-
-/// Room for the widest panel.
-const MAX_PANEL: usize = 32;
-
-#[inline(always)]
-fn write_partial_row<L: Lanes>(row: &mut [f32], sum: &[L::V; 2], mode: TileMode) {
-    const { assert!(2 * L::N <= MAX_PANEL) };
-    let mut whole = [0.0; MAX_PANEL];
-    // SAFETY: `whole` has room for two registers, asserted above.
-    unsafe { write_row::<L>(whole.as_mut_ptr(), sum, TileMode::Store) };
-    match mode {
-        TileMode::Store => row.copy_from_slice(&whole[..row.len()]),
-        TileMode::Add => {
-            for (to, value) in row.iter_mut().zip(whole) {
-                *to += value;
-            }
-        }
-    }
+    sums
 }

@@ -2,9 +2,8 @@
 #![allow(unsafe_code, reason = "instructions that not every machine has")]
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps,
-    _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
 
 use super::{Kernel, Lanes};
@@ -47,7 +46,7 @@ pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
 /// One method a line: each is one instruction, whose family `run_*` has made sure of.
 macro_rules! lanes {
     ($lanes:ty, $v:ty, $n:literal, $rows:literal,
-     $zero:ident, $splat:ident, $mul_add:ident, $add:ident, $load:ident, $store:ident) => {
+     $zero:ident, $splat:ident, $mul_add:ident, $load:ident, $store:ident) => {
         impl Lanes for $lanes {
             type V = $v;
             const N: usize = $n;
@@ -69,12 +68,6 @@ macro_rules! lanes {
             fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
                 // SAFETY: as above.
                 unsafe { $mul_add(a, b, c) }
-            }
-
-            #[inline(always)]
-            fn add(a: Self::V, b: Self::V) -> Self::V {
-                // SAFETY: as above.
-                unsafe { $add(a, b) }
             }
 
             #[inline(always)]
@@ -101,7 +94,6 @@ lanes!(
     _mm256_setzero_ps,
     _mm256_set1_ps,
     _mm256_fmadd_ps,
-    _mm256_add_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps
 );
@@ -114,7 +106,6 @@ lanes!(
     _mm512_setzero_ps,
     _mm512_set1_ps,
     _mm512_fmadd_ps,
-    _mm512_add_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps
 );

@@ -46,7 +46,8 @@ impl Engine {
         for named in &mut self.modules {
             let module = &named.name;
             named.module.visit(&mut |name, entry| {
-                let (Entry::Parameter(parameter), Some(slots)) = (entry, slots.next()) else { return };
+                let Entry::Parameter(parameter) = entry else { return };
+                let Some(slots) = slots.next() else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
                     let (shape, values) = (parameter.torch_shape(), parameter.order_to_torch(values));
                     tensors.insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
@@ -71,7 +72,8 @@ impl Engine {
         for named in &mut self.modules {
             let module = &named.name;
             named.module.visit(&mut |name, entry| {
-                let (Entry::Parameter(parameter), Some(slots)) = (entry, slots.next()) else { return };
+                let Entry::Parameter(parameter) = entry else { return };
+                let Some(slots) = slots.next() else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
                     if result.is_err() {
                         return;

@@ -55,7 +55,8 @@ impl Engine {
             });
             let mut followed = followed.iter();
             copy.module.visit(&mut |_, entry| {
-                if let (Entry::Parameter(parameter), Some(target), true) = (entry, followed.next(), result.is_ok()) {
+                let Entry::Parameter(parameter) = entry else { return };
+                if let (Some(target), true) = (followed.next(), result.is_ok()) {
                     result = parameter.blend(target, momentum);
                 }
             });

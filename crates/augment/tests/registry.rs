@@ -1,0 +1,114 @@
+//! What holds for every augmentation of this crate.
+
+use augment as _; // Links the plugins.
+use train_core::plugin::{Augmentation, AugmentationContext, Config, Plugin, find};
+use train_core::{ByteImage, Draws, FloatImage, Picture, PictureShape, PictureValues};
+
+const NAMES: [&str; 9] = [
+    "center-crop",
+    "color-jitter",
+    "flip",
+    "gaussian-blur",
+    "grayscale",
+    "normalize",
+    "random-resized-crop",
+    "resize",
+    "solarize",
+];
+
+/// A plugin and what its example builds.
+type Built = (&'static Plugin<dyn Augmentation>, Box<dyn Augmentation>);
+
+fn plugins() -> Vec<Built> {
+    NAMES
+        .into_iter()
+        .map(|name| {
+            let plugin = find::<dyn Augmentation>(name).expect(name);
+            let built = (plugin.build)(Config::new(plugin.example), &AugmentationContext);
+            (plugin, built.unwrap_or_else(|error| panic!("{name}: {error}")))
+        })
+        .collect()
+}
+
+fn image(height: usize, width: usize) -> Picture {
+    let rgb = (0..height * width * 3).map(|i| (i * 37 % 256) as u8).collect();
+    Picture::Bytes(ByteImage { width, height, rgb })
+}
+
+fn shape(picture: &Picture) -> PictureShape {
+    let (size, values) = match picture {
+        Picture::Bytes(image) => ((image.height, image.width), PictureValues::Bytes),
+        Picture::Floats(image) => ((image.height, image.width), PictureValues::Floats),
+    };
+    PictureShape { size: Some(size), values }
+}
+
+#[test]
+fn no_plugin_is_missing_from_the_list() {
+    let registered = inventory::iter::<Plugin<dyn Augmentation>>.into_iter().count();
+    assert_eq!(registered, NAMES.len());
+}
+
+#[test]
+fn every_example_builds_and_gives_the_shape_that_it_announces() {
+    for (plugin, augmentation) in plugins() {
+        for (height, width) in [(32, 32), (40, 57), (1, 9)] {
+            for seed in 0..8 {
+                let picture = image(height, width);
+                let announced = augmentation.output(shape(&picture)).unwrap();
+                let given = augmentation.apply(picture, &mut Draws::new(seed, "test", &[]));
+                assert_eq!(shape(&given), announced, "{}", plugin.name);
+                let n_values = match &given {
+                    Picture::Bytes(image) => image.rgb.len(),
+                    Picture::Floats(image) => image.values.len(),
+                };
+                let (height, width) = announced.size.unwrap();
+                assert_eq!(n_values, height * width * 3, "{}", plugin.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
+    let unknown = PictureShape { size: None, values: PictureValues::Bytes };
+    for (plugin, augmentation) in plugins() {
+        let known = augmentation.output(unknown).unwrap().size;
+        let fixed = ["center-crop", "random-resized-crop"].contains(&plugin.name);
+        assert_eq!(known, fixed.then_some((224, 224)), "{}", plugin.name);
+    }
+}
+
+#[test]
+fn nothing_comes_after_normalisation() {
+    let floats = PictureShape { size: Some((2, 2)), values: PictureValues::Floats };
+    let picture = Picture::Floats(FloatImage { width: 2, height: 2, values: vec![0.5; 12] });
+    for (plugin, augmentation) in plugins() {
+        let error = augmentation.output(floats).unwrap_err();
+        assert!(error.hint().is_some(), "{}: {error}", plugin.name);
+        assert_eq!(
+            augmentation.apply(picture.clone(), &mut Draws::new(0, "test", &[])),
+            picture,
+            "{}",
+            plugin.name
+        );
+    }
+}
+
+#[test]
+fn the_same_draws_give_the_same_image() {
+    for (plugin, augmentation) in plugins() {
+        let run = || augmentation.apply(image(20, 30), &mut Draws::new(5, "test", &[1]));
+        assert_eq!(run(), run(), "{}", plugin.name);
+    }
+}
+
+#[test]
+fn a_misspelt_field_is_answered_with_the_right_one() {
+    let plugin = find::<dyn Augmentation>("random-resized-crop").unwrap();
+    let Err(error) = (plugin.build)(Config::new("(size: 32, scales: (0.2, 1.0))"), &AugmentationContext)
+    else {
+        panic!("`scales` is no field")
+    };
+    assert!(error.hint().is_some_and(|hint| hint.contains("`scale`")), "{error}");
+}

@@ -1,0 +1,162 @@
+//! The monitors as a training run sees them: built from RON text by name, with an encoder that gives made-up features.
+
+use std::sync::Arc;
+
+use evaluate as _;
+use train_core::plugin::{
+    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
+    Plugin, Split, build,
+};
+
+/// Gives what it is told to, and writes down what it was asked for.
+struct MadeUp {
+    train: Option<Arc<Embedding>>,
+    test: Option<Arc<Embedding>>,
+    asked: Vec<(Split, String, Level)>,
+}
+
+impl MadeUp {
+    fn new(train: Option<Embedding>, test: Option<Embedding>) -> Self {
+        Self { train: train.map(Arc::new), test: test.map(Arc::new), asked: Vec::new() }
+    }
+}
+
+impl Encoder for MadeUp {
+    fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
+        self.asked.push((request.split, request.view.into(), request.level));
+        Ok(match request.split {
+            Split::Train => self.train.clone(),
+            Split::Test => self.test.clone(),
+        })
+    }
+}
+
+/// `n` rows, each along the axis of its class, of 4.
+fn separable(n: usize) -> Embedding {
+    let labels: Vec<u32> = (0..n as u32).map(|i| i % 4).collect();
+    let rows = labels.iter().flat_map(|&label| (0..4).map(move |i| f32::from(u8::from(i == label)))).collect();
+    Embedding { n, d: 4, rows, labels: Some(labels), n_classes: 4 }
+}
+
+fn unlabelled(n: usize) -> Embedding {
+    Embedding { labels: None, n_classes: 0, ..separable(n) }
+}
+
+fn monitor(name: &str, config: &str) -> Result<Box<dyn Monitor>, ConfigError> {
+    build::<dyn Monitor>(name, Config::new(config), &MonitorContext)
+}
+
+fn measured(outcome: Outcome) -> Vec<Measurement> {
+    match outcome {
+        Outcome::Measured(measurements) => measurements,
+        Outcome::Off { reason } => panic!("off: {reason}"),
+    }
+}
+
+fn off(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Measured(_) => panic!("something was measured"),
+        Outcome::Off { reason } => reason,
+    }
+}
+
+#[test]
+fn every_example_builds_and_every_field_is_explained() {
+    let mut names = Vec::new();
+    for plugin in inventory::iter::<Plugin<dyn Monitor>> {
+        let built = (plugin.build)(Config::new(plugin.example), &MonitorContext);
+        assert!(built.is_ok(), "{}: {}", plugin.name, built.err().unwrap());
+        let schema = (plugin.schema)();
+        for (field, property) in schema.as_value()["properties"].as_object().unwrap() {
+            assert!(property["description"].is_string(), "{}: {field}", plugin.name);
+        }
+        names.push(plugin.name);
+    }
+    names.sort_unstable();
+    assert_eq!(names, ["feature-collapse", "knn"]);
+}
+
+#[test]
+fn the_untrained_encoder_and_the_last_epoch_are_measured_in_any_case() {
+    for name in ["knn", "feature-collapse"] {
+        let monitor = monitor(name, "(every: 3)").unwrap();
+        let due: Vec<usize> = (0..=8).filter(|&epoch| monitor.is_due(epoch, 8)).collect();
+        assert_eq!(due, [0, 3, 6, 8], "{name}");
+    }
+}
+
+#[test]
+fn what_is_measured_has_the_names_that_are_announced() {
+    for name in ["knn", "feature-collapse"] {
+        let mut monitor = monitor(name, "()").unwrap();
+        let measurements = measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
+        let names: Vec<&str> = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
+        assert_eq!(names, monitor.figures());
+    }
+}
+
+#[test]
+fn knn_states_its_protocol() {
+    let mut monitor = monitor("knn", "(k: 5, view: \"plain\", level: Head)").unwrap();
+    assert_eq!(monitor.views(), ["plain"]);
+    let mut encoder = MadeUp::new(Some(separable(40)), Some(separable(8)));
+    let measurements = measured(monitor.measure(&mut encoder).unwrap());
+    let [figure] = &measurements[..] else { panic!("{measurements:?}") };
+    assert_eq!((figure.name.as_str(), figure.value, figure.is_share), ("knn_top1", 1.0, true));
+    assert_eq!(figure.protocol, "head features, k 5, T 0.1, 8 test images against 40 train images, view `plain`");
+    assert_eq!(encoder.asked[0], (Split::Test, "plain".into(), Level::Head));
+}
+
+#[test]
+fn more_neighbours_than_images_are_all_images() {
+    let mut monitor = monitor("knn", "()").unwrap();
+    let measurements = measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
+    assert!(measurements[0].protocol.starts_with("backbone features, k 40, "), "{}", measurements[0].protocol);
+}
+
+#[test]
+fn knn_is_off_without_labels_or_a_test_split_and_says_what_would_help() {
+    let mut monitor = monitor("knn", "()").unwrap();
+    let mut encoder = MadeUp::new(Some(separable(40)), None);
+    let reason = off(monitor.measure(&mut encoder).unwrap());
+    assert!(reason.starts_with("there is no test split: ") && reason.contains("`feature-collapse`"), "{reason}");
+    assert_eq!(encoder.asked.len(), 1, "the training images are not embedded in vain");
+    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabelled(40)), Some(unlabelled(8)))).unwrap());
+    assert!(reason.starts_with("the images have no labels: ") && reason.contains("`class-folders`"), "{reason}");
+}
+
+#[test]
+fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
+    let mut monitor = monitor("feature-collapse", "(images: 16)").unwrap();
+    let measurements = measured(monitor.measure(&mut MadeUp::new(Some(unlabelled(100)), None)).unwrap());
+    let rank = &measurements[1];
+    assert!((rank.value - 4.0).abs() < 1e-6, "{}", rank.value);
+    let protocol = "backbone features, 16 train images, view `eval`; 1 is collapsed, 4 is the most";
+    assert_eq!(rank.protocol, protocol);
+    assert!(!rank.is_share && rank.more_is_better);
+}
+
+#[test]
+fn features_that_are_not_numbers_are_an_error() {
+    for name in ["knn", "feature-collapse"] {
+        let mut broken = separable(40);
+        broken.rows[17] = f32::NAN;
+        let mut monitor = monitor(name, "()").unwrap();
+        let error = monitor.measure(&mut MadeUp::new(Some(broken.clone()), Some(broken))).unwrap_err();
+        assert_eq!(error.to_string(), format!("{name}: a feature is infinite or not a number"));
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    for (name, config, field) in [
+        ("knn", "(every: 0)", "every"),
+        ("knn", "(k: 0)", "k"),
+        ("knn", "(temperature: 0)", "temperature"),
+        ("feature-collapse", "(every: 0)", "every"),
+        ("feature-collapse", "(images: 1)", "images"),
+    ] {
+        let error = monitor(name, config).err().unwrap_or_else(|| panic!("{config} builds")).to_string();
+        assert!(error.starts_with(&format!("`{field}` is 0")) || error.starts_with("`images` is 1"), "{error}");
+    }
+}

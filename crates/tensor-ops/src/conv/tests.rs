@@ -1,0 +1,235 @@
+use rayon::ThreadPoolBuilder;
+
+use super::{conv2d, conv2d_with};
+use crate::{
+    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, add,
+    simd::Family,
+    testing::{assert_close, backward_weighted, image, noise, vector, wide},
+};
+
+/// A convolution with everything around it.
+struct Case {
+    shape: [usize; 4],
+    n_out: usize,
+    geometry: ConvGeometry,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// What the gradient of the output is.
+    weights: Vec<f32>,
+}
+
+/// What comes out: the output, and the gradients of input, weight and bias.
+struct Outcome<T> {
+    y: Vec<T>,
+    x: Vec<T>,
+    weight: Vec<T>,
+    bias: Vec<T>,
+}
+
+impl Case {
+    fn new(shape: [usize; 4], n_out: usize, geometry: ConvGeometry) -> Self {
+        let [n, h, w, c] = shape;
+        let (out_h, out_w) = geometry.output(h, w).unwrap();
+        Self {
+            shape,
+            n_out,
+            geometry,
+            x: noise(1, n * h * w * c),
+            weight: noise(2, geometry.kernel.0 * geometry.kernel.1 * c * n_out),
+            bias: noise(3, n_out),
+            weights: noise(4, n * out_h * out_w * n_out),
+        }
+    }
+
+    fn parameters(&self) -> (Parameter, Parameter) {
+        let (kernel_h, kernel_w) = self.geometry.kernel;
+        let shape = [kernel_h, kernel_w, self.shape[3], self.n_out];
+        let weight =
+            Parameter::new(&Device::default(), ParameterKind::Kernel, &shape, self.weight.clone()).unwrap();
+        (weight, vector(&self.bias))
+    }
+
+    fn run(&self, family: Family) -> Outcome<f32> {
+        let (weight, bias) = self.parameters();
+        let x = image(self.shape, &self.x);
+        let input = x.share();
+        let y = conv2d_with(family, x, &weight, Some(&bias), self.geometry).unwrap();
+        let values = y.to_nhwc();
+        let mut gradients = backward_weighted(y, &self.weights);
+        Outcome {
+            y: values,
+            x: input.gradient(&mut gradients).unwrap().unwrap(),
+            weight: weight.gradient(&mut gradients).unwrap().unwrap(),
+            bias: bias.gradient(&mut gradients).unwrap().unwrap(),
+        }
+    }
+
+    /// The definition, a multiplication at a time, in double precision.
+    fn oracle(&self) -> Outcome<f64> {
+        let [n, h, w, c] = self.shape;
+        let ConvGeometry { kernel, stride, padding } = self.geometry;
+        let (out_h, out_w) = self.geometry.output(h, w).unwrap();
+        let (x, weight, bias, weights) =
+            (wide(&self.x), wide(&self.weight), wide(&self.bias), wide(&self.weights));
+        let mut outcome = Outcome {
+            y: vec![0.0; weights.len()],
+            x: vec![0.0; x.len()],
+            weight: vec![0.0; weight.len()],
+            bias: vec![0.0; bias.len()],
+        };
+        for image in 0..n {
+            for (out_y, out_x) in (0..out_h).flat_map(|y| (0..out_w).map(move |x| (y, x))) {
+                for o in 0..self.n_out {
+                    let out = ((image * out_h + out_y) * out_w + out_x) * self.n_out + o;
+                    outcome.y[out] += bias[o];
+                    outcome.bias[o] += weights[out];
+                    for (tap_y, tap_x) in (0..kernel.0).flat_map(|y| (0..kernel.1).map(move |x| (y, x))) {
+                        let (y, x_pos) = (out_y * stride.0 + tap_y, out_x * stride.1 + tap_x);
+                        if y < padding.0 || x_pos < padding.1 || y - padding.0 >= h || x_pos - padding.1 >= w
+                        {
+                            continue;
+                        }
+                        for i in 0..c {
+                            let from = ((image * h + y - padding.0) * w + x_pos - padding.1) * c + i;
+                            let tap = ((tap_y * kernel.1 + tap_x) * c + i) * self.n_out + o;
+                            outcome.y[out] += x[from] * weight[tap];
+                            outcome.x[from] += weights[out] * weight[tap];
+                            outcome.weight[tap] += weights[out] * x[from];
+                        }
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn check(&self, family: Family) {
+        let (got, expected) = (self.run(family), self.oracle());
+        let what =
+            |value: &str| format!("{value} of {:?} to {} by {:?}", self.shape, self.n_out, self.geometry);
+        assert_close(&what("output"), &got.y, &expected.y, 2e-6);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, 2e-6);
+        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, 5e-6);
+        assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
+    }
+}
+
+fn geometry(kernel: (usize, usize), stride: (usize, usize), padding: (usize, usize)) -> ConvGeometry {
+    ConvGeometry { kernel, stride, padding }
+}
+
+#[test]
+fn every_family_agrees_with_the_definition_at_odd_sizes() {
+    let cases = [
+        ([5, 7, 9, 3], 5, ConvGeometry::square(3, 1, 1)),
+        ([5, 7, 9, 5], 17, ConvGeometry::square(3, 2, 1)),
+        ([5, 7, 9, 17], 3, ConvGeometry::square(3, 3, 0)),
+        ([5, 7, 9, 17], 33, ConvGeometry::square(1, 1, 0)),
+        ([5, 7, 9, 5], 8, ConvGeometry::square(1, 2, 0)),
+        ([5, 7, 9, 3], 17, ConvGeometry::square(5, 1, 2)),
+        ([5, 7, 9, 3], 5, ConvGeometry::square(7, 2, 3)),
+        ([5, 7, 9, 3], 5, ConvGeometry::square(1, 3, 2)),
+        ([1, 1, 1, 1], 1, ConvGeometry::square(1, 1, 0)),
+        ([1, 7, 9, 3], 2, geometry((7, 9), (1, 1), (0, 0))),
+        ([2, 7, 9, 3], 4, geometry((3, 5), (2, 1), (0, 2))),
+        ([3, 4, 4, 2], 3, ConvGeometry::square(3, 1, 3)),
+        ([3, 5, 5, 2], 3, ConvGeometry::square(2, 2, 0)),
+    ];
+    for family in Family::available() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).check(family);
+        }
+    }
+}
+
+#[test]
+fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
+    for n in [15, 16, 17, 37] {
+        for family in Family::available() {
+            Case::new([n, 4, 5, 5], 9, ConvGeometry::square(3, 1, 1)).check(family);
+            Case::new([n, 5, 4, 3], 19, ConvGeometry::square(3, 2, 1)).check(family);
+        }
+    }
+}
+
+#[test]
+fn wide_layers_agree_with_the_definition() {
+    for family in Family::available() {
+        Case::new([3, 3, 3, 70], 150, ConvGeometry::square(3, 1, 1)).check(family);
+        Case::new([17, 2, 2, 40], 130, ConvGeometry::square(3, 2, 1)).check(family);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let case = Case::new([37, 8, 8, 20], 70, ConvGeometry::square(3, 1, 1));
+    let run = |n_threads: usize| {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let outcome = pool.install(|| case.run(Family::detected()));
+        [outcome.y, outcome.x, outcome.weight, outcome.bias].concat()
+    };
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(run(1)), bits(run(3)));
+}
+
+#[test]
+fn gradients_that_reach_an_input_by_two_branches_add_up() {
+    let case = Case::new([5, 6, 6, 4], 4, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let x = image(case.shape, &case.x);
+    let (input, shortcut) = (x.share(), x.share());
+    let other = conv2d(x.fork(), &weight, None, case.geometry).unwrap();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    let y = add(add(y, shortcut).unwrap(), other).unwrap();
+    let mut gradients = backward_weighted(y, &case.weights);
+    let once = case.oracle();
+    let expected: Vec<f64> =
+        once.x.iter().zip(&case.weights).map(|(x, &own)| 2.0 * x + f64::from(own)).collect();
+    assert_close("input", &input.gradient(&mut gradients).unwrap().unwrap(), &expected, 2e-6);
+    let doubled: Vec<f64> = once.weight.iter().map(|weight| 2.0 * weight).collect();
+    assert_close("weight", &weight.gradient(&mut gradients).unwrap().unwrap(), &doubled, 5e-6);
+}
+
+#[test]
+fn frozen_parameters_and_images_get_no_gradient() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (mut weight, bias) = case.parameters();
+    weight.set_trainable(false);
+    let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::start()).unwrap();
+    let input = x.share();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    let mut gradients = backward_weighted(y, &case.weights);
+    assert_eq!(input.gradient(&mut gradients).unwrap(), None);
+    assert_eq!(weight.gradient(&mut gradients).unwrap(), None);
+    assert!(bias.gradient(&mut gradients).unwrap().is_some());
+}
+
+#[test]
+fn what_is_not_recorded_keeps_nothing() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::Off).unwrap();
+    let kept = x.share();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    assert!(!y.is_recorded());
+    assert_eq!(std::sync::Arc::strong_count(&kept.values), 1);
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let run = |shape: [usize; 4], geometry, bias: &Parameter| {
+        conv2d(image(shape, &noise(1, shape.iter().product())), &weight, Some(bias), geometry).map(drop)
+    };
+    assert!(matches!(run([2, 4, 4, 4], case.geometry, &bias), Err(OpError::Shape { .. })));
+    assert!(matches!(run(case.shape, ConvGeometry::square(5, 1, 2), &bias), Err(OpError::Shape { .. })));
+    assert!(matches!(run(case.shape, case.geometry, &vector(&[0.0])), Err(OpError::Shape { .. })));
+    assert!(matches!(run([2, 2, 2, 3], ConvGeometry::square(3, 1, 0), &bias), Err(OpError::Value { .. })));
+    assert!(matches!(run(case.shape, ConvGeometry::square(3, 0, 1), &bias), Err(OpError::Value { .. })));
+    assert!(matches!(
+        conv2d(image(case.shape, &case.x), &bias, None, case.geometry),
+        Err(OpError::Shape { .. })
+    ));
+}

@@ -1,0 +1,91 @@
+//! What the tests of several operations share: oracles compute in double precision, one value at a time.
+
+use dfdx::{
+    shapes::Rank0,
+    tensor::{PutTape, Tape, TensorFromVec},
+    tensor_ops::SumTo,
+};
+
+use crate::{
+    Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, backward,
+    features_from_rows, layout::Layout,
+};
+
+/// Numbers between -1 and 1 that look random.
+pub(crate) fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+/// A recorded input that wants its gradient.
+pub(crate) fn image(shape: [usize; 4], values: &[f32]) -> FeatureMap {
+    FeatureMap::from_nhwc(&Device::default(), shape, values, Recording::start()).unwrap().requires_gradient()
+}
+
+pub(crate) fn rows(shape: (usize, usize), values: &[f32]) -> Features {
+    features_from_rows(&Device::default(), shape, values.to_vec(), Recording::start()).unwrap()
+}
+
+pub(crate) fn vector(values: &[f32]) -> Parameter {
+    Parameter::new(&Device::default(), ParameterKind::Vector, &[values.len()], values.to_vec()).unwrap()
+}
+
+/// The gradients of `sum(weights * y)`; `weights` are `(N, H, W, C)`.
+pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
+    let [n, h, w, c] = y.shape();
+    let weights = Layout { n, h, w, c }.pack(weights);
+    let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
+    let slot = y.slot.clone();
+    let (_, mut recording) = y.split_recording();
+    recording.add_backward_op(move |gradients| slot.add(gradients, weights));
+    backward(loss.put_tape(recording)).unwrap()
+}
+
+/// The gradients of `sum(weights * y)`; `weights` are `(N, D)`.
+pub(crate) fn backward_weighted_rows(y: Features, weights: &[f32]) -> Gradients {
+    let shape = *dfdx::shapes::HasShape::shape(&y);
+    let weights = y.device().try_tensor_from_vec(weights.to_vec(), shape).unwrap();
+    backward((y * weights).sum::<Rank0, _>()).unwrap()
+}
+
+/// The gradient of `f` at `at`, by central differences.
+pub(crate) fn differences(f: impl Fn(&[f64]) -> f64, at: &[f64]) -> Vec<f64> {
+    const STEP: f64 = 1e-5;
+    let mut at = at.to_vec();
+    let mut gradient = Vec::with_capacity(at.len());
+    for i in 0..at.len() {
+        let here = at[i];
+        at[i] = here + STEP;
+        let above = f(&at);
+        at[i] = here - STEP;
+        let below = f(&at);
+        at[i] = here;
+        gradient.push((above - below) / (2.0 * STEP));
+    }
+    gradient
+}
+
+/// `sum(weights * values)`.
+pub(crate) fn weighted(values: &[f64], weights: &[f32]) -> f64 {
+    values.iter().zip(weights).map(|(value, &weight)| value * f64::from(weight)).sum()
+}
+
+/// Panics when a value is further from the oracle's than `tolerance` times the largest of them.
+pub(crate) fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}: number of values");
+    let scale = expected.iter().fold(1e-3_f64, |scale, value| scale.max(value.abs()));
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        assert!(error <= tolerance * scale, "{what}: value {i} is {got}, the oracle says {expected}");
+    }
+}

@@ -1,0 +1,353 @@
+//! Tests of what is too small for a file of tests of its own.
+
+use dfdx::tensor::{PutTape, SplitTape};
+use rayon::ThreadPoolBuilder;
+
+use crate::{
+    Device, FeatureMap, Features, KeepLogits, Matrix, OpError, Parameter, ParameterKind, Recording, add,
+    add_relu, backward, features_from_rows, info_nce_queue, l2_normalize, linear, relu, relu_features,
+    select_rows, sum_losses,
+    testing::{
+        assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
+        weighted, wide,
+    },
+    to_rows,
+};
+
+/// A recorded input, and a name to ask for its gradient by.
+fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
+    let (matrix, recording) = rows(shape, values).split_tape();
+    (matrix.clone(), matrix.put_tape(recording))
+}
+
+fn matrix(shape: (usize, usize), values: &[f32]) -> Matrix {
+    rows(shape, values).split_tape().0
+}
+
+#[test]
+fn a_feature_map_gives_back_what_it_was_made_of() {
+    for n in [1, 5, 16, 17, 40] {
+        let x = noise(1, n * 3 * 2 * 5);
+        assert_eq!(image([n, 3, 2, 5], &x).to_nhwc(), x);
+    }
+}
+
+#[test]
+fn images_are_selected_in_the_order_asked_for() {
+    let x = noise(1, 20 * 6);
+    let order: Vec<usize> = (0..19).map(|i| (i * 7 + 3) % 20).collect();
+    let selected = image([20, 1, 2, 3], &x).select_images(&order).unwrap();
+    let expected: Vec<f32> = order.iter().flat_map(|&i| x[i * 6..][..6].to_vec()).collect();
+    assert_eq!(selected.to_nhwc(), expected);
+    assert!(!selected.is_recorded());
+    assert!(matches!(selected.select_images(&[19]), Err(OpError::Value { .. })));
+    assert!(matches!(selected.select_images(&[]), Err(OpError::Value { .. })));
+}
+
+#[test]
+fn rows_are_selected_in_the_order_asked_for() {
+    let x = matrix((3, 2), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(to_rows(&select_rows(&x, &[2, 0]).unwrap()), [5.0, 6.0, 1.0, 2.0]);
+    assert!(matches!(select_rows(&x, &[3]), Err(OpError::Value { .. })));
+}
+
+#[test]
+fn a_transposed_matrix_is_read_by_its_rows() {
+    use dfdx::{shapes::Axes2, tensor_ops::PermuteTo};
+    let x = matrix((2, 3), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let transposed: Matrix = x.permute::<_, Axes2<1, 0>>();
+    assert_eq!(to_rows(&transposed), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+}
+
+#[test]
+fn relu_and_sums_agree_with_differences() {
+    let shape = [5, 3, 2, 3];
+    let (a, b, weights) = (noise(1, 90), noise(2, 90), noise(3, 90));
+    let oracle =
+        |a: &[f64], b: &[f64]| -> Vec<f64> { a.iter().zip(b).map(|(a, b)| (a + b).max(0.0)).collect() };
+    for is_fused in [true, false] {
+        let (first, second) = (image(shape, &a), image(shape, &b));
+        let (kept_a, kept_b) = (first.share(), second.share());
+        let y = if is_fused { add_relu(first, second) } else { relu(add(first, second).unwrap()) }.unwrap();
+        assert_close("output", &y.to_nhwc(), &oracle(&wide(&a), &wide(&b)), 1e-6);
+        let mut gradients = backward_weighted(y, &weights);
+        let by_a = differences(|a| weighted(&oracle(a, &wide(&b)), &weights), &wide(&a));
+        assert_close("first", &kept_a.gradient(&mut gradients).unwrap().unwrap(), &by_a, 1e-6);
+        assert_close("second", &kept_b.gradient(&mut gradients).unwrap().unwrap(), &by_a, 1e-6);
+    }
+    let (x, y) = (image(shape, &a), image([5, 3, 3, 2], &b));
+    assert!(matches!(add(x, y), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn a_value_added_to_itself_gets_its_gradient_twice() {
+    let x = image([1, 1, 1, 2], &[1.0, 2.0]);
+    let (kept, twin) = (x.share(), x.share());
+    let mut gradients = backward_weighted(add(x, twin).unwrap(), &[3.0, 4.0]);
+    assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), [6.0, 8.0]);
+}
+
+#[test]
+fn linear_layers_agree_with_differences() {
+    for (n, n_in, n_out) in [(1, 1, 1), (5, 7, 3), (17, 5, 70), (3, 33, 130)] {
+        let (x, weight, bias) = (noise(1, n * n_in), noise(2, n_in * n_out), noise(3, n_out));
+        let weights = noise(4, n * n_out);
+        let oracle = |x: &[f64], weight: &[f64], bias: &[f64]| -> Vec<f64> {
+            let at = |row: usize, column: usize| {
+                bias[column] + (0..n_in).map(|i| x[row * n_in + i] * weight[i * n_out + column]).sum::<f64>()
+            };
+            (0..n * n_out).map(|i| at(i / n_out, i % n_out)).collect()
+        };
+        let parameter =
+            Parameter::new(&Device::default(), ParameterKind::Matrix, &[n_in, n_out], weight.clone())
+                .unwrap();
+        let bias_parameter = vector(&bias);
+        let (name, input) = named_rows((n, n_in), &x);
+        let y = linear(input, &parameter, Some(&bias_parameter)).unwrap();
+        let (x, weight, bias) = (wide(&x), wide(&weight), wide(&bias));
+        assert_close("output", &to_rows(&y), &oracle(&x, &weight, &bias), 1e-6);
+        let mut gradients = backward_weighted_rows(y, &weights);
+        let by_x = differences(|x| weighted(&oracle(x, &weight, &bias), &weights), &x);
+        assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-5);
+        let by_weight = differences(|weight| weighted(&oracle(&x, weight, &bias), &weights), &weight);
+        assert_close("weight", &parameter.gradient(&mut gradients).unwrap().unwrap(), &by_weight, 1e-5);
+        let by_bias = differences(|bias| weighted(&oracle(&x, &weight, bias), &weights), &bias);
+        assert_close("bias", &bias_parameter.gradient(&mut gradients).unwrap().unwrap(), &by_bias, 1e-5);
+    }
+    let weight = Parameter::new(&Device::default(), ParameterKind::Matrix, &[3, 2], noise(1, 6)).unwrap();
+    assert!(matches!(linear(rows((2, 4), &noise(1, 8)), &weight, None), Err(OpError::Shape { .. })));
+    let bias = vector(&[0.0; 3]);
+    assert!(matches!(linear(rows((2, 3), &noise(1, 6)), &weight, Some(&bias)), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn relu_of_features_agrees_with_differences() {
+    let (x, weights) = (noise(1, 35), noise(2, 35));
+    let (name, input) = named_rows((5, 7), &x);
+    let y = relu_features(input).unwrap();
+    let oracle = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| x.max(0.0)).collect() };
+    assert_close("output", &to_rows(&y), &oracle(&wide(&x)), 1e-6);
+    let gradients = backward_weighted_rows(y, &weights);
+    let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
+    assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-6);
+}
+
+#[test]
+fn rows_of_unit_length_agree_with_differences() {
+    let (x, weights) = (noise(1, 35), noise(2, 35));
+    let (name, input) = named_rows((5, 7), &x);
+    let y = l2_normalize(input).unwrap();
+    let oracle = |x: &[f64]| -> Vec<f64> {
+        let unit = |row: &[f64]| {
+            let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+            row.iter().map(|x| x / length).collect::<Vec<_>>()
+        };
+        x.chunks(7).flat_map(unit).collect()
+    };
+    assert_close("output", &to_rows(&y), &oracle(&wide(&x)), 1e-6);
+    let gradients = backward_weighted_rows(y, &weights);
+    let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
+    assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-5);
+}
+
+#[test]
+fn a_row_of_zeros_stays_zero() {
+    let y = l2_normalize(rows((1, 3), &[0.0; 3])).unwrap();
+    assert_eq!(to_rows(&y), [0.0; 3]);
+}
+
+/// The mean of the cross-entropies, and the logits, positive first.
+fn contrast_oracle(q: &[f64], keys: &[f64], queue: &[f64], c: usize, temperature: f64) -> (f64, Vec<f64>) {
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / temperature;
+    let mut logits = Vec::new();
+    let mut loss = 0.0;
+    for (q, k) in q.chunks(c).zip(keys.chunks(c)) {
+        let mut row = vec![dot(q, k)];
+        row.extend(queue.chunks(c).map(|key| dot(q, key)));
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        loss += row.iter().map(|logit| (logit - max).exp()).sum::<f64>().ln() + max - row[0];
+        logits.extend(row);
+    }
+    (loss / (q.len() / c) as f64, logits)
+}
+
+fn unit_rows(seed: u32, n: usize, c: usize) -> Vec<f32> {
+    to_rows(&l2_normalize(rows((n, c), &noise(seed, n * c))).unwrap())
+}
+
+#[test]
+fn info_nce_agrees_with_differences_at_any_temperature() {
+    for (n, c, n_keys, temperature) in
+        [(1, 3, 1, 0.2), (5, 7, 9, 0.07), (3, 16, 1100, 0.2), (17, 5, 513, 1e-3)]
+    {
+        let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
+        let (name, input) = named_rows((n, c), &q);
+        let result =
+            info_nce_queue(input, &matrix((n, c), &keys), &queue, temperature, KeepLogits::Yes).unwrap();
+        let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
+        let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
+        let (loss, logits) = oracle(&q);
+        assert_close("loss", &[dfdx::tensor::AsArray::array(&result.loss)], &[loss], 3e-6);
+        assert_close("logits", &result.logits.unwrap(), &logits, 2e-6);
+        let is_right = |row: &[f64]| row[1..].iter().all(|&negative| row[0] > negative);
+        let n_right = logits.chunks(1 + n_keys).filter(|row| is_right(row)).count();
+        assert_eq!(result.top1, n_right as f32 / n as f32);
+        let gradients = backward(result.loss).unwrap();
+        let by_q = if temperature < 0.01 {
+            // So sharp a softmax is one key a query, where a difference has no digits left.
+            let mut expected = Vec::new();
+            for (i, row) in logits.chunks(1 + n_keys).enumerate() {
+                let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                let sum = row.iter().map(|logit| (logit - max).exp()).sum::<f64>();
+                for d in 0..c {
+                    let key = |k: usize| if k == 0 { keys[i * c + d] } else { queue[(k - 1) * c + d] };
+                    let mean = row.iter().enumerate().map(|(k, logit)| (logit - max).exp() / sum * key(k));
+                    let pull = mean.sum::<f64>() - key(0);
+                    expected.push(pull / f64::from(temperature) / n as f64);
+                }
+            }
+            expected
+        } else {
+            differences(|q| oracle(q).0, &q)
+        };
+        assert_close("queries", &to_rows(&gradients.get(&name)), &by_q, 2e-4);
+    }
+}
+
+#[test]
+fn a_negative_as_near_as_the_positive_counts_against() {
+    let q = rows((1, 2), &[1.0, 0.0]);
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[1.0, 0.0], 0.2, KeepLogits::No).unwrap();
+    assert_eq!(result.top1, 0.0);
+    assert!(result.logits.is_none());
+}
+
+#[test]
+fn info_nce_refuses_what_does_not_fit() {
+    let q = || rows((2, 3), &unit_rows(1, 2, 3));
+    let keys = matrix((2, 3), &unit_rows(2, 2, 3));
+    let run = |keys: &Matrix, queue: &[f32], temperature| {
+        info_nce_queue(q(), keys, queue, temperature, KeepLogits::No).map(|result| result.top1)
+    };
+    assert!(matches!(run(&matrix((1, 3), &[1.0, 0.0, 0.0]), &[0.0; 3], 0.2), Err(OpError::Shape { .. })));
+    assert!(matches!(run(&keys, &[0.0; 4], 0.2), Err(OpError::Value { .. })));
+    assert!(matches!(run(&keys, &[], 0.2), Err(OpError::Value { .. })));
+    assert!(matches!(run(&keys, &[0.0; 3], 0.0), Err(OpError::Value { .. })));
+}
+
+#[test]
+fn losses_and_linear_layers_do_not_depend_on_the_number_of_threads() {
+    let run = |n_threads: usize| {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            let weight =
+                Parameter::new(&Device::default(), ParameterKind::Matrix, &[40, 150], noise(1, 6000))
+                    .unwrap();
+            let y = l2_normalize(linear(rows((33, 40), &noise(2, 1320)), &weight, None).unwrap()).unwrap();
+            let keys = matrix((33, 150), &unit_rows(3, 33, 150));
+            let result = info_nce_queue(y, &keys, &unit_rows(4, 1500, 150), 0.1, KeepLogits::No).unwrap();
+            let loss = dfdx::tensor::AsArray::array(&result.loss);
+            let mut gradients = backward(result.loss).unwrap();
+            let mut values = weight.gradient(&mut gradients).unwrap().unwrap();
+            values.push(loss);
+            values
+        })
+    };
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(run(1)), bits(run(3)));
+}
+
+#[test]
+fn the_sum_of_losses_sends_its_gradient_to_each() {
+    let run = |n_terms: usize| {
+        let (name, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
+        let keys = matrix((2, 3), &unit_rows(2, 2, 3));
+        let queue = unit_rows(3, 5, 3);
+        let (q, recording) = q.split_tape();
+        let mut recording = Some(recording);
+        let mut term = || {
+            let recording = recording.take().unwrap_or_else(Recording::start);
+            info_nce_queue(q.clone().put_tape(recording), &keys, &queue, 0.2, KeepLogits::No).unwrap().loss
+        };
+        let loss = sum_losses((0..n_terms).map(|_| term()).collect()).unwrap();
+        let value = dfdx::tensor::AsArray::array(&loss);
+        (value, to_rows(&backward(loss).unwrap().get(&name)))
+    };
+    let ((one, gradient), (two, doubled)) = (run(1), run(2));
+    assert_eq!(two, 2.0 * one);
+    assert_eq!(doubled, gradient.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+    assert!(matches!(sum_losses(Vec::new()), Err(OpError::Value { .. })));
+}
+
+#[test]
+fn a_loss_without_a_recording_cannot_go_backward() {
+    let q = features_from_rows(&Device::default(), (1, 2), vec![1.0, 0.0], Recording::Off).unwrap();
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[0.0, 1.0], 0.2, KeepLogits::No).unwrap();
+    assert!(matches!(backward(result.loss), Err(OpError::NotRecorded { .. })));
+}
+
+#[test]
+fn parameters_travel_to_pytorch_and_back() {
+    let device = Device::default();
+    let mut kernel =
+        Parameter::new(&device, ParameterKind::Kernel, &[2, 1, 3, 2], (0..12).map(|i| i as f32).collect())
+            .unwrap();
+    let (shape, values) = kernel.to_torch();
+    assert_eq!(shape, [2, 3, 2, 1]);
+    // Output 0, input 0: the taps are (0, 0) at 0 and (1, 0) at 6.
+    assert_eq!(values, [0.0, 6.0, 2.0, 8.0, 4.0, 10.0, 1.0, 7.0, 3.0, 9.0, 5.0, 11.0]);
+    let ours = kernel.to_vec();
+    kernel.set(&[0.0; 12]).unwrap();
+    kernel.set_from_torch(&shape, &values).unwrap();
+    assert_eq!(kernel.to_vec(), ours);
+    assert!(matches!(kernel.set_from_torch(&[3, 2, 2, 1], &values), Err(OpError::Shape { .. })));
+
+    let mut matrix =
+        Parameter::new(&device, ParameterKind::Matrix, &[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let (shape, values) = matrix.to_torch();
+    assert_eq!((shape.as_slice(), values.as_slice()), (&[3, 2][..], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0][..]));
+    matrix.set_from_torch(&shape, &values).unwrap();
+    assert_eq!(matrix.to_vec(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+}
+
+#[test]
+fn a_blend_moves_towards_the_other_and_leaves_it_alone() {
+    let (mut own, other) = (vector(&[1.0, -2.0]), vector(&[3.0, 4.0]));
+    own.blend(&other, 0.75).unwrap();
+    assert_eq!(own.to_vec(), [1.5, -0.5]);
+    assert_eq!(other.to_vec(), [3.0, 4.0]);
+    assert!(matches!(own.blend(&vector(&[1.0]), 0.5), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn a_duplicate_is_trained_apart() {
+    let own = vector(&[1.0]);
+    let mut twin = own.duplicate().unwrap();
+    twin.update(|values| values[0] = 2.0).unwrap();
+    assert_eq!((own.to_vec(), twin.to_vec()), (vec![1.0], vec![2.0]));
+}
+
+#[test]
+fn values_that_do_not_fill_their_shape_are_errors() {
+    let device = Device::default();
+    assert!(matches!(
+        Parameter::new(&device, ParameterKind::Vector, &[2], vec![1.0]),
+        Err(OpError::Shape { .. })
+    ));
+    assert!(matches!(
+        Parameter::new(&device, ParameterKind::Matrix, &[2], vec![1.0, 2.0]),
+        Err(OpError::Shape { .. })
+    ));
+    assert!(matches!(
+        FeatureMap::from_nhwc(&device, [1, 2, 2, 1], &[0.0; 3], Recording::Off),
+        Err(OpError::Shape { .. })
+    ));
+    assert!(matches!(
+        FeatureMap::from_nhwc(&device, [0, 2, 2, 1], &[], Recording::Off),
+        Err(OpError::Value { .. })
+    ));
+    assert!(matches!(
+        features_from_rows(&device, (2, 2), vec![0.0; 3], Recording::Off),
+        Err(OpError::Shape { .. })
+    ));
+}
