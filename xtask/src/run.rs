@@ -59,6 +59,25 @@ Examples:
   cargo xtask run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
                                                ... from an earlier checkpoint; later ones are set aside";
 
+/// Standard output for as long as somebody reads it: a run does not end because `head` has.
+struct WhileRead<'a>(&'a mut dyn Write);
+
+impl Write for WhileRead<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            outcome => outcome,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome,
+        }
+    }
+}
+
 /// What is to be trained, and where.
 struct Plan {
     pipeline: Pipeline,
@@ -85,6 +104,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     if resume.is_none() {
         run.write_pipeline(&pipeline.text)?;
     }
+    let out = &mut WhileRead(out);
     describe(out, &mut pipeline, &splits, n_workers)?;
     match &resume {
         Some((checkpoint, _)) => {
@@ -210,8 +230,10 @@ pub(crate) fn split_sizes(splits: &Splits) -> String {
 }
 
 fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
-    let minutes = summary.took.as_secs_f64() / 60.0;
-    writeln!(out, "done in {minutes:.1} min: {}", run.path().display())?;
+    writeln!(out, "done in {}: {}", took(summary.took.as_secs_f64()), run.path().display())?;
+    if summary.after.is_empty() && summary.before.is_empty() {
+        writeln!(out, "  measure it with: cargo xtask knn {}", run.path().display())?;
+    }
     for figure in &summary.after {
         let before = summary.before.iter().find(|before| before.name == figure.name);
         let before = before.map(|before| format!(", untrained {}", value(before))).unwrap_or_default();
@@ -222,6 +244,10 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
         writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
     }
     Ok(())
+}
+
+fn took(seconds: f64) -> String {
+    if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
 }
 
 fn value(figure: &train_core::plugin::Measurement) -> String {
@@ -240,4 +266,37 @@ fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
         );
     })
     .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn a_run_goes_on_when_nobody_reads_what_it_says() {
+        let mut closed = Closed;
+        let mut out = WhileRead(&mut closed);
+        writeln!(out, "data").unwrap();
+        out.flush().unwrap();
+    }
+
+    #[test]
+    fn another_pipeline_than_the_run_is_told_apart() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "moco", None).unwrap();
+        let text = differs(Path::new("a.ron"), &folder).to_string();
+        assert!(text.starts_with("`a.ron` is not the pipeline that"), "{text}");
+    }
 }

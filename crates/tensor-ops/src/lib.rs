@@ -50,7 +50,7 @@ pub use self::{
     loss::{backward, sum_losses},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
-    parameter::{Parameter, ParameterKind},
+    parameter::{Parameter, ParameterKind, TorchValues},
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},
     recording::Recording,

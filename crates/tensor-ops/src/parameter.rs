@@ -17,6 +17,9 @@ pub enum ParameterKind {
     Vector,
 }
 
+/// PyTorch's shape, and values in PyTorch's order.
+pub type TorchValues = (Vec<usize>, Vec<f32>);
+
 /// Values that gradients are computed for.
 ///
 /// There is no `Clone`, since a copy that is trained apart from the original is rarely what is meant: say
@@ -216,15 +219,12 @@ impl Parameter {
     /// # Errors
     ///
     /// When the device fails.
-    pub fn gradient_to_torch(
-        &self,
-        gradients: &mut Gradients,
-    ) -> Result<Option<(Vec<usize>, Vec<f32>)>, OpError> {
+    pub fn gradient_to_torch(&self, gradients: &mut Gradients) -> Result<Option<TorchValues>, OpError> {
         self.with_gradient(gradients, |gradient| (self.torch_shape(), self.order_to_torch(gradient)))
     }
 
     /// PyTorch's shape, and the values in PyTorch's order.
-    pub fn to_torch(&self) -> (Vec<usize>, Vec<f32>) {
+    pub fn to_torch(&self) -> TorchValues {
         (self.torch_shape(), self.order_to_torch(&self.values))
     }
 

@@ -80,9 +80,9 @@ impl Case {
         };
         for image in 0..n {
             for (out_y, out_x) in (0..out_h).flat_map(|y| (0..out_w).map(move |x| (y, x))) {
-                for o in 0..self.n_out {
+                for (o, bias) in bias.iter().enumerate() {
                     let out = ((image * out_h + out_y) * out_w + out_x) * self.n_out + o;
-                    outcome.y[out] += bias[o];
+                    outcome.y[out] += bias;
                     outcome.bias[o] += weights[out];
                     for (tap_y, tap_x) in (0..kernel.0).flat_map(|y| (0..kernel.1).map(move |x| (y, x))) {
                         let (y, x_pos) = (out_y * stride.0 + tap_y, out_x * stride.1 + tap_x);

@@ -14,10 +14,10 @@ use crate::{
 
 /// Steps of the inner product between two additions to memory, so many that a panel of both operands stays in the
 /// first-level cache.
-const PASS_STEPS: usize = 256;
+const PASS_STEPS: usize = 512;
 
 /// Steps that are packed at a time, if the image has them.
-const UNIT_STEPS: usize = 256;
+const UNIT_STEPS: usize = 512;
 
 /// Panels of output channels that a task computes: each packs the input anew.
 const TASK_PANELS: usize = 4;
@@ -131,19 +131,19 @@ impl Kernel for Task<'_> {
             let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
             let x = rows_of_pixels(self.layout_in, self.x, unit.block, &unit.in_y);
             let gradient = rows_of_pixels(self.layout_out, self.gradient, unit.block, &unit.out_y);
-            pack_panels(x, ci, 0..ci, panel, &mut packed_x);
+            pack_panels(x, ci, 0..ci, L::ROWS, &mut packed_x);
             pack_panels(gradient, self.layout_out.c, self.columns.clone(), panel, &mut packed_gradient);
-            let passes = self.passes(unit, n, panel);
-            let x_panel_len = unit.in_y.len() * w_in * n * panel;
+            let passes = self.passes(unit, n, (L::ROWS, panel));
+            let x_panel_len = unit.in_y.len() * w_in * n * L::ROWS;
             let gradient_panel_len = unit.out_y.len() * w_out * n * panel;
             for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
-                let first_row = panel_in * panel;
-                let n_rows = panel.min(ci - first_row);
+                let first_row = panel_in * L::ROWS;
+                let n_rows = L::ROWS.min(ci - first_row);
                 for (panel_out, b) in packed_gradient.chunks_exact(gradient_panel_len).enumerate() {
                     let first_column = panel_out * panel;
                     let n_columns_here = panel.min(n_columns - first_column);
                     for pass in &passes {
-                        let operands = Operands { a, a_row: 1, a_step: panel, b, segments: &pass.segments };
+                        let operands = Operands { a, a_row: 1, a_step: L::ROWS, b, segments: &pass.segments };
                         let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
                         multiply_rows::<L>(operands, n_rows, out, n_columns, n_columns_here, TileMode::Add);
                     }
@@ -161,14 +161,14 @@ struct Pass {
 }
 
 impl Task<'_> {
-    /// Everything that a unit adds, in panels of `panel` columns.
-    fn passes(&self, unit: &Unit, n: usize, panel: usize) -> Vec<Pass> {
+    /// Everything that a unit adds; `panels` are the widths of the panels of both operands.
+    fn passes(&self, unit: &Unit, n: usize, panels: (usize, usize)) -> Vec<Pass> {
         let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
         let mut passes = Vec::new();
         for (tap_y, ys) in self.taps.y.iter().enumerate() {
             for (tap_x, xs) in self.taps.x.iter().enumerate() {
                 let tap = tap_y * self.taps.x.len() + tap_x;
-                let mut pass = PassBuilder { tap, panel, segments: Vec::new(), n_steps: 0 };
+                let mut pass = PassBuilder { tap, panels, segments: Vec::new(), n_steps: 0 };
                 for &(out_y, in_y) in ys.iter().filter(|(out_y, _)| unit.out_y.contains(out_y)) {
                     for &(out_x, in_x) in xs {
                         let a = ((in_y - unit.in_y.start) * w_in + in_x) * n;
@@ -186,7 +186,7 @@ impl Task<'_> {
 /// Joins neighbouring positions to segments, and segments to passes of at most [`PASS_STEPS`].
 struct PassBuilder {
     tap: usize,
-    panel: usize,
+    panels: (usize, usize),
     segments: Vec<Segment>,
     n_steps: usize,
 }
@@ -229,9 +229,15 @@ fn pack_panels(values: &[f32], c: usize, wanted: Range<usize>, panel: usize, pac
     for (panel_idx, packed) in packed.chunks_exact_mut((n_rows * panel).max(1)).enumerate() {
         let first = wanted.start + panel_idx * panel;
         let n_columns = panel.min(wanted.end - first);
-        for (to, from) in packed.chunks_exact_mut(panel).zip(values.chunks_exact(c)) {
-            to[..n_columns].copy_from_slice(&from[first..first + n_columns]);
-            to[n_columns..].fill(0.0);
+        let rows = packed.chunks_exact_mut(panel).zip(values.chunks_exact(c));
+        if n_columns == panel {
+            // Told the length, the compiler copies by registers.
+            rows.for_each(|(to, from)| to.copy_from_slice(&from[first..first + panel]));
+        } else {
+            for (to, from) in rows {
+                to[..n_columns].copy_from_slice(&from[first..first + n_columns]);
+                to[n_columns..].fill(0.0);
+            }
         }
     }
 }

@@ -119,12 +119,12 @@ fn combine(parts: &[Sums], groups: Groups) -> Statistics {
     let len = groups.splits * c;
     let (mut counts, mut mean, mut squares) = (vec![0.0_f64; groups.splits], vec![0.0; len], vec![0.0; len]);
     for part in parts {
-        for group in 0..groups.splits {
+        for (group, count) in counts.iter_mut().enumerate() {
             let n = part.counts[group] as f64;
             if n == 0.0 {
                 continue;
             }
-            let total = counts[group] + n;
+            let total = *count + n;
             for channel in 0..c {
                 let at = group * c + channel;
                 let sum = f64::from(part.sum[at]);
@@ -132,9 +132,9 @@ fn combine(parts: &[Sums], groups: Groups) -> Statistics {
                 let part_squares = (f64::from(part.sum_of_squares[at]) - sum * sum / n).max(0.0);
                 let distance = part_mean - mean[at];
                 mean[at] += distance * n / total;
-                squares[at] += part_squares + distance * distance * counts[group] * n / total;
+                squares[at] += part_squares + distance * distance * *count * n / total;
             }
-            counts[group] = total;
+            *count = total;
         }
     }
     let n = groups.n_values() as f64;

@@ -29,6 +29,9 @@ pub(crate) trait Kernel {
 pub(crate) enum Family {
     /// Plain Rust.
     Portable,
+    /// Plain Rust in the shape of AVX-512.
+    #[cfg(test)]
+    PortableWide,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -44,6 +47,8 @@ impl Family {
     /// What this machine has, the fastest last.
     pub(crate) fn available() -> Vec<Self> {
         let mut families = vec![Self::Portable];
+        #[cfg(test)]
+        families.insert(0, Self::PortableWide);
         #[cfg(target_arch = "x86_64")]
         {
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
@@ -66,6 +71,8 @@ impl Family {
     pub(crate) fn panel(self) -> usize {
         match self {
             Self::Portable => 2 * portable::Portable::N,
+            #[cfg(test)]
+            Self::PortableWide => 2 * portable::PortableWide::N,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 2 * x86_64::Avx2::N,
             #[cfg(target_arch = "x86_64")]
@@ -77,6 +84,8 @@ impl Family {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             Self::Portable => kernel.run::<portable::Portable>(),
+            #[cfg(test)]
+            Self::PortableWide => kernel.run::<portable::PortableWide>(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => x86_64::run_avx2(kernel),
             #[cfg(target_arch = "x86_64")]
@@ -89,6 +98,8 @@ impl Family {
 pub fn kernel_family() -> &'static str {
     match Family::detected() {
         Family::Portable => "portable",
+        #[cfg(test)]
+        Family::PortableWide => "portable, wide",
         #[cfg(target_arch = "x86_64")]
         Family::Avx2 => "avx2+fma",
         #[cfg(target_arch = "x86_64")]

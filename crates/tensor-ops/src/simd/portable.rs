@@ -3,14 +3,18 @@
 
 use super::Lanes;
 
-pub(super) struct Portable;
+pub(super) type Portable = Arrays<8, 4>;
+/// Registers of the shape of AVX-512's, so that a machine without them can test what depends on the shape.
+#[cfg(test)]
+pub(super) type PortableWide = Arrays<16, 8>;
 
-const N: usize = 8;
+/// Registers of `N` values, as many as `ROWS` rows take.
+pub(super) struct Arrays<const N: usize, const ROWS: usize>;
 
-impl Lanes for Portable {
+impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
     type V = [f32; N];
     const N: usize = N;
-    const ROWS: usize = 4;
+    const ROWS: usize = ROWS;
 
     #[inline(always)]
     fn zero() -> Self::V {

@@ -201,6 +201,7 @@ impl<'a> Trainer<'a> {
         let mut after = Vec::new();
         let mut loader = self.loader()?;
         let mut clock = EpochClock::start();
+        self.progress.resume();
         while self.position.epoch < self.epochs {
             if stop.load(Ordering::Relaxed) {
                 let checkpoint = self.save()?;
