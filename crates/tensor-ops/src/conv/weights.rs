@@ -196,11 +196,10 @@ impl PassBuilder {
         if self.n_steps + n_steps > PASS_STEPS {
             self.finish(passes);
         }
-        let (a, b) = (row_a * self.panel, row_b * self.panel);
+        let (panel_a, panel_b) = self.panels;
+        let (a, b) = (row_a * panel_a, row_b * panel_b);
         match self.segments.last_mut() {
-            Some(last)
-                if last.a + last.n_steps * self.panel == a && last.b + last.n_steps * self.panel == b =>
-            {
+            Some(last) if last.a + last.n_steps * panel_a == a && last.b + last.n_steps * panel_b == b => {
                 last.n_steps += n_steps;
             }
             _ => self.segments.push(Segment { a, b, n_steps }),
