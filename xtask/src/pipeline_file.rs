@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use tensor_ops::Device;
+use train_core::nearest;
 use train_core::pipeline::{Network, Pipeline, PipelineError};
 use train_core::plugin::{Entry, Module as _};
 
 use crate::failure::Failure;
-use crate::text::nearest;
 
 /// The pipeline at `path` with `overrides` in it.
 ///
@@ -61,7 +61,7 @@ pub(crate) fn missing(path: &Path) -> Failure {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let names = files_in(folder);
-    if let Some(name) = nearest(&name, names.iter().map(String::as_str)) {
+    if let Some(name) = nearest(&name, &names) {
         return Failure::new(message, format!("did you mean `{}`?", beside(path, name)));
     }
     let hint = match std::env::current_dir() {

@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use train_core::nearest;
 use train_core::plugin::{self, Described, Field};
 
 use crate::failure::Failure;
-use crate::text::{WIDTH, nearest, table, wrap};
+use crate::text::{WIDTH, table, wrap};
 
 /// List the plugins that a pipeline can name, or explain one.
 ///
@@ -50,8 +51,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 }
 
 fn unknown(name: &str, all: &[Described]) -> Failure {
-    let names = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]);
-    let hint = match nearest(name, names) {
+    let names: Vec<&str> = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]).collect();
+    let hint = match nearest(name, &names) {
         Some(name) => format!("did you mean `{name}`?"),
         None => "`cargo xtask plugins` lists them all".into(),
     };

@@ -56,17 +56,6 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
-/// The name nearest to `found`, if one is near enough to be a slip of the pen.
-pub(crate) fn nearest<'a>(found: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = found.to_lowercase();
-    names
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name))
-        .filter(|(similarity, _)| *similarity >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,11 +77,5 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["k".into(), "top-1".into()], vec!["200".into(), "61.2 %".into()]];
         assert_eq!(table(&rows), "k    top-1\n200  61.2 %\n");
-    }
-
-    #[test]
-    fn a_slip_finds_its_name_and_nonsense_finds_none() {
-        assert_eq!(nearest("mocov2.rno", ["mocov1.ron", "mocov2.ron"]), Some("mocov2.ron"));
-        assert_eq!(nearest("qqq", ["mocov1.ron"]), None);
     }
 }

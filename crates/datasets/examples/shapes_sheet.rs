@@ -28,11 +28,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         for column in 0..N_COLUMNS {
             let picture = images.load(column * n_rows + row)?;
             let side = picture.width as u32;
-            let picture = image::RgbImage::from_raw(side, side, picture.rgb).ok_or("the image has too few bytes")?;
+            let picture =
+                image::RgbImage::from_raw(side, side, picture.rgb).ok_or("the image has too few bytes")?;
             image::imageops::replace(&mut sheet, &picture, (column * cell) as i64, (row * cell) as i64);
         }
     }
-    image::imageops::resize(&sheet, sheet.width() * times, sheet.height() * times, FilterType::Nearest).save(&path)?;
+    image::imageops::resize(&sheet, sheet.width() * times, sheet.height() * times, FilterType::Nearest)
+        .save(&path)?;
     println!("{path}: {}", images.class_names().join(", "));
     Ok(())
 }

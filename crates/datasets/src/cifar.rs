@@ -84,7 +84,8 @@ impl Layout {
 
     fn read_labels(&self, path: &Path, labels: &mut Vec<u8>) -> Result<(), DatasetError> {
         let again = format!("unpack {} again", self.archive);
-        let unreadable = |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), &again);
+        let unreadable =
+            |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), &again);
         let file = File::open(path).map_err(unreadable)?;
         let n_bytes = file.metadata().map_err(unreadable)?.len();
         let record_bytes = (self.label_bytes + IMAGE_BYTES) as u64;

@@ -23,12 +23,16 @@ inventory::submit! {
 const LAYOUT: Layout = Layout {
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
-    train_files: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
+    train_files: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
     test_files: &["test_batch.bin"],
     label_bytes: 1,
-    class_names: &[
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    ],
+    class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
 };
 
 /// What a pipeline file says about [`Cifar10`].

@@ -123,7 +123,11 @@ fn list_classes(folder: &Path) -> Result<FileImages, DatasetError> {
         labels.extend(found.iter().map(|_| label));
         paths.extend(found);
     }
-    Ok(FileImages { paths, labels: Some(labels), class_names: classes.into_iter().map(|(name, _)| name).collect() })
+    Ok(FileImages {
+        paths,
+        labels: Some(labels),
+        class_names: classes.into_iter().map(|(name, _)| name).collect(),
+    })
 }
 
 fn check_same_classes(

@@ -69,7 +69,9 @@ fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     let explain = |error: zune_jpeg::errors::DecodeErrors| format!("damaged JPEG: {error}");
     decoder.decode_headers().map_err(explain)?;
-    let Some((width, height)) = decoder.dimensions() else { return Err("damaged JPEG: it has no size".into()) };
+    let Some((width, height)) = decoder.dimensions() else {
+        return Err("damaged JPEG: it has no size".into());
+    };
     check_size(width, height)?;
     let mut rgb = vec![0; width * height * 3];
     decoder.decode_into(&mut rgb).map_err(explain)?;

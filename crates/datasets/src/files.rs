@@ -90,7 +90,11 @@ pub(crate) fn check_folder(folder: &Path) -> Result<(), DatasetError> {
 
 pub(crate) fn no_images(folder: &Path) -> DatasetError {
     let extensions = EXTENSIONS.join(", ");
-    error(folder, "there are no images in this folder", format!("files that end in {extensions} are looked for"))
+    error(
+        folder,
+        "there are no images in this folder",
+        format!("files that end in {extensions} are looked for"),
+    )
 }
 
 /// What to do about a path that leads nowhere.

@@ -58,7 +58,10 @@ impl Dataset for FlatFolder {
             }
             Ok(Arc::new(FileImages { paths, labels: None, class_names: Arc::new([]) }))
         };
-        Ok(Splits { train: images(&self.config.root)?, test: self.config.test.as_ref().map(images).transpose()? })
+        Ok(Splits {
+            train: images(&self.config.root)?,
+            test: self.config.test.as_ref().map(images).transpose()?,
+        })
     }
 
     fn describe(&self) -> String {

@@ -53,7 +53,11 @@ impl ListFile {
         check_not_empty("path", Some(&config.path))?;
         check_not_empty("test", config.test.as_ref())?;
         if config.test.as_ref() == Some(&config.path) {
-            return Err(ConfigError::field("test", config.path.display(), "it must be another list than `path`"));
+            return Err(ConfigError::field(
+                "test",
+                config.path.display(),
+                "it must be another list than `path`",
+            ));
         }
         Ok(Self { config })
     }
@@ -125,8 +129,7 @@ fn read_list(file: &Path) -> Result<List, DatasetError> {
         if let Some(first) = entries.first()
             && first.label.is_some() != entry.label.is_some()
         {
-            let (with, without) =
-                if entry.label.is_some() { (line, first.line) } else { (first.line, line) };
+            let (with, without) = if entry.label.is_some() { (line, first.line) } else { (first.line, line) };
             return Err(error(
                 file,
                 format!("line {without} has no label, but line {with} has one"),
@@ -136,7 +139,11 @@ fn read_list(file: &Path) -> Result<List, DatasetError> {
         entries.push(entry);
     }
     let Some(first) = entries.first() else {
-        return Err(error(file, "there are no images in this list", "each line is a path, or a path and a label"));
+        return Err(error(
+            file,
+            "there are no images in this list",
+            "each line is a path, or a path and a label",
+        ));
     };
     // A look at the first tells a wrong folder from a missing image, without a million looks.
     if !first.path.exists() {

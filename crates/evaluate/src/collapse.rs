@@ -45,7 +45,8 @@ pub fn effective_rank(rows: &[f32], d: usize) -> f64 {
     let squares = gram.symmetric_eigenvalues();
     // Below this they are rounding errors, and the root makes those large.
     let least = squares.max() * 1e-13;
-    let singular: Vec<f64> = squares.iter().filter(|&&square| square > least).map(|square| square.sqrt()).collect();
+    let singular: Vec<f64> =
+        squares.iter().filter(|&&square| square > least).map(|square| square.sqrt()).collect();
     let sum: f64 = singular.iter().sum();
     let entropy: f64 = singular.iter().map(|value| value / sum).map(|p| -p * p.ln()).sum();
     entropy.exp()

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use train_core::plugin::{
-    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
-    Plugin, Split,
+    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
+    MonitorError, Outcome, Plugin, Split,
 };
 
 use crate::collapse::{effective_rank, feature_std};
@@ -79,7 +79,10 @@ impl FeatureCollapse {
     }
 
     /// Features of the first split that has any.
-    fn embed(&self, encoder: &mut dyn Encoder) -> Result<Option<(&'static str, Arc<Embedding>)>, MonitorError> {
+    fn embed(
+        &self,
+        encoder: &mut dyn Encoder,
+    ) -> Result<Option<(&'static str, Arc<Embedding>)>, MonitorError> {
         for (name, split) in [("test", Split::Test), ("train", Split::Train)] {
             let request = Embed { split, view: &self.config.view, level: self.config.level };
             if let Some(embedding) = encoder.embed(request)?.filter(|embedding| embedding.n > 0) {
@@ -124,7 +127,11 @@ impl Monitor for FeatureCollapse {
         };
         Ok(Outcome::Measured(vec![
             measured("feature_std", feature_std(&rows, d), "0 is collapsed, 1 is evenly spread"),
-            measured("effective_rank", effective_rank(&rows, d), &format!("1 is collapsed, {} is the most", n.min(d))),
+            measured(
+                "effective_rank",
+                effective_rank(&rows, d),
+                &format!("1 is collapsed, {} is the most", n.min(d)),
+            ),
         ]))
     }
 }
@@ -133,5 +140,9 @@ impl Monitor for FeatureCollapse {
 fn spread_evenly(embedding: &Embedding, n: usize) -> Vec<f32> {
     let n = n.min(embedding.n);
     let d = embedding.d;
-    (0..n).map(|i| i * embedding.n / n).flat_map(|row| &embedding.rows[row * d..(row + 1) * d]).copied().collect()
+    (0..n)
+        .map(|i| i * embedding.n / n)
+        .flat_map(|row| &embedding.rows[row * d..(row + 1) * d])
+        .copied()
+        .collect()
 }

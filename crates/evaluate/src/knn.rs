@@ -245,7 +245,8 @@ mod tests {
     fn classes_are_counted_apart() {
         let rows = vec![1.0, 0.0, 0.0, 1.0];
         let bank = Embedding { n: 2, d: 2, rows, labels: Some(vec![0, 1]), n_classes: 3 };
-        let test = Embedding { n: 2, d: 2, rows: vec![2.0, 0.1, 3.0, 0.0], labels: Some(vec![0, 1]), n_classes: 3 };
+        let test =
+            Embedding { n: 2, d: 2, rows: vec![2.0, 0.1, 3.0, 0.0], labels: Some(vec![0, 1]), n_classes: 3 };
         let score = knn(&bank, &test, 1, 0.1).unwrap();
         assert_eq!(score.per_class, [Some(1.0), Some(0.0), None]);
         assert_eq!(score.top1, 0.5);
@@ -253,8 +254,13 @@ mod tests {
 
     #[test]
     fn of_equal_neighbours_the_earlier_votes() {
-        let bank =
-            Embedding { n: 100, d: 1, rows: vec![1.0; 100], labels: Some((0..100).map(|i| i % 3).collect()), n_classes: 3 };
+        let bank = Embedding {
+            n: 100,
+            d: 1,
+            rows: vec![1.0; 100],
+            labels: Some((0..100).map(|i| i % 3).collect()),
+            n_classes: 3,
+        };
         let test = Embedding { n: 1, d: 1, rows: vec![1.0], labels: Some(vec![0]), n_classes: 3 };
         assert_eq!(knn(&bank, &test, 1, 0.1).unwrap().top1, 1.0);
         assert_eq!(knn(&bank, &test, 100, 0.1).unwrap().top1, 1.0);

@@ -1,8 +1,8 @@
 //! The monitor `knn`.
 
 use train_core::plugin::{
-    Config, ConfigError, Embed, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome, Plugin,
-    Split,
+    Config, ConfigError, Embed, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
+    Plugin, Split,
 };
 
 use crate::knn::knn;
@@ -78,7 +78,11 @@ impl KnnMonitor {
             return Err(ConfigError::field("k", config.k, "it must be at least 1"));
         }
         if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-            return Err(ConfigError::field("temperature", config.temperature, "it must be a positive number"));
+            return Err(ConfigError::field(
+                "temperature",
+                config.temperature,
+                "it must be a positive number",
+            ));
         }
         Ok(Self { config })
     }
@@ -105,11 +109,15 @@ impl Monitor for KnnMonitor {
         let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
         // The small split first: where it is missing, the other need not be computed.
         let Some(test) = encoder.embed(self.request(Split::Test))? else {
-            return off("there is no test split: give the dataset one, or measure `feature-collapse`, which needs none");
+            return off(
+                "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
+            );
         };
         if test.labels.is_none() {
-            return off("the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
-                 `feature-collapse`, which needs none");
+            return off(
+                "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
+                 `feature-collapse`, which needs none",
+            );
         }
         let Some(bank) = encoder.embed(self.request(Split::Train))? else {
             return off("there are no features of the training images to compare with");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use evaluate as _;
 use train_core::plugin::{
-    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
-    Plugin, Split, build,
+    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
+    MonitorError, Outcome, Plugin, Split, build,
 };
 
 /// Gives what it is told to, and writes down what it was asked for.
@@ -34,7 +34,8 @@ impl Encoder for MadeUp {
 /// `n` rows, each along the axis of its class, of 4.
 fn separable(n: usize) -> Embedding {
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 4).collect();
-    let rows = labels.iter().flat_map(|&label| (0..4).map(move |i| f32::from(u8::from(i == label)))).collect();
+    let rows =
+        labels.iter().flat_map(|&label| (0..4).map(move |i| f32::from(u8::from(i == label)))).collect();
     Embedding { n, d: 4, rows, labels: Some(labels), n_classes: 4 }
 }
 
@@ -89,7 +90,8 @@ fn the_untrained_encoder_and_the_last_epoch_are_measured_in_any_case() {
 fn what_is_measured_has_the_names_that_are_announced() {
     for name in ["knn", "feature-collapse"] {
         let mut monitor = monitor(name, "()").unwrap();
-        let measurements = measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
+        let measurements =
+            measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
         let names: Vec<&str> = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
         assert_eq!(names, monitor.figures());
     }
@@ -103,15 +105,23 @@ fn knn_states_its_protocol() {
     let measurements = measured(monitor.measure(&mut encoder).unwrap());
     let [figure] = &measurements[..] else { panic!("{measurements:?}") };
     assert_eq!((figure.name.as_str(), figure.value, figure.is_share), ("knn_top1", 1.0, true));
-    assert_eq!(figure.protocol, "head features, k 5, T 0.1, 8 test images against 40 train images, view `plain`");
+    assert_eq!(
+        figure.protocol,
+        "head features, k 5, T 0.1, 8 test images against 40 train images, view `plain`"
+    );
     assert_eq!(encoder.asked[0], (Split::Test, "plain".into(), Level::Head));
 }
 
 #[test]
 fn more_neighbours_than_images_are_all_images() {
     let mut monitor = monitor("knn", "()").unwrap();
-    let measurements = measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
-    assert!(measurements[0].protocol.starts_with("backbone features, k 40, "), "{}", measurements[0].protocol);
+    let measurements =
+        measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
+    assert!(
+        measurements[0].protocol.starts_with("backbone features, k 40, "),
+        "{}",
+        measurements[0].protocol
+    );
 }
 
 #[test]
@@ -119,10 +129,16 @@ fn knn_is_off_without_labels_or_a_test_split_and_says_what_would_help() {
     let mut monitor = monitor("knn", "()").unwrap();
     let mut encoder = MadeUp::new(Some(separable(40)), None);
     let reason = off(monitor.measure(&mut encoder).unwrap());
-    assert!(reason.starts_with("there is no test split: ") && reason.contains("`feature-collapse`"), "{reason}");
+    assert!(
+        reason.starts_with("there is no test split: ") && reason.contains("`feature-collapse`"),
+        "{reason}"
+    );
     assert_eq!(encoder.asked.len(), 1, "the training images are not embedded in vain");
     let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabelled(40)), Some(unlabelled(8)))).unwrap());
-    assert!(reason.starts_with("the images have no labels: ") && reason.contains("`class-folders`"), "{reason}");
+    assert!(
+        reason.starts_with("the images have no labels: ") && reason.contains("`class-folders`"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -157,6 +173,9 @@ fn settings_out_of_range_are_refused() {
         ("feature-collapse", "(images: 1)", "images"),
     ] {
         let error = monitor(name, config).err().unwrap_or_else(|| panic!("{config} builds")).to_string();
-        assert!(error.starts_with(&format!("`{field}` is 0")) || error.starts_with("`images` is 1"), "{error}");
+        assert!(
+            error.starts_with(&format!("`{field}` is 0")) || error.starts_with("`images` is 1"),
+            "{error}"
+        );
     }
 }

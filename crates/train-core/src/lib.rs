@@ -17,4 +17,5 @@ pub mod trainer;
 
 pub use self::collective::{Collective, SingleProcess};
 pub use self::draws::Draws;
+pub use self::nearest::nearest;
 pub use self::picture::{ByteImage, FloatImage, Picture, PictureShape, PictureValues};

@@ -13,14 +13,23 @@ pub(crate) fn suggest<S: AsRef<str>>(found: &str, names: &[S]) -> String {
 }
 
 /// The name nearest to `found`, if one is near enough to be a slip of the pen.
-fn nearest<'a, S: AsRef<str>>(found: &str, names: &'a [S]) -> Option<&'a str> {
+pub fn nearest<'a, S: AsRef<str>>(found: &str, names: &'a [S]) -> Option<&'a str> {
     let lower = found.to_lowercase();
     names
         .iter()
-        .map(|name| (strsim::jaro_winkler(&lower, &name.as_ref().to_lowercase()), name.as_ref()))
-        .filter(|(similarity, _)| *similarity >= 0.8)
+        .map(|name| (similarity(&lower, &name.as_ref().to_lowercase()), name.as_ref()))
+        .filter(|(similarity, _)| *similarity >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
+}
+
+/// The least similarity that is taken for a slip.
+const NEAR: f64 = 0.8;
+
+/// 0 to 1; short names with two letters swapped or one other are near, which Jaro and Winkler do not see.
+fn similarity(a: &str, b: &str) -> f64 {
+    let one_slip = a.len() >= 3 && b.len() >= 3 && strsim::osa_distance(a, b) <= 1;
+    strsim::jaro_winkler(a, b).max(if one_slip { NEAR } else { 0.0 })
 }
 
 #[cfg(test)]
@@ -31,6 +40,7 @@ mod tests {
     fn a_slip_finds_its_name_and_nonsense_lists_all() {
         let names = ["width", "depth", "stem"];
         assert_eq!(suggest("widht", &names), "did you mean `width`?");
+        assert_eq!(suggest("mpl", &["linear", "mlp"]), "did you mean `mlp`?");
         assert_eq!(suggest("qqq", &names), "choose from `width`, `depth`, `stem`");
     }
 }

@@ -46,7 +46,15 @@ impl Outline {
             Self::Ring { inner: 0.5, outer: 1.0 },
             polygon(&heart(32)),
             Self::Crescent { bite: 0.8, shift: 0.5 },
-            polygon(&[(0.0, -1.05), (0.85, -0.05), (0.33, -0.05), (0.33, 1.0), (-0.33, 1.0), (-0.33, -0.05), (-0.85, -0.05)]),
+            polygon(&[
+                (0.0, -1.05),
+                (0.85, -0.05),
+                (0.33, -0.05),
+                (0.33, 1.0),
+                (-0.33, 1.0),
+                (-0.33, -0.05),
+                (-0.85, -0.05),
+            ]),
             polygon(&[(-0.75, -0.9), (0.75, -0.9), (0.1, 0.0), (0.75, 0.9), (-0.75, 0.9), (-0.1, 0.0)]),
         ]
     }
@@ -127,7 +135,20 @@ fn turn(n: usize, start: f32, radius: impl Fn(usize) -> f32) -> Vec<(f32, f32)> 
 
 fn cross(reach: f32, half: f32) -> [(f32, f32); 12] {
     let (r, h) = (reach, half);
-    [(-h, -r), (h, -r), (h, -h), (r, -h), (r, h), (h, h), (h, r), (-h, r), (-h, h), (-r, h), (-r, -h), (-h, -h)]
+    [
+        (-h, -r),
+        (h, -r),
+        (h, -h),
+        (r, -h),
+        (r, h),
+        (h, h),
+        (h, r),
+        (-h, r),
+        (-h, h),
+        (-r, h),
+        (-r, -h),
+        (-h, -h),
+    ]
 }
 
 /// The curve (16 sin³t, 13 cos t − 5 cos 2t − 2 cos 3t − cos 4t), brought into the unit circle.

@@ -1,6 +1,6 @@
 //! One generated image: what is in it, and painting it.
 
-use std::f32::consts::{PI, TAU};
+use std::f64::consts::TAU;
 
 use train_core::{ByteImage, Draws};
 
@@ -12,7 +12,8 @@ pub(super) struct Scene<'a> {
     background: Ramp,
     clouds: Clouds,
     clutter: Vec<Bit>,
-    object: Object<'a>,
+    /// Copies of one outline, each with a place, size, turn and colours of its own.
+    objects: Vec<Object<'a>>,
     /// Brightness at the image's edges along `direction`, around 1.
     light: Light,
 }
@@ -69,68 +70,52 @@ enum Texture {
     Dots,
 }
 
+/// The colours of an image.
+struct Palette {
+    /// Brightness of the ground.
+    level: f64,
+    ground: Colour,
+    fill: Colour,
+    ink: Colour,
+}
+
 impl<'a> Scene<'a> {
     /// A scene with this outline. The order of the draws is part of what a seed means.
     pub(super) fn draw(config: &ShapesConfig, outline: &'a Outline, draws: &mut Draws) -> Self {
-        let mut uniform = |low: f32, high: f32| draws.uniform(low.into(), high.into()) as f32;
-        let ground = uniform(DARKEST, LIGHTEST);
-        let figure = other_level(ground, config.contrast, uniform(0.0, 1.0));
-        // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
-        let share = uniform(0.0, 1.0);
-        let mut colour = |level: f32| {
-            let (hue, chroma) = (uniform(0.0, TAU), config.chroma * uniform(0.0, 1.0));
-            [0.0, TAU / 3.0, 2.0 * TAU / 3.0].map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0))
-        };
-        let ground_colour = colour(ground);
-        let fill = colour(figure);
-        let ink = colour(other_level(figure, config.contrast, share));
-        let tint = 0.12 * (uniform(0.0, 1.0) - 0.5);
-        let turn = uniform(0.0, TAU);
-        let background = Ramp {
-            from: ground_colour.map(|value| value - tint),
-            to: ground_colour.map(|value| value + tint),
-            direction: (turn.cos(), turn.sin()),
-        };
-        let turn = uniform(0.0, TAU);
-        let light = Light { strength: config.light * uniform(0.0, 1.0), direction: (turn.cos(), turn.sin()) };
-
-        let radius = 0.5 * uniform(config.scale.0, config.scale.1);
-        let free = (0.5 - (1.0 - config.cut) * radius).max(0.0);
-        let centre = (0.5 + free * uniform(-1.0, 1.0), 0.5 + free * uniform(-1.0, 1.0));
-        let angle = config.rotation * PI / 180.0 * uniform(-1.0, 1.0);
-        let aspect = uniform(-config.stretch, config.stretch).exp2();
-        let stretch = (aspect.sqrt(), 1.0 / aspect.sqrt());
-        let phase = (uniform(0.0, 1.0), uniform(0.0, 1.0));
-        let textured = draws.unit() < config.texture.into();
-        let texture = match (textured, draws.below(2)) {
-            (false, _) => Texture::Plain,
-            (true, 0) => Texture::Stripes,
-            (true, _) => Texture::Dots,
-        };
-        let clouds = Clouds::draw(config.clouds, draws);
-        let border = if draws.chance(0.5) { 0.16 } else { 0.0 };
-        let object = Object { outline, centre, radius, angle, stretch, fill, ink, texture, phase, border };
-        let clutter = (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(ground_colour, draws)).collect();
-        Self { background, clouds, clutter, object, light }
+        let palette = Palette::draw(config, draws);
+        let tint = uniform(draws, -0.06, 0.06);
+        Self {
+            background: Ramp {
+                from: palette.ground.map(|value| value - tint),
+                to: palette.ground.map(|value| value + tint),
+                direction: direction(draws),
+            },
+            light: Light { strength: uniform(draws, 0.0, config.light), direction: direction(draws) },
+            clouds: Clouds::draw(config.clouds, draws),
+            objects: objects(config, outline, &palette, draws),
+            clutter: (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(palette.ground, draws)).collect(),
+        }
     }
 
     /// The image, `size` x `size`, with noise from `draws`.
-    pub(super) fn paint(&self, size: usize, noise: f32, draws: &mut Draws) -> ByteImage {
+    pub(super) fn paint(&self, size: usize, noise: f64, draws: &mut Draws) -> ByteImage {
         let mut canvas = vec![[0.0_f32; 3]; size * size];
         self.background.paint(&mut canvas, size);
         self.clouds.paint(&mut canvas, size);
         for bit in &self.clutter {
             bit.paint(&mut canvas, size);
         }
-        self.object.paint(&mut canvas, size);
+        for object in &self.objects {
+            object.paint(&mut canvas, size);
+        }
         let rgb = self.develop(&canvas, size, noise, draws);
         ByteImage { width: size, height: size, rgb }
     }
 
     /// Light, noise and rounding.
-    fn develop(&self, canvas: &[Colour], size: usize, noise: f32, draws: &mut Draws) -> Vec<u8> {
+    fn develop(&self, canvas: &[Colour], size: usize, noise: f64, draws: &mut Draws) -> Vec<u8> {
         // The difference of two bytes has a standard deviation of 104.5.
-        let noise = 255.0 * noise / 104.5;
+        let noise = (255.0 / 104.5 * noise) as f32;
         let (along_x, along_y) = self.light.direction;
         let mut rgb = Vec::with_capacity(size * size * 3);
         for (y, row) in canvas.chunks(size).enumerate() {
@@ -149,18 +134,76 @@ impl<'a> Scene<'a> {
     }
 }
 
+/// The objects of a scene: `config.copies` along each side of a lattice at a random place, which the image cuts out.
+fn objects<'a>(
+    config: &ShapesConfig,
+    outline: &'a Outline,
+    palette: &Palette,
+    draws: &mut Draws,
+) -> Vec<Object<'a>> {
+    if config.copies == 1 {
+        let radius = 0.5 * uniform(draws, config.scale.0, config.scale.1);
+        let free = (0.5 - (1.0 - config.cut as f32) * radius).max(0.0);
+        let centre = [(); 2].map(|()| 0.5 + free * uniform(draws, -1.0, 1.0));
+        return vec![Object::draw(config, outline, palette, centre.into(), radius, draws)];
+    }
+    let pitch = 1.0 / config.copies as f32;
+    let start = (uniform(draws, -1.0, 0.0), uniform(draws, -1.0, 0.0));
+    let mut objects = Vec::new();
+    for row in 0..=config.copies + 1 {
+        for column in 0..=config.copies + 1 {
+            let mut place = |i: usize, start: f32| pitch * (start + i as f32 + uniform(draws, -0.15, 0.15));
+            let centre = (place(column, start.0), place(row, start.1));
+            let radius = 0.5 * pitch * uniform(draws, config.scale.0, config.scale.1);
+            let own = Palette { ground: palette.ground, ..Palette::around(palette.level, config, draws) };
+            objects.push(Object::draw(config, outline, &own, centre, radius, draws));
+        }
+    }
+    objects
+}
+
 /// Cells of the clouds along a side.
 const CLOUD_CELLS: usize = 6;
 
-const DARKEST: f32 = 0.08;
-const LIGHTEST: f32 = 0.92;
+const DARKEST: f64 = 0.08;
+const LIGHTEST: f64 = 0.92;
 
-/// A level at least `contrast` away from `level`, at `share` of what is possible.
-fn other_level(level: f32, contrast: f32, share: f32) -> f32 {
+impl Palette {
+    fn draw(config: &ShapesConfig, draws: &mut Draws) -> Self {
+        let ground = draws.uniform(DARKEST, LIGHTEST);
+        Self::around(ground, config, draws)
+    }
+
+    /// Colours for a ground of brightness `ground`.
+    fn around(ground: f64, config: &ShapesConfig, draws: &mut Draws) -> Self {
+        let fill = other_level(ground, config.contrast, draws);
+        // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
+        let ink = other_level(fill, config.contrast, draws);
+        let mut colour = |level: f64| {
+            let (hue, chroma) = (draws.uniform(0.0, TAU), draws.uniform(0.0, config.chroma));
+            [0.0, TAU / 3.0, 2.0 * TAU / 3.0]
+                .map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0) as f32)
+        };
+        Self { level: ground, ground: colour(ground), fill: colour(fill), ink: colour(ink) }
+    }
+}
+
+/// A level that differs from `level` by `contrast`, or up to 0.2 more, to either side.
+fn other_level(level: f64, contrast: f64, draws: &mut Draws) -> f64 {
     let below = (level - contrast - DARKEST).clamp(0.0, 0.2);
     let above = (LIGHTEST - level - contrast).clamp(0.0, 0.2);
-    let at = share * (below + above);
+    let at = draws.uniform(0.0, below + above);
     if at < below { level - contrast - at } else { level + contrast + (at - below) }
+}
+
+fn uniform(draws: &mut Draws, low: f64, high: f64) -> f32 {
+    draws.uniform(low, high) as f32
+}
+
+/// A unit vector.
+fn direction(draws: &mut Draws) -> (f32, f32) {
+    let (sin, cos) = draws.uniform(0.0, TAU).sin_cos();
+    (cos as f32, sin as f32)
 }
 
 /// The middle of pixel `i` as a share of the side.
@@ -184,9 +227,9 @@ impl Ramp {
 }
 
 impl Clouds {
-    fn draw(strength: f32, draws: &mut Draws) -> Self {
+    fn draw(strength: f64, draws: &mut Draws) -> Self {
         let n = (CLOUD_CELLS + 1) * (CLOUD_CELLS + 1);
-        Self { lattice: (0..n).map(|_| strength * draws.uniform(-1.0, 1.0) as f32).collect() }
+        Self { lattice: (0..n).map(|_| uniform(draws, -strength, strength)).collect() }
     }
 
     fn paint(&self, canvas: &mut [Colour], size: usize) {
@@ -212,12 +255,14 @@ impl Clouds {
 
 impl Bit {
     fn draw(ground: Colour, draws: &mut Draws) -> Self {
-        let start = (draws.unit() as f32, draws.unit() as f32);
-        let length = if draws.chance(0.5) { 0.0 } else { draws.uniform(0.1, 0.3) as f32 };
-        let angle = draws.uniform(0.0, f64::from(TAU)) as f32;
-        let end = (start.0 + length * angle.cos(), start.1 + length * angle.sin());
-        let half_width = draws.uniform(0.012, 0.03) as f32 * if length == 0.0 { 1.6 } else { 1.0 };
-        let shift = (draws.uniform(0.1, 0.25) * if draws.chance(0.5) { 1.0 } else { -1.0 }) as f32;
+        let start = (uniform(draws, 0.0, 1.0), uniform(draws, 0.0, 1.0));
+        let is_line = draws.chance(0.5);
+        let length = if is_line { uniform(draws, 0.1, 0.3) } else { 0.0 };
+        let (along_x, along_y) = direction(draws);
+        let end = (start.0 + length * along_x, start.1 + length * along_y);
+        let half_width = if is_line { uniform(draws, 0.012, 0.03) } else { uniform(draws, 0.02, 0.05) };
+        let size = uniform(draws, 0.1, 0.25);
+        let shift = if draws.chance(0.5) { size } else { -size };
         Self { start, end, half_width, colour: ground.map(|value| (value + shift).clamp(0.0, 1.0)) }
     }
 
@@ -243,7 +288,36 @@ impl Bit {
     }
 }
 
-impl Object<'_> {
+impl<'a> Object<'a> {
+    fn draw(
+        config: &ShapesConfig,
+        outline: &'a Outline,
+        palette: &Palette,
+        centre: (f32, f32),
+        radius: f32,
+        draws: &mut Draws,
+    ) -> Self {
+        let angle = uniform(draws, -config.rotation, config.rotation).to_radians();
+        let aspect = uniform(draws, -config.stretch, config.stretch).exp2();
+        let texture = match (draws.chance(config.texture), draws.chance(0.5)) {
+            (false, _) => Texture::Plain,
+            (true, true) => Texture::Stripes,
+            (true, false) => Texture::Dots,
+        };
+        Self {
+            outline,
+            centre,
+            radius,
+            angle,
+            stretch: (aspect.sqrt(), 1.0 / aspect.sqrt()),
+            fill: palette.fill,
+            ink: palette.ink,
+            texture,
+            phase: (uniform(draws, 0.0, 1.0), uniform(draws, 0.0, 1.0)),
+            border: if draws.chance(0.5) { 0.16 } else { 0.0 },
+        }
+    }
+
     fn paint(&self, canvas: &mut [Colour], size: usize) {
         let (sin, cos) = self.angle.sin_cos();
         let px_per_unit = self.radius * size as f32;

@@ -15,7 +15,8 @@ fn record(labels: &[u8]) -> Vec<u8> {
 fn write_cifar10(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     for batch in 1..=5_u8 {
-        fs::write(folder.join(format!("data_batch_{batch}.bin")), [record(&[batch]), record(&[9])].concat()).unwrap();
+        fs::write(folder.join(format!("data_batch_{batch}.bin")), [record(&[batch]), record(&[9])].concat())
+            .unwrap();
     }
     fs::write(folder.join("test_batch.bin"), record(&[3])).unwrap();
 }
@@ -60,7 +61,10 @@ fn cifar100_has_its_fine_labels() {
 fn files_that_are_missing_cut_short_or_of_another_kind_are_refused() {
     let folder = tempdir().unwrap();
     let error = open_error("cifar10", &root(folder.path()));
-    assert!(error.contains("there is no `data_batch_1.bin`") && error.contains("cifar-10-binary.tar.gz"), "{error}");
+    assert!(
+        error.contains("there is no `data_batch_1.bin`") && error.contains("cifar-10-binary.tar.gz"),
+        "{error}"
+    );
 
     fs::write(folder.path().join("data_batch_1"), "pickled").unwrap();
     let error = open_error("cifar10", &root(folder.path()));

@@ -103,7 +103,8 @@ fn a_jpeg_cut_short_anywhere_is_unreadable() {
 #[test]
 fn other_files_cut_short_are_unreadable() {
     let picture = image::open(fixture("palette.png")).unwrap().into_rgb8();
-    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif] {
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif]
+    {
         let whole = encode(picture.clone(), format);
         for n in [20, whole.len() / 2] {
             assert!(decode_bytes(&whole[..n]).is_err(), "{format:?} cut to {n} of {} bytes", whole.len());
@@ -139,7 +140,8 @@ fn damaged_files_are_errors_and_never_panics() {
     let mut files: Vec<Vec<u8>> = ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png"]
         .map(|name| std::fs::read(fixture(name)).unwrap())
         .to_vec();
-    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif] {
+    for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::WebP, ImageFormat::Gif]
+    {
         files.push(encode(picture.clone(), format));
     }
     let mut draws = Draws::new(0, "damage", &[]);

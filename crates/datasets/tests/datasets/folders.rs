@@ -7,7 +7,13 @@ const RED: [u8; 3] = [255, 0, 0];
 #[test]
 fn classes_are_numbered_by_name_and_files_come_by_path() {
     let folder = tempdir().unwrap();
-    for file in ["train/owl/b.png", "train/owl/deep/down/a.PNG", "train/bee/z.bmp", "train/bee/a.jpg", "test/bee/1.png"] {
+    for file in [
+        "train/owl/b.png",
+        "train/owl/deep/down/a.PNG",
+        "train/bee/z.bmp",
+        "train/bee/a.jpg",
+        "test/bee/1.png",
+    ] {
         save(folder.path().join(file), RED);
     }
     save(folder.path().join("test/owl/1.png"), RED);
@@ -114,7 +120,10 @@ fn a_missing_folder_a_file_and_an_empty_folder_are_three_errors() {
     let folder = tempdir().unwrap();
     let missing = open_error("flat-folder", "(root: \"no/such/place\")");
     assert!(missing.starts_with("no/such/place: there is no such folder"), "{missing}");
-    assert!(missing.contains("hint: a relative path starts at the folder in which the command runs"), "{missing}");
+    assert!(
+        missing.contains("hint: a relative path starts at the folder in which the command runs"),
+        "{missing}"
+    );
     let empty = open_error("flat-folder", &root(folder.path()));
     assert!(empty.contains("there are no images in this folder"), "{empty}");
     let file = folder.path().join("1.png");
@@ -137,7 +146,11 @@ fn opening_reads_no_image() {
 fn configs_that_cannot_be_meant_are_refused() {
     for (name, config, expected) in [
         ("flat-folder", "(root: \"\")", "`root` is \"\", but it must be a path"),
-        ("class-folders", "(root: \"x\", train: \"a\", test: \"a\")", "it must be another folder than `train`"),
+        (
+            "class-folders",
+            "(root: \"x\", train: \"a\", test: \"a\")",
+            "it must be another folder than `train`",
+        ),
         ("list-file", "(path: \"a\", test: \"a\")", "it must be another list than `path`"),
         ("class-folders", "(rot: \"x\")", "unknown field `rot`"),
     ] {

@@ -39,7 +39,10 @@ fn other_sizes_and_extreme_settings_work() {
         let train = open("shapes", config).unwrap().train;
         for index in 0..30 {
             let image = train.load(index).unwrap();
-            assert!(image.rgb.iter().max() > image.rgb.iter().min(), "{config}: image {index} is of one colour");
+            assert!(
+                image.rgb.iter().max() > image.rgb.iter().min(),
+                "{config}: image {index} is of one colour"
+            );
         }
     }
 }
@@ -69,7 +72,8 @@ fn nearest_neighbours_in_raw_pixels_rarely_have_the_same_class() {
     let (train, test) = (rows(&*splits.train), rows(&*splits.test.unwrap()));
     let mut right = 0;
     for (i, row) in test.iter().enumerate() {
-        let mut near: Vec<(f32, usize)> = train.iter().enumerate().map(|(j, other)| (dot(row, other), j % 10)).collect();
+        let mut near: Vec<(f32, usize)> =
+            train.iter().enumerate().map(|(j, other)| (dot(row, other), j % 10)).collect();
         near.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
         let mut votes = [0.0; 10];
         for (similarity, class) in &near[..20] {

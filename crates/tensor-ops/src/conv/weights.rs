@@ -12,8 +12,8 @@ use crate::{
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
 
-/// Steps of the inner product between two additions to memory, so many that a panel of both operands stays in the
-/// first-level cache.
+/// Steps of the inner product between two additions to memory, at most: fewer would add to memory too often, more
+/// would push the panels out of the first-level cache.
 const PASS_STEPS: usize = 512;
 
 /// Steps that are packed at a time, if the image has them.
@@ -133,6 +133,7 @@ impl Kernel for Task<'_> {
             let gradient = rows_of_pixels(self.layout_out, self.gradient, unit.block, &unit.out_y);
             pack_panels(x, ci, 0..ci, L::ROWS, &mut packed_x);
             pack_panels(gradient, self.layout_out.c, self.columns.clone(), panel, &mut packed_gradient);
+            // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
             let passes = self.passes(unit, n, (L::ROWS, panel));
             let x_panel_len = unit.in_y.len() * w_in * n * L::ROWS;
             let gradient_panel_len = unit.out_y.len() * w_out * n * panel;

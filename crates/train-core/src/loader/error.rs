@@ -72,7 +72,7 @@ impl LoaderError {
         match self {
             Self::TooFewImages { .. } => Some("make the batch smaller, or add images"),
             Self::TooManyUnreadable { .. } => Some(
-                "look at the files named above; if the rest is fine, allow a larger share of unreadable images",
+                "look at the files named above; if the rest is fine, allow a larger share with `data.max_unreadable`",
             ),
             Self::NoneReadable { .. } => {
                 Some("check that the dataset holds images of a format that can be decoded")

@@ -266,7 +266,11 @@ fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph)
         .map(|step| step.id.as_str())
         .collect();
     if config.minimize.is_empty() {
-        return Err(checker.fault(&["minimize"], "nothing is minimised, so nothing would train", suggest("", &losses)));
+        let hint = match losses.first() {
+            Some(loss) => format!("write `minimize: [\"{loss}\"]`"),
+            None => "add a step to `graph` that compares queries and keys, and name it here".into(),
+        };
+        return Err(checker.fault(&["minimize"], "nothing is minimised, so nothing would train", hint));
     }
     let mut minimize = Vec::new();
     for (i, name) in config.minimize.iter().enumerate() {
@@ -312,7 +316,7 @@ fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Graph) -> Check
     for name in config.modules.keys() {
         if !graph.modules.contains(name) {
             let message = format!("no step runs the module `{name}`");
-            return Err(checker.fault(&["modules", name], message, "run it in a step of `graph`, or remove it"));
+            return Err(checker.fault_at_name(&["modules", name], message, "run it in a step of `graph`, or remove it"));
         }
     }
     Ok(())

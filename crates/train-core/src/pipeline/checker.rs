@@ -27,6 +27,12 @@ impl Checker {
         self.text.fault(self.span(path), message, Some(hint.into()))
     }
 
+    /// A fault at the name of the value at `path`: for what is wrong with a thing as a whole.
+    pub(crate) fn fault_at_name(&self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+        let span = self.tree.find_name(path).unwrap_or_else(|| self.span(path));
+        self.text.fault(span, message, Some(hint.into()))
+    }
+
     /// `path` of strings: for paths with numbers in them.
     pub(crate) fn fault_at(&self, path: &[String], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();

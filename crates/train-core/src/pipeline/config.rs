@@ -46,7 +46,7 @@ pub(crate) struct PluginRef(
 );
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "data")]
 pub(crate) struct DataConfig {
     #[allow(dead_code, reason = "read through the document, by place")]
     pub(crate) source: PluginRef,
@@ -65,7 +65,7 @@ impl DataConfig {
 
 /// One step of the graph.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "step")]
 pub(crate) struct StepConfig {
     pub(crate) id: String,
     pub(crate) run: Vec<String>,
@@ -88,7 +88,7 @@ pub enum Weights {
 
 /// `(start: 0.99, schedule: Cosine)`.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "momentum")]
 pub struct MomentumConfig {
     /// The coefficient `m` at the first step, 0–1.
     pub start: f64,
@@ -109,7 +109,7 @@ pub enum MomentumSchedule {
 
 /// `(base: 0.03, scale: Absolute)`.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename = "learning_rate")]
 pub struct LearningRateConfig {
     /// The learning rate before scale and schedule.
     pub base: f64,
@@ -148,7 +148,7 @@ impl MomentumConfig {
 
 /// When checkpoints are written and which are kept.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, default, rename = "checkpoint")]
 pub struct CheckpointConfig {
     /// After every how many epochs; the last epoch always.
     pub every_epochs: usize,

@@ -58,12 +58,15 @@ impl Node {
         let mut scanner = Scanner { text, at: 0 };
         scanner.skip_blank()?;
         while scanner.rest().starts_with("#![") {
-            let start = scanner.at;
-            match scanner.rest().find(']') {
-                Some(end) => scanner.at += end + 1,
-                None => return Err(error(start..text.len(), "this attribute has no `]`")),
-            }
+            scanner.attribute()?;
             scanner.skip_blank()?;
+        }
+        if scanner.peek().is_none() {
+            return Err(SyntaxError {
+                span: scanner.at..scanner.at,
+                message: "there is no value here".into(),
+                hint: Some("a pipeline file starts with `Pipeline(`".into()),
+            });
         }
         let node = scanner.value()?;
         scanner.skip_blank()?;
@@ -85,6 +88,17 @@ impl Node {
         match path.split_first() {
             None => Some(self),
             Some((name, rest)) => self.child(name)?.find(rest),
+        }
+    }
+
+    /// The name of the value at `path`, where it has one.
+    pub(crate) fn find_name(&self, path: &[&str]) -> Option<Range<usize>> {
+        let (last, parents) = path.split_last()?;
+        match &self.find(parents)?.kind {
+            NodeKind::Fields { fields, .. } => {
+                fields.iter().find(|field| field.name == *last).map(|field| field.name_span.clone())
+            }
+            _ => None,
         }
     }
 
@@ -172,6 +186,15 @@ impl<'a> Scanner<'a> {
             self.at += letter.len_utf8();
         }
         found
+    }
+
+    /// `#![enable(..)]`.
+    fn attribute(&mut self) -> Result<(), SyntaxError> {
+        let start = self.at;
+        let inside = |letter: char| is_word(letter) || letter.is_whitespace() || "(),".contains(letter);
+        self.at += "#![".len();
+        self.at += self.rest().find(|letter| !inside(letter)).unwrap_or(self.rest().len());
+        if self.eat(']') { Ok(()) } else { Err(error(start..start + "#![".len(), "this attribute has no `]`")) }
     }
 
     /// Skips white space and comments.
@@ -293,11 +316,43 @@ impl<'a> Scanner<'a> {
                 return Ok(items);
             }
             self.not_at_end(start, close)?;
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.not_named(start, &items, &item)?;
+            items.push(item);
             if self.separator(start, close)? {
                 return Ok(items);
             }
         }
+    }
+
+    /// After `earlier` values of the list at `start`, `item` must not turn out to be a name.
+    fn not_named(&mut self, start: usize, earlier: &[Node], item: &Node) -> Result<(), SyntaxError> {
+        let end = self.at;
+        self.skip_blank()?;
+        if self.peek() != Some(':') {
+            self.at = end;
+            return Ok(());
+        }
+        let name = &self.text[item.span.clone()];
+        Err(if earlier.is_empty() {
+            SyntaxError {
+                span: item.span.clone(),
+                message: format!("`{name}` is a name, but this is a list of values"),
+                hint: Some("named values are written in `{..}`".into()),
+            }
+        } else if self.text[start..].starts_with('[') {
+            SyntaxError {
+                span: start..start + 1,
+                message: format!("this list is not closed before `{name}:`"),
+                hint: Some("add `]` after its last value".into()),
+            }
+        } else {
+            SyntaxError {
+                span: item.span.clone(),
+                message: format!("`{name}` has a name, but the value before it has none"),
+                hint: Some("a plugin is written `(\"name\", (field: value))`".into()),
+            }
+        })
     }
 
     fn fields(&mut self, start: usize, close: char) -> Result<Vec<Field>, SyntaxError> {
@@ -373,6 +428,8 @@ impl<'a> Scanner<'a> {
             self.at += letter.len_utf8();
             match letter {
                 '"' => return Ok(value),
+                // Names and paths have one line: a second one is that of the next text.
+                '\n' => break,
                 '\\' => {
                     value.push(letter);
                     if let Some(escaped) = self.peek() {
@@ -384,7 +441,7 @@ impl<'a> Scanner<'a> {
             }
         }
         let line = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
-        Err(error(start..line, "this text has no closing quotation mark"))
+        Err(error(start..line, "this text has no closing quotation mark on its line"))
     }
 
     fn raw_string(&mut self) -> Result<String, SyntaxError> {
@@ -404,16 +461,18 @@ impl<'a> Scanner<'a> {
     fn character(&mut self) -> Result<(), SyntaxError> {
         let start = self.at;
         let rest = &self.rest()[1..];
-        let length = if rest.starts_with('\\') { rest[2..].find('\'').map(|i| i + 2) } else { rest.find('\'') };
-        match length {
-            Some(length) if length > 0 => {
-                self.at += length + 2;
+        let end = rest.find(['\'', '\n']).filter(|end| rest[*end..].starts_with('\''));
+        // Of an escape, only `'\''` has a second mark.
+        let end = if rest.starts_with("\\''") { Some(2) } else { end };
+        match end {
+            Some(end) if rest.starts_with('\\') || rest[..end].chars().count() == 1 => {
+                self.at += end + 2;
                 Ok(())
             }
             _ => Err(SyntaxError {
-                span: start..start + 1,
-                message: "a single quotation mark".into(),
-                hint: Some("text is written with double ones: \"text\"".into()),
+                span: start..end.map_or(start + 1, |end| start + end + 2),
+                message: "text in single quotation marks".into(),
+                hint: Some("write double ones: \"text\"".into()),
             }),
         }
     }
@@ -472,12 +531,18 @@ Pipeline(
             ("(a: 1", 0, "never closed"),
             ("(a: 1 b: 2)", 5, "comma"),
             ("(a: \"x)", 4, "quotation"),
+            ("(a: \"x,\n b: \"y\")", 4, "quotation"),
+            ("(a: 'text')", 4, "single quotation"),
+            ("#![enable(a)\n(b: 1, c: [2])", 0, "attribute"),
+            ("(a: [1,\n b: 2)", 4, "not closed before `b:`"),
+            ("(a: (\"flip\", p: 0.5))", 13, "has a name"),
             ("(a: [1, 2)", 9, "opened differently"),
             ("(a: 1))", 6, "after the end"),
             ("(a: /* 1)", 4, "comment"),
             ("(a: ?)", 4, "expected a value"),
             ("(a: 1, b)", 7, "no value"),
-            ("", 0, "ends"),
+            ("", 0, "no value"),
+            ("(a: ", 4, "ends"),
         ] {
             let error = Node::parse(text).expect_err(text);
             assert_eq!(error.span.start, at, "{text}: {}", error.message);

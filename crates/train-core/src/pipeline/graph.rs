@@ -143,6 +143,7 @@ impl Graph {
         for (i, step) in self.steps.iter().enumerate() {
             out.push_str(&format!("  {}[\"{}\"]\n", node(&step.id), self.label(i).replace('\n', "<br>")));
         }
+        out.push_str(&format!("  {}[[\"minimise\"]]\n", node("minimise")));
         for (from, to) in self.arrows() {
             out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
         }

@@ -117,7 +117,7 @@ impl Pipeline {
         let kinds = modules::kinds(&checker, &config)?;
         let graph = check_graph::check_graph(&checker, &config, &kinds)?;
         let built = modules::build_modules(&checker, &config, &graph, &views, device)?;
-        check_momentum(&checker, &config, &graph)?;
+        check_momentum(&checker, &config)?;
         let optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
         let schedule =
             checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
@@ -166,7 +166,14 @@ fn read_config(checker: &Checker) -> Checked<PipelineConfig> {
 
 fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
     let bad_letter = |letter: char| !(letter.is_ascii_alphanumeric() || "._-".contains(letter));
-    if config.name.is_empty() || config.name.starts_with('.') || config.name.contains(bad_letter) {
+    if config.name.is_empty() {
+        return Err(checker.fault(
+            &["name"],
+            "the pipeline has no name, but its runs need one",
+            "for instance `name: \"mocov2\"`",
+        ));
+    }
+    if config.name.starts_with('.') || config.name.contains(bad_letter) {
         return Err(checker.fault(
             &["name"],
             format!("`{}` cannot name a folder of runs", config.name),
@@ -211,33 +218,36 @@ fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
     if config.checkpoint.every_epochs == 0 {
         return Err(checker.fault(
             &["checkpoint", "every_epochs"],
-            "checkpoints every 0 epochs",
+            "checkpoints would be written every 0 epochs",
             "write 1 to save after each epoch",
         ));
     }
     if !(config.checkpoint.every_minutes > 0.0) {
         return Err(checker.fault(
             &["checkpoint", "every_minutes"],
-            format!("checkpoints every {} minutes", config.checkpoint.every_minutes),
+            format!("checkpoints would be written every {} minutes", config.checkpoint.every_minutes),
             "write a number above 0",
         ));
     }
     Ok(())
 }
 
-fn check_momentum(checker: &Checker, config: &PipelineConfig, graph: &Graph) -> Checked<()> {
+fn check_momentum(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
     match &config.momentum {
         Some(momentum) if !(0.0..=1.0).contains(&momentum.start) => Err(checker.fault(
             &["momentum", "start"],
             format!("the momentum coefficient is {}, but it is a share from 0 to 1", momentum.start),
             "the papers use 0.999 (v1, v2) and 0.99 (v3)",
         )),
-        None if !graph.momentum_modules().is_empty() => Err(checker.fault(
-            &["graph"],
-            "steps use momentum weights, but the pipeline says no `momentum`",
-            "add `momentum: (start: 0.999)`",
-        )),
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => match config.graph.iter().position(|step| step.weights == Weights::Momentum) {
+            Some(step_idx) => Err(checker.fault(
+                &["graph", &step_idx.to_string(), "weights"],
+                "this step uses momentum weights, but the pipeline has no `momentum`",
+                "add `momentum: (start: 0.999)` to the pipeline",
+            )),
+            None => Ok(()),
+        },
     }
 }
 
@@ -266,7 +276,7 @@ fn check_monitors(
                 ));
             };
             if train_size.is_some_and(|size| size != view.size) {
-                return Err(checker.fault(
+                return Err(checker.fault_at_name(
                     &["views", name],
                     format!("the view `{name}` gives images of {}, but the encoder trains on {}", pixels(view.size), pixels(train_size.unwrap_or_default())),
                     "give every view of one encoder the same size",

@@ -118,6 +118,10 @@ impl PipelineText {
         }
         let tree = self.tree()?;
         let names: Vec<&str> = path.split('.').collect();
+        if let Some(gap) = names.iter().position(|name| name.is_empty()) {
+            let at = 6 + names[..gap].iter().map(|name| name.len() + 1).sum::<usize>();
+            return Err(bad(at..at, "a name is missing in this path".into(), "for instance `data.batch`".into()));
+        }
         let (parents, last) = names.split_at(names.len() - 1);
         let mut node = &tree;
         let mut at = 6;
@@ -145,9 +149,6 @@ impl PipelineText {
                 crate::nearest::suggest(last, &node.child_names()),
             ));
         };
-        if last.is_empty() {
-            return Err(bad(at..at, "a name is missing in this path".into(), "for instance `data.batch`".into()));
-        }
         let key = match style {
             FieldStyle::Struct => format!("{last}: "),
             FieldStyle::Map => format!("\"{last}\": "),
@@ -249,5 +250,6 @@ mod tests {
     fn a_malformed_override_says_how_it_is_written() {
         assert!(with(&["data.batch"]).unwrap_err().message.contains("path and a value"));
         assert!(with(&["data.batch=(1"]).unwrap_err().message.contains("never closed"));
+        assert_eq!(with(&["data..batch=1"]).unwrap_err().position(), (1, 12));
     }
 }

@@ -37,14 +37,14 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked
             augmentations.push(augmentation);
         }
         if shape.values != PictureValues::Floats {
-            return Err(checker.fault(
+            return Err(checker.fault_at_name(
                 &["views", name],
                 format!("the view `{name}` ends in bytes, but an encoder takes normalised values"),
                 "add `(\"normalize\", ..)` as its last step",
             ));
         }
         let Some(size) = shape.size else {
-            return Err(checker.fault(
+            return Err(checker.fault_at_name(
                 &["views", name],
                 format!("the view `{name}` gives images of any size, but an encoder takes one size"),
                 "add `(\"random-resized-crop\", (size: ..))` to train, or `(\"resize\", ..), (\"center-crop\", ..)` to evaluate",
@@ -65,7 +65,7 @@ pub(crate) fn check_all_used(
     for view in views {
         let watched = monitors.iter().any(|(_, monitor)| monitor.views().contains(&view.name.as_str()));
         if !graph.views.contains(&view.name) && !watched {
-            return Err(checker.fault(
+            return Err(checker.fault_at_name(
                 &["views", &view.name],
                 format!("nothing uses the view `{}`", view.name),
                 "use it in a step of `graph` or in a monitor, or remove it",

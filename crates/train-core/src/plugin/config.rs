@@ -96,6 +96,10 @@ impl ConfigError {
     fn from_ron(text: &str, error: &ron::error::SpannedError) -> Self {
         let start = byte_offset(text, error.span.start.line, error.span.start.col);
         let end = byte_offset(text, error.span.end.line, error.span.end.col).max(start);
+        let token = token(text, start);
+        if let Some((message, hint)) = explain_type(&error.code, text, token.clone()) {
+            return Self::Parse { message, hint, span: token };
+        }
         let (message, hint) = explain(&error.code);
         Self::Parse { message, hint, span: start..end }
     }
@@ -108,27 +112,100 @@ fn byte_offset(text: &str, line: usize, column: usize) -> usize {
     start + rest.chars().take(column.saturating_sub(1)).map(char::len_utf8).sum::<usize>()
 }
 
+/// The word, the text in quotation marks or the sign at byte `at`, or after the white space there.
+fn token(text: &str, at: usize) -> Range<usize> {
+    let is_word = |letter: char| letter.is_alphanumeric() || "_-+.".contains(letter);
+    let at = at.min(text.len());
+    let at = at + text[at..].len() - text[at..].trim_start().len();
+    let rest = &text[at..];
+    match rest.chars().next() {
+        None => at..at,
+        Some('"') => at..at + rest[1..].find('"').map_or(rest.len(), |length| length + 2),
+        Some(letter) if is_word(letter) => {
+            // ron complains of a number in its middle: after the sign, or at the point.
+            let start = at - text[..at].len() + text[..at].trim_end_matches(is_word).len();
+            start..at + rest.find(|letter| !is_word(letter)).unwrap_or(rest.len())
+        }
+        Some(letter) => at..at + letter.len_utf8(),
+    }
+}
+
+/// What to say of a value of a wrong type, which is at `token`; `None` for other errors.
+fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(String, Option<String>)> {
+    let found = &text[token.clone()];
+    let is_number = found.trim_matches('"').parse::<f64>().is_ok();
+    let unquoted = found.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let names_a_field = text[token.end..].trim_start().starts_with(':');
+    let expected = match error {
+        ron::Error::ExpectedArray => "a list, `[..]`",
+        ron::Error::ExpectedBoolean => "`true` or `false`",
+        ron::Error::ExpectedFloat => "a number",
+        ron::Error::ExpectedInteger => "a whole number",
+        // Of `2.5`, the 2 would do.
+        ron::Error::ExpectedComma if is_number => "a whole number",
+        ron::Error::IntegerOutOfBounds => "a whole number of 0 or more that fits in 64 bits",
+        ron::Error::ExpectedMap => "`{`",
+        ron::Error::ExpectedString => "text in quotation marks",
+        ron::Error::ExpectedIdentifier => "a name without quotation marks",
+        ron::Error::ExpectedStructLike | ron::Error::ExpectedNamedStructLike(_) => "`(`",
+        ron::Error::ExpectedStructLikeEnd => "`)`",
+        ron::Error::ExpectedArrayEnd => "`]`",
+        _ => return None,
+    };
+    let hint = match (error, unquoted) {
+        (ron::Error::ExpectedString, None) if names_a_field => Some(PLUGIN_HINT.to_owned()),
+        (ron::Error::ExpectedString, None) if !found.is_empty() && !found.starts_with(['(', '[', '{', '\'']) => {
+            Some(format!("write `\"{found}\"`"))
+        }
+        (ron::Error::ExpectedIdentifier, Some(name)) => Some(format!("write `{name}`")),
+        (ron::Error::ExpectedInteger | ron::Error::ExpectedFloat, Some(number)) if is_number => {
+            Some(format!("write `{number}`"))
+        }
+        (ron::Error::ExpectedStructLike, _) if found == "[" => Some("write `(..)` instead of `[..]`".to_owned()),
+        (ron::Error::ExpectedStructLikeEnd, _) => Some("is there a value too many?".to_owned()),
+        (ron::Error::ExpectedArray, Some(_)) => Some(format!("write `[{found}]`")),
+        _ => None,
+    };
+    Some((format!("expected {expected}, found `{found}`"), hint))
+}
+
+const PLUGIN_HINT: &str = "a plugin is written `(\"name\", (field: value))`";
+
+/// Where in the file; nothing for a plugin's config, whose plugin is named and whose type says nothing to the reader.
+fn place(outer: Option<&String>) -> String {
+    match outer {
+        Some(name) if !name.ends_with("Config") => format!(" in `{name}`"),
+        _ => String::new(),
+    }
+}
+
 /// ron's error in the reader's words, and a nearest name where there is one.
 fn explain(error: &ron::Error) -> (String, Option<String>) {
     match error {
         ron::Error::NoSuchStructField { expected, found, outer } => {
-            let of = outer.as_ref().map(|name| format!(" in `{name}`")).unwrap_or_default();
-            (format!("unknown field `{found}`{of}"), Some(crate::nearest::suggest(found, expected)))
+            let place = place(outer.as_ref());
+            (format!("unknown field `{found}`{place}"), Some(crate::nearest::suggest(found, expected)))
         }
-        ron::Error::NoSuchEnumVariant { expected, found, outer } => {
-            let of = outer.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
-            (format!("unknown value `{found}`{of}"), Some(crate::nearest::suggest(found, expected)))
+        ron::Error::NoSuchEnumVariant { expected, found, .. } => {
+            (format!("unknown value `{found}`"), Some(crate::nearest::suggest(found, expected)))
         }
         ron::Error::MissingStructField { field, outer } => {
-            let of = outer.as_ref().map(|name| format!(" in `{name}`")).unwrap_or_default();
-            (format!("missing field `{field}`{of}"), Some(format!("add `{field}: ...`")))
+            let place = place(outer.as_ref());
+            (format!("missing field `{field}`{place}"), Some(format!("add `{field}: ...`")))
         }
         ron::Error::DuplicateStructField { field, .. } => {
             (format!("field `{field}` is given twice"), Some("keep one of them".into()))
         }
         ron::Error::InvalidValueForType { expected, found } => (format!("expected {expected}, found {found}"), None),
-        ron::Error::IntegerOutOfBounds => {
-            ("this number does not fit the field".into(), Some("a count is a whole number of 0 or more".into()))
+        ron::Error::ExpectedDifferentStructName { expected, found } => {
+            let hint = match *expected {
+                "Pipeline" => "a pipeline file starts with `Pipeline(`".into(),
+                _ => format!("leave out `{found}`"),
+            };
+            (format!("expected `{expected}`, found `{found}`"), Some(hint))
+        }
+        ron::Error::ExpectedDifferentLength { expected, .. } if expected.contains("PluginRef") => {
+            ("this plugin has no config".into(), Some(format!("{PLUGIN_HINT}; `()` gives every field its default")))
         }
         ron::Error::Eof => ("the file ends too early".into(), Some("close every bracket and quotation mark".into())),
         other => {

@@ -181,35 +181,58 @@ fn fields(schema: &Schema) -> Vec<Field> {
         .iter()
         .map(|(name, property)| Field {
             name: name.clone(),
-            type_name: type_name(property),
-            default: (!required.contains(&name.as_str())).then(|| match &property["default"] {
-                serde_json::Value::Null => "none".into(),
-                value => value.to_string(),
-            }),
+            type_name: type_name(property, &schema["$defs"]),
+            default: (!required.contains(&name.as_str())).then(|| default_text(property)),
             help: property["description"].as_str().unwrap_or_default().replace('\n', " "),
         })
         .collect()
 }
 
-fn type_name(property: &serde_json::Value) -> String {
+/// A default as the file would write it: names of choices stand without quotation marks in RON.
+fn default_text(property: &serde_json::Value) -> String {
+    match &property["default"] {
+        serde_json::Value::Null => "none".into(),
+        serde_json::Value::String(choice) if property["type"] != "string" => choice.clone(),
+        serde_json::Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+            format!("({})", items.join(", "))
+        }
+        value => value.to_string(),
+    }
+}
+
+fn type_name(property: &serde_json::Value, definitions: &serde_json::Value) -> String {
     if let Some(reference) = property["$ref"].as_str() {
-        return reference.rsplit('/').next().unwrap_or(reference).into();
+        let name = reference.rsplit('/').next().unwrap_or(reference);
+        return type_name(&definitions[name], definitions);
+    }
+    if let Some(choices) = property["enum"].as_array() {
+        let names: Vec<&str> = choices.iter().filter_map(|choice| choice.as_str()).collect();
+        return names.join(" | ");
     }
     for union in ["anyOf", "oneOf"] {
         if let Some(choices) = property[union].as_array() {
-            let names: Vec<String> =
-                choices.iter().map(type_name).filter(|name| name != "null").collect();
-            return names.join(" or ");
+            let names: Vec<String> = choices
+                .iter()
+                .map(|choice| type_name(choice, definitions))
+                .filter(|name| name != "null")
+                .collect();
+            return names.join(" | ");
         }
     }
     if let Some(constant) = property["const"].as_str() {
         return constant.into();
     }
     match &property["type"] {
-        serde_json::Value::String(name) => name.clone(),
+        serde_json::Value::String(name) => match (name.as_str(), &property["required"][0]) {
+            // A choice with fields of its own: `Custom(..)`.
+            ("object", serde_json::Value::String(variant)) => format!("{variant}(..)"),
+            _ => name.clone(),
+        },
         serde_json::Value::Array(names) => {
-            let names: Vec<&str> = names.iter().filter_map(|name| name.as_str()).filter(|name| *name != "null").collect();
-            names.join(" or ")
+            let names: Vec<&str> =
+                names.iter().filter_map(|name| name.as_str()).filter(|name| *name != "null").collect();
+            names.join(" | ")
         }
         _ => "value".into(),
     }

@@ -325,11 +325,12 @@ impl<'a> Trainer<'a> {
         self.position.next_epoch();
         let figures = self.measure(self.position.epoch)?;
         self.log(line, &figures)?;
+        // Before the epoch counts as done, so that a run killed here measures and compares it again.
+        self.save_best(&figures)?;
         let last = self.position.epoch == self.epochs;
         if last || self.position.epoch.is_multiple_of(self.checkpoint.every_epochs) {
             self.save()?;
         }
-        self.save_best(&figures)?;
         self.progress.resume();
         Ok(figures)
     }

@@ -1,0 +1,98 @@
+//! Who may depend on whom, and where `unsafe` may stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::workspace;
+
+/// What every plugin builds on.
+const CORE: [&str; 2] = ["tensor-ops", "train-core"];
+
+/// Each crate of the workspace, with those of the workspace that it is linked with.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let name = |package: &Value| package["name"].as_str().unwrap().to_owned();
+    let ours: BTreeSet<String> = packages.iter().map(name).collect();
+    let used = |package: &Value| {
+        let list = package["dependencies"].as_array().unwrap();
+        // The kind of an ordinary dependency is null; tests may use more.
+        list.iter()
+            .filter(|used| used["kind"].is_null())
+            .map(name)
+            .filter(|name| ours.contains(name))
+            .collect()
+    };
+    packages.iter().map(|package| (name(package), used(package))).collect()
+}
+
+/// The crates that hold plugins: what `plugins` links in.
+fn plugin_crates(dependencies: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    dependencies["plugins"].iter().filter(|name| !CORE.contains(&name.as_str())).cloned().collect()
+}
+
+#[test]
+fn every_crate_has_a_place() {
+    let dependencies = dependencies();
+    let mut placed = plugin_crates(&dependencies);
+    for expected in
+        ["augment", "backbone-resnet", "datasets", "evaluate", "heads", "negatives-queue", "optimizers"]
+    {
+        assert!(placed.contains(expected), "`plugins` does not link {expected} in");
+    }
+    placed.extend(CORE.iter().chain(&["plugins", "xtask"]).map(|name| (*name).to_owned()));
+    assert_eq!(dependencies.keys().cloned().collect::<BTreeSet<_>>(), placed);
+}
+
+#[test]
+fn plugins_build_on_the_core_and_not_on_each_other() {
+    let dependencies = dependencies();
+    for name in plugin_crates(&dependencies) {
+        let beyond: Vec<&String> =
+            dependencies[&name].iter().filter(|used| !CORE.contains(&used.as_str())).collect();
+        assert!(beyond.is_empty(), "{name} depends on {beyond:?}");
+    }
+}
+
+#[test]
+fn the_core_knows_no_plugin() {
+    let dependencies = dependencies();
+    assert_eq!(dependencies["tensor-ops"], BTreeSet::new());
+    assert_eq!(dependencies["train-core"], BTreeSet::from(["tensor-ops".to_owned()]));
+}
+
+#[test]
+fn only_the_list_of_plugins_and_the_command_line_name_plugin_crates() {
+    let dependencies = dependencies();
+    let plugin_crates = plugin_crates(&dependencies);
+    let naming: Vec<&String> = dependencies
+        .iter()
+        .filter(|(_, used)| !used.is_disjoint(&plugin_crates))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(naming, ["plugins", "xtask"]);
+    let users: Vec<&String> =
+        dependencies.iter().filter(|(_, used)| used.contains("plugins")).map(|(name, _)| name).collect();
+    assert_eq!(users, ["xtask"]);
+}
+
+#[test]
+fn unsafe_code_is_forbidden_outside_of_tensor_ops() {
+    let read = |path: &str| std::fs::read_to_string(workspace().join(path)).unwrap();
+    let lints = read("Cargo.toml");
+    assert!(lints.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\""), "{lints}");
+    for name in dependencies().into_keys().filter(|name| name != "tensor-ops") {
+        let folder = if name == "xtask" { name.clone() } else { format!("crates/{name}") };
+        let manifest = read(&format!("{folder}/Cargo.toml"));
+        assert!(manifest.contains("[lints]\nworkspace = true\n"), "{name} has lints of its own");
+    }
+}

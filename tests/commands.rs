@@ -1,0 +1,292 @@
+//! Every command does what its help says.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use tempfile::tempdir;
+
+use crate::support::{checkpoint, checkpoint_steps, here, metrics, same_bytes, xtask};
+
+/// The commands that a help text lists.
+fn listed(help: &str) -> Vec<String> {
+    let (_, list) = help.split_once("Commands:\n").expect("commands are listed");
+    list.lines()
+        .take_while(|line| !line.is_empty())
+        // A long line goes on further to the right.
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap().to_owned())
+        .filter(|command| command != "help")
+        .collect()
+}
+
+#[test]
+fn every_command_has_help_with_examples() {
+    let folder = tempdir().unwrap();
+    let help = |command: &[&str], flag: &'static str| {
+        xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
+    };
+    let commands = listed(&help(&[], "--help"));
+    for expected in ["run", "check", "plugins", "graph", "knn", "views", "parity", "bench"] {
+        assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
+    }
+    let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
+    let benches = listed(&help(&["bench"], "--help"));
+    assert_eq!(benches, ["step", "augment"]);
+    all.extend(benches.iter().map(|bench| vec!["bench", bench.as_str()]));
+    for command in all {
+        let (short, long) = (help(&command, "-h"), help(&command, "--help"));
+        for text in [&short, &long] {
+            let usage = format!("Usage: cargo xtask {}", command.join(" "));
+            assert!(text.contains(&usage) && text.contains("Examples:"), "{command:?}\n{text}");
+        }
+        assert!(long.len() > short.len(), "{command:?}: `--help` says no more than `-h`");
+    }
+}
+
+#[test]
+fn wrong_arguments_end_with_exit_code_2() {
+    let folder = tempdir().unwrap();
+    let pipeline = here("small.ron");
+    for arguments in [
+        &["chek", &pipeline][..],
+        &["run"],
+        &["run", &pipeline, "--workers", "0"],
+        &["run", "--resume", "--set", "epochs=3"],
+        &["run", &pipeline, "--out", "a", "--resume"],
+        &["graph", &pipeline, "--format", "svg"],
+        &["knn", "run", "--temperature", "0"],
+        &["views", &pipeline, "--count", "100000"],
+    ] {
+        let outcome = xtask(folder.path(), arguments);
+        assert_eq!(outcome.code, Some(2), "{arguments:?}\n{outcome}");
+        assert!(outcome.stderr.starts_with("error: "), "{arguments:?}\n{outcome}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn plugins_lists_every_plugin_under_its_kind() {
+    let folder = tempdir().unwrap();
+    let text = xtask(folder.path(), ["plugins"]).done().stdout;
+    let mut kind = "";
+    let mut found = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix("  ") {
+            Some(rest) => found.push((kind, rest.split_whitespace().next().unwrap())),
+            None => kind = line,
+        }
+    }
+    let linked = plugins::all();
+    assert!(linked.len() >= 25, "only {} plugins are linked in", linked.len());
+    for plugin in &linked {
+        assert!(found.contains(&(plugin.kind, plugin.name)), "{} `{}`\n{text}", plugin.kind, plugin.name);
+    }
+}
+
+#[test]
+fn every_plugin_and_kind_is_explained_by_its_name() {
+    let folder = tempdir().unwrap();
+    let explain = |name: &str| xtask(folder.path(), ["plugins", name]).done().stdout;
+    for plugin in plugins::all() {
+        let text = explain(plugin.name);
+        assert!(text.contains(&format!("{} ({})\n", plugin.name, plugin.kind)), "{text}");
+        assert!(text.contains(&format!("(\"{}\", {})", plugin.name, plugin.example)), "{text}");
+        for field in plugin.fields {
+            assert!(text.contains(&format!("\n  {}: ", field.name)), "{}: {text}", field.name);
+        }
+        assert!(explain(plugin.kind).contains(&format!("\n  {} ", plugin.name)), "{}", plugin.kind);
+    }
+    let text = explain("resnet");
+    for line in [
+        "  depth: integer, required\n",
+        "  width: integer, default 64\n",
+        "  stem: ImageNet | Cifar, default ImageNet\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    let stderr = xtask(folder.path(), ["plugins", "resnte"]).refused();
+    assert_eq!(stderr, "error: no plugin is named `resnte`\nhint: did you mean `resnet`?\n");
+}
+
+#[test]
+fn the_graph_is_shown_in_three_formats() {
+    let folder = tempdir().unwrap();
+    let graph = |format: &str| {
+        xtask(folder.path(), ["graph", &here("symmetric.ron"), "--format", format]).done().stdout
+    };
+    assert_eq!(
+        graph("text"),
+        "q1 = backbone → head(a)\n\
+         q2 = backbone → head(b)\n\
+         k1 = backbone → head(a)  [momentum weights, no gradient]  [batch shuffled]\n\
+         k2 = backbone → head(b)  [momentum weights, no gradient]  [batch shuffled]\n\
+         l12 = contrast(queries q1, keys k2)\n\
+         l21 = contrast(queries q2, keys k1)\n\
+         minimise l12 + l21\n"
+    );
+    let dot = graph("dot");
+    assert!(dot.starts_with("digraph pipeline {") && dot.trim_end().ends_with('}'), "{dot}");
+    let mermaid = graph("mermaid");
+    assert!(mermaid.starts_with("flowchart LR\n"), "{mermaid}");
+    for (from, to) in [("a", "q1"), ("b", "k2"), ("q1", "l12"), ("k1", "l21"), ("l21", "minimise")] {
+        assert!(dot.contains(&format!("\"{from}\" -> \"{to}\";")), "{from} to {to}\n{dot}");
+        assert!(mermaid.contains(&format!("n_{from} --> n_{to}\n")), "{from} to {to}\n{mermaid}");
+    }
+    // A box for everything that an arrow names; in Mermaid a name alone would be one.
+    for name in ["a", "b", "q1", "k2", "l12", "minimise"] {
+        assert!(
+            mermaid.contains(&format!("  n_{name}[")) || mermaid.contains(&format!("  n_{name}(")),
+            "{name}\n{mermaid}"
+        );
+    }
+}
+
+#[test]
+fn views_draws_a_sheet_and_overwrites_none() {
+    let folder = tempdir().unwrap();
+    let pipeline = here("small.ron");
+    let views = |more: &[&str]| xtask(folder.path(), ["views", &pipeline, "--count", "2"].iter().chain(more));
+    let outcome = views(&["--out", "sheet.png"]).done();
+    assert!(outcome.stdout.starts_with("sheet.png: "), "{outcome}");
+    assert!(
+        outcome.stdout.contains("columns: the image, query (epoch 1), query (epoch 2), key (epoch 1)"),
+        "{outcome}"
+    );
+    let path = folder.path().join("sheet.png");
+    let sheet = image::open(&path).unwrap().into_rgb8();
+    // The image and four views of it, in each of two rows.
+    assert!(sheet.width() > 2 * sheet.height(), "{} x {}", sheet.width(), sheet.height());
+    let colours: std::collections::BTreeSet<_> = sheet.pixels().map(|pixel| pixel.0).collect();
+    assert!(colours.len() > 1000, "{} colours", colours.len());
+
+    let bytes = std::fs::read(&path).unwrap();
+    let stderr = views(&["--out", "sheet.png", "--set", "seed=1"]).refused();
+    assert!(stderr.contains("`sheet.png` is there already, and is not overwritten"), "{stderr}");
+    assert!(std::fs::read(&path).unwrap() == bytes);
+    for _ in 0..2 {
+        views(&[]).done();
+    }
+    let n_sheets = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(n_sheets, 3, "a sheet each time");
+}
+
+#[test]
+fn a_run_gives_metrics_checkpoints_and_a_table_of_neighbours() {
+    let root = tempdir().unwrap();
+    let outcome = xtask(root.path(), ["run", &here("small.ron")]).done();
+    for piece in ["64 training images, 16 test images, 10 classes", "run       runs/small-001", "knn_top1"] {
+        assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
+    }
+    let run = root.path().join("runs/small-001");
+    assert_eq!(checkpoint_steps(&run), [4, 8]);
+    assert!(run.join("checkpoints/best.safetensors").is_file());
+    assert!(std::fs::read_dir(run.join("events")).unwrap().count() > 0);
+
+    let lines = metrics(&run);
+    assert_eq!(lines.iter().map(|line| line["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
+    for line in &lines {
+        let share = line["knn_top1"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{line:?}");
+    }
+    for line in &lines[1..] {
+        let number = |name: &str| line[name].as_f64().unwrap();
+        assert!(number("loss") > 0.0 && number("seconds") > 0.0, "{line:?}");
+        assert!((0.0..=1.0).contains(&number("contrast_top1")), "{line:?}");
+    }
+
+    let said = xtask(root.path(), ["knn", "runs/small-001", "--k", "20", "--k", "5"]).done().stdout;
+    let table: Vec<Vec<&str>> = said.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+    let [head, at_20, at_5] = &table[..] else { panic!("{said}") };
+    assert_eq!(head[..], ["k", "T", "top-1"]);
+    assert_eq!(at_20[..2], ["20", "0.1"]);
+    assert_eq!(at_5[..2], ["5", "0.1"]);
+    // The protocol of the monitor, so its figure.
+    let top1 = 100.0 * lines[2]["knn_top1"].as_f64().unwrap();
+    assert_eq!(at_20[2], format!("{top1:.2}"), "{said}");
+    assert!(said.contains("16 test images against 64 training images"), "{said}");
+    xtask(root.path(), ["knn", "runs/small-001", "--best", "--level", "head"]).done();
+    let stderr = xtask(root.path(), ["knn", "runs/small-001", "--view", "evl"]).refused();
+    assert!(stderr.contains("has no view `evl`"), "{stderr}");
+}
+
+#[test]
+fn every_run_of_a_pipeline_has_a_folder_of_its_own() {
+    let root = tempdir().unwrap();
+    let run = |more: &[&str]| {
+        let arguments = ["run", &here("small.ron"), "--set", "epochs=1"].map(str::to_owned);
+        xtask(root.path(), arguments.into_iter().chain(more.iter().map(|text| (*text).to_owned())))
+    };
+    run(&[]).done();
+    let first = checkpoint(&root.path().join("runs/small-001"), 4);
+    let bytes = std::fs::read(&first).unwrap();
+    run(&["--set", "seed=1"]).done();
+    let second = checkpoint(&root.path().join("runs/small-002"), 4);
+    assert!(!same_bytes(&first, &second), "another seed, and the same weights");
+    let stderr = run(&["--out", "runs/small-001"]).refused();
+    assert!(stderr.contains("folder `runs/small-001` is not empty"), "{stderr}");
+    assert!(stderr.contains("`--resume runs/small-001`"), "{stderr}");
+    assert!(std::fs::read(&first).unwrap() == bytes, "the first run has changed");
+}
+
+#[test]
+fn the_resolved_pipeline_runs_again_to_the_same_bits_with_any_number_of_threads() {
+    let root = tempdir().unwrap();
+    let set =
+        ["--set", "seed=7", "--set", "modules.head=(\"mlp\", (out: 8))", "--set", "momentum.schedule=Cosine"];
+    let first =
+        ["run", &here("small.ron"), "--out", "first", "--threads", "1", "--workers", "1"].map(str::to_owned);
+    xtask(root.path(), first.into_iter().chain(set.map(str::to_owned))).done();
+    xtask(root.path(), ["run", "first/pipeline.ron", "--out", "second", "--threads", "2", "--workers", "3"])
+        .done();
+    let [first, second] = ["first", "second"].map(|name| root.path().join(name));
+    assert!(same_bytes(&first.join("pipeline.ron"), &second.join("pipeline.ron")));
+    for name in ["step-00000004", "step-00000008", "best"] {
+        let path = |run: &Path| run.join(format!("checkpoints/{name}.safetensors"));
+        assert!(same_bytes(&path(&first), &path(&second)), "{name}");
+    }
+}
+
+/// The one line that a benchmark prints.
+fn bench(arguments: &[&str]) -> Map<String, Value> {
+    let folder = tempdir().unwrap();
+    let said = xtask(folder.path(), ["bench"].iter().chain(arguments)).done().stdout;
+    assert_eq!(said.lines().count(), 1, "{said}");
+    serde_json::from_str(&said).unwrap()
+}
+
+#[test]
+fn a_benchmark_of_the_step_has_the_keys_of_the_script_that_it_is_compared_with() {
+    let tiny =
+        ["--width", "4", "--size", "32", "--batch", "8", "--queue", "64", "--dim", "8", "--steps", "1"];
+    let line = bench(&["step", "--variant", "v1"].into_iter().chain(tiny).collect::<Vec<_>>());
+    for key in [
+        "system",
+        "variant",
+        "arch",
+        "width",
+        "size",
+        "batch",
+        "bf16",
+        "channels_last",
+        "compile",
+        "images_per_s",
+        "peak_mib",
+    ] {
+        assert!(line.contains_key(key), "{key} is not in {line:?}");
+    }
+    assert_eq!((&line["variant"], &line["arch"]), (&"v1".into(), &"resnet18".into()));
+    assert_eq!((&line["width"], &line["size"], &line["batch"]), (&4.into(), &32.into(), &8.into()));
+    assert!(line["images_per_s"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn a_benchmark_of_the_input_counts_images() {
+    let images = tempdir().unwrap();
+    for number in 0..4 {
+        let picture = image::RgbImage::from_pixel(40, 40, image::Rgb([number * 60, 128, 0]));
+        picture.save(images.path().join(format!("{number}.jpg"))).unwrap();
+    }
+    let folder = images.path().display().to_string();
+    let line = bench(&["augment", &folder, "--size", "32", "--seconds", "0.2"]);
+    assert!(line["images_per_s"].as_f64().unwrap() > 0.0, "{line:?}");
+}

@@ -1,0 +1,19 @@
+//! The program as its users meet it: every test here runs the built binary on files, in a folder of its own.
+//!
+//! What one crate promises is tested beside its code; here is what only holds of all of them together.
+//! `UPDATE_EXPECT=1` rewrites the expected messages in `rejected/`; read the difference before keeping it.
+
+mod support;
+
+// Pipelines: refused with a message at the right line, or accepted.
+mod pipelines;
+mod rejected;
+// Runs: the same bits however they are cut, and images as they come.
+mod odd_images;
+mod resume;
+// The same numbers as the reference.
+mod parity;
+// Every command.
+mod commands;
+// Who may depend on whom.
+mod architecture;

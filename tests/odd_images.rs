@@ -1,0 +1,165 @@
+//! A folder of images as they come: some odd, some broken.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
+use tempfile::tempdir;
+
+use crate::support::{checkpoint_steps, here, metrics, workspace, xtask};
+
+/// A picture with something in it, another one for each number.
+fn picture(number: u32, side: u32) -> RgbImage {
+    RgbImage::from_fn(side, side, |x, y| {
+        let inside = x.abs_diff(side / 2) + y.abs_diff(side / 2) < 4 + number % 12;
+        let shade = (x * 5 + y * 3 + number * 17) as u8;
+        if inside { Rgb([255 - shade, number as u8 * 4, 30]) } else { Rgb([shade, 90, shade / 2]) }
+    })
+}
+
+/// `n` good images, half of them JPEG.
+fn write_good(folder: &Path, n: u32) {
+    std::fs::create_dir_all(folder).unwrap();
+    for number in 0..n {
+        let extension = if number % 2 == 0 { "jpg" } else { "png" };
+        picture(number, 20 + number).save(folder.join(format!("good-{number:02}.{extension}"))).unwrap();
+    }
+}
+
+/// Images that can be read, though few expect them.
+fn write_odd(folder: &Path) {
+    let deep = ImageBuffer::from_fn(40, 30, |x, y| Rgb([(x * 1600) as u16, (y * 2100) as u16, 40_000]));
+    DynamicImage::ImageRgb16(deep).save(folder.join("16-bit.png")).unwrap();
+    GrayImage::from_fn(33, 21, |x, y| Luma([(x * 7 + y) as u8])).save(folder.join("grey.jpg")).unwrap();
+    picture(0, 1).save(folder.join("one-pixel.png")).unwrap();
+    let cmyk = workspace().join("crates/datasets/tests/fixtures/cmyk.jpg");
+    std::fs::copy(cmyk, folder.join("cmyk.jpg")).unwrap();
+}
+
+/// Three files that are no images, in spite of their names.
+fn write_broken(folder: &Path) {
+    let whole = folder.join("whole.jpg");
+    picture(5, 48).save(&whole).unwrap();
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::remove_file(whole).unwrap();
+    std::fs::write(folder.join("truncated.jpg"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(folder.join("empty.jpg"), "").unwrap();
+    std::fs::write(folder.join("text.jpg"), "404 Not Found").unwrap();
+}
+
+/// The files that are listed as unreadable, with the reason of each.
+fn unreadable(run: &Path) -> BTreeSet<(String, String)> {
+    let text = std::fs::read_to_string(run.join("unreadable.txt")).unwrap();
+    let entry = |line: &str| {
+        let (path, reason) = line.split_once(": ").unwrap();
+        (Path::new(path).file_name().unwrap().to_str().unwrap().to_owned(), reason.to_owned())
+    };
+    text.lines().map(entry).collect()
+}
+
+#[test]
+fn odd_images_are_trained_on_and_broken_ones_listed() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    write_good(&images, 63);
+    write_odd(&images);
+    write_broken(&images);
+    std::fs::write(images.join("notes.txt"), "no image, and does not look like one").unwrap();
+    write_good(&root.path().join("test"), 4);
+    // 70 images: every one is met in each epoch.
+    let outcome = xtask(
+        root.path(),
+        [
+            "run",
+            &here("small.ron"),
+            "--set",
+            r#"data=(source: ("flat-folder", (root: "images", test: "test")), batch: 10)"#,
+        ],
+    )
+    .done();
+    let run = root.path().join("runs/small-001");
+    let expected = [
+        ("empty.jpg", "the file is empty"),
+        ("text.jpg", "the content is no image format that is known here"),
+        ("truncated.jpg", "the JPEG file is cut short"),
+    ];
+    let expected: BTreeSet<_> =
+        expected.into_iter().map(|(name, reason)| (name.to_owned(), reason.to_owned())).collect();
+    assert_eq!(unreadable(&run), expected);
+    assert!(outcome.stdout.contains("70 training images, 4 test images, no labels"), "{outcome}");
+    assert!(
+        outcome.stdout.contains("3 unreadable images, listed in runs/small-001/unreadable.txt"),
+        "{outcome}"
+    );
+    assert_eq!(checkpoint_steps(&run).last(), Some(&14));
+    let lines = metrics(&run);
+    assert_eq!(lines[2]["unreadable"], 3);
+    assert!(lines[2]["loss"].as_f64().unwrap() > 0.0, "{lines:?}");
+
+    // Nothing tells the classes, so there is nothing for neighbours to tell.
+    assert_eq!(
+        outcome.stderr.matches("monitor knn is off: the images have no labels").count(),
+        1,
+        "{outcome}"
+    );
+    assert!(lines.iter().all(|line| !line.contains_key("knn_top1")), "{lines:?}");
+    let stderr = xtask(root.path(), ["knn", "runs/small-001"]).refused();
+    assert!(stderr.contains("labels") && stderr.contains("hint: "), "{stderr}");
+}
+
+#[test]
+fn a_flat_folder_alone_says_that_there_is_nothing_to_test_on() {
+    let root = tempdir().unwrap();
+    write_good(&root.path().join("images/of/several/levels"), 16);
+    let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 8)"#;
+    let outcome = xtask(root.path(), ["run", &here("small.ron"), "--set", set, "--set", "epochs=1"]).done();
+    assert!(outcome.stderr.contains("monitor knn is off: there is no test split"), "{outcome}");
+    assert!(!root.path().join("runs/small-001/unreadable.txt").exists());
+}
+
+#[test]
+fn too_many_broken_images_end_the_run() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    write_good(&images, 20);
+    for number in 0..20 {
+        std::fs::write(images.join(format!("broken-{number:02}.jpg")), "not one").unwrap();
+    }
+    let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 8)"#;
+    let stderr = xtask(root.path(), ["run", &here("small.ron"), "--set", set]).refused();
+    let told = stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
+    assert_eq!(told, "error: 17 of 40 images cannot be read, and at most 16 may be");
+    assert!(stderr.contains("jpg: the content is no image format that is known here"), "{stderr}");
+    assert!(stderr.contains("hint: look at the files named above"), "{stderr}");
+    assert!(stderr.contains("`data.max_unreadable`"), "{stderr}");
+    assert!(unreadable(&root.path().join("runs/small-001")).len() > 16);
+
+    let allowed = r#"data=(source: ("flat-folder", (root: "images")), batch: 8, max_unreadable: 0.5)"#;
+    xtask(root.path(), ["run", &here("small.ron"), "--set", allowed]).done();
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_told_before_anything_else() {
+    let root = tempdir().unwrap();
+    let set = r#"data.source=("class-folders", (root: "nowhere"))"#;
+    let stderr = xtask(root.path(), ["run", &here("small.ron"), "--set", set]).refused();
+    assert!(stderr.contains("nowhere") && stderr.contains("there is no such folder"), "{stderr}");
+    assert!(
+        stderr.contains("hint: a relative path starts at the folder in which the command runs"),
+        "{stderr}"
+    );
+    assert!(!root.path().join("runs").exists());
+    // For `check`, the dataset may come later.
+    let outcome = xtask(root.path(), ["check", &here("small.ron"), "--set", set]).done();
+    assert!(outcome.stdout.contains("note: the dataset is not there yet"), "{outcome}");
+}
+
+#[test]
+fn fewer_images_than_a_batch_are_refused() {
+    let root = tempdir().unwrap();
+    write_good(&root.path().join("images"), 7);
+    let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 8)"#;
+    let stderr = xtask(root.path(), ["run", &here("small.ron"), "--set", set]).refused();
+    assert!(stderr.contains("error: there are 7 images, and a batch takes 8"), "{stderr}");
+    assert!(!root.path().join("runs").exists());
+}

@@ -1,0 +1,108 @@
+//! The same numbers as the reference implementation, and no others pass.
+//!
+//! The golden files are large and lie beside the repository; where they are not, these tests say so and pass.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{workspace, xtask};
+
+const GOLDEN: [&str; 4] = ["moco_v1_resnet18_w8", "moco_v2_resnet18_w8", "moco_v2_resnet50_w8", "augment"];
+
+/// The golden file called `name`, if it is there.
+fn golden(name: &str) -> Option<PathBuf> {
+    let path = workspace().join(format!("../shared/golden/{name}.safetensors"));
+    if path.is_file() {
+        return Some(path);
+    }
+    // Past the test harness, which keeps to itself what a passing test prints.
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "\nSKIPPED: parity with {name}, for there is no {}\n", path.display()).unwrap();
+    None
+}
+
+/// Compares with the golden file at `path`: the exit code, and the groups that are over their limit.
+fn compare(folder: &Path, path: &Path) -> (Option<i32>, Vec<String>) {
+    let outcome = xtask(folder, [Path::new("parity"), Path::new("--json"), path]);
+    let lines: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!lines.is_empty(), "{outcome}");
+    let over = lines.iter().filter(|line| line["ok"] != true);
+    (outcome.code, over.map(|line| line["group"].as_str().unwrap().to_owned()).collect())
+}
+
+/// A copy of the golden file at `path`, in which the values of one tensor have their signs or bits flipped.
+fn tampered(path: &Path, tensor: &str, copy: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let flipped: Vec<u8> = match file.tensor(tensor).unwrap() {
+        bytes if bytes.dtype() == safetensors::Dtype::U8 => bytes.data().iter().map(|byte| !byte).collect(),
+        // The sign is in the last byte of four.
+        floats => {
+            floats.data().as_chunks().0.iter().flat_map(|[a, b, c, d]| [*a, *b, *c, d ^ 0x80]).collect()
+        }
+    };
+    let views = file.tensors().into_iter().map(|(name, view)| {
+        if name == tensor {
+            let view = TensorView::new(view.dtype(), view.shape().to_vec(), &flipped).unwrap();
+            return (name, view);
+        }
+        (name, view)
+    });
+    std::fs::write(copy, safetensors::serialize(views, header.metadata().clone()).unwrap()).unwrap();
+}
+
+#[test]
+fn training_steps_and_augmentations_give_the_numbers_of_the_reference() {
+    let folder = tempdir().unwrap();
+    for path in GOLDEN.iter().filter_map(|name| golden(name)) {
+        assert_eq!(compare(folder.path(), &path), (Some(0), Vec::new()), "{}", path.display());
+    }
+}
+
+#[test]
+fn other_numbers_are_over_the_limit_of_their_group() {
+    let folder = tempdir().unwrap();
+    let cases = [
+        ("moco_v2_resnet18_w8", "step0/logits", "step0/logits"),
+        ("moco_v2_resnet18_w8", "step0/grad/layer1.0.conv1.weight", "step0/grad"),
+        ("moco_v1_resnet18_w8", "final/encoder_k.fc.weight", "final"),
+        ("moco_v1_resnet18_w8", "final/queue", "final"),
+        ("moco_v1_resnet18_w8", "eval/q", "eval"),
+        ("augment", "0/grayscale", "0/grayscale"),
+    ];
+    for (name, tensor, group) in cases {
+        let Some(path) = golden(name) else { continue };
+        let copy = folder.path().join(format!("{name}.safetensors"));
+        tampered(&path, tensor, &copy);
+        assert_eq!(compare(folder.path(), &copy), (Some(1), vec![group.to_owned()]), "{name}: {tensor}");
+    }
+}
+
+#[test]
+fn weights_that_differ_at_the_start_differ_in_every_group() {
+    let folder = tempdir().unwrap();
+    let Some(path) = golden("moco_v2_resnet18_w8") else { return };
+    let copy = folder.path().join("other.safetensors");
+    tampered(&path, "init/encoder_q.conv1.weight", &copy);
+    let (code, over) = compare(folder.path(), &copy);
+    assert_eq!(code, Some(1));
+    for group in ["step0/logits", "step0/loss", "step0/grad", "final", "eval"] {
+        assert!(over.iter().any(|over| over == group), "{group} is not among {over:?}");
+    }
+}
+
+#[test]
+fn what_is_no_golden_file_is_refused() {
+    let folder = tempdir().unwrap();
+    std::fs::write(folder.path().join("text.safetensors"), "no numbers in here").unwrap();
+    let stderr = xtask(folder.path(), ["parity", "text.safetensors"]).refused();
+    assert!(stderr.contains("`text.safetensors` is not a golden file"), "{stderr}");
+    let stderr = xtask(folder.path(), ["parity", "nothing.safetensors"]).refused();
+    assert!(stderr.contains("there is no `nothing.safetensors`"), "{stderr}");
+}
