@@ -56,7 +56,7 @@ fn interrupted(root: &Path, pipeline: &[String], signal: &str) -> (PathBuf, Outc
         send(signal, &child);
         let outcome = Outcome::from(child.wait_with_output().unwrap());
         let newest = *checkpoint_steps(&run).last().unwrap();
-        if newest % STEPS_PER_EPOCH != 0 {
+        if !newest.is_multiple_of(STEPS_PER_EPOCH) {
             assert!(newest < N_STEPS);
             return (run, outcome);
         }

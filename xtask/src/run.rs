@@ -230,7 +230,11 @@ pub(crate) fn split_sizes(splits: &Splits) -> String {
 }
 
 fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
-    writeln!(out, "done in {}: {}", took(summary.took.as_secs_f64()), run.path().display())?;
+    if summary.n_steps == 0 {
+        writeln!(out, "this run was complete already: {}", run.path().display())?;
+    } else {
+        writeln!(out, "done in {}: {}", took(summary.took.as_secs_f64()), run.path().display())?;
+    }
     if summary.after.is_empty() && summary.before.is_empty() {
         writeln!(out, "  measure it with: cargo xtask knn {}", run.path().display())?;
     }

@@ -24,7 +24,8 @@ pub(crate) struct Layout {
     pub(crate) test_files: &'static [&'static str],
     /// Bytes before the image; the last of them is the class.
     pub(crate) label_bytes: usize,
-    pub(crate) class_names: &'static [&'static str],
+    /// In order of their numbers, with spaces between.
+    pub(crate) class_names: &'static str,
 }
 
 /// Records in one or more files.
@@ -71,18 +72,18 @@ impl Layout {
             files: Vec::new(),
             labels: Vec::new(),
             label_bytes: self.label_bytes,
-            class_names: self.class_names.iter().map(|&name| name.to_owned()).collect(),
+            class_names: self.class_names.split(' ').map(str::to_owned).collect(),
         };
         for name in files {
             let path = folder.join(name);
             let first = images.labels.len();
-            self.read_labels(&path, &mut images.labels)?;
+            self.read_labels(&path, &mut images)?;
             images.files.push(CifarFile { path, first });
         }
         Ok(images)
     }
 
-    fn read_labels(&self, path: &Path, labels: &mut Vec<u8>) -> Result<(), DatasetError> {
+    fn read_labels(&self, path: &Path, images: &mut CifarImages) -> Result<(), DatasetError> {
         let again = format!("unpack {} again", self.archive);
         let unreadable =
             |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), &again);
@@ -96,18 +97,18 @@ impl Layout {
                 again,
             ));
         }
+        let n_classes = images.class_names.len();
         let mut reader = BufReader::new(file);
         let mut label = [0_u8];
         for record in 0..n_bytes / record_bytes {
             reader.seek_relative(self.label_bytes as i64 - 1).map_err(unreadable)?;
             reader.read_exact(&mut label).map_err(unreadable)?;
             reader.seek_relative(IMAGE_BYTES as i64).map_err(unreadable)?;
-            if usize::from(label[0]) >= self.class_names.len() {
-                let n_classes = self.class_names.len();
+            if usize::from(label[0]) >= n_classes {
                 let reason = format!("record {record} is of class {}, but there are {n_classes}", label[0]);
                 return Err(error(path, reason, again));
             }
-            labels.push(label[0]);
+            images.labels.push(label[0]);
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ const LAYOUT: Layout = Layout {
     ],
     test_files: &["test_batch.bin"],
     label_bytes: 1,
-    class_names: &["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"],
+    class_names: "airplane automobile bird cat deer dog frog horse ship truck",
 };
 
 /// What a pipeline file says about [`Cifar10`].

@@ -49,7 +49,7 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
         let mut gradients = engine.backward(forward)?;
         if step == 0 {
             let mut ours = BTreeMap::new();
-            engine.visit_gradients(&mut gradients, &mut |name, _, values| {
+            engine.visit_gradients(&mut gradients, |name, _, values| {
                 ours.insert(name.to_owned(), values.to_vec());
             })?;
             lines.push(gradient_group(golden, &ours)?.line("step0/grad", torch("step0/grad")?));

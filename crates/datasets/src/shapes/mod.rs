@@ -151,32 +151,20 @@ impl Shapes {
     /// # Errors
     /// If a value is out of its range.
     pub fn new(config: ShapesConfig, seed: u64) -> Result<Self, ConfigError> {
-        let ShapesConfig {
-            train,
-            size,
-            classes,
-            scale,
-            stretch,
-            cut,
-            rotation,
-            contrast,
-            chroma,
-            texture,
-            clouds,
-            clutter,
-            noise,
-            light,
-            ..
-        } = config;
-        if train == 0 {
-            return Err(ConfigError::field("train", train, "it must be at least 1"));
+        if config.train == 0 {
+            return Err(ConfigError::field("train", config.train, "it must be at least 1"));
         }
-        if !(16..=4096).contains(&size) {
-            return Err(ConfigError::field("size", size, "it must be in 16-4096"));
+        if !(16..=4096).contains(&config.size) {
+            return Err(ConfigError::field("size", config.size, "it must be in 16-4096"));
         }
-        if !(2..=NAMES.len()).contains(&classes) {
-            return Err(ConfigError::field("classes", classes, format!("it must be in 2-{}", NAMES.len())));
+        if !(2..=NAMES.len()).contains(&config.classes) {
+            return Err(ConfigError::field(
+                "classes",
+                config.classes,
+                format!("it must be in 2-{}", NAMES.len()),
+            ));
         }
+        let scale = config.scale;
         if !(scale.0 >= 0.1 && scale.0 <= scale.1 && scale.1 <= 1.0) {
             let value = format!("({}, {})", scale.0, scale.1);
             return Err(ConfigError::field(
@@ -185,19 +173,19 @@ impl Shapes {
                 "it must be two shares in 0.1-1, the smaller one first",
             ));
         }
-        if clutter > 1000 {
-            return Err(ConfigError::field("clutter", clutter, "it must be at most 1000"));
+        if config.clutter > 1000 {
+            return Err(ConfigError::field("clutter", config.clutter, "it must be at most 1000"));
         }
         let ranges = [
-            ("stretch", stretch, 0.0, 1.0),
-            ("cut", cut, 0.0, 0.5),
-            ("rotation", rotation, 0.0, 180.0),
-            ("contrast", contrast, 0.05, 0.4),
-            ("chroma", chroma, 0.0, 0.5),
-            ("texture", texture, 0.0, 1.0),
-            ("clouds", clouds, 0.0, 0.5),
-            ("noise", noise, 0.0, 0.5),
-            ("light", light, 0.0, 1.0),
+            ("stretch", config.stretch, 0.0, 1.0),
+            ("cut", config.cut, 0.0, 0.5),
+            ("rotation", config.rotation, 0.0, 180.0),
+            ("contrast", config.contrast, 0.05, 0.4),
+            ("chroma", config.chroma, 0.0, 0.5),
+            ("texture", config.texture, 0.0, 1.0),
+            ("clouds", config.clouds, 0.0, 0.5),
+            ("noise", config.noise, 0.0, 0.5),
+            ("light", config.light, 0.0, 1.0),
         ];
         for (field, value, low, high) in ranges {
             if !(low..=high).contains(&value) {

@@ -179,8 +179,9 @@ impl Palette {
         let fill = other_level(ground, config.contrast, draws);
         // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
         let ink = other_level(fill, config.contrast, draws);
-        let mut colour = |level: f64| {
-            let (hue, chroma) = (draws.uniform(0.0, TAU), draws.uniform(0.0, config.chroma));
+        // One tint for all: a second one would be a mark of the image that no change of hue takes away.
+        let (hue, chroma) = (draws.uniform(0.0, TAU), draws.uniform(0.0, config.chroma));
+        let colour = |level: f64| {
             [0.0, TAU / 3.0, 2.0 * TAU / 3.0]
                 .map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0) as f32)
         };

@@ -82,7 +82,7 @@ impl CheckpointError {
                 Some("use another checkpoint of this run".into())
             }
             Self::Foreign { .. } => {
-                Some("a run goes on from its own checkpoints; other weights are imported".into())
+                Some("a run goes on from its own checkpoints only".into())
             }
             Self::Version { .. } => Some("use the version of the program that wrote it".into()),
             Self::Newest { previous: Some(path), .. } => {

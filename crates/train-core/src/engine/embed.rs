@@ -21,7 +21,9 @@ impl Engine {
             .steps
             .iter()
             .find_map(|step| match &step.action {
-                Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => Some(modules.clone()),
+                Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => {
+                    Some(modules.clone())
+                }
                 _ => None,
             })
             .unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));

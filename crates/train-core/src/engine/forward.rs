@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{AsArray as _, PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, features_from_rows, select_rows, to_rows,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, features_from_rows,
+    select_rows, to_rows,
 };
 
 use super::{Engine, EngineError};
@@ -76,10 +77,14 @@ impl Engine {
             let result = match &step.action {
                 Action::Encode { modules, input, weights: Weights::Query, .. } => {
                     let start = match input {
-                        Value::View(view) => Start::Images(views[*view].share().with_recording(Recording::start())),
+                        Value::View(view) => {
+                            Start::Images(views[*view].share().with_recording(Recording::start()))
+                        }
                         Value::Step(from) => Start::Features(take_recorded(&mut given[*from])),
                     };
-                    Given::Recorded(Some(self.chain(modules, start, Weights::Query, Mode::Train).map_err(failed)?))
+                    Given::Recorded(Some(
+                        self.chain(modules, start, Weights::Query, Mode::Train).map_err(failed)?,
+                    ))
                 }
                 Action::Encode { modules, input, weights: Weights::Momentum, shuffle_batch } => {
                     let start = match input {
@@ -95,7 +100,9 @@ impl Engine {
                 }
                 Action::Compare { module, queries, keys } => {
                     let queries = take_recorded(&mut given[*queries]);
-                    let Given::Plain(keys) = &given[*keys] else { unreachable!("the graph check wants keys here") };
+                    let Given::Plain(keys) = &given[*keys] else {
+                        unreachable!("the graph check wants keys here")
+                    };
                     let contrast = self.compare(*module, queries, keys, keep).map_err(failed)?;
                     losses.push(Loss {
                         id: step.id.clone(),
@@ -136,8 +143,12 @@ impl Engine {
         let all = self.gather(keys)?;
         let first = self.collective.rank() * keys.shape().0;
         match &mut self.modules[module].module {
-            AnyModule::Negatives(negatives) => negatives.compare(queries, Keys { own: keys, all: &all, first }, keep),
-            AnyModule::Backbone(_) | AnyModule::Head(_) => unreachable!("the graph check wants negatives here"),
+            AnyModule::Negatives(negatives) => {
+                negatives.compare(queries, Keys { own: keys, all: &all, first }, keep)
+            }
+            AnyModule::Backbone(_) | AnyModule::Head(_) => {
+                unreachable!("the graph check wants negatives here")
+            }
         }
     }
 

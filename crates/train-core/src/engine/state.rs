@@ -50,7 +50,8 @@ impl Engine {
                 let Some(slots) = slots.next() else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
                     let (shape, values) = (parameter.torch_shape(), parameter.order_to_torch(values));
-                    tensors.insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
+                    tensors
+                        .insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
                 }
             });
         }
@@ -121,7 +122,9 @@ fn save_modules<'a>(
                     let (shape, values) = parameter.to_torch();
                     Stored::F32 { shape, values }
                 }
-                Entry::Buffer(buffer) => Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() },
+                Entry::Buffer(buffer) => {
+                    Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() }
+                }
                 Entry::Counter(count) => Stored::U64(vec![*count]),
             };
             tensors.insert(format!("{prefix}.{module}.{name}"), stored);
@@ -145,9 +148,8 @@ fn load_modules<'a>(
             result = match entry {
                 Entry::Parameter(parameter) => {
                     let shape = parameter.torch_shape();
-                    take_f32(left, &name, &shape).and_then(|values| {
-                        parameter.set_from_torch(&shape, values).map_err(StateError::Op)
-                    })
+                    take_f32(left, &name, &shape)
+                        .and_then(|values| parameter.set_from_torch(&shape, values).map_err(StateError::Op))
                 }
                 Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape())
                     .and_then(|values| buffer.set(values).map_err(StateError::Op)),
@@ -171,9 +173,11 @@ fn take_f32<'a>(
             found: format!("{shape:?}"),
             expected: format!("{expected:?}"),
         }),
-        Some(Stored::U64(_)) => {
-            Err(StateError::Shape { name: name.to_owned(), found: "a count".into(), expected: format!("{expected:?}") })
-        }
+        Some(Stored::U64(_)) => Err(StateError::Shape {
+            name: name.to_owned(),
+            found: "a count".into(),
+            expected: format!("{expected:?}"),
+        }),
     }
 }
 
@@ -181,6 +185,10 @@ fn take_u64(left: &mut BTreeMap<&str, &Stored>, name: &str) -> Result<u64, State
     match left.remove(name) {
         None => Err(StateError::Missing(name.to_owned())),
         Some(Stored::U64(values)) if values.len() == 1 => Ok(values[0]),
-        Some(_) => Err(StateError::Shape { name: name.to_owned(), found: "a tensor".into(), expected: "a count".into() }),
+        Some(_) => Err(StateError::Shape {
+            name: name.to_owned(),
+            found: "a tensor".into(),
+            expected: "a count".into(),
+        }),
     }
 }

@@ -81,7 +81,7 @@ impl Engine {
     pub fn visit_gradients(
         &mut self,
         gradients: &mut Gradients,
-        visitor: &mut dyn FnMut(&str, &[usize], &[f32]),
+        mut visitor: impl FnMut(&str, &[usize], &[f32]),
     ) -> Result<(), EngineError> {
         let mut result = Ok(());
         for named in &mut self.modules {

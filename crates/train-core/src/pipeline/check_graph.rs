@@ -23,7 +23,11 @@ pub(crate) fn check_graph(
 ) -> Checked<Graph> {
     let mut graph = Graph { views: Vec::new(), modules: Vec::new(), steps: Vec::new(), minimize: Vec::new() };
     if config.graph.is_empty() {
-        return Err(checker.fault(&["graph"], "the graph has no step", "add `(id: \"q\", run: [...], on: [...])`"));
+        return Err(checker.fault(
+            &["graph"],
+            "the graph has no step",
+            "add `(id: \"q\", run: [...], on: [...])`",
+        ));
     }
     for (i, step) in config.graph.iter().enumerate() {
         check_id(checker, config, i, step)?;
@@ -48,10 +52,18 @@ fn check_id(checker: &Checker, config: &PipelineConfig, i: usize, step: &StepCon
         return Err(checker.fault_at(&at, "a step needs a name", "for instance `id: \"q\"`"));
     }
     if config.graph[..i].iter().any(|earlier| earlier.id == step.id) {
-        return Err(checker.fault_at(&at, format!("two steps are named `{}`", step.id), "rename one of them"));
+        return Err(checker.fault_at(
+            &at,
+            format!("two steps are named `{}`", step.id),
+            "rename one of them",
+        ));
     }
     if config.views.contains_key(&step.id) {
-        return Err(checker.fault_at(&at, format!("`{}` is already the name of a view", step.id), "rename the step"));
+        return Err(checker.fault_at(
+            &at,
+            format!("`{}` is already the name of a view", step.id),
+            "rename the step",
+        ));
     }
     Ok(())
 }
@@ -65,7 +77,11 @@ fn check_step(
     step: &StepConfig,
 ) -> Checked<Action> {
     if step.run.is_empty() {
-        return Err(checker.fault_at(&place(i, &["run"]), "this step runs nothing", "name at least one module"));
+        return Err(checker.fault_at(
+            &place(i, &["run"]),
+            "this step runs nothing",
+            "name at least one module",
+        ));
     }
     let mut chain = Vec::new();
     for (j, name) in step.run.iter().enumerate() {
@@ -168,7 +184,11 @@ fn check_compare(
         ));
     };
     if step.weights == Weights::Momentum {
-        return Err(checker.fault_at(&place(i, &["weights"]), "a loss has no momentum weights", "remove `weights`"));
+        return Err(checker.fault_at(
+            &place(i, &["weights"]),
+            "a loss has no momentum weights",
+            "remove `weights`",
+        ));
     }
     if step.shuffle_batch {
         return Err(checker.fault_at(
@@ -178,10 +198,15 @@ fn check_compare(
         ));
     }
     let mut ends = [0; 2];
-    for (j, (name, wanted)) in [(queries, Weights::Query), (keys, Weights::Momentum)].into_iter().enumerate() {
+    for (j, (name, wanted)) in [(queries, Weights::Query), (keys, Weights::Momentum)].into_iter().enumerate()
+    {
         let at = place(i, &["on", &j.to_string()]);
         let Value::Step(from) = resolve(checker, config, graph, i, j, name)? else {
-            return Err(checker.fault_at(&at, format!("`{name}` is a view, and a loss takes features"), "encode it first"));
+            return Err(checker.fault_at(
+                &at,
+                format!("`{name}` is a view, and a loss takes features"),
+                "encode it first",
+            ));
         };
         match graph.steps[from].action {
             Action::Encode { weights, .. } if weights == wanted => ends[j] = from,
@@ -200,7 +225,11 @@ fn check_compare(
                 ));
             }
             Action::Compare { .. } => {
-                return Err(checker.fault_at(&at, format!("`{name}` is itself a loss"), "name an encoder's result"));
+                return Err(checker.fault_at(
+                    &at,
+                    format!("`{name}` is itself a loss"),
+                    "name an encoder's result",
+                ));
             }
         }
     }
@@ -224,7 +253,8 @@ fn resolve(
         return Ok(Value::Step(earlier));
     }
     let Some(later) = config.graph.iter().position(|step| step.id == name) else {
-        let names: Vec<&String> = config.views.keys().chain(config.graph[..i].iter().map(|step| &step.id)).collect();
+        let names: Vec<&String> =
+            config.views.keys().chain(config.graph[..i].iter().map(|step| &step.id)).collect();
         return Err(checker.fault_at(&at, format!("nothing is named `{name}`"), suggest(name, &names)));
     };
     let start = &config.graph[i].id;
@@ -233,14 +263,21 @@ fn resolve(
             format!("the steps go in a circle: {start} → {}", steps.join(" → ")),
             "a step can only use what needs nothing of it".to_owned(),
         ),
-        None => (format!("`{name}` is used before it is made"), format!("move step `{name}` above `{start}`")),
+        None => {
+            (format!("`{name}` is used before it is made"), format!("move step `{name}` above `{start}`"))
+        }
     };
     Err(checker.fault_at(&at, message, hint))
 }
 
 /// The names on a way from step `from` through its inputs to step `to`.
 fn cycle(config: &PipelineConfig, from: usize, to: usize) -> Option<Vec<String>> {
-    fn walk(config: &PipelineConfig, at: usize, to: usize, seen: &mut BTreeSet<usize>) -> Option<Vec<String>> {
+    fn walk(
+        config: &PipelineConfig,
+        at: usize,
+        to: usize,
+        seen: &mut BTreeSet<usize>,
+    ) -> Option<Vec<String>> {
         let name = config.graph[at].id.clone();
         if at == to {
             return Some(vec![name]);
@@ -290,7 +327,11 @@ fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph)
         .find(|(i, step)| matches!(step.action, Action::Compare { .. }) && !minimize.contains(i))
     {
         let message = format!("nothing minimises the loss `{}`", step.id);
-        return Err(checker.fault_at(&place(i, &["id"]), message, format!("add \"{}\" to `minimize`", step.id)));
+        return Err(checker.fault_at(
+            &place(i, &["id"]),
+            message,
+            format!("add \"{}\" to `minimize`", step.id),
+        ));
     }
     graph.minimize = minimize;
     Ok(())
@@ -310,13 +351,21 @@ fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Graph) -> Check
     for (i, step) in graph.steps.iter().enumerate() {
         if matches!(step.action, Action::Encode { .. }) && !used.contains(&i) {
             let message = format!("nothing uses the result of step `{}`", step.id);
-            return Err(checker.fault_at(&place(i, &["id"]), message, "use it in a loss, or remove the step"));
+            return Err(checker.fault_at(
+                &place(i, &["id"]),
+                message,
+                "use it in a loss, or remove the step",
+            ));
         }
     }
     for name in config.modules.keys() {
         if !graph.modules.contains(name) {
             let message = format!("no step runs the module `{name}`");
-            return Err(checker.fault_at_name(&["modules", name], message, "run it in a step of `graph`, or remove it"));
+            return Err(checker.fault_at_name(
+                &["modules", name],
+                message,
+                "run it in a step of `graph`, or remove it",
+            ));
         }
     }
     Ok(())
@@ -339,7 +388,10 @@ fn check_momentum_follows(checker: &Checker, graph: &Graph) -> Checked<()> {
             if !trained.contains(module) {
                 return Err(checker.fault_at(
                     &place(i, &["run", &j.to_string()]),
-                    format!("`{}` runs with momentum weights only, so no gradient ever moves it", graph.modules[*module]),
+                    format!(
+                        "`{}` runs with momentum weights only, so no gradient ever moves it",
+                        graph.modules[*module]
+                    ),
                     "run it on the query side as well",
                 ));
             }

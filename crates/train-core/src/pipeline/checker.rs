@@ -23,18 +23,33 @@ impl Checker {
     }
 
     /// A fault at the value at `path`, or at the nearest value around it.
-    pub(crate) fn fault(&self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+    pub(crate) fn fault(
+        &self,
+        path: &[&str],
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Box<Fault> {
         self.text.fault(self.span(path), message, Some(hint.into()))
     }
 
     /// A fault at the name of the value at `path`: for what is wrong with a thing as a whole.
-    pub(crate) fn fault_at_name(&self, path: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+    pub(crate) fn fault_at_name(
+        &self,
+        path: &[&str],
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Box<Fault> {
         let span = self.tree.find_name(path).unwrap_or_else(|| self.span(path));
         self.text.fault(span, message, Some(hint.into()))
     }
 
     /// `path` of strings: for paths with numbers in them.
-    pub(crate) fn fault_at(&self, path: &[String], message: impl Into<String>, hint: impl Into<String>) -> Box<Fault> {
+    pub(crate) fn fault_at(
+        &self,
+        path: &[String],
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Box<Fault> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         self.fault(&path, message, hint)
     }
@@ -105,7 +120,9 @@ impl Checker {
     /// The fault for a [`ConfigError`] that an already built plugin at `path` gave.
     pub(crate) fn unfit(&self, path: &[&str], error: &ConfigError) -> Box<Fault> {
         match self.plugin_at(path) {
-            Ok((name, name_span, config_span)) => self.plugin_fault(path, &name, name_span, config_span, error),
+            Ok((name, name_span, config_span)) => {
+                self.plugin_fault(path, &name, name_span, config_span, error)
+            }
             Err(fault) => fault,
         }
     }

@@ -141,7 +141,9 @@ impl MomentumConfig {
     pub fn at(self, done: f64) -> f64 {
         match self.schedule {
             MomentumSchedule::Constant => self.start,
-            MomentumSchedule::Cosine => 1.0 - 0.5 * (1.0 + (std::f64::consts::PI * done).cos()) * (1.0 - self.start),
+            MomentumSchedule::Cosine => {
+                1.0 - 0.5 * (1.0 + (std::f64::consts::PI * done).cos()) * (1.0 - self.start)
+            }
         }
     }
 }

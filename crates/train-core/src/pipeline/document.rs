@@ -105,7 +105,9 @@ impl Node {
     /// The value directly under `self` called `name`; see [`find`](Self::find).
     pub(crate) fn child(&self, name: &str) -> Option<&Node> {
         match &self.kind {
-            NodeKind::Fields { fields, .. } => fields.iter().find(|field| field.name == name).map(|field| &field.value),
+            NodeKind::Fields { fields, .. } => {
+                fields.iter().find(|field| field.name == name).map(|field| &field.value)
+            }
             NodeKind::Items(items) => {
                 if let Ok(index) = name.parse::<usize>() {
                     return items.get(index);
@@ -139,7 +141,7 @@ impl Node {
             NodeKind::Fields { fields, .. } => fields.iter().map(|field| field.name.clone()).collect(),
             NodeKind::Items(items) => match self.plugin() {
                 Some((_, config)) => config.child_names(),
-                None => (0..items.len()).map(|index| index.to_string()).collect(),
+                None => items.iter().enumerate().map(|(index, item)| item.called(index)).collect(),
             },
             NodeKind::Text(_) | NodeKind::Word => Vec::new(),
         }
@@ -154,6 +156,15 @@ impl Node {
             }),
             NodeKind::Items(items) => items.iter().find_map(Self::twice),
             NodeKind::Text(_) | NodeKind::Word => None,
+        }
+    }
+
+    /// The name that leads to this item of a list: its plugin, its `id`, or else its number.
+    fn called(&self, index: usize) -> String {
+        match (self.plugin(), self.child("id").map(|id| &id.kind)) {
+            (Some((plugin, _)), _) => plugin.to_owned(),
+            (None, Some(NodeKind::Text(id))) => id.clone(),
+            _ => index.to_string(),
         }
     }
 
@@ -194,7 +205,11 @@ impl<'a> Scanner<'a> {
         let inside = |letter: char| is_word(letter) || letter.is_whitespace() || "(),".contains(letter);
         self.at += "#![".len();
         self.at += self.rest().find(|letter| !inside(letter)).unwrap_or(self.rest().len());
-        if self.eat(']') { Ok(()) } else { Err(error(start..start + "#![".len(), "this attribute has no `]`")) }
+        if self.eat(']') {
+            Ok(())
+        } else {
+            Err(error(start..start + "#![".len(), "this attribute has no `]`"))
+        }
     }
 
     /// Skips white space and comments.
@@ -401,9 +416,15 @@ impl<'a> Scanner<'a> {
         self.not_at_end(start, close)?;
         let found = self.peek().unwrap_or_default();
         let (message, hint) = if matches!(found, ')' | ']' | '}') {
-            (format!("`{found}` closes a bracket that was opened differently"), format!("expected `{close}` here"))
+            (
+                format!("`{found}` closes a bracket that was opened differently"),
+                format!("expected `{close}` here"),
+            )
         } else {
-            ("a comma is missing here".to_owned(), format!("put `,` between values, or `{close}` after the last"))
+            (
+                "a comma is missing here".to_owned(),
+                format!("put `,` between values, or `{close}` after the last"),
+            )
         };
         let span = if matches!(found, ')' | ']' | '}') { self.at..self.at + 1 } else { end..end + 1 };
         Err(SyntaxError { span, message, hint: Some(hint) })

@@ -17,7 +17,9 @@ use std::path::Path;
 
 use tensor_ops::Device;
 
-pub use self::config::{CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Weights};
+pub use self::config::{
+    CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Weights,
+};
 pub use self::fault::{Colour, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
@@ -109,7 +111,12 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first thing wrong.
-    pub fn parse(origin: &str, text: &str, overrides: &[String], device: &Device) -> Result<Self, Box<Fault>> {
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        overrides: &[String],
+        device: &Device,
+    ) -> Result<Self, Box<Fault>> {
         let checker = Checker::new(PipelineText::new(origin, text, overrides)?)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
@@ -222,7 +229,7 @@ fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
             "write 1 to save after each epoch",
         ));
     }
-    if !(config.checkpoint.every_minutes > 0.0) {
+    if config.checkpoint.every_minutes.is_nan() || config.checkpoint.every_minutes <= 0.0 {
         return Err(checker.fault(
             &["checkpoint", "every_minutes"],
             format!("checkpoints would be written every {} minutes", config.checkpoint.every_minutes),
@@ -257,7 +264,8 @@ fn check_monitors(
     views: &[View],
     graph: &Graph,
 ) -> Checked<Vec<(String, Box<dyn Monitor>)>> {
-    let train_size = graph.views.iter().find_map(|name| views.iter().find(|view| view.name == *name)).map(|v| v.size);
+    let train_size =
+        graph.views.iter().find_map(|name| views.iter().find(|view| view.name == *name)).map(|v| v.size);
     let mut monitors: Vec<(String, Box<dyn Monitor>)> = Vec::new();
     for (i, plugin) in config.monitor.iter().enumerate() {
         let path = ["monitor", &i.to_string()].map(str::to_owned);
@@ -278,7 +286,11 @@ fn check_monitors(
             if train_size.is_some_and(|size| size != view.size) {
                 return Err(checker.fault_at_name(
                     &["views", name],
-                    format!("the view `{name}` gives images of {}, but the encoder trains on {}", pixels(view.size), pixels(train_size.unwrap_or_default())),
+                    format!(
+                        "the view `{name}` gives images of {}, but the encoder trains on {}",
+                        pixels(view.size),
+                        pixels(train_size.unwrap_or_default())
+                    ),
                     "give every view of one encoder the same size",
                 ));
             }

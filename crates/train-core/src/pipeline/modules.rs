@@ -8,11 +8,9 @@ use super::check_graph::ModuleKind;
 use super::checker::{Checked, Checker};
 use super::config::PipelineConfig;
 use super::graph::{Action, Graph, Value};
-use super::views::View;
 use super::pixels;
-use crate::plugin::{
-    self, Backbone, Entry, Head, Module, ModuleContext, Negatives, NegativesContext,
-};
+use super::views::View;
+use crate::plugin::{self, Backbone, Entry, Head, Module, ModuleContext, Negatives, NegativesContext};
 
 /// A module of any kind.
 pub enum AnyModule {
@@ -170,7 +168,13 @@ impl Builder<'_> {
         self.widths[step].map_or(0, |width| width.n_features)
     }
 
-    fn encoder_part(&mut self, step_idx: usize, position: usize, module: usize, input: Input) -> Checked<usize> {
+    fn encoder_part(
+        &mut self,
+        step_idx: usize,
+        position: usize,
+        module: usize,
+        input: Input,
+    ) -> Checked<usize> {
         if let Some(known) = self.inputs[module] {
             self.check_same_input(step_idx, position, module, known, input)?;
         } else {
@@ -203,7 +207,12 @@ impl Builder<'_> {
         let path = ["graph".to_owned(), step_idx.to_string(), "run".to_owned(), position.to_string()];
         Err(self.checker.fault_at(
             &path,
-            format!("`{}` takes {} in an earlier step, and {} here", self.graph.modules[module], show(known), show(input)),
+            format!(
+                "`{}` takes {} in an earlier step, and {} here",
+                self.graph.modules[module],
+                show(known),
+                show(input)
+            ),
             "give it the same everywhere, or declare a second module",
         ))
     }

@@ -47,7 +47,8 @@ impl PipelineText {
 
     /// The tree of the text as it is now.
     pub(crate) fn tree(&self) -> Result<Node, Box<Fault>> {
-        let tree = Node::parse(&self.text).map_err(|error| self.fault(error.span, error.message, error.hint))?;
+        let tree =
+            Node::parse(&self.text).map_err(|error| self.fault(error.span, error.message, error.hint))?;
         match tree.twice() {
             Some(field) => Err(self.fault(
                 field.name_span.clone(),
@@ -59,8 +60,14 @@ impl PipelineText {
     }
 
     /// A fault at `span` of the present text, shown in the file or argument it came from.
-    pub(crate) fn fault(&self, span: Range<usize>, message: impl Into<String>, hint: Option<String>) -> Box<Fault> {
-        let inside = |edit: &&Edit| edit.range.start <= span.start && span.end <= edit.range.end;
+    pub(crate) fn fault(
+        &self,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Box<Fault> {
+        // An error at the end of a value may point at what follows it.
+        let inside = |edit: &&Edit| edit.range.start <= span.start && span.start <= edit.range.end;
         let (origin, text, span) = match self.edits.iter().find(inside) {
             Some(edit) => {
                 let (in_argument, in_range) = edit.value_at;
@@ -85,8 +92,8 @@ impl PipelineText {
 
     fn original_offset(&self, at: usize) -> usize {
         let before = self.edits.iter().filter(|edit| edit.range.end <= at);
-        let (added, removed) =
-            before.fold((0, 0), |(added, removed), edit| (added + edit.range.len(), removed + edit.n_replaced));
+        let (added, removed) = before
+            .fold((0, 0), |(added, removed), edit| (added + edit.range.len(), removed + edit.n_replaced));
         (at + removed).saturating_sub(added)
     }
 
@@ -120,18 +127,28 @@ impl PipelineText {
         let names: Vec<&str> = path.split('.').collect();
         if let Some(gap) = names.iter().position(|name| name.is_empty()) {
             let at = 6 + names[..gap].iter().map(|name| name.len() + 1).sum::<usize>();
-            return Err(bad(at..at, "a name is missing in this path".into(), "for instance `data.batch`".into()));
+            return Err(bad(
+                at..at,
+                "a name is missing in this path".into(),
+                "for instance `data.batch`".into(),
+            ));
         }
         let (parents, last) = names.split_at(names.len() - 1);
         let mut node = &tree;
         let mut at = 6;
-        for name in parents {
+        for (depth, name) in parents.iter().enumerate() {
             node = node.child(name).ok_or_else(|| {
-                bad(
-                    at..at + name.len(),
-                    format!("the pipeline has no `{name}` here"),
-                    crate::nearest::suggest(name, &node.child_names()),
-                )
+                let known = node.child_names();
+                let hint = match (crate::nearest::nearest(name, &known), &node.kind) {
+                    (None, NodeKind::Fields { .. }) => {
+                        let under = names[depth + 1..].join(": (");
+                        let close = ")".repeat(names.len() - depth - 1);
+                        let whole = [&names[..depth], &[*name]].concat().join(".");
+                        format!("to add it, write `--set '{whole}=({under}: {value}{close}'`")
+                    }
+                    _ => crate::nearest::suggest(name, &known),
+                };
+                bad(at..at + name.len(), format!("the pipeline has no `{name}` here"), hint)
             })?;
             at += name.len() + 1;
         }
@@ -156,7 +173,13 @@ impl PipelineText {
         let comma = if fields.is_empty() { "" } else { ", " };
         let open = node.span.start + self.text[node.span.clone()].find(['(', '{']).map_or(0, |i| i + 1);
         // The key is part of the edit, so that an unknown one is reported as the argument's.
-        self.replace(open..open, &format!("{key}{value}{comma}"), &shown, (value_start, key.len()), last.len());
+        self.replace(
+            open..open,
+            &format!("{key}{value}{comma}"),
+            &shown,
+            (value_start, key.len()),
+            last.len(),
+        );
         Ok(())
     }
 
@@ -216,7 +239,8 @@ mod tests {
 
     #[test]
     fn an_override_replaces_a_value_or_adds_a_field() {
-        let text = with(&["data.batch=64", "modules.b.width=8", "modules.b.stem=Cifar", "seed=3"]).unwrap().text;
+        let text =
+            with(&["data.batch=64", "modules.b.width=8", "modules.b.stem=Cifar", "seed=3"]).unwrap().text;
         assert!(text.contains("batch: 64"), "{text}");
         assert!(text.contains("(stem: Cifar, width: 8)"), "{text}");
         assert!(text.starts_with("(seed: 3, \n"), "{text}");

@@ -23,7 +23,11 @@ pub struct View {
 /// Builds the views of `config`, and follows size and values through each.
 pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked<Vec<View>> {
     if config.views.is_empty() {
-        return Err(checker.fault(&["views"], "no view is declared", "MoCo needs two random views of each image"));
+        return Err(checker.fault(
+            &["views"],
+            "no view is declared",
+            "MoCo needs two random views of each image",
+        ));
     }
     let mut views = Vec::new();
     for (name, steps) in &config.views {

@@ -154,14 +154,18 @@ fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(
     };
     let hint = match (error, unquoted) {
         (ron::Error::ExpectedString, None) if names_a_field => Some(PLUGIN_HINT.to_owned()),
-        (ron::Error::ExpectedString, None) if !found.is_empty() && !found.starts_with(['(', '[', '{', '\'']) => {
+        (ron::Error::ExpectedString, None)
+            if !found.is_empty() && !found.starts_with(['(', '[', '{', '\'']) =>
+        {
             Some(format!("write `\"{found}\"`"))
         }
         (ron::Error::ExpectedIdentifier, Some(name)) => Some(format!("write `{name}`")),
         (ron::Error::ExpectedInteger | ron::Error::ExpectedFloat, Some(number)) if is_number => {
             Some(format!("write `{number}`"))
         }
-        (ron::Error::ExpectedStructLike, _) if found == "[" => Some("write `(..)` instead of `[..]`".to_owned()),
+        (ron::Error::ExpectedStructLike, _) if found == "[" => {
+            Some("write `(..)` instead of `[..]`".to_owned())
+        }
         (ron::Error::ExpectedStructLikeEnd, _) => Some("is there a value too many?".to_owned()),
         (ron::Error::ExpectedArray, Some(_)) => Some(format!("write `[{found}]`")),
         _ => None,
@@ -196,7 +200,9 @@ fn explain(error: &ron::Error) -> (String, Option<String>) {
         ron::Error::DuplicateStructField { field, .. } => {
             (format!("field `{field}` is given twice"), Some("keep one of them".into()))
         }
-        ron::Error::InvalidValueForType { expected, found } => (format!("expected {expected}, found {found}"), None),
+        ron::Error::InvalidValueForType { expected, found } => {
+            (format!("expected {expected}, found {found}"), None)
+        }
         ron::Error::ExpectedDifferentStructName { expected, found } => {
             let hint = match *expected {
                 "Pipeline" => "a pipeline file starts with `Pipeline(`".into(),
@@ -204,10 +210,13 @@ fn explain(error: &ron::Error) -> (String, Option<String>) {
             };
             (format!("expected `{expected}`, found `{found}`"), Some(hint))
         }
-        ron::Error::ExpectedDifferentLength { expected, .. } if expected.contains("PluginRef") => {
-            ("this plugin has no config".into(), Some(format!("{PLUGIN_HINT}; `()` gives every field its default")))
+        ron::Error::ExpectedDifferentLength { expected, .. } if expected.contains("PluginRef") => (
+            "this plugin has no config".into(),
+            Some(format!("{PLUGIN_HINT}; `()` where every field has a default")),
+        ),
+        ron::Error::Eof => {
+            ("the file ends too early".into(), Some("close every bracket and quotation mark".into()))
         }
-        ron::Error::Eof => ("the file ends too early".into(), Some("close every bracket and quotation mark".into())),
         other => {
             let text = other.to_string();
             let mut letters = text.chars();

@@ -3,7 +3,8 @@
 use schemars::Schema;
 
 use super::{
-    Augmentation, Backbone, Config, ConfigError, Dataset, Head, Monitor, Negatives, Optimizer, Schedule, kinds,
+    Augmentation, Backbone, Config, ConfigError, Dataset, Head, Monitor, Negatives, Optimizer, Schedule,
+    kinds,
 };
 
 /// What a plugin is a kind of: a trait object with a name.
@@ -91,7 +92,11 @@ where
 ///
 /// # Errors
 /// If there is none of that name, or if it refuses the config.
-pub fn build<T: Kind + ?Sized>(name: &str, config: Config<'_>, context: &T::Context) -> Result<Box<T>, ConfigError>
+pub fn build<T: Kind + ?Sized>(
+    name: &str,
+    config: Config<'_>,
+    context: &T::Context,
+) -> Result<Box<T>, ConfigError>
 where
     Plugin<T>: inventory::Collect,
 {

@@ -8,7 +8,9 @@ use tensor_ops::{FeatureMap, Recording};
 use crate::engine::Engine;
 use crate::loader::{EvalLoader, EvalPlan, UnreadableLog};
 use crate::pipeline::View;
-use crate::plugin::{Embed, Embedding, Encoder, Images, Level, Measurement, Monitor, MonitorError, Outcome, Split, Splits};
+use crate::plugin::{
+    Embed, Embedding, Encoder, Images, Level, Measurement, Monitor, MonitorError, Outcome, Split, Splits,
+};
 
 /// What measuring needs besides the engine.
 pub struct Measure<'a> {

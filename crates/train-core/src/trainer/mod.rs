@@ -63,6 +63,8 @@ pub struct Summary {
     pub before: Vec<Measurement>,
     /// The figures after the last epoch.
     pub after: Vec<Measurement>,
+    /// Steps made by this process; 0 if the run was complete before.
+    pub n_steps: u64,
     /// Time spent by this process.
     pub took: Duration,
     /// Images that could not be read.
@@ -194,9 +196,14 @@ impl<'a> Trainer<'a> {
     }
 
     fn run_epochs(&mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+        let steps_before = self.position.steps_done;
         if self.position == Position::default() {
-            self.measure_untrained()?;
+            // Saved first, so that a run can be resumed from its first moment.
             self.save()?;
+            let measured = MetricsLog::read(&self.run.metrics())?.iter().any(|line| line["epoch"] == 0);
+            if !measured {
+                self.measure_untrained()?;
+            }
         }
         let mut after = Vec::new();
         let mut loader = self.loader()?;
@@ -222,6 +229,7 @@ impl<'a> Trainer<'a> {
             checkpoint: self.checkpoints.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
             after,
+            n_steps: self.position.steps_done - steps_before,
             took: self.started.elapsed(),
             n_unreadable: self.unreadable.len(),
         }))
@@ -270,7 +278,8 @@ impl<'a> Trainer<'a> {
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { loss, epoch: at.epoch + 1, step: at.step + 1 });
         }
-        let top1 = forward.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / forward.losses.len() as f64;
+        let top1 =
+            forward.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / forward.losses.len() as f64;
         self.engine.absorb(&forward)?;
         let mut gradients = self.engine.backward(forward)?;
         self.engine.update(&mut gradients, lr)?;
@@ -346,8 +355,8 @@ impl<'a> Trainer<'a> {
             unreadable: &self.unreadable,
         };
         let epochs = self.epochs;
-        let figures =
-            measure.figures(&mut self.engine, &mut self.monitors, |monitor| monitor.is_due(epochs_done, epochs))?;
+        let figures = measure
+            .figures(&mut self.engine, &mut self.monitors, |monitor| monitor.is_due(epochs_done, epochs))?;
         for (name, reason) in figures.off {
             if !self.off_told.contains(&name) {
                 self.progress.println(format!("monitor {name} is off: {reason}"));

@@ -58,7 +58,10 @@ impl Position {
     }
 }
 
-fn read<T: std::str::FromStr>(metadata: &BTreeMap<String, String>, name: &'static str) -> Result<T, TrainError> {
+fn read<T: std::str::FromStr>(
+    metadata: &BTreeMap<String, String>,
+    name: &'static str,
+) -> Result<T, TrainError> {
     metadata.get(name).and_then(|text| text.parse().ok()).ok_or(TrainError::Metadata(name))
 }
 
@@ -68,13 +71,8 @@ mod tests {
 
     #[test]
     fn a_position_reads_back_bit_for_bit() {
-        let position = Position {
-            epoch: 3,
-            step: 17,
-            steps_done: 155,
-            loss_sum: 0.1 + 0.2,
-            top1_sum: 1.0 / 3.0,
-        };
+        let position =
+            Position { epoch: 3, step: 17, steps_done: 155, loss_sum: 0.1 + 0.2, top1_sum: 1.0 / 3.0 };
         let mut metadata = BTreeMap::new();
         position.save(&mut metadata);
         assert_eq!(Position::load(&metadata).unwrap(), position);
