@@ -77,6 +77,8 @@ fn tell(out: &mut dyn Write, file: &Path, mut pipeline: Pipeline) -> std::io::Re
             pipeline.batch
         ),
         Ok(splits) => writeln!(out, "  data: {}: {}", pipeline.dataset.describe(), split_sizes(&splits)),
-        Err(error) => writeln!(out, "  note: the dataset cannot be opened here: {error}\n  hint: {}", error.hint),
+        Err(error) => {
+            writeln!(out, "  note: the dataset cannot be opened here: {error}\n  hint: {}", error.hint)
+        }
     }
 }

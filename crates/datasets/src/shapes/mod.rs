@@ -46,10 +46,6 @@ pub struct ShapesConfig {
     /// Least and largest diameter of the object, as a share of the image's side.
     #[serde(default = "ShapesConfig::default_scale")]
     pub scale: (f64, f64),
-    /// How many copies of the object there are along a side: 1 for one object, 2 for about four in the image, each with a
-    /// size, a turn and colours of its own. 1-4.
-    #[serde(default = "ShapesConfig::default_copies")]
-    pub copies: usize,
     /// Strongest stretching of the object, as a power of 2: at 0.5 its sides are in the ratio 0.71-1.41. 0-1.
     #[serde(default = "ShapesConfig::default_stretch")]
     pub stretch: f64,
@@ -96,47 +92,45 @@ impl ShapesConfig {
         NAMES.len()
     }
     fn default_scale() -> (f64, f64) {
-        (0.45, 0.85)
-    }
-    fn default_copies() -> usize {
-        2
+        (0.5, 0.8)
     }
     fn default_stretch() -> f64 {
-        0.5
+        0.3
     }
     fn default_cut() -> f64 {
-        0.1
+        0.2
     }
     fn default_rotation() -> f64 {
-        30.0
+        20.0
     }
     fn default_contrast() -> f64 {
-        0.25
+        0.3
     }
     fn default_chroma() -> f64 {
-        0.15
+        0.2
     }
     fn default_texture() -> f64 {
-        0.4
+        0.0
     }
     fn default_clouds() -> f64 {
-        0.35
+        0.0
     }
     fn default_clutter() -> usize {
-        4
+        2
     }
     fn default_noise() -> f64 {
-        0.03
+        0.02
     }
     fn default_light() -> f64 {
-        0.2
+        0.1
     }
 }
 
-/// Generated images: an object before a cloudy background, and its outline is the class.
+/// Generated images: an object before a plain background, and its outline is the class.
 ///
-/// Place, size, stretching, turn, colours, texture, lighting, clouds and clutter vary from image to image, and none of
-/// them depends on the class. Nearest neighbours in raw pixels find the class of about one image in five.
+/// Place, size, stretching, turn, brightness, tint, lighting, clutter and noise vary from image to image, and none of
+/// them depends on the class; `texture` and `clouds` make it harder. Nearest neighbours in raw pixels find the class of
+/// about two images in five.
 ///
 /// Image `i` of a split depends on the seed, the split and `i` alone, and is made when it is asked for.
 #[derive(Debug, Clone)]

@@ -12,8 +12,7 @@ pub(super) struct Scene<'a> {
     background: Ramp,
     clouds: Clouds,
     clutter: Vec<Bit>,
-    /// Copies of one outline, each with a place, size, turn and colours of its own.
-    objects: Vec<Object<'a>>,
+    object: Object<'a>,
     /// Brightness at the image's edges along `direction`, around 1.
     light: Light,
 }
@@ -72,8 +71,6 @@ enum Texture {
 
 /// The colours of an image.
 struct Palette {
-    /// Brightness of the ground.
-    level: f64,
     ground: Colour,
     fill: Colour,
     ink: Colour,
@@ -92,7 +89,7 @@ impl<'a> Scene<'a> {
             },
             light: Light { strength: uniform(draws, 0.0, config.light), direction: direction(draws) },
             clouds: Clouds::draw(config.clouds, draws),
-            objects: objects(config, outline, &palette, draws),
+            object: Object::draw(config, outline, &palette, draws),
             clutter: (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(palette.ground, draws)).collect(),
         }
     }
@@ -105,9 +102,7 @@ impl<'a> Scene<'a> {
         for bit in &self.clutter {
             bit.paint(&mut canvas, size);
         }
-        for object in &self.objects {
-            object.paint(&mut canvas, size);
-        }
+        self.object.paint(&mut canvas, size);
         let rgb = self.develop(&canvas, size, noise, draws);
         ByteImage { width: size, height: size, rgb }
     }
@@ -134,34 +129,6 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The objects of a scene: `config.copies` along each side of a lattice at a random place, which the image cuts out.
-fn objects<'a>(
-    config: &ShapesConfig,
-    outline: &'a Outline,
-    palette: &Palette,
-    draws: &mut Draws,
-) -> Vec<Object<'a>> {
-    if config.copies == 1 {
-        let radius = 0.5 * uniform(draws, config.scale.0, config.scale.1);
-        let free = (0.5 - (1.0 - config.cut as f32) * radius).max(0.0);
-        let centre = [(); 2].map(|()| 0.5 + free * uniform(draws, -1.0, 1.0));
-        return vec![Object::draw(config, outline, palette, centre.into(), radius, draws)];
-    }
-    let pitch = 1.0 / config.copies as f32;
-    let start = (uniform(draws, -1.0, 0.0), uniform(draws, -1.0, 0.0));
-    let mut objects = Vec::new();
-    for row in 0..=config.copies + 1 {
-        for column in 0..=config.copies + 1 {
-            let mut place = |i: usize, start: f32| pitch * (start + i as f32 + uniform(draws, -0.15, 0.15));
-            let centre = (place(column, start.0), place(row, start.1));
-            let radius = 0.5 * pitch * uniform(draws, config.scale.0, config.scale.1);
-            let own = Palette { ground: palette.ground, ..Palette::around(palette.level, config, draws) };
-            objects.push(Object::draw(config, outline, &own, centre, radius, draws));
-        }
-    }
-    objects
-}
-
 /// Cells of the clouds along a side.
 const CLOUD_CELLS: usize = 6;
 
@@ -171,21 +138,16 @@ const LIGHTEST: f64 = 0.92;
 impl Palette {
     fn draw(config: &ShapesConfig, draws: &mut Draws) -> Self {
         let ground = draws.uniform(DARKEST, LIGHTEST);
-        Self::around(ground, config, draws)
-    }
-
-    /// Colours for a ground of brightness `ground`.
-    fn around(ground: f64, config: &ShapesConfig, draws: &mut Draws) -> Self {
         let fill = other_level(ground, config.contrast, draws);
         // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
         let ink = other_level(fill, config.contrast, draws);
-        // One tint for all: a second one would be a mark of the image that no change of hue takes away.
+        // One tint for all: a second one would mark the image in a way that no change of hue takes away.
         let (hue, chroma) = (draws.uniform(0.0, TAU), draws.uniform(0.0, config.chroma));
         let colour = |level: f64| {
             [0.0, TAU / 3.0, 2.0 * TAU / 3.0]
                 .map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0) as f32)
         };
-        Self { level: ground, ground: colour(ground), fill: colour(fill), ink: colour(ink) }
+        Self { ground: colour(ground), fill: colour(fill), ink: colour(ink) }
     }
 }
 
@@ -290,14 +252,10 @@ impl Bit {
 }
 
 impl<'a> Object<'a> {
-    fn draw(
-        config: &ShapesConfig,
-        outline: &'a Outline,
-        palette: &Palette,
-        centre: (f32, f32),
-        radius: f32,
-        draws: &mut Draws,
-    ) -> Self {
+    fn draw(config: &ShapesConfig, outline: &'a Outline, palette: &Palette, draws: &mut Draws) -> Self {
+        let radius = 0.5 * uniform(draws, config.scale.0, config.scale.1);
+        let free = (0.5 - (1.0 - config.cut as f32) * radius).max(0.0);
+        let centre = [(); 2].map(|()| 0.5 + free * uniform(draws, -1.0, 1.0));
         let angle = uniform(draws, -config.rotation, config.rotation).to_radians();
         let aspect = uniform(draws, -config.stretch, config.stretch).exp2();
         let texture = match (draws.chance(config.texture), draws.chance(0.5)) {
@@ -307,7 +265,7 @@ impl<'a> Object<'a> {
         };
         Self {
             outline,
-            centre,
+            centre: centre.into(),
             radius,
             angle,
             stretch: (aspect.sqrt(), 1.0 / aspect.sqrt()),

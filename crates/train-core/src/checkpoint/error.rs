@@ -81,9 +81,7 @@ impl CheckpointError {
             Self::Truncated { .. } | Self::Damaged { .. } => {
                 Some("use another checkpoint of this run".into())
             }
-            Self::Foreign { .. } => {
-                Some("a run goes on from its own checkpoints only".into())
-            }
+            Self::Foreign { .. } => Some("a run goes on from its own checkpoints only".into()),
             Self::Version { .. } => Some("use the version of the program that wrote it".into()),
             Self::Newest { previous: Some(path), .. } => {
                 Some(format!("the one before it is whole; go on from there: `--resume {}`", path.display()))
