@@ -128,7 +128,11 @@ fn too_many_broken_images_end_the_run() {
     let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 8)"#;
     let stderr = xtask(root.path(), ["run", &here("small.ron"), "--set", set]).refused();
     let told = stderr.lines().find(|line| line.starts_with("error: ")).unwrap();
-    assert_eq!(told, "error: 17 of 40 images cannot be read, and at most 16 may be");
+    // Several workers may each meet one more before the run ends.
+    let n_told =
+        told.strip_prefix("error: ").and_then(|rest| rest.split(' ').next()).and_then(|n| n.parse().ok());
+    assert!(n_told.is_some_and(|n: usize| (17..=20).contains(&n)), "{told}");
+    assert!(told.ends_with(" of 40 images cannot be read, and at most 16 may be"), "{told}");
     assert!(stderr.contains("jpg: the content is no image format that is known here"), "{stderr}");
     assert!(stderr.contains("hint: look at the files named above"), "{stderr}");
     assert!(stderr.contains("`data.max_unreadable`"), "{stderr}");
@@ -151,7 +155,7 @@ fn a_folder_that_is_not_there_is_told_before_anything_else() {
     assert!(!root.path().join("runs").exists());
     // For `check`, the dataset may come later.
     let outcome = xtask(root.path(), ["check", &here("small.ron"), "--set", set]).done();
-    assert!(outcome.stdout.contains("note: the dataset is not there yet"), "{outcome}");
+    assert!(outcome.stdout.contains("note: the dataset cannot be opened here"), "{outcome}");
 }
 
 #[test]
