@@ -103,6 +103,10 @@ impl Negatives for Queue {
         Ok(())
     }
 
+    fn is_separable(&self) -> bool {
+        true
+    }
+
     fn thermometer(&self, _: usize) -> Thermometer {
         let n_negatives = self.len as f64;
         Thermometer {

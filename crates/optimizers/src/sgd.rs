@@ -67,16 +67,18 @@ impl Optimizer for Sgd {
     }
 
     fn update(&self, update: Update<'_>) {
-        let Update { values, gradient, slots, lr, .. } = update;
+        let Update { values, gradient, slots, lr, weight_decay, .. } = update;
         let velocity = slots.first_mut().expect("the trainer keeps one buffer for each name of `slots`");
         assert!(
             values.len() == gradient.len() && values.len() == velocity.len(),
             "the gradient and the slots of a parameter have its length"
         );
+        let weight_decay = weight_decay.map_or(self.weight_decay, |own| own as f32);
+        let rule = Self { momentum: self.momentum, weight_decay };
         // Elements do not meet, so the result does not depend on the number of threads.
         let chunks =
             values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
-        chunks.for_each(|((p, g), v)| self.update_chunk(lr as f32, p, g, v));
+        chunks.for_each(|((p, g), v)| rule.update_chunk(lr as f32, p, g, v));
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
         n_updates: u64,
     ) {
         let gradient = &mut gradient.to_vec();
-        sgd.update(Update { values, gradient, slots, lr, n_updates, n_axes: 1 });
+        sgd.update(Update { values, gradient, slots, lr, n_updates, n_axes: 1, weight_decay: None });
     }
 
     #[test]
@@ -120,6 +122,22 @@ mod tests {
                 assert!((f64::from(*p) - e).abs() < 1e-6, "step {i}: {values:?}, expected {expected:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_group_has_its_own_weight_decay() {
+        let mut values = [1.0];
+        let update = Update {
+            values: &mut values,
+            gradient: &mut [0.5],
+            slots: &mut [vec![0.0]],
+            lr: 0.1,
+            n_updates: 1,
+            n_axes: 1,
+            weight_decay: Some(0.0),
+        };
+        sgd(0.9, 0.1).update(update);
+        assert_eq!(values, [0.95]);
     }
 
     #[test]

@@ -176,7 +176,15 @@ impl Trainer {
             let (slots, n_axes) = (&mut self.slots[place], parameter.shape().len());
             let (lr, n_updates) = (self.lr, self.n_updates);
             let step = |values: &mut [f32]| {
-                self.optimizer.update(Update { values, gradient, slots, lr, n_updates, n_axes });
+                self.optimizer.update(Update {
+                    values,
+                    gradient,
+                    slots,
+                    lr,
+                    n_updates,
+                    n_axes,
+                    weight_decay: None,
+                });
             };
             parameter.update(step).unwrap();
             place += 1;

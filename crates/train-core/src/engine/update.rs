@@ -33,7 +33,15 @@ impl Engine {
                 let n_axes = parameter.shape().len();
                 result = parameter.update_by_gradient(gradients, |values, gradient| {
                     collective.mean(gradient);
-                    optimizer.update(Update { values, gradient, slots, lr, n_updates, n_axes });
+                    optimizer.update(Update {
+                        values,
+                        gradient,
+                        slots,
+                        lr,
+                        n_updates,
+                        n_axes,
+                        weight_decay: None,
+                    });
                 });
             });
         }

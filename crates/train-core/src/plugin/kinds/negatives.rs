@@ -20,6 +20,12 @@ pub trait Negatives: Module {
     /// If the keys have another width than the negatives.
     fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError>;
 
+    /// Whether the loss of a query depends on no other query and no other key of its batch. Then a batch may be compared in
+    /// parts, and the losses of the parts averaged.
+    fn is_separable(&self) -> bool {
+        false
+    }
+
     /// What the loss is at worst and at best, for a batch of `n` images.
     fn thermometer(&self, n: usize) -> Thermometer;
 }

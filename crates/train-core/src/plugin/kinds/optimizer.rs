@@ -23,6 +23,8 @@ pub struct Update<'a> {
     pub n_updates: u64,
     /// Number of axes of the parameter: 1 for a bias, 2 for a matrix, 4 for a kernel.
     pub n_axes: usize,
+    /// The weight decay of the parameter's group, in place of the optimiser's own.
+    pub weight_decay: Option<f64>,
 }
 
 /// An optimiser needs nothing but its config.
