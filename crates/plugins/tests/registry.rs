@@ -26,8 +26,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ),
     ("backbone", &["resnet"]),
     ("head", &["linear", "mlp"]),
-    ("negatives", &["queue"]),
-    ("optimizer", &["sgd"]),
+    ("negatives", &["in-batch", "queue"]),
+    ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),
     ("monitor", &["feature-collapse", "knn"]),
 ];
