@@ -24,7 +24,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "solarize",
         ],
     ),
-    ("backbone", &["resnet"]),
+    ("backbone", &["resnet", "vit"]),
     ("head", &["linear", "mlp"]),
     ("negatives", &["queue"]),
     ("optimizer", &["sgd"]),
