@@ -47,6 +47,7 @@ fn every_crate_has_a_place() {
     for expected in [
         "augment",
         "backbone-resnet",
+        "backbone-vit",
         "datasets",
         "evaluate",
         "heads",

@@ -8,6 +8,7 @@
 
 use augment as _;
 use backbone_resnet as _;
+use backbone_vit as _;
 use datasets as _;
 use evaluate as _;
 use heads as _;

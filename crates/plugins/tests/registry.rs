@@ -24,7 +24,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "solarize",
         ],
     ),
-    ("backbone", &["resnet"]),
+    ("backbone", &["resnet", "vit"]),
     ("head", &["linear", "mlp"]),
     ("negatives", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "sgd"]),

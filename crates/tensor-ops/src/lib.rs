@@ -1,7 +1,8 @@
 //! Operations on dfdx tensors, with gradients, that dfdx lacks on stable Rust or has slowly.
 //!
-//! Start at [`FeatureMap`], which hides how image-shaped values are laid out, at [`Parameter`], and at [`Recording`],
-//! which says whether an operation is recorded for the backward pass. Each operation is one file.
+//! Start at [`FeatureMap`], which hides how image-shaped values are laid out, at [`Tokens`], what a transformer works on,
+//! at [`Parameter`], and at [`Recording`], which says whether an operation is recorded for the backward pass. Each
+//! operation is one file.
 //!
 //! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
 //! order. They do depend on the instructions of the machine, see [`kernel_family`].
@@ -35,6 +36,7 @@ mod simd;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
@@ -49,7 +51,7 @@ pub use self::{
     info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,
     linear::linear,
-    loss::{backward, sum_losses},
+    loss::{backward, sum_losses, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     parameter::{Parameter, ParameterKind, TorchValues},
@@ -57,6 +59,10 @@ pub use self::{
     pool::{average_pool, global_average_pool, max_pool},
     recording::Recording,
     simd::kernel_family,
+    tokens::{
+        LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, linear_add_tokens,
+        linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
+    },
 };
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.

@@ -22,7 +22,7 @@ use crate::{
 /// When the sizes differ.
 pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Result<Features, OpError> {
     let (n, n_in) = *x.shape();
-    let n_out = check(n_in, weight, bias)?;
+    let n_out = check("linear", n_in, weight, bias)?;
     let (x, mut recording) = x.split_tape();
     let values = device::rows(&x);
     let mut y = multiply(Side::plain(&values, n, n_in), Side::plain(&weight.values, n_in, n_out));
@@ -51,22 +51,27 @@ pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Resu
     Ok(y.put_tape(recording))
 }
 
-fn check(n_in: usize, weight: &Parameter, bias: Option<&Parameter>) -> Result<usize, OpError> {
-    const OP: &str = "linear";
+/// The number of output features of a layer that fits an input of `n_in`.
+pub(crate) fn check(
+    op: &'static str,
+    n_in: usize,
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+) -> Result<usize, OpError> {
     if weight.kind() != ParameterKind::Matrix {
-        return Err(OpError::shape(OP, "kind of the weight", ParameterKind::Matrix, weight.kind()));
+        return Err(OpError::shape(op, "kind of the weight", ParameterKind::Matrix, weight.kind()));
     }
     let (rows, n_out) = (weight.shape()[0], weight.shape()[1]);
     if rows != n_in {
-        return Err(OpError::shape(OP, "rows of the weight", n_in, rows));
+        return Err(OpError::shape(op, "rows of the weight", n_in, rows));
     }
     if n_out == 0 {
-        return Err(OpError::value(OP, "output features", n_out, "there must be at least one"));
+        return Err(OpError::value(op, "output features", n_out, "there must be at least one"));
     }
     if let Some(bias) = bias
         && bias.shape() != [n_out]
     {
-        return Err(OpError::shape(OP, "shape of the bias", [n_out], bias.shape()));
+        return Err(OpError::shape(op, "shape of the bias", [n_out], bias.shape()));
     }
     Ok(n_out)
 }

@@ -197,6 +197,19 @@ impl Parameter {
         Ok(Some(result))
     }
 
+    /// Moves the gradient of this parameter out of one backward pass and adds it to another's; `into` need not have one
+    /// yet. Does nothing if none reached the parameter.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn add_gradient(&self, into: &mut Gradients, from: &mut Gradients) -> Result<(), OpError> {
+        if let Some(gradient) = self.slot.take(from)? {
+            self.slot.add(into, gradient)?;
+        }
+        Ok(())
+    }
+
     /// Lends values and gradient, both in our order, for a change of the values in place. No call if no gradient reached
     /// the parameter.
     ///

@@ -7,7 +7,7 @@ use dfdx::{
 };
 
 use crate::{
-    Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, backward,
+    Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
     features_from_rows, layout::Layout,
 };
 
@@ -46,6 +46,27 @@ pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
     let weights = Layout { n, h, w, c }.pack(weights);
     let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
     let slot = y.slot.clone();
+    let (_, mut recording) = y.split_recording();
+    recording.add_backward_op(move |gradients| slot.add(gradients, weights));
+    backward(loss.put_tape(recording)).unwrap()
+}
+
+/// A recorded input that wants its gradient.
+pub(crate) fn tokens(shape: [usize; 3], values: &[f32]) -> Tokens {
+    Tokens::from_rows(&Device::default(), shape, values.to_vec(), Recording::start())
+        .unwrap()
+        .requires_gradient()
+}
+
+/// A layer's weights, `(in, out)`.
+pub(crate) fn weight_matrix(n_in: usize, n_out: usize, values: &[f32]) -> Parameter {
+    Parameter::new(&Device::default(), ParameterKind::Matrix, &[n_in, n_out], values.to_vec()).unwrap()
+}
+
+/// The gradients of `sum(weights * y)`; `weights` are `(N, T, D)`.
+pub(crate) fn backward_weighted_tokens(y: Tokens, weights: &[f32]) -> Gradients {
+    let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
+    let (slot, weights) = (y.slot.clone(), weights.to_vec());
     let (_, mut recording) = y.split_recording();
     recording.add_backward_op(move |gradients| slot.add(gradients, weights));
     backward(loss.put_tape(recording)).unwrap()
