@@ -86,8 +86,18 @@ fn assert_same_end(run: &Path, straight: &Path) {
 
 #[test]
 fn a_run_stopped_within_an_epoch_goes_on_to_the_same_bits() {
+    assert_goes_on("symmetric.ron");
+}
+
+#[test]
+fn a_run_of_moco_v3_goes_on_to_the_same_bits() {
+    assert_goes_on("v3.ron");
+}
+
+#[track_caller]
+fn assert_goes_on(pipeline: &str) {
     let root = tempdir().unwrap();
-    let pipeline = [here("symmetric.ron")];
+    let pipeline = [here(pipeline)];
     xtask(root.path(), run_arguments(&pipeline, "straight", "1", "2")).done();
     let (run, outcome) = interrupted(root.path(), &pipeline, "-TERM");
     assert_eq!(outcome.code, Some(130), "{outcome}");
