@@ -44,9 +44,17 @@ fn plugin_crates(dependencies: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<
 fn every_crate_has_a_place() {
     let dependencies = dependencies();
     let mut placed = plugin_crates(&dependencies);
-    for expected in
-        ["augment", "backbone-resnet", "datasets", "evaluate", "heads", "negatives-queue", "optimizers"]
-    {
+    for expected in [
+        "augment",
+        "backbone-resnet",
+        "backbone-vit",
+        "datasets",
+        "evaluate",
+        "heads",
+        "negatives-inbatch",
+        "negatives-queue",
+        "optimizers",
+    ] {
         assert!(placed.contains(expected), "`plugins` does not link {expected} in");
     }
     placed.extend(CORE.iter().chain(&["plugins", "xtask"]).map(|name| (*name).to_owned()));

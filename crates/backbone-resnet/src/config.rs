@@ -6,8 +6,16 @@ use train_core::plugin::{ConfigError, ModuleContext};
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResNetConfig {
-    /// Layers: 18, 34, 50, 101 or 152. MoCo: 50.
-    pub depth: usize,
+    /// Layers: 18, 34, 50, 101 or 152. MoCo: 50. Needed without `blocks`.
+    #[serde(default)]
+    pub depth: Option<usize>,
+    /// Blocks in each of the four stages, in place of `depth` and with `block`: a ResNet of any other depth. `[2, 2, 2, 2]`
+    /// of Basic is `depth: 18`, `[3, 4, 6, 3]` of Bottleneck is `depth: 50`.
+    #[serde(default)]
+    pub blocks: Option<Vec<usize>>,
+    /// The kind of `blocks`.
+    #[serde(default)]
+    pub block: Option<BlockKind>,
     /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
     #[serde(default = "ResNetConfig::torchvision_width")]
     pub width: usize,
@@ -44,8 +52,8 @@ impl Stem {
 }
 
 /// The two residual blocks of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BlockKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum BlockKind {
     /// Two 3x3 convolutions.
     Basic,
     /// 1x1, 3x3 and 1x1 convolutions, the last one 4 times as wide.
@@ -65,6 +73,8 @@ impl BlockKind {
 impl ResNetConfig {
     /// The widest ResNet that is accepted: far beyond any published one, and far from overflow.
     const MAX_WIDTH: usize = 4096;
+    /// More blocks in a stage are typing errors.
+    const MAX_BLOCKS: usize = 256;
 
     fn torchvision_width() -> usize {
         64
@@ -84,13 +94,48 @@ impl ResNetConfig {
 
     /// The kind of block, and how many of them each stage has.
     pub(crate) fn stages(&self) -> Result<(BlockKind, [usize; 4]), ConfigError> {
-        match self.depth {
+        match (self.depth, &self.blocks) {
+            (Some(depth), None) => self.stages_of_depth(depth),
+            (None, Some(blocks)) => self.stages_of_blocks(blocks),
+            (Some(_), Some(blocks)) => {
+                let must = "it must be left out where `depth` is given, which says it already";
+                Err(ConfigError::field("blocks", format!("{blocks:?}"), must))
+            }
+            (None, None) => Err(ConfigError::unfit(
+                "this ResNet has no `depth`, and no `blocks` in its place",
+                "write `depth: 18` (or 34, 50, 101, 152), or for instance `blocks: [1, 1, 1, 1], block: Basic`",
+            )),
+        }
+    }
+
+    fn stages_of_depth(&self, depth: usize) -> Result<(BlockKind, [usize; 4]), ConfigError> {
+        if let Some(block) = self.block {
+            let must = "it must be left out where `depth` is given, which says it already";
+            return Err(ConfigError::field("block", format!("{block:?}"), must));
+        }
+        match depth {
             18 => Ok((BlockKind::Basic, [2, 2, 2, 2])),
             34 => Ok((BlockKind::Basic, [3, 4, 6, 3])),
             50 => Ok((BlockKind::Bottleneck, [3, 4, 6, 3])),
             101 => Ok((BlockKind::Bottleneck, [3, 4, 23, 3])),
             152 => Ok((BlockKind::Bottleneck, [3, 8, 36, 3])),
             depth => Err(ConfigError::field("depth", depth, "it must be 18, 34, 50, 101 or 152")),
+        }
+    }
+
+    fn stages_of_blocks(&self, blocks: &[usize]) -> Result<(BlockKind, [usize; 4]), ConfigError> {
+        let Some(kind) = self.block else {
+            return Err(ConfigError::unfit(
+                "`blocks` does not say of what kind they are",
+                "add `block: Basic` or `block: Bottleneck`",
+            ));
+        };
+        match <[usize; 4]>::try_from(blocks) {
+            Ok(stages) if stages.iter().all(|n| (1..=Self::MAX_BLOCKS).contains(n)) => Ok((kind, stages)),
+            _ => {
+                let must = format!("it must be four numbers between 1 and {}", Self::MAX_BLOCKS);
+                Err(ConfigError::field("blocks", format!("{blocks:?}"), must))
+            }
         }
     }
 

@@ -80,7 +80,7 @@ impl Builder<'_> {
 fn unplaced(error: OpError) -> ConfigError {
     ConfigError::unfit(
         format!("the parameters cannot be placed: {error}"),
-        "use a smaller `width` or `depth`",
+        "use a smaller `width` or fewer blocks",
     )
 }
 

@@ -13,13 +13,13 @@ mod resnet;
 
 use train_core::plugin::{Backbone, Plugin};
 
-pub use self::config::{ResNetConfig, Stem};
+pub use self::config::{BlockKind, ResNetConfig, Stem};
 pub use self::resnet::ResNet;
 
 inventory::submit! {
     Plugin::<dyn Backbone> {
         name: "resnet",
-        summary: "ResNet-18, 34, 50, 101 or 152 of any width, with the ImageNet or the CIFAR stem",
+        summary: "ResNet-18, 34, 50, 101, 152 or of other depth, of any width, with the ImageNet or the CIFAR stem",
         source: "He et al. 2016, arXiv:1512.03385; torchvision",
         example: "(depth: 18, width: 8, stem: Cifar)",
         schema: || schemars::schema_for!(ResNetConfig),

@@ -126,7 +126,15 @@ mod tests {
     }
 
     fn config(depth: usize, width: usize, stem: Stem) -> ResNetConfig {
-        ResNetConfig { depth, width, stem, zero_init_residual: false, batch_norm_splits: 1 }
+        ResNetConfig {
+            depth: Some(depth),
+            blocks: None,
+            block: None,
+            width,
+            stem,
+            zero_init_residual: false,
+            batch_norm_splits: 1,
+        }
     }
 
     fn small(depth: usize) -> ResNet {
@@ -251,6 +259,56 @@ mod tests {
         let mut resnet = ResNet::new(config(18, 4, Stem::ImageNet), &context(32, 4)).unwrap();
         let features = resnet.forward(images(2, 33, Recording::Off), Mode::Train).unwrap();
         assert_eq!(*features.shape(), (2, 32));
+    }
+
+    fn of_blocks(blocks: &[usize], block: Option<BlockKind>) -> ResNetConfig {
+        ResNetConfig { depth: None, blocks: Some(blocks.to_vec()), block, ..config(18, 4, Stem::Cifar) }
+    }
+
+    #[test]
+    fn blocks_make_the_network_that_a_depth_stands_for_and_others() {
+        let names = |config| {
+            let mut names = Vec::new();
+            ResNet::new(config, &context(8, 4)).unwrap().visit(&mut |name, _| names.push(name.to_string()));
+            names
+        };
+        for (depth, kind, blocks) in
+            [(34, BlockKind::Basic, [3, 4, 6, 3]), (50, BlockKind::Bottleneck, [3, 4, 6, 3])]
+        {
+            assert_eq!(names(of_blocks(&blocks, Some(kind))), names(config(depth, 4, Stem::Cifar)));
+        }
+        let mut resnet =
+            ResNet::new(of_blocks(&[1, 2, 1, 1], Some(BlockKind::Bottleneck)), &context(8, 4)).unwrap();
+        let features = resnet.forward(images(2, 8, Recording::Off), Mode::Train).unwrap();
+        assert_eq!((*features.shape(), resnet.n_features()), ((2, 128), 128));
+        let mut n_blocks = 0;
+        resnet.visit(&mut |name, _| n_blocks += usize::from(name.ends_with("conv3.weight")));
+        assert_eq!(n_blocks, 5);
+    }
+
+    #[test]
+    fn a_depth_that_is_said_twice_or_by_half_is_refused() {
+        let refuse = |config: ResNetConfig| {
+            let error = ResNet::new(config, &context(8, 4)).map(drop).unwrap_err();
+            (error.to_string(), error.hint().map(str::to_string))
+        };
+        let basic = Some(BlockKind::Basic);
+        let (message, hint) = refuse(ResNetConfig { blocks: None, ..of_blocks(&[], None) });
+        assert_eq!(message, "this ResNet has no `depth`, and no `blocks` in its place");
+        assert!(hint.unwrap().starts_with("write `depth: 18`"));
+        let (message, _) = refuse(ResNetConfig { depth: Some(18), ..of_blocks(&[1, 1, 1, 1], basic) });
+        let said = "it must be left out where `depth` is given, which says it already";
+        assert_eq!(message, format!("`blocks` is [1, 1, 1, 1], but {said}"));
+        let (message, _) = refuse(ResNetConfig { block: basic, ..config(18, 4, Stem::Cifar) });
+        assert_eq!(message, format!("`block` is Basic, but {said}"));
+        let (message, hint) = refuse(of_blocks(&[1, 1, 1, 1], None));
+        assert_eq!(message, "`blocks` does not say of what kind they are");
+        assert_eq!(hint.unwrap(), "add `block: Basic` or `block: Bottleneck`");
+        for blocks in [&[1, 1, 1][..], &[1, 1, 1, 1, 1], &[1, 0, 1, 1], &[1, 1, 1, 257], &[]] {
+            let (message, _) = refuse(of_blocks(blocks, basic));
+            let must = "it must be four numbers between 1 and 256";
+            assert_eq!(message, format!("`blocks` is {blocks:?}, but {must}"));
+        }
     }
 
     #[test]

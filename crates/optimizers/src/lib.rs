@@ -1,19 +1,23 @@
 //! Update rules, and how the learning rate changes.
 //!
-//! [`Sgd`] is the optimiser of MoCo v1 and v2. [`Constant`], [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the
+//! [`Sgd`] is the optimiser of MoCo v1 and v2, [`Lars`] and [`AdamW`] those of v3 for a ResNet and a ViT. [`Constant`], [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the
 //! pipeline's learning rate, each a function of the place in the run alone, so a resumed run needs no state of theirs.
 
 #![forbid(unsafe_code)]
 
+mod adamw;
 mod constant;
 mod cosine;
+mod lars;
 mod sgd;
 mod steps;
 
 use train_core::plugin::{Optimizer, Plugin, Schedule};
 
+pub use self::adamw::{AdamW, AdamWConfig};
 pub use self::constant::{Constant, ConstantConfig};
 pub use self::cosine::{Cosine, CosineConfig, Per};
+pub use self::lars::{Lars, LarsConfig, LarsRule};
 pub use self::sgd::{Sgd, SgdConfig};
 pub use self::steps::{Steps, StepsConfig};
 
@@ -25,6 +29,28 @@ inventory::submit! {
         example: "(momentum: 0.9, weight_decay: 1e-4)",
         schema: || schemars::schema_for!(SgdConfig),
         build: |config, _| Ok(Box::new(Sgd::new(config.parse()?)?)),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Optimizer> {
+        name: "adamw",
+        summary: "Adam with decoupled weight decay",
+        source: "torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); MoCo v3 for a ViT (arXiv:2104.02057)",
+        example: "(weight_decay: 0.1)",
+        schema: || schemars::schema_for!(AdamWConfig),
+        build: |config, _| Ok(Box::new(AdamW::new(config.parse()?)?)),
+    }
+}
+
+inventory::submit! {
+    Plugin::<dyn Optimizer> {
+        name: "lars",
+        summary: "gradient descent with momentum and a rate of its own for each layer, for large batches",
+        source: "You et al. 2017, arXiv:1708.03888; MoCo v3 for a ResNet (arXiv:2104.02057)",
+        example: "(weight_decay: 1.5e-6)",
+        schema: || schemars::schema_for!(LarsConfig),
+        build: |config, _| Ok(Box::new(Lars::new(config.parse()?)?)),
     }
 }
 

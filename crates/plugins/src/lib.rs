@@ -8,9 +8,11 @@
 
 use augment as _;
 use backbone_resnet as _;
+use backbone_vit as _;
 use datasets as _;
 use evaluate as _;
 use heads as _;
+use negatives_inbatch as _;
 use negatives_queue as _;
 use optimizers as _;
 

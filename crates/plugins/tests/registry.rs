@@ -24,10 +24,10 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "solarize",
         ],
     ),
-    ("backbone", &["resnet"]),
+    ("backbone", &["resnet", "vit"]),
     ("head", &["linear", "mlp"]),
-    ("negatives", &["queue"]),
-    ("optimizer", &["sgd"]),
+    ("negatives", &["in-batch", "queue"]),
+    ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),
     ("monitor", &["feature-collapse", "knn"]),
 ];

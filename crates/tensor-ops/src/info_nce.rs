@@ -14,15 +14,15 @@ use crate::{
 /// The loss, and what is worth watching beside it.
 #[derive(Debug)]
 pub struct InfoNce {
-    /// Cross-entropy in nats, averaged over the batch.
+    /// The loss, averaged over the batch.
     pub loss: Scalar,
     /// Share of queries whose positive is the largest of all logits. A tie counts against.
     pub top1: f32,
-    /// `(N, 1 + K)`, the positive first; only when asked for.
+    /// Only when asked for. Against a queue `(N, 1 + K)`, the positive first; in a batch `(N, M)`, a column a key.
     pub logits: Option<Vec<f32>>,
 }
 
-/// Whether all logits are wanted, which takes memory for `N * (1 + K)` of them.
+/// Whether all logits are wanted, which takes memory for one of each query and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepLogits {
     /// They are.
@@ -217,7 +217,7 @@ fn multiply_plain<L: Lanes>(a: &[f32], b: &[f32], (n, k, m): (usize, usize, usiz
 ///
 /// Straight-line code that the compiler turns into vectors, which the C library's is not.
 #[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_145_75;
     const LN2_LOW: f32 = 1.428_606_8e-6;
     // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.

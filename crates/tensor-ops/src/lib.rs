@@ -17,6 +17,7 @@ mod feature_map;
 mod features;
 mod geometry;
 mod info_nce;
+mod info_nce_in_batch;
 mod l2_normalize;
 mod layout;
 mod linear;
@@ -47,6 +48,7 @@ pub use self::{
     features::{features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
     geometry::ConvGeometry,
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
+    info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,
     linear::linear,
     loss::{backward, sum_losses, weighted_sum},

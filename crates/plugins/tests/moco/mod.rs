@@ -108,7 +108,7 @@ impl Encoder {
 }
 
 /// `(N, C, H, W)` to `(N, H, W, C)`.
-fn feature_map(images: &Tensor, recording: Recording) -> FeatureMap {
+pub(crate) fn feature_map(images: &Tensor, recording: Recording) -> FeatureMap {
     let [n, c, h, w] = images.shape[..] else { panic!("images have four axes: {:?}", images.shape) };
     let mut values = Vec::with_capacity(images.values.len());
     for i in 0..n {

@@ -1,0 +1,91 @@
+//! A block of attention and MLP.
+
+use tensor_ops::{
+    LayerNorm, OpError, Parameter, Tokens, attention, layer_norm, linear_add_tokens, linear_gelu_tokens,
+    linear_tokens,
+};
+use train_core::plugin::{ConfigError, Entry};
+
+use crate::config::Sizes;
+use crate::init::Builder;
+
+/// `x + attention(norm(x))`, then `x + mlp(norm(x))`: layer norm comes first.
+pub(crate) struct Block {
+    norm1: LayerNorm,
+    qkv: Linear,
+    proj: Linear,
+    norm2: LayerNorm,
+    fc1: Linear,
+    fc2: Linear,
+    n_heads: usize,
+}
+
+struct Linear {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl Linear {
+    fn new(
+        builder: &Builder<'_>,
+        name: &str,
+        (n_inputs, n_outputs): (usize, usize),
+        n_parts: usize,
+    ) -> Result<Self, ConfigError> {
+        let (weight, bias) = builder.linear(name, n_inputs, n_outputs, n_parts)?;
+        Ok(Self { weight, bias })
+    }
+}
+
+impl Block {
+    /// The block called `name`.
+    pub(crate) fn new(name: &str, sizes: Sizes, builder: &Builder<'_>) -> Result<Self, ConfigError> {
+        let Sizes { dim, hidden, heads, .. } = sizes;
+        let linear =
+            |layer: &str, widths, n_parts| Linear::new(builder, &format!("{name}.{layer}"), widths, n_parts);
+        Ok(Self {
+            norm1: builder.layer_norm(dim)?,
+            qkv: linear("attn.qkv", (dim, 3 * dim), 3)?,
+            proj: linear("attn.proj", (dim, dim), 1)?,
+            norm2: builder.layer_norm(dim)?,
+            fc1: linear("mlp.fc1", (dim, hidden), 1)?,
+            fc2: linear("mlp.fc2", (hidden, dim), 1)?,
+            n_heads: heads,
+        })
+    }
+
+    /// `(N, T, D)` to `(N, T, D)`.
+    pub(crate) fn forward(&self, x: Tokens) -> Result<Tokens, OpError> {
+        let identity = x.share();
+        let x = layer_norm(x, &self.norm1)?;
+        let x = linear_tokens(x, &self.qkv.weight, Some(&self.qkv.bias))?; // (N, T, D) → (N, T, 3D)
+        let x = attention(x, self.n_heads)?; // → (N, T, D)
+        let x = linear_add_tokens(x, &self.proj.weight, Some(&self.proj.bias), identity)?;
+
+        let identity = x.share();
+        let x = layer_norm(x, &self.norm2)?;
+        let x = linear_gelu_tokens(x, &self.fc1.weight, Some(&self.fc1.bias))?; // (N, T, D) → (N, T, hidden)
+        linear_add_tokens(x, &self.fc2.weight, Some(&self.fc2.bias), identity) // → (N, T, D)
+    }
+
+    /// The order of timm's `state_dict`.
+    pub(crate) fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        visit_norm(&format!("{name}.norm1"), &mut self.norm1, visitor);
+        visit_linear(&format!("{name}.attn.qkv"), &mut self.qkv, visitor);
+        visit_linear(&format!("{name}.attn.proj"), &mut self.proj, visitor);
+        visit_norm(&format!("{name}.norm2"), &mut self.norm2, visitor);
+        visit_linear(&format!("{name}.mlp.fc1"), &mut self.fc1, visitor);
+        visit_linear(&format!("{name}.mlp.fc2"), &mut self.fc2, visitor);
+    }
+}
+
+/// Visits a layer norm as PyTorch names it.
+pub(crate) fn visit_norm(name: &str, norm: &mut LayerNorm, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+    visitor(&format!("{name}.weight"), Entry::Parameter(&mut norm.scale));
+    visitor(&format!("{name}.bias"), Entry::Parameter(&mut norm.shift));
+}
+
+fn visit_linear(name: &str, linear: &mut Linear, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+    visitor(&format!("{name}.weight"), Entry::Parameter(&mut linear.weight));
+    visitor(&format!("{name}.bias"), Entry::Parameter(&mut linear.bias));
+}

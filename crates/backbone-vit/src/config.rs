@@ -1,0 +1,260 @@
+//! What a pipeline file says of a vision transformer, and what follows from it.
+
+use train_core::plugin::{ConfigError, ModuleContext};
+
+use crate::presets::Preset;
+
+/// The config of [`Vit`](crate::Vit).
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VitConfig {
+    /// A published size, from which `dim`, `depth` and `heads` are taken where they are left out: 384 wide with 12 blocks
+    /// of 12 heads, 768 with 12 of 12, 1024 with 24 of 16, 1280 with 32 of 16. With `stem: Conv` it has one block less, as
+    /// in MoCo v3.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// Pixels of a patch, in height and width; each patch becomes one token. MoCo v3: 16.
+    #[serde(default = "VitConfig::moco_v3_patch")]
+    pub patch: usize,
+    /// The width of a token, and of the features. Needed without a preset.
+    #[serde(default)]
+    pub dim: Option<usize>,
+    /// Blocks, each of attention and MLP. Needed without a preset.
+    #[serde(default)]
+    pub depth: Option<usize>,
+    /// Heads of each attention; they must divide the width. Needed without a preset.
+    #[serde(default)]
+    pub heads: Option<usize>,
+    /// The width of an MLP's hidden layer, as a multiple of `dim`. MoCo v3: 4.
+    #[serde(default = "VitConfig::moco_v3_mlp_ratio")]
+    pub mlp_ratio: f64,
+    /// How a token knows its place. MoCo v3: SinCos, which is fixed.
+    #[serde(default = "VitConfig::moco_v3_position")]
+    pub position: Position,
+    /// How tokens become features. MoCo v3: ClassToken. Without it the sequence has no class token.
+    #[serde(default = "VitConfig::moco_v3_pool")]
+    pub pool: Pool,
+    /// How patches become tokens: by one linear projection, or by convolutions (Xiao et al. 2021, arXiv:2106.14881), which
+    /// need `patch: 16`. MoCo v3: Patch.
+    #[serde(default = "VitConfig::moco_v3_stem")]
+    pub stem: Stem,
+    /// Whether the projection of patches stays as it was drawn, which makes training stable (MoCo v3, §4). The reference:
+    /// false, but true in every one of its recipes.
+    #[serde(default = "VitConfig::reference_freeze_patch_projection")]
+    pub freeze_patch_projection: bool,
+    /// Into how many parts each batch norm of the convolution stem splits a batch, taking every s-th image; each part is
+    /// normalised on its own, as by as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
+    #[serde(default = "VitConfig::unsplit_batch_norm")]
+    pub batch_norm_splits: usize,
+}
+
+/// How a token knows its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Position {
+    /// Sines and cosines of row and column, fixed.
+    SinCos,
+    /// A table that is trained.
+    Learned,
+    /// It does not.
+    None,
+}
+
+/// How tokens become features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Pool {
+    /// A token of its own, behind the last layer norm.
+    ClassToken,
+    /// The mean of all tokens, behind the last layer norm.
+    Mean,
+    /// The mean of all tokens as they leave the last block; there is no last layer norm.
+    MeanWithoutNorm,
+}
+
+/// How patches become tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Stem {
+    /// One linear projection of each patch.
+    Patch,
+    /// Four 3x3 convolutions with stride 2, each with batch norm and ReLU, and a 1x1 convolution.
+    Conv,
+}
+
+/// A config whose numbers fit each other and the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) dim: usize,
+    pub(crate) depth: usize,
+    pub(crate) heads: usize,
+    /// The width of an MLP's hidden layer.
+    pub(crate) hidden: usize,
+    /// Rows and columns of patches.
+    pub(crate) grid: (usize, usize),
+}
+
+impl VitConfig {
+    /// The widest token that is accepted: beyond any published one, and far from overflow.
+    const MAX_DIM: usize = 8192;
+    /// Deeper networks are typing errors.
+    const MAX_DEPTH: usize = 256;
+    /// Wider MLPs are typing errors.
+    const MAX_MLP_RATIO: f64 = 64.0;
+
+    fn moco_v3_patch() -> usize {
+        16
+    }
+
+    fn moco_v3_mlp_ratio() -> f64 {
+        4.0
+    }
+
+    fn moco_v3_position() -> Position {
+        Position::SinCos
+    }
+
+    fn moco_v3_pool() -> Pool {
+        Pool::ClassToken
+    }
+
+    fn moco_v3_stem() -> Stem {
+        Stem::Patch
+    }
+
+    fn reference_freeze_patch_projection() -> bool {
+        false
+    }
+
+    fn unsplit_batch_norm() -> usize {
+        1
+    }
+
+    /// Checks everything.
+    pub(crate) fn sizes(&self, context: &ModuleContext) -> Result<Sizes, ConfigError> {
+        let (dim, depth, heads) = self.widths()?;
+        let hidden = self.hidden(dim)?;
+        let grid = self.grid(context)?;
+        match self.stem {
+            Stem::Patch => self.check_patch_stem()?,
+            Stem::Conv => self.check_conv_stem(dim, grid, context)?,
+        }
+        Ok(Sizes { dim, depth, heads, hidden, grid })
+    }
+
+    fn widths(&self) -> Result<(usize, usize, usize), ConfigError> {
+        let preset = self.preset;
+        let dim = self.dim.or(preset.map(Preset::dim)).ok_or_else(|| self.lacking())?;
+        let depth =
+            self.depth.or(preset.map(|preset| preset.depth(self.stem))).ok_or_else(|| self.lacking())?;
+        let heads = self.heads.or(preset.map(Preset::heads)).ok_or_else(|| self.lacking())?;
+        if !(1..=Self::MAX_DIM).contains(&dim) {
+            return Err(ConfigError::field(
+                "dim",
+                dim,
+                format!("it must be between 1 and {}", Self::MAX_DIM),
+            ));
+        }
+        if !(1..=Self::MAX_DEPTH).contains(&depth) {
+            let must = format!("it must be between 1 and {}", Self::MAX_DEPTH);
+            return Err(ConfigError::field("depth", depth, must));
+        }
+        if heads == 0 || !dim.is_multiple_of(heads) {
+            return Err(ConfigError::field("heads", heads, format!("it must divide the width of {dim}")));
+        }
+        if self.position == Position::SinCos && !dim.is_multiple_of(4) {
+            let must =
+                "it must be a multiple of 4, for sine and cosine of row and column, or `position` another";
+            return Err(ConfigError::field("dim", dim, must));
+        }
+        Ok((dim, depth, heads))
+    }
+
+    /// What to say of a file with neither a preset nor all three sizes.
+    fn lacking(&self) -> ConfigError {
+        let sizes = [("dim", self.dim), ("depth", self.depth), ("heads", self.heads)];
+        let lacking: Vec<String> =
+            sizes.iter().filter(|(_, size)| size.is_none()).map(|(name, _)| format!("`{name}`")).collect();
+        let (last, others) = lacking.split_last().expect("asked for only where something is lacking");
+        let lacking = match others {
+            [] => last.clone(),
+            _ => format!("{} and {last}", others.join(", ")),
+        };
+        ConfigError::unfit(
+            format!("this ViT has no {lacking}, and no `preset` to take them from"),
+            "write `preset: Small` (or Base, Large, Huge), or all three: `dim: 192, depth: 12, heads: 3`",
+        )
+    }
+
+    fn hidden(&self, dim: usize) -> Result<usize, ConfigError> {
+        let ratio = self.mlp_ratio;
+        let hidden = (dim as f64 * ratio) as usize; // timm rounds down, too.
+        if ratio > 0.0 && ratio <= Self::MAX_MLP_RATIO && hidden >= 1 {
+            return Ok(hidden);
+        }
+        let must = format!(
+            "it must be at most {} and leave the hidden layer of the MLP at least 1 wide",
+            Self::MAX_MLP_RATIO
+        );
+        Err(ConfigError::field("mlp_ratio", ratio, must))
+    }
+
+    fn grid(&self, context: &ModuleContext) -> Result<(usize, usize), ConfigError> {
+        let (patch, (height, width)) = (self.patch, context.image_size);
+        if patch == 0 {
+            return Err(ConfigError::field("patch", patch, "it must be at least 1"));
+        }
+        if height.is_multiple_of(patch) && width.is_multiple_of(patch) {
+            return Ok((height / patch, width / patch));
+        }
+        let message =
+            format!("images of {height}x{width} pixels cannot be cut into patches of {patch}x{patch}");
+        let fitting =
+            (1..patch).rev().find(|side| height.is_multiple_of(*side) && width.is_multiple_of(*side));
+        let hint = match fitting {
+            Some(side) if side > 1 => {
+                format!("use views whose sides are multiples of {patch}, or for instance `patch: {side}`")
+            }
+            _ => format!("use views whose sides are multiples of {patch}"),
+        };
+        Err(ConfigError::unfit(message, hint))
+    }
+
+    /// What would do nothing is refused.
+    fn check_patch_stem(&self) -> Result<(), ConfigError> {
+        if self.batch_norm_splits == 1 {
+            return Ok(());
+        }
+        let must = "it must be 1 unless `stem` is Conv, for there is no other batch norm";
+        Err(ConfigError::field("batch_norm_splits", self.batch_norm_splits, must))
+    }
+
+    fn check_conv_stem(
+        &self,
+        dim: usize,
+        grid: (usize, usize),
+        context: &ModuleContext,
+    ) -> Result<(), ConfigError> {
+        if self.patch != 16 {
+            let must = "it must be 16 with `stem: Conv`, which halves the image four times";
+            return Err(ConfigError::field("patch", self.patch, must));
+        }
+        if !dim.is_multiple_of(8) {
+            let must = "it must be a multiple of 8 with `stem: Conv`, whose first layer is an eighth as wide";
+            return Err(ConfigError::field("dim", dim, must));
+        }
+        if self.freeze_patch_projection {
+            let must = "it must be false with `stem: Conv`, which has no projection of patches and trains stably without";
+            return Err(ConfigError::field("freeze_patch_projection", true, must));
+        }
+        let (splits, batch) = (self.batch_norm_splits, context.batch);
+        if splits == 0 || !batch.is_multiple_of(splits) {
+            let must = format!("it must divide the batch of {batch} images");
+            return Err(ConfigError::field("batch_norm_splits", splits, must));
+        }
+        if batch / splits * grid.0 * grid.1 < 2 {
+            return Err(ConfigError::unfit(
+                "the last batch norm would see a single value in each channel, which it would set to 0",
+                "use a larger batch, larger views, or fewer `batch_norm_splits`",
+            ));
+        }
+        Ok(())
+    }
+}

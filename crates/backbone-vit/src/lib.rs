@@ -1,0 +1,34 @@
+//! Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929), as MoCo v3 builds them (Chen et al. 2021,
+//! arXiv:2104.02057).
+//!
+//! Start at [`Vit`]: patches of the image become tokens, positions are added to them, and blocks of attention and MLP
+//! follow. Names and their order are those of timm's `state_dict`; the last linear layer, `head`, is a head's.
+
+#![forbid(unsafe_code)]
+
+mod block;
+mod config;
+mod init;
+mod positions;
+mod presets;
+mod stem;
+#[cfg(test)]
+mod tests;
+mod vit;
+
+use train_core::plugin::{Backbone, Plugin};
+
+pub use self::config::{Pool, Position, Stem, VitConfig};
+pub use self::presets::Preset;
+pub use self::vit::Vit;
+
+inventory::submit! {
+    Plugin::<dyn Backbone> {
+        name: "vit",
+        summary: "vision transformer of any size, with fixed sin-cos positions and the patch or the convolution stem",
+        source: "Dosovitskiy et al. 2021, arXiv:2010.11929; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
+        example: "(patch: 8, dim: 48, depth: 2, heads: 4)",
+        schema: || schemars::schema_for!(VitConfig),
+        build: |config, context| Ok(Box::new(Vit::new(config.parse()?, context)?)),
+    }
+}

@@ -1,0 +1,56 @@
+//! Where each token is in the image.
+
+use tensor_ops::{Parameter, ParameterKind};
+use train_core::plugin::ConfigError;
+
+use crate::config::Position;
+use crate::init::{Builder, unplaced};
+
+/// Of a trained table, as in timm.
+const LEARNED_STD: f64 = 0.02;
+
+/// The table that is added to the tokens, `(1, T, D)`; `None` if none is. `n_before` tokens stand before the patches.
+pub(crate) fn table(
+    position: Position,
+    builder: &Builder<'_>,
+    n_before: usize,
+    grid: (usize, usize),
+    dim: usize,
+) -> Result<Option<Parameter>, ConfigError> {
+    let shape = [1, n_before + grid.0 * grid.1, dim];
+    match position {
+        Position::None => Ok(None),
+        Position::Learned => {
+            let draw = |draws: &mut train_core::Draws| LEARNED_STD * draws.normal();
+            builder.drawn("pos_embed", ParameterKind::Vector, &shape, draw).map(Some)
+        }
+        Position::SinCos => {
+            let mut values = vec![0.0; n_before * dim];
+            values.extend(sin_cos(grid, dim));
+            let mut table =
+                Parameter::new(builder.device(), ParameterKind::Vector, &shape, values).map_err(unplaced)?;
+            table.set_trainable(false);
+            Ok(Some(table))
+        }
+    }
+}
+
+/// Two-dimensional sines and cosines, `(T, D)`: `[sin(a·ω), cos(a·ω), sin(b·ω), cos(b·ω)]` with `a` the row of a patch,
+/// `b` its column, and `ωᵢ = 10000^(−i/d)` for `i` below `d = D/4`.
+///
+/// The reference calls the first of them the width, but what it computes is the row.
+pub(crate) fn sin_cos((n_rows, n_columns): (usize, usize), dim: usize) -> Vec<f32> {
+    let d = dim / 4;
+    let frequencies: Vec<f64> = (0..d).map(|i| 10_000_f64.powf(-(i as f64) / d as f64)).collect();
+    let mut values = Vec::with_capacity(n_rows * n_columns * dim);
+    for row in 0..n_rows {
+        for column in 0..n_columns {
+            for place in [row, column] {
+                let angles = frequencies.iter().map(|frequency| place as f64 * frequency);
+                values.extend(angles.clone().map(|angle| angle.sin() as f32));
+                values.extend(angles.map(|angle| angle.cos() as f32));
+            }
+        }
+    }
+    values
+}

@@ -1,0 +1,220 @@
+//! What comes out, and what flows back.
+
+use std::collections::BTreeMap;
+
+use dfdx::prelude::{HasShape, SumTo};
+use tensor_ops::{Mode, Recording, backward};
+use train_core::plugin::{Backbone as _, Entry, Module as _};
+
+use super::{CONV, SMALL, images, visit_parameters, vit, with};
+use crate::Vit;
+
+const VARIATIONS: [&str; 7] = [
+    "",
+    "freeze_patch_projection: true",
+    "position: Learned",
+    "position: None",
+    "pool: Mean",
+    "pool: MeanWithoutNorm",
+    "pool: MeanWithoutNorm, position: Learned, mlp_ratio: 1.5",
+];
+
+#[test]
+fn every_variation_gives_features_of_its_width_for_images_of_any_sides() {
+    for image_size in [(8, 8), (24, 40), (40, 24)] {
+        for fields in VARIATIONS {
+            let mut vit = vit(&with(SMALL, fields), image_size);
+            let features = vit.forward(images(3, image_size, Recording::Off), Mode::Train).unwrap();
+            assert_eq!(*features.shape(), (3, 16), "{fields}");
+            assert_eq!(vit.n_features(), 16);
+            assert!(features.as_vec().iter().all(|value| value.is_finite()));
+        }
+    }
+    for image_size in [(16, 16), (32, 48)] {
+        let mut vit = vit(CONV, image_size);
+        let features = vit.forward(images(3, image_size, Recording::Off), Mode::Train).unwrap();
+        assert_eq!(*features.shape(), (3, 16));
+    }
+}
+
+#[test]
+fn images_of_another_size_are_an_error() {
+    for fields in ["", "position: None, pool: Mean"] {
+        let mut vit = vit(&with(SMALL, fields), (24, 40));
+        let error = vit.forward(images(3, (40, 24), Recording::Off), Mode::Eval).map(drop).unwrap_err();
+        let expected = "vit: height and width of the images must be (24, 40), got (40, 24)";
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_gradient_reaches_everything_that_is_trained_and_nothing_that_is_fixed() {
+    let patches = VARIATIONS.map(|fields| with(SMALL, fields));
+    for config in patches.iter().map(String::as_str).chain([CONV]) {
+        let mut vit = vit(config, (16, 32));
+        // The values of the token that the loss sees enter with weights, for their plain sum of squares is almost the
+        // same whatever comes in: layer norm sees to that.
+        let features = vit.forward(images(4, (16, 32), Recording::start()), Mode::Train).unwrap();
+        let shape = *features.shape();
+        let weights: Vec<f32> = (0..shape.0 * shape.1).map(|i| (i as f32 * 1.3).cos()).collect();
+        let weights = dfdx::prelude::TensorFromVec::tensor_from_vec(features.device(), weights, shape);
+        let mut gradients = backward((features * weights).sum()).unwrap();
+        visit_parameters(&mut vit, |name, parameter| {
+            let gradient = parameter.gradient(&mut gradients).unwrap();
+            let arrived = gradient.is_some_and(|gradient| gradient.iter().any(|value| *value != 0.0));
+            assert_eq!(arrived, parameter.is_trainable(), "{config}: {name}");
+        });
+    }
+}
+
+#[test]
+fn evaluation_changes_nothing() {
+    let state = |vit: &mut Vit| {
+        let mut state = Vec::new();
+        vit.visit(&mut |_, entry| match entry {
+            Entry::Parameter(parameter) => state.push(parameter.to_vec()),
+            Entry::Buffer(buffer) => state.push(buffer.to_vec()),
+            Entry::Counter(count) => state.push(vec![*count as f32]),
+        });
+        state
+    };
+    let mut vit = vit(CONV, (32, 32));
+    let before = state(&mut vit);
+    vit.forward(images(2, (32, 32), Recording::Off), Mode::Eval).unwrap();
+    assert!(before == state(&mut vit));
+    vit.forward(images(2, (32, 32), Recording::Off), Mode::Train).unwrap();
+    assert!(before != state(&mut vit), "running statistics move");
+}
+
+/// The network by its definition, one image and one number at a time, in double precision.
+struct Oracle {
+    parameters: BTreeMap<String, Vec<f64>>,
+    dim: usize,
+    n_heads: usize,
+}
+
+type Rows = Vec<Vec<f64>>;
+
+impl Oracle {
+    /// With parameters that differ from 0 and 1, in PyTorch's order.
+    fn of(vit: &mut Vit, dim: usize, n_heads: usize) -> Self {
+        let mut parameters = BTreeMap::new();
+        visit_parameters(vit, |name, parameter| {
+            if name.ends_with("bias") || name.contains("norm") {
+                let values: Vec<f32> = parameter.to_vec();
+                let moved = values.iter().enumerate().map(|(i, value)| value + 0.3 * (i as f32).sin());
+                parameter.set(&moved.collect::<Vec<_>>()).unwrap();
+            }
+            let values = parameter.to_torch().1.into_iter().map(f64::from).collect();
+            parameters.insert(name.to_owned(), values);
+        });
+        Self { parameters, dim, n_heads }
+    }
+
+    fn norm(&self, name: &str, x: &Rows) -> Rows {
+        let (scale, shift) =
+            (&self.parameters[&format!("{name}.weight")], &self.parameters[&format!("{name}.bias")]);
+        let normed = x.iter().map(|row| {
+            let mean = row.iter().sum::<f64>() / row.len() as f64;
+            let variance = row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / row.len() as f64;
+            let normal = row.iter().map(|value| (value - mean) / (variance + 1e-6).sqrt());
+            normal.zip(scale.iter().zip(shift)).map(|(value, (scale, shift))| value * scale + shift).collect()
+        });
+        normed.collect()
+    }
+
+    fn linear(&self, name: &str, x: &Rows) -> Rows {
+        let (weight, bias) =
+            (&self.parameters[&format!("{name}.weight")], &self.parameters[&format!("{name}.bias")]);
+        let dot = |weights: &[f64], row: &[f64]| weights.iter().zip(row).map(|(w, x)| w * x).sum::<f64>();
+        x.iter()
+            .map(|row| {
+                weight.chunks(row.len()).zip(bias).map(|(weights, bias)| dot(weights, row) + bias).collect()
+            })
+            .collect()
+    }
+
+    fn attention(&self, name: &str, x: &Rows) -> Rows {
+        let (dim, head_dim) = (self.dim, self.dim / self.n_heads);
+        let qkv = self.linear(&format!("{name}.qkv"), x);
+        let mut mixed = vec![vec![0.0; dim]; x.len()];
+        for head in 0..self.n_heads {
+            let part = |row: &[f64], which: usize| row[which * dim + head * head_dim..][..head_dim].to_vec();
+            for (query_row, mixed) in qkv.iter().zip(&mut mixed) {
+                let query = part(query_row, 0);
+                let score = |key: &[f64]| {
+                    query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>() / (head_dim as f64).sqrt()
+                };
+                let weights: Vec<f64> = qkv.iter().map(|row| score(&part(row, 1)).exp()).collect();
+                let total = weights.iter().sum::<f64>();
+                for (row, weight) in qkv.iter().zip(&weights) {
+                    for (i, value) in part(row, 2).into_iter().enumerate() {
+                        mixed[head * head_dim + i] += weight / total * value;
+                    }
+                }
+            }
+        }
+        self.linear(&format!("{name}.proj"), &mixed)
+    }
+
+    fn block(&self, name: &str, x: Rows) -> Rows {
+        let add = |x: Rows, y: Rows| -> Rows {
+            x.into_iter().zip(y).map(|(x, y)| x.into_iter().zip(y).map(|(x, y)| x + y).collect()).collect()
+        };
+        let y = self.attention(&format!("{name}.attn"), &self.norm(&format!("{name}.norm1"), &x));
+        let x = add(x, y);
+        let y = self.linear(&format!("{name}.mlp.fc1"), &self.norm(&format!("{name}.norm2"), &x));
+        let y = y.into_iter().map(|row| row.into_iter().map(gelu).collect()).collect();
+        add(x, self.linear(&format!("{name}.mlp.fc2"), &y))
+    }
+
+    /// Class token first, `(T, D)`, of an image `(H, W, 3)`.
+    fn tokens(&self, image: &[f32], (h, w): (usize, usize), patch: usize) -> Rows {
+        let mut rows = vec![self.parameters["cls_token"].clone()];
+        for (top, left) in
+            (0..h).step_by(patch).flat_map(|top| (0..w).step_by(patch).map(move |left| (top, left)))
+        {
+            let pixel = |i: usize| {
+                let (channel, y, x) = (i / (patch * patch), i / patch % patch, i % patch);
+                f64::from(image[((top + y) * w + left + x) * 3 + channel])
+            };
+            let pixels = vec![(0..3 * patch * patch).map(pixel).collect()];
+            rows.extend(self.linear("patch_embed.proj", &pixels));
+        }
+        for (row, position) in rows.iter_mut().zip(self.parameters["pos_embed"].chunks(self.dim)) {
+            row.iter_mut().zip(position).for_each(|(value, position)| *value += position);
+        }
+        rows
+    }
+}
+
+/// `x Φ(x)` with the error function by its series, good to 1e-12 for the arguments here.
+fn gelu(x: f64) -> f64 {
+    let z = x / 2.0_f64.sqrt();
+    let (mut term, mut sum) = (z, z);
+    for n in 1..200 {
+        term *= -z * z / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    0.5 * x * (1.0 + 2.0 / std::f64::consts::PI.sqrt() * sum)
+}
+
+#[test]
+fn features_are_those_of_the_definition() {
+    let image_size = (16, 24);
+    let mut vit = vit(SMALL, image_size);
+    let oracle = Oracle::of(&mut vit, 16, 2);
+    let images = images(2, image_size, Recording::Off);
+    let values = images.to_nhwc();
+    let features = vit.forward(images, Mode::Eval).unwrap().as_vec();
+    for (image, features) in values.chunks(16 * 24 * 3).zip(features.chunks(16)) {
+        let mut x = oracle.tokens(image, image_size, 8);
+        for name in ["blocks.0", "blocks.1"] {
+            x = oracle.block(name, x);
+        }
+        let expected = &oracle.norm("norm", &x)[0];
+        for (value, expected) in features.iter().zip(expected) {
+            assert!((f64::from(*value) - expected).abs() < 1e-4, "{features:?}\n{expected:?}");
+        }
+    }
+}

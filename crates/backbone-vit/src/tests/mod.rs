@@ -1,0 +1,64 @@
+//! What the tests share: small networks, and images for them.
+
+mod config;
+mod forward;
+mod initial_values;
+mod names;
+
+use tensor_ops::{Device, FeatureMap, Parameter, Recording};
+use train_core::plugin::{Config, Entry, Module, ModuleContext};
+
+use crate::{Vit, VitConfig};
+
+/// Of a network with patches.
+const SMALL: &str = "(patch: 8, dim: 16, depth: 2, heads: 2)";
+/// The same with convolutions.
+const CONV: &str = "(dim: 16, depth: 2, heads: 2, stem: Conv)";
+
+fn context(image_size: (usize, usize)) -> ModuleContext {
+    ModuleContext {
+        device: Device::default(),
+        n_inputs: 3,
+        image_size,
+        batch: 4,
+        seed: 1,
+        name: "backbone".into(),
+    }
+}
+
+fn parsed(config: &str) -> VitConfig {
+    Config::new(config).parse().unwrap()
+}
+
+fn vit(config: &str, image_size: (usize, usize)) -> Vit {
+    Vit::new(parsed(config), &context(image_size)).unwrap()
+}
+
+/// `config` with more fields.
+fn with(config: &str, fields: &str) -> String {
+    format!("{}, {fields})", config.strip_suffix(')').unwrap())
+}
+
+fn images(n: usize, (h, w): (usize, usize), recording: Recording) -> FeatureMap {
+    let values: Vec<f32> = (0..n * h * w * 3).map(|i| (i as f32 * 0.37).sin()).collect();
+    FeatureMap::from_nhwc(&Device::default(), [n, h, w, 3], &values, recording).unwrap()
+}
+
+fn visit_parameters(vit: &mut Vit, mut visitor: impl FnMut(&str, &mut Parameter)) {
+    vit.visit(&mut |name, entry| {
+        if let Entry::Parameter(parameter) = entry {
+            visitor(name, parameter);
+        }
+    });
+}
+
+/// The parameter called `name`.
+fn parameter(vit: &mut Vit, name: &str) -> Parameter {
+    let mut found = None;
+    visit_parameters(vit, |own, parameter| {
+        if own == name {
+            found = Some(parameter.duplicate().unwrap());
+        }
+    });
+    found.unwrap_or_else(|| panic!("there is no `{name}`"))
+}

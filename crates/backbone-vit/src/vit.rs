@@ -1,0 +1,122 @@
+//! The whole network.
+
+use tensor_ops::{
+    FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
+    mean_tokens, prepend_token, select_token,
+};
+use train_core::plugin::{Backbone, ConfigError, Entry, Module, ModuleContext};
+
+use crate::block::{Block, visit_norm};
+use crate::config::{Pool, VitConfig};
+use crate::init::Builder;
+use crate::positions;
+use crate::stem::PatchEmbed;
+
+/// Of the class token's initial values.
+const CLASS_TOKEN_STD: f64 = 1e-6;
+
+/// Images `(N, H, W, 3)` to features `(N, D)`.
+pub struct Vit {
+    /// `(1, 1, D)`, if the features are taken from it.
+    class_token: Option<Parameter>,
+    /// `(1, T, D)`.
+    positions: Option<Parameter>,
+    patch_embed: PatchEmbed,
+    blocks: Vec<Block>,
+    norm: Option<LayerNorm>,
+    n_features: usize,
+    image_size: (usize, usize),
+}
+
+impl Vit {
+    /// The network that `config` describes, with the reference's initial values.
+    ///
+    /// # Errors
+    /// If a size is missing or out of range, or the images cannot be cut into patches.
+    pub fn new(config: VitConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
+        let sizes = config.sizes(context)?;
+        let builder = Builder { context };
+        let class_token = match config.pool {
+            Pool::ClassToken => {
+                let draw = |draws: &mut train_core::Draws| CLASS_TOKEN_STD * draws.normal();
+                Some(builder.drawn("cls_token", ParameterKind::Vector, &[1, 1, sizes.dim], draw)?)
+            }
+            Pool::Mean | Pool::MeanWithoutNorm => None,
+        };
+        let n_before = usize::from(class_token.is_some());
+        let positions = positions::table(config.position, &builder, n_before, sizes.grid, sizes.dim)?;
+        let patch_embed = PatchEmbed::new(&config, sizes, &builder)?;
+        let blocks = (0..sizes.depth).map(|i| Block::new(&format!("blocks.{i}"), sizes, &builder));
+        let blocks = blocks.collect::<Result<_, _>>()?;
+        let norm = match config.pool {
+            Pool::ClassToken | Pool::Mean => Some(builder.layer_norm(sizes.dim)?),
+            Pool::MeanWithoutNorm => None,
+        };
+        Ok(Self {
+            class_token,
+            positions,
+            patch_embed,
+            blocks,
+            norm,
+            n_features: sizes.dim,
+            image_size: context.image_size,
+        })
+    }
+}
+
+impl Module for Vit {
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        if let Some(token) = &mut self.class_token {
+            visitor("cls_token", Entry::Parameter(token));
+        }
+        if let Some(table) = &mut self.positions {
+            visitor("pos_embed", Entry::Parameter(table));
+        }
+        self.patch_embed.visit(visitor);
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            block.visit(&format!("blocks.{i}"), visitor);
+        }
+        if let Some(norm) = &mut self.norm {
+            visit_norm("norm", norm, visitor);
+        }
+    }
+
+    fn batch_norm_splits(&self) -> Option<usize> {
+        self.patch_embed.batch_norm_splits()
+    }
+}
+
+impl Backbone for Vit {
+    fn n_features(&self) -> usize {
+        self.n_features
+    }
+
+    fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
+        let image_size = (images.h(), images.w());
+        if image_size != self.image_size {
+            return Err(OpError::Shape {
+                op: "vit",
+                what: "height and width of the images",
+                expected: format!("{:?}", self.image_size),
+                got: format!("{image_size:?}"),
+            });
+        }
+        let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, 3) → (N, T, D)
+        if let Some(token) = &self.class_token {
+            x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
+        }
+        if let Some(table) = &self.positions {
+            x = add_position(x, table)?;
+        }
+        for block in &self.blocks {
+            x = block.forward(x)?;
+        }
+        if let Some(norm) = &self.norm {
+            x = layer_norm(x, norm)?;
+        }
+        match self.class_token {
+            Some(_) => select_token(x, 0), // (N, T, D) → (N, D)
+            None => mean_tokens(x, 0),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The encoder of MoCo v3: a ViT with its projector.
+
+use std::collections::BTreeMap;
+
+use dfdx::prelude::SplitTape;
+use tensor_ops::{Device, Mode, Recording};
+use train_core::plugin::{Backbone, Config, Entry, Head, ModuleContext, build, visit_part};
+
+use crate::golden::{Golden, Tensor, relative_error};
+use crate::moco::feature_map;
+
+/// A backbone, and the projector in the place of timm's `head`.
+struct Encoder {
+    backbone: Box<dyn Backbone>,
+    projector: Box<dyn Head>,
+}
+
+impl Encoder {
+    /// The encoder of `golden`, with initial values of its own.
+    fn new(golden: &Golden) -> Self {
+        let size_px: usize = golden.setting("size");
+        let mut context = ModuleContext {
+            device: Device::default(),
+            n_inputs: 3,
+            image_size: (size_px, size_px),
+            batch: golden.setting("batch"),
+            seed: 0,
+            name: "encoder".into(),
+        };
+        let [patch, dim, depth, heads] =
+            ["patch", "embed", "depth", "heads"].map(|name| golden.setting::<usize>(name));
+        let stem = if golden.setting::<String>("conv_stem") == "True" { "Conv" } else { "Patch" };
+        let freeze = golden.setting::<String>("stop_grad_conv1") == "True";
+        let config = format!(
+            "(patch: {patch}, dim: {dim}, depth: {depth}, heads: {heads}, stem: {stem}, \
+             freeze_patch_projection: {freeze})"
+        );
+        let backbone = build::<dyn Backbone>("vit", Config::new(&config), &context).unwrap();
+        context.n_inputs = backbone.n_features();
+        let (hidden, out): (usize, usize) = (golden.setting("mlp_dim"), golden.setting("dim"));
+        let config = format!("(layers: 3, hidden: {hidden}, out: {out}, norm: Batch, last_norm: true)");
+        let projector = build::<dyn Head>("mlp", Config::new(&config), &context).unwrap();
+        Self { backbone, projector }
+    }
+
+    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+        self.backbone.visit(visitor);
+        visit_part("head", self.projector.as_mut(), visitor);
+    }
+}
+
+/// Compares names, shapes, the position table and an evaluation with the reference's.
+pub(crate) fn check_evaluation(golden: &Golden) {
+    let mut encoder = Encoder::new(golden);
+    let prefix = "final/base_encoder.";
+    let mut drawn = BTreeMap::new();
+    let mut names = Vec::new();
+    encoder.visit(&mut |name, entry| {
+        let Tensor { shape, values } = golden.tensor(&format!("{prefix}{name}"));
+        names.push(name.to_owned());
+        match entry {
+            Entry::Parameter(parameter) => {
+                drawn.insert(name.to_owned(), parameter.to_torch().1);
+                parameter.set_from_torch(shape, values).unwrap();
+            }
+            Entry::Buffer(buffer) => buffer.set(values).unwrap(),
+            Entry::Counter(count) => *count = values[0] as u64,
+        }
+    });
+    names.sort_unstable();
+    assert_eq!(names, golden.names_under(prefix), "our names are the reference's");
+    let error = relative_error(&drawn["pos_embed"], &golden.tensor("final/base_encoder.pos_embed").values);
+    assert!(error < 1e-6, "the positions are off by {error:.2e}");
+
+    let images = feature_map(golden.tensor("eval/x"), Recording::Off);
+    let features = encoder.backbone.forward(images, Mode::Eval).unwrap();
+    let (embeddings, _) = encoder.projector.forward(features, Mode::Eval).unwrap().split_tape();
+    let error = relative_error(&embeddings.as_vec(), &golden.tensor("eval/z").values);
+    assert!(error < 1e-4, "the embeddings are off by {error:.2e}");
+}
