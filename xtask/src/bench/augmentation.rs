@@ -15,7 +15,7 @@ use super::{rounded, system};
 use crate::compute;
 use crate::failure::Failure;
 use crate::pipeline_file::missing;
-use crate::recipe::{HeadKind, Moco, Stem};
+use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem};
 
 /// Time input: decoding and augmenting.
 ///
@@ -160,17 +160,14 @@ fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// Only the views count here; the model is as small as can be.
 fn recipe(size: usize) -> Moco {
     Moco {
-        depth: 18,
-        width: 1,
-        stem: Stem::Cifar,
-        head: HeadKind::Linear,
+        encoder: Encoder::ResNet { depth: Depth::Layers(18), width: 1, stem: Stem::Cifar },
+        method: Method::Queue { head: HeadKind::Linear, len: 4 },
         dim: 1,
-        queue: 4,
         temperature: 0.2,
         momentum: 0.999,
+        rule: Rule::Sgd(0.9),
         lr: 0.03,
         weight_decay: 1e-4,
-        sgd_momentum: 0.9,
         batch: 4,
         size,
         seed: 0,

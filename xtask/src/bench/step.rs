@@ -11,26 +11,40 @@ use train_core::{Draws, SingleProcess};
 
 use super::{rounded, system};
 use crate::compute;
-use crate::recipe::{HeadKind, Moco, Stem};
+use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 
 /// Time a whole training step.
 ///
 /// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimiser, queue. Two
 /// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
 ///
-/// Images of up to 64 pixels get the CIFAR stem, larger ones ImageNet's.
+/// A ResNet has the CIFAR stem for images of up to 64 pixels, and ImageNet's for larger ones; a ViT's projection of patches
+/// is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of 2, batch norm behind all of them,
+/// and AdamW; an image counts once, though both its views pass through both encoders.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Which MoCo: v1 has a linear head, v2 an MLP.
+    /// Which MoCo: v1 has a linear head, v2 an MLP, v3 a predictor and negatives from the batch.
     #[arg(long, value_enum, default_value_t = Variant::V2)]
     variant: Variant,
     /// The encoder.
     #[arg(long, value_enum, default_value_t = Arch::Resnet18)]
     arch: Arch,
-    /// Channels of the first stage.
+    /// Channels of a ResNet's first stage.
     #[arg(long, default_value_t = 64)]
     width: usize,
+    /// Pixels of a ViT's patch, in height and width.
+    #[arg(long, default_value_t = 4)]
+    patch: usize,
+    /// Width of a ViT's tokens.
+    #[arg(long, default_value_t = 192)]
+    dim_vit: usize,
+    /// Blocks of a ViT.
+    #[arg(long, default_value_t = 6)]
+    depth: usize,
+    /// Heads of each attention of a ViT.
+    #[arg(long, default_value_t = 3)]
+    heads: usize,
     /// Height and width of an image, in pixels.
     #[arg(long, default_value_t = 32)]
     size: usize,
@@ -40,7 +54,10 @@ pub(super) struct Arguments {
     /// Width of the embeddings.
     #[arg(long, default_value_t = 128)]
     dim: usize,
-    /// Keys in the queue.
+    /// Width between the layers of v3's projector and predictor.
+    #[arg(long, default_value_t = 1024)]
+    hidden: usize,
+    /// Keys in the queue of v1 and v2.
     #[arg(long, default_value_t = 65536)]
     queue: usize,
     /// Of the loss.
@@ -69,7 +86,8 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
-  cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8";
+  cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8
+  cargo xtask bench step --variant v3 --arch vit --dim-vit 192 --depth 6 --heads 3 --patch 4 --batch 64";
 
 const N_WARM_UP: usize = 2;
 
@@ -77,6 +95,17 @@ const N_WARM_UP: usize = 2;
 enum Variant {
     V1,
     V2,
+    V3,
+}
+
+impl Variant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -86,18 +115,7 @@ enum Arch {
     Resnet50,
     Resnet101,
     Resnet152,
-}
-
-impl Arch {
-    fn depth(self) -> usize {
-        match self {
-            Self::Resnet18 => 18,
-            Self::Resnet34 => 34,
-            Self::Resnet50 => 50,
-            Self::Resnet101 => 101,
-            Self::Resnet152 => 152,
-        }
-    }
+    Vit,
 }
 
 #[derive(Serialize)]
@@ -146,9 +164,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     }
     let speed = Speed {
         system: system(),
-        variant: if arguments.variant == Variant::V1 { "v1" } else { "v2" },
-        arch: format!("resnet{}", moco.depth),
-        width: moco.width,
+        variant: arguments.variant.name(),
+        arch: moco.encoder.name(),
+        width: arguments.width,
         size: moco.size,
         batch: moco.batch,
         bf16: false,
@@ -164,21 +182,56 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 }
 
 fn recipe(arguments: &Arguments) -> Moco {
+    let encoder = encoder(arguments);
+    let is_vit = matches!(encoder, Encoder::Vit { .. });
+    let queue = |head| Method::Queue { head, len: arguments.queue };
+    let (method, rule) = match arguments.variant {
+        Variant::V1 => (queue(HeadKind::Linear), Rule::Sgd(0.9)),
+        Variant::V2 => (queue(HeadKind::Mlp), Rule::Sgd(0.9)),
+        Variant::V3 => {
+            let method = Method::InBatch {
+                projector_layers: if is_vit { 3 } else { 2 },
+                hidden: arguments.hidden,
+                predictor_last_norm: true,
+            };
+            (method, Rule::AdamW)
+        }
+    };
     Moco {
-        depth: arguments.arch.depth(),
-        width: arguments.width,
-        stem: if arguments.size <= 64 { Stem::Cifar } else { Stem::ImageNet },
-        head: if arguments.variant == Variant::V1 { HeadKind::Linear } else { HeadKind::Mlp },
+        encoder,
+        method,
         dim: arguments.dim,
-        queue: arguments.queue,
         temperature: arguments.temperature,
         momentum: arguments.momentum,
+        rule,
         lr: arguments.lr,
         weight_decay: arguments.wd,
-        sgd_momentum: 0.9,
         batch: arguments.batch,
         size: arguments.size,
         seed: arguments.seed,
+    }
+}
+
+fn encoder(arguments: &Arguments) -> Encoder {
+    let resnet = |layers| Encoder::ResNet {
+        depth: Depth::Layers(layers),
+        width: arguments.width,
+        stem: if arguments.size <= 64 { Stem::Cifar } else { Stem::ImageNet },
+    };
+    match arguments.arch {
+        Arch::Resnet18 => resnet(18),
+        Arch::Resnet34 => resnet(34),
+        Arch::Resnet50 => resnet(50),
+        Arch::Resnet101 => resnet(101),
+        Arch::Resnet152 => resnet(152),
+        Arch::Vit => Encoder::Vit {
+            patch: arguments.patch,
+            dim: arguments.dim_vit,
+            depth: arguments.depth,
+            heads: arguments.heads,
+            stem: VitStem::Patch,
+            freeze_patch_projection: true,
+        },
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) enum Values {
 pub(super) enum Kind {
     /// Training steps of MoCo v1 or v2.
     Moco,
+    /// Training steps of MoCo v3.
+    MocoV3,
     /// Single augmentations.
     Augmentations,
 }
@@ -93,8 +95,10 @@ impl Golden {
     pub(super) fn kind(&self) -> Result<Kind, Failure> {
         match self.settings.get("kind").map(String::as_str) {
             Some("moco-v1" | "moco-v2") => Ok(Kind::Moco),
+            Some("moco-v3") => Ok(Kind::MocoV3),
             Some(kind) => {
-                Err(self.wrong(format!("its kind is `{kind}`, and only moco-v1 and moco-v2 are known")))
+                let known = "and only moco-v1, moco-v2 and moco-v3 are known";
+                Err(self.wrong(format!("its kind is `{kind}`, {known}")))
             }
             None if self.tensors.keys().any(|name| name.ends_with("/input")) => Ok(Kind::Augmentations),
             None => Err(self.wrong("it says no `kind`, and has no images to augment")),
@@ -173,11 +177,11 @@ pub(super) mod tests {
             let error = Golden::parse(name.into(), bytes).err().unwrap().to_string();
             assert!(error.starts_with(&format!("`{name}` is not a golden file")), "{error}");
         }
-        let golden = parse(&[("kind", "moco-v3"), ("lr", "fast")], "x");
+        let golden = parse(&[("kind", "moco-v4"), ("lr", "fast")], "x");
         for (error, expected) in [
             (
                 golden.kind().err().unwrap(),
-                "`g`: its kind is `moco-v3`, and only moco-v1 and moco-v2 are known",
+                "`g`: its kind is `moco-v4`, and only moco-v1, moco-v2 and moco-v3 are known",
             ),
             (
                 golden.setting::<f64>("lr").err().unwrap(),

@@ -6,6 +6,7 @@ mod measure;
 mod model;
 mod names;
 mod report;
+mod settings;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::compute;
 /// its metadata). The model that a file describes is built through the same plugins as a user's pipeline, set to the file's
 /// weights, and run over the file's inputs.
 ///
-/// A line a group: logits and loss of each step, the first gradient, everything after the last step (weights, momentum
+/// A line a group: logits (with one loss) and loss of each step, the first gradient, everything after the last step (weights, momentum
 /// weights, statistics, queue), an evaluation. The error is |ours - theirs| / |theirs| over all values of the group, for the
 /// final state over the distance that it moved; the limit is 1e-4, or 10 times PyTorch's own float32 error if that is more.
 /// Counts must be equal. For augmentations: the mean difference is at most 0.5 of 255, and 99 % of values are within 2.
@@ -49,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     for file in &arguments.files {
         let golden = Golden::read(file)?;
         let lines: Vec<Line> = match golden.kind()? {
-            Kind::Moco => model::compare(&golden, &device)?,
+            kind @ (Kind::Moco | Kind::MocoV3) => model::compare(&golden, kind, &device)?,
             Kind::Augmentations => augmentations::compare(&golden)?,
         };
         if lines.iter().any(|line| !line.is_ok()) {

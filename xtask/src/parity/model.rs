@@ -1,4 +1,4 @@
-//! Training steps of MoCo v1 and v2 against a golden file.
+//! Training steps of MoCo v1, v2 and v3 against a golden file.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,17 @@ use train_core::checkpoint::{Snapshot, Stored};
 use train_core::engine::Engine;
 use train_core::plugin::Level;
 
-use super::golden::{Golden, Tensor, Values};
+use super::golden::{Golden, Kind, Tensor, Values};
 use super::measure::Group;
-use super::names;
 use super::report::Line;
+use super::{names, settings};
 use crate::failure::Failure;
-use crate::recipe::{HeadKind, Moco, Stem};
+use crate::recipe::Moco;
 
 /// A line for each group that the file holds.
-pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Line>> {
-    let moco = settings(golden)?;
+pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::Result<Vec<Line>> {
+    let moco = settings::read(golden, kind)?;
+    let Names { views, eval } = Names::of(kind);
     let n_steps: usize = golden.setting("steps")?;
     let torch: BTreeMap<String, f64> = serde_json::from_str(golden.setting_text("torch_f32_error")?)
         .map_err(|error| golden.wrong(format!("its setting `torch_f32_error` is not understood: {error}")))?;
@@ -32,14 +33,21 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
 
     let mut lines = Vec::new();
     for step in 0..n_steps {
-        let views = vec![
-            images(golden, &moco, &format!("step{step}/x_q"), device)?,
-            images(golden, &moco, &format!("step{step}/x_k"), device)?,
-        ];
-        let forward = engine.forward(views, moco.momentum as f32, KeepLogits::Yes)?;
-        let loss = forward.losses.first().ok_or_else(|| golden.wrong("the model has no loss"))?;
-        for (what, ours) in [("logits", loss.logits.as_deref().unwrap_or_default()), ("loss", &[loss.value])]
-        {
+        let views = views.map(|view| images(golden, &moco, &format!("step{step}/{view}"), device));
+        let views = views.into_iter().collect::<anyhow::Result<_>>()?;
+        let momentum = match kind {
+            // It moves, and the file says where it was.
+            Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),
+            Kind::Moco | Kind::Augmentations => moco.momentum as f32,
+        };
+        let forward = engine.forward(views, momentum, KeepLogits::Yes)?;
+        let total = [forward.total()];
+        let mut results: Vec<(&str, &[f32])> = vec![("loss", &total)];
+        // With several losses the file has only their sum.
+        if let [only] = &forward.losses[..] {
+            results.insert(0, ("logits", only.logits.as_deref().unwrap_or_default()));
+        }
+        for (what, ours) in results {
             let name = format!("step{step}/{what}");
             let mut group = Group::default();
             group.add(&name, ours, golden.floats(&name)?.1);
@@ -52,7 +60,7 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
             engine.visit_gradients(&mut gradients, |name, _, values| {
                 ours.insert(name.to_owned(), values.to_vec());
             })?;
-            lines.push(gradient_group(golden, &ours)?.line("step0/grad", torch("step0/grad")?));
+            lines.push(gradient_group(golden, kind, &ours)?.line("step0/grad", torch("step0/grad")?));
         }
         engine.update(&mut gradients, moco.lr)?;
     }
@@ -62,53 +70,26 @@ pub(super) fn compare(golden: &Golden, device: &Device) -> anyhow::Result<Vec<Li
 
     let (ours, _) = engine.embed(images(golden, &moco, "eval/x", device)?, Level::Head)?;
     let mut group = Group::default();
-    group.add("eval/q", &ours, golden.floats("eval/q")?.1);
+    group.add(eval, &ours, golden.floats(eval)?.1);
     lines.push(group.line("eval", torch("eval")?));
     Ok(lines)
 }
 
-/// The model that the file's settings describe.
-fn settings(golden: &Golden) -> Result<Moco, Failure> {
-    let layers = golden.setting_text("layers")?;
-    let block = golden.setting_text("block")?;
-    let depth = match (block, layers.replace(' ', "").as_str()) {
-        ("BasicBlock", "[2,2,2,2]") => 18,
-        ("BasicBlock", "[3,4,6,3]") => 34,
-        ("Bottleneck", "[3,4,6,3]") => 50,
-        ("Bottleneck", "[3,4,23,3]") => 101,
-        ("Bottleneck", "[3,8,36,3]") => 152,
-        _ => return Err(golden.wrong(format!("no ResNet of ours has {block} and {layers} blocks a stage"))),
-    };
-    let stem = match golden.setting_text("stem")? {
-        "cifar" => Stem::Cifar,
-        "imagenet" => Stem::ImageNet,
-        other => {
-            return Err(golden.wrong(format!("its stem is `{other}`, and only cifar and imagenet are known")));
+/// How a kind of file calls what goes in and comes out.
+struct Names {
+    /// The images of a step, as the engine wants them.
+    views: [&'static str; 2],
+    /// The embeddings of an evaluation.
+    eval: &'static str,
+}
+
+impl Names {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::MocoV3 => Self { views: ["x1", "x2"], eval: "eval/z" },
+            Kind::Moco | Kind::Augmentations => Self { views: ["x_q", "x_k"], eval: "eval/q" },
         }
-    };
-    let head = match golden.setting_text("mlp")? {
-        "True" => HeadKind::Mlp,
-        "False" => HeadKind::Linear,
-        other => {
-            return Err(golden.wrong(format!("its setting `mlp` is `{other}`, and neither True nor False")));
-        }
-    };
-    Ok(Moco {
-        depth,
-        width: golden.setting("width")?,
-        stem,
-        head,
-        dim: golden.setting("dim")?,
-        queue: golden.setting("queue")?,
-        temperature: golden.setting("temperature")?,
-        momentum: golden.setting("momentum")?,
-        lr: golden.setting("lr")?,
-        weight_decay: golden.setting("weight_decay")?,
-        sgd_momentum: golden.setting("sgd_momentum")?,
-        batch: golden.setting("batch")?,
-        size: golden.setting("size")?,
-        seed: 0,
-    })
+    }
 }
 
 /// The state before the first step.
@@ -137,7 +118,7 @@ fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> anyhow::
     }
 }
 
-fn gradient_group(golden: &Golden, ours: &BTreeMap<String, Vec<f32>>) -> Result<Group, Failure> {
+fn gradient_group(golden: &Golden, kind: Kind, ours: &BTreeMap<String, Vec<f32>>) -> Result<Group, Failure> {
     let mut group = Group::default();
     let mut n = 0;
     for (name, tensor) in golden.under("step0/grad/") {
@@ -145,7 +126,7 @@ fn gradient_group(golden: &Golden, ours: &BTreeMap<String, Vec<f32>>) -> Result<
             return Err(golden.wrong(format!("`step0/grad/{name}` is not of floats")));
         };
         // A gradient that we lack counts as wrong, not as absent.
-        let ours = ours.get(&names::of_encoder(name)).map_or(&[][..], Vec::as_slice);
+        let ours = ours.get(&names::of_gradient(kind, name)).map_or(&[][..], Vec::as_slice);
         group.add(name, ours, theirs);
         n += 1;
     }

@@ -2,28 +2,44 @@
 
 use train_core::checkpoint::Stored;
 
-use super::golden::{Golden, Tensor, Values};
+use super::golden::{Golden, Kind, Tensor, Values};
 use crate::failure::Failure;
-use crate::recipe::{BACKBONE, CONTRAST, HEAD};
+use crate::recipe::{BACKBONE, CONTRAST, HEAD, PREDICTOR, PROJECTOR};
 
-/// Our name of a tensor of the reference's state: `encoder_q.fc.weight` is `query.head.weight`.
+/// Our name of a tensor of the reference's state: `encoder_q.fc.weight` is `query.head.weight`, and in v3
+/// `base_encoder.fc.0.weight` is `query.projector.0.weight`.
 pub(super) fn of_state(theirs: &str) -> Option<String> {
     match theirs {
         "queue" => return Some(format!("query.{CONTRAST}.queue")),
         "queue_ptr" => return Some(format!("query.{CONTRAST}.pointer")),
         _ => {}
     }
-    if let Some(name) = theirs.strip_prefix("encoder_q.") {
-        Some(format!("query.{}", of_encoder(name)))
-    } else {
-        theirs.strip_prefix("encoder_k.").map(|name| format!("momentum.{}", of_encoder(name)))
+    let (part, name) = theirs.split_once('.')?;
+    match part {
+        "encoder_q" => Some(format!("query.{}", of_encoder(HEAD, name))),
+        "encoder_k" => Some(format!("momentum.{}", of_encoder(HEAD, name))),
+        "base_encoder" => Some(format!("query.{}", of_encoder(PROJECTOR, name))),
+        "momentum_encoder" => Some(format!("momentum.{}", of_encoder(PROJECTOR, name))),
+        "predictor" => Some(format!("query.{PREDICTOR}.{name}")),
+        _ => None,
     }
 }
 
-/// Our name of a tensor of the reference's encoder: `fc.weight` is `head.weight`.
-pub(super) fn of_encoder(theirs: &str) -> String {
-    match theirs.strip_prefix("fc.") {
-        Some(name) => format!("{HEAD}.{name}"),
+/// Our name of a gradient: those of v1 and v2 are of one encoder, and do not say so.
+pub(super) fn of_gradient(kind: Kind, theirs: &str) -> String {
+    match kind {
+        Kind::MocoV3 => {
+            let ours = of_state(theirs).unwrap_or_default();
+            ours.strip_prefix("query.").unwrap_or_default().to_owned()
+        }
+        Kind::Moco | Kind::Augmentations => of_encoder(HEAD, theirs),
+    }
+}
+
+/// Our name of a tensor of the reference's encoder, where `fc` (torchvision) or `head` (timm) is our module `head`.
+fn of_encoder(head: &str, theirs: &str) -> String {
+    match theirs.strip_prefix("fc.").or_else(|| theirs.strip_prefix("head.")) {
+        Some(name) => format!("{head}.{name}"),
         None => format!("{BACKBONE}.{theirs}"),
     }
 }
@@ -73,7 +89,20 @@ mod tests {
         assert_eq!(of_state("encoder_k.fc.2.bias").unwrap(), "momentum.head.2.bias");
         assert_eq!(of_state("queue").unwrap(), "query.contrast.queue");
         assert_eq!(of_state("queue_ptr").unwrap(), "query.contrast.pointer");
-        assert_eq!(of_state("predictor.0.weight"), None);
+        assert_eq!(of_state("base_encoder.fc.0.weight").unwrap(), "query.projector.0.weight");
+        assert_eq!(
+            of_state("momentum_encoder.head.7.running_var").unwrap(),
+            "momentum.projector.7.running_var"
+        );
+        assert_eq!(
+            of_state("base_encoder.blocks.0.mlp.fc1.bias").unwrap(),
+            "query.backbone.blocks.0.mlp.fc1.bias"
+        );
+        assert_eq!(of_state("predictor.0.weight").unwrap(), "query.predictor.0.weight");
+        assert_eq!(of_state("teacher.0.weight"), None);
+        assert_eq!(of_gradient(Kind::Moco, "fc.2.bias"), "head.2.bias");
+        assert_eq!(of_gradient(Kind::MocoV3, "base_encoder.norm.bias"), "backbone.norm.bias");
+        assert_eq!(of_gradient(Kind::MocoV3, "predictor.3.weight"), "predictor.3.weight");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::plugin::Level;
 impl Engine {
     /// The query encoder's features of `images`, `(N, D)` row by row, and `D`. Changes nothing.
     ///
-    /// The backbone is the first module of the first query step; the head is all of that step.
+    /// The backbone is the first module of the first query step. The head is what follows it there, as far as keys pass
+    /// through it as well: MoCo v3's predictor is no part of it.
     ///
     /// # Errors
     /// If a module refuses the images.
@@ -29,7 +30,10 @@ impl Engine {
             .unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));
         let modules = match level {
             Level::Backbone => &modules[..1],
-            Level::Head => &modules,
+            Level::Head => {
+                let has_copy = |module: &&usize| self.momentum_modules[**module].is_some();
+                &modules[..modules.iter().take_while(has_copy).count().max(1)]
+            }
         };
         let features = self.chain(modules, Start::Images(images), Weights::Query, Mode::Eval)?;
         let (_, d) = *features.shape();

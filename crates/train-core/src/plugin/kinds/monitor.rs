@@ -58,7 +58,7 @@ pub struct Embed<'a> {
 pub enum Level {
     /// What the backbone gives, and what is used after pre-training.
     Backbone,
-    /// What the head gives, and what the loss sees.
+    /// What the head gives, and what keys are. MoCo v3's predictor, through which no key passes, is left out.
     Head,
 }
 

@@ -1,0 +1,100 @@
+//! The model that a golden file's settings describe.
+
+use super::golden::{Golden, Kind};
+use crate::failure::Failure;
+use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+
+/// MoCo v1, v2 or v3, by the file's kind.
+pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
+    let (encoder, method, rule) = match kind {
+        Kind::MocoV3 => {
+            let encoder = encoder_v3(golden)?;
+            let is_vit = matches!(encoder, Encoder::Vit { .. });
+            let method = Method::InBatch {
+                projector_layers: if is_vit { 3 } else { 2 },
+                hidden: golden.setting("mlp_dim")?,
+                predictor_last_norm: is_vit,
+            };
+            let rule = choice(golden, "optimizer", [("lars", Rule::Lars), ("adamw", Rule::AdamW)])?;
+            (encoder, method, rule)
+        }
+        Kind::Moco | Kind::Augmentations => {
+            let head = if truth(golden, "mlp")? { HeadKind::Mlp } else { HeadKind::Linear };
+            let method = Method::Queue { head, len: golden.setting("queue")? };
+            (resnet(golden)?, method, Rule::Sgd(golden.setting("sgd_momentum")?))
+        }
+    };
+    let momentum = if kind == Kind::MocoV3 { "momentum0" } else { "momentum" };
+    Ok(Moco {
+        encoder,
+        method,
+        dim: golden.setting("dim")?,
+        temperature: golden.setting("temperature")?,
+        momentum: golden.setting(momentum)?,
+        rule,
+        lr: golden.setting("lr")?,
+        weight_decay: golden.setting("weight_decay")?,
+        batch: golden.setting("batch")?,
+        size: golden.setting("size")?,
+        seed: 0,
+    })
+}
+
+/// The ResNet of v1 or v2.
+fn resnet(golden: &Golden) -> Result<Encoder, Failure> {
+    let block = choice(golden, "block", [("BasicBlock", "Basic"), ("Bottleneck", "Bottleneck")])?;
+    let layers = golden.setting_text("layers")?;
+    let blocks: Option<Vec<usize>> = layers
+        .strip_prefix('[')
+        .and_then(|list| list.strip_suffix(']'))
+        .and_then(|list| list.split(',').map(|n| n.trim().parse().ok()).collect());
+    let blocks = blocks.ok_or_else(|| {
+        golden.wrong(format!("its setting `layers` is `{layers}`, which is not understood"))
+    })?;
+    let stem = choice(golden, "stem", [("cifar", Stem::Cifar), ("imagenet", Stem::ImageNet)])?;
+    Ok(Encoder::ResNet { depth: Depth::Blocks(blocks, block), width: golden.setting("width")?, stem })
+}
+
+fn encoder_v3(golden: &Golden) -> Result<Encoder, Failure> {
+    let is_vit = choice(golden, "backbone", [("vit", true), ("resnet", false)])?;
+    if !is_vit {
+        return resnet_of_shapes(golden);
+    }
+    Ok(Encoder::Vit {
+        patch: golden.setting("patch")?,
+        dim: golden.setting("embed")?,
+        depth: golden.setting("depth")?,
+        heads: golden.setting("heads")?,
+        stem: if truth(golden, "conv_stem")? { VitStem::Conv } else { VitStem::Patch },
+        freeze_patch_projection: truth(golden, "stop_grad_conv1")?,
+    })
+}
+
+/// The ResNet of v3, whose settings do not say it: its tensors do.
+fn resnet_of_shapes(golden: &Golden) -> Result<Encoder, Failure> {
+    const PREFIX: &str = "init/base_encoder.";
+    let (shape, _) = golden.floats(&format!("{PREFIX}conv1.weight"))?;
+    let &[width, 3, side, _] = shape else {
+        return Err(golden.wrong(format!("`{PREFIX}conv1.weight` is {shape:?}, and no first kernel")));
+    };
+    let has = |name: &str| golden.under(PREFIX).any(|(found, _)| found == name);
+    let n_blocks =
+        |stage: usize| (0..).take_while(|i| has(&format!("layer{stage}.{i}.conv1.weight"))).count();
+    let block = if has("layer1.0.conv3.weight") { "Bottleneck" } else { "Basic" };
+    let depth = Depth::Blocks((1..=4).map(n_blocks).collect(), block);
+    Ok(Encoder::ResNet { depth, width, stem: if side == 3 { Stem::Cifar } else { Stem::ImageNet } })
+}
+
+fn truth(golden: &Golden, setting: &str) -> Result<bool, Failure> {
+    choice(golden, setting, [("True", true), ("False", false)])
+}
+
+fn choice<T>(golden: &Golden, setting: &str, known: [(&str, T); 2]) -> Result<T, Failure> {
+    let found = golden.setting_text(setting)?;
+    let names = known.each_ref().map(|(name, _)| *name);
+    let value = known.into_iter().find(|(name, _)| *name == found);
+    value.map(|(_, value)| value).ok_or_else(|| {
+        let [one, other] = names;
+        golden.wrong(format!("its setting `{setting}` is `{found}`, and only {one} and {other} are known"))
+    })
+}
