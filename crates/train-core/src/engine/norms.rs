@@ -1,6 +1,6 @@
 //! How large gradients are, and whether they are numbers.
 
-use tensor_ops::Gradients;
+use tensor_ops::{Gradients, ParameterKind};
 
 use super::{Engine, EngineError};
 use crate::plugin::{Entry, Module as _};
@@ -10,7 +10,7 @@ use crate::plugin::{Entry, Module as _};
 pub struct GradientNorms {
     /// For each parameter in visiting order; `None` where there is no gradient.
     pub of: Vec<Option<f32>>,
-    /// The weights (not biases) that have a gradient, first to last.
+    /// The weights of layers (not biases, class tokens or position tables) that have a gradient, first to last.
     pub weights: Vec<usize>,
 }
 
@@ -76,7 +76,7 @@ impl Engine {
                         if norm.is_some_and(|norm| !norm.is_finite()) {
                             bad = Some(NonFinite::Gradient(format!("{module}.{name}")));
                         }
-                        if norm.is_some() && parameter.shape().len() > 1 {
+                        if norm.is_some() && parameter.kind() != ParameterKind::Vector {
                             norms.weights.push(norms.of.len());
                         }
                         norms.of.push(norm);

@@ -1,5 +1,7 @@
 //! Parameters by name: which are frozen, watched, or in a group of their own.
 
+use tensor_ops::ParameterKind;
+
 use super::checker::{Checked, Checker};
 use super::config::{GroupConfig, PipelineConfig, Selection};
 use super::modules::NamedModule;
@@ -58,7 +60,7 @@ pub(crate) fn check_parameters(
     let mut watched = finder.find_all(&config.stability.watch, &["stability", "watch"])?;
     if config.stability.watch.is_empty() {
         // The first layer's weights: spikes start there (Chen et al. 2021, figure 4).
-        watched.extend((0..is_trained.len()).find(|&i| is_trained[i] && known.list[i].n_axes > 1));
+        watched.extend((0..is_trained.len()).find(|&i| is_trained[i] && known.list[i].is_weight));
     }
     watched.retain(|&i| is_trained[i]);
     let frozen_by_spike = match &config.stability.on_spike {
@@ -129,6 +131,8 @@ fn freeze(modules: &mut [NamedModule], frozen: &[usize]) {
 struct KnownParameter {
     name: String,
     n_axes: usize,
+    /// Of a layer: a matrix or a kernel.
+    is_weight: bool,
     is_trainable: bool,
 }
 
@@ -154,6 +158,7 @@ impl Known {
                 list.push(KnownParameter {
                     name: format!("{module}.{name}"),
                     n_axes: parameter.shape().len(),
+                    is_weight: parameter.kind() != ParameterKind::Vector,
                     is_trainable: parameter.is_trainable(),
                 });
             });
