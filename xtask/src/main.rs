@@ -33,7 +33,7 @@ use plugins as _;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// MoCo v1 and v2: self-supervised pre-training of image encoders, declared as pipelines of plugins.
+/// MoCo v1, v2 and v3: self-supervised pre-training of image encoders, declared as pipelines of plugins.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100, after_help = EXAMPLES)]
 struct CommandLine {
