@@ -25,7 +25,8 @@ impl ResNet {
     pub fn new(config: ResNetConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         config.check(context)?;
         let (kind, n_blocks) = config.stages()?;
-        let builder = Builder { context, batch_norm_splits: config.batch_norm_splits };
+        let builder =
+            Builder { context, batch_norm_splits: context.splits_in_part(config.batch_norm_splits)? };
         let (side_px, stride) = match config.stem {
             Stem::ImageNet => (7, 2),
             Stem::Cifar => (3, 1),
@@ -79,6 +80,10 @@ impl Module for ResNet {
         }
     }
 
+    fn stem(&self) -> &'static [&'static str] {
+        &["conv1"]
+    }
+
     fn batch_norm_splits(&self) -> Option<usize> {
         Some(self.batch_norm_splits)
     }
@@ -114,6 +119,7 @@ mod tests {
             n_inputs: 3,
             image_size: (size_px, size_px),
             batch,
+            parts: 1,
             seed: 1,
             name: "backbone".into(),
         }

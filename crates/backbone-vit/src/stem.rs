@@ -13,6 +13,8 @@ use crate::init::{Builder, unplaced, xavier};
 pub(crate) struct PatchEmbed {
     /// The halving layers; none if patches are projected directly.
     layers: Vec<ConvNormRelu>,
+    /// Of a whole batch; `None` without batch norm.
+    batch_norm_splits: Option<usize>,
     /// The last convolution, or the only one.
     weight: Parameter,
     bias: Parameter,
@@ -49,12 +51,14 @@ impl PatchEmbed {
         let mut bias = builder.zeros(sizes.dim)?;
         weight.set_trainable(!config.freeze_patch_projection);
         bias.set_trainable(!config.freeze_patch_projection);
-        Ok(Self { layers: Vec::new(), weight, bias, geometry: ConvGeometry::square(side, side, 0) })
+        let geometry = ConvGeometry::square(side, side, 0);
+        Ok(Self { layers: Vec::new(), batch_norm_splits: None, weight, bias, geometry })
     }
 
     /// Four layers that each halve the image and get wider, then a 1x1 convolution. PyTorch's initial values: the
     /// reference sets none here.
     fn convolutions(config: &VitConfig, sizes: Sizes, builder: &Builder<'_>) -> Result<Self, ConfigError> {
+        let splits = builder.context.splits_in_part(config.batch_norm_splits)?;
         let mut n_inputs = builder.context.n_inputs;
         let mut layers = Vec::new();
         for (i, n_outputs) in [sizes.dim / 8, sizes.dim / 4, sizes.dim / 2, sizes.dim].into_iter().enumerate()
@@ -64,7 +68,7 @@ impl PatchEmbed {
             let weight =
                 builder.uniform(&name, ParameterKind::Kernel, &[3, 3, n_inputs, n_outputs], bound)?;
             let mut norm = BatchNorm::new(builder.device(), n_outputs).map_err(unplaced)?;
-            norm.splits = config.batch_norm_splits;
+            norm.splits = splits;
             layers.push(ConvNormRelu { weight, norm });
             n_inputs = n_outputs;
         }
@@ -73,7 +77,8 @@ impl PatchEmbed {
         let shape = [1, 1, n_inputs, sizes.dim];
         let weight = builder.uniform(&format!("{name}.weight"), ParameterKind::Kernel, &shape, bound)?;
         let bias = builder.uniform(&format!("{name}.bias"), ParameterKind::Vector, &[sizes.dim], bound)?;
-        Ok(Self { layers, weight, bias, geometry: ConvGeometry::square(1, 1, 0) })
+        let batch_norm_splits = Some(config.batch_norm_splits);
+        Ok(Self { layers, batch_norm_splits, weight, bias, geometry: ConvGeometry::square(1, 1, 0) })
     }
 
     pub(crate) fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
@@ -88,7 +93,7 @@ impl PatchEmbed {
 
     /// Into how many parts batch norm splits a batch, if there is any.
     pub(crate) fn batch_norm_splits(&self) -> Option<usize> {
-        self.layers.first().map(|layer| layer.norm.splits)
+        self.batch_norm_splits
     }
 
     /// Named as in the reference, where ReLU counts too.

@@ -81,6 +81,10 @@ impl Module for Vit {
         }
     }
 
+    fn stem(&self) -> &'static [&'static str] {
+        &["patch_embed"]
+    }
+
     fn batch_norm_splits(&self) -> Option<usize> {
         self.patch_embed.batch_norm_splits()
     }

@@ -10,6 +10,7 @@ fn context(n_inputs: usize) -> ModuleContext {
         n_inputs,
         image_size: (32, 32),
         batch: 4,
+        parts: 1,
         seed: 3,
         name: "head".into(),
     }

@@ -40,6 +40,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         n_inputs: 3,
         image_size: (32, 32),
         batch: 64,
+        parts: 1,
         seed: 0,
         name: "module".into(),
     };

@@ -6,7 +6,7 @@ use dfdx::{
 };
 
 use crate::{
-    Device, Features, Matrix, OpError, Recording, device,
+    Device, Features, Gradients, Matrix, OpError, Recording, device,
     pointwise::{mask, rectify},
 };
 
@@ -77,4 +77,18 @@ pub fn relu_features(x: Features) -> Result<Features, OpError> {
         });
     }
     Ok(y.put_tape(recording))
+}
+
+/// The gradient that reached `features`, a value that a recording started from: `(N, D)`; zeros if none did.
+///
+/// Moves the gradient out of `gradients`.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn gradient_of_rows(features: &Matrix, gradients: &mut Gradients) -> Result<Matrix, OpError> {
+    let (n, d) = *features.shape();
+    let mut rows = device::take(gradients.get_or_alloc_mut(features)?)?;
+    rows.resize(n * d, 0.0);
+    Ok(features.device().try_tensor_from_vec(rows, (n, d))?)
 }

@@ -45,7 +45,7 @@ pub use self::{
     conv::conv2d,
     error::OpError,
     feature_map::FeatureMap,
-    features::{features_from_rows, relu_features, select_rows, to_rows},
+    features::{features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
     geometry::ConvGeometry,
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,

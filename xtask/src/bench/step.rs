@@ -155,7 +155,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             moco.momentum as f32,
             KeepLogits::No,
         )?;
-        engine.absorb(&forward)?;
+        engine.absorb(&forward.keys)?;
         let mut gradients = engine.backward(forward)?;
         engine.update(&mut gradients, moco.lr)?;
         if step >= N_WARM_UP {

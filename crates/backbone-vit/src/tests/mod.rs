@@ -21,6 +21,7 @@ fn context(image_size: (usize, usize)) -> ModuleContext {
         n_inputs: 3,
         image_size,
         batch: 4,
+        parts: 1,
         seed: 1,
         name: "backbone".into(),
     }

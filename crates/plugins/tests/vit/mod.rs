@@ -24,6 +24,7 @@ impl Encoder {
             n_inputs: 3,
             image_size: (size_px, size_px),
             batch: golden.setting("batch"),
+            parts: 1,
             seed: 0,
             name: "encoder".into(),
         };

@@ -11,17 +11,17 @@ use tensor_ops::{
 
 use super::{Engine, EngineError};
 use crate::Draws;
-use crate::pipeline::{Action, AnyModule, Value, Weights};
+use crate::pipeline::{Action, AnyModule, Graph, Value, Weights};
 use crate::plugin::{Contrast, Keys};
 
 /// What a forward pass gives.
 pub struct Forward {
     /// Each loss of the graph.
     pub losses: Vec<Loss>,
-    /// Their sum, with its recording: what the backward pass starts from.
+    /// What the negatives take in after the step.
+    pub keys: StepKeys,
+    /// The sum of the losses, with its recording: what the backward pass starts from.
     pub(super) total: Scalar,
-    /// For each negatives module, the keys of this step.
-    pub(super) keys: Vec<(usize, Matrix)>,
 }
 
 /// One loss of the graph.
@@ -37,6 +37,9 @@ pub struct Loss {
     pub logits: Option<Vec<f32>>,
 }
 
+/// The keys of a step, for each negatives module.
+pub struct StepKeys(Vec<(usize, Matrix)>);
+
 impl Forward {
     /// The sum of the losses.
     pub fn total(&self) -> f32 {
@@ -45,13 +48,28 @@ impl Forward {
 }
 
 /// What a step of the graph has given so far.
-enum Given {
+pub(super) enum Given {
     /// Queries: recorded until their first use.
     Recorded(Option<Features>),
     /// Keys.
     Plain(Matrix),
     /// A loss.
     Loss,
+}
+
+/// What the steps on views start from.
+pub(super) enum Source<'a> {
+    /// The images, by index into [`Graph::views`].
+    Views(&'a [Option<FeatureMap>]),
+    /// What the backbone has made of them before, by step.
+    Features(Vec<Option<Features>>),
+}
+
+/// Losses as values, and as what gradients come from.
+#[derive(Default)]
+pub(super) struct Losses {
+    pub(super) values: Vec<Loss>,
+    pub(super) scalars: Vec<Scalar>,
 }
 
 impl Engine {
@@ -69,63 +87,79 @@ impl Engine {
     ) -> Result<Forward, EngineError> {
         self.follow(momentum)?;
         let graph = self.graph.clone();
-        let mut given: Vec<Given> = Vec::new();
-        let mut losses = Vec::new();
-        let mut scalars = Vec::new();
-        for step in &graph.steps {
+        let views: Vec<Option<FeatureMap>> = views.into_iter().map(Some).collect();
+        let mut given = nothing_given(&graph);
+        let losses = self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, keep)?;
+        let keys = self.keys_by_module(&graph, &given)?;
+        Ok(Forward { losses: losses.values, total: tensor_ops::sum_losses(losses.scalars)?, keys })
+    }
+
+    /// Runs the steps of the graph that are `wanted` and not given yet, in order.
+    pub(super) fn run(
+        &mut self,
+        graph: &Graph,
+        source: &mut Source<'_>,
+        given: &mut [Option<Given>],
+        wanted: impl Fn(&Action) -> bool,
+        keep: KeepLogits,
+    ) -> Result<Losses, EngineError> {
+        let mut losses = Losses::default();
+        for (i, step) in graph.steps.iter().enumerate() {
+            if given[i].is_some() || !wanted(&step.action) {
+                continue;
+            }
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
             let result = match &step.action {
-                Action::Encode { modules, input, weights: Weights::Query, .. } => {
-                    let start = match input {
-                        Value::View(view) => {
-                            Start::Images(views[*view].share().with_recording(Recording::start()))
+                Action::Encode { modules, input, weights, shuffle_batch } => {
+                    let (modules, start) = match (input, &mut *source) {
+                        (Value::Step(from), _) => (&modules[..], Start::Features(take(&mut given[*from]))),
+                        (Value::View(view), Source::Views(views)) => {
+                            (&modules[..], Start::Images(recorded(&views[*view], *weights)))
                         }
-                        Value::Step(from) => Start::Features(take_recorded(&mut given[*from])),
+                        (Value::View(_), Source::Features(features)) => {
+                            let features = features[i].take();
+                            let features =
+                                features.unwrap_or_else(|| unreachable!("every step on a view is cached"));
+                            (&modules[1..], Start::Features(features))
+                        }
                     };
-                    Given::Recorded(Some(
-                        self.chain(modules, start, Weights::Query, Mode::Train).map_err(failed)?,
-                    ))
-                }
-                Action::Encode { modules, input, weights: Weights::Momentum, shuffle_batch } => {
-                    let start = match input {
-                        Value::View(view) => Start::Images(views[*view].share()),
-                        Value::Step(from) => Start::Features(plain(&given[*from])),
+                    let features = match start {
+                        Start::Images(images) if *shuffle_batch => self.shuffled_chain(modules, images),
+                        start => self.chain(modules, start, *weights, Mode::Train),
                     };
-                    let keys = if *shuffle_batch {
-                        self.shuffled_chain(modules, start)
-                    } else {
-                        self.chain(modules, start, Weights::Momentum, Mode::Train)
-                    };
-                    Given::Plain(unrecorded(keys.map_err(failed)?))
+                    let features = features.map_err(failed)?;
+                    match weights {
+                        Weights::Query => Given::Recorded(Some(features)),
+                        Weights::Momentum => Given::Plain(unrecorded(features)),
+                    }
                 }
                 Action::Compare { module, queries, keys } => {
-                    let queries = take_recorded(&mut given[*queries]);
-                    let Given::Plain(keys) = &given[*keys] else {
+                    let queries = take(&mut given[*queries]);
+                    let Some(Given::Plain(keys)) = &given[*keys] else {
                         unreachable!("the graph check wants keys here")
                     };
                     let contrast = self.compare(*module, queries, keys, keep).map_err(failed)?;
-                    losses.push(Loss {
+                    losses.values.push(Loss {
                         id: step.id.clone(),
                         value: contrast.loss.array(),
                         top1: contrast.top1,
                         logits: contrast.logits,
                     });
-                    scalars.push(contrast.loss);
+                    losses.scalars.push(contrast.loss);
                     Given::Loss
                 }
             };
-            given.push(result);
+            given[i] = Some(result);
         }
-        let keys = self.keys_by_module(&given);
-        Ok(Forward { losses, total: tensor_ops::sum_losses(scalars)?, keys: keys? })
+        Ok(losses)
     }
 
     /// Gives every negatives module the keys of a step, once, in the order of the graph's steps.
     ///
     /// # Errors
     /// If a module refuses them.
-    pub fn absorb(&mut self, forward: &Forward) -> Result<(), EngineError> {
-        for (module, keys) in &forward.keys {
+    pub fn absorb(&mut self, keys: &StepKeys) -> Result<(), EngineError> {
+        for (module, keys) in &keys.0 {
             if let AnyModule::Negatives(negatives) = &mut self.modules[*module].module {
                 negatives.absorb(keys)?;
             }
@@ -162,32 +196,30 @@ impl Engine {
         Ok(unrecorded(features_from_rows(&self.device, (all.len() / d, d), all, Recording::Off)?))
     }
 
-    fn keys_by_module(&self, given: &[Given]) -> Result<Vec<(usize, Matrix)>, OpError> {
+    pub(super) fn keys_by_module(&self, graph: &Graph, given: &[Option<Given>]) -> Result<StepKeys, OpError> {
         let mut by_module = BTreeMap::new();
-        for step in &self.graph.steps {
+        for step in &graph.steps {
             if let Action::Compare { module, .. } = step.action {
-                by_module.entry(module).or_insert_with(|| self.graph.key_steps(module));
+                by_module.entry(module).or_insert_with(|| graph.key_steps(module));
             }
         }
-        by_module
-            .into_iter()
-            .map(|(module, steps)| {
-                let parts: Vec<&Matrix> = steps
-                    .iter()
-                    .filter_map(|step| match &given[*step] {
-                        Given::Plain(keys) => Some(keys),
-                        Given::Recorded(_) | Given::Loss => None,
-                    })
-                    .collect();
-                let d = parts.first().map_or(0, |keys| keys.shape().1);
-                let mut rows = Vec::new();
-                for keys in parts {
-                    rows.extend(self.collective.gather(to_rows(keys)));
-                }
-                let shape = (rows.len() / d.max(1), d);
-                Ok((module, unrecorded(features_from_rows(&self.device, shape, rows, Recording::Off)?)))
-            })
-            .collect()
+        let keys = by_module.into_iter().map(|(module, steps)| {
+            let parts: Vec<&Matrix> = steps
+                .iter()
+                .filter_map(|step| match &given[*step] {
+                    Some(Given::Plain(keys)) => Some(keys),
+                    Some(Given::Recorded(_) | Given::Loss) | None => None,
+                })
+                .collect();
+            let d = parts.first().map_or(0, |keys| keys.shape().1);
+            let mut rows = Vec::new();
+            for keys in parts {
+                rows.extend(self.collective.gather(to_rows(keys)));
+            }
+            let shape = (rows.len() / d.max(1), d);
+            Ok((module, unrecorded(features_from_rows(&self.device, shape, rows, Recording::Off)?)))
+        });
+        Ok(StepKeys(keys.collect::<Result<_, OpError>>()?))
     }
 
     /// Runs encoder parts one after another.
@@ -217,14 +249,18 @@ impl Engine {
         }
     }
 
+    /// In which order step number `step` of a run, from 0, shuffles a batch of `n` images.
+    pub fn shuffle(seed: u64, step: u64, n: usize) -> Vec<usize> {
+        Draws::new(seed, "batch shuffle", &[step]).permutation(n)
+    }
+
     /// The chain on a shuffled batch, with the results back in order.
     ///
     /// Over several processes the whole batch is shuffled, and each process encodes its share (He et al. 2020, §3.3).
-    fn shuffled_chain(&mut self, modules: &[usize], start: Start) -> Result<Features, OpError> {
-        let Start::Images(images) = start else { unreachable!("only views are shuffled") };
+    fn shuffled_chain(&mut self, modules: &[usize], images: FeatureMap) -> Result<Features, OpError> {
         let n = images.n();
         let (n_processes, rank) = (self.collective.n_processes(), self.collective.rank());
-        let order = Draws::new(self.seed, "batch shuffle", &[self.n_updates]).permutation(n * n_processes);
+        let order = Self::shuffle(self.seed, self.n_steps, n * n_processes);
         let share = &order[rank * n..(rank + 1) * n];
         let shuffled = if n_processes == 1 {
             images.select_images(share)?
@@ -250,19 +286,32 @@ pub(super) enum Start {
     Features(Features),
 }
 
-/// The recorded value, and leaves one that records anew: the tensor is the same, so its gradients add up.
-fn take_recorded(given: &mut Given) -> Features {
-    let Given::Recorded(slot) = given else { unreachable!("the graph check wants queries here") };
-    let features = slot.take().unwrap_or_else(|| unreachable!("a value is put back after each use"));
-    *slot = Some(unrecorded(features.retaped()).put_tape(Recording::start()));
-    features
+pub(super) fn nothing_given(graph: &Graph) -> Vec<Option<Given>> {
+    graph.steps.iter().map(|_| None).collect()
 }
 
-fn plain(given: &Given) -> Features {
-    let Given::Plain(keys) = given else { unreachable!("the graph check wants keys here") };
-    keys.retaped()
+/// A handle on a view, recorded where gradients are wanted.
+pub(super) fn recorded(view: &Option<FeatureMap>, weights: Weights) -> FeatureMap {
+    let view = view.as_ref().unwrap_or_else(|| unreachable!("a pass has the views of its steps"));
+    match weights {
+        Weights::Query => view.share().with_recording(Recording::start()),
+        Weights::Momentum => view.share(),
+    }
 }
 
-fn unrecorded(features: Features) -> Matrix {
+/// A value, recorded if it can be. It stays for other uses: the tensor is the same, so its gradients add up.
+fn take(given: &mut Option<Given>) -> Features {
+    match given {
+        Some(Given::Recorded(slot)) => {
+            let features = slot.take().unwrap_or_else(|| unreachable!("a value is put back after each use"));
+            *slot = Some(unrecorded(features.retaped()).put_tape(Recording::start()));
+            features
+        }
+        Some(Given::Plain(keys)) => keys.retaped(),
+        Some(Given::Loss) | None => unreachable!("the graph check wants features here"),
+    }
+}
+
+pub(super) fn unrecorded(features: Features) -> Matrix {
     features.split_tape().0
 }

@@ -4,16 +4,21 @@
 
 mod embed;
 mod forward;
+mod in_parts;
+mod norms;
+mod running;
 mod state;
 mod update;
 
 use tensor_ops::{Device, OpError};
 
-pub use self::forward::{Forward, Loss};
+pub use self::forward::{Forward, Loss, StepKeys};
+pub use self::in_parts::Computed;
+pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
 
 use crate::Collective;
-use crate::pipeline::{Action, AnyModule, Graph, NamedModule, Network};
+use crate::pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts};
 use crate::plugin::{Entry, Module as _, Optimizer, Thermometer};
 
 /// The modules of a pipeline, and what trains them.
@@ -30,6 +35,12 @@ pub struct Engine {
     slots: Vec<Vec<Vec<f32>>>,
     /// Optimiser steps made.
     n_updates: u64,
+    /// Steps made, those that changed no weights included.
+    n_steps: u64,
+    /// How a step goes through its batch.
+    parts: Parts,
+    /// One for each parameter of `modules`, in visiting order.
+    settings: Vec<ParameterSettings>,
     collective: Box<dyn Collective>,
 }
 
@@ -61,7 +72,7 @@ impl Engine {
         device: Device,
         collective: Box<dyn Collective>,
     ) -> Result<Self, EngineError> {
-        let Network { graph, modules, momentum_modules, optimizer } = network;
+        let Network { graph, modules, momentum_modules, optimizer, parts, parameters } = network;
         let mut engine = Self {
             device,
             seed,
@@ -71,6 +82,9 @@ impl Engine {
             optimizer,
             slots: Vec::new(),
             n_updates: 0,
+            n_steps: 0,
+            parts,
+            settings: parameters.settings,
             collective,
         };
         engine.allocate_slots();
@@ -116,6 +130,11 @@ impl Engine {
             });
         }
         n
+    }
+
+    /// How a step goes through its batch.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// Optimiser steps made.

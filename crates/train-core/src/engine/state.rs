@@ -56,6 +56,7 @@ impl Engine {
             });
         }
         tensors.insert("optimizer.updates".into(), Stored::U64(vec![self.n_updates]));
+        tensors.insert("optimizer.steps".into(), Stored::U64(vec![self.n_steps]));
     }
 
     /// Sets the engine's state from `snapshot`, which must hold exactly it.
@@ -63,10 +64,7 @@ impl Engine {
     /// # Errors
     /// The first tensor that is missing, unexpected or of another shape. The engine is then half set: drop it.
     pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
-        let mut left: BTreeMap<&str, &Stored> =
-            snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect();
-        load_modules(&mut left, "query", self.modules.iter_mut())?;
-        load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
+        let mut left = self.load_all_modules(snapshot)?;
         let slot_names = self.optimizer.slots();
         let mut slots = self.slots.iter_mut();
         let mut result = Ok(());
@@ -87,10 +85,8 @@ impl Engine {
         }
         result?;
         self.n_updates = take_u64(&mut left, "optimizer.updates")?;
-        match left.keys().next() {
-            Some(name) => Err(StateError::Unexpected((*name).to_owned())),
-            None => Ok(()),
-        }
+        self.n_steps = take_u64(&mut left, "optimizer.steps")?;
+        nothing_left(&left)
     }
 
     /// Sets modules, and not the optimiser, from tensors named as in [`save`](Self::save), for tests against other programs.
@@ -98,14 +94,26 @@ impl Engine {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn load_modules(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
-        let mut left: BTreeMap<&str, &Stored> =
+        nothing_left(&self.load_all_modules(snapshot)?)
+    }
+
+    /// Sets the modules, and gives what is left of `snapshot`.
+    fn load_all_modules<'a>(&mut self, snapshot: &'a Snapshot) -> Result<Left<'a>, StateError> {
+        let mut left: Left<'_> =
             snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect();
         load_modules(&mut left, "query", self.modules.iter_mut())?;
         load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
-        match left.keys().next() {
-            Some(name) => Err(StateError::Unexpected((*name).to_owned())),
-            None => Ok(()),
-        }
+        Ok(left)
+    }
+}
+
+/// What nothing has taken yet, by name.
+type Left<'a> = BTreeMap<&'a str, &'a Stored>;
+
+fn nothing_left(left: &Left<'_>) -> Result<(), StateError> {
+    match left.keys().next() {
+        Some(name) => Err(StateError::Unexpected((*name).to_owned())),
+        None => Ok(()),
     }
 }
 
@@ -133,7 +141,7 @@ fn save_modules<'a>(
 }
 
 fn load_modules<'a>(
-    left: &mut BTreeMap<&str, &Stored>,
+    left: &mut Left<'_>,
     prefix: &str,
     modules: impl Iterator<Item = &'a mut NamedModule>,
 ) -> Result<(), StateError> {
@@ -160,11 +168,7 @@ fn load_modules<'a>(
     result
 }
 
-fn take_f32<'a>(
-    left: &mut BTreeMap<&str, &'a Stored>,
-    name: &str,
-    expected: &[usize],
-) -> Result<&'a [f32], StateError> {
+fn take_f32<'a>(left: &mut Left<'a>, name: &str, expected: &[usize]) -> Result<&'a [f32], StateError> {
     match left.remove(name) {
         None => Err(StateError::Missing(name.to_owned())),
         Some(Stored::F32 { shape, values }) if shape == expected => Ok(values),
@@ -181,7 +185,7 @@ fn take_f32<'a>(
     }
 }
 
-fn take_u64(left: &mut BTreeMap<&str, &Stored>, name: &str) -> Result<u64, StateError> {
+fn take_u64(left: &mut Left<'_>, name: &str) -> Result<u64, StateError> {
     match left.remove(name) {
         None => Err(StateError::Missing(name.to_owned())),
         Some(Stored::U64(values)) if values.len() == 1 => Ok(values[0]),

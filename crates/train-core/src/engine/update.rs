@@ -20,32 +20,51 @@ impl Engine {
     /// If a parameter cannot be written.
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
+        self.n_steps += 1;
         let mut slots = self.slots.iter_mut();
+        let mut settings = self.settings.iter();
         let mut result = Ok(());
         let (optimizer, collective, n_updates) = (&*self.optimizer, &*self.collective, self.n_updates);
         for named in &mut self.modules {
             named.module.visit(&mut |_, entry| {
                 let Entry::Parameter(parameter) = entry else { return };
-                let Some(slots) = slots.next() else { return };
+                let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
                 if result.is_err() || !parameter.is_trainable() {
                     return;
                 }
                 let n_axes = parameter.shape().len();
+                let lr = lr * settings.learning_rate_factor;
+                let weight_decay = settings.weight_decay;
                 result = parameter.update_by_gradient(gradients, |values, gradient| {
                     collective.mean(gradient);
-                    optimizer.update(Update {
-                        values,
-                        gradient,
-                        slots,
-                        lr,
-                        n_updates,
-                        n_axes,
-                        weight_decay: None,
-                    });
+                    let update = Update { values, gradient, slots, lr, n_updates, n_axes, weight_decay };
+                    optimizer.update(update);
                 });
             });
         }
         Ok(result?)
+    }
+
+    /// Counts a step that changes no weights.
+    pub fn skip_update(&mut self) {
+        self.n_steps += 1;
+    }
+
+    /// Trains the parameters at these places of the visiting order no more. True if that changed any.
+    pub fn freeze(&mut self, places: &[usize]) -> bool {
+        let mut place = 0;
+        let mut changed = false;
+        for named in &mut self.modules {
+            named.module.visit(&mut |_, entry| {
+                let Entry::Parameter(parameter) = entry else { return };
+                if places.contains(&place) && parameter.is_trainable() {
+                    parameter.set_trainable(false);
+                    changed = true;
+                }
+                place += 1;
+            });
+        }
+        changed
     }
 
     /// Moves the momentum copies towards what they follow: θk ← m·θk + (1 − m)·θq (He et al. 2020, Eq. 2).

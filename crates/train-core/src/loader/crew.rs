@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use super::{LoaderError, Recipe, UnreadableLog};
-use crate::plugin::Images;
+use crate::plugin::{Images, UnreadableImage};
 use crate::{ByteImage, Draws, FloatImage};
 
 /// Draws for a replacement before all images are tried in order.
@@ -44,11 +44,13 @@ pub(super) enum OnUnreadable {
     LeaveOut,
 }
 
-/// A batch to be loaded.
+/// A batch, or a part of one, to be loaded.
 pub(super) struct Order {
     pub(super) epoch: u64,
     pub(super) step: u64,
     pub(super) images: Vec<usize>,
+    /// The views that are made, by index into [`Work::views`].
+    pub(super) views: Arc<[usize]>,
 }
 
 /// A batch that was loaded.
@@ -59,6 +61,8 @@ pub(super) struct Filled {
     pub(super) images: Vec<Option<usize>>,
     /// Empty if every image was left out.
     pub(super) views: Vec<View>,
+    /// What could not be read for each place, in the order in which it was tried.
+    pub(super) unreadable: Vec<Vec<UnreadableImage>>,
 }
 
 /// Worker threads. Memory is bounded by the batches ordered and not yet taken.
@@ -70,6 +74,7 @@ pub(super) struct Crew {
     ordered: VecDeque<Receiver<Result<Filled, LoaderError>>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    unreadable: Arc<UnreadableLog>,
 }
 
 impl Crew {
@@ -81,6 +86,7 @@ impl Crew {
             ordered: VecDeque::new(),
             stop: Arc::clone(&stop),
             threads: Vec::new(),
+            unreadable: Arc::clone(&work.unreadable),
         };
         let work = Arc::new(work);
         for i in 0..n_workers.max(1) {
@@ -107,11 +113,17 @@ impl Crew {
     pub(super) fn order(&mut self, order: Order) {
         let (finished, receiver) = bounded(1);
         let n = order.images.len();
-        let filled =
-            Filled { epoch: order.epoch, step: order.step, images: vec![None; n], views: Vec::new() };
+        let filled = Filled {
+            epoch: order.epoch,
+            step: order.step,
+            images: vec![None; n],
+            views: Vec::new(),
+            unreadable: vec![Vec::new(); n],
+        };
         let batch = Arc::new(Unfinished {
             epoch: order.epoch,
             images: order.images,
+            views: order.views,
             progress: Mutex::new(Some(Progress { filled, n_left: n })),
             finished,
         });
@@ -124,14 +136,27 @@ impl Crew {
         self.ordered.push_back(receiver);
     }
 
+    /// Counts what could not be read for a batch. Batches are counted as they are taken, so the count does not depend on
+    /// which worker was fast.
+    fn count(unreadable: &UnreadableLog, filled: &mut Filled) -> Result<(), LoaderError> {
+        for image in filled.unreadable.drain(..).flatten() {
+            unreadable.record(image);
+        }
+        unreadable.check()
+    }
+
     /// The oldest ordered batch, waiting until it is whole; `None` if none is ordered.
     pub(super) fn take(&mut self) -> Option<Result<Filled, LoaderError>> {
         let receiver = self.ordered.pop_front()?;
-        Some(receiver.recv().unwrap_or_else(|_| {
+        let filled = receiver.recv().unwrap_or_else(|_| {
             Err(LoaderError::Panicked {
                 image: "a batch".into(),
                 message: "the loader threads are gone".into(),
             })
+        });
+        Some(filled.and_then(|mut filled| {
+            Self::count(&self.unreadable, &mut filled)?;
+            Ok(filled)
         }))
     }
 }
@@ -161,7 +186,7 @@ impl Task {
         }
         let image_idx = batch.images[self.place];
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let made = work.make(batch.epoch, image_idx)?;
+            let made = work.make(batch.epoch, image_idx, &batch.views)?;
             batch.put(self.place, made, work)
         }));
         let outcome = outcome.unwrap_or_else(|panic| {
@@ -176,50 +201,61 @@ impl Task {
     }
 }
 
+/// What one place of a batch got.
+struct Made {
+    /// The image that was used, and its views; `None` where there is none.
+    image: Option<(usize, Vec<FloatImage>)>,
+    /// What was tried before.
+    unreadable: Vec<UnreadableImage>,
+}
+
 impl Work {
-    /// The views of an image, or of its replacement, and which image it is.
-    fn make(&self, epoch: u64, image_idx: usize) -> Result<Option<(usize, Vec<FloatImage>)>, LoaderError> {
-        let Some((used, image)) = self.load(epoch, image_idx)? else { return Ok(None) };
+    /// The views of an image, or of its replacement.
+    fn make(&self, epoch: u64, image_idx: usize, views: &[usize]) -> Result<Made, LoaderError> {
+        let mut unreadable = Vec::new();
+        let Some((used, image)) = self.load(epoch, image_idx, &mut unreadable)? else {
+            return Ok(Made { image: None, unreadable });
+        };
         // A replacement is augmented with the draws of the image that it replaces: if its own turn comes in the same
         // batch, the two are not equal.
         let key = image_idx as u64;
         let mut image = Some(image);
-        let last = self.views.len().saturating_sub(1);
-        let mut views = Vec::with_capacity(self.views.len());
-        for (i, (name, recipe)) in self.views.iter().enumerate() {
+        let last = views.len().saturating_sub(1);
+        let mut made = Vec::with_capacity(views.len());
+        for (i, &view) in views.iter().enumerate() {
+            let (name, recipe) = &self.views[view];
             let image = if i == last { image.take() } else { image.clone() };
             let image = image.expect("the image is taken by the last view");
-            views.push(recipe.apply(image, self.seed, epoch, key, name));
+            made.push(recipe.apply(image, self.seed, epoch, key, name));
         }
-        Ok(Some((used, views)))
+        Ok(Made { image: Some((used, made)), unreadable })
     }
 
-    fn load(&self, epoch: u64, image_idx: usize) -> Result<Option<(usize, ByteImage)>, LoaderError> {
-        if let Some(image) = self.try_load(image_idx)? {
-            return Ok(Some((image_idx, image)));
-        }
-        if self.on_unreadable == OnUnreadable::LeaveOut {
-            return Ok(None);
-        }
+    /// The image, or a replacement; `None` where it is left out, or where more was unreadable than any run puts up with.
+    fn load(
+        &self,
+        epoch: u64,
+        image_idx: usize,
+        unreadable: &mut Vec<UnreadableImage>,
+    ) -> Result<Option<(usize, ByteImage)>, LoaderError> {
         let n = self.images.len();
         let drawn = (0..N_DRAWS).map(|attempt| {
             let key = [epoch, image_idx as u64, attempt];
             Draws::new(self.seed, "replacement of an unreadable image", &key).below(n)
         });
         let in_turn = (1..n).map(|offset| (image_idx + offset) % n);
-        for candidate in drawn.chain(in_turn) {
-            if let Some(image) = self.try_load(candidate)? {
-                return Ok(Some((candidate, image)));
+        for candidate in std::iter::once(image_idx).chain(drawn).chain(in_turn) {
+            match self.images.load(candidate) {
+                Ok(image) => return Ok(Some((candidate, image))),
+                Err(error) if !unreadable.contains(&error) => unreadable.push(error),
+                Err(_) => {}
+            }
+            if self.on_unreadable == OnUnreadable::LeaveOut || unreadable.len() > self.unreadable.n_allowed()
+            {
+                return Ok(None);
             }
         }
         Err(LoaderError::NoneReadable { n_images: n })
-    }
-
-    fn try_load(&self, image_idx: usize) -> Result<Option<ByteImage>, LoaderError> {
-        match self.images.load(image_idx) {
-            Ok(image) => Ok(Some(image)),
-            Err(unreadable) => self.unreadable.record(unreadable).map(|()| None),
-        }
     }
 }
 
@@ -227,6 +263,7 @@ impl Work {
 struct Unfinished {
     epoch: u64,
     images: Vec<usize>,
+    views: Arc<[usize]>,
     /// `None` once the batch is sent, or has failed.
     progress: Mutex<Option<Progress>>,
     finished: Sender<Result<Filled, LoaderError>>,
@@ -242,18 +279,15 @@ impl Unfinished {
         self.progress().is_none()
     }
 
-    fn put(
-        &self,
-        place: usize,
-        made: Option<(usize, Vec<FloatImage>)>,
-        work: &Work,
-    ) -> Result<(), LoaderError> {
+    fn put(&self, place: usize, made: Made, work: &Work) -> Result<(), LoaderError> {
         let mut guard = self.progress();
         let Some(progress) = guard.as_mut() else { return Ok(()) };
-        if let Some((used, pictures)) = made {
+        progress.filled.unreadable[place] = made.unreadable;
+        if let Some((used, pictures)) = made.image {
             let filled = &mut progress.filled;
             if filled.views.is_empty() {
-                filled.views = empty_views(self.images.len(), &pictures, work);
+                let names = self.views.iter().map(|&view| &work.views[view].0);
+                filled.views = empty_views(self.images.len(), names, &pictures);
             }
             for (view, picture) in filled.views.iter_mut().zip(&pictures) {
                 copy_into(view, place, picture, || work.images.name(used))?;
@@ -282,8 +316,7 @@ impl Unfinished {
     }
 }
 
-fn empty_views(n: usize, pictures: &[FloatImage], work: &Work) -> Vec<View> {
-    let names = work.views.iter().map(|(name, _)| name);
+fn empty_views<'a>(n: usize, names: impl Iterator<Item = &'a String>, pictures: &[FloatImage]) -> Vec<View> {
     names
         .zip(pictures)
         .map(|(name, picture)| View {

@@ -105,7 +105,8 @@ impl EvalLoader {
         while self.crew.n_ordered() <= self.prefetch_batches && self.next_image < self.n_images {
             let end = (self.next_image + self.batch).min(self.n_images);
             let step = (self.next_image / self.batch) as u64;
-            self.crew.order(Order { epoch: 0, step, images: (self.next_image..end).collect() });
+            let images = (self.next_image..end).collect();
+            self.crew.order(Order { epoch: 0, step, images, views: Arc::new([0]) });
             self.next_image = end;
         }
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::engine::Engine;
+use crate::pipeline::{Parts, PartsMethod, Pass};
 use crate::plugin::{Augmentation, ConfigError, Images, UnreadableImage};
 use crate::{ByteImage, Draws, FloatImage, Picture, PictureShape};
 
@@ -105,13 +107,26 @@ fn plan(images: Numbers, n_workers: usize) -> LoaderPlan {
         images: Arc::new(images),
         views: vec![("x1".into(), noisy()), ("x2".into(), noisy())],
         seed: 5,
+        shuffle_seed: 6,
         batch: 8,
+        parts: in_parts(1, false),
         first: (0, 0),
         epochs: 3,
         n_workers,
         prefetch_batches: 2,
         unreadable,
     }
+}
+
+/// One pass over both views; or a pass over the second view, then one over the first.
+fn in_parts(n_parts: usize, is_shuffled: bool) -> Parts {
+    if n_parts == 1 {
+        let passes = vec![Pass { views: vec![0, 1], is_shuffled }];
+        return Parts { n_parts, method: PartsMethod::Whole, passes };
+    }
+    let keys = Pass { views: vec![1], is_shuffled };
+    let queries = Pass { views: vec![0], is_shuffled: false };
+    Parts { n_parts, method: PartsMethod::Accumulate, passes: vec![keys, queries] }
 }
 
 fn all(plan: LoaderPlan) -> Vec<Batch> {
@@ -268,7 +283,8 @@ fn a_loader_that_is_dropped_early_stops_its_threads() {
 
 #[test]
 fn images_of_two_sizes_in_one_view_are_an_error() {
-    let views = vec![("x".into(), Arc::new(Recipe { steps: vec![Box::new(Uneven) as _] }))];
+    let uneven = Arc::new(Recipe { steps: vec![Box::new(Uneven) as _] });
+    let views = vec![("x".into(), uneven), ("y".into(), noisy())];
     let mut loader =
         Loader::start(LoaderPlan { views, ..plan(Numbers { n: 8, ..Numbers::default() }, 1) }).unwrap();
     let error = loader.next().unwrap_err();
@@ -308,4 +324,45 @@ fn evaluation_gives_every_readable_image_once_in_order() {
         }
         assert_eq!(seen, (0..50).filter(|image| !unreadable.contains(image)).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn parts_hold_the_images_and_views_of_whole_batches() {
+    let whole = all(plan(some_unreadable(), 2));
+    for is_shuffled in [false, true] {
+        let parts = all(LoaderPlan { parts: in_parts(4, is_shuffled), ..plan(some_unreadable(), 3) });
+        assert_eq!(parts.len(), whole.len() * 8);
+        for (step, (batch, parts)) in whole.iter().zip(parts.chunks(8)).enumerate() {
+            for (pass, (name, parts)) in ["x2", "x1"].into_iter().zip(parts.chunks(4)).enumerate() {
+                let shuffle = Engine::shuffle(6, step as u64, 8);
+                let view = batch.views.iter().find(|view| view.name == name).unwrap();
+                for (part_idx, part) in parts.iter().enumerate() {
+                    assert_eq!((part.epoch, part.step), (batch.epoch, batch.step));
+                    assert_eq!(part.views.len(), 1);
+                    for (i, image) in part.images.iter().enumerate() {
+                        let place = part_idx + 4 * i;
+                        let place = if is_shuffled && pass == 0 { shuffle[place] } else { place };
+                        assert_eq!(*image, batch.images[place]);
+                        assert_eq!(part.views[0].values[12 * i..][..12], view.values[12 * place..][..12]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_unreadable_are_counted_batch_by_batch_whatever_the_number_of_workers() {
+    let broken = || Numbers { n: 50, unreadable: (0..25).collect(), ..Numbers::default() };
+    let mut told = BTreeSet::new();
+    for n_workers in [1, 2, 3, 8] {
+        let mut loader = Loader::start(plan(broken(), n_workers)).unwrap();
+        let error = loop {
+            if let Err(error) = loader.next() {
+                break error;
+            }
+        };
+        told.insert(error.to_string());
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
 }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::crew::{Crew, OnUnreadable, Order, Work};
 use super::{LoaderError, Recipe, UnreadableLog, View};
 use crate::Draws;
+use crate::engine::Engine;
+use crate::pipeline::Parts;
 use crate::plugin::Images;
 
 /// What a [`Loader`] loads.
@@ -14,10 +16,14 @@ pub struct LoaderPlan {
     pub images: Arc<dyn Images>,
     /// The views that are made of each image: name and recipe.
     pub views: Vec<(String, Arc<Recipe>)>,
-    /// The pipeline's seed.
+    /// What the order of the images and their views are drawn from.
     pub seed: u64,
+    /// What the order within a shuffled pass is drawn from: the engine's seed.
+    pub shuffle_seed: u64,
     /// `N`, images in a batch; at least 1.
     pub batch: usize,
+    /// How a step goes through its batch.
+    pub parts: Parts,
     /// Epoch, and step within it, of the first batch, counted from 0. A step past the epoch's last means the next epoch.
     pub first: (u64, u64),
     /// Epochs in the whole run; none is loaded from this number on.
@@ -30,30 +36,29 @@ pub struct LoaderPlan {
     pub unreadable: Arc<UnreadableLog>,
 }
 
-/// One batch, the views row for row.
+/// One batch, or a part of it, the views row for row.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The epoch, from 0.
     pub epoch: u64,
     /// The step within the epoch, from 0.
     pub step: u64,
-    /// The `N` images; the replacement where an image is unreadable.
+    /// The images; the replacement where an image is unreadable.
     pub images: Vec<usize>,
-    /// The views, in the plan's order.
+    /// The views: all, or those of the pass, in the plan's order.
     pub views: Vec<View>,
     /// How long the caller waited for it.
     pub waited: Duration,
 }
 
-/// Gives the batches of a run in order.
+/// Gives the batches of a run in order; where a step goes through its batch in parts, the parts of each pass in order.
 ///
 /// Each epoch visits the images in a random order of its own; the rest that does not fill a batch is left out.
-/// An image is decoded once, and all its views are made from it. Dropping the loader stops its threads.
+/// An image is decoded once in a pass, and all the views of the pass are made from it. Dropping the loader stops its threads.
 pub struct Loader {
     crew: Crew,
     schedule: EpochOrders,
     prefetch_batches: usize,
-    unreadable: Arc<UnreadableLog>,
     failed: Option<LoaderError>,
 }
 
@@ -72,14 +77,13 @@ impl Loader {
             images: plan.images,
             views: plan.views,
             seed: plan.seed,
-            unreadable: Arc::clone(&plan.unreadable),
+            unreadable: plan.unreadable,
             on_unreadable: OnUnreadable::Replace,
         };
         let mut loader = Self {
             crew: Crew::start(work, plan.n_workers)?,
             schedule,
             prefetch_batches: plan.prefetch_batches,
-            unreadable: plan.unreadable,
             failed: None,
         };
         loader.order_ahead();
@@ -108,7 +112,6 @@ impl Loader {
     }
 
     fn try_next(&mut self) -> Result<Option<Batch>, LoaderError> {
-        self.unreadable.check()?;
         self.order_ahead();
         let start = Instant::now();
         let Some(filled) = self.crew.take().transpose()? else { return Ok(None) };
@@ -131,14 +134,21 @@ impl Loader {
     }
 }
 
-/// Which images go into which batch.
+/// Which images go into which batch, and in which order they are wanted.
 struct EpochOrders {
     seed: u64,
+    shuffle_seed: u64,
     n_images: usize,
     batch: usize,
     epochs: u64,
     steps_per_epoch: u64,
+    parts: Parts,
+    /// For each pass.
+    views: Vec<Arc<[usize]>>,
+    /// Epoch and step.
     next: (u64, u64),
+    /// Pass and part of that step.
+    next_part: (usize, usize),
     /// The order of epoch `next.0`, once it is known.
     order: Option<Vec<usize>>,
 }
@@ -147,11 +157,15 @@ impl EpochOrders {
     fn new(plan: &LoaderPlan) -> Self {
         Self {
             seed: plan.seed,
+            shuffle_seed: plan.shuffle_seed,
             n_images: plan.images.len(),
             batch: plan.batch,
             epochs: plan.epochs,
             steps_per_epoch: (plan.images.len() / plan.batch) as u64,
+            views: plan.parts.passes.iter().map(|pass| pass.views.as_slice().into()).collect(),
+            parts: plan.parts.clone(),
             next: plan.first,
+            next_part: (0, 0),
             order: None,
         }
     }
@@ -172,9 +186,23 @@ impl Iterator for EpochOrders {
         let order = self
             .order
             .get_or_insert_with(|| Draws::new(self.seed, "epoch order", &[epoch]).permutation(self.n_images));
-        let start = step as usize * self.batch;
-        let images = order[start..start + self.batch].to_vec();
-        self.next.1 += 1;
-        Some(Order { epoch, step, images })
+        let batch = &order[step as usize * self.batch..][..self.batch];
+        let (pass, part) = self.next_part;
+        let places = self.parts.places(part, self.batch);
+        let images = if self.parts.passes[pass].is_shuffled {
+            let shuffle = Engine::shuffle(self.shuffle_seed, epoch * self.steps_per_epoch + step, self.batch);
+            places.map(|place| batch[shuffle[place]]).collect()
+        } else {
+            places.map(|place| batch[place]).collect()
+        };
+        self.next_part = (pass, part + 1);
+        if self.next_part.1 == self.parts.n_parts {
+            self.next_part = (pass + 1, 0);
+        }
+        if self.next_part.0 == self.parts.passes.len() {
+            self.next_part = (0, 0);
+            self.next.1 += 1;
+        }
+        Some(Order { epoch, step, images, views: Arc::clone(&self.views[pass]) })
     }
 }

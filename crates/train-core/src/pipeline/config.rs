@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::stability::StabilityConfig;
+
 /// The top level of a pipeline file. What plugins' configs say is left to the plugins.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Pipeline")]
@@ -32,6 +34,15 @@ pub(crate) struct PipelineConfig {
     #[allow(dead_code, reason = "read through the document, by place")]
     pub(crate) schedule: PluginRef,
     pub(crate) epochs: usize,
+    /// Parameters that stay as they start.
+    #[serde(default)]
+    pub(crate) freeze: Vec<String>,
+    /// Parameters with settings of their own; the first group that has a parameter counts.
+    #[serde(default)]
+    pub(crate) groups: Vec<GroupConfig>,
+    /// What is done about gradients that jump.
+    #[serde(default)]
+    pub(crate) stability: StabilityConfig,
     #[serde(default)]
     pub(crate) monitor: Vec<PluginRef>,
     #[serde(default)]
@@ -52,6 +63,9 @@ pub(crate) struct DataConfig {
     pub(crate) source: PluginRef,
     /// Images in a step.
     pub(crate) batch: usize,
+    /// Images that go through the backbone at once, to bound memory; a batch where it is left out.
+    #[serde(default)]
+    pub(crate) micro_batch: Option<usize>,
     /// The share of images that may be unreadable before the run stops, 0–1.
     #[serde(default = "DataConfig::default_max_unreadable")]
     pub(crate) max_unreadable: f64,
@@ -146,6 +160,35 @@ impl MomentumConfig {
             }
         }
     }
+}
+
+/// `(parameters: Vectors, weight_decay: 0)`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "group")]
+pub(crate) struct GroupConfig {
+    /// Which ones.
+    pub(crate) parameters: Selection,
+    /// Their weight decay, in place of the optimiser's.
+    #[serde(default)]
+    pub(crate) weight_decay: Option<f64>,
+    /// A factor on their learning rate.
+    #[serde(default = "GroupConfig::default_learning_rate_factor")]
+    pub(crate) learning_rate_factor: f64,
+}
+
+impl GroupConfig {
+    fn default_learning_rate_factor() -> f64 {
+        1.0
+    }
+}
+
+/// Which parameters a group has.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) enum Selection {
+    /// Those with a single axis: biases, scales and shifts of norms.
+    Vectors,
+    /// Those that a pattern matches.
+    Named(Vec<String>),
 }
 
 /// When checkpoints are written and which are kept.

@@ -10,6 +10,10 @@ mod document;
 mod fault;
 mod graph;
 mod modules;
+mod parameters;
+mod parts;
+mod patterns;
+mod stability;
 mod text;
 mod views;
 
@@ -23,6 +27,9 @@ pub use self::config::{
 pub use self::fault::{Colour, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
+pub use self::parameters::{ParameterSettings, Parameters};
+pub use self::parts::{Parts, PartsMethod, Pass};
+pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;
 
 use self::checker::{Checked, Checker};
@@ -62,6 +69,8 @@ pub struct Pipeline {
     pub monitors: Vec<(String, Box<dyn Monitor>)>,
     /// When checkpoints are written and which are kept.
     pub checkpoint: CheckpointConfig,
+    /// What is done when training becomes unstable.
+    pub stability: StabilityConfig,
 }
 
 /// The part of a pipeline that an [`Engine`](crate::engine::Engine) takes.
@@ -74,6 +83,10 @@ pub struct Network {
     pub momentum_modules: Vec<Option<NamedModule>>,
     /// The update rule.
     pub optimizer: Box<dyn Optimizer>,
+    /// How a step goes through its batch.
+    pub parts: Parts,
+    /// The parameters of all modules, and what is special about some.
+    pub parameters: Parameters,
 }
 
 /// A pipeline that cannot be used.
@@ -123,7 +136,10 @@ impl Pipeline {
         let views = views::check_views(&checker, &config)?;
         let kinds = modules::kinds(&checker, &config)?;
         let graph = check_graph::check_graph(&checker, &config, &kinds)?;
-        let built = modules::build_modules(&checker, &config, &graph, &views, device)?;
+        let n_parts = parts::check_micro_batch(&checker, &config)?;
+        let mut built = modules::build_modules(&checker, &config, &graph, &views, n_parts, device)?;
+        let parts = parts::check_parts(&checker, n_parts, &graph, &built.modules)?;
+        let parameters = parameters::check_parameters(&checker, &config, &mut built.modules)?;
         check_momentum(&checker, &config)?;
         let optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
         let schedule =
@@ -146,12 +162,15 @@ impl Pipeline {
                 modules: built.modules,
                 momentum_modules: built.momentum_modules,
                 optimizer,
+                parts,
+                parameters,
             },
             momentum: config.momentum,
             learning_rate: config.learning_rate,
             schedule,
             monitors,
             checkpoint: config.checkpoint,
+            stability: config.stability,
             text: checker.text.text,
         })
     }
@@ -219,6 +238,7 @@ fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
             "the papers write `PerImages(256)`",
         ));
     }
+    stability::check(checker, &config.stability)?;
     if config.checkpoint.keep == 0 {
         return Err(checker.fault(&["checkpoint", "keep"], "no checkpoint would be kept", "write 1 or more"));
     }

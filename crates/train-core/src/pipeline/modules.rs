@@ -39,6 +39,14 @@ impl Module for AnyModule {
         }
     }
 
+    fn stem(&self) -> &'static [&'static str] {
+        match self {
+            Self::Backbone(module) => module.stem(),
+            Self::Head(module) => module.stem(),
+            Self::Negatives(module) => module.stem(),
+        }
+    }
+
     fn batch_norm_splits(&self) -> Option<usize> {
         match self {
             Self::Backbone(module) => module.batch_norm_splits(),
@@ -94,6 +102,7 @@ pub(crate) fn build_modules(
     config: &PipelineConfig,
     graph: &Graph,
     views: &[View],
+    n_parts: usize,
     device: &Device,
 ) -> Checked<Built> {
     let mut builder = Builder {
@@ -101,6 +110,7 @@ pub(crate) fn build_modules(
         config,
         graph,
         views,
+        n_parts,
         device,
         modules: graph.modules.iter().map(|_| None).collect(),
         inputs: vec![None; graph.modules.len()],
@@ -118,6 +128,7 @@ struct Builder<'a> {
     config: &'a PipelineConfig,
     graph: &'a Graph,
     views: &'a [View],
+    n_parts: usize,
     device: &'a Device,
     modules: Vec<Option<AnyModule>>,
     /// What each built module was built for.
@@ -230,6 +241,7 @@ impl Builder<'_> {
             n_inputs,
             image_size,
             batch: self.config.data.batch,
+            parts: self.n_parts,
             seed: self.config.seed,
             name: name.clone(),
         };

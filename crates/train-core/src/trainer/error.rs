@@ -1,7 +1,9 @@
 //! Why a run ended before its last epoch.
 
+use std::path::PathBuf;
+
 use crate::checkpoint::CheckpointError;
-use crate::engine::{EngineError, StateError};
+use crate::engine::{EngineError, NonFinite, StateError};
 use crate::loader::LoaderError;
 use crate::metrics::MetricsError;
 use crate::plugin::{DatasetError, MonitorError};
@@ -38,15 +40,20 @@ pub enum TrainError {
     /// The metrics cannot be written.
     #[error("{0}")]
     Metrics(#[from] MetricsError),
-    /// The loss is not a number any more.
-    #[error("the loss is {loss} at epoch {epoch}, step {step}: training has diverged")]
+    /// The loader ended before the last epoch: a fault of this program.
+    #[error("there are fewer batches than the epochs need")]
+    TooFewBatches,
+    /// Something is not a number any more.
+    #[error("training has diverged at epoch {epoch}, step {step}: {what} is not finite")]
     NotFinite {
-        /// The loss.
-        loss: f32,
+        /// The first of what is not finite.
+        what: NonFinite,
         /// From 1, as shown.
         epoch: usize,
         /// From 1, as shown.
         step: usize,
+        /// The last checkpoint, if there is one: everything in it is finite.
+        checkpoint: Option<PathBuf>,
     },
 }
 
@@ -56,15 +63,22 @@ impl TrainError {
         match self {
             Self::Dataset(error) => Some(error.hint.clone()),
             Self::Loader(error) => error.hint().map(str::to_owned),
-            Self::State(_) => Some("resume with the pipeline that wrote it: the run folder's `pipeline.ron`".into()),
-            Self::NotFinite { .. } => {
-                Some("lower `learning_rate.base` or lengthen the warm-up, then start again from an earlier checkpoint".into())
+            Self::State(_) => {
+                Some("resume with the pipeline that wrote it: the run folder's `pipeline.ron`".into())
             }
+            Self::NotFinite { checkpoint, .. } => Some(match checkpoint {
+                Some(checkpoint) => format!(
+                    "the last good checkpoint is `{}`; `stability: (on_nonfinite: RollBack)` in the pipeline goes on from \
+                     it by itself, and a lower `learning_rate.base` or a longer warm-up avoids it",
+                    checkpoint.display()
+                ),
+                None => "lower `learning_rate.base`, or lengthen the warm-up".into(),
+            }),
             Self::Checkpoint(error) => error.hint(),
             Self::RunFolder(error) => error.hint(),
             Self::Metrics(error) => error.hint().map(str::to_owned),
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
-            Self::Engine(_) | Self::Monitor(_) => None,
+            Self::Engine(_) | Self::Monitor(_) | Self::TooFewBatches => None,
         }
     }
 }

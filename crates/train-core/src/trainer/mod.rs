@@ -6,24 +6,27 @@
 mod error;
 mod measure;
 mod position;
+mod step;
+mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
+use tensor_ops::Device;
 
 pub use self::error::TrainError;
 pub use self::measure::Measure;
 
 use self::position::Position;
+use self::watch::Watch;
 use crate::SingleProcess;
 use crate::checkpoint::{CheckpointFolder, Snapshot};
 use crate::engine::Engine;
-use crate::loader::{Batch, Loader, LoaderPlan, UnreadableLog};
-use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan, StepReport};
-use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, Pipeline, View};
+use crate::loader::{Loader, LoaderPlan, UnreadableLog};
+use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan};
+use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, OnNonfinite, Pipeline, View};
 use crate::plugin::{Measurement, Monitor, Progress, Schedule, Splits, Thermometer};
 use crate::run_folder::RunFolder;
 
@@ -100,6 +103,10 @@ struct Trainer<'a> {
     schedule: Box<dyn Schedule>,
     monitors: Vec<(String, Box<dyn Monitor>)>,
     checkpoint: CheckpointConfig,
+    watch: Watch,
+    on_nonfinite: OnNonfinite,
+    /// Where the last rollback went, and how many went there.
+    rolled_back_to: Option<(u64, usize)>,
     pipeline_text: String,
     thermometer: Thermometer,
     n_workers: usize,
@@ -137,11 +144,14 @@ impl<'a> Trainer<'a> {
         if steps_per_epoch == 0 {
             return Err(crate::loader::LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
+        let mut watch = Watch::new(pipeline.stability.clone(), pipeline.network.parameters.clone());
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
         let position = match resume {
             Some(snapshot) => {
                 engine.load(snapshot)?;
+                watch.load(&snapshot.metadata)?;
+                engine.freeze(watch.frozen());
                 Position::load(&snapshot.metadata)?
             }
             None => Position::default(),
@@ -169,6 +179,9 @@ impl<'a> Trainer<'a> {
             schedule: pipeline.schedule,
             monitors: pipeline.monitors,
             checkpoint: pipeline.checkpoint,
+            watch,
+            on_nonfinite: pipeline.stability.on_nonfinite,
+            rolled_back_to: None,
             pipeline_text: pipeline.text,
             n_workers: options.n_workers,
             checkpoints,
@@ -214,10 +227,15 @@ impl<'a> Trainer<'a> {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
-            let Some(batch) = loader.next()? else { break };
-            clock.waited += batch.waited;
-            clock.n_steps += 1;
-            let epoch_is_done = self.step(batch)?;
+            let epoch_is_done = match self.step(&mut loader, &mut clock) {
+                Err(error @ TrainError::NotFinite { .. }) if self.on_nonfinite == OnNonfinite::RollBack => {
+                    self.roll_back(error)?;
+                    loader = self.loader()?;
+                    clock = EpochClock::start();
+                    continue;
+                }
+                done => done?,
+            };
             if epoch_is_done {
                 after = self.end_epoch(&clock)?;
                 clock = EpochClock::start();
@@ -247,57 +265,16 @@ impl<'a> Trainer<'a> {
         Ok(Loader::start(LoaderPlan {
             images: Arc::clone(&self.splits.train),
             views,
-            seed: self.seed,
+            seed: self.position.data_seed(self.seed),
+            shuffle_seed: self.seed,
             batch: self.batch,
+            parts: self.engine.parts().clone(),
             first: (self.position.epoch as u64, self.position.step as u64),
             epochs: self.epochs as u64,
             n_workers: self.n_workers,
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(&self.unreadable),
         })?)
-    }
-
-    /// One step; true after an epoch's last.
-    fn step(&mut self, batch: Batch) -> Result<bool, TrainError> {
-        let at = Progress {
-            epoch: self.position.epoch,
-            step: self.position.step,
-            steps_per_epoch: self.steps_per_epoch,
-            epochs: self.epochs,
-        };
-        let lr = self.lr(at);
-        let momentum = self.momentum.map_or(1.0, |momentum| momentum.at(at.share()));
-        let mut views = Vec::new();
-        for view in batch.views {
-            let shape = [self.batch, view.size.0, view.size.1, 3];
-            let images = FeatureMap::from_nhwc(self.engine.device(), shape, &view.values, Recording::Off);
-            views.push(images.map_err(crate::engine::EngineError::from)?);
-        }
-        let forward = self.engine.forward(views, momentum as f32, KeepLogits::No)?;
-        let loss = forward.total();
-        if !loss.is_finite() {
-            return Err(TrainError::NotFinite { loss, epoch: at.epoch + 1, step: at.step + 1 });
-        }
-        let top1 =
-            forward.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / forward.losses.len() as f64;
-        self.engine.absorb(&forward)?;
-        let mut gradients = self.engine.backward(forward)?;
-        self.engine.update(&mut gradients, lr)?;
-
-        let epoch_is_done = self.position.count(f64::from(loss), top1, self.steps_per_epoch);
-        self.progress.step(StepReport {
-            epoch: at.epoch as u64,
-            step: at.step as u64,
-            waited: batch.waited,
-            loss: f64::from(loss),
-            thermometer: self.thermometer,
-        });
-        if at.step.is_multiple_of((self.steps_per_epoch / EVENTS_PER_EPOCH).max(1)) {
-            let scalars = [("train/loss", f64::from(loss)), ("train/contrast_top1", top1), ("train/lr", lr)];
-            self.events.scalars(self.position.steps_done, scalars)?;
-        }
-        self.tell_unreadable();
-        Ok(epoch_is_done)
     }
 
     fn lr(&self, at: Progress) -> f64 {
@@ -331,6 +308,8 @@ impl<'a> Trainer<'a> {
             .with("images_per_s", (clock.n_steps * self.batch) as f64 / seconds)
             .with("data_wait_share", clock.waited.as_secs_f64() / seconds)
             .with("unreadable", self.unreadable.len());
+        let line = self.watch.figures().into_iter().fold(line, |line, (name, value)| line.with(name, value));
+        self.watch.next_epoch();
         self.position.next_epoch();
         let figures = self.measure(self.position.epoch)?;
         self.log(line, &figures)?;
@@ -381,7 +360,11 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Writes a checkpoint, unless a parameter is not finite: every checkpoint is good to go on from.
     fn save(&mut self) -> Result<PathBuf, TrainError> {
+        if let Some(what) = self.engine.nonfinite_parameter() {
+            return Err(self.diverged(what));
+        }
         let snapshot = self.snapshot();
         let path = self.checkpoints.save(self.position.steps_done, &snapshot)?;
         self.saved_at = Instant::now();
@@ -404,6 +387,7 @@ impl<'a> Trainer<'a> {
         let mut snapshot = Snapshot::default();
         self.engine.save(&mut snapshot);
         self.position.save(&mut snapshot.metadata);
+        self.watch.save(&mut snapshot.metadata);
         snapshot.metadata.insert("pipeline".into(), self.pipeline_text.clone());
         snapshot
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TrainError;
+use crate::Draws;
 
 /// A place in a run, and the running sums of its epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub(super) struct Position {
     pub(super) loss_sum: f64,
     /// Sum of this epoch's shares of queries nearest to their own key.
     pub(super) top1_sum: f64,
+    /// How often the run has gone back to a checkpoint: a part of the seed of what is drawn since.
+    pub(super) rollbacks: u64,
 }
 
 impl Position {
@@ -27,6 +30,7 @@ impl Position {
         metadata.insert("steps_done".into(), self.steps_done.to_string());
         metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
         metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
+        metadata.insert("rollbacks".into(), self.rollbacks.to_string());
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -37,7 +41,17 @@ impl Position {
             steps_done: read(metadata, "steps_done")?,
             loss_sum: read(metadata, "loss_sum")?,
             top1_sum: read(metadata, "top1_sum")?,
+            rollbacks: read(metadata, "rollbacks")?,
         })
+    }
+
+    /// What images are drawn from: the seed, and something else after each rollback, so that a run that diverged does not
+    /// meet the same batches again.
+    pub(super) fn data_seed(&self, seed: u64) -> u64 {
+        match self.rollbacks {
+            0 => seed,
+            n => Draws::new(seed, "draws after a rollback", &[n]).bits(),
+        }
     }
 
     /// Counts a step in; true if it was the epoch's last, which [`next_epoch`](Self::next_epoch) must follow.
@@ -71,8 +85,14 @@ mod tests {
 
     #[test]
     fn a_position_reads_back_bit_for_bit() {
-        let position =
-            Position { epoch: 3, step: 17, steps_done: 155, loss_sum: 0.1 + 0.2, top1_sum: 1.0 / 3.0 };
+        let position = Position {
+            epoch: 3,
+            step: 17,
+            steps_done: 155,
+            loss_sum: 0.1 + 0.2,
+            top1_sum: 1.0 / 3.0,
+            rollbacks: 2,
+        };
         let mut metadata = BTreeMap::new();
         position.save(&mut metadata);
         assert_eq!(Position::load(&metadata).unwrap(), position);

@@ -69,7 +69,7 @@ pub trait Images: Send + Sync {
 }
 
 /// An image that could not be decoded.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {reason}")]
 pub struct UnreadableImage {
     /// Its path, or its place in a file.

@@ -2,6 +2,7 @@
 
 use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, OpError, Parameter};
 
+use super::super::config::ConfigError;
 use crate::Draws;
 
 /// Something with parameters and state.
@@ -11,6 +12,12 @@ pub trait Module {
     /// Names are those of PyTorch's module of the same kind (`layer1.0.conv1.weight`), so that weights can be exchanged.
     /// A composite prefixes the names of its parts, see [`visit_part`].
     fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>));
+
+    /// The names of the first layer's parameters, or the beginnings of them, for an encoder that has a first layer: what
+    /// `freeze: ["backbone.stem"]` means.
+    fn stem(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Into how many parts batch normalisation splits a batch, if there is any batch normalisation.
     ///
@@ -88,6 +95,9 @@ pub struct ModuleContext {
     pub image_size: (usize, usize),
     /// Images in a batch.
     pub batch: usize,
+    /// Parts in which a batch goes through a backbone, one after another; 1 where it goes through as a whole. A backbone
+    /// that takes statistics over the batch can do so within a part only. Heads see whole batches.
+    pub parts: usize,
     /// The pipeline's seed.
     pub seed: u64,
     /// The module's name in the pipeline.
@@ -95,6 +105,24 @@ pub struct ModuleContext {
 }
 
 impl ModuleContext {
+    /// In how many splits batch norm normalises a part, where it normalises a whole batch in `splits`: the value of the
+    /// field `batch_norm_splits`.
+    ///
+    /// # Errors
+    /// If the parts do not divide into splits: statistics of more than a part cannot be taken in a part.
+    pub fn splits_in_part(&self, splits: usize) -> Result<usize, ConfigError> {
+        if splits.is_multiple_of(self.parts) {
+            return Ok(splits / self.parts);
+        }
+        let parts = self.parts;
+        let must = format!(
+            "it must be a multiple of {parts}: `data.micro_batch` takes the batch in {parts} parts, and statistics over \
+             more than a part cannot be had; `batch_norm_splits: {parts}` gives each part its own, which is called ghost \
+             batch norm"
+        );
+        Err(ConfigError::field("batch_norm_splits", splits, must))
+    }
+
     /// Draws for the initial values of one parameter.
     pub fn draws(&self, parameter: &str) -> Draws {
         Draws::new(self.seed, &format!("initial values of {}.{parameter}", self.name), &[])

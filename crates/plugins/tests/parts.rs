@@ -1,0 +1,250 @@
+//! A batch in parts has the gradients of the whole batch.
+
+use std::collections::BTreeMap;
+
+use plugins as _;
+use tensor_ops::{Device, FeatureMap, Recording};
+use train_core::checkpoint::{Snapshot, Stored};
+use train_core::engine::{Engine, EngineError};
+use train_core::pipeline::{Parts, PartsMethod, Pipeline};
+use train_core::{Draws, SingleProcess};
+
+const BATCH: usize = 64;
+
+/// MoCo v2 on ResNet-18, with statistics over eight parts of a batch and shuffled keys; symmetric, to have two losses.
+const V2: &str = r#"
+    modules: {
+        "backbone": ("resnet", (depth: 18, width: 4, stem: Cifar, batch_norm_splits: 8)),
+        "head": ("mlp", (out: 16)),
+        "contrast": ("queue", (len: 128, temperature: 0.2)),
+    },
+    graph: [
+        (id: "q1", run: ["backbone", "head"], on: ["x1"]),
+        (id: "q2", run: ["backbone", "head"], on: ["x2"]),
+        (id: "k1", run: ["backbone", "head"], on: ["x1"], weights: Momentum, shuffle_batch: true),
+        (id: "k2", run: ["backbone", "head"], on: ["x2"], weights: Momentum, shuffle_batch: true),
+        (id: "l12", run: ["contrast"], on: ["q1", "k2"]),
+        (id: "l21", run: ["contrast"], on: ["q2", "k1"]),
+    ],
+    optimizer: ("sgd", (momentum: 0.9, weight_decay: 1e-4)),
+"#;
+
+/// MoCo v3 on `backbone`: a predictor, negatives of the batch, batch norm in the heads.
+fn v3(backbone: &str) -> String {
+    format!(
+        r#"
+    modules: {{
+        "backbone": {backbone},
+        "projector": ("mlp", (layers: 2, hidden: 24, out: 16, norm: Batch, last_norm: true)),
+        "predictor": ("mlp", (layers: 2, hidden: 24, out: 16, norm: Batch, last_norm: true)),
+        "contrast": ("in-batch", (temperature: 0.2)),
+    }},
+    graph: [
+        (id: "q1", run: ["backbone", "projector", "predictor"], on: ["x1"]),
+        (id: "q2", run: ["backbone", "projector", "predictor"], on: ["x2"]),
+        (id: "k1", run: ["backbone", "projector"], on: ["x1"], weights: Momentum),
+        (id: "k2", run: ["backbone", "projector"], on: ["x2"], weights: Momentum),
+        (id: "l12", run: ["contrast"], on: ["q1", "k2"]),
+        (id: "l21", run: ["contrast"], on: ["q2", "k1"]),
+    ],
+    optimizer: ("sgd", (momentum: 0.9, weight_decay: 0.01)),
+"#
+    )
+}
+
+const VIT: &str = r#"("vit", (patch: 4, dim: 24, depth: 2, heads: 3, freeze_patch_projection: true))"#;
+const CONV_VIT: &str =
+    r#"("vit", (patch: 16, dim: 24, depth: 1, heads: 3, stem: Conv, batch_norm_splits: 8))"#;
+const RESNET: &str = r#"("resnet", (depth: 18, width: 4, stem: Cifar, batch_norm_splits: 8))"#;
+
+fn pipeline(rest: &str, overrides: &[&str]) -> Pipeline {
+    parse(rest, overrides).unwrap_or_else(|message| panic!("{message}"))
+}
+
+fn parse(rest: &str, overrides: &[&str]) -> Result<Pipeline, String> {
+    let text = format!(
+        r#"Pipeline(
+    name: "parts",
+    data: (source: ("shapes", (train: 64, test: 0)), batch: {BATCH}),
+    views: {{
+        "x1": [("random-resized-crop", (size: 16, scale: (0.2, 1.0))), ("normalize", (statistics: Cifar10))],
+        "x2": [("random-resized-crop", (size: 16, scale: (0.2, 1.0))), ("normalize", (statistics: Cifar10))],
+    }},
+    {rest}
+    minimize: ["l12", "l21"],
+    momentum: (start: 0.9),
+    learning_rate: (base: 0.01, scale: Absolute),
+    schedule: ("cosine", (per: Step)),
+    epochs: 1,
+)"#
+    );
+    let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+    Pipeline::parse("parts.ron", &text, &overrides, &Device::default()).map_err(|fault| fault.to_string())
+}
+
+/// `(H, W)` values for each image of a view of a step.
+fn image(view: usize, step: u64, image: usize) -> Vec<f32> {
+    let mut draws = Draws::new(view as u64, "images of the test", &[step, image as u64]);
+    (0..16 * 16 * 3).map(|_| draws.normal() as f32).collect()
+}
+
+/// Images of parts, in the order in which the loader would give them.
+fn images(parts: &Parts, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
+    let mut given = Vec::new();
+    let shuffle = Engine::shuffle(0, step, BATCH);
+    for pass in &parts.passes {
+        for part in 0..parts.n_parts {
+            let places: Vec<usize> = parts
+                .places(part, BATCH)
+                .map(|place| if pass.is_shuffled { shuffle[place] } else { place })
+                .collect();
+            let view = |&view: &usize| {
+                let values: Vec<f32> = places.iter().flat_map(|&place| image(view, step, place)).collect();
+                FeatureMap::from_nhwc(&Device::default(), [places.len(), 16, 16, 3], &values, Recording::Off)
+                    .unwrap()
+            };
+            given.push(pass.views.iter().map(view).collect());
+        }
+    }
+    given.into_iter()
+}
+
+/// Losses of two steps; gradients of the first, and the state after it.
+///
+/// In the second step a ReLU whose input is all but zero may switch, which moves gradients by more than float order does.
+struct Outcome {
+    losses: Vec<f32>,
+    gradients: BTreeMap<String, Vec<f32>>,
+    state: Snapshot,
+}
+
+fn train(pipeline: Pipeline) -> Outcome {
+    let mut engine = Engine::new(pipeline.network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
+    let parts = engine.parts().clone();
+    let (mut losses, mut gradients, mut state) = (Vec::new(), BTreeMap::new(), Snapshot::default());
+    for step in 0..2 {
+        let mut images = images(&parts, step);
+        let mut next = || Ok::<_, EngineError>(images.next().unwrap());
+        let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
+        assert!(images.next().is_none(), "every part was asked for");
+        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
+        engine.absorb(&computed.keys).unwrap();
+        if step == 0 {
+            engine
+                .visit_gradients(&mut computed.gradients, |name, _, values| {
+                    gradients.insert(name.to_owned(), values.to_vec());
+                })
+                .unwrap();
+        }
+        engine.update(&mut computed.gradients, 0.01).unwrap();
+        if step == 0 {
+            engine.save(&mut state);
+        }
+    }
+    Outcome { losses, gradients, state }
+}
+
+/// |a − b| / |b| over all tensors.
+fn distance<'a>(a: impl Iterator<Item = &'a [f32]>, b: impl Iterator<Item = &'a [f32]>) -> f64 {
+    let (mut difference, mut scale) = (0.0, 0.0);
+    for (a, b) in a.zip(b) {
+        assert_eq!(a.len(), b.len());
+        for (a, b) in a.iter().zip(b) {
+            difference += f64::from(a - b).powi(2);
+            scale += f64::from(*b).powi(2);
+        }
+    }
+    (difference / scale).sqrt()
+}
+
+fn floats(state: &Snapshot) -> impl Iterator<Item = &[f32]> {
+    state.tensors.values().filter_map(|stored| match stored {
+        Stored::F32 { values, .. } => Some(values.as_slice()),
+        Stored::U64(_) => None,
+    })
+}
+
+#[track_caller]
+fn assert_same(parts: &Outcome, whole: &Outcome) {
+    for (a, b) in parts.losses.iter().zip(&whole.losses) {
+        assert!((a - b).abs() < 2e-5 * b.abs().max(1.0), "{:?} {:?}", parts.losses, whole.losses);
+    }
+    assert!(parts.gradients.keys().eq(whole.gradients.keys()));
+    let gradients = |outcome: &Outcome| outcome.gradients.values().cloned().collect::<Vec<_>>();
+    let (a, b) = (gradients(parts), gradients(whole));
+    let error = distance(a.iter().map(Vec::as_slice), b.iter().map(Vec::as_slice));
+    assert!(error < 1e-5, "gradients differ by {error:e}");
+    assert!(parts.state.tensors.keys().eq(whole.state.tensors.keys()));
+    let error = distance(floats(&parts.state), floats(&whole.state));
+    assert!(error < 1e-5, "states differ by {error:e}");
+    for (name, stored) in &whole.state.tensors {
+        if let Stored::U64(_) = stored {
+            assert_eq!(parts.state.tensors[name], *stored, "{name}");
+        }
+    }
+}
+
+#[test]
+fn v2_in_parts_is_v2_with_as_many_splits() {
+    let whole = train(pipeline(V2, &[]));
+    for micro_batch in [8, 32] {
+        let pipeline = pipeline(V2, &[&format!("data.micro_batch={micro_batch}")]);
+        assert_eq!(pipeline.network.parts.method, PartsMethod::Accumulate);
+        assert_same(&train(pipeline), &whole);
+    }
+}
+
+#[test]
+fn v3_in_parts_has_the_gradients_of_the_whole_batch() {
+    for (backbone, micro_batches) in [(VIT, &[8, 32, 2][..]), (CONV_VIT, &[8, 32]), (RESNET, &[8, 32])] {
+        let text = v3(backbone);
+        let whole = train(pipeline(&text, &[]));
+        for micro_batch in micro_batches {
+            let pipeline = pipeline(&text, &[&format!("data.micro_batch={micro_batch}")]);
+            assert_eq!(pipeline.network.parts.method, PartsMethod::CacheFeatures);
+            assert_same(&train(pipeline), &whole);
+        }
+    }
+}
+
+/// What `micro_batch` is not: parts as batches of their own, whose gradients are averaged. Each query would meet only the
+/// negatives of its part.
+#[test]
+fn averaging_the_gradients_of_small_batches_is_something_else() {
+    let text = v3(VIT);
+    let whole = train(pipeline(&text, &[]));
+    let mut network = pipeline(&text, &["data.micro_batch=8"]).network;
+    network.parts.method = PartsMethod::Accumulate;
+    network.parts.passes[0].views = vec![0, 1];
+    let parts = network.parts.clone();
+    let mut engine = Engine::new(network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
+    let mut images = images(&parts, 0);
+    let mut computed =
+        engine.compute(BATCH, 0.9, &mut || Ok::<_, EngineError>(images.next().unwrap())).unwrap();
+    let mut naive = BTreeMap::new();
+    let keep = |name: &str, _: &[usize], values: &[f32]| drop(naive.insert(name.to_owned(), values.to_vec()));
+    engine.visit_gradients(&mut computed.gradients, keep).unwrap();
+    let error = distance(naive.values().map(Vec::as_slice), whole.gradients.values().map(Vec::as_slice));
+    assert!(error > 0.1, "{error}");
+}
+
+#[test]
+fn a_batch_that_cannot_be_cut_exactly_is_refused() {
+    let refused =
+        |rest: &str, set: &str| parse(rest, &[set]).err().unwrap_or_else(|| panic!("{set} is taken"));
+    let message = refused(V2, "data.micro_batch=12");
+    assert!(message.contains("a batch of 64 images cannot be cut into parts of 12"), "{message}");
+    assert!(message.contains("choose from 8, 16, 32, 64"), "{message}");
+    for rest in [V2.to_owned(), v3(RESNET), v3(CONV_VIT)] {
+        let rest = rest.replace(", batch_norm_splits: 8", "");
+        // Shuffling needs splits, whatever the parts.
+        let rest = rest.replace(", shuffle_batch: true", "");
+        let message = refused(&rest, "data.micro_batch=8");
+        assert!(message.contains("`batch_norm_splits` is 1, but it must be a multiple of 8"), "{message}");
+        assert!(message.contains("ghost batch norm"), "{message}");
+    }
+    let shuffled = v3(RESNET)
+        .replace("on: [\"x1\"], weights: Momentum", "on: [\"x1\"], weights: Momentum, shuffle_batch: true");
+    let message = refused(&shuffled, "data.micro_batch=8");
+    assert!(message.contains("must all be shuffled or none"), "{message}");
+}

@@ -1,0 +1,311 @@
+//! A step whose batch goes through the backbone in parts, with the gradients of the whole batch.
+//!
+//! See [`PartsMethod`] for the two ways. Memory is needed for the activations of one part, and for the features of all.
+
+use dfdx::shapes::HasShape as _;
+use tensor_ops::{
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, Scalar,
+    features_from_rows, gradient_of_rows, select_rows, to_rows, weighted_sum,
+};
+
+use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, unrecorded};
+use super::running::Running;
+use super::{Engine, EngineError, Loss};
+use crate::pipeline::{Action, Graph, PartsMethod, Value, Weights};
+use crate::plugin::{Entry, Module as _};
+
+/// What a step computes before any weight moves.
+pub struct Computed {
+    /// Each loss of the graph, without logits.
+    pub losses: Vec<Loss>,
+    /// Of every trainable parameter.
+    pub gradients: Gradients,
+    /// What the negatives take in after the step.
+    pub keys: StepKeys,
+}
+
+impl Computed {
+    /// The sum of the losses.
+    pub fn total(&self) -> f32 {
+        self.losses.iter().map(|loss| loss.value).sum()
+    }
+}
+
+impl Engine {
+    /// Losses and gradients of a batch of `n` images, which `next` gives part by part.
+    ///
+    /// `next` is called once for each part of each pass of the pipeline's [`Parts`](crate::pipeline::Parts), in this order,
+    /// and gives the pass's views.
+    ///
+    /// # Errors
+    /// Those of `next`; and if a module refuses what it is given.
+    pub fn compute<E: From<EngineError>>(
+        &mut self,
+        n: usize,
+        momentum: f32,
+        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+    ) -> Result<Computed, E> {
+        match self.parts.method {
+            PartsMethod::Whole => {
+                let views = next()?;
+                let forward = self.forward(views, momentum, KeepLogits::No)?;
+                let super::Forward { losses, keys, total } = forward;
+                Ok(Computed { losses, keys, gradients: tensor_ops::backward(total).map_err(op)? })
+            }
+            PartsMethod::Accumulate => self.accumulate(n, momentum, next),
+            PartsMethod::CacheFeatures => self.cache_features(n, momentum, next),
+        }
+    }
+
+    /// All keys, then the gradients of each part's share of the loss.
+    fn accumulate<E: From<EngineError>>(
+        &mut self,
+        n: usize,
+        momentum: f32,
+        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+    ) -> Result<Computed, E> {
+        self.follow(momentum).map_err(op)?;
+        let graph = self.graph.clone();
+        let n_parts = self.parts.n_parts;
+
+        let mut keys = Assembly::new(&graph, n);
+        let mut running = Running::of(self);
+        for part in 0..n_parts {
+            running.start_part(self);
+            let views = self.next_views(&graph, 0, next)?;
+            let places = self.places(0, part, n);
+            let mut given = nothing_given(&graph);
+            // A part is shuffled by what it is given, not once more.
+            let unshuffled = without_shuffles(&graph);
+            self.run(&unshuffled, &mut Source::Views(&views), &mut given, is_key, KeepLogits::No)?;
+            for (step, given) in given.iter().enumerate() {
+                if let Some(Given::Plain(rows)) = given {
+                    keys.put(step, &places, rows);
+                }
+            }
+            running.end_part(self);
+        }
+        running.set_means(self);
+        let keys: Vec<Option<Given>> = (0..graph.steps.len())
+            .map(|step| keys.take(step, &self.device, Recording::Off).map(|keys| keys.map(unrecorded)))
+            .map(|keys| keys.transpose().map(|keys| keys.map(Given::Plain)))
+            .collect::<Result<_, _>>()
+            .map_err(op)?;
+
+        let mut total = Gradients::leaky();
+        let mut losses: Vec<Loss> = Vec::new();
+        let mut running = Running::of(self);
+        for part in 0..n_parts {
+            running.start_part(self);
+            let views = self.next_views(&graph, 1, next)?;
+            let places: Vec<usize> = self.places(1, part, n);
+            let mut given: Vec<Option<Given>> = keys
+                .iter()
+                .map(|keys| match keys {
+                    Some(Given::Plain(keys)) => {
+                        select_rows(keys, &places).map(|rows| Some(Given::Plain(rows)))
+                    }
+                    _ => Ok(None),
+                })
+                .collect::<Result<_, _>>()
+                .map_err(op)?;
+            let Losses { values, scalars } =
+                self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, KeepLogits::No)?;
+            add_shares(&mut losses, values, n_parts);
+            let share = tensor_ops::sum_losses(scalars).map_err(op)? * (1.0 / n_parts as f32);
+            self.add_gradients(&mut total, share)?;
+            running.end_part(self);
+        }
+        running.set_means(self);
+        let keys = self.keys_by_module(&graph, &keys).map_err(op)?;
+        Ok(Computed { losses, gradients: total, keys })
+    }
+
+    /// The features of all parts, the losses of the whole batch, and the gradients of the features back through the parts.
+    fn cache_features<E: From<EngineError>>(
+        &mut self,
+        n: usize,
+        momentum: f32,
+        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+    ) -> Result<Computed, E> {
+        self.follow(momentum).map_err(op)?;
+        let graph = self.graph.clone();
+        let n_parts = self.parts.n_parts;
+
+        let mut features = Assembly::new(&graph, n);
+        let mut running = Running::of(self);
+        for part in 0..n_parts {
+            running.start_part(self);
+            let views = self.next_views(&graph, 0, next)?;
+            let places = self.places(0, part, n);
+            for (step, modules, view, weights) in encodes_of_views(&graph) {
+                let images = recorded(&views[view], Weights::Momentum);
+                let rows = self.backbone(&graph, step, modules, images, weights)?;
+                features.put(step, &places, &unrecorded(rows));
+            }
+            running.end_part(self);
+        }
+        running.set_means(self);
+
+        let mut leaves: Vec<Option<Matrix>> = Vec::new();
+        let mut starts: Vec<Option<Features>> = Vec::new();
+        for (step, description) in graph.steps.iter().enumerate() {
+            let is_query = matches!(description.action, Action::Encode { weights: Weights::Query, .. });
+            let recording = if is_query { Recording::start() } else { Recording::Off };
+            let start = features.take(step, &self.device, recording).transpose().map_err(op)?;
+            leaves.push(start.as_ref().filter(|_| is_query).map(|start| unrecorded(start.retaped())));
+            starts.push(start);
+        }
+        let mut given = nothing_given(&graph);
+        let losses = self.run(&graph, &mut Source::Features(starts), &mut given, |_| true, KeepLogits::No)?;
+        let keys = self.keys_by_module(&graph, &given).map_err(op)?;
+        drop(given);
+        let total = tensor_ops::sum_losses(losses.scalars).map_err(op)?;
+        let mut gradients = tensor_ops::backward(total).map_err(op)?;
+        let leaf_gradients: Vec<Option<Matrix>> = leaves
+            .into_iter()
+            .map(|leaf| leaf.map(|leaf| gradient_of_rows(&leaf, &mut gradients)).transpose())
+            .collect::<Result<_, _>>()
+            .map_err(op)?;
+
+        // The statistics of this batch are in already, and a backbone does not use its running ones in training.
+        let running = Running::of(self);
+        for part in 0..n_parts {
+            let views = self.next_views(&graph, 1, next)?;
+            let places = self.places(1, part, n);
+            for (step, modules, view, weights) in encodes_of_views(&graph) {
+                let Some(wanted) = &leaf_gradients[step] else { continue };
+                let images = recorded(&views[view], weights);
+                let rows = self.backbone(&graph, step, modules, images, weights)?;
+                let wanted = to_rows(&select_rows(wanted, &places).map_err(op)?);
+                let share = weighted_sum(rows, &wanted).map_err(op)?;
+                self.add_gradients(&mut gradients, share)?;
+            }
+        }
+        running.restore(self);
+        Ok(Computed { losses: losses.values, gradients, keys })
+    }
+
+    /// The first module of a chain, on images.
+    fn backbone(
+        &mut self,
+        graph: &Graph,
+        step: usize,
+        modules: &[usize],
+        images: FeatureMap,
+        weights: Weights,
+    ) -> Result<Features, EngineError> {
+        self.chain(&modules[..1], Start::Images(images), weights, Mode::Train)
+            .map_err(|source| EngineError::Step { step: graph.steps[step].id.clone(), source })
+    }
+
+    /// The views of a pass, by index into [`Graph::views`].
+    fn next_views<E: From<EngineError>>(
+        &self,
+        graph: &Graph,
+        pass: usize,
+        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+    ) -> Result<Vec<Option<FeatureMap>>, E> {
+        let mut views: Vec<Option<FeatureMap>> = graph.views.iter().map(|_| None).collect();
+        for (&index, images) in self.parts.passes[pass].views.iter().zip(next()?) {
+            views[index] = Some(images);
+        }
+        Ok(views)
+    }
+
+    /// Where in the batch the images of a part belong.
+    fn places(&self, pass: usize, part: usize, n: usize) -> Vec<usize> {
+        let places = self.parts.places(part, n);
+        if self.parts.passes[pass].is_shuffled {
+            let order = Self::shuffle(self.seed, self.n_steps, n);
+            places.map(|place| order[place]).collect()
+        } else {
+            places.collect()
+        }
+    }
+
+    /// Adds the gradients of `loss` to `total`, parameter after parameter.
+    fn add_gradients(&mut self, total: &mut Gradients, loss: Scalar) -> Result<(), EngineError> {
+        let mut part = tensor_ops::backward(loss)?;
+        let mut result = Ok(());
+        for named in &mut self.modules {
+            named.module.visit(&mut |_, entry| {
+                if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
+                    result = parameter.add_gradient(total, &mut part);
+                }
+            });
+        }
+        Ok(result?)
+    }
+}
+
+fn op(error: OpError) -> EngineError {
+    error.into()
+}
+
+fn is_key(action: &Action) -> bool {
+    matches!(action, Action::Encode { weights: Weights::Momentum, .. })
+}
+
+fn without_shuffles(graph: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    for step in &mut graph.steps {
+        if let Action::Encode { shuffle_batch, .. } = &mut step.action {
+            *shuffle_batch = false;
+        }
+    }
+    graph
+}
+
+/// The steps that start from a view: their number, modules, view and weights.
+fn encodes_of_views(graph: &Graph) -> impl Iterator<Item = (usize, &[usize], usize, Weights)> {
+    graph.steps.iter().enumerate().filter_map(|(step, description)| match &description.action {
+        Action::Encode { modules, input: Value::View(view), weights, .. } => {
+            Some((step, &modules[..], *view, *weights))
+        }
+        Action::Encode { .. } | Action::Compare { .. } => None,
+    })
+}
+
+/// Adds a part's losses, each its share of the batch's.
+fn add_shares(losses: &mut Vec<Loss>, part: Vec<Loss>, n_parts: usize) {
+    let share = 1.0 / n_parts as f32;
+    for (i, loss) in part.into_iter().enumerate() {
+        if losses.len() == i {
+            losses.push(Loss { value: 0.0, top1: 0.0, ..loss.clone() });
+        }
+        losses[i].value += loss.value * share;
+        losses[i].top1 += loss.top1 * share;
+    }
+}
+
+/// The rows that steps give, put together from parts.
+struct Assembly {
+    n: usize,
+    /// By step: `(N, D)` row by row, and `D`.
+    rows: Vec<Option<(Vec<f32>, usize)>>,
+}
+
+impl Assembly {
+    fn new(graph: &Graph, n: usize) -> Self {
+        Self { n, rows: graph.steps.iter().map(|_| None).collect() }
+    }
+
+    fn put(&mut self, step: usize, places: &[usize], rows: &Matrix) {
+        let (_, d) = *rows.shape();
+        let (whole, _) = self.rows[step].get_or_insert_with(|| (vec![0.0; self.n * d], d));
+        for (place, row) in places.iter().zip(to_rows(rows).chunks_exact(d)) {
+            whole[place * d..(place + 1) * d].copy_from_slice(row);
+        }
+    }
+
+    fn take(
+        &mut self,
+        step: usize,
+        device: &tensor_ops::Device,
+        recording: Recording,
+    ) -> Option<Result<Features, OpError>> {
+        let (rows, d) = self.rows[step].take()?;
+        Some(features_from_rows(device, (self.n, d), rows, recording))
+    }
+}

@@ -1,0 +1,136 @@
+//! How a step goes through a batch that is too large for memory: in parts, with the gradients of the whole.
+
+use super::checker::{Checked, Checker};
+use super::config::{PipelineConfig, Weights};
+use super::graph::{Action, Graph, Value};
+use super::modules::{AnyModule, NamedModule};
+
+/// The parts of a batch, and the passes over them.
+///
+/// Part `p` of `n` has the images `p`, `p + n`, `p + 2n`... of the batch, as group `p` of batch norm in `n` splits has: so
+/// statistics within parts are those of split batch norm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// How many; 1 for a batch as a whole.
+    pub n_parts: usize,
+    /// What happens in them.
+    pub method: PartsMethod,
+    /// What is loaded, in this order: each pass has all parts.
+    pub passes: Vec<Pass>,
+}
+
+/// How the gradients of a batch come from its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartsMethod {
+    /// There is one part.
+    Whole,
+    /// All keys first; then the gradients of each part's loss are added up. Exact where the loss of a query depends on no
+    /// other image of its batch.
+    Accumulate,
+    /// Features of all parts first, without gradients; heads and losses on the whole batch, which gives the gradients of
+    /// the features; then each part goes through the backbone again, with these gradients.
+    CacheFeatures,
+}
+
+/// One pass over the parts of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// The views it needs, by index into [`Graph::views`].
+    pub views: Vec<usize>,
+    /// Whether the images come in the order of the step's [shuffle](crate::engine::Engine::shuffle), and not in their own.
+    pub is_shuffled: bool,
+}
+
+impl Parts {
+    /// A batch as a whole.
+    pub fn whole(graph: &Graph) -> Self {
+        let views = (0..graph.views.len()).collect();
+        Self { n_parts: 1, method: PartsMethod::Whole, passes: vec![Pass { views, is_shuffled: false }] }
+    }
+
+    /// The places in a batch of `n` images that part `part` has.
+    pub fn places(&self, part: usize, n: usize) -> impl Iterator<Item = usize> + use<> {
+        (part..n).step_by(self.n_parts)
+    }
+}
+
+/// The number of parts that `data.micro_batch` asks for.
+pub(crate) fn check_micro_batch(checker: &Checker, config: &PipelineConfig) -> Checked<usize> {
+    let batch = config.data.batch;
+    let Some(micro_batch) = config.data.micro_batch else { return Ok(1) };
+    if micro_batch == 0 || !batch.is_multiple_of(micro_batch) {
+        let divisors: Vec<String> = (1..=batch)
+            .filter(|divisor| batch.is_multiple_of(*divisor))
+            .filter(|divisor| *divisor >= 8 || batch < 16)
+            .map(|divisor| divisor.to_string())
+            .collect();
+        return Err(checker.fault(
+            &["data", "micro_batch"],
+            format!("a batch of {batch} images cannot be cut into parts of {micro_batch}"),
+            format!("choose from {}", divisors.join(", ")),
+        ));
+    }
+    Ok(batch / micro_batch)
+}
+
+/// How the graph is computed in `n_parts`.
+pub(crate) fn check_parts(
+    checker: &Checker,
+    n_parts: usize,
+    graph: &Graph,
+    modules: &[NamedModule],
+) -> Checked<Parts> {
+    if n_parts == 1 {
+        return Ok(Parts::whole(graph));
+    }
+    let accumulates = modules.iter().all(|named| match &named.module {
+        AnyModule::Backbone(_) => true,
+        // Heads take their statistics over whole batches.
+        AnyModule::Head(head) => head.batch_norm_splits().is_none(),
+        AnyModule::Negatives(negatives) => negatives.is_separable(),
+    });
+    let method = if accumulates { PartsMethod::Accumulate } else { PartsMethod::CacheFeatures };
+    let mut keys = Pass { views: Vec::new(), is_shuffled: false };
+    let mut queries = Pass { views: Vec::new(), is_shuffled: false };
+    let mut first = None;
+    for (i, step) in graph.steps.iter().enumerate() {
+        let Action::Encode { input: Value::View(view), weights, shuffle_batch, .. } = step.action else {
+            continue;
+        };
+        match weights {
+            Weights::Query => {
+                add(&mut queries.views, view);
+                if method == PartsMethod::CacheFeatures {
+                    add(&mut keys.views, view);
+                    check_order(checker, &mut first, i, false)?;
+                }
+            }
+            Weights::Momentum => {
+                add(&mut keys.views, view);
+                check_order(checker, &mut first, i, shuffle_batch)?;
+            }
+        }
+    }
+    keys.is_shuffled = first == Some(true);
+    Ok(Parts { n_parts, method, passes: vec![keys, queries] })
+}
+
+fn add(views: &mut Vec<usize>, view: usize) {
+    if !views.contains(&view) {
+        views.push(view);
+        views.sort_unstable();
+    }
+}
+
+/// A pass loads its images in one order.
+fn check_order(checker: &Checker, first: &mut Option<bool>, step: usize, is_shuffled: bool) -> Checked<()> {
+    if *first.get_or_insert(is_shuffled) == is_shuffled {
+        return Ok(());
+    }
+    Err(checker.fault(
+        &["graph", &step.to_string(), "shuffle_batch"],
+        "with `data.micro_batch`, images that go through the encoder together must all be shuffled or none",
+        "give every step with `weights: Momentum` the same `shuffle_batch`; where the loss is over the whole batch \
+         (`in-batch`), leave it out",
+    ))
+}

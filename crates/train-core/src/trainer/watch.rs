@@ -1,0 +1,218 @@
+//! The eye on gradients: norms, spikes, and what is done about them (Chen et al. 2021, arXiv:2104.02057, §4).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::engine::GradientNorms;
+use crate::pipeline::{OnSpike, Parameters, StabilityConfig};
+
+/// Key of the watch's state in a checkpoint's metadata.
+const KEY: &str = "stability";
+
+/// Norms before a median is trusted, unless the window is shorter.
+const FEWEST: usize = 10;
+
+/// Watches the largest gradient value of some parameters against its running median.
+pub(super) struct Watch {
+    config: StabilityConfig,
+    parameters: Parameters,
+    state: State,
+    /// Spikes told in this epoch.
+    n_told: usize,
+}
+
+/// What a resumed run must know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// By parameter: the bits of its last norms, oldest first.
+    history: BTreeMap<String, VecDeque<u32>>,
+    /// Whether a spike has frozen what it freezes.
+    has_frozen: bool,
+    /// Steps of this epoch with a spike.
+    n_spikes: usize,
+    /// The bits of the largest norms of this epoch, of the first and the last layer.
+    first: u32,
+    last: u32,
+}
+
+/// A gradient that jumped.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Spike {
+    /// The parameter.
+    pub(super) name: String,
+    /// Its largest gradient value.
+    pub(super) norm: f32,
+    /// The running median of those before.
+    pub(super) median: f32,
+}
+
+/// What a step's gradients ask for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Go on.
+    Go,
+    /// Go on, and tell.
+    Tell(Spike),
+    /// Change no weights in this step.
+    Skip(Spike),
+    /// Train these parameters no more, from this step on.
+    Freeze(Spike, Vec<usize>),
+}
+
+impl Watch {
+    pub(super) fn new(config: StabilityConfig, parameters: Parameters) -> Self {
+        Self { config, parameters, state: State::default(), n_told: 0 }
+    }
+
+    /// What the gradients of a step ask for.
+    pub(super) fn judge(&mut self, norms: &GradientNorms) -> Verdict {
+        let larger = |bits: u32, norm: Option<f32>| f32::from_bits(bits).max(norm.unwrap_or(0.0)).to_bits();
+        self.state.first = larger(self.state.first, norms.first());
+        self.state.last = larger(self.state.last, norms.last());
+        let mut worst: Option<Spike> = None;
+        for &place in &self.parameters.watched {
+            let (Some(norm), name) = (norms.of[place], &self.parameters.names[place]) else { continue };
+            let history = self.state.history.entry(name.clone()).or_default();
+            if history.len() >= FEWEST.min(self.config.window) {
+                let median = median(history);
+                let ratio = |spike: &Spike| spike.norm / spike.median;
+                let spike = Spike { name: name.clone(), norm, median };
+                if f64::from(norm) > self.config.spike * f64::from(median)
+                    && worst.as_ref().is_none_or(|worst| ratio(&spike) > ratio(worst))
+                {
+                    worst = Some(spike);
+                }
+            }
+            history.push_back(norm.to_bits());
+            if history.len() > self.config.window {
+                history.pop_front();
+            }
+        }
+        let Some(spike) = worst else { return Verdict::Go };
+        self.state.n_spikes += 1;
+        match &self.config.on_spike {
+            OnSpike::Nothing => Verdict::Tell(spike),
+            OnSpike::SkipStep => Verdict::Skip(spike),
+            OnSpike::Freeze(_) if self.state.has_frozen => Verdict::Tell(spike),
+            OnSpike::Freeze(_) => {
+                self.state.has_frozen = true;
+                Verdict::Freeze(spike, self.parameters.frozen_by_spike.clone())
+            }
+        }
+    }
+
+    /// Whether this spike is to be told: the first few of an epoch are.
+    pub(super) fn tells(&mut self) -> bool {
+        const MOST_IN_AN_EPOCH: usize = 3;
+        self.n_told += 1;
+        self.n_told <= MOST_IN_AN_EPOCH
+    }
+
+    /// What a loaded state has frozen.
+    pub(super) fn frozen(&self) -> &[usize] {
+        if self.state.has_frozen { &self.parameters.frozen_by_spike } else { &[] }
+    }
+
+    /// The parameter at a place of the visiting order.
+    pub(super) fn name(&self, place: usize) -> &str {
+        &self.parameters.names[place]
+    }
+
+    /// The epoch's figures, by their names in the metrics: the largest gradients of the first and the last layer, and the
+    /// number of steps with a spike.
+    pub(super) fn figures(&self) -> [(&'static str, f64); 3] {
+        [
+            ("gradient_first_layer", f64::from(f32::from_bits(self.state.first))),
+            ("gradient_last_layer", f64::from(f32::from_bits(self.state.last))),
+            ("gradient_spikes", self.state.n_spikes as f64),
+        ]
+    }
+
+    pub(super) fn next_epoch(&mut self) {
+        self.n_told = 0;
+        self.state.n_spikes = 0;
+        self.state.first = 0;
+        self.state.last = 0;
+    }
+
+    pub(super) fn save(&self, metadata: &mut BTreeMap<String, String>) {
+        let text = serde_json::to_string(&self.state).expect("a map with text keys is JSON");
+        metadata.insert(KEY.into(), text);
+    }
+
+    pub(super) fn load(&mut self, metadata: &BTreeMap<String, String>) -> Result<(), TrainError> {
+        let state = metadata.get(KEY).and_then(|text| serde_json::from_str(text).ok());
+        self.state = state.ok_or(TrainError::Metadata(KEY))?;
+        Ok(())
+    }
+}
+
+fn median(bits: &VecDeque<u32>) -> f32 {
+    let mut sorted: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
+    sorted.sort_by(f32::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(on_spike: OnSpike) -> Watch {
+        let parameters = Parameters {
+            names: vec!["a.weight".into(), "b.weight".into()],
+            settings: Vec::new(),
+            watched: vec![0],
+            frozen_by_spike: vec![0],
+        };
+        Watch::new(StabilityConfig { window: 20, on_spike, ..StabilityConfig::default() }, parameters)
+    }
+
+    fn norms(first: f32) -> GradientNorms {
+        GradientNorms { of: vec![Some(first), Some(1.0)], weights: vec![0, 1] }
+    }
+
+    #[test]
+    fn a_jump_over_the_running_median_is_a_spike() {
+        let mut watch = watch(OnSpike::SkipStep);
+        for i in 0..30 {
+            assert_eq!(watch.judge(&norms(1.0 + (i % 5) as f32)), Verdict::Go, "{i}");
+        }
+        let Verdict::Skip(spike) = watch.judge(&norms(31.0)) else { panic!("no spike") };
+        assert_eq!(spike, Spike { name: "a.weight".into(), norm: 31.0, median: 3.0 });
+        assert_eq!(watch.judge(&norms(29.0)), Verdict::Go);
+        assert_eq!(watch.figures()[0].1, 31.0);
+        assert_eq!(watch.figures()[2].1, 1.0);
+    }
+
+    #[test]
+    fn a_level_that_stays_is_no_spike_for_long() {
+        let mut watch = watch(OnSpike::Nothing);
+        (0..20).for_each(|_| drop(watch.judge(&norms(1.0))));
+        let told = (0..20).filter(|_| watch.judge(&norms(50.0)) != Verdict::Go).count();
+        assert_eq!(told, 10);
+    }
+
+    #[test]
+    fn a_spike_freezes_once() {
+        let mut watch = watch(OnSpike::Freeze(vec!["a".into()]));
+        (0..20).for_each(|_| drop(watch.judge(&norms(1.0))));
+        assert!(watch.frozen().is_empty());
+        assert!(matches!(watch.judge(&norms(99.0)), Verdict::Freeze(_, places) if places == [0]));
+        assert!(matches!(watch.judge(&norms(99.0)), Verdict::Tell(_)));
+        assert_eq!(watch.frozen(), [0]);
+    }
+
+    #[test]
+    fn the_state_reads_back_bit_for_bit() {
+        let mut watch_1 = watch(OnSpike::Nothing);
+        (1..15).for_each(|i| drop(watch_1.judge(&norms(1.0 / i as f32))));
+        let mut metadata = BTreeMap::new();
+        watch_1.save(&mut metadata);
+        let mut watch_2 = watch(OnSpike::Nothing);
+        watch_2.load(&metadata).unwrap();
+        assert_eq!(watch_1.state, watch_2.state);
+        assert!(watch_2.load(&BTreeMap::new()).is_err());
+    }
+}
