@@ -123,7 +123,8 @@ mod tests {
              0.233441678, -0.040401497, -0.124852740,  0.120372973,
              0.021462799,  0.018611059, -0.004201289, -0.009871894,
         ];
-        assert!((contrast.loss.array() - 0.7512171536).abs() < 1e-6, "{}", contrast.loss.array());
+        let loss = f64::from(contrast.loss.array());
+        assert!((loss - 0.7512171536).abs() < 1e-6, "{loss}");
         let gradient = to_rows(&backward(contrast.loss).unwrap().get(&name));
         for (ours, theirs) in gradient.iter().zip(expected) {
             assert!((f64::from(*ours) - theirs).abs() < 1e-6, "{gradient:?}, expected {expected:?}");
