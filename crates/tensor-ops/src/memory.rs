@@ -11,16 +11,48 @@ pub(crate) const TASK_LEN: usize = 16 * 1024;
 ///
 /// Each part is zeroed by the thread that fills it, just before: no pass over cold memory.
 pub(crate) fn build(part_lens: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    build_beside(part_lens, vec![(); part_lens.len()], |part_idx, (), part| fill(part_idx, part))
+}
+
+/// [`build`], with something of its own for each part, `fill(part index, own, part)`.
+pub(crate) fn build_beside<T: Send>(
+    part_lens: &[usize],
+    beside: Vec<T>,
+    fill: impl Fn(usize, T, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    assert_eq!(part_lens.len(), beside.len(), "each part has something of its own");
     let len = part_lens.iter().sum();
     let mut values = Vec::with_capacity(len);
     let parts = split_mut(&mut values.spare_capacity_mut()[..len], part_lens);
-    parts.into_par_iter().enumerate().for_each(|(part_idx, part)| fill(part_idx, zeroed(part)));
+    parts
+        .into_par_iter()
+        .zip(beside)
+        .enumerate()
+        .for_each(|(part_idx, (part, own))| fill(part_idx, own, zeroed(part)));
     #[allow(unsafe_code, reason = "a buffer that several threads fill cannot be pushed to")]
     // SAFETY: `len` elements were reserved, and the parts, whose lengths sum to `len`, were all zeroed above.
     unsafe {
         values.set_len(len);
     }
     values
+}
+
+/// [`build`] of two buffers at once.
+pub(crate) fn build_two(
+    part_lens: &[usize],
+    fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) -> (Vec<f32>, Vec<f32>) {
+    let len = part_lens.iter().sum();
+    let mut second = Vec::with_capacity(len);
+    let parts = split_mut(&mut second.spare_capacity_mut()[..len], part_lens);
+    let first =
+        build_beside(part_lens, parts, |part_idx, second, first| fill(part_idx, first, zeroed(second)));
+    #[allow(unsafe_code, reason = "as in `build_beside`")]
+    // SAFETY: `len` elements were reserved, and the parts, whose lengths sum to `len`, were all zeroed above.
+    unsafe {
+        second.set_len(len);
+    }
+    (first, second)
 }
 
 /// [`build`] with parts of [`TASK_LEN`].

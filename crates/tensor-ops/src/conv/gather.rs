@@ -44,7 +44,7 @@ impl Gather<'_> {
     }
 
     /// The result into, or onto, what is there.
-    pub(super) fn multiply_into(&self, values: &[f32], out: &mut [f32], mode: TileMode) {
+    pub(super) fn multiply_into(&self, values: &[f32], out: &mut [f32], mode: TileMode<'_>) {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
         let parts = split_mut(out, &part_lens);
@@ -68,7 +68,7 @@ impl Gather<'_> {
         (tasks, part_lens)
     }
 
-    fn run(&self, task: Task, values: &[f32], x_runs: &[Run], out: &mut [f32], mode: TileMode) {
+    fn run(&self, task: Task, values: &[f32], x_runs: &[Run], out: &mut [f32], mode: TileMode<'_>) {
         self.family.run(GatherTask {
             gather: self,
             task,
@@ -86,7 +86,7 @@ struct GatherTask<'a> {
     values: &'a [f32],
     x_runs: &'a [Run],
     out: &'a mut [f32],
-    mode: TileMode,
+    mode: TileMode<'a>,
 }
 
 /// One run of positions of one row of pixels.

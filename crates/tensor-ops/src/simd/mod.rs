@@ -3,7 +3,9 @@
 //! A kernel is written once, over [`Lanes`], and compiled for each family: see [`Kernel`].
 
 mod lanes;
+mod math;
 mod portable;
+mod slices;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -12,7 +14,9 @@ use std::sync::LazyLock;
 
 pub(crate) use self::{
     lanes::Lanes,
-    tile::{Operands, Segment, TileMode, multiply_rows},
+    math::{exp, gelu},
+    slices::{by_register, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
+    tile::{Addends, Operands, Segment, TileMode, multiply_rows},
 };
 
 /// Work that is the same for every family of instructions.

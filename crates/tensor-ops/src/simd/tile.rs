@@ -1,7 +1,7 @@
 //! The one matrix product behind convolutions, their gradients, linear layers and contrastive losses.
 #![allow(unsafe_code, reason = "register tiles: a bounds check a step would halve the speed")]
 
-use super::Lanes;
+use super::{Kernel, Lanes};
 
 /// A run of steps of the inner product: where it starts in both operands, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +30,23 @@ pub(crate) struct Operands<'a> {
 }
 
 /// What happens to what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TileMode {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum TileMode<'a> {
     /// It is overwritten.
     Store,
     /// It is added to.
     Add,
+    /// It is overwritten by a sum of the product and others.
+    StoreWith(Addends<'a>),
+}
+
+/// What is added to a product.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Addends<'a> {
+    /// One value a column of the panel, to every row: a bias.
+    pub(crate) row: Option<&'a [f32]>,
+    /// One value a row and column, laid like the output: a residual.
+    pub(crate) rows: Option<&'a [f32]>,
 }
 
 /// `out[row, column] = (or +=) product` for `n_rows` rows and `n_columns` columns, at most a panel's.
@@ -52,7 +63,39 @@ pub(crate) fn multiply_rows<L: Lanes>(
     out: &mut [f32],
     out_row: usize,
     n_columns: usize,
-    mode: TileMode,
+    mode: TileMode<'_>,
+) {
+    L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode });
+}
+
+/// The arguments of [`multiply_rows`].
+struct MultiplyRows<'a> {
+    operands: Operands<'a>,
+    n_rows: usize,
+    out: &'a mut [f32],
+    out_row: usize,
+    n_columns: usize,
+    mode: TileMode<'a>,
+}
+
+impl Kernel for MultiplyRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { operands, n_rows, out, out_row, n_columns, mode } = self;
+        multiply_tiles::<L>(operands, n_rows, out, out_row, n_columns, mode);
+    }
+}
+
+#[inline(always)]
+fn multiply_tiles<L: Lanes>(
+    operands: Operands<'_>,
+    n_rows: usize,
+    out: &mut [f32],
+    out_row: usize,
+    n_columns: usize,
+    mode: TileMode<'_>,
 ) {
     // Tiles of nearly the same height: a full tile and a rest of one row would leave the multipliers idle.
     let n_tiles = n_rows.div_ceil(L::ROWS);
@@ -61,6 +104,7 @@ pub(crate) fn multiply_rows<L: Lanes>(
         let end = n_rows * (tile + 1) / n_tiles;
         let tile_operands = Operands { a: &operands.a[row * operands.a_row..], ..operands };
         let tile_out = &mut out[row * out_row..];
+        let mode = mode.from_row(row * out_row);
         match end - row {
             1 => multiply_tile::<L, 1>(tile_operands, tile_out, out_row, n_columns, mode),
             2 => multiply_tile::<L, 2>(tile_operands, tile_out, out_row, n_columns, mode),
@@ -75,52 +119,106 @@ pub(crate) fn multiply_rows<L: Lanes>(
     }
 }
 
+impl<'a> TileMode<'a> {
+    /// The mode of what starts at `start` of the output.
+    #[inline(always)]
+    fn from_row(self, start: usize) -> Self {
+        match self {
+            Self::StoreWith(Addends { row, rows: Some(rows) }) => {
+                Self::StoreWith(Addends { row, rows: Some(&rows[start..]) })
+            }
+            other => other,
+        }
+    }
+}
+
 #[inline(always)]
 fn multiply_tile<L: Lanes, const M: usize>(
     operands: Operands<'_>,
     out: &mut [f32],
     out_row: usize,
     n_columns: usize,
-    mode: TileMode,
+    mode: TileMode<'_>,
 ) {
     const { assert!(2 * L::N <= MAX_PANEL) };
     if M > L::ROWS {
         return;
     }
-    // By way of memory: a loop over the accumulators that the compiler does not unroll, as one with the cases below,
-    // would keep them in memory throughout.
-    let mut product = [[0.0; MAX_PANEL]; M];
     let sums = sum_segments::<L, M>(operands);
-    for m in 0..M {
-        // SAFETY: a row of `product` has room for a panel, which is two registers.
-        unsafe {
-            L::store(product[m].as_mut_ptr(), sums[m][0]);
-            L::store(product[m].as_mut_ptr().add(L::N), sums[m][1]);
-        }
+    if n_columns == 2 * L::N {
+        write_panel::<L, M>(sums, out, out_row, mode);
+        return;
     }
-    let panel = 2 * L::N;
+    let mut product = [[0.0; MAX_PANEL]; M];
+    write_panel::<L, M>(sums, product.as_flattened_mut(), MAX_PANEL, TileMode::Store);
     for (m, product) in product.iter().enumerate() {
         let row = &mut out[m * out_row..][..n_columns];
-        if n_columns == panel {
-            // Told the length, the compiler uses registers.
-            write_row(&mut row[..panel], &product[..panel], mode);
-        } else {
-            write_row(row, &product[..n_columns], mode);
-        }
+        write_row(row, &product[..n_columns], mode.from_row(m * out_row));
     }
 }
 
 /// Room for the widest panel.
 const MAX_PANEL: usize = 32;
 
-#[inline(always)]
-fn write_row(row: &mut [f32], product: &[f32], mode: TileMode) {
+fn write_row(row: &mut [f32], product: &[f32], mode: TileMode<'_>) {
     match mode {
         TileMode::Store => row.copy_from_slice(product),
         TileMode::Add => {
             for (to, value) in row.iter_mut().zip(product) {
                 *to += value;
             }
+        }
+        TileMode::StoreWith(addends) => {
+            row.copy_from_slice(product);
+            for addend in [addends.row, addends.rows].into_iter().flatten() {
+                for (to, value) in row.iter_mut().zip(addend) {
+                    *to += value;
+                }
+            }
+        }
+    }
+}
+
+/// Writes whole registers. Each loop is short, so that the compiler unrolls it and the sums stay in registers.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
+fn write_panel<L: Lanes, const M: usize>(
+    mut sums: [[L::V; 2]; M],
+    out: &mut [f32],
+    out_row: usize,
+    mode: TileMode<'_>,
+) {
+    let end = (M - 1) * out_row + 2 * L::N;
+    let out = &mut out[..end];
+    let (row, rows) = match mode {
+        TileMode::Store => (None, None),
+        TileMode::Add => (None, Some(&*out)),
+        TileMode::StoreWith(addends) => (addends.row, addends.rows),
+    };
+    if let Some(row) = row {
+        let row = &row[..2 * L::N];
+        // SAFETY: `row` has two registers' values.
+        let (low, high) = unsafe { (L::load(row.as_ptr()), L::load(row.as_ptr().add(L::N))) };
+        for m in 0..M {
+            sums[m] = [L::add(sums[m][0], low), L::add(sums[m][1], high)];
+        }
+    }
+    if let Some(rows) = rows {
+        let rows = &rows[..end];
+        for m in 0..M {
+            // SAFETY: row `m` starts at `m * out_row` and has two registers' values: `end` is where the last one ends.
+            unsafe {
+                let from = rows.as_ptr().add(m * out_row);
+                sums[m] = [L::add(sums[m][0], L::load(from)), L::add(sums[m][1], L::load(from.add(L::N)))];
+            }
+        }
+    }
+    for m in 0..M {
+        // SAFETY: as above.
+        unsafe {
+            let to = out.as_mut_ptr().add(m * out_row);
+            L::store(to, sums[m][0]);
+            L::store(to.add(L::N), sums[m][1]);
         }
     }
 }

@@ -2,11 +2,17 @@
 #![allow(unsafe_code, reason = "instructions that not every machine has")]
 
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    __m256, __m512, _mm256_add_epi32, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
+    _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
+    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
+    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::{Kernel, Lanes};
+use super::{Kernel, Lanes, lanes::BLOCK};
 
 /// Eight lanes, sixteen registers.
 pub(super) struct Avx2;
@@ -15,10 +21,6 @@ pub(super) struct Avx512;
 
 /// Does the work with AVX2 and FMA.
 pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma")]
-    fn compiled_for_avx2<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run::<Avx2>()
-    }
     assert!(
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
         "the family is made by `Family::available` only"
@@ -29,10 +31,6 @@ pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
 
 /// Does the work with AVX-512.
 pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f,avx2,fma")]
-    fn compiled_for_avx512<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run::<Avx512>()
-    }
     assert!(
         is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx2")
@@ -43,14 +41,31 @@ pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     unsafe { compiled_for_avx512(kernel) }
 }
 
+#[target_feature(enable = "avx2,fma")]
+fn compiled_for_avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx2>()
+}
+
+#[target_feature(enable = "avx512f,avx2,fma")]
+fn compiled_for_avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx512>()
+}
+
 /// One method a line: each is one instruction, whose family `run_*` has made sure of.
 macro_rules! lanes {
     ($lanes:ty, $v:ty, $n:literal, $rows:literal,
-     $zero:ident, $splat:ident, $mul_add:ident, $load:ident, $store:ident) => {
+     $compiled:ident, $zero:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident,
+     $mul_add:ident, $power_of_two:ident, $by_sign:ident, $load:ident, $store:ident) => {
         impl Lanes for $lanes {
             type V = $v;
             const N: usize = $n;
             const ROWS: usize = $rows;
+
+            #[inline(always)]
+            fn outlined<K: Kernel>(kernel: K) -> K::Output {
+                // SAFETY: the type is private to `run_*`, which has checked that the machine has the instructions.
+                unsafe { $compiled(kernel) }
+            }
 
             #[inline(always)]
             fn zero() -> Self::V {
@@ -65,9 +80,51 @@ macro_rules! lanes {
             }
 
             #[inline(always)]
+            fn add(a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $add(a, b) }
+            }
+
+            #[inline(always)]
+            fn sub(a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $sub(a, b) }
+            }
+
+            #[inline(always)]
+            fn mul(a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $mul(a, b) }
+            }
+
+            #[inline(always)]
+            fn div(a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $div(a, b) }
+            }
+
+            #[inline(always)]
+            fn max(a: Self::V, b: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $max(a, b) }
+            }
+
+            #[inline(always)]
             fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
                 // SAFETY: as above.
                 unsafe { $mul_add(a, b, c) }
+            }
+
+            #[inline(always)]
+            fn power_of_two(n: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $power_of_two(n) }
+            }
+
+            #[inline(always)]
+            fn by_sign(x: Self::V, below: Self::V, above: Self::V) -> Self::V {
+                // SAFETY: as above.
+                unsafe { $by_sign(x, below, above) }
             }
 
             #[inline(always)]
@@ -81,6 +138,12 @@ macro_rules! lanes {
                 // SAFETY: as above, and the caller has the room there.
                 unsafe { $store(to, value) }
             }
+
+            #[inline(always)]
+            unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+                // SAFETY: as above: both families have AVX2, and the caller has both blocks.
+                unsafe { transpose_block(from, from_row, to, to_row) }
+            }
         }
     };
 }
@@ -91,9 +154,17 @@ lanes!(
     __m256,
     8,
     6,
+    compiled_for_avx2,
     _mm256_setzero_ps,
     _mm256_set1_ps,
+    _mm256_add_ps,
+    _mm256_sub_ps,
+    _mm256_mul_ps,
+    _mm256_div_ps,
+    _mm256_max_ps,
     _mm256_fmadd_ps,
+    power_of_two_avx2,
+    by_sign_avx2,
     _mm256_loadu_ps,
     _mm256_storeu_ps
 );
@@ -103,9 +174,81 @@ lanes!(
     __m512,
     16,
     8,
+    compiled_for_avx512,
     _mm512_setzero_ps,
     _mm512_set1_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_max_ps,
     _mm512_fmadd_ps,
+    power_of_two_avx512,
+    by_sign_avx512,
     _mm512_loadu_ps,
     _mm512_storeu_ps
 );
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn power_of_two_avx2(n: __m256) -> __m256 {
+    let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(n));
+    _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(1.0_f32.to_bits().cast_signed())))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn by_sign_avx2(x: __m256, below: __m256, above: __m256) -> __m256 {
+    _mm256_blendv_ps(above, below, x)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn power_of_two_avx512(n: __m512) -> __m512 {
+    let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(n));
+    _mm512_castsi512_ps(_mm512_add_epi32(exponent, _mm512_set1_epi32(1.0_f32.to_bits().cast_signed())))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn by_sign_avx512(x: __m512, below: __m512, above: __m512) -> __m512 {
+    let is_negative = _mm512_cmplt_epi32_mask(_mm512_castps_si512(x), _mm512_setzero_si512());
+    _mm512_mask_blend_ps(is_negative, above, below)
+}
+
+/// Pairs of rows, then pairs of pairs, then halves of registers change places.
+///
+/// # Safety
+///
+/// As [`Lanes::transpose_block`].
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+    let mut rows = [_mm256_setzero_ps(); BLOCK];
+    for (i, row) in rows.iter_mut().enumerate() {
+        // SAFETY: the caller has `BLOCK` rows of `BLOCK` values there.
+        *row = unsafe { _mm256_loadu_ps(from.add(i * from_row)) };
+    }
+    let mut pairs = [_mm256_setzero_ps(); BLOCK];
+    let mut fours = [_mm256_setzero_ps(); BLOCK];
+    for i in 0..4 {
+        pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+        pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+    }
+    for i in 0..2 {
+        let [a, b, c, d] = [pairs[4 * i], pairs[4 * i + 1], pairs[4 * i + 2], pairs[4 * i + 3]];
+        fours[4 * i] = _mm256_shuffle_ps::<0x44>(a, c);
+        fours[4 * i + 1] = _mm256_shuffle_ps::<0xee>(a, c);
+        fours[4 * i + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+        fours[4 * i + 3] = _mm256_shuffle_ps::<0xee>(b, d);
+    }
+    for i in 0..4 {
+        let low = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
+        let high = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
+        // SAFETY: the caller has `BLOCK` rows of `BLOCK` values there.
+        unsafe {
+            _mm256_storeu_ps(to.add(i * to_row), low);
+            _mm256_storeu_ps(to.add((i + 4) * to_row), high);
+        }
+    }
+}

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use super::Tokens;
 use crate::{
     Device, Gradients, OpError, Parameter, ParameterKind,
-    memory::{build, split_mut},
+    memory::{build_beside, split_mut},
     rows::rows_in_task,
+    simd::{Family, Kernel, Lanes, by_register, read_some, sum_lanes, write_some},
 };
 
 /// What layer normalisation of `D` features learns (Ba et al. 2016, arXiv:1607.06450).
@@ -46,19 +47,14 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
             return Err(OpError::shape("layer_norm", "values of scale and shift", d, parameter.n_elements()));
         }
     }
+    let family = Family::detected();
     let (device, shape) = (x.device().clone(), x.shape());
-    let rows = rows_in_task(d);
-    let lens: Vec<usize> = (0..x.n_rows()).step_by(rows).map(|row| rows.min(x.n_rows() - row) * d).collect();
-    let values = build(&lens, |part, out| {
-        let x = &x.values[part * rows * d..][..out.len()];
-        for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-            let (mean, inv_std) = statistics(x, norm.eps);
-            for ((out, x), (scale, shift)) in
-                out.iter_mut().zip(x).zip(norm.scale.values.iter().zip(norm.shift.values.iter()))
-            {
-                *out = (x - mean) * inv_std * scale + shift;
-            }
-        }
+    let task_len = rows_in_task(d) * d;
+    let lens: Vec<usize> = x.values.chunks(task_len).map(<[f32]>::len).collect();
+    let parts = x.values.chunks(task_len).collect();
+    let values = build_beside(&lens, parts, |_, x, out| {
+        let (scale, shift) = (&norm.scale.values, &norm.shift.values);
+        family.run(ForwardRows { x, scale, shift, eps: norm.eps, out });
     });
     let (x, recording) = x.split_recording();
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
@@ -67,10 +63,20 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
     let backward = (wants_x.is_some() || wants_scale.is_some() || wants_shift.is_some()).then(|| {
         let (x, scale, eps) = (x.values, Arc::clone(&norm.scale.values), norm.eps);
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
+            // What has reached the input by another branch grows where it is.
+            let mut sum = match &wants_x {
+                Some(slot) => slot.take(gradients)?,
+                None => None,
+            };
+            let sums: Vec<Option<&mut [f32]>> = match &mut sum {
+                Some(sum) => split_mut(sum, &lens).into_iter().map(Some).collect(),
+                None => lens.iter().map(|_| None).collect(),
+            };
             let partial: Vec<(Vec<f32>, Vec<f32>)> = split_mut(&mut gradient, &lens)
                 .into_par_iter()
-                .zip(x.par_chunks(rows * d))
-                .map(|(gradient, x)| backward_rows(gradient, x, &scale, eps))
+                .zip(x.par_chunks(task_len))
+                .zip(sums)
+                .map(|((gradient, x), sum)| family.run(BackwardRows { gradient, x, scale: &scale, eps, sum }))
                 .collect();
             let total = |of: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| -> Vec<f32> {
                 let total = |at: usize| partial.iter().map(|part| f64::from(of(part)[at])).sum::<f64>();
@@ -83,7 +89,7 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
                 slot.add(gradients, total(|part| &part.1))?;
             }
             match wants_x {
-                Some(slot) => slot.add(gradients, gradient),
+                Some(slot) => slot.put(gradients, sum.unwrap_or(gradient)),
                 None => Ok(()),
             }
         }
@@ -91,32 +97,103 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
     Tokens::output(&device, shape, Arc::new(values), recording, backward)
 }
 
-fn statistics(x: &[f32], eps: f32) -> (f32, f32) {
-    let n = x.len() as f64;
-    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
-    let var = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
-    (mean as f32, (1.0 / (var + f64::from(eps)).sqrt()) as f32)
+/// The mean, and one over the root of the variance plus `eps`.
+#[inline(always)]
+fn statistics<L: Lanes>(x: &[f32], eps: f32) -> (f32, f32) {
+    let share = 1.0 / x.len() as f32;
+    let mut sum = L::zero();
+    by_register::<L>(x.len(), |at, n| sum = L::add(sum, read_some::<L>(x, at, n, 0.0)));
+    let mean = sum_lanes::<L>(sum) * share;
+    let middle = L::splat(mean);
+    let mut squares = L::zero();
+    by_register::<L>(x.len(), |at, n| {
+        let distance = L::sub(read_some::<L>(x, at, n, mean), middle);
+        squares = L::mul_add(distance, distance, squares);
+    });
+    (mean, 1.0 / (sum_lanes::<L>(squares) * share + eps).sqrt())
 }
 
-fn backward_rows(gradient: &mut [f32], x: &[f32], scale: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>) {
-    let d = scale.len();
-    let (mut by_scale, mut by_shift) = (vec![0.0; d], vec![0.0; d]);
-    for (gradient, x) in gradient.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-        let (mean, inv_std) = statistics(x, eps);
-        let (mut plain, mut along) = (0.0_f64, 0.0_f64);
-        for at in 0..d {
-            let normalised = (x[at] - mean) * inv_std;
-            by_scale[at] += gradient[at] * normalised;
-            by_shift[at] += gradient[at];
-            gradient[at] *= scale[at];
-            plain += f64::from(gradient[at]);
-            along += f64::from(gradient[at] * normalised);
-        }
-        let (plain, along) = ((plain / d as f64) as f32, (along / d as f64) as f32);
-        for at in 0..d {
-            let normalised = (x[at] - mean) * inv_std;
-            gradient[at] = (gradient[at] - plain - normalised * along) * inv_std;
+struct ForwardRows<'a> {
+    x: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+    eps: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for ForwardRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { x, scale, shift, eps, out } = self;
+        let d = scale.len();
+        for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+            let (mean, inv_std) = statistics::<L>(x, eps);
+            let (mean, inv_std) = (L::splat(mean), L::splat(inv_std));
+            by_register::<L>(d, |at, n| {
+                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, 0.0), mean), inv_std);
+                let (scale, shift) = (read_some::<L>(scale, at, n, 0.0), read_some::<L>(shift, at, n, 0.0));
+                write_some::<L>(out, at, n, L::mul_add(normalised, scale, shift));
+            });
         }
     }
-    (by_scale, by_shift)
+}
+
+struct BackwardRows<'a> {
+    /// Of the output; becomes that of the input, unless there is a `sum` to add it to.
+    gradient: &'a mut [f32],
+    x: &'a [f32],
+    scale: &'a [f32],
+    eps: f32,
+    sum: Option<&'a mut [f32]>,
+}
+
+impl Kernel for BackwardRows<'_> {
+    /// The gradients of scale and shift.
+    type Output = (Vec<f32>, Vec<f32>);
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Self::Output {
+        let Self { gradient, x, scale, eps, mut sum } = self;
+        let d = scale.len();
+        let share = 1.0 / d as f32;
+        let (mut by_scale, mut by_shift) = (vec![0.0; d], vec![0.0; d]);
+        for (row, (gradient, x)) in gradient.chunks_exact_mut(d).zip(x.chunks_exact(d)).enumerate() {
+            let (mean, inv_std) = statistics::<L>(x, eps);
+            let (middle, inv_std) = (L::splat(mean), L::splat(inv_std));
+            let normalised = |at, n| L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
+            let (mut plain, mut along) = (L::zero(), L::zero());
+            by_register::<L>(d, |at, n| {
+                let (own, normalised) = (read_some::<L>(gradient, at, n, 0.0), normalised(at, n));
+                let shift = L::add(read_some::<L>(&by_shift, at, n, 0.0), own);
+                write_some::<L>(&mut by_shift, at, n, shift);
+                let by = L::mul_add(own, normalised, read_some::<L>(&by_scale, at, n, 0.0));
+                write_some::<L>(&mut by_scale, at, n, by);
+                let scaled = L::mul(own, read_some::<L>(scale, at, n, 0.0));
+                plain = L::add(plain, scaled);
+                along = L::mul_add(scaled, normalised, along);
+            });
+            let plain = L::splat(sum_lanes::<L>(plain) * share);
+            let along = L::splat(-sum_lanes::<L>(along) * share);
+            let by_x = |gradient: &[f32], at, n| {
+                let scaled = L::mul(read_some::<L>(gradient, at, n, 0.0), read_some::<L>(scale, at, n, 0.0));
+                L::mul(L::mul_add(normalised(at, n), along, L::sub(scaled, plain)), inv_std)
+            };
+            match &mut sum {
+                None => by_register::<L>(d, |at, n| {
+                    let by_x = by_x(gradient, at, n);
+                    write_some::<L>(gradient, at, n, by_x);
+                }),
+                Some(sum) => {
+                    let sum = &mut sum[row * d..][..d];
+                    by_register::<L>(d, |at, n| {
+                        let by_x = L::add(read_some::<L>(sum, at, n, 0.0), by_x(gradient, at, n));
+                        write_some::<L>(sum, at, n, by_x);
+                    });
+                }
+            }
+        }
+        (by_scale, by_shift)
+    }
 }

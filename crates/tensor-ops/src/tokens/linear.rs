@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Tokens, gelu::gelu};
+use super::Tokens;
 use crate::{
     Gradients, OpError, Parameter,
     feature_map::join,
     linear::check,
-    matrix::{Side, multiply},
-    memory::add_to,
-    rows::{add_to_rows, sum_rows},
+    matrix::{Packed, RowsProduct, Side, outer_products, scale},
+    simd::Family,
 };
 
 /// `x * weight + bias`, `(N, T, in)` to `(N, T, out)`.
@@ -70,59 +69,70 @@ fn apply(
     let [n, t, n_in] = x.shape();
     let n_out = check(op, n_in, weight, bias)?;
     let shape = [n, t, n_out];
+    let family = Family::detected();
     if let Tail::Add(residual) = &tail
         && residual.shape() != shape
     {
         return Err(OpError::shape(op, "shape of the residual", shape, residual.shape()));
     }
-    let n_rows = n * t;
-    let mut y = multiply(Side::plain(&x.values, n_rows, n_in), Side::plain(&weight.values, n_in, n_out));
-    if let Some(bias) = bias {
-        add_to_rows(&mut y, &bias.values);
-    }
+    let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out));
+    let bias_values = bias.map(|bias| &bias.values[..]);
+    let mut product = RowsProduct { packed: &packed, bias: bias_values, residual: None };
     let device = x.device().clone();
     let (x, mut recording) = x.split_recording();
+    let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
+    let wants_weight = weight.is_trainable().then(|| weight.slot.clone());
+    let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
+    let wants_own = wants_x.is_some() || wants_weight.is_some() || wants_bias.is_some();
     let mut slopes = None;
     let mut wants_residual = None;
-    match tail {
-        Tail::Plain => {}
-        Tail::Gelu => {
-            let mut slope = vec![0.0; y.len()];
-            for (y, slope) in y.iter_mut().zip(&mut slope) {
-                (*y, *slope) = gelu(*y);
-            }
-            slopes = recording.is_on().then_some(slope);
+    let y = match tail {
+        Tail::Plain => product.multiply(&x.values),
+        Tail::Gelu if recording.is_on() && wants_own => {
+            let (y, own) = product.multiply_gelu(&x.values);
+            slopes = Some(own);
+            y
         }
+        Tail::Gelu => product.multiply_gelu_only(&x.values),
         Tail::Add(residual) => {
-            add_to(&mut y, &residual.values);
+            product.residual = Some(&residual.values);
+            let y = product.multiply(&x.values);
             let (residual, other) = residual.split_recording();
             recording = join(recording, other);
             wants_residual = residual.needs_gradient.then_some(residual.slot);
+            y
         }
-    }
-    let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
-    let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
-    let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
-    let wants_any =
-        wants_x.is_some() || wants_weight.is_some() || wants_bias.is_some() || wants_residual.is_some();
-    let backward = wants_any.then(|| {
+    };
+    let backward = (wants_own || wants_residual.is_some()).then(|| {
+        let x = (wants_weight.is_some() || wants_bias.is_some()).then_some(x.values);
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
-            if let Some(slopes) = slopes {
-                for (gradient, slope) in gradient.iter_mut().zip(slopes) {
-                    *gradient *= slope;
-                }
-            }
-            if let Some(slot) = wants_bias {
-                slot.add(gradients, sum_rows(&gradient, n_out))?;
-            }
-            if let Some((slot, x)) = wants_weight {
-                let sum = multiply(Side::transposed(&x, n_rows, n_in), Side::plain(&gradient, n_rows, n_out));
-                slot.add(gradients, sum)?;
-            }
             if let Some((slot, weight)) = wants_x {
-                let sum =
-                    multiply(Side::plain(&gradient, n_rows, n_out), Side::transposed(&weight, n_in, n_out));
-                slot.add(gradients, sum)?;
+                let packed = Packed::new(family, Side::transposed(&weight, n_in, n_out));
+                let product = RowsProduct::plain(&packed);
+                let sum = match (slopes.take(), slot.take(gradients)?) {
+                    (Some(slopes), None) => product.multiply_scaled(&mut gradient, &slopes),
+                    (None, None) => product.multiply(&gradient),
+                    (slopes, Some(mut sum)) => {
+                        if let Some(slopes) = slopes {
+                            scale(family, &mut gradient, &slopes);
+                        }
+                        product.add_to(&gradient, &mut sum);
+                        sum
+                    }
+                };
+                slot.put(gradients, sum)?;
+            }
+            if let Some(slopes) = slopes {
+                scale(family, &mut gradient, &slopes);
+            }
+            if let Some(x) = x {
+                let sums = outer_products(family, &x, n_in, &gradient, n_out);
+                if let Some(slot) = wants_weight {
+                    slot.add(gradients, sums.weight)?;
+                }
+                if let Some(slot) = wants_bias {
+                    slot.add(gradients, sums.bias)?;
+                }
             }
             match wants_residual {
                 Some(slot) => slot.add(gradients, gradient),

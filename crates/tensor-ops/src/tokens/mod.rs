@@ -2,7 +2,6 @@
 
 mod attention;
 mod embed;
-mod gelu;
 mod layer_norm;
 mod linear;
 mod pool;
@@ -85,11 +84,6 @@ impl Tokens {
     /// Features a token.
     pub fn d(&self) -> usize {
         self.shape[2]
-    }
-
-    /// Tokens of all images.
-    pub(crate) fn n_rows(&self) -> usize {
-        self.n() * self.t()
     }
 
     /// Where gradients are kept.

@@ -140,48 +140,6 @@ fn layer_normalisation_agrees_with_differences() {
     }
 }
 
-/// One image.
-fn attention_oracle(qkv: &[f64], t: usize, heads: usize) -> Vec<f64> {
-    let width = qkv.len() / t;
-    let (d, dh) = (width / 3, width / 3 / heads);
-    let mut out = vec![0.0; t * d];
-    for head in 0..heads {
-        let at = |token: usize, part: usize| &qkv[token * width + part * d + head * dh..][..dh];
-        for i in 0..t {
-            let dot = |j| at(i, 0).iter().zip(at(j, 1)).map(|(q, k)| q * k).sum::<f64>();
-            let logits: Vec<f64> = (0..t).map(|j| dot(j) / (dh as f64).sqrt()).collect();
-            let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum = logits.iter().map(|logit| (logit - max).exp()).sum::<f64>();
-            for (j, logit) in logits.iter().enumerate() {
-                for (c, v) in at(j, 2).iter().enumerate() {
-                    out[i * d + head * dh + c] += (logit - max).exp() / sum * v;
-                }
-            }
-        }
-    }
-    out
-}
-
-#[test]
-fn attention_agrees_with_differences() {
-    for ([n, t, d], heads, spread) in
-        [([1, 1, 1], 1, 1.0), ([2, 5, 6], 2, 1.0), ([1, 17, 9], 1, 30.0), ([3, 3, 32], 2, 5.0)]
-    {
-        let qkv: Vec<f32> = noise(1, n * t * 3 * d).iter().map(|value| value * spread).collect();
-        let weights = noise(2, n * t * d);
-        let input = tokens([n, t, 3 * d], &qkv);
-        let kept = input.share();
-        let y = attention(input, heads).unwrap();
-        let oracle = |qkv: &[f64]| -> Vec<f64> {
-            qkv.chunks(t * 3 * d).flat_map(|image| attention_oracle(image, t, heads)).collect()
-        };
-        assert_close("output", &y.to_rows(), &oracle(&wide(&qkv)), 2e-5);
-        let mut gradients = backward_weighted_tokens(y, &weights);
-        let expected = differences(|qkv| weighted(&oracle(qkv), &weights), &wide(&qkv));
-        assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &expected, 1e-4);
-    }
-}
-
 #[test]
 fn tokens_are_made_of_images_and_get_their_places() {
     let shape = [18, 3, 2, 4];

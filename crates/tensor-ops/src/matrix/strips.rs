@@ -1,33 +1,12 @@
-//! Products of matrices on the host.
+//! Few rows by a matrix: tasks are strips of columns, which pack their own.
 
 use rayon::prelude::*;
 
+use super::{Side, pack_plain_panel, pack_transposed_panel};
 use crate::{
     memory::{TASK_LEN, build},
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
-
-/// A matrix as an operand: itself, or transposed.
-#[derive(Clone, Copy)]
-pub(crate) struct Side<'a> {
-    values: &'a [f32],
-    n_rows: usize,
-    n_columns: usize,
-    row_stride: usize,
-    column_stride: usize,
-}
-
-impl<'a> Side<'a> {
-    /// A matrix that lies row after row.
-    pub(crate) fn plain(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
-        Self { values, n_rows, n_columns, row_stride: n_columns, column_stride: 1 }
-    }
-
-    /// The transpose of a matrix of `n_rows` by `n_columns` that lies row after row.
-    pub(crate) fn transposed(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
-        Self { values, n_rows: n_columns, n_columns: n_rows, row_stride: 1, column_stride: n_columns }
-    }
-}
 
 /// Panels of columns that one task computes.
 const TASK_PANELS: usize = 4;
@@ -37,9 +16,8 @@ const TASK_PANELS: usize = 4;
 /// # Panics
 ///
 /// When the inner sizes differ: callers check.
-pub(crate) fn multiply(a: Side<'_>, b: Side<'_>) -> Vec<f32> {
+pub(super) fn multiply(family: Family, a: Side<'_>, b: Side<'_>) -> Vec<f32> {
     assert_eq!(a.n_columns, b.n_rows, "inner sizes of a product");
-    let family = Family::detected();
     let width = TASK_PANELS * family.panel();
     let strips: Vec<Vec<f32>> = (0..b.n_columns)
         .step_by(width)
@@ -85,19 +63,19 @@ impl Kernel for Strip<'_> {
         for (panel_idx, packed) in packed.chunks_exact_mut(n_steps * panel).enumerate() {
             let first = first + panel_idx * panel;
             let n_columns = panel.min(b.n_columns - first);
-            pack(b, first, n_columns, packed, panel);
+            let sizes = (n_steps, n_columns);
+            if b.is_transposed {
+                pack_transposed_panel::<L>(&b.values[first * n_steps..], n_steps, sizes, packed);
+            } else {
+                pack_plain_panel::<L>(&b.values[first..], b.n_columns, sizes, packed);
+            }
         }
+        let (a_row, a_step) = if a.is_transposed { (1, a.n_rows) } else { (a.n_columns, 1) };
         let mut out = vec![0.0; a.n_rows * n_columns];
         let segments = [Segment { a: 0, b: 0, n_steps }];
         for (panel_idx, b) in packed.chunks_exact(n_steps * panel).enumerate() {
             let first = panel_idx * panel;
-            let operands = Operands {
-                a: a.values,
-                a_row: a.row_stride,
-                a_step: a.column_stride,
-                b,
-                segments: &segments,
-            };
+            let operands = Operands { a: a.values, a_row, a_step, b, segments: &segments };
             let n_columns_here = panel.min(n_columns - first);
             multiply_rows::<L>(
                 operands,
@@ -109,22 +87,5 @@ impl Kernel for Strip<'_> {
             );
         }
         out
-    }
-}
-
-#[inline(always)]
-fn pack(b: Side<'_>, first: usize, n_columns: usize, packed: &mut [f32], panel: usize) {
-    if b.column_stride == 1 {
-        for (step, to) in packed.chunks_exact_mut(panel).enumerate() {
-            let from = &b.values[step * b.row_stride + first..][..n_columns];
-            to[..n_columns].copy_from_slice(from);
-        }
-        return;
-    }
-    for column in 0..n_columns {
-        let from = &b.values[(first + column) * b.column_stride..][..b.n_rows];
-        for (to, from) in packed[column..].iter_mut().step_by(panel).zip(from) {
-            *to = *from;
-        }
     }
 }

@@ -1,0 +1,47 @@
+//! Products of matrices on the host.
+//!
+//! One operand is packed into panels of columns, in the order that a tile reads them; the other is read where it lies.
+//! Three shapes matter: many rows by a few packed panels ([`rows`]), the gradient of weights with its long inner
+//! dimension ([`outer`]), and few rows by many panels ([`strips`]).
+
+mod outer;
+mod pack;
+mod rows;
+mod strips;
+
+pub(crate) use self::{
+    outer::outer_products,
+    pack::{Packed, pack_plain_panel, pack_transposed_panel},
+    rows::{RowsProduct, scale},
+};
+use crate::simd::Family;
+
+/// A matrix as an operand: itself, or transposed.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    values: &'a [f32],
+    n_rows: usize,
+    n_columns: usize,
+    is_transposed: bool,
+}
+
+impl<'a> Side<'a> {
+    /// A matrix that lies row after row.
+    pub(crate) fn plain(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
+        Self { values, n_rows, n_columns, is_transposed: false }
+    }
+
+    /// The transpose of a matrix of `n_rows` by `n_columns` that lies row after row.
+    pub(crate) fn transposed(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
+        Self { values, n_rows: n_columns, n_columns: n_rows, is_transposed: true }
+    }
+}
+
+/// `a * b`, row after row, of few rows: layers of heads.
+///
+/// # Panics
+///
+/// When the inner sizes differ: callers check.
+pub(crate) fn multiply(a: Side<'_>, b: Side<'_>) -> Vec<f32> {
+    strips::multiply(Family::detected(), a, b)
+}
