@@ -201,7 +201,7 @@ fn a_combination_that_cannot_be_trained_is_named_before_anything_starts() {
         ("data.batch=16,1", "the batch is 1", "data.batch=1 "),
         ("modules.backbone.width=4,0", "`width` is 0", "modules.backbone.width=0 "),
         ("modules.backbone.widht=4", "unknown field `widht`", "modules.backbone.widht=4 "),
-        ("data.batch=128", "there are 64 images, and a batch takes 128", "data.batch=128 "),
+        ("data.source.train=64,8", "there are 8 images, and a batch takes 16", "data.source.train=8 "),
     ] {
         let stderr = refused(vary);
         let named = format!("the combination momentum.start=0.9, {named}cannot be trained");

@@ -74,13 +74,13 @@ Examples:
   cargo xtask sweep pipelines/mocov2.ron --vary momentum.start=0.9,0.99,0.999 --seeds 3
   cargo xtask sweep pipelines/mocov2.ron --vary data.batch=32,64 --vary learning_rate.base=0.03,0.06
                                         two by two combinations
-  cargo xtask sweep pipelines/mocov2.ron --vary 'modules.head=(\"mlp\", (out: 64)),(\"linear\", (out: 64))'
+  cargo xtask sweep pipelines/mocov2.ron --vary 'modules.head=(\"mlp\", ()),(\"linear\", ())'
                                         with and without the MLP head
   cargo xtask sweep --resume            go on with the newest sweep
   cargo xtask sweep --resume runs/sweep-mocov2-001
 
 The studies of the MoCo v3 paper, on a pipeline with the modules `backbone` and `projector`:
-  --vary data.batch=1024,2048,4096      batch size; with `scale: PerImages(256)` the learning rate follows
+  --vary data.batch=1024,2048,4096      with `scale: PerImages(256)` the rate follows
   --vary learning_rate.base=5e-5,1e-4,1.5e-4
   --vary optimizer.weight_decay=0.03,0.1,0.3
   --vary momentum.start=0.0,0.9,0.99,0.999
