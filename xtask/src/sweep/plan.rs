@@ -59,16 +59,16 @@ fn check_all(
         let changes = overrides(axes, combination);
         let known = n_images.filter(|_| !varies_data);
         let check = check(file, &[set, &changes].concat(), known, device);
-        let check = check.or_else(|error| {
+        let check = check.map_err(|error| {
             if changes.is_empty() {
-                return Err(error);
+                return error;
             }
             failure::report(&error);
-            Err(Failure::new(
+            Failure::new(
                 format!("the combination {} cannot be trained", changes.join(", ")),
                 "no run was started; leave out this value, or change the pipeline with `--set`",
             )
-            .into())
+            .into()
         })?;
         n_images = Some(check.n_images);
         checks.push(check);

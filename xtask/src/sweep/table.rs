@@ -18,8 +18,11 @@ struct Column {
     title: String,
     is_share: bool,
     n_decimals: usize,
-    of: Box<dyn Fn(&Record) -> Option<f64>>,
+    of: Box<Number>,
 }
+
+/// A number of a run, if it has it.
+type Number = dyn Fn(&Record) -> Option<f64>;
 
 /// What one run came to.
 struct Record {
