@@ -99,7 +99,7 @@ fn a_grid_of_values_and_seeds_gives_a_table_with_mean_and_spread() {
 #[test]
 fn a_stopped_sweep_goes_on_to_the_same_table() {
     let root = tempdir().unwrap();
-    let long = ["--set", "data.source.train=320", "--set", "checkpoint=(every_minutes: 0.001)"];
+    let long = ["--set", "data.source.train=160", "--set", "checkpoint=(every_minutes: 0.001)"];
     let arguments = with(&grid(), &long);
     xtask(root.path(), with(&arguments, &["--out", "straight"])).done();
 
