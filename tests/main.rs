@@ -11,6 +11,7 @@ mod rejected;
 // Runs: the same bits however they are cut, and images as they come.
 mod odd_images;
 mod resume;
+mod sweep;
 // The same numbers as the reference.
 mod parity;
 // Every command.
