@@ -1,8 +1,8 @@
 use dfdx::tensor::{AsArray, PutTape, SplitTape};
 
 use super::{
-    LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, linear_add_tokens, linear_gelu_tokens,
-    linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
+    LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
+    linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, backward, conv2d,
@@ -240,6 +240,24 @@ fn features_are_a_token_or_a_mean_of_tokens() {
         let mut gradients = backward_weighted_rows(y, &weights);
         let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
         assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-6);
+    }
+}
+
+#[test]
+fn one_token_is_kept_and_the_others_get_no_gradient() {
+    let (x, weights) = (noise(1, 3 * 4 * 5), noise(2, 15));
+    for token in [0, 3] {
+        let input = tokens([3, 4, 5], &x);
+        let kept = input.share();
+        let y = keep_token(input, token).unwrap();
+        assert_eq!(y.shape(), [3, 1, 5]);
+        let mut expected = vec![0.0; 60];
+        for image in 0..3 {
+            assert_eq!(y.to_rows()[image * 5..][..5], x[(image * 4 + token) * 5..][..5]);
+            expected[(image * 4 + token) * 5..][..5].copy_from_slice(&weights[image * 5..][..5]);
+        }
+        let mut gradients = backward_weighted_tokens(y, &weights);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), expected);
     }
 }
 
