@@ -104,12 +104,14 @@ fn every_plugin_and_kind_is_explained_by_its_name() {
     }
     let text = explain("resnet");
     for line in [
-        "  depth: integer, required\n",
+        "  depth: integer, default none\n",
         "  width: integer, default 64\n",
         "  stem: ImageNet | Cifar, default ImageNet\n",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+    let text = explain("in-batch");
+    assert!(text.contains("  temperature: number, required\n"), "{text}");
     let stderr = xtask(folder.path(), ["plugins", "resnte"]).refused();
     assert_eq!(stderr, "error: no plugin is named `resnte`\nhint: did you mean `resnet`?\n");
 }
@@ -282,6 +284,12 @@ fn a_benchmark_of_the_step_has_the_keys_of_the_script_that_it_is_compared_with()
     }
     assert_eq!((&line["variant"], &line["arch"]), (&"v1".into(), &"resnet18".into()));
     assert_eq!((&line["width"], &line["size"], &line["batch"]), (&4.into(), &32.into(), &8.into()));
+    assert!(line["images_per_s"].as_f64().unwrap() > 0.0);
+
+    let vit = ["--arch", "vit", "--dim-vit", "16", "--depth", "1", "--heads", "2", "--hidden", "16"];
+    let tiny = tiny.into_iter().chain(vit);
+    let line = bench(&["step", "--variant", "v3"].into_iter().chain(tiny).collect::<Vec<_>>());
+    assert_eq!((&line["variant"], &line["arch"]), (&"v3".into(), &"vit".into()));
     assert!(line["images_per_s"].as_f64().unwrap() > 0.0);
 }
 

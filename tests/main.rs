@@ -12,6 +12,8 @@ mod rejected;
 mod odd_images;
 mod resume;
 mod sweep;
+// Runs that become unstable.
+mod stability;
 // The same numbers as the reference.
 mod parity;
 // Every command.

@@ -12,7 +12,15 @@ use tempfile::tempdir;
 
 use crate::support::{workspace, xtask};
 
-const GOLDEN: [&str; 4] = ["moco_v1_resnet18_w8", "moco_v2_resnet18_w8", "moco_v2_resnet50_w8", "augment"];
+const GOLDEN: [&str; 7] = [
+    "moco_v1_resnet18_w8",
+    "moco_v2_resnet18_w8",
+    "moco_v2_resnet50_w8",
+    "moco_v3_resnet_lars",
+    "moco_v3_vit_adamw",
+    "moco_v3_vit_convstem_adamw",
+    "augment",
+];
 
 /// The golden file called `name`, if it is there.
 fn golden(name: &str) -> Option<PathBuf> {
@@ -74,6 +82,14 @@ fn other_numbers_are_over_the_limit_of_their_group() {
         ("moco_v1_resnet18_w8", "final/encoder_k.fc.weight", "final"),
         ("moco_v1_resnet18_w8", "final/queue", "final"),
         ("moco_v1_resnet18_w8", "eval/q", "eval"),
+        ("moco_v3_resnet_lars", "step0/grad/predictor.3.weight", "step0/grad"),
+        ("moco_v3_resnet_lars", "final/momentum_encoder.fc.0.weight", "final"),
+        ("moco_v3_resnet_lars", "eval/z", "eval"),
+        ("moco_v3_vit_adamw", "step1/loss", "step1/loss"),
+        ("moco_v3_vit_adamw", "step0/grad/base_encoder.cls_token", "step0/grad"),
+        ("moco_v3_vit_adamw", "final/base_encoder.patch_embed.proj.weight", "final"),
+        ("moco_v3_vit_convstem_adamw", "step0/grad/base_encoder.patch_embed.proj.0.weight", "step0/grad"),
+        ("moco_v3_vit_convstem_adamw", "final/predictor.4.running_mean", "final"),
         ("augment", "0/grayscale", "0/grayscale"),
     ];
     for (name, tensor, group) in cases {
@@ -87,13 +103,18 @@ fn other_numbers_are_over_the_limit_of_their_group() {
 #[test]
 fn weights_that_differ_at_the_start_differ_in_every_group() {
     let folder = tempdir().unwrap();
-    let Some(path) = golden("moco_v2_resnet18_w8") else { return };
-    let copy = folder.path().join("other.safetensors");
-    tampered(&path, "init/encoder_q.conv1.weight", &copy);
-    let (code, over) = compare(folder.path(), &copy);
-    assert_eq!(code, Some(1));
-    for group in ["step0/logits", "step0/loss", "step0/grad", "final", "eval"] {
-        assert!(over.iter().any(|over| over == group), "{group} is not among {over:?}");
+    for (name, tensor, groups) in [
+        ("moco_v2_resnet18_w8", "init/encoder_q.conv1.weight", &["step0/logits", "step0/loss"]),
+        ("moco_v3_vit_adamw", "init/base_encoder.pos_embed", &["step0/loss", "step1/loss"]),
+    ] {
+        let Some(path) = golden(name) else { continue };
+        let copy = folder.path().join("other.safetensors");
+        tampered(&path, tensor, &copy);
+        let (code, over) = compare(folder.path(), &copy);
+        assert_eq!(code, Some(1));
+        for group in groups.iter().chain(&["step0/grad", "final", "eval"]) {
+            assert!(over.iter().any(|over| over == group), "{name}: {group} is not among {over:?}");
+        }
     }
 }
 

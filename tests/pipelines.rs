@@ -19,8 +19,8 @@ fn pipelines() -> Vec<PathBuf> {
 fn every_pipeline_file_passes_its_check() {
     let folder = tempdir().unwrap();
     let mut files = pipelines();
-    assert!(files.len() >= 6, "{files:?}");
-    files.extend(["small.ron", "symmetric.ron"].map(|name| here(name).into()));
+    assert!(files.len() >= 15, "{files:?}");
+    files.extend(["small.ron", "symmetric.ron", "v3.ron"].map(|name| here(name).into()));
     let said = xtask(folder.path(), [PathBuf::from("check")].iter().chain(&files)).done().stdout;
     for file in files {
         assert!(said.contains(&format!("{}: ok: ", file.display())), "{}\n{said}", file.display());

@@ -123,7 +123,7 @@ fn v3_goes_on_to_the_same_bits_with_each_optimiser_and_in_parts() {
         [("-TERM", &[watched][..]), ("-KILL", &[lars, "data.micro_batch=4", "learning_rate.base=0.3"])]
     {
         let root = tempdir().unwrap();
-        let mut pipeline = vec![here("vit.ron")];
+        let mut pipeline = vec![here("v3.ron")];
         pipeline.extend(sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
         xtask(root.path(), run_arguments(&pipeline, "straight", "1", "2")).done();
         let (run, _) = interrupted(root.path(), &pipeline, signal);
