@@ -26,7 +26,7 @@ fn every_command_has_help_with_examples() {
         xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
     };
     let commands = listed(&help(&[], "--help"));
-    for expected in ["run", "check", "plugins", "graph", "knn", "views", "parity", "bench"] {
+    for expected in ["run", "sweep", "check", "plugins", "graph", "knn", "views", "parity", "bench"] {
         assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
@@ -54,6 +54,12 @@ fn wrong_arguments_end_with_exit_code_2() {
         &["run", "--resume", "--set", "epochs=3"],
         &["run", &pipeline, "--out", "a", "--resume"],
         &["graph", &pipeline, "--format", "svg"],
+        &["sweep"],
+        &["sweep", &pipeline, "--seeds", "0"],
+        &["sweep", "--resume", "--seeds", "2"],
+        &["sweep", &pipeline, "--vary", "data.batch"],
+        &["sweep", &pipeline, "--vary", "data.batch=8,(16"],
+        &["sweep", &pipeline, "--vary", "seed=1,2"],
         &["knn", "run", "--temperature", "0"],
         &["views", &pipeline, "--count", "100000"],
     ] {

@@ -11,6 +11,9 @@ mod rejected;
 // Runs: the same bits however they are cut, and images as they come.
 mod odd_images;
 mod resume;
+mod sweep;
+// Runs that become unstable.
+mod stability;
 // The same numbers as the reference.
 mod parity;
 // Every command.

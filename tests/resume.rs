@@ -86,18 +86,8 @@ fn assert_same_end(run: &Path, straight: &Path) {
 
 #[test]
 fn a_run_stopped_within_an_epoch_goes_on_to_the_same_bits() {
-    assert_goes_on("symmetric.ron");
-}
-
-#[test]
-fn a_run_of_moco_v3_goes_on_to_the_same_bits() {
-    assert_goes_on("v3.ron");
-}
-
-#[track_caller]
-fn assert_goes_on(pipeline: &str) {
     let root = tempdir().unwrap();
-    let pipeline = [here(pipeline)];
+    let pipeline = [here("symmetric.ron")];
     xtask(root.path(), run_arguments(&pipeline, "straight", "1", "2")).done();
     let (run, outcome) = interrupted(root.path(), &pipeline, "-TERM");
     assert_eq!(outcome.code, Some(130), "{outcome}");
@@ -122,6 +112,25 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     let name = run.file_name().unwrap().to_str().unwrap();
     xtask(root.path(), ["run", "--resume", name, "--workers", "1", "--threads", "2"]).done();
     assert_same_end(&run, &root.path().join("straight"));
+}
+
+#[test]
+fn v3_goes_on_to_the_same_bits_with_each_optimiser_and_in_parts() {
+    // Spikes are looked for, and every step may be skipped, so the state of the watch counts as well.
+    let watched = "stability=(spike: 1.5, window: 5, on_spike: SkipStep)";
+    let lars = r#"optimizer=("lars", (momentum: 0.9, weight_decay: 1e-6))"#;
+    for (signal, sets) in
+        [("-TERM", &[watched][..]), ("-KILL", &[lars, "data.micro_batch=4", "learning_rate.base=0.3"])]
+    {
+        let root = tempdir().unwrap();
+        let mut pipeline = vec![here("v3.ron")];
+        pipeline.extend(sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]));
+        xtask(root.path(), run_arguments(&pipeline, "straight", "1", "2")).done();
+        let (run, _) = interrupted(root.path(), &pipeline, signal);
+        let name = run.file_name().unwrap().to_str().unwrap();
+        xtask(root.path(), ["run", "--resume", name, "--workers", "3", "--threads", "1"]).done();
+        assert_same_end(&run, &root.path().join("straight"));
+    }
 }
 
 #[test]

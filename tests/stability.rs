@@ -1,27 +1,89 @@
-//! Runs that become unstable: what is told, what is done.
+//! Runs that become unstable: what is told, and what freezing the first layer does.
 
 use std::path::Path;
 
 use tempfile::tempdir;
 
-use crate::support::{Outcome, checkpoint, checkpoint_steps, here, metrics, same_bytes, xtask};
+use crate::support::{Outcome, here, metrics, xtask};
 
-/// `vit.ron` with a learning rate far too high, without a warm-up.
+/// `v3.ron`, deeper, with a learning rate hundreds of times too high, and an epoch of 8 steps.
 fn run(root: &Path, out: &str, sets: &[&str]) -> Outcome {
-    let file = here("vit.ron");
+    let file = here("v3.ron");
     let mut arguments = vec!["run", &file, "--out", out];
-    for set in sets {
+    let unstable = [
+        "data.source.train=128",
+        "modules.backbone.depth=4",
+        "modules.backbone.freeze_patch_projection=false",
+        "learning_rate.base=0.5",
+        r#"schedule=("cosine", (per: Step, warmup_epochs: 20))"#,
+        "epochs=40",
+        "monitor.knn.every=40",
+        "checkpoint=(every_epochs: 40, best: None)",
+    ];
+    for set in unstable.iter().chain(sets) {
         arguments.extend(["--set", set]);
     }
     xtask(root, arguments)
 }
 
-const TOO_HIGH: [&str; 3] = ["learning_rate.base=0.3", "schedule.warmup_epochs=0", "epochs=4"];
-
-fn spikes(run: &Path) -> f64 {
-    metrics(run).iter().filter_map(|line| line.get("gradient_spikes")?.as_f64()).sum()
+/// Loss and steps with a spike of each epoch.
+fn epochs(run: &Path) -> Vec<(f64, f64)> {
+    let figure = |line: &serde_json::Map<String, serde_json::Value>, name: &str| line.get(name)?.as_f64();
+    metrics(run)
+        .iter()
+        .filter_map(|line| Some((figure(line, "loss")?, figure(line, "gradient_spikes")?)))
+        .collect()
 }
 
-fn losses(run: &Path) -> Vec<f64> {
-    metrics(run).iter().filter_map(|line| line.get("loss")?.as_f64()).collect()
+/// The first epoch whose loss is half as high again as the lowest one before.
+fn loss_shows_it(epochs: &[(f64, f64)]) -> Option<usize> {
+    let mut lowest = f64::INFINITY;
+    epochs.iter().position(|(loss, _)| {
+        lowest = lowest.min(*loss);
+        *loss > 1.5 * lowest
+    })
+}
+
+#[test]
+fn spikes_in_the_first_layer_come_before_the_loss_shows_them() {
+    let root = tempdir().unwrap();
+    let watched = "stability=(spike: 4.0)";
+    let outcome = run(root.path(), "unstable", &[watched]).done();
+    let told = "the gradient of backbone.patch_embed.proj.weight jumps to ";
+    assert!(outcome.stderr.contains(told), "{outcome}");
+    let unstable = epochs(&root.path().join("unstable"));
+    let first_spike = unstable.iter().position(|(_, spikes)| *spikes > 0.0).unwrap();
+    let shown = loss_shows_it(&unstable).unwrap_or_else(|| panic!("it trains: {unstable:?}"));
+    assert!(first_spike < shown, "{unstable:?}");
+
+    // Frozen, the first layer is not what spikes, and the run goes on to its end.
+    let outcome = run(root.path(), "frozen", &[watched, r#"freeze=["backbone.stem"]"#]).done();
+    assert!(!outcome.stderr.contains("backbone.patch_embed"), "{outcome}");
+    let frozen = epochs(&root.path().join("frozen"));
+    assert_eq!(frozen.len(), 40);
+    assert!(loss_shows_it(&frozen).is_none_or(|epoch| epoch > shown), "{frozen:?}");
+}
+
+#[test]
+fn a_spike_skips_its_step_or_freezes_the_first_layer() {
+    let root = tempdir().unwrap();
+    let skipped = run(root.path(), "skipped", &["stability=(spike: 4.0, on_spike: SkipStep)"]).done();
+    assert!(skipped.stderr.contains("this step changes no weights"), "{skipped}");
+    let freeze = r#"stability=(spike: 4.0, on_spike: Freeze(["backbone.stem"]))"#;
+    let frozen = run(root.path(), "frozen", &[freeze]).done();
+    let names = "frozen from now on: backbone.patch_embed.proj.weight, backbone.patch_embed.proj.bias";
+    assert!(frozen.stderr.contains(names), "{frozen}");
+    // Without a gradient, there is nothing to spike any more.
+    assert_eq!(epochs(&root.path().join("frozen")).iter().map(|(_, spikes)| spikes).sum::<f64>(), 1.0);
+}
+
+#[test]
+fn a_run_that_diverges_names_what_is_wrong_and_where_to_go_on() {
+    let root = tempdir().unwrap();
+    let sets =
+        [r#"optimizer=("sgd", (momentum: 0.9))"#, "learning_rate.base=1e30", r#"schedule=("constant", ())"#];
+    let stderr = run(root.path(), "diverged", &sets).refused();
+    assert!(stderr.contains("error: training has diverged at epoch 1, step "), "{stderr}");
+    assert!(stderr.contains("is not finite"), "{stderr}");
+    assert!(stderr.contains("hint: the last good checkpoint is `diverged/checkpoints/step-"), "{stderr}");
 }

@@ -19,6 +19,7 @@ mod plugins_list;
 mod recipe;
 mod run;
 mod runs;
+mod sweep;
 mod text;
 mod views;
 
@@ -54,6 +55,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 a run stopped by Ctrl-C.";
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Sweep(sweep::Arguments),
     Check(check::Arguments),
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
@@ -77,6 +79,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     train_core::plugin::check_registry()?;
     match command {
         Command::Run(arguments) => run::run(arguments, out),
+        Command::Sweep(arguments) => sweep::run(&arguments, out),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),

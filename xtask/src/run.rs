@@ -60,7 +60,7 @@ Examples:
                                                ... from an earlier checkpoint; later ones are set aside";
 
 /// Standard output for as long as somebody reads it: a run does not end because `head` has.
-struct WhileRead<'a>(&'a mut dyn Write);
+pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
 
 impl Write for WhileRead<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -250,8 +250,16 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
     Ok(())
 }
 
-fn took(seconds: f64) -> String {
-    if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.1} min", seconds / 60.0) }
+pub(crate) fn took(seconds: f64) -> String {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    if seconds < 1.5 * MINUTE {
+        format!("{seconds:.0} s")
+    } else if seconds < 3.0 * HOUR {
+        format!("{:.1} min", seconds / MINUTE)
+    } else {
+        format!("{:.1} h", seconds / HOUR)
+    }
 }
 
 fn value(figure: &train_core::plugin::Measurement) -> String {
@@ -259,7 +267,7 @@ fn value(figure: &train_core::plugin::Measurement) -> String {
 }
 
 /// The first Ctrl-C asks for a checkpoint, the second one ends at once.
-fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
+pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(STOPPED));

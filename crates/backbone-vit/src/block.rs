@@ -1,8 +1,8 @@
 //! A block of attention and MLP.
 
 use tensor_ops::{
-    LayerNorm, OpError, Parameter, Tokens, attention, layer_norm, linear_add_tokens, linear_gelu_tokens,
-    linear_tokens,
+    LayerNorm, OpError, Parameter, Tokens, attention, keep_token, layer_norm, linear_add_tokens,
+    linear_gelu_tokens, linear_tokens,
 };
 use train_core::plugin::{ConfigError, Entry};
 
@@ -61,7 +61,23 @@ impl Block {
         let x = linear_tokens(x, &self.qkv.weight, Some(&self.qkv.bias))?; // (N, T, D) → (N, T, 3D)
         let x = attention(x, self.n_heads)?; // → (N, T, D)
         let x = linear_add_tokens(x, &self.proj.weight, Some(&self.proj.bias), identity)?;
+        self.mlp(x)
+    }
 
+    /// Token 0 of [`forward`](Self::forward), `(N, T, D)` to `(N, 1, D)`.
+    ///
+    /// Behind the attention of the last block, the other tokens lead nowhere: they are left out, and so is most of the
+    /// block's work.
+    pub(crate) fn forward_first_token(&self, x: Tokens) -> Result<Tokens, OpError> {
+        let identity = keep_token(x.fork(), 0)?;
+        let x = layer_norm(x, &self.norm1)?;
+        let x = linear_tokens(x, &self.qkv.weight, Some(&self.qkv.bias))?; // (N, T, D) → (N, T, 3D)
+        let x = keep_token(attention(x, self.n_heads)?, 0)?; // → (N, 1, D)
+        let x = linear_add_tokens(x, &self.proj.weight, Some(&self.proj.bias), identity)?;
+        self.mlp(x)
+    }
+
+    fn mlp(&self, x: Tokens) -> Result<Tokens, OpError> {
         let identity = x.share();
         let x = layer_norm(x, &self.norm2)?;
         let x = linear_gelu_tokens(x, &self.fc1.weight, Some(&self.fc1.bias))?; // (N, T, D) → (N, T, hidden)

@@ -112,8 +112,14 @@ impl Backbone for Vit {
         if let Some(table) = &self.positions {
             x = add_position(x, table)?;
         }
-        for block in &self.blocks {
-            x = block.forward(x)?;
+        if let Some((last, others)) = self.blocks.split_last() {
+            for block in others {
+                x = block.forward(x)?;
+            }
+            x = match self.class_token {
+                Some(_) => last.forward_first_token(x)?, // (N, T, D) → (N, 1, D)
+                None => last.forward(x)?,
+            };
         }
         if let Some(norm) = &self.norm {
             x = layer_norm(x, norm)?;

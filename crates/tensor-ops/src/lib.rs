@@ -60,7 +60,7 @@ pub use self::{
     recording::Recording,
     simd::kernel_family,
     tokens::{
-        LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, linear_add_tokens,
+        LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
     },
 };

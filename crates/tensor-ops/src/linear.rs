@@ -9,8 +9,9 @@ use dfdx::{
 
 use crate::{
     Features, OpError, Parameter, ParameterKind, device,
-    matrix::{Side, multiply},
-    rows::{add_to_rows, sum_rows},
+    matrix::{Side, multiply, outer_products},
+    rows::add_to_rows,
+    simd::Family,
 };
 
 /// `x * weight + bias`, `(N, in)` to `(N, out)`.
@@ -24,27 +25,30 @@ pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Resu
     let (n, n_in) = *x.shape();
     let n_out = check("linear", n_in, weight, bias)?;
     let (x, mut recording) = x.split_tape();
+    let family = Family::detected();
     let values = device::rows(&x);
-    let mut y = multiply(Side::plain(&values, n, n_in), Side::plain(&weight.values, n_in, n_out));
+    let mut y = multiply(family, &values, Side::plain(&weight.values, n_in, n_out));
     if let Some(bias) = bias {
         add_to_rows(&mut y, &bias.values);
     }
     let y = x.device().try_tensor_from_vec(y, (n, n_out))?;
     if recording.is_on() {
         let weights = Arc::clone(&weight.values);
-        let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), values));
+        let wants_weight = weight.is_trainable().then(|| weight.slot.clone());
         let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
         let (x, out) = (x.ghost(), y.ghost());
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
-            if let Some(slot) = wants_bias {
-                slot.add(gradients, sum_rows(&gradient, n_out))?;
+            if wants_weight.is_some() || wants_bias.is_some() {
+                let sums = outer_products(family, &values, n_in, &gradient, n_out);
+                if let Some(slot) = wants_weight {
+                    slot.add(gradients, sums.weight)?;
+                }
+                if let Some(slot) = wants_bias {
+                    slot.add(gradients, sums.bias)?;
+                }
             }
-            if let Some((slot, values)) = wants_weight {
-                let sum = multiply(Side::transposed(&values, n, n_in), Side::plain(&gradient, n, n_out));
-                slot.add(gradients, sum)?;
-            }
-            let sum = multiply(Side::plain(&gradient, n, n_out), Side::transposed(&weights, n_in, n_out));
+            let sum = multiply(family, &gradient, Side::transposed(&weights, n_in, n_out));
             device::add(gradients.get_or_alloc_mut(&x)?, &sum)
         });
     }

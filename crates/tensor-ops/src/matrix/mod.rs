@@ -8,6 +8,8 @@ mod outer;
 mod pack;
 mod rows;
 mod strips;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     outer::outer_products,
@@ -37,11 +39,13 @@ impl<'a> Side<'a> {
     }
 }
 
-/// `a * b`, row after row, of few rows: layers of heads.
-///
-/// # Panics
-///
-/// When the inner sizes differ: callers check.
-pub(crate) fn multiply(a: Side<'_>, b: Side<'_>) -> Vec<f32> {
-    strips::multiply(Family::detected(), a, b)
+/// Rows from which on it pays to pack the whole of the other operand first.
+const MANY_ROWS: usize = 512;
+
+/// `a * b`, row after row; `a` lies row after row.
+pub(crate) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
+    if a.len() / b.n_rows < MANY_ROWS {
+        return strips::multiply(family, a, b);
+    }
+    RowsProduct::plain(&Packed::new(family, b)).multiply(a)
 }

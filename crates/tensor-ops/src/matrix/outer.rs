@@ -1,20 +1,31 @@
 //! The gradient of weights: a product whose inner dimension is long, and both of whose operands lie the wrong way.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::{
     memory::build,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    rows::sum_rows,
+    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_groups, read, write},
 };
 
-/// Rows that are packed at a time, at most: a panel of them is half the first-level cache.
-const PASS_ROWS: usize = 256;
+/// Rows that are packed at a time, at most: a panel of them and a tile's share of the other operand fill the first-level
+/// cache.
+const PASS_ROWS: usize = 288;
 
-/// Columns of the result that a task computes, at most: each task packs its rows of `x` anew.
-const TASK_COLUMNS: usize = 384;
+/// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
+/// in a core's second-level cache.
+const TASK_IN: usize = 192;
 
-/// Tasks to cut the work into at least, if there are rows enough.
-const N_TASKS: usize = 8;
+/// Outputs that a task handles, at most.
+const TASK_OUT: usize = 192;
+
+/// Strips of inputs that are tasks enough.
+const N_DIRECT: usize = 8;
+
+/// Tasks to cut the work into otherwise, if there are rows enough.
+const N_TASKS: usize = 12;
 
 /// What [`outer_products`] sums.
 pub(crate) struct OuterProducts {
@@ -33,145 +44,186 @@ pub(crate) fn outer_products(
     gradient: &[f32],
     n_out: usize,
 ) -> OuterProducts {
-    let n_rows = x.len() / n_in;
-    let n_strips = n_out.div_ceil(TASK_COLUMNS);
-    let width = n_out.div_ceil(n_strips).next_multiple_of(family.panel());
-    let n_strips = n_out.div_ceil(width);
-    let n_slices = N_TASKS.div_ceil(n_strips).min(n_rows.div_ceil(PASS_ROWS));
-    let tasks: Vec<(usize, usize)> =
-        (0..n_slices).flat_map(|slice| (0..n_strips).map(move |strip| (slice, strip))).collect();
+    let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in };
+    let (ins, outs) = (strips(n_in, TASK_IN), strips(n_out, TASK_OUT));
+    if ins.len() >= N_DIRECT {
+        direct(family, shape, &ins, &outs)
+    } else {
+        by_slices(family, shape, &ins, &outs)
+    }
+}
+
+/// Tasks are strips of inputs, which are rows of the result: they write straight to it.
+fn direct(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Range<usize>]) -> OuterProducts {
+    let Shape { n_out, n_rows, .. } = shape;
+    let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
+    let weight = build(&lens, |in_idx, weight| {
+        for outputs in outs {
+            let (inputs, weight) = (ins[in_idx].clone(), &mut weight[outputs.start..]);
+            let task =
+                Task { shape, rows: 0..n_rows, inputs, outputs: outputs.clone(), weight, weight_row: n_out };
+            family.run(task);
+        }
+    });
+    OuterProducts { weight, bias: sum_rows(shape.gradient, n_out) }
+}
+
+/// Tasks are slices of rows, too, whose sums add up at the end.
+fn by_slices(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Range<usize>]) -> OuterProducts {
+    let Shape { n_out, n_rows, .. } = shape;
+    let n_strips = ins.len() * outs.len();
+    let n_slices = N_TASKS.div_ceil(n_strips).min(n_rows.div_ceil(PASS_ROWS)).max(1);
+    let tasks: Vec<(usize, &Range<usize>, &Range<usize>)> = (0..n_slices)
+        .flat_map(|slice| ins.iter().flat_map(move |ins| outs.iter().map(move |outs| (slice, ins, outs))))
+        .collect();
     let partial: Vec<(Vec<f32>, Vec<f32>)> = tasks
         .into_par_iter()
-        .map(|(slice, strip)| {
+        .map(|(slice, inputs, outputs)| {
+            let mut weight = vec![0.0; inputs.len() * outputs.len()];
             let rows = n_rows * slice / n_slices..n_rows * (slice + 1) / n_slices;
-            let first = strip * width;
-            family.run(Task {
-                x: &x[rows.start * n_in..rows.end * n_in],
-                n_in,
-                gradient: &gradient[rows.start * n_out..rows.end * n_out],
-                n_out,
-                first,
-                n_columns: width.min(n_out - first),
-            })
+            let (inputs, outputs, weight_row) = (inputs.clone(), outputs.clone(), outputs.len());
+            let bias = family.run(Task { shape, rows, inputs, outputs, weight: &mut weight, weight_row });
+            (weight, bias)
         })
         .collect();
+
     // Slices add up in their order.
-    let n_sum_rows = (crate::memory::TASK_LEN / n_out).max(1);
-    let lens: Vec<usize> =
-        (0..n_in).step_by(n_sum_rows).map(|row| n_sum_rows.min(n_in - row) * n_out).collect();
-    let weight = build(&lens, |part, out| {
-        for (row, out) in out.chunks_exact_mut(n_out).enumerate() {
-            let row = part * n_sum_rows + row;
-            for (strip, out) in out.chunks_mut(width).enumerate() {
-                for slice in 0..n_slices {
-                    let values = &partial[slice * n_strips + strip].0[row * out.len()..][..out.len()];
-                    for (out, value) in out.iter_mut().zip(values) {
-                        *out += value;
+    let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
+    let weight = build(&lens, |in_idx, sum| {
+        for (row, sum) in sum.chunks_exact_mut(n_out).enumerate() {
+            for (out_idx, outputs) in outs.iter().enumerate() {
+                let sum = &mut sum[outputs.clone()];
+                for of_slice in partial.chunks_exact(n_strips) {
+                    let (weight, _) = &of_slice[in_idx * outs.len() + out_idx];
+                    for (sum, value) in sum.iter_mut().zip(&weight[row * outputs.len()..]) {
+                        *sum += value;
                     }
                 }
             }
         }
     });
-    let bias_at = |column: usize| {
-        let of_slice = |slice: usize| f64::from(partial[slice * n_strips + column / width].1[column % width]);
-        (0..n_slices).map(of_slice).sum::<f64>() as f32
+    let bias_at = |out_idx: usize, column: usize| {
+        partial.chunks_exact(n_strips).map(|of_slice| f64::from(of_slice[out_idx].1[column])).sum::<f64>()
+            as f32
     };
-    OuterProducts { weight, bias: (0..n_out).map(bias_at).collect() }
+    let bias_at = &bias_at;
+    let bias = outs
+        .iter()
+        .enumerate()
+        .flat_map(|(out_idx, outputs)| (0..outputs.len()).map(move |column| bias_at(out_idx, column)));
+    OuterProducts { weight, bias: bias.collect() }
 }
 
-/// Some rows, and some columns of the gradient.
-struct Task<'a> {
+/// The operands.
+#[derive(Clone, Copy)]
+struct Shape<'a> {
     x: &'a [f32],
     n_in: usize,
     gradient: &'a [f32],
     n_out: usize,
-    first: usize,
-    n_columns: usize,
+    n_rows: usize,
+}
+
+/// `len` columns in strips of nearly the same width, `max` at most but for rounding: a multiple of what tiles of all
+/// families are high or wide.
+fn strips(len: usize, max: usize) -> Vec<Range<usize>> {
+    const MULTIPLE: usize = 96;
+    let width = len.div_ceil(len.div_ceil(max)).next_multiple_of(MULTIPLE);
+    (0..len).step_by(width).map(|first| first..len.min(first + width)).collect()
+}
+
+/// The sum over some rows, of some inputs by some outputs.
+struct Task<'a> {
+    shape: Shape<'a>,
+    rows: Range<usize>,
+    inputs: Range<usize>,
+    outputs: Range<usize>,
+    /// What is overwritten by the sum, `(inputs, outputs)`.
+    weight: &'a mut [f32],
+    /// From one input's row to the next.
+    weight_row: usize,
 }
 
 impl Kernel for Task<'_> {
-    /// `(I, columns)`, and `columns`.
-    type Output = (Vec<f32>, Vec<f32>);
+    /// The sum of the gradients of the outputs.
+    type Output = Vec<f32>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Self::Output {
-        let Self { n_in, n_out, n_columns, .. } = self;
+    fn run<L: Lanes>(self) -> Vec<f32> {
+        let Self { shape: Shape { x, n_in, gradient, n_out, .. }, rows, inputs, outputs, .. } = self;
         let panel = 2 * L::N;
-        let n_panels = n_columns.div_ceil(panel);
-        let n_rows = self.x.len() / n_in;
-        let n_passes = n_rows.div_ceil(PASS_ROWS);
-        let n_pass_rows = n_rows.div_ceil(n_passes);
-        let mut sum = vec![0.0; n_in * n_columns];
-        let mut column_sums = vec![0.0; n_panels * panel];
-        let mut packed_x = vec![0.0; n_in.div_ceil(L::ROWS) * L::ROWS * n_pass_rows];
-        let mut packed_gradient = vec![0.0; panel * n_pass_rows];
+        let n_columns = outputs.len();
+        let n_passes = rows.len().div_ceil(PASS_ROWS).max(1);
+        let group_width = inputs.len().next_multiple_of(L::ROWS);
+        let mut bias = vec![0.0; n_columns.next_multiple_of(panel)];
+        let mut packed_x = vec![0.0; group_width * rows.len().div_ceil(n_passes)];
+        let mut packed_gradient = vec![0.0; panel * rows.len().div_ceil(n_passes)];
         for pass in 0..n_passes {
-            let rows = n_rows * pass / n_passes..n_rows * (pass + 1) / n_passes;
-            let n_steps = rows.len();
-            let x = &self.x[rows.start * n_in..rows.end * n_in];
-            let gradient = &self.gradient[rows.start * n_out..rows.end * n_out];
-            pack_rows(x, n_in, L::ROWS, &mut packed_x);
+            let end_of = |pass: usize| rows.start + rows.len() * pass / n_passes;
+            let (start, end) = (end_of(pass), end_of(pass + 1));
+            let n_steps = end - start;
+            let packed_x = &mut packed_x[..group_width * n_steps];
+            pack_rows::<L>(&x[start * n_in..end * n_in], n_in, &inputs, packed_x);
+            let packed_gradient = &mut packed_gradient[..panel * n_steps];
             let segments = [Segment { a: 0, b: 0, n_steps }];
             let mode = if pass == 0 { TileMode::Store } else { TileMode::Add };
-            for panel_idx in 0..n_panels {
-                let first = panel_idx * panel;
+            for first in (0..n_columns).step_by(panel) {
                 let width = panel.min(n_columns - first);
-                let column_sums = &mut column_sums[first..][..panel];
-                pack_and_sum::<L>(
-                    &gradient[self.first + first..],
-                    n_out,
-                    width,
-                    &mut packed_gradient[..n_steps * panel],
-                    column_sums,
-                );
-                for (a_idx, a) in packed_x[..n_in.div_ceil(L::ROWS) * L::ROWS * n_steps]
-                    .chunks_exact(L::ROWS * n_steps)
-                    .enumerate()
-                {
-                    let first_row = a_idx * L::ROWS;
-                    let operands =
-                        Operands { a, a_row: 1, a_step: L::ROWS, b: &packed_gradient, segments: &segments };
-                    let out = &mut sum[first_row * n_columns + first..];
-                    multiply_rows::<L>(operands, L::ROWS.min(n_in - first_row), out, n_columns, width, mode);
-                }
+                let from = &gradient[start * n_out + outputs.start + first..end * n_out];
+                pack_and_sum::<L>(from, n_out, width, packed_gradient, &mut bias[first..][..panel]);
+                let operands = Operands {
+                    a: packed_x,
+                    a_row: 1,
+                    a_step: L::ROWS,
+                    b: packed_gradient,
+                    segments: &segments,
+                };
+                let out = &mut self.weight[first..];
+                let group_len = L::ROWS * n_steps;
+                multiply_groups::<L>(operands, group_len, inputs.len(), out, self.weight_row, width, mode);
             }
         }
-        column_sums.truncate(n_columns);
-        (sum, column_sums)
+        bias.truncate(n_columns);
+        bias
     }
 }
 
-/// Rows of `n_in` values to `[group of columns][row][column]`, with `height` columns in a group.
+/// The wanted columns of rows of `n_in` values to `[group of columns][row][column]`, with a tile's columns in a group.
+///
+/// What lies behind the last wanted column is not defined, for no tile reads it.
 #[inline(always)]
-fn pack_rows(x: &[f32], n_in: usize, height: usize, packed: &mut [f32]) {
-    let n_rows = x.len() / n_in;
-    for (group, to) in packed.chunks_exact_mut(height * n_rows).take(n_in.div_ceil(height)).enumerate() {
-        let first = group * height;
-        let width = height.min(n_in - first);
-        for (to, x) in to.chunks_exact_mut(height).zip(x.chunks_exact(n_in)) {
-            if width == height {
-                to.copy_from_slice(&x[first..first + height]);
+fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
+    let mut at = 0;
+    for first in wanted.clone().step_by(L::ROWS) {
+        for from in (first..x.len()).step_by(n_in) {
+            let (from, to) = (&x[from..], &mut packed[at..]);
+            if from.len() >= L::N && to.len() >= L::N {
+                // A whole register, whose values past the group's the next row or group overwrites.
+                write::<L>(to, read::<L>(from));
             } else {
-                to[..width].copy_from_slice(&x[first..]);
+                let width = L::ROWS.min(wanted.end - first);
+                to[..width].copy_from_slice(&from[..width]);
             }
+            at += L::ROWS;
         }
     }
 }
 
-/// Packs a panel, and adds its rows to `sums`.
+/// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`.
 #[inline(always)]
 fn pack_and_sum<L: Lanes>(from: &[f32], from_row: usize, width: usize, packed: &mut [f32], sums: &mut [f32]) {
     let panel = 2 * L::N;
-    for (row, to) in packed.chunks_exact_mut(panel).enumerate() {
-        let from = &from[row * from_row..];
+    let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
+    for (to, from) in packed.chunks_exact_mut(panel).zip(from.chunks(from_row)) {
         if width == panel {
             to.copy_from_slice(&from[..panel]);
         } else {
             to[..width].copy_from_slice(&from[..width]);
             to[width..].fill(0.0);
         }
-        for (sum, value) in sums.iter_mut().zip(&*to) {
-            *sum += value;
-        }
+        low = L::add(low, read::<L>(to));
+        high = L::add(high, read::<L>(&to[L::N..]));
     }
+    write::<L>(sums, low);
+    write::<L>(&mut sums[L::N..], high);
 }

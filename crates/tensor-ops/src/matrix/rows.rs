@@ -6,7 +6,7 @@ use super::Packed;
 use crate::{
     memory::{build_beside, build_two, split_mut},
     simd::{
-        Addends, Family, Kernel, Lanes, Operands, Segment, TileMode, by_register, gelu, multiply_rows,
+        Addends, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu, multiply_rows,
         read_some, write_some,
     },
 };
@@ -164,15 +164,19 @@ impl Kernel for Gelu<'_> {
     fn run<L: Lanes>(self) {
         let Self { values, slopes } = self;
         match slopes {
-            None => by_register::<L>(values.len(), |at, n| {
-                let (value, _) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
-                write_some::<L>(values, at, n, value);
-            }),
-            Some(slopes) => by_register::<L>(values.len(), |at, n| {
-                let (value, slope) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
-                write_some::<L>(values, at, n, value);
-                write_some::<L>(slopes, at, n, slope);
-            }),
+            None => {
+                for_registers!(L, values.len(), |at, n| {
+                    let (value, _) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
+                    write_some::<L>(values, at, n, value);
+                });
+            }
+            Some(slopes) => {
+                for_registers!(L, values.len(), |at, n| {
+                    let (value, slope) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
+                    write_some::<L>(values, at, n, value);
+                    write_some::<L>(slopes, at, n, slope);
+                });
+            }
         }
     }
 }

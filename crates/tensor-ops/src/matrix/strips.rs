@@ -11,28 +11,25 @@ use crate::{
 /// Panels of columns that one task computes.
 const TASK_PANELS: usize = 4;
 
-/// `a * b`, row after row.
-///
-/// # Panics
-///
-/// When the inner sizes differ: callers check.
-pub(super) fn multiply(family: Family, a: Side<'_>, b: Side<'_>) -> Vec<f32> {
-    assert_eq!(a.n_columns, b.n_rows, "inner sizes of a product");
+/// Steps that are packed at a time, at most: a panel of them stays in the first-level cache.
+const PASS_STEPS: usize = 384;
+
+/// `a * b`, row after row; `a` lies row after row.
+pub(super) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
+    let n_rows = a.len() / b.n_rows;
     let width = TASK_PANELS * family.panel();
     let strips: Vec<Vec<f32>> = (0..b.n_columns)
         .step_by(width)
         .collect::<Vec<_>>()
         .into_par_iter()
-        .map(|first| family.run(Strip { a, b, first, n_columns: width.min(b.n_columns - first) }))
+        .map(|first| family.run(Strip { a, n_rows, b, first, n_columns: width.min(b.n_columns - first) }))
         .collect();
     if strips.len() == 1 {
         return strips.into_iter().next().unwrap_or_default();
     }
     let rows_in_part = (TASK_LEN / b.n_columns).max(1);
-    let part_lens: Vec<usize> = (0..a.n_rows)
-        .step_by(rows_in_part)
-        .map(|row| rows_in_part.min(a.n_rows - row) * b.n_columns)
-        .collect();
+    let part_lens: Vec<usize> =
+        (0..n_rows).step_by(rows_in_part).map(|row| rows_in_part.min(n_rows - row) * b.n_columns).collect();
     build(&part_lens, |part_idx, part| {
         for (row, out) in part.chunks_exact_mut(b.n_columns).enumerate() {
             let row = part_idx * rows_in_part + row;
@@ -45,7 +42,8 @@ pub(super) fn multiply(family: Family, a: Side<'_>, b: Side<'_>) -> Vec<f32> {
 
 /// The columns `first..first + n_columns` of a product.
 struct Strip<'a> {
-    a: Side<'a>,
+    a: &'a [f32],
+    n_rows: usize,
     b: Side<'a>,
     first: usize,
     n_columns: usize,
@@ -56,36 +54,37 @@ impl Kernel for Strip<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Vec<f32> {
-        let Self { a, b, first, n_columns } = self;
+        let Self { a, n_rows, b, first, n_columns } = self;
         let panel = 2 * L::N;
-        let n_steps = b.n_rows;
-        let mut packed = vec![0.0; n_columns.div_ceil(panel) * n_steps * panel];
-        for (panel_idx, packed) in packed.chunks_exact_mut(n_steps * panel).enumerate() {
-            let first = first + panel_idx * panel;
-            let n_columns = panel.min(b.n_columns - first);
-            let sizes = (n_steps, n_columns);
-            if b.is_transposed {
-                pack_transposed_panel::<L>(&b.values[first * n_steps..], n_steps, sizes, packed);
-            } else {
-                pack_plain_panel::<L>(&b.values[first..], b.n_columns, sizes, packed);
+        let n_passes = b.n_rows.div_ceil(PASS_STEPS);
+        let mut packed = vec![0.0; b.n_rows.div_ceil(n_passes) * panel];
+        let mut out = vec![0.0; n_rows * n_columns];
+        for pass in 0..n_passes {
+            let (start, end) = (b.n_rows * pass / n_passes, b.n_rows * (pass + 1) / n_passes);
+            let segments = [Segment { a: 0, b: 0, n_steps: end - start }];
+            let mode = if pass == 0 { TileMode::Store } else { TileMode::Add };
+            for at in (0..n_columns).step_by(panel) {
+                let width = panel.min(n_columns - at);
+                pack::<L>(b, (start, end), first + at, width, &mut packed);
+                let operands =
+                    Operands { a: &a[start..], a_row: b.n_rows, a_step: 1, b: &packed, segments: &segments };
+                multiply_rows::<L>(operands, n_rows, &mut out[at..], n_columns, width, mode);
             }
         }
-        let (a_row, a_step) = if a.is_transposed { (1, a.n_rows) } else { (a.n_columns, 1) };
-        let mut out = vec![0.0; a.n_rows * n_columns];
-        let segments = [Segment { a: 0, b: 0, n_steps }];
-        for (panel_idx, b) in packed.chunks_exact(n_steps * panel).enumerate() {
-            let first = panel_idx * panel;
-            let operands = Operands { a: a.values, a_row, a_step, b, segments: &segments };
-            let n_columns_here = panel.min(n_columns - first);
-            multiply_rows::<L>(
-                operands,
-                a.n_rows,
-                &mut out[first..],
-                n_columns,
-                n_columns_here,
-                TileMode::Store,
-            );
-        }
         out
+    }
+}
+
+/// Steps `start..end` of the panel from column `first` on.
+#[inline(always)]
+fn pack<L: Lanes>(b: Side<'_>, (start, end): (usize, usize), first: usize, width: usize, packed: &mut [f32]) {
+    let sizes = (end - start, width);
+    if width < 2 * L::N {
+        packed.fill(0.0);
+    }
+    if b.is_transposed {
+        pack_transposed_panel::<L>(&b.values[first * b.n_rows + start..], b.n_rows, sizes, packed);
+    } else {
+        pack_plain_panel::<L>(&b.values[start * b.n_columns + first..], b.n_columns, sizes, packed);
     }
 }

@@ -12,7 +12,7 @@ pub(crate) trait Lanes: 'static {
     type V: Copy;
     /// Values in a register.
     const N: usize;
-    /// Rows of a full tile: as many as the registers hold accumulators for, two to a row.
+    /// Rows of a full tile, at most `N`: as many as the registers hold accumulators for, two to a row.
     const ROWS: usize;
 
     /// Does the work in a function of its own, compiled for these lanes: code that many kernels share is there once.

@@ -6,6 +6,8 @@ mod lanes;
 mod math;
 mod portable;
 mod slices;
+#[cfg(test)]
+mod tests;
 mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -15,8 +17,8 @@ use std::sync::LazyLock;
 pub(crate) use self::{
     lanes::Lanes,
     math::{exp, gelu},
-    slices::{by_register, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
-    tile::{Addends, Operands, Segment, TileMode, multiply_rows},
+    slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
+    tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows},
 };
 
 /// Work that is the same for every family of instructions.

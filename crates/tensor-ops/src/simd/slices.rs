@@ -112,19 +112,26 @@ pub(crate) fn transpose<L: Lanes>(
     }
 }
 
-/// Calls `work(start, length)` for each register of `len` values; the last may be shorter than a register.
-#[inline(always)]
-pub(crate) fn by_register<L: Lanes>(len: usize, mut work: impl FnMut(usize, usize)) {
-    let whole = len - len % L::N;
-    let mut at = 0;
-    while at < whole {
-        work(at, L::N);
-        at += L::N;
-    }
-    if whole < len {
-        work(whole, len - whole);
-    }
+/// `for_registers!(L, len, |start, n| work)`: the work for each register of `len` values, where it starts and how many
+/// values it has; the last may have fewer than the others.
+///
+/// A macro, not a function that takes the work: closures are compiled without the instructions of a family. The work
+/// stands in the code twice, so that the loop over whole registers knows their length.
+macro_rules! for_registers {
+    ($lanes:ident, $len:expr, |$start:ident, $n:ident| $work:expr) => {
+        let len: usize = $len;
+        let whole = len - len % $lanes::N;
+        for $start in (0..whole).step_by($lanes::N) {
+            let $n = $lanes::N;
+            $work
+        }
+        if whole < len {
+            let ($start, $n) = (whole, len - whole);
+            $work
+        }
+    };
 }
+pub(crate) use for_registers;
 
 /// `n` values from `at` on, and `fill` in the lanes that are left.
 #[inline(always)]

@@ -68,6 +68,24 @@ pub(crate) fn multiply_rows<L: Lanes>(
     L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode });
 }
 
+/// [`multiply_rows`] of rows that lie in groups of a full tile each, `group_len` values apart.
+///
+/// # Panics
+///
+/// As [`multiply_rows`].
+#[inline(always)]
+pub(crate) fn multiply_groups<L: Lanes>(
+    operands: Operands<'_>,
+    group_len: usize,
+    n_rows: usize,
+    out: &mut [f32],
+    out_row: usize,
+    n_columns: usize,
+    mode: TileMode<'_>,
+) {
+    L::outlined(MultiplyGroups { operands, group_len, n_rows, out, out_row, n_columns, mode });
+}
+
 /// The arguments of [`multiply_rows`].
 struct MultiplyRows<'a> {
     operands: Operands<'a>,
@@ -84,38 +102,63 @@ impl Kernel for MultiplyRows<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let Self { operands, n_rows, out, out_row, n_columns, mode } = self;
-        multiply_tiles::<L>(operands, n_rows, out, out_row, n_columns, mode);
+        // Tiles of nearly the same height: a full tile and a rest of one row would leave the multipliers idle.
+        let n_tiles = n_rows.div_ceil(L::ROWS);
+        let mut row = 0;
+        for tile in 0..n_tiles {
+            let end = n_rows * (tile + 1) / n_tiles;
+            let operands = Operands { a: &operands.a[row * operands.a_row..], ..operands };
+            let (out, mode) = (&mut out[row * out_row..], mode.from_row(row * out_row));
+            multiply_tile_of::<L>(end - row, operands, out, out_row, n_columns, mode);
+            row = end;
+        }
     }
 }
 
-#[inline(always)]
-fn multiply_tiles<L: Lanes>(
-    operands: Operands<'_>,
+/// The arguments of [`multiply_groups`].
+struct MultiplyGroups<'a> {
+    operands: Operands<'a>,
+    group_len: usize,
     n_rows: usize,
+    out: &'a mut [f32],
+    out_row: usize,
+    n_columns: usize,
+    mode: TileMode<'a>,
+}
+
+impl Kernel for MultiplyGroups<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { operands, group_len, n_rows, out, out_row, n_columns, mode } = self;
+        for (group, row) in (0..n_rows).step_by(L::ROWS).enumerate() {
+            let operands = Operands { a: &operands.a[group * group_len..], ..operands };
+            let (out, mode) = (&mut out[row * out_row..], mode.from_row(row * out_row));
+            multiply_tile_of::<L>(L::ROWS.min(n_rows - row), operands, out, out_row, n_columns, mode);
+        }
+    }
+}
+
+/// A tile of `height` rows.
+#[inline(always)]
+fn multiply_tile_of<L: Lanes>(
+    height: usize,
+    operands: Operands<'_>,
     out: &mut [f32],
     out_row: usize,
     n_columns: usize,
     mode: TileMode<'_>,
 ) {
-    // Tiles of nearly the same height: a full tile and a rest of one row would leave the multipliers idle.
-    let n_tiles = n_rows.div_ceil(L::ROWS);
-    let mut row = 0;
-    for tile in 0..n_tiles {
-        let end = n_rows * (tile + 1) / n_tiles;
-        let tile_operands = Operands { a: &operands.a[row * operands.a_row..], ..operands };
-        let tile_out = &mut out[row * out_row..];
-        let mode = mode.from_row(row * out_row);
-        match end - row {
-            1 => multiply_tile::<L, 1>(tile_operands, tile_out, out_row, n_columns, mode),
-            2 => multiply_tile::<L, 2>(tile_operands, tile_out, out_row, n_columns, mode),
-            3 => multiply_tile::<L, 3>(tile_operands, tile_out, out_row, n_columns, mode),
-            4 => multiply_tile::<L, 4>(tile_operands, tile_out, out_row, n_columns, mode),
-            5 => multiply_tile::<L, 5>(tile_operands, tile_out, out_row, n_columns, mode),
-            6 => multiply_tile::<L, 6>(tile_operands, tile_out, out_row, n_columns, mode),
-            7 => multiply_tile::<L, 7>(tile_operands, tile_out, out_row, n_columns, mode),
-            _ => multiply_tile::<L, 8>(tile_operands, tile_out, out_row, n_columns, mode),
-        }
-        row = end;
+    match height {
+        1 => multiply_tile::<L, 1>(operands, out, out_row, n_columns, mode),
+        2 => multiply_tile::<L, 2>(operands, out, out_row, n_columns, mode),
+        3 => multiply_tile::<L, 3>(operands, out, out_row, n_columns, mode),
+        4 => multiply_tile::<L, 4>(operands, out, out_row, n_columns, mode),
+        5 => multiply_tile::<L, 5>(operands, out, out_row, n_columns, mode),
+        6 => multiply_tile::<L, 6>(operands, out, out_row, n_columns, mode),
+        7 => multiply_tile::<L, 7>(operands, out, out_row, n_columns, mode),
+        _ => multiply_tile::<L, 8>(operands, out, out_row, n_columns, mode),
     }
 }
 

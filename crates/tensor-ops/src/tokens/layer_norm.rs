@@ -9,7 +9,7 @@ use crate::{
     Device, Gradients, OpError, Parameter, ParameterKind,
     memory::{build_beside, split_mut},
     rows::rows_in_task,
-    simd::{Family, Kernel, Lanes, by_register, read_some, sum_lanes, write_some},
+    simd::{Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
 };
 
 /// What layer normalisation of `D` features learns (Ba et al. 2016, arXiv:1607.06450).
@@ -102,12 +102,13 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
 fn statistics<L: Lanes>(x: &[f32], eps: f32) -> (f32, f32) {
     let share = 1.0 / x.len() as f32;
     let mut sum = L::zero();
-    by_register::<L>(x.len(), |at, n| sum = L::add(sum, read_some::<L>(x, at, n, 0.0)));
+    for_registers!(L, x.len(), |at, n| {
+        sum = L::add(sum, read_some::<L>(x, at, n, 0.0));
+    });
     let mean = sum_lanes::<L>(sum) * share;
-    let middle = L::splat(mean);
     let mut squares = L::zero();
-    by_register::<L>(x.len(), |at, n| {
-        let distance = L::sub(read_some::<L>(x, at, n, mean), middle);
+    for_registers!(L, x.len(), |at, n| {
+        let distance = L::sub(read_some::<L>(x, at, n, mean), L::splat(mean));
         squares = L::mul_add(distance, distance, squares);
     });
     (mean, 1.0 / (sum_lanes::<L>(squares) * share + eps).sqrt())
@@ -131,7 +132,7 @@ impl Kernel for ForwardRows<'_> {
         for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
             let (mean, inv_std) = statistics::<L>(x, eps);
             let (mean, inv_std) = (L::splat(mean), L::splat(inv_std));
-            by_register::<L>(d, |at, n| {
+            for_registers!(L, d, |at, n| {
                 let normalised = L::mul(L::sub(read_some::<L>(x, at, n, 0.0), mean), inv_std);
                 let (scale, shift) = (read_some::<L>(scale, at, n, 0.0), read_some::<L>(shift, at, n, 0.0));
                 write_some::<L>(out, at, n, L::mul_add(normalised, scale, shift));
@@ -162,10 +163,10 @@ impl Kernel for BackwardRows<'_> {
         for (row, (gradient, x)) in gradient.chunks_exact_mut(d).zip(x.chunks_exact(d)).enumerate() {
             let (mean, inv_std) = statistics::<L>(x, eps);
             let (middle, inv_std) = (L::splat(mean), L::splat(inv_std));
-            let normalised = |at, n| L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
             let (mut plain, mut along) = (L::zero(), L::zero());
-            by_register::<L>(d, |at, n| {
-                let (own, normalised) = (read_some::<L>(gradient, at, n, 0.0), normalised(at, n));
+            for_registers!(L, d, |at, n| {
+                let own = read_some::<L>(gradient, at, n, 0.0);
+                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
                 let shift = L::add(read_some::<L>(&by_shift, at, n, 0.0), own);
                 write_some::<L>(&mut by_shift, at, n, shift);
                 let by = L::mul_add(own, normalised, read_some::<L>(&by_scale, at, n, 0.0));
@@ -176,23 +177,19 @@ impl Kernel for BackwardRows<'_> {
             });
             let plain = L::splat(sum_lanes::<L>(plain) * share);
             let along = L::splat(-sum_lanes::<L>(along) * share);
-            let by_x = |gradient: &[f32], at, n| {
+            let mut sum = sum.as_mut().map(|sum| &mut sum[row * d..][..d]);
+            for_registers!(L, d, |at, n| {
                 let scaled = L::mul(read_some::<L>(gradient, at, n, 0.0), read_some::<L>(scale, at, n, 0.0));
-                L::mul(L::mul_add(normalised(at, n), along, L::sub(scaled, plain)), inv_std)
-            };
-            match &mut sum {
-                None => by_register::<L>(d, |at, n| {
-                    let by_x = by_x(gradient, at, n);
-                    write_some::<L>(gradient, at, n, by_x);
-                }),
-                Some(sum) => {
-                    let sum = &mut sum[row * d..][..d];
-                    by_register::<L>(d, |at, n| {
-                        let by_x = L::add(read_some::<L>(sum, at, n, 0.0), by_x(gradient, at, n));
+                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
+                let by_x = L::mul(L::mul_add(normalised, along, L::sub(scaled, plain)), inv_std);
+                match &mut sum {
+                    None => write_some::<L>(gradient, at, n, by_x),
+                    Some(sum) => {
+                        let by_x = L::add(read_some::<L>(sum, at, n, 0.0), by_x);
                         write_some::<L>(sum, at, n, by_x);
-                    });
+                    }
                 }
-            }
+            });
         }
         (by_scale, by_shift)
     }

@@ -17,7 +17,7 @@ pub use self::{
     embed::{add_bias, add_position, prepend_token, tokens_from_map},
     layer_norm::{LayerNorm, layer_norm},
     linear::{linear_add_tokens, linear_gelu_tokens, linear_tokens},
-    pool::{mean_tokens, select_token},
+    pool::{keep_token, mean_tokens, select_token},
 };
 use crate::{
     Device, Gradients, OpError, Recording,

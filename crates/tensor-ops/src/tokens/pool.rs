@@ -1,9 +1,11 @@
 //! From the tokens of an image to one row of features.
 
+use std::sync::Arc;
+
 use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
 use super::Tokens;
-use crate::{Features, OpError, device, memory::build};
+use crate::{Features, Gradients, OpError, device, memory::build};
 
 /// Token `token` of every image, `(N, T, D)` to `(N, D)`.
 ///
@@ -13,6 +15,30 @@ use crate::{Features, OpError, device, memory::build};
 pub fn select_token(x: Tokens, token: usize) -> Result<Features, OpError> {
     check("select_token", "token", token, &x)?;
     mean(x, token, 1)
+}
+
+/// Token `token` of every image as the only one, `(N, T, D)` to `(N, 1, D)`.
+///
+/// # Errors
+///
+/// When there is no such token.
+pub fn keep_token(x: Tokens, token: usize) -> Result<Tokens, OpError> {
+    check("keep_token", "token", token, &x)?;
+    let [n, t, d] = x.shape();
+    let place = |image: usize| (image * t + token) * d;
+    let values = build(&vec![d; n], |image, out| out.copy_from_slice(&x.values[place(image)..][..d]));
+    let device = x.device().clone();
+    let (x, recording) = x.split_recording();
+    let backward = x.needs_gradient.then(|| {
+        let x = x.slot.clone();
+        move |gradients: &mut Gradients, gradient: Vec<f32>| {
+            let sum = build(&vec![t * d; n], |image, sum| {
+                sum[token * d..][..d].copy_from_slice(&gradient[image * d..][..d]);
+            });
+            x.add(gradients, sum)
+        }
+    });
+    Tokens::output(&device, [n, 1, d], Arc::new(values), recording, backward)
 }
 
 /// The mean of the tokens from `first` on, `(N, T, D)` to `(N, D)`.

@@ -1,8 +1,8 @@
 use dfdx::tensor::{AsArray, PutTape, SplitTape};
 
 use super::{
-    LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, linear_add_tokens, linear_gelu_tokens,
-    linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
+    LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
+    linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, backward, conv2d,
@@ -74,32 +74,6 @@ fn linear_layers_and_what_follows_them_agree_with_differences() {
             let by_residual = kept_other.gradient(&mut gradients).unwrap();
             assert_eq!(by_residual, (tail == Tail::Add).then_some(weights));
         }
-    }
-}
-
-#[test]
-fn gelu_agrees_with_its_definition_over_its_range() {
-    let x: Vec<f32> = (-1400..=1400).map(|i| i as f32 * 0.01).collect();
-    let one = weight_matrix(1, 1, &[1.0]);
-    let input = tokens([1, x.len(), 1], &x);
-    let kept = input.share();
-    let y = linear_gelu_tokens(input, &one, None).unwrap();
-    let values = y.to_rows();
-    let mut gradients = backward_weighted_tokens(y, &vec![1.0; x.len()]);
-    let slopes = kept.gradient(&mut gradients).unwrap().unwrap();
-    for ((&x, &y), &slope) in x.iter().zip(&values).zip(&slopes) {
-        let wide = f64::from(x);
-        let phi = normal(wide);
-        // The oracle itself loses digits far below 0.
-        let error = (f64::from(y) - wide * phi).abs();
-        let tolerance = 3e-7 + 4e-8 * wide * wide;
-        assert!(
-            error <= tolerance * (wide * phi).abs() + 1e-13,
-            "gelu({x}) is {y}, the oracle says {}",
-            wide * phi
-        );
-        let expected = phi + wide * (-0.5 * wide * wide).exp() / std::f64::consts::TAU.sqrt();
-        assert!((f64::from(slope) - expected).abs() <= 4e-7, "slope at {x} is {slope}, not {expected}");
     }
 }
 
@@ -266,6 +240,24 @@ fn features_are_a_token_or_a_mean_of_tokens() {
         let mut gradients = backward_weighted_rows(y, &weights);
         let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
         assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-6);
+    }
+}
+
+#[test]
+fn one_token_is_kept_and_the_others_get_no_gradient() {
+    let (x, weights) = (noise(1, 3 * 4 * 5), noise(2, 15));
+    for token in [0, 3] {
+        let input = tokens([3, 4, 5], &x);
+        let kept = input.share();
+        let y = keep_token(input, token).unwrap();
+        assert_eq!(y.shape(), [3, 1, 5]);
+        let mut expected = vec![0.0; 60];
+        for image in 0..3 {
+            assert_eq!(y.to_rows()[image * 5..][..5], x[(image * 4 + token) * 5..][..5]);
+            expected[(image * 4 + token) * 5..][..5].copy_from_slice(&weights[image * 5..][..5]);
+        }
+        let mut gradients = backward_weighted_tokens(y, &weights);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), expected);
     }
 }
 

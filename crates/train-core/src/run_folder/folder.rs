@@ -96,7 +96,7 @@ impl RunFolder {
     /// # Errors
     /// [`RunFolderError::InUse`] if another process, or another part of this one, does.
     pub fn lock(&self) -> Result<RunLock, RunFolderError> {
-        RunLock::take(&self.path, &self.path.join("lock"))
+        RunLock::take(&self.path)
     }
 
     /// Writes the resolved pipeline.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::RunFolderError;
 
-/// The right to train in a folder. It ends when this is dropped, and when the process is killed.
+/// The right to work in a folder. It ends when this is dropped, and when the process is killed.
 #[derive(Debug)]
 pub struct RunLock {
     /// The system holds the lock for as long as the file is open.
@@ -14,8 +14,12 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the lock of `folder`, which lies in the file `path`.
-    pub(super) fn take(folder: &Path, path: &Path) -> Result<Self, RunFolderError> {
+    /// Takes the lock of `folder`, which lies in its file `lock`.
+    ///
+    /// # Errors
+    /// [`RunFolderError::InUse`] if another process, or another part of this one, has it.
+    pub fn take(folder: &Path) -> Result<Self, RunFolderError> {
+        let path = &folder.join("lock");
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -10,4 +10,5 @@ mod whole_file;
 pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
 pub use self::lock::RunLock;
-pub(crate) use self::whole_file::{remove_partial, write_whole};
+pub(crate) use self::whole_file::remove_partial;
+pub use self::whole_file::write_whole;

@@ -11,7 +11,10 @@ pub(crate) const PARTIAL: &str = ".partial";
 ///
 /// The file is filled under another name in the same folder, is on the disk before it is renamed, and so is its name
 /// before this returns.
-pub(crate) fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+///
+/// # Errors
+/// If it cannot be written, or `fill` fails; the old file is then untouched.
+pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -2,7 +2,7 @@
 
 use super::sizes::{Left, Rows, Sizes};
 use crate::simd::{
-    Kernel, Lanes, TileMode, by_register, exp, max_lane, read, read_some, sum_lanes, write, write_some,
+    Kernel, Lanes, TileMode, exp, for_registers, max_lane, read, read_some, sum_lanes, write, write_some,
 };
 
 /// One image, head after head.
@@ -70,7 +70,7 @@ impl Kernel for ImageForward<'_> {
                 for (row, normaliser) in normalisers.iter().enumerate() {
                     let factor = L::splat(normaliser.inv_sum);
                     let out = &mut out[row * d..][..dh];
-                    by_register::<L>(dh, |at, n| {
+                    for_registers!(L, dh, |at, n| {
                         let value = read_some::<L>(out, at, n, 0.0);
                         write_some::<L>(out, at, n, L::mul(value, factor));
                     });

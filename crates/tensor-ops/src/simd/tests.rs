@@ -1,0 +1,126 @@
+use super::{Family, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, write_some};
+use crate::testing::noise;
+
+struct Exp<'a>(&'a mut [f32]);
+
+impl Kernel for Exp<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for_registers!(L, self.0.len(), |at, n| {
+            let value = exp::<L>(read_some::<L>(self.0, at, n, 0.0));
+            write_some::<L>(self.0, at, n, value);
+        });
+    }
+}
+
+struct Gelu<'a>(&'a mut [f32], &'a mut [f32]);
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for_registers!(L, self.0.len(), |at, n| {
+            let (value, slope) = gelu::<L>(read_some::<L>(self.0, at, n, 0.0));
+            write_some::<L>(self.0, at, n, value);
+            write_some::<L>(self.1, at, n, slope);
+        });
+    }
+}
+
+struct Transpose<'a>(&'a [f32], usize, usize, &'a mut [f32]);
+
+impl Kernel for Transpose<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        transpose::<L>(self.0, self.2 + 3, (self.1, self.2), self.3, self.1 + 2);
+    }
+}
+
+#[test]
+fn the_exponential_is_right_to_two_units_in_the_last_place() {
+    let x: Vec<f32> = (-8690..=8800).map(|i| i as f32 * 0.01).collect();
+    for family in Family::available() {
+        let mut y = x.clone();
+        family.run(Exp(&mut y));
+        for (&x, &y) in x.iter().zip(&y) {
+            let expected = f64::from(x).exp();
+            assert!(
+                (f64::from(y) / expected - 1.0).abs() < 2.4e-7,
+                "{family:?}: e^{x} is {y}, not {expected}"
+            );
+        }
+        let mut far = [-88.0, -1e4, f32::MIN, f32::NEG_INFINITY];
+        family.run(Exp(&mut far));
+        assert!(far.iter().all(|&y| (0.0..2e-38).contains(&y)), "{family:?}: {far:?}");
+    }
+}
+
+/// `Φ`, by the series of erf, in double precision.
+fn normal(x: f64) -> f64 {
+    let (mut term, mut sum, mut n) = (x, x, 0.0);
+    while f64::abs(term) > 1e-18 * f64::abs(sum) {
+        n += 1.0;
+        term *= x * x / (2.0 * n + 1.0);
+        sum += term;
+    }
+    0.5 + sum * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
+}
+
+#[test]
+fn gelu_agrees_with_its_definition_over_its_range() {
+    let x: Vec<f32> = (-1400..=1400).map(|i| i as f32 * 0.01).collect();
+    for family in Family::available() {
+        let (mut values, mut slopes) = (x.clone(), vec![0.0; x.len()]);
+        family.run(Gelu(&mut values, &mut slopes));
+        for ((&x, &y), &slope) in x.iter().zip(&values).zip(&slopes) {
+            let wide = f64::from(x);
+            let phi = normal(wide);
+            // The square in the exponent is rounded. The oracle itself loses digits far below 0.
+            let tolerance = (5e-7 + 4e-8 * wide * wide) * (wide * phi).abs() + 1e-13;
+            let expected = wide * phi;
+            assert!(
+                (f64::from(y) - expected).abs() <= tolerance,
+                "{family:?}: gelu({x}) is {y}, not {expected}"
+            );
+            let expected = phi + wide * (-0.5 * wide * wide).exp() / std::f64::consts::TAU.sqrt();
+            assert!(
+                (f64::from(slope) - expected).abs() <= 4e-7,
+                "{family:?}: slope at {x}: {slope}, {expected}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    for family in Family::available() {
+        let (mut values, mut slopes) = ([f32::NAN; 3], [0.0; 3]);
+        family.run(Gelu(&mut values, &mut slopes));
+        assert!(values.iter().all(|value| value.is_nan()), "{family:?}: {values:?}");
+        let mut powers = [f32::NAN; 3];
+        family.run(Exp(&mut powers));
+        assert!(powers.iter().all(|power| power.is_nan()), "{family:?}: {powers:?}");
+    }
+}
+
+#[test]
+fn blocks_of_all_sizes_are_transposed() {
+    for family in Family::available() {
+        for (n_rows, n_columns) in [(1, 1), (8, 8), (16, 24), (7, 9), (19, 33), (0, 4)] {
+            let from = noise(1, (n_rows + 1) * (n_columns + 3));
+            let mut to = vec![0.0; (n_columns + 1) * (n_rows + 2)];
+            family.run(Transpose(&from, n_rows, n_columns, &mut to));
+            for (i, &value) in to.iter().enumerate() {
+                let (column, row) = (i / (n_rows + 2), i % (n_rows + 2));
+                let is_inside = row < n_rows && column < n_columns;
+                let expected = if is_inside { from[row * (n_columns + 3) + column] } else { 0.0 };
+                assert_eq!(value, expected, "{family:?} {n_rows}x{n_columns}: row {row}, column {column}");
+            }
+        }
+    }
+}
