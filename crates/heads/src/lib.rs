@@ -1,11 +1,12 @@
 //! Heads: from a backbone's features to the embeddings that a loss compares.
 //!
-//! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. Both are made
+//! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. The two are made
 //! of a layer that starts as PyTorch's `nn.Linear` does, and have the names of PyTorch's modules.
 
 #![forbid(unsafe_code)]
 
 mod dense;
+mod identity;
 mod linear;
 mod mlp;
 #[cfg(test)]
@@ -13,8 +14,20 @@ mod tests;
 
 use train_core::plugin::{Head, Plugin};
 
+pub use self::identity::{Identity, IdentityConfig};
 pub use self::linear::{LinearHead, LinearHeadConfig};
 pub use self::mlp::{Mlp, MlpConfig, Norm};
+
+inventory::submit! {
+    Plugin::<dyn Head> {
+        name: "identity",
+        summary: "no head: gives what it gets (MoCo v3 without its predictor)",
+        source: "",
+        example: "()",
+        schema: || schemars::schema_for!(IdentityConfig),
+        build: |config, context| Ok(Box::new(Identity::new(config.parse()?, context))),
+    }
+}
 
 inventory::submit! {
     Plugin::<dyn Head> {

@@ -25,7 +25,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("backbone", &["resnet", "vit"]),
-    ("head", &["linear", "mlp"]),
+    ("head", &["identity", "linear", "mlp"]),
     ("negatives", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),

@@ -1,0 +1,36 @@
+//! No head.
+
+use tensor_ops::{Features, Mode, OpError};
+use train_core::plugin::{Entry, Head, Module, ModuleContext};
+
+/// The config of [`Identity`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityConfig {}
+
+/// Gives what it gets, `(N, D)`: in the place of a head that is left out, as the predictor is in an ablation of MoCo v3
+/// (Chen et al. 2021, arXiv:2104.02057, §6.2).
+pub struct Identity {
+    n_features: usize,
+}
+
+impl Identity {
+    /// The identity on what comes in.
+    pub fn new(IdentityConfig {}: IdentityConfig, context: &ModuleContext) -> Self {
+        Self { n_features: context.n_inputs }
+    }
+}
+
+impl Module for Identity {
+    fn visit(&mut self, _: &mut dyn FnMut(&str, Entry<'_>)) {}
+}
+
+impl Head for Identity {
+    fn n_outputs(&self) -> usize {
+        self.n_features
+    }
+
+    fn forward(&mut self, features: Features, _: Mode) -> Result<Features, OpError> {
+        Ok(features)
+    }
+}
