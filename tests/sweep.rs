@@ -138,7 +138,7 @@ fn a_run_that_diverges_is_marked_and_the_sweep_goes_on() {
         ["sweep", &here("small.ron"), "--set", "epochs=1", "--vary", "learning_rate.base=1e38,0.06"];
     let outcome = xtask(root.path(), arguments).done();
     assert!(outcome.stderr.contains("training has diverged"), "{outcome}");
-    let lost = "- `001-base=1e38-seed=0` diverged: the loss is NaN at epoch 1, step ";
+    let lost = "- `001-base=1e38-seed=0` diverged: training has diverged at epoch 1, step ";
     assert!(outcome.stdout.contains("1 diverged |") && outcome.stdout.contains(lost), "{outcome}");
     let table = table(&root.path().join("runs/sweep-small-001"));
     let counts = |row: usize| (cell(&table[row], "completed"), cell(&table[row], "diverged"));
