@@ -79,9 +79,11 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
 pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     let [n, t, d] = x.shape();
     check("prepend_token", "number of values of the token", d, token)?;
+    // Slices, since a parameter of the CUDA device does not go from thread to thread.
+    let (first, others) = (&token.values[..], &x.values[..]);
     let values = build(&vec![(t + 1) * d; n], |image, out| {
-        out[..d].copy_from_slice(&token.values);
-        out[d..].copy_from_slice(&x.values[image * t * d..][..t * d]);
+        out[..d].copy_from_slice(first);
+        out[d..].copy_from_slice(&others[image * t * d..][..t * d]);
     });
     let device = x.device().clone();
     let (x, recording) = x.split_recording();

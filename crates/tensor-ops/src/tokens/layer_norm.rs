@@ -55,9 +55,10 @@ pub(super) fn layer_norm_with(family: Family, x: Tokens, norm: &LayerNorm) -> Re
     let task_len = rows_in_task(d) * d;
     let lens: Vec<usize> = x.values.chunks(task_len).map(<[f32]>::len).collect();
     let parts = x.values.chunks(task_len).collect();
+    // Slices, since a parameter of the CUDA device does not go from thread to thread.
+    let (scale, shift, eps) = (&norm.scale.values[..], &norm.shift.values[..], norm.eps);
     let values = build_beside(&lens, parts, |_, x, out| {
-        let (scale, shift) = (&norm.scale.values, &norm.shift.values);
-        family.run(ForwardRows { x, scale, shift, eps: norm.eps, out });
+        family.run(ForwardRows { x, scale, shift, eps, out });
     });
     let (x, recording) = x.split_recording();
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
