@@ -11,7 +11,7 @@ pub(crate) fn exp<L: Lanes>(x: L::V) -> L::V {
     const LN2_LOW: f32 = 1.428_606_8e-6;
     // A fit to e^r that is off by 3e-9 for |r| up to ln(2) / 2.
     const SERIES: [f32; 8] =
-        [1.0, 1.0, 0.499_999_93, 0.166_665_2, 0.041_668_39, 0.008_368_721_5, 0.001_381_458_7, 0.0];
+        [1.0, 1.0, 0.499_999_93, 0.166_665_2, 0.041_668_39, 0.008_368_721, 0.001_381_458_7, 0.0];
     // In this order, what is not a number stays so.
     let x = L::max(L::splat(-87.0), x);
     let shifted = L::mul_add(x, L::splat(std::f32::consts::LOG2_E), L::splat(ROUND));

@@ -108,7 +108,7 @@ impl Kernel for MultiplyRows<'_> {
         for tile in 0..n_tiles {
             let end = n_rows * (tile + 1) / n_tiles;
             let operands = Operands { a: &operands.a[row * operands.a_row..], ..operands };
-            let (out, mode) = (&mut out[row * out_row..], mode.from_row(row * out_row));
+            let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
             multiply_tile_of::<L>(end - row, operands, out, out_row, n_columns, mode);
             row = end;
         }
@@ -134,7 +134,7 @@ impl Kernel for MultiplyGroups<'_> {
         let Self { operands, group_len, n_rows, out, out_row, n_columns, mode } = self;
         for (group, row) in (0..n_rows).step_by(L::ROWS).enumerate() {
             let operands = Operands { a: &operands.a[group * group_len..], ..operands };
-            let (out, mode) = (&mut out[row * out_row..], mode.from_row(row * out_row));
+            let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
             multiply_tile_of::<L>(L::ROWS.min(n_rows - row), operands, out, out_row, n_columns, mode);
         }
     }
@@ -165,7 +165,7 @@ fn multiply_tile_of<L: Lanes>(
 impl<'a> TileMode<'a> {
     /// The mode of what starts at `start` of the output.
     #[inline(always)]
-    fn from_row(self, start: usize) -> Self {
+    fn starting_at(self, start: usize) -> Self {
         match self {
             Self::StoreWith(Addends { row, rows: Some(rows) }) => {
                 Self::StoreWith(Addends { row, rows: Some(&rows[start..]) })
@@ -196,7 +196,7 @@ fn multiply_tile<L: Lanes, const M: usize>(
     write_panel::<L, M>(sums, product.as_flattened_mut(), MAX_PANEL, TileMode::Store);
     for (m, product) in product.iter().enumerate() {
         let row = &mut out[m * out_row..][..n_columns];
-        write_row(row, &product[..n_columns], mode.from_row(m * out_row));
+        write_row(row, &product[..n_columns], mode.starting_at(m * out_row));
     }
 }
 

@@ -57,7 +57,7 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
     let mut values = Arc::unwrap_or_clone(x.values);
     add_to_rows(&mut values, &row.values);
     let len = row.n_elements();
-    let backward = (wants_x.is_some() || wants_row.is_some()).then(|| {
+    let backward = (wants_x.is_some() || wants_row.is_some()).then_some(
         move |gradients: &mut Gradients, gradient: Vec<f32>| {
             if let Some(slot) = wants_row {
                 slot.add(gradients, sum_rows(&gradient, len))?;
@@ -66,8 +66,8 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
                 Some(slot) => slot.add(gradients, gradient),
                 None => Ok(()),
             }
-        }
-    });
+        },
+    );
     Tokens::output(&device, shape, Arc::new(values), recording, backward)
 }
 
@@ -88,7 +88,7 @@ pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     let wants_token = token.is_trainable().then(|| token.slot.clone());
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
     drop(x);
-    let backward = (wants_x.is_some() || wants_token.is_some()).then(|| {
+    let backward = (wants_x.is_some() || wants_token.is_some()).then_some(
         move |gradients: &mut Gradients, gradient: Vec<f32>| {
             if let Some(slot) = wants_token {
                 let first: Vec<f32> =
@@ -99,8 +99,8 @@ pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
                 Some(slot) => slot.add(gradients, without_first(&gradient, [n, t, d])),
                 None => Ok(()),
             }
-        }
-    });
+        },
+    );
     Tokens::output(&device, [n, t + 1, d], Arc::new(values), recording, backward)
 }
 

@@ -41,13 +41,16 @@ impl LayerNorm {
 ///
 /// When the number of features is another.
 pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
+    layer_norm_with(Family::detected(), x, norm)
+}
+
+pub(super) fn layer_norm_with(family: Family, x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
     let d = x.d();
     for parameter in [&norm.scale, &norm.shift] {
         if parameter.n_elements() != d {
             return Err(OpError::shape("layer_norm", "values of scale and shift", d, parameter.n_elements()));
         }
     }
-    let family = Family::detected();
     let (device, shape) = (x.device().clone(), x.shape());
     let task_len = rows_in_task(d) * d;
     let lens: Vec<usize> = x.values.chunks(task_len).map(<[f32]>::len).collect();
@@ -72,21 +75,17 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
                 Some(sum) => split_mut(sum, &lens).into_iter().map(Some).collect(),
                 None => lens.iter().map(|_| None).collect(),
             };
-            let partial: Vec<(Vec<f32>, Vec<f32>)> = split_mut(&mut gradient, &lens)
+            let (by_scale, by_shift): (Vec<_>, Vec<_>) = split_mut(&mut gradient, &lens)
                 .into_par_iter()
                 .zip(x.par_chunks(task_len))
                 .zip(sums)
                 .map(|((gradient, x), sum)| family.run(BackwardRows { gradient, x, scale: &scale, eps, sum }))
-                .collect();
-            let total = |of: fn(&(Vec<f32>, Vec<f32>)) -> &[f32]| -> Vec<f32> {
-                let total = |at: usize| partial.iter().map(|part| f64::from(of(part)[at])).sum::<f64>();
-                (0..d).map(|at| total(at) as f32).collect()
-            };
+                .unzip();
             if let Some(slot) = wants_scale {
-                slot.add(gradients, total(|part| &part.0))?;
+                slot.add(gradients, total(&by_scale))?;
             }
             if let Some(slot) = wants_shift {
-                slot.add(gradients, total(|part| &part.1))?;
+                slot.add(gradients, total(&by_shift))?;
             }
             match wants_x {
                 Some(slot) => slot.put(gradients, sum.unwrap_or(gradient)),
@@ -95,6 +94,13 @@ pub fn layer_norm(x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
         }
     });
     Tokens::output(&device, shape, Arc::new(values), recording, backward)
+}
+
+/// The sum of vectors, in their order.
+fn total(partial: &[Vec<f32>]) -> Vec<f32> {
+    let len = partial.first().map_or(0, Vec::len);
+    let at = |i: usize| partial.iter().map(|part| f64::from(part[i])).sum::<f64>() as f32;
+    (0..len).map(at).collect()
 }
 
 /// The mean, and one over the root of the variance plus `eps`.

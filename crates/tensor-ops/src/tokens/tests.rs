@@ -1,11 +1,14 @@
 use dfdx::tensor::{AsArray, PutTape, SplitTape};
+use rayon::ThreadPoolBuilder;
 
 use super::{
-    LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, linear_add_tokens, linear_gelu_tokens,
-    linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
+    LayerNorm, Tokens, add_bias, add_position, attention, layer_norm, layer_norm::layer_norm_with,
+    linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token,
+    tokens_from_map,
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, backward, conv2d,
+    simd::Family,
     testing::{
         assert_close, backward_weighted_rows, backward_weighted_tokens, differences, image, noise, rows,
         tokens, vector, weight_matrix, weighted, wide,
@@ -90,28 +93,99 @@ fn layer_norm_oracle(x: &[f64], scale: &[f64], shift: &[f64], eps: f64) -> Vec<f
 
 #[test]
 fn layer_normalisation_agrees_with_differences() {
-    for shape in [[1, 1, 2], [2, 3, 7], [3, 5, 16], [1, 2, 37]] {
-        let len = shape.iter().product();
-        let d = shape[2];
-        let (x, scale, shift, weights) = (noise(1, len), noise(2, d), noise(3, d), noise(4, len));
-        let mut norm = LayerNorm::new(&Device::default(), d, 1e-6).unwrap();
-        (norm.scale, norm.shift) = (vector(&scale), vector(&shift));
-        let input = tokens(shape, &x);
-        let kept = input.share();
-        let y = layer_norm(input, &norm).unwrap();
-        let (x, scale, shift) = (wide(&x), wide(&scale), wide(&shift));
-        let oracle = |x: &[f64], scale: &[f64], shift: &[f64]| layer_norm_oracle(x, scale, shift, 1e-6);
-        assert_close("output", &y.to_rows(), &oracle(&x, &scale, &shift), 1e-5);
-        let mut gradients = backward_weighted_tokens(y, &weights);
-        let by_x = differences(|x| weighted(&oracle(x, &scale, &shift), &weights), &x);
-        // Two features are 1 and -1 wherever they were: what is left of the gradient is a difference of large terms.
-        let tolerance = if d == 2 { 1e-2 } else { 1e-4 };
-        assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, tolerance);
-        let by_scale = differences(|scale| weighted(&oracle(&x, scale, &shift), &weights), &scale);
-        assert_close("scale", &norm.scale.gradient(&mut gradients).unwrap().unwrap(), &by_scale, 1e-5);
-        let by_shift = differences(|shift| weighted(&oracle(&x, &scale, shift), &weights), &shift);
-        assert_close("shift", &norm.shift.gradient(&mut gradients).unwrap().unwrap(), &by_shift, 1e-5);
+    for family in Family::available() {
+        for shape in [[1, 1, 3], [2, 3, 7], [3, 5, 16], [1, 2, 37]] {
+            let len = shape.iter().product();
+            let d = shape[2];
+            let (x, scale, shift, weights) = (noise(1, len), noise(2, d), noise(3, d), noise(4, len));
+            let mut norm = LayerNorm::new(&Device::default(), d, 1e-6).unwrap();
+            (norm.scale, norm.shift) = (vector(&scale), vector(&shift));
+            let input = tokens(shape, &x);
+            let kept = input.share();
+            let y = layer_norm_with(family, input, &norm).unwrap();
+            let (x, scale, shift) = (wide(&x), wide(&scale), wide(&shift));
+            let oracle = |x: &[f64], scale: &[f64], shift: &[f64]| layer_norm_oracle(x, scale, shift, 1e-6);
+            assert_close("output", &y.to_rows(), &oracle(&x, &scale, &shift), 1e-5);
+            let mut gradients = backward_weighted_tokens(y, &weights);
+            let by_x = differences(|x| weighted(&oracle(x, &scale, &shift), &weights), &x);
+            assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-4);
+            let by_scale = differences(|scale| weighted(&oracle(&x, scale, &shift), &weights), &scale);
+            let got = norm.scale.gradient(&mut gradients).unwrap().unwrap();
+            assert_close("scale", &got, &by_scale, 1e-5);
+            let by_shift = differences(|shift| weighted(&oracle(&x, &scale, shift), &weights), &shift);
+            let got = norm.shift.gradient(&mut gradients).unwrap().unwrap();
+            assert_close("shift", &got, &by_shift, 1e-5);
+        }
     }
+}
+
+#[test]
+fn a_mean_far_from_zero_does_not_cost_the_variance_its_digits() {
+    let x: Vec<f32> = noise(1, 2 * 192).iter().map(|value| 1000.0 + value).collect();
+    let norm = LayerNorm::new(&Device::default(), 192, 1e-6).unwrap();
+    let y = layer_norm(tokens([1, 2, 192], &x), &norm).unwrap();
+    let expected = layer_norm_oracle(&wide(&x), &[1.0; 192], &[0.0; 192], 1e-6);
+    // A value of 1000 has steps of 6e-5.
+    assert_close("output", &y.to_rows(), &expected, 2e-4);
+}
+
+/// A block of a transformer, one operation after the other.
+fn block(x: Tokens, norm: &LayerNorm, weights: [&Parameter; 4]) -> Tokens {
+    let residual = x.share();
+    let qkv = linear_tokens(layer_norm(x, norm).unwrap(), weights[0], None).unwrap();
+    let x = linear_add_tokens(attention(qkv, 3).unwrap(), weights[1], None, residual).unwrap();
+    let residual = x.share();
+    let inner = linear_gelu_tokens(layer_norm(x, norm).unwrap(), weights[2], None).unwrap();
+    linear_add_tokens(inner, weights[3], None, residual).unwrap()
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run = |n_threads: usize| {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            let norm = LayerNorm::new(&Device::default(), 24, 1e-6).unwrap();
+            let weight = |n_in: usize, n_out: usize| weight_matrix(n_in, n_out, &noise(2, n_in * n_out));
+            let weights = [weight(24, 72), weight(24, 24), weight(24, 96), weight(96, 24)];
+            let input = tokens([20, 50, 24], &noise(1, 24_000));
+            let kept = input.share();
+            let y = block(input, &norm, weights.each_ref());
+            let mut values = y.to_rows();
+            let mut gradients = backward_weighted_tokens(y, &noise(3, 24_000));
+            values.extend(kept.gradient(&mut gradients).unwrap().unwrap());
+            for parameter in weights.iter().chain([&norm.scale, &norm.shift]) {
+                values.extend(parameter.gradient(&mut gradients).unwrap().unwrap());
+            }
+            values
+        })
+    };
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(run(1)), bits(run(3)));
+}
+
+#[test]
+fn a_block_agrees_with_differences() {
+    let (shape, len) = ([2, 3, 6], 36);
+    let norm = LayerNorm::new(&Device::default(), 6, 1e-2).unwrap();
+    let weight = |n_in: usize, n_out: usize| weight_matrix(n_in, n_out, &noise(2, n_in * n_out));
+    let weights = [weight(6, 18), weight(6, 6), weight(6, 12), weight(12, 6)];
+    let (x, factors) = (noise(1, len), noise(3, len));
+    let input = tokens(shape, &x);
+    let kept = input.share();
+    let y = block(input, &norm, weights.each_ref());
+    let mut gradients = backward_weighted_tokens(y, &factors);
+    let got = kept.gradient(&mut gradients).unwrap().unwrap();
+    // In single precision steps must be wide, so a second pair of them takes the cubic part away.
+    let value = |at: usize, step: f32| {
+        let mut x = x.clone();
+        x[at] += step;
+        weighted(&wide(&block(tokens(shape, &x), &norm, weights.each_ref()).to_rows()), &factors)
+    };
+    let slope = |at: usize, step: f32| (value(at, step) - value(at, -step)) / f64::from(2.0 * step);
+    let step = 1.0 / 256.0;
+    let expected: Vec<f64> =
+        (0..len).map(|at| (4.0 * slope(at, step) - slope(at, 2.0 * step)) / 3.0).collect();
+    assert_close("input", &got, &expected, 2e-3);
 }
 
 #[test]
