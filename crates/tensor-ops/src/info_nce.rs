@@ -1,13 +1,11 @@
 //! InfoNCE against a queue of negatives.
 
-use dfdx::{
-    shapes::HasShape,
-    tensor::{PutTape, SplitTape, Tape, TensorFromVec},
-};
+use dfdx::{shapes::HasShape, tensor::SplitTape};
 use rayon::prelude::*;
 
 use crate::{
     Features, Matrix, OpError, Scalar, device,
+    loss::with_gradient,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
 
@@ -54,7 +52,7 @@ pub fn info_nce_queue(
 ) -> Result<InfoNce, OpError> {
     let (n, c) = *q.shape();
     let n_negatives = check((n, c), *keys.shape(), queue, temperature)?;
-    let (q, mut recording) = q.split_tape();
+    let (q, recording) = q.split_tape();
     let (queries, keys) = (device::rows(&q), device::rows(keys));
     let wants_gradient = recording.is_on();
 
@@ -90,21 +88,12 @@ pub fn info_nce_queue(
     let loss = rows.iter().map(|row| row.loss).sum::<f64>() / n as f64;
     let n_right = rows.iter().filter(|row| row.is_right).count();
     let logits = (keep == KeepLogits::Yes).then(|| assemble(n, n_negatives, &positives, &chunks));
-    let loss = q.device().try_tensor_from_vec(vec![loss as f32], ())?;
-    if wants_gradient {
+    let loss = with_gradient(&q, recording, loss as f32, || {
         // d loss / d q = (mean key under the softmax - positive key) / (temperature * N)
         let factor = 1.0 / (f64::from(temperature) * n as f64);
-        let unit: Vec<f32> =
-            rows.into_iter().flat_map(|row| row.direction).map(|value| (value * factor) as f32).collect();
-        let (q, out) = (q.ghost(), loss.ghost());
-        recording.add_backward_op(move |gradients| {
-            let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
-            let scale = gradient.first().copied().unwrap_or(0.0);
-            let sum: Vec<f32> = unit.iter().map(|value| value * scale).collect();
-            device::add(gradients.get_or_alloc_mut(&q)?, &sum)
-        });
-    }
-    Ok(InfoNce { loss: loss.put_tape(recording), top1: n_right as f32 / n as f32, logits })
+        rows.into_iter().flat_map(|row| row.direction).map(|value| (value * factor) as f32).collect()
+    })?;
+    Ok(InfoNce { loss, top1: n_right as f32 / n as f32, logits })
 }
 
 fn check(q: (usize, usize), keys: (usize, usize), queue: &[f32], temperature: f32) -> Result<usize, OpError> {

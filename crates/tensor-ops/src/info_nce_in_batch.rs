@@ -1,14 +1,12 @@
 //! InfoNCE against the keys of the other images of the batch.
 
-use dfdx::{
-    shapes::HasShape,
-    tensor::{PutTape, SplitTape, Tape, TensorFromVec},
-};
+use dfdx::{shapes::HasShape, tensor::SplitTape};
 use rayon::prelude::*;
 
 use crate::{
     Features, InfoNce, KeepLogits, Matrix, OpError, device,
     info_nce::exp_of_negative,
+    loss::with_gradient,
     memory::build,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
@@ -52,7 +50,7 @@ fn info_nce_with(
 ) -> Result<InfoNce, OpError> {
     let (n, c) = *q.shape();
     check((n, c), *keys.shape(), first, temperature)?;
-    let (q, mut recording) = q.split_tape();
+    let (q, recording) = q.split_tape();
     let (queries, keys) = (device::rows(&q), device::rows(keys));
     let wants_gradient = recording.is_on();
     let keys = &PackedKeys::new(&keys, c, family.panel(), wants_gradient);
@@ -71,21 +69,13 @@ fn info_nce_with(
     let logits = (keep == KeepLogits::Yes)
         .then(|| tasks.iter().filter_map(|task| task.logits.as_ref()).flatten().copied().collect());
     let loss = (2.0 * temperature * cross_entropy) as f32;
-    let loss = q.device().try_tensor_from_vec(vec![loss], ())?;
-    if wants_gradient {
+    let loss = with_gradient(&q, recording, loss, || {
         // d loss / d q = 2 T * (mean key under the softmax - positive key) / (T * N)
         let factor = 2.0 / n as f64;
         let directions = tasks.into_iter().flat_map(|task| task.directions);
-        let unit: Vec<f32> = directions.map(|value| (value * factor) as f32).collect();
-        let (q, out) = (q.ghost(), loss.ghost());
-        recording.add_backward_op(move |gradients| {
-            let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
-            let scale = gradient.first().copied().unwrap_or(0.0);
-            let sum: Vec<f32> = unit.iter().map(|value| value * scale).collect();
-            device::add(gradients.get_or_alloc_mut(&q)?, &sum)
-        });
-    }
-    Ok(InfoNce { loss: loss.put_tape(recording), top1: n_right as f32 / n as f32, logits })
+        directions.map(|value| (value * factor) as f32).collect()
+    })?;
+    Ok(InfoNce { loss, top1: n_right as f32 / n as f32, logits })
 }
 
 fn check(q: (usize, usize), keys: (usize, usize), first: usize, temperature: f32) -> Result<(), OpError> {
@@ -316,7 +306,7 @@ fn multiply<L: Lanes>(weights: &[f32], keys: &PackedKeys<'_>, start: usize, n_ke
 
 #[cfg(test)]
 mod tests {
-    use dfdx::tensor::AsArray;
+    use dfdx::tensor::{AsArray, PutTape};
     use rayon::ThreadPoolBuilder;
 
     use super::*;

@@ -5,7 +5,7 @@ use dfdx::{
     tensor_ops::Backward,
 };
 
-use crate::{Features, Gradients, OpError, Recording, Scalar, device};
+use crate::{Features, Gradients, Matrix, OpError, Recording, Scalar, device};
 
 /// The sum of losses, each weighing the same.
 ///
@@ -44,23 +44,33 @@ pub fn sum_losses(losses: Vec<Scalar>) -> Result<Scalar, OpError> {
 ///
 /// When the number of weights is another.
 pub fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpError> {
-    let (x, mut recording) = x.split_tape();
+    let (x, recording) = x.split_tape();
     let values = device::rows(&x);
     if weights.len() != values.len() {
         return Err(OpError::shape("weighted_sum", "number of weights", values.len(), weights.len()));
     }
     let sum = values.iter().zip(weights).map(|(&x, &weight)| f64::from(x) * f64::from(weight)).sum::<f64>();
-    let sum = x.device().try_tensor_from_vec(vec![sum as f32], ())?;
+    with_gradient(&x, recording, sum as f32, || weights.to_vec())
+}
+
+/// A loss of `value` whose gradient in `x` is known with it; asked for if `recording` is on.
+pub(crate) fn with_gradient(
+    x: &Matrix,
+    mut recording: Recording,
+    value: f32,
+    gradient: impl FnOnce() -> Vec<f32>,
+) -> Result<Scalar, OpError> {
+    let loss = x.device().try_tensor_from_vec(vec![value], ())?;
     if recording.is_on() {
-        let (x, out, weights) = (x.ghost(), sum.ghost(), weights.to_vec());
+        let (x, out, known) = (x.ghost(), loss.ghost(), gradient());
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
             let scale = gradient.first().copied().unwrap_or(0.0);
-            let scaled: Vec<f32> = weights.iter().map(|weight| weight * scale).collect();
+            let scaled: Vec<f32> = known.iter().map(|value| value * scale).collect();
             device::add(gradients.get_or_alloc_mut(&x)?, &scaled)
         });
     }
-    Ok(sum.put_tape(recording))
+    Ok(loss.put_tape(recording))
 }
 
 /// Runs what was recorded backward, from the loss to the parameters.
