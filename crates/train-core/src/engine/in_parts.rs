@@ -68,6 +68,8 @@ impl Engine {
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
+        // A part is shuffled by what it is given, not once more.
+        let unshuffled = without_shuffles(&graph);
         let mut keys = Assembly::new(&graph, n);
         let mut running = Running::of(self);
         for part in 0..n_parts {
@@ -75,8 +77,6 @@ impl Engine {
             let views = self.next_views(&graph, 0, next)?;
             let places = self.places(0, part, n);
             let mut given = nothing_given(&graph);
-            // A part is shuffled by what it is given, not once more.
-            let unshuffled = without_shuffles(&graph);
             self.run(&unshuffled, &mut Source::Views(&views), &mut given, is_key, KeepLogits::No)?;
             for (step, given) in given.iter().enumerate() {
                 if let Some(Given::Plain(rows)) = given {

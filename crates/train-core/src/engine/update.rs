@@ -50,21 +50,9 @@ impl Engine {
         self.n_steps += 1;
     }
 
-    /// Trains the parameters at these places of the visiting order no more. True if that changed any.
-    pub fn freeze(&mut self, places: &[usize]) -> bool {
-        let mut place = 0;
-        let mut changed = false;
-        for named in &mut self.modules {
-            named.module.visit(&mut |_, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                if places.contains(&place) && parameter.is_trainable() {
-                    parameter.set_trainable(false);
-                    changed = true;
-                }
-                place += 1;
-            });
-        }
-        changed
+    /// Freezes the parameters at `places` of the visiting order, or thaws them.
+    pub fn set_trainable(&mut self, places: &[usize], is_trainable: bool) {
+        crate::pipeline::set_trainable(&mut self.modules, places, is_trainable);
     }
 
     /// Moves the momentum copies towards what they follow: θk ← m·θk + (1 − m)·θq (He et al. 2020, Eq. 2).

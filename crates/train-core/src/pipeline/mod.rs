@@ -27,6 +27,7 @@ pub use self::config::{
 pub use self::fault::{Colour, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
+pub(crate) use self::parameters::set_trainable;
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass};
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};

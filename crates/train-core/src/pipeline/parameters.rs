@@ -47,7 +47,7 @@ pub(crate) fn check_parameters(
     let known = Known::of(modules);
     let finder = Finder { checker, known: &known };
     let frozen = finder.find_all(&config.freeze, &["freeze"])?;
-    freeze(modules, &frozen);
+    set_trainable(modules, &frozen, false);
     let is_trained: Vec<bool> =
         known.list.iter().enumerate().map(|(i, known)| known.is_trainable && !frozen.contains(&i)).collect();
     if !is_trained.contains(&true) {
@@ -63,10 +63,12 @@ pub(crate) fn check_parameters(
         watched.extend((0..is_trained.len()).find(|&i| is_trained[i] && known.list[i].is_weight));
     }
     watched.retain(|&i| is_trained[i]);
-    let frozen_by_spike = match &config.stability.on_spike {
+    let mut frozen_by_spike = match &config.stability.on_spike {
         OnSpike::Freeze(patterns) => finder.find_all(patterns, &["stability", "on_spike"])?,
         OnSpike::Nothing | OnSpike::SkipStep => Vec::new(),
     };
+    // What is frozen from the start stays so, whatever happens to the others.
+    frozen_by_spike.retain(|&i| is_trained[i]);
     let settings = group_settings(&finder, &config.groups)?;
     let names = known.list.into_iter().map(|known| known.name).collect();
     Ok(Parameters { names, settings, watched, frozen_by_spike })
@@ -115,13 +117,14 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<Vec<Pa
     Ok(settings.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-fn freeze(modules: &mut [NamedModule], frozen: &[usize]) {
+/// Freezes the parameters at `places` of the visiting order, or thaws them.
+pub(crate) fn set_trainable(modules: &mut [NamedModule], places: &[usize], is_trainable: bool) {
     let mut place = 0;
     for named in modules {
         named.module.visit(&mut |_, entry| {
             let Entry::Parameter(parameter) = entry else { return };
-            if frozen.contains(&place) {
-                parameter.set_trainable(false);
+            if places.contains(&place) {
+                parameter.set_trainable(is_trainable);
             }
             place += 1;
         });

@@ -148,12 +148,7 @@ impl<'a> Trainer<'a> {
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
         let position = match resume {
-            Some(snapshot) => {
-                engine.load(snapshot)?;
-                watch.load(&snapshot.metadata)?;
-                engine.freeze(watch.frozen());
-                Position::load(&snapshot.metadata)?
-            }
+            Some(snapshot) => restore(snapshot, &mut engine, &mut watch)?,
             None => Position::default(),
         };
         let checkpoints = CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep);
@@ -360,12 +355,8 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless a parameter is not finite: every checkpoint is good to go on from.
     fn save(&mut self) -> Result<PathBuf, TrainError> {
-        if let Some(what) = self.engine.nonfinite_parameter() {
-            return Err(self.diverged(what));
-        }
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot()?;
         let path = self.checkpoints.save(self.position.steps_done, &snapshot)?;
         self.saved_at = Instant::now();
         self.run.write_unreadable(&self.unreadable.list())?;
@@ -376,20 +367,26 @@ impl<'a> Trainer<'a> {
         let Some(best) = &self.checkpoint.best else { return Ok(()) };
         if let Some(figure) = figures.iter().find(|figure| figure.name == *best) {
             let score = if figure.more_is_better { figure.value } else { -figure.value };
-            let snapshot = self.snapshot();
+            let snapshot = self.snapshot()?;
             self.checkpoints.save_best(score, &snapshot)?;
         }
         Ok(())
     }
 
     /// Nothing in it depends on time, place or number of threads: equal runs write equal checkpoints.
-    fn snapshot(&mut self) -> Snapshot {
+    ///
+    /// # Errors
+    /// If a parameter is not finite: every checkpoint is good to go on from.
+    fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
+        if let Some(what) = self.engine.nonfinite_parameter() {
+            return Err(self.diverged(what));
+        }
         let mut snapshot = Snapshot::default();
         self.engine.save(&mut snapshot);
         self.position.save(&mut snapshot.metadata);
         self.watch.save(&mut snapshot.metadata);
         snapshot.metadata.insert("pipeline".into(), self.pipeline_text.clone());
-        snapshot
+        Ok(snapshot)
     }
 
     fn tell_unreadable(&mut self) {
@@ -405,6 +402,15 @@ impl<'a> Trainer<'a> {
             self.run.unreadable().display()
         ));
     }
+}
+
+/// Sets everything that a checkpoint holds, and gives where it was written.
+fn restore(snapshot: &Snapshot, engine: &mut Engine, watch: &mut Watch) -> Result<Position, TrainError> {
+    engine.load(snapshot)?;
+    watch.load(&snapshot.metadata)?;
+    let (places, is_frozen) = watch.frozen_by_spike();
+    engine.set_trainable(places, !is_frozen);
+    Position::load(&snapshot.metadata)
 }
 
 impl EpochClock {

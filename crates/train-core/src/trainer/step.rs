@@ -61,7 +61,7 @@ impl Trainer<'_> {
                 self.engine.skip_update();
             }
             Verdict::Freeze(spike, places) => {
-                self.engine.freeze(&places);
+                self.engine.set_trainable(&places, false);
                 let names: Vec<&str> = places.iter().map(|&place| self.watch.name(place)).collect();
                 let message = format!("; frozen from now on: {}", names.join(", "));
                 self.tell_spike(at, &spike, &message);
@@ -92,10 +92,7 @@ impl Trainer<'_> {
     pub(super) fn roll_back(&mut self, error: TrainError) -> Result<(), TrainError> {
         let Some((path, snapshot)) = self.checkpoints.latest()? else { return Err(error) };
         let rollbacks = self.position.rollbacks + 1;
-        self.engine.load(&snapshot)?;
-        self.position = super::Position::load(&snapshot.metadata)?;
-        self.watch.load(&snapshot.metadata)?;
-        self.engine.freeze(self.watch.frozen());
+        self.position = super::restore(&snapshot, &mut self.engine, &mut self.watch)?;
         let to = self.position.steps_done;
         let n_here = match self.rolled_back_to {
             Some((step, n)) if step == to => n + 1,

@@ -110,9 +110,9 @@ impl Watch {
         self.n_told <= MOST_IN_AN_EPOCH
     }
 
-    /// What a loaded state has frozen.
-    pub(super) fn frozen(&self) -> &[usize] {
-        if self.state.has_frozen { &self.parameters.frozen_by_spike } else { &[] }
+    /// What a spike freezes, and whether one has.
+    pub(super) fn frozen_by_spike(&self) -> (&[usize], bool) {
+        (&self.parameters.frozen_by_spike, self.state.has_frozen)
     }
 
     /// The parameter at a place of the visiting order.
@@ -198,10 +198,10 @@ mod tests {
     fn a_spike_freezes_once() {
         let mut watch = watch(OnSpike::Freeze(vec!["a".into()]));
         (0..20).for_each(|_| drop(watch.judge(&norms(1.0))));
-        assert!(watch.frozen().is_empty());
+        assert_eq!(watch.frozen_by_spike(), (&[0][..], false));
         assert!(matches!(watch.judge(&norms(99.0)), Verdict::Freeze(_, places) if places == [0]));
         assert!(matches!(watch.judge(&norms(99.0)), Verdict::Tell(_)));
-        assert_eq!(watch.frozen(), [0]);
+        assert_eq!(watch.frozen_by_spike(), (&[0][..], true));
     }
 
     #[test]
