@@ -22,7 +22,7 @@ inventory::submit! {
     Plugin::<dyn Head> {
         name: "identity",
         summary: "no head: gives what it gets (MoCo v3 without its predictor)",
-        source: "",
+        source: "an ablation of MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "()",
         schema: || schemars::schema_for!(IdentityConfig),
         build: |config, context| Ok(Box::new(Identity::new(config.parse()?, context))),
