@@ -1,5 +1,6 @@
 //! What a pipeline file says of a ResNet, and what follows from it.
 
+use tensor_ops::ConvAlgorithm;
 use train_core::plugin::{ConfigError, ModuleContext};
 
 /// The config of [`ResNet`](crate::ResNet).
@@ -30,6 +31,34 @@ pub struct ResNetConfig {
     /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
     #[serde(default = "ResNetConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,
+    /// How convolutions are computed: Winograd has 3x3 convolutions of stride 1 by a quarter of the products, and rounds
+    /// differently; Auto does so where it is faster; Direct never does.
+    #[serde(default)]
+    pub conv: Conv,
+}
+
+/// How convolutions are computed.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+pub enum Conv {
+    /// By Winograd's algorithm where that is faster.
+    #[default]
+    Auto,
+    /// Each output by its own products.
+    Direct,
+    /// By Winograd's algorithm wherever it applies.
+    Winograd,
+}
+
+impl From<Conv> for ConvAlgorithm {
+    fn from(conv: Conv) -> Self {
+        match conv {
+            Conv::Auto => Self::Auto,
+            Conv::Direct => Self::Direct,
+            Conv::Winograd => Self::Winograd,
+        }
+    }
 }
 
 /// How an image enters a ResNet.

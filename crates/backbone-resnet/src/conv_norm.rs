@@ -1,7 +1,7 @@
 //! A convolution and the batch norm behind it.
 
 use tensor_ops::{
-    BatchNorm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
+    BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
     batch_norm_add_relu, batch_norm_relu, conv2d,
 };
 use train_core::plugin::{ConfigError, Entry, Module, ModuleContext, visit_part};
@@ -11,6 +11,7 @@ pub(crate) struct ConvNorm {
     weight: Parameter,
     norm: BatchNorm,
     geometry: ConvGeometry,
+    algorithm: ConvAlgorithm,
     names: Names,
 }
 
@@ -50,6 +51,7 @@ pub(crate) struct Shape {
 pub(crate) struct Builder<'a> {
     pub(crate) context: &'a ModuleContext,
     pub(crate) batch_norm_splits: usize,
+    pub(crate) algorithm: ConvAlgorithm,
 }
 
 impl Builder<'_> {
@@ -72,7 +74,7 @@ impl Builder<'_> {
         let mut norm = BatchNorm::new(&self.context.device, n_outputs).map_err(unplaced)?;
         norm.splits = self.batch_norm_splits;
         let geometry = ConvGeometry::square(side_px, stride, side_px / 2);
-        Ok(ConvNorm { weight, norm, geometry, names })
+        Ok(ConvNorm { weight, norm, geometry, algorithm: self.algorithm, names })
     }
 }
 
@@ -86,12 +88,12 @@ fn unplaced(error: OpError) -> ConfigError {
 
 impl ConvNorm {
     pub(crate) fn forward(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry)?;
+        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
         batch_norm(x, &mut self.norm, mode)
     }
 
     pub(crate) fn forward_relu(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry)?;
+        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
         batch_norm_relu(x, &mut self.norm, mode)
     }
 
@@ -101,7 +103,7 @@ impl ConvNorm {
         residual: FeatureMap,
         mode: Mode,
     ) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry)?;
+        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
         batch_norm_add_relu(x, &mut self.norm, residual, mode)
     }
 

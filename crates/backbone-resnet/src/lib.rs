@@ -13,7 +13,7 @@ mod resnet;
 
 use train_core::plugin::{Backbone, Plugin};
 
-pub use self::config::{BlockKind, ResNetConfig, Stem};
+pub use self::config::{BlockKind, Conv, ResNetConfig, Stem};
 pub use self::resnet::ResNet;
 
 inventory::submit! {

@@ -25,8 +25,11 @@ impl ResNet {
     pub fn new(config: ResNetConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         config.check(context)?;
         let (kind, n_blocks) = config.stages()?;
-        let builder =
-            Builder { context, batch_norm_splits: context.splits_in_part(config.batch_norm_splits)? };
+        let builder = Builder {
+            context,
+            batch_norm_splits: context.splits_in_part(config.batch_norm_splits)?,
+            algorithm: config.conv.into(),
+        };
         let (side_px, stride) = match config.stem {
             Stem::ImageNet => (7, 2),
             Stem::Cifar => (3, 1),
@@ -112,6 +115,7 @@ mod tests {
     use tensor_ops::{Device, Parameter, Recording, backward};
 
     use super::*;
+    use crate::config::Conv;
 
     fn context(size_px: usize, batch: usize) -> ModuleContext {
         ModuleContext {
@@ -134,6 +138,7 @@ mod tests {
             stem,
             zero_init_residual: false,
             batch_norm_splits: 1,
+            conv: Conv::Auto,
         }
     }
 

@@ -1,8 +1,8 @@
 //! From an image to tokens.
 
 use tensor_ops::{
-    BatchNorm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, Tokens, batch_norm_relu,
-    conv2d, tokens_from_map,
+    BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, Tokens,
+    batch_norm_relu, conv2d, tokens_from_map,
 };
 use train_core::plugin::{ConfigError, Entry, visit_part};
 
@@ -84,10 +84,10 @@ impl PatchEmbed {
     pub(crate) fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
         let mut x = images;
         for layer in &mut self.layers {
-            x = conv2d(x, &layer.weight, None, ConvNormRelu::GEOMETRY)?; // (N, H, W, C) → (N, H/2, W/2, C′)
+            x = conv2d(x, &layer.weight, None, ConvNormRelu::GEOMETRY, ConvAlgorithm::Auto)?; // (N, H, W, C) → (N, H/2, W/2, C′)
             x = batch_norm_relu(x, &mut layer.norm, mode)?;
         }
-        let x = conv2d(x, &self.weight, Some(&self.bias), self.geometry)?; // → (N, H/P, W/P, D)
+        let x = conv2d(x, &self.weight, Some(&self.bias), self.geometry, ConvAlgorithm::Auto)?; // → (N, H/P, W/P, D)
         tokens_from_map(x) // → (N, T, D)
     }
 

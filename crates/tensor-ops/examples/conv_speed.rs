@@ -6,9 +6,9 @@
 
 use mimalloc::MiMalloc;
 use tensor_ops::{
-    BatchNorm, ConvGeometry, Device, FeatureMap, Gradients, KeepLogits, Mode, OpError, Parameter,
-    ParameterKind, Recording, backward, batch_norm_relu, conv2d, features_from_rows, global_average_pool,
-    info_nce_queue, kernel_family, linear,
+    BatchNorm, ConvAlgorithm, ConvGeometry, Device, FeatureMap, Gradients, KeepLogits, Mode, OpError,
+    Parameter, ParameterKind, Recording, backward, batch_norm_relu, conv2d, features_from_rows,
+    global_average_pool, info_nce_queue, kernel_family, linear,
 };
 
 #[global_allocator]
@@ -42,6 +42,13 @@ fn main() -> Result<(), OpError> {
     dense(128, 2048, 4096)
 }
 
+fn algorithm() -> ConvAlgorithm {
+    match std::env::args().nth(1).as_deref() {
+        Some("direct") => ConvAlgorithm::Direct,
+        _ => ConvAlgorithm::Winograd,
+    }
+}
+
 fn convolution(
     n: usize,
     side: usize,
@@ -59,11 +66,11 @@ fn convolution(
     let x = FeatureMap::from_nhwc(&device, shape, &noise(n * side * side * n_in), Recording::Off)?
         .requires_gradient();
 
-    let forward = seconds(|| conv2d(x.share(), &weight, None, geometry).map(drop))?;
+    let forward = seconds(|| conv2d(x.share(), &weight, None, geometry, algorithm()).map(drop))?;
     weight.set_trainable(false);
-    let data = backward_seconds(|| conv2d(x.fork_recorded(), &weight, None, geometry))?;
+    let data = backward_seconds(|| conv2d(x.fork_recorded(), &weight, None, geometry, algorithm()))?;
     weight.set_trainable(true);
-    let both = backward_seconds(|| conv2d(x.fork_recorded(), &weight, None, geometry))?;
+    let both = backward_seconds(|| conv2d(x.fork_recorded(), &weight, None, geometry, algorithm()))?;
     let speed = |seconds: f64| n_flops as f64 / seconds / 1e9;
     println!(
         "{:<28} {:>9.1} {:>9.1} {:>9.1}   ms: {:.1} {:.1} {:.1}",

@@ -178,7 +178,7 @@ fn multiply_transposed<L: Lanes>(a: &[f32], b: &[f32], (n, k, m): (usize, usize,
             }
         }
         let segments = [Segment { a: 0, b: 0, n_steps: k }];
-        let operands = Operands { a, a_row: k, a_step: 1, b: &packed, segments: &segments };
+        let operands = Operands { a, a_row: k, a_step: 1, b: &packed, b_step: 2 * L::N, segments: &segments };
         multiply_rows::<L>(operands, n, &mut out[panel_idx * panel..], m, n_columns, TileMode::Store);
     }
     out
@@ -196,7 +196,7 @@ fn multiply_plain<L: Lanes>(a: &[f32], b: &[f32], (n, k, m): (usize, usize, usiz
             to[..n_columns].copy_from_slice(&row[first..first + n_columns]);
         }
         let segments = [Segment { a: 0, b: 0, n_steps: k }];
-        let operands = Operands { a, a_row: k, a_step: 1, b: &packed, segments: &segments };
+        let operands = Operands { a, a_row: k, a_step: 1, b: &packed, b_step: 2 * L::N, segments: &segments };
         multiply_rows::<L>(operands, n, &mut out[first..], m, n_columns, TileMode::Store);
     }
     out

@@ -285,7 +285,7 @@ fn multiply_by_transposed<L: Lanes>(
     let segments = [Segment { a: 0, b: 0, n_steps: c }];
     for first in (0..n_keys).step_by(panel) {
         let b = &keys.as_columns[(start + first) * c..][..c * panel];
-        let operands = Operands { a: queries, a_row: c, a_step: 1, b, segments: &segments };
+        let operands = Operands { a: queries, a_row: c, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
         let n_columns = panel.min(n_keys - first);
         multiply_rows::<L>(operands, n, &mut out[first..], n_keys, n_columns, TileMode::Store);
     }
@@ -299,7 +299,8 @@ fn multiply<L: Lanes>(weights: &[f32], keys: &PackedKeys<'_>, start: usize, n_ke
     let segments = [Segment { a: 0, b: start * panel, n_steps: n_keys }];
     for (panel_idx, b) in keys.as_rows.chunks_exact(keys.n * panel).enumerate() {
         let first = panel_idx * panel;
-        let operands = Operands { a: weights, a_row: n_keys, a_step: 1, b, segments: &segments };
+        let operands =
+            Operands { a: weights, a_row: n_keys, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
         multiply_rows::<L>(operands, n, &mut out[first..], c, panel.min(c - first), TileMode::Store);
     }
 }

@@ -31,6 +31,7 @@ mod pointwise;
 mod pool;
 mod recording;
 mod rows;
+mod scratch;
 mod simd;
 #[cfg(test)]
 mod testing;
@@ -42,7 +43,7 @@ use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
     buffer::Buffer,
-    conv::conv2d,
+    conv::{ConvAlgorithm, conv2d},
     error::OpError,
     feature_map::FeatureMap,
     features::{features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},

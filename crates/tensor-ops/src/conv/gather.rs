@@ -147,6 +147,7 @@ impl Kernel for GatherTask<'_> {
                     a_row: from.c,
                     a_step: 1,
                     b,
+                    b_step: panel,
                     segments: &segments[product.segments.clone()],
                 };
                 let out = &mut self.out[product.out + first_column..];

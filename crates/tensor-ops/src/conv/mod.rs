@@ -1,18 +1,22 @@
 //! Convolution.
 
+mod algorithm;
 mod gather;
 mod pack;
 mod plan;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod winograd;
 
 use std::sync::Arc;
 
+pub use self::algorithm::ConvAlgorithm;
 use self::{
     gather::Gather,
     pack::{pack_forward, pack_transposed},
     plan::Plan,
+    winograd::Winograd,
 };
 use crate::{
     ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind,
@@ -35,8 +39,9 @@ pub fn conv2d(
     weight: &Parameter,
     bias: Option<&Parameter>,
     geometry: ConvGeometry,
+    algorithm: ConvAlgorithm,
 ) -> Result<FeatureMap, OpError> {
-    conv2d_with(Family::detected(), x, weight, bias, geometry)
+    conv2d_with(Family::detected(), x, weight, bias, geometry, algorithm)
 }
 
 pub(crate) fn conv2d_with(
@@ -45,13 +50,19 @@ pub(crate) fn conv2d_with(
     weight: &Parameter,
     bias: Option<&Parameter>,
     geometry: ConvGeometry,
+    algorithm: ConvAlgorithm,
 ) -> Result<FeatureMap, OpError> {
     let layout_in = x.layout;
     let layout_out = output_layout(layout_in, weight, bias, geometry)?;
-    let plan = Plan::forward(geometry, layout_in, layout_out);
+    let is_winograd = algorithm.is_winograd(geometry, layout_in.c, layout_out.c);
     let packed = pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
-    let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &packed };
-    let mut values = gather.multiply(&x.values);
+    let mut values = if is_winograd {
+        Winograd::forward(family, geometry, layout_in, layout_out, &packed).multiply(&x.values)
+    } else {
+        let plan = Plan::forward(geometry, layout_in, layout_out);
+        let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &packed };
+        gather.multiply(&x.values)
+    };
     if let Some(bias) = bias {
         add_to_rows(&mut values, &bias.values);
     }
@@ -76,25 +87,44 @@ pub(crate) fn conv2d_with(
             slot.add(gradients, sum_rows(&gradient, layout_out.c))?;
         }
         if let Some((slot, x)) = wants_weight {
-            let sum = weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient);
+            let sum = if is_winograd {
+                winograd::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
+            } else {
+                weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
+            };
             slot.add(gradients, sum)?;
         }
         if let Some((slot, weight)) = wants_x {
-            let plan = Plan::backward(geometry, layout_in, layout_out);
             let packed = pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
-            let gather = Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
-            let sum = match slot.take(gradients)? {
-                None => gather.multiply(&gradient),
-                Some(mut sum) => {
-                    gather.multiply_into(&gradient, &mut sum, TileMode::Add);
-                    sum
-                }
+            let before = slot.take(gradients)?;
+            let sum = if is_winograd {
+                let winograd = Winograd::backward(family, geometry, layout_out, layout_in, &packed);
+                multiply_onto(before, |sum| winograd.add_to(&gradient, sum), || winograd.multiply(&gradient))
+            } else {
+                let plan = Plan::backward(geometry, layout_in, layout_out);
+                let gather = Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
+                multiply_onto(
+                    before,
+                    |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
+                    || gather.multiply(&gradient),
+                )
             };
             slot.put(gradients, sum)?;
         }
         Ok(())
     };
     Ok(FeatureMap::output(slot, layout_out, Arc::new(values), recording, Some(backward)))
+}
+
+/// What was there with something added, or the first of its kind.
+fn multiply_onto(
+    before: Option<Vec<f32>>,
+    add: impl FnOnce(&mut [f32]),
+    multiply: impl FnOnce() -> Vec<f32>,
+) -> Vec<f32> {
+    let Some(mut sum) = before else { return multiply() };
+    add(&mut sum);
+    sum
 }
 
 fn output_layout(

@@ -1,11 +1,13 @@
 use rayon::ThreadPoolBuilder;
 
-use super::{conv2d, conv2d_with};
+use super::{ConvAlgorithm, conv2d, conv2d_with};
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, add,
     simd::Family,
     testing::{assert_close, backward_weighted, image, noise, vector, wide},
 };
+
+const DIRECT: ConvAlgorithm = ConvAlgorithm::Direct;
 
 /// A convolution with everything around it.
 struct Case {
@@ -50,11 +52,11 @@ impl Case {
         (weight, vector(&self.bias))
     }
 
-    fn run(&self, family: Family) -> Outcome<f32> {
+    fn run(&self, family: Family, algorithm: ConvAlgorithm) -> Outcome<f32> {
         let (weight, bias) = self.parameters();
         let x = image(self.shape, &self.x);
         let input = x.share();
-        let y = conv2d_with(family, x, &weight, Some(&bias), self.geometry).unwrap();
+        let y = conv2d_with(family, x, &weight, Some(&bias), self.geometry, algorithm).unwrap();
         let values = y.to_nhwc();
         let mut gradients = backward_weighted(y, &self.weights);
         Outcome {
@@ -105,12 +107,18 @@ impl Case {
     }
 
     fn check(&self, family: Family) {
-        let (got, expected) = (self.run(family), self.oracle());
+        self.check_by(family, DIRECT);
+    }
+
+    fn check_by(&self, family: Family, algorithm: ConvAlgorithm) {
+        let (got, expected) = (self.run(family, algorithm), self.oracle());
         let what =
             |value: &str| format!("{value} of {:?} to {} by {:?}", self.shape, self.n_out, self.geometry);
-        assert_close(&what("output"), &got.y, &expected.y, 2e-6);
-        assert_close(&what("gradient of the input"), &got.x, &expected.x, 2e-6);
-        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, 5e-6);
+        // Winograd's transforms subtract large numbers from each other.
+        let factor = if algorithm == ConvAlgorithm::Winograd { 20.0 } else { 1.0 };
+        assert_close(&what("output"), &got.y, &expected.y, 2e-6 * factor);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, 2e-6 * factor);
+        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, 5e-6 * factor);
         assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
     }
 }
@@ -164,13 +172,15 @@ fn wide_layers_agree_with_the_definition() {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let case = Case::new([37, 8, 8, 20], 70, ConvGeometry::square(3, 1, 1));
-    let run = |n_threads: usize| {
+    let run = |n_threads: usize, algorithm: ConvAlgorithm| {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        let outcome = pool.install(|| case.run(Family::detected()));
+        let outcome = pool.install(|| case.run(Family::detected(), algorithm));
         [outcome.y, outcome.x, outcome.weight, outcome.bias].concat()
     };
     let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    assert_eq!(bits(run(1)), bits(run(3)));
+    for algorithm in [DIRECT, ConvAlgorithm::Winograd] {
+        assert_eq!(bits(run(1, algorithm)), bits(run(3, algorithm)), "{algorithm:?}");
+    }
 }
 
 #[test]
@@ -179,8 +189,8 @@ fn gradients_that_reach_an_input_by_two_branches_add_up() {
     let (weight, bias) = case.parameters();
     let x = image(case.shape, &case.x);
     let (input, shortcut) = (x.share(), x.share());
-    let other = conv2d(x.fork(), &weight, None, case.geometry).unwrap();
-    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    let other = conv2d(x.fork(), &weight, None, case.geometry, DIRECT).unwrap();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
     let y = add(add(y, shortcut).unwrap(), other).unwrap();
     let mut gradients = backward_weighted(y, &case.weights);
     let once = case.oracle();
@@ -198,7 +208,7 @@ fn frozen_parameters_and_images_get_no_gradient() {
     weight.set_trainable(false);
     let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::start()).unwrap();
     let input = x.share();
-    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
     let mut gradients = backward_weighted(y, &case.weights);
     assert_eq!(input.gradient(&mut gradients).unwrap(), None);
     assert_eq!(weight.gradient(&mut gradients).unwrap(), None);
@@ -211,7 +221,7 @@ fn what_is_not_recorded_keeps_nothing() {
     let (weight, bias) = case.parameters();
     let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::Off).unwrap();
     let kept = x.share();
-    let y = conv2d(x, &weight, Some(&bias), case.geometry).unwrap();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
     assert!(!y.is_recorded());
     assert_eq!(std::sync::Arc::strong_count(&kept.values), 1);
 }
@@ -221,7 +231,8 @@ fn wrong_shapes_are_errors() {
     let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
     let (weight, bias) = case.parameters();
     let run = |shape: [usize; 4], geometry, bias: &Parameter| {
-        conv2d(image(shape, &noise(1, shape.iter().product())), &weight, Some(bias), geometry).map(drop)
+        conv2d(image(shape, &noise(1, shape.iter().product())), &weight, Some(bias), geometry, DIRECT)
+            .map(drop)
     };
     assert!(matches!(run([2, 4, 4, 4], case.geometry, &bias), Err(OpError::Shape { .. })));
     assert!(matches!(run(case.shape, ConvGeometry::square(5, 1, 2), &bias), Err(OpError::Shape { .. })));
@@ -229,7 +240,29 @@ fn wrong_shapes_are_errors() {
     assert!(matches!(run([2, 2, 2, 3], ConvGeometry::square(3, 1, 0), &bias), Err(OpError::Value { .. })));
     assert!(matches!(run(case.shape, ConvGeometry::square(3, 0, 1), &bias), Err(OpError::Value { .. })));
     assert!(matches!(
-        conv2d(image(case.shape, &case.x), &bias, None, case.geometry),
+        conv2d(image(case.shape, &case.x), &bias, None, case.geometry, DIRECT),
         Err(OpError::Shape { .. })
     ));
+}
+
+#[test]
+fn winograd_agrees_with_the_definition() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 8, 8, 16], 16, same),
+        ([17, 4, 4, 8], 24, same),
+        ([33, 7, 9, 5], 3, same),
+        ([2, 1, 1, 1], 1, same),
+        ([3, 5, 6, 70], 33, ConvGeometry::square(3, 1, 0)),
+        ([3, 6, 5, 17], 9, ConvGeometry::square(3, 1, 2)),
+        ([2, 6, 9, 4], 4, geometry((3, 3), (1, 1), (0, 2))),
+        // Wider than one strip of channels, and than what every task reads.
+        ([19, 4, 4, 150], 140, same),
+        ([35, 7, 7, 130], 150, same),
+    ];
+    for family in Family::available() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).check_by(family, ConvAlgorithm::Winograd);
+        }
+    }
 }

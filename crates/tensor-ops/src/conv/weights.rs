@@ -144,7 +144,14 @@ impl Kernel for Task<'_> {
                     let first_column = panel_out * panel;
                     let n_columns_here = panel.min(n_columns - first_column);
                     for pass in &passes {
-                        let operands = Operands { a, a_row: 1, a_step: L::ROWS, b, segments: &pass.segments };
+                        let operands = Operands {
+                            a,
+                            a_row: 1,
+                            a_step: L::ROWS,
+                            b,
+                            b_step: panel,
+                            segments: &pass.segments,
+                        };
                         let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
                         multiply_rows::<L>(operands, n_rows, out, n_columns, n_columns_here, TileMode::Add);
                     }

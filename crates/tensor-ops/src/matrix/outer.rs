@@ -176,6 +176,7 @@ impl Kernel for Task<'_> {
                     a_row: 1,
                     a_step: L::ROWS,
                     b: packed_gradient,
+                    b_step: panel,
                     segments: &segments,
                 };
                 let out = &mut self.weight[first..];

@@ -140,7 +140,8 @@ impl Kernel for Block<'_> {
         let segments = [Segment { a: 0, b: 0, n_steps }];
         let n_rows = self.a.len() / n_steps;
         for (first, b) in self.product.packed.panels() {
-            let operands = Operands { a: self.a, a_row: n_steps, a_step: 1, b, segments: &segments };
+            let operands =
+                Operands { a: self.a, a_row: n_steps, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
             let addends = Addends {
                 row: self.product.bias.map(|bias| &bias[first..]),
                 rows: self.residual.map(|residual| &residual[first..]),

@@ -66,8 +66,14 @@ impl Kernel for Strip<'_> {
             for at in (0..n_columns).step_by(panel) {
                 let width = panel.min(n_columns - at);
                 pack::<L>(b, (start, end), first + at, width, &mut packed);
-                let operands =
-                    Operands { a: &a[start..], a_row: b.n_rows, a_step: 1, b: &packed, segments: &segments };
+                let operands = Operands {
+                    a: &a[start..],
+                    a_row: b.n_rows,
+                    a_step: 1,
+                    b: &packed,
+                    b_step: 2 * L::N,
+                    segments: &segments,
+                };
                 multiply_rows::<L>(operands, n_rows, &mut out[at..], n_columns, width, mode);
             }
         }

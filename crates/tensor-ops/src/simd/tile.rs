@@ -23,8 +23,10 @@ pub(crate) struct Operands<'a> {
     pub(crate) a_row: usize,
     /// From one step to the next.
     pub(crate) a_step: usize,
-    /// A panel: element `(step, column)` of a segment is at `segment.b + step * panel + column`.
+    /// Values whose element `(step, column)` of a segment is at `segment.b + step * b_step + column`.
     pub(crate) b: &'a [f32],
+    /// From one step to the next: a panel's width if `b` is a packed panel.
+    pub(crate) b_step: usize,
     /// The inner product's runs.
     pub(crate) segments: &'a [Segment],
 }
@@ -269,7 +271,7 @@ fn write_panel<L: Lanes, const M: usize>(
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
 fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2]; M] {
-    let Operands { a, a_row, a_step, b, segments } = operands;
+    let Operands { a, a_row, a_step, b, b_step, segments } = operands;
     let panel = 2 * L::N;
     let mut sums = [[L::zero(); 2]; M];
     for segment in segments {
@@ -281,7 +283,7 @@ fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2];
             segment.a + (M - 1) * a_row + (n_steps - 1) * a_step < a.len(),
             "rows end before their segment"
         );
-        assert!(segment.b + n_steps * panel <= b.len(), "panel ends before its segment");
+        assert!(segment.b + (n_steps - 1) * b_step + panel <= b.len(), "panel ends before its segment");
         // SAFETY: the first element of the segment is inside `a` and `b`, asserted above.
         let (mut a_at, mut b_at) = unsafe { (a.as_ptr().add(segment.a), b.as_ptr().add(segment.b)) };
         for _ in 0..n_steps {
@@ -297,7 +299,7 @@ fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2];
                 }
             }
             a_at = a_at.wrapping_add(a_step);
-            b_at = b_at.wrapping_add(panel);
+            b_at = b_at.wrapping_add(b_step);
         }
     }
     sums

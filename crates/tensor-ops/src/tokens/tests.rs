@@ -237,7 +237,7 @@ fn frozen_patches_need_no_gradient_and_keep_nothing() {
     let pixels = noise(1, 3 * 16 * 3);
     let x = FeatureMap::from_nhwc(&Device::default(), [3, 4, 4, 3], &pixels, Recording::start()).unwrap();
     let kept = x.share();
-    let map = conv2d(x, &patch, None, ConvGeometry::square(2, 2, 0)).unwrap();
+    let map = conv2d(x, &patch, None, ConvGeometry::square(2, 2, 0), crate::ConvAlgorithm::Auto).unwrap();
     assert_eq!(std::sync::Arc::strong_count(&kept.values), 1);
     let y = tokens_from_map(map).unwrap();
     assert!(!y.needs_gradient && y.is_recorded());

@@ -130,6 +130,7 @@ impl Left<'_> {
                 a_row: self.row,
                 a_step: self.step,
                 b: &b[panel_idx * self.n_steps * panel..],
+                b_step: panel,
                 segments: &segments,
             };
             let width = panel.min(n_columns - first);
