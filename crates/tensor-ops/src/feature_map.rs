@@ -5,9 +5,10 @@ use std::sync::Arc;
 use dfdx::tensor::{Merge, Tape};
 
 use crate::{
-    Device, Gradients, OpError, Recording,
+    Device, Gradients, OpError, Precision, Recording,
     device::{DeviceError, GradientSlot},
     layout::Layout,
+    values::Values,
 };
 
 /// Images or their features, logically `(N, H, W, C)`.
@@ -16,7 +17,7 @@ use crate::{
 /// [`from_nhwc`](Self::from_nhwc) and, should you need values of your own, out by [`to_nhwc`](Self::to_nhwc).
 #[derive(Debug)]
 pub struct FeatureMap {
-    pub(crate) values: Arc<Vec<f32>>,
+    pub(crate) values: Arc<Values>,
     pub(crate) layout: Layout,
     pub(crate) slot: GradientSlot,
     pub(crate) needs_gradient: bool,
@@ -51,7 +52,21 @@ impl FeatureMap {
 
     /// The values one image after the other, channels innermost: `(N, H, W, C)`.
     pub fn to_nhwc(&self) -> Vec<f32> {
-        self.layout.unpack(&self.values)
+        self.layout.unpack(&self.values.whole())
+    }
+
+    /// The same values kept in another precision, as all that is computed from them will be.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        if precision != self.precision() {
+            let values = Arc::unwrap_or_clone(self.values).into_whole();
+            self.values = Arc::new(Values::new(values, precision));
+        }
+        self
+    }
+
+    /// How the values are kept.
+    pub fn precision(&self) -> Precision {
+        self.values.precision()
     }
 
     /// `[N, H, W, C]`.
@@ -161,12 +176,8 @@ impl FeatureMap {
             ));
         }
         let layout = Layout { n: order.len(), ..self.layout };
-        Self::input(
-            self.device(),
-            layout,
-            layout.gather_images(self.layout, &self.values, order),
-            Recording::Off,
-        )
+        let values = layout.gather_images(self.layout, &self.values.whole(), order);
+        Ok(Self::input(self.device(), layout, values, Recording::Off)?.with_precision(self.precision()))
     }
 
     pub(crate) fn input(
@@ -176,7 +187,8 @@ impl FeatureMap {
         recording: Recording,
     ) -> Result<Self, OpError> {
         let slot = GradientSlot::new(device, layout.len())?;
-        Ok(Self { values: Arc::new(values), layout, slot, needs_gradient: false, recording })
+        let values = Arc::new(Values::F32(values));
+        Ok(Self { values, layout, slot, needs_gradient: false, recording })
     }
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
@@ -185,7 +197,7 @@ impl FeatureMap {
     pub(crate) fn output(
         slot: GradientSlot,
         layout: Layout,
-        values: Arc<Vec<f32>>,
+        values: Arc<Values>,
         mut recording: Recording,
         backward: Option<impl FnOnce(&mut Gradients, Vec<f32>) -> Result<(), DeviceError> + 'static>,
     ) -> Self {

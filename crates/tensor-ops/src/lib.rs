@@ -29,6 +29,7 @@ mod norm;
 mod parameter;
 mod pointwise;
 mod pool;
+mod precision;
 mod recording;
 mod rows;
 mod scratch;
@@ -38,6 +39,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod values;
 
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
@@ -58,6 +60,7 @@ pub use self::{
     parameter::{Parameter, ParameterKind, TorchValues},
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},
+    precision::Precision,
     recording::Recording,
     simd::kernel_family,
     tokens::{

@@ -9,6 +9,7 @@ use crate::{
     device::GradientSlot,
     feature_map::join,
     memory::{TASK_LEN, build_evenly},
+    values::Values,
 };
 
 /// `max(x, 0)`.
@@ -17,14 +18,14 @@ use crate::{
 ///
 /// When the device fails.
 pub fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
-    let values = Arc::new(rectify(&x.values));
+    let values = Arc::new(Values::new(rectify(&x.values.whole()), x.precision()));
     let slot = GradientSlot::new(x.device(), x.layout.len())?;
     let (x, recording) = x.split_recording();
     let layout = x.layout;
     let backward = x.needs_gradient.then(|| {
         let (x, output) = (x.slot.clone(), Arc::clone(&values));
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
-            mask(&mut gradient, &output);
+            mask(&mut gradient, &output.whole());
             x.add(gradients, gradient)
         }
     });
@@ -59,12 +60,15 @@ fn sum(
         return Err(OpError::shape("add", "shape of the second term", a.shape(), b.shape()));
     }
     let layout = a.layout;
-    let values = Arc::new(build_evenly(layout.len(), |start, out| {
-        let terms = a.values[start..].iter().zip(&b.values[start..]);
+    let (a_values, b_values) = (a.values.whole(), b.values.whole());
+    let values = build_evenly(layout.len(), |start, out| {
+        let terms = a_values[start..].iter().zip(&b_values[start..]);
         for (out, (a, b)) in out.iter_mut().zip(terms) {
             *out = tail(a + b);
         }
-    }));
+    });
+    drop((a_values, b_values));
+    let values = Arc::new(Values::new(values, a.precision()));
     let slot = GradientSlot::new(a.device(), layout.len())?;
     let (a, recording) = a.split_recording();
     let (b, other) = b.split_recording();
@@ -73,7 +77,7 @@ fn sum(
     let backward = (!slots.is_empty()).then(|| {
         let output = Arc::clone(&values);
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
-            mask(&mut gradient, &output);
+            mask(&mut gradient, &output.whole());
             if let [_, second] = &slots[..] {
                 second.add(gradients, gradient.clone())?;
             }

@@ -3,22 +3,21 @@
 use std::cell::RefCell;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    /// What is not lent at the moment.
+    static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lends `len` values of this thread's scratch memory, which hold whatever was left there.
 ///
 /// The memory stays with the thread: a task neither asks for it nor fills it with zeros, which would cost as much as a
-/// pass over what it holds. Work inside `task` may not ask again on the same thread; if it does, it gets fresh memory.
+/// pass over what it holds.
 pub(crate) fn with_scratch<R>(len: usize, task: impl FnOnce(&mut [f32]) -> R) -> R {
-    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-        Ok(mut scratch) => {
-            if scratch.len() < len {
-                scratch.clear();
-                scratch.resize(len, 0.0);
-            }
-            task(&mut scratch[..len])
-        }
-        Err(_) => task(&mut vec![0.0; len]),
-    })
+    let mut room = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
+    if room.len() < len {
+        room.clear();
+        room.resize(len, 0.0);
+    }
+    let result = task(&mut room[..len]);
+    SCRATCH.with_borrow_mut(|free| free.push(room));
+    result
 }

@@ -4,9 +4,11 @@ use rayon::prelude::*;
 
 use super::plan::{Plan, Run, runs};
 use crate::{
+    Precision,
     layout::Layout,
-    memory::{build, split_mut},
+    memory::split_mut,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    values::Values,
 };
 
 /// Rows of the matrix product that a task does at least, if the image has them: fewer would read the weights from
@@ -37,14 +39,16 @@ struct Task {
 
 impl Gather<'_> {
     /// The result in a buffer of its own.
-    pub(super) fn multiply(&self, values: &[f32]) -> Vec<f32> {
+    pub(super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
-        build(&part_lens, |task_idx, out| self.run(tasks[task_idx], values, &x_runs, out, TileMode::Store))
+        Values::build(precision, &part_lens, |task_idx, out| {
+            self.run(tasks[task_idx], values, &x_runs, out, TileMode::Store);
+        })
     }
 
     /// The result into, or onto, what is there.
-    pub(super) fn multiply_into(&self, values: &[f32], out: &mut [f32], mode: TileMode<'_>) {
+    pub(super) fn multiply_into(&self, values: &Values, out: &mut [f32], mode: TileMode<'_>) {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
         let parts = split_mut(out, &part_lens);
@@ -68,14 +72,15 @@ impl Gather<'_> {
         (tasks, part_lens)
     }
 
-    fn run(&self, task: Task, values: &[f32], x_runs: &[Run], out: &mut [f32], mode: TileMode<'_>) {
-        self.family.run(GatherTask {
-            gather: self,
-            task,
-            values: self.from.block(values, task.block),
-            x_runs,
-            out,
-            mode,
+    fn run(&self, task: Task, values: &Values, x_runs: &[Run], out: &mut [f32], mode: TileMode<'_>) {
+        // Rows of pixels that the task reads.
+        let read = self.plan.y[task.y_start..task.y_end].iter().flatten().map(|&(_, from_y)| from_y);
+        let first_y = read.clone().min().unwrap_or(0);
+        let end_y = read.max().map_or(0, |last| last + 1);
+        let row_len = self.from.w * self.from.n_in_block(task.block) * self.from.c;
+        let start = self.from.block_start(task.block);
+        values.with_part(start + first_y * row_len..start + end_y.max(first_y) * row_len, |values| {
+            self.family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
         });
     }
 }
@@ -83,7 +88,9 @@ impl Gather<'_> {
 struct GatherTask<'a> {
     gather: &'a Gather<'a>,
     task: Task,
+    /// From row `first_y` on.
     values: &'a [f32],
+    first_y: usize,
     x_runs: &'a [Run],
     out: &'a mut [f32],
     mode: TileMode<'a>,
@@ -111,7 +118,7 @@ impl GatherTask<'_> {
                 for &(tap_y, from_y) in &plan.y[y] {
                     for &(tap_x, from_x) in &plan.x[run.start] {
                         segments.push(Segment {
-                            a: (from_y * from.w + from_x) * n * from.c,
+                            a: ((from_y - self.first_y) * from.w + from_x) * n * from.c,
                             b: (tap_y * plan.kernel_w + tap_x) * from.c * panel,
                             n_steps: from.c,
                         });

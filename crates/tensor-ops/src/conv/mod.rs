@@ -19,11 +19,12 @@ use self::{
     winograd::Winograd,
 };
 use crate::{
-    ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind,
+    ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind, Precision,
     device::GradientSlot,
     layout::Layout,
     rows::{add_to_rows, sum_rows},
     simd::{Family, TileMode},
+    values::Values,
 };
 
 /// Convolution (cross-correlation, as everywhere), `(N, H, W, I)` to `(N, OH, OW, O)`.
@@ -54,17 +55,20 @@ pub(crate) fn conv2d_with(
 ) -> Result<FeatureMap, OpError> {
     let layout_in = x.layout;
     let layout_out = output_layout(layout_in, weight, bias, geometry)?;
+    let precision = x.precision();
     let is_winograd = algorithm.is_winograd(geometry, layout_in.c, layout_out.c);
     let packed = pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
     let mut values = if is_winograd {
-        Winograd::forward(family, geometry, layout_in, layout_out, &packed).multiply(&x.values)
+        Winograd::forward(family, geometry, layout_in, layout_out, &packed).multiply(&x.values, precision)
     } else {
         let plan = Plan::forward(geometry, layout_in, layout_out);
         let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &packed };
-        gather.multiply(&x.values)
+        gather.multiply(&x.values, precision)
     };
     if let Some(bias) = bias {
-        add_to_rows(&mut values, &bias.values);
+        let mut sums = values.into_whole();
+        add_to_rows(&mut sums, &bias.values);
+        values = Values::new(sums, precision);
     }
 
     let slot = GradientSlot::new(x.device(), layout_out.len())?;
@@ -88,7 +92,7 @@ pub(crate) fn conv2d_with(
         }
         if let Some((slot, x)) = wants_weight {
             let sum = if is_winograd {
-                winograd::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
+                winograd::gradient(family, geometry, layout_in, &x.whole(), layout_out, &gradient)
             } else {
                 weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
             };
@@ -97,16 +101,21 @@ pub(crate) fn conv2d_with(
         if let Some((slot, weight)) = wants_x {
             let packed = pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
             let before = slot.take(gradients)?;
+            let gradient = Values::F32(gradient);
             let sum = if is_winograd {
                 let winograd = Winograd::backward(family, geometry, layout_out, layout_in, &packed);
-                multiply_onto(before, |sum| winograd.add_to(&gradient, sum), || winograd.multiply(&gradient))
+                multiply_onto(
+                    before,
+                    |sum| winograd.add_to(&gradient, sum),
+                    || winograd.multiply(&gradient, Precision::F32),
+                )
             } else {
                 let plan = Plan::backward(geometry, layout_in, layout_out);
                 let gather = Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
                 multiply_onto(
                     before,
                     |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
-                    || gather.multiply(&gradient),
+                    || gather.multiply(&gradient, Precision::F32),
                 )
             };
             slot.put(gradients, sum)?;
@@ -120,9 +129,9 @@ pub(crate) fn conv2d_with(
 fn multiply_onto(
     before: Option<Vec<f32>>,
     add: impl FnOnce(&mut [f32]),
-    multiply: impl FnOnce() -> Vec<f32>,
+    multiply: impl FnOnce() -> Values,
 ) -> Vec<f32> {
-    let Some(mut sum) = before else { return multiply() };
+    let Some(mut sum) = before else { return multiply().into_whole() };
     add(&mut sum);
     sum
 }

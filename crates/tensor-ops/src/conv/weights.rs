@@ -10,6 +10,7 @@ use crate::{
     layout::Layout,
     memory::build,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    values::Values,
 };
 
 /// Steps of the inner product between two additions to memory, at most: fewer would add to memory too often, more
@@ -33,7 +34,7 @@ pub(super) fn gradient(
     family: Family,
     geometry: ConvGeometry,
     layout_in: Layout,
-    x: &[f32],
+    x: &Values,
     layout_out: Layout,
     gradient: &[f32],
 ) -> Vec<f32> {
@@ -109,7 +110,7 @@ struct Task<'a> {
     taps: &'a Taps,
     units: &'a [Unit],
     layout_in: Layout,
-    x: &'a [f32],
+    x: &'a Values,
     layout_out: Layout,
     gradient: &'a [f32],
     columns: Range<usize>,
@@ -129,9 +130,11 @@ impl Kernel for Task<'_> {
         for unit in self.units {
             let n = self.layout_in.n_in_block(unit.block);
             let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
-            let x = rows_of_pixels(self.layout_in, self.x, unit.block, &unit.in_y);
-            let gradient = rows_of_pixels(self.layout_out, self.gradient, unit.block, &unit.out_y);
-            pack_panels(x, ci, 0..ci, L::ROWS, &mut packed_x);
+            let gradient = rows_of_pixels(self.layout_out, unit.block, &unit.out_y);
+            let gradient = &self.gradient[gradient];
+            self.x.with_part(rows_of_pixels(self.layout_in, unit.block, &unit.in_y), |x| {
+                pack_panels(x, ci, 0..ci, L::ROWS, &mut packed_x);
+            });
             pack_panels(gradient, self.layout_out.c, self.columns.clone(), panel, &mut packed_gradient);
             // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
             let passes = self.passes(unit, n, (L::ROWS, panel));
@@ -223,9 +226,11 @@ impl PassBuilder {
     }
 }
 
-fn rows_of_pixels<'a>(layout: Layout, values: &'a [f32], block: usize, y: &Range<usize>) -> &'a [f32] {
+/// Where rows of pixels are.
+fn rows_of_pixels(layout: Layout, block: usize, y: &Range<usize>) -> Range<usize> {
     let row_len = layout.w * layout.n_in_block(block) * layout.c;
-    &layout.block(values, block)[y.start * row_len..y.end * row_len]
+    let start = layout.block_start(block);
+    start + y.start * row_len..start + y.end * row_len
 }
 
 /// Rows of `c` channels to `[panel of the wanted channels][row][channel]`; channels past the last are zeros.

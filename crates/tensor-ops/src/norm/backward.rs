@@ -13,6 +13,7 @@ use crate::{
     Mode,
     memory::split_mut,
     simd::{Family, Kernel, Lanes},
+    values::Values,
 };
 
 /// What follows the normalisation.
@@ -28,9 +29,9 @@ pub(super) enum Tail {
 pub(super) struct Backward {
     pub(super) family: Family,
     pub(super) groups: Groups,
-    pub(super) x: Arc<Vec<f32>>,
+    pub(super) x: Arc<Values>,
     /// Kept when ReLU follows: it was off where the output is 0.
-    pub(super) output: Option<Arc<Vec<f32>>>,
+    pub(super) output: Option<Arc<Values>>,
     pub(super) statistics: Statistics,
     pub(super) coefficients: Coefficients,
     pub(super) mode: Mode,
@@ -82,11 +83,12 @@ impl Backward {
             .zip(parts)
             .map(|(gradient, part)| {
                 let range = part.start..part.start + part.len;
-                self.family.run(SumPart {
-                    gradient,
-                    x: &self.x[range.clone()],
-                    output: self.output.as_ref().map(|output| &output[range]),
-                    mean: self.groups.expand(part, &mean),
+                let mean = self.groups.expand(part, &mean);
+                self.x.with_part(range.clone(), |x| match &self.output {
+                    None => self.family.run(SumPart { gradient, x, output: None, mean }),
+                    Some(output) => output.with_part(range, |output| {
+                        self.family.run(SumPart { gradient, x, output: Some(output), mean })
+                    }),
                 })
             })
             .collect();
@@ -110,13 +112,15 @@ impl Backward {
     fn spread(&self, parts: &[Part], spread: &Spread, gradient: &mut [f32]) {
         let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
         split_mut(gradient, &part_lens).into_par_iter().zip(parts).for_each(|(gradient, part)| {
-            self.family.run(SpreadPart {
-                gradient,
-                x: &self.x[part.start..part.start + part.len],
-                factor: self.groups.expand(part, &self.coefficients.factor),
-                mean: self.groups.expand(part, &spread.mean),
-                slope: self.groups.expand(part, &spread.slope),
-                offset: self.groups.expand(part, &spread.offset),
+            self.x.with_part(part.start..part.start + part.len, |x| {
+                self.family.run(SpreadPart {
+                    gradient,
+                    x,
+                    factor: self.groups.expand(part, &self.coefficients.factor),
+                    mean: self.groups.expand(part, &spread.mean),
+                    slope: self.groups.expand(part, &spread.slope),
+                    offset: self.groups.expand(part, &spread.offset),
+                });
             });
         });
     }

@@ -2,8 +2,8 @@
 
 use super::{BatchNorm, backward::Tail, groups::Groups, statistics::Statistics};
 use crate::{
-    memory::build,
     simd::{Family, Kernel, Lanes},
+    values::Values,
 };
 
 /// `y = factor * x + offset`, by group and channel: `(splits, C)` each.
@@ -36,22 +36,28 @@ pub(super) fn apply(
     family: Family,
     groups: Groups,
     coefficients: &Coefficients,
-    x: &[f32],
-    residual: Option<&[f32]>,
+    x: &Values,
+    residual: Option<&Values>,
     tail: Tail,
-) -> Vec<f32> {
+) -> Values {
     let parts = groups.parts();
     let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-    build(&part_lens, |part_idx, out| {
+    Values::build(x.precision(), &part_lens, |part_idx, out| {
         let part = &parts[part_idx];
         let range = part.start..part.start + part.len;
-        family.run(ApplyPart {
-            factor: groups.expand(part, &coefficients.factor),
-            offset: groups.expand(part, &coefficients.offset),
-            x: &x[range.clone()],
-            residual: residual.map(|residual| &residual[range]),
-            out,
-            floor: if tail == Tail::Relu { 0.0 } else { f32::NEG_INFINITY },
+        let mut apply = |x: &[f32], residual: Option<&[f32]>| {
+            family.run(ApplyPart {
+                factor: groups.expand(part, &coefficients.factor),
+                offset: groups.expand(part, &coefficients.offset),
+                x,
+                residual,
+                out,
+                floor: if tail == Tail::Relu { 0.0 } else { f32::NEG_INFINITY },
+            });
+        };
+        x.with_part(range.clone(), |x| match residual {
+            None => apply(x, None),
+            Some(residual) => residual.with_part(range, |residual| apply(x, Some(residual))),
         });
     })
 }

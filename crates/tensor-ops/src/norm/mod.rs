@@ -26,6 +26,7 @@ use crate::{
     feature_map::join,
     layout::Layout,
     simd::Family,
+    values::Values,
 };
 
 /// What batch normalisation of `C` channels learns, remembers, and is set to (Ioffe & Szegedy 2015, arXiv:1502.03167).
@@ -117,7 +118,7 @@ impl BatchNorm {
     }
 
     /// What normalises this batch; in training, the running statistics move.
-    fn statistics(&mut self, values: &[f32], groups: Groups, mode: Mode) -> Statistics {
+    fn statistics(&mut self, values: &Values, groups: Groups, mode: Mode) -> Statistics {
         match mode {
             Mode::Eval => Statistics::running(&self.running_mean, &self.running_var),
             Mode::Train => {
@@ -196,7 +197,7 @@ fn normalise(
     let groups = Groups { layout, splits };
     let statistics = norm.statistics(&x.values, groups, mode);
     let coefficients = Coefficients::new(&statistics, norm);
-    let residual_values = residual.as_ref().map(|residual| &residual.values[..]);
+    let residual_values = residual.as_ref().map(|residual| &*residual.values);
     let family = Family::detected();
     let values = Arc::new(apply(family, groups, &coefficients, &x.values, residual_values, tail));
 
@@ -245,12 +246,12 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     let splits = if mode == Mode::Train { norm.splits } else { 1 };
     let groups = Groups { layout, splits };
     let (x, mut recording) = x.split_tape();
-    let values = Arc::new(device::rows(&x));
+    let values = Arc::new(Values::F32(device::rows(&x)));
     let statistics = norm.statistics(&values, groups, mode);
     let coefficients = Coefficients::new(&statistics, norm);
     let family = Family::detected();
     let y = apply(family, groups, &coefficients, &values, None, Tail::Plain);
-    let y = x.device().try_tensor_from_vec(y, (n, c))?;
+    let y = x.device().try_tensor_from_vec(y.into_whole(), (n, c))?;
     if recording.is_on() {
         let wants = Wants { x: None, residual: None, scale: wanted(&norm.scale), shift: wanted(&norm.shift) };
         let backward = Backward { family, groups, x: values, output: None, statistics, coefficients, mode };

@@ -6,6 +6,7 @@ use super::groups::{Groups, Part};
 use crate::{
     Buffer,
     simd::{Family, Kernel, Lanes},
+    values::Values,
 };
 
 /// `(splits, C)` each.
@@ -17,14 +18,15 @@ pub(super) struct Statistics {
 
 impl Statistics {
     /// Of a batch.
-    pub(super) fn of(values: &[f32], groups: Groups) -> Self {
+    pub(super) fn of(values: &Values, groups: Groups) -> Self {
         let parts = groups.parts();
         let family = Family::detected();
         let sums: Vec<Sums> = parts
             .par_iter()
             .map(|part| {
-                let values = &values[part.start..part.start + part.len];
-                family.run(SumPart { values, part, groups })
+                values.with_part(part.start..part.start + part.len, |values| {
+                    family.run(SumPart { values, part, groups })
+                })
             })
             .collect();
         combine(&sums, groups)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{output_layout, window};
 use crate::{
     ConvGeometry, FeatureMap, Gradients, OpError, device::GradientSlot, layout::Layout, memory::build,
+    values::Values,
 };
 
 /// The mean of each window; padding counts as zeros, which is PyTorch's default.
@@ -15,7 +16,7 @@ use crate::{
 pub fn average_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpError> {
     let to = output_layout("average_pool", &x, geometry)?;
     let from = x.layout;
-    let values = Arc::new(means(geometry, from, to, &x.values));
+    let values = Arc::new(Values::new(means(geometry, from, to, &x.values.whole()), x.precision()));
     let slot = GradientSlot::new(x.device(), to.len())?;
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {

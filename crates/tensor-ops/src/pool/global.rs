@@ -11,7 +11,7 @@ use crate::{FeatureMap, Features, OpError, device, layout::Layout, memory::build
 /// When the device fails.
 pub fn global_average_pool(x: FeatureMap) -> Result<Features, OpError> {
     let from = x.layout;
-    let y = x.device().try_tensor_from_vec(means(from, &x.values), (from.n, from.c))?;
+    let y = x.device().try_tensor_from_vec(means(from, &x.values.whole()), (from.n, from.c))?;
     let (x, mut recording) = x.split_recording();
     if x.needs_gradient && recording.is_on() {
         let (x, out) = (x.slot.clone(), y.ghost());

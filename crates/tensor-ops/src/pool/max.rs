@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{output_layout, window};
 use crate::{
     ConvGeometry, FeatureMap, Gradients, OpError, device::GradientSlot, layout::Layout, memory::build,
+    values::Values,
 };
 
 /// The largest value of each window; padding is never the largest.
@@ -17,13 +18,16 @@ use crate::{
 pub fn max_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpError> {
     let to = output_layout("max_pool", &x, geometry)?;
     let from = x.layout;
-    let values = Arc::new(largest(geometry, from, to, &x.values));
+    let values = Arc::new(Values::new(largest(geometry, from, to, &x.values.whole()), x.precision()));
     let slot = GradientSlot::new(x.device(), to.len())?;
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let (slot, x, output) = (x.slot.clone(), Arc::clone(&x.values), Arc::clone(&values));
         move |gradients: &mut Gradients, gradient: Vec<f32>| {
-            slot.add(gradients, give_to_largest(geometry, (from, &x), (to, &output), &gradient))
+            slot.add(
+                gradients,
+                give_to_largest(geometry, (from, &x.whole()), (to, &output.whole()), &gradient),
+            )
         }
     });
     Ok(FeatureMap::output(slot, to, values, recording, backward))

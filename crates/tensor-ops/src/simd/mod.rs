@@ -2,6 +2,7 @@
 //!
 //! A kernel is written once, over [`Lanes`], and compiled for each family: see [`Kernel`].
 
+mod bf16;
 mod lanes;
 mod math;
 mod portable;
@@ -15,6 +16,7 @@ mod x86_64;
 use std::sync::LazyLock;
 
 pub(crate) use self::{
+    bf16::{narrow, widen},
     lanes::Lanes,
     math::{exp, gelu},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},

@@ -109,7 +109,9 @@ impl Kernel for MultiplyRows<'_> {
         let mut row = 0;
         for tile in 0..n_tiles {
             let end = n_rows * (tile + 1) / n_tiles;
-            let operands = Operands { a: &operands.a[row * operands.a_row..], ..operands };
+            // Rows without segments need not be there.
+            let start = (row * operands.a_row).min(operands.a.len());
+            let operands = Operands { a: &operands.a[start..], ..operands };
             let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
             multiply_tile_of::<L>(end - row, operands, out, out_row, n_columns, mode);
             row = end;

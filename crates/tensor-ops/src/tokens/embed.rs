@@ -7,6 +7,7 @@ use crate::{
     FeatureMap, Gradients, OpError, Parameter,
     memory::build,
     rows::{add_to_rows, sum_rows},
+    values::Values,
 };
 
 /// One token a position, the rows of an image one after the other: `(N, H, W, C)` to `(N, H * W, C)`.
@@ -17,7 +18,7 @@ use crate::{
 pub fn tokens_from_map(x: FeatureMap) -> Result<Tokens, OpError> {
     let device = x.device().clone();
     let layout = x.layout;
-    let values = Arc::new(layout.unpack(&x.values));
+    let values = Arc::new(Values::new(layout.unpack(&x.values.whole()), x.precision()));
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let x = x.slot.clone();
@@ -54,7 +55,8 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
     let (x, recording) = x.split_recording();
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
     let wants_row = row.is_trainable().then(|| row.slot.clone());
-    let mut values = Arc::unwrap_or_clone(x.values);
+    let precision = x.values.precision();
+    let mut values = Arc::unwrap_or_clone(x.values).into_whole();
     add_to_rows(&mut values, &row.values);
     let len = row.n_elements();
     let backward = (wants_x.is_some() || wants_row.is_some()).then_some(
@@ -68,7 +70,7 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
             }
         },
     );
-    Tokens::output(&device, shape, Arc::new(values), recording, backward)
+    Tokens::output(&device, shape, Arc::new(Values::new(values, precision)), recording, backward)
 }
 
 /// Puts `token`, `D` values, before the tokens of every image: `(N, T, D)` to `(N, T + 1, D)`.
@@ -80,10 +82,10 @@ pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     let [n, t, d] = x.shape();
     check("prepend_token", "number of values of the token", d, token)?;
     // Slices, since a parameter of the CUDA device does not go from thread to thread.
-    let (first, others) = (&token.values[..], &x.values[..]);
-    let values = build(&vec![(t + 1) * d; n], |image, out| {
+    let (first, others) = (&token.values[..], &*x.values);
+    let values = Values::build(x.precision(), &vec![(t + 1) * d; n], |image, out| {
         out[..d].copy_from_slice(first);
-        out[d..].copy_from_slice(&others[image * t * d..][..t * d]);
+        others.with_part(image * t * d..(image + 1) * t * d, |others| out[d..].copy_from_slice(others));
     });
     let device = x.device().clone();
     let (x, recording) = x.split_recording();

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::Tokens;
 use crate::{
     Device, Gradients, OpError, Parameter, ParameterKind,
-    memory::{build_beside, split_mut},
+    memory::split_mut,
     rows::rows_in_task,
     simd::{Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
+    values::Values,
 };
 
 /// What layer normalisation of `D` features learns (Ba et al. 2016, arXiv:1607.06450).
@@ -53,12 +54,15 @@ pub(super) fn layer_norm_with(family: Family, x: Tokens, norm: &LayerNorm) -> Re
     }
     let (device, shape) = (x.device().clone(), x.shape());
     let task_len = rows_in_task(d) * d;
-    let lens: Vec<usize> = x.values.chunks(task_len).map(<[f32]>::len).collect();
-    let parts = x.values.chunks(task_len).collect();
+    let len = x.values.len();
+    let lens: Vec<usize> = (0..len).step_by(task_len).map(|start| task_len.min(len - start)).collect();
+    let range = move |part: usize, len: usize| part * task_len..part * task_len + len;
     // Slices, since a parameter of the CUDA device does not go from thread to thread.
     let (scale, shift, eps) = (&norm.scale.values[..], &norm.shift.values[..], norm.eps);
-    let values = build_beside(&lens, parts, |_, x, out| {
-        family.run(ForwardRows { x, scale, shift, eps, out });
+    let values = Values::build(x.precision(), &lens, |part, out| {
+        x.values.with_part(range(part, out.len()), |x| {
+            family.run(ForwardRows { x, scale, shift, eps, out });
+        });
     });
     let (x, recording) = x.split_recording();
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
@@ -78,9 +82,13 @@ pub(super) fn layer_norm_with(family: Family, x: Tokens, norm: &LayerNorm) -> Re
             };
             let (by_scale, by_shift): (Vec<_>, Vec<_>) = split_mut(&mut gradient, &lens)
                 .into_par_iter()
-                .zip(x.par_chunks(task_len))
                 .zip(sums)
-                .map(|((gradient, x), sum)| family.run(BackwardRows { gradient, x, scale: &scale, eps, sum }))
+                .enumerate()
+                .map(|(part, (gradient, sum))| {
+                    x.with_part(range(part, gradient.len()), |x| {
+                        family.run(BackwardRows { gradient, x, scale: &scale, eps, sum })
+                    })
+                })
                 .unzip();
             if let Some(slot) = wants_scale {
                 slot.add(gradients, total(&by_scale))?;

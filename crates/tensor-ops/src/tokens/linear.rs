@@ -9,6 +9,7 @@ use crate::{
     linear::check,
     matrix::{Packed, RowsProduct, Side, outer_products, scale},
     simd::Family,
+    values::Values,
 };
 
 /// `x * weight + bias`, `(N, T, in)` to `(N, T, out)`.
@@ -86,23 +87,28 @@ fn apply(
     let wants_own = wants_x.is_some() || wants_weight.is_some() || wants_bias.is_some();
     let mut slopes = None;
     let mut wants_residual = None;
+    let precision = x.precision();
+    let x_values = x.values.whole();
     let y = match tail {
-        Tail::Plain => product.multiply(&x.values),
+        Tail::Plain => product.multiply(&x_values),
         Tail::Gelu if recording.is_on() && wants_own => {
-            let (y, own) = product.multiply_gelu(&x.values);
-            slopes = Some(own);
+            let (y, own) = product.multiply_gelu(&x_values);
+            slopes = Some(Values::new(own, precision));
             y
         }
-        Tail::Gelu => product.multiply_gelu_only(&x.values),
+        Tail::Gelu => product.multiply_gelu_only(&x_values),
         Tail::Add(residual) => {
-            product.residual = Some(&residual.values);
-            let y = product.multiply(&x.values);
+            let residual_values = residual.values.whole();
+            product.residual = Some(&residual_values);
+            let y = product.multiply(&x_values);
+            drop(residual_values);
             let (residual, other) = residual.split_recording();
             recording = join(recording, other);
             wants_residual = residual.needs_gradient.then_some(residual.slot);
             y
         }
     };
+    drop(x_values);
     let backward = (wants_own || wants_residual.is_some()).then(|| {
         let x = (wants_weight.is_some() || wants_bias.is_some()).then_some(x.values);
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
@@ -110,11 +116,11 @@ fn apply(
                 let packed = Packed::new(family, Side::transposed(&weight, n_in, n_out));
                 let product = RowsProduct::plain(&packed);
                 let sum = match (slopes.take(), slot.take(gradients)?) {
-                    (Some(slopes), None) => product.multiply_scaled(&mut gradient, &slopes),
+                    (Some(slopes), None) => product.multiply_scaled(&mut gradient, &slopes.whole()),
                     (None, None) => product.multiply(&gradient),
                     (slopes, Some(mut sum)) => {
                         if let Some(slopes) = slopes {
-                            scale(family, &mut gradient, &slopes);
+                            scale(family, &mut gradient, &slopes.whole());
                         }
                         product.add_to(&gradient, &mut sum);
                         sum
@@ -123,10 +129,10 @@ fn apply(
                 slot.put(gradients, sum)?;
             }
             if let Some(slopes) = slopes {
-                scale(family, &mut gradient, &slopes);
+                scale(family, &mut gradient, &slopes.whole());
             }
             if let Some(x) = x {
-                let sums = outer_products(family, &x, n_in, &gradient, n_out);
+                let sums = outer_products(family, &x.whole(), n_in, &gradient, n_out);
                 if let Some(slot) = wants_weight {
                     slot.add(gradients, sums.weight)?;
                 }
@@ -140,5 +146,5 @@ fn apply(
             }
         }
     });
-    Tokens::output(&device, shape, Arc::new(y), recording, backward)
+    Tokens::output(&device, shape, Arc::new(Values::new(y, precision)), recording, backward)
 }

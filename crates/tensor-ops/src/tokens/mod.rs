@@ -20,14 +20,15 @@ pub use self::{
     pool::{keep_token, mean_tokens, select_token},
 };
 use crate::{
-    Device, Gradients, OpError, Recording,
+    Device, Gradients, OpError, Precision, Recording,
     device::{DeviceError, GradientSlot},
+    values::Values,
 };
 
 /// Rows of tokens, logically `(N, T, D)`, image after image, token after token.
 #[derive(Debug)]
 pub struct Tokens {
-    pub(crate) values: Arc<Vec<f32>>,
+    pub(crate) values: Arc<Values>,
     shape: [usize; 3],
     pub(crate) slot: GradientSlot,
     pub(crate) needs_gradient: bool,
@@ -58,12 +59,27 @@ impl Tokens {
             return Err(OpError::shape(OP, "number of values", len, values.len()));
         }
         let slot = GradientSlot::new(device, len)?;
-        Ok(Self { values: Arc::new(values), shape, slot, needs_gradient: false, recording })
+        let values = Arc::new(Values::F32(values));
+        Ok(Self { values, shape, slot, needs_gradient: false, recording })
     }
 
     /// The values one token after the other, `(N, T, D)`.
     pub fn to_rows(&self) -> Vec<f32> {
-        self.values.to_vec()
+        self.values.whole().into_owned()
+    }
+
+    /// The same values kept in another precision, as all that is computed from them will be.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        if precision != self.precision() {
+            let values = Arc::unwrap_or_clone(self.values).into_whole();
+            self.values = Arc::new(Values::new(values, precision));
+        }
+        self
+    }
+
+    /// How the values are kept.
+    pub fn precision(&self) -> Precision {
+        self.values.precision()
     }
 
     /// `[N, T, D]`.
@@ -154,7 +170,7 @@ impl Tokens {
     fn output(
         device: &Device,
         shape: [usize; 3],
-        values: Arc<Vec<f32>>,
+        values: Arc<Values>,
         mut recording: Recording,
         backward: Option<impl FnOnce(&mut Gradients, Vec<f32>) -> Result<(), DeviceError> + 'static>,
     ) -> Result<Self, OpError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
 use super::Tokens;
-use crate::{Features, Gradients, OpError, device, memory::build};
+use crate::{Features, Gradients, OpError, device, memory::build, values::Values};
 
 /// Token `token` of every image, `(N, T, D)` to `(N, D)`.
 ///
@@ -25,8 +25,10 @@ pub fn select_token(x: Tokens, token: usize) -> Result<Features, OpError> {
 pub fn keep_token(x: Tokens, token: usize) -> Result<Tokens, OpError> {
     check("keep_token", "token", token, &x)?;
     let [n, t, d] = x.shape();
-    let place = |image: usize| (image * t + token) * d;
-    let values = build(&vec![d; n], |image, out| out.copy_from_slice(&x.values[place(image)..][..d]));
+    let values = Values::build(x.precision(), &vec![d; n], |image, out| {
+        let start = (image * t + token) * d;
+        x.values.with_part(start..start + d, |from| out.copy_from_slice(from));
+    });
     let device = x.device().clone();
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
@@ -64,12 +66,14 @@ fn mean(x: Tokens, first: usize, n_tokens: usize) -> Result<Features, OpError> {
     let [n, t, d] = x.shape();
     let share = 1.0 / n_tokens as f32;
     let means = build(&vec![d; n], |image, out| {
-        let tokens = &x.values[(image * t + first) * d..][..n_tokens * d];
-        for token in tokens.chunks_exact(d) {
-            for (out, value) in out.iter_mut().zip(token) {
-                *out += value;
+        let start = (image * t + first) * d;
+        x.values.with_part(start..start + n_tokens * d, |tokens| {
+            for token in tokens.chunks_exact(d) {
+                for (out, value) in out.iter_mut().zip(token) {
+                    *out += value;
+                }
             }
-        }
+        });
         for out in out {
             *out *= share;
         }

@@ -238,7 +238,9 @@ impl Engine {
             };
             let named = named.unwrap_or_else(|| unreachable!("every momentum step has its copies"));
             value = Start::Features(match (&mut named.module, value) {
-                (AnyModule::Backbone(backbone), Start::Images(images)) => backbone.forward(images, mode)?,
+                (AnyModule::Backbone(backbone), Start::Images(images)) => {
+                    backbone.forward(images.with_precision(self.precision), mode)?
+                }
                 (AnyModule::Head(head), Start::Features(features)) => head.forward(features, mode)?,
                 _ => unreachable!("the graph check follows images and features"),
             });

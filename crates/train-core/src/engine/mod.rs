@@ -10,7 +10,7 @@ mod running;
 mod state;
 mod update;
 
-use tensor_ops::{Device, OpError};
+use tensor_ops::{Device, OpError, Precision};
 
 pub use self::forward::{Forward, Loss, StepKeys};
 pub use self::in_parts::Computed;
@@ -39,6 +39,8 @@ pub struct Engine {
     n_steps: u64,
     /// How a step goes through its batch.
     parts: Parts,
+    /// How values between the layers of a backbone are kept.
+    precision: Precision,
     /// One for each parameter of `modules`, in visiting order.
     settings: Vec<ParameterSettings>,
     collective: Box<dyn Collective>,
@@ -72,7 +74,7 @@ impl Engine {
         device: Device,
         collective: Box<dyn Collective>,
     ) -> Result<Self, EngineError> {
-        let Network { graph, modules, momentum_modules, optimizer, parts, parameters } = network;
+        let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters } = network;
         let mut engine = Self {
             device,
             seed,
@@ -84,6 +86,7 @@ impl Engine {
             n_updates: 0,
             n_steps: 0,
             parts,
+            precision: precision.into(),
             settings: parameters.settings,
             collective,
         };

@@ -34,6 +34,9 @@ pub(crate) struct PipelineConfig {
     #[allow(dead_code, reason = "read through the document, by place")]
     pub(crate) schedule: PluginRef,
     pub(crate) epochs: usize,
+    /// How values between the layers of a backbone are kept.
+    #[serde(default)]
+    pub(crate) precision: Precision,
     /// Parameters that stay as they start.
     #[serde(default)]
     pub(crate) freeze: Vec<String>,
@@ -47,6 +50,25 @@ pub(crate) struct PipelineConfig {
     pub(crate) monitor: Vec<PluginRef>,
     #[serde(default)]
     pub(crate) checkpoint: CheckpointConfig,
+}
+
+/// How values between the layers of a backbone are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16: half the memory. Weights, gradients, statistics, heads and losses are in single precision all the same.
+    Bf16,
+}
+
+impl From<Precision> for tensor_ops::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 /// A plugin's name and config: `("resnet", (depth: 18))`.

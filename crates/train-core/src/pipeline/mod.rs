@@ -22,7 +22,8 @@ use std::path::Path;
 use tensor_ops::Device;
 
 pub use self::config::{
-    CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Weights,
+    CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Precision,
+    Weights,
 };
 pub use self::fault::{Colour, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
@@ -86,6 +87,8 @@ pub struct Network {
     pub optimizer: Box<dyn Optimizer>,
     /// How a step goes through its batch.
     pub parts: Parts,
+    /// How values between the layers of a backbone are kept.
+    pub precision: Precision,
     /// The parameters of all modules, and what is special about some.
     pub parameters: Parameters,
 }
@@ -164,6 +167,7 @@ impl Pipeline {
                 momentum_modules: built.momentum_modules,
                 optimizer,
                 parts,
+                precision: config.precision,
                 parameters,
             },
             momentum: config.momentum,

@@ -53,8 +53,8 @@ pub(in super::super) fn gradient(
             let [between, point_values, gradient_values, sum_values] = parts;
             family.run(Task {
                 tiles: &tiles[slice],
-                x: Channels { values: x, layout: layout_in, range: inputs },
-                gradient: Channels { values: gradient, layout: layout_out, range: outputs },
+                x: (x, layout_in, inputs),
+                gradient: (gradient, layout_out, outputs),
                 padding: geometry.padding,
                 between,
                 points: (points, point_values),
@@ -93,8 +93,9 @@ fn strips(len: usize) -> Vec<Range<usize>> {
 /// The sum over some tiles for some channels of both sides.
 struct Task<'a> {
     tiles: &'a [Tile],
-    x: Channels<'a>,
-    gradient: Channels<'a>,
+    /// All blocks, and the channels that count.
+    x: (&'a [f32], Layout, Range<usize>),
+    gradient: (&'a [f32], Layout, Range<usize>),
     padding: (usize, usize),
     between: &'a mut [f32],
     points: (Points, &'a mut [f32]),
@@ -111,26 +112,21 @@ impl Kernel for Task<'_> {
         let (points, point_values) = self.points;
         let (gradients, gradient_values) = self.gradients;
         let (sums, sum_values) = self.sums;
-        let (n_in, n_out) = (self.x.range.len(), self.gradient.range.len());
+        let (n_in, n_out) = (self.x.2.len(), self.gradient.2.len());
         let mut mode = TileMode::Store;
         let mut rest = self.tiles;
         while !rest.is_empty() {
             let mut n_rows = 0;
             let mut n_tiles = 0;
             for &tile in rest {
-                let n = self.x.layout.n_in_block(tile.block);
+                let n = self.x.1.n_in_block(tile.block);
                 if n_tiles > 0 && n_rows + n > N_ROWS {
                     break;
                 }
-                transform_input::<L>(&self.x, tile, self.padding, self.between, points, n_rows, point_values);
-                transform_gradient::<L>(
-                    &self.gradient,
-                    tile,
-                    self.between,
-                    gradients,
-                    n_rows,
-                    gradient_values,
-                );
+                let x = in_block(&self.x, tile.block);
+                transform_input::<L>(&x, tile, self.padding, self.between, points, n_rows, point_values);
+                let gradient = in_block(&self.gradient, tile.block);
+                transform_gradient::<L>(&gradient, tile, self.between, gradients, n_rows, gradient_values);
                 n_rows += n;
                 n_tiles += 1;
             }
@@ -167,4 +163,10 @@ impl Kernel for Task<'_> {
         transform::<L, WeightGradient, 6, 3>(&elements, len, self.between, &mut result, &places, false);
         result
     }
+}
+
+/// Some channels of one block.
+fn in_block<'a>(from: &(&'a [f32], Layout, Range<usize>), block: usize) -> Channels<'a> {
+    let (values, layout, ref range) = *from;
+    Channels { values: layout.block(values, block), first_y: 0, layout, range: range.clone() }
 }

@@ -21,11 +21,12 @@ use self::{
     weight::Weights,
 };
 use crate::{
-    ConvGeometry,
+    ConvGeometry, Precision,
     layout::Layout,
-    memory::{build, split_mut},
+    memory::split_mut,
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    values::Values,
 };
 /// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
 const N_ROWS: usize = 64;
@@ -70,19 +71,19 @@ impl<'a> Winograd<'a> {
     }
 
     /// The result in a buffer of its own.
-    pub(super) fn multiply(&self, values: &[f32]) -> Vec<f32> {
+    pub(super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
         if self.is_wide() {
-            return wide::multiply(*self, values);
+            return Values::new(wide::multiply(*self, &values.whole()), precision);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
-        build(&part_lens, |task_idx, out| self.run(tasks[task_idx], values, &weights, out))
+        Values::build(precision, &part_lens, |task_idx, out| self.run(tasks[task_idx], values, &weights, out))
     }
 
     /// Adds the result to what is there.
-    pub(super) fn add_to(&self, values: &[f32], out: &mut [f32]) {
+    pub(super) fn add_to(&self, values: &Values, out: &mut [f32]) {
         if self.is_wide() {
-            return crate::memory::add_to(out, &wide::multiply(*self, values));
+            return crate::memory::add_to(out, &wide::multiply(*self, &values.whole()));
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
@@ -105,30 +106,55 @@ impl<'a> Winograd<'a> {
         (tasks, part_lens)
     }
 
-    fn run(&self, (block, y): (usize, usize), values: &[f32], weights: &[f32], out: &mut [f32]) {
+    /// Which rows of pixels a row of tiles reads.
+    fn rows_read(&self, block: usize, y: usize) -> RowsRead {
+        let h = self.from.h;
+        let first_y = (y * TILE).saturating_sub(self.padding.0).min(h);
+        let end_y = (y * TILE + TILE + 2).saturating_sub(self.padding.0).min(h);
+        let row_len = self.from.w * self.from.n_in_block(block) * self.from.c;
+        let start = self.from.block_start(block);
+        RowsRead { first_y, range: start + first_y * row_len..start + end_y * row_len }
+    }
+
+    fn run(&self, (block, y): (usize, usize), values: &Values, weights: &[f32], out: &mut [f32]) {
         let n = self.to.n_in_block(block);
         let tiles_at_once = (N_ROWS / n).clamp(1, n_tiles(self.to.w));
         let points = Points::new(tiles_at_once * n, self.from.c);
         let products = Points::new(tiles_at_once * n, self.to.c);
         let lens = [BETWEEN_LEN, points.len(), products.len()];
+        let rows = self.rows_read(block, y);
         with_scratch(lens.iter().sum(), |scratch| {
             let parts: [&mut [f32]; 3] =
                 split_mut(scratch, &lens).try_into().expect("three parts were asked for");
             let [between, point_values, product_values] = parts;
-            self.family.run(RowOfTiles {
-                winograd: self,
-                block,
-                y,
-                values,
-                weights,
-                tiles_at_once,
-                between,
-                points: (points, point_values),
-                products: (products, product_values),
-                out,
+            values.with_part(rows.range.clone(), |values| {
+                self.family.run(RowOfTiles {
+                    winograd: self,
+                    block,
+                    y,
+                    inputs: Channels {
+                        values,
+                        first_y: rows.first_y,
+                        layout: self.from,
+                        range: 0..self.from.c,
+                    },
+                    weights,
+                    tiles_at_once,
+                    between,
+                    points: (points, point_values),
+                    products: (products, product_values),
+                    out,
+                });
             });
         });
     }
+}
+
+/// Rows of pixels of one block.
+struct RowsRead {
+    first_y: usize,
+    /// Where their values are.
+    range: std::ops::Range<usize>,
 }
 
 /// One row of tiles of one block, all channels.
@@ -136,7 +162,7 @@ struct RowOfTiles<'a> {
     winograd: &'a Winograd<'a>,
     block: usize,
     y: usize,
-    values: &'a [f32],
+    inputs: Channels<'a>,
     weights: &'a [f32],
     tiles_at_once: usize,
     between: &'a mut [f32],
@@ -150,9 +176,8 @@ impl Kernel for RowOfTiles<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Winograd { from, to, padding, weights, .. } = *self.winograd;
+        let Winograd { to, padding, weights, .. } = *self.winograd;
         let n = to.n_in_block(self.block);
-        let inputs = Channels { values: self.values, layout: from, range: 0..from.c };
         let (points, point_values) = self.points;
         let (products, product_values) = self.products;
         let mut target =
@@ -162,7 +187,7 @@ impl Kernel for RowOfTiles<'_> {
             for x in first..end {
                 let tile = Tile { block: self.block, y: self.y, x };
                 transform_input::<L>(
-                    &inputs,
+                    &self.inputs,
                     tile,
                     padding,
                     self.between,

@@ -34,10 +34,13 @@ pub(super) fn tiles_of(layout: Layout, blocks: std::ops::Range<usize>) -> Vec<Ti
     blocks.flat_map(in_block).collect()
 }
 
-/// Some channels of a feature map.
+/// Some channels of rows of pixels of one block.
 #[derive(Clone)]
 pub(super) struct Channels<'a> {
+    /// From row `first_y` on.
     pub(super) values: &'a [f32],
+    pub(super) first_y: usize,
+    /// Of the whole feature map.
     pub(super) layout: Layout,
     pub(super) range: std::ops::Range<usize>,
 }
@@ -116,9 +119,8 @@ fn spread<L: Lanes, T: Transform<I, 6>, const I: usize>(
     first_row: usize,
     to: &mut [f32],
 ) {
-    let Channels { values, layout, ref range } = *from;
+    let Channels { values, first_y, layout, ref range } = *from;
     let n = layout.n_in_block(block);
-    let values = layout.block(values, block);
     // All images of a position lie side by side; those of some of the channels do not.
     let is_whole = range.len() == layout.c && points.row_len == layout.c;
     let (n_runs, run_len) = if is_whole { (1, n * layout.c) } else { (n, range.len()) };
@@ -129,7 +131,7 @@ fn spread<L: Lanes, T: Transform<I, 6>, const I: usize>(
             for column in 0..I {
                 let x = corner.1.wrapping_add(column);
                 if y < layout.h && x < layout.w {
-                    let start = ((y * layout.w + x) * n + run) * layout.c + range.start;
+                    let start = (((y - first_y) * layout.w + x) * n + run) * layout.c + range.start;
                     elements[row][column] = &values[start..start + run_len];
                 }
             }

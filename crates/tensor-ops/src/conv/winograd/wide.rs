@@ -128,10 +128,11 @@ impl Kernel for TransformInputs<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let Winograd { from, padding, .. } = self.winograd;
-        let inputs = Channels { values: self.values, layout: from, range: 0..from.c };
         let first = self.rows.starts[self.chunk.start];
         for tile in self.chunk {
             let row = self.rows.starts[tile] - first;
+            let values = from.block(self.values, self.rows.tiles[tile].block);
+            let inputs = Channels { values, first_y: 0, layout: from, range: 0..from.c };
             transform_input::<L>(
                 &inputs,
                 self.rows.tiles[tile],

@@ -12,19 +12,13 @@ mod tests;
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use self::{
     backward::ImageBackward,
     forward::{ImageForward, Normaliser},
     sizes::Sizes,
 };
 use super::Tokens;
-use crate::{
-    Gradients, OpError,
-    memory::{build, build_beside},
-    simd::Family,
-};
+use crate::{Gradients, OpError, memory::build, simd::Family, values::Values};
 
 /// Softmax attention (Vaswani et al. 2017, arXiv:1706.03762, Eq. 1) of every image and head on its own,
 /// `(N, T, 3 D)` to `(N, T, D)`.
@@ -46,26 +40,27 @@ fn attention_with(family: Family, qkv: Tokens, heads: usize) -> Result<Tokens, O
     }
     let sizes = Sizes { t, heads, dh: width / 3 / heads };
     let mut normalisers = vec![Normaliser::default(); n * heads * t];
-    let images = qkv.values.par_chunks(t * width).zip(normalisers.par_chunks_mut(heads * t)).collect();
-    let values = build_beside(
-        &vec![t * sizes.d(); n],
-        images,
-        |_, (qkv, normalisers): (&[f32], &mut [Normaliser]), out| {
+    let images = normalisers.chunks_mut(heads * t).collect();
+    let lens = vec![t * sizes.d(); n];
+    let values = Values::build_beside(qkv.precision(), &lens, images, |image, normalisers, out| {
+        qkv.values.with_part(image * t * width..(image + 1) * t * width, |qkv| {
             family.run(ImageForward { sizes, qkv, out, normalisers });
-        },
-    );
+        });
+    });
     let device = qkv.device().clone();
     let (qkv, recording) = qkv.split_recording();
     let backward = qkv.needs_gradient.then(|| {
         let (slot, qkv) = (qkv.slot, qkv.values);
         move |gradients: &mut Gradients, gradient: Vec<f32>| {
             let sum = build(&vec![t * width; n], |image, out| {
-                family.run(ImageBackward {
-                    sizes,
-                    qkv: &qkv[image * t * width..][..t * width],
-                    normalisers: &normalisers[image * heads * t..][..heads * t],
-                    gradient: &gradient[image * t * sizes.d()..][..t * sizes.d()],
-                    out,
+                qkv.with_part(image * t * width..(image + 1) * t * width, |qkv| {
+                    family.run(ImageBackward {
+                        sizes,
+                        qkv,
+                        normalisers: &normalisers[image * heads * t..][..heads * t],
+                        gradient: &gradient[image * t * sizes.d()..][..t * sizes.d()],
+                        out,
+                    });
                 });
             });
             slot.add(gradients, sum)

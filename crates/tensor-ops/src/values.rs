@@ -1,0 +1,146 @@
+//! What lies between operations.
+
+use std::{borrow::Cow, ops::Range};
+
+use rayon::prelude::*;
+
+use crate::{
+    Precision,
+    memory::{TASK_LEN, build_beside, build_evenly, split_mut},
+    scratch::with_scratch,
+    simd::{Family, narrow, widen},
+};
+
+/// Values in either precision. Operations read and write them in single precision, a part at a time.
+#[derive(Clone, Debug)]
+pub(crate) enum Values {
+    /// As they are.
+    F32(Vec<f32>),
+    /// The upper halves of their bits.
+    Bf16(Vec<u16>),
+}
+
+impl Values {
+    /// Rounds values to a precision.
+    pub(crate) fn new(values: Vec<f32>, precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(values),
+            Precision::Bf16 => {
+                let family = Family::detected();
+                let mut halves = vec![0; values.len()];
+                halves
+                    .par_chunks_mut(TASK_LEN)
+                    .zip(values.par_chunks(TASK_LEN))
+                    .for_each(|(to, from)| narrow(family, from, to));
+                Self::Bf16(halves)
+            }
+        }
+    }
+
+    /// Builds values out of parts of the given lengths, each filled by `fill(part index, part)`; a part starts as zeros.
+    pub(crate) fn build(
+        precision: Precision,
+        part_lens: &[usize],
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let beside = vec![(); part_lens.len()];
+        Self::build_beside(precision, part_lens, beside, |part_idx, (), part| fill(part_idx, part))
+    }
+
+    /// [`build`](Self::build), with something of its own for each part, `fill(part index, own, part)`.
+    pub(crate) fn build_beside<T: Send>(
+        precision: Precision,
+        part_lens: &[usize],
+        beside: Vec<T>,
+        fill: impl Fn(usize, T, &mut [f32]) + Sync,
+    ) -> Self {
+        match precision {
+            Precision::F32 => Self::F32(build_beside(part_lens, beside, fill)),
+            Precision::Bf16 => {
+                let family = Family::detected();
+                let mut halves = vec![0; part_lens.iter().sum()];
+                let parts = split_mut(&mut halves, part_lens).into_par_iter().zip(beside).enumerate();
+                parts.for_each(|(part_idx, (to, own))| {
+                    with_scratch(to.len(), |part| {
+                        part.fill(0.0);
+                        fill(part_idx, own, part);
+                        narrow(family, part, to);
+                    });
+                });
+                Self::Bf16(halves)
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(halves) => halves.len(),
+        }
+    }
+
+    /// How they are kept.
+    pub(crate) fn precision(&self) -> Precision {
+        match self {
+            Self::F32(_) => Precision::F32,
+            Self::Bf16(_) => Precision::Bf16,
+        }
+    }
+
+    /// Lends a part in single precision.
+    pub(crate) fn with_part<R>(&self, range: Range<usize>, work: impl FnOnce(&[f32]) -> R) -> R {
+        match self {
+            Self::F32(values) => work(&values[range]),
+            Self::Bf16(halves) => with_scratch(range.len(), |part| {
+                widen(Family::detected(), &halves[range], part);
+                work(part)
+            }),
+        }
+    }
+
+    /// All in single precision: themselves, or a copy.
+    pub(crate) fn whole(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32(values) => Cow::Borrowed(values),
+            Self::Bf16(halves) => {
+                let family = Family::detected();
+                Cow::Owned(build_evenly(halves.len(), |start, out| {
+                    widen(family, &halves[start..][..out.len()], out);
+                }))
+            }
+        }
+    }
+
+    /// All in single precision, to own.
+    pub(crate) fn into_whole(self) -> Vec<f32> {
+        match self {
+            Self::F32(values) => values,
+            halves => halves.whole().into_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Values;
+    use crate::{Precision, testing::noise};
+
+    #[test]
+    fn parts_and_the_whole_are_the_same_values() {
+        let values = noise(1, 40_000);
+        for precision in [Precision::F32, Precision::Bf16] {
+            let kept = Values::new(values.clone(), precision);
+            let built = Values::build(precision, &[30_000, 10_000], |part_idx, out| {
+                out.copy_from_slice(&values[part_idx * 30_000..][..out.len()]);
+            });
+            assert_eq!((kept.len(), kept.precision()), (values.len(), precision));
+            assert_eq!(kept.whole(), built.whole());
+            kept.with_part(777..33_333, |part| assert_eq!(part, &built.whole()[777..33_333]));
+            let error = |(&kept, &value): (&f32, &f32)| ((kept - value) / value).abs();
+            let worst = kept.whole().iter().zip(&values).map(error).fold(0.0, f32::max);
+            assert!(worst <= if precision == Precision::F32 { 0.0 } else { 1.0 / 256.0 });
+            assert_eq!(built.clone().into_whole(), built.whole().into_owned());
+        }
+    }
+}
