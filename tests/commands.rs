@@ -31,7 +31,7 @@ fn every_command_has_help_with_examples() {
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
     let benches = listed(&help(&["bench"], "--help"));
-    assert_eq!(benches, ["step", "augment"]);
+    assert_eq!(benches, ["step", "augment", "compare"]);
     all.extend(benches.iter().map(|bench| vec!["bench", bench.as_str()]));
     for command in all {
         let (short, long) = (help(&command, "-h"), help(&command, "--help"));
@@ -303,4 +303,19 @@ fn a_benchmark_of_the_input_counts_images() {
     let folder = images.path().display().to_string();
     let line = bench(&["augment", &folder, "--size", "32", "--seconds", "0.2"]);
     assert!(line["images_per_s"].as_f64().unwrap() > 0.0, "{line:?}");
+}
+
+#[test]
+fn a_comparison_with_what_is_not_there_says_so() {
+    let folder = tempdir().unwrap();
+    let compare = |python: &str, script: &str| {
+        let arguments = ["bench", "compare", "--python", python, "--peer", script, "--only", "v3-vit"];
+        xtask(folder.path(), arguments).refused()
+    };
+    let said = compare("python", "torch_moco.py");
+    assert!(said.starts_with("error: there is no `torch_moco.py`"), "{said}");
+    std::fs::write(folder.path().join("torch_moco.py"), "").unwrap();
+    let said = compare("no/such/python", "torch_moco.py");
+    assert!(said.contains("error: `no/such/python` cannot be started: "), "{said}");
+    assert!(said.contains("hint: `--python` names a Python with PyTorch"), "{said}");
 }

@@ -1,14 +1,19 @@
 //! `cargo xtask bench`: how fast?
 
 mod augmentation;
+mod compare;
+mod median;
 mod step;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use self::median::median;
+
 /// Measure speed.
 ///
-/// Prints one JSON line, with the keys of the PyTorch scripts that it is compared with.
+/// `step` and `augment` print one JSON line, with the keys of the PyTorch scripts that they are compared with; `compare` runs
+/// such a script in turn with `step`, and prints a table.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -19,18 +24,21 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
-  cargo xtask bench augment data/imagenet --size 224 --threads 1";
+  cargo xtask bench augment data/imagenet --size 224 --threads 1
+  cargo xtask bench compare --python venv/bin/python --peer torch_moco.py --only v2-resnet18";
 
 #[derive(clap::Subcommand)]
 enum What {
     Step(step::Arguments),
     Augment(augmentation::Arguments),
+    Compare(compare::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &arguments.what {
         What::Step(arguments) => step::run(arguments, out)?,
         What::Augment(arguments) => augmentation::run(arguments, out)?,
+        What::Compare(arguments) => compare::run(arguments, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
