@@ -11,7 +11,7 @@ use serde::Serialize;
 use train_core::pipeline::View;
 use walkdir::WalkDir;
 
-use super::{rounded, system};
+use super::{rounded, seconds, system};
 use crate::compute;
 use crate::failure::Failure;
 use crate::pipeline_file::missing;
@@ -58,13 +58,6 @@ struct Work {
     n_images: usize,
     n_unreadable: usize,
     decoding: Duration,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
-        _ => Err("it must be a number of seconds above 0".into()),
-    }
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
