@@ -31,7 +31,7 @@ fn every_command_has_help_with_examples() {
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
     let benches = listed(&help(&["bench"], "--help"));
-    assert_eq!(benches, ["step", "augment"]);
+    assert_eq!(benches, ["step", "augment", "compare", "ops"]);
     all.extend(benches.iter().map(|bench| vec!["bench", bench.as_str()]));
     for command in all {
         let (short, long) = (help(&command, "-h"), help(&command, "--help"));
@@ -303,4 +303,40 @@ fn a_benchmark_of_the_input_counts_images() {
     let folder = images.path().display().to_string();
     let line = bench(&["augment", &folder, "--size", "32", "--seconds", "0.2"]);
     assert!(line["images_per_s"].as_f64().unwrap() > 0.0, "{line:?}");
+}
+
+#[test]
+fn a_comparison_with_what_is_not_there_says_so() {
+    let folder = tempdir().unwrap();
+    let compare = |python: &str, script: &str| {
+        let arguments = ["bench", "compare", "--python", python, "--peer", script, "--only", "v3-vit"];
+        xtask(folder.path(), arguments).refused()
+    };
+    let said = compare("python", "torch_moco.py");
+    assert!(said.starts_with("error: there is no `torch_moco.py`"), "{said}");
+    std::fs::write(folder.path().join("torch_moco.py"), "").unwrap();
+    let said = compare("no/such/python", "torch_moco.py");
+    assert!(said.contains("error: `no/such/python` cannot be started: "), "{said}");
+    assert!(said.contains("hint: `--python` names a Python with PyTorch"), "{said}");
+}
+
+#[test]
+fn a_benchmark_of_one_kernel_has_a_line_for_each_pass() {
+    let folder = tempdir().unwrap();
+    let ops = |only: &str| {
+        xtask(
+            folder.path(),
+            ["bench", "ops", "--only", only, "--seconds", "0.01", "--threads", "1", "--json"],
+        )
+    };
+    let said = ops("attention 192").done().stdout;
+    let lines: Vec<Map<String, Value>> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| &line["pass"]).collect::<Vec<_>>(), ["forward", "backward"]);
+    assert!(
+        lines.iter().all(|line| line["gflops"].as_f64().unwrap() > 0.0 && line["threads"] == 1),
+        "{said}"
+    );
+    let said = ops("atention").refused();
+    assert!(said.starts_with("error: no kernel has `atention` in its name\nhint: the names are "), "{said}");
 }

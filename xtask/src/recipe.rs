@@ -1,7 +1,7 @@
 //! Pipelines that commands write: MoCo v1, v2 or v3 of given sizes, through the same plugins as a user's file.
 
 use tensor_ops::Device;
-use train_core::pipeline::Pipeline;
+use train_core::pipeline::{Pipeline, Precision};
 
 use crate::failure::Failure;
 
@@ -22,6 +22,8 @@ pub(crate) struct Moco {
     /// Height and width of a view, in pixels.
     pub(crate) size: usize,
     pub(crate) seed: u64,
+    /// Of what lies between the layers of the encoder.
+    pub(crate) precision: Precision,
 }
 
 /// What turns images into features.
@@ -140,7 +142,7 @@ impl Moco {
 
     /// The pipeline file. Its views are MoCo v2's.
     pub(crate) fn to_ron(&self) -> String {
-        let Self { dim, temperature, momentum, lr, batch, size, seed, .. } = self;
+        let Self { dim, temperature, momentum, lr, batch, size, seed, precision, .. } = self;
         let view = format!(
             "[
             (\"random-resized-crop\", (size: {size}, scale: (0.2, 1.0))),
@@ -198,6 +200,7 @@ impl Moco {
     learning_rate: (base: {lr:?}, scale: Absolute),
     schedule: (\"constant\", ()),
     epochs: 1,
+    precision: {precision:?},
 )
 ",
             optimizer = self.rule.to_ron(self.weight_decay),
@@ -292,6 +295,7 @@ mod tests {
             batch: 4,
             size: 32,
             seed: 7,
+            precision: Precision::Bf16,
         }
     }
 

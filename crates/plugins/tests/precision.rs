@@ -64,10 +64,7 @@ fn bfloat16_trains_as_single_precision_does() {
         assert_ne!(single, half, "{backbone}: the precision makes no difference");
         assert!(single[3] < single[0], "{backbone}: {single:?} does not fall");
         for (single, half) in single.iter().zip(&half) {
-            assert!(
-                (single - half).abs() < 0.1 * single,
-                "{backbone}: {half}, in single precision {single}"
-            );
+            assert!((single - half).abs() < 0.1 * single, "{backbone}: {half}, in single precision {single}");
         }
     }
 }

@@ -27,6 +27,7 @@ mod memory;
 mod mode;
 mod norm;
 mod parameter;
+mod peak;
 mod pointwise;
 mod pool;
 mod precision;
@@ -58,6 +59,7 @@ pub use self::{
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     parameter::{Parameter, ParameterKind, TorchValues},
+    peak::register_peak,
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},
     precision::Precision,

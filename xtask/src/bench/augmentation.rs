@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use train_core::pipeline::View;
+use train_core::pipeline::{Precision, View};
 use walkdir::WalkDir;
 
-use super::{rounded, system};
+use super::{rounded, seconds, system};
 use crate::compute;
 use crate::failure::Failure;
 use crate::pipeline_file::missing;
@@ -58,13 +58,6 @@ struct Work {
     n_images: usize,
     n_unreadable: usize,
     decoding: Duration,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
-        _ => Err("it must be a number of seconds above 0".into()),
-    }
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -171,5 +164,6 @@ fn recipe(size: usize) -> Moco {
         batch: 4,
         size,
         seed: 0,
+        precision: Precision::F32,
     }
 }

@@ -1,14 +1,22 @@
 //! `cargo xtask bench`: how fast?
 
 mod augmentation;
+mod compare;
+mod median;
+mod ops;
+mod precision;
 mod step;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use self::median::median;
+use self::precision::Precision;
+
 /// Measure speed.
 ///
-/// Prints one JSON line, with the keys of the PyTorch scripts that it is compared with.
+/// `step` and `augment` print one JSON line, with the keys of the PyTorch scripts that they are compared with; `compare` runs
+/// such a script in turn with `step`, and prints a table; `ops` times the kernels beneath, one by one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -19,18 +27,24 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
-  cargo xtask bench augment data/imagenet --size 224 --threads 1";
+  cargo xtask bench augment data/imagenet --size 224 --threads 1
+  cargo xtask bench compare --python venv/bin/python --peer torch_moco.py --only v2-resnet18
+  cargo xtask bench ops --only conv3x3";
 
 #[derive(clap::Subcommand)]
 enum What {
     Step(step::Arguments),
     Augment(augmentation::Arguments),
+    Compare(compare::Arguments),
+    Ops(ops::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     match &arguments.what {
         What::Step(arguments) => step::run(arguments, out)?,
         What::Augment(arguments) => augmentation::run(arguments, out)?,
+        What::Compare(arguments) => compare::run(arguments, out)?,
+        What::Ops(arguments) => ops::run(arguments, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,4 +57,12 @@ fn system() -> String {
 fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (value * scale).round() / scale
+}
+
+/// A time to measure for.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),
+        _ => Err("it must be a number of seconds above 0".into()),
+    }
 }

@@ -9,7 +9,7 @@ use tensor_ops::{FeatureMap, KeepLogits, Recording};
 use train_core::engine::Engine;
 use train_core::{Draws, SingleProcess};
 
-use super::{rounded, system};
+use super::{Precision, median, rounded, system};
 use crate::compute;
 use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 
@@ -78,6 +78,9 @@ pub(super) struct Arguments {
     /// Seed of weights and images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// How values between the layers of the encoder are kept.
+    #[arg(long, value_enum, default_value_t)]
+    precision: Precision,
     /// Threads that compute.
     #[arg(long, default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
@@ -86,7 +89,7 @@ pub(super) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
-  cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8
+  cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8 --precision bf16
   cargo xtask bench step --variant v3 --arch vit --dim-vit 192 --depth 6 --heads 3 --patch 4 --batch 64";
 
 const N_WARM_UP: usize = 2;
@@ -162,6 +165,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
+    let middle = median(&seconds).expect("clap wants at least one timed step");
     let speed = Speed {
         system: system(),
         variant: arguments.variant.name(),
@@ -169,10 +173,10 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         width: arguments.width,
         size: moco.size,
         batch: moco.batch,
-        bf16: false,
+        bf16: arguments.precision == Precision::Bf16,
         channels_last: false,
         compile: false,
-        images_per_s: rounded(moco.batch as f64 / median(&mut seconds), 2),
+        images_per_s: rounded(moco.batch as f64 / middle, 2),
         peak_mib: peak_mib(),
         threads: rayon::current_num_threads(),
         kernels: tensor_ops::kernel_family(),
@@ -209,6 +213,7 @@ fn recipe(arguments: &Arguments) -> Moco {
         batch: arguments.batch,
         size: arguments.size,
         seed: arguments.seed,
+        precision: arguments.precision.into(),
     }
 }
 
@@ -235,12 +240,6 @@ fn encoder(arguments: &Arguments) -> Encoder {
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len().is_multiple_of(2) { (values[middle - 1] + values[middle]) / 2.0 } else { values[middle] }
-}
-
 /// The most memory that this process has had, where the system tells.
 fn peak_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -252,12 +251,6 @@ fn peak_mib() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&mut [4.0, 1.0, 3.0, 2.0]), 2.5);
-    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -1,6 +1,8 @@
 //! The model that a golden file's settings describe.
 
 use super::golden::{Golden, Kind};
+use train_core::pipeline::Precision;
+
 use crate::failure::Failure;
 use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 
@@ -37,6 +39,7 @@ pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
         batch: golden.setting("batch")?,
         size: golden.setting("size")?,
         seed: 0,
+        precision: Precision::F32,
     })
 }
 

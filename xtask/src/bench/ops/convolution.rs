@@ -1,0 +1,110 @@
+//! Convolutions of ResNets.
+
+use std::time::Duration;
+
+use tensor_ops::{
+    ConvAlgorithm, ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, conv2d,
+};
+
+use super::{
+    case::{Case, Pass, Work, time},
+    operands::{Input, images, parameter},
+    stopwatch::backward_time,
+};
+
+/// ResNet-18's 3x3 on images of 32 px at widths 64 and 16, with stride 1 and 2, and stems; ResNet-50's 1x1 on 224 px.
+pub(super) fn cases() -> Vec<Case> {
+    let square = |batch, kernel, stride| {
+        move |(n_in, n_out, side)| Convolution { batch, side, n_in, n_out, kernel, stride }.case()
+    };
+    let mut cases = Vec::new();
+    for width in [64, 16] {
+        let stages = [(1, 32), (2, 16), (4, 8), (8, 4)].map(|(factor, side)| (factor * width, side));
+        cases.extend(stages.map(|(n, side)| square(128, 3, 1)((n, n, side))));
+    }
+    cases.extend([(64, 128, 32), (128, 256, 16), (256, 512, 8)].map(square(128, 3, 2)));
+    for (narrow, wide, side) in [(64, 256, 56), (128, 512, 28), (256, 1024, 14), (512, 2048, 7)] {
+        cases.extend([(narrow, wide, side), (wide, narrow, side)].map(square(16, 1, 1)));
+    }
+    cases.extend([(3, 64, 32)].map(square(128, 3, 1)));
+    cases.extend([(3, 64, 224)].map(square(16, 7, 2)));
+    cases
+}
+
+#[derive(Clone, Copy)]
+struct Convolution {
+    batch: usize,
+    side: usize,
+    n_in: usize,
+    n_out: usize,
+    kernel: usize,
+    stride: usize,
+}
+
+impl Convolution {
+    fn case(self) -> Case {
+        let Self { batch, side, n_in, n_out, kernel, stride } = self;
+        let stride = if stride == 1 { String::new() } else { format!(" /{stride}") };
+        let work = Work::Flops(self.n_flops());
+        let mut passes = vec![
+            Pass::new("forward", work, move |device| {
+                let (x, weight) = self.operands(device, Input::Plain, true)?;
+                Ok(move || time(|| conv2d(x.share(), &weight, None, self.geometry(), ConvAlgorithm::Auto)))
+            }),
+            Pass::new("weights", work, move |device| self.backward(device, Input::Plain, true)),
+        ];
+        // Images need no gradient: no training step computes it for a stem.
+        if n_in != 3 {
+            let data =
+                Pass::new("data", work, move |device| self.backward(device, Input::Differentiated, false));
+            passes.insert(1, data);
+        }
+        Case { name: format!("conv{kernel}x{kernel} {n_in}-{n_out} {side}px{stride} b{batch}"), passes }
+    }
+
+    fn geometry(self) -> ConvGeometry {
+        ConvGeometry::square(self.kernel, self.stride, self.kernel / 2)
+    }
+
+    fn n_flops(self) -> usize {
+        let out = self.side.div_ceil(self.stride);
+        2 * self.batch * out * out * self.n_in * self.n_out * self.kernel * self.kernel
+    }
+
+    fn operands(
+        self,
+        device: &Device,
+        input: Input,
+        is_trainable: bool,
+    ) -> Result<(FeatureMap, Parameter), OpError> {
+        let Self { batch, side, n_in, n_out, kernel, .. } = self;
+        let x = images(device, [batch, side, side, n_in], input)?;
+        let shape = [kernel, kernel, n_in, n_out];
+        Ok((x, parameter(device, ParameterKind::Kernel, &shape, is_trainable)?))
+    }
+
+    fn backward(
+        self,
+        device: &Device,
+        input: Input,
+        is_trainable: bool,
+    ) -> Result<impl Fn() -> Result<Duration, OpError> + use<>, OpError> {
+        let (x, weight) = self.operands(device, input, is_trainable)?;
+        Ok(move || {
+            backward_time(x.share(), |x| conv2d(x, &weight, None, self.geometry(), ConvAlgorithm::Auto))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_counted_as_is_the_custom() {
+        let stem = Convolution { batch: 16, side: 224, n_in: 3, n_out: 64, kernel: 7, stride: 2 };
+        assert_eq!(stem.n_flops(), 2 * 16 * 112 * 112 * 3 * 64 * 49);
+        assert_eq!(stem.case().name, "conv7x7 3-64 224px /2 b16");
+        assert_eq!(stem.geometry().output(224, 224).unwrap(), (112, 112));
+    }
+}

@@ -1,0 +1,32 @@
+//! In which precision is measured.
+
+use train_core::pipeline;
+
+/// As the command line names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// bfloat16 between the layers of the backbone; the peer's autocast.
+    Bf16,
+}
+
+impl Precision {
+    /// As the command line names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
+impl From<Precision> for pipeline::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::F32,
+            Precision::Bf16 => Self::Bf16,
+        }
+    }
+}
