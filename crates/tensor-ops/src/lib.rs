@@ -9,6 +9,7 @@
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
+mod blend;
 mod buffer;
 mod conv;
 mod device;
@@ -41,6 +42,7 @@ mod tokens;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
+    blend::blend_values,
     buffer::Buffer,
     conv::conv2d,
     error::OpError,
