@@ -5,7 +5,7 @@
 //! operation is one file.
 //!
 //! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
-//! order. They do depend on the instructions of the machine, see [`kernel_family`].
+//! order. They do depend on the instructions in use, see [`kernel_family`] and [`choose_kernels`].
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
@@ -60,7 +60,7 @@ pub use self::{
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},
     recording::Recording,
-    simd::kernel_family,
+    simd::{choose_kernels, kernel_family},
     tokens::{
         LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
