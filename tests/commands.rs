@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tempfile::tempdir;
 
-use crate::support::{checkpoint, checkpoint_steps, here, metrics, same_bytes, xtask};
+use crate::support::{Outcome, checkpoint, checkpoint_steps, command, here, metrics, same_bytes, xtask};
 
 /// The commands that a help text lists.
 fn listed(help: &str) -> Vec<String> {
@@ -68,6 +68,22 @@ fn wrong_arguments_end_with_exit_code_2() {
         assert!(outcome.stderr.starts_with("error: "), "{arguments:?}\n{outcome}");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// The outcome of a short benchmark with these kernels.
+fn with_kernels(kernels: &str) -> Outcome {
+    let tiny = ["--width", "4", "--size", "16", "--batch", "8", "--queue", "64", "--steps", "1"];
+    let arguments = ["bench", "step"].into_iter().chain(tiny);
+    command(Path::new("."), arguments).env("MOCO_KERNELS", kernels).output().unwrap().into()
+}
+
+#[test]
+fn the_environment_chooses_kernels_and_is_refused_where_there_are_none_such() {
+    let line: Map<String, Value> = serde_json::from_str(&with_kernels("portable").done().stdout).unwrap();
+    assert_eq!(line["kernels"], "portable");
+    let stderr = with_kernels("abacus").refused();
+    assert!(stderr.starts_with("error: `MOCO_KERNELS` is `abacus`, but this machine has only portable"));
+    assert!(stderr.lines().any(|line| line.starts_with("hint: ")), "{stderr}");
 }
 
 #[test]

@@ -55,15 +55,20 @@ pub(crate) fn xtask<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator
 
 /// Starts the program in `folder`.
 pub(crate) fn start<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_xtask"))
+    command(folder, arguments).spawn().unwrap()
+}
+
+/// The program, to be run in `folder`.
+pub(crate) fn command<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
         .args(arguments)
         .current_dir(folder)
         .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::piped());
+    command
 }
 
 /// The root of the repository.

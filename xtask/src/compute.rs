@@ -21,6 +21,16 @@ pub(crate) fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
     device()
 }
 
+/// Refuses an environment that asks for kernels that this machine does not have.
+///
+/// # Errors
+/// If `MOCO_KERNELS` does.
+pub(crate) fn choose_kernels() -> Result<(), Failure> {
+    tensor_ops::choose_kernels().map_err(|error| {
+        Failure::new(error.to_string(), "take one of these, or unset the variable, for the fastest")
+    })
+}
+
 /// One line: device, threads, kernels.
 pub(crate) fn describe() -> String {
     let threads = rayon::current_num_threads();

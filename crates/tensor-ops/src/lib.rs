@@ -5,10 +5,11 @@
 //! operation is one file.
 //!
 //! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
-//! order. They do depend on the instructions of the machine, see [`kernel_family`].
+//! order. They do depend on the instructions in use, see [`kernel_family`] and [`choose_kernels`].
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
+mod blend;
 mod buffer;
 mod conv;
 mod device;
@@ -45,6 +46,7 @@ mod values;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
+    blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d},
     error::OpError,
@@ -64,7 +66,7 @@ pub use self::{
     pool::{average_pool, global_average_pool, max_pool},
     precision::Precision,
     recording::Recording,
-    simd::kernel_family,
+    simd::{choose_kernels, kernel_family},
     tokens::{
         LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
-use crate::{Device, Gradients, OpError, device::GradientSlot, memory::TASK_LEN};
+use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot};
 
 /// What the axes of a parameter mean, and so in what order PyTorch has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +97,7 @@ impl Parameter {
 
     /// Number of values.
     pub fn n_elements(&self) -> usize {
-        self.values.len()
+        self.slot.len()
     }
 
     /// Whether gradients are computed for it.
@@ -141,6 +139,33 @@ impl Parameter {
         read(&self.values)
     }
 
+    /// The values, in our order.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Moves the values out, in our order, to be changed beside those of other parameters: unlike a parameter, which
+    /// belongs to its device, they go to any thread.
+    ///
+    /// Nothing else works on the parameter until [`put_values`](Self::put_values).
+    pub fn take_values(&mut self) -> Vec<f32> {
+        Arc::unwrap_or_clone(std::mem::take(&mut self.values))
+    }
+
+    /// Moves values in, in our order: what [`take_values`](Self::take_values) gave, changed.
+    ///
+    /// # Errors
+    ///
+    /// When the number of values is another.
+    pub fn put_values(&mut self, values: Vec<f32>) -> Result<(), OpError> {
+        let expected = self.n_elements();
+        if values.len() != expected {
+            return Err(OpError::shape("Parameter::put_values", "number of values", expected, values.len()));
+        }
+        self.values = Arc::new(values);
+        Ok(())
+    }
+
     /// Lends the values for a change in place, in our order.
     ///
     /// # Errors
@@ -161,15 +186,8 @@ impl Parameter {
         if towards.shape != self.shape {
             return Err(OpError::shape("Parameter::blend", "shape", &self.shape, &towards.shape));
         }
-        // Python computes `1 - m` in double precision, before it meets a tensor of single precision.
-        let rest = (1.0 - f64::from(momentum)) as f32;
-        let values = Arc::make_mut(&mut self.values);
-        values.par_chunks_mut(TASK_LEN).zip(towards.values.par_chunks(TASK_LEN)).for_each(|(own, other)| {
-            for (own, other) in own.iter_mut().zip(other) {
-                *own = *own * momentum + *other * rest;
-            }
-        });
-        Ok(())
+        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
+        blend_values(own, &towards.values, momentum)
     }
 
     /// The gradient of this parameter, in our order; `None` if none reached it.
@@ -210,21 +228,27 @@ impl Parameter {
         Ok(())
     }
 
-    /// Lends values and gradient, both in our order, for a change of the values in place. No call if no gradient reached
-    /// the parameter.
+    /// Moves the gradient of this parameter out, in our order, to be used beside those of others; `None` if none reached it.
     ///
     /// # Errors
     ///
     /// When the device fails.
-    pub fn update_by_gradient(
-        &mut self,
-        gradients: &mut Gradients,
-        change: impl FnOnce(&mut [f32], &mut [f32]),
-    ) -> Result<(), OpError> {
-        let Some(mut gradient) = self.slot.take(gradients)? else { return Ok(()) };
-        self.update(|values| change(values, &mut gradient))?;
-        self.slot.put(gradients, gradient)?;
-        Ok(())
+    pub fn take_gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
+        Ok(self.slot.take(gradients)?)
+    }
+
+    /// Moves a gradient in, in our order: what [`take_gradient`](Self::take_gradient) gave.
+    ///
+    /// # Errors
+    ///
+    /// When the number of values is another, or the device fails.
+    pub fn put_gradient(&self, gradients: &mut Gradients, gradient: Vec<f32>) -> Result<(), OpError> {
+        let expected = self.n_elements();
+        if gradient.len() != expected {
+            let got = gradient.len();
+            return Err(OpError::shape("Parameter::put_gradient", "number of values", expected, got));
+        }
+        Ok(self.slot.put(gradients, gradient)?)
     }
 
     /// PyTorch's shape, and the gradient in PyTorch's order; `None` if none reached the parameter.

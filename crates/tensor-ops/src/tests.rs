@@ -320,6 +320,18 @@ fn a_blend_moves_towards_the_other_and_leaves_it_alone() {
 }
 
 #[test]
+fn values_that_were_taken_are_put_back_changed_and_handles_keep_the_old_ones() {
+    let mut own = vector(&[1.0, -2.0]);
+    let handle = own.share();
+    let mut values = own.take_values();
+    assert_eq!(own.n_elements(), 2);
+    values[0] = 5.0;
+    assert!(matches!(own.put_values(vec![0.0]), Err(OpError::Shape { .. })));
+    own.put_values(values).unwrap();
+    assert_eq!((own.values(), handle.values()), (&[5.0, -2.0][..], &[1.0, -2.0][..]));
+}
+
+#[test]
 fn a_duplicate_is_trained_apart() {
     let own = vector(&[1.0]);
     let mut twin = own.duplicate().unwrap();

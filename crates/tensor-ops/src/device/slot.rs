@@ -27,6 +27,11 @@ impl GradientSlot {
         self.name.device()
     }
 
+    /// Number of values of the gradient.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// Moves the gradient out, if any has arrived.
     pub(crate) fn take(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, DeviceError> {
         let stored = gradients.get_or_alloc_mut(&self.name)?;

@@ -1,8 +1,9 @@
-//! The instructions that this machine has, chosen at run time.
+//! The instructions that this machine has, chosen at run time, see [`choose_kernels`].
 //!
 //! A kernel is written once, over [`Lanes`], and compiled for each family: see [`Kernel`].
 
 mod bf16;
+mod choice;
 mod lanes;
 mod math;
 mod portable;
@@ -13,8 +14,7 @@ mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use std::sync::LazyLock;
-
+pub use self::choice::{choose_kernels, kernel_family};
 pub(crate) use self::{
     bf16::{narrow, widen},
     lanes::Lanes,
@@ -48,9 +48,6 @@ pub(crate) enum Family {
     Avx512,
 }
 
-static DETECTED: LazyLock<Family> =
-    LazyLock::new(|| *Family::available().last().unwrap_or(&Family::Portable));
-
 impl Family {
     /// What this machine has, the fastest last.
     pub(crate) fn available() -> Vec<Self> {
@@ -70,9 +67,9 @@ impl Family {
         families
     }
 
-    /// The fastest that this machine has.
+    /// The fastest that this machine has, or the one that the environment asks for, see [`choose_kernels`].
     pub(crate) fn detected() -> Self {
-        *DETECTED
+        choice::chosen()
     }
 
     /// Columns of a packed panel: two registers.
@@ -99,18 +96,5 @@ impl Family {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86_64::run_avx512(kernel),
         }
-    }
-}
-
-/// The instructions that this machine's kernels use: `portable`, `avx2+fma` or `avx512f`.
-pub fn kernel_family() -> &'static str {
-    match Family::detected() {
-        Family::Portable => "portable",
-        #[cfg(test)]
-        Family::PortableWide => "portable, wide",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx2 => "avx2+fma",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx512 => "avx512f",
     }
 }

@@ -3,14 +3,16 @@
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
 mod embed;
+mod follow;
 mod forward;
 mod in_parts;
+mod moving;
 mod norms;
 mod running;
 mod state;
 mod update;
 
-use tensor_ops::{Device, OpError, Precision};
+use tensor_ops::{Device, OpError, Parameter, Precision};
 
 pub use self::forward::{Forward, Loss, StepKeys};
 pub use self::in_parts::Computed;
@@ -123,15 +125,11 @@ impl Engine {
     /// Trainable values in all modules.
     pub fn n_parameters(&mut self) -> usize {
         let mut n = 0;
-        for named in &mut self.modules {
-            named.module.visit(&mut |_, entry| {
-                if let Entry::Parameter(parameter) = entry
-                    && parameter.is_trainable()
-                {
-                    n += parameter.n_elements();
-                }
-            });
-        }
+        each_parameter(&mut self.modules, |parameter| {
+            if parameter.is_trainable() {
+                n += parameter.n_elements();
+            }
+        });
         n
     }
 
@@ -143,5 +141,19 @@ impl Engine {
     /// Optimiser steps made.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
+    }
+}
+
+/// Visits the parameters of `modules`, in visiting order.
+fn each_parameter<'a>(
+    modules: impl IntoIterator<Item = &'a mut NamedModule>,
+    mut visitor: impl FnMut(&mut Parameter),
+) {
+    for named in modules {
+        named.module.visit(&mut |_, entry| {
+            if let Entry::Parameter(parameter) = entry {
+                visitor(parameter);
+            }
+        });
     }
 }

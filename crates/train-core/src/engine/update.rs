@@ -1,9 +1,10 @@
-//! What happens to weights: gradients, the optimiser, the momentum encoder.
+//! What happens to weights: gradients and the optimiser.
 
-use tensor_ops::{Gradients, OpError, Parameter};
+use tensor_ops::Gradients;
 
-use super::{Engine, EngineError, Forward};
-use crate::plugin::{Entry, Module as _, Update};
+use super::moving::{Moving, move_all};
+use super::{Engine, EngineError, Forward, each_parameter};
+use crate::plugin::{Entry, Module as _};
 
 impl Engine {
     /// The gradients of a forward pass, averaged over all processes when they are used.
@@ -16,32 +17,58 @@ impl Engine {
 
     /// Moves every trainable parameter by its gradient.
     ///
+    /// Parameters move at the same time, each in chunks: a network has many small ones, and with one after another most
+    /// threads would wait. The moving average of the next step is not taken in the same pass, though it reads what is
+    /// written here: checkpoints and monitors come between the two, and see the momentum encoder as the reference has it
+    /// there.
+    ///
     /// # Errors
     /// If a parameter cannot be written.
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
         self.n_steps += 1;
+        let (collective, n_updates) = (&*self.collective, self.n_updates);
         let mut slots = self.slots.iter_mut();
         let mut settings = self.settings.iter();
+        let mut moving: Vec<Option<Moving<'_>>> = Vec::new();
         let mut result = Ok(());
-        let (optimizer, collective, n_updates) = (&*self.optimizer, &*self.collective, self.n_updates);
-        for named in &mut self.modules {
-            named.module.visit(&mut |_, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
-                if result.is_err() || !parameter.is_trainable() {
-                    return;
+        each_parameter(&mut self.modules, |parameter| {
+            let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
+            let is_wanted = result.is_ok() && parameter.is_trainable();
+            let gradient = if is_wanted { parameter.take_gradient(gradients) } else { Ok(None) };
+            moving.push(match gradient {
+                Ok(None) => None,
+                Ok(Some(mut gradient)) => {
+                    // Here, and not by the threads: processes exchange gradients in one order.
+                    collective.mean(&mut gradient);
+                    Some(Moving {
+                        values: parameter.take_values(),
+                        gradient,
+                        slots,
+                        lr: lr * settings.learning_rate_factor,
+                        n_updates,
+                        n_axes: parameter.shape().len(),
+                        weight_decay: settings.weight_decay,
+                    })
                 }
-                let n_axes = parameter.shape().len();
-                let lr = lr * settings.learning_rate_factor;
-                let weight_decay = settings.weight_decay;
-                result = parameter.update_by_gradient(gradients, |values, gradient| {
-                    collective.mean(gradient);
-                    let update = Update { values, gradient, slots, lr, n_updates, n_axes, weight_decay };
-                    optimizer.update(update);
-                });
+                Err(error) => {
+                    result = Err(error);
+                    None
+                }
             });
+        });
+        if result.is_ok() {
+            move_all(&*self.optimizer, &mut moving);
         }
+        let mut moving = moving.into_iter();
+        each_parameter(&mut self.modules, |parameter| {
+            let Some(Some(Moving { values, gradient, .. })) = moving.next() else { return };
+            // Every one is put back, whatever happens to the others.
+            let put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
+            if result.is_ok() {
+                result = put;
+            }
+        });
         Ok(result?)
     }
 
@@ -55,40 +82,12 @@ impl Engine {
         crate::pipeline::set_trainable(&mut self.modules, places, is_trainable);
     }
 
-    /// Moves the momentum copies towards what they follow: θk ← m·θk + (1 − m)·θq (He et al. 2020, Eq. 2).
-    ///
-    /// Parameters only: running statistics follow the copies' own batches, as in the reference.
-    pub(super) fn follow(&mut self, momentum: f32) -> Result<(), OpError> {
-        let mut result = Ok(());
-        for (named, copy) in self.modules.iter_mut().zip(&mut self.momentum_modules) {
-            let Some(copy) = copy else { continue };
-            let mut followed: Vec<Parameter> = Vec::new();
-            named.module.visit(&mut |_, entry| {
-                if let Entry::Parameter(parameter) = entry {
-                    followed.push(parameter.share());
-                }
-            });
-            let mut followed = followed.iter();
-            copy.module.visit(&mut |_, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                if let (Some(target), true) = (followed.next(), result.is_ok()) {
-                    result = parameter.blend(target, momentum);
-                }
-            });
-        }
-        result
-    }
-
     pub(super) fn allocate_slots(&mut self) {
         let n_slots = self.optimizer.slots().len();
         let mut slots = Vec::new();
-        for named in &mut self.modules {
-            named.module.visit(&mut |_, entry| {
-                if let Entry::Parameter(parameter) = entry {
-                    slots.push(vec![vec![0.0; parameter.n_elements()]; n_slots]);
-                }
-            });
-        }
+        each_parameter(&mut self.modules, |parameter| {
+            slots.push(vec![vec![0.0; parameter.n_elements()]; n_slots]);
+        });
         self.slots = slots;
     }
 

@@ -6,6 +6,10 @@ pub trait Optimizer: Send + Sync {
     fn slots(&self) -> &'static [&'static str];
 
     /// Moves one parameter.
+    ///
+    /// Called for all parameters of a step at the same time, from rayon's threads. A rule cuts what is large into chunks, by
+    /// rayon too, or the last parameter leaves all threads but one without work; where it cuts must not depend on how many
+    /// threads there are.
     fn update(&self, update: Update<'_>);
 }
 
