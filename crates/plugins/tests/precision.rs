@@ -63,8 +63,9 @@ fn bfloat16_trains_as_single_precision_does() {
         let (single, half) = (losses(backbone, "F32"), losses(backbone, "Bf16"));
         assert_ne!(single, half, "{backbone}: the precision makes no difference");
         assert!(single[3] < single[0], "{backbone}: {single:?} does not fall");
-        for (single, half) in single.iter().zip(&half) {
-            assert!((single - half).abs() < 0.05 * single, "{backbone}: {half}, in single precision {single}");
+        // What a loss has fallen by, not what is left of it, is what few images can be compared by.
+        for (loss, in_half) in single.iter().zip(&half) {
+            assert!((loss - in_half).abs() < 0.05 * single[0], "{backbone}: {single:?} and {half:?}");
         }
     }
 }
