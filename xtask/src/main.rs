@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand};
 // Without this line no plugin would be linked in.
 use plugins as _;
 
-/// Keeps the big buffers of a step for the next one, instead of giving them back to the system each time.
+/// Keeps the big buffers of a step for the next one, see [`tensor_ops::keep_memory`].
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -66,6 +66,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    tensor_ops::keep_memory();
     let command = CommandLine::parse().command;
     let mut out = std::io::stdout();
     let outcome = dispatch(command, &mut out).and_then(|code| {

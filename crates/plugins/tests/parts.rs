@@ -126,12 +126,12 @@ fn train(pipeline: Pipeline, set: u64) -> Outcome {
     let mut engine = Engine::new(pipeline.network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
     let parts = engine.parts().clone();
     let (mut losses, mut gradients, mut state) = ([vec![], vec![]], BTreeMap::new(), Snapshot::default());
-    for step in 0..2 {
-        let mut images = images(&parts, set, step as u64);
+    for (step, losses) in (0..).zip(&mut losses) {
+        let mut images = images(&parts, set, step);
         let mut next = || Ok::<_, EngineError>(images.next().unwrap());
         let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
         assert!(images.next().is_none(), "every part was asked for");
-        losses[step].extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
+        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
         engine.absorb(&computed.keys).unwrap();
         if step == 0 {
             engine

@@ -9,6 +9,7 @@
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
+mod allocator;
 mod blend;
 mod buffer;
 mod conv;
@@ -46,6 +47,7 @@ mod values;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
+    allocator::keep_memory,
     blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d},
