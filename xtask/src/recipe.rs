@@ -233,7 +233,7 @@ impl Encoder {
                     Depth::Layers(layers) => format!("depth: {layers}"),
                     Depth::Blocks(blocks, kind) => format!("blocks: {blocks:?}, block: {kind}"),
                 };
-                format!("(\"resnet\", ({depth}, width: {width}, stem: {stem:?}))")
+                format!("(\"resnet\", ({depth}, width: {width}, stem: {stem:?}, conv: Auto))")
             }
             Self::Vit { patch, dim, depth, heads, stem, freeze_patch_projection } => format!(
                 "(\"vit\", (patch: {patch}, dim: {dim}, depth: {depth}, heads: {heads}, stem: {stem:?}, \

@@ -18,9 +18,9 @@ use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem}
 /// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimiser, queue. Two
 /// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
 ///
-/// A ResNet has the CIFAR stem for images of up to 64 pixels, and ImageNet's for larger ones; a ViT's projection of patches
-/// is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of 2, batch norm behind all of them,
-/// and AdamW; an image counts once, though both its views pass through both encoders.
+/// A ResNet has the CIFAR stem for images of up to 64 pixels, and ImageNet's for larger ones, and convolves by `conv: Auto`; a
+/// ViT's projection of patches is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of 2, batch
+/// norm behind all of them, and AdamW; an image counts once, though both its views pass through both encoders.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
