@@ -15,17 +15,30 @@ pub enum ConvAlgorithm {
     Winograd,
 }
 
+/// What computes a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    /// Pixels are gathered and multiplied.
+    Gather,
+    /// Pixels are rows of one matrix product.
+    Pixelwise,
+    /// Tiles are transformed and multiplied.
+    Winograd,
+}
+
 impl ConvAlgorithm {
-    /// Whether a convolution of `n_in` channels to `n_out` is done by Winograd's algorithm.
-    pub(super) fn is_winograd(self, geometry: ConvGeometry, n_in: usize, n_out: usize) -> bool {
-        let fits = geometry.kernel == (3, 3)
-            && geometry.stride == (1, 1)
-            && geometry.padding.0 <= 2
-            && geometry.padding.1 <= 2;
-        match self {
+    /// What computes a convolution of `n_in` channels to `n_out`.
+    pub(super) fn method(self, geometry: ConvGeometry, n_in: usize, n_out: usize) -> Method {
+        let ConvGeometry { kernel, stride, padding } = geometry;
+        let is_winograd = match self {
             Self::Direct => false,
-            Self::Winograd => fits,
-            Self::Auto => fits && n_in.min(n_out) >= MIN_CHANNELS,
+            Self::Winograd => true,
+            Self::Auto => n_in.min(n_out) >= MIN_CHANNELS,
+        };
+        match (kernel, stride, padding) {
+            ((1, 1), (1, 1), (0, 0)) => Method::Pixelwise,
+            ((3, 3), (1, 1), (..=2, ..=2)) if is_winograd => Method::Winograd,
+            _ => Method::Gather,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod algorithm;
 mod gather;
 mod pack;
+mod pixelwise;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,10 @@ use std::sync::Arc;
 
 pub use self::algorithm::ConvAlgorithm;
 use self::{
+    algorithm::Method,
     gather::Gather,
     pack::{pack_forward, pack_transposed},
+    pixelwise::Pixelwise,
     plan::Plan,
     winograd::Winograd,
 };
@@ -56,14 +59,21 @@ pub(crate) fn conv2d_with(
     let layout_in = x.layout;
     let layout_out = output_layout(layout_in, weight, bias, geometry)?;
     let precision = x.precision();
-    let is_winograd = algorithm.is_winograd(geometry, layout_in.c, layout_out.c);
-    let packed = pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
-    let mut values = if is_winograd {
-        Winograd::forward(family, geometry, layout_in, layout_out, &packed).multiply(&x.values, precision)
-    } else {
-        let plan = Plan::forward(geometry, layout_in, layout_out);
-        let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &packed };
-        gather.multiply(&x.values, precision)
+    let method = algorithm.method(geometry, layout_in.c, layout_out.c);
+    let pack = || pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
+    let mut values = match method {
+        Method::Winograd => {
+            Winograd::forward(family, geometry, layout_in, layout_out, &pack()).multiply(&x.values, precision)
+        }
+        Method::Pixelwise => {
+            Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c }
+                .forward(&x.values, precision)
+        }
+        Method::Gather => {
+            let plan = Plan::forward(geometry, layout_in, layout_out);
+            let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &pack() };
+            gather.multiply(&x.values, precision)
+        }
     };
     if let Some(bias) = bias {
         let mut sums = values.into_whole();
@@ -91,32 +101,44 @@ pub(crate) fn conv2d_with(
             slot.add(gradients, sum_rows(&gradient, layout_out.c))?;
         }
         if let Some((slot, x)) = wants_weight {
-            let sum = if is_winograd {
-                winograd::gradient(family, geometry, layout_in, &x.whole(), layout_out, &gradient)
-            } else {
-                weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
+            let sum = match method {
+                Method::Winograd => {
+                    winograd::gradient(family, geometry, layout_in, &x.whole(), layout_out, &gradient)
+                }
+                Method::Pixelwise => pixelwise::gradient(family, &x, layout_in, layout_out, &gradient),
+                Method::Gather => weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient),
             };
             slot.add(gradients, sum)?;
         }
         if let Some((slot, weight)) = wants_x {
-            let packed = pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
+            let pack = || pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
             let before = slot.take(gradients)?;
-            let gradient = Values::F32(gradient);
-            let sum = if is_winograd {
-                let winograd = Winograd::backward(family, geometry, layout_out, layout_in, &packed);
-                multiply_onto(
-                    before,
-                    |sum| winograd.add_to(&gradient, sum),
-                    || winograd.multiply(&gradient, Precision::F32),
-                )
-            } else {
-                let plan = Plan::backward(geometry, layout_in, layout_out);
-                let gather = Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
-                multiply_onto(
-                    before,
-                    |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
-                    || gather.multiply(&gradient, Precision::F32),
-                )
+            let sum = match method {
+                Method::Winograd => {
+                    let packed = pack();
+                    let winograd = Winograd::backward(family, geometry, layout_out, layout_in, &packed);
+                    let gradient = Values::F32(gradient);
+                    multiply_onto(
+                        before,
+                        |sum| winograd.add_to(&gradient, sum),
+                        || winograd.multiply(&gradient, Precision::F32),
+                    )
+                }
+                Method::Pixelwise => {
+                    Pixelwise { family, weight: &weight, n_in: layout_in.c, n_out: layout_out.c }
+                        .backward(&gradient, before)
+                }
+                Method::Gather => {
+                    let (packed, plan) = (pack(), Plan::backward(geometry, layout_in, layout_out));
+                    let gather =
+                        Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
+                    let gradient = Values::F32(gradient);
+                    multiply_onto(
+                        before,
+                        |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
+                        || gather.multiply(&gradient, Precision::F32),
+                    )
+                }
             };
             slot.put(gradients, sum)?;
         }

@@ -1,0 +1,45 @@
+//! 1x1 convolutions at stride 1: one matrix product, whose rows are pixels.
+
+use crate::{
+    Precision,
+    layout::Layout,
+    matrix::{Packed, RowsProduct, Side, outer_products},
+    simd::Family,
+    values::Values,
+};
+
+/// Weights `(I, O)` of a convolution that sees one pixel at a time.
+pub(super) struct Pixelwise<'a> {
+    pub(super) family: Family,
+    pub(super) weight: &'a [f32],
+    pub(super) n_in: usize,
+    pub(super) n_out: usize,
+}
+
+impl Pixelwise<'_> {
+    /// The output.
+    pub(super) fn forward(&self, x: &Values, precision: Precision) -> Values {
+        let packed = Packed::new(self.family, Side::plain(self.weight, self.n_in, self.n_out));
+        Values::new(RowsProduct::plain(&packed).multiply(&x.whole()), precision)
+    }
+
+    /// The gradient of the input, onto what is there.
+    pub(super) fn backward(&self, gradient: &[f32], before: Option<Vec<f32>>) -> Vec<f32> {
+        let packed = Packed::new(self.family, Side::transposed(self.weight, self.n_in, self.n_out));
+        let product = RowsProduct::plain(&packed);
+        let Some(mut sum) = before else { return product.multiply(gradient) };
+        product.add_to(gradient, &mut sum);
+        sum
+    }
+}
+
+/// The gradient of the weights, `(I, O)`.
+pub(super) fn gradient(
+    family: Family,
+    x: &Values,
+    layout_in: Layout,
+    layout_out: Layout,
+    gradient: &[f32],
+) -> Vec<f32> {
+    outer_products(family, &x.whole(), layout_in.c, gradient, layout_out.c).weight
+}
