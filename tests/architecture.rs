@@ -57,7 +57,7 @@ fn every_crate_has_a_place() {
     ] {
         assert!(placed.contains(expected), "`plugins` does not link {expected} in");
     }
-    placed.extend(CORE.iter().chain(&["plugins", "xtask"]).map(|name| (*name).to_owned()));
+    placed.extend(CORE.iter().chain(&["moco", "plugins", "xtask"]).map(|name| (*name).to_owned()));
     assert_eq!(dependencies.keys().cloned().collect::<BTreeSet<_>>(), placed);
 }
 
@@ -79,7 +79,7 @@ fn the_core_knows_no_plugin() {
 }
 
 #[test]
-fn only_the_list_of_plugins_and_the_command_line_name_plugin_crates() {
+fn only_the_list_of_plugins_and_the_programs_name_plugin_crates() {
     let dependencies = dependencies();
     let plugin_crates = plugin_crates(&dependencies);
     let naming: Vec<&String> = dependencies
@@ -87,10 +87,10 @@ fn only_the_list_of_plugins_and_the_command_line_name_plugin_crates() {
         .filter(|(_, used)| !used.is_disjoint(&plugin_crates))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(naming, ["plugins", "xtask"]);
+    assert_eq!(naming, ["moco", "plugins", "xtask"]);
     let users: Vec<&String> =
         dependencies.iter().filter(|(_, used)| used.contains("plugins")).map(|(name, _)| name).collect();
-    assert_eq!(users, ["xtask"]);
+    assert_eq!(users, ["moco", "xtask"]);
 }
 
 #[test]

@@ -26,7 +26,9 @@ fn every_command_has_help_with_examples() {
         xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
     };
     let commands = listed(&help(&[], "--help"));
-    for expected in ["run", "sweep", "check", "plugins", "graph", "knn", "views", "parity", "bench"] {
+    for expected in
+        ["run", "sweep", "check", "plugins", "graph", "knn", "embed", "neighbors", "views", "parity", "bench"]
+    {
         assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
@@ -62,6 +64,14 @@ fn wrong_arguments_end_with_exit_code_2() {
         &["sweep", &pipeline, "--vary", "seed=1,2"],
         &["knn", "run", "--temperature", "0"],
         &["views", &pipeline, "--count", "100000"],
+        &["embed", "run", "photos"],
+        &["embed", "run", "-o", "a.npy"],
+        &["embed", "run", "photos", "-o", "a.txt"],
+        &["embed", "run", "photos", "--split", "test", "-o", "a.npy"],
+        &["embed", "run", "photos", "-o", "a.npy", "--max-unreadable", "2"],
+        &["neighbors", "run", "photos", "-o", "a.jpg"],
+        &["neighbors", "run", "photos", "-o", "a.png", "--count", "10000"],
+        &["neighbors", "run", "photos", "-o", "a.png", "--count", "2", "--query", "b.png"],
     ] {
         let outcome = xtask(folder.path(), arguments);
         assert_eq!(outcome.code, Some(2), "{arguments:?}\n{outcome}");

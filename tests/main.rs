@@ -18,5 +18,6 @@ mod stability;
 mod parity;
 // Every command.
 mod commands;
+mod embedding;
 // Who may depend on whom.
 mod architecture;

@@ -43,19 +43,8 @@ pub(crate) fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-#[cfg(not(feature = "cuda"))]
 fn device() -> Result<Device, Failure> {
-    Ok(Device::default())
-}
-
-#[cfg(feature = "cuda")]
-fn device() -> Result<Device, Failure> {
-    Device::try_build(0, 0).map_err(|error| {
-        Failure::new(
-            format!("the GPU cannot be used: {error:?}"),
-            "check the driver with `nvidia-smi`, or build without `--features cuda`",
-        )
-    })
+    moco::device().map_err(|error| Failure::new(error.to_string(), error.hint()))
 }
 
 fn device_name() -> &'static str {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use moco::{EmbedError, LoadError, RunError};
 use train_core::checkpoint::CheckpointError;
 use train_core::loader::LoaderError;
 use train_core::metrics::MetricsError;
@@ -11,6 +12,8 @@ use train_core::pipeline::{Colour, Fault, PipelineError};
 use train_core::plugin::DatasetError;
 use train_core::run_folder::RunFolderError;
 use train_core::trainer::TrainError;
+
+use crate::pipeline_file::missing;
 
 /// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
 pub(crate) const STOPPED: u8 = 130;
@@ -97,6 +100,14 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
             hint(error.hint())
         } else if let Some(error) = cause.downcast_ref::<CheckpointError>() {
             hint(error.hint())
+        } else if let Some(RunError::Missing { path }) = cause.downcast_ref::<RunError>() {
+            hint(missing(path).hint)
+        } else if let Some(error) = cause.downcast_ref::<RunError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<LoadError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<EmbedError>() {
+            hint(error.hint().map(str::to_owned))
         } else if let Some(error) = cause.downcast_ref::<RunFolderError>() {
             hint(error.hint())
         } else if let Some(error) = cause.downcast_ref::<DatasetError>() {

@@ -2,7 +2,7 @@
 //!
 //! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
 //! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
-//! has written), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`] (laying out).
+//! has written), [`encoding`] (a trained encoder and images for it), [`new_file`] (not writing over files), [`sheet`] (drawing), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`] (laying out).
 //!
 //! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
 //! error; everything else goes to standard error.
@@ -10,15 +10,20 @@
 mod bench;
 mod check;
 mod compute;
+mod embed;
+mod encoding;
 mod failure;
 mod graph;
 mod knn;
+mod neighbors;
+mod new_file;
 mod parity;
 mod pipeline_file;
 mod plugins_list;
 mod recipe;
 mod run;
 mod runs;
+mod sheet;
 mod sweep;
 mod text;
 mod views;
@@ -60,6 +65,8 @@ enum Command {
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
     Knn(knn::Arguments),
+    Embed(embed::Arguments),
+    Neighbors(neighbors::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -86,6 +93,8 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),
+        Command::Embed(arguments) => embed::run(&arguments, out),
+        Command::Neighbors(arguments) => neighbors::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),

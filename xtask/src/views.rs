@@ -6,15 +6,14 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use image::codecs::png::PngEncoder;
-use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder as _, Rgb, RgbImage};
+use image::RgbImage;
 use train_core::loader::Recipe;
 use train_core::pipeline::{Pipeline, View};
 use train_core::plugin::Images;
 use train_core::{ByteImage, Draws, FloatImage, Picture};
 
 use crate::failure::Failure;
+use crate::sheet::{self, fitted, rgb};
 use crate::{compute, pipeline_file};
 
 /// Draw a sheet of augmented images, to look at before training.
@@ -49,7 +48,6 @@ Examples:
 const MAX_COUNT: usize = 256;
 /// Small views are enlarged to at least this, in whole steps.
 const MIN_CELL_PX: u32 = 96;
-const GAP_PX: u32 = 4;
 /// How often each view is drawn.
 const N_EPOCHS: u64 = 2;
 
@@ -75,7 +73,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         )
         .into());
     }
-    let sheet = sheet(&rows);
+    let cells: Vec<&[RgbImage]> = rows.iter().map(|(_, cells)| &cells[..]).collect();
+    let sheet = sheet::draw(&cells);
     let path = write(&sheet, arguments.out.as_deref())?;
     let mut columns = vec!["the image".to_owned()];
     columns.extend(
@@ -170,11 +169,6 @@ fn normalised(recipe: &Recipe, (height, width): (usize, usize), byte: u8) -> [f3
     [f32::from(byte) / 255.0; 3]
 }
 
-fn rgb(image: ByteImage) -> RgbImage {
-    RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)
-        .expect("an image has three bytes for each pixel")
-}
-
 /// `(width, height)` of a cell: the view, enlarged by a whole number if it is small.
 fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
     let (height, width) = (height as u32, width as u32);
@@ -182,48 +176,15 @@ fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
     (width * factor, height * factor)
 }
 
-/// `image` with its proportions kept, in the middle of a grey cell.
-fn fitted(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
-    let scale =
-        (f64::from(width) / f64::from(image.width())).min(f64::from(height) / f64::from(image.height()));
-    let to = |from: u32, most: u32| ((f64::from(from) * scale).round() as u32).clamp(1, most);
-    let (w, h) = (to(image.width(), width), to(image.height(), height));
-    let filter = if scale > 1.0 { FilterType::Nearest } else { FilterType::Triangle };
-    let mut cell = RgbImage::from_pixel(width, height, Rgb([128; 3]));
-    let small = imageops::resize(image, w, h, filter);
-    imageops::replace(&mut cell, &small, i64::from((width - w) / 2), i64::from((height - h) / 2));
-    cell
-}
-
 fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
     if image.dimensions() == cell { image.clone() } else { fitted(image, cell) }
-}
-
-fn sheet(rows: &[(String, Vec<RgbImage>)]) -> RgbImage {
-    let n_columns = rows.first().map_or(0, |(_, cells)| cells.len() as u32);
-    let (width, height) =
-        rows.first().and_then(|(_, cells)| cells.first()).map_or((0, 0), RgbImage::dimensions);
-    let span = |n: u32, size: u32| n * (size + GAP_PX) + GAP_PX;
-    let mut sheet =
-        RgbImage::from_pixel(span(n_columns, width), span(rows.len() as u32, height), Rgb([255; 3]));
-    for (row, (_, cells)) in rows.iter().enumerate() {
-        for (column, cell) in cells.iter().enumerate() {
-            let at = |n: usize, size: u32| i64::from(n as u32 * (size + GAP_PX) + GAP_PX);
-            imageops::replace(&mut sheet, cell, at(column, width), at(row, height));
-        }
-    }
-    sheet
 }
 
 /// Writes the sheet where `asked`, or to the next free name, and never over a file; gives the path.
 fn write(sheet: &RgbImage, asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     let (file, path) = create(Path::new("views.png"), asked)?;
     let mut buffer = BufWriter::new(file);
-    let encoder = PngEncoder::new(&mut buffer);
-    let written = encoder
-        .write_image(sheet.as_raw(), sheet.width(), sheet.height(), ExtendedColorType::Rgb8)
-        .map_err(|error| error.to_string())
-        .and_then(|()| buffer.flush().map_err(|error| error.to_string()));
+    let written = sheet::write_png(&mut buffer, sheet).and_then(|()| buffer.flush());
     written.map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
     Ok(path)
 }
@@ -257,6 +218,7 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
 
 #[cfg(test)]
 mod tests {
+    use image::Rgb;
     use train_core::PictureShape;
     use train_core::plugin::{Augmentation, ConfigError};
 
@@ -300,8 +262,8 @@ mod tests {
             (long.dimensions(), *long.get_pixel(47, 50), long.get_pixel(0, 0)[0]),
             ((96, 96), Rgb([9; 3]), 128)
         );
-        let rows = vec![("a".to_owned(), vec![long.clone(), long.clone(), long])];
-        assert_eq!(sheet(&rows).dimensions(), (3 * 100 + 4, 104));
+        let row = [long.clone(), long.clone(), long];
+        assert_eq!(sheet::draw(&[&row]).dimensions(), (3 * 100 + 4, 104));
     }
 
     #[test]

@@ -11,10 +11,12 @@
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
 //! Datasets of files share the listing (`files`) and [`decode`], which turns any of the known formats into RGB bytes.
+//! [`open_images`] is for images that no pipeline names.
 //! Opening lists and reads no image; an image that cannot be decoded is an error of that image alone.
 
 mod decode;
 mod files;
+mod given;
 
 mod cifar;
 mod cifar10;
@@ -29,5 +31,6 @@ pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
 pub use self::decode::{MAX_PIXELS, decode};
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
+pub use self::given::open_images;
 pub use self::list_file::{ListFile, ListFileConfig};
 pub use self::shapes::{Shapes, ShapesConfig};

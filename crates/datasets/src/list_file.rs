@@ -90,15 +90,15 @@ impl Dataset for ListFile {
     }
 }
 
-struct List {
+pub(crate) struct List {
     file: PathBuf,
     /// At least one; all or none of them have labels.
-    entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
 }
 
-struct Entry {
+pub(crate) struct Entry {
     line: usize,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     label: Option<String>,
 }
 
@@ -108,7 +108,7 @@ impl List {
     }
 }
 
-fn read_list(file: &Path) -> Result<List, DatasetError> {
+pub(crate) fn read_list(file: &Path) -> Result<List, DatasetError> {
     let text = std::fs::read_to_string(file).map_err(|failure| {
         let hint = match failure.kind() {
             std::io::ErrorKind::NotFound => relative_hint(file),
@@ -166,7 +166,7 @@ fn split_line(line: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn class_names(list: &List) -> Vec<String> {
+pub(crate) fn class_names(list: &List) -> Vec<String> {
     let names: BTreeSet<&str> = list.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
     let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     if names.iter().all(|name| name.parse::<u64>().is_ok()) {
@@ -176,7 +176,7 @@ fn class_names(list: &List) -> Vec<String> {
     names
 }
 
-fn number_labels(
+pub(crate) fn number_labels(
     list: &List,
     class_names: &[String],
     train_file: &Path,

@@ -97,14 +97,17 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
     Ok(KnnScore { top1: right as f64 / test.n as f64, per_class, k })
 }
 
-#[derive(Clone, Copy)]
-struct Neighbour {
-    similarity: f32,
-    row: usize,
+/// A row of the bank, as near to a query as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The cosine of the angle between the two, -1 to 1.
+    pub similarity: f32,
+    /// Which row of the bank.
+    pub row: usize,
 }
 
-/// For each of the `test` rows, its `k` nearest rows of the bank, in no order. All rows have unit length.
-fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec<Neighbour>> {
+/// For each of the `test` rows, its `k` nearest rows of the bank, nearest first. All rows have unit length.
+pub(crate) fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec<Neighbour>> {
     // nalgebra stores columns, so rows `(N, D)` are its matrix `(D, N)`.
     let test = DMatrixView::from_slice(test, d, test.len() / d).transpose(); // (test rows, D)
     let mut kept: Vec<Kept> = (0..test.nrows()).map(|_| Kept::new(k)).collect();

@@ -5,37 +5,20 @@ use tensor_ops::{FeatureMap, Mode};
 
 use super::forward::Start;
 use super::{Engine, EngineError};
-use crate::pipeline::{Action, Value, Weights};
+use crate::pipeline::Weights;
 use crate::plugin::Level;
 
 impl Engine {
     /// The query encoder's features of `images`, `(N, D)` row by row, and `D`. Changes nothing.
     ///
-    /// The backbone is the first module of the first query step. The head is what follows it there, as far as keys pass
-    /// through it as well: MoCo v3's predictor is no part of it.
+    /// Which modules they pass through is said at [`Graph::encoder`](crate::pipeline::Graph::encoder).
     ///
     /// # Errors
     /// If a module refuses the images.
     pub fn embed(&mut self, images: FeatureMap, level: Level) -> Result<(Vec<f32>, usize), EngineError> {
-        let modules = self
-            .graph
-            .steps
-            .iter()
-            .find_map(|step| match &step.action {
-                Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => {
-                    Some(modules.clone())
-                }
-                _ => None,
-            })
-            .unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));
-        let modules = match level {
-            Level::Backbone => &modules[..1],
-            Level::Head => {
-                let has_copy = |module: &&usize| self.momentum_modules[**module].is_some();
-                &modules[..modules.iter().take_while(has_copy).count().max(1)]
-            }
-        };
-        let features = self.chain(modules, Start::Images(images), Weights::Query, Mode::Eval)?;
+        let (_, modules) = self.graph.encoder(level);
+        let modules = modules.to_vec();
+        let features = self.chain(&modules, Start::Images(images), Weights::Query, Mode::Eval)?;
         let (_, d) = *features.shape();
         Ok((tensor_ops::to_rows(&features), d))
     }

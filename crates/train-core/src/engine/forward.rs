@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{AsArray as _, PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, features_from_rows,
-    select_rows, to_rows,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Precision, Recording, Scalar,
+    features_from_rows, select_rows, to_rows,
 };
 
 use super::{Engine, EngineError};
@@ -237,13 +237,7 @@ impl Engine {
                 Weights::Momentum => self.momentum_modules[*module].as_mut(),
             };
             let named = named.unwrap_or_else(|| unreachable!("every momentum step has its copies"));
-            value = Start::Features(match (&mut named.module, value) {
-                (AnyModule::Backbone(backbone), Start::Images(images)) => {
-                    backbone.forward(images.with_precision(self.precision), mode)?
-                }
-                (AnyModule::Head(head), Start::Features(features)) => head.forward(features, mode)?,
-                _ => unreachable!("the graph check follows images and features"),
-            });
+            value = Start::Features(through(&mut named.module, value, mode, self.precision)?);
         }
         match value {
             Start::Features(features) => Ok(features),
@@ -286,6 +280,22 @@ impl Engine {
 pub(super) enum Start {
     Images(FeatureMap),
     Features(Features),
+}
+
+/// What an encoder part makes of `value`.
+pub(super) fn through(
+    module: &mut AnyModule,
+    value: Start,
+    mode: Mode,
+    precision: Precision,
+) -> Result<Features, OpError> {
+    match (module, value) {
+        (AnyModule::Backbone(backbone), Start::Images(images)) => {
+            backbone.forward(images.with_precision(precision), mode)
+        }
+        (AnyModule::Head(head), Start::Features(features)) => head.forward(features, mode),
+        _ => unreachable!("the graph check follows images and features"),
+    }
 }
 
 pub(super) fn nothing_given(graph: &Graph) -> Vec<Option<Given>> {

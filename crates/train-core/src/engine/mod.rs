@@ -5,6 +5,7 @@
 mod embed;
 mod follow;
 mod forward;
+mod frozen;
 mod in_parts;
 mod moving;
 mod norms;
@@ -15,6 +16,7 @@ mod update;
 use tensor_ops::{Device, OpError, Parameter, Precision};
 
 pub use self::forward::{Forward, Loss, StepKeys};
+pub use self::frozen::FrozenEncoder;
 pub use self::in_parts::Computed;
 pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::checkpoint::{Snapshot, Stored};
-use crate::pipeline::NamedModule;
+use crate::pipeline::{AnyModule, NamedModule};
 use crate::plugin::{Entry, Module as _};
 
 /// A checkpoint that does not fit the pipeline.
@@ -99,8 +99,7 @@ impl Engine {
 
     /// Sets the modules, and gives what is left of `snapshot`.
     fn load_all_modules<'a>(&mut self, snapshot: &'a Snapshot) -> Result<Left<'a>, StateError> {
-        let mut left: Left<'_> =
-            snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect();
+        let mut left = all(snapshot);
         load_modules(&mut left, "query", self.modules.iter_mut())?;
         load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
         Ok(left)
@@ -108,9 +107,13 @@ impl Engine {
 }
 
 /// What nothing has taken yet, by name.
-type Left<'a> = BTreeMap<&'a str, &'a Stored>;
+pub(super) type Left<'a> = BTreeMap<&'a str, &'a Stored>;
 
-fn nothing_left(left: &Left<'_>) -> Result<(), StateError> {
+pub(super) fn all(snapshot: &Snapshot) -> Left<'_> {
+    snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect()
+}
+
+pub(super) fn nothing_left(left: &Left<'_>) -> Result<(), StateError> {
     match left.keys().next() {
         Some(name) => Err(StateError::Unexpected((*name).to_owned())),
         None => Ok(()),
@@ -145,26 +148,35 @@ fn load_modules<'a>(
     prefix: &str,
     modules: impl Iterator<Item = &'a mut NamedModule>,
 ) -> Result<(), StateError> {
-    let mut result = Ok(());
     for named in modules {
-        let module = &named.name;
-        named.module.visit(&mut |name, entry| {
-            if result.is_err() {
-                return;
-            }
-            let name = format!("{prefix}.{module}.{name}");
-            result = match entry {
-                Entry::Parameter(parameter) => {
-                    let shape = parameter.torch_shape();
-                    take_f32(left, &name, &shape)
-                        .and_then(|values| parameter.set_from_torch(&shape, values).map_err(StateError::Op))
-                }
-                Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape())
-                    .and_then(|values| buffer.set(values).map_err(StateError::Op)),
-                Entry::Counter(count) => take_u64(left, &name).map(|found| *count = found),
-            };
-        });
+        load_module(left, &format!("{prefix}.{}", named.name), &mut named.module)?;
     }
+    Ok(())
+}
+
+/// Sets a module from the tensors whose names start with `prefix` and a dot.
+pub(super) fn load_module(
+    left: &mut Left<'_>,
+    prefix: &str,
+    module: &mut AnyModule,
+) -> Result<(), StateError> {
+    let mut result = Ok(());
+    module.visit(&mut |name, entry| {
+        if result.is_err() {
+            return;
+        }
+        let name = format!("{prefix}.{name}");
+        result = match entry {
+            Entry::Parameter(parameter) => {
+                let shape = parameter.torch_shape();
+                take_f32(left, &name, &shape)
+                    .and_then(|values| parameter.set_from_torch(&shape, values).map_err(StateError::Op))
+            }
+            Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape())
+                .and_then(|values| buffer.set(values).map_err(StateError::Op)),
+            Entry::Counter(count) => take_u64(left, &name).map(|found| *count = found),
+        };
+    });
     result
 }
 

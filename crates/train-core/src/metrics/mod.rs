@@ -4,12 +4,14 @@
 
 mod error;
 mod events;
+mod image_line;
 mod log;
 mod pace;
 mod progress;
 
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
+pub use self::image_line::ImageLine;
 pub use self::log::{MetricsLine, MetricsLog};
 pub use self::pace::Pace;
 pub use self::progress::{ProgressLine, ProgressPlan, StepReport};

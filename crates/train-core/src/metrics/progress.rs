@@ -46,23 +46,49 @@ pub struct ProgressLine {
     output: Output,
 }
 
-enum Output {
+pub(super) enum Output {
     Terminal(ProgressBar),
     Plain { target: Box<dyn Write + Send>, last: Option<Duration> },
+}
+
+impl Output {
+    pub(super) fn stderr() -> Self {
+        if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // Cut off at the terminal's width, so that it stays one line.
+            bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("a template without arguments"));
+            Self::Terminal(bar)
+        } else {
+            Self::Plain { target: Box::new(std::io::stderr()), last: None }
+        }
+    }
+
+    /// Shows `line`; where it cannot be updated in place, only if it is time for one, or `must` be.
+    pub(super) fn show(&mut self, now: Duration, must: bool, line: String) {
+        match self {
+            Self::Terminal(bar) => bar.set_message(line),
+            Self::Plain { target, last } => {
+                let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
+                if is_time || must {
+                    print(target, &line);
+                    *last = Some(now);
+                }
+            }
+        }
+    }
+
+    /// Leaves the line as it is, and the cursor below it.
+    pub(super) fn finish(&self) {
+        if let Self::Terminal(bar) = self {
+            bar.abandon();
+        }
+    }
 }
 
 impl ProgressLine {
     /// Starts the clock.
     pub fn start(plan: ProgressPlan) -> Self {
-        let output = if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // Cut off at the terminal's width, so that it stays one line.
-            bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("a template without arguments"));
-            Output::Terminal(bar)
-        } else {
-            Output::Plain { target: Box::new(std::io::stderr()), last: None }
-        };
-        Self::with_output(plan, output)
+        Self::with_output(plan, Output::stderr())
     }
 
     /// Shows a step that was just done, and gives the pace.
@@ -95,9 +121,7 @@ impl ProgressLine {
 
     /// Leaves the line as it is, and the cursor below it.
     pub fn finish(&mut self) {
-        if let Output::Terminal(bar) = &self.output {
-            bar.abandon();
-        }
+        self.output.finish();
     }
 
     fn with_output(plan: ProgressPlan, output: Output) -> Self {
@@ -110,17 +134,7 @@ impl ProgressLine {
         let n_done = report.epoch * steps_per_epoch + report.step + 1;
         let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
         let line = line(&self.plan, &report, &pace, &self.note);
-        match &mut self.output {
-            Output::Terminal(bar) => bar.set_message(line),
-            Output::Plain { target, last } => {
-                let is_last_of_epoch = report.step + 1 == steps_per_epoch;
-                let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
-                if is_time || is_last_of_epoch {
-                    print(target, &line);
-                    *last = Some(now);
-                }
-            }
-        }
+        self.output.show(now, report.step + 1 == steps_per_epoch, line);
         pace
     }
 }
@@ -159,12 +173,12 @@ fn line(plan: &ProgressPlan, report: &StepReport, pace: &Pace, note: &str) -> St
     line
 }
 
-fn rate(images_per_s: f64) -> String {
+pub(super) fn rate(images_per_s: f64) -> String {
     if images_per_s < 10.0 { format!("{images_per_s:.1}") } else { format!("{images_per_s:.0}") }
 }
 
 /// The two largest units.
-fn in_words(time: Duration) -> String {
+pub(super) fn in_words(time: Duration) -> String {
     let (s, min, h) = (time.as_secs(), time.as_secs() / 60, time.as_secs() / 3600);
     match h {
         0 if min == 0 => format!("{s} s"),

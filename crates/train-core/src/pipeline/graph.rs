@@ -1,6 +1,7 @@
 //! The checked graph: what one training step computes.
 
 use super::config::Weights;
+use crate::plugin::Level;
 
 /// The steps of a pipeline, each after what it uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,29 @@ pub enum Value {
 }
 
 impl Graph {
+    /// The step whose modules are the encoder, and those that give features of `level`, in order.
+    ///
+    /// The backbone is the first module of the first query step on a view. The head is what follows it there, as far as keys pass
+    /// through it as well: MoCo v3's predictor is no part of it.
+    pub fn encoder(&self, level: Level) -> (usize, &[usize]) {
+        let found = self.steps.iter().enumerate().find_map(|(step_idx, step)| match &step.action {
+            Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => {
+                Some((step_idx, &modules[..]))
+            }
+            _ => None,
+        });
+        let (step_idx, modules) =
+            found.unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));
+        let n_modules = match level {
+            Level::Backbone => 1,
+            Level::Head => {
+                let copied = self.momentum_modules();
+                modules.iter().take_while(|module| copied.contains(module)).count().max(1)
+            }
+        };
+        (step_idx, &modules[..n_modules])
+    }
+
     /// Indices of the modules that have a momentum copy.
     pub fn momentum_modules(&self) -> Vec<usize> {
         let mut used: Vec<usize> = self

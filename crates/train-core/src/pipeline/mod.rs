@@ -7,6 +7,7 @@ mod check_graph;
 mod checker;
 mod config;
 mod document;
+mod encoder;
 mod fault;
 mod graph;
 mod modules;
@@ -25,6 +26,7 @@ pub use self::config::{
     CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Precision,
     Weights,
 };
+pub use self::encoder::{EncoderModules, EncoderPipeline};
 pub use self::fault::{Colour, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
@@ -118,9 +120,7 @@ impl Pipeline {
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in it.
     pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Self, PipelineError> {
-        let origin = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|reason| PipelineError::Unreadable { path: origin.clone(), reason })?;
+        let (origin, text) = read_text(path)?;
         Ok(Self::parse(&origin, &text, overrides, device)?)
     }
 
@@ -183,6 +183,15 @@ impl Pipeline {
     /// The view called `name`.
     pub fn view(&self, name: &str) -> Option<&View> {
         self.views.iter().find(|view| view.name == name)
+    }
+}
+
+/// How messages call the file at `path`, and its text.
+fn read_text(path: &Path) -> Result<(String, String), PipelineError> {
+    let origin = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((origin, text)),
+        Err(reason) => Err(PipelineError::Unreadable { path: origin, reason }),
     }
 }
 

@@ -7,6 +7,7 @@ use tensor_ops::Device;
 use super::check_graph::ModuleKind;
 use super::checker::{Checked, Checker};
 use super::config::PipelineConfig;
+use super::encoder::EncoderModules;
 use super::graph::{Action, Graph, Value};
 use super::pixels;
 use super::views::View;
@@ -105,22 +106,44 @@ pub(crate) fn build_modules(
     n_parts: usize,
     device: &Device,
 ) -> Checked<Built> {
-    let mut builder = Builder {
-        checker,
-        config,
-        graph,
-        views,
-        n_parts,
-        device,
-        modules: graph.modules.iter().map(|_| None).collect(),
-        inputs: vec![None; graph.modules.len()],
-        widths: Vec::new(),
-    };
+    let mut builder = Builder::new(checker, config, graph, views, n_parts, device);
     for step_idx in 0..graph.steps.len() {
         builder.step(step_idx)?;
     }
     builder.check_shuffles()?;
     builder.finish()
+}
+
+/// Builds the modules `wanted` of the step at `step_idx`, which is on a view, and nothing else.
+#[expect(clippy::too_many_arguments, reason = "what a pipeline's checks hand on, and what is wanted of it")]
+pub(crate) fn build_chain(
+    checker: &Checker,
+    config: &PipelineConfig,
+    graph: &Graph,
+    views: &[View],
+    n_parts: usize,
+    device: &Device,
+    step_idx: usize,
+    wanted: &[usize],
+) -> Checked<EncoderModules> {
+    let mut builder = Builder::new(checker, config, graph, views, n_parts, device);
+    let mut input = match graph.steps[step_idx].action {
+        Action::Encode { input: Value::View(view), .. } => Input::Images(builder.view_size(view)),
+        _ => unreachable!("an encoder's step is on a view"),
+    };
+    for (position, module) in wanted.iter().enumerate() {
+        input = Input::Features(builder.encoder_part(step_idx, position, *module, input)?);
+    }
+    let mut encoder = EncoderModules { modules: Vec::new(), chain: Vec::new() };
+    let mut places = BTreeMap::new();
+    for module in wanted {
+        if let Some(built) = builder.modules[*module].take() {
+            places.insert(*module, encoder.modules.len());
+            encoder.modules.push((graph.modules[*module].clone(), built));
+        }
+        encoder.chain.push(places[module]);
+    }
+    Ok(encoder)
 }
 
 struct Builder<'a> {
@@ -142,6 +165,29 @@ struct Builder<'a> {
 enum Input {
     Images((usize, usize)),
     Features(usize),
+}
+
+impl<'a> Builder<'a> {
+    fn new(
+        checker: &'a Checker,
+        config: &'a PipelineConfig,
+        graph: &'a Graph,
+        views: &'a [View],
+        n_parts: usize,
+        device: &'a Device,
+    ) -> Self {
+        Self {
+            checker,
+            config,
+            graph,
+            views,
+            n_parts,
+            device,
+            modules: graph.modules.iter().map(|_| None).collect(),
+            inputs: vec![None; graph.modules.len()],
+            widths: Vec::new(),
+        }
+    }
 }
 
 impl Builder<'_> {

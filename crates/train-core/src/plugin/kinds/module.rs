@@ -6,7 +6,7 @@ use super::super::config::ConfigError;
 use crate::Draws;
 
 /// Something with parameters and state.
-pub trait Module {
+pub trait Module: Send {
     /// Calls `visitor` with each entry and its name, always in the same order.
     ///
     /// Names are those of PyTorch's module of the same kind (`layer1.0.conv1.weight`), so that weights can be exchanged.

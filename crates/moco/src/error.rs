@@ -1,0 +1,110 @@
+//! Why there is no encoder, or there are no features.
+
+use std::path::PathBuf;
+
+use tensor_ops::OpError;
+use train_core::engine::{EngineError, StateError};
+use train_core::loader::LoaderError;
+use train_core::pipeline::PipelineError;
+use train_core::plugin::{RegistryError, UnreadableImage};
+
+use crate::{DeviceError, RunError};
+
+/// An encoder that cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// There is no such run, or no checkpoint that can be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The run's pipeline cannot be used.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The checkpoint is of another network.
+    #[error("`{}` does not fit the run's pipeline: {source}", path.display())]
+    State {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first tensor that does not fit.
+        source: StateError,
+    },
+    /// The view that was asked for is not there.
+    #[error("the run's pipeline has no view `{view}`")]
+    NoView {
+        /// What was asked for.
+        view: String,
+        /// The views that there are.
+        known: Vec<String>,
+    },
+    /// The momentum encoder was asked for, and the features pass through a module that has none.
+    #[error(
+        "these features have no momentum encoder: no key of the run's pipeline passes through all of their modules"
+    )]
+    NoMomentum,
+    /// The GPU cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Two plugins have one name.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The environment asks for kernels that this machine does not have.
+    #[error(transparent)]
+    Kernels(OpError),
+    /// The system gives no threads.
+    #[error("the threads cannot be started: {reason}")]
+    Threads {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl LoadError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => error.hint(),
+            Self::State { .. } => Some("give a checkpoint that this run has written".into()),
+            Self::NoView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
+            Self::NoMomentum => Some("take the query encoder".into()),
+            Self::Device(error) => Some(error.hint().into()),
+            Self::Kernels(_) => Some("take one of these, or unset the variable, for the fastest".into()),
+            Self::Threads { .. } => Some("ask for fewer".into()),
+            Self::Pipeline(_) | Self::Registry(_) => None,
+        }
+    }
+}
+
+/// Features that cannot be computed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbedError {
+    /// An image cannot be decoded, so there would be no row for it.
+    #[error("{image}")]
+    Unreadable {
+        /// The first such image.
+        image: UnreadableImage,
+    },
+    /// Images cannot be loaded.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The encoder refuses the images.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The caller wanted no more.
+    #[error("stopped after {n_images} images")]
+    Stopped {
+        /// Images that had been embedded.
+        n_images: usize,
+    },
+}
+
+impl EmbedError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable { .. } => Some("leave the image out"),
+            Self::Loader(error) => error.hint(),
+            Self::Engine(_) | Self::Stopped { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A trained encoder, for programs that use it: images in, features out.
+//!
+//! Start at [`Encoder::load`]. It takes the folder of a run, or one checkpoint in it, and builds the part of the network that
+//! features pass through: no loss, no queue, no second encoder, no optimiser.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let run = write(folder.path());
+//! use image::{DynamicImage, Rgb, RgbImage};
+//!
+//! let mut encoder = moco::Encoder::load(&run)?; // for instance "runs/mocov2-001"
+//!
+//! let red = DynamicImage::ImageRgb8(RgbImage::from_pixel(48, 40, Rgb([200, 30, 30])));
+//! let blue = DynamicImage::ImageRgb8(RgbImage::from_pixel(40, 48, Rgb([30, 30, 200])));
+//! let features = encoder.embed(&[red, blue])?;
+//!
+//! assert_eq!((features.n(), features.d()), (2, encoder.n_features()));
+//! assert!(features.row(0) != features.row(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Images may be files as well, and the choices of a measurement are all there:
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let run = write(folder.path());
+//! # let photo = folder.path().join("photo.png");
+//! # image::RgbImage::from_pixel(48, 40, image::Rgb([200, 30, 30])).save(&photo)?;
+//! use moco::{Encoder, EncoderOptions, Level, Which};
+//!
+//! let options = EncoderOptions {
+//!     checkpoint: Which::Latest,
+//!     level: Level::Head,
+//!     batch: Some(32),
+//!     threads: Some(1),
+//!     ..EncoderOptions::default()
+//! };
+//! let mut encoder = Encoder::load_with(&run, &options)?;
+//! let features = encoder.embed(&[&photo])?;
+//! assert_eq!(features.values().len(), encoder.n_features());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same image gives the same bits on one kind of machine, whatever the batch, the order and the number of threads.
+//! An [`Encoder`] can be moved to another thread; to share one, put it into a `Mutex`, or load one for each thread.
+
+mod device;
+mod embeddings;
+mod encoder;
+mod error;
+mod run;
+mod source;
+
+pub use self::device::{DeviceError, device};
+pub use self::embeddings::Embeddings;
+pub use self::encoder::{Encoder, EncoderOptions};
+pub use self::error::{EmbedError, LoadError};
+pub use self::run::{OpenRun, RunError, Which};
+pub use self::source::{Given, ImageSource};
+pub use train_core::ByteImage;
+pub use train_core::pipeline::Weights;
+pub use train_core::plugin::{Level, UnreadableImage};
+
+// Without this line no plugin would be linked in.
+use plugins as _;

@@ -1,0 +1,149 @@
+//! Opening what a run has written.
+
+use std::path::{Path, PathBuf};
+
+use train_core::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
+use train_core::run_folder::{RunFolder, RunFolderError};
+
+/// A checkpoint, and the run that wrote it.
+pub struct OpenRun {
+    /// The run.
+    pub folder: RunFolder,
+    /// The checkpoint's file.
+    pub checkpoint: PathBuf,
+    /// What it holds.
+    pub snapshot: Snapshot,
+}
+
+/// Which checkpoint of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Which {
+    /// The newest.
+    #[default]
+    Latest,
+    /// The one with the best figure.
+    Best,
+}
+
+/// A run that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The path leads nowhere.
+    #[error("there is no `{}`", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// It is what a run is started with.
+    #[error("`{}` is a pipeline file, and a run is needed", path.display())]
+    PipelineFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The run was not started.
+    #[error("`{}` has no checkpoint yet", path.display())]
+    NoCheckpoint {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// Nothing was measured by which one could be the best.
+    #[error("`{}` has no best checkpoint", path.display())]
+    NoBest {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// It is not the folder of a run.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl RunError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => Some("give the folder of a run, for instance `runs/NAME-001`".into()),
+            Self::PipelineFile { path } => Some(format!(
+                "give a folder such as `runs/NAME-001`; to go on with the newest run of a pipeline, write \
+                 `cargo xtask run {} --resume`",
+                path.display()
+            )),
+            Self::NoCheckpoint { .. } => Some("a run writes one at its start: start it again".into()),
+            Self::NoBest { .. } => Some(
+                "a run keeps one if a monitor measures what `checkpoint.best` names; leave out `--best` for the newest"
+                    .into(),
+            ),
+            Self::Folder(error) => error.hint(),
+            Self::Checkpoint(error) => error.hint(),
+        }
+    }
+}
+
+impl OpenRun {
+    /// The run at `path`, which is its folder, or a checkpoint in it that is then the one that is opened.
+    ///
+    /// # Errors
+    /// If it is not a run, has no checkpoint, or the checkpoint cannot be used.
+    pub fn open(path: &Path, which: Which) -> Result<Self, RunError> {
+        if !path.exists() {
+            return Err(RunError::Missing { path: path.into() });
+        }
+        if path.is_file() && path.extension().is_some_and(|extension| extension == "ron") {
+            return Err(RunError::PipelineFile { path: path.into() });
+        }
+        let folder = RunFolder::open(path)?;
+        if path.is_file() {
+            return Ok(Self { folder, checkpoint: path.into(), snapshot: checkpoint::read(path)? });
+        }
+        Self::of_folder(folder, which)
+    }
+
+    /// The run in `folder`.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of_folder(folder: RunFolder, which: Which) -> Result<Self, RunError> {
+        let checkpoints = CheckpointFolder::new(folder.checkpoints(), 1);
+        match which {
+            Which::Latest => match checkpoints.latest()? {
+                Some((checkpoint, snapshot)) => Ok(Self { folder, checkpoint, snapshot }),
+                None => Err(RunError::NoCheckpoint { path: folder.path().into() }),
+            },
+            Which::Best => {
+                let checkpoint = checkpoints.best_path();
+                if !checkpoint.is_file() {
+                    return Err(RunError::NoBest { path: folder.path().into() });
+                }
+                let snapshot = checkpoint::read(&checkpoint)?;
+                Ok(Self { folder, checkpoint, snapshot })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(outcome: Result<OpenRun, RunError>) -> String {
+        outcome.err().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_not_a_run_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let open = |name: &str| failed(OpenRun::open(&root.path().join(name), Which::Latest));
+        assert!(open("nothing").contains("there is no"));
+        std::fs::write(root.path().join("a.ron"), "()").unwrap();
+        assert!(open("a.ron").contains("is a pipeline file"));
+        std::fs::create_dir(root.path().join("empty")).unwrap();
+        assert!(open("empty").contains("not the folder of a run"));
+        let run = RunFolder::create(root.path(), "moco", None).unwrap();
+        run.write_pipeline("()").unwrap();
+        assert!(open("moco-001").contains("no checkpoint yet"));
+        assert!(failed(OpenRun::of_folder(run, Which::Best)).contains("no best checkpoint"));
+    }
+}

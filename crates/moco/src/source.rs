@@ -1,0 +1,103 @@
+//! What can be embedded.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, RgbImage};
+use train_core::ByteImage;
+use train_core::plugin::{Images, UnreadableImage};
+
+/// An image, or where it lies.
+pub trait ImageSource {
+    /// The image for the threads that decode. An image in memory is copied, in RGB.
+    fn give(&self) -> Given;
+}
+
+/// An image on its way to the encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Given {
+    /// A file: JPEG, PNG, BMP, GIF, WebP or TIFF.
+    File(PathBuf),
+    /// Its pixels.
+    Pixels(ByteImage),
+}
+
+impl<T: ImageSource + ?Sized> ImageSource for &T {
+    fn give(&self) -> Given {
+        (**self).give()
+    }
+}
+
+impl ImageSource for DynamicImage {
+    fn give(&self) -> Given {
+        pixels(self.to_rgb8())
+    }
+}
+
+impl ImageSource for RgbImage {
+    fn give(&self) -> Given {
+        pixels(self.clone())
+    }
+}
+
+impl ImageSource for Path {
+    fn give(&self) -> Given {
+        Given::File(self.into())
+    }
+}
+
+impl ImageSource for PathBuf {
+    fn give(&self) -> Given {
+        Given::File(self.clone())
+    }
+}
+
+impl ImageSource for str {
+    fn give(&self) -> Given {
+        Given::File(self.into())
+    }
+}
+
+impl ImageSource for String {
+    fn give(&self) -> Given {
+        Given::File(self.into())
+    }
+}
+
+fn pixels(image: RgbImage) -> Given {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    Given::Pixels(ByteImage { width, height, rgb: image.into_raw() })
+}
+
+/// Images as the loader takes them.
+pub(crate) struct GivenImages(pub(crate) Vec<Given>);
+
+impl Images for GivenImages {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn label(&self, _: usize) -> Option<u32> {
+        None
+    }
+
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
+    fn name(&self, index: usize) -> String {
+        match &self.0[index] {
+            Given::File(path) => path.display().to_string(),
+            Given::Pixels(_) => format!("image {index}"),
+        }
+    }
+
+    fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        match &self.0[index] {
+            Given::File(path) => datasets::decode(path),
+            Given::Pixels(image) if image.rgb.is_empty() => {
+                Err(UnreadableImage { name: self.name(index), reason: "it has no pixels".into() })
+            }
+            Given::Pixels(image) => Ok(image.clone()),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Text with commas.
+
+use std::io::{self, Write};
+
+use super::{Rows, column};
+
+/// Writes a header, and a line an image. A value is the shortest text that reads back as the same float32.
+pub(super) fn write(file: impl Write, rows: &Rows) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(file);
+    writer.write_field("path")?;
+    for feature in 0..rows.features.d() {
+        writer.write_field(column(feature))?;
+    }
+    writer.write_record(None::<&[u8]>)?;
+    for (path, values) in rows.paths.iter().zip(rows.features.rows()) {
+        writer.write_field(path)?;
+        for value in values {
+            writer.write_field(value.to_string())?;
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    writer.flush()
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask embed`: features of images, in a file.
+
+mod csv_file;
+mod npy_file;
+mod parquet_file;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use moco::Embeddings;
+use train_core::run_folder::write_whole;
+
+use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
+use crate::failure::Failure;
+use crate::{new_file, text};
+
+/// Write the features of images to a file.
+///
+/// Takes every image through a trained encoder, and writes a row of features an image, in the order of the images: by path in
+/// a folder, as given otherwise. Labels are not needed, and the images need not be those of the run.
+///
+/// FILE ends in `.npy` (an array (N, D) of float32, and a text file beside it with the N paths, a line each), `.csv` or
+/// `.parquet` (a column `path`, and D columns `f0`, `f1` and so on). Features are not normalised.
+///
+/// An image that cannot be decoded is left out and told; more than `--max-unreadable` allows end the command. Nothing is
+/// written before the end, so Ctrl-C leaves no file.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The run's folder, or one checkpoint in it.
+    run: PathBuf,
+    #[command(flatten)]
+    images: ImageArguments,
+    /// The file to write: `.npy`, `.csv` or `.parquet`.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write over files that are there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    encoder: EncoderArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask embed runs/mocov2-001 photos -o photos.npy
+  cargo xtask embed runs/mocov2-001 one.jpg two.jpg -o two.csv
+  cargo xtask embed runs/mocov2-001 lists/all.txt -o all.npy --best --level head
+  cargo xtask embed runs/mocov2-001 --split test -o test.npy";
+
+/// A row for each image: what a file is written of.
+struct Rows {
+    /// `N`.
+    paths: Vec<String>,
+    features: Embeddings,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Npy,
+    Csv,
+    Parquet,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let path = &arguments.out;
+    let format = Format::of(path)?;
+    let check =
+        || format.files(path).iter().try_for_each(|file| new_file::check(file, arguments.force.into()));
+    check()?;
+    let mut encoder = arguments.encoder.load(&arguments.run)?;
+    let images = arguments.images.open(&encoder)?;
+    let (features, n_unreadable) = match arguments.encoder.embed(&mut encoder, &images)? {
+        Embedded::All { embeddings, n_unreadable } => (embeddings, n_unreadable),
+        Embedded::Stopped => return stopped(out),
+    };
+    let paths = features.images().iter().map(|image| images.name(*image)).collect();
+    let rows = Rows { paths, features };
+    // Another command may have written there in the meantime.
+    check()?;
+    format.write(path, &rows)?;
+    writeln!(
+        out,
+        "{}: {} of {} ({}){}",
+        path.display(),
+        text::count(rows.features.n(), "row"),
+        text::count(rows.features.d(), "feature"),
+        arguments.encoder.describe(&encoder),
+        left_out(n_unreadable),
+    )?;
+    if format == Format::Npy {
+        writeln!(out, "{}: the path of each row", names_file(path).display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        match extension.as_deref() {
+            Some("npy") => Ok(Self::Npy),
+            Some("csv") => Ok(Self::Csv),
+            Some("parquet") if parquet_file::IS_BUILT_IN => Ok(Self::Parquet),
+            Some("parquet") => Err(Failure::new(
+                format!("`{}` cannot be written: this build has no parquet", path.display()),
+                "build with it, `cargo run --release --package xtask --features parquet -- embed ...`, or write `.npy` or `.csv`",
+            )),
+            _ => Err(Failure::usage(
+                format!("`{}` does not say in which format to write", path.display()),
+                "end its name in `.npy`, `.csv` or `.parquet`",
+            )),
+        }
+    }
+
+    /// The files that are written.
+    fn files(self, path: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Npy => vec![path.into(), names_file(path)],
+            Self::Csv | Self::Parquet => vec![path.into()],
+        }
+    }
+
+    fn write(self, path: &Path, rows: &Rows) -> Result<(), Failure> {
+        let cannot = |path: &Path, error: std::io::Error| {
+            Failure::plain(format!("`{}` cannot be written: {error}", path.display()))
+        };
+        match self {
+            Self::Npy => {
+                let names = npy_file::names(&rows.paths)?;
+                let file = names_file(path);
+                write_whole(&file, |file| file.write_all(names.as_bytes()))
+                    .map_err(|error| cannot(&file, error))?;
+                write_whole(path, |file| npy_file::write(file, &rows.features))
+            }
+            Self::Csv => write_whole(path, |file| csv_file::write(file, rows)),
+            Self::Parquet => write_whole(path, |file| parquet_file::write(file, rows)),
+        }
+        .map_err(|error| cannot(path, error))
+    }
+}
+
+/// `photos.names.txt` for `photos.npy`.
+fn names_file(path: &Path) -> PathBuf {
+    path.with_extension("names.txt")
+}
+
+/// `f0`, `f1` and so on.
+fn column(feature: usize) -> String {
+    format!("f{feature}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_is_the_format() {
+        assert_eq!(Format::of(Path::new("a/b.NPY")).unwrap(), Format::Npy);
+        assert_eq!(Format::of(Path::new("b.csv")).unwrap(), Format::Csv);
+        for name in ["b", "b.txt", ".npy"] {
+            assert!(Format::of(Path::new(name)).unwrap_err().to_string().contains("format"), "{name}");
+        }
+        let files = Format::Npy.files(Path::new("a/b.npy"));
+        assert_eq!(files, [Path::new("a/b.npy"), Path::new("a/b.names.txt")]);
+    }
+}

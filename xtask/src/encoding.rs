@@ -1,0 +1,231 @@
+//! A trained encoder and images for it, as `embed` and `neighbors` take them.
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, Level, LoadError, Weights, Which};
+use train_core::loader::{LoaderError, UnreadableLog};
+use train_core::metrics::ImageLine;
+use train_core::plugin::Images;
+
+use crate::failure::{Failure, STOPPED};
+use crate::{compute, text};
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Which encoder, and how it uses the machine.
+#[derive(clap::Args)]
+pub(crate) struct EncoderArguments {
+    /// Which layer gives the features.
+    #[arg(long, value_enum, default_value_t = Layer::Backbone)]
+    level: Layer,
+    /// The view through which images are seen.
+    #[arg(long, default_value = "eval")]
+    view: String,
+    /// Whose weights.
+    #[arg(long, value_enum, default_value_t = Side::Query)]
+    weights: Side,
+    /// The checkpoint with the best figure, and not the newest.
+    #[arg(long)]
+    best: bool,
+    /// The share of images, from 0 to 1, that may be unreadable; 16 always may be [default: the pipeline's].
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_unreadable: Option<f64>,
+    /// Images that go through the encoder at once, which bounds memory [default: the pipeline's].
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Threads that decode [default: one a core].
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+    /// Threads that compute [default: one a core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+}
+
+/// Which images.
+#[derive(clap::Args)]
+pub(crate) struct ImageArguments {
+    /// Images: a folder, at any depth; a list, a path a line; or image files.
+    #[arg(required_unless_present = "split", conflicts_with = "split")]
+    images: Vec<PathBuf>,
+    /// Take this part of the run's own dataset instead.
+    #[arg(long, value_enum)]
+    split: Option<Part>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Layer {
+    /// What the backbone gives, and what is used after pre-training.
+    Backbone,
+    /// What the head gives, and what the loss sees.
+    Head,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Side {
+    /// The trained encoder.
+    Query,
+    /// The momentum encoder.
+    Momentum,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// The training images.
+    Train,
+    /// The images that training never sees.
+    Test,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("it must be a number from 0 to 1".into()),
+    }
+}
+
+impl EncoderArguments {
+    /// The encoder of `run`.
+    pub(crate) fn load(&self, run: &std::path::Path) -> anyhow::Result<Encoder> {
+        stop_on_signal()?;
+        compute::start(self.threads)?;
+        let options = EncoderOptions {
+            checkpoint: if self.best { Which::Best } else { Which::Latest },
+            weights: match self.weights {
+                Side::Query => Weights::Query,
+                Side::Momentum => Weights::Momentum,
+            },
+            level: match self.level {
+                Layer::Backbone => Level::Backbone,
+                Layer::Head => Level::Head,
+            },
+            view: self.view.clone(),
+            batch: self.batch.map(usize::from),
+            workers: self.workers.map(usize::from),
+            threads: None,
+        };
+        Encoder::load_with(run, &options).map_err(|error| match error {
+            // These have hints, and a drawing of the source line, of their own.
+            LoadError::Run(error) => error.into(),
+            LoadError::Pipeline(error) => error.into(),
+            error => error.into(),
+        })
+    }
+
+    /// The features as messages call them.
+    pub(crate) fn describe(&self, encoder: &Encoder) -> String {
+        let level = match self.level {
+            Layer::Backbone => "backbone",
+            Layer::Head => "head",
+        };
+        let side = match self.weights {
+            Side::Query => "",
+            Side::Momentum => " of the momentum encoder",
+        };
+        format!("{level} features{side}, view `{}`, {}", self.view, encoder.checkpoint().display())
+    }
+
+    /// Embeds `images`, and tells of those that cannot be read.
+    pub(crate) fn embed(&self, encoder: &mut Encoder, images: &Arc<dyn Images>) -> anyhow::Result<Embedded> {
+        let n_images = images.len();
+        let share = self.max_unreadable.unwrap_or(encoder.max_unreadable());
+        let unreadable = Arc::new(UnreadableLog::new(n_images, share));
+        let mut line = ImageLine::start("embedding", n_images);
+        let outcome = encoder.embed_images(images, &unreadable, &mut |n_done| {
+            line.show(n_done);
+            match STOP.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        drop(line);
+        let embeddings = match outcome {
+            Ok(embeddings) => embeddings,
+            Err(EmbedError::Stopped { .. }) => return Ok(Embedded::Stopped),
+            Err(EmbedError::Loader(error @ LoaderError::TooManyUnreadable { .. })) => {
+                return Err(Failure::new(
+                    error.to_string(),
+                    "look at the files named above; if the rest is fine, allow a larger share with `--max-unreadable`",
+                )
+                .into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        for image in unreadable.list() {
+            // A closed standard error is no reason to lose the result.
+            let _ = writeln!(io::stderr(), "left out: {}", image.to_string().replace('\n', " "));
+        }
+        if embeddings.n() == 0 {
+            return Err(LoaderError::NoneReadable { n_images }.into());
+        }
+        if !embeddings.values().iter().all(|value| value.is_finite()) {
+            return Err(Failure::new(
+                "a feature is infinite or not a number",
+                "training has diverged: take an earlier checkpoint",
+            )
+            .into());
+        }
+        Ok(Embedded::All { embeddings, n_unreadable: unreadable.len() })
+    }
+}
+
+/// How embedding ended.
+pub(crate) enum Embedded {
+    /// Every image that can be read has its features.
+    All {
+        /// The features.
+        embeddings: Embeddings,
+        /// Images without.
+        n_unreadable: usize,
+    },
+    /// Ctrl-C.
+    Stopped,
+}
+
+/// What a command ends with that was stopped before it wrote anything.
+pub(crate) fn stopped(out: &mut dyn Write) -> anyhow::Result<std::process::ExitCode> {
+    writeln!(out, "stopped; nothing was written")?;
+    Ok(std::process::ExitCode::from(STOPPED))
+}
+
+impl ImageArguments {
+    /// The images, of which none is read yet.
+    pub(crate) fn open(&self, encoder: &Encoder) -> anyhow::Result<Arc<dyn Images>> {
+        let Some(part) = self.split else { return Ok(datasets::open_images(&self.images)?) };
+        let splits = encoder.dataset().open()?;
+        match part {
+            Part::Train => Ok(splits.train),
+            Part::Test => splits.test.ok_or_else(|| {
+                Failure::new(
+                    "the run's dataset has no test images",
+                    "take `--split train`, or name the images: a folder, a list or files",
+                )
+                .into()
+            }),
+        }
+    }
+}
+
+/// `, 3 unreadable images left out`, or nothing.
+pub(crate) fn left_out(n_unreadable: usize) -> String {
+    match n_unreadable {
+        0 => String::new(),
+        n => format!(", {} left out", text::count(n, "unreadable image")),
+    }
+}
+
+/// The first Ctrl-C ends after the batch under way, the second one at once.
+fn stop_on_signal() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(STOPPED));
+        }
+        let _ = writeln!(io::stderr(), "\nstopping after this batch; again to stop at once");
+    })
+    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+}

@@ -1,0 +1,294 @@
+//! `cargo xtask neighbors`: images and those nearest to them, to look at.
+
+mod html;
+mod picture;
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use evaluate::{KnnError, Neighbour};
+use image::RgbImage;
+use train_core::plugin::Images;
+use train_core::run_folder::write_whole;
+
+use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
+use crate::failure::Failure;
+use crate::sheet::{fitted, rgb};
+use crate::{new_file, text};
+
+/// Draw images and those that an encoder finds nearest.
+///
+/// A row an image: first the image itself, the query, then its nearest by cosine similarity of their features. Look at it to see
+/// what the encoder takes for alike: it needs no labels. The query is not among its own neighbours.
+///
+/// Queries are spread over IMAGES unless `--query` names others. FILE ends in `.png`, a picture, whose names are printed, or in
+/// `.html`, a page with names and similarities that holds its images and can be sent on as one file.
+///
+/// Where images have labels (class folders, a list with labels, the run's own dataset) a neighbour of the query's class has a
+/// blue frame, one of another class an orange one.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The run's folder, or one checkpoint in it.
+    run: PathBuf,
+    #[command(flatten)]
+    images: ImageArguments,
+    /// An image whose neighbours are wanted; may be given several times [default: some of the images].
+    #[arg(short, long, value_name = "FILE")]
+    query: Vec<PathBuf>,
+    /// Queries, if none is named.
+    #[arg(long, value_name = "N", conflicts_with = "query", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
+    count: NonZeroUsize,
+    /// Neighbours of each.
+    #[arg(short, value_name = "K", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
+    k: NonZeroUsize,
+    /// The file to write: `.png` or `.html`.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Write over a file that is there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    encoder: EncoderArguments,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask neighbors runs/mocov2-001 photos -o neighbours.html
+  cargo xtask neighbors runs/mocov2-001 photos --query cat.jpg --query dog.jpg -k 12 -o pets.png
+  cargo xtask neighbors runs/mocov2-001 --split test --count 16 -o test.html --level head";
+
+/// Sheets beyond this are slips of the pen, and would not fit into memory.
+const MAX_CELLS: usize = 4096;
+/// The side of a cell.
+const CELL_PX: u32 = 128;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Png,
+    Html,
+}
+
+/// An image of the sheet.
+struct Shown {
+    name: String,
+    class: Option<String>,
+    /// The cosine with the query; `None` for the query itself.
+    similarity: Option<f32>,
+    /// Whether it is of the query's class; `None` where one of them has none.
+    agrees: Option<bool>,
+    cell: RgbImage,
+}
+
+/// A query, and its neighbours, nearest first.
+struct Row {
+    query: Shown,
+    neighbours: Vec<Shown>,
+}
+
+/// Where a query comes from.
+#[derive(Clone, Copy)]
+struct Query<'a> {
+    of: &'a dyn Images,
+    image: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let path = &arguments.out;
+    let format = Format::of(path)?;
+    check_size(arguments)?;
+    new_file::check(path, arguments.force.into())?;
+    let mut encoder = arguments.encoder.load(&arguments.run)?;
+    let images = arguments.images.open(&encoder)?;
+    let asked = if arguments.query.is_empty() {
+        None
+    } else {
+        let queries = datasets::open_images(&arguments.query)?;
+        // Before the many: a slip in a name shall not cost a pass over all images.
+        match arguments.encoder.embed(&mut encoder, &queries)? {
+            Embedded::All { embeddings, n_unreadable: 0 } => Some((queries, embeddings)),
+            Embedded::All { n_unreadable: n, .. } => {
+                return Err(Failure::new(
+                    format!("{} of `--query` cannot be read", text::count(n, "image")),
+                    "name others: the reason stands above",
+                )
+                .into());
+            }
+            Embedded::Stopped => return stopped(out),
+        }
+    };
+    let (bank, n_unreadable) = match arguments.encoder.embed(&mut encoder, &images)? {
+        Embedded::All { embeddings, n_unreadable } => (embeddings, n_unreadable),
+        Embedded::Stopped => return stopped(out),
+    };
+
+    let (queries, features): (Vec<Query<'_>>, Vec<f32>) = match &asked {
+        Some((of, embeddings)) => (
+            embeddings.images().iter().map(|&image| Query { of: of.as_ref(), image }).collect(),
+            embeddings.values().to_vec(),
+        ),
+        None => {
+            let rows = spread(bank.n(), arguments.count.get());
+            (
+                rows.iter().map(|&row| Query { of: images.as_ref(), image: bank.images()[row] }).collect(),
+                rows.iter().flat_map(|&row| bank.row(row)).copied().collect(),
+            )
+        }
+    };
+    if queries.len() * (arguments.k.get() + 1) > MAX_CELLS {
+        return Err(too_large(queries.len(), arguments.k.get()).into());
+    }
+    let itself: Vec<Vec<usize>> = queries
+        .iter()
+        .map(|query| {
+            let is_same = same_as(query, &images, asked.is_none());
+            (0..bank.n()).filter(|row| is_same(bank.images()[*row])).collect()
+        })
+        .collect();
+    // More than are wanted, for the query may be among them, and more than once.
+    let k = arguments.k.get() + itself.iter().map(Vec::len).max().unwrap_or(0);
+    let found = evaluate::neighbours(bank.values(), &features, bank.d(), k).map_err(refused)?;
+
+    let mut rows = Vec::new();
+    for ((query, found), itself) in queries.iter().zip(found).zip(itself) {
+        let others =
+            found.into_iter().filter(|neighbour| !itself.contains(&neighbour.row)).take(arguments.k.get());
+        let others: Vec<(usize, Neighbour)> =
+            others.map(|neighbour| (bank.images()[neighbour.row], neighbour)).collect();
+        rows.push(row(*query, images.as_ref(), &others)?);
+    }
+    new_file::check(path, arguments.force.into())?;
+    let title = arguments.encoder.describe(&encoder);
+    write_whole(path, |file| match format {
+        Format::Png => picture::write(file, &rows),
+        Format::Html => html::write(file, &rows, &title),
+    })
+    .map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
+    writeln!(
+        out,
+        "{}: {} among {} ({title}){}",
+        path.display(),
+        text::count(rows.len(), "query image"),
+        text::count(bank.n(), "image"),
+        left_out(n_unreadable),
+    )?;
+    if format == Format::Png {
+        list(out, &rows)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+        match extension.as_deref() {
+            Some("png") => Ok(Self::Png),
+            Some("html" | "htm") => Ok(Self::Html),
+            _ => Err(Failure::usage(
+                format!("`{}` does not say in which format to write", path.display()),
+                "end its name in `.png` or `.html`",
+            )),
+        }
+    }
+}
+
+fn check_size(arguments: &Arguments) -> Result<(), Failure> {
+    let n_queries = if arguments.query.is_empty() { arguments.count.get() } else { arguments.query.len() };
+    let n_cells = n_queries.checked_mul(arguments.k.get().saturating_add(1));
+    if n_cells.is_some_and(|n_cells| n_cells <= MAX_CELLS) {
+        return Ok(());
+    }
+    Err(too_large(n_queries, arguments.k.get()))
+}
+
+fn too_large(n_queries: usize, k: usize) -> Failure {
+    Failure::usage(
+        format!("a sheet of {n_queries} queries with {k} neighbours each is too large"),
+        format!("{MAX_CELLS} images are the most"),
+    )
+}
+
+/// At most `count` of `n` rows, evenly.
+fn spread(n: usize, count: usize) -> Vec<usize> {
+    let count = count.min(n);
+    (0..count).map(|i| i * n / count).collect()
+}
+
+/// Whether an image of the list is the query itself: at the same place if it was taken from the list, or the same file.
+fn same_as<'a>(
+    query: &Query<'_>,
+    images: &'a Arc<dyn Images>,
+    is_of_the_list: bool,
+) -> Box<dyn Fn(usize) -> bool + 'a> {
+    let image = query.image;
+    let name = PathBuf::from(query.of.name(image));
+    let file = name.canonicalize().ok();
+    Box::new(move |other| {
+        if is_of_the_list && other == image {
+            return true;
+        }
+        let Some(file) = &file else { return false };
+        let other = PathBuf::from(images.name(other));
+        // Asking the system for every image would take long.
+        other == name
+            || (other.file_name() == name.file_name() && other.canonicalize().ok().as_ref() == Some(file))
+    })
+}
+
+fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbour)]) -> anyhow::Result<Row> {
+    let of_query = shown(query.of, query.image)?;
+    let mut neighbours = Vec::new();
+    for (image, neighbour) in others {
+        let mut other = shown(images, *image)?;
+        other.similarity = Some(neighbour.similarity);
+        other.agrees = of_query.class.as_ref().zip(other.class.as_ref()).map(|(query, other)| query == other);
+        neighbours.push(other);
+    }
+    Ok(Row { query: of_query, neighbours })
+}
+
+fn shown(images: &dyn Images, image: usize) -> anyhow::Result<Shown> {
+    let class = images.label(image).and_then(|label| images.class_names().get(label as usize).cloned());
+    let cell = fitted(&rgb(images.load(image)?), (CELL_PX, CELL_PX));
+    Ok(Shown { name: images.name(image), class, similarity: None, agrees: None, cell })
+}
+
+/// What the picture does not say.
+fn list(out: &mut dyn Write, rows: &[Row]) -> std::io::Result<()> {
+    let class = |shown: &Shown| shown.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
+    for (i, row) in rows.iter().enumerate() {
+        writeln!(out, "row {}: {}{}", i + 1, row.query.name, class(&row.query))?;
+        for other in &row.neighbours {
+            let similarity = other.similarity.unwrap_or_default();
+            writeln!(out, "  {similarity:>6.3}  {}{}", other.name, class(other))?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(error: KnnError) -> Failure {
+    Failure::plain(format!("there are no neighbours: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_spread_evenly() {
+        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
+        assert_eq!(spread(2, 4), [0, 1]);
+        assert_eq!(spread(0, 4), [0_usize; 0]);
+    }
+
+    #[test]
+    fn the_extension_is_the_format() {
+        assert_eq!(Format::of(Path::new("a.PNG")).unwrap(), Format::Png);
+        assert_eq!(Format::of(Path::new("a.htm")).unwrap(), Format::Html);
+        assert!(Format::of(Path::new("a.jpg")).unwrap_err().to_string().contains("format"));
+    }
+}
