@@ -2,7 +2,8 @@
 //!
 //! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
 //! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
-//! has written), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`] (laying out).
+//! has written), [`encoder`] (which modules are a pipeline's encoder), [`recipe`] (pipelines written by commands), [`failure`]
+//! (errors and exit codes), [`text`] (laying out).
 //!
 //! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
 //! error; everything else goes to standard error.
@@ -10,8 +11,11 @@
 mod bench;
 mod check;
 mod compute;
+mod encoder;
+mod export;
 mod failure;
 mod graph;
+mod import;
 mod knn;
 mod parity;
 mod pipeline_file;
@@ -60,6 +64,8 @@ enum Command {
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
     Knn(knn::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -86,6 +92,8 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),
+        Command::Export(arguments) => export::run(&arguments, out),
+        Command::Import(arguments) => import::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
