@@ -186,7 +186,8 @@ impl ResNet {
             3 => ResNetStem::Cifar,
             _ => return Err(Unrecognised::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
         };
-        let block = if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+        let block =
+            if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
         let blocks = [1, 2, 3, 4].map(|stage| count(tensors, &format!("layer{stage}."), ".conv1.weight"));
         if blocks.contains(&0) {
             return Err(Unrecognised::Stages { blocks });
@@ -418,7 +419,8 @@ mod tests {
         let mut tensors = tensors_of(&resnet(Block::Basic, [1; 4], 4, ResNetStem::Cifar).layout());
         tensors.remove("layer3.0.conv1.weight");
         assert_eq!(told(&tensors), "a ResNet has blocks in each of four stages, and here are [1, 1, 0, 1]");
-        tensors.insert("conv1.weight".into(), Stored::F32 { shape: vec![4, 3, 5, 5], values: vec![0.0; 300] });
+        tensors
+            .insert("conv1.weight".into(), Stored::F32 { shape: vec![4, 3, 5, 5], values: vec![0.0; 300] });
         assert_eq!(told(&tensors), "`conv1.weight` is [4, 3, 5, 5], and a kernel of 7x7 or 3x3 is expected");
         let mut tensors = tensors_of(&Architecture::Vit(vit(VitStem::Patch)).layout());
         tensors.remove("blocks.0.mlp.fc1.weight");

@@ -75,7 +75,9 @@ pub struct EncoderWeights {
 pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognised> {
     // What DataParallel puts before every name.
     let tensors: Tensors = match tensors.keys().all(|name| name.starts_with("module.")) {
-        true => tensors.into_iter().map(|(name, stored)| (name["module.".len()..].to_owned(), stored)).collect(),
+        true => {
+            tensors.into_iter().map(|(name, stored)| (name["module.".len()..].to_owned(), stored)).collect()
+        }
         false => tensors,
     };
     let any = |prefix: &str| tensors.keys().any(|name| name.starts_with(prefix));

@@ -94,7 +94,9 @@ impl ReadError {
             Self::Dtype { .. } => {
                 "weights are float32, float16 or bfloat16, counts are integers; convert it with `tensor.float()`"
             }
-            Self::TooLarge { .. } => "files of weights hold each value once; this one was not made by `torch.save`",
+            Self::TooLarge { .. } => {
+                "files of weights hold each value once; this one was not made by `torch.save`"
+            }
             Self::NoWeights { .. } => {
                 "weights are tensors by name, at the top or under `state_dict` or `model`"
             }
@@ -149,7 +151,9 @@ pub enum Unrecognised {
 
 impl Unrecognised {
     pub(crate) fn shape(name: &str, tensors: &Tensors, expected: &'static str) -> Self {
-        let found = tensors.get(name).map_or_else(|| "nothing".into(), |stored: &Stored| Shape::of(stored).to_string());
+        let found = tensors
+            .get(name)
+            .map_or_else(|| "nothing".into(), |stored: &Stored| Shape::of(stored).to_string());
         Self::Shape { name: name.into(), found, expected }
     }
 }

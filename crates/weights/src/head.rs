@@ -54,7 +54,10 @@ impl HeadLayers {
         if last >= MOST {
             return None;
         }
-        (0..=last).map(|place| layer(tensors, &format!("{place}."))).collect::<Option<_>>().map(Self::Sequence)
+        (0..=last)
+            .map(|place| layer(tensors, &format!("{place}.")))
+            .collect::<Option<_>>()
+            .map(Self::Sequence)
     }
 
     /// Whether there is batch norm in it, as in MoCo v3.
@@ -99,7 +102,8 @@ mod tests {
         let linear = |n_inputs, n_outputs, bias| HeadLayer::Linear { n_inputs, n_outputs, bias };
         let v1 = detect(&[("weight", &[8, 16]), ("bias", &[8])]);
         assert_eq!(v1, Some(HeadLayers::Linear(linear(16, 8, true))));
-        let v2 = detect(&[("0.weight", &[16, 16]), ("0.bias", &[16]), ("2.weight", &[8, 16]), ("2.bias", &[8])]);
+        let v2 =
+            detect(&[("0.weight", &[16, 16]), ("0.bias", &[16]), ("2.weight", &[8, 16]), ("2.bias", &[8])]);
         let layers = vec![linear(16, 16, true), HeadLayer::Relu, linear(16, 8, true)];
         assert_eq!(v2, Some(HeadLayers::Sequence(layers)));
         let v3 = detect(&[

@@ -126,7 +126,11 @@ fn timm_vit(vit: &Vit, facts: &Facts<'_>) -> String {
         "from functools import partial\n\nimport torch\nfrom safetensors.torch import load_file\n\
          from timm.models.vision_transformer import VisionTransformer\n\n",
     );
-    let pool = if vit.class_token { "class_token=True, global_pool=\"token\"" } else { "class_token=False, global_pool=\"avg\"" };
+    let pool = if vit.class_token {
+        "class_token=True, global_pool=\"token\""
+    } else {
+        "class_token=False, global_pool=\"avg\""
+    };
     let positions = if vit.positions.is_some() { "learn" } else { "none" };
     let norm = if vit.norm { "True" } else { "False" };
     let _ = write!(
@@ -173,7 +177,8 @@ fn head_module(head: Option<&HeadLayers>) -> String {
         None | Some(HeadLayers::Identity) => "torch.nn.Identity()".into(),
         Some(HeadLayers::Linear(layer)) => layer_module(layer),
         Some(HeadLayers::Sequence(layers)) => {
-            let layers: Vec<String> = layers.iter().map(|layer| format!("    {},\n", layer_module(layer))).collect();
+            let layers: Vec<String> =
+                layers.iter().map(|layer| format!("    {},\n", layer_module(layer))).collect();
             format!("torch.nn.Sequential(\n{})", layers.concat())
         }
     }
@@ -221,7 +226,8 @@ fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
 
 fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
     let made = with_extension(facts.file, "pkl");
-    let in_bytes = |values: [f32; 3]| values.map(|value| (f64::from(value) * 255.0 * 1000.0).round() / 1000.0);
+    let in_bytes =
+        |values: [f32; 3]| values.map(|value| (f64::from(value) * 255.0 * 1000.0).round() / 1000.0);
     let mut lines = format!(
         "import pickle\n\nfrom safetensors.numpy import load_file\n\n\
          with open({made}, \"wb\") as file:\n    \
@@ -309,9 +315,8 @@ mod tests {
 
     #[test]
     fn published_encoders_have_short_constructors_and_others_long_ones() {
-        let resnet = |width, stem| {
-            Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem })
-        };
+        let resnet =
+            |width, stem| Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem });
         let lines = loading_lines(Target::Torchvision, &resnet(64, ResNetStem::ImageNet), &facts(None));
         let expected = "import torch, torchvision
 from safetensors.torch import load_file

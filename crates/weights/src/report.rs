@@ -60,12 +60,14 @@ pub(crate) mod tests {
         let layout = |names: &[(&str, &[usize])]| -> Vec<(String, Shape)> {
             names.iter().map(|(name, shape)| ((*name).to_owned(), Shape::Floats(shape.to_vec()))).collect()
         };
-        let expected: BTreeMap<_, _> =
-            layout(&[("a", &[2]), ("b", &[3]), ("c", &[])]).into_iter().collect();
+        let expected: BTreeMap<_, _> = layout(&[("a", &[2]), ("b", &[3]), ("c", &[])]).into_iter().collect();
         let found = tensors_of(&layout(&[("a", &[2]), ("b", &[1, 3]), ("d", &[])]));
         let report = Report::new(&expected, &found);
         assert!(!report.fits());
-        assert_eq!((report.n_fitting, report.missing, report.unexpected), (1, vec!["c".into()], vec!["d".into()]));
+        assert_eq!(
+            (report.n_fitting, report.missing, report.unexpected),
+            (1, vec!["c".into()], vec!["d".into()])
+        );
         let shapes = (Shape::Floats(vec![1, 3]), Shape::Floats(vec![3]));
         assert_eq!(report.misshapen, [("b".to_owned(), shapes.0, shapes.1)]);
         assert!(Report::new(&expected, &tensors_of(&layout(&[("a", &[2]), ("b", &[3]), ("c", &[])]))).fits());

@@ -79,13 +79,14 @@ impl Target {
         match architecture {
             Architecture::Vit(vit) => self.refuses_vit(vit),
             Architecture::ResNet(resnet) => match self {
-                Self::Timm if resnet.width != 64 => {
-                    Some(format!("timm has no ResNet that is {} channels wide at its start, only 64", resnet.width))
-                }
+                Self::Timm if resnet.width != 64 => Some(format!(
+                    "timm has no ResNet that is {} channels wide at its start, only 64",
+                    resnet.width
+                )),
                 Self::Deit => Some("DeiT has vision transformers only, and this is a ResNet".into()),
-                Self::Detectron2 if resnet.stem == ResNetStem::Cifar => {
-                    Some("detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into())
-                }
+                Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
+                    "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
+                ),
                 Self::Detectron2 if resnet.depth().is_none() => {
                     Some(format!("detectron2 has no ResNet of {:?} blocks", resnet.blocks))
                 }
@@ -119,7 +120,9 @@ impl Target {
 
     fn refuses_head(self, head: &HeadLayers) -> Option<String> {
         match self {
-            Self::Deit | Self::Detectron2 => Some(format!("{} has no place for a projection head", self.name())),
+            Self::Deit | Self::Detectron2 => {
+                Some(format!("{} has no place for a projection head", self.name()))
+            }
             Self::Moco if head.has_batch_norm() => {
                 Some("the heads of facebookresearch/moco have no batch norm, and this one has".into())
             }

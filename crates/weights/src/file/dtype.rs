@@ -41,12 +41,18 @@ pub(crate) fn decode(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Stor
         Dtype::Floats(floats) => {
             let values = match floats {
                 Floats::F32 => bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
-                Floats::F16 => {
-                    bytes.as_chunks().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes).to_f32()).collect()
-                }
-                Floats::Bf16 => {
-                    bytes.as_chunks().0.iter().map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32()).collect()
-                }
+                Floats::F16 => bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|bytes| half::f16::from_le_bytes(*bytes).to_f32())
+                    .collect(),
+                Floats::Bf16 => bytes
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|bytes| half::bf16::from_le_bytes(*bytes).to_f32())
+                    .collect(),
             };
             Ok(Stored::F32 { shape: shape.to_vec(), values })
         }

@@ -155,7 +155,10 @@ mod tests {
 
     fn tensors() -> Tensors {
         Tensors::from([
-            ("weight".into(), Stored::F32 { shape: vec![2, 2], values: vec![1.0, -2.5, 0.0, f32::MIN_POSITIVE] }),
+            (
+                "weight".into(),
+                Stored::F32 { shape: vec![2, 2], values: vec![1.0, -2.5, 0.0, f32::MIN_POSITIVE] },
+            ),
             ("num_batches_tracked".into(), Stored::U64(vec![7])),
         ])
     }
@@ -211,7 +214,9 @@ mod tests {
 
     #[test]
     fn a_file_of_another_kind_is_refused() {
-        assert!(told("weights, weights, weights").starts_with("`e` is neither safetensors nor a file of PyTorch"));
+        assert!(
+            told("weights, weights, weights").starts_with("`e` is neither safetensors nor a file of PyTorch")
+        );
         let mut bytes = whole();
         bytes[8 + 1] = b'x';
         assert!(told(bytes).starts_with("`e` is neither safetensors"));
@@ -234,6 +239,9 @@ mod tests {
         assert_eq!(crate::read(&written(brain).path).unwrap()["x"], expected);
         assert_eq!(told(one(tensor::Dtype::F64, &[0; 8], 1)), "`e`: `x` has values of type F64");
         assert_eq!(told(one(tensor::Dtype::U8, &[0; 8], 8)), "`e`: `x` has values of type U8");
-        assert_eq!(told(one(tensor::Dtype::I64, &[0xff; 8], 1)), "`e`: `x` has values of type a count below 0");
+        assert_eq!(
+            told(one(tensor::Dtype::I64, &[0xff; 8], 1)),
+            "`e`: `x` has values of type a count below 0"
+        );
     }
 }

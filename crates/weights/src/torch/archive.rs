@@ -60,7 +60,9 @@ impl Archive<'_> {
                 what: format!("`{name}` in it would have {} bytes", entry.size()),
             }),
             Ok(entry) => Ok(entry),
-            Err(ZipError::FileNotFound) => Err(ReadError::Truncated { path, what: format!("it has no `{name}`") }),
+            Err(ZipError::FileNotFound) => {
+                Err(ReadError::Truncated { path, what: format!("it has no `{name}`") })
+            }
             Err(ZipError::Io(reason)) => Err(ReadError::io(&path)(reason)),
             Err(ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_)) => {
                 Err(ReadError::TooLarge { path, what: format!("`{name}` in it is compressed or encrypted") })
@@ -105,7 +107,10 @@ impl Storages for Archive<'_> {
         let mut bytes = Vec::with_capacity(length);
         entry.read_to_end(&mut bytes).map_err(|reason| match reason.kind() {
             std::io::ErrorKind::UnexpectedEof => ReadError::io(path)(reason),
-            _ => ReadError::Damaged { path: path.into(), reason: format!("storage `{}`: {reason}", storage.key) },
+            _ => ReadError::Damaged {
+                path: path.into(),
+                reason: format!("storage `{}`: {reason}", storage.key),
+            },
         })?;
         bytes.truncate(length);
         Ok(bytes)

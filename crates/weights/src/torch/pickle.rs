@@ -280,9 +280,14 @@ impl<R: Read> Machine<R> {
         };
         let parts: Vec<&Value> = parts.iter().map(|part| &self.arena[*part]).collect();
         match parts.as_slice() {
-            [Value::Text(kind), Value::Global(Global::StorageType(of)), Value::Text(key), _, Value::Int(n), rest @ ..]
-                if kind == "storage" && key.len() <= MOST_LETTERS && matches!(rest, [] | [Value::None]) =>
-            {
+            [
+                Value::Text(kind),
+                Value::Global(Global::StorageType(of)),
+                Value::Text(key),
+                _,
+                Value::Int(n),
+                rest @ ..,
+            ] if kind == "storage" && key.len() <= MOST_LETTERS && matches!(rest, [] | [Value::None]) => {
                 let n = usize::try_from(*n).map_err(|_| malformed("a storage has a length below 0"))?;
                 Ok(Storage { of: of.clone(), key: key.clone(), n })
             }
@@ -335,7 +340,8 @@ impl<R: Read> Machine<R> {
     }
 
     fn pop_mark(&mut self) -> Outcome<Vec<Id>> {
-        let mark = self.marks.pop().ok_or_else(|| malformed("it takes what follows a mark that is not there"))?;
+        let mark =
+            self.marks.pop().ok_or_else(|| malformed("it takes what follows a mark that is not there"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -377,7 +383,9 @@ impl<R: Read> Machine<R> {
         loop {
             match self.byte()? {
                 b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-                _ if line.len() == MOST_LETTERS => return Err(malformed("a name has more than 1,024 letters")),
+                _ if line.len() == MOST_LETTERS => {
+                    return Err(malformed("a name has more than 1,024 letters"));
+                }
                 letter => line.push(letter),
             }
         }
@@ -401,7 +409,11 @@ impl<R: Read> Machine<R> {
     }
 
     fn ended(&self, error: io::Error) -> PickleError {
-        if self.reader.limit() == 0 { PickleError::TooLarge("its pickle has more than 64 MiB") } else { error.into() }
+        if self.reader.limit() == 0 {
+            PickleError::TooLarge("its pickle has more than 64 MiB")
+        } else {
+            error.into()
+        }
     }
 }
 
@@ -440,7 +452,8 @@ mod tests {
     #[test]
     fn plain_values_are_read() {
         // pickle.dumps({"a": [1, -2, 300, 70000, 1.5, None, True], "b": (b"x",)}, 3)
-        let bytes = b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00G?\xf8\
+        let bytes =
+            b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00G?\xf8\
                       \x00\x00\x00\x00\x00\x00N\x88eX\x01\x00\x00\x00bq\x03C\x01xq\x04\x85q\x05u.";
         let (arena, result) = read(bytes).unwrap();
         let Value::Dict(items) = &arena[result] else { panic!("{arena:?}") };
@@ -467,7 +480,10 @@ mod tests {
     #[test]
     fn code_is_refused_by_its_name() {
         // What `__reduce__` returning `(os.system, ("true",))` gives, with protocols 2 and 4.
-        assert_eq!(told(b"\x80\x02cposix\nsystem\nq\x00X\x04\x00\x00\x00true\x85Rq\x02."), "code: posix.system");
+        assert_eq!(
+            told(b"\x80\x02cposix\nsystem\nq\x00X\x04\x00\x00\x00true\x85Rq\x02."),
+            "code: posix.system"
+        );
         let bytes = b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.";
         assert_eq!(told(bytes), "code: posix.system");
         assert_eq!(told(b"\x80\x02c__builtin__\neval\n."), "code: __builtin__.eval");

@@ -99,7 +99,10 @@ impl Storages for Behind<'_> {
             .get(&storage.key)
             .ok_or_else(|| missing(format!("it has no storage `{}`", storage.key)))?;
         if n < storage.n as u64 {
-            return Err(missing(format!("storage `{}` has {n} values in place of {}", storage.key, storage.n)));
+            return Err(missing(format!(
+                "storage `{}` has {n} values in place of {}",
+                storage.key, storage.n
+            )));
         }
         self.reader.seek(SeekFrom::Start(start)).map_err(ReadError::io(self.path))?;
         let mut bytes = vec![0; length];

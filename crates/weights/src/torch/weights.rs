@@ -96,7 +96,9 @@ fn check_sizes(path: &Path, named: &[Named<'_>], n_bytes: u64) -> Result<(), Rea
             path: path.into(),
             what: format!("`{name}` of shape {:?} {what}", tensor.shape),
         };
-        let Some((n, end)) = extent(tensor) else { return Err(outside("has more values than can be counted")) };
+        let Some((n, end)) = extent(tensor) else {
+            return Err(outside("has more values than can be counted"));
+        };
         if end > tensor.storage.n {
             return Err(outside(&format!("goes beyond its storage of {} values", tensor.storage.n)));
         }
@@ -106,7 +108,9 @@ fn check_sizes(path: &Path, named: &[Named<'_>], n_bytes: u64) -> Result<(), Rea
         total = total.saturating_add(n as u64);
         // A value has at least two bytes, and two names may share it.
         if total > n_bytes {
-            return Err(outside(&format!("and those before it have more values than {n_bytes} bytes can hold")));
+            return Err(outside(&format!(
+                "and those before it have more values than {n_bytes} bytes can hold"
+            )));
         }
     }
     Ok(())
@@ -166,7 +170,10 @@ pub(super) fn length(path: &Path, storage: &Storage, n_bytes: u64) -> Result<usi
         Some(length) if length as u64 <= n_bytes => Ok(length),
         _ => Err(ReadError::TooLarge {
             path: path.into(),
-            what: format!("storage `{}` would have {} values in a file of {n_bytes} bytes", storage.key, storage.n),
+            what: format!(
+                "storage `{}` would have {} values in a file of {n_bytes} bytes",
+                storage.key, storage.n
+            ),
         }),
     }
 }
@@ -194,7 +201,8 @@ mod tests {
 
     fn read(tensor: &Tensor) -> Result<Tensors, String> {
         let named = [Named { name: "x", tensor }];
-        read_all(Path::new("f"), &named, 1000, &mut Counted(tensor.storage.n)).map_err(|error| error.to_string())
+        read_all(Path::new("f"), &named, 1000, &mut Counted(tensor.storage.n))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -213,8 +221,14 @@ mod tests {
     fn tensors_that_claim_too_much_are_refused() {
         let told = |tensor| read(&tensor).unwrap_err();
         let start = "`f` is larger than it can be: `x` of shape";
-        assert_eq!(told(tensor(6, 3, &[4], &[1])), format!("{start} [4] goes beyond its storage of 6 values"));
-        assert_eq!(told(tensor(6, 0, &[9], &[0])), format!("{start} [9] repeats the 6 values of its storage"));
+        assert_eq!(
+            told(tensor(6, 3, &[4], &[1])),
+            format!("{start} [4] goes beyond its storage of 6 values")
+        );
+        assert_eq!(
+            told(tensor(6, 0, &[9], &[0])),
+            format!("{start} [9] repeats the 6 values of its storage")
+        );
         let huge = usize::MAX / 2;
         assert!(told(tensor(6, 0, &[huge, 3], &[0, 0])).ends_with("has more values than can be counted"));
         assert!(told(tensor(6, 0, &[2], &[huge])).ends_with("goes beyond its storage of 6 values"));
