@@ -177,7 +177,8 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
         )
         .into());
     }
-    let mut architecture = Architecture::detect(&backbone).map_err(|error| no_target(&parts.backbone, &error))?;
+    let mut architecture =
+        Architecture::detect(&backbone).map_err(|error| no_target(&parts.backbone, &error))?;
     if let Architecture::Vit(vit) = &mut architecture {
         vit.heads = encoder::n_attention_heads(pipeline, &parts.backbone);
         if vit.heads.is_none() {
@@ -204,7 +205,9 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
             [] => return Err(Failure::usage("the run has no head", "leave out `--with-head`").into()),
             names => {
                 let message = format!("the head is of {} modules: {}", names.len(), names.join(", "));
-                return Err(Failure::new(message, "no target has more than one: leave out `--with-head`").into());
+                return Err(
+                    Failure::new(message, "no target has more than one: leave out `--with-head`").into()
+                );
             }
         };
         head = encoder::under(tensors, &format!("{side}.{name}"));
@@ -239,7 +242,10 @@ fn check_out(path: &Path, force: bool) -> Result<(), Failure> {
         return Err(Failure::plain(format!("`{shown}` is a folder")));
     }
     if path.exists() && !force {
-        return Err(Failure::new(format!("`{shown}` is there already"), "choose another name, or add `--force`"));
+        return Err(Failure::new(
+            format!("`{shown}` is there already"),
+            "choose another name, or add `--force`",
+        ));
     }
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {

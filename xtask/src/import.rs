@@ -165,16 +165,20 @@ fn tell(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Result<()>
 
 /// Fails with the first thing that does not fit. Counters that are not there start at 0, as in PyTorch.
 fn check(path: &Path, part: &str, report: &Report, of: &str) -> Result<(), Failure> {
-    let missing = report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
-    let misshapen = report.misshapen.first().map(|(name, found, expected)| {
-        format!("`{name}` is {found}, and {expected} is expected")
-    });
+    let missing =
+        report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
+    let misshapen = report
+        .misshapen
+        .first()
+        .map(|(name, found, expected)| format!("`{name}` is {found}, and {expected} is expected"));
     let unexpected = report.unexpected.first().map(|name| format!("`{name}` is unexpected"));
     match misshapen.or(missing).or(unexpected) {
         None => Ok(()),
         Some(what) => {
             let hint = match part {
-                "backbone" => "give a pipeline whose backbone has the depth, the width, the patch and the image size of these weights",
+                "backbone" => {
+                    "give a pipeline whose backbone has the depth, the width, the patch and the image size of these weights"
+                }
                 _ => "`--backbone-only` leaves the heads of the run as they are drawn",
             };
             Err(Failure::new(format!("the {part} in `{}` does not fit {of}: {what}", path.display()), hint))
