@@ -4,7 +4,7 @@
     round_trip.py make FOLDER IMAGES       writes checkpoints in the formats of both reference repositories, with features
     round_trip.py store FOLDER             writes the small files that are kept for machines without PyTorch
 
-Needs torch, torchvision, timm and safetensors.
+Needs torch, torchvision, timm, safetensors, onnx and onnxruntime.
 """
 
 import os
@@ -15,6 +15,7 @@ from collections import OrderedDict
 from functools import partial
 from pathlib import Path
 
+import onnx
 import timm
 import torch
 import torchvision
@@ -35,6 +36,8 @@ def difference(ours, theirs):
 
 
 def metadata(file):
+    if file.endswith(".onnx"):
+        return {entry.key: entry.value for entry in onnx.load(file).metadata_props}
     with safe_open(file, "pt") as opened:
         return opened.metadata()
 
@@ -83,6 +86,10 @@ def check(features, files):
         target = metadata(file)["target"]
         if target in ("torchvision", "timm"):
             model = models[target] = run_lines(file)["model"]
+        elif target == "onnx":
+            onnx.checker.check_model(file, full_check=True)
+            session = run_lines(file)["model"]
+            model = lambda images: torch.from_numpy(session(images.numpy()))
         else:
             # What the repository's script gets is loaded into the model of an earlier file, emptied before.
             made = weights_of_repository(file)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -17,7 +17,7 @@ use crate::{compute, pipeline_file, text};
 
 /// Write a trained encoder for another program.
 ///
-/// Writes a safetensors file with names and layouts as the target has them: the query encoder of the run's newest checkpoint,
+/// Writes a safetensors file with names and layouts as the target has them, or an ONNX graph: the query encoder of the run's newest checkpoint,
 /// without the head behind it unless `--with-head` asks for it. Prints the lines of Python that load the file strictly; they
 /// stand in the file's metadata too, with the run, the epoch, the backbone's config, the normalisation and the image size.
 ///
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
     /// Whose names the weights get.
     #[arg(long, value_name = "TARGET", value_parser = target())]
     to: Target,
-    /// The file, which ends in `.safetensors`.
+    /// The file, which ends in `.safetensors`, or for `onnx` in `.onnx`.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
     /// Which encoder.
@@ -51,6 +51,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask export runs/mocov2-001 --to torchvision -o encoder.safetensors
   cargo xtask export runs/mocov3-001 --to timm --best -o vit.safetensors
+  cargo xtask export runs/mocov3-001 --to onnx -o encoder.onnx
   cargo xtask export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
 
 /// Which encoder of a run.
@@ -88,7 +89,7 @@ struct Exported {
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    check_out(&arguments.out, arguments.force)?;
+    check_out(arguments)?;
     let device = compute::start(None)?;
     let which = if arguments.best { Which::Best } else { Which::Latest };
     let run = OpenRun::open(&arguments.run, which)?;
@@ -144,16 +145,23 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         ]
         .map(|(key, text)| (key.to_owned(), text)),
     );
-    let tensors = target.rename(backbone, head, predictor, arguments.encoder == Side::Momentum);
-    weights::write_safetensors(&arguments.out, &tensors, &metadata)
-        .map_err(|error| Failure::plain(format!("`{file}` cannot be written: {error}")))?;
+    let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);
+    match target {
+        Target::Onnx => {
+            weights::write_onnx(&arguments.out, &architecture, (&backbone, &head), image_size, &metadata)
+        }
+        _ => {
+            let tensors = target.rename(backbone, head, predictor, arguments.encoder == Side::Momentum);
+            weights::write_safetensors(&arguments.out, &tensors, &metadata)
+        }
+    }
+    .map_err(|error| Failure::plain(format!("`{file}` cannot be written: {error}")))?;
 
     writeln!(
         out,
-        "wrote {file}: {}, {} in {}, named as in {target}\n{} encoder of {}, {} epochs, {} steps\n",
+        "wrote {file}: {}, {}, for {target}\n{} encoder of {}, {} epochs, {} steps\n",
         architecture.describe(),
-        text::count(n_values(&tensors), "value"),
-        text::count(tensors.len(), "tensor"),
+        text::count(n_values, "value"),
         arguments.encoder.name(),
         run.checkpoint.display(),
         epoch,
@@ -230,18 +238,19 @@ fn no_target(backbone: &str, error: &Unrecognised) -> Failure {
     )
 }
 
-fn check_out(path: &Path, force: bool) -> Result<(), Failure> {
+fn check_out(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { out: path, to, force, .. } = arguments;
     let shown = path.display();
-    if path.extension().is_none_or(|extension| extension != "safetensors") {
+    if path.extension().is_none_or(|extension| extension != to.extension()) {
         return Err(Failure::usage(
-            format!("`{shown}` does not end in `.safetensors`, and that is what is written"),
-            "the lines of Python that are printed make a `.pth` of it where the target wants one",
+            format!("`{shown}` does not end in `.{}`, and that is what is written", to.extension()),
+            "name the file so; the lines of Python that are printed make a `.pth` of it where the target wants one",
         ));
     }
     if path.is_dir() {
         return Err(Failure::plain(format!("`{shown}` is a folder")));
     }
-    if path.exists() && !force {
+    if path.exists() && !*force {
         return Err(Failure::new(
             format!("`{shown}` is there already"),
             "choose another name, or add `--force`",

@@ -60,6 +60,19 @@ impl HeadLayers {
             .map(Self::Sequence)
     }
 
+    /// What goes out; `None` if whatever came in does.
+    pub fn n_outputs(&self) -> Option<usize> {
+        let of = |layer: &HeadLayer| match layer {
+            HeadLayer::Linear { n_outputs, .. } => Some(*n_outputs),
+            HeadLayer::BatchNorm { .. } | HeadLayer::Relu => None,
+        };
+        match self {
+            Self::Identity => None,
+            Self::Linear(layer) => of(layer),
+            Self::Sequence(layers) => layers.iter().rev().find_map(of),
+        }
+    }
+
     /// Whether there is batch norm in it, as in MoCo v3.
     pub fn has_batch_norm(&self) -> bool {
         match self {

@@ -32,6 +32,7 @@ pub fn loading_lines(target: Target, architecture: &Architecture, facts: &Facts<
         (Target::Deit, _) => deit(architecture, facts),
         (Target::Detectron2, _) => detectron2(architecture, facts),
         (Target::Moco | Target::MocoV3, _) => moco(target, architecture, facts),
+        (Target::Onnx, _) => onnx(facts),
     }
 }
 
@@ -275,6 +276,20 @@ fn moco(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> Strin
         "import torch\nfrom safetensors.torch import load_file\n\n\
          torch.save({{{arch}\"state_dict\": load_file({})}}, {made})\n{then}",
         quoted(facts.file)
+    )
+}
+
+fn onnx(facts: &Facts<'_>) -> String {
+    format!(
+        "import onnxruntime\n\n\
+         session = onnxruntime.InferenceSession({})\n\
+         model = lambda images: session.run([\"features\"], {{\"images\": images}})[0]\n\
+         # Images: a float32 array (N, 3, {}, {}) of RGB as 0 to 1, less {:?}, divided by {:?}.\n",
+        quoted(facts.file),
+        facts.image_size.0,
+        facts.image_size.1,
+        facts.mean,
+        facts.std
     )
 }
 

@@ -18,6 +18,8 @@ pub enum Target {
     Moco,
     /// facebookresearch/moco-v3.
     MocoV3,
+    /// A graph for ONNX Runtime and its like, which is no safetensors file: see [`write_onnx`](crate::write_onnx).
+    Onnx,
 }
 
 /// Why a target cannot take an encoder.
@@ -38,8 +40,8 @@ pub(crate) enum Side {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 6] =
-        [Self::Torchvision, Self::Timm, Self::Deit, Self::Detectron2, Self::Moco, Self::MocoV3];
+    pub const ALL: [Self; 7] =
+        [Self::Torchvision, Self::Timm, Self::Deit, Self::Detectron2, Self::Moco, Self::MocoV3, Self::Onnx];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -50,6 +52,15 @@ impl Target {
             Self::Detectron2 => "detectron2",
             Self::Moco => "moco",
             Self::MocoV3 => "moco-v3",
+            Self::Onnx => "onnx",
+        }
+    }
+
+    /// What its files end in.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx",
+            _ => "safetensors",
         }
     }
 
@@ -220,18 +231,24 @@ mod tests {
 
     #[test]
     fn each_encoder_goes_where_it_has_a_counterpart() {
-        let resnets = ["torchvision", "timm", "detectron2", "moco", "moco-v3"];
+        let resnets = ["torchvision", "timm", "detectron2", "moco", "moco-v3", "onnx"];
         assert_eq!(fitting(&resnet(64, ResNetStem::ImageNet), None), resnets);
-        assert_eq!(fitting(&resnet(4, ResNetStem::Cifar), None), ["torchvision", "moco", "moco-v3"]);
-        assert_eq!(fitting(&vit(VitStem::Patch, true), None), ["torchvision", "timm", "deit", "moco-v3"]);
-        assert_eq!(fitting(&vit(VitStem::Patch, false), None), ["timm"]);
-        assert_eq!(fitting(&vit(VitStem::Conv, true), None), ["moco-v3"]);
+        assert_eq!(fitting(&resnet(4, ResNetStem::Cifar), None), ["torchvision", "moco", "moco-v3", "onnx"]);
+        assert_eq!(
+            fitting(&vit(VitStem::Patch, true), None),
+            ["torchvision", "timm", "deit", "moco-v3", "onnx"]
+        );
+        assert_eq!(fitting(&vit(VitStem::Patch, false), None), ["timm", "onnx"]);
+        assert_eq!(fitting(&vit(VitStem::Conv, true), None), ["moco-v3", "onnx"]);
         let linear = HeadLayer::Linear { n_inputs: 16, n_outputs: 8, bias: true };
         let head = HeadLayers::Linear(linear);
-        assert_eq!(fitting(&resnet(64, ResNetStem::ImageNet), Some(&head)), ["torchvision", "timm", "moco"]);
+        assert_eq!(
+            fitting(&resnet(64, ResNetStem::ImageNet), Some(&head)),
+            ["torchvision", "timm", "moco", "onnx"]
+        );
         let error = Target::Detectron2.check(&vit(VitStem::Conv, true), None).unwrap_err();
         assert_eq!(error.to_string(), "detectron2 takes ResNets here, and this is a ViT");
-        assert_eq!(error.fitting, [Target::MocoV3]);
+        assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);
     }
 
     #[test]
