@@ -26,9 +26,21 @@ fn every_command_has_help_with_examples() {
         xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
     };
     let commands = listed(&help(&[], "--help"));
-    for expected in
-        ["run", "sweep", "check", "plugins", "graph", "knn", "embed", "neighbors", "views", "parity", "bench"]
-    {
+    for expected in [
+        "run",
+        "sweep",
+        "check",
+        "plugins",
+        "graph",
+        "knn",
+        "embed",
+        "neighbors",
+        "export",
+        "import",
+        "views",
+        "parity",
+        "bench",
+    ] {
         assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();

@@ -16,6 +16,8 @@ mod sweep;
 mod stability;
 // The same numbers as the reference.
 mod parity;
+// Weights for other programs, and from them.
+mod exchange;
 // Every command.
 mod commands;
 mod embedding;

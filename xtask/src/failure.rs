@@ -114,6 +114,8 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
             hint(Some(error.hint.clone()))
         } else if let Some(error) = cause.downcast_ref::<LoaderError>() {
             hint(error.hint().map(str::to_owned))
+        } else if let Some(error) = cause.downcast_ref::<weights::ReadError>() {
+            hint(error.hint())
         } else if let Some(error) = cause.downcast_ref::<MetricsError>() {
             hint(error.hint().map(str::to_owned))
         } else {

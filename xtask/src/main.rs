@@ -2,7 +2,9 @@
 //!
 //! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
 //! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
-//! has written), [`encoding`] (a trained encoder and images for it), [`new_file`] (not writing over files), [`sheet`] (drawing), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`] (laying out).
+//! has written), [`encoding`] (a trained encoder and images for it), [`encoder`] (which modules are a pipeline's encoder),
+//! [`new_file`] (not writing over files), [`sheet`] (drawing), [`recipe`] (pipelines written by commands), [`failure`]
+//! (errors and exit codes), [`text`] (laying out).
 //!
 //! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
 //! error; everything else goes to standard error.
@@ -11,9 +13,12 @@ mod bench;
 mod check;
 mod compute;
 mod embed;
+mod encoder;
 mod encoding;
+mod export;
 mod failure;
 mod graph;
+mod import;
 mod knn;
 mod neighbors;
 mod new_file;
@@ -67,6 +72,8 @@ enum Command {
     Knn(knn::Arguments),
     Embed(embed::Arguments),
     Neighbors(neighbors::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -95,6 +102,8 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Knn(arguments) => knn::run(&arguments, out),
         Command::Embed(arguments) => embed::run(&arguments, out),
         Command::Neighbors(arguments) => neighbors::run(&arguments, out),
+        Command::Export(arguments) => export::run(&arguments, out),
+        Command::Import(arguments) => import::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),

@@ -43,7 +43,7 @@ pub enum Statistics {
 
 impl Statistics {
     /// Mean and standard deviation.
-    fn values(&self) -> ([f32; 3], [f32; 3]) {
+    pub fn values(&self) -> ([f32; 3], [f32; 3]) {
         match *self {
             Self::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
             Self::Cifar10 => ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),

@@ -127,6 +127,11 @@ impl VitConfig {
         1
     }
 
+    /// The heads of each attention, as the file or its preset says.
+    pub fn n_heads(&self) -> Option<usize> {
+        self.heads.or(self.preset.map(Preset::heads))
+    }
+
     /// Checks everything.
     pub(crate) fn sizes(&self, context: &ModuleContext) -> Result<Sizes, ConfigError> {
         let (dim, depth, heads) = self.widths()?;
@@ -144,7 +149,7 @@ impl VitConfig {
         let dim = self.dim.or(preset.map(Preset::dim)).ok_or_else(|| self.lacking())?;
         let depth =
             self.depth.or(preset.map(|preset| preset.depth(self.stem))).ok_or_else(|| self.lacking())?;
-        let heads = self.heads.or(preset.map(Preset::heads)).ok_or_else(|| self.lacking())?;
+        let heads = self.n_heads().ok_or_else(|| self.lacking())?;
         if !(1..=Self::MAX_DIM).contains(&dim) {
             return Err(ConfigError::field(
                 "dim",

@@ -180,6 +180,15 @@ impl Pipeline {
         })
     }
 
+    /// The plugin at `path` of the file: its name, and its config as it is written there. `None` if there is none.
+    ///
+    /// For what concerns a plugin, but not the plugin as this crate knows it: what export tells of a backbone.
+    pub fn plugin(&self, path: &[&str]) -> Option<(String, String)> {
+        let tree = document::Node::parse(&self.text).ok()?;
+        let (name, config) = tree.find(path)?.plugin()?;
+        Some((name.to_owned(), self.text[config.span.clone()].to_owned()))
+    }
+
     /// The view called `name`.
     pub fn view(&self, name: &str) -> Option<&View> {
         self.views.iter().find(|view| view.name == name)

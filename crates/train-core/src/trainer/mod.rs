@@ -89,6 +89,29 @@ pub fn train(
     Trainer::start(pipeline, device, run, resume, options)?.run(stop)
 }
 
+/// Writes the checkpoint of `pipeline` before its first step into `run`, with `change` made to its tensors: a run that
+/// starts from given weights, and goes on like any other. Gives its path.
+///
+/// # Errors
+/// If what `change` leaves does not fit the pipeline, or the checkpoint cannot be written.
+pub fn write_start(
+    pipeline: Pipeline,
+    device: &Device,
+    run: &RunFolder,
+    change: impl FnOnce(&mut Snapshot),
+) -> Result<PathBuf, TrainError> {
+    let mut watch = Watch::new(pipeline.stability, pipeline.network.parameters.clone());
+    let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
+    let mut snapshot = Snapshot::default();
+    engine.save(&mut snapshot);
+    change(&mut snapshot);
+    Position::default().save(&mut snapshot.metadata);
+    watch.save(&mut snapshot.metadata);
+    snapshot.metadata.insert("pipeline".into(), pipeline.text);
+    restore(&snapshot, &mut engine, &mut watch)?;
+    Ok(CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).save(0, &snapshot)?)
+}
+
 struct Trainer<'a> {
     run: &'a RunFolder,
     engine: Engine,

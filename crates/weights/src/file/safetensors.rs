@@ -1,0 +1,247 @@
+//! Safetensors.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use safetensors::tensor::{self, SafeTensorError, SafeTensors, TensorInfo};
+use serde::Serialize;
+use train_core::checkpoint::Stored;
+use train_core::run_folder::write_whole;
+
+use super::{Counts, Dtype, Floats, decode};
+use crate::{ReadError, Tensors};
+
+/// Writes `tensors` to `path`, whole or not at all; equal contents are equal bytes.
+///
+/// Counts become what PyTorch's counters are: an `int64` without axes. The metadata gets `format: pt`, by which other
+/// programs know whose orders of values these are.
+///
+/// # Errors
+/// If the file cannot be written; an older one is then untouched.
+///
+/// # Panics
+/// If a shape does not fit its values.
+pub fn write_safetensors(
+    path: &Path,
+    tensors: &Tensors,
+    metadata: &BTreeMap<String, String>,
+) -> std::io::Result<()> {
+    let header = header(tensors, metadata);
+    write_whole(path, |file| {
+        let mut writer = BufWriter::with_capacity(1 << 20, file);
+        writer.write_all(&(header.len() as u64).to_le_bytes())?;
+        writer.write_all(&header)?;
+        for (_, stored) in in_data_order(tensors) {
+            match stored {
+                Stored::U64(counts) => {
+                    for count in counts {
+                        writer.write_all(&count.to_le_bytes())?;
+                    }
+                }
+                Stored::F32 { values, .. } => {
+                    for value in values {
+                        writer.write_all(&value.to_le_bytes())?;
+                    }
+                }
+            }
+        }
+        writer.flush()
+    })
+}
+
+/// The JSON text. The crate's own writer has metadata in random order.
+fn header(tensors: &Tensors, metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(untagged)]
+    enum Entry<'a> {
+        Metadata(BTreeMap<&'a str, &'a str>),
+        Tensor(TensorInfo),
+    }
+
+    let mut texts: BTreeMap<&str, &str> = metadata.iter().map(|(key, text)| (&**key, &**text)).collect();
+    texts.insert("format", "pt");
+    let mut entries = BTreeMap::from([("__metadata__", Entry::Metadata(texts))]);
+    let mut start = 0;
+    for (name, stored) in in_data_order(tensors) {
+        let (dtype, shape, n_bytes) = match stored {
+            Stored::F32 { shape, values } => {
+                assert_eq!(shape.iter().product::<usize>(), values.len(), "the shape of `{name}`");
+                (tensor::Dtype::F32, shape.clone(), values.len() * 4)
+            }
+            Stored::U64(counts) => {
+                let shape = if counts.len() == 1 { vec![] } else { vec![counts.len()] };
+                (tensor::Dtype::I64, shape, counts.len() * 8)
+            }
+        };
+        let info = TensorInfo { dtype, shape, data_offsets: (start, start + n_bytes) };
+        entries.insert(name, Entry::Tensor(info));
+        start += n_bytes;
+    }
+    let mut text = serde_json::to_vec(&entries).expect("maps with text keys are JSON");
+    // Data start at a multiple of 8, for readers that map the file into memory.
+    text.resize(text.len().next_multiple_of(8), b' ');
+    text
+}
+
+/// Counts before floats, so that all lie at multiples of their size; each by name.
+fn in_data_order(tensors: &Tensors) -> impl Iterator<Item = (&str, &Stored)> {
+    let of_kind = |counts: bool| {
+        tensors
+            .iter()
+            .filter(move |(_, stored)| matches!(stored, Stored::U64(_)) == counts)
+            .map(|(name, stored)| (name.as_str(), stored))
+    };
+    of_kind(true).chain(of_kind(false))
+}
+
+pub(super) fn read(path: &Path) -> Result<Tensors, ReadError> {
+    let bytes = std::fs::read(path).map_err(ReadError::io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| refused(path, &bytes, &error))?;
+    let mut tensors = Tensors::new();
+    for (name, view) in file.iter() {
+        let refused = |dtype: String| ReadError::Dtype { path: path.into(), tensor: name.into(), dtype };
+        let dtype = match view.dtype() {
+            tensor::Dtype::F32 => Dtype::Floats(Floats::F32),
+            tensor::Dtype::F16 => Dtype::Floats(Floats::F16),
+            tensor::Dtype::BF16 => Dtype::Floats(Floats::Bf16),
+            tensor::Dtype::I64 => Dtype::Counts(Counts::I64),
+            tensor::Dtype::U64 => Dtype::Counts(Counts::U64),
+            other => return Err(refused(format!("{other:?}"))),
+        };
+        let stored = decode(dtype, view.shape(), view.data()).map_err(|what| refused(what.into()))?;
+        tensors.insert(name.to_owned(), stored);
+    }
+    Ok(tensors)
+}
+
+fn refused(path: &Path, bytes: &[u8], error: &SafeTensorError) -> ReadError {
+    let path = path.to_owned();
+    match error {
+        SafeTensorError::InvalidHeaderLength => {
+            ReadError::Truncated { path, what: "its header is longer than the file".into() }
+        }
+        SafeTensorError::MetadataIncompleteBuffer => match needed(bytes) {
+            Some(needed) if needed > bytes.len() as u64 => ReadError::Truncated {
+                path,
+                what: format!("it has {} bytes, and its header speaks of {needed}", bytes.len()),
+            },
+            _ => ReadError::Damaged { path, reason: "it is longer than its header says".into() },
+        },
+        SafeTensorError::HeaderTooLarge => {
+            ReadError::TooLarge { path, what: "its header would have more than 100 MB".into() }
+        }
+        SafeTensorError::InvalidHeader(_) | SafeTensorError::InvalidHeaderDeserialization(_) => {
+            ReadError::Unknown { path, reason: "what stands where the header is expected is none".into() }
+        }
+        error => ReadError::Damaged { path, reason: error.to_string() },
+    }
+}
+
+/// The bytes that a file with this header must have.
+fn needed(bytes: &[u8]) -> Option<u64> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = u64::from_le_bytes(*length);
+    let text = rest.get(..usize::try_from(length).ok()?)?;
+    let header: tensor::Metadata = serde_json::from_slice(text).ok()?;
+    Some(8 + length + header.data_len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn tensors() -> Tensors {
+        Tensors::from([
+            (
+                "weight".into(),
+                Stored::F32 { shape: vec![2, 2], values: vec![1.0, -2.5, 0.0, f32::MIN_POSITIVE] },
+            ),
+            ("num_batches_tracked".into(), Stored::U64(vec![7])),
+        ])
+    }
+
+    struct Written {
+        _folder: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn written(bytes: impl AsRef<[u8]>) -> Written {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("e.safetensors");
+        std::fs::write(&path, bytes).unwrap();
+        Written { _folder: folder, path }
+    }
+
+    fn whole() -> Vec<u8> {
+        let file = written("");
+        write_safetensors(&file.path, &tensors(), &BTreeMap::from([("b".into(), "2".into())])).unwrap();
+        std::fs::read(&file.path).unwrap()
+    }
+
+    fn told(bytes: impl AsRef<[u8]>) -> String {
+        let file = written(bytes);
+        let error = crate::read(&file.path).unwrap_err();
+        assert!(error.hint().is_some());
+        error.to_string().replace(&file.path.display().to_string(), "e")
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_equal_contents_are_equal_bytes() {
+        let bytes = whole();
+        assert_eq!(crate::read(&written(&bytes).path).unwrap(), tensors());
+        assert!((0..5).all(|_| whole() == bytes));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = header.metadata().as_ref().unwrap();
+        assert_eq!((metadata["format"].as_str(), metadata["b"].as_str()), ("pt", "2"));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let count = file.tensor("num_batches_tracked").unwrap();
+        assert_eq!((count.dtype(), count.shape()), (tensor::Dtype::I64, &[][..]));
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let bytes = whole();
+        for length in 0..bytes.len() {
+            let told = told(&bytes[..length]);
+            assert!(told.starts_with("`e` is cut short"), "{length} bytes: {told}");
+        }
+        let told = told([&bytes[..], &[0]].concat());
+        assert_eq!(told, "`e` is damaged: it is longer than its header says");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        assert!(
+            told("weights, weights, weights").starts_with("`e` is neither safetensors nor a file of PyTorch")
+        );
+        let mut bytes = whole();
+        bytes[8 + 1] = b'x';
+        assert!(told(bytes).starts_with("`e` is neither safetensors"));
+        let mut bytes = whole();
+        bytes[7] = 0xff;
+        assert!(told(bytes).contains("its header would have more than 100 MB"));
+    }
+
+    fn one(dtype: tensor::Dtype, data: &[u8], n: usize) -> Vec<u8> {
+        let view = tensor::TensorView::new(dtype, vec![n], data).unwrap();
+        safetensors::serialize([("x", view)], None).unwrap()
+    }
+
+    #[test]
+    fn halves_are_widened_and_other_types_refused() {
+        let halves = one(tensor::Dtype::F16, &[0x00, 0x3e, 0x00, 0xc0], 2);
+        let expected = Stored::F32 { shape: vec![2], values: vec![1.5, -2.0] };
+        assert_eq!(crate::read(&written(halves).path).unwrap()["x"], expected);
+        let brain = one(tensor::Dtype::BF16, &[0xc0, 0x3f, 0x00, 0xc0], 2);
+        assert_eq!(crate::read(&written(brain).path).unwrap()["x"], expected);
+        assert_eq!(told(one(tensor::Dtype::F64, &[0; 8], 1)), "`e`: `x` has values of type F64");
+        assert_eq!(told(one(tensor::Dtype::U8, &[0; 8], 8)), "`e`: `x` has values of type U8");
+        assert_eq!(
+            told(one(tensor::Dtype::I64, &[0xff; 8], 1)),
+            "`e`: `x` has values of type a count below 0"
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! Weights of encoders in the files of other programs: names, layouts, and how they are read and written.
+//!
+//! Start at [`Target`] for the way out and at [`read`] for the way in. Inside the project an encoder has the names of
+//! torchvision (ResNet) and timm (ViT), see [`Architecture`]; everything else here is a renaming of these.
+//!
+//! Files of PyTorch are pickles, which are programs. They are read here without being run: see [`read`].
+
+#![forbid(unsafe_code)]
+
+mod architecture;
+mod convention;
+mod error;
+mod file;
+mod head;
+mod onnx;
+mod python;
+mod rename;
+mod report;
+mod target;
+mod torch;
+
+use std::collections::BTreeMap;
+
+use train_core::checkpoint::Stored;
+
+pub use self::architecture::{Architecture, Block, ResNet, ResNetStem, Shape, Vit, VitStem};
+pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};
+pub use self::error::{ReadError, Unrecognised};
+pub use self::file::{read, write_safetensors};
+pub use self::head::{HeadLayer, HeadLayers};
+pub use self::onnx::write_onnx;
+pub use self::python::{Facts, loading_lines};
+pub use self::report::Report;
+pub use self::target::{Target, Unfit};
+
+/// Named values, as in a checkpoint: float32 of PyTorch's shapes and orders, and counts.
+pub type Tensors = BTreeMap<String, Stored>;

@@ -1,0 +1,122 @@
+//! ONNX: the encoder as a graph that runs without PyTorch.
+//!
+//! [`proto`] has the messages, [`graph`] puts nodes and weights together, [`resnet`] and [`vit`] say which.
+
+mod graph;
+mod proto;
+mod resnet;
+mod vit;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use prost::Message as _;
+use train_core::run_folder::write_whole;
+
+use self::graph::{Graph, Size};
+use crate::{Architecture, HeadLayers, Tensors};
+
+/// The input of the graph, float32 `(N, 3, H, W)`, normalised.
+const INPUT: &str = "images";
+/// Its output, float32 `(N, D)`.
+const OUTPUT: &str = "features";
+/// A protocol buffer has at most 2 GiB.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+/// Writes `backbone`, and the layers of `head` behind it, as an ONNX graph of images `(N, 3, H, W)` to features `(N, D)`, for
+/// any `N`. Whole or not at all; equal contents are equal bytes.
+///
+/// The weights must be those of `architecture`; a ViT must know its heads of attention.
+///
+/// # Errors
+/// If a weight is missing, the graph would be larger than a protocol buffer can be, or the file cannot be written; an older
+/// one is then untouched.
+pub fn write_onnx(
+    path: &Path,
+    architecture: &Architecture,
+    (backbone, head): (&Tensors, &Tensors),
+    image_size: (usize, usize),
+    metadata: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    let bytes = encode(architecture, (backbone, head), image_size, metadata)
+        .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?;
+    write_whole(path, |file| file.write_all(&bytes))
+}
+
+fn encode(
+    architecture: &Architecture,
+    (backbone, head): (&Tensors, &Tensors),
+    image_size: (usize, usize),
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, String> {
+    let mut graph = Graph::new(backbone);
+    let features = match architecture {
+        Architecture::ResNet(resnet) => resnet::add(&mut graph, resnet, INPUT)?,
+        Architecture::Vit(vit) => vit::add(&mut graph, vit, INPUT)?,
+    };
+    let layers = HeadLayers::detect(head).ok_or("the head is not of linear layers, batch norm and ReLU")?;
+    let output = graph.head(&layers, head, &features)?;
+    let n_outputs = layers.n_outputs().unwrap_or(architecture.n_features());
+    graph.node_to("Identity", &[&output], OUTPUT);
+    let input = [Size::Any("N"), Size::Known(3), Size::Known(image_size.0), Size::Known(image_size.1)];
+    let model =
+        graph.into_model((INPUT, &input), (OUTPUT, &[Size::Any("N"), Size::Known(n_outputs)]), metadata);
+    if model.encoded_len() > MOST_BYTES {
+        return Err("it has more than the 2 GiB that a protocol buffer can have".into());
+    }
+    Ok(model.encode_to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proto::Model;
+    use super::*;
+    use crate::report::tests::tensors_of;
+    use crate::{Block, ResNet, ResNetStem, Vit, VitStem};
+
+    /// Checks that each input of a node is there when it is wanted.
+    fn decoded(architecture: &Architecture) -> Model {
+        let metadata = BTreeMap::from([("run".to_owned(), "a".to_owned())]);
+        let backbone = tensors_of(&architecture.layout());
+        let bytes = encode(architecture, (&backbone, &Tensors::new()), (32, 32), &metadata).unwrap();
+        let model = Model::decode(bytes.as_slice()).unwrap();
+        let graph = model.graph.clone().unwrap();
+        let mut known: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+        known.push(INPUT);
+        for node in &graph.node {
+            for input in &node.input {
+                assert!(known.contains(&input.as_str()), "{} wants {input}", node.op_type);
+            }
+            known.extend(node.output.iter().map(String::as_str));
+        }
+        assert_eq!(known.last(), Some(&OUTPUT));
+        model
+    }
+
+    #[test]
+    fn graphs_are_whole() {
+        let resnet =
+            ResNet { block: Block::Bottleneck, blocks: [1; 4], width: 2, stem: ResNetStem::ImageNet };
+        let model = decoded(&Architecture::ResNet(resnet));
+        assert_eq!(model.metadata_props[0].value, "a");
+        let n = |op: &str| {
+            let nodes = &model.graph.as_ref().unwrap().node;
+            nodes.iter().filter(|node| node.op_type == op).count()
+        };
+        assert_eq!((n("Conv"), n("BatchNormalization"), n("MaxPool"), n("Add")), (17, 17, 1, 4));
+        for (stem, class_token) in [(VitStem::Patch, true), (VitStem::Patch, false), (VitStem::Conv, true)] {
+            decoded(&Architecture::Vit(Vit {
+                patch: 16,
+                dim: 16,
+                depth: 2,
+                heads: Some(2),
+                hidden: 64,
+                class_token,
+                positions: class_token.then_some(5),
+                norm: class_token,
+                stem,
+            }));
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The lines of Python that load an exported file, strictly.
+
+use std::fmt::Write as _;
+
+use crate::{Architecture, HeadLayer, HeadLayers, ResNet, ResNetStem, Target, Vit, VitStem};
+
+/// What the lines depend on besides the architecture.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The exported file, as the lines are to call it.
+    pub file: &'a str,
+    /// Height and width of the images that the encoder was trained on, in pixels.
+    pub image_size: (usize, usize),
+    /// Mean of red, green and blue, with bytes as 0 to 1.
+    pub mean: [f32; 3],
+    /// Their standard deviation.
+    pub std: [f32; 3],
+    /// The head, if it was exported too.
+    pub head: Option<&'a HeadLayers>,
+}
+
+/// Lines that make `model` of the exported file, ready to give features; for repositories with files of their own, lines
+/// that make such a file, and how it is used.
+///
+/// The encoder must be one that [`Target::check`] accepts.
+pub fn loading_lines(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> String {
+    match (target, architecture) {
+        (Target::Torchvision, Architecture::ResNet(resnet)) => torchvision_resnet(resnet, facts),
+        (Target::Torchvision, Architecture::Vit(vit)) => torchvision_vit(vit, facts),
+        (Target::Timm, Architecture::ResNet(resnet)) => timm_resnet(resnet, facts),
+        (Target::Timm, Architecture::Vit(vit)) => timm_vit(vit, facts),
+        (Target::Deit, _) => deit(architecture, facts),
+        (Target::Detectron2, _) => detectron2(architecture, facts),
+        (Target::Moco | Target::MocoV3, _) => moco(target, architecture, facts),
+        (Target::Onnx, _) => onnx(facts),
+    }
+}
+
+fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
+    let mut lines = String::from("import torch, torchvision\nfrom safetensors.torch import load_file\n\n");
+    let blocks = resnet.blocks;
+    let block = format!("torchvision.models.resnet.{}", block_class(resnet));
+    if resnet.width == 64 {
+        match resnet.depth() {
+            Some((name, _)) => lines += &format!("model = torchvision.models.{name}()\n"),
+            None => lines += &format!("model = torchvision.models.ResNet({block}, {blocks:?})\n"),
+        }
+    } else {
+        // The first width is a constant of torchvision's constructor; stages are built by a method.
+        let width = resnet.width;
+        let _ = write!(
+            lines,
+            "class ResNet(torchvision.models.ResNet):  # torchvision's is 64 channels wide at its start, this one {width}\n    \
+                 def _make_layer(self, block, planes, *rest, **named):\n        \
+                     if planes == 64:\n            \
+                         self.inplanes = {width}\n        \
+                     return super()._make_layer(block, planes * {width} // 64, *rest, **named)\n\n\
+             model = ResNet({block}, {blocks:?})\n"
+        );
+        if resnet.stem == ResNetStem::ImageNet {
+            lines += &format!("model.conv1 = torch.nn.Conv2d(3, {width}, 7, 2, 3, bias=False)\n");
+        }
+        lines += &format!("model.bn1 = torch.nn.BatchNorm2d({width})\n");
+    }
+    lines += &cifar_stem(resnet);
+    lines += &format!("model.fc = {}\n", head_module(facts.head));
+    lines + &load(facts)
+}
+
+fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
+    let mut lines = String::from("import timm, torch\nfrom safetensors.torch import load_file\n\n");
+    match resnet.depth() {
+        Some((name, _)) => lines += &format!("model = timm.create_model(\"{name}\", num_classes=0)\n"),
+        None => {
+            lines += &format!(
+                "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0)\n",
+                block_class(resnet),
+                resnet.blocks
+            );
+        }
+    }
+    lines += &cifar_stem(resnet);
+    if facts.head.is_some() {
+        lines += &format!("model.fc = {}\n", head_module(facts.head));
+    }
+    lines + &load(facts)
+}
+
+fn block_class(resnet: &ResNet) -> String {
+    format!("{:?}", resnet.block) + if resnet.block == crate::Block::Basic { "Block" } else { "" }
+}
+
+fn cifar_stem(resnet: &ResNet) -> String {
+    match resnet.stem {
+        ResNetStem::ImageNet => String::new(),
+        ResNetStem::Cifar => format!(
+            "model.conv1 = torch.nn.Conv2d(3, {}, 3, 1, 1, bias=False)  # the CIFAR stem\n\
+             model.maxpool = torch.nn.Identity()\n",
+            resnet.width
+        ),
+    }
+}
+
+fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
+    let (height, width) = facts.image_size;
+    let mut lines = String::from("import torch, torchvision\nfrom safetensors.torch import load_file\n\n");
+    let _ = write!(
+        lines,
+        "model = torchvision.models.VisionTransformer(\n    \
+             image_size={height}, patch_size={}, num_layers={}, num_heads={}, hidden_dim={}, mlp_dim={},\n)\n",
+        vit.patch,
+        vit.depth,
+        heads(vit),
+        vit.dim,
+        vit.hidden
+    );
+    if height != width {
+        lines += "# torchvision takes square images only: this encoder was trained on others.\n";
+    }
+    lines += &format!("model.heads = {}\n", head_module(facts.head));
+    lines + &load(facts)
+}
+
+fn timm_vit(vit: &Vit, facts: &Facts<'_>) -> String {
+    let (height, width) = facts.image_size;
+    let mut lines = String::from(
+        "from functools import partial\n\nimport torch\nfrom safetensors.torch import load_file\n\
+         from timm.models.vision_transformer import VisionTransformer\n\n",
+    );
+    let pool = if vit.class_token {
+        "class_token=True, global_pool=\"token\""
+    } else {
+        "class_token=False, global_pool=\"avg\""
+    };
+    let positions = if vit.positions.is_some() { "learn" } else { "none" };
+    let norm = if vit.norm { "True" } else { "False" };
+    let _ = write!(
+        lines,
+        "model = VisionTransformer(\n    \
+             img_size=({height}, {width}), patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?},\n    \
+             {pool}, pos_embed=\"{positions}\",\n    \
+             final_norm={norm}, fc_norm=False, norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_classes=0,\n)\n",
+        vit.patch,
+        vit.dim,
+        vit.depth,
+        heads(vit),
+        vit.hidden as f64 / vit.dim as f64,
+    );
+    if facts.head.is_some() {
+        lines += &format!("model.head = {}\n", head_module(facts.head));
+    }
+    lines + &load(facts)
+}
+
+fn heads(vit: &Vit) -> String {
+    vit.heads.map_or_else(|| "...".into(), |heads| heads.to_string())
+}
+
+fn load(facts: &Facts<'_>) -> String {
+    format!(
+        "model.load_state_dict(load_file({}), strict=True)\n\
+         model.eval()\n\
+         # Images: {} RGB as 0 to 1, less {:?}, divided by {:?}.\n",
+        quoted(facts.file),
+        size(facts),
+        facts.mean,
+        facts.std
+    )
+}
+
+fn size(facts: &Facts<'_>) -> String {
+    format!("{}x{}", facts.image_size.0, facts.image_size.1)
+}
+
+/// The PyTorch module that a head is.
+fn head_module(head: Option<&HeadLayers>) -> String {
+    match head {
+        None | Some(HeadLayers::Identity) => "torch.nn.Identity()".into(),
+        Some(HeadLayers::Linear(layer)) => layer_module(layer),
+        Some(HeadLayers::Sequence(layers)) => {
+            let layers: Vec<String> =
+                layers.iter().map(|layer| format!("    {},\n", layer_module(layer))).collect();
+            format!("torch.nn.Sequential(\n{})", layers.concat())
+        }
+    }
+}
+
+fn layer_module(layer: &HeadLayer) -> String {
+    match layer {
+        HeadLayer::Linear { n_inputs, n_outputs, bias: true } => {
+            format!("torch.nn.Linear({n_inputs}, {n_outputs})")
+        }
+        HeadLayer::Linear { n_inputs, n_outputs, bias: false } => {
+            format!("torch.nn.Linear({n_inputs}, {n_outputs}, bias=False)")
+        }
+        HeadLayer::BatchNorm { n, affine: true } => format!("torch.nn.BatchNorm1d({n})"),
+        HeadLayer::BatchNorm { n, affine: false } => format!("torch.nn.BatchNorm1d({n}, affine=False)"),
+        HeadLayer::Relu => "torch.nn.ReLU()".into(),
+    }
+}
+
+fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
+    let made = with_extension(facts.file, "pth");
+    let mut lines = format!(
+        "import torch\nfrom safetensors.torch import load_file\n\n\
+         torch.save({{\"model\": load_file({})}}, {made})\n\
+         # Then, in facebookresearch/deit: python main.py --finetune {made} --input-size {} ...\n",
+        quoted(facts.file),
+        facts.image_size.0,
+    );
+    if let Architecture::Vit(vit) = architecture {
+        let _ = write!(
+            lines,
+            "# Its model must be a VisionTransformer(patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?}).\n",
+            vit.patch,
+            vit.dim,
+            vit.depth,
+            heads(vit),
+            vit.hidden as f64 / vit.dim as f64,
+        );
+        if vit.dim == 384 && vit.heads == Some(12) {
+            lines += "# Its deit_small_patch16_224 has 6 heads: set num_heads=12 in its models.py, for shapes do not tell.\n";
+        }
+    }
+    lines
+}
+
+fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
+    let made = with_extension(facts.file, "pkl");
+    let in_bytes =
+        |values: [f32; 3]| values.map(|value| (f64::from(value) * 255.0 * 1000.0).round() / 1000.0);
+    let mut lines = format!(
+        "import pickle\n\nfrom safetensors.numpy import load_file\n\n\
+         with open({made}, \"wb\") as file:\n    \
+             pickle.dump({{\"model\": load_file({}), \"__author__\": \"moco-rs\", \"matching_heuristics\": True}}, file)\n\
+         # Then, in detectron2's config: MODEL.WEIGHTS {made}, INPUT.FORMAT \"RGB\", MODEL.RESNETS.STRIDE_IN_1X1 False,\n\
+         # MODEL.PIXEL_MEAN {:?}, MODEL.PIXEL_STD {:?}",
+        quoted(facts.file),
+        in_bytes(facts.mean),
+        in_bytes(facts.std),
+    );
+    if let Architecture::ResNet(resnet) = architecture {
+        if let Some((_, layers)) = resnet.depth() {
+            lines += &format!(",\n# MODEL.RESNETS.DEPTH {layers}");
+        }
+        if resnet.width != 64 || resnet.block == crate::Block::Basic {
+            let res2 = resnet.width * resnet.block.expansion();
+            lines += &format!(
+                ", MODEL.RESNETS.STEM_OUT_CHANNELS {}, MODEL.RESNETS.RES2_OUT_CHANNELS {res2}",
+                resnet.width
+            );
+        }
+    }
+    lines + ".\n"
+}
+
+fn moco(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> String {
+    let made = with_extension(facts.file, "pth.tar");
+    let name = match architecture {
+        Architecture::ResNet(resnet) => resnet.torchvision_name(),
+        Architecture::Vit(vit) => moco_v3_name(vit),
+    };
+    let repository = if target == Target::Moco { "moco" } else { "moco-v3" };
+    let arch = name.map(|name| format!("\"arch\": \"{name}\", ")).unwrap_or_default();
+    let then = match name {
+        Some(name) => format!(
+            "# Then, in facebookresearch/{repository}: python main_lincls.py -a {name} --pretrained {made} ...\n"
+        ),
+        None => format!(
+            "# facebookresearch/{repository} has no constructor for this encoder ({}): its scripts need one before they can\n\
+             # load this.\n",
+            architecture.describe()
+        ),
+    };
+    format!(
+        "import torch\nfrom safetensors.torch import load_file\n\n\
+         torch.save({{{arch}\"state_dict\": load_file({})}}, {made})\n{then}",
+        quoted(facts.file)
+    )
+}
+
+fn onnx(facts: &Facts<'_>) -> String {
+    format!(
+        "import onnxruntime\n\n\
+         session = onnxruntime.InferenceSession({})\n\
+         model = lambda images: session.run([\"features\"], {{\"images\": images}})[0]\n\
+         # Images: a float32 array (N, 3, {}, {}) of RGB as 0 to 1, less {:?}, divided by {:?}.\n",
+        quoted(facts.file),
+        facts.image_size.0,
+        facts.image_size.1,
+        facts.mean,
+        facts.std
+    )
+}
+
+/// What `-a` of facebookresearch/moco-v3 is for this ViT.
+fn moco_v3_name(vit: &Vit) -> Option<&'static str> {
+    let is = |dim, depth| {
+        (vit.dim, vit.depth, vit.hidden, vit.heads, vit.patch) == (dim, depth, 4 * dim, Some(12), 16)
+    };
+    match vit.stem {
+        VitStem::Patch if is(384, 12) => Some("vit_small"),
+        VitStem::Patch if is(768, 12) => Some("vit_base"),
+        VitStem::Conv if is(384, 11) => Some("vit_conv_small"),
+        VitStem::Conv if is(768, 11) => Some("vit_conv_base"),
+        _ => None,
+    }
+}
+
+/// A Python string of `file` with another extension in place of `.safetensors`.
+fn with_extension(file: &str, extension: &str) -> String {
+    quoted(&format!("{}.{extension}", file.strip_suffix(".safetensors").unwrap_or(file)))
+}
+
+/// A Python string.
+fn quoted(text: &str) -> String {
+    // JSON's escapes are Python's, but for those of characters beyond 16 bits, which JSON has no need to escape.
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Block;
+
+    fn facts<'a>(head: Option<&'a HeadLayers>) -> Facts<'a> {
+        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        Facts { file: "a/\"e\".safetensors", image_size: (32, 32), mean, std, head }
+    }
+
+    #[test]
+    fn published_encoders_have_short_constructors_and_others_long_ones() {
+        let resnet =
+            |width, stem| Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem });
+        let lines = loading_lines(Target::Torchvision, &resnet(64, ResNetStem::ImageNet), &facts(None));
+        let expected = "import torch, torchvision
+from safetensors.torch import load_file
+
+model = torchvision.models.resnet18()
+model.fc = torch.nn.Identity()
+model.load_state_dict(load_file(\"a/\\\"e\\\".safetensors\"), strict=True)
+model.eval()
+# Images: 32x32 RGB as 0 to 1, less [0.485, 0.456, 0.406], divided by [0.229, 0.224, 0.225].
+";
+        assert_eq!(lines, expected);
+        let lines = loading_lines(Target::Torchvision, &resnet(4, ResNetStem::Cifar), &facts(None));
+        assert!(lines.contains("planes * 4 // 64") && lines.contains("Conv2d(3, 4, 3, 1, 1"), "{lines}");
+        let lines = loading_lines(Target::Moco, &resnet(4, ResNetStem::Cifar), &facts(None));
+        assert!(lines.contains("has no constructor for this encoder (resnet18, 4 channels"), "{lines}");
+        assert!(lines.contains("\"a/\\\"e\\\".pth.tar\""), "{lines}");
+        let lines = loading_lines(Target::Detectron2, &resnet(64, ResNetStem::ImageNet), &facts(None));
+        assert!(lines.contains("PIXEL_MEAN [123.675, 116.28, 103.53]"), "{lines}");
+        assert!(lines.contains("DEPTH 18, MODEL.RESNETS.STEM_OUT_CHANNELS 64"), "{lines}");
+    }
+
+    #[test]
+    fn deit_is_told_of_the_heads_of_the_small_vit() {
+        let vit = Architecture::Vit(Vit {
+            patch: 16,
+            dim: 384,
+            depth: 12,
+            heads: Some(12),
+            hidden: 1536,
+            class_token: true,
+            positions: Some(197),
+            norm: true,
+            stem: VitStem::Patch,
+        });
+        assert!(loading_lines(Target::Deit, &vit, &facts(None)).contains("set num_heads=12"));
+        assert!(loading_lines(Target::MocoV3, &vit, &facts(None)).contains("-a vit_small"));
+    }
+}

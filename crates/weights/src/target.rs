@@ -1,0 +1,272 @@
+//! Whose names an exported file has.
+
+use crate::rename::{resnet_to_detectron2, vit_to_torchvision};
+use crate::{Architecture, HeadLayers, ResNetStem, Tensors, Vit, VitStem};
+
+/// A program that is to load the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// torchvision's `ResNet` and `VisionTransformer`.
+    Torchvision,
+    /// timm's.
+    Timm,
+    /// facebookresearch/deit, which fine-tunes ViTs.
+    Deit,
+    /// facebookresearch/detectron2, which detects and segments.
+    Detectron2,
+    /// facebookresearch/moco, v1 and v2.
+    Moco,
+    /// facebookresearch/moco-v3.
+    MocoV3,
+    /// A graph for ONNX Runtime and its like, which is no safetensors file: see [`write_onnx`](crate::write_onnx).
+    Onnx,
+}
+
+/// Why a target cannot take an encoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    /// What it is about the encoder.
+    pub reason: String,
+    /// The targets that can.
+    pub fitting: Vec<Target>,
+}
+
+/// Which encoder of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Query,
+    Momentum,
+}
+
+impl Target {
+    /// Every target.
+    pub const ALL: [Self; 7] =
+        [Self::Torchvision, Self::Timm, Self::Deit, Self::Detectron2, Self::Moco, Self::MocoV3, Self::Onnx];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+            Self::Deit => "deit",
+            Self::Detectron2 => "detectron2",
+            Self::Moco => "moco",
+            Self::MocoV3 => "moco-v3",
+            Self::Onnx => "onnx",
+        }
+    }
+
+    /// What its files end in.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx",
+            _ => "safetensors",
+        }
+    }
+
+    /// The target of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.name() == name)
+    }
+
+    /// Checks that this target can take `architecture`, and `head` behind it if there is one.
+    ///
+    /// # Errors
+    /// If it cannot, with those that can.
+    pub fn check(self, architecture: &Architecture, head: Option<&HeadLayers>) -> Result<(), Unfit> {
+        let refusal = |target: Self| {
+            target.refuses(architecture).or_else(|| head.and_then(|head| target.refuses_head(head)))
+        };
+        match refusal(self) {
+            None => Ok(()),
+            Some(reason) => {
+                let fitting = Self::ALL.into_iter().filter(|target| refusal(*target).is_none()).collect();
+                Err(Unfit { reason, fitting })
+            }
+        }
+    }
+
+    fn refuses(self, architecture: &Architecture) -> Option<String> {
+        match architecture {
+            Architecture::Vit(vit) => self.refuses_vit(vit),
+            Architecture::ResNet(resnet) => match self {
+                Self::Timm if resnet.width != 64 => Some(format!(
+                    "timm has no ResNet that is {} channels wide at its start, only 64",
+                    resnet.width
+                )),
+                Self::Deit => Some("DeiT has vision transformers only, and this is a ResNet".into()),
+                Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
+                    "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
+                ),
+                Self::Detectron2 if resnet.depth().is_none() => {
+                    Some(format!("detectron2 has no ResNet of {:?} blocks", resnet.blocks))
+                }
+                _ => None,
+            },
+        }
+    }
+
+    fn refuses_vit(self, vit: &Vit) -> Option<String> {
+        let has_all = vit.class_token && vit.positions.is_some() && vit.norm;
+        match self {
+            Self::Detectron2 => Some("detectron2 takes ResNets here, and this is a ViT".into()),
+            Self::Moco => Some("facebookresearch/moco has ResNets only, and this is a ViT".into()),
+            Self::Torchvision | Self::Timm | Self::Deit if vit.stem == VitStem::Conv => {
+                Some(format!("{} has no ViT with MoCo v3's convolution stem", self.name()))
+            }
+            Self::Torchvision | Self::Deit | Self::MocoV3 if !has_all => Some(format!(
+                "{}'s ViT has a class token, a table of positions and a last layer norm, and this one lacks {}",
+                self.name(),
+                if !vit.class_token {
+                    "the class token"
+                } else if vit.norm {
+                    "the table"
+                } else {
+                    "the layer norm"
+                }
+            )),
+            _ => None,
+        }
+    }
+
+    fn refuses_head(self, head: &HeadLayers) -> Option<String> {
+        match self {
+            Self::Deit | Self::Detectron2 => {
+                Some(format!("{} has no place for a projection head", self.name()))
+            }
+            Self::Moco if head.has_batch_norm() => {
+                Some("the heads of facebookresearch/moco have no batch norm, and this one has".into())
+            }
+            Self::MocoV3 if !head.has_batch_norm() => {
+                Some("the heads of facebookresearch/moco-v3 have batch norm, and this one has none".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// `backbone`, and `head` and `predictor` behind it, under this target's names.
+    ///
+    /// The weights must be those of an architecture that [`check`](Self::check) has accepted. `predictor` is taken by
+    /// MoCo v3 alone, where others end at the projector. With `momentum` the names say that it is the momentum encoder,
+    /// where they can.
+    pub fn rename(self, backbone: Tensors, head: Tensors, predictor: Tensors, momentum: bool) -> Tensors {
+        let is_vit = backbone.keys().any(|name| name.starts_with("patch_embed."));
+        let side = if momentum { Side::Momentum } else { Side::Query };
+        let prefix = self.prefix(side);
+        let mut renamed = Tensors::new();
+        for (name, stored) in backbone {
+            let theirs = match self {
+                Self::Torchvision if is_vit => vit_to_torchvision(&name),
+                Self::Detectron2 => resnet_to_detectron2(&name),
+                _ => Some(name.clone()),
+            };
+            renamed.insert(format!("{prefix}{}", theirs.unwrap_or(name)), stored);
+        }
+        let place = match (self, is_vit) {
+            (Self::Torchvision, true) => "heads",
+            (_, true) => "head",
+            (_, false) => "fc",
+        };
+        renamed.extend(head.into_iter().map(|(name, stored)| (format!("{prefix}{place}.{name}"), stored)));
+        if self == Self::MocoV3 {
+            let predictor = predictor.into_iter();
+            renamed.extend(predictor.map(|(name, stored)| (format!("module.predictor.{name}"), stored)));
+        }
+        renamed
+    }
+
+    fn prefix(self, side: Side) -> &'static str {
+        match (self, side) {
+            (Self::Moco, Side::Query) => "module.encoder_q.",
+            (Self::Moco, Side::Momentum) => "module.encoder_k.",
+            (Self::MocoV3, Side::Query) => "module.base_encoder.",
+            (Self::MocoV3, Side::Momentum) => "module.momentum_encoder.",
+            _ => "",
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::fmt::Display for Unfit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Unfit {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::tensors_of;
+    use crate::{Block, HeadLayer, ResNet};
+
+    fn resnet(width: usize, stem: ResNetStem) -> Architecture {
+        Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem })
+    }
+
+    fn vit(stem: VitStem, class_token: bool) -> Architecture {
+        Architecture::Vit(Vit {
+            patch: 4,
+            dim: 16,
+            depth: 1,
+            heads: Some(2),
+            hidden: 64,
+            class_token,
+            positions: Some(17),
+            norm: true,
+            stem,
+        })
+    }
+
+    fn fitting(architecture: &Architecture, head: Option<&HeadLayers>) -> Vec<&'static str> {
+        let fits = |target: &Target| target.check(architecture, head).is_ok();
+        Target::ALL.into_iter().filter(fits).map(Target::name).collect()
+    }
+
+    #[test]
+    fn each_encoder_goes_where_it_has_a_counterpart() {
+        let resnets = ["torchvision", "timm", "detectron2", "moco", "moco-v3", "onnx"];
+        assert_eq!(fitting(&resnet(64, ResNetStem::ImageNet), None), resnets);
+        assert_eq!(fitting(&resnet(4, ResNetStem::Cifar), None), ["torchvision", "moco", "moco-v3", "onnx"]);
+        assert_eq!(
+            fitting(&vit(VitStem::Patch, true), None),
+            ["torchvision", "timm", "deit", "moco-v3", "onnx"]
+        );
+        assert_eq!(fitting(&vit(VitStem::Patch, false), None), ["timm", "onnx"]);
+        assert_eq!(fitting(&vit(VitStem::Conv, true), None), ["moco-v3", "onnx"]);
+        let linear = HeadLayer::Linear { n_inputs: 16, n_outputs: 8, bias: true };
+        let head = HeadLayers::Linear(linear);
+        assert_eq!(
+            fitting(&resnet(64, ResNetStem::ImageNet), Some(&head)),
+            ["torchvision", "timm", "moco", "onnx"]
+        );
+        let error = Target::Detectron2.check(&vit(VitStem::Conv, true), None).unwrap_err();
+        assert_eq!(error.to_string(), "detectron2 takes ResNets here, and this is a ViT");
+        assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);
+    }
+
+    #[test]
+    fn heads_stand_where_each_target_has_them() {
+        let one = |name: &str| tensors_of(&[(name.to_owned(), crate::Shape::Floats(vec![1]))]);
+        let backbone = tensors_of(&vit(VitStem::Patch, true).layout());
+        let names = |target: Target, momentum| -> Vec<String> {
+            let renamed = target.rename(backbone.clone(), one("0.weight"), one("3.weight"), momentum);
+            renamed.into_keys().filter(|name| name.contains("head") || name.contains("pred")).collect()
+        };
+        assert_eq!(names(Target::Timm, false), ["head.0.weight"]);
+        assert_eq!(names(Target::Torchvision, true), ["heads.0.weight"]);
+        let v3 = ["module.momentum_encoder.head.0.weight", "module.predictor.3.weight"];
+        assert_eq!(names(Target::MocoV3, true), v3);
+        let backbone = tensors_of(&resnet(4, ResNetStem::ImageNet).layout());
+        let moco = Target::Moco.rename(backbone, one("weight"), Tensors::new(), false);
+        assert!(moco.contains_key("module.encoder_q.fc.weight"));
+        assert!(moco.contains_key("module.encoder_q.layer4.1.bn2.running_mean"));
+        assert!(moco.keys().all(|name| name.starts_with("module.encoder_q.")));
+    }
+}

@@ -1,0 +1,118 @@
+//! The format of PyTorch 1.6 and later: a zip archive with the pickle and a file a storage.
+
+use std::fs::File;
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::pickle::read_pickle;
+use super::value::Storage;
+use super::weights::{self, Storages};
+use crate::{ReadError, Tensors};
+
+/// The weights in the archive `file`, which lies at `path`.
+pub(crate) fn read_archive(path: &Path, file: File) -> Result<Tensors, ReadError> {
+    let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| match error {
+        ZipError::Io(reason) => ReadError::io(path)(reason),
+        // The list of what is in an archive stands at its end.
+        _ => ReadError::Truncated { path: path.into(), what: "it has no list of its contents".into() },
+    })?;
+    let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
+    let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")).map(str::to_owned) else {
+        return Err(ReadError::Unknown {
+            path: path.into(),
+            reason: "it is a zip archive without `data.pkl`".into(),
+        });
+    };
+    let mut archive = Archive { path, archive, root, n_bytes };
+    archive.check_byte_order()?;
+    let (arena, top) = {
+        let mut entry = archive.entry("data.pkl")?;
+        read_pickle(&mut BufReader::new(&mut entry)).map_err(weights::refused(path))?
+    };
+    let named = weights::find(path, &arena, top)?;
+    weights::read_all(path, &named, n_bytes, &mut archive)
+}
+
+struct Archive<'a> {
+    path: &'a Path,
+    archive: ZipArchive<BufReader<File>>,
+    /// The folder in which everything lies.
+    root: String,
+    n_bytes: u64,
+}
+
+impl Archive<'_> {
+    /// The entry called `name`, which must not be compressed: `torch.save` compresses nothing, and what is compressed can
+    /// be larger than the file.
+    fn entry(&mut self, name: &str) -> Result<zip::read::ZipFile<'_, BufReader<File>>, ReadError> {
+        let path = self.path.to_owned();
+        let name = format!("{}{name}", self.root);
+        match self.archive.by_name(&name) {
+            Ok(entry) if entry.compression() != zip::CompressionMethod::Stored => {
+                Err(ReadError::TooLarge { path, what: format!("`{name}` in it is compressed") })
+            }
+            Ok(entry) if entry.size() > self.n_bytes => Err(ReadError::TooLarge {
+                path,
+                what: format!("`{name}` in it would have {} bytes", entry.size()),
+            }),
+            Ok(entry) => Ok(entry),
+            Err(ZipError::FileNotFound) => {
+                Err(ReadError::Truncated { path, what: format!("it has no `{name}`") })
+            }
+            Err(ZipError::Io(reason)) => Err(ReadError::io(&path)(reason)),
+            Err(ZipError::UnsupportedArchive(_) | ZipError::CompressionMethodNotSupported(_)) => {
+                Err(ReadError::TooLarge { path, what: format!("`{name}` in it is compressed or encrypted") })
+            }
+            Err(error) => Err(ReadError::Damaged { path, reason: error.to_string() }),
+        }
+    }
+
+    /// Archives of before PyTorch 2.1 do not say it.
+    fn check_byte_order(&mut self) -> Result<(), ReadError> {
+        let path = self.path;
+        let mut order = String::new();
+        match self.entry("byteorder") {
+            Ok(mut entry) => {
+                (&mut entry).take(16).read_to_string(&mut order).map_err(ReadError::io(path))?;
+            }
+            Err(ReadError::Truncated { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        match order.trim() {
+            "little" => Ok(()),
+            order => Err(ReadError::Unknown {
+                path: path.into(),
+                reason: format!("its order of bytes is `{order}`, and only `little` is read"),
+            }),
+        }
+    }
+}
+
+impl Storages for Archive<'_> {
+    fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError> {
+        let path = self.path;
+        let length = weights::length(path, storage, self.n_bytes)?;
+        let mut entry = self.entry(&format!("data/{}", storage.key))?;
+        if entry.size() < length as u64 {
+            return Err(ReadError::Truncated {
+                path: path.into(),
+                what: format!("storage `{}` has {} bytes in place of {length}", storage.key, entry.size()),
+            });
+        }
+        // To its end, where its checksum is compared. It is no longer than the file.
+        let mut bytes = Vec::with_capacity(length);
+        entry.read_to_end(&mut bytes).map_err(|reason| match reason.kind() {
+            std::io::ErrorKind::UnexpectedEof => ReadError::io(path)(reason),
+            _ => ReadError::Damaged {
+                path: path.into(),
+                reason: format!("storage `{}`: {reason}", storage.key),
+            },
+        })?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,524 @@
+//! Reading a pickle without running it.
+//!
+//! A pickle is a program for a machine with a stack; two of its instructions call functions by name. Here these names
+//! are looked up in a short list, see [`Global`], and what they would do is done by this crate; any other name ends the
+//! reading. Libraries that read pickles know no persistent names, by which PyTorch refers to storages.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use super::opcode::*;
+use super::value::{Arena, Global, Id, Storage, Tensor, Value};
+
+/// Why a pickle cannot be read.
+#[derive(Debug)]
+pub(super) enum PickleError {
+    Io(io::Error),
+    /// It asks for a name that is not on the list.
+    Code(String),
+    /// It is not what `torch.save` writes.
+    Malformed(String),
+    /// It is larger than that of any file of weights.
+    TooLarge(&'static str),
+}
+
+impl From<io::Error> for PickleError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+type Outcome<T> = Result<T, PickleError>;
+
+/// More bytes are no pickle of weights: that of a ResNet-50 with its optimiser has 100 kB.
+const MOST_BYTES: u64 = 64 << 20;
+/// More values are no weights either.
+const MOST_VALUES: usize = 4 << 20;
+/// Of a tensor; PyTorch's own limit is 64.
+const MOST_AXES: usize = 64;
+/// Of a name.
+const MOST_LETTERS: usize = 1024;
+
+/// Reads one pickle from `reader`, up to its end and no further, and gives its values and the place of the result.
+pub(super) fn read_pickle(reader: &mut impl Read) -> Outcome<(Arena, Id)> {
+    let mut machine = Machine {
+        reader: reader.take(MOST_BYTES),
+        arena: Arena::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: HashMap::new(),
+        n_pairs: 0,
+    };
+    loop {
+        let opcode = machine.byte()?;
+        if opcode == STOP {
+            let result = machine.pop()?;
+            return Ok((machine.arena, result));
+        }
+        machine.step(opcode)?;
+    }
+}
+
+/// What a call gives.
+enum Called {
+    New(Value),
+    /// One of its arguments.
+    Argument(Id),
+}
+
+struct Machine<R> {
+    reader: io::Take<R>,
+    arena: Arena,
+    stack: Vec<Id>,
+    /// Heights of the stack.
+    marks: Vec<usize>,
+    memo: HashMap<u32, Id>,
+    /// Pairs copied from lists to dictionaries.
+    n_pairs: usize,
+}
+
+impl<R: Read> Machine<R> {
+    fn step(&mut self, opcode: u8) -> Outcome<()> {
+        match opcode {
+            PROTO => drop(self.byte()?),
+            FRAME => drop(self.bytes(8)?),
+            MARK => self.marks.push(self.stack.len()),
+            NONE => self.push(Value::None)?,
+            NEWTRUE => self.push(Value::Bool(true))?,
+            NEWFALSE => self.push(Value::Bool(false))?,
+            BININT => {
+                let value = i32::from_le_bytes(self.array()?);
+                self.push(Value::Int(value.into()))?;
+            }
+            BININT1 => {
+                let value = self.byte()?;
+                self.push(Value::Int(value.into()))?;
+            }
+            BININT2 => {
+                let value = u16::from_le_bytes(self.array()?);
+                self.push(Value::Int(value.into()))?;
+            }
+            LONG1 => {
+                let n = self.byte()?;
+                let bytes = self.bytes(n.into())?;
+                self.push(long(bytes))?;
+            }
+            BINFLOAT => {
+                let value = f64::from_be_bytes(self.array()?);
+                self.push(Value::Float(value))?;
+            }
+            BINUNICODE | BINSTRING => {
+                let n = u32::from_le_bytes(self.array()?);
+                self.text(n.into())?;
+            }
+            SHORT_BINUNICODE | SHORT_BINSTRING => {
+                let n = self.byte()?;
+                self.text(n.into())?;
+            }
+            BINBYTES => {
+                let n = u32::from_le_bytes(self.array()?);
+                let bytes = self.bytes(n.into())?;
+                self.push(Value::Bytes(bytes))?;
+            }
+            SHORT_BINBYTES => {
+                let n = self.byte()?;
+                let bytes = self.bytes(n.into())?;
+                self.push(Value::Bytes(bytes))?;
+            }
+            EMPTY_DICT => self.push(Value::Dict(Vec::new()))?,
+            EMPTY_LIST => self.push(Value::List(Vec::new()))?,
+            EMPTY_TUPLE => self.push(Value::Tuple(Vec::new()))?,
+            TUPLE => {
+                let items = self.pop_mark()?;
+                self.push(Value::Tuple(items))?;
+            }
+            TUPLE1 | TUPLE2 | TUPLE3 => {
+                let n = usize::from(opcode - TUPLE1) + 1;
+                let start = self.floor(n)?;
+                let items = self.stack.split_off(start);
+                self.push(Value::Tuple(items))?;
+            }
+            APPEND => {
+                let item = self.pop()?;
+                self.list()?.push(item);
+            }
+            APPENDS => {
+                let items = self.pop_mark()?;
+                self.list()?.extend(items);
+            }
+            SETITEM => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.dict()?.push((key, value));
+            }
+            SETITEMS => {
+                let items = self.pop_mark()?;
+                let (pairs, rest) = items.as_chunks();
+                if !rest.is_empty() {
+                    return Err(malformed("a key has no value"));
+                }
+                let pairs: Vec<(Id, Id)> = pairs.iter().map(|[key, value]| (*key, *value)).collect();
+                self.dict()?.extend(pairs);
+            }
+            BINPUT => {
+                let place = self.byte()?;
+                self.memoize(place.into())?;
+            }
+            LONG_BINPUT => {
+                let place = u32::from_le_bytes(self.array()?);
+                self.memoize(place)?;
+            }
+            MEMOIZE => {
+                let place = u32::try_from(self.memo.len()).map_err(|_| PickleError::TooLarge("its memo"))?;
+                self.memoize(place)?;
+            }
+            BINGET => {
+                let place = self.byte()?;
+                self.recall(place.into())?;
+            }
+            LONG_BINGET => {
+                let place = u32::from_le_bytes(self.array()?);
+                self.recall(place)?;
+            }
+            GLOBAL => {
+                let (module, name) = (self.line()?, self.line()?);
+                self.global(&module, &name)?;
+            }
+            STACK_GLOBAL => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                match (&self.arena[module], &self.arena[name]) {
+                    (Value::Text(module), Value::Text(name)) => {
+                        let (module, name) = (module.clone(), name.clone());
+                        self.global(&module, &name)?;
+                    }
+                    _ => return Err(malformed("the name of a function is no text")),
+                }
+            }
+            BINPERSID => {
+                let id = self.pop()?;
+                let storage = self.storage(id)?;
+                self.push(Value::Storage(storage))?;
+            }
+            REDUCE => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                match self.call(function, arguments)? {
+                    Called::New(value) => self.push(value)?,
+                    Called::Argument(id) => self.stack.push(id),
+                }
+            }
+            // The only objects here are dictionaries; what is set on them beside their items, `_metadata`, has no use.
+            BUILD => {
+                self.pop()?;
+                self.dict()?;
+            }
+            other => return Err(malformed(format!("`torch.save` writes no opcode {other:#04x}"))),
+        }
+        Ok(())
+    }
+
+    fn global(&mut self, module: &str, name: &str) -> Outcome<()> {
+        match Global::find(module, name) {
+            Some(global) => self.push(Value::Global(global)),
+            None => Err(PickleError::Code(format!("{module}.{name}"))),
+        }
+    }
+
+    /// What `function` would give for `arguments`.
+    fn call(&mut self, function: Id, arguments: Id) -> Outcome<Called> {
+        let Value::Global(function) = &self.arena[function] else {
+            return Err(malformed("it calls something that is no function"));
+        };
+        let Value::Tuple(arguments) = &self.arena[arguments] else {
+            return Err(malformed("the arguments of a call are no tuple"));
+        };
+        match (function, arguments.as_slice()) {
+            (Global::OrderedDict, []) => Ok(Called::New(Value::Dict(Vec::new()))),
+            (Global::OrderedDict, [pairs]) => {
+                let pairs = self.pairs(*pairs)?;
+                // One list can be given to many dictionaries.
+                self.n_pairs += pairs.len();
+                if self.n_pairs > MOST_VALUES {
+                    return Err(PickleError::TooLarge("its pickle has millions of values"));
+                }
+                Ok(Called::New(Value::Dict(pairs)))
+            }
+            (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
+                let Value::Storage(storage) = &self.arena[*storage] else {
+                    return Err(malformed("a tensor has no storage"));
+                };
+                let (shape, strides) = (self.lengths(*shape)?, self.lengths(*strides)?);
+                if shape.len() != strides.len() {
+                    return Err(malformed("a tensor has a stride too few or too many"));
+                }
+                let offset = self.length(*offset)?;
+                Ok(Called::New(Value::Tensor(Tensor { storage: storage.clone(), offset, shape, strides })))
+            }
+            (Global::RebuildParameter, [tensor, ..]) => Ok(Called::Argument(*tensor)),
+            (Global::Size, [lengths]) => Ok(Called::Argument(*lengths)),
+            _ => Err(malformed("a call has other arguments than those of `torch.save`")),
+        }
+    }
+
+    /// The items of a list of pairs.
+    fn pairs(&self, list: Id) -> Outcome<Vec<(Id, Id)>> {
+        let (Value::List(items) | Value::Tuple(items)) = &self.arena[list] else {
+            return Err(malformed("a dictionary is made of something that is no list"));
+        };
+        let pair = |item: &Id| match &self.arena[*item] {
+            Value::List(pair) | Value::Tuple(pair) => match pair.as_slice() {
+                [key, value] => Ok((*key, *value)),
+                _ => Err(malformed("a key has no value")),
+            },
+            _ => Err(malformed("a key has no value")),
+        };
+        items.iter().map(pair).collect()
+    }
+
+    /// The storage that a persistent name means: `('storage', type, key, device, length)`.
+    fn storage(&self, id: Id) -> Outcome<Storage> {
+        let Value::Tuple(parts) = &self.arena[id] else {
+            return Err(malformed("the name of a storage is no tuple"));
+        };
+        let parts: Vec<&Value> = parts.iter().map(|part| &self.arena[*part]).collect();
+        match parts.as_slice() {
+            [
+                Value::Text(kind),
+                Value::Global(Global::StorageType(of)),
+                Value::Text(key),
+                _,
+                Value::Int(n),
+                rest @ ..,
+            ] if kind == "storage" && key.len() <= MOST_LETTERS && matches!(rest, [] | [Value::None]) => {
+                let n = usize::try_from(*n).map_err(|_| malformed("a storage has a length below 0"))?;
+                Ok(Storage { of: of.clone(), key: key.clone(), n })
+            }
+            _ => Err(malformed("the name of a storage is not one of `torch.save`")),
+        }
+    }
+
+    fn lengths(&self, tuple: Id) -> Outcome<Vec<usize>> {
+        match &self.arena[tuple] {
+            Value::Tuple(items) if items.len() > MOST_AXES => {
+                Err(malformed(format!("a tensor has {} axes", items.len())))
+            }
+            Value::Tuple(items) => items.iter().map(|item| self.length(*item)).collect(),
+            _ => Err(malformed("the shape of a tensor is no tuple")),
+        }
+    }
+
+    fn length(&self, id: Id) -> Outcome<usize> {
+        match &self.arena[id] {
+            Value::Int(value) => usize::try_from(*value).map_err(|_| malformed("a length is below 0")),
+            _ => Err(malformed("a length is no number")),
+        }
+    }
+
+    fn push(&mut self, value: Value) -> Outcome<()> {
+        if self.arena.len() == MOST_VALUES {
+            return Err(PickleError::TooLarge("its pickle has millions of values"));
+        }
+        self.stack.push(self.arena.len());
+        self.arena.push(value);
+        Ok(())
+    }
+
+    /// Where the topmost `n` start, none of which may lie under a mark.
+    fn floor(&self, n: usize) -> Outcome<usize> {
+        let lowest = self.marks.last().copied().unwrap_or(0);
+        match self.stack.len().checked_sub(n) {
+            Some(start) if start >= lowest => Ok(start),
+            _ => Err(malformed("its stack is empty too early")),
+        }
+    }
+
+    fn pop(&mut self) -> Outcome<Id> {
+        self.floor(1)?;
+        Ok(self.stack.pop().expect("`floor` has found one"))
+    }
+
+    fn top(&self) -> Outcome<Id> {
+        self.floor(1).map(|place| self.stack[place])
+    }
+
+    fn pop_mark(&mut self) -> Outcome<Vec<Id>> {
+        let mark =
+            self.marks.pop().ok_or_else(|| malformed("it takes what follows a mark that is not there"))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn list(&mut self) -> Outcome<&mut Vec<Id>> {
+        let top = self.top()?;
+        match &mut self.arena[top] {
+            Value::List(items) => Ok(items),
+            _ => Err(malformed("it appends to something that is no list")),
+        }
+    }
+
+    fn dict(&mut self) -> Outcome<&mut Vec<(Id, Id)>> {
+        let top = self.top()?;
+        match &mut self.arena[top] {
+            Value::Dict(items) => Ok(items),
+            _ => Err(malformed("it sets an item of something that is no dictionary")),
+        }
+    }
+
+    fn memoize(&mut self, place: u32) -> Outcome<()> {
+        let top = self.top()?;
+        self.memo.insert(place, top);
+        Ok(())
+    }
+
+    fn recall(&mut self, place: u32) -> Outcome<()> {
+        let id = *self.memo.get(&place).ok_or_else(|| malformed("it recalls what it never kept"))?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn text(&mut self, n: u64) -> Outcome<()> {
+        let text = String::from_utf8(self.bytes(n)?).map_err(|_| malformed("a text is not UTF-8"))?;
+        self.push(Value::Text(text))
+    }
+
+    fn line(&mut self) -> Outcome<String> {
+        let mut line = Vec::new();
+        loop {
+            match self.byte()? {
+                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                _ if line.len() == MOST_LETTERS => {
+                    return Err(malformed("a name has more than 1,024 letters"));
+                }
+                letter => line.push(letter),
+            }
+        }
+    }
+
+    fn byte(&mut self) -> Outcome<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
+        let mut bytes = [0; N];
+        self.reader.read_exact(&mut bytes).map_err(|error| self.ended(error))?;
+        Ok(bytes)
+    }
+
+    /// Grows as the bytes come: what a pickle claims costs nothing.
+    fn bytes(&mut self, n: u64) -> Outcome<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let found = self.reader.by_ref().take(n).read_to_end(&mut bytes)?;
+        if found as u64 == n { Ok(bytes) } else { Err(self.ended(io::ErrorKind::UnexpectedEof.into())) }
+    }
+
+    fn ended(&self, error: io::Error) -> PickleError {
+        if self.reader.limit() == 0 {
+            PickleError::TooLarge("its pickle has more than 64 MiB")
+        } else {
+            error.into()
+        }
+    }
+}
+
+fn malformed(reason: impl Into<String>) -> PickleError {
+    PickleError::Malformed(reason.into())
+}
+
+/// An integer, little-endian and signed.
+fn long(bytes: Vec<u8>) -> Value {
+    if bytes.len() > 8 {
+        return Value::Long(bytes);
+    }
+    let sign = if bytes.last().is_some_and(|last| last & 0x80 != 0) { 0xff } else { 0 };
+    let mut all = [sign; 8];
+    all[..bytes.len()].copy_from_slice(&bytes);
+    Value::Int(i64::from_le_bytes(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mut bytes: &[u8]) -> Outcome<(Arena, Id)> {
+        read_pickle(&mut bytes)
+    }
+
+    fn told(bytes: &[u8]) -> String {
+        match read(bytes).unwrap_err() {
+            PickleError::Io(error) => error.kind().to_string(),
+            PickleError::Code(global) => format!("code: {global}"),
+            PickleError::Malformed(reason) => reason,
+            PickleError::TooLarge(what) => format!("too large: {what}"),
+        }
+    }
+
+    #[test]
+    fn plain_values_are_read() {
+        // pickle.dumps({"a": [1, -2, 300, 70000, 1.5, None, True], "b": (b"x",)}, 3)
+        let bytes =
+            b"\x80\x03}q\x00(X\x01\x00\x00\x00aq\x01]q\x02(K\x01J\xfe\xff\xff\xffM,\x01Jp\x11\x01\x00G?\xf8\
+                      \x00\x00\x00\x00\x00\x00N\x88eX\x01\x00\x00\x00bq\x03C\x01xq\x04\x85q\x05u.";
+        let (arena, result) = read(bytes).unwrap();
+        let Value::Dict(items) = &arena[result] else { panic!("{arena:?}") };
+        let [(a, list), (b, tuple)] = items[..] else { panic!("{arena:?}") };
+        assert_eq!((&arena[a], &arena[b]), (&Value::Text("a".into()), &Value::Text("b".into())));
+        let Value::List(list) = &arena[list] else { panic!("{arena:?}") };
+        let list: Vec<&Value> = list.iter().map(|item| &arena[*item]).collect();
+        let int = Value::Int;
+        let expected =
+            [int(1), int(-2), int(300), int(70000), Value::Float(1.5), Value::None, Value::Bool(true)];
+        assert_eq!(list, expected.iter().collect::<Vec<_>>());
+        let Value::Tuple(tuple) = &arena[tuple] else { panic!("{arena:?}") };
+        assert_eq!(arena[tuple[0]], Value::Bytes(b"x".to_vec()));
+    }
+
+    #[test]
+    fn integers_of_any_length_have_their_sign() {
+        assert_eq!(long(vec![]), Value::Int(0));
+        assert_eq!(long(vec![0xff]), Value::Int(-1));
+        assert_eq!(long(vec![0xff, 0x00]), Value::Int(255));
+        assert_eq!(long(vec![1; 9]), Value::Long(vec![1; 9]));
+    }
+
+    #[test]
+    fn code_is_refused_by_its_name() {
+        // What `__reduce__` returning `(os.system, ("true",))` gives, with protocols 2 and 4.
+        assert_eq!(
+            told(b"\x80\x02cposix\nsystem\nq\x00X\x04\x00\x00\x00true\x85Rq\x02."),
+            "code: posix.system"
+        );
+        let bytes = b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93\x94\x8c\x04true\x94\x85\x94R\x94.";
+        assert_eq!(told(bytes), "code: posix.system");
+        assert_eq!(told(b"\x80\x02c__builtin__\neval\n."), "code: __builtin__.eval");
+    }
+
+    #[test]
+    fn a_machine_that_is_misled_says_so_and_does_not_panic() {
+        for (bytes, expected) in [
+            (&b"\x80\x02"[..], "unexpected end of file"),
+            (b".", "its stack is empty too early"),
+            (b"(.", "its stack is empty too early"),
+            (b"N(\x85.", "its stack is empty too early"),
+            (b"t.", "it takes what follows a mark that is not there"),
+            (b"}(NNNu.", "a key has no value"),
+            (b"NNa.", "it appends to something that is no list"),
+            (b"NNNs.", "it sets an item of something that is no dictionary"),
+            (b"h\x05.", "it recalls what it never kept"),
+            (b"N)R.", "it calls something that is no function"),
+            (b"ccollections\nOrderedDict\nNR.", "the arguments of a call are no tuple"),
+            (b"ctorch\nSize\n)R.", "a call has other arguments than those of `torch.save`"),
+            (b"NQ.", "the name of a storage is no tuple"),
+            (b")Q.", "the name of a storage is not one of `torch.save`"),
+            (b"i", "`torch.save` writes no opcode 0x69"),
+            (b"X\xff\xff\xff\xffab", "unexpected end of file"),
+            (b"X\x01\x00\x00\x00\xff.", "a text is not UTF-8"),
+        ] {
+            assert_eq!(told(bytes), expected, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn values_without_end_are_cut_off() {
+        let mut endless = io::repeat(b']');
+        assert!(matches!(read_pickle(&mut endless), Err(PickleError::TooLarge(_))));
+        let mut text = b"X\xff\xff\xff\xff".chain(io::repeat(b'x'));
+        assert!(matches!(read_pickle(&mut text), Err(PickleError::TooLarge(_))));
+    }
+}

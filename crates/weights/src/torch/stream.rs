@@ -1,0 +1,112 @@
+//! The format of before PyTorch 1.6, in which both repositories' published checkpoints are: five pickles, then the
+//! storages, each with its length before it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::pickle::read_pickle;
+use super::value::{Arena, Id, Storage, Value};
+use super::weights::{self, Storages};
+use crate::{ReadError, Tensors};
+
+/// What the first pickle is: `0x1950a86a20f9469cfc6c`.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const VERSION: i64 = 1001;
+
+/// The weights in `file`, which lies at `path`.
+pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError> {
+    let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
+    let mut reader = BufReader::new(file);
+    let mut next = || read_pickle(&mut reader).map_err(weights::refused(path));
+    let unknown = |reason: &str| ReadError::Unknown { path: path.into(), reason: reason.into() };
+    let (arena, magic) = next()?;
+    if arena[magic] != Value::Long(MAGIC.to_vec()) {
+        return Err(unknown("it is a pickle, but not one that `torch.save` wrote"));
+    }
+    let (arena, version) = next()?;
+    if arena[version] != Value::Int(VERSION) {
+        return Err(unknown("its version is not 1001, the only one that there was"));
+    }
+    let (arena, system) = next()?;
+    if !is_little_endian(&arena, system) {
+        return Err(unknown("its order of bytes is not little-endian"));
+    }
+    let (arena, top) = next()?;
+    let (key_arena, keys) = next()?;
+    let sizes = sizes(&arena);
+    let mut places = HashMap::new();
+    for key in texts(&key_arena, keys).ok_or_else(|| unknown("it has no list of storages"))? {
+        let mut length = [0; 8];
+        reader.read_exact(&mut length).map_err(ReadError::io(path))?;
+        let n = u64::from_le_bytes(length);
+        let start = reader.stream_position().map_err(ReadError::io(path))?;
+        // A storage that nothing refers to has a type that nobody knows.
+        let Some(size) = sizes.get(key) else { return Err(unknown("it has a storage that no tensor is in")) };
+        let end = n.checked_mul(*size as u64).and_then(|n| start.checked_add(n));
+        let end = end.filter(|end| *end <= n_bytes).ok_or_else(|| ReadError::Truncated {
+            path: path.into(),
+            what: format!("storage `{key}` of {n} values does not end before the file does"),
+        })?;
+        places.insert(key.to_owned(), (start, n));
+        reader.seek(SeekFrom::Start(end)).map_err(ReadError::io(path))?;
+    }
+    let named = weights::find(path, &arena, top)?;
+    weights::read_all(path, &named, n_bytes, &mut Behind { path, reader, places, n_bytes })
+}
+
+fn is_little_endian(arena: &Arena, system: Id) -> bool {
+    let Value::Dict(items) = &arena[system] else { return false };
+    items.iter().any(|(key, value)| {
+        arena[*key] == Value::Text("little_endian".into()) && arena[*value] == Value::Bool(true)
+    })
+}
+
+/// The bytes of a value of each storage, by key.
+fn sizes(arena: &Arena) -> HashMap<&str, usize> {
+    let storages = arena.iter().filter_map(|value| match value {
+        Value::Storage(storage) => Some((storage.key.as_str(), storage.of.n_bytes())),
+        _ => None,
+    });
+    storages.collect()
+}
+
+fn texts(arena: &Arena, list: Id) -> Option<Vec<&str>> {
+    let Value::List(items) = &arena[list] else { return None };
+    let text = |item: &Id| match &arena[*item] {
+        Value::Text(text) => Some(text.as_str()),
+        _ => None,
+    };
+    items.iter().map(text).collect()
+}
+
+/// Storages behind the pickles.
+struct Behind<'a> {
+    path: &'a Path,
+    reader: BufReader<File>,
+    /// Start and number of values, by key.
+    places: HashMap<String, (u64, u64)>,
+    n_bytes: u64,
+}
+
+impl Storages for Behind<'_> {
+    fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError> {
+        let length = weights::length(self.path, storage, self.n_bytes)?;
+        let missing = |what: String| ReadError::Truncated { path: self.path.into(), what };
+        let &(start, n) = self
+            .places
+            .get(&storage.key)
+            .ok_or_else(|| missing(format!("it has no storage `{}`", storage.key)))?;
+        if n < storage.n as u64 {
+            return Err(missing(format!(
+                "storage `{}` has {n} values in place of {}",
+                storage.key, storage.n
+            )));
+        }
+        self.reader.seek(SeekFrom::Start(start)).map_err(ReadError::io(self.path))?;
+        let mut bytes = vec![0; length];
+        self.reader.read_exact(&mut bytes).map_err(ReadError::io(self.path))?;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,108 @@
+//! What a pickle of PyTorch holds.
+
+use crate::file::{Counts, Dtype, Floats};
+
+/// The place of a value in its [`Arena`].
+pub(super) type Id = usize;
+
+/// All values of a pickle. Containers name their items by place, so that shared and circular ones cost nothing.
+pub(super) type Arena = Vec<Value>;
+
+/// One value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    /// An integer of more than 64 bits, little-endian.
+    Long(Vec<u8>),
+    Float(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Storage),
+    Tensor(Tensor),
+}
+
+/// The only names that a pickle may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Global {
+    OrderedDict,
+    /// `torch._utils._rebuild_tensor_v2`.
+    RebuildTensor,
+    /// `torch._utils._rebuild_parameter`.
+    RebuildParameter,
+    /// `torch.Size`.
+    Size,
+    /// `torch.FloatStorage` and its like.
+    StorageType(StorageType),
+}
+
+/// What a storage holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StorageType {
+    /// A type that is taken.
+    Known(Dtype),
+    /// One that is not, by its name, with the bytes of a value.
+    Other(&'static str, usize),
+}
+
+impl StorageType {
+    /// Bytes of a value.
+    pub(super) fn n_bytes(&self) -> usize {
+        match self {
+            Self::Known(dtype) => dtype.n_bytes(),
+            Self::Other(_, n_bytes) => *n_bytes,
+        }
+    }
+}
+
+impl Global {
+    /// The global called `module.name`; `None` for what is not on the list.
+    pub(super) fn find(module: &str, name: &str) -> Option<Self> {
+        let storage = |dtype| Some(Self::StorageType(StorageType::Known(dtype)));
+        let other = |name, n_bytes| Some(Self::StorageType(StorageType::Other(name, n_bytes)));
+        match (module, name) {
+            ("collections", "OrderedDict") => Some(Self::OrderedDict),
+            ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
+            ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
+            ("torch", "Size") => Some(Self::Size),
+            ("torch", "FloatStorage") => storage(Dtype::Floats(Floats::F32)),
+            ("torch", "HalfStorage") => storage(Dtype::Floats(Floats::F16)),
+            ("torch", "BFloat16Storage") => storage(Dtype::Floats(Floats::Bf16)),
+            ("torch", "LongStorage") => storage(Dtype::Counts(Counts::I64)),
+            ("torch", "DoubleStorage") => other("float64", 8),
+            ("torch", "IntStorage") => other("int32", 4),
+            ("torch", "ShortStorage") => other("int16", 2),
+            ("torch", "CharStorage") => other("int8", 1),
+            ("torch", "ByteStorage") => other("uint8", 1),
+            ("torch", "BoolStorage") => other("bool", 1),
+            ("torch", "ComplexFloatStorage") => other("complex64", 8),
+            ("torch", "ComplexDoubleStorage") => other("complex128", 16),
+            _ => None,
+        }
+    }
+}
+
+/// A piece of memory that tensors look into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Storage {
+    pub(super) of: StorageType,
+    pub(super) key: String,
+    /// Values in it.
+    pub(super) n: usize,
+}
+
+/// A view of a storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tensor {
+    pub(super) storage: Storage,
+    /// Its first value.
+    pub(super) offset: usize,
+    pub(super) shape: Vec<usize>,
+    /// By how many values each axis steps.
+    pub(super) strides: Vec<usize>,
+}

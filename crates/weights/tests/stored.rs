@@ -1,0 +1,162 @@
+//! Files that PyTorch, torchvision and timm have made: `tests/python/round_trip.py store` writes them anew.
+
+use std::path::PathBuf;
+
+use train_core::checkpoint::Stored;
+use weights::{Architecture, Block, ResNet, ResNetStem, Shape, Target, Tensors, Vit, VitStem};
+
+fn stored(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/stored").join(name)
+}
+
+/// Names and shapes, one a line, as a program's `state_dict` has them.
+fn layout(name: &str) -> Vec<(String, Shape)> {
+    let line = |line: &str| {
+        let (name, shape) = line.split_once(' ').unwrap();
+        let shape = match shape {
+            "-" => Shape::Count,
+            lengths => Shape::Floats(lengths.split('x').map(|length| length.parse().unwrap()).collect()),
+        };
+        (name.to_owned(), shape)
+    };
+    std::fs::read_to_string(stored(name)).unwrap().lines().map(line).collect()
+}
+
+fn resnet(block: Block, blocks: [usize; 4]) -> Architecture {
+    Architecture::ResNet(ResNet { block, blocks, width: 64, stem: ResNetStem::ImageNet })
+}
+
+fn vit_small() -> Architecture {
+    Architecture::Vit(Vit {
+        patch: 16,
+        dim: 384,
+        depth: 12,
+        heads: Some(12),
+        hidden: 1536,
+        class_token: true,
+        positions: Some(197),
+        norm: true,
+        stem: VitStem::Patch,
+    })
+}
+
+#[test]
+fn layouts_are_those_of_torchvision_and_timm_in_their_order() {
+    assert_eq!(resnet(Block::Basic, [2, 2, 2, 2]).layout(), layout("torchvision_resnet18.txt"));
+    assert_eq!(resnet(Block::Bottleneck, [3, 4, 6, 3]).layout(), layout("torchvision_resnet50.txt"));
+    assert_eq!(resnet(Block::Bottleneck, [3, 4, 6, 3]).layout(), layout("timm_resnet50.txt"));
+    assert_eq!(vit_small().layout(), layout("timm_vit_small.txt"));
+}
+
+#[test]
+fn exported_names_are_those_of_the_target() {
+    let zeros = |(name, shape): (String, Shape)| match shape {
+        Shape::Floats(shape) => {
+            let values = vec![0.0; shape.iter().product()];
+            (name, Stored::F32 { shape, values })
+        }
+        Shape::Count => (name, Stored::U64(vec![0])),
+    };
+    let renamed = |target: Target, architecture: &Architecture| -> Vec<(String, Shape)> {
+        target.check(architecture, None).unwrap();
+        let backbone: Tensors = architecture.layout().into_iter().map(zeros).collect();
+        let renamed = target.rename(backbone, Tensors::new(), Tensors::new(), false);
+        renamed.iter().map(|(name, stored)| (name.clone(), Shape::of(stored))).collect()
+    };
+    let sorted = |name| {
+        let mut layout = layout(name);
+        layout.sort_by(|a, b| a.0.cmp(&b.0));
+        layout
+    };
+    let resnet18 = resnet(Block::Basic, [2, 2, 2, 2]);
+    assert_eq!(renamed(Target::Torchvision, &resnet18), sorted("torchvision_resnet18.txt"));
+    assert_eq!(renamed(Target::Torchvision, &vit_small()), sorted("torchvision_vit_small.txt"));
+    assert_eq!(renamed(Target::Timm, &vit_small()), sorted("timm_vit_small.txt"));
+    assert_eq!(renamed(Target::Deit, &vit_small()), sorted("timm_vit_small.txt"));
+}
+
+fn floats(tensors: &Tensors, name: &str) -> (Vec<usize>, Vec<f32>) {
+    match &tensors[name] {
+        Stored::F32 { shape, values } => (shape.clone(), values.clone()),
+        Stored::U64(counts) => panic!("{name} is {counts:?}"),
+    }
+}
+
+#[test]
+fn both_formats_of_pytorch_are_read_with_their_views_and_types() {
+    let values: Vec<f32> = (0..12).map(|i| i as f32 / 8.0).collect();
+    for file in ["archive.pth", "stream.pth"] {
+        let tensors = weights::read(&stored(file)).unwrap();
+        assert_eq!(tensors.len(), 9, "{file}");
+        for name in ["float", "half", "bfloat"] {
+            assert_eq!(floats(&tensors, name), (vec![3, 4], values.clone()), "{file}, {name}");
+        }
+        let transposed = (0..4).flat_map(|column| (0..3).map(move |row| (row * 4 + column) as f32 / 8.0));
+        assert_eq!(floats(&tensors, "transposed"), (vec![4, 3], transposed.collect()), "{file}");
+        assert_eq!(floats(&tensors, "part"), (vec![3], vec![2.0, 3.0, 4.0]), "{file}");
+        assert_eq!(floats(&tensors, "other"), (vec![4], vec![0.0, 3.0, 6.0, 9.0]), "{file}");
+        assert_eq!(floats(&tensors, "parameter"), (vec![4], values[..4].to_vec()), "{file}");
+        assert_eq!(floats(&tensors, "empty"), (vec![0, 2], vec![]), "{file}");
+        assert_eq!(tensors["count"], Stored::U64(vec![7]), "{file}");
+    }
+    for file in ["protocol4.pth", "bare.pth"] {
+        assert_eq!(
+            floats(&weights::read(&stored(file)).unwrap(), "x"),
+            (vec![3, 4], values.clone()),
+            "{file}"
+        );
+    }
+}
+
+/// What is said of a stored file that must be refused.
+fn told(name: &str) -> String {
+    let path = stored(name);
+    let error = weights::read(&path).unwrap_err();
+    assert!(error.hint().is_some(), "{error}");
+    error.to_string().replace(&path.display().to_string(), name)
+}
+
+#[test]
+fn files_of_pytorch_that_are_no_weights_are_refused_with_the_reason() {
+    for (name, expected) in [
+        ("code_archive.pth", "`code_archive.pth` is a pickle with code in it: it asks for `posix.system`"),
+        ("code_stream.pth", "`code_stream.pth` is a pickle with code in it: it asks for `posix.system`"),
+        (
+            "module.pth",
+            "`module.pth` is a pickle with code in it: it asks for `torch.nn.modules.linear.Linear`",
+        ),
+        ("double.pth", "`double.pth`: `x` has values of type float64"),
+        (
+            "expanded.pth",
+            "`expanded.pth` is larger than it can be: `x` of shape [1000] repeats the 1 values of its storage",
+        ),
+        ("bomb.pth", "`bomb.pth` is larger than it can be: `bomb/byteorder` in it is compressed"),
+        ("nothing.pth", "`nothing.pth` holds no weights: no tensor has a name in it"),
+        (
+            "plain.pkl",
+            "`plain.pkl` is neither safetensors nor a file of PyTorch: it is a pickle, but not one that `torch.save` wrote",
+        ),
+    ] {
+        assert_eq!(told(name).replace("bomb.tmp", "bomb"), expected);
+    }
+}
+
+#[test]
+fn a_cut_or_a_flipped_byte_is_an_error_or_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.pth");
+    for file in ["archive.pth", "stream.pth"] {
+        let whole = std::fs::read(stored(file)).unwrap();
+        for length in (0..whole.len()).step_by(3) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(weights::read(&path).is_err(), "{file} of {length} bytes");
+        }
+        for at in (0..whole.len()).step_by(3) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x55;
+            std::fs::write(&path, bytes).unwrap();
+            // Names and values may change; what matters is that nothing panics.
+            let _ = weights::read(&path);
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Weights out of this program and into it.
+//!
+//! What needs PyTorch runs `python/round_trip.py` where the environment variable `MOCO_PYTHON`, or else `python3`, is a Python
+//! with torch, torchvision, timm, safetensors, onnx and onnxruntime, and where the images are.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use plugins as _;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use tempfile::tempdir;
+use tensor_ops::{Device, FeatureMap, Recording};
+use train_core::engine::Engine;
+use train_core::pipeline::Pipeline;
+use train_core::plugin::Level;
+use train_core::{ByteImage, Draws, Picture, SingleProcess, checkpoint};
+
+use crate::support::{Outcome, here, workspace, xtask};
+
+const N_IMAGES: usize = 16;
+
+/// A Python that has what the script needs.
+fn python() -> Option<PathBuf> {
+    let python = PathBuf::from(std::env::var_os("MOCO_PYTHON").unwrap_or("python3".into()));
+    let imports = Command::new(&python)
+        .args(["-c", "import torch, torchvision, timm, safetensors, onnx, onnxruntime"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    imports.is_ok_and(|status| status.success()).then_some(python)
+}
+
+/// The first real images under a folder of `../shared/data`, if it is there.
+fn real_images(folder: &str) -> Option<Vec<PathBuf>> {
+    let root = workspace().join("../shared/data").join(folder);
+    let files = walkdir::WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().flatten();
+    let is_image = |path: &Path| {
+        path.extension().is_some_and(|extension| {
+            ["jpg", "jpeg", "png"].contains(&extension.to_ascii_lowercase().to_string_lossy().as_ref())
+        })
+    };
+    let images = files.map(walkdir::DirEntry::into_path).filter(|path| is_image(path));
+    let images: Vec<PathBuf> = images.take(N_IMAGES).collect();
+    (images.len() == N_IMAGES).then_some(images)
+}
+
+fn say_skipped(what: &str) {
+    // Past the test harness, which keeps to itself what a passing test prints.
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "\nSKIPPED: {what}\n").unwrap();
+}
+
+/// What Python and images are there; says what is not compared without them.
+fn setting(images: &str, what: &str) -> Option<(PathBuf, Vec<PathBuf>)> {
+    let Some(python) = python() else {
+        say_skipped(&format!(
+            "{what}, for there is no Python with torch, torchvision, timm, safetensors, onnx and onnxruntime; MOCO_PYTHON names one"
+        ));
+        return None;
+    };
+    let Some(files) = real_images(images) else {
+        say_skipped(&format!("{what}, for there are no images in ../shared/data/{images}"));
+        return None;
+    };
+    Some((python, files))
+}
+
+#[track_caller]
+fn round_trip(python: &Path, folder: &Path, arguments: &[&Path]) -> String {
+    let mut command = Command::new(python);
+    command.arg(workspace().join("tests/python/round_trip.py")).args(arguments).current_dir(folder);
+    let outcome = Outcome::from(command.output().unwrap());
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    outcome.stdout
+}
+
+/// Images `(N, H, W, 3)` as a pipeline's `eval` view gives them.
+struct Seen {
+    shape: [usize; 4],
+    values: Vec<f32>,
+}
+
+impl Seen {
+    fn through_eval(pipeline: &Pipeline, files: &[PathBuf]) -> Self {
+        let view = pipeline.view("eval").unwrap();
+        let mut values = Vec::new();
+        for file in files {
+            let image = image::open(file).unwrap().to_rgb8();
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            let mut picture = Picture::Bytes(ByteImage { width, height, rgb: image.into_raw() });
+            for step in &view.recipe.steps {
+                picture = step.apply(picture, &mut Draws::new(0, "a view without draws", &[]));
+            }
+            match picture {
+                Picture::Floats(image) => values.extend(image.values),
+                Picture::Bytes(_) => panic!("the view does not normalise"),
+            }
+        }
+        let (height, width) = view.size;
+        Self { shape: [files.len(), height, width, 3], values }
+    }
+
+    /// `(N, 3, H, W)`, as PyTorch has them.
+    fn to_nchw(&self) -> ([usize; 4], Vec<f32>) {
+        let [n, h, w, c] = self.shape;
+        let mut values = Vec::with_capacity(self.values.len());
+        for image in self.values.chunks_exact(h * w * c) {
+            for channel in 0..c {
+                values.extend((0..h * w).map(|pixel| image[pixel * c + channel]));
+            }
+        }
+        ([n, c, h, w], values)
+    }
+}
+
+fn pipeline_of(run: &Path) -> Pipeline {
+    Pipeline::read(&run.join("pipeline.ron"), &[], &Device::default()).unwrap()
+}
+
+/// The features of a run's query encoder, from the checkpoint of a step; or of its momentum encoder, as if it were it.
+fn features(run: &Path, step: u64, seen: &Seen, level: Level, momentum: bool) -> (Vec<f32>, usize) {
+    let device = Device::default();
+    let pipeline = pipeline_of(run);
+    let mut snapshot = checkpoint::read(&crate::support::checkpoint(run, step)).unwrap();
+    if momentum {
+        let copies: BTreeMap<_, _> = snapshot
+            .tensors
+            .iter()
+            .filter_map(|(name, stored)| {
+                Some((format!("query.{}", name.strip_prefix("momentum.")?), stored.clone()))
+            })
+            .collect();
+        snapshot.tensors.extend(copies);
+    }
+    let mut engine =
+        Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess)).unwrap();
+    engine.load(&snapshot).unwrap();
+    let images = FeatureMap::from_nhwc(&device, seen.shape, &seen.values, Recording::Off).unwrap();
+    engine.embed(images, level).unwrap()
+}
+
+fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])]) {
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+    });
+    std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// The floats called `name` in the file at `path`.
+fn load(path: &Path, name: &str) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensor(name).unwrap().data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+/// The largest difference, as a share of the largest value.
+fn difference(ours: &[f32], theirs: &[f32]) -> f32 {
+    assert_eq!(ours.len(), theirs.len());
+    let largest = theirs.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let off = ours.iter().zip(theirs).fold(0.0_f32, |off, (a, b)| off.max((a - b).abs()));
+    off / largest
+}
+
+/// A small run of `file`, and the step of its last checkpoint.
+fn small_run(folder: &Path, name: &str, file: &str, set: &[&str]) -> (PathBuf, u64) {
+    let run = folder.join(name);
+    let mut arguments = vec!["run".to_owned(), here(file), "--out".into(), run.display().to_string()];
+    for value in ["epochs=1", "data.source.train=64"].iter().chain(set) {
+        arguments.extend(["--set".to_owned(), (*value).to_owned()]);
+    }
+    xtask(folder, &arguments).done();
+    (run, 4)
+}
+
+fn export(folder: &Path, run: &Path, target: &str, more: &[&str]) -> PathBuf {
+    let out =
+        folder.join(format!("{}-{target}{}.safetensors", run.file_name().unwrap().display(), more.concat()));
+    let arguments = [run.to_str().unwrap(), "--to", target, "-o", out.to_str().unwrap()];
+    let outcome = xtask(folder, ["export"].iter().chain(&arguments).chain(more)).done();
+    assert!(outcome.stdout.starts_with("wrote "), "{outcome}");
+    out
+}
+
+#[test]
+fn exported_encoders_give_the_same_features_in_python() {
+    let Some((python, files)) = setting("cifar10-jpeg/test", "exported encoders in Python") else { return };
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let wide = ["modules.backbone.width=64", "modules.backbone.stem=ImageNet"];
+    let narrow_deep = [
+        "modules.backbone=(\"resnet\", (blocks: [1, 2, 1, 1], block: Bottleneck, width: 8, stem: ImageNet))",
+    ];
+    let mean = ["modules.backbone.pool=Mean", "modules.backbone.position=Learned"];
+    let cases: [(&str, &str, &[&str], &[&str]); 5] = [
+        ("narrow", "small.ron", &[], &["torchvision", "moco", "moco-v3", "onnx"]),
+        ("deep", "small.ron", &narrow_deep, &["torchvision", "moco", "moco-v3", "onnx"]),
+        ("wide", "small.ron", &wide, &["torchvision", "timm", "detectron2", "moco", "moco-v3", "onnx"]),
+        ("vit", "v3.ron", &[], &["timm", "torchvision", "deit", "moco-v3", "onnx"]),
+        ("mean", "v3.ron", &mean, &["timm", "onnx"]),
+    ];
+    for (name, file, set, targets) in cases {
+        let (run, step) = small_run(folder, name, file, set);
+        let seen = Seen::through_eval(&pipeline_of(&run), &files);
+        let (shape, images) = seen.to_nchw();
+        let kinds: [(&[&str], Level, bool); 4] = [
+            (&[], Level::Backbone, false),
+            (&["--encoder", "momentum"], Level::Backbone, true),
+            (&["--with-head"], Level::Head, false),
+            (&["--with-head", "--encoder", "momentum"], Level::Head, true),
+        ];
+        for (more, level, momentum) in kinds {
+            let (values, d) = features(&run, step, &seen, level, momentum);
+            let expected = folder.join("expected.safetensors");
+            save(&expected, &[("images", &shape, &images), ("features", &[N_IMAGES, d], &values)]);
+            // The other targets' scripts leave a head out.
+            let targets = targets.iter().filter(|target| {
+                more.is_empty()
+                    || level == Level::Backbone
+                    || ["torchvision", "timm", "onnx"].contains(*target)
+            });
+            let exported: Vec<PathBuf> = targets.map(|target| export(folder, &run, target, more)).collect();
+            let mut arguments = vec![Path::new("check"), &expected];
+            arguments.extend(exported.iter().map(PathBuf::as_path));
+            let said = round_trip(&python, folder, &arguments);
+            assert_eq!(said.lines().count(), exported.len(), "{said}");
+            writeln!(std::io::stdout(), "{said}").unwrap();
+        }
+    }
+}
+
+#[test]
+fn checkpoints_of_the_reference_repositories_give_the_same_features_here() {
+    let Some((python, files)) = setting("imagenet-sample", "checkpoints of PyTorch") else { return };
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let pipeline = |name: &str| workspace().join("pipelines/imagenet").join(name);
+    let cases =
+        [("moco_v1", "mocov1-r50.ron"), ("moco_v2", "mocov2-r50.ron"), ("moco_v3", "mocov3-vit-s.ron")];
+    let seen = Seen::through_eval(
+        &Pipeline::read(&pipeline("mocov2-r50.ron"), &[], &Device::default()).unwrap(),
+        &files,
+    );
+    let (shape, images) = seen.to_nchw();
+    let images_file = folder.join("images.safetensors");
+    save(&images_file, &[("images", &shape, &images)]);
+    round_trip(&python, folder, &[Path::new("make"), folder, &images_file]);
+    for (name, file) in cases {
+        let checkpoint = folder.join(format!("{name}.pth.tar"));
+        let run = folder.join(name);
+        let pipeline = pipeline(file);
+        let arguments =
+            [Path::new("import"), &checkpoint, Path::new("--pipeline"), &pipeline, Path::new("--out"), &run];
+        let said = xtask(folder, arguments).done().stdout;
+        assert!(said.contains("0 missing, 0 unexpected, 0 misshapen"), "{said}");
+        assert!(!said.contains("as it is drawn"), "{said}");
+        for (side, momentum) in [("query", false), ("momentum", true)] {
+            let (values, _) = features(&run, 0, &seen, Level::Backbone, momentum);
+            let theirs = load(&folder.join(format!("{name}.features.safetensors")), side);
+            let off = difference(&values, &theirs);
+            writeln!(std::io::stdout(), "{name}, {side}: off by {off:.1e}").unwrap();
+            assert!(off <= 1e-4, "{name}, {side}: off by {off}");
+        }
+        std::fs::remove_dir_all(run).unwrap();
+        std::fs::remove_file(checkpoint).unwrap();
+    }
+}
+
+#[test]
+fn what_is_exported_is_imported_again_and_trains_on() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let (run, step) = small_run(folder, "first", "small.ron", &[]);
+    let pipeline = run.join("pipeline.ron").display().to_string();
+    let exported = export(folder, &run, "moco", &["--with-head"]);
+    let report = xtask(folder, ["import", exported.to_str().unwrap()]).done().stdout;
+    assert!(report.contains("a checkpoint of facebookresearch/moco\n"), "{report}");
+    assert!(
+        report.contains("encoder   resnet18, 4 channels wide at its start, CIFAR stem: 32 features"),
+        "{report}"
+    );
+    assert!(report.contains("120 fit, 0 missing, 0 unexpected, 0 misshapen"), "{report}");
+    let again = folder.join("again");
+    let (file, out) = (exported.to_str().unwrap(), again.to_str().unwrap());
+    xtask(folder, ["import", file, "--pipeline", &pipeline, "--out", out]).done();
+    let tensors =
+        |run: &Path, step| checkpoint::read(&crate::support::checkpoint(run, step)).unwrap().tensors;
+    let (first, second) = (tensors(&run, step), tensors(&again, 0));
+    assert_eq!(first.keys().collect::<Vec<_>>(), second.keys().collect::<Vec<_>>());
+    for (name, stored) in
+        second.iter().filter(|(name, _)| !name.contains("contrast") && !name.contains("optimizer"))
+    {
+        let of_query = name.replacen("momentum.", "query.", 1);
+        assert!(*stored == first[&of_query], "{name}");
+    }
+    // It is a run like any other.
+    xtask(folder, ["knn", out, "--k", "5"]).done();
+    let exported_again = export(folder, &again, "moco", &["--with-head"]);
+    let weights = |path: &Path| weights::read(path).unwrap();
+    assert!(weights(&exported) == weights(&exported_again));
+    xtask(folder, ["run", "--resume", out]).done();
+    // A second time, nothing is overwritten.
+    let said = xtask(folder, ["import", file, "--pipeline", &pipeline, "--out", out]).refused();
+    assert!(said.contains("is not empty"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let (run, _) = small_run(folder, "vit", "v3.ron", &[]);
+    let run = run.to_str().unwrap();
+    let refused = |arguments: &[&str]| xtask(folder, ["export", run].iter().chain(arguments)).refused();
+    let said = refused(&["--to", "detectron2", "-o", "e.safetensors"]);
+    let expected = "error: `detectron2` cannot take this encoder: detectron2 takes ResNets here, and this is a ViT\n\
+                    hint: choose one that fits with `--to`: torchvision, timm, deit, moco-v3, onnx\n";
+    assert_eq!(said, expected);
+    let said = refused(&["--to", "deit", "-o", "e.safetensors", "--with-head"]);
+    assert!(said.contains("deit has no place for a projection head"), "{said}");
+    assert!(refused(&["--to", "timm", "-o", "none/e.safetensors"]).contains("there is no folder `none`"));
+    assert!(!folder.join("e.safetensors").exists());
+    std::fs::write(folder.join("e.safetensors"), "mine").unwrap();
+    assert!(refused(&["--to", "timm", "-o", "e.safetensors"]).contains("is there already"));
+    assert_eq!(std::fs::read(folder.join("e.safetensors")).unwrap(), b"mine");
+    xtask(folder, ["export", run, "--to", "timm", "-o", "e.safetensors", "--force"]).done();
+    let first = std::fs::read(folder.join("e.safetensors")).unwrap();
+    xtask(folder, ["export", run, "--to", "timm", "-o", "e.safetensors", "--force"]).done();
+    assert!(first == std::fs::read(folder.join("e.safetensors")).unwrap());
+    assert_eq!(xtask(folder, ["export", run, "--to", "timm", "-o", "e.pth"]).code, Some(2));
+}
+
+#[test]
+fn what_does_not_fit_is_not_imported() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let (run, step) = small_run(folder, "first", "small.ron", &[]);
+    let exported = export(folder, &run, "torchvision", &[]);
+    let exported = exported.to_str().unwrap();
+    let import = |more: &[&str]| {
+        xtask(
+            folder,
+            ["import", exported, "--pipeline", &here("small.ron"), "--out", "run"].iter().chain(more),
+        )
+    };
+    let outcome = import(&["--set", "modules.backbone.width=8"]);
+    assert!(
+        outcome.stdout.contains("misshapen: conv1.weight is [4, 3, 3, 3], and [8, 3, 3, 3] is expected"),
+        "{outcome}"
+    );
+    let said = outcome.refused();
+    assert!(
+        said.contains("does not fit the pipeline `small`: `bn1.bias` is [4], and [8] is expected"),
+        "{said}"
+    );
+    let outcome = import(&["--set", "modules.backbone.depth=34"]);
+    assert!(outcome.stdout.contains("96 missing, 0 unexpected, 0 misshapen"), "{outcome}");
+    assert!(outcome.refused().contains("is missing"));
+    assert!(!folder.join("run").exists());
+    let own = crate::support::checkpoint(&run, step);
+    let said = xtask(folder, ["import", own.to_str().unwrap()]).refused();
+    assert!(said.contains("is a checkpoint of this program"), "{said}");
+    std::fs::write(folder.join("notes.pth"), "no weights, but some text").unwrap();
+    let said = xtask(folder, ["import", "notes.pth"]).refused();
+    assert!(said.contains("`notes.pth` is neither safetensors nor a file of PyTorch"), "{said}");
+}

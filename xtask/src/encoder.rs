@@ -1,0 +1,133 @@
+//! Which modules of a pipeline are its encoder, and what carrying it elsewhere depends on.
+
+use std::collections::BTreeMap;
+
+use augment::NormalizeConfig;
+use backbone_vit::VitConfig;
+use train_core::pipeline::{Action, Graph, NamedModule, Pipeline, Value, Weights};
+use train_core::plugin::{Config, Entry, Module as _};
+use weights::{Shape, Tensors};
+
+/// Modules by their part in the encoder.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Images to features.
+    pub(crate) backbone: String,
+    /// What keys pass through behind it.
+    pub(crate) heads: Vec<String>,
+    /// What only queries pass through: MoCo v3's predictor.
+    pub(crate) predictors: Vec<String>,
+}
+
+impl Parts {
+    /// The parts in `graph`: the chain of its first query step on a view.
+    pub(crate) fn of(graph: &Graph) -> Option<Self> {
+        let chain = graph.steps.iter().find_map(|step| match &step.action {
+            Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => Some(modules),
+            _ => None,
+        })?;
+        let (first, rest) = chain.split_first()?;
+        let copied = graph.momentum_modules();
+        let n_heads = match copied.is_empty() {
+            true => rest.len(),
+            false => rest.iter().take_while(|module| copied.contains(module)).count(),
+        };
+        let names = |modules: &[usize]| modules.iter().map(|module| graph.modules[*module].clone()).collect();
+        Some(Self {
+            backbone: graph.modules[*first].clone(),
+            heads: names(&rest[..n_heads]),
+            predictors: names(&rest[n_heads..]),
+        })
+    }
+}
+
+/// How images must be normalised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Normalization {
+    pub(crate) mean: [f32; 3],
+    pub(crate) std: [f32; 3],
+}
+
+/// The view for measuring if there is one called `eval`, and otherwise the first one that is trained on.
+pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
+    const EVAL: &str = "eval";
+    match pipeline.view(EVAL) {
+        Some(_) => EVAL,
+        None => pipeline.network.graph.views.first().map_or("", String::as_str),
+    }
+}
+
+/// What `view` ends with; `None` if another plugin than `normalize` makes floats of its bytes.
+pub(crate) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
+    let (_, config) = pipeline
+        .view(view)
+        .into_iter()
+        .flat_map(|view| 0..view.recipe.steps.len())
+        .filter_map(|step| pipeline.plugin(&["views", view, &step.to_string()]))
+        .find(|(plugin, _)| plugin == "normalize")?;
+    let config: NormalizeConfig = Config::new(&config).parse().ok()?;
+    let (mean, std) = config.statistics.values();
+    Some(Normalization { mean, std })
+}
+
+/// The heads of each attention, if `backbone` is a ViT: its weights do not tell.
+pub(crate) fn n_attention_heads(pipeline: &Pipeline, backbone: &str) -> Option<usize> {
+    match pipeline.plugin(&["modules", backbone])? {
+        (plugin, config) if plugin == "vit" => Config::new(&config).parse::<VitConfig>().ok()?.n_heads(),
+        _ => None,
+    }
+}
+
+/// The tensors of `tensors` whose names start with `prefix` and a dot, without these.
+pub(crate) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
+    let inner = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
+    tensors.iter().filter_map(|(name, stored)| Some((inner(name)?, stored.clone()))).collect()
+}
+
+/// The names and shapes of a module's weights.
+pub(crate) fn layout(module: &mut NamedModule) -> BTreeMap<String, Shape> {
+    let mut layout = BTreeMap::new();
+    module.module.visit(&mut |name, entry| {
+        let shape = match entry {
+            Entry::Parameter(parameter) => Shape::Floats(parameter.torch_shape()),
+            Entry::Buffer(buffer) => Shape::Floats(buffer.shape().to_vec()),
+            Entry::Counter(_) => Shape::Count,
+        };
+        layout.insert(name.to_owned(), shape);
+    });
+    layout
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tensor_ops::Device;
+
+    use super::*;
+
+    fn pipeline(file: &str) -> Pipeline {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(file);
+        Pipeline::read(&path, &[], &Device::default()).unwrap()
+    }
+
+    #[test]
+    fn head_and_predictor_are_told_apart_by_the_momentum_copy() {
+        let parts = |file| {
+            let Parts { backbone, heads, predictors } = Parts::of(&pipeline(file).network.graph).unwrap();
+            (backbone, heads.join(" "), predictors.join(" "))
+        };
+        assert_eq!(parts("small.ron"), ("backbone".into(), "head".into(), String::new()));
+        assert_eq!(parts("v3.ron"), ("backbone".into(), "projector".into(), "predictor".into()));
+    }
+
+    #[test]
+    fn the_file_tells_what_weights_do_not() {
+        let pipeline = pipeline("v3.ron");
+        assert_eq!(n_attention_heads(&pipeline, "backbone"), Some(2));
+        assert_eq!(n_attention_heads(&pipeline, "projector"), None);
+        let cifar = Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.2470, 0.2435, 0.2616] };
+        assert_eq!(measuring_view(&pipeline), "eval");
+        assert_eq!(normalization(&pipeline, "eval"), Some(cifar));
+    }
+}

@@ -1,0 +1,273 @@
+//! `cargo xtask export`: the encoder for other programs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use train_core::checkpoint::Stored;
+use train_core::pipeline::Pipeline;
+use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unrecognised};
+
+use crate::encoder::{self, Normalization, Parts};
+use crate::failure::Failure;
+use crate::runs::{OpenRun, Which};
+use crate::{compute, pipeline_file, text};
+
+/// Write a trained encoder for another program.
+///
+/// Writes a safetensors file with names and layouts as the target has them, or an ONNX graph: the query encoder of the run's newest checkpoint,
+/// without the head behind it unless `--with-head` asks for it. Prints the lines of Python that load the file strictly; they
+/// stand in the file's metadata too, with the run, the epoch, the backbone's config, the normalisation and the image size.
+///
+/// A target that has no counterpart of the encoder is refused, with those that have.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// The run's folder, or one checkpoint in it.
+    run: PathBuf,
+    /// Whose names the weights get.
+    #[arg(long, value_name = "TARGET", value_parser = target())]
+    to: Target,
+    /// The file, which ends in `.safetensors`, or for `onnx` in `.onnx`.
+    #[arg(short, long, value_name = "FILE")]
+    out: PathBuf,
+    /// Which encoder.
+    #[arg(long, value_enum, default_value_t = Side::Query)]
+    encoder: Side,
+    /// The projection head too.
+    #[arg(long)]
+    with_head: bool,
+    /// The checkpoint with the best figure, and not the newest.
+    #[arg(long)]
+    best: bool,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask export runs/mocov2-001 --to torchvision -o encoder.safetensors
+  cargo xtask export runs/mocov3-001 --to timm --best -o vit.safetensors
+  cargo xtask export runs/mocov3-001 --to onnx -o encoder.onnx
+  cargo xtask export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
+
+/// Which encoder of a run.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Side {
+    /// The trained one.
+    Query,
+    /// Its moving average.
+    Momentum,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Query => "query",
+            Self::Momentum => "momentum",
+        }
+    }
+}
+
+fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
+    PossibleValuesParser::new(Target::ALL.map(Target::name)).map(|name| {
+        Target::from_name(&name).unwrap_or_else(|| unreachable!("only names of targets are possible"))
+    })
+}
+
+/// An encoder that a target can take.
+struct Exported {
+    architecture: Architecture,
+    backbone: Tensors,
+    head: Tensors,
+    predictor: Tensors,
+    /// The head's layers, if it is exported.
+    layers: Option<HeadLayers>,
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    check_out(arguments)?;
+    let device = compute::start(None)?;
+    let which = if arguments.best { Which::Best } else { Which::Latest };
+    let run = OpenRun::open(&arguments.run, which)?;
+    let pipeline = pipeline_file::read(&run.folder.pipeline(), &[], &device)?;
+    let exported = take(arguments, &run.snapshot.tensors, &pipeline)?;
+    let target = arguments.to;
+    target.check(&exported.architecture, exported.layers.as_ref()).map_err(|unfit| {
+        let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
+        let hint = match fitting.as_slice() {
+            [] => "no target fits; its checkpoint is a safetensors file too".into(),
+            fitting => format!("choose one that fits with `--to`: {}", fitting.join(", ")),
+        };
+        Failure::new(format!("`{target}` cannot take this encoder: {unfit}"), hint)
+    })?;
+    let Exported { architecture, backbone, head, predictor, layers } = exported;
+
+    let view = encoder::measuring_view(&pipeline);
+    let Some(Normalization { mean, std }) = encoder::normalization(&pipeline, view) else {
+        return Err(Failure::new(
+            format!("nothing tells how the view `{view}` normalises images"),
+            "end it with the plugin `normalize`",
+        )
+        .into());
+    };
+    let image_size = pipeline.view(view).map_or((0, 0), |view| view.size);
+    let file = arguments.out.display().to_string();
+    let facts = Facts { file: &file, image_size, mean, std, head: layers.as_ref() };
+    let lines = weights::loading_lines(target, &architecture, &facts);
+    let position = |key: &str| run.snapshot.metadata.get(key).cloned().unwrap_or_default();
+    let (epoch, step) = (position("epoch"), position("steps_done"));
+    let run_name = run.folder.path().file_name().unwrap_or_default().to_string_lossy();
+    let parts = Parts::of(&pipeline.network.graph);
+    let backbone_text = parts
+        .and_then(|parts| pipeline.plugin(&["modules", &parts.backbone]))
+        .map(|(plugin, config)| format!("(\"{plugin}\", {config})"))
+        .unwrap_or_default();
+    let metadata = BTreeMap::from(
+        [
+            ("moco-rs.export", "1".to_owned()),
+            ("target", target.name().to_owned()),
+            ("run", run_name.into_owned()),
+            ("pipeline", pipeline.name.clone()),
+            ("epoch", epoch.clone()),
+            ("step", step.clone()),
+            ("encoder", arguments.encoder.name().to_owned()),
+            ("architecture", architecture.describe()),
+            ("backbone", backbone_text),
+            ("features", architecture.n_features().to_string()),
+            ("image_size", format!("[{}, {}]", image_size.0, image_size.1)),
+            ("mean", format!("{mean:?}")),
+            ("std", format!("{std:?}")),
+            ("python", lines.clone()),
+        ]
+        .map(|(key, text)| (key.to_owned(), text)),
+    );
+    let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);
+    match target {
+        Target::Onnx => {
+            weights::write_onnx(&arguments.out, &architecture, (&backbone, &head), image_size, &metadata)
+        }
+        _ => {
+            let tensors = target.rename(backbone, head, predictor, arguments.encoder == Side::Momentum);
+            weights::write_safetensors(&arguments.out, &tensors, &metadata)
+        }
+    }
+    .map_err(|error| Failure::plain(format!("`{file}` cannot be written: {error}")))?;
+
+    writeln!(
+        out,
+        "wrote {file}: {}, {}, for {target}\n{} encoder of {}, {} epochs, {} steps\n",
+        architecture.describe(),
+        text::count(n_values, "value"),
+        arguments.encoder.name(),
+        run.checkpoint.display(),
+        epoch,
+        step,
+    )?;
+    write!(out, "{lines}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is exported of a run.
+fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow::Result<Exported> {
+    let Some(parts) = Parts::of(&pipeline.network.graph) else {
+        return Err(Failure::plain("the run's pipeline has no step that encodes a view").into());
+    };
+    let side = arguments.encoder.name();
+    let backbone = encoder::under(tensors, &format!("{side}.{}", parts.backbone));
+    if backbone.is_empty() {
+        return Err(Failure::new(
+            format!("the checkpoint has no {side} encoder"),
+            "a pipeline with a step of `weights: Momentum` has one; leave out `--encoder` for the trained one",
+        )
+        .into());
+    }
+    let mut architecture =
+        Architecture::detect(&backbone).map_err(|error| no_target(&parts.backbone, &error))?;
+    if let Architecture::Vit(vit) = &mut architecture {
+        vit.heads = encoder::n_attention_heads(pipeline, &parts.backbone);
+        if vit.heads.is_none() {
+            return Err(Failure::plain(format!(
+                "nothing tells how many heads the attention of `{}` has, for it is no `vit` plugin",
+                parts.backbone
+            ))
+            .into());
+        }
+    }
+    let report = Report::new(&architecture.layout().into_iter().collect(), &backbone);
+    if let Some(name) = report.missing.iter().chain(&report.unexpected).next() {
+        return Err(Failure::plain(format!(
+            "`{}` differs from {}, which it resembles, by `{name}`: no target knows it",
+            parts.backbone,
+            architecture.describe()
+        ))
+        .into());
+    }
+    let (mut head, mut predictor, mut layers) = (Tensors::new(), Tensors::new(), None);
+    if arguments.with_head {
+        let name = match parts.heads.as_slice() {
+            [name] => name,
+            [] => return Err(Failure::usage("the run has no head", "leave out `--with-head`").into()),
+            names => {
+                let message = format!("the head is of {} modules: {}", names.len(), names.join(", "));
+                return Err(
+                    Failure::new(message, "no target has more than one: leave out `--with-head`").into()
+                );
+            }
+        };
+        head = encoder::under(tensors, &format!("{side}.{name}"));
+        let Some(found) = HeadLayers::detect(&head) else {
+            let message = format!("`{name}` is not of linear layers, batch norm and ReLU");
+            return Err(Failure::new(message, "no target knows it: leave out `--with-head`").into());
+        };
+        layers = Some(found);
+        if let ([name], Side::Query) = (parts.predictors.as_slice(), arguments.encoder) {
+            predictor = encoder::under(tensors, &format!("query.{name}"));
+        }
+    }
+    Ok(Exported { architecture, backbone, head, predictor, layers })
+}
+
+fn no_target(backbone: &str, error: &Unrecognised) -> Failure {
+    Failure::new(
+        format!("`{backbone}` is not an encoder that other programs have: {error}"),
+        "ResNets and vision transformers are exported; a checkpoint is a safetensors file too",
+    )
+}
+
+fn check_out(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { out: path, to, force, .. } = arguments;
+    let shown = path.display();
+    if path.extension().is_none_or(|extension| extension != to.extension()) {
+        return Err(Failure::usage(
+            format!("`{shown}` does not end in `.{}`, and that is what is written", to.extension()),
+            "name the file so; the lines of Python that are printed make a `.pth` of it where the target wants one",
+        ));
+    }
+    if path.is_dir() {
+        return Err(Failure::plain(format!("`{shown}` is a folder")));
+    }
+    if path.exists() && !*force {
+        return Err(Failure::new(
+            format!("`{shown}` is there already"),
+            "choose another name, or add `--force`",
+        ));
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err(Failure::new(format!("there is no folder `{}`", folder.display()), "make it first"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn n_values(tensors: &Tensors) -> usize {
+    let n = |stored: &Stored| match stored {
+        Stored::F32 { values, .. } => values.len(),
+        Stored::U64(counts) => counts.len(),
+    };
+    tensors.values().map(n).sum()
+}
