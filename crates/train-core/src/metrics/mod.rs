@@ -14,4 +14,4 @@ pub use self::events::EventLog;
 pub use self::image_line::ImageLine;
 pub use self::log::{MetricsLine, MetricsLog};
 pub use self::pace::Pace;
-pub use self::progress::{ProgressLine, ProgressPlan, StepReport};
+pub use self::progress::{PartReport, ProgressLine, ProgressPlan, StepReport};

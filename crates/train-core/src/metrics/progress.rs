@@ -37,10 +37,25 @@ pub struct StepReport {
     pub thermometer: Thermometer,
 }
 
+/// A part of a step that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct PartReport {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The step within the epoch, from 0.
+    pub step: u64,
+    /// The part, from 0, over all passes of the step.
+    pub part: usize,
+    /// Parts of the step.
+    pub n_parts: usize,
+}
+
 /// One line on standard error, updated in place; where that is no terminal, a line now and then.
 pub struct ProgressLine {
     plan: ProgressPlan,
     note: String,
+    /// What the last step's line said behind its place.
+    state: String,
     watch: Stopwatch,
     began: Instant,
     output: Output,
@@ -96,6 +111,11 @@ impl ProgressLine {
         self.step_at(self.began.elapsed(), report)
     }
 
+    /// Shows that a part of a step begins, with what the last step's line said.
+    pub fn part(&mut self, report: PartReport) {
+        self.part_at(self.began.elapsed(), report);
+    }
+
     /// Sets what stands at the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
     pub fn note(&mut self, note: impl Into<String>) {
         self.note = note.into();
@@ -126,16 +146,23 @@ impl ProgressLine {
 
     fn with_output(plan: ProgressPlan, output: Output) -> Self {
         let watch = Stopwatch::new(plan.batch, Duration::ZERO);
-        Self { plan, note: String::new(), watch, began: Instant::now(), output }
+        Self { plan, note: String::new(), state: String::new(), watch, began: Instant::now(), output }
     }
 
     fn step_at(&mut self, now: Duration, report: StepReport) -> Pace {
         let ProgressPlan { epochs, steps_per_epoch, .. } = self.plan;
         let n_done = report.epoch * steps_per_epoch + report.step + 1;
         let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
-        let line = line(&self.plan, &report, &pace, &self.note);
+        self.state = state(&report, &pace, &self.note);
+        let line = place(&self.plan, report.epoch, report.step) + &self.state;
         self.output.show(now, report.step + 1 == steps_per_epoch, line);
         pace
+    }
+
+    fn part_at(&mut self, now: Duration, report: PartReport) {
+        let place = place(&self.plan, report.epoch, report.step);
+        let line = format!("{place}  part {}/{}{}", report.part + 1, report.n_parts, self.state);
+        self.output.show(now, false, line);
     }
 }
 
@@ -150,16 +177,14 @@ fn print(target: &mut impl Write, line: &str) {
     let _ = writeln!(target, "{line}");
 }
 
+fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
+    format!("epoch {}/{}  step {}/{}", epoch + 1, plan.epochs, step + 1, plan.steps_per_epoch)
+}
+
 /// What matters most comes first, for a narrow terminal cuts off the end.
-fn line(plan: &ProgressPlan, report: &StepReport, pace: &Pace, note: &str) -> String {
+fn state(report: &StepReport, pace: &Pace, note: &str) -> String {
     let StepReport { loss, thermometer: Thermometer { chance, floor }, .. } = report;
-    let mut line = format!(
-        "epoch {}/{}  step {}/{}  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})",
-        report.epoch + 1,
-        plan.epochs,
-        report.step + 1,
-        plan.steps_per_epoch,
-    );
+    let mut line = format!("  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})");
     if !note.is_empty() {
         line += "  ";
         line += note;
@@ -258,6 +283,23 @@ mod tests {
             "epoch 2/2  step 25/25",
         ];
         assert_eq!(starts, expected);
+    }
+
+    #[test]
+    fn parts_of_a_step_are_shown_with_what_the_last_step_said() {
+        let (mut progress, page) = plain();
+        let part = |step, part| PartReport { epoch: 0, step, part, n_parts: 6 };
+        progress.part_at(Duration::from_secs(1), part(0, 0));
+        progress.part_at(Duration::from_secs(2), part(0, 1));
+        progress.part_at(Duration::from_secs(12), part(0, 5));
+        progress.step_at(Duration::from_secs(13), report(0, 0));
+        progress.part_at(Duration::from_secs(30), part(1, 2));
+        let expected = [
+            "epoch 1/2  step 1/25  part 1/6",
+            "epoch 1/2  step 1/25  part 6/6",
+            "epoch 1/2  step 2/25  part 3/6  loss 6.21 (chance 8.32, floor 0.17)  ETA 10 min 37 s  9.8 img/s  data wait 0 %",
+        ];
+        assert_eq!(page.lines(), expected);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::watch::{Spike, Verdict};
 use super::{EVENTS_PER_EPOCH, EpochClock, TrainError, Trainer};
 use crate::engine::{EngineError, GradientNorms, Loss, NonFinite};
 use crate::loader::Loader;
-use crate::metrics::StepReport;
+use crate::metrics::{PartReport, StepReport};
 use crate::plugin::Progress;
 
 /// Rollbacks to one checkpoint before the run ends after all.
@@ -27,7 +27,14 @@ impl Trainer<'_> {
         let momentum = self.momentum.map_or(1.0, |momentum| momentum.at(at.share()));
         let mut waited = Duration::ZERO;
         let device = self.engine.device().clone();
+        let n_parts = self.engine.parts().n_parts * self.engine.parts().passes.len();
+        let mut part = 0;
         let mut next = || -> Result<Vec<FeatureMap>, TrainError> {
+            if n_parts > 1 {
+                let (epoch, step) = (at.epoch as u64, at.step as u64);
+                self.progress.part(PartReport { epoch, step, part, n_parts });
+                part += 1;
+            }
             let batch = loader.next()?.ok_or(TrainError::TooFewBatches)?;
             waited += batch.waited;
             let to_images = |view: crate::loader::View| {
