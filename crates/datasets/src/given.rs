@@ -11,7 +11,7 @@ use train_core::plugin::{DatasetError, Images};
 use crate::files::{FileImages, error, has_image_extension, list_images, no_images, relative_hint};
 use crate::list_file::{class_names, number_labels, read_list};
 
-/// Bytes that tell an image from a text.
+/// Bytes that tell an image, and anything else, from a text.
 const N_BYTES_LOOKED_AT: u64 = 32;
 
 /// The images at `paths`, in the order of `paths`; nothing but their names is read.
@@ -44,8 +44,16 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
     if !path.exists() {
         return Err(error(path, "there is no such file or folder", relative_hint(path)));
     }
-    if has_image_extension(path) || has_image_content(path) {
+    let start = first_bytes(path);
+    if has_image_extension(path) || image::guess_format(&start).is_ok() {
         return Ok(FileImages { paths: vec![path.into()], labels: None, class_names: Arc::new([]) });
+    }
+    if start.contains(&0) {
+        return Err(error(
+            path,
+            "this is no image of a format that is known here, and no list of images",
+            "a list is a text file with the path of an image a line",
+        ));
     }
     let list = read_list(path)?;
     let class_names: Arc<[String]> = class_names(&list).into();
@@ -70,11 +78,11 @@ fn with_classes(folder: &Path, paths: Vec<PathBuf>) -> FileImages {
     FileImages { paths, labels: Some(labels), class_names: class_names.into() }
 }
 
-/// Whether the first bytes are those of an image. What cannot be read is left to whoever reads it as a list.
-fn has_image_content(path: &Path) -> bool {
+/// The beginning of a file. What cannot be read is left to whoever reads it as a list.
+fn first_bytes(path: &Path) -> Vec<u8> {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(N_BYTES_LOOKED_AT).read_to_end(&mut start));
-    read.is_ok() && image::guess_format(&start).is_ok()
+    read.map(|_| start).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -136,7 +144,7 @@ mod tests {
         for (name, reason) in [
             ("nowhere", "there is no such file or folder"),
             ("empty", "there are no images in this folder"),
-            ("binary", "the list cannot be read"),
+            ("binary", "this is no image of a format that is known here"),
         ] {
             let error = open_images(&[root.join(name)]).err().unwrap();
             assert!(error.reason.starts_with(reason) && !error.hint.is_empty(), "{error}");

@@ -1,5 +1,6 @@
 //! What computes.
 
+use rayon::ThreadPool;
 use tensor_ops::Device;
 
 /// A device that cannot be used.
@@ -33,4 +34,19 @@ pub fn device() -> Result<Device, DeviceError> {
 #[cfg(feature = "cuda")]
 pub fn device() -> Result<Device, DeviceError> {
     Device::try_build(0, 0).map_err(|error| DeviceError { reason: format!("{error:?}") })
+}
+
+/// Computes with the threads of `pool`, if there is one.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn within<R: Send>(pool: Option<&ThreadPool>, compute: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(compute),
+        None => compute(),
+    }
+}
+
+/// Computes on the thread that asks: dfdx's CUDA tensors cannot go to another.
+#[cfg(feature = "cuda")]
+pub(crate) fn within<R>(_: Option<&ThreadPool>, compute: impl FnOnce() -> R) -> R {
+    compute()
 }

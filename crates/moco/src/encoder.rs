@@ -11,6 +11,7 @@ use train_core::loader::{EvalBatch, EvalLoader, EvalPlan, UnreadableLog};
 use train_core::pipeline::{EncoderPipeline, View, Weights};
 use train_core::plugin::{Dataset, Images, Level, UnreadableImage};
 
+use crate::device::within;
 use crate::source::GivenImages;
 use crate::{EmbedError, Embeddings, ImageSource, LoadError, OpenRun, Which, device};
 
@@ -34,7 +35,7 @@ pub struct EncoderOptions {
     /// Threads that decode; `None` for one a core.
     pub workers: Option<usize>,
     /// Threads that compute; `None` for those of rayon's global pool, which is one a core unless the program says
-    /// otherwise.
+    /// otherwise. A CUDA build takes those in any case.
     pub threads: Option<usize>,
 }
 
@@ -206,14 +207,10 @@ impl Encoder {
     fn features(&mut self, batch: &EvalBatch) -> Result<Vec<f32>, EngineError> {
         let encoder = &mut self.encoder;
         let shape = [batch.images.len(), batch.size.0, batch.size.1, 3];
-        let mut compute = || {
+        within(self.pool.as_ref(), || {
             let images = FeatureMap::from_nhwc(encoder.device(), shape, &batch.values, Recording::Off)?;
             encoder.embed(images)
-        };
-        match &self.pool {
-            Some(pool) => pool.install(compute),
-            None => compute(),
-        }
+        })
     }
 }
 

@@ -48,7 +48,8 @@
 //! ```
 //!
 //! The same image gives the same bits on one kind of machine, whatever the batch, the order and the number of threads.
-//! An [`Encoder`] can be moved to another thread; to share one, put it into a `Mutex`, or load one for each thread.
+//! An [`Encoder`] can be moved to another thread (not that of a CUDA build); to share one, put it into a `Mutex`, or load one
+//! for each thread.
 
 mod device;
 mod embeddings;

@@ -51,6 +51,7 @@ pub use self::{
     blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d},
+    device::Movable,
     error::OpError,
     feature_map::FeatureMap,
     features::{features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},

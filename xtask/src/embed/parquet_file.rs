@@ -1,4 +1,4 @@
-//! Apache Parquet. It takes longer to compile than the rest of the command line, so it is a feature of the build.
+//! Apache Parquet. The crate takes a minute or more to compile, so it is a feature of the build.
 
 #[cfg(feature = "parquet")]
 pub(super) use self::built_in::write;

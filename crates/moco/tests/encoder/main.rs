@@ -185,6 +185,7 @@ fn what_cannot_be_loaded_is_told() {
     assert!(matches!(Encoder::load(&run).err().unwrap(), LoadError::Pipeline(_)));
 }
 
+#[cfg(not(feature = "cuda"))]
 #[test]
 fn an_encoder_can_go_to_another_thread() {
     let root = tempdir().unwrap();

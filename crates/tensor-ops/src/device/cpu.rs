@@ -5,6 +5,11 @@ use dfdx::{shapes::HasShape, tensor::Tensor};
 use super::Stored;
 use crate::Device;
 
+/// What can go to another thread, if tensors can: on the CPU they can.
+pub trait Movable: Send {}
+
+impl<T: Send + ?Sized> Movable for T {}
+
 /// What the device reports when it fails.
 pub(crate) type DeviceError = dfdx::tensor::CpuError;
 

@@ -5,6 +5,11 @@ use dfdx::tensor::{CudaError, Tensor};
 use super::Stored;
 use crate::Device;
 
+/// What can go to another thread, if tensors can: those of dfdx's CUDA device cannot.
+pub trait Movable {}
+
+impl<T: ?Sized> Movable for T {}
+
 /// What the device reports when it fails.
 pub(crate) type DeviceError = CudaError;
 

@@ -11,6 +11,7 @@ mod slot;
 
 use dfdx::tensor::Storage;
 
+pub use self::backend::Movable;
 #[cfg(not(feature = "cuda"))]
 use self::cpu as backend;
 #[cfg(feature = "cuda")]

@@ -1,12 +1,12 @@
 //! What has parameters: encoders and heads.
 
-use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, OpError, Parameter};
+use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, Movable, OpError, Parameter};
 
 use super::super::config::ConfigError;
 use crate::Draws;
 
 /// Something with parameters and state.
-pub trait Module: Send {
+pub trait Module: Movable {
     /// Calls `visitor` with each entry and its name, always in the same order.
     ///
     /// Names are those of PyTorch's module of the same kind (`layer1.0.conv1.weight`), so that weights can be exchanged.
