@@ -199,12 +199,14 @@ fn exported_encoders_give_the_same_features_in_python() {
         "modules.backbone=(\"resnet\", (blocks: [1, 2, 1, 1], block: Bottleneck, width: 8, stem: ImageNet))",
     ];
     let mean = ["modules.backbone.pool=Mean", "modules.backbone.position=Learned"];
-    let cases: [(&str, &str, &[&str], &[&str]); 5] = [
+    let conv = ["modules.backbone=(\"vit\", (patch: 16, dim: 16, depth: 1, heads: 2, stem: Conv))"];
+    let cases: [(&str, &str, &[&str], &[&str]); 6] = [
         ("narrow", "small.ron", &[], &["torchvision", "moco", "moco-v3", "onnx"]),
         ("deep", "small.ron", &narrow_deep, &["torchvision", "moco", "moco-v3", "onnx"]),
         ("wide", "small.ron", &wide, &["torchvision", "timm", "detectron2", "moco", "moco-v3", "onnx"]),
         ("vit", "v3.ron", &[], &["timm", "torchvision", "deit", "moco-v3", "onnx"]),
         ("mean", "v3.ron", &mean, &["timm", "onnx"]),
+        ("conv", "v3.ron", &conv, &["onnx"]),
     ];
     // One start of Python for all of them.
     let mut groups: Vec<PathBuf> = vec!["check".into()];

@@ -165,11 +165,11 @@ fn moco(tensors: Tensors, convention: Convention, sides: [&str; 2]) -> Encoders 
     Encoders { convention, query, momentum, only_momentum, predictor, queue, unexpected }
 }
 
-/// `(C, K)`, a column a key, to `(K, C)`; `None` for what has not two axes.
+/// `(C, K)`, a column a key, to `(K, C)`; `None` for what has not two axes, or nothing in it.
 fn transposed(stored: &Stored) -> Option<Stored> {
     match stored {
         Stored::F32 { shape, values } => {
-            let &[c, k] = shape.as_slice() else { return None };
+            let &[c @ 1.., k] = shape.as_slice() else { return None };
             let values = (0..k).flat_map(|key| (0..c).map(move |i| values[i * k + key])).collect();
             Some(Stored::F32 { shape: vec![k, c], values })
         }
@@ -223,6 +223,9 @@ mod tests {
         let rows = vec![0.0, 10.0, 1.0, 11.0, 2.0, 12.0];
         assert_eq!(found.queue["queue"], Stored::F32 { shape: vec![3, 2], values: rows });
         assert_eq!(found.queue["pointer"], Stored::U64(vec![1]));
+        let mut tensors = Target::Moco.rename(resnet(), Tensors::new(), Tensors::new(), false);
+        tensors.insert("module.queue".into(), Stored::F32 { shape: vec![0, usize::MAX], values: vec![] });
+        assert_eq!(encoders(tensors).unwrap().unexpected, ["queue"]);
     }
 
     #[test]
