@@ -169,7 +169,7 @@ fn moco(tensors: Tensors, convention: Convention, sides: [&str; 2]) -> Encoders 
 fn transposed(stored: &Stored) -> Option<Stored> {
     match stored {
         Stored::F32 { shape, values } => {
-            let &[c @ 1.., k] = shape.as_slice() else { return None };
+            let &[c @ (1..), k] = shape.as_slice() else { return None };
             let values = (0..k).flat_map(|key| (0..c).map(move |i| values[i * k + key])).collect();
             Some(Stored::F32 { shape: vec![k, c], values })
         }
