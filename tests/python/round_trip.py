@@ -1,6 +1,7 @@
 """Weights between this program and PyTorch, both ways. `tests/exchange.rs` runs it; see there.
 
-    round_trip.py check FEATURES FILE...   loads exported files as their own lines say, compares features
+    round_trip.py check -- FEATURES FILE... [-- FEATURES FILE...]
+                                           loads exported files as their own lines say, compares features
     round_trip.py make FOLDER IMAGES       writes checkpoints in the formats of both reference repositories, with features
     round_trip.py store FOLDER             writes the small files that are kept for machines without PyTorch
 
@@ -79,6 +80,7 @@ def weights_of_repository(file):
 
 
 def check(features, files):
+    """Compares what the encoder in each file gives for `images` with `features`; prints a line a file."""
     expected = load_file(features)
     models = {}
     worst = 0.0
@@ -283,8 +285,11 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.manual_seed(0)
     match sys.argv[1:]:
-        case ["check", features, *files]:
-            check(features, files)
+        case ["check", "--", *groups]:
+            while groups:
+                end = groups.index("--") if "--" in groups else len(groups)
+                check(groups[0], groups[1:end])
+                groups = groups[end + 1 :]
         case ["make", folder, images]:
             make(Path(folder), images)
         case ["store", folder]:

@@ -159,7 +159,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 
     writeln!(
         out,
-        "wrote {file}: {}, {}, for {target}\n{} encoder of {}, {} epochs, {} steps\n",
+        "wrote {file}: {}, {}, for {target}\n{} encoder of {}, after epoch {} and step {}\n",
         architecture.describe(),
         text::count(n_values, "value"),
         arguments.encoder.name(),
@@ -244,7 +244,12 @@ fn check_out(arguments: &Arguments) -> Result<(), Failure> {
     if path.extension().is_none_or(|extension| extension != to.extension()) {
         return Err(Failure::usage(
             format!("`{shown}` does not end in `.{}`, and that is what is written", to.extension()),
-            "name the file so; the lines of Python that are printed make a `.pth` of it where the target wants one",
+            match to {
+                Target::Onnx => "name the file so",
+                _ => {
+                    "name the file so; the lines of Python that are printed make a `.pth` of it where the target wants one"
+                }
+            },
         ));
     }
     if path.is_dir() {

@@ -117,6 +117,9 @@ fn describe(
         (n, false) => format!("a classifier of {}, which is not taken", text::count(n, "tensor")),
     };
     let mut also = vec![head];
+    if encoders.only_momentum {
+        also.push("this is the momentum encoder".into());
+    }
     if encoders.momentum.is_some() {
         also.push("the momentum encoder".into());
     }

@@ -51,6 +51,8 @@ pub struct Encoders {
     pub query: EncoderWeights,
     /// The momentum encoder, if the file has both.
     pub momentum: Option<EncoderWeights>,
+    /// Whether `query` is in truth the momentum encoder, for the file has no other.
+    pub only_momentum: bool,
     /// MoCo v3's predictor; empty if there is none.
     pub predictor: Tensors,
     /// The queue, a row a key, and the place of the next key.
@@ -124,6 +126,7 @@ fn plain(tensors: Tensors, convention: Convention) -> Encoders {
         convention,
         query,
         momentum: None,
+        only_momentum: false,
         predictor: Tensors::new(),
         queue: Tensors::new(),
         unexpected,
@@ -153,19 +156,20 @@ fn moco(tensors: Tensors, convention: Convention, sides: [&str; 2]) -> Encoders 
         }
     }
     let [query, momentum] = encoders;
+    let only_momentum = query.backbone.is_empty();
     let (query, momentum) = match (query.backbone.is_empty(), momentum.backbone.is_empty()) {
         (true, _) => (momentum, None),
         (false, true) => (query, None),
         (false, false) => (query, Some(momentum)),
     };
-    Encoders { convention, query, momentum, predictor, queue, unexpected }
+    Encoders { convention, query, momentum, only_momentum, predictor, queue, unexpected }
 }
 
-/// `(C, K)`, a column a key, to `(K, C)`; `None` for what has not two axes.
+/// `(C, K)`, a column a key, to `(K, C)`; `None` for what has not two axes, or nothing in it.
 fn transposed(stored: &Stored) -> Option<Stored> {
     match stored {
         Stored::F32 { shape, values } => {
-            let &[c, k] = shape.as_slice() else { return None };
+            let &[c @ (1..), k] = shape.as_slice() else { return None };
             let values = (0..k).flat_map(|key| (0..c).map(move |i| values[i * k + key])).collect();
             Some(Stored::F32 { shape: vec![k, c], values })
         }
@@ -213,11 +217,22 @@ mod tests {
         tensors.insert("module.queue_ptr".into(), Stored::U64(vec![1]));
         tensors.insert("module.extra".into(), Stored::U64(vec![1]));
         let found = encoders(tensors).unwrap();
+        assert!(!found.only_momentum);
         assert_eq!(found.momentum.unwrap().backbone, found.query.backbone);
         assert_eq!(found.unexpected, ["extra"]);
         let rows = vec![0.0, 10.0, 1.0, 11.0, 2.0, 12.0];
         assert_eq!(found.queue["queue"], Stored::F32 { shape: vec![3, 2], values: rows });
         assert_eq!(found.queue["pointer"], Stored::U64(vec![1]));
+        let mut tensors = Target::Moco.rename(resnet(), Tensors::new(), Tensors::new(), false);
+        tensors.insert("module.queue".into(), Stored::F32 { shape: vec![0, usize::MAX], values: vec![] });
+        assert_eq!(encoders(tensors).unwrap().unexpected, ["queue"]);
+    }
+
+    #[test]
+    fn a_file_with_the_momentum_encoder_alone_says_so() {
+        let found = encoders(Target::MocoV3.rename(resnet(), one("weight"), Tensors::new(), true)).unwrap();
+        assert!(found.only_momentum && found.momentum.is_none());
+        assert_eq!(found.query.backbone, resnet());
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The lines of Python that load an exported file, strictly.
 
-use std::fmt::Write as _;
-
 use crate::{Architecture, HeadLayer, HeadLayers, ResNet, ResNetStem, Target, Vit, VitStem};
 
 /// What the lines depend on besides the architecture.
@@ -48,8 +46,7 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     } else {
         // The first width is a constant of torchvision's constructor; stages are built by a method.
         let width = resnet.width;
-        let _ = write!(
-            lines,
+        lines += &format!(
             "class ResNet(torchvision.models.ResNet):  # torchvision's is 64 channels wide at its start, this one {width}\n    \
                  def _make_layer(self, block, planes, *rest, **named):\n        \
                      if planes == 64:\n            \
@@ -104,8 +101,7 @@ fn cifar_stem(resnet: &ResNet) -> String {
 fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
     let (height, width) = facts.image_size;
     let mut lines = String::from("import torch, torchvision\nfrom safetensors.torch import load_file\n\n");
-    let _ = write!(
-        lines,
+    lines += &format!(
         "model = torchvision.models.VisionTransformer(\n    \
              image_size={height}, patch_size={}, num_layers={}, num_heads={}, hidden_dim={}, mlp_dim={},\n)\n",
         vit.patch,
@@ -134,8 +130,7 @@ fn timm_vit(vit: &Vit, facts: &Facts<'_>) -> String {
     };
     let positions = if vit.positions.is_some() { "learn" } else { "none" };
     let norm = if vit.norm { "True" } else { "False" };
-    let _ = write!(
-        lines,
+    lines += &format!(
         "model = VisionTransformer(\n    \
              img_size=({height}, {width}), patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?},\n    \
              {pool}, pos_embed=\"{positions}\",\n    \
@@ -209,8 +204,7 @@ fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
         facts.image_size.0,
     );
     if let Architecture::Vit(vit) = architecture {
-        let _ = write!(
-            lines,
+        lines += &format!(
             "# Its model must be a VisionTransformer(patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?}).\n",
             vit.patch,
             vit.dim,

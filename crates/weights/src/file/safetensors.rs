@@ -225,6 +225,14 @@ mod tests {
         assert!(told(bytes).contains("its header would have more than 100 MB"));
     }
 
+    #[test]
+    fn a_shape_that_does_not_fit_its_bytes_is_refused() {
+        let mut bytes = whole();
+        let at = bytes.windows(5).position(|text| text == b"[2,2]").unwrap();
+        bytes[at + 3] = b'3';
+        assert!(told(bytes).starts_with("`e` is damaged: "));
+    }
+
     fn one(dtype: tensor::Dtype, data: &[u8], n: usize) -> Vec<u8> {
         let view = tensor::TensorView::new(dtype, vec![n], data).unwrap();
         safetensors::serialize([("x", view)], None).unwrap()

@@ -1,5 +1,4 @@
-//! The format of before PyTorch 1.6, in which both repositories' published checkpoints are: five pickles, then the
-//! storages, each with its length before it.
+//! The format of before PyTorch 1.6: five pickles, then the storages, each with its length before it.
 
 use std::collections::HashMap;
 use std::fs::File;

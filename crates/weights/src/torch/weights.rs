@@ -131,6 +131,10 @@ fn extent(tensor: &Tensor) -> Option<(usize, usize)> {
 
 /// The bytes of the values of `tensor`, in order; `None` if they lie in order already.
 fn gathered(tensor: &Tensor, n_bytes: usize, bytes: &[u8]) -> Option<Vec<u8>> {
+    // Beside an axis of length 0, others can have any length.
+    if tensor.shape.contains(&0) {
+        return None;
+    }
     let mut expected = 1;
     let in_order = tensor.shape.iter().zip(&tensor.strides).rev().all(|(length, stride)| {
         let fits = *length == 1 || *stride == expected;
@@ -215,6 +219,7 @@ mod tests {
         assert_eq!(x(tensor(6, 0, &[3, 2], &[1, 3])), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         assert_eq!(x(tensor(6, 5, &[], &[])), [5.0]);
         assert_eq!(x(tensor(6, 6, &[0], &[1])), [0.0; 0]);
+        assert_eq!(x(tensor(6, 6, &[0, usize::MAX, 9], &[1, 1, 1])), [0.0; 0]);
     }
 
     #[test]
