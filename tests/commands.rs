@@ -26,7 +26,8 @@ fn every_command_has_help_with_examples() {
         xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
     };
     let commands = listed(&help(&[], "--help"));
-    for expected in ["run", "sweep", "check", "plugins", "graph", "knn", "views", "parity", "bench"] {
+    for expected in ["run", "sweep", "check", "plugins", "graph", "knn", "linear", "views", "parity", "bench"]
+    {
         assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
     }
     let mut all: Vec<Vec<&str>> = commands.iter().map(|command| vec![command.as_str()]).collect();
@@ -61,6 +62,9 @@ fn wrong_arguments_end_with_exit_code_2() {
         &["sweep", &pipeline, "--vary", "data.batch=8,(16"],
         &["sweep", &pipeline, "--vary", "seed=1,2"],
         &["knn", "run", "--temperature", "0"],
+        &["linear", "run", "--labels", "1.5"],
+        &["linear", "run", "--lr", "3,-1"],
+        &["linear", "run", "--cached", "--train-view", "query"],
         &["views", &pipeline, "--count", "100000"],
     ] {
         let outcome = xtask(folder.path(), arguments);

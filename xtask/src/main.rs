@@ -10,9 +10,13 @@
 mod bench;
 mod check;
 mod compute;
+mod confusion;
+mod evaluation_folder;
 mod failure;
 mod graph;
+mod image_line;
 mod knn;
+mod linear;
 mod parity;
 mod pipeline_file;
 mod plugins_list;
@@ -21,6 +25,7 @@ mod run;
 mod runs;
 mod sweep;
 mod text;
+mod trained;
 mod views;
 
 use std::io::Write;
@@ -60,6 +65,7 @@ enum Command {
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
     Knn(knn::Arguments),
+    Linear(linear::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -86,6 +92,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),
+        Command::Linear(arguments) => linear::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),

@@ -26,8 +26,6 @@ pub enum AnyModule {
 pub struct NamedModule {
     /// Its name in the file.
     pub name: String,
-    /// The name of its plugin.
-    pub plugin: String,
     /// The module.
     pub module: AnyModule,
 }
@@ -307,30 +305,25 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn plugin_of(&self, module: &str) -> Checked<String> {
-        let (plugin, ..) = self.checker.plugin_at(&["modules", module])?;
-        Ok(plugin)
-    }
-
-    fn finish(mut self) -> Checked<Built> {
+    fn finish(self) -> Checked<Built> {
         let followers = self.graph.momentum_modules();
         let mut momentum_modules = Vec::new();
         for (module, name) in self.graph.modules.iter().enumerate() {
             let copy = match self.inputs[module] {
                 Some(input) if followers.contains(&module) => {
-                    let (plugin, module) = (self.plugin_of(name)?, self.build(module, input)?);
-                    Some(NamedModule { name: name.clone(), plugin, module })
+                    Some(NamedModule { name: name.clone(), module: self.build(module, input)? })
                 }
                 _ => None,
             };
             momentum_modules.push(copy);
         }
-        let mut modules = Vec::new();
-        for (name, module) in self.graph.modules.iter().zip(std::mem::take(&mut self.modules)) {
-            if let Some(module) = module {
-                modules.push(NamedModule { name: name.clone(), plugin: self.plugin_of(name)?, module });
-            }
-        }
+        let modules = self
+            .graph
+            .modules
+            .iter()
+            .zip(self.modules)
+            .filter_map(|(name, module)| Some(NamedModule { name: name.clone(), module: module? }))
+            .collect();
         Ok(Built { modules, momentum_modules })
     }
 }

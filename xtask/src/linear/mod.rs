@@ -1,0 +1,206 @@
+//! `cargo xtask linear`: what is the encoder worth to a linear classifier?
+
+mod recipe;
+mod report;
+mod training_view;
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use evaluate::linear::{
+    Augmented, ProbeError, Protocol, Recipe, TrainedProbe, train_augmented, train_cached,
+};
+use train_core::plugin::Split;
+
+use self::recipe::RecipeName;
+use self::report::Report;
+use crate::evaluation_folder::EvaluationFolder;
+use crate::failure::{Failure, STOPPED};
+use crate::image_line::ImageLine;
+use crate::text;
+use crate::trained::{EncoderArguments, Trained};
+
+/// Measure a trained encoder by a linear classifier of its features.
+///
+/// The linear probe of the papers: the encoder is frozen, in eval mode, and exactly two tensors are trained, the weight and
+/// the bias of a linear layer, on labelled training images under random-resized crops and flips, with the schedule that the
+/// paper of the run's pipeline publishes. The classifier is then tried on the test images. Afterwards the encoder is
+/// compared with the checkpoint, bit for bit.
+///
+/// `--cached` computes the features once, without augmentation, and trains with many learning rates at a time: seconds in
+/// place of hours, and a few points lower. The result, with a table by class and a picture of the confusion matrix, is
+/// written to `RUN/evaluations`, and nothing is overwritten. Ctrl-C writes nothing.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    encoder: EncoderArguments,
+    /// Compute the features once, without augmentation, and try many learning rates.
+    #[arg(long)]
+    cached: bool,
+    /// Whose settings [default: those of the paper that the run's pipeline follows].
+    #[arg(long, value_enum)]
+    recipe: Option<RecipeName>,
+    /// The learning rate for 256 images, that of a batch is this x batch / 256; several train a classifier each, on the
+    /// same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
+    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = positive)]
+    lr: Vec<f64>,
+    /// Images in a step [default: the recipe's].
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Passes over the training images [default: the recipe's].
+    #[arg(long, value_name = "N")]
+    epochs: Option<NonZeroUsize>,
+    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalisation of
+    /// `--view`].
+    #[arg(long, value_name = "VIEW", conflicts_with = "cached")]
+    train_view: Option<String>,
+    /// The folder of the result, which must be new [default: the next number in RUN/evaluations].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask linear runs/mocov2-001 --cached         a first look, in seconds
+  cargo xtask linear runs/mocov2-001                  the paper's protocol
+  cargo xtask linear runs/mocov2-001 --cached --labels 0.01
+                                                      with one label in a hundred
+  cargo xtask linear runs/mocov2-001 --epochs 20 --lr 3,30
+  cargo xtask linear runs/mocov2-001 --best --cached --level head";
+
+/// What `--cached` tries beside the recipe's own rate.
+const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("it must be a number above 0".into()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mut trained = arguments.encoder.open()?;
+    let recipe = match arguments.recipe {
+        Some(name) => name.recipe(),
+        None => recipe::of_pipeline(&trained.plugins),
+    };
+    let protocol = arguments.protocol(&recipe);
+    let name = if arguments.cached { "linear-cached" } else { "linear" };
+    let folder = EvaluationFolder::new(&trained.run.folder, name, arguments.out.as_deref())?;
+    let mut departures = protocol.departures(&recipe);
+    departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
+    for departure in &departures {
+        let _ = writeln!(io::stderr(), "warning: not the recipe of {}: {departure}", recipe.name);
+    }
+    stop_without_a_word_lost()?;
+    let started = Instant::now();
+    // The small split first: what is wrong with the dataset shows sooner.
+    let test = trained.embed(Split::Test)?;
+    let training = arguments.train(&mut trained, &protocol)?;
+    let scores = training.probe.score(&test).map_err(refused)?;
+    let report = Report {
+        arguments,
+        recipe: &recipe,
+        protocol: &protocol,
+        departures: &departures,
+        n_train: training_images(&trained),
+        n_test: test.n,
+        n_features: test.d,
+        classes: trained.splits.train.class_names().to_vec(),
+        n_tensors_unchanged: trained.check_unchanged()?,
+        training: &training,
+        scores: &scores,
+        seconds: started.elapsed().as_secs_f64(),
+        trained: &trained,
+    };
+    let path = folder.write(&[("result.json", report.json()?), ("confusion.png", report.picture()?)])?;
+    report.print(out)?;
+    writeln!(out, "written to {}: result.json, confusion.png", path.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn training_images(trained: &Trained) -> usize {
+    trained.splits.train.len()
+}
+
+impl Arguments {
+    fn protocol(&self, recipe: &Recipe) -> Protocol {
+        let mut base_lrs = self.lr.clone();
+        if base_lrs.is_empty() {
+            base_lrs.push(recipe.base_lr);
+            if self.cached {
+                base_lrs.extend(CACHED_RATES);
+            }
+        }
+        base_lrs.sort_by(f64::total_cmp);
+        base_lrs.dedup();
+        Protocol {
+            base_lrs,
+            batch: self.batch.map_or(recipe.batch, NonZeroUsize::get),
+            epochs: self.epochs.map_or(recipe.epochs, NonZeroUsize::get),
+            decay: recipe.decay,
+        }
+    }
+
+    fn train(&self, trained: &mut Trained, protocol: &Protocol) -> anyhow::Result<TrainedProbe> {
+        let seed = self.encoder.seed;
+        if self.cached {
+            let train = trained.embed(Split::Train)?;
+            let mut line = ImageLine::start("training:", protocol.epochs * train.n);
+            let n = train.n;
+            let probe = train_cached(&train, protocol, seed, &mut |epochs| line.show(epochs * n));
+            return Ok(probe.map_err(refused)?);
+        }
+        let view = training_view::of(trained, &self.encoder.view, self.train_view.as_deref())?;
+        let mut line = ImageLine::start("training:", protocol.epochs * training_images(trained));
+        let of = Augmented {
+            images: &trained.splits.train,
+            view: &view,
+            level: trained.level,
+            seed,
+            n_workers: trained.n_workers,
+            unreadable: &trained.unreadable,
+        };
+        let probe = train_augmented(&mut trained.engine, &of, protocol, &mut |n_done| line.show(n_done));
+        Ok(probe.map_err(refused)?)
+    }
+}
+
+/// Ctrl-C ends the command at once: nothing is written before its end.
+fn stop_without_a_word_lost() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
+        std::process::exit(i32::from(STOPPED));
+    })
+    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+}
+
+fn refused(error: ProbeError) -> Failure {
+    let message = format!("no classifier can be trained: {error}");
+    match error {
+        ProbeError::NoLabels | ProbeError::Classes(_) => Failure::new(
+            message,
+            "measure on a dataset with labels of several classes, such as class folders",
+        ),
+        ProbeError::NotFinite => Failure::new(message, "training has diverged: take an earlier checkpoint"),
+        ProbeError::Loader(error) => match error.hint() {
+            Some(hint) => Failure::new(message, hint),
+            None => Failure::plain(message),
+        },
+        _ => Failure::plain(message),
+    }
+}
+
+/// How often the classes are told, as the report says it.
+fn per_cent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// `1,000 test images`.
+fn images(n: usize, which: &str) -> String {
+    text::count(n, &format!("{which} image"))
+}
