@@ -13,7 +13,8 @@ use std::time::Instant;
 use evaluate::linear::{
     Augmented, ProbeError, Protocol, Recipe, TrainedProbe, train_augmented, train_cached,
 };
-use train_core::plugin::Split;
+use train_core::pipeline::View;
+use train_core::plugin::{Embedding, Split};
 
 use self::recipe::RecipeName;
 use self::report::Report;
@@ -89,6 +90,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         None => recipe::of_pipeline(&trained.plugins),
     };
     let protocol = arguments.protocol(&recipe);
+    let view = match arguments.cached {
+        true => None,
+        false => Some(training_view::of(&trained, &arguments.encoder.view, arguments.train_view.as_deref())?),
+    };
     let name = if arguments.cached { "linear-cached" } else { "linear" };
     let folder = EvaluationFolder::new(&trained.run.folder, name, arguments.out.as_deref())?;
     let mut departures = protocol.departures(&recipe);
@@ -96,35 +101,39 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     for departure in &departures {
         let _ = writeln!(io::stderr(), "warning: not the recipe of {}: {departure}", recipe.name);
     }
-    stop_without_a_word_lost()?;
+    stop_without_a_result()?;
     let started = Instant::now();
     // The small split first: what is wrong with the dataset shows sooner.
     let test = trained.embed(Split::Test)?;
-    let training = arguments.train(&mut trained, &protocol)?;
+    let train = view.is_none().then(|| trained.embed(Split::Train)).transpose()?;
+    let seconds_embedding = started.elapsed().as_secs_f64();
+    let training = match (&train, &view) {
+        (Some(train), _) => arguments.train_cached(train, &protocol)?,
+        (None, Some(view)) => arguments.train_augmented(&mut trained, view, &protocol)?,
+        (None, None) => unreachable!("features are cached where there is no random view"),
+    };
+    let seconds_training = started.elapsed().as_secs_f64() - seconds_embedding;
     let scores = training.probe.score(&test).map_err(refused)?;
     let report = Report {
         arguments,
         recipe: &recipe,
         protocol: &protocol,
         departures: &departures,
-        n_train: training_images(&trained),
+        n_train: train.as_ref().map_or(trained.splits.train.len(), |train| train.n),
         n_test: test.n,
         n_features: test.d,
         classes: trained.splits.train.class_names().to_vec(),
         n_tensors_unchanged: trained.check_unchanged()?,
         training: &training,
         scores: &scores,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds_embedding,
+        seconds_training,
         trained: &trained,
     };
     let path = folder.write(&[("result.json", report.json()?), ("confusion.png", report.picture()?)])?;
     report.print(out)?;
     writeln!(out, "written to {}: result.json, confusion.png", path.display())?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn training_images(trained: &Trained) -> usize {
-    trained.splits.train.len()
 }
 
 impl Arguments {
@@ -146,32 +155,33 @@ impl Arguments {
         }
     }
 
-    fn train(&self, trained: &mut Trained, protocol: &Protocol) -> anyhow::Result<TrainedProbe> {
-        let seed = self.encoder.seed;
-        if self.cached {
-            let train = trained.embed(Split::Train)?;
-            let mut line = ImageLine::start("training:", protocol.epochs * train.n);
-            let n = train.n;
-            let probe = train_cached(&train, protocol, seed, &mut |epochs| line.show(epochs * n));
-            return Ok(probe.map_err(refused)?);
-        }
-        let view = training_view::of(trained, &self.encoder.view, self.train_view.as_deref())?;
-        let mut line = ImageLine::start("training:", protocol.epochs * training_images(trained));
+    fn train_cached(&self, train: &Embedding, protocol: &Protocol) -> Result<TrainedProbe, Failure> {
+        let mut line = ImageLine::start("training:", protocol.epochs * train.n);
+        train_cached(train, protocol, self.encoder.seed, &mut |epochs| line.show(epochs * train.n))
+            .map_err(refused)
+    }
+
+    fn train_augmented(
+        &self,
+        trained: &mut Trained,
+        view: &View,
+        protocol: &Protocol,
+    ) -> Result<TrainedProbe, Failure> {
         let of = Augmented {
             images: &trained.splits.train,
-            view: &view,
+            view,
             level: trained.level,
-            seed,
+            seed: self.encoder.seed,
             n_workers: trained.n_workers,
             unreadable: &trained.unreadable,
         };
-        let probe = train_augmented(&mut trained.engine, &of, protocol, &mut |n_done| line.show(n_done));
-        Ok(probe.map_err(refused)?)
+        let mut line = ImageLine::start("training:", protocol.epochs * of.images.len());
+        train_augmented(&mut trained.engine, &of, protocol, &mut |n_done| line.show(n_done)).map_err(refused)
     }
 }
 
 /// Ctrl-C ends the command at once: nothing is written before its end.
-fn stop_without_a_word_lost() -> Result<(), Failure> {
+fn stop_without_a_result() -> Result<(), Failure> {
     ctrlc::set_handler(|| {
         let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
         std::process::exit(i32::from(STOPPED));

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Arguments, images, per_cent};
 use crate::failure::Failure;
+use crate::run::took;
 use crate::trained::Trained;
 use crate::{compute, confusion, text};
 
@@ -27,7 +28,10 @@ pub(super) struct Report<'a> {
     pub(super) n_tensors_unchanged: usize,
     pub(super) training: &'a TrainedProbe,
     pub(super) scores: &'a [ClassifierScore],
-    pub(super) seconds: f64,
+    /// Spent on the features of the test images, and of the training images where they are cached.
+    pub(super) seconds_embedding: f64,
+    /// Spent on the classifiers, and on the training images where they are not cached.
+    pub(super) seconds_training: f64,
     pub(super) trained: &'a Trained,
 }
 
@@ -97,6 +101,12 @@ impl Report<'_> {
         }
         writeln!(
             out,
+            "features took {}, training {}",
+            took(self.seconds_embedding),
+            took(self.seconds_training)
+        )?;
+        writeln!(
+            out,
             "the encoder is unchanged: {} are bit for bit those of the checkpoint",
             text::count(self.n_tensors_unchanged, "tensor")
         )?;
@@ -159,7 +169,7 @@ impl Report<'_> {
                 json!({
                     "base_lr": base_lr,
                     "lr": lr,
-                    "is_the_recipe's": *base_lr == self.recipe.base_lr,
+                    "is_recipe_rate": *base_lr == self.recipe.base_lr,
                     "diverged": !score.is_finite,
                     "top1": score.top1(),
                     "top5": score.top5(),
@@ -206,7 +216,8 @@ impl Report<'_> {
             },
             "encoder_tensors_unchanged": self.n_tensors_unchanged,
             "device": compute::describe(),
-            "seconds": self.seconds,
+            "seconds_embedding": self.seconds_embedding,
+            "seconds_training": self.seconds_training,
         });
         let mut text = serde_json::to_vec_pretty(&result)?;
         text.push(b'\n');
