@@ -26,7 +26,8 @@ fn every_command_has_help_with_examples() {
         xtask(folder.path(), command.iter().copied().chain([flag])).done().stdout
     };
     let commands = listed(&help(&[], "--help"));
-    for expected in ["run", "sweep", "check", "plugins", "graph", "knn", "linear", "views", "parity", "bench"]
+    for expected in
+        ["run", "sweep", "check", "plugins", "graph", "knn", "linear", "finetune", "views", "parity", "bench"]
     {
         assert!(commands.iter().any(|command| command == expected), "{expected} is not among {commands:?}");
     }

@@ -129,6 +129,33 @@ fn datasets_without_labels_or_test_images_are_refused_before_any_work() {
     assert!(!root.path().join("flat/evaluations").exists());
 }
 
+#[test]
+fn fine_tuning_learns_from_labels_and_leaves_the_checkpoint_as_it_is() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let before = std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap();
+    let finetune = |more: &[&str]| {
+        let arguments = "finetune run --epochs 10 --warmup-epochs 1 --batch 16 --lr 0.2 --train-view eval";
+        xtask(root.path(), arguments.split(' ').chain(more.iter().copied())).done()
+    };
+    let outcome = finetune(&["--threads", "1", "--workers", "1"]);
+    for piece in ["fine-tuned: all layers", "16 test images against 64 training images", "top-1 ", "top-5 "] {
+        assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
+    }
+    let at = |number: usize| result(&root.path().join(format!("run/evaluations/finetune-{number:03}")));
+    let loss = |epoch: usize| at(1)["train_loss"][epoch].as_f64().unwrap();
+    assert!(loss(9) < loss(0) - 0.3, "{} to {}", loss(0), loss(9));
+    finetune(&["--threads", "2", "--workers", "3"]);
+    assert_eq!(at(1)["train_loss"], at(2)["train_loss"]);
+    assert_eq!(at(1)["confusion"], at(2)["confusion"]);
+    // Fewer images than a batch has.
+    let outcome = finetune(&["--labels", "0.01"]);
+    assert!(outcome.stdout.contains("against 10 training images"), "{outcome}");
+    assert!(std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap() == before);
+    let refused = xtask(root.path(), ["finetune", "run", "--layer-decay", "0"]).refused();
+    assert!(refused.contains("the layer decay is 0, but it must be above 0 and up to 1"), "{refused}");
+}
+
 /// Every value of a checkpoint, as bits.
 fn bits(run: &Path, step: u64) -> Vec<(String, Vec<u64>)> {
     let snapshot = checkpoint::read(&checkpoint(run, step)).unwrap();

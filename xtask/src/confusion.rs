@@ -1,8 +1,12 @@
 //! The picture of a confusion matrix.
 
+use std::io::Cursor;
+
 use evaluate::linear::ClassifierScore;
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts as _};
-use image::{Rgb, RgbImage};
+use image::{ImageFormat, Rgb, RgbImage};
+
+use crate::failure::Failure;
 
 /// With more classes there is no room for words.
 const MOST_WITH_TEXT: usize = 40;
@@ -18,7 +22,7 @@ const BLACK: Rgb<u8> = Rgb([0; 3]);
 
 /// A row for each class, a column for each class that was found, and how many per cent of the row are there; the darker the
 /// more. Columns are in the order of the rows.
-pub(crate) fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
+fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
     let n = score.n_classes;
     let has_text = n <= MOST_WITH_TEXT;
     let cell = if has_text { TEXT_CELL_PX } else { (MOST_PX / n as u32).clamp(2, TEXT_CELL_PX) };
@@ -53,6 +57,18 @@ pub(crate) fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
         }
     }
     picture
+}
+
+/// [`draw`], as a PNG file.
+///
+/// # Errors
+/// If it cannot be encoded.
+pub(crate) fn png(score: &ClassifierScore, names: &[String]) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Cursor::new(Vec::new());
+    draw(score, names)
+        .write_to(&mut bytes, ImageFormat::Png)
+        .map_err(|error| Failure::plain(format!("the confusion matrix cannot be drawn: {error}")))?;
+    Ok(bytes.into_inner())
 }
 
 /// White to dark blue.

@@ -1,12 +1,12 @@
 //! Where the results of an evaluation go: a folder of its own in the run's, whole or not at all.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use train_core::run_folder::RunFolder;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, STOPPED};
 
 /// A folder that is still to be written.
 pub(crate) struct EvaluationFolder {
@@ -84,6 +84,18 @@ impl EvaluationFolder {
         let _ = partial.keep();
         Ok(path)
     }
+}
+
+/// Ctrl-C ends the command at once: nothing is written before its end.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
+        std::process::exit(i32::from(STOPPED));
+    })
+    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
 }
 
 /// A temporary folder is its owner's alone, and a result is not.

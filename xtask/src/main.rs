@@ -8,11 +8,13 @@
 //! error; everything else goes to standard error.
 
 mod bench;
+mod by_class;
 mod check;
 mod compute;
 mod confusion;
 mod evaluation_folder;
 mod failure;
+mod finetune;
 mod graph;
 mod image_line;
 mod knn;
@@ -66,6 +68,7 @@ enum Command {
     Graph(graph::Arguments),
     Knn(knn::Arguments),
     Linear(linear::Arguments),
+    Finetune(finetune::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -93,6 +96,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),
         Command::Linear(arguments) => linear::run(&arguments, out),
+        Command::Finetune(arguments) => finetune::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),

@@ -5,13 +5,14 @@
 //! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
 //! through [`train_core::plugin::Encoder`] and hold no images.
 //!
-//! What they compute is also there without a training run: [`knn()`], [`linear`], [`feature_std`], [`effective_rank`].
+//! What they compute is also there without a training run: [`knn()`], [`linear`], [`finetune`], [`feature_std`], [`effective_rank`].
 //! [`label_subset`] takes a few labels of each class.
 
 mod normalize;
 
 mod collapse;
 mod feature_collapse;
+pub mod finetune;
 mod knn;
 mod knn_monitor;
 mod label_subset;

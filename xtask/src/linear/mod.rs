@@ -2,7 +2,7 @@
 
 mod recipe;
 mod report;
-mod training_view;
+pub(crate) mod training_view;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -18,10 +18,9 @@ use train_core::plugin::{Embedding, Split};
 
 use self::recipe::RecipeName;
 use self::report::Report;
-use crate::evaluation_folder::EvaluationFolder;
-use crate::failure::{Failure, STOPPED};
+use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
+use crate::failure::Failure;
 use crate::image_line::ImageLine;
-use crate::text;
 use crate::trained::{EncoderArguments, Trained};
 
 /// Measure a trained encoder by a linear classifier of its features.
@@ -180,16 +179,8 @@ impl Arguments {
     }
 }
 
-/// Ctrl-C ends the command at once: nothing is written before its end.
-fn stop_without_a_result() -> Result<(), Failure> {
-    ctrlc::set_handler(|| {
-        let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
-        std::process::exit(i32::from(STOPPED));
-    })
-    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
-}
-
-fn refused(error: ProbeError) -> Failure {
+/// Why there is no classifier, and what to do about it.
+pub(crate) fn refused(error: ProbeError) -> Failure {
     let message = format!("no classifier can be trained: {error}");
     match error {
         ProbeError::NoLabels | ProbeError::Classes(_) => Failure::new(
@@ -203,14 +194,4 @@ fn refused(error: ProbeError) -> Failure {
         },
         _ => Failure::plain(message),
     }
-}
-
-/// How often the classes are told, as the report says it.
-fn per_cent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
-}
-
-/// `1,000 test images`.
-fn images(n: usize, which: &str) -> String {
-    text::count(n, &format!("{which} image"))
 }

@@ -1,19 +1,16 @@
 //! What a probe has to say: a table, a file and a picture.
 
-use std::io::{Cursor, Write};
+use std::io::Write;
 
 use evaluate::linear::{ClassifierScore, Decay, Protocol, Recipe, TrainedProbe};
-use image::ImageFormat;
 use serde_json::json;
 
-use super::{Arguments, images, per_cent};
+use super::Arguments;
+use crate::by_class::per_cent;
 use crate::failure::Failure;
 use crate::run::took;
 use crate::trained::Trained;
-use crate::{compute, confusion, text};
-
-/// With more classes only the worst are printed.
-const MOST_CLASSES: usize = 30;
+use crate::{by_class, compute, confusion, text};
 
 /// Everything that a probe has given.
 pub(super) struct Report<'a> {
@@ -69,8 +66,8 @@ impl Report<'_> {
             self.arguments.encoder.view,
             text::count(*epochs, "epoch"),
             self.decay(),
-            images(self.n_test, "test"),
-            images(self.n_train, "training"),
+            text::count(self.n_test, "test image"),
+            text::count(self.n_train, "training image"),
         )?;
         if self.arguments.encoder.labels < 1.0 {
             let share = 100.0 * self.arguments.encoder.labels;
@@ -91,10 +88,7 @@ impl Report<'_> {
                 per_cent(self.scores[best].top1()),
             )?;
         }
-        out.write_all(text::table(&self.by_class(best)).as_bytes())?;
-        if self.classes.len() > MOST_CLASSES {
-            writeln!(out, "the {MOST_CLASSES} classes that are found least; all of them are in result.json")?;
-        }
+        by_class::print(out, &self.scores[best], &self.classes)?;
         if !self.trained.unreadable.is_empty() {
             let n = self.trained.unreadable.len();
             writeln!(out, "{} left out or replaced", text::count(n, "unreadable image"))?;
@@ -133,27 +127,6 @@ impl Report<'_> {
         rows
     }
 
-    /// The table by class, the worst first where there are many.
-    fn by_class(&self, which: usize) -> Vec<Vec<String>> {
-        let mut classes: Vec<(usize, (u64, u64))> =
-            self.scores[which].per_class().into_iter().enumerate().collect();
-        if classes.len() > MOST_CLASSES {
-            let share = |&(_, (all, right)): &(usize, (u64, u64))| right as f64 / all.max(1) as f64;
-            classes.sort_by(|a, b| share(a).total_cmp(&share(b)));
-            classes.truncate(MOST_CLASSES);
-        }
-        let mut rows = vec![vec!["class".to_owned(), "test images".into(), "top-1".into()]];
-        for (class, (all, right)) in classes {
-            let share = if all == 0 { "none".into() } else { per_cent(right as f64 / all as f64) };
-            rows.push(vec![self.class_name(class), text::grouped(all as usize), share]);
-        }
-        rows
-    }
-
-    fn class_name(&self, class: usize) -> String {
-        self.classes.get(class).cloned().unwrap_or_else(|| class.to_string())
-    }
-
     /// The result as a file.
     pub(super) fn json(&self) -> anyhow::Result<Vec<u8>> {
         let best = self.best();
@@ -179,15 +152,6 @@ impl Report<'_> {
             })
             .collect();
         let score = &self.scores[best];
-        let per_class: Vec<_> = score
-            .per_class()
-            .into_iter()
-            .enumerate()
-            .map(|(class, (all, right))| {
-                let top1 = (all > 0).then(|| right as f64 / all as f64);
-                json!({ "class": self.class_name(class), "images": all, "right": right, "top1": top1 })
-            })
-            .collect();
         let confusion: Vec<&[u64]> = score.confusion.chunks_exact(score.n_classes).collect();
         let encoder = &self.arguments.encoder;
         let result = json!({
@@ -211,7 +175,7 @@ impl Report<'_> {
             "best": {
                 "classifier": best,
                 "chosen_on": "the test images",
-                "per_class": per_class,
+                "per_class": by_class::json(score, &self.classes),
                 "confusion": confusion,
             },
             "encoder_tensors_unchanged": self.n_tensors_unchanged,
@@ -226,11 +190,6 @@ impl Report<'_> {
 
     /// The confusion matrix of the best classifier, as a PNG file.
     pub(super) fn picture(&self) -> Result<Vec<u8>, Failure> {
-        let picture = confusion::draw(&self.scores[self.best()], &self.classes);
-        let mut bytes = Cursor::new(Vec::new());
-        picture
-            .write_to(&mut bytes, ImageFormat::Png)
-            .map_err(|error| Failure::plain(format!("the confusion matrix cannot be drawn: {error}")))?;
-        Ok(bytes.into_inner())
+        confusion::png(&self.scores[self.best()], &self.classes)
     }
 }

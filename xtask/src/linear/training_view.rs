@@ -1,4 +1,4 @@
-//! The random view that a full probe trains on.
+//! The random view that a full probe, and fine-tuning, train on.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const FLIP_P: f64 = 0.5;
 ///
 /// # Errors
 /// If the pipeline has no such view, or `eval` is not square, which crops are.
-pub(super) fn of(trained: &Trained, eval: &str, asked: Option<&str>) -> Result<View, Failure> {
+pub(crate) fn of(trained: &Trained, eval: &str, asked: Option<&str>) -> Result<View, Failure> {
     let find = |name: &str, option: &str| {
         let found = trained.views.iter().find(|view| view.name == name);
         found.cloned().ok_or_else(|| unknown_view(&trained.views, name, option))

@@ -16,7 +16,7 @@ pub struct ClassifierScore {
 }
 
 impl ClassifierScore {
-    pub(super) fn empty(n_classes: usize) -> Self {
+    pub(crate) fn empty(n_classes: usize) -> Self {
         Self {
             n_classes,
             confusion: vec![0; n_classes * n_classes],
@@ -27,7 +27,7 @@ impl ClassifierScore {
     }
 
     /// Counts an image of class `label`. Of equal logits the lower class is first.
-    pub(super) fn count(&mut self, logits: &[f32], label: usize) {
+    pub(crate) fn count(&mut self, logits: &[f32], label: usize) {
         self.is_finite &= logits.iter().all(|logit| logit.is_finite());
         let found =
             (0..logits.len()).reduce(|best, class| if logits[class] > logits[best] { class } else { best });
