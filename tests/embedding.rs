@@ -80,7 +80,7 @@ fn features_of_a_folder_are_written_in_order_with_their_paths() {
     xtask(root, other.into_iter().chain(machine)).done();
     assert!(same_bytes(&root.join("out.npy"), &root.join("other.npy")));
     // The head's features are others, and as wide as the head.
-    xtask(root, ["embed", "run", "photos", "-o", "head.npy", "--level", "head", "--weights", "momentum"])
+    xtask(root, ["embed", "run", "photos", "-o", "head.npy", "--level", "head", "--encoder", "momentum"])
         .done();
     assert_eq!(npy(&root.join("head.npy")).0, [13, 16]);
 
@@ -140,7 +140,7 @@ fn nothing_is_written_over_and_mistakes_leave_no_file() {
         (&["empty", "-o", "a.npy"], "error: empty: there are no images in this folder"),
         (&["photos", "-o", "nowhere/a.npy"], "there is no folder `nowhere`"),
         (&["photos", "-o", "a.npy", "--view", "evl"], "has no view `evl`"),
-        (&["photos", "-o", "a.npy", "--best", "--weights", "momentum", "--view", "?"], "has no view `?`"),
+        (&["photos", "-o", "a.npy", "--best", "--encoder", "momentum", "--view", "?"], "has no view `?`"),
         (&["photos/blue/00-broken.jpg", "-o", "a.npy"], "none of the 1 images can be read"),
     ] {
         let stderr = embed(arguments).refused();

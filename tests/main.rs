@@ -14,6 +14,8 @@ mod resume;
 mod sweep;
 // Runs that become unstable.
 mod stability;
+// What a trained encoder is worth.
+mod evaluation;
 // The same numbers as the reference.
 mod parity;
 // Weights for other programs, and from them.

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, Level, LoadError, Weights, Which};
+use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, LoadError, Which};
 use train_core::loader::{LoaderError, UnreadableLog};
 use train_core::metrics::ImageLine;
 use train_core::plugin::Images;
 
+use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
 use crate::{compute, text};
 
@@ -27,9 +28,9 @@ pub(crate) struct EncoderArguments {
     /// The view through which images are seen.
     #[arg(long, default_value = "eval")]
     view: String,
-    /// Whose weights.
+    /// Which encoder.
     #[arg(long, value_enum, default_value_t = Side::Query)]
-    weights: Side,
+    encoder: Side,
     /// The checkpoint with the best figure, and not the newest.
     #[arg(long)]
     best: bool,
@@ -59,22 +60,6 @@ pub(crate) struct ImageArguments {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Layer {
-    /// What the backbone gives, and what is used after pre-training.
-    Backbone,
-    /// What the head gives, and what the loss sees.
-    Head,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Side {
-    /// The trained encoder.
-    Query,
-    /// The momentum encoder.
-    Momentum,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
 enum Part {
     /// The training images.
     Train,
@@ -96,14 +81,8 @@ impl EncoderArguments {
         compute::start(self.threads)?;
         let options = EncoderOptions {
             checkpoint: if self.best { Which::Best } else { Which::Latest },
-            weights: match self.weights {
-                Side::Query => Weights::Query,
-                Side::Momentum => Weights::Momentum,
-            },
-            level: match self.level {
-                Layer::Backbone => Level::Backbone,
-                Layer::Head => Level::Head,
-            },
+            weights: self.encoder.weights(),
+            level: self.level.level(),
             view: self.view.clone(),
             batch: self.batch.map(usize::from),
             workers: self.workers.map(usize::from),
@@ -123,7 +102,7 @@ impl EncoderArguments {
             Layer::Backbone => "backbone",
             Layer::Head => "head",
         };
-        let side = match self.weights {
+        let side = match self.encoder {
             Side::Query => "",
             Side::Momentum => " of the momentum encoder",
         };

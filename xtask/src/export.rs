@@ -10,10 +10,11 @@ use train_core::checkpoint::Stored;
 use train_core::pipeline::Pipeline;
 use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unrecognised};
 
+use crate::choice::Side;
 use crate::encoder::{self, Normalization, Parts};
 use crate::failure::Failure;
 use crate::runs::{OpenRun, Which};
-use crate::{compute, pipeline_file, text};
+use crate::{compute, new_file, pipeline_file, text};
 
 /// Write a trained encoder for another program.
 ///
@@ -53,24 +54,6 @@ Examples:
   cargo xtask export runs/mocov3-001 --to timm --best -o vit.safetensors
   cargo xtask export runs/mocov3-001 --to onnx -o encoder.onnx
   cargo xtask export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
-
-/// Which encoder of a run.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Side {
-    /// The trained one.
-    Query,
-    /// Its moving average.
-    Momentum,
-}
-
-impl Side {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Momentum => "momentum",
-        }
-    }
-}
 
 fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
     PossibleValuesParser::new(Target::ALL.map(Target::name)).map(|name| {
@@ -252,21 +235,7 @@ fn check_out(arguments: &Arguments) -> Result<(), Failure> {
             },
         ));
     }
-    if path.is_dir() {
-        return Err(Failure::plain(format!("`{shown}` is a folder")));
-    }
-    if path.exists() && !*force {
-        return Err(Failure::new(
-            format!("`{shown}` is there already"),
-            "choose another name, or add `--force`",
-        ));
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            Err(Failure::new(format!("there is no folder `{}`", folder.display()), "make it first"))
-        }
-        _ => Ok(()),
-    }
+    new_file::check(path, (*force).into())
 }
 
 fn n_values(tensors: &Tensors) -> usize {

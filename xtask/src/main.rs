@@ -2,24 +2,32 @@
 //!
 //! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
 //! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
-//! has written), [`encoding`] (a trained encoder and images for it), [`encoder`] (which modules are a pipeline's encoder),
-//! [`new_file`] (not writing over files), [`sheet`] (drawing), [`recipe`] (pipelines written by commands), [`failure`]
-//! (errors and exit codes), [`text`] (laying out).
+//! has written), [`choice`] (options for which features), [`encoding`] (a trained encoder and images for it), [`trained`]
+//! (an encoder and the labelled images to measure it on), [`encoder`] (which modules are a pipeline's encoder),
+//! [`evaluation_folder`] and [`by_class`] (what measuring writes), [`new_file`] (not writing over files), [`sheet`] and
+//! [`confusion`] (drawing), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`]
+//! (laying out).
 //!
 //! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
 //! error; everything else goes to standard error.
 
 mod bench;
+mod by_class;
 mod check;
+mod choice;
 mod compute;
+mod confusion;
 mod embed;
 mod encoder;
 mod encoding;
+mod evaluation_folder;
 mod export;
 mod failure;
+mod finetune;
 mod graph;
 mod import;
 mod knn;
+mod linear;
 mod neighbors;
 mod new_file;
 mod parity;
@@ -31,6 +39,7 @@ mod runs;
 mod sheet;
 mod sweep;
 mod text;
+mod trained;
 mod views;
 
 use std::io::Write;
@@ -74,6 +83,8 @@ enum Command {
     Neighbors(neighbors::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
+    Linear(linear::Arguments),
+    Finetune(finetune::Arguments),
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
@@ -104,6 +115,8 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Neighbors(arguments) => neighbors::run(&arguments, out),
         Command::Export(arguments) => export::run(&arguments, out),
         Command::Import(arguments) => import::run(&arguments, out),
+        Command::Linear(arguments) => linear::run(&arguments, out),
+        Command::Finetune(arguments) => finetune::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),

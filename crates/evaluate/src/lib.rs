@@ -1,22 +1,29 @@
 //! Monitors and evaluation of encoders.
 //!
-//! Two monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its neighbours, and
-//! [`FeatureCollapse`],
-//! `feature-collapse`, whether the features still differ from image to image, which needs no
-//! labels. Both take features through [`train_core::plugin::Encoder`] and hold no images.
+//! Three monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its
+//! neighbours, [`LinearProbeMonitor`], `linear-probe`, how well a linear classifier tells it, and [`FeatureCollapse`],
+//! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
+//! through [`train_core::plugin::Encoder`] and hold no images.
 //!
-//! What they compute is also there without a training run: [`knn()`], [`neighbours()`], [`feature_std`], [`effective_rank`].
+//! What they compute is also there without a training run: [`knn()`], [`neighbours()`], [`linear`], [`finetune`],
+//! [`feature_std`], [`effective_rank`]. [`label_subset`] takes a few labels of each class.
 
 mod normalize;
 
 mod collapse;
 mod feature_collapse;
+pub mod finetune;
 mod knn;
 mod knn_monitor;
+mod label_subset;
+pub mod linear;
 mod neighbours;
+mod probe_monitor;
 
 pub use self::collapse::{effective_rank, feature_std};
 pub use self::feature_collapse::{FeatureCollapse, FeatureCollapseConfig};
 pub use self::knn::{KnnError, KnnScore, Neighbour, knn};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
+pub use self::label_subset::label_subset;
 pub use self::neighbours::neighbours;
+pub use self::probe_monitor::{LinearProbeConfig, LinearProbeMonitor};

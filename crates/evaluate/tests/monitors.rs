@@ -74,12 +74,12 @@ fn every_example_builds_and_every_field_is_explained() {
         names.push(plugin.name);
     }
     names.sort_unstable();
-    assert_eq!(names, ["feature-collapse", "knn"]);
+    assert_eq!(names, ["feature-collapse", "knn", "linear-probe"]);
 }
 
 #[test]
 fn the_untrained_encoder_and_the_last_epoch_are_measured_in_any_case() {
-    for name in ["knn", "feature-collapse"] {
+    for name in ["knn", "linear-probe", "feature-collapse"] {
         let monitor = monitor(name, "(every: 3)").unwrap();
         let due: Vec<usize> = (0..=8).filter(|&epoch| monitor.is_due(epoch, 8)).collect();
         assert_eq!(due, [0, 3, 6, 8], "{name}");
@@ -88,7 +88,7 @@ fn the_untrained_encoder_and_the_last_epoch_are_measured_in_any_case() {
 
 #[test]
 fn what_is_measured_has_the_names_that_are_announced() {
-    for name in ["knn", "feature-collapse"] {
+    for name in ["knn", "linear-probe", "feature-collapse"] {
         let mut monitor = monitor(name, "()").unwrap();
         let measurements =
             measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
@@ -110,6 +110,37 @@ fn knn_states_its_protocol() {
         "head features, k 5, T 0.1, 8 test images against 40 train images, view `plain`"
     );
     assert_eq!(encoder.asked[0], (Split::Test, "plain".into(), Level::Head));
+}
+
+#[test]
+fn the_linear_probe_states_its_protocol_and_finds_classes_that_lie_apart() {
+    let mut monitor = monitor("linear-probe", "(epochs: 30, learning_rates: [3, 0.01])").unwrap();
+    let mut encoder = MadeUp::new(Some(separable(400)), Some(separable(80)));
+    let measurements = measured(monitor.measure(&mut encoder).unwrap());
+    let [figure] = &measurements[..] else { panic!("{measurements:?}") };
+    assert_eq!((figure.name.as_str(), figure.value, figure.is_share), ("probe_top1", 1.0, true));
+    assert_eq!(
+        figure.protocol,
+        "backbone features, linear classifier, cached features without augmentation, 30 epochs, batch 256, learning rate \
+         chosen of 2 on 40 held-out train images, 80 test images against 360 train images, view `eval`"
+    );
+    let again = measured(monitor.measure(&mut encoder).unwrap());
+    assert_eq!(again[0].value.to_bits(), figure.value.to_bits());
+}
+
+#[test]
+fn the_linear_probe_is_off_without_labels_or_a_test_split() {
+    let mut monitor = monitor("linear-probe", "()").unwrap();
+    let reason = off(monitor.measure(&mut MadeUp::new(Some(separable(40)), None)).unwrap());
+    assert!(reason.starts_with("there is no test split: "), "{reason}");
+    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabelled(40)), Some(unlabelled(8)))).unwrap());
+    assert!(reason.starts_with("the images have no labels: "), "{reason}");
+    let error = monitor_error("linear-probe", "(learning_rates: [])");
+    assert!(error.starts_with("`learning_rates` is []"), "{error}");
+}
+
+fn monitor_error(name: &str, config: &str) -> String {
+    monitor(name, config).err().unwrap().to_string()
 }
 
 #[test]
@@ -154,7 +185,7 @@ fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
 
 #[test]
 fn features_that_are_not_numbers_are_an_error() {
-    for name in ["knn", "feature-collapse"] {
+    for name in ["knn", "linear-probe", "feature-collapse"] {
         let mut broken = separable(40);
         broken.rows[17] = f32::NAN;
         let mut monitor = monitor(name, "()").unwrap();
@@ -169,6 +200,9 @@ fn settings_out_of_range_are_refused() {
         ("knn", "(every: 0)", "every"),
         ("knn", "(k: 0)", "k"),
         ("knn", "(temperature: 0)", "temperature"),
+        ("linear-probe", "(every: 0)", "every"),
+        ("linear-probe", "(epochs: 0)", "epochs"),
+        ("linear-probe", "(batch: 0)", "batch"),
         ("feature-collapse", "(every: 0)", "every"),
         ("feature-collapse", "(images: 1)", "images"),
     ] {

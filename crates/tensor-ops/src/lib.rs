@@ -23,6 +23,7 @@ mod info_nce_in_batch;
 mod l2_normalize;
 mod layout;
 mod linear;
+mod linear_rows;
 mod loss;
 mod matrix;
 mod memory;
@@ -60,6 +61,7 @@ pub use self::{
     info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,
     linear::linear,
+    linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
     loss::{backward, sum_losses, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},

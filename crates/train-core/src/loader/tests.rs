@@ -109,6 +109,7 @@ fn plan(images: Numbers, n_workers: usize) -> LoaderPlan {
         seed: 5,
         shuffle_seed: 6,
         batch: 8,
+        rest: Rest::LeftOut,
         parts: in_parts(1, false),
         first: (0, 0),
         epochs: 3,
@@ -162,6 +163,24 @@ fn batches_are_the_same_bits_with_one_two_and_five_workers() {
     for n_workers in [2, 5] {
         assert_eq!(fixed(&one), fixed(&all(plan(some_unreadable(), n_workers))), "{n_workers} workers");
     }
+}
+
+#[test]
+fn a_rest_that_is_kept_is_a_smaller_last_batch() {
+    let images = || Numbers { n: 50, ..Numbers::default() };
+    let batches = all(LoaderPlan { rest: Rest::Kept, ..plan(images(), 2) });
+    let lens: Vec<usize> = batches.iter().map(|batch| batch.images.len()).collect();
+    assert_eq!(lens, [8, 8, 8, 8, 8, 8, 2].repeat(3));
+    for epoch in batches.chunks(7) {
+        let seen: BTreeSet<usize> = epoch.iter().flat_map(|batch| batch.images.clone()).collect();
+        assert_eq!(seen.len(), 50);
+    }
+    assert_eq!(batches[6].views[0].values.len(), 2 * 2 * 2 * 3);
+    // Fewer images than a batch are one.
+    let few = all(LoaderPlan { rest: Rest::Kept, ..plan(Numbers { n: 5, ..Numbers::default() }, 2) });
+    assert_eq!(few.iter().map(|batch| batch.images.len()).collect::<Vec<_>>(), [5; 3]);
+    let none = LoaderPlan { rest: Rest::Kept, ..plan(Numbers::default(), 2) };
+    assert!(matches!(Loader::start(none), Err(LoaderError::TooFewImages { .. })));
 }
 
 #[test]

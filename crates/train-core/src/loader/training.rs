@@ -10,6 +10,15 @@ use crate::engine::Engine;
 use crate::pipeline::Parts;
 use crate::plugin::Images;
 
+/// What becomes of the images of an epoch that do not fill a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They are left out, another few in each epoch: what a loss over the batch needs.
+    LeftOut,
+    /// They are a smaller last batch.
+    Kept,
+}
+
 /// What a [`Loader`] loads.
 pub struct LoaderPlan {
     /// The training images.
@@ -22,6 +31,8 @@ pub struct LoaderPlan {
     pub shuffle_seed: u64,
     /// `N`, images in a batch; at least 1.
     pub batch: usize,
+    /// What becomes of the images that do not fill a batch.
+    pub rest: Rest,
     /// How a step goes through its batch.
     pub parts: Parts,
     /// Epoch, and step within it, of the first batch, counted from 0. A step past the epoch's last means the next epoch.
@@ -53,7 +64,7 @@ pub struct Batch {
 
 /// Gives the batches of a run in order; where a step goes through its batch in parts, the parts of each pass in order.
 ///
-/// Each epoch visits the images in a random order of its own; the rest that does not fill a batch is left out.
+/// Each epoch visits the images in a random order of its own.
 /// An image is decoded once in a pass, and all the views of the pass are made from it. Dropping the loader stops its threads.
 pub struct Loader {
     crew: Crew,
@@ -66,10 +77,14 @@ impl Loader {
     /// Starts the threads, which begin at once.
     ///
     /// # Errors
-    /// If the images do not fill one batch, or threads cannot be started.
+    /// If there are no images, if they do not fill one batch where the rest is left out, or if threads cannot be started.
     pub fn start(plan: LoaderPlan) -> Result<Self, LoaderError> {
         let (n_images, batch) = (plan.images.len(), plan.batch);
-        if batch == 0 || n_images < batch {
+        let fewest = match plan.rest {
+            Rest::LeftOut => batch,
+            Rest::Kept => 1,
+        };
+        if batch == 0 || n_images < fewest {
             return Err(LoaderError::TooFewImages { n_images, batch });
         }
         let schedule = EpochOrders::new(&plan);
@@ -161,7 +176,10 @@ impl EpochOrders {
             n_images: plan.images.len(),
             batch: plan.batch,
             epochs: plan.epochs,
-            steps_per_epoch: (plan.images.len() / plan.batch) as u64,
+            steps_per_epoch: match plan.rest {
+                Rest::LeftOut => plan.images.len() / plan.batch,
+                Rest::Kept => plan.images.len().div_ceil(plan.batch),
+            } as u64,
             views: plan.parts.passes.iter().map(|pass| pass.views.as_slice().into()).collect(),
             parts: plan.parts.clone(),
             next: plan.first,
@@ -186,11 +204,13 @@ impl Iterator for EpochOrders {
         let order = self
             .order
             .get_or_insert_with(|| Draws::new(self.seed, "epoch order", &[epoch]).permutation(self.n_images));
-        let batch = &order[step as usize * self.batch..][..self.batch];
+        let first = step as usize * self.batch;
+        let batch = &order[first..order.len().min(first + self.batch)];
         let (pass, part) = self.next_part;
-        let places = self.parts.places(part, self.batch);
+        let places = self.parts.places(part, batch.len());
         let images = if self.parts.passes[pass].is_shuffled {
-            let shuffle = Engine::shuffle(self.shuffle_seed, epoch * self.steps_per_epoch + step, self.batch);
+            let shuffle =
+                Engine::shuffle(self.shuffle_seed, epoch * self.steps_per_epoch + step, batch.len());
             places.map(|place| batch[shuffle[place]]).collect()
         } else {
             places.map(|place| batch[place]).collect()

@@ -18,6 +18,7 @@ mod stability;
 mod text;
 mod views;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tensor_ops::Device;
@@ -61,6 +62,8 @@ pub struct Pipeline {
     pub dataset: Box<dyn Dataset>,
     /// Every declared view.
     pub views: Vec<View>,
+    /// The plugin of each module, by the module's name.
+    pub module_plugins: BTreeMap<String, String>,
     /// What a step computes, and what trains it.
     pub network: Network,
     /// The momentum coefficient; `None` where no step uses momentum weights.
@@ -153,6 +156,8 @@ impl Pipeline {
         let dataset =
             checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
         check_best(&checker, &config, &monitors)?;
+        let plugin_of = |module: &String| Ok((module.clone(), checker.plugin_at(&["modules", module])?.0));
+        let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
         Ok(Self {
             name: config.name,
             seed: config.seed,
@@ -161,6 +166,7 @@ impl Pipeline {
             epochs: config.epochs,
             dataset,
             views,
+            module_plugins,
             network: Network {
                 graph,
                 modules: built.modules,

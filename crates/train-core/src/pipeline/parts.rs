@@ -44,7 +44,12 @@ pub struct Pass {
 impl Parts {
     /// A batch as a whole.
     pub fn whole(graph: &Graph) -> Self {
-        let views = (0..graph.views.len()).collect();
+        Self::whole_of(graph.views.len())
+    }
+
+    /// A batch of `n_views` views as a whole.
+    pub fn whole_of(n_views: usize) -> Self {
+        let views = (0..n_views).collect();
         Self { n_parts: 1, method: PartsMethod::Whole, passes: vec![Pass { views, is_shuffled: false }] }
     }
 

@@ -60,6 +60,19 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder refuses them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
+        self.embed_watched(engine, request, &mut |_| {})
+    }
+
+    /// [`embed`](Self::embed), telling `watch` after each batch how many images are embedded.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn embed_watched(
+        &self,
+        engine: &mut Engine,
+        request: Embed<'_>,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<Option<Embedding>, MonitorError> {
         let failed = |message: String| MonitorError { monitor: "features".into(), message };
         let images = match request.split {
             Split::Train => &self.splits.train,
@@ -100,6 +113,7 @@ impl Measure<'_> {
             embedding.d = d;
             embedding.rows.extend(rows);
             append_labels(&mut embedding, images.as_ref(), &batch.images);
+            watch(embedding.n);
         }
         Ok(Some(embedding))
     }

@@ -24,7 +24,7 @@ use self::watch::Watch;
 use crate::SingleProcess;
 use crate::checkpoint::{CheckpointFolder, Snapshot};
 use crate::engine::Engine;
-use crate::loader::{Loader, LoaderPlan, UnreadableLog};
+use crate::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
 use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan};
 use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, OnNonfinite, Pipeline, View};
 use crate::plugin::{Measurement, Monitor, Progress, Schedule, Splits, Thermometer};
@@ -286,6 +286,7 @@ impl<'a> Trainer<'a> {
             seed: self.position.data_seed(self.seed),
             shuffle_seed: self.seed,
             batch: self.batch,
+            rest: Rest::LeftOut,
             parts: self.engine.parts().clone(),
             first: (self.position.epoch as u64, self.position.step as u64),
             epochs: self.epochs as u64,

@@ -1,0 +1,204 @@
+//! The monitor `linear-probe`.
+
+use train_core::Draws;
+use train_core::plugin::{
+    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
+    MonitorError, Outcome, Plugin, Split,
+};
+
+use crate::knn_monitor::{check_every, is_due, level_name};
+use crate::linear::{Decay, ProbeError, Protocol, train_cached};
+
+inventory::submit! {
+    Plugin::<dyn Monitor> {
+        name: "linear-probe",
+        summary: "how well a linear classifier of the features tells a test image's class; needs labels",
+        source: "He et al. 2020, arXiv:1911.05722, §4.1, with cached features and no augmentation",
+        example: "(every: 10, epochs: 20)",
+        schema: || schemars::schema_for!(LinearProbeConfig),
+        build: |config: Config<'_>, _: &MonitorContext| -> Result<Box<dyn Monitor>, ConfigError> {
+            Ok(Box::new(LinearProbeMonitor::new(config.parse()?)?))
+        },
+    }
+}
+
+const NAME: &str = "linear-probe";
+
+/// One in so many training images is held out to choose the learning rate with.
+const HELD_OUT: usize = 10;
+
+/// All draws of the monitor follow from it, so that figures of several runs compare.
+const SEED: u64 = 0;
+
+/// What a pipeline file says about [`LinearProbeMonitor`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LinearProbeConfig {
+    /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
+    #[serde(default = "LinearProbeConfig::default_every")]
+    pub every: usize,
+    /// The view through which images are seen: one without random steps, which takes the same features as `knn`.
+    #[serde(default = "LinearProbeConfig::default_view")]
+    pub view: String,
+    /// Which features.
+    #[serde(default = "LinearProbeConfig::default_level")]
+    pub level: Level,
+    /// Passes over the features of the training images.
+    #[serde(default = "LinearProbeConfig::default_epochs")]
+    pub epochs: usize,
+    /// Features in a step.
+    #[serde(default = "LinearProbeConfig::default_batch")]
+    pub batch: usize,
+    /// Learning rates for 256 images that are tried; the one that is best on a tenth of the training images, which is held
+    /// out, counts.
+    #[serde(default = "LinearProbeConfig::default_learning_rates")]
+    pub learning_rates: Vec<f64>,
+}
+
+impl LinearProbeConfig {
+    fn default_every() -> usize {
+        10
+    }
+    fn default_view() -> String {
+        "eval".into()
+    }
+    fn default_level() -> Level {
+        Level::Backbone
+    }
+    fn default_epochs() -> usize {
+        20
+    }
+    fn default_batch() -> usize {
+        256
+    }
+    fn default_learning_rates() -> Vec<f64> {
+        vec![0.03, 0.3, 3.0, 30.0]
+    }
+}
+
+/// Measures `probe_top1` on the test split: a linear classifier is trained from the start on the features of the training
+/// split at each measurement, in a copy, so that the encoder learns nothing from labels.
+#[derive(Debug, Clone)]
+pub struct LinearProbeMonitor {
+    config: LinearProbeConfig,
+}
+
+impl LinearProbeMonitor {
+    /// The monitor that `config` describes.
+    ///
+    /// # Errors
+    /// If a number is 0, or a learning rate not positive.
+    pub fn new(config: LinearProbeConfig) -> Result<Self, ConfigError> {
+        check_every(config.every)?;
+        for (field, value) in [("epochs", config.epochs), ("batch", config.batch)] {
+            if value == 0 {
+                return Err(ConfigError::field(field, value, "it must be at least 1"));
+            }
+        }
+        let rates = &config.learning_rates;
+        if rates.is_empty() || !rates.iter().all(|rate| *rate > 0.0 && rate.is_finite()) {
+            let must = "it must be a list of positive numbers, such as `[0.3, 3]`";
+            return Err(ConfigError::field("learning_rates", format!("{rates:?}"), must));
+        }
+        Ok(Self { config })
+    }
+
+    fn request(&self, split: Split) -> Embed<'_> {
+        Embed { split, view: &self.config.view, level: self.config.level }
+    }
+
+    /// The figure, from features of both splits.
+    fn figure(&self, train: &Embedding, test: &Embedding) -> Result<Measurement, ProbeError> {
+        let LinearProbeConfig { view, level, epochs, batch, learning_rates, .. } = &self.config;
+        let (kept, held_out) = held_out(train);
+        let mut base_lrs = learning_rates.clone();
+        // Of equals the smaller counts.
+        base_lrs.sort_by(f64::total_cmp);
+        let protocol = Protocol { base_lrs, batch: *batch, epochs: *epochs, decay: Decay::Cosine };
+        let trained = train_cached(&kept, &protocol, SEED, &mut |_| {})?;
+        let top1 = |of: &Embedding| -> Result<Vec<f64>, ProbeError> {
+            let scores = trained.probe.score(of)?;
+            Ok(scores.iter().map(|score| if score.is_finite { score.top1() } else { 0.0 }).collect())
+        };
+        let by_held_out = top1(&held_out)?;
+        let best = (0..by_held_out.len())
+            .reduce(|best, other| if by_held_out[other] > by_held_out[best] { other } else { best })
+            .unwrap_or(0);
+        Ok(Measurement {
+            name: "probe_top1".into(),
+            value: top1(test)?[best],
+            is_share: true,
+            more_is_better: true,
+            protocol: format!(
+                "{}, linear classifier, cached features without augmentation, {epochs} epochs, batch {batch}, learning rate \
+                 chosen of {} on {} held-out train images, {} test images against {} train images, view `{view}`",
+                level_name(*level),
+                protocol.base_lrs.len(),
+                held_out.n,
+                test.n,
+                kept.n,
+            ),
+        })
+    }
+}
+
+impl Monitor for LinearProbeMonitor {
+    fn figures(&self) -> &[&'static str] {
+        &["probe_top1"]
+    }
+
+    fn views(&self) -> Vec<&str> {
+        vec![&self.config.view]
+    }
+
+    fn is_due(&self, epochs_done: usize, epochs: usize) -> bool {
+        is_due(self.config.every, epochs_done, epochs)
+    }
+
+    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
+        let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
+        // The small split first: where it is missing, the other need not be computed.
+        let Some(test) = encoder.embed(self.request(Split::Test))? else {
+            return off(
+                "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
+            );
+        };
+        if test.labels.is_none() {
+            return off(
+                "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
+                 `feature-collapse`, which needs none",
+            );
+        }
+        if test.n_classes < 2 {
+            return off("there is only one class, and a classifier needs two");
+        }
+        let Some(train) = encoder.embed(self.request(Split::Train))? else {
+            return off("there are no features of the training images to learn from");
+        };
+        if train.n < 2 {
+            return off("there are fewer than two training images");
+        }
+        let figure = self
+            .figure(&train, &test)
+            .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
+        Ok(Outcome::Measured(vec![figure]))
+    }
+}
+
+/// The features without a random tenth of them, and that tenth.
+fn held_out(all: &Embedding) -> (Embedding, Embedding) {
+    let n = (all.n / HELD_OUT).max(1);
+    let order = Draws::new(SEED, "features held out from a linear probe", &[]).permutation(all.n);
+    let part = |images: &[usize]| {
+        let mut images = images.to_vec();
+        images.sort_unstable();
+        Embedding {
+            n: images.len(),
+            rows: images.iter().flat_map(|&i| &all.rows[i * all.d..(i + 1) * all.d]).copied().collect(),
+            labels: all.labels.as_ref().map(|labels| images.iter().map(|&image| labels[image]).collect()),
+            d: all.d,
+            n_classes: all.n_classes,
+        }
+    };
+    (part(&order[n..]), part(&order[..n]))
+}

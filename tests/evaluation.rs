@@ -1,0 +1,187 @@
+//! What a trained encoder is worth: the linear probe and its monitor, and few labels.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::tempdir;
+use train_core::checkpoint::{self, Stored};
+
+use crate::support::{Outcome, checkpoint, here, metrics, xtask};
+
+/// A run of the small pipeline in `root`, with some of its values changed.
+fn trained(root: &Path, out: &str, set: &[&str]) {
+    let pipeline = here("small.ron");
+    let mut arguments = vec!["run", &pipeline, "--out", out];
+    set.iter().for_each(|set| arguments.extend(["--set", set]));
+    xtask(root, arguments).done();
+}
+
+fn linear(root: &Path, arguments: &[&str]) -> Outcome {
+    xtask(root, ["linear"].iter().chain(arguments))
+}
+
+fn result(folder: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(folder.join("result.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_threads() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let probe = |more: &[&str]| {
+        let arguments = ["run", "--cached", "--epochs", "20", "--batch", "16"];
+        linear(root.path(), &[&arguments[..], more].concat()).done()
+    };
+    let outcome = probe(&["--threads", "1", "--workers", "1"]);
+    for piece in [
+        "linear probe, cached features, no augmentation: backbone features (32 values), view `eval`",
+        "16 test images against 64 training images",
+        "the rate of MoCo v1/v2",
+        "best of 7 learning rates, chosen on the test images",
+        "the encoder is unchanged: ",
+        "evaluations/linear-cached-001: result.json, confusion.png",
+    ] {
+        assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
+    }
+    assert!(outcome.stderr.contains("warning: not the recipe of MoCo v1/v2: batch 16 where"), "{outcome}");
+    let folder = root.path().join("run/evaluations");
+    let first = result(&folder.join("linear-cached-001"));
+    assert_eq!(first["classifiers"].as_array().unwrap().len(), 7);
+    assert_eq!(first["classifiers"][0]["train_loss"].as_array().unwrap().len(), 20);
+    let best = first["best"]["classifier"].as_u64().unwrap() as usize;
+    let right: u64 = (0..10).map(|class| first["best"]["confusion"][class][class].as_u64().unwrap()).sum();
+    assert_eq!(first["classifiers"][best]["top1"], right as f64 / 16.0);
+    assert!(first["classifiers"][best]["top5"].as_f64().unwrap() >= right as f64 / 16.0);
+    assert!(first["encoder_tensors_unchanged"].as_u64().unwrap() > 60);
+    let picture = image::open(folder.join("linear-cached-001/confusion.png")).unwrap();
+    assert!(picture.width() > 300 && picture.height() > 300);
+
+    probe(&["--threads", "2", "--workers", "2"]);
+    let second = result(&folder.join("linear-cached-002"));
+    assert_eq!(first["classifiers"], second["classifiers"]);
+    assert_eq!(first["best"], second["best"]);
+    let other = probe(&["--seed", "1", "--out", "elsewhere"]);
+    assert!(other.stdout.contains("written to elsewhere: "), "{other}");
+    let refused = linear(root.path(), &["run", "--cached", "--out", "elsewhere"]).refused();
+    assert!(refused.contains("`elsewhere` is there already, and is not overwritten"), "{refused}");
+}
+
+#[test]
+fn a_full_probe_trains_on_random_views_and_leaves_the_encoder_as_it_is() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let before = std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap();
+    let probe = |more: &[&str]| {
+        let arguments = ["run", "--epochs", "3", "--lr", "0.3,30"];
+        linear(root.path(), &[&arguments[..], more].concat()).done()
+    };
+    let outcome = probe(&["--threads", "1", "--workers", "1"]);
+    assert!(outcome.stdout.contains("linear probe, random crops and flips: backbone features"), "{outcome}");
+    assert!(outcome.stdout.contains("the encoder is unchanged: "), "{outcome}");
+    probe(&["--threads", "2", "--workers", "3"]);
+    let at = |number: usize| result(&root.path().join(format!("run/evaluations/linear-{number:03}")));
+    let first = at(1);
+    assert_eq!(first["classifiers"], at(2)["classifiers"]);
+    assert_eq!(first["classifiers"].as_array().unwrap().len(), 2);
+    let outcome = probe(&["--train-view", "key", "--labels", "0.5"]);
+    assert!(outcome.stdout.contains("50 % of the labels of each class"), "{outcome}");
+    assert!(outcome.stderr.contains("trained on the view `key`"), "{outcome}");
+    assert_ne!(first["classifiers"], at(3)["classifiers"]);
+    assert!(std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap() == before);
+}
+
+#[test]
+fn neighbours_vote_among_the_labels_that_are_used() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let knn = |labels: &str| xtask(root.path(), ["knn", "run", "--k", "200", "--labels", labels]);
+    let all = knn("1").done().stdout;
+    assert!(all.contains("200 (there are 64)"), "{all}");
+    let few = knn("0.01").done().stdout;
+    assert!(few.contains("1 % of the labels of each class, drawn from seed 0"), "{few}");
+    assert!(few.contains("16 test images against 10 training images"), "{few}");
+    assert_eq!(knn("0").code, Some(2));
+}
+
+#[test]
+fn datasets_without_labels_or_test_images_are_refused_before_any_work() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    for i in 0..20_u8 {
+        image::RgbImage::from_pixel(40, 40, image::Rgb([10 * i; 3]))
+            .save(images.join(format!("{i}.png")))
+            .unwrap();
+    }
+    let flat = format!("data.source=(\"flat-folder\", (root: {:?}))", images.display().to_string());
+    trained(
+        root.path(),
+        "flat",
+        &["epochs=1", "monitor=[(\"feature-collapse\", ())]", "checkpoint=(best: None)", &flat],
+    );
+    trained(root.path(), "no-test", &["epochs=1", "data.source.test=0", "checkpoint=(best: None)"]);
+    for command in ["linear", "knn"] {
+        let refused = xtask(root.path(), [command, "flat"]).refused();
+        assert!(refused.contains("have no labels\nhint: measure on a dataset with labels"), "{refused}");
+        let refused = xtask(root.path(), [command, "no-test"]).refused();
+        assert!(refused.starts_with("error: this dataset has no test images\nhint: "), "{refused}");
+    }
+    assert!(!root.path().join("flat/evaluations").exists());
+}
+
+#[test]
+fn fine_tuning_learns_from_labels_and_leaves_the_checkpoint_as_it_is() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let before = std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap();
+    let finetune = |more: &[&str]| {
+        let arguments = "finetune run --epochs 10 --warmup-epochs 1 --batch 16 --lr 0.2 --train-view eval";
+        xtask(root.path(), arguments.split(' ').chain(more.iter().copied())).done()
+    };
+    let outcome = finetune(&["--threads", "1", "--workers", "1"]);
+    for piece in ["fine-tuned: all layers", "16 test images against 64 training images", "top-1 ", "top-5 "] {
+        assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
+    }
+    let at = |number: usize| result(&root.path().join(format!("run/evaluations/finetune-{number:03}")));
+    let loss = |epoch: usize| at(1)["train_loss"][epoch].as_f64().unwrap();
+    assert!(loss(9) < loss(0) - 0.3, "{} to {}", loss(0), loss(9));
+    finetune(&["--threads", "2", "--workers", "3"]);
+    assert_eq!(at(1)["train_loss"], at(2)["train_loss"]);
+    assert_eq!(at(1)["confusion"], at(2)["confusion"]);
+    // Fewer images than a batch has.
+    let outcome = finetune(&["--labels", "0.01"]);
+    assert!(outcome.stdout.contains("against 10 training images"), "{outcome}");
+    assert!(std::fs::read(checkpoint(&root.path().join("run"), 4)).unwrap() == before);
+    let refused = xtask(root.path(), ["finetune", "run", "--layer-decay", "0"]).refused();
+    assert!(refused.contains("the layer decay is 0, but it must be above 0 and up to 1"), "{refused}");
+}
+
+/// Every value of a checkpoint, as bits.
+fn bits(run: &Path, step: u64) -> Vec<(String, Vec<u64>)> {
+    let snapshot = checkpoint::read(&checkpoint(run, step)).unwrap();
+    let of = |stored: Stored| match stored {
+        Stored::F32 { values, .. } => values.into_iter().map(|value| u64::from(value.to_bits())).collect(),
+        Stored::U64(values) => values,
+    };
+    snapshot.tensors.into_iter().map(|(name, stored)| (name, of(stored))).collect()
+}
+
+#[test]
+fn an_encoder_is_the_same_bits_with_and_without_a_probe_beside_it() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "without", &[]);
+    trained(
+        root.path(),
+        "with",
+        &["monitor=[(\"knn\", (every: 1, k: 20)), (\"linear-probe\", (every: 1, epochs: 5))]"],
+    );
+    let [without, with] = ["without", "with"].map(|run| root.path().join(run));
+    assert_eq!(bits(&without, 8), bits(&with, 8));
+    let (without, with) = (metrics(&without), metrics(&with));
+    assert_eq!(with.len(), 3);
+    for (without, with) in without.iter().zip(&with) {
+        let top1 = with["probe_top1"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&top1) && without.get("probe_top1").is_none(), "{with:?}");
+        assert_eq!((&without["knn_top1"], without.get("loss")), (&with["knn_top1"], with.get("loss")));
+    }
+}

@@ -1,0 +1,157 @@
+//! Where the results of an evaluation go: a folder of its own in the run's, whole or not at all.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use train_core::run_folder::RunFolder;
+
+use crate::failure::{Failure, STOPPED};
+
+/// A folder that is still to be written.
+pub(crate) struct EvaluationFolder {
+    parent: PathBuf,
+    name: Name,
+}
+
+enum Name {
+    /// The next free number of it.
+    Numbered(&'static str),
+    /// Exactly it.
+    Asked(PathBuf),
+}
+
+impl EvaluationFolder {
+    /// The folder `asked`, or the next number of `name` in the run's `evaluations`. Tried out before any work, so that none
+    /// is lost.
+    ///
+    /// # Errors
+    /// If nothing can be written there, or `asked` is there.
+    pub(crate) fn new(run: &RunFolder, name: &'static str, asked: Option<&Path>) -> Result<Self, Failure> {
+        let folder = match asked {
+            Some(path) if path.exists() => return Err(there_already(path)),
+            Some(path) => Self {
+                parent: match path.parent() {
+                    Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
+                    _ => ".".into(),
+                },
+                name: Name::Asked(path.into()),
+            },
+            None => Self { parent: run.path().join("evaluations"), name: Name::Numbered(name) },
+        };
+        fs::create_dir_all(&folder.parent)
+            .and_then(|()| tempfile::tempfile_in(&folder.parent).map(drop))
+            .map_err(|error| cannot_write(&folder.parent, &error))?;
+        Ok(folder)
+    }
+
+    /// Writes `files`, by name, and gives the folder.
+    ///
+    /// # Errors
+    /// If they cannot be written; then there is no folder.
+    pub(crate) fn write(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, Failure> {
+        let failed = |error: io::Error| cannot_write(&self.parent, &error);
+        let partial =
+            tempfile::Builder::new().prefix(".partial-").tempdir_in(&self.parent).map_err(failed)?;
+        for (name, bytes) in files {
+            fs::write(partial.path().join(name), bytes).map_err(failed)?;
+        }
+        open_to_all(partial.path()).map_err(failed)?;
+        let path = match &self.name {
+            // A rename would go over an empty folder.
+            Name::Asked(path) if path.exists() => return Err(there_already(path)),
+            Name::Asked(path) => {
+                fs::rename(partial.path(), path).map_err(failed)?;
+                path.clone()
+            }
+            Name::Numbered(name) => {
+                let mut number = 1;
+                loop {
+                    let path = self.parent.join(format!("{name}-{number:03}"));
+                    if !path.exists() {
+                        match fs::rename(partial.path(), &path) {
+                            Ok(()) => break path,
+                            // Another process was faster.
+                            Err(_) if path.exists() => {}
+                            Err(error) => return Err(failed(error)),
+                        }
+                    }
+                    number += 1;
+                }
+            }
+        };
+        // It is no longer where it was.
+        let _ = partial.keep();
+        Ok(path)
+    }
+}
+
+/// Ctrl-C ends the command at once: nothing is written before its end.
+///
+/// # Errors
+/// If the system does not allow it.
+pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
+    ctrlc::set_handler(|| {
+        let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
+        std::process::exit(i32::from(STOPPED));
+    })
+    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+}
+
+/// A temporary folder is its owner's alone, and a result is not.
+#[cfg(unix)]
+fn open_to_all(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn there_already(path: &Path) -> Failure {
+    Failure::new(
+        format!("`{}` is there already, and is not overwritten", path.display()),
+        "choose another name, or remove it first",
+    )
+}
+
+fn cannot_write(folder: &Path, error: &io::Error) -> Failure {
+    Failure::new(
+        format!("nothing can be written in `{}`: {error}", folder.display()),
+        "choose another place with `--out`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_result_has_a_folder_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(root.path(), "moco", None).unwrap();
+        let write = |text: &str| {
+            let folder = EvaluationFolder::new(&run, "linear", None).unwrap();
+            folder.write(&[("result.json", text.into())]).unwrap()
+        };
+        let (first, second) = (write("1"), write("2"));
+        assert!(first.ends_with("evaluations/linear-001") && second.ends_with("evaluations/linear-002"));
+        assert_eq!(fs::read_to_string(first.join("result.json")).unwrap(), "1");
+        assert_eq!(fs::read_dir(run.path().join("evaluations")).unwrap().count(), 2, "nothing half is left");
+    }
+
+    #[test]
+    fn a_folder_that_is_there_is_refused_before_any_work() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(root.path(), "moco", None).unwrap();
+        let asked = root.path().join("result");
+        let new = || EvaluationFolder::new(&run, "linear", Some(&asked));
+        new().unwrap().write(&[("a", Vec::new())]).unwrap();
+        assert!(new().err().unwrap().to_string().contains("is there already"));
+        let file = asked.join("a/below-a-file");
+        let error = EvaluationFolder::new(&run, "linear", Some(&file)).err().unwrap().to_string();
+        assert!(error.starts_with("nothing can be written in"), "{error}");
+    }
+}

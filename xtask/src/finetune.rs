@@ -1,0 +1,187 @@
+//! `cargo xtask finetune`: how good is the encoder as a start?
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use evaluate::finetune::{FineTune, FineTuneOn, FineTuneProtocol, fine_tune, score};
+use evaluate::linear::ClassifierScore;
+use serde_json::json;
+use train_core::metrics::ImageLine;
+use train_core::plugin::{Config, Optimizer, OptimizerContext, build};
+
+use crate::by_class::per_cent;
+use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
+use crate::failure::Failure;
+
+use crate::linear::{refused, training_view};
+use crate::run::took;
+use crate::trained::EncoderArguments;
+use crate::{by_class, compute, confusion, text};
+
+/// AdamW's weight decay, as DeiT and BEiT have it; none for biases and norms.
+const OPTIMIZER: &str = "(weight_decay: 0.05)";
+
+/// Measure a trained encoder by training it on, with labels.
+///
+/// Puts a linear classifier on the backbone and trains both: AdamW with weight decay 0.05 (none for biases and norms), a
+/// warm-up and a cosine, a learning rate that falls from layer to layer towards the images, smoothed labels, random-resized
+/// crops and flips. What pre-training had frozen is trained, too. The classifier is then tried on the test images.
+///
+/// The settings follow the fine-tuning of DeiT and BEiT without their stronger augmentation; neither MoCo paper publishes
+/// any of its own. The run's checkpoints stay as they are. The result is written to `RUN/evaluations`, and nothing is
+/// overwritten. Ctrl-C writes nothing.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    encoder: EncoderArguments,
+    /// The learning rate of the classifier for 256 images; that of a batch is this x batch / 256.
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    lr: f64,
+    /// What the learning rate of a layer is of that of the layer above it, above 0 and up to 1; 1 for the same everywhere.
+    #[arg(long, value_name = "RATIO", default_value_t = 0.75)]
+    layer_decay: f64,
+    /// The share of a label that is spread over all classes, from 0 to below 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    label_smoothing: f64,
+    /// Images in a step.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(128).expect("128 is not 0"))]
+    batch: NonZeroUsize,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(50).expect("50 is not 0"))]
+    epochs: NonZeroUsize,
+    /// Epochs in which the learning rate rises from 0.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    warmup_epochs: usize,
+    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalisation of
+    /// `--view`].
+    #[arg(long, value_name = "VIEW")]
+    train_view: Option<String>,
+    /// The folder of the result, which must be new [default: the next number in RUN/evaluations].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask finetune runs/mocov2-001
+  cargo xtask finetune runs/mocov2-001 --labels 0.1         with one label in ten
+  cargo xtask finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let trained = arguments.encoder.open()?;
+    if trained.level_name() != "backbone" {
+        return Err(Failure::usage("the head is not fine-tuned", "leave out `--level`").into());
+    }
+    let train_view = training_view::of(&trained, &arguments.encoder.view, arguments.train_view.as_deref())?;
+    let eval_view = training_view::of(&trained, &arguments.encoder.view, Some(&arguments.encoder.view))?;
+    let folder = EvaluationFolder::new(&trained.run.folder, "finetune", arguments.out.as_deref())?;
+    let protocol = FineTuneProtocol {
+        base_lr: arguments.lr,
+        layer_decay: arguments.layer_decay,
+        label_smoothing: arguments.label_smoothing,
+        batch: arguments.batch.get(),
+        epochs: arguments.epochs.get(),
+        warmup_epochs: arguments.warmup_epochs,
+    };
+    stop_without_a_result()?;
+    let started = Instant::now();
+    let device = trained.engine.device().clone();
+    let checkpoint = trained.run.checkpoint.display().to_string();
+    let classes = trained.splits.train.class_names().to_vec();
+    let (backbone, precision) = trained.engine.into_backbone();
+    let optimizer = build::<dyn Optimizer>("adamw", Config::new(OPTIMIZER), &OptimizerContext)
+        .map_err(|error| Failure::plain(format!("the optimiser cannot be built: {error}")))?;
+    let seed = arguments.encoder.seed;
+    let mut model =
+        FineTune::new(backbone, precision, &device, classes.len(), optimizer, protocol.layer_decay, seed)?;
+    let mut on = FineTuneOn {
+        images: &trained.splits.train,
+        view: &train_view,
+        device: &device,
+        seed,
+        n_workers: trained.n_workers,
+        unreadable: &trained.unreadable,
+    };
+    let n_train = on.images.len();
+    let mut line = ImageLine::start("training:", protocol.epochs * n_train);
+    let losses = fine_tune(&mut model, &on, &protocol, &mut |n| line.show(n)).map_err(refused)?;
+    drop(line);
+    if let Some(test) = &trained.splits.test {
+        on.images = test;
+    }
+    on.view = &eval_view;
+    let mut line = ImageLine::start("testing:", on.images.len());
+    let score = score(&mut model, &on, protocol.batch, &mut |n| line.show(n)).map_err(refused)?;
+    drop(line);
+    let seconds = started.elapsed().as_secs_f64();
+    let result = json!({
+        "protocol": "fine-tuning, random crops and flips",
+        "checkpoint": checkpoint,
+        "view": arguments.encoder.view,
+        "train_view": train_view.name,
+        "train_images": n_train,
+        "test_images": score.n(),
+        "unreadable_images": trained.unreadable.len(),
+        "labels": arguments.encoder.labels,
+        "seed": seed,
+        "optimizer": "AdamW, weight decay 0.05, none for biases and norms",
+        "base_lr": protocol.base_lr,
+        "layer_decay": protocol.layer_decay,
+        "label_smoothing": protocol.label_smoothing,
+        "batch": protocol.batch,
+        "epochs": protocol.epochs,
+        "warmup_epochs": protocol.warmup_epochs,
+        "train_loss": losses,
+        "top1": score.top1(),
+        "top5": score.top5(),
+        "test_loss": score.loss(),
+        "per_class": by_class::json(&score, &classes),
+        "confusion": score.confusion.chunks_exact(score.n_classes).collect::<Vec<_>>(),
+        "device": compute::describe(),
+        "seconds": seconds,
+    });
+    let mut json = serde_json::to_vec_pretty(&result)?;
+    json.push(b'\n');
+    let path =
+        folder.write(&[("result.json", json), ("confusion.png", confusion::png(&score, &classes)?)])?;
+    writeln!(out, "{checkpoint}")?;
+    print(arguments, &protocol, n_train, &score, out)?;
+    by_class::print(out, &score, &classes)?;
+    if !trained.unreadable.is_empty() {
+        writeln!(out, "{} left out or replaced", text::count(trained.unreadable.len(), "unreadable image"))?;
+    }
+    writeln!(out, "took {}; written to {}: result.json, confusion.png", took(seconds), path.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(
+    arguments: &Arguments,
+    protocol: &FineTuneProtocol,
+    n_train: usize,
+    score: &ClassifierScore,
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "fine-tuned: all layers, view `{}` to test; AdamW, base rate {}, layer decay {}, label smoothing {}, batch {}, {}; {} \
+         against {}",
+        arguments.encoder.view,
+        protocol.base_lr,
+        protocol.layer_decay,
+        protocol.label_smoothing,
+        protocol.batch,
+        text::count(protocol.epochs, "epoch"),
+        text::count(score.n() as usize, "test image"),
+        text::count(n_train, "training image"),
+    )?;
+    if arguments.encoder.labels < 1.0 {
+        let EncoderArguments { labels, seed, .. } = &arguments.encoder;
+        writeln!(out, "{} % of the labels of each class, drawn from seed {seed}", 100.0 * labels)?;
+    }
+    let top5 = score.top5().map(|share| format!(", top-5 {}", per_cent(share))).unwrap_or_default();
+    writeln!(out, "top-1 {}{top5}", per_cent(score.top1()))
+}

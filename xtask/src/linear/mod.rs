@@ -1,0 +1,198 @@
+//! `cargo xtask linear`: what is the encoder worth to a linear classifier?
+
+mod recipe;
+mod report;
+pub(crate) mod training_view;
+
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use evaluate::linear::{
+    Augmented, ProbeError, Protocol, Recipe, TrainedProbe, train_augmented, train_cached,
+};
+use train_core::metrics::ImageLine;
+use train_core::pipeline::View;
+use train_core::plugin::{Embedding, Split};
+
+use self::recipe::RecipeName;
+use self::report::Report;
+use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
+use crate::failure::Failure;
+
+use crate::trained::{EncoderArguments, Trained};
+
+/// Measure a trained encoder by a linear classifier of its features.
+///
+/// The linear probe of the papers: the encoder is frozen, in eval mode, and exactly two tensors are trained, the weight and
+/// the bias of a linear layer, on labelled training images under random-resized crops and flips, with the schedule that the
+/// paper of the run's pipeline publishes. The classifier is then tried on the test images. Afterwards the encoder is
+/// compared with the checkpoint, bit for bit.
+///
+/// `--cached` computes the features once, without augmentation, and trains with many learning rates at a time: seconds in
+/// place of hours, and a few points lower. The result, with a table by class and a picture of the confusion matrix, is
+/// written to `RUN/evaluations`, and nothing is overwritten. Ctrl-C writes nothing.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    encoder: EncoderArguments,
+    /// Compute the features once, without augmentation, and try many learning rates.
+    #[arg(long)]
+    cached: bool,
+    /// Whose settings [default: those of the paper that the run's pipeline follows].
+    #[arg(long, value_enum)]
+    recipe: Option<RecipeName>,
+    /// The learning rate for 256 images, that of a batch is this x batch / 256; several train a classifier each, on the
+    /// same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
+    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = positive)]
+    lr: Vec<f64>,
+    /// Images in a step [default: the recipe's].
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Passes over the training images [default: the recipe's].
+    #[arg(long, value_name = "N")]
+    epochs: Option<NonZeroUsize>,
+    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalisation of
+    /// `--view`].
+    #[arg(long, value_name = "VIEW", conflicts_with = "cached")]
+    train_view: Option<String>,
+    /// The folder of the result, which must be new [default: the next number in RUN/evaluations].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask linear runs/mocov2-001 --cached         a first look, in seconds
+  cargo xtask linear runs/mocov2-001                  the paper's protocol
+  cargo xtask linear runs/mocov2-001 --cached --labels 0.01
+                                                      with one label in a hundred
+  cargo xtask linear runs/mocov2-001 --epochs 20 --lr 3,30
+  cargo xtask linear runs/mocov2-001 --best --cached --level head";
+
+/// What `--cached` tries beside the recipe's own rate.
+const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("it must be a number above 0".into()),
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mut trained = arguments.encoder.open()?;
+    let recipe = match arguments.recipe {
+        Some(name) => name.recipe(),
+        None => recipe::of_pipeline(&trained.plugins),
+    };
+    let protocol = arguments.protocol(&recipe);
+    let view = match arguments.cached {
+        true => None,
+        false => Some(training_view::of(&trained, &arguments.encoder.view, arguments.train_view.as_deref())?),
+    };
+    let name = if arguments.cached { "linear-cached" } else { "linear" };
+    let folder = EvaluationFolder::new(&trained.run.folder, name, arguments.out.as_deref())?;
+    let mut departures = protocol.departures(&recipe);
+    departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
+    for departure in &departures {
+        let _ = writeln!(io::stderr(), "warning: not the recipe of {}: {departure}", recipe.name);
+    }
+    stop_without_a_result()?;
+    let started = Instant::now();
+    // The small split first: what is wrong with the dataset shows sooner.
+    let test = trained.embed(Split::Test)?;
+    let train = view.is_none().then(|| trained.embed(Split::Train)).transpose()?;
+    let seconds_embedding = started.elapsed().as_secs_f64();
+    let training = match (&train, &view) {
+        (Some(train), _) => arguments.train_cached(train, &protocol)?,
+        (None, Some(view)) => arguments.train_augmented(&mut trained, view, &protocol)?,
+        (None, None) => unreachable!("features are cached where there is no random view"),
+    };
+    let seconds_training = started.elapsed().as_secs_f64() - seconds_embedding;
+    let scores = training.probe.score(&test).map_err(refused)?;
+    let report = Report {
+        arguments,
+        recipe: &recipe,
+        protocol: &protocol,
+        departures: &departures,
+        n_train: train.as_ref().map_or(trained.splits.train.len(), |train| train.n),
+        n_test: test.n,
+        n_features: test.d,
+        classes: trained.splits.train.class_names().to_vec(),
+        n_tensors_unchanged: trained.check_unchanged()?,
+        training: &training,
+        scores: &scores,
+        seconds_embedding,
+        seconds_training,
+        trained: &trained,
+    };
+    let path = folder.write(&[("result.json", report.json()?), ("confusion.png", report.picture()?)])?;
+    report.print(out)?;
+    writeln!(out, "written to {}: result.json, confusion.png", path.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    fn protocol(&self, recipe: &Recipe) -> Protocol {
+        let mut base_lrs = self.lr.clone();
+        if base_lrs.is_empty() {
+            base_lrs.push(recipe.base_lr);
+            if self.cached {
+                base_lrs.extend(CACHED_RATES);
+            }
+        }
+        base_lrs.sort_by(f64::total_cmp);
+        base_lrs.dedup();
+        Protocol {
+            base_lrs,
+            batch: self.batch.map_or(recipe.batch, NonZeroUsize::get),
+            epochs: self.epochs.map_or(recipe.epochs, NonZeroUsize::get),
+            decay: recipe.decay,
+        }
+    }
+
+    fn train_cached(&self, train: &Embedding, protocol: &Protocol) -> Result<TrainedProbe, Failure> {
+        let mut line = ImageLine::start("training:", protocol.epochs * train.n);
+        train_cached(train, protocol, self.encoder.seed, &mut |epochs| line.show(epochs * train.n))
+            .map_err(refused)
+    }
+
+    fn train_augmented(
+        &self,
+        trained: &mut Trained,
+        view: &View,
+        protocol: &Protocol,
+    ) -> Result<TrainedProbe, Failure> {
+        let of = Augmented {
+            images: &trained.splits.train,
+            view,
+            level: trained.level,
+            seed: self.encoder.seed,
+            n_workers: trained.n_workers,
+            unreadable: &trained.unreadable,
+        };
+        let mut line = ImageLine::start("training:", protocol.epochs * of.images.len());
+        train_augmented(&mut trained.engine, &of, protocol, &mut |n_done| line.show(n_done)).map_err(refused)
+    }
+}
+
+/// Why there is no classifier, and what to do about it.
+pub(crate) fn refused(error: ProbeError) -> Failure {
+    let message = format!("no classifier can be trained: {error}");
+    match error {
+        ProbeError::NoLabels | ProbeError::Classes(_) => Failure::new(
+            message,
+            "measure on a dataset with labels of several classes, such as class folders",
+        ),
+        ProbeError::NotFinite => Failure::new(message, "training has diverged: take an earlier checkpoint"),
+        ProbeError::Loader(error) => match error.hint() {
+            Some(hint) => Failure::new(message, hint),
+            None => Failure::plain(message),
+        },
+        _ => Failure::plain(message),
+    }
+}

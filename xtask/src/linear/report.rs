@@ -1,0 +1,195 @@
+//! What a probe has to say: a table, a file and a picture.
+
+use std::io::Write;
+
+use evaluate::linear::{ClassifierScore, Decay, Protocol, Recipe, TrainedProbe};
+use serde_json::json;
+
+use super::Arguments;
+use crate::by_class::per_cent;
+use crate::failure::Failure;
+use crate::run::took;
+use crate::trained::Trained;
+use crate::{by_class, compute, confusion, text};
+
+/// Everything that a probe has given.
+pub(super) struct Report<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) recipe: &'a Recipe,
+    pub(super) protocol: &'a Protocol,
+    pub(super) departures: &'a [String],
+    pub(super) n_train: usize,
+    pub(super) n_test: usize,
+    pub(super) n_features: usize,
+    pub(super) classes: Vec<String>,
+    pub(super) n_tensors_unchanged: usize,
+    pub(super) training: &'a TrainedProbe,
+    pub(super) scores: &'a [ClassifierScore],
+    /// Spent on the features of the test images, and of the training images where they are cached.
+    pub(super) seconds_embedding: f64,
+    /// Spent on the classifiers, and on the training images where they are not cached.
+    pub(super) seconds_training: f64,
+    pub(super) trained: &'a Trained,
+}
+
+impl Report<'_> {
+    /// What was done, so that the figure can be compared.
+    fn method(&self) -> &'static str {
+        if self.arguments.cached { "cached features, no augmentation" } else { "random crops and flips" }
+    }
+
+    fn decay(&self) -> &'static str {
+        match self.protocol.decay {
+            Decay::Steps => "a tenth after 60 % and 80 % of them",
+            Decay::Cosine => "cosine",
+        }
+    }
+
+    /// The classifier that is shown by class: the best on the test images.
+    fn best(&self) -> usize {
+        let top1 = |which: usize| if self.scores[which].is_finite { self.scores[which].top1() } else { -1.0 };
+        (0..self.scores.len())
+            .reduce(|best, other| if top1(other) > top1(best) { other } else { best })
+            .unwrap_or(0)
+    }
+
+    pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let Protocol { batch, epochs, .. } = self.protocol;
+        writeln!(out, "{}", self.trained.run.checkpoint.display())?;
+        writeln!(
+            out,
+            "linear probe, {}: {} features ({}), view `{}`, frozen encoder in eval mode; SGD, momentum 0.9, no weight decay, \
+             batch {batch}, {}, {}; {} against {}",
+            self.method(),
+            self.trained.level_name(),
+            text::count(self.n_features, "value"),
+            self.arguments.encoder.view,
+            text::count(*epochs, "epoch"),
+            self.decay(),
+            text::count(self.n_test, "test image"),
+            text::count(self.n_train, "training image"),
+        )?;
+        if self.arguments.encoder.labels < 1.0 {
+            let share = 100.0 * self.arguments.encoder.labels;
+            writeln!(
+                out,
+                "{share} % of the labels of each class, drawn from seed {}",
+                self.arguments.encoder.seed
+            )?;
+        }
+        out.write_all(text::table(&self.rates()).as_bytes())?;
+        let best = self.best();
+        if self.scores.len() > 1 {
+            writeln!(
+                out,
+                "best of {} learning rates, chosen on the test images, so a little too good: base rate {}, {}",
+                self.scores.len(),
+                self.protocol.base_lrs[best],
+                per_cent(self.scores[best].top1()),
+            )?;
+        }
+        by_class::print(out, &self.scores[best], &self.classes)?;
+        if !self.trained.unreadable.is_empty() {
+            let n = self.trained.unreadable.len();
+            writeln!(out, "{} left out or replaced", text::count(n, "unreadable image"))?;
+        }
+        writeln!(
+            out,
+            "features took {}, training {}",
+            took(self.seconds_embedding),
+            took(self.seconds_training)
+        )?;
+        writeln!(
+            out,
+            "the encoder is unchanged: {} are bit for bit those of the checkpoint",
+            text::count(self.n_tensors_unchanged, "tensor")
+        )?;
+        Ok(())
+    }
+
+    fn rates(&self) -> Vec<Vec<String>> {
+        let has_top5 = self.scores.iter().any(|score| score.top5().is_some());
+        let mut head = vec!["base rate".to_owned(), "rate".into(), "top-1".into()];
+        head.extend(has_top5.then(|| "top-5".to_owned()));
+        let mut rows = vec![head];
+        for ((base, lr), score) in self.protocol.base_lrs.iter().zip(self.protocol.lrs()).zip(self.scores) {
+            let mut row = vec![base.to_string(), lr.to_string()];
+            if score.is_finite {
+                row.push(per_cent(score.top1()));
+                row.extend(score.top5().map(per_cent));
+            } else {
+                row.push("diverged".into());
+                row.extend(has_top5.then(String::new));
+            }
+            row.extend((*base == self.recipe.base_lr).then(|| format!("the rate of {}", self.recipe.name)));
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The result as a file.
+    pub(super) fn json(&self) -> anyhow::Result<Vec<u8>> {
+        let best = self.best();
+        let classifiers: Vec<_> = self
+            .protocol
+            .base_lrs
+            .iter()
+            .zip(self.protocol.lrs())
+            .zip(self.scores)
+            .enumerate()
+            .map(|(i, ((base_lr, lr), score))| {
+                let train_loss: Vec<f64> = self.training.losses.iter().map(|epoch| epoch[i]).collect();
+                json!({
+                    "base_lr": base_lr,
+                    "lr": lr,
+                    "is_recipe_rate": *base_lr == self.recipe.base_lr,
+                    "diverged": !score.is_finite,
+                    "top1": score.top1(),
+                    "top5": score.top5(),
+                    "test_loss": score.loss(),
+                    "train_loss": train_loss,
+                })
+            })
+            .collect();
+        let score = &self.scores[best];
+        let confusion: Vec<&[u64]> = score.confusion.chunks_exact(score.n_classes).collect();
+        let encoder = &self.arguments.encoder;
+        let result = json!({
+            "protocol": format!("linear probe, {}", self.method()),
+            "recipe": self.recipe.name,
+            "departures": self.departures,
+            "checkpoint": self.trained.run.checkpoint.display().to_string(),
+            "features": self.trained.level_name(),
+            "n_features": self.n_features,
+            "view": encoder.view,
+            "train_images": self.n_train,
+            "test_images": self.n_test,
+            "unreadable_images": self.trained.unreadable.len(),
+            "labels": encoder.labels,
+            "seed": encoder.seed,
+            "optimizer": "SGD, momentum 0.9, weight decay 0",
+            "batch": self.protocol.batch,
+            "epochs": self.protocol.epochs,
+            "decay": self.decay(),
+            "classifiers": classifiers,
+            "best": {
+                "classifier": best,
+                "chosen_on": "the test images",
+                "per_class": by_class::json(score, &self.classes),
+                "confusion": confusion,
+            },
+            "encoder_tensors_unchanged": self.n_tensors_unchanged,
+            "device": compute::describe(),
+            "seconds_embedding": self.seconds_embedding,
+            "seconds_training": self.seconds_training,
+        });
+        let mut text = serde_json::to_vec_pretty(&result)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// The confusion matrix of the best classifier, as a PNG file.
+    pub(super) fn picture(&self) -> Result<Vec<u8>, Failure> {
+        confusion::png(&self.scores[self.best()], &self.classes)
+    }
+}
