@@ -58,7 +58,7 @@ fn exported_names_are_those_of_the_target() {
         Shape::Count => (name, Stored::U64(vec![0])),
     };
     let renamed = |target: Target, architecture: &Architecture| -> Vec<(String, Shape)> {
-        target.check(architecture, None).unwrap();
+        target.check(architecture, (224, 224), None).unwrap();
         let backbone: Tensors = architecture.layout().into_iter().map(zeros).collect();
         let renamed = target.rename(backbone, Tensors::new(), Tensors::new(), false);
         renamed.iter().map(|(name, stored)| (name.clone(), Shape::of(stored))).collect()
