@@ -3,7 +3,6 @@
 //! What needs PyTorch runs `python/round_trip.py` where the environment variable `MOCO_PYTHON`, or else `python3`, is a Python
 //! with torch, torchvision, timm, safetensors, onnx and onnxruntime, and where the images are.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -120,26 +119,36 @@ fn pipeline_of(run: &Path) -> Pipeline {
     Pipeline::read(&run.join("pipeline.ron"), &[], &Device::default()).unwrap()
 }
 
-/// The features of a run's query encoder, from the checkpoint of a step; or of its momentum encoder, as if it were it.
-fn features(run: &Path, step: u64, seen: &Seen, level: Level, momentum: bool) -> (Vec<f32>, usize) {
+/// Which features of a run.
+#[derive(Clone, Copy)]
+struct Of {
+    level: Level,
+    /// Of the momentum encoder.
+    momentum: bool,
+}
+
+/// Features of a run at the checkpoint of a step, row by row, and their width, for each of `kinds`.
+fn features(run: &Path, step: u64, seen: &Seen, kinds: &[Of]) -> Vec<(Vec<f32>, usize)> {
     let device = Device::default();
     let pipeline = pipeline_of(run);
-    let mut snapshot = checkpoint::read(&crate::support::checkpoint(run, step)).unwrap();
-    if momentum {
-        let copies: BTreeMap<_, _> = snapshot
-            .tensors
-            .iter()
-            .filter_map(|(name, stored)| {
-                Some((format!("query.{}", name.strip_prefix("momentum.")?), stored.clone()))
-            })
-            .collect();
-        snapshot.tensors.extend(copies);
-    }
+    let snapshot = checkpoint::read(&crate::support::checkpoint(run, step)).unwrap();
     let mut engine =
         Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess)).unwrap();
-    engine.load(&snapshot).unwrap();
-    let images = FeatureMap::from_nhwc(&device, seen.shape, &seen.values, Recording::Off).unwrap();
-    engine.embed(images, level).unwrap()
+    let of = |kind: &Of| {
+        let mut snapshot = snapshot.clone();
+        if kind.momentum {
+            // The engine gives features of the query encoder: that is what the momentum encoder becomes.
+            for (name, stored) in &snapshot.tensors.clone() {
+                if let Some(name) = name.strip_prefix("momentum.") {
+                    snapshot.tensors.insert(format!("query.{name}"), stored.clone());
+                }
+            }
+        }
+        engine.load(&snapshot).unwrap();
+        let images = FeatureMap::from_nhwc(&device, seen.shape, &seen.values, Recording::Off).unwrap();
+        engine.embed(images, kind.level).unwrap()
+    };
+    kinds.iter().map(of).collect()
 }
 
 fn save(path: &Path, tensors: &[(&str, &[usize], &[f32])]) {
@@ -215,22 +224,22 @@ fn exported_encoders_give_the_same_features_in_python() {
         let (run, step) = small_run(folder, name, file, set);
         let seen = Seen::through_eval(&pipeline_of(&run), &files);
         let (shape, images) = seen.to_nchw();
-        let kinds: [(&[&str], Level, bool); 4] = [
-            (&[], Level::Backbone, false),
-            (&["--encoder", "momentum"], Level::Backbone, true),
-            (&["--with-head"], Level::Head, false),
-            (&["--with-head", "--encoder", "momentum"], Level::Head, true),
+        let kinds: [(&[&str], Of); 4] = [
+            (&[], Of { level: Level::Backbone, momentum: false }),
+            (&["--encoder", "momentum"], Of { level: Level::Backbone, momentum: true }),
+            (&["--with-head"], Of { level: Level::Head, momentum: false }),
+            (&["--with-head", "--encoder", "momentum"], Of { level: Level::Head, momentum: true }),
         ];
         // That momentum encoders and heads are told apart does not depend on the encoder.
-        let n_kinds = if ["narrow", "vit"].contains(&name) { 4 } else { 1 };
-        for (more, level, momentum) in kinds.into_iter().take(n_kinds) {
-            let (values, d) = features(&run, step, &seen, level, momentum);
+        let kinds = if ["narrow", "vit"].contains(&name) { &kinds[..] } else { &kinds[..1] };
+        let of: Vec<Of> = kinds.iter().map(|(_, of)| *of).collect();
+        for ((more, of), (values, d)) in kinds.iter().zip(features(&run, step, &seen, &of)) {
             let expected = folder.join(format!("{name}{}.features", more.concat()));
             save(&expected, &[("images", &shape, &images), ("features", &[N_IMAGES, d], &values)]);
             // The other targets' scripts leave a head out.
             let targets = targets.iter().filter(|target| {
                 more.is_empty()
-                    || level == Level::Backbone
+                    || of.level == Level::Backbone
                     || ["torchvision", "timm", "onnx"].contains(*target)
             });
             groups.extend([PathBuf::from("--"), expected]);
@@ -271,8 +280,8 @@ fn checkpoints_of_the_reference_repositories_give_the_same_features_here() {
         let said = xtask(folder, arguments).done().stdout;
         assert!(said.contains("0 missing, 0 unexpected, 0 misshapen"), "{said}");
         assert!(!said.contains("as it is drawn"), "{said}");
-        for (side, momentum) in [("query", false), ("momentum", true)] {
-            let (values, _) = features(&run, 0, &seen, Level::Backbone, momentum);
+        let of = [false, true].map(|momentum| Of { level: Level::Backbone, momentum });
+        for (side, (values, _)) in ["query", "momentum"].into_iter().zip(features(&run, 0, &seen, &of)) {
             let theirs = load(&folder.join(format!("{name}.features.safetensors")), side);
             let off = difference(&values, &theirs);
             writeln!(std::io::stdout(), "{name}, {side}: off by {off:.1e}").unwrap();

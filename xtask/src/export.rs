@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use train_core::checkpoint::Stored;
 use train_core::pipeline::Pipeline;
-use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unrecognised};
+use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unfit, Unrecognised};
 
 use crate::choice::Side;
 use crate::encoder::{self, Normalization, Parts};
@@ -78,17 +78,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let run = OpenRun::open(&arguments.run, which)?;
     let pipeline = pipeline_file::read(&run.folder.pipeline(), &[], &device)?;
     let exported = take(arguments, &run.snapshot.tensors, &pipeline)?;
-    let target = arguments.to;
-    target.check(&exported.architecture, exported.layers.as_ref()).map_err(|unfit| {
-        let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
-        let hint = match fitting.as_slice() {
-            [] => "no target fits; its checkpoint is a safetensors file too".into(),
-            fitting => format!("choose one that fits with `--to`: {}", fitting.join(", ")),
-        };
-        Failure::new(format!("`{target}` cannot take this encoder: {unfit}"), hint)
-    })?;
-    let Exported { architecture, backbone, head, predictor, layers } = exported;
-
     let view = encoder::measuring_view(&pipeline);
     let Some(Normalization { mean, std }) = encoder::normalization(&pipeline, view) else {
         return Err(Failure::new(
@@ -98,36 +87,16 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         .into());
     };
     let image_size = pipeline.view(view).map_or((0, 0), |view| view.size);
+    let target = arguments.to;
+    target
+        .check(&exported.architecture, image_size, exported.layers.as_ref())
+        .map_err(|unfit| refused(target, &unfit))?;
+
     let file = arguments.out.display().to_string();
-    let facts = Facts { file: &file, image_size, mean, std, head: layers.as_ref() };
-    let lines = weights::loading_lines(target, &architecture, &facts);
-    let position = |key: &str| run.snapshot.metadata.get(key).cloned().unwrap_or_default();
-    let (epoch, step) = (position("epoch"), position("steps_done"));
-    let run_name = run.folder.path().file_name().unwrap_or_default().to_string_lossy();
-    let parts = Parts::of(&pipeline.network.graph);
-    let backbone_text = parts
-        .and_then(|parts| pipeline.plugin(&["modules", &parts.backbone]))
-        .map(|(plugin, config)| format!("(\"{plugin}\", {config})"))
-        .unwrap_or_default();
-    let metadata = BTreeMap::from(
-        [
-            ("moco-rs.export", "1".to_owned()),
-            ("target", target.name().to_owned()),
-            ("run", run_name.into_owned()),
-            ("pipeline", pipeline.name.clone()),
-            ("epoch", epoch.clone()),
-            ("step", step.clone()),
-            ("encoder", arguments.encoder.name().to_owned()),
-            ("architecture", architecture.describe()),
-            ("backbone", backbone_text),
-            ("features", architecture.n_features().to_string()),
-            ("image_size", format!("[{}, {}]", image_size.0, image_size.1)),
-            ("mean", format!("{mean:?}")),
-            ("std", format!("{std:?}")),
-            ("python", lines.clone()),
-        ]
-        .map(|(key, text)| (key.to_owned(), text)),
-    );
+    let facts = Facts { file: &file, image_size, mean, std, head: exported.layers.as_ref() };
+    let lines = weights::loading_lines(target, &exported.architecture, &facts);
+    let metadata = metadata(arguments, &run, &pipeline, &exported.architecture, &facts, &lines);
+    let Exported { architecture, backbone, head, predictor, .. } = exported;
     let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);
     match target {
         Target::Onnx => {
@@ -139,7 +108,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         }
     }
     .map_err(|error| Failure::plain(format!("`{file}` cannot be written: {error}")))?;
-
     writeln!(
         out,
         "wrote {file}: {}, {}, for {target}\n{} encoder of {}, after epoch {} and step {}\n",
@@ -147,11 +115,53 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         text::count(n_values, "value"),
         arguments.encoder.name(),
         run.checkpoint.display(),
-        epoch,
-        step,
+        metadata["epoch"],
+        metadata["step"],
     )?;
     write!(out, "{lines}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn refused(target: Target, unfit: &Unfit) -> Failure {
+    let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
+    let hint = match fitting.as_slice() {
+        [] => "no target fits; its checkpoint is a safetensors file too".into(),
+        fitting => format!("choose one that fits with `--to`: {}", fitting.join(", ")),
+    };
+    Failure::new(format!("`{target}` cannot take this encoder: {unfit}"), hint)
+}
+
+/// What the file says of itself. Nothing in it depends on time or place, so that equal runs give equal files.
+fn metadata(
+    arguments: &Arguments,
+    run: &OpenRun,
+    pipeline: &Pipeline,
+    architecture: &Architecture,
+    facts: &Facts<'_>,
+    lines: &str,
+) -> BTreeMap<String, String> {
+    let position = |key: &str| run.snapshot.metadata.get(key).cloned().unwrap_or_default();
+    let run_name = run.folder.path().file_name().unwrap_or_default().to_string_lossy();
+    let backbone = Parts::of(&pipeline.network.graph)
+        .and_then(|parts| pipeline.plugin(&["modules", &parts.backbone]))
+        .map(|(plugin, config)| format!("(\"{plugin}\", {config})"));
+    let texts = [
+        ("moco-rs.export", "1".to_owned()),
+        ("target", arguments.to.name().to_owned()),
+        ("run", run_name.into_owned()),
+        ("pipeline", pipeline.name.clone()),
+        ("epoch", position("epoch")),
+        ("step", position("steps_done")),
+        ("encoder", arguments.encoder.name().to_owned()),
+        ("architecture", architecture.describe()),
+        ("backbone", backbone.unwrap_or_default()),
+        ("features", architecture.n_features().to_string()),
+        ("image_size", format!("[{}, {}]", facts.image_size.0, facts.image_size.1)),
+        ("mean", format!("{:?}", facts.mean)),
+        ("std", format!("{:?}", facts.std)),
+        ("python", lines.to_owned()),
+    ];
+    texts.map(|(key, text)| (key.to_owned(), text)).into()
 }
 
 /// What is exported of a run.
@@ -181,7 +191,8 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
         }
     }
     let report = Report::new(&architecture.layout().into_iter().collect(), &backbone);
-    if let Some(name) = report.missing.iter().chain(&report.unexpected).next() {
+    let misshapen = report.misshapen.iter().map(|(name, ..)| name);
+    if let Some(name) = report.missing.iter().chain(&report.unexpected).chain(misshapen).next() {
         return Err(Failure::plain(format!(
             "`{}` differs from {}, which it resembles, by `{name}`: no target knows it",
             parts.backbone,
@@ -207,7 +218,9 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
             return Err(Failure::new(message, "no target knows it: leave out `--with-head`").into());
         };
         layers = Some(found);
-        if let ([name], Side::Query) = (parts.predictors.as_slice(), arguments.encoder) {
+        if let ([name], Side::Query, Target::MocoV3) =
+            (parts.predictors.as_slice(), arguments.encoder, arguments.to)
+        {
             predictor = encoder::under(tensors, &format!("query.{name}"));
         }
     }

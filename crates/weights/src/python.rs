@@ -99,7 +99,7 @@ fn cifar_stem(resnet: &ResNet) -> String {
 }
 
 fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
-    let (height, width) = facts.image_size;
+    let (height, _) = facts.image_size;
     let mut lines = String::from("import torch, torchvision\nfrom safetensors.torch import load_file\n\n");
     lines += &format!(
         "model = torchvision.models.VisionTransformer(\n    \
@@ -110,9 +110,6 @@ fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
         vit.dim,
         vit.hidden
     );
-    if height != width {
-        lines += "# torchvision takes square images only: this encoder was trained on others.\n";
-    }
     lines += &format!("model.heads = {}\n", head_module(facts.head));
     lines + &load(facts)
 }

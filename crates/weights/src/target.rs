@@ -69,13 +69,21 @@ impl Target {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
-    /// Checks that this target can take `architecture`, and `head` behind it if there is one.
+    /// Checks that this target can take `architecture`, trained on images of this height and width, and `head` behind it if
+    /// there is one.
     ///
     /// # Errors
     /// If it cannot, with those that can.
-    pub fn check(self, architecture: &Architecture, head: Option<&HeadLayers>) -> Result<(), Unfit> {
+    pub fn check(
+        self,
+        architecture: &Architecture,
+        image_size: (usize, usize),
+        head: Option<&HeadLayers>,
+    ) -> Result<(), Unfit> {
         let refusal = |target: Self| {
-            target.refuses(architecture).or_else(|| head.and_then(|head| target.refuses_head(head)))
+            target
+                .refuses(architecture, image_size)
+                .or_else(|| head.and_then(|head| target.refuses_head(head)))
         };
         match refusal(self) {
             None => Ok(()),
@@ -86,9 +94,9 @@ impl Target {
         }
     }
 
-    fn refuses(self, architecture: &Architecture) -> Option<String> {
+    fn refuses(self, architecture: &Architecture, image_size: (usize, usize)) -> Option<String> {
         match architecture {
-            Architecture::Vit(vit) => self.refuses_vit(vit),
+            Architecture::Vit(vit) => self.refuses_vit(vit, image_size),
             Architecture::ResNet(resnet) => match self {
                 Self::Timm if resnet.width != 64 => Some(format!(
                     "timm has no ResNet that is {} channels wide at its start, only 64",
@@ -106,7 +114,7 @@ impl Target {
         }
     }
 
-    fn refuses_vit(self, vit: &Vit) -> Option<String> {
+    fn refuses_vit(self, vit: &Vit, (height, width): (usize, usize)) -> Option<String> {
         let has_all = vit.class_token && vit.positions.is_some() && vit.norm;
         match self {
             Self::Detectron2 => Some("detectron2 takes ResNets here, and this is a ViT".into()),
@@ -124,6 +132,10 @@ impl Target {
                 } else {
                     "the layer norm"
                 }
+            )),
+            Self::Torchvision | Self::Deit | Self::MocoV3 if height != width => Some(format!(
+                "{}'s ViT takes square images, and this one has seen {height}x{width}",
+                self.name()
             )),
             _ => None,
         }
@@ -225,7 +237,7 @@ mod tests {
     }
 
     fn fitting(architecture: &Architecture, head: Option<&HeadLayers>) -> Vec<&'static str> {
-        let fits = |target: &Target| target.check(architecture, head).is_ok();
+        let fits = |target: &Target| target.check(architecture, (32, 32), head).is_ok();
         Target::ALL.into_iter().filter(fits).map(Target::name).collect()
     }
 
@@ -246,9 +258,12 @@ mod tests {
             fitting(&resnet(64, ResNetStem::ImageNet), Some(&head)),
             ["torchvision", "timm", "moco", "onnx"]
         );
-        let error = Target::Detectron2.check(&vit(VitStem::Conv, true), None).unwrap_err();
+        let error = Target::Detectron2.check(&vit(VitStem::Conv, true), (32, 32), None).unwrap_err();
         assert_eq!(error.to_string(), "detectron2 takes ResNets here, and this is a ViT");
         assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);
+        let error = Target::Deit.check(&vit(VitStem::Patch, true), (32, 48), None).unwrap_err();
+        assert_eq!(error.to_string(), "deit's ViT takes square images, and this one has seen 32x48");
+        assert_eq!(error.fitting, [Target::Timm, Target::Onnx]);
     }
 
     #[test]
