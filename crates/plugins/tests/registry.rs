@@ -29,7 +29,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("negatives", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),
-    ("monitor", &["feature-collapse", "knn"]),
+    ("monitor", &["feature-collapse", "knn", "linear-probe"]),
 ];
 
 /// Builds a plugin from its example, in the surroundings of an ordinary run.

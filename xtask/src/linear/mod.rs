@@ -32,7 +32,7 @@ use crate::trained::{EncoderArguments, Trained};
 /// compared with the checkpoint, bit for bit.
 ///
 /// `--cached` computes the features once, without augmentation, and trains with many learning rates at a time: seconds in
-/// place of hours, and a few points lower. The result, with a table by class and a picture of the confusion matrix, is
+/// place of hours, but not the figure that papers report. The result, with a table by class and a picture of the confusion matrix, is
 /// written to `RUN/evaluations`, and nothing is overwritten. Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]

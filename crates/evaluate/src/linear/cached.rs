@@ -17,7 +17,7 @@ pub struct TrainedProbe {
 /// Trains linear classifiers on the features `train`, in an order that is drawn from `seed` for each epoch. `watch` is told
 /// after each epoch how many are done.
 ///
-/// Cheap, but not what papers report: without random views of the images a classifier is some points worse.
+/// Cheap, but not what papers report: the classifier sees no random views of the images.
 ///
 /// # Errors
 /// If labels or images are missing, a feature is not finite, or a setting makes no sense.
