@@ -8,7 +8,7 @@ use train_core::plugin::{
 };
 
 use crate::collapse::{effective_rank, feature_std};
-use crate::knn_monitor::{check_every, is_due, level_name};
+use crate::labelled::{check_every, is_due, level_name};
 
 inventory::submit! {
     Plugin::<dyn Monitor> {

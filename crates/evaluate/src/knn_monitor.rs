@@ -1,11 +1,11 @@
 //! The monitor `knn`.
 
 use train_core::plugin::{
-    Config, ConfigError, Embed, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
-    Plugin, Split,
+    Config, ConfigError, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome, Plugin,
 };
 
 use crate::knn::knn;
+use crate::labelled::{Labelled, check_every, is_due, labelled, level_name};
 
 inventory::submit! {
     Plugin::<dyn Monitor> {
@@ -86,10 +86,6 @@ impl KnnMonitor {
         }
         Ok(Self { config })
     }
-
-    fn request(&self, split: Split) -> Embed<'_> {
-        Embed { split, view: &self.config.view, level: self.config.level }
-    }
 }
 
 impl Monitor for KnnMonitor {
@@ -106,23 +102,11 @@ impl Monitor for KnnMonitor {
     }
 
     fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
-        let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
-        // The small split first: where it is missing, the other need not be computed.
-        let Some(test) = encoder.embed(self.request(Split::Test))? else {
-            return off(
-                "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
-            );
-        };
-        if test.labels.is_none() {
-            return off(
-                "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
-                 `feature-collapse`, which needs none",
-            );
-        }
-        let Some(bank) = encoder.embed(self.request(Split::Train))? else {
-            return off("there are no features of the training images to compare with");
-        };
         let KnnConfig { k, temperature, view, level, .. } = &self.config;
+        let Labelled { train: bank, test } = match labelled(encoder, view, *level)? {
+            Ok(features) => features,
+            Err(reason) => return Ok(Outcome::Off { reason: reason.into() }),
+        };
         let score = knn(&bank, &test, *k, *temperature)
             .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
         Ok(Outcome::Measured(vec![Measurement {
@@ -138,21 +122,5 @@ impl Monitor for KnnMonitor {
                 bank.n,
             ),
         }]))
-    }
-}
-
-/// Every so many epochs, and before the first and after the last.
-pub(crate) fn is_due(every: usize, epochs_done: usize, epochs: usize) -> bool {
-    epochs_done.is_multiple_of(every) || epochs_done == epochs
-}
-
-pub(crate) fn check_every(every: usize) -> Result<(), ConfigError> {
-    if every == 0 { Err(ConfigError::field("every", every, "it must be at least 1")) } else { Ok(()) }
-}
-
-pub(crate) fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::Backbone => "backbone features",
-        Level::Head => "head features",
     }
 }

@@ -16,6 +16,7 @@ pub mod finetune;
 mod knn;
 mod knn_monitor;
 mod label_subset;
+mod labelled;
 pub mod linear;
 mod neighbours;
 mod probe_monitor;

@@ -2,11 +2,11 @@
 
 use train_core::Draws;
 use train_core::plugin::{
-    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
-    MonitorError, Outcome, Plugin, Split,
+    Config, ConfigError, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError,
+    Outcome, Plugin,
 };
 
-use crate::knn_monitor::{check_every, is_due, level_name};
+use crate::labelled::{Labelled, check_every, is_due, labelled, level_name};
 use crate::linear::{Decay, ProbeError, Protocol, train_cached};
 
 inventory::submit! {
@@ -103,10 +103,6 @@ impl LinearProbeMonitor {
         Ok(Self { config })
     }
 
-    fn request(&self, split: Split) -> Embed<'_> {
-        Embed { split, view: &self.config.view, level: self.config.level }
-    }
-
     /// The figure, from features of both splits.
     fn figure(&self, train: &Embedding, test: &Embedding) -> Result<Measurement, ProbeError> {
         let LinearProbeConfig { view, level, epochs, batch, learning_rates, .. } = &self.config;
@@ -156,25 +152,15 @@ impl Monitor for LinearProbeMonitor {
     }
 
     fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
+        let LinearProbeConfig { view, level, .. } = &self.config;
         let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
-        // The small split first: where it is missing, the other need not be computed.
-        let Some(test) = encoder.embed(self.request(Split::Test))? else {
-            return off(
-                "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
-            );
+        let Labelled { train, test } = match labelled(encoder, view, *level)? {
+            Ok(features) => features,
+            Err(reason) => return off(reason),
         };
-        if test.labels.is_none() {
-            return off(
-                "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
-                 `feature-collapse`, which needs none",
-            );
-        }
         if test.n_classes < 2 {
             return off("there is only one class, and a classifier needs two");
         }
-        let Some(train) = encoder.embed(self.request(Split::Train))? else {
-            return off("there are no features of the training images to learn from");
-        };
         if train.n < 2 {
             return off("there are fewer than two training images");
         }

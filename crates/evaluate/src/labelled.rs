@@ -1,0 +1,54 @@
+//! What monitors of labelled features have in common.
+
+use std::sync::Arc;
+
+use train_core::plugin::{ConfigError, Embed, Embedding, Encoder, Level, MonitorError, Split};
+
+/// Features of both splits.
+pub(crate) struct Labelled {
+    pub(crate) train: Arc<Embedding>,
+    pub(crate) test: Arc<Embedding>,
+}
+
+/// Features of `level` through `view`, or why there is nothing to measure.
+///
+/// # Errors
+/// If the encoder or the images fail.
+pub(crate) fn labelled(
+    encoder: &mut dyn Encoder,
+    view: &str,
+    level: Level,
+) -> Result<Result<Labelled, &'static str>, MonitorError> {
+    // The small split first: where it is missing, the other need not be computed.
+    let Some(test) = encoder.embed(Embed { split: Split::Test, view, level })? else {
+        return Ok(Err(
+            "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
+        ));
+    };
+    if test.labels.is_none() {
+        return Ok(Err(
+            "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
+                       `feature-collapse`, which needs none",
+        ));
+    }
+    match encoder.embed(Embed { split: Split::Train, view, level })? {
+        Some(train) => Ok(Ok(Labelled { train, test })),
+        None => Ok(Err("there are no features of the training images to compare with")),
+    }
+}
+
+/// Every so many epochs, and before the first and after the last.
+pub(crate) fn is_due(every: usize, epochs_done: usize, epochs: usize) -> bool {
+    epochs_done.is_multiple_of(every) || epochs_done == epochs
+}
+
+pub(crate) fn check_every(every: usize) -> Result<(), ConfigError> {
+    if every == 0 { Err(ConfigError::field("every", every, "it must be at least 1")) } else { Ok(()) }
+}
+
+pub(crate) fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Backbone => "backbone features",
+        Level::Head => "head features",
+    }
+}
