@@ -1,4 +1,4 @@
-//! Which features of which encoder: choices that several commands offer.
+//! Choices that several commands offer: which features of which encoder, and positive numbers.
 
 use train_core::pipeline::Weights;
 use train_core::plugin::Level;
@@ -43,5 +43,13 @@ impl Side {
             Self::Query => "query",
             Self::Momentum => "momentum",
         }
+    }
+}
+
+/// An option's value, if it is a number above 0.
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("it must be a number above 0".into()),
     }
 }

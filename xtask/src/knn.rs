@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use evaluate::KnnError;
 use train_core::plugin::{Embedding, Split};
 
+use crate::choice::positive;
 use crate::failure::Failure;
 use crate::text;
 use crate::trained::EncoderArguments;
@@ -37,13 +38,6 @@ Examples:
   cargo xtask knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
   cargo xtask knn runs/mocov2-001 --level head
   cargo xtask knn runs/mocov2-001 --labels 0.01       with one label in a hundred";
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("it must be a number above 0".into()),
-    }
-}
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut trained = arguments.encoder.open()?;

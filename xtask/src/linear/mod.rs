@@ -19,6 +19,7 @@ use train_core::plugin::{Embedding, Split};
 
 use self::recipe::RecipeName;
 use self::report::Report;
+use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::failure::Failure;
 
@@ -75,13 +76,6 @@ Examples:
 
 /// What `--cached` tries beside the recipe's own rate.
 const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("it must be a number above 0".into()),
-    }
-}
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut trained = arguments.encoder.open()?;
