@@ -1,12 +1,12 @@
 //! What a module keeps beside its parameters.
 
-use crate::OpError;
+use crate::{OpError, resident::Resident};
 
 /// Values without gradients, such as running statistics.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Buffer {
     shape: Vec<usize>,
-    values: Vec<f32>,
+    pub(crate) values: Resident,
 }
 
 impl Buffer {
@@ -20,12 +20,12 @@ impl Buffer {
         if values.len() != len {
             return Err(OpError::shape("Buffer::new", "number of values", len, values.len()));
         }
-        Ok(Self { shape: shape.to_vec(), values })
+        Ok(Self { shape: shape.to_vec(), values: Resident::new(values) })
     }
 
     /// A vector of one value.
     pub(crate) fn filled(len: usize, value: f32) -> Self {
-        Self { shape: vec![len], values: vec![value; len] }
+        Self { shape: vec![len], values: Resident::new(vec![value; len]) }
     }
 
     /// Size along each axis.
@@ -40,7 +40,7 @@ impl Buffer {
 
     /// The values.
     pub fn to_vec(&self) -> Vec<f32> {
-        self.values.clone()
+        self.values.to_vec()
     }
 
     /// Replaces the values.
@@ -52,7 +52,7 @@ impl Buffer {
         if values.len() != self.values.len() {
             return Err(OpError::shape("Buffer::set", "number of values", self.values.len(), values.len()));
         }
-        self.values.copy_from_slice(values);
+        self.values.host_mut().copy_from_slice(values);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Buffer {
     ///
     /// When the device fails.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) -> Result<(), OpError> {
-        change(&mut self.values);
+        change(self.values.host_mut());
         Ok(())
     }
 }

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "cuda")]
+use cudarc::driver::CudaSlice;
 use dfdx::tensor::{Merge, Tape};
+
+#[cfg(feature = "cuda")]
+use crate::cuda::Array;
 
 use crate::{
     Device, Gradients, OpError, Precision, Recording,
@@ -47,18 +52,35 @@ impl FeatureMap {
         if values.len() != layout.len() {
             return Err(OpError::shape("from_nhwc", "number of values", layout.len(), values.len()));
         }
-        Self::input(device, layout, layout.pack(values), recording)
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            let values = Values::Device(Array::F32(crate::cuda::upload(values)?));
+            return Self::input(device, layout, values, recording);
+        }
+        Self::input(device, layout, Values::F32(layout.pack(values)), recording)
     }
 
     /// The values one image after the other, channels innermost: `(N, H, W, C)`.
     pub fn to_nhwc(&self) -> Vec<f32> {
+        #[cfg(feature = "cuda")]
+        if self.values.on_device().is_some() {
+            return self.values.whole().into_owned();
+        }
         self.layout.unpack(&self.values.whole())
     }
 
     /// The same values kept in another precision, as all that is computed from them will be.
     pub fn with_precision(mut self, precision: Precision) -> Self {
+        #[cfg(feature = "cuda")]
+        if let Some(array) = self.values.on_device() {
+            if precision != self.precision() {
+                let cast = crate::cuda::cast(array, precision).expect("a copy has room");
+                self.values = Arc::new(Values::Device(cast));
+            }
+            return self;
+        }
         if precision != self.precision() {
-            let values = Arc::unwrap_or_clone(self.values).into_whole();
+            let values = Values::take_whole(self.values);
             self.values = Arc::new(Values::new(values, precision));
         }
         self
@@ -154,7 +176,12 @@ impl FeatureMap {
     ///
     /// When the device fails.
     pub fn gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
-        Ok(self.slot.take(gradients)?.map(|values| self.layout.unpack(&values)))
+        let gradient = self.slot.take(gradients)?;
+        #[cfg(feature = "cuda")]
+        if self.values.on_device().is_some() {
+            return Ok(gradient);
+        }
+        Ok(gradient.map(|values| self.layout.unpack(&values)))
     }
 
     /// Image `i` of the result is image `order[i]`. Not recorded.
@@ -176,18 +203,23 @@ impl FeatureMap {
             ));
         }
         let layout = Layout { n: order.len(), ..self.layout };
-        let values = layout.gather_images(self.layout, &self.values.whole(), order);
+        #[cfg(feature = "cuda")]
+        if let Some(array) = self.values.on_device() {
+            let selected = crate::cuda::gather_rows(array, order, layout.len() / layout.n)?;
+            return Self::input(self.device(), layout, Values::Device(selected), Recording::Off);
+        }
+        let values = Values::F32(layout.gather_images(self.layout, &self.values.whole(), order));
         Ok(Self::input(self.device(), layout, values, Recording::Off)?.with_precision(self.precision()))
     }
 
     pub(crate) fn input(
         device: &Device,
         layout: Layout,
-        values: Vec<f32>,
+        values: Values,
         recording: Recording,
     ) -> Result<Self, OpError> {
         let slot = GradientSlot::new(device, layout.len())?;
-        let values = Arc::new(Values::F32(values));
+        let values = Arc::new(values);
         Ok(Self { values, layout, slot, needs_gradient: false, recording })
     }
 
@@ -205,6 +237,26 @@ impl FeatureMap {
         if let (true, Some(backward)) = (recording.is_on(), backward) {
             let slot = slot.clone();
             recording.add_backward_op(move |gradients| match slot.take(gradients)? {
+                Some(gradient) => backward(gradients, gradient),
+                None => Ok(()),
+            });
+        }
+        Self { values, layout, slot, needs_gradient, recording }
+    }
+
+    /// [`output`](Self::output) of an operation on the CUDA device.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn output_on_device(
+        slot: GradientSlot,
+        layout: Layout,
+        values: Arc<Values>,
+        mut recording: Recording,
+        backward: Option<impl FnOnce(&mut Gradients, CudaSlice<f32>) -> Result<(), DeviceError> + 'static>,
+    ) -> Self {
+        let needs_gradient = recording.is_on() && backward.is_some();
+        if let (true, Some(backward)) = (recording.is_on(), backward) {
+            let slot = slot.clone();
+            recording.add_backward_op(move |gradients| match slot.take_slice(gradients)? {
                 Some(gradient) => backward(gradients, gradient),
                 None => Ok(()),
             });

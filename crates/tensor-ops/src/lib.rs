@@ -13,6 +13,8 @@ mod allocator;
 mod blend;
 mod buffer;
 mod conv;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod device;
 mod error;
 mod feature_map;
@@ -35,6 +37,7 @@ mod pointwise;
 mod pool;
 mod precision;
 mod recording;
+mod resident;
 mod rows;
 mod scratch;
 mod simd;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot};
+use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot, resident::Resident};
 
 /// What the axes of a parameter mean, and so in what order PyTorch has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Parameter {
     kind: ParameterKind,
     shape: Vec<usize>,
     is_trainable: bool,
-    pub(crate) values: Arc<Vec<f32>>,
+    pub(crate) values: Arc<Resident>,
     pub(crate) slot: GradientSlot,
 }
 
@@ -56,7 +56,7 @@ impl Parameter {
             return Err(OpError::shape("Parameter::new", "number of values", len, values.len()));
         }
         let slot = GradientSlot::new(device, len)?;
-        Ok(Self { kind, shape: shape.to_vec(), is_trainable: true, values: Arc::new(values), slot })
+        Ok(Self { kind, shape: shape.to_vec(), is_trainable: true, values: Arc::new(Resident::new(values)), slot })
     }
 
     /// A parameter of its own with the same values.
@@ -69,7 +69,7 @@ impl Parameter {
             kind: self.kind,
             shape: self.shape.clone(),
             is_trainable: self.is_trainable,
-            values: Arc::new(self.values.to_vec()),
+            values: Arc::new(self.values.duplicate()?),
             slot: GradientSlot::new(self.slot.device(), self.n_elements())?,
         })
     }
@@ -129,8 +129,7 @@ impl Parameter {
                 values.len(),
             ));
         }
-        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
-        own.copy_from_slice(values);
+        self.values = Arc::new(Resident::new(values.to_vec()));
         Ok(())
     }
 
@@ -149,7 +148,10 @@ impl Parameter {
     ///
     /// Nothing else works on the parameter until [`put_values`](Self::put_values).
     pub fn take_values(&mut self) -> Vec<f32> {
-        Arc::unwrap_or_clone(std::mem::take(&mut self.values))
+        match Arc::try_unwrap(std::mem::take(&mut self.values)) {
+            Ok(values) => values.into_host(),
+            Err(shared) => shared.to_vec(),
+        }
     }
 
     /// Moves values in, in our order: what [`take_values`](Self::take_values) gave, changed.
@@ -162,7 +164,7 @@ impl Parameter {
         if values.len() != expected {
             return Err(OpError::shape("Parameter::put_values", "number of values", expected, values.len()));
         }
-        self.values = Arc::new(values);
+        self.values = Arc::new(Resident::new(values));
         Ok(())
     }
 
@@ -172,8 +174,7 @@ impl Parameter {
     ///
     /// When the device fails.
     pub fn update(&mut self, change: impl FnOnce(&mut [f32])) -> Result<(), OpError> {
-        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
-        change(own);
+        change(self.own()?.host_mut());
         Ok(())
     }
 
@@ -186,8 +187,19 @@ impl Parameter {
         if towards.shape != self.shape {
             return Err(OpError::shape("Parameter::blend", "shape", &self.shape, &towards.shape));
         }
-        let own: &mut Vec<f32> = Arc::make_mut(&mut self.values);
-        blend_values(own, &towards.values, momentum)
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            return Ok(crate::cuda::blend(self.own()?, &towards.values, momentum)?);
+        }
+        blend_values(self.own()?.host_mut(), &towards.values, momentum)
+    }
+
+    /// The values, shared with no other handle.
+    pub(crate) fn own(&mut self) -> Result<&mut Resident, OpError> {
+        if Arc::get_mut(&mut self.values).is_none() {
+            self.values = Arc::new(self.values.duplicate()?);
+        }
+        Ok(Arc::get_mut(&mut self.values).expect("the lines above leave one handle"))
     }
 
     /// The gradient of this parameter, in our order; `None` if none reached it.

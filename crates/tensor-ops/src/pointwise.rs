@@ -18,6 +18,10 @@ use crate::{
 ///
 /// When the device fails.
 pub fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::relu(x);
+    }
     let values = Arc::new(Values::new(rectify(&x.values.whole()), x.precision()));
     let slot = GradientSlot::new(x.device(), x.layout.len())?;
     let (x, recording) = x.split_recording();
@@ -38,6 +42,11 @@ pub fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
 ///
 /// When the shapes differ.
 pub fn add(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
+    same_shape(&a, &b)?;
+    #[cfg(feature = "cuda")]
+    if a.values.on_device().is_some() {
+        return crate::cuda::sum(a, b, false);
+    }
     sum(a, b, |sum| sum, |_, _| ())
 }
 
@@ -47,7 +56,19 @@ pub fn add(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
 ///
 /// When the shapes differ.
 pub fn add_relu(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
+    same_shape(&a, &b)?;
+    #[cfg(feature = "cuda")]
+    if a.values.on_device().is_some() {
+        return crate::cuda::sum(a, b, true);
+    }
     sum(a, b, |sum| if sum < 0.0 { 0.0 } else { sum }, mask)
+}
+
+fn same_shape(a: &FeatureMap, b: &FeatureMap) -> Result<(), OpError> {
+    if a.layout != b.layout {
+        return Err(OpError::shape("add", "shape of the second term", a.shape(), b.shape()));
+    }
+    Ok(())
 }
 
 fn sum(
@@ -56,9 +77,6 @@ fn sum(
     tail: impl Fn(f32) -> f32 + Sync,
     mask: impl Fn(&mut [f32], &[f32]) + 'static,
 ) -> Result<FeatureMap, OpError> {
-    if a.layout != b.layout {
-        return Err(OpError::shape("add", "shape of the second term", a.shape(), b.shape()));
-    }
     let layout = a.layout;
     let (a_values, b_values) = (a.values.whole(), b.values.whole());
     let values = build_evenly(layout.len(), |start, out| {

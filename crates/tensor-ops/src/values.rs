@@ -1,9 +1,11 @@
 //! What lies between operations.
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use crate::cuda::Array;
 use crate::{
     Precision,
     memory::{TASK_LEN, build_beside, build_evenly, split_mut},
@@ -12,12 +14,15 @@ use crate::{
 };
 
 /// Values in either precision. Operations read and write them in single precision, a part at a time.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Values {
     /// As they are.
     F32(Vec<f32>),
     /// The upper halves of their bits.
     Bf16(Vec<u16>),
+    /// On the CUDA device, feature maps `(N, H, W, C)` rather than as their [`Layout`](crate::layout::Layout) has them.
+    #[cfg(feature = "cuda")]
+    Device(Array),
 }
 
 impl Values {
@@ -77,6 +82,8 @@ impl Values {
         match self {
             Self::F32(values) => values.len(),
             Self::Bf16(halves) => halves.len(),
+            #[cfg(feature = "cuda")]
+            Self::Device(array) => array.len(),
         }
     }
 
@@ -85,6 +92,8 @@ impl Values {
         match self {
             Self::F32(_) => Precision::F32,
             Self::Bf16(_) => Precision::Bf16,
+            #[cfg(feature = "cuda")]
+            Self::Device(array) => array.precision(),
         }
     }
 
@@ -96,6 +105,8 @@ impl Values {
                 widen(Family::detected(), &halves[range], part);
                 work(part)
             }),
+            #[cfg(feature = "cuda")]
+            Self::Device(_) => work(&self.whole()[range]),
         }
     }
 
@@ -109,7 +120,35 @@ impl Values {
                     widen(family, &halves[start..][..out.len()], out);
                 }))
             }
+            #[cfg(feature = "cuda")]
+            Self::Device(array) => {
+                Cow::Owned(array.to_host().expect("the device gives back what it holds"))
+            }
         }
+    }
+
+    /// The values, if they are on the CUDA device.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn on_device(&self) -> Option<&Array> {
+        match self {
+            Self::Device(array) => Some(array),
+            Self::F32(_) | Self::Bf16(_) => None,
+        }
+    }
+
+    /// The values of an operation's input, once it is known that they are on the CUDA device.
+    ///
+    /// # Panics
+    ///
+    /// If they are not.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn array(&self) -> &Array {
+        self.on_device().expect("operations look where the values are before they come here")
+    }
+
+    /// All in single precision, to own: moved where no other handle is left.
+    pub(crate) fn take_whole(values: Arc<Self>) -> Vec<f32> {
+        Arc::try_unwrap(values).map_or_else(|shared| shared.whole().into_owned(), Self::into_whole)
     }
 
     /// All in single precision, to own.
@@ -140,7 +179,7 @@ mod tests {
             let error = |(&kept, &value): (&f32, &f32)| ((kept - value) / value).abs();
             let worst = kept.whole().iter().zip(&values).map(error).fold(0.0, f32::max);
             assert!(worst <= if precision == Precision::F32 { 0.0 } else { 1.0 / 256.0 });
-            assert_eq!(built.clone().into_whole(), built.whole().into_owned());
+            assert_eq!(built.whole().into_owned(), built.into_whole());
         }
     }
 }

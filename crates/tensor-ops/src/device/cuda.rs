@@ -1,5 +1,6 @@
-//! dfdx's CUDA device: storage is on the device, and is copied to the host and back.
+//! dfdx's CUDA device: storage is on the device, and is copied to the host and back for operations of the host.
 
+use cudarc::driver::CudaSlice;
 use dfdx::tensor::{CudaError, Tensor};
 
 use super::Stored;
@@ -17,10 +18,13 @@ pub(crate) type DeviceError = CudaError;
 pub(super) const UNTOUCHED_LEN: usize = 1;
 
 pub(super) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
-    let device = stored.device();
-    let values = device.dtoh_sync_copy(&**stored).map_err(CudaError::from)?;
-    **stored = device.alloc_zeros(UNTOUCHED_LEN).map_err(CudaError::from)?;
-    Ok(values)
+    crate::cuda::download(&take_slice(stored)?)
+}
+
+/// Moves a gradient out where it is.
+pub(crate) fn take_slice(stored: &mut Stored) -> Result<CudaSlice<f32>, DeviceError> {
+    let nothing = crate::cuda::zeros(UNTOUCHED_LEN)?;
+    Ok(std::mem::replace(&mut **stored, nothing))
 }
 
 pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceError> {

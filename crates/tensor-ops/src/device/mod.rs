@@ -1,7 +1,7 @@
 //! Where dfdx's storage and the host's memory meet: everything that depends on the device is in this folder.
 //!
-//! Operations compute on host slices. On the CPU device that costs no copy of a gradient; on the CUDA device each
-//! value is fetched, computed on the host and sent back: right, and slow.
+//! Operations of the host compute on slices. On the CPU device that costs no copy of a gradient. A build for the CUDA device
+//! has operations of its own; those of the host fetch each value, and send it back: right, and slow.
 
 #[cfg(not(feature = "cuda"))]
 mod cpu;
@@ -16,6 +16,8 @@ pub use self::backend::Movable;
 use self::cpu as backend;
 #[cfg(feature = "cuda")]
 use self::cuda as backend;
+#[cfg(feature = "cuda")]
+pub(crate) use self::cuda::take_slice;
 pub(crate) use self::{backend::DeviceError, slot::GradientSlot};
 use crate::Device;
 

@@ -1,5 +1,7 @@
 //! The place of one gradient among the gradients of a backward pass.
 
+#[cfg(feature = "cuda")]
+use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::tensor::{Tensor, TensorFromVec};
 
 use super::{DeviceError, backend, put, take};
@@ -18,8 +20,9 @@ pub(crate) struct GradientSlot {
 impl GradientSlot {
     /// A new name for the gradient of `len` values.
     pub(crate) fn new(device: &Device, len: usize) -> Result<Self, DeviceError> {
-        let placeholder = vec![0.0; backend::UNTOUCHED_LEN];
-        Ok(Self { name: device.try_tensor_from_vec(placeholder, (backend::UNTOUCHED_LEN,))?, len })
+        // Of another length than the gradient, which is how it is told from one.
+        let placeholder_len = if len == backend::UNTOUCHED_LEN { 2 } else { backend::UNTOUCHED_LEN };
+        Ok(Self { name: device.try_tensor_from_vec(vec![0.0; placeholder_len], (placeholder_len,))?, len })
     }
 
     /// The device that gradients are kept on.
@@ -57,5 +60,47 @@ impl GradientSlot {
             }
         };
         self.put(gradients, sum)
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl GradientSlot {
+    /// Moves the gradient out where it is, if any has arrived.
+    pub(crate) fn take_slice(
+        &self,
+        gradients: &mut Gradients,
+    ) -> Result<Option<CudaSlice<f32>>, DeviceError> {
+        let stored = gradients.get_or_alloc_mut(&self.name)?;
+        if backend::len(stored) != self.len {
+            return Ok(None);
+        }
+        Ok(Some(backend::take_slice(stored)?))
+    }
+
+    /// Puts back what [`take_slice`](Self::take_slice) gave, grown, or the first gradient to arrive.
+    pub(crate) fn put_slice(
+        &self,
+        gradients: &mut Gradients,
+        values: CudaSlice<f32>,
+    ) -> Result<(), DeviceError> {
+        debug_assert_eq!(values.len(), self.len, "a gradient has the length of what it belongs to");
+        **gradients.get_or_alloc_mut(&self.name)? = values;
+        Ok(())
+    }
+
+    /// Adds a gradient to what has arrived.
+    pub(crate) fn add_slice(
+        &self,
+        gradients: &mut Gradients,
+        values: CudaSlice<f32>,
+    ) -> Result<(), DeviceError> {
+        let sum = match self.take_slice(gradients)? {
+            None => values,
+            Some(mut sum) => {
+                crate::cuda::add_to(&mut sum, &values)?;
+                sum
+            }
+        };
+        self.put_slice(gradients, sum)
     }
 }

@@ -56,7 +56,7 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
     let wants_row = row.is_trainable().then(|| row.slot.clone());
     let precision = x.values.precision();
-    let mut values = Arc::unwrap_or_clone(x.values).into_whole();
+    let mut values = Values::take_whole(x.values);
     add_to_rows(&mut values, &row.values);
     let len = row.n_elements();
     let backward = (wants_x.is_some() || wants_row.is_some()).then_some(

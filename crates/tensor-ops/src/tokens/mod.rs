@@ -71,7 +71,7 @@ impl Tokens {
     /// The same values kept in another precision, as all that is computed from them will be.
     pub fn with_precision(mut self, precision: Precision) -> Self {
         if precision != self.precision() {
-            let values = Arc::unwrap_or_clone(self.values).into_whole();
+            let values = Values::take_whole(self.values);
             self.values = Arc::new(Values::new(values, precision));
         }
         self

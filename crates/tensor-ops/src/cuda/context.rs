@@ -1,0 +1,88 @@
+//! The device, and what there is one of.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use dfdx::tensor::CudaError;
+
+use cudarc::{
+    cublas::CudaBlas,
+    driver::{CudaDevice, result, sys},
+};
+
+/// The device of this process.
+pub(crate) struct Context {
+    device: Arc<CudaDevice>,
+    /// One caller at a time, for a handle has one workspace.
+    blas: Mutex<CudaBlas>,
+}
+
+static CONTEXT: OnceLock<Context> = OnceLock::new();
+static TENSOR_FLOAT: AtomicBool = AtomicBool::new(false);
+
+/// The device, made ready by whoever asks first.
+pub(crate) fn context() -> Result<&'static Context, CudaError> {
+    if let Some(context) = CONTEXT.get() {
+        return Ok(context);
+    }
+    let opened = Context::open(0)?;
+    Ok(CONTEXT.get_or_init(|| opened))
+}
+
+/// Whether values live on the device: unless the environment asks for the host's kernels.
+pub(crate) fn is_used() -> bool {
+    static USED: OnceLock<bool> = OnceLock::new();
+    *USED.get_or_init(|| std::env::var_os("MOCO_KERNELS").is_none_or(|asked| asked.is_empty()))
+}
+
+/// Whether products may round their factors to TensorFloat-32.
+pub(crate) fn is_tensor_float() -> bool {
+    TENSOR_FLOAT.load(Ordering::Relaxed)
+}
+
+/// Lets products of single precision round their factors to TensorFloat-32 (10 bits of mantissa), which tensor cores multiply.
+pub(crate) fn allow_tensor_float(is_allowed: bool) {
+    TENSOR_FLOAT.store(is_allowed, Ordering::Relaxed);
+}
+
+impl Context {
+    fn open(ordinal: usize) -> Result<Self, CudaError> {
+        let device = CudaDevice::new(ordinal)?;
+        keep_freed_memory(&device)?;
+        let blas = Mutex::new(CudaBlas::new(Arc::clone(&device))?);
+        Ok(Self { device, blas })
+    }
+
+    pub(crate) fn device(&self) -> &Arc<CudaDevice> {
+        &self.device
+    }
+
+    pub(super) fn blas(&self) -> MutexGuard<'_, CudaBlas> {
+        // A panic of another thread leaves the handle as it was.
+        self.blas.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Makes this thread one that works on the device.
+    pub(super) fn bind(&self) -> Result<(), CudaError> {
+        // SAFETY: the context lives as long as `device`.
+        Ok(unsafe { result::ctx::set_current(*self.device.cu_primary_ctx()) }?)
+    }
+}
+
+/// Without this, the driver gives all free memory back to the system whenever the host waits for the device.
+fn keep_freed_memory(device: &CudaDevice) -> Result<(), CudaError> {
+    let mut pool = std::ptr::null_mut();
+    let mut threshold = u64::MAX;
+    // SAFETY: the device is there, both pointers are of what the calls want, and the pool is the device's own.
+    unsafe {
+        if sys::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()).result().is_err() {
+            // A device without pools allocates otherwise.
+            return Ok(());
+        }
+        let attribute = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()).result()?;
+    }
+    Ok(())
+}

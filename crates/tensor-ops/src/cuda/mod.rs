@@ -1,0 +1,20 @@
+//! Operations on the CUDA device: values stay on it from one operation to the next.
+//!
+//! [`Context`](context::Context) is the device and what belongs to it. Kernels are CUDA C in `kernels/`, compiled when first
+//! used; each file beside this one is what one group of operations makes of them, as safe functions that check shapes.
+//! Feature maps lie `(N, H, W, C)`, one image after the other.
+
+#![allow(unsafe_code, reason = "a kernel reads and writes memory that the compiler knows nothing of")]
+
+mod array;
+mod context;
+mod launch;
+mod pointwise;
+mod program;
+mod tensor;
+
+pub(crate) use self::{
+    array::{Array, download, duplicate, unwritten, upload, zeros},
+    context::{allow_tensor_float, context, is_used},
+    pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
+};
