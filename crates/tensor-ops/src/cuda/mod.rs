@@ -7,6 +7,8 @@
 #![allow(unsafe_code, reason = "a kernel reads and writes memory that the compiler knows nothing of")]
 
 mod array;
+mod blas;
+mod columns;
 mod context;
 mod launch;
 mod pointwise;
