@@ -8,7 +8,7 @@ use dfdx::{
 
 use crate::{
     Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
-    features_from_rows, layout::Layout,
+    features_from_rows, layout::Layout, values::Values,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -43,12 +43,27 @@ pub(crate) fn vector(values: &[f32]) -> Parameter {
 /// The gradients of `sum(weights * y)`; `weights` are `(N, H, W, C)`.
 pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
     let [n, h, w, c] = y.shape();
-    let weights = Layout { n, h, w, c }.pack(weights);
+    let layout = Layout { n, h, w, c };
+    let mut weights = weights.to_vec();
+    if !is_on_device(&y.values) {
+        weights = layout.pack(&weights);
+    }
     let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
     let slot = y.slot.clone();
     let (_, mut recording) = y.split_recording();
     recording.add_backward_op(move |gradients| slot.add(gradients, weights));
     backward(loss.put_tape(recording)).unwrap()
+}
+
+/// Whether values are on the CUDA device, where images lie one after the other.
+pub(crate) fn is_on_device(values: &Values) -> bool {
+    #[cfg(feature = "cuda")]
+    return values.on_device().is_some();
+    #[cfg(not(feature = "cuda"))]
+    return {
+        let _ = values;
+        false
+    };
 }
 
 /// A recorded input that wants its gradient.

@@ -58,6 +58,10 @@ pub(crate) fn conv2d_with(
 ) -> Result<FeatureMap, OpError> {
     let layout_in = x.layout;
     let layout_out = output_layout(layout_in, weight, bias, geometry)?;
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::conv2d(x, weight, bias, geometry, layout_out);
+    }
     let precision = x.precision();
     let method = algorithm.method(geometry, layout_in.c, layout_out.c);
     let pack = || pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);

@@ -10,13 +10,19 @@ mod array;
 mod blas;
 mod columns;
 mod context;
+mod conv;
 mod launch;
+mod norm;
 mod pointwise;
+mod pool;
 mod program;
 mod tensor;
 
 pub(crate) use self::{
     array::{Array, download, duplicate, unwritten, upload, zeros},
+    conv::conv2d,
     context::{allow_tensor_float, context, is_used},
+    norm::{batch_norm, batch_norm_features},
     pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
+    pool::{average_pool, global_average_pool, max_pool},
 };

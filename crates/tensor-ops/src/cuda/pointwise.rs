@@ -55,6 +55,48 @@ pub(crate) fn blend(own: &mut Resident, towards: &Resident, momentum: f32) -> Re
     Launch::new(&POINTWISE, "blend").write(own).read(towards).float(momentum).float(rest).long(n).over(n)
 }
 
+/// The sum of consecutive parts of `len` values, in their order, added to what was there `before`.
+pub(super) fn sum_splits(
+    partial: &CudaSlice<f32>,
+    n_splits: usize,
+    len: usize,
+    before: Option<CudaSlice<f32>>,
+) -> Result<CudaSlice<f32>, CudaError> {
+    let adds = before.is_some();
+    let mut sum = match before {
+        Some(before) => before,
+        None => unwritten(len)?,
+    };
+    Launch::new(&POINTWISE, "sum_splits")
+        .read(partial)
+        .write(&mut sum)
+        .int(n_splits)
+        .int(usize::from(adds))
+        .long(len)
+        .over(len)?;
+    Ok(sum)
+}
+
+/// `(taps, in, out)` to `(taps, out, in)`, in this precision.
+pub(super) fn transpose_taps(
+    weight: &Resident,
+    precision: Precision,
+    n_taps: usize,
+    n_in: usize,
+    n_out: usize,
+) -> Result<Array, CudaError> {
+    let n = n_taps * n_in * n_out;
+    let mut transposed = Array::unwritten(n, precision)?;
+    Launch::new(&POINTWISE, typed!(precision, "transpose_taps"))
+        .read(weight.on_device()?)
+        .write_array(&mut transposed)
+        .int(n_in)
+        .int(n_out)
+        .long(n)
+        .over(n)?;
+    Ok(transposed)
+}
+
 /// A copy in another precision, or the same.
 pub(crate) fn cast(from: &Array, precision: Precision) -> Result<Array, CudaError> {
     let n = from.len();

@@ -192,6 +192,10 @@ fn normalise(
     mode: Mode,
 ) -> Result<FeatureMap, OpError> {
     norm.check(x.layout, mode)?;
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::batch_norm(x, norm, residual, tail == Tail::Relu, mode);
+    }
     let layout = x.layout;
     let splits = if mode == Mode::Train { norm.splits } else { 1 };
     let groups = Groups { layout, splits };
@@ -243,6 +247,10 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     let (n, c) = *x.shape();
     let layout = Layout { n, h: 1, w: 1, c };
     norm.check(layout, mode)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::batch_norm_features(x, norm, mode);
+    }
     let splits = if mode == Mode::Train { norm.splits } else { 1 };
     let groups = Groups { layout, splits };
     let (x, mut recording) = x.split_tape();

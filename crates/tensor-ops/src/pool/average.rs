@@ -15,6 +15,10 @@ use crate::{
 /// When the window does not fit, or the padding is more than half of it.
 pub fn average_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpError> {
     let to = output_layout("average_pool", &x, geometry)?;
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::average_pool(x, geometry, to);
+    }
     let from = x.layout;
     let values = Arc::new(Values::new(means(geometry, from, to, &x.values.whole()), x.precision()));
     let slot = GradientSlot::new(x.device(), to.len())?;

@@ -10,6 +10,10 @@ use crate::{FeatureMap, Features, OpError, device, layout::Layout, memory::build
 ///
 /// When the device fails.
 pub fn global_average_pool(x: FeatureMap) -> Result<Features, OpError> {
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::global_average_pool(x);
+    }
     let from = x.layout;
     let y = x.device().try_tensor_from_vec(means(from, &x.values.whole()), (from.n, from.c))?;
     let (x, mut recording) = x.split_recording();

@@ -36,3 +36,12 @@ KERNEL(mask_TYPED)(float *gradient, const value_TYPED *output, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT)
         if (!(load_TYPED(output[i]) > 0.0f)) gradient[i] = 0.0f;
 }
+
+// (taps, i, o) to (taps, o, i).
+KERNEL(transpose_taps_TYPED)(const float *from, value_TYPED *to, int n_in, int n_out, long long n) {
+    for (long long at = THREAD_INDEX; at < n; at += THREAD_COUNT) {
+        long long row = at / n_in, tap = row / n_out;
+        int i = (int)(at - row * n_in), o = (int)(row - tap * n_out);
+        to[at] = store_TYPED(from[(tap * n_in + i) * n_out + o]);
+    }
+}

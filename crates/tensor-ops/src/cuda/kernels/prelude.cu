@@ -33,6 +33,7 @@ DEVICE void cp_async_16(void *shared, const void *global, int bytes) {
     u32 at = (u32)__cvta_generic_to_shared(shared);
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(global), "r"(bytes) : "memory");
 }
+#define INFINITY __int_as_float(0x7f800000)
 #define cp_async_commit() asm volatile("cp.async.commit_group;" ::: "memory")
 #define cp_async_wait(n) asm volatile("cp.async.wait_group %0;" ::"n"(n) : "memory")
 

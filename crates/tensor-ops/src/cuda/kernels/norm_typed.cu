@@ -1,0 +1,88 @@
+
+// partial[(group * chunks + chunk) * 2 + which][column]: sums of values and of their squares. Grid: (columns / 32, chunks, groups).
+KERNEL(moments_TYPED)(const value_TYPED *x, double *partial, long long rows_of_group, int n_columns, int n_positions,
+                      long long rows_of_chunk) {
+    __shared__ double sums[8][32], squares[8][32];
+    int lane = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+    long long first = blockIdx.y * rows_of_chunk, end = first + rows_of_chunk;
+    if (end > rows_of_group) end = rows_of_group;
+    double sum = 0.0, square = 0.0;
+    if (column < n_columns)
+        for (long long row = first + y; row < end; row += 8) {
+            double v = load_TYPED(x[row_of_group(row, n_positions, gridDim.z, blockIdx.z) * n_columns + column]);
+            sum += v;
+            square += v * v;
+        }
+    sums[y][lane] = sum;
+    squares[y][lane] = square;
+    __syncthreads();
+    if (y == 0 && column < n_columns) {
+        for (int i = 1; i < 8; i++) {
+            sum += sums[i][lane];
+            square += squares[i][lane];
+        }
+        long long at = (long long)(blockIdx.z * gridDim.y + blockIdx.y) * 2 * n_columns + column;
+        partial[at] = sum;
+        partial[at + n_columns] = square;
+    }
+}
+
+// y = x * factor + offset (+ residual), and the larger of that and 0 if asked for.
+KERNEL(normalise_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
+                        const float *offset, int n_columns, int n_positions, int n_groups, int with_relu, long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
+        int at = coefficient_of(i, n_positions, n_groups, n_columns);
+        float v = load_TYPED(x[i]) * factor[at] + offset[at];
+        if (residual) v += load_TYPED(residual[i]);
+        y[i] = store_TYPED(with_relu && v < 0.0f ? 0.0f : v);
+    }
+}
+
+// As moments_TYPED, of the gradient, masked by the output if there is one, and of it times the distance from the mean.
+KERNEL(gradient_sums_TYPED)(const value_TYPED *x, const value_TYPED *output, const float *gradient, const float *mean,
+                            double *partial, long long rows_of_group, int n_columns, int n_positions,
+                            long long rows_of_chunk) {
+    __shared__ double sums[8][32], distances[8][32];
+    int lane = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+    long long first = blockIdx.y * rows_of_chunk, end = first + rows_of_chunk;
+    if (end > rows_of_group) end = rows_of_group;
+    double sum = 0.0, distance = 0.0;
+    if (column < n_columns) {
+        float middle = mean[blockIdx.z * n_columns + column];
+        for (long long row = first + y; row < end; row += 8) {
+            long long i = row_of_group(row, n_positions, gridDim.z, blockIdx.z) * n_columns + column;
+            float g = output && !(load_TYPED(output[i]) > 0.0f) ? 0.0f : gradient[i];
+            sum += g;
+            distance += (double)g * (double)(load_TYPED(x[i]) - middle);
+        }
+    }
+    sums[y][lane] = sum;
+    distances[y][lane] = distance;
+    __syncthreads();
+    if (y == 0 && column < n_columns) {
+        for (int i = 1; i < 8; i++) {
+            sum += sums[i][lane];
+            distance += distances[i][lane];
+        }
+        long long at = (long long)(blockIdx.z * gridDim.y + blockIdx.y) * 2 * n_columns + column;
+        partial[at] = sum;
+        partial[at + n_columns] = distance;
+    }
+}
+
+// The gradient of the input, to `by_x` or added to it, and in `gradient` itself that of the sum before ReLU, if asked for. `by_x` may
+// be `gradient`.
+KERNEL(spread_gradient_TYPED)(const value_TYPED *x, const value_TYPED *output, float *gradient, float *by_x, int adds,
+                              int keeps_masked, const float *factor, const float *mean, const float *slope,
+                              const float *offset, int n_columns, int n_positions, int n_groups, long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
+        float g = gradient[i];
+        if (output && !(load_TYPED(output[i]) > 0.0f)) g = 0.0f;
+        if (keeps_masked) gradient[i] = g;
+        if (by_x) {
+            int at = coefficient_of(i, n_positions, n_groups, n_columns);
+            float v = factor[at] * g + (slope[at] * (load_TYPED(x[i]) - mean[at]) + offset[at]);
+            by_x[i] = adds ? by_x[i] + v : v;
+        }
+    }
+}
