@@ -9,6 +9,7 @@
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
+mod accelerator;
 mod allocator;
 mod blend;
 mod buffer;
@@ -48,9 +49,15 @@ mod tests;
 mod tokens;
 mod values;
 
+// Without this line the emulated driver would not be linked in.
+#[cfg(feature = "cuda-emulated")]
+use cuda_emulation as _;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
+    accelerator::{
+        DeviceStatus, allow_tensor_float, device_status, open_device, peak_device_memory, synchronize,
+    },
     allocator::keep_memory,
     blend::blend_values,
     buffer::Buffer,

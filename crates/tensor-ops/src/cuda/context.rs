@@ -7,9 +7,11 @@ use std::sync::{
 
 use dfdx::tensor::CudaError;
 
+use crate::OpError;
+
 use cudarc::{
     cublas::CudaBlas,
-    driver::{CudaDevice, result, sys},
+    driver::{CudaDevice, DriverError, result, sys},
 };
 
 /// The device of this process.
@@ -22,13 +24,39 @@ pub(crate) struct Context {
 static CONTEXT: OnceLock<Context> = OnceLock::new();
 static TENSOR_FLOAT: AtomicBool = AtomicBool::new(false);
 
-/// The device, made ready by whoever asks first.
+/// The device, made ready by whoever asks first: the first of the machine, unless [`open`] has named another.
 pub(crate) fn context() -> Result<&'static Context, CudaError> {
     if let Some(context) = CONTEXT.get() {
         return Ok(context);
     }
     let opened = Context::open(0)?;
     Ok(CONTEXT.get_or_init(|| opened))
+}
+
+/// Makes device `ordinal` that of this process, after a look at what cudarc would panic at.
+pub(crate) fn open(ordinal: usize) -> Result<(), OpError> {
+    if let Err(error) = result::init() {
+        return Err(OpError::Device(format!("the driver does not start: {}", reason(error))));
+    }
+    let n_devices = result::device::get_count().map_err(CudaError::from)?;
+    if i32::try_from(ordinal).map_or(true, |ordinal| ordinal >= n_devices) {
+        return Err(OpError::Device(format!("there is no device {ordinal}, the machine has {n_devices}")));
+    }
+    if CONTEXT.get().is_none() {
+        let opened = Context::open(ordinal)?;
+        let _ = CONTEXT.set(opened);
+    }
+    let in_use = context()?.device.ordinal();
+    if in_use != ordinal {
+        return Err(OpError::Device(format!("device {ordinal} is asked for, but this process works on {in_use}")));
+    }
+    Ok(())
+}
+
+/// What the driver calls an error.
+fn reason(error: DriverError) -> String {
+    let text = error.error_string().ok().map(|text| text.to_string_lossy().into_owned());
+    text.unwrap_or_else(|| format!("{error:?}"))
 }
 
 /// Whether values live on the device: unless the environment asks for the host's kernels.

@@ -16,13 +16,15 @@ mod norm;
 mod pointwise;
 mod pool;
 mod program;
+mod status;
 mod tensor;
 
 pub(crate) use self::{
     array::{Array, download, duplicate, unwritten, upload, zeros},
     conv::conv2d,
-    context::{allow_tensor_float, context, is_used},
+    context::{allow_tensor_float, context, is_used, open},
     norm::{batch_norm, batch_norm_features},
     pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
     pool::{average_pool, global_average_pool, max_pool},
+    status::{peak_memory, status, synchronize},
 };

@@ -17,6 +17,9 @@ static CHOSEN: LazyLock<Result<Family, OpError>> =
 /// Says whether the environment asks for kernels that there are: `MOCO_KERNELS` is `portable`, `avx2` or `avx512`, or is not
 /// set, or empty, which is for the fastest of the machine.
 ///
+/// In a build for the CUDA device, one that is set has operations computed on the host: right, and slow, to look for a
+/// difference.
+///
 /// A program calls this at its start. Operations, which have no such start, use the fastest if what is asked for is not
 /// there; [`kernel_family`] tells what is in use.
 ///
@@ -27,8 +30,12 @@ pub fn choose_kernels() -> Result<(), OpError> {
     CHOSEN.clone().map(drop)
 }
 
-/// The instructions that the kernels use: `portable`, `avx2+fma` or `avx512f`.
+/// The instructions that the kernels use: `portable`, `avx2+fma` or `avx512f`; `CUDA` where they run on the CUDA device.
 pub fn kernel_family() -> &'static str {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return "CUDA";
+    }
     match chosen() {
         Family::Portable => "portable",
         #[cfg(test)]
