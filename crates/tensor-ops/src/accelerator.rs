@@ -23,6 +23,37 @@ pub struct DeviceStatus {
     pub free_memory: u64,
 }
 
+/// What came of one part of a self-test.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// Which arithmetic was tried.
+    pub name: &'static str,
+    /// How far the results of the device are from those of the host in single precision: the length of the difference by that
+    /// of the result, the largest over an output and its gradients.
+    pub error: f64,
+    /// What that should be below.
+    pub limit: f64,
+    /// Operations a second of a large convolution, if that was asked for.
+    pub rate: Option<f64>,
+}
+
+impl Check {
+    /// Whether the device computes what the host does.
+    pub fn is_right(&self) -> bool {
+        self.error < self.limit
+    }
+}
+
+/// Lets the CUDA device compute a small network, forward and back, and compares with the host; `timed` measures its speed as
+/// well. Nothing to check on the CPU.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn self_test(device: &Device, timed: bool) -> Result<Vec<Check>, OpError> {
+    backend::self_test(device, timed)
+}
+
 /// The processor; in a build with the feature `cuda`, that CUDA device of the machine.
 ///
 /// A process works on one device: the first that is asked for.
@@ -65,7 +96,7 @@ pub fn allow_tensor_float(is_allowed: bool) {
 
 #[cfg(not(feature = "cuda"))]
 mod backend {
-    use super::{Device, DeviceStatus, OpError};
+    use super::{Check, Device, DeviceStatus, OpError};
 
     pub(super) fn open(_: usize) -> Result<Device, OpError> {
         Ok(Device::default())
@@ -84,14 +115,18 @@ mod backend {
     }
 
     pub(super) fn allow_tensor_float(_: bool) {}
+
+    pub(super) fn self_test(_: &Device, _: bool) -> Result<Vec<Check>, OpError> {
+        Ok(Vec::new())
+    }
 }
 
 #[cfg(feature = "cuda")]
 mod backend {
-    use super::{Device, DeviceStatus, OpError};
+    use super::{Check, Device, DeviceStatus, OpError};
     use crate::cuda;
 
-    pub(super) use crate::cuda::allow_tensor_float;
+    pub(super) use crate::cuda::{allow_tensor_float, self_test};
 
     pub(super) fn open(ordinal: usize) -> Result<Device, OpError> {
         cuda::open(ordinal)?;
@@ -108,5 +143,26 @@ mod backend {
 
     pub(super) fn peak_memory() -> Option<u64> {
         cuda::peak_memory().ok().flatten()
+    }
+}
+
+#[cfg(all(test, feature = "cuda"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_computes_what_the_host_does() {
+        let device = open_device(0).unwrap();
+        let status = device_status().unwrap().unwrap();
+        assert!(status.memory > 0 && !status.name.is_empty());
+        for check in self_test(&device, false).unwrap() {
+            assert!(check.is_right(), "{check:?}");
+        }
+        synchronize().unwrap();
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_an_error() {
+        assert!(matches!(open_device(99), Err(OpError::Device(told)) if told.contains("no device 99")));
     }
 }

@@ -56,7 +56,8 @@ use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
     accelerator::{
-        DeviceStatus, allow_tensor_float, device_status, open_device, peak_device_memory, synchronize,
+        Check, DeviceStatus, allow_tensor_float, device_status, open_device, peak_device_memory, self_test,
+        synchronize,
     },
     allocator::keep_memory,
     blend::blend_values,

@@ -16,6 +16,7 @@ mod norm;
 mod pointwise;
 mod pool;
 mod program;
+mod self_test;
 mod status;
 mod tensor;
 
@@ -26,5 +27,6 @@ pub(crate) use self::{
     norm::{batch_norm, batch_norm_features},
     pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
     pool::{average_pool, global_average_pool, max_pool},
+    self_test::self_test,
     status::{peak_memory, status, synchronize},
 };

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use dfdx::tensor::Tape as _;
 use tensor_ops::{
-    FeatureMap, OpError, Recording, Scalar, Tokens, backward, global_average_pool, mean_tokens, weighted_sum,
+    FeatureMap, OpError, Recording, Scalar, Tokens, backward, global_average_pool, mean_tokens, synchronize,
+    weighted_sum,
 };
 
 /// What an operation takes and gives.
@@ -69,11 +70,13 @@ pub(super) fn backward_time<X: Value, Y: Value>(
     let mut recording = Recording::start();
     let (from, to) = (Rc::clone(&started), Rc::clone(&took));
     recording.add_backward_op(move |_| {
+        synchronize().expect("the device that was given work is there");
         to.set(from.get().map_or(Duration::ZERO, |start: Instant| start.elapsed()));
         Ok(())
     });
     let (y, mut recording) = operation(x.join(recording))?.split();
     recording.add_backward_op(move |_| {
+        synchronize().expect("the device that was given work is there");
         started.set(Some(Instant::now()));
         Ok(())
     });
