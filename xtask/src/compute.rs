@@ -18,7 +18,25 @@ pub(crate) fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
     pool.build_global().map_err(|error| {
         Failure::new(format!("the threads cannot be started: {error}"), "ask for fewer with `--threads`")
     })?;
+    tensor_ops::allow_tensor_float(!is_exact());
     device()
+}
+
+/// What makes a GPU compute in single precision throughout, as a CPU does.
+const EXACT: &str = "MOCO_EXACT";
+
+fn is_exact() -> bool {
+    std::env::var_os(EXACT).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+/// As [`start`], and on a GPU in single precision throughout: for comparisons with other programs.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_exact() -> Result<Device, Failure> {
+    let device = start(None)?;
+    tensor_ops::allow_tensor_float(false);
+    Ok(device)
 }
 
 /// Refuses an environment that asks for kernels that this machine does not have.
@@ -35,7 +53,11 @@ pub(crate) fn choose_kernels() -> Result<(), Failure> {
 pub(crate) fn describe() -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "thread" } else { "threads" };
-    format!("{}, {threads} {plural}, {} kernels", device_name(), tensor_ops::kernel_family())
+    let kernels = tensor_ops::kernel_family();
+    match tensor_ops::device_status() {
+        Ok(Some(status)) => format!("CUDA device {}, {}; {kernels} kernels", status.ordinal, status.name),
+        _ => format!("CPU, {threads} {plural}, {kernels} kernels"),
+    }
 }
 
 /// Loader threads if nothing is said: one a core.
@@ -45,8 +67,4 @@ pub(crate) fn default_workers() -> NonZeroUsize {
 
 fn device() -> Result<Device, Failure> {
     moco::device().map_err(|error| Failure::new(error.to_string(), error.hint()))
-}
-
-fn device_name() -> &'static str {
-    if cfg!(feature = "cuda") { "CUDA device 0" } else { "CPU" }
 }

@@ -17,6 +17,7 @@ mod check;
 mod choice;
 mod compute;
 mod confusion;
+mod device;
 mod embed;
 mod encoder;
 mod encoding;
@@ -59,6 +60,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
+    /// What computes: `cpu`, or `cuda`, `cuda:1`, … in a build with CUDA; that build's default is `cuda`.
+    #[arg(long, global = true, value_name = "DEVICE", display_order = 900)]
+    device: Option<moco::DeviceChoice>,
 }
 
 const EXAMPLES: &str = "\
@@ -88,11 +92,15 @@ enum Command {
     Views(views::Arguments),
     Parity(parity::Arguments),
     Bench(bench::Arguments),
+    Device(device::Arguments),
 }
 
 fn main() -> ExitCode {
     tensor_ops::keep_memory();
-    let command = CommandLine::parse().command;
+    let CommandLine { command, device } = CommandLine::parse();
+    if let Some(device) = device {
+        moco::choose_device(device);
+    }
     let mut out = std::io::stdout();
     let outcome = dispatch(command, &mut out).and_then(|code| {
         out.flush()?;
@@ -120,6 +128,7 @@ fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
+        Command::Device(arguments) => device::run(&arguments, out),
     }
 }
 

@@ -1,39 +1,103 @@
 //! What computes.
 
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
 use rayon::ThreadPool;
-use tensor_ops::Device;
+use tensor_ops::{Device, OpError};
 
 /// A device that cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the GPU cannot be used: {reason}")]
-pub struct DeviceError {
-    /// What the driver said.
-    pub reason: String,
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The driver or the GPU failed.
+    #[error("the GPU cannot be used: {reason}")]
+    Unusable {
+        /// What the driver said.
+        reason: String,
+    },
+    /// The build has no code for this device.
+    #[error("`{asked}` is asked for, but this build computes on the {has} alone")]
+    NotBuilt {
+        /// The device.
+        asked: DeviceChoice,
+        /// What the build has.
+        has: &'static str,
+    },
 }
 
 impl DeviceError {
     /// What the reader can do about it.
     pub fn hint(&self) -> &'static str {
-        "check the driver with `nvidia-smi`, or build without `--features cuda`"
+        match self {
+            Self::Unusable { .. } => "check the driver with `nvidia-smi`, or build without `--features cuda`",
+            Self::NotBuilt { asked: DeviceChoice::Cpu, .. } => "build without `--features cuda`",
+            Self::NotBuilt { asked: DeviceChoice::Cuda(_), .. } => {
+                "build with `--features cuda`, see the chapter on CUDA in docs/"
+            }
+        }
     }
 }
 
-/// The processor, or GPU 0 of a build with the feature `cuda`.
-///
-/// # Errors
-/// If the GPU cannot be used.
-#[cfg(not(feature = "cuda"))]
-pub fn device() -> Result<Device, DeviceError> {
-    Ok(Device::default())
+/// A device, as it is named on a command line: `cpu`, `cuda`, `cuda:1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The processor.
+    Cpu,
+    /// A GPU, by its number from 0.
+    Cuda(usize),
 }
 
-/// The processor, or GPU 0 of a build with the feature `cuda`.
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = || format!("`{text}` is no device: it is `cpu`, `cuda`, or `cuda:` and a number from 0");
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|_| wanted()),
+            _ => Err(wanted()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+static CHOSEN: OnceLock<DeviceChoice> = OnceLock::new();
+
+/// Chooses what [`device`] gives. The first choice of a process counts.
+pub fn choose_device(choice: DeviceChoice) {
+    let _ = CHOSEN.set(choice);
+}
+
+/// What was chosen by [`choose_device`]; otherwise the processor, or GPU 0 of a build with the feature `cuda`.
 ///
 /// # Errors
-/// If the GPU cannot be used.
-#[cfg(feature = "cuda")]
+/// If the build cannot compute there, or the GPU cannot be used.
 pub fn device() -> Result<Device, DeviceError> {
-    Device::try_build(0, 0).map_err(|error| DeviceError { reason: format!("{error:?}") })
+    let is_cuda = cfg!(feature = "cuda");
+    let ordinal = match (CHOSEN.get(), is_cuda) {
+        (None, _) | (Some(DeviceChoice::Cpu), false) => 0,
+        (Some(DeviceChoice::Cuda(ordinal)), true) => *ordinal,
+        (Some(&asked), _) => {
+            return Err(DeviceError::NotBuilt { asked, has: if is_cuda { "GPU" } else { "CPU" } });
+        }
+    };
+    tensor_ops::open_device(ordinal).map_err(|error| DeviceError::Unusable {
+        reason: match error {
+            OpError::Device(reason) => reason,
+            other => other.to_string(),
+        },
+    })
 }
 
 /// Computes with the threads of `pool`, if there is one.
@@ -49,4 +113,22 @@ pub(crate) fn within<R: Send>(pool: Option<&ThreadPool>, compute: impl FnOnce() 
 #[cfg(feature = "cuda")]
 pub(crate) fn within<R>(_: Option<&ThreadPool>, compute: impl FnOnce() -> R) -> R {
     compute()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_in_pytorch() {
+        for (text, choice) in
+            [("cpu", DeviceChoice::Cpu), ("cuda", DeviceChoice::Cuda(0)), ("cuda:3", DeviceChoice::Cuda(3))]
+        {
+            assert_eq!(text.parse(), Ok(choice));
+            assert_eq!(choice.to_string().parse(), Ok(choice));
+        }
+        for text in ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0"] {
+            assert!(text.parse::<DeviceChoice>().is_err(), "{text}");
+        }
+    }
 }

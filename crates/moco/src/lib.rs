@@ -58,7 +58,7 @@ mod error;
 mod run;
 mod source;
 
-pub use self::device::{DeviceError, device};
+pub use self::device::{DeviceChoice, DeviceError, choose_device, device};
 pub use self::embeddings::Embeddings;
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, LoadError};

@@ -56,7 +56,13 @@ impl Parameter {
             return Err(OpError::shape("Parameter::new", "number of values", len, values.len()));
         }
         let slot = GradientSlot::new(device, len)?;
-        Ok(Self { kind, shape: shape.to_vec(), is_trainable: true, values: Arc::new(Resident::new(values)), slot })
+        Ok(Self {
+            kind,
+            shape: shape.to_vec(),
+            is_trainable: true,
+            values: Arc::new(Resident::new(values)),
+            slot,
+        })
     }
 
     /// A parameter of its own with the same values.

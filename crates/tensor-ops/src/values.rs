@@ -121,9 +121,7 @@ impl Values {
                 }))
             }
             #[cfg(feature = "cuda")]
-            Self::Device(array) => {
-                Cow::Owned(array.to_host().expect("the device gives back what it holds"))
-            }
+            Self::Device(array) => Cow::Owned(array.to_host().expect("the device gives back what it holds")),
         }
     }
 

@@ -161,6 +161,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         engine.absorb(&forward.keys)?;
         let mut gradients = engine.backward(forward)?;
         engine.update(&mut gradients, moco.lr)?;
+        tensor_ops::synchronize()?;
         if step >= N_WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());
         }
@@ -240,8 +241,11 @@ fn encoder(arguments: &Arguments) -> Encoder {
     }
 }
 
-/// The most memory that this process has had, where the system tells.
+/// The most memory that this process has had, of the GPU where that computes, where the system tells.
 fn peak_mib() -> Option<u64> {
+    if let Some(bytes) = tensor_ops::peak_device_memory() {
+        return Some(bytes / (1024 * 1024));
+    }
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -45,7 +45,7 @@ Examples:
   cargo xtask parity golden/moco_v[12]*.safetensors golden/augment.safetensors --json";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let device = compute::start(None)?;
+    let device = compute::start_exact()?;
     let mut code = ExitCode::SUCCESS;
     for file in &arguments.files {
         let golden = Golden::read(file)?;

@@ -1,5 +1,6 @@
 //! The device, and what there is one of.
 
+use std::cell::Cell;
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock,
     atomic::{AtomicBool, Ordering},
@@ -23,6 +24,9 @@ pub(crate) struct Context {
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
 static TENSOR_FLOAT: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    static TENSOR_FLOAT_HERE: Cell<Option<bool>> = const { Cell::new(None) };
+}
 
 /// The device, made ready by whoever asks first: the first of the machine, unless [`open`] has named another.
 pub(crate) fn context() -> Result<&'static Context, CudaError> {
@@ -48,7 +52,9 @@ pub(crate) fn open(ordinal: usize) -> Result<(), OpError> {
     }
     let in_use = context()?.device.ordinal();
     if in_use != ordinal {
-        return Err(OpError::Device(format!("device {ordinal} is asked for, but this process works on {in_use}")));
+        return Err(OpError::Device(format!(
+            "device {ordinal} is asked for, but this process works on {in_use}"
+        )));
     }
     Ok(())
 }
@@ -67,7 +73,15 @@ pub(crate) fn is_used() -> bool {
 
 /// Whether products may round their factors to TensorFloat-32.
 pub(crate) fn is_tensor_float() -> bool {
-    TENSOR_FLOAT.load(Ordering::Relaxed)
+    TENSOR_FLOAT_HERE.get().unwrap_or_else(|| TENSOR_FLOAT.load(Ordering::Relaxed))
+}
+
+/// What [`is_tensor_float`] says on this thread while `work` runs.
+pub(super) fn with_tensor_float<R>(is_allowed: bool, work: impl FnOnce() -> R) -> R {
+    let before = TENSOR_FLOAT_HERE.replace(Some(is_allowed));
+    let result = work();
+    TENSOR_FLOAT_HERE.set(before);
+    result
 }
 
 /// Lets products of single precision round their factors to TensorFloat-32 (10 bits of mantissa), which tensor cores multiply.

@@ -246,7 +246,9 @@ impl Variant {
         };
         let is_vector = n_in.is_multiple_of(lanes) && n_out.is_multiple_of(lanes);
         let wide_blocks = n_rows.div_ceil(ROWS).saturating_mul(n_out.div_ceil(128));
-        let is_wide = is_vector && n_out > 64 && wide_blocks >= ENOUGH_BLOCKS;
+        // Three products in place of one leave no registers for more columns.
+        let is_exact = precision == Precision::F32 && !is_tensor_float();
+        let is_wide = is_vector && !is_exact && n_out > 64 && wide_blocks >= ENOUGH_BLOCKS;
         Self { precision, columns: if is_wide { 128 } else { 64 }, is_vector }
     }
 
@@ -273,8 +275,7 @@ impl Variant {
             (Precision::F32, 64, true, false) => &F32_64,
             (Precision::F32, _, true, false) => &F32_128,
             (Precision::F32, _, false, false) => &F32_ANY,
-            (Precision::F32, 64, true, true) => &EXACT_64,
-            (Precision::F32, _, true, true) => &EXACT_128,
+            (Precision::F32, _, true, true) => &EXACT_64,
             (Precision::F32, _, false, true) => &EXACT_ANY,
             (Precision::Bf16, 64, true, _) => &BF16_64,
             (Precision::Bf16, _, true, _) => &BF16_128,
@@ -290,8 +291,14 @@ macro_rules! variant {
             include_str!("kernels/conv.cu"),
             "",
             concat!(
-                "#define HALF ", $half, "\n#define COLUMNS ", $columns, "\n#define VECTOR ", $vector,
-                "\n#define EXACT ", $exact
+                "#define HALF ",
+                $half,
+                "\n#define COLUMNS ",
+                $columns,
+                "\n#define VECTOR ",
+                $vector,
+                "\n#define EXACT ",
+                $exact
             ),
         );
     };
@@ -300,7 +307,6 @@ variant!(F32_64, 0, 64, 1, 0);
 variant!(F32_128, 0, 128, 1, 0);
 variant!(F32_ANY, 0, 64, 0, 0);
 variant!(EXACT_64, 0, 64, 1, 1);
-variant!(EXACT_128, 0, 128, 1, 1);
 variant!(EXACT_ANY, 0, 64, 0, 1);
 variant!(BF16_64, 1, 64, 1, 0);
 variant!(BF16_128, 1, 128, 1, 0);

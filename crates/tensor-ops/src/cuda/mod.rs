@@ -22,8 +22,8 @@ mod tensor;
 
 pub(crate) use self::{
     array::{Array, download, duplicate, unwritten, upload, zeros},
-    conv::conv2d,
     context::{allow_tensor_float, context, is_used, open},
+    conv::conv2d,
     norm::{batch_norm, batch_norm_features},
     pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
     pool::{average_pool, global_average_pool, max_pool},

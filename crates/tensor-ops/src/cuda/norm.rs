@@ -43,7 +43,12 @@ pub(crate) fn batch_norm(
     let mut y = Array::unwritten(layout.len(), input.precision)?;
     let other = residual.as_ref().map(|residual| Place::of(residual.values.array()));
     if other.is_some_and(|other| other.precision != input.precision) {
-        return Err(OpError::shape("batch_norm_add_relu", "precision of the residual", input.precision, "another"));
+        return Err(OpError::shape(
+            "batch_norm_add_relu",
+            "precision of the residual",
+            input.precision,
+            "another",
+        ));
     }
     normalise(over, &coefficients, input, other, y.pointer_mut(), with_relu)?;
     let values = Arc::new(Values::Device(y));
@@ -72,7 +77,8 @@ pub(crate) fn batch_norm(
                 None => None,
             };
             let keeps_masked = wants_residual.is_some();
-            let spread = Spread { over, coefficients: &coefficients, sums: &sums, input, output, keeps_masked };
+            let spread =
+                Spread { over, coefficients: &coefficients, sums: &sums, input, output, keeps_masked };
             let by_x = match (&wants_x, before) {
                 (None, _) => {
                     spread.run(&mut gradient, None, false)?;
@@ -130,8 +136,14 @@ pub(crate) fn batch_norm_features(
             let gradient = device::take_slice(gradients.get_or_alloc_mut(&out)?)?;
             let input = place(&x);
             let sums = Sums::new(over, &coefficients, input, None, &gradient, mode)?;
-            let spread =
-                Spread { over, coefficients: &coefficients, sums: &sums, input, output: None, keeps_masked: false };
+            let spread = Spread {
+                over,
+                coefficients: &coefficients,
+                sums: &sums,
+                input,
+                output: None,
+                keeps_masked: false,
+            };
             let mut gradient = gradient;
             spread.run_in_place(&mut gradient)?;
             add_to(&mut *gradients.get_or_alloc_mut(&x)?, &gradient)?;

@@ -151,7 +151,8 @@ pub(super) fn gather_rows_at(from: u64, to: u64, order: &[usize], row_len: usize
 }
 
 fn upload_order(order: &[usize]) -> Result<CudaSlice<i32>, CudaError> {
-    let order: Vec<i32> = order.iter().map(|&row| i32::try_from(row).expect("row numbers are small")).collect();
+    let order: Vec<i32> =
+        order.iter().map(|&row| i32::try_from(row).expect("row numbers are small")).collect();
     Ok(context()?.device().htod_copy(order)?)
 }
 
@@ -164,7 +165,11 @@ pub(super) fn relu_at(x: u64, y: u64, n: usize) -> Result<(), CudaError> {
 pub(crate) fn mask(gradient: &mut CudaSlice<f32>, output: &Array) -> Result<(), CudaError> {
     let n = gradient.len();
     assert_eq!(n, output.len(), "a gradient has the length of what it is of");
-    Launch::new(&POINTWISE, typed!(output.precision(), "mask")).write(gradient).read_array(output).long(n).over(n)
+    Launch::new(&POINTWISE, typed!(output.precision(), "mask"))
+        .write(gradient)
+        .read_array(output)
+        .long(n)
+        .over(n)
 }
 
 /// [`mask`] by an output at an address.

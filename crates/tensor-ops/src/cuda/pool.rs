@@ -34,11 +34,9 @@ impl Window {
     /// The arguments that all kernels of windows have.
     fn describe(self, launch: Launch) -> Launch {
         let Self { geometry: ConvGeometry { kernel, stride, padding }, from, to } = self;
-        [
-            from.h, from.w, from.c, to.h, to.w, kernel.0, kernel.1, stride.0, stride.1, padding.0, padding.1,
-        ]
-        .into_iter()
-        .fold(launch, Launch::int)
+        [from.h, from.w, from.c, to.h, to.w, kernel.0, kernel.1, stride.0, stride.1, padding.0, padding.1]
+            .into_iter()
+            .fold(launch, Launch::int)
     }
 
     /// Adds to the gradient of the input: by the largest of each window, or to each its share.

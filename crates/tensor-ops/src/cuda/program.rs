@@ -83,8 +83,7 @@ impl Program {
         // SAFETY: the module is loaded, and never unloaded.
         let function = Function(unsafe { result::module::get_function(module.module, c_name) }?);
         if shared_bytes > EVERY_DEVICE_SHARES {
-            let attribute =
-                sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
             // SAFETY: the function is one of a loaded module.
             unsafe { sys::cuFuncSetAttribute(function.0, attribute, shared_bytes as i32) }.result()?;
         }

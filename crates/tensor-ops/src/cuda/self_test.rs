@@ -2,25 +2,18 @@
 
 use std::time::Instant;
 
-use super::{allow_tensor_float, array::upload, context::is_tensor_float, status::synchronize};
+use super::{array::upload, context::with_tensor_float, status::synchronize};
 use crate::{
     BatchNorm, Check, ConvAlgorithm, ConvGeometry, Device, FeatureMap, Mode, OpError, Parameter,
     ParameterKind, Precision, Recording, batch_norm_relu, conv2d, global_average_pool, layout::Layout,
     max_pool, values::Values, weighted_sum,
 };
 
-/// Runs operations on the device and on the host, on the same random numbers; with `timed`, times the device as well.
-pub(crate) fn self_test(device: &Device, timed: bool) -> Result<Vec<Check>, OpError> {
-    let was_allowed = is_tensor_float();
-    let checks = check_all(device, timed);
-    allow_tensor_float(was_allowed);
-    checks
-}
-
 /// Images of the comparison, `(N, H, W, C)`; the batch is no multiple of a block's.
 const SHAPE: [usize; 4] = [21, 12, 12, 16];
 
-fn check_all(device: &Device, timed: bool) -> Result<Vec<Check>, OpError> {
+/// Runs operations on the device and on the host, on the same random numbers; with `timed`, times the device as well.
+pub(crate) fn self_test(device: &Device, timed: bool) -> Result<Vec<Check>, OpError> {
     let host = encoder(device, Precision::F32, Place::Host)?;
     let mut checks = Vec::new();
     for (name, precision, is_tensor_float, limit) in [
@@ -28,10 +21,12 @@ fn check_all(device: &Device, timed: bool) -> Result<Vec<Check>, OpError> {
         ("TensorFloat-32", Precision::F32, true, 3e-2),
         ("bfloat16", Precision::Bf16, false, 3e-1),
     ] {
-        allow_tensor_float(is_tensor_float);
-        let got = encoder(device, precision, Place::Device)?;
+        let got = with_tensor_float(is_tensor_float, || encoder(device, precision, Place::Device))?;
         let error = got.iter().zip(&host).map(|(got, host)| distance(got, host)).fold(0.0, f64::max);
-        let rate = if timed { Some(rate(device, precision)?) } else { None };
+        let rate = match timed {
+            true => Some(with_tensor_float(is_tensor_float, || rate(device, precision))?),
+            false => None,
+        };
         checks.push(Check { name, error, limit, rate });
     }
     Ok(checks)
@@ -99,13 +94,7 @@ fn images(device: &Device, shape: [usize; 4], place: Place) -> Result<FeatureMap
     FeatureMap::input(device, layout, values, Recording::start())
 }
 
-fn kernel(
-    device: &Device,
-    seed: u32,
-    side: usize,
-    n_in: usize,
-    n_out: usize,
-) -> Result<Parameter, OpError> {
+fn kernel(device: &Device, seed: u32, side: usize, n_in: usize, n_out: usize) -> Result<Parameter, OpError> {
     let scale = (3.0 / (side * side * n_in) as f32).sqrt();
     let values = noise(seed, side * side * n_in * n_out).iter().map(|value| value * scale).collect();
     Parameter::new(device, ParameterKind::Kernel, &[side, side, n_in, n_out], values)

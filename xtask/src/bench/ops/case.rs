@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tensor_ops::{Device, OpError};
+use tensor_ops::{Device, OpError, synchronize};
 
 use crate::bench::median;
 
@@ -69,8 +69,10 @@ impl Pass {
 
 /// How long it takes, without what becomes of the result.
 pub(super) fn time<T>(work: impl FnOnce() -> Result<T, OpError>) -> Result<Duration, OpError> {
+    synchronize()?;
     let start = Instant::now();
     let result = work()?;
+    synchronize()?;
     let took = start.elapsed();
     drop(result);
     Ok(took)

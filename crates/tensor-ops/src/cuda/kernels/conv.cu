@@ -70,6 +70,32 @@ DEVICE long long source_of(const Geometry *g, const Pixel *p, int ky, int kx) {
     return (p->image + (long long)y * g->w + x) * g->c;
 }
 
+// An output pixel on its way through the images, DEPTH pixels a step.
+typedef struct {
+    int image, y, x;
+} Walk;
+
+DEVICE void advance(const Geometry *g, Walk *walk, const Walk *stride) {
+    walk->image += stride->image;
+    walk->y += stride->y;
+    walk->x += stride->x;
+    if (walk->x >= g->ow) {
+        walk->x -= g->ow;
+        walk->y++;
+    }
+    if (walk->y >= g->oh) {
+        walk->y -= g->oh;
+        walk->image++;
+    }
+}
+
+// Where the values of a tap of a pixel start, or -1 outside of the image.
+DEVICE long long source_of_walk(const Geometry *g, const Walk *walk, int ky, int kx) {
+    int y = walk->y * g->stride_h - g->pad_h + ky, x = walk->x * g->stride_w - g->pad_w + kx;
+    if (walk->image >= g->n || y < 0 || x < 0 || y >= g->h || x >= g->w) return -1;
+    return (((long long)walk->image * g->h + y) * g->w + x) * g->c;
+}
+
 // Half of a factor's bits, and the other half.
 DEVICE void split(float v, u32 *high, u32 *low) {
     *high = to_tf32(v);
@@ -269,6 +295,16 @@ KERNEL(convolve_weights)(const value *x, const value *gradient, float *partial, 
     int chunk = thread % TALL_CHUNKS, chunk_row = thread / TALL_CHUNKS;
     int right_chunk = thread % RIGHT_CHUNKS, right_row = thread / RIGHT_CHUNKS;
     int k = first_row + chunk * LANES;
+    Walk stride, walks[TALL_PASSES];
+    stride.x = DEPTH % g.ow;
+    stride.y = DEPTH / g.ow % g.oh;
+    stride.image = DEPTH / g.ow / g.oh;
+    _Pragma("unroll") for (int i = 0; i < TALL_PASSES; i++) {
+        int pixel = first_step * DEPTH + chunk_row + TALL_STEP * i, row = pixel / g.ow;
+        walks[i].x = pixel - row * g.ow;
+        walks[i].image = row / g.oh;
+        walks[i].y = row - walks[i].image * g.oh;
+    }
 #else
 #define TALL_STEP (256 / ROWS)
 #define TALL_PASSES (DEPTH / TALL_STEP)
@@ -292,12 +328,14 @@ KERNEL(convolve_weights)(const value *x, const value *gradient, float *partial, 
             int first_pixel = (first_step + next) * DEPTH;
             _Pragma("unroll") for (int i = 0; i < TALL_PASSES; i++) {
                 int row = chunk_row + TALL_STEP * i;
-                Pixel pixel = pixel_at(&g, first_pixel + row);
-                long long from = k < depth ? source_of(&g, &pixel, ky, kx) : -1;
 #if VECTOR
+                long long from = k < depth ? source_of_walk(&g, &walks[i], ky, kx) : -1;
+                advance(&g, &walks[i], &stride);
                 cp_async_16(left_tile + row * TALL_STRIDE + chunk * LANES, from < 0 ? x : x + from + channel,
                             from < 0 ? 0 : 16);
 #else
+                Pixel pixel = pixel_at(&g, first_pixel + row);
+                long long from = k < depth ? source_of(&g, &pixel, ky, kx) : -1;
                 left_tile[row * TALL_STRIDE + chunk] = from < 0 ? (value)0 : x[from + channel];
 #endif
             }

@@ -1,0 +1,100 @@
+//! `cargo xtask device`: what computes, and whether it computes rightly.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use tensor_ops::{Check, DeviceStatus};
+
+use crate::compute;
+use crate::failure::Failure;
+use crate::text::table;
+
+/// Show what computes, and test it.
+///
+/// Says what this build computes on, with which kernels, and what the GPU and its driver are. On a GPU it then runs a small
+/// network, forward and back, in each arithmetic that there is, and compares with the CPU; and it times a large convolution.
+///
+/// The exit code is 1 if the GPU cannot be used, or computes something else than the CPU.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    /// Leave out the timing.
+    #[arg(long)]
+    untimed: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask device
+  cargo xtask device --device cuda:1";
+
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let device = compute::start(None)?;
+    writeln!(out, "device    {}", compute::describe())?;
+    let Some(status) = tensor_ops::device_status()? else {
+        writeln!(
+            out,
+            "\nThis build computes on the CPU; `--features cuda` adds the GPU, see docs/src/cuda.md."
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    out.write_all(description(&status).as_bytes())?;
+    out.flush()?;
+    let checks = tensor_ops::self_test(&device, !arguments.untimed)?;
+    writeln!(out)?;
+    out.write_all(report(&checks).as_bytes())?;
+    match checks.iter().find(|check| !check.is_right()) {
+        None => Ok(ExitCode::SUCCESS),
+        Some(wrong) => Err(Failure::new(
+            format!("in {} the GPU computes something else than the CPU", wrong.name),
+            "train on the CPU, and report what the table says with the GPU and its driver",
+        )
+        .into()),
+    }
+}
+
+fn description(status: &DeviceStatus) -> String {
+    let DeviceStatus { capability, driver, compiler, n_multiprocessors, .. } = status;
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    format!(
+        "          compute capability {}.{}, {n_multiprocessors} multiprocessors\n\
+         memory    {:.1} GiB, {:.1} GiB of them free\n\
+         driver    for CUDA {}.{}, kernels by NVRTC {}.{}\n",
+        capability.0,
+        capability.1,
+        gib(status.memory),
+        gib(status.free_memory),
+        driver.0,
+        driver.1,
+        compiler.0,
+        compiler.1,
+    )
+}
+
+fn report(checks: &[Check]) -> String {
+    let mut rows =
+        vec![["arithmetic", "distance from the CPU", "below", "", "convolution"].map(String::from).to_vec()];
+    for check in checks {
+        rows.push(vec![
+            check.name.into(),
+            format!("{:.1e}", check.error),
+            format!("{:.0e}", check.limit),
+            if check.is_right() { "right" } else { "WRONG" }.into(),
+            check.rate.map_or_else(String::new, |rate| format!("{:.1} TFLOP/s", rate / 1e12)),
+        ]);
+    }
+    table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_stands_out() {
+        let check = |error| Check { name: "bfloat16", error, limit: 0.3, rate: Some(1.25e14) };
+        let text = report(&[check(0.05), check(f64::INFINITY)]);
+        assert!(text.contains("5.0e-2") && text.contains("125.0 TFLOP/s"), "{text}");
+        assert_eq!(text.matches("WRONG").count(), 1, "{text}");
+    }
+}
