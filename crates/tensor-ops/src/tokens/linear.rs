@@ -76,6 +76,16 @@ fn apply(
     {
         return Err(OpError::shape(op, "shape of the residual", shape, residual.shape()));
     }
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        use crate::cuda::LinearTail;
+        let tail = match tail {
+            Tail::Plain => LinearTail::Plain,
+            Tail::Gelu => LinearTail::Gelu,
+            Tail::Add(residual) => LinearTail::Add(residual),
+        };
+        return crate::cuda::linear_tokens(x, weight, bias, tail);
+    }
     let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out));
     let bias_values = bias.map(|bias| &bias.values[..]);
     let mut product = RowsProduct { packed: &packed, bias: bias_values, residual: None };
