@@ -112,8 +112,8 @@ impl Sizes {
 
     /// Images whose logits exist at a time.
     fn chunk(self) -> usize {
-        /// 32 MiB of single precision: less than a large device's cache.
-        const MOST_LOGITS: usize = 1 << 23;
+        /// 32 MiB of single precision: less than a large device's cache. In tests, few enough for several chunks.
+        const MOST_LOGITS: usize = if cfg!(test) { 1 << 15 } else { 1 << 23 };
         (MOST_LOGITS / (self.n_rows(1) * self.padded())).clamp(1, self.n)
     }
 

@@ -5,6 +5,8 @@ mod embed;
 mod layer_norm;
 mod linear;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::{
     attention::attention,
