@@ -31,7 +31,6 @@ pub(crate) use self::{
     self_test::self_test,
     status::{peak_memory, status, synchronize},
     tokens::{
-        LinearTail, add_row, attention, keep_token, layer_norm, linear as linear_tokens, mean_tokens,
-        prepend_token,
+        add_row, attention, keep_token, layer_norm, linear as linear_tokens, mean_tokens, prepend_token,
     },
 };

@@ -54,7 +54,8 @@ pub fn linear_add_tokens(
 }
 
 /// What follows the product.
-enum Tail {
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is soon taken apart")]
+pub(crate) enum Tail {
     Plain,
     Gelu,
     Add(Tokens),
@@ -78,12 +79,6 @@ fn apply(
     }
     #[cfg(feature = "cuda")]
     if x.values.on_device().is_some() {
-        use crate::cuda::LinearTail;
-        let tail = match tail {
-            Tail::Plain => LinearTail::Plain,
-            Tail::Gelu => LinearTail::Gelu,
-            Tail::Add(residual) => LinearTail::Add(residual),
-        };
         return crate::cuda::linear_tokens(x, weight, bias, tail);
     }
     let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out));

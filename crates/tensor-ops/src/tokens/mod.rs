@@ -14,6 +14,8 @@ use std::sync::Arc;
 use cudarc::driver::CudaSlice;
 use dfdx::tensor::Tape;
 
+#[cfg(feature = "cuda")]
+pub(crate) use self::linear::Tail;
 pub use self::{
     attention::attention,
     embed::{add_bias, add_position, prepend_token, tokens_from_map},

@@ -7,9 +7,11 @@ KERNEL(norm_finish)(const float *partial, float *by_scale, float *by_shift, int 
     int column = blockIdx.x * 32 + lane;
     float *to = blockIdx.y == 0 ? by_scale : by_shift;
     double total = 0.0;
-    if (column < d)
+    if (column < d) {
+#pragma unroll 8
         for (int chunk = y; chunk < n_chunks; chunk += 8)
             total += (double)partial[((long long)chunk * 2 + blockIdx.y) * d + column];
+    }
     sums[y][lane] = total;
     __syncthreads();
     if (y == 0 && column < d && to) {

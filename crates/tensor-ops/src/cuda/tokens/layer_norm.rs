@@ -76,8 +76,8 @@ impl Backward<'_> {
         wants_scale: Option<GradientSlot>,
         wants_shift: Option<GradientSlot>,
     ) -> Result<(), dfdx::tensor::CudaError> {
-        /// Two blocks for each multiprocessor of a large device, as many as are there at a time at least.
-        const MOST_CHUNKS: usize = 264;
+        /// Four blocks for each multiprocessor of a large device, as many as have room there at a time.
+        const MOST_CHUNKS: usize = 132 * 4;
         /// Rows that a block works on at a time.
         const GROUP: usize = 8;
         /// Columns that a block works on.

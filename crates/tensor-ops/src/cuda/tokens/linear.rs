@@ -14,7 +14,8 @@ use super::super::{
     program::Program,
 };
 use crate::{
-    Gradients, OpError, Parameter, Precision, Tokens, feature_map::join, resident::Resident, values::Values,
+    Gradients, OpError, Parameter, Precision, Tokens, feature_map::join, resident::Resident, tokens::Tail,
+    values::Values,
 };
 
 static LINEAR: Program = Program::new(
@@ -23,13 +24,6 @@ static LINEAR: Program = Program::new(
     include_str!("../kernels/tokens_linear_typed.cu"),
 );
 
-/// What follows the product.
-pub(crate) enum LinearTail {
-    Plain,
-    Gelu,
-    Add(Tokens),
-}
-
 /// See [`linear_tokens`](crate::linear_tokens) and its kin, which have checked the sizes.
 ///
 /// When recorded, GELU keeps what the product gave, before the bias.
@@ -37,7 +31,7 @@ pub(crate) fn linear(
     x: Tokens,
     weight: &Parameter,
     bias: Option<&Parameter>,
-    tail: LinearTail,
+    tail: Tail,
 ) -> Result<Tokens, OpError> {
     let [n, t, n_in] = x.shape();
     let (n_rows, n_out) = (n * t, weight.shape()[1]);
@@ -60,18 +54,22 @@ pub(crate) fn linear(
     let mut before_gelu = None;
     let mut wants_residual = None;
     let y = match tail {
-        LinearTail::Plain if biases.is_none() => product,
-        LinearTail::Plain => add_to_product(product, biases, None, n_out)?,
-        LinearTail::Gelu => {
+        Tail::Plain if biases.is_none() => product,
+        Tail::Plain => add_to_product(product, biases, None, n_out)?,
+        Tail::Gelu if !(recording.is_on() && wants_own) => {
+            let at = product.pointer();
+            Finish { bias: biases, residual: None, with_gelu: true, n_columns: n_out }
+                .run(at, &mut product)?;
+            product
+        }
+        Tail::Gelu => {
             let mut y = Array::unwritten(n_rows * n_out, precision)?;
-            let tail = Tail { bias: biases, residual: None, with_gelu: true, n_columns: n_out };
-            tail.run(product.pointer(), &mut y)?;
-            if recording.is_on() && wants_own {
-                before_gelu = Some((product, bias.map(|bias| Arc::clone(&bias.values))));
-            }
+            let finish = Finish { bias: biases, residual: None, with_gelu: true, n_columns: n_out };
+            finish.run(product.pointer(), &mut y)?;
+            before_gelu = Some((product, bias.map(|bias| Arc::clone(&bias.values))));
             y
         }
-        LinearTail::Add(residual) => {
+        Tail::Add(residual) => {
             let (residual, other) = residual.split_recording();
             recording = join(recording, other);
             wants_residual = residual.needs_gradient.then(|| residual.slot.clone());
@@ -139,14 +137,14 @@ impl Weights {
 }
 
 /// What is done to each value of a product.
-struct Tail<'a> {
+struct Finish<'a> {
     bias: Option<&'a CudaSlice<f32>>,
     residual: Option<&'a Array>,
     with_gelu: bool,
     n_columns: usize,
 }
 
-impl Tail<'_> {
+impl Finish<'_> {
     /// From values at an address, of the precision and number of `y`, which may be there.
     fn run(self, product: u64, y: &mut Array) -> Result<(), CudaError> {
         let Self { bias, residual, with_gelu, n_columns } = self;
@@ -177,7 +175,7 @@ fn add_to_product(
     n_columns: usize,
 ) -> Result<Array, CudaError> {
     let at = product.pointer();
-    Tail { bias, residual, with_gelu: false, n_columns }.run(at, &mut product)?;
+    Finish { bias, residual, with_gelu: false, n_columns }.run(at, &mut product)?;
     Ok(product)
 }
 

@@ -12,7 +12,7 @@ pub(crate) use self::{
     attention::attention,
     embed::{add_row, prepend_token},
     layer_norm::layer_norm,
-    linear::{LinearTail, linear},
+    linear::linear,
     pool::{keep_token, mean_tokens},
 };
 use super::{launch::Launch, program::Program};
