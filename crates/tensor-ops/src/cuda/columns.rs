@@ -26,7 +26,6 @@ impl Chunks {
 pub(super) fn sum_rows(values: &CudaSlice<f32>, n_columns: usize) -> Result<CudaSlice<f32>, CudaError> {
     let n_rows = values.len() / n_columns;
     let chunks = Chunks::of(n_rows);
-    let mut sum = unwritten(n_columns)?;
     let mut partial = unwritten::<f64>(chunks.n * n_columns)?;
     Launch::new(&COLUMNS, "sum_rows_partial")
         .read(values)
@@ -35,10 +34,20 @@ pub(super) fn sum_rows(values: &CudaSlice<f32>, n_columns: usize) -> Result<Cuda
         .int(n_columns)
         .long(chunks.rows)
         .blocks(n_columns.div_ceil(32), chunks.n, 1)?;
+    finish_sums(&partial, chunks.n, n_columns)
+}
+
+/// The sum of what the chunks found, `(chunks, columns)`, in their order.
+pub(super) fn finish_sums(
+    partial: &CudaSlice<f64>,
+    n_chunks: usize,
+    n_columns: usize,
+) -> Result<CudaSlice<f32>, CudaError> {
+    let mut sum = unwritten(n_columns)?;
     Launch::new(&COLUMNS, "sum_rows_finish")
-        .read(&partial)
+        .read(partial)
         .write(&mut sum)
-        .int(chunks.n)
+        .int(n_chunks)
         .int(n_columns)
         .blocks(n_columns.div_ceil(32), 1, 1)?;
     Ok(sum)

@@ -19,6 +19,7 @@ mod program;
 mod self_test;
 mod status;
 mod tensor;
+mod tokens;
 
 pub(crate) use self::{
     array::{Array, download, duplicate, unwritten, upload, zeros},
@@ -29,4 +30,7 @@ pub(crate) use self::{
     pool::{average_pool, global_average_pool, max_pool},
     self_test::self_test,
     status::{peak_memory, status, synchronize},
+    tokens::{
+        add_row, attention, keep_token, layer_norm, linear as linear_tokens, mean_tokens, prepend_token,
+    },
 };

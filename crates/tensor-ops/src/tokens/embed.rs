@@ -16,6 +16,10 @@ use crate::{
 ///
 /// When the device fails.
 pub fn tokens_from_map(x: FeatureMap) -> Result<Tokens, OpError> {
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return Ok(Tokens::of_map(x));
+    }
     let device = x.device().clone();
     let layout = x.layout;
     let values = Arc::new(Values::new(layout.unpack(&x.values.whole()), x.precision()));
@@ -51,6 +55,10 @@ pub fn add_bias(x: Tokens, bias: &Parameter) -> Result<Tokens, OpError> {
 }
 
 fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::add_row(x, row);
+    }
     let (device, shape) = (x.device().clone(), x.shape());
     let (x, recording) = x.split_recording();
     let wants_x = x.needs_gradient.then(|| x.slot.clone());
@@ -81,6 +89,10 @@ fn add_repeated(x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
 pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     let [n, t, d] = x.shape();
     check("prepend_token", "number of values of the token", d, token)?;
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::prepend_token(x, token);
+    }
     // Slices, since a parameter of the CUDA device does not go from thread to thread.
     let (first, others) = (&token.values[..], &*x.values);
     let values = Values::build(x.precision(), &vec![(t + 1) * d; n], |image, out| {

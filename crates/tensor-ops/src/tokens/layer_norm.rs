@@ -52,6 +52,10 @@ pub(super) fn layer_norm_with(family: Family, x: Tokens, norm: &LayerNorm) -> Re
             return Err(OpError::shape("layer_norm", "values of scale and shift", d, parameter.n_elements()));
         }
     }
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::layer_norm(x, norm);
+    }
     let (device, shape) = (x.device().clone(), x.shape());
     let task_len = rows_in_task(d) * d;
     let len = x.values.len();

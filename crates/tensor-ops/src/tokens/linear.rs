@@ -54,7 +54,8 @@ pub fn linear_add_tokens(
 }
 
 /// What follows the product.
-enum Tail {
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and it is soon taken apart")]
+pub(crate) enum Tail {
     Plain,
     Gelu,
     Add(Tokens),
@@ -75,6 +76,10 @@ fn apply(
         && residual.shape() != shape
     {
         return Err(OpError::shape(op, "shape of the residual", shape, residual.shape()));
+    }
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::linear_tokens(x, weight, bias, tail);
     }
     let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out));
     let bias_values = bias.map(|bias| &bias.values[..]);

@@ -10,8 +10,12 @@ mod tests;
 
 use std::sync::Arc;
 
+#[cfg(feature = "cuda")]
+use cudarc::driver::CudaSlice;
 use dfdx::tensor::Tape;
 
+#[cfg(feature = "cuda")]
+pub(crate) use self::linear::Tail;
 pub use self::{
     attention::attention,
     embed::{add_bias, add_position, prepend_token, tokens_from_map},
@@ -19,6 +23,8 @@ pub use self::{
     linear::{linear_add_tokens, linear_gelu_tokens, linear_tokens},
     pool::{keep_token, mean_tokens, select_token},
 };
+#[cfg(feature = "cuda")]
+use crate::cuda::Array;
 use crate::{
     Device, Gradients, OpError, Precision, Recording,
     device::{DeviceError, GradientSlot},
@@ -59,6 +65,11 @@ impl Tokens {
             return Err(OpError::shape(OP, "number of values", len, values.len()));
         }
         let slot = GradientSlot::new(device, len)?;
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            let values = Arc::new(Values::Device(Array::F32(crate::cuda::upload(&values)?)));
+            return Ok(Self { values, shape, slot, needs_gradient: false, recording });
+        }
         let values = Arc::new(Values::F32(values));
         Ok(Self { values, shape, slot, needs_gradient: false, recording })
     }
@@ -70,6 +81,14 @@ impl Tokens {
 
     /// The same values kept in another precision, as all that is computed from them will be.
     pub fn with_precision(mut self, precision: Precision) -> Self {
+        #[cfg(feature = "cuda")]
+        if let Some(array) = self.values.on_device() {
+            if precision != self.precision() {
+                let cast = crate::cuda::cast(array, precision).expect("a copy has room");
+                self.values = Arc::new(Values::Device(cast));
+            }
+            return self;
+        }
         if precision != self.precision() {
             let values = Values::take_whole(self.values);
             self.values = Arc::new(Values::new(values, precision));
@@ -184,5 +203,40 @@ impl Tokens {
             });
         }
         Ok(Self { values, shape, slot, needs_gradient, recording })
+    }
+
+    /// [`output`](Self::output) of an operation on the CUDA device.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn output_on_device(
+        device: &Device,
+        shape: [usize; 3],
+        values: Arc<Values>,
+        mut recording: Recording,
+        backward: Option<impl FnOnce(&mut Gradients, CudaSlice<f32>) -> Result<(), DeviceError> + 'static>,
+    ) -> Result<Self, OpError> {
+        let slot = GradientSlot::new(device, values.len())?;
+        let needs_gradient = recording.is_on() && backward.is_some();
+        if let (true, Some(backward)) = (recording.is_on(), backward) {
+            let slot = slot.clone();
+            recording.add_backward_op(move |gradients| match slot.take_slice(gradients)? {
+                Some(gradient) => backward(gradients, gradient),
+                None => Ok(()),
+            });
+        }
+        Ok(Self { values, shape, slot, needs_gradient, recording })
+    }
+
+    /// A token a position of a map on the CUDA device, where both lie alike: the same values, and the same gradient.
+    #[cfg(feature = "cuda")]
+    fn of_map(map: crate::FeatureMap) -> Self {
+        let [n, h, w, c] = map.shape();
+        let (map, recording) = map.split_recording();
+        Self {
+            values: map.values,
+            shape: [n, h * w, c],
+            slot: map.slot,
+            needs_gradient: map.needs_gradient && recording.is_on(),
+            recording,
+        }
     }
 }

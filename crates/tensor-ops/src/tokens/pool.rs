@@ -24,6 +24,10 @@ pub fn select_token(x: Tokens, token: usize) -> Result<Features, OpError> {
 /// When there is no such token.
 pub fn keep_token(x: Tokens, token: usize) -> Result<Tokens, OpError> {
     check("keep_token", "token", token, &x)?;
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::keep_token(x, token);
+    }
     let [n, t, d] = x.shape();
     let values = Values::build(x.precision(), &vec![d; n], |image, out| {
         let start = (image * t + token) * d;
@@ -63,6 +67,10 @@ fn check(op: &'static str, what: &'static str, token: usize, x: &Tokens) -> Resu
 
 /// The mean of `n_tokens` tokens from `first` on.
 fn mean(x: Tokens, first: usize, n_tokens: usize) -> Result<Features, OpError> {
+    #[cfg(feature = "cuda")]
+    if x.values.on_device().is_some() {
+        return crate::cuda::mean_tokens(x, first, n_tokens);
+    }
     let [n, t, d] = x.shape();
     let share = 1.0 / n_tokens as f32;
     let means = build(&vec![d; n], |image, out| {

@@ -38,6 +38,10 @@ fn attention_with(family: Family, qkv: Tokens, heads: usize) -> Result<Tokens, O
         let must = "the first must be a multiple of three times the second, which must not be 0";
         return Err(OpError::value("attention", "(width, heads)", (width, heads), must));
     }
+    #[cfg(feature = "cuda")]
+    if qkv.values.on_device().is_some() {
+        return crate::cuda::attention(qkv, heads);
+    }
     let sizes = Sizes { t, heads, dh: width / 3 / heads };
     let mut normalisers = vec![Normaliser::default(); n * heads * t];
     let images = normalisers.chunks_mut(heads * t).collect();
