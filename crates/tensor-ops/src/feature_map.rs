@@ -218,7 +218,7 @@ impl FeatureMap {
         values: Values,
         recording: Recording,
     ) -> Result<Self, OpError> {
-        let slot = GradientSlot::new(device, layout.len())?;
+        let slot = GradientSlot::new(device, layout.len());
         let values = Arc::new(values);
         Ok(Self { values, layout, slot, needs_gradient: false, recording })
     }

@@ -55,7 +55,7 @@ impl Parameter {
         if values.len() != len {
             return Err(OpError::shape("Parameter::new", "number of values", len, values.len()));
         }
-        let slot = GradientSlot::new(device, len)?;
+        let slot = GradientSlot::new(device, len);
         Ok(Self {
             kind,
             shape: shape.to_vec(),
@@ -76,7 +76,7 @@ impl Parameter {
             shape: self.shape.clone(),
             is_trainable: self.is_trainable,
             values: Arc::new(self.values.duplicate()?),
-            slot: GradientSlot::new(self.slot.device(), self.n_elements())?,
+            slot: GradientSlot::new(self.slot.device(), self.n_elements()),
         })
     }
 

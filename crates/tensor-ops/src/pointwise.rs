@@ -23,7 +23,7 @@ pub fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
         return crate::cuda::relu(x);
     }
     let values = Arc::new(Values::new(rectify(&x.values.whole()), x.precision()));
-    let slot = GradientSlot::new(x.device(), x.layout.len())?;
+    let slot = GradientSlot::new(x.device(), x.layout.len());
     let (x, recording) = x.split_recording();
     let layout = x.layout;
     let backward = x.needs_gradient.then(|| {
@@ -87,7 +87,7 @@ fn sum(
     });
     drop((a_values, b_values));
     let values = Arc::new(Values::new(values, a.precision()));
-    let slot = GradientSlot::new(a.device(), layout.len())?;
+    let slot = GradientSlot::new(a.device(), layout.len());
     let (a, recording) = a.split_recording();
     let (b, other) = b.split_recording();
     let slots: Vec<GradientSlot> =

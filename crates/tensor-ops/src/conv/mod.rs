@@ -85,7 +85,7 @@ pub(crate) fn conv2d_with(
         values = Values::new(sums, precision);
     }
 
-    let slot = GradientSlot::new(x.device(), layout_out.len())?;
+    let slot = GradientSlot::new(x.device(), layout_out.len());
     let (x, recording) = x.split_recording();
     let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());

@@ -53,7 +53,7 @@ pub(crate) fn batch_norm(
     normalise(over, &coefficients, input, other, y.pointer_mut(), with_relu)?;
     let values = Arc::new(Values::Device(y));
 
-    let slot = GradientSlot::new(x.device(), layout.len())?;
+    let slot = GradientSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let (residual, recording) = match residual {
         None => (None, recording),

@@ -189,7 +189,7 @@ pub(crate) fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
         .long(layout.len())
         .over(layout.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), layout.len())?;
+    let slot = GradientSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let (x, output) = (x.slot.clone(), Arc::clone(&values));
@@ -218,7 +218,7 @@ pub(crate) fn sum(a: FeatureMap, b: FeatureMap, with_relu: bool) -> Result<Featu
         .long(layout.len())
         .over(layout.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(a.device(), layout.len())?;
+    let slot = GradientSlot::new(a.device(), layout.len());
     let (a, recording) = a.split_recording();
     let (b, other) = b.split_recording();
     let slots: Vec<GradientSlot> =

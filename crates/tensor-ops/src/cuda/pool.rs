@@ -77,7 +77,7 @@ pub(crate) fn max_pool(x: FeatureMap, geometry: ConvGeometry, to: Layout) -> Res
         .write(&mut taps);
     window.describe(launch).long(to.len()).over(to.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), to.len())?;
+    let slot = GradientSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot;
@@ -98,7 +98,7 @@ pub(crate) fn average_pool(x: FeatureMap, geometry: ConvGeometry, to: Layout) ->
         Launch::new(&POOL, typed!(input.precision(), "average_pool")).read_array(input).write_array(&mut y);
     window.describe(launch).float(share).long(to.len()).over(to.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), to.len())?;
+    let slot = GradientSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot;

@@ -1,8 +1,10 @@
 //! The place of one gradient among the gradients of a backward pass.
 
+use std::sync::{Arc, OnceLock};
+
 #[cfg(feature = "cuda")]
 use cudarc::driver::{CudaSlice, DeviceSlice};
-use dfdx::tensor::{Tensor, TensorFromVec};
+use dfdx::tensor::{Tensor, ZerosTensor};
 
 use super::{DeviceError, backend, put, take};
 use crate::{Device, Gradients};
@@ -13,21 +15,31 @@ use crate::{Device, Gradients};
 /// here has next to no elements, so that the first gradient is moved in whole, without zeros and without an addition.
 #[derive(Debug, Clone)]
 pub(crate) struct GradientSlot {
-    name: Tensor<(usize,), f32, Device>,
+    device: Device,
+    /// Made when a gradient is first asked for or given: most values of a pass that is not recorded never have one.
+    name: Arc<OnceLock<Tensor<(usize,), f32, Device>>>,
     len: usize,
 }
 
 impl GradientSlot {
     /// A new name for the gradient of `len` values.
-    pub(crate) fn new(device: &Device, len: usize) -> Result<Self, DeviceError> {
+    pub(crate) fn new(device: &Device, len: usize) -> Self {
+        Self { device: device.clone(), name: Arc::default(), len }
+    }
+
+    fn name(&self) -> Result<&Tensor<(usize,), f32, Device>, DeviceError> {
+        if let Some(name) = self.name.get() {
+            return Ok(name);
+        }
         // Of another length than the gradient, which is how it is told from one.
-        let placeholder_len = if len == backend::UNTOUCHED_LEN { 2 } else { backend::UNTOUCHED_LEN };
-        Ok(Self { name: device.try_tensor_from_vec(vec![0.0; placeholder_len], (placeholder_len,))?, len })
+        let placeholder_len = if self.len == backend::UNTOUCHED_LEN { 2 } else { backend::UNTOUCHED_LEN };
+        let name = self.device.try_zeros_like(&(placeholder_len,))?;
+        Ok(self.name.get_or_init(|| name))
     }
 
     /// The device that gradients are kept on.
     pub(crate) fn device(&self) -> &Device {
-        self.name.device()
+        &self.device
     }
 
     /// Number of values of the gradient.
@@ -37,7 +49,7 @@ impl GradientSlot {
 
     /// Moves the gradient out, if any has arrived.
     pub(crate) fn take(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, DeviceError> {
-        let stored = gradients.get_or_alloc_mut(&self.name)?;
+        let stored = gradients.get_or_alloc_mut(self.name()?)?;
         if backend::len(stored) != self.len {
             return Ok(None);
         }
@@ -47,7 +59,7 @@ impl GradientSlot {
     /// Puts back what [`take`](Self::take) gave, grown, or the first gradient to arrive.
     pub(crate) fn put(&self, gradients: &mut Gradients, values: Vec<f32>) -> Result<(), DeviceError> {
         debug_assert_eq!(values.len(), self.len, "a gradient has the length of what it belongs to");
-        put(gradients.get_or_alloc_mut(&self.name)?, values)
+        put(gradients.get_or_alloc_mut(self.name()?)?, values)
     }
 
     /// Adds a gradient to what has arrived.
@@ -70,7 +82,7 @@ impl GradientSlot {
         &self,
         gradients: &mut Gradients,
     ) -> Result<Option<CudaSlice<f32>>, DeviceError> {
-        let stored = gradients.get_or_alloc_mut(&self.name)?;
+        let stored = gradients.get_or_alloc_mut(self.name()?)?;
         if backend::len(stored) != self.len {
             return Ok(None);
         }
@@ -84,7 +96,7 @@ impl GradientSlot {
         values: CudaSlice<f32>,
     ) -> Result<(), DeviceError> {
         debug_assert_eq!(values.len(), self.len, "a gradient has the length of what it belongs to");
-        **gradients.get_or_alloc_mut(&self.name)? = values;
+        **gradients.get_or_alloc_mut(self.name()?)? = values;
         Ok(())
     }
 

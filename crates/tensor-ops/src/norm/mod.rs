@@ -205,7 +205,7 @@ fn normalise(
     let family = Family::detected();
     let values = Arc::new(apply(family, groups, &coefficients, &x.values, residual_values, tail));
 
-    let slot = GradientSlot::new(x.device(), layout.len())?;
+    let slot = GradientSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let (residual, recording) = match residual {
         None => (None, recording),

@@ -21,7 +21,7 @@ pub fn average_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap,
     }
     let from = x.layout;
     let values = Arc::new(Values::new(means(geometry, from, to, &x.values.whole()), x.precision()));
-    let slot = GradientSlot::new(x.device(), to.len())?;
+    let slot = GradientSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot.clone();

@@ -23,7 +23,7 @@ pub fn max_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpE
     }
     let from = x.layout;
     let values = Arc::new(Values::new(largest(geometry, from, to, &x.values.whole()), x.precision()));
-    let slot = GradientSlot::new(x.device(), to.len())?;
+    let slot = GradientSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let (slot, x, output) = (x.slot.clone(), Arc::clone(&x.values), Arc::clone(&values));

@@ -64,7 +64,7 @@ impl Tokens {
         if values.len() != len {
             return Err(OpError::shape(OP, "number of values", len, values.len()));
         }
-        let slot = GradientSlot::new(device, len)?;
+        let slot = GradientSlot::new(device, len);
         #[cfg(feature = "cuda")]
         if crate::cuda::is_used() {
             let values = Arc::new(Values::Device(Array::F32(crate::cuda::upload(&values)?)));
@@ -193,7 +193,7 @@ impl Tokens {
         mut recording: Recording,
         backward: Option<impl FnOnce(&mut Gradients, Vec<f32>) -> Result<(), DeviceError> + 'static>,
     ) -> Result<Self, OpError> {
-        let slot = GradientSlot::new(device, values.len())?;
+        let slot = GradientSlot::new(device, values.len());
         let needs_gradient = recording.is_on() && backward.is_some();
         if let (true, Some(backward)) = (recording.is_on(), backward) {
             let slot = slot.clone();
@@ -214,7 +214,7 @@ impl Tokens {
         mut recording: Recording,
         backward: Option<impl FnOnce(&mut Gradients, CudaSlice<f32>) -> Result<(), DeviceError> + 'static>,
     ) -> Result<Self, OpError> {
-        let slot = GradientSlot::new(device, values.len())?;
+        let slot = GradientSlot::new(device, values.len());
         let needs_gradient = recording.is_on() && backward.is_some();
         if let (true, Some(backward)) = (recording.is_on(), backward) {
             let slot = slot.clone();
