@@ -37,6 +37,11 @@ pub fn info_nce_in_batch(
     temperature: f32,
     keep: KeepLogits,
 ) -> Result<InfoNce, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        check(*q.shape(), *keys.shape(), first, temperature)?;
+        return crate::cuda::info_nce_in_batch(q, keys, first, temperature, keep);
+    }
     info_nce_with(Family::detected(), q, keys, first, temperature, keep)
 }
 
@@ -68,14 +73,14 @@ fn info_nce_with(
     let n_right: usize = tasks.iter().map(|task| task.n_right).sum();
     let logits = (keep == KeepLogits::Yes)
         .then(|| tasks.iter().filter_map(|task| task.logits.as_ref()).flatten().copied().collect());
-    let loss = (2.0 * temperature * cross_entropy) as f32;
-    let loss = with_gradient(&q, recording, loss, || {
+    let value = (2.0 * temperature * cross_entropy) as f32;
+    let loss = with_gradient(&q, recording, value, || {
         // d loss / d q = 2 T * (mean key under the softmax - positive key) / (T * N)
         let factor = 2.0 / n as f64;
         let directions = tasks.into_iter().flat_map(|task| task.directions);
         directions.map(|value| (value * factor) as f32).collect()
     })?;
-    Ok(InfoNce { loss, top1: n_right as f32 / n as f32, logits })
+    Ok(InfoNce { loss, value, top1: n_right as f32 / n as f32, logits })
 }
 
 fn check(q: (usize, usize), keys: (usize, usize), first: usize, temperature: f32) -> Result<(), OpError> {

@@ -1,14 +1,10 @@
 //! What the tests of several operations share: oracles compute in double precision, one value at a time.
 
-use dfdx::{
-    shapes::Rank0,
-    tensor::{PutTape, Tape, TensorFromVec},
-    tensor_ops::SumTo,
-};
+use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
 use crate::{
     Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
-    features_from_rows, layout::Layout, values::Values,
+    features_from_rows, layout::Layout, values::Values, weighted_sum,
 };
 
 /// Numbers between -1 and 1 that look random.
@@ -89,9 +85,7 @@ pub(crate) fn backward_weighted_tokens(y: Tokens, weights: &[f32]) -> Gradients 
 
 /// The gradients of `sum(weights * y)`; `weights` are `(N, D)`.
 pub(crate) fn backward_weighted_rows(y: Features, weights: &[f32]) -> Gradients {
-    let shape = *dfdx::shapes::HasShape::shape(&y);
-    let weights = y.device().try_tensor_from_vec(weights.to_vec(), shape).unwrap();
-    backward((y * weights).sum::<Rank0, _>()).unwrap()
+    backward(weighted_sum(y, weights).unwrap()).unwrap()
 }
 
 /// The gradient of `f` at `at`, by central differences.

@@ -4,7 +4,7 @@ use dfdx::tensor::{PutTape, SplitTape};
 use rayon::ThreadPoolBuilder;
 
 use crate::{
-    Device, FeatureMap, Features, KeepLogits, Matrix, OpError, Parameter, ParameterKind, Recording, add,
+    Buffer, Device, FeatureMap, Features, KeepLogits, Matrix, OpError, Parameter, ParameterKind, Recording, add,
     add_relu, backward, features_from_rows, info_nce_queue, l2_normalize, linear, relu, relu_features,
     select_rows, sum_losses,
     testing::{
@@ -22,6 +22,10 @@ fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
 
 fn matrix(shape: (usize, usize), values: &[f32]) -> Matrix {
     rows(shape, values).split_tape().0
+}
+
+fn buffer(values: &[f32], width: usize) -> Buffer {
+    Buffer::new(&[values.len() / width, width], values.to_vec()).unwrap()
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
         let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
         let (name, input) = named_rows((n, c), &q);
         let result =
-            info_nce_queue(input, &matrix((n, c), &keys), &queue, temperature, KeepLogits::Yes).unwrap();
+            info_nce_queue(input, &matrix((n, c), &keys), &buffer(&queue, c), temperature, KeepLogits::Yes).unwrap();
         let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
         let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
         let (loss, logits) = oracle(&q);
@@ -217,7 +221,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
 #[test]
 fn a_negative_as_near_as_the_positive_counts_against() {
     let q = rows((1, 2), &[1.0, 0.0]);
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[1.0, 0.0], 0.2, KeepLogits::No).unwrap();
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[1.0, 0.0], 2), 0.2, KeepLogits::No).unwrap();
     assert_eq!(result.top1, 0.0);
     assert!(result.logits.is_none());
 }
@@ -227,7 +231,7 @@ fn info_nce_refuses_what_does_not_fit() {
     let q = || rows((2, 3), &unit_rows(1, 2, 3));
     let keys = matrix((2, 3), &unit_rows(2, 2, 3));
     let run = |keys: &Matrix, queue: &[f32], temperature| {
-        info_nce_queue(q(), keys, queue, temperature, KeepLogits::No).map(|result| result.top1)
+        info_nce_queue(q(), keys, &buffer(queue, 1), temperature, KeepLogits::No).map(|result| result.top1)
     };
     assert!(matches!(run(&matrix((1, 3), &[1.0, 0.0, 0.0]), &[0.0; 3], 0.2), Err(OpError::Shape { .. })));
     assert!(matches!(run(&keys, &[0.0; 4], 0.2), Err(OpError::Value { .. })));
@@ -245,7 +249,7 @@ fn losses_and_linear_layers_do_not_depend_on_the_number_of_threads() {
                     .unwrap();
             let y = l2_normalize(linear(rows((33, 40), &noise(2, 1320)), &weight, None).unwrap()).unwrap();
             let keys = matrix((33, 150), &unit_rows(3, 33, 150));
-            let result = info_nce_queue(y, &keys, &unit_rows(4, 1500, 150), 0.1, KeepLogits::No).unwrap();
+            let result = info_nce_queue(y, &keys, &buffer(&unit_rows(4, 1500, 150), 150), 0.1, KeepLogits::No).unwrap();
             let loss = dfdx::tensor::AsArray::array(&result.loss);
             let mut gradients = backward(result.loss).unwrap();
             let mut values = weight.gradient(&mut gradients).unwrap().unwrap();
@@ -262,7 +266,7 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
     let run = |n_terms: usize| {
         let (name, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
         let keys = matrix((2, 3), &unit_rows(2, 2, 3));
-        let queue = unit_rows(3, 5, 3);
+        let queue = buffer(&unit_rows(3, 5, 3), 3);
         let (q, recording) = q.split_tape();
         let mut recording = Some(recording);
         let mut term = || {
@@ -282,7 +286,7 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
 #[test]
 fn a_loss_without_a_recording_cannot_go_backward() {
     let q = features_from_rows(&Device::default(), (1, 2), vec![1.0, 0.0], Recording::Off).unwrap();
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[0.0, 1.0], 0.2, KeepLogits::No).unwrap();
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[0.0, 1.0], 2), 0.2, KeepLogits::No).unwrap();
     assert!(matches!(backward(result.loss), Err(OpError::NotRecorded { .. })));
 }
 
