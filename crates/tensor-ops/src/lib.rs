@@ -76,7 +76,7 @@ pub use self::{
     loss::{backward, scale_loss, sum_losses, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
-    parameter::{Parameter, ParameterKind, TorchValues, largest_gradients},
+    parameter::{Parameter, ParameterKind, TorchValues, largest_gradients, largest_value},
     peak::register_peak,
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},

@@ -380,7 +380,7 @@ impl Parameter {
 ///
 /// When the device fails.
 pub fn largest_gradients(
-    parameters: &[Parameter],
+    parameters: &[&Parameter],
     gradients: &mut Gradients,
 ) -> Result<Vec<Option<f32>>, OpError> {
     #[cfg(feature = "cuda")]
@@ -397,11 +397,11 @@ pub fn largest_gradients(
         }
         return Ok(largest?);
     }
-    parameters.iter().map(|parameter| parameter.with_gradient(gradients, |gradient| largest(gradient))).collect()
+    parameters.iter().map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient))).collect()
 }
 
 /// The largest absolute value; NaN if any value is.
-pub(crate) fn largest(values: &[f32]) -> f32 {
+pub fn largest_value(values: &[f32]) -> f32 {
     // Lanes that do not wait for each other. As integers, absolute values are ordered, and NaN is the largest.
     let mut lanes = [0_u32; 16];
     let chunks = values.chunks_exact(lanes.len());

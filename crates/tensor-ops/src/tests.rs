@@ -4,14 +4,14 @@ use dfdx::tensor::{PutTape, SplitTape};
 use rayon::ThreadPoolBuilder;
 
 use crate::{
-    Buffer, Device, FeatureMap, Features, KeepLogits, Matrix, OpError, Parameter, ParameterKind, Recording, add,
-    add_relu, backward, features_from_rows, info_nce_queue, l2_normalize, linear, relu, relu_features,
-    select_rows, sum_losses,
+    Buffer, Device, FeatureMap, Features, Gradients, KeepLogits, Matrix, OpError, Parameter, ParameterKind,
+    Recording, add, add_relu, backward, concat_rows, features_from_rows, gradient_of_rows, info_nce_queue,
+    l2_normalize, largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
     },
-    to_rows,
+    to_rows, weighted_sum,
 };
 
 /// A recorded input, and a name to ask for its gradient by.
@@ -284,6 +284,77 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
 }
 
 #[test]
+fn a_scaled_loss_sends_a_scaled_gradient() {
+    let weights = noise(2, 6);
+    let run = |factor: Option<f32>| {
+        let (name, x) = named_rows((2, 3), &noise(1, 6));
+        let mut loss = weighted_sum(x, &weights).unwrap();
+        if let Some(factor) = factor {
+            loss = scale_loss(loss, factor).unwrap();
+        }
+        let value = dfdx::tensor::AsArray::array(&loss);
+        (value, to_rows(&backward(loss).unwrap().get(&name)))
+    };
+    let ((value, gradient), (scaled, scaled_gradient)) = (run(None), run(Some(0.25)));
+    assert_close("value", &[value], &[weighted(&wide(&noise(1, 6)), &weights)], 1e-6);
+    assert_eq!((scaled, &gradient), (0.25 * value, &weights));
+    assert_eq!(scaled_gradient, weights.iter().map(|weight| 0.25 * weight).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_value_of_a_loss_is_that_of_its_tensor() {
+    let (_, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
+    let keys = matrix((2, 3), &unit_rows(2, 2, 3));
+    let result = info_nce_queue(q, &keys, &buffer(&unit_rows(3, 5, 3), 3), 0.2, KeepLogits::No).unwrap();
+    assert_eq!(result.value, dfdx::tensor::AsArray::array(&result.loss));
+}
+
+#[test]
+fn rows_of_several_matrices_follow_each_other() {
+    let (a, b) = (matrix((2, 2), &[1.0, 2.0, 3.0, 4.0]), matrix((1, 2), &[5.0, 6.0]));
+    let whole = concat_rows(&[&a, &b, &a]).unwrap();
+    assert_eq!(to_rows(&whole), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0, 4.0]);
+    assert!(matches!(concat_rows(&[]), Err(OpError::Value { .. })));
+    assert!(matches!(concat_rows(&[&a, &matrix((1, 1), &[0.0])]), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn the_gradient_of_rows_moves_out_once() {
+    let (name, x) = named_rows((2, 3), &noise(1, 6));
+    let mut gradients = backward(weighted_sum(x, &noise(2, 6)).unwrap()).unwrap();
+    assert_eq!(to_rows(&gradient_of_rows(&name, &mut gradients).unwrap()), noise(2, 6));
+    assert_eq!(to_rows(&gradient_of_rows(&name, &mut gradients).unwrap()), [0.0; 6]);
+    let other = matrix((2, 3), &noise(3, 6));
+    assert_eq!(to_rows(&gradient_of_rows(&other, &mut gradients).unwrap()), [0.0; 6]);
+}
+
+#[test]
+fn rows_written_past_the_end_of_a_buffer_go_on_at_its_start() {
+    let mut kept = buffer(&[0.0; 8], 2);
+    kept.write_rows(1, &matrix((2, 2), &[1.0, 2.0, 3.0, 4.0])).unwrap();
+    assert_eq!(kept.to_vec(), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+    kept.write_rows(3, &matrix((2, 2), &[5.0, 6.0, 7.0, 8.0])).unwrap();
+    assert_eq!(kept.to_vec(), [7.0, 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    kept.write_rows(2, &matrix((4, 2), &noise(1, 8))).unwrap();
+    let expected: Vec<f32> = [&noise(1, 8)[4..], &noise(1, 8)[..4]].concat();
+    assert_eq!(kept.to_vec(), expected);
+    assert!(matches!(kept.write_rows(4, &matrix((1, 2), &[0.0; 2])), Err(OpError::Value { .. })));
+    assert!(matches!(kept.write_rows(0, &matrix((5, 2), &[0.0; 10])), Err(OpError::Value { .. })));
+    assert!(matches!(kept.write_rows(0, &matrix((1, 3), &[0.0; 3])), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn a_buffer_of_zeros_has_them_when_asked() {
+    let mut zeros = Buffer::zeros(&[2, 2]);
+    assert_eq!((zeros.to_vec(), zeros.n_elements()), (vec![0.0; 4], 4));
+    let mut values = zeros.take_values();
+    values[3] = 1.0;
+    assert!(matches!(zeros.put_values(vec![0.0]), Err(OpError::Shape { .. })));
+    zeros.put_values(values).unwrap();
+    assert_eq!(zeros.to_vec(), [0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
 fn a_loss_without_a_recording_cannot_go_backward() {
     let q = features_from_rows(&Device::default(), (1, 2), vec![1.0, 0.0], Recording::Off).unwrap();
     let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[0.0, 1.0], 2), 0.2, KeepLogits::No).unwrap();
@@ -333,6 +404,45 @@ fn values_that_were_taken_are_put_back_changed_and_handles_keep_the_old_ones() {
     assert!(matches!(own.put_values(vec![0.0]), Err(OpError::Shape { .. })));
     own.put_values(values).unwrap();
     assert_eq!((own.values(), handle.values()), (&[5.0, -2.0][..], &[1.0, -2.0][..]));
+}
+
+#[test]
+fn the_largest_value_is_found_and_nan_is_not_overlooked() {
+    let mut values: Vec<f32> = (0..37).map(|i| (i as f32 - 30.0) / 10.0).collect();
+    assert_eq!(largest_value(&values), 3.0);
+    values[36] = f32::NEG_INFINITY;
+    assert_eq!(largest_value(&values), f32::INFINITY);
+    for place in [0, 17, 35] {
+        let mut values = values.clone();
+        values[place] = -f32::NAN;
+        assert!(largest_value(&values).is_nan(), "{place}");
+    }
+    assert_eq!(largest_value(&[]), 0.0);
+}
+
+#[test]
+fn the_largest_gradient_of_each_parameter_is_found() {
+    let mut gradients = Gradients::leaky();
+    let lens = [1, 37, 70_001, 5];
+    let parameters = lens.map(|len| vector(&vec![0.0; len]));
+    let without = vector(&[0.0; 3]);
+    for (seed, parameter) in parameters.iter().enumerate() {
+        let mut gradient = noise(seed as u32 + 1, parameter.n_elements());
+        match seed {
+            1 => gradient[36] = -7.0,
+            2 => gradient[65_000] = f32::NAN,
+            3 => gradient[0] = f32::NEG_INFINITY,
+            _ => {}
+        }
+        parameter.put_gradient(&mut gradients, gradient).unwrap();
+    }
+    let [a, b, c, d] = &parameters;
+    let largest = largest_gradients(&[a, &without, b, c, d], &mut gradients).unwrap();
+    assert_eq!(largest[..3], [Some(noise(1, 1)[0].abs()), None, Some(7.0)]);
+    assert!(largest[3].is_some_and(f32::is_nan));
+    assert_eq!(largest[4], Some(f32::INFINITY));
+    assert_eq!(b.gradient(&mut gradients).unwrap().unwrap()[36], -7.0, "gradients stay");
+    assert_eq!(largest_gradients(&[&without], &mut gradients).unwrap(), [None]);
 }
 
 #[test]
