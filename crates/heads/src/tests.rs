@@ -1,5 +1,5 @@
-use dfdx::prelude::{HasShape, PutTape, SumTo, TensorFromVec};
-use tensor_ops::{Device, Features, Mode, Recording, backward};
+use dfdx::prelude::{HasShape, PutTape, TensorFromVec};
+use tensor_ops::{Device, Features, Mode, Recording, backward, to_rows, weighted_sum};
 use train_core::plugin::{ConfigError, Entry, Head, ModuleContext};
 
 use crate::{LinearHead, LinearHeadConfig, Mlp, MlpConfig, Norm};
@@ -151,7 +151,8 @@ fn a_gradient_reaches_every_parameter() {
     let heads: [Box<dyn Head>; 3] = [Box::new(linear()), Box::new(mlp(moco_v2())), Box::new(mlp(v3))];
     for mut head in heads {
         let output = head.forward(features(Recording::start()), Mode::Train).unwrap();
-        let mut gradients = backward(output.square().sum()).unwrap();
+        let weights = to_rows(&output);
+        let mut gradients = backward(weighted_sum(output, &weights).unwrap()).unwrap();
         head.visit(&mut |name, entry| {
             if let Entry::Parameter(parameter) = entry {
                 let gradient = parameter.gradient(&mut gradients).unwrap();

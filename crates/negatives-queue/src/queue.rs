@@ -76,12 +76,12 @@ impl Negatives for Queue {
         self.check_width("width of a key", keys.own)?;
         let queries = l2_normalize(queries)?;
         let own = normalized(keys.own)?;
-        self.keys.with_values(|queue| info_nce_queue(queries, &own, queue, self.temperature as f32, keep))
+        info_nce_queue(queries, &own, &self.keys, self.temperature as f32, keep)
     }
 
     fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError> {
         self.check_width("width of a key", keys)?;
-        let (n_keys, width) = *keys.shape();
+        let (n_keys, _) = *keys.shape();
         if n_keys > self.len {
             return Err(OpError::Value {
                 op: "queue",
@@ -90,15 +90,9 @@ impl Negatives for Queue {
                 must: "it must be at most the length of the queue",
             });
         }
-        let values = normalized(keys)?.as_vec();
         // A pointer that was loaded may be anything.
         let start = (self.pointer % self.len as u64) as usize;
-        let n_before_wrap = n_keys.min(self.len - start);
-        let (before, after) = values.split_at(n_before_wrap * width);
-        self.keys.update(|queue| {
-            queue[start * width..][..before.len()].copy_from_slice(before);
-            queue[..after.len()].copy_from_slice(after);
-        })?;
+        self.keys.write_rows(start, &normalized(keys)?)?;
         self.pointer = ((start + n_keys) % self.len) as u64;
         Ok(())
     }

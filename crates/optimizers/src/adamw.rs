@@ -1,7 +1,8 @@
 //! Adam with decoupled weight decay, as PyTorch defines it.
 
 use rayon::prelude::*;
-use train_core::plugin::{ConfigError, Optimizer, Update};
+use tensor_ops::UpdateRule;
+use train_core::plugin::{ConfigError, Optimizer, Update, UpdateStep};
 
 /// Values that one thread updates in one go: 64 KiB of each array, so that the four of them stay in its cache.
 const CHUNK: usize = 1 << 14;
@@ -125,6 +126,12 @@ impl Optimizer for AdamW {
         let averages = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let chunks = values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(averages);
         chunks.for_each(|((p, g), (m, v))| step.update_chunk(p, g, m, v));
+    }
+
+    fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
+        let Step { shrink, first_new, second_kept, second_new, root_of_filled, eps, size } =
+            self.step(step.lr, step.n_updates, step.weight_decay);
+        Some(UpdateRule::AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size })
     }
 }
 

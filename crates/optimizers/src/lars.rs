@@ -1,7 +1,8 @@
 //! Gradient descent with a rate of its own for each layer.
 
 use rayon::prelude::*;
-use train_core::plugin::{ConfigError, Optimizer, Update};
+use tensor_ops::{LayerRate, UpdateRule};
+use train_core::plugin::{ConfigError, Optimizer, Update, UpdateStep};
 
 /// Values that one thread handles in one go: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
@@ -174,6 +175,16 @@ impl Optimizer for Lars {
         let chunks =
             values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
         chunks.for_each(|((p, g), v)| step.update_chunk(p, g, v));
+    }
+
+    fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
+        let LarsConfig { momentum, weight_decay, trust, rule } = self.config;
+        let (weight_decay, rate) = match (step.n_axes > 1, rule) {
+            (false, _) => (0.0, LayerRate::One),
+            (true, LarsRule::MocoV3) => (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfWhole { trust }),
+            (true, LarsRule::Bolts) => (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfSum { trust }),
+        };
+        Some(UpdateRule::Momentum { momentum: momentum as f32, weight_decay, lr: step.lr as f32, rate })
     }
 }
 

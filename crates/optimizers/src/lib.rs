@@ -10,6 +10,8 @@ mod adamw;
 mod constant;
 mod cosine;
 mod lars;
+#[cfg(test)]
+mod on_device;
 mod sgd;
 mod steps;
 

@@ -1,7 +1,8 @@
 //! Stochastic gradient descent, as PyTorch defines it.
 
 use rayon::prelude::*;
-use train_core::plugin::{ConfigError, Optimizer, Update};
+use tensor_ops::{LayerRate, UpdateRule};
+use train_core::plugin::{ConfigError, Optimizer, Update, UpdateStep};
 
 /// Values that one thread updates in one go: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
@@ -53,6 +54,11 @@ impl Sgd {
         Ok(Self { momentum: momentum as f32, weight_decay: weight_decay as f32 })
     }
 
+    /// The weight decay of a group.
+    fn decay(&self, own: Option<f64>) -> f32 {
+        own.map_or(self.weight_decay, |own| own as f32)
+    }
+
     fn update_chunk(&self, lr: f32, values: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
         for ((p, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
             *v = self.momentum * *v + (g + self.weight_decay * *p);
@@ -73,12 +79,17 @@ impl Optimizer for Sgd {
             values.len() == gradient.len() && values.len() == velocity.len(),
             "the gradient and the slots of a parameter have its length"
         );
-        let weight_decay = weight_decay.map_or(self.weight_decay, |own| own as f32);
-        let rule = Self { momentum: self.momentum, weight_decay };
+        let rule = Self { momentum: self.momentum, weight_decay: self.decay(weight_decay) };
         // Elements do not meet, so the result does not depend on the number of threads.
         let chunks =
             values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
         chunks.for_each(|((p, g), v)| rule.update_chunk(lr as f32, p, g, v));
+    }
+
+    fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
+        let weight_decay = f64::from(self.decay(step.weight_decay));
+        let rate = LayerRate::One;
+        Some(UpdateRule::Momentum { momentum: self.momentum, weight_decay, lr: step.lr as f32, rate })
     }
 }
 

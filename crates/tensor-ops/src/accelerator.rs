@@ -123,7 +123,7 @@ mod backend {
 
 #[cfg(feature = "cuda")]
 mod backend {
-    use super::{Check, Device, DeviceStatus, OpError};
+    use super::{Device, DeviceStatus, OpError};
     use crate::cuda;
 
     pub(super) use crate::cuda::{allow_tensor_float, self_test};

@@ -1,6 +1,8 @@
 //! What a module keeps beside its parameters.
 
-use crate::{OpError, resident::Resident};
+use dfdx::shapes::HasShape;
+
+use crate::{Matrix, OpError, device, resident::Resident};
 
 /// Values without gradients, such as running statistics.
 #[derive(Debug)]
@@ -53,6 +55,61 @@ impl Buffer {
             return Err(OpError::shape("Buffer::set", "number of values", self.values.len(), values.len()));
         }
         self.values.host_mut().copy_from_slice(values);
+        Ok(())
+    }
+
+    /// Zeros, which take memory when they are first used.
+    pub fn zeros(shape: &[usize]) -> Self {
+        Self { shape: shape.to_vec(), values: Resident::zeros(shape.iter().product()) }
+    }
+
+    /// Moves the values out, to be changed beside those of others; nothing else works on the buffer until
+    /// [`put_values`](Self::put_values).
+    pub fn take_values(&mut self) -> Vec<f32> {
+        std::mem::take(&mut self.values).into_host()
+    }
+
+    /// Moves values in: what [`take_values`](Self::take_values) gave, changed.
+    ///
+    /// # Errors
+    ///
+    /// When the number of values is another.
+    pub fn put_values(&mut self, values: Vec<f32>) -> Result<(), OpError> {
+        let expected = self.shape.iter().product::<usize>();
+        if values.len() != expected {
+            return Err(OpError::shape("Buffer::put_values", "number of values", expected, values.len()));
+        }
+        self.values = Resident::new(values);
+        Ok(())
+    }
+
+    /// Replaces as many rows of a buffer `(K, C)` as `rows` has, from row `first` on and, after the last, from row 0 on.
+    ///
+    /// # Errors
+    ///
+    /// When the widths differ, there is no row `first`, or the buffer has fewer rows.
+    pub fn write_rows(&mut self, first: usize, rows: &Matrix) -> Result<(), OpError> {
+        const OP: &str = "Buffer::write_rows";
+        let (n, d) = *rows.shape();
+        let [n_rows, width] = self.shape[..] else {
+            return Err(OpError::shape(OP, "number of axes", 2, self.shape.len()));
+        };
+        if d != width {
+            return Err(OpError::shape(OP, "width of a row", width, d));
+        }
+        if n > n_rows || first >= n_rows {
+            let must = "they must fit in the buffer, and the first be one of its rows";
+            return Err(OpError::value(OP, "rows, and the first of them", (n, first), must));
+        }
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            return Ok(crate::cuda::write_around(&mut self.values, rows, first * width)?);
+        }
+        let rows = device::rows(rows);
+        let (before, after) = rows.split_at(n.min(n_rows - first) * width);
+        let values = self.values.host_mut();
+        values[first * width..][..before.len()].copy_from_slice(before);
+        values[..after.len()].copy_from_slice(after);
         Ok(())
     }
 

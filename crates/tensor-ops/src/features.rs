@@ -41,7 +41,7 @@ pub fn to_rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
 /// # Errors
 ///
 /// When `order` is empty or names a row that is not there.
-pub fn select_rows<T>(
+pub fn select_rows<T: std::fmt::Debug>(
     matrix: &Tensor<(usize, usize), f32, Device, T>,
     order: &[usize],
 ) -> Result<Matrix, OpError> {
@@ -53,9 +53,35 @@ pub fn select_rows<T>(
         let must = "every row must be below the number of rows";
         return Err(OpError::value("select_rows", "a row of the order", out_of_range, must));
     }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return Ok(crate::cuda::select_rows(matrix, order)?);
+    }
     let rows = device::rows(matrix);
     let selected = order.iter().flat_map(|&row| &rows[row * d..][..d]).copied().collect();
     Ok(matrix.device().try_tensor_from_vec(selected, (order.len(), d))?)
+}
+
+/// The rows of several matrices of one width, one matrix after the other. Not recorded.
+///
+/// # Errors
+///
+/// When there is no matrix, or their widths differ.
+pub fn concat_rows(parts: &[&Matrix]) -> Result<Matrix, OpError> {
+    let Some(first) = parts.first() else {
+        return Err(OpError::value("concat_rows", "number of matrices", 0, "there must be at least one"));
+    };
+    let d = first.shape().1;
+    if let Some(other) = parts.iter().map(|part| part.shape().1).find(|width| *width != d) {
+        return Err(OpError::shape("concat_rows", "width of a matrix", d, other));
+    }
+    let n = parts.iter().map(|part| part.shape().0).sum();
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return Ok(crate::cuda::concat_rows(parts, (n, d))?);
+    }
+    let rows = parts.iter().flat_map(|part| device::rows(part)).collect();
+    Ok(first.device().try_tensor_from_vec(rows, (n, d))?)
 }
 
 /// `max(x, 0)`.
@@ -64,6 +90,10 @@ pub fn select_rows<T>(
 ///
 /// When the device fails.
 pub fn relu_features(x: Features) -> Result<Features, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::relu_features(x);
+    }
     let (x, mut recording) = x.split_tape();
     let values = rectify(&device::rows(&x));
     let kept = recording.is_on().then(|| values.clone());
@@ -87,6 +117,10 @@ pub fn relu_features(x: Features) -> Result<Features, OpError> {
 ///
 /// When the device fails.
 pub fn gradient_of_rows(features: &Matrix, gradients: &mut Gradients) -> Result<Matrix, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::gradient_of_rows(features, gradients);
+    }
     let (n, d) = *features.shape();
     let mut rows = device::take(gradients.get_or_alloc_mut(features)?)?;
     rows.resize(n * d, 0.0);

@@ -4,7 +4,7 @@ use dfdx::{shapes::HasShape, tensor::SplitTape};
 use rayon::prelude::*;
 
 use crate::{
-    Features, Matrix, OpError, Scalar, device,
+    Buffer, Features, Matrix, OpError, Scalar, device,
     loss::with_gradient,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
@@ -14,6 +14,8 @@ use crate::{
 pub struct InfoNce {
     /// The loss, averaged over the batch.
     pub loss: Scalar,
+    /// The loss as a number.
+    pub value: f32,
     /// Share of queries whose positive is the largest of all logits. A tie counts against.
     pub top1: f32,
     /// Only when asked for. Against a queue `(N, 1 + K)`, the positive first; in a batch `(N, M)`, a column a key.
@@ -34,7 +36,7 @@ const TASK_KEYS: usize = 512;
 
 /// InfoNCE (He et al. 2020, arXiv:1911.05722, Eq. 1), in nats, averaged over the batch.
 ///
-/// `q`, `keys`: `(N, C)`, the positive of row `i` being row `i`. `queue`: `(K, C)`, row after row. All rows are of unit
+/// `q`, `keys`: `(N, C)`, the positive of row `i` being row `i`. `queue`: `(K, C)`. All rows are of unit
 /// length. Only `q` gets a gradient.
 ///
 /// The logits of a few hundred keys exist at a time: each task reduces its own to a maximum, a sum and a weighted mean
@@ -46,12 +48,17 @@ const TASK_KEYS: usize = 512;
 pub fn info_nce_queue(
     q: Features,
     keys: &Matrix,
-    queue: &[f32],
+    queue: &Buffer,
     temperature: f32,
     keep: KeepLogits,
 ) -> Result<InfoNce, OpError> {
     let (n, c) = *q.shape();
-    let n_negatives = check((n, c), *keys.shape(), queue, temperature)?;
+    let n_negatives = check((n, c), *keys.shape(), queue.n_elements(), temperature)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::info_nce_queue(q, keys, queue, temperature, keep);
+    }
+    let queue: &[f32] = &queue.values;
     let (q, recording) = q.split_tape();
     let (queries, keys) = (device::rows(&q), device::rows(keys));
     let wants_gradient = recording.is_on();
@@ -85,30 +92,30 @@ pub fn info_nce_queue(
             combine(i, c, positive, &chunks, wants_gradient)
         })
         .collect();
-    let loss = rows.iter().map(|row| row.loss).sum::<f64>() / n as f64;
+    let value = (rows.iter().map(|row| row.loss).sum::<f64>() / n as f64) as f32;
     let n_right = rows.iter().filter(|row| row.is_right).count();
     let logits = (keep == KeepLogits::Yes).then(|| assemble(n, n_negatives, &positives, &chunks));
-    let loss = with_gradient(&q, recording, loss as f32, || {
+    let loss = with_gradient(&q, recording, value, || {
         // d loss / d q = (mean key under the softmax - positive key) / (temperature * N)
         let factor = 1.0 / (f64::from(temperature) * n as f64);
         rows.into_iter().flat_map(|row| row.direction).map(|value| (value * factor) as f32).collect()
     })?;
-    Ok(InfoNce { loss, top1: n_right as f32 / n as f32, logits })
+    Ok(InfoNce { loss, value, top1: n_right as f32 / n as f32, logits })
 }
 
-fn check(q: (usize, usize), keys: (usize, usize), queue: &[f32], temperature: f32) -> Result<usize, OpError> {
+fn check(q: (usize, usize), keys: (usize, usize), queue_len: usize, temperature: f32) -> Result<usize, OpError> {
     const OP: &str = "info_nce_queue";
     if keys != q {
         return Err(OpError::shape(OP, "shape of the keys", q, keys));
     }
-    if queue.is_empty() || !queue.len().is_multiple_of(q.1) {
+    if queue_len == 0 || !queue_len.is_multiple_of(q.1) {
         let must = "it must be a positive multiple of the width of a key";
-        return Err(OpError::value(OP, "length of the queue", queue.len(), must));
+        return Err(OpError::value(OP, "length of the queue", queue_len, must));
     }
     if !(temperature > 0.0 && temperature.is_finite()) {
         return Err(OpError::value(OP, "temperature", temperature, "it must be positive"));
     }
-    Ok(queue.len() / q.1)
+    Ok(queue_len / q.1)
 }
 
 /// What is left of the logits of some keys.

@@ -37,6 +37,11 @@ pub fn info_nce_in_batch(
     temperature: f32,
     keep: KeepLogits,
 ) -> Result<InfoNce, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        check(*q.shape(), *keys.shape(), first, temperature)?;
+        return crate::cuda::info_nce_in_batch(q, keys, first, temperature, keep);
+    }
     info_nce_with(Family::detected(), q, keys, first, temperature, keep)
 }
 
@@ -68,14 +73,14 @@ fn info_nce_with(
     let n_right: usize = tasks.iter().map(|task| task.n_right).sum();
     let logits = (keep == KeepLogits::Yes)
         .then(|| tasks.iter().filter_map(|task| task.logits.as_ref()).flatten().copied().collect());
-    let loss = (2.0 * temperature * cross_entropy) as f32;
-    let loss = with_gradient(&q, recording, loss, || {
+    let value = (2.0 * temperature * cross_entropy) as f32;
+    let loss = with_gradient(&q, recording, value, || {
         // d loss / d q = 2 T * (mean key under the softmax - positive key) / (T * N)
         let factor = 2.0 / n as f64;
         let directions = tasks.into_iter().flat_map(|task| task.directions);
         directions.map(|value| (value * factor) as f32).collect()
     })?;
-    Ok(InfoNce { loss, top1: n_right as f32 / n as f32, logits })
+    Ok(InfoNce { loss, value, top1: n_right as f32 / n as f32, logits })
 }
 
 fn check(q: (usize, usize), keys: (usize, usize), first: usize, temperature: f32) -> Result<(), OpError> {
@@ -325,9 +330,14 @@ mod tests {
         rows(shape, values).split_tape().0
     }
 
+    /// Every way to compute it; `None` is the operation as it is, which may be the device's.
+    fn ways() -> impl Iterator<Item = Option<Family>> {
+        Family::available().into_iter().map(Some).chain([None])
+    }
+
     /// Loss and gradient for the queries, and all else.
     fn run(
-        family: Family,
+        way: Option<Family>,
         (q, n): (&[f32], usize),
         keys: &[f32],
         first: usize,
@@ -337,7 +347,11 @@ mod tests {
         let (name, recording) = rows((n, c), q).split_tape();
         let keys = matrix((keys.len() / c, c), keys);
         let q = name.clone().put_tape(recording);
-        let result = info_nce_with(family, q, &keys, first, temperature, KeepLogits::Yes).unwrap();
+        let result = match way {
+            Some(family) => info_nce_with(family, q, &keys, first, temperature, KeepLogits::Yes),
+            None => info_nce_in_batch(q, &keys, first, temperature, KeepLogits::Yes),
+        };
+        let result = result.unwrap();
         let (loss, recording) = result.loss.split_tape();
         let kept = loss.clone().put_tape(Recording::Off);
         let gradient = to_rows(&backward(loss.clone().put_tape(recording)).unwrap().get(&name));
@@ -388,11 +402,11 @@ mod tests {
 
     #[test]
     fn loss_and_gradient_agree_with_differences_in_every_family() {
-        for family in Family::available() {
+        for way in ways() {
             for (n, c, n_keys, first) in SIZES {
                 for temperature in [0.2_f32, 1.0] {
                     let (q, keys) = (unit_rows(1, n, c), unit_rows(2, n_keys, c));
-                    let (loss, gradient, result) = run(family, (&q, n), &keys, first, temperature);
+                    let (loss, gradient, result) = run(way, (&q, n), &keys, first, temperature);
                     let (q, keys) = (wide(&q), wide(&keys));
                     let oracle = |q: &[f64]| oracle(q, &keys, c, first, f64::from(temperature));
                     let (expected, logits) = oracle(&q);
@@ -417,10 +431,10 @@ mod tests {
 
     #[test]
     fn large_logits_neither_overflow_nor_lose_the_gradient() {
-        for family in Family::available() {
+        for way in ways() {
             for (n, c, n_keys, first) in SIZES {
                 let (q, keys) = (unit_rows(3, n, c), unit_rows(4, n_keys, c));
-                let (loss, gradient, _) = run(family, (&q, n), &keys, first, 1e-3);
+                let (loss, gradient, _) = run(way, (&q, n), &keys, first, 1e-3);
                 let (q, keys) = (wide(&q), wide(&keys));
                 let (expected, logits) = oracle(&q, &keys, c, first, f64::from(1e-3_f32));
                 assert_close("loss", &[loss], &[expected], 2e-6);
@@ -435,8 +449,8 @@ mod tests {
         // Each query is its own key, and the other keys are at right angles: e^-20 is lost beside 1 in f32.
         let c = 3;
         let keys: Vec<f32> = (0..9).map(|i| if i % 4 == 0 { 1.0 } else { 0.0 }).collect();
-        for family in Family::available() {
-            let (loss, gradient, result) = run(family, (&keys, 3), &keys, 0, 0.05);
+        for way in ways() {
+            let (loss, gradient, result) = run(way, (&keys, 3), &keys, 0, 0.05);
             let (expected, logits) = oracle(&wide(&keys), &wide(&keys), c, 0, f64::from(0.05_f32));
             assert_eq!(result.top1, 1.0);
             assert!((f64::from(loss) / expected - 1.0).abs() < 1e-5, "{loss}, the oracle says {expected}");
@@ -449,13 +463,13 @@ mod tests {
 
     #[test]
     fn a_single_key_leaves_nothing_to_tell_apart() {
-        let (loss, gradient, result) = run(Family::detected(), (&[0.6, 0.8], 1), &[1.0, 0.0], 0, 0.2);
+        let (loss, gradient, result) = run(None, (&[0.6, 0.8], 1), &[1.0, 0.0], 0, 0.2);
         assert_eq!((loss, gradient, result.top1), (0.0, vec![0.0; 2], 1.0));
     }
 
     #[test]
     fn a_negative_as_near_as_the_positive_counts_against() {
-        let (_, _, result) = run(Family::detected(), (&[1.0, 0.0], 1), &[1.0, 0.0, 1.0, 0.0], 0, 0.2);
+        let (_, _, result) = run(None, (&[1.0, 0.0], 1), &[1.0, 0.0, 1.0, 0.0], 0, 0.2);
         assert_eq!(result.top1, 0.0);
     }
 
@@ -463,7 +477,7 @@ mod tests {
     fn what_is_no_number_stays_none() {
         let mut q = unit_rows(1, 3, 4);
         q[5] = f32::NAN;
-        let (loss, _, result) = run(Family::detected(), (&q, 3), &unit_rows(2, 3, 4), 0, 0.2);
+        let (loss, _, result) = run(None, (&q, 3), &unit_rows(2, 3, 4), 0, 0.2);
         assert!(loss.is_nan());
         assert!(result.top1 < 1.0);
     }
@@ -475,7 +489,7 @@ mod tests {
         let bits = |n_threads: usize| {
             let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             pool.install(|| {
-                let (loss, gradient, _) = run(Family::detected(), (&q, n), &keys, n, 0.2);
+                let (loss, gradient, _) = run(None, (&q, n), &keys, n, 0.2);
                 gradient.into_iter().chain([loss]).map(f32::to_bits).collect::<Vec<_>>()
             })
         };

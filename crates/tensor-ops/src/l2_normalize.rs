@@ -8,7 +8,7 @@ use dfdx::{
 use crate::{Features, OpError, device};
 
 /// PyTorch's `eps` of `F.normalize`: what a length is at least.
-const MIN_LENGTH: f32 = 1e-12;
+pub(crate) const MIN_LENGTH: f32 = 1e-12;
 
 /// Each row divided by its length, `x / max(|x|, 1e-12)`, `(N, D)`.
 ///
@@ -16,6 +16,10 @@ const MIN_LENGTH: f32 = 1e-12;
 ///
 /// When the device fails.
 pub fn l2_normalize(x: Features) -> Result<Features, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::l2_normalize(x);
+    }
     let (n, d) = *x.shape();
     let (x, mut recording) = x.split_tape();
     let mut values = device::rows(&x);

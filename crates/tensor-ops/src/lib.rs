@@ -47,6 +47,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod update_rule;
 mod values;
 
 // Without this line the emulated driver would not be linked in.
@@ -63,20 +64,20 @@ pub use self::{
     blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d},
-    device::Movable,
+    device::{Movable, is_on_device},
     error::OpError,
     feature_map::FeatureMap,
-    features::{features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
+    features::{concat_rows, features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
     geometry::ConvGeometry,
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, sum_losses, weighted_sum},
+    loss::{backward, scale_loss, sum_losses, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
-    parameter::{Parameter, ParameterKind, TorchValues},
+    parameter::{Parameter, ParameterKind, TorchValues, largest_gradients, largest_value},
     peak::register_peak,
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},
@@ -87,6 +88,7 @@ pub use self::{
         LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
     },
+    update_rule::{LayerRate, UpdateRule},
 };
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.

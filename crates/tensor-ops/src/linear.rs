@@ -24,6 +24,10 @@ use crate::{
 pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Result<Features, OpError> {
     let (n, n_in) = *x.shape();
     let n_out = check("linear", n_in, weight, bias)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::linear(x, weight, bias, n_out);
+    }
     let (x, mut recording) = x.split_tape();
     let family = Family::detected();
     let values = device::rows(&x);

@@ -1,6 +1,7 @@
 //! From losses to gradients.
 
 use dfdx::{
+    shapes::HasShape,
     tensor::{AsArray, Merge, PutTape, SplitTape, Tape, TensorFromVec},
     tensor_ops::Backward,
 };
@@ -24,6 +25,10 @@ pub fn sum_losses(losses: Vec<Scalar>) -> Result<Scalar, OpError> {
         recording = recording.merge(own);
         terms.push(term);
     }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::sum_losses(terms, recording);
+    }
     let sum = device.try_tensor_from_vec(vec![terms.iter().map(|term| term.array()).sum()], ())?;
     let (terms, out): (Vec<_>, _) = (terms.iter().map(|term| term.ghost()).collect(), sum.ghost());
     recording.add_backward_op(move |gradients| {
@@ -36,6 +41,27 @@ pub fn sum_losses(losses: Vec<Scalar>) -> Result<Scalar, OpError> {
     Ok(sum.put_tape(recording))
 }
 
+/// A loss times a number.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn scale_loss(loss: Scalar, factor: f32) -> Result<Scalar, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::scale_loss(loss, factor);
+    }
+    let (loss, mut recording) = loss.split_tape();
+    let scaled = loss.device().try_tensor_from_vec(vec![loss.array() * factor], ())?;
+    let (loss, out) = (loss.ghost(), scaled.ghost());
+    recording.add_backward_op(move |gradients| {
+        let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
+        let gradient: Vec<f32> = gradient.iter().map(|value| value * factor).collect();
+        device::add(gradients.get_or_alloc_mut(&loss)?, &gradient)
+    });
+    Ok(scaled.put_tape(recording))
+}
+
 /// `sum(x * weights)` over all `N * D` values: a scalar whose gradient in `x` is `weights`.
 ///
 /// It sends a gradient that was computed elsewhere backward through what led to `x`.
@@ -44,11 +70,16 @@ pub fn sum_losses(losses: Vec<Scalar>) -> Result<Scalar, OpError> {
 ///
 /// When the number of weights is another.
 pub fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpError> {
+    let (n, d) = *x.shape();
+    if weights.len() != n * d {
+        return Err(OpError::shape("weighted_sum", "number of weights", n * d, weights.len()));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::weighted_sum(x, weights);
+    }
     let (x, recording) = x.split_tape();
     let values = device::rows(&x);
-    if weights.len() != values.len() {
-        return Err(OpError::shape("weighted_sum", "number of weights", values.len(), weights.len()));
-    }
     let sum = values.iter().zip(weights).map(|(&x, &weight)| f64::from(x) * f64::from(weight)).sum::<f64>();
     with_gradient(&x, recording, sum as f32, || weights.to_vec())
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot, resident::Resident};
+use crate::{
+    Buffer, Device, Gradients, OpError, UpdateRule, blend::blend_values, device::GradientSlot, resident::Resident,
+};
 
 /// What the axes of a parameter mean, and so in what order PyTorch has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +202,35 @@ impl Parameter {
         blend_values(self.own()?.host_mut(), &towards.values, momentum)
     }
 
+    /// Moves the parameter by its gradient on the device, where nothing waits for it; does nothing if none reached it. The
+    /// slots are the rule's, each of the parameter's length.
+    ///
+    /// # Errors
+    ///
+    /// When values do not live on the device, see [`is_on_device`](crate::is_on_device), or the slots are not the rule's.
+    pub fn update_on_device(
+        &mut self,
+        gradients: &mut Gradients,
+        slots: &mut [Buffer],
+        rule: &UpdateRule,
+    ) -> Result<(), OpError> {
+        const OP: &str = "Parameter::update_on_device";
+        if slots.len() != rule.n_slots() {
+            return Err(OpError::shape(OP, "number of slots", rule.n_slots(), slots.len()));
+        }
+        if let Some(slot) = slots.iter().find(|slot| slot.n_elements() != self.n_elements()) {
+            return Err(OpError::shape(OP, "values of a slot", self.n_elements(), slot.n_elements()));
+        }
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            let Some(gradient) = self.slot.take_slice(gradients)? else { return Ok(()) };
+            crate::cuda::update(self.own()?, &gradient, slots, rule)?;
+            return Ok(self.slot.put_slice(gradients, gradient)?);
+        }
+        let _ = gradients;
+        Err(OpError::value(OP, "where values are", "the host", "they must be on the device"))
+    }
+
     /// The values, shared with no other handle.
     pub(crate) fn own(&mut self) -> Result<&mut Resident, OpError> {
         if Arc::get_mut(&mut self.values).is_none() {
@@ -240,6 +271,13 @@ impl Parameter {
     ///
     /// When the device fails.
     pub fn add_gradient(&self, into: &mut Gradients, from: &mut Gradients) -> Result<(), OpError> {
+        #[cfg(feature = "cuda")]
+        if crate::cuda::is_used() {
+            if let Some(gradient) = self.slot.take_slice(from)? {
+                self.slot.add_slice(into, gradient)?;
+            }
+            return Ok(());
+        }
         if let Some(gradient) = self.slot.take(from)? {
             self.slot.add(into, gradient)?;
         }
@@ -340,6 +378,48 @@ impl Parameter {
             ParameterKind::Vector => values.to_vec(),
         }
     }
+}
+
+/// The largest absolute value of each parameter's gradient, NaN if any value is; `None` where none reached the parameter.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn largest_gradients(
+    parameters: &[&Parameter],
+    gradients: &mut Gradients,
+) -> Result<Vec<Option<f32>>, OpError> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        let mut slices = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            slices.push(parameter.slot.take_slice(gradients)?);
+        }
+        let largest = crate::cuda::largest_of_each(&slices);
+        for (parameter, slice) in parameters.iter().zip(slices) {
+            if let Some(slice) = slice {
+                parameter.slot.put_slice(gradients, slice)?;
+            }
+        }
+        return Ok(largest?);
+    }
+    parameters.iter().map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient))).collect()
+}
+
+/// The largest absolute value; NaN if any value is.
+pub fn largest_value(values: &[f32]) -> f32 {
+    // Lanes that do not wait for each other. As integers, absolute values are ordered, and NaN is the largest.
+    let mut lanes = [0_u32; 16];
+    let chunks = values.chunks_exact(lanes.len());
+    for value in chunks.remainder() {
+        lanes[0] = lanes[0].max(value.abs().to_bits());
+    }
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = (*lane).max(value.abs().to_bits());
+        }
+    }
+    f32::from_bits(lanes.into_iter().max().unwrap_or(0))
 }
 
 /// `(rows, columns, width)` to `(columns, rows, width)`.

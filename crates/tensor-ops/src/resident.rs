@@ -23,6 +23,11 @@ impl Resident {
         Self { len: values.len(), host: OnceLock::from(values), ..Self::default() }
     }
 
+    /// Zeros, which are nowhere until somebody asks for them.
+    pub(crate) fn zeros(len: usize) -> Self {
+        Self { len, ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -90,7 +95,10 @@ impl Resident {
         if let Some(device) = self.device.get() {
             return Ok(device);
         }
-        let uploaded = crate::cuda::upload(self.host())?;
+        let uploaded = match self.host.get() {
+            Some(host) => crate::cuda::upload(host)?,
+            None => crate::cuda::zeros(self.len)?,
+        };
         Ok(self.device.get_or_init(|| uploaded))
     }
 

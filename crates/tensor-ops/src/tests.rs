@@ -4,14 +4,14 @@ use dfdx::tensor::{PutTape, SplitTape};
 use rayon::ThreadPoolBuilder;
 
 use crate::{
-    Device, FeatureMap, Features, KeepLogits, Matrix, OpError, Parameter, ParameterKind, Recording, add,
-    add_relu, backward, features_from_rows, info_nce_queue, l2_normalize, linear, relu, relu_features,
-    select_rows, sum_losses,
+    Buffer, Device, FeatureMap, Features, Gradients, KeepLogits, Matrix, OpError, Parameter, ParameterKind,
+    Recording, add, add_relu, backward, concat_rows, features_from_rows, gradient_of_rows, info_nce_queue,
+    l2_normalize, largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
     },
-    to_rows,
+    to_rows, weighted_sum,
 };
 
 /// A recorded input, and a name to ask for its gradient by.
@@ -22,6 +22,10 @@ fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
 
 fn matrix(shape: (usize, usize), values: &[f32]) -> Matrix {
     rows(shape, values).split_tape().0
+}
+
+fn buffer(values: &[f32], width: usize) -> Buffer {
+    Buffer::new(&[values.len() / width, width], values.to_vec()).unwrap()
 }
 
 #[test]
@@ -183,7 +187,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
         let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
         let (name, input) = named_rows((n, c), &q);
         let result =
-            info_nce_queue(input, &matrix((n, c), &keys), &queue, temperature, KeepLogits::Yes).unwrap();
+            info_nce_queue(input, &matrix((n, c), &keys), &buffer(&queue, c), temperature, KeepLogits::Yes).unwrap();
         let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
         let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
         let (loss, logits) = oracle(&q);
@@ -217,7 +221,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
 #[test]
 fn a_negative_as_near_as_the_positive_counts_against() {
     let q = rows((1, 2), &[1.0, 0.0]);
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[1.0, 0.0], 0.2, KeepLogits::No).unwrap();
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[1.0, 0.0], 2), 0.2, KeepLogits::No).unwrap();
     assert_eq!(result.top1, 0.0);
     assert!(result.logits.is_none());
 }
@@ -227,7 +231,7 @@ fn info_nce_refuses_what_does_not_fit() {
     let q = || rows((2, 3), &unit_rows(1, 2, 3));
     let keys = matrix((2, 3), &unit_rows(2, 2, 3));
     let run = |keys: &Matrix, queue: &[f32], temperature| {
-        info_nce_queue(q(), keys, queue, temperature, KeepLogits::No).map(|result| result.top1)
+        info_nce_queue(q(), keys, &buffer(queue, 1), temperature, KeepLogits::No).map(|result| result.top1)
     };
     assert!(matches!(run(&matrix((1, 3), &[1.0, 0.0, 0.0]), &[0.0; 3], 0.2), Err(OpError::Shape { .. })));
     assert!(matches!(run(&keys, &[0.0; 4], 0.2), Err(OpError::Value { .. })));
@@ -245,7 +249,7 @@ fn losses_and_linear_layers_do_not_depend_on_the_number_of_threads() {
                     .unwrap();
             let y = l2_normalize(linear(rows((33, 40), &noise(2, 1320)), &weight, None).unwrap()).unwrap();
             let keys = matrix((33, 150), &unit_rows(3, 33, 150));
-            let result = info_nce_queue(y, &keys, &unit_rows(4, 1500, 150), 0.1, KeepLogits::No).unwrap();
+            let result = info_nce_queue(y, &keys, &buffer(&unit_rows(4, 1500, 150), 150), 0.1, KeepLogits::No).unwrap();
             let loss = dfdx::tensor::AsArray::array(&result.loss);
             let mut gradients = backward(result.loss).unwrap();
             let mut values = weight.gradient(&mut gradients).unwrap().unwrap();
@@ -262,7 +266,7 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
     let run = |n_terms: usize| {
         let (name, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
         let keys = matrix((2, 3), &unit_rows(2, 2, 3));
-        let queue = unit_rows(3, 5, 3);
+        let queue = buffer(&unit_rows(3, 5, 3), 3);
         let (q, recording) = q.split_tape();
         let mut recording = Some(recording);
         let mut term = || {
@@ -280,9 +284,80 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
 }
 
 #[test]
+fn a_scaled_loss_sends_a_scaled_gradient() {
+    let weights = noise(2, 6);
+    let run = |factor: Option<f32>| {
+        let (name, x) = named_rows((2, 3), &noise(1, 6));
+        let mut loss = weighted_sum(x, &weights).unwrap();
+        if let Some(factor) = factor {
+            loss = scale_loss(loss, factor).unwrap();
+        }
+        let value = dfdx::tensor::AsArray::array(&loss);
+        (value, to_rows(&backward(loss).unwrap().get(&name)))
+    };
+    let ((value, gradient), (scaled, scaled_gradient)) = (run(None), run(Some(0.25)));
+    assert_close("value", &[value], &[weighted(&wide(&noise(1, 6)), &weights)], 1e-6);
+    assert_eq!((scaled, &gradient), (0.25 * value, &weights));
+    assert_eq!(scaled_gradient, weights.iter().map(|weight| 0.25 * weight).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_value_of_a_loss_is_that_of_its_tensor() {
+    let (_, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
+    let keys = matrix((2, 3), &unit_rows(2, 2, 3));
+    let result = info_nce_queue(q, &keys, &buffer(&unit_rows(3, 5, 3), 3), 0.2, KeepLogits::No).unwrap();
+    assert_eq!(result.value, dfdx::tensor::AsArray::array(&result.loss));
+}
+
+#[test]
+fn rows_of_several_matrices_follow_each_other() {
+    let (a, b) = (matrix((2, 2), &[1.0, 2.0, 3.0, 4.0]), matrix((1, 2), &[5.0, 6.0]));
+    let whole = concat_rows(&[&a, &b, &a]).unwrap();
+    assert_eq!(to_rows(&whole), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0, 2.0, 3.0, 4.0]);
+    assert!(matches!(concat_rows(&[]), Err(OpError::Value { .. })));
+    assert!(matches!(concat_rows(&[&a, &matrix((1, 1), &[0.0])]), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn the_gradient_of_rows_moves_out_once() {
+    let (name, x) = named_rows((2, 3), &noise(1, 6));
+    let mut gradients = backward(weighted_sum(x, &noise(2, 6)).unwrap()).unwrap();
+    assert_eq!(to_rows(&gradient_of_rows(&name, &mut gradients).unwrap()), noise(2, 6));
+    assert_eq!(to_rows(&gradient_of_rows(&name, &mut gradients).unwrap()), [0.0; 6]);
+    let other = matrix((2, 3), &noise(3, 6));
+    assert_eq!(to_rows(&gradient_of_rows(&other, &mut gradients).unwrap()), [0.0; 6]);
+}
+
+#[test]
+fn rows_written_past_the_end_of_a_buffer_go_on_at_its_start() {
+    let mut kept = buffer(&[0.0; 8], 2);
+    kept.write_rows(1, &matrix((2, 2), &[1.0, 2.0, 3.0, 4.0])).unwrap();
+    assert_eq!(kept.to_vec(), [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0]);
+    kept.write_rows(3, &matrix((2, 2), &[5.0, 6.0, 7.0, 8.0])).unwrap();
+    assert_eq!(kept.to_vec(), [7.0, 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    kept.write_rows(2, &matrix((4, 2), &noise(1, 8))).unwrap();
+    let expected: Vec<f32> = [&noise(1, 8)[4..], &noise(1, 8)[..4]].concat();
+    assert_eq!(kept.to_vec(), expected);
+    assert!(matches!(kept.write_rows(4, &matrix((1, 2), &[0.0; 2])), Err(OpError::Value { .. })));
+    assert!(matches!(kept.write_rows(0, &matrix((5, 2), &[0.0; 10])), Err(OpError::Value { .. })));
+    assert!(matches!(kept.write_rows(0, &matrix((1, 3), &[0.0; 3])), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn a_buffer_of_zeros_has_them_when_asked() {
+    let mut zeros = Buffer::zeros(&[2, 2]);
+    assert_eq!((zeros.to_vec(), zeros.n_elements()), (vec![0.0; 4], 4));
+    let mut values = zeros.take_values();
+    values[3] = 1.0;
+    assert!(matches!(zeros.put_values(vec![0.0]), Err(OpError::Shape { .. })));
+    zeros.put_values(values).unwrap();
+    assert_eq!(zeros.to_vec(), [0.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
 fn a_loss_without_a_recording_cannot_go_backward() {
     let q = features_from_rows(&Device::default(), (1, 2), vec![1.0, 0.0], Recording::Off).unwrap();
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &[0.0, 1.0], 0.2, KeepLogits::No).unwrap();
+    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[0.0, 1.0], 2), 0.2, KeepLogits::No).unwrap();
     assert!(matches!(backward(result.loss), Err(OpError::NotRecorded { .. })));
 }
 
@@ -329,6 +404,45 @@ fn values_that_were_taken_are_put_back_changed_and_handles_keep_the_old_ones() {
     assert!(matches!(own.put_values(vec![0.0]), Err(OpError::Shape { .. })));
     own.put_values(values).unwrap();
     assert_eq!((own.values(), handle.values()), (&[5.0, -2.0][..], &[1.0, -2.0][..]));
+}
+
+#[test]
+fn the_largest_value_is_found_and_nan_is_not_overlooked() {
+    let mut values: Vec<f32> = (0..37).map(|i| (i as f32 - 30.0) / 10.0).collect();
+    assert_eq!(largest_value(&values), 3.0);
+    values[36] = f32::NEG_INFINITY;
+    assert_eq!(largest_value(&values), f32::INFINITY);
+    for place in [0, 17, 35] {
+        let mut values = values.clone();
+        values[place] = -f32::NAN;
+        assert!(largest_value(&values).is_nan(), "{place}");
+    }
+    assert_eq!(largest_value(&[]), 0.0);
+}
+
+#[test]
+fn the_largest_gradient_of_each_parameter_is_found() {
+    let mut gradients = Gradients::leaky();
+    let lens = [1, 37, 70_001, 5];
+    let parameters = lens.map(|len| vector(&vec![0.0; len]));
+    let without = vector(&[0.0; 3]);
+    for (seed, parameter) in parameters.iter().enumerate() {
+        let mut gradient = noise(seed as u32 + 1, parameter.n_elements());
+        match seed {
+            1 => gradient[36] = -7.0,
+            2 => gradient[65_000] = f32::NAN,
+            3 => gradient[0] = f32::NEG_INFINITY,
+            _ => {}
+        }
+        parameter.put_gradient(&mut gradients, gradient).unwrap();
+    }
+    let [a, b, c, d] = &parameters;
+    let largest = largest_gradients(&[a, &without, b, c, d], &mut gradients).unwrap();
+    assert_eq!(largest[..3], [Some(noise(1, 1)[0].abs()), None, Some(7.0)]);
+    assert!(largest[3].is_some_and(f32::is_nan));
+    assert_eq!(largest[4], Some(f32::INFINITY));
+    assert_eq!(b.gradient(&mut gradients).unwrap().unwrap()[36], -7.0, "gradients stay");
+    assert_eq!(largest_gradients(&[&without], &mut gradients).unwrap(), [None]);
 }
 
 #[test]

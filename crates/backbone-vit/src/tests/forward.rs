@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dfdx::prelude::{HasShape, SumTo};
-use tensor_ops::{Mode, Recording, backward};
+use dfdx::prelude::HasShape;
+use tensor_ops::{Mode, Recording, backward, weighted_sum};
 use train_core::plugin::{Backbone as _, Entry, Module as _};
 
 use super::{CONV, SMALL, images, visit_parameters, vit, with};
@@ -57,8 +57,7 @@ fn a_gradient_reaches_everything_that_is_trained_and_nothing_that_is_fixed() {
         let features = vit.forward(images(4, (16, 32), Recording::start()), Mode::Train).unwrap();
         let shape = *features.shape();
         let weights: Vec<f32> = (0..shape.0 * shape.1).map(|i| (i as f32 * 1.3).cos()).collect();
-        let weights = dfdx::prelude::TensorFromVec::tensor_from_vec(features.device(), weights, shape);
-        let mut gradients = backward((features * weights).sum()).unwrap();
+        let mut gradients = backward(weighted_sum(features, &weights).unwrap()).unwrap();
         visit_parameters(&mut vit, |name, parameter| {
             let gradient = parameter.gradient(&mut gradients).unwrap();
             let arrived = gradient.is_some_and(|gradient| gradient.iter().any(|value| *value != 0.0));

@@ -1,11 +1,11 @@
 //! An encoder with a linear layer on it, trained as a whole.
 
 use tensor_ops::{
-    Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward, linear,
+    Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward, linear,
     to_rows, weighted_sum,
 };
 use train_core::Draws;
-use train_core::plugin::{Backbone, Entry, Optimizer, Update};
+use train_core::plugin::{Backbone, Entry, Optimizer, UpdateStep};
 
 use super::layers;
 
@@ -21,7 +21,7 @@ pub struct FineTune {
     n_classes: usize,
     optimizer: Box<dyn Optimizer>,
     /// Of each parameter: the backbone's in visiting order, the weight, the bias.
-    slots: Vec<Vec<Vec<f32>>>,
+    slots: Vec<Vec<Buffer>>,
     /// Of each parameter: a factor on its learning rate.
     factors: Vec<f64>,
     n_updates: u64,
@@ -66,7 +66,7 @@ impl FineTune {
             bias,
             n_classes,
             optimizer,
-            slots: lens.into_iter().map(|len| vec![vec![0.0; len]; n_slots]).collect(),
+            slots: lens.into_iter().map(|len| (0..n_slots).map(|_| Buffer::zeros(&[len])).collect()).collect(),
             factors,
             n_updates: 0,
         })
@@ -101,7 +101,7 @@ impl FineTune {
         let loss = smoothed_cross_entropy(&mut gradient, labels, self.n_classes, smoothing);
         let mut gradients = backward(weighted_sum(logits, &gradient)?)?;
         self.n_updates += 1;
-        let (optimizer, n_updates) = (&self.optimizer, self.n_updates);
+        let (optimizer, n_updates) = (&*self.optimizer, self.n_updates);
         let mut settings = self.factors.iter().zip(&mut self.slots);
         let mut result = Ok(());
         let mut update = |parameter: &mut Parameter| {
@@ -109,24 +109,11 @@ impl FineTune {
             if result.is_err() {
                 return;
             }
-            result = parameter.take_gradient(&mut gradients).and_then(|gradient| {
-                let Some(mut gradient) = gradient else { return Ok(()) };
-                let n_axes = parameter.shape().len();
-                // Biases and norms are not shrunk, as DeiT and BEiT have it.
-                let weight_decay = (n_axes < 2).then_some(0.0);
-                let gradient = &mut gradient;
-                parameter.update(|values| {
-                    optimizer.update(Update {
-                        values,
-                        gradient,
-                        slots,
-                        lr: lr * factor,
-                        n_updates,
-                        n_axes,
-                        weight_decay,
-                    });
-                })
-            });
+            let n_axes = parameter.shape().len();
+            // Biases and norms are not shrunk, as DeiT and BEiT have it.
+            let weight_decay = (n_axes < 2).then_some(0.0);
+            let step = UpdateStep { lr: lr * factor, n_updates, n_axes, weight_decay };
+            result = step.run(optimizer, parameter, &mut gradients, slots);
         };
         self.backbone.visit(&mut |_, entry| {
             if let Entry::Parameter(parameter) = entry {

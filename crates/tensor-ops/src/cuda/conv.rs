@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
+use cudarc::driver::CudaSlice;
 use dfdx::tensor::CudaError;
 
 use super::{

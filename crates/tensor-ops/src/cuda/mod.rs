@@ -10,9 +10,14 @@ mod array;
 mod blas;
 mod columns;
 mod context;
+mod contrast;
 mod conv;
+mod features;
 mod launch;
+mod linear;
+mod loss;
 mod norm;
+mod optimise;
 mod pointwise;
 mod pool;
 mod program;
@@ -22,11 +27,16 @@ mod tensor;
 mod tokens;
 
 pub(crate) use self::{
-    array::{Array, download, duplicate, unwritten, upload, zeros},
-    context::{allow_tensor_float, context, is_used, open},
+    array::{Array, download, duplicate, upload, zeros},
+    context::{allow_tensor_float, is_used, open},
+    contrast::{info_nce_in_batch, info_nce_queue},
     conv::conv2d,
+    features::{concat_rows, gradient_of_rows, l2_normalize, relu_features, select_rows, write_around},
+    linear::linear,
+    loss::{scale_loss, sum_losses, weighted_sum},
     norm::{batch_norm, batch_norm_features},
-    pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
+    optimise::{largest_of_each, update},
+    pointwise::{add_to, blend, cast, gather_rows, relu, sum},
     pool::{average_pool, global_average_pool, max_pool},
     self_test::self_test,
     status::{peak_memory, status, synchronize},

@@ -40,12 +40,6 @@ pub(crate) fn add_to(sum: &mut CudaSlice<f32>, values: &CudaSlice<f32>) -> Resul
     Launch::new(&POINTWISE, "add_to").write(sum).read(values).long(n).over(n)
 }
 
-/// `values[i] *= factor`.
-pub(crate) fn scale(values: &mut CudaSlice<f32>, factor: f32) -> Result<(), CudaError> {
-    let n = values.len();
-    Launch::new(&POINTWISE, "scale").write(values).float(factor).long(n).over(n)
-}
-
 /// `own = momentum * own + (1 - momentum) * towards`, rounded as PyTorch rounds it.
 pub(crate) fn blend(own: &mut Resident, towards: &Resident, momentum: f32) -> Result<(), CudaError> {
     let n = own.len();
@@ -170,12 +164,6 @@ pub(crate) fn mask(gradient: &mut CudaSlice<f32>, output: &Array) -> Result<(), 
         .read_array(output)
         .long(n)
         .over(n)
-}
-
-/// [`mask`] by an output at an address.
-pub(super) fn mask_at(gradient: &mut CudaSlice<f32>, output: u64) -> Result<(), CudaError> {
-    let n = gradient.len();
-    Launch::new(&POINTWISE, "mask_f32").write(gradient).pointer(output).long(n).over(n)
 }
 
 /// See [`relu`](crate::relu).

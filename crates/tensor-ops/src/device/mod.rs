@@ -21,6 +21,15 @@ pub(crate) use self::cuda::take_slice;
 pub(crate) use self::{backend::DeviceError, slot::GradientSlot};
 use crate::Device;
 
+/// Whether operations compute on the CUDA device, so that values are best left there: in a build with the feature `cuda`,
+/// unless the environment asks for the host's kernels.
+pub fn is_on_device() -> bool {
+    #[cfg(feature = "cuda")]
+    return crate::cuda::is_used();
+    #[cfg(not(feature = "cuda"))]
+    false
+}
+
 /// How dfdx keeps the gradient of one tensor.
 pub(crate) type Stored = <Device as Storage<f32>>::Vec;
 

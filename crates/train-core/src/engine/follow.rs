@@ -11,6 +11,9 @@ impl Engine {
     /// Parameters only: running statistics follow the copies' own batches, as in the reference. All parameters move at the
     /// same time, as in [`update`](Self::update).
     pub(super) fn follow(&mut self, momentum: f32) -> Result<(), OpError> {
+        if tensor_ops::is_on_device() {
+            return self.follow_on_device(momentum);
+        }
         let mut followed: Vec<Parameter> = Vec::new();
         let mut own: Vec<Vec<f32>> = Vec::new();
         for (named, copy) in self.modules.iter_mut().zip(&mut self.momentum_modules) {
@@ -31,6 +34,24 @@ impl Engine {
                 result = put;
             }
         });
+        result
+    }
+
+    /// One after another, each by all of the device.
+    fn follow_on_device(&mut self, momentum: f32) -> Result<(), OpError> {
+        let mut result = Ok(());
+        for (named, copy) in self.modules.iter_mut().zip(&mut self.momentum_modules) {
+            let Some(copy) = copy else { continue };
+            let mut followed: Vec<Parameter> = Vec::new();
+            each_parameter([named], |parameter| followed.push(parameter.share()));
+            let mut followed = followed.iter();
+            each_parameter([copy], |parameter| {
+                let Some(followed) = followed.next() else { return };
+                if result.is_ok() {
+                    result = parameter.blend(followed, momentum);
+                }
+            });
+        }
         result
     }
 }

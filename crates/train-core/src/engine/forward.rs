@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use dfdx::shapes::HasShape as _;
-use dfdx::tensor::{AsArray as _, PutTape as _, SplitTape as _};
+use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Precision, Recording, Scalar,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Precision, Recording, Scalar, concat_rows,
     features_from_rows, select_rows, to_rows,
 };
 
@@ -141,7 +141,7 @@ impl Engine {
                     let contrast = self.compare(*module, queries, keys, keep).map_err(failed)?;
                     losses.values.push(Loss {
                         id: step.id.clone(),
-                        value: contrast.loss.array(),
+                        value: contrast.value,
                         top1: contrast.top1,
                         logits: contrast.logits,
                     });
@@ -211,13 +211,11 @@ impl Engine {
                     Some(Given::Recorded(_) | Given::Loss) | None => None,
                 })
                 .collect();
-            let d = parts.first().map_or(0, |keys| keys.shape().1);
-            let mut rows = Vec::new();
-            for keys in parts {
-                rows.extend(self.collective.gather(to_rows(keys)));
-            }
-            let shape = (rows.len() / d.max(1), d);
-            Ok((module, unrecorded(features_from_rows(&self.device, shape, rows, Recording::Off)?)))
+            let gathered = parts.into_iter().map(|keys| self.gather(keys)).collect::<Result<Vec<_>, _>>()?;
+            Ok((module, match &gathered[..] {
+                [only] => only.clone(),
+                several => concat_rows(&several.iter().collect::<Vec<_>>())?,
+            }))
         });
         Ok(StepKeys(keys.collect::<Result<_, OpError>>()?))
     }

@@ -5,7 +5,7 @@
 use dfdx::shapes::HasShape as _;
 use tensor_ops::{
     FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, Scalar,
-    features_from_rows, gradient_of_rows, select_rows, to_rows, weighted_sum,
+    features_from_rows, gradient_of_rows, scale_loss, select_rows, to_rows, weighted_sum,
 };
 
 use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, unrecorded};
@@ -112,7 +112,8 @@ impl Engine {
             let Losses { values, scalars } =
                 self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, KeepLogits::No)?;
             add_shares(&mut losses, values, n_parts);
-            let share = tensor_ops::sum_losses(scalars).map_err(op)? * (1.0 / n_parts as f32);
+            let share =
+                tensor_ops::sum_losses(scalars).and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32)).map_err(op)?;
             self.add_gradients(&mut total, share)?;
             running.end_part(self);
         }

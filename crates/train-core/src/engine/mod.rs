@@ -13,7 +13,7 @@ mod running;
 mod state;
 mod update;
 
-use tensor_ops::{Device, OpError, Parameter, Precision};
+use tensor_ops::{Buffer, Device, OpError, Parameter, Precision};
 
 pub use self::forward::{Forward, Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
@@ -36,7 +36,7 @@ pub struct Engine {
     momentum_modules: Vec<Option<NamedModule>>,
     optimizer: Box<dyn Optimizer>,
     /// The optimiser's slots, parameter after parameter in visiting order.
-    slots: Vec<Vec<Vec<f32>>>,
+    slots: Vec<Vec<Buffer>>,
     /// Optimiser steps made.
     n_updates: u64,
     /// Steps made, those that changed no weights included.

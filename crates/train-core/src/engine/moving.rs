@@ -2,29 +2,27 @@
 
 use rayon::prelude::*;
 
-use crate::plugin::{Optimizer, Update};
+use crate::plugin::{Optimizer, Update, UpdateStep};
 
 /// One parameter at one step, apart from its module and its device, so that any thread can move it.
-pub(super) struct Moving<'a> {
+pub(super) struct Moving {
     pub(super) values: Vec<f32>,
     pub(super) gradient: Vec<f32>,
-    pub(super) slots: &'a mut [Vec<f32>],
-    pub(super) lr: f64,
-    pub(super) n_updates: u64,
-    pub(super) n_axes: usize,
-    pub(super) weight_decay: Option<f64>,
+    pub(super) slots: Vec<Vec<f32>>,
+    pub(super) step: UpdateStep,
 }
 
-impl Moving<'_> {
+impl Moving {
     fn update(&mut self) -> Update<'_> {
+        let UpdateStep { lr, n_updates, n_axes, weight_decay } = self.step;
         Update {
             values: &mut self.values,
             gradient: &mut self.gradient,
-            slots: self.slots,
-            lr: self.lr,
-            n_updates: self.n_updates,
-            n_axes: self.n_axes,
-            weight_decay: self.weight_decay,
+            slots: &mut self.slots,
+            lr,
+            n_updates,
+            n_axes,
+            weight_decay,
         }
     }
 }
@@ -32,7 +30,7 @@ impl Moving<'_> {
 /// Moves each parameter as it would move alone.
 ///
 /// A rule cuts large parameters into chunks; a thread that has no parameter left takes chunks of those still on their way.
-pub(super) fn move_all(optimizer: &dyn Optimizer, moving: &mut [Option<Moving<'_>>]) {
+pub(super) fn move_all(optimizer: &dyn Optimizer, moving: &mut [Option<Moving>]) {
     moving.par_iter_mut().flatten().for_each(|moving| optimizer.update(moving.update()));
 }
 
@@ -59,52 +57,42 @@ mod tests {
         }
     }
 
-    /// `slots` of parameter number `i`, half-way through a run.
-    fn moving(i: usize, slots: &mut [Vec<f32>]) -> Moving<'_> {
-        let wave = |scale: f32| (0..slots[0].len()).map(|at| ((1 + at + i) as f32 * scale).sin()).collect();
+    /// Parameter number `i`, half-way through a run.
+    fn moving(i: usize) -> Moving {
+        let len = 1 + (i * 7919) % 50_000;
+        let wave = |scale: f32| (0..len).map(|at| ((1 + at + i) as f32 * scale).sin()).collect();
         Moving {
             values: wave(0.3),
             gradient: wave(0.7),
-            slots,
-            lr: 0.1 * i as f64,
-            n_updates: 3,
-            n_axes: i % 3,
-            weight_decay: i.is_multiple_of(4).then_some(0.01),
+            slots: vec![vec![1.0; len]],
+            step: UpdateStep {
+                lr: 0.1 * i as f64,
+                n_updates: 3,
+                n_axes: i % 3,
+                weight_decay: i.is_multiple_of(4).then_some(0.01),
+            },
         }
     }
 
     #[test]
     fn all_parameters_move_as_they_would_alone_on_any_number_of_threads() {
-        let slots: Vec<Vec<Vec<f32>>> = (0..40).map(|i| vec![vec![1.0; 1 + (i * 7919) % 50_000]]).collect();
-        let mut expected_slots = slots.clone();
-        let expected: Vec<Vec<f32>> = expected_slots
-            .iter_mut()
-            .enumerate()
-            .map(|(i, slots)| {
-                let mut moving = moving(i, slots);
+        let expected: Vec<Moving> = (0..40)
+            .map(|i| {
+                let mut moving = moving(i);
                 ByLength.update(moving.update());
-                moving.values
+                moving
             })
             .collect();
         for n_threads in [1, 2, 3] {
-            let mut slots = slots.clone();
             // Every third has no gradient, and stays.
-            let mut all: Vec<Option<Moving<'_>>> = slots
-                .iter_mut()
-                .enumerate()
-                .map(|(i, slots)| (i % 3 != 1).then(|| moving(i, slots)))
-                .collect();
+            let mut all: Vec<Option<Moving>> = (0..40).map(|i| (i % 3 != 1).then(|| moving(i))).collect();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             pool.install(|| move_all(&ByLength, &mut all));
-            for (i, moving) in all.into_iter().enumerate() {
-                if let Some(moving) = moving {
-                    assert!(moving.values == expected[i], "parameter {i}, {n_threads} threads");
-                }
-            }
-            for (i, slots) in slots.iter().enumerate() {
-                let moved = i % 3 != 1;
-                assert!(!moved || slots == &expected_slots[i], "slots {i}, {n_threads} threads");
-                assert!(moved || slots[0].iter().all(|&moves| moves == 1.0), "slots {i}");
+            for (i, (moving, expected)) in all.iter().zip(&expected).enumerate() {
+                assert_eq!(moving.is_some(), i % 3 != 1);
+                let Some(moving) = moving else { continue };
+                assert!(moving.values == expected.values, "parameter {i}, {n_threads} threads");
+                assert!(moving.slots == expected.slots, "slots {i}, {n_threads} threads");
             }
         }
     }

@@ -1,8 +1,8 @@
 //! How large gradients are, and whether they are numbers.
 
-use tensor_ops::{Gradients, ParameterKind};
+use tensor_ops::{Gradients, Parameter, ParameterKind, largest_gradients, largest_value};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, each_parameter};
 use crate::plugin::{Entry, Module as _};
 
 /// The largest absolute value of each gradient: its infinity norm.
@@ -56,40 +56,36 @@ impl Engine {
         &mut self,
         gradients: &mut Gradients,
     ) -> Result<Result<GradientNorms, NonFinite>, EngineError> {
+        let mut parameters: Vec<Parameter> = Vec::new();
+        each_parameter(&mut self.modules, |parameter| parameters.push(parameter.share()));
+        let trained: Vec<&Parameter> = parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
+        let mut largest = largest_gradients(&trained, gradients)?.into_iter();
         let mut norms = GradientNorms::default();
-        let mut bad = None;
-        let mut result = Ok(());
+        for parameter in &parameters {
+            let norm = if parameter.is_trainable() { largest.next().flatten() } else { None };
+            if norm.is_some_and(|norm| !norm.is_finite()) {
+                return Ok(Err(NonFinite::Gradient(self.parameter_name(norms.of.len()))));
+            }
+            if norm.is_some() && parameter.kind() != ParameterKind::Vector {
+                norms.weights.push(norms.of.len());
+            }
+            norms.of.push(norm);
+        }
+        Ok(Ok(norms))
+    }
+
+    /// The name of a parameter by its place in visiting order.
+    fn parameter_name(&mut self, place: usize) -> String {
+        let mut names = Vec::new();
         for named in &mut self.modules {
             let module = &named.name;
             named.module.visit(&mut |name, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                if result.is_err() || bad.is_some() {
-                    return;
-                }
-                let norm = if parameter.is_trainable() {
-                    parameter.with_gradient(gradients, |gradient| largest(gradient))
-                } else {
-                    Ok(None)
-                };
-                match norm {
-                    Ok(norm) => {
-                        if norm.is_some_and(|norm| !norm.is_finite()) {
-                            bad = Some(NonFinite::Gradient(format!("{module}.{name}")));
-                        }
-                        if norm.is_some() && parameter.kind() != ParameterKind::Vector {
-                            norms.weights.push(norms.of.len());
-                        }
-                        norms.of.push(norm);
-                    }
-                    Err(error) => result = Err(error),
+                if let Entry::Parameter(_) = entry {
+                    names.push(format!("{module}.{name}"));
                 }
             });
         }
-        result?;
-        Ok(match bad {
-            Some(bad) => Err(bad),
-            None => Ok(norms),
-        })
+        names.swap_remove(place)
     }
 
     /// The first parameter that is not finite.
@@ -100,47 +96,12 @@ impl Engine {
             let module = &named.name;
             named.module.visit(&mut |name, entry| {
                 if let (Entry::Parameter(parameter), None) = (entry, &bad)
-                    && !parameter.with_values(largest).is_finite()
+                    && !parameter.with_values(largest_value).is_finite()
                 {
                     bad = Some(NonFinite::Parameter(format!("{module}.{name}")));
                 }
             });
         }
         bad
-    }
-}
-
-/// The largest absolute value; not finite if any value is not.
-fn largest(values: &[f32]) -> f32 {
-    // Lanes that do not wait for each other. As integers, absolute values are ordered, and NaN is the largest.
-    let mut lanes = [0_u32; 16];
-    let chunks = values.chunks_exact(lanes.len());
-    for value in chunks.remainder() {
-        lanes[0] = lanes[0].max(value.abs().to_bits());
-    }
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = (*lane).max(value.abs().to_bits());
-        }
-    }
-    f32::from_bits(lanes.into_iter().max().unwrap_or(0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_value_is_found_and_nan_is_not_overlooked() {
-        let mut values: Vec<f32> = (0..37).map(|i| (i as f32 - 30.0) / 10.0).collect();
-        assert_eq!(largest(&values), 3.0);
-        values[36] = f32::NEG_INFINITY;
-        assert_eq!(largest(&values), f32::INFINITY);
-        for place in [0, 17, 35] {
-            let mut values = values.clone();
-            values[place] = -f32::NAN;
-            assert!(largest(&values).is_nan(), "{place}");
-        }
-        assert_eq!(largest(&[]), 0.0);
     }
 }

@@ -49,7 +49,8 @@ impl Engine {
                 let Entry::Parameter(parameter) = entry else { return };
                 let Some(slots) = slots.next() else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
-                    let (shape, values) = (parameter.torch_shape(), parameter.order_to_torch(values));
+                    let (shape, values) =
+                        (parameter.torch_shape(), values.with_values(|values| parameter.order_to_torch(values)));
                     tensors
                         .insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
                 }
@@ -78,8 +79,9 @@ impl Engine {
                         return;
                     }
                     let name = format!("optimizer.{slot}.{module}.{name}");
-                    result = take_f32(&mut left, &name, &parameter.torch_shape())
-                        .map(|found| *values = parameter.order_from_torch(found));
+                    result = take_f32(&mut left, &name, &parameter.torch_shape()).and_then(|found| {
+                        values.put_values(parameter.order_from_torch(found)).map_err(StateError::Op)
+                    });
                 }
             });
         }

@@ -1,10 +1,10 @@
 //! What happens to weights: gradients and the optimiser.
 
-use tensor_ops::Gradients;
+use tensor_ops::{Buffer, Gradients};
 
 use super::moving::{Moving, move_all};
 use super::{Engine, EngineError, Forward, each_parameter};
-use crate::plugin::{Entry, Module as _};
+use crate::plugin::{Entry, Module as _, UpdateStep};
 
 impl Engine {
     /// The gradients of a forward pass, averaged over all processes when they are used.
@@ -17,8 +17,8 @@ impl Engine {
 
     /// Moves every trainable parameter by its gradient.
     ///
-    /// Parameters move at the same time, each in chunks: a network has many small ones, and with one after another most
-    /// threads would wait. The moving average of the next step is not taken in the same pass, though it reads what is
+    /// On the host, parameters move at the same time, each in chunks: a network has many small ones, and with one after another
+    /// most threads would wait. The moving average of the next step is not taken in the same pass, though it reads what is
     /// written here: checkpoints and monitors come between the two, and see the momentum encoder as the reference has it
     /// there.
     ///
@@ -27,44 +27,53 @@ impl Engine {
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
         self.n_steps += 1;
-        let (collective, n_updates) = (&*self.collective, self.n_updates);
+        let (collective, optimizer, n_updates) = (&*self.collective, &*self.optimizer, self.n_updates);
         let mut slots = self.slots.iter_mut();
         let mut settings = self.settings.iter();
-        let mut moving: Vec<Option<Moving<'_>>> = Vec::new();
+        let mut moving: Vec<Option<Moving>> = Vec::new();
         let mut result = Ok(());
         each_parameter(&mut self.modules, |parameter| {
             let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
-            let is_wanted = result.is_ok() && parameter.is_trainable();
-            let gradient = if is_wanted { parameter.take_gradient(gradients) } else { Ok(None) };
-            moving.push(match gradient {
-                Ok(None) => None,
-                Ok(Some(mut gradient)) => {
+            let mut start = || {
+                if !parameter.is_trainable() {
+                    return Ok(None);
+                }
+                if collective.n_processes() > 1 {
                     // Here, and not by the threads: processes exchange gradients in one order.
-                    collective.mean(&mut gradient);
-                    Some(Moving {
-                        values: parameter.take_values(),
-                        gradient,
-                        slots,
-                        lr: lr * settings.learning_rate_factor,
-                        n_updates,
-                        n_axes: parameter.shape().len(),
-                        weight_decay: settings.weight_decay,
-                    })
+                    parameter.with_gradient(gradients, |gradient| collective.mean(gradient))?;
                 }
-                Err(error) => {
-                    result = Err(error);
-                    None
+                let step = UpdateStep {
+                    lr: lr * settings.learning_rate_factor,
+                    n_updates,
+                    n_axes: parameter.shape().len(),
+                    weight_decay: settings.weight_decay,
+                };
+                if step.run_on_device(optimizer, parameter, gradients, slots)? {
+                    return Ok(None);
                 }
-            });
+                let Some(gradient) = parameter.take_gradient(gradients)? else { return Ok(None) };
+                let slots = slots.iter_mut().map(Buffer::take_values).collect();
+                Ok(Some(Moving { values: parameter.take_values(), gradient, slots, step }))
+            };
+            let started = if result.is_ok() { start() } else { Ok(None) };
+            moving.push(started.unwrap_or_else(|error| {
+                result = Err(error);
+                None
+            }));
         });
         if result.is_ok() {
-            move_all(&*self.optimizer, &mut moving);
+            move_all(optimizer, &mut moving);
         }
         let mut moving = moving.into_iter();
+        let mut all_slots = self.slots.iter_mut();
         each_parameter(&mut self.modules, |parameter| {
-            let Some(Some(Moving { values, gradient, .. })) = moving.next() else { return };
+            let slots = all_slots.next();
+            let Some(Some(Moving { values, gradient, slots: of_slots, .. })) = moving.next() else { return };
             // Every one is put back, whatever happens to the others.
-            let put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
+            let mut put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
+            for (slot, values) in slots.into_iter().flatten().zip(of_slots) {
+                put = slot.put_values(values).and(put);
+            }
             if result.is_ok() {
                 result = put;
             }
@@ -86,7 +95,7 @@ impl Engine {
         let n_slots = self.optimizer.slots().len();
         let mut slots = Vec::new();
         each_parameter(&mut self.modules, |parameter| {
-            slots.push(vec![vec![0.0; parameter.n_elements()]; n_slots]);
+            slots.push((0..n_slots).map(|_| Buffer::zeros(parameter.shape())).collect());
         });
         self.slots = slots;
     }

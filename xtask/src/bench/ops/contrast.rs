@@ -1,6 +1,6 @@
 //! The loss against a queue.
 
-use tensor_ops::{KeepLogits, Recording, features_from_rows, info_nce_queue, select_rows};
+use tensor_ops::{Buffer, KeepLogits, Recording, features_from_rows, info_nce_queue, select_rows};
 
 use super::{
     case::{Case, Pass, Work, time},
@@ -16,7 +16,8 @@ pub(super) fn cases() -> Vec<Case> {
 fn info_nce(n: usize, c: usize, n_negatives: usize) -> Case {
     let pass = |name, n_products: usize, start: fn() -> Recording| {
         Pass::new(name, Work::Flops(n_products * 2 * n * n_negatives * c), move |device| {
-            let (rows, queue) = (noise(n * c), noise(n_negatives * c));
+            let rows = noise(n * c);
+            let queue = Buffer::new(&[n_negatives, c], noise(n_negatives * c))?;
             let features = features_from_rows(device, (n, c), rows.clone(), Recording::Off)?;
             let keys = select_rows(&features, &(0..n).collect::<Vec<_>>())?;
             let device = device.clone();

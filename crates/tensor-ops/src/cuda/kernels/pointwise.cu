@@ -5,11 +5,6 @@ KERNEL(add_to)(float *sum, const float *values, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) sum[i] += values[i];
 }
 
-// values[i] *= factor
-KERNEL(scale)(float *values, float factor, long long n) {
-    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) values[i] *= factor;
-}
-
 // own[i] = momentum * own[i] + rest * towards[i]
 KERNEL(blend)(float *own, const float *towards, float momentum, float rest, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) own[i] = own[i] * momentum + towards[i] * rest;

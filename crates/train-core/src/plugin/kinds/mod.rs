@@ -15,5 +15,5 @@ pub use self::monitor::{
     Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
 };
 pub use self::negatives::{Contrast, Keys, Negatives, NegativesContext, Thermometer};
-pub use self::optimizer::{Optimizer, OptimizerContext, Update};
+pub use self::optimizer::{Optimizer, OptimizerContext, Update, UpdateStep};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};

@@ -1,5 +1,7 @@
 //! How gradients move parameters.
 
+use tensor_ops::{Buffer, Gradients, OpError, Parameter, UpdateRule};
+
 /// An update rule. Its state lives in slots that the trainer keeps and saves.
 pub trait Optimizer: Send + Sync {
     /// The names of the values kept for each element of a parameter, for instance `["momentum"]`. All start at 0.
@@ -11,6 +13,79 @@ pub trait Optimizer: Send + Sync {
     /// rayon too, or the last parameter leaves all threads but one without work; where it cuts must not depend on how many
     /// threads there are.
     fn update(&self, update: Update<'_>);
+
+    /// The same step as numbers for a rule that the CUDA device knows, if there is one.
+    ///
+    /// Without one, a build for the device fetches values and gradients, calls [`update`](Self::update), and sends the values
+    /// back: right, and slow.
+    fn rule(&self, _step: UpdateStep) -> Option<UpdateRule> {
+        None
+    }
+}
+
+/// The numbers of one step of one parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct UpdateStep {
+    /// The learning rate of this step.
+    pub lr: f64,
+    /// Updates made so far, this one included: 1 at the first.
+    pub n_updates: u64,
+    /// Number of axes of the parameter: 1 for a bias, 2 for a matrix, 4 for a kernel.
+    pub n_axes: usize,
+    /// The weight decay of the parameter's group, in place of the optimiser's own.
+    pub weight_decay: Option<f64>,
+}
+
+impl UpdateStep {
+    /// Moves one parameter by its gradient where that is: on the device, if `optimizer` has a rule for it. Does nothing if no
+    /// gradient reached the parameter.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn run(
+        self,
+        optimizer: &dyn Optimizer,
+        parameter: &mut Parameter,
+        gradients: &mut Gradients,
+        slots: &mut [Buffer],
+    ) -> Result<(), OpError> {
+        if self.run_on_device(optimizer, parameter, gradients, slots)? {
+            return Ok(());
+        }
+        let Some(mut gradient) = parameter.take_gradient(gradients)? else { return Ok(()) };
+        let mut of_slots: Vec<Vec<f32>> = slots.iter_mut().map(Buffer::take_values).collect();
+        let mut values = parameter.take_values();
+        let Self { lr, n_updates, n_axes, weight_decay } = self;
+        optimizer.update(Update {
+            values: &mut values,
+            gradient: &mut gradient,
+            slots: &mut of_slots,
+            lr,
+            n_updates,
+            n_axes,
+            weight_decay,
+        });
+        for (slot, values) in slots.iter_mut().zip(of_slots) {
+            slot.put_values(values)?;
+        }
+        parameter.put_values(values)
+    }
+
+    /// Whether it was done: values live on the device, and `optimizer` has a rule.
+    pub(crate) fn run_on_device(
+        self,
+        optimizer: &dyn Optimizer,
+        parameter: &mut Parameter,
+        gradients: &mut Gradients,
+        slots: &mut [Buffer],
+    ) -> Result<bool, OpError> {
+        if !tensor_ops::is_on_device() {
+            return Ok(false);
+        }
+        let Some(rule) = optimizer.rule(self) else { return Ok(false) };
+        parameter.update_on_device(gradients, slots, &rule)?;
+        Ok(true)
+    }
 }
 
 /// One parameter at one step.

@@ -1,0 +1,65 @@
+//! Update rules that the CUDA device knows.
+
+/// The numbers of one step of one parameter, for a rule that has a kernel.
+///
+/// `p` is a value, `g` its gradient. An optimiser's own code says the same for the host; a rule that has no kernel is computed
+/// there always.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum UpdateRule {
+    /// `v ← momentum v + rate (g + weight_decay p)`, then `p ← p − lr v`. One slot, `v`.
+    Momentum {
+        /// The share of the last step that this one keeps.
+        momentum: f32,
+        /// The L2 penalty.
+        weight_decay: f64,
+        /// The learning rate.
+        lr: f32,
+        /// What the layer's gradient is multiplied by.
+        rate: LayerRate,
+    },
+    /// `m ← m + first_new (g − m)`, `v ← second_kept v + second_new g²`, then
+    /// `p ← shrink p − size m / (√v / root_of_filled + eps)`. Two slots, `m` and `v`.
+    AdamW {
+        /// What a value keeps of itself.
+        shrink: f32,
+        /// What the mean of gradients takes in.
+        first_new: f32,
+        /// What the mean of their squares keeps.
+        second_kept: f32,
+        /// What the mean of their squares takes in.
+        second_new: f32,
+        /// The root of the share of the mean of squares that the steps so far have filled.
+        root_of_filled: f32,
+        /// Keeps the step finite where there were no gradients.
+        eps: f32,
+        /// The size of a step, corrected for the share of the mean that is filled.
+        size: f32,
+    },
+}
+
+/// A rate that follows from the lengths of a whole parameter and its gradient; where these leave it undefined, it is 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LayerRate {
+    /// 1.
+    One,
+    /// `trust ‖p‖ / ‖g + weight_decay p‖`.
+    OfWhole {
+        /// How far a parameter moves, as a share of its length.
+        trust: f64,
+    },
+    /// `trust ‖p‖ / (‖g‖ + weight_decay ‖p‖ + 1e-8)`; where it is undefined, there is no decay either.
+    OfSum {
+        /// How far a parameter moves, as a share of its length.
+        trust: f64,
+    },
+}
+
+impl UpdateRule {
+    /// How many values it keeps for each element.
+    pub fn n_slots(&self) -> usize {
+        match self {
+            Self::Momentum { .. } => 1,
+            Self::AdamW { .. } => 2,
+        }
+    }
+}
