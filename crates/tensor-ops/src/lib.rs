@@ -87,7 +87,7 @@ pub use self::{
         LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
     },
-    update_rule::{LayerRate, UpdateRule},
+    update_rule::{DeviceUpdate, LayerRate, UpdateRule, blend_on_device, update_on_device},
 };
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.

@@ -26,7 +26,7 @@ static LOSS: Program = Program::new(
 type Term = Tensor<(), f32, Device>;
 
 /// Blocks that sum `n` values: each sums enough to be worth it, and one block of threads adds what they found.
-pub(super) fn n_partial(n: usize) -> usize {
+fn n_partial(n: usize) -> usize {
     n.div_ceil(16 * BLOCK as usize).clamp(1, BLOCK as usize)
 }
 

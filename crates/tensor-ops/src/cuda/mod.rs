@@ -33,7 +33,7 @@ pub(crate) use self::{
     linear::linear,
     loss::{scale_loss, sum_losses, weighted_sum},
     norm::{batch_norm, batch_norm_features},
-    optimise::{largest_of_each, update},
+    optimise::{blend_all, largest_of_each, update},
     pointwise::{add_to, blend, cast, gather_rows, relu, scale, sum},
     pool::{average_pool, global_average_pool, max_pool},
     status::{peak_memory, status, synchronize},
