@@ -73,7 +73,7 @@ pub use self::{
     l2_normalize::l2_normalize,
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, scale_loss, sum_losses, weighted_sum},
+    loss::{backward, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     parameter::{Parameter, ParameterKind, TorchValues, largest_gradients, largest_value},

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Device, Gradients, OpError, blend::blend_values, device::GradientSlot, resident::Resident,
-};
+use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot, resident::Resident};
 
 /// What the axes of a parameter mean, and so in what order PyTorch has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +56,13 @@ impl Parameter {
             return Err(OpError::shape("Parameter::new", "number of values", len, values.len()));
         }
         let slot = GradientSlot::new(device, len)?;
-        Ok(Self { kind, shape: shape.to_vec(), is_trainable: true, values: Arc::new(Resident::new(values)), slot })
+        Ok(Self {
+            kind,
+            shape: shape.to_vec(),
+            is_trainable: true,
+            values: Arc::new(Resident::new(values)),
+            slot,
+        })
     }
 
     /// A parameter of its own with the same values.
@@ -388,7 +392,10 @@ pub fn largest_gradients(
         }
         return Ok(largest?);
     }
-    parameters.iter().map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient))).collect()
+    parameters
+        .iter()
+        .map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient)))
+        .collect()
 }
 
 /// The largest absolute value; NaN if any value is.

@@ -108,16 +108,14 @@ pub fn update_on_device(
 /// # Errors
 ///
 /// When values do not live on the device, see [`is_on_device`](crate::is_on_device), or shapes differ.
-pub fn blend_on_device(
-    own: &mut [Parameter],
-    towards: &[Parameter],
-    momentum: f32,
-) -> Result<(), OpError> {
+pub fn blend_on_device(own: &mut [Parameter], towards: &[Parameter], momentum: f32) -> Result<(), OpError> {
     const OP: &str = "blend_on_device";
     if own.len() != towards.len() {
         return Err(OpError::shape(OP, "number of parameters", own.len(), towards.len()));
     }
-    if let Some((own, towards)) = own.iter().zip(towards).find(|(own, towards)| own.shape() != towards.shape()) {
+    if let Some((own, towards)) =
+        own.iter().zip(towards).find(|(own, towards)| own.shape() != towards.shape())
+    {
         return Err(OpError::shape(OP, "shape", own.shape(), towards.shape()));
     }
     #[cfg(feature = "cuda")]

@@ -54,7 +54,10 @@ impl Table {
 }
 
 /// See [`update_on_device`](crate::update_on_device).
-pub(crate) fn update(updates: &mut [&mut DeviceUpdate<'_>], gradients: &mut Gradients) -> Result<(), OpError> {
+pub(crate) fn update(
+    updates: &mut [&mut DeviceUpdate<'_>],
+    gradients: &mut Gradients,
+) -> Result<(), OpError> {
     let (mut with_momentum, mut adamw) = (Table::default(), Table::default());
     let mut has_layer_rates = false;
     let mut moved = Vec::with_capacity(updates.len());
@@ -116,11 +119,7 @@ pub(crate) fn update(updates: &mut [&mut DeviceUpdate<'_>], gradients: &mut Grad
 }
 
 /// See [`blend_on_device`](crate::blend_on_device).
-pub(crate) fn blend_all(
-    own: &mut [Parameter],
-    towards: &[Parameter],
-    momentum: f32,
-) -> Result<(), OpError> {
+pub(crate) fn blend_all(own: &mut [Parameter], towards: &[Parameter], momentum: f32) -> Result<(), OpError> {
     let rest = (1.0 - f64::from(momentum)) as f32;
     let mut table = Table::default();
     for (own, towards) in own.iter_mut().zip(towards) {
