@@ -181,8 +181,12 @@ impl Optimizer for Lars {
         let LarsConfig { momentum, weight_decay, trust, rule } = self.config;
         let (weight_decay, rate) = match (step.n_axes > 1, rule) {
             (false, _) => (0.0, LayerRate::One),
-            (true, LarsRule::MocoV3) => (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfWhole { trust }),
-            (true, LarsRule::Bolts) => (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfSum { trust }),
+            (true, LarsRule::MocoV3) => {
+                (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfWhole { trust })
+            }
+            (true, LarsRule::Bolts) => {
+                (step.weight_decay.unwrap_or(weight_decay), LayerRate::OfSum { trust })
+            }
         };
         Some(UpdateRule::Momentum { momentum: momentum as f32, weight_decay, lr: step.lr as f32, rate })
     }

@@ -54,7 +54,7 @@ impl Buffer {
         if values.len() != self.values.len() {
             return Err(OpError::shape("Buffer::set", "number of values", self.values.len(), values.len()));
         }
-        self.values.host_mut().copy_from_slice(values);
+        self.values = Resident::new(values.to_vec());
         Ok(())
     }
 

@@ -103,7 +103,12 @@ pub fn info_nce_queue(
     Ok(InfoNce { loss, value, top1: n_right as f32 / n as f32, logits })
 }
 
-fn check(q: (usize, usize), keys: (usize, usize), queue_len: usize, temperature: f32) -> Result<usize, OpError> {
+fn check(
+    q: (usize, usize),
+    keys: (usize, usize),
+    queue_len: usize,
+    temperature: f32,
+) -> Result<usize, OpError> {
     const OP: &str = "info_nce_queue";
     if keys != q {
         return Err(OpError::shape(OP, "shape of the keys", q, keys));

@@ -74,7 +74,7 @@ pub use self::{
     l2_normalize::l2_normalize,
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, scale_loss, sum_losses, weighted_sum},
+    loss::{backward, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     parameter::{Parameter, ParameterKind, TorchValues, largest_gradients, largest_value},
@@ -88,7 +88,7 @@ pub use self::{
         LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
         linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
     },
-    update_rule::{LayerRate, UpdateRule},
+    update_rule::{DeviceUpdate, LayerRate, UpdateRule, blend_on_device, update_on_device},
 };
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.

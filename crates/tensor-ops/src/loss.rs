@@ -84,6 +84,22 @@ pub fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpError> {
     with_gradient(&x, recording, sum as f32, || weights.to_vec())
 }
 
+/// [`weighted_sum`] with weights that are a matrix, and so where `x` is.
+///
+/// # Errors
+///
+/// When the shapes differ.
+pub fn sum_weighted_by(x: Features, weights: &Matrix) -> Result<Scalar, OpError> {
+    if weights.shape() != x.shape() {
+        return Err(OpError::shape("sum_weighted_by", "shape of the weights", x.shape(), weights.shape()));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::sum_weighted_by(x, weights);
+    }
+    weighted_sum(x, &device::rows(weights))
+}
+
 /// A loss of `value` whose gradient in `x` is known with it; asked for if `recording` is on.
 pub(crate) fn with_gradient(
     x: &Matrix,

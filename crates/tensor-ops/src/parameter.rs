@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{
-    Buffer, Device, Gradients, OpError, UpdateRule, blend::blend_values, device::GradientSlot, resident::Resident,
-};
+use crate::{Device, Gradients, OpError, blend::blend_values, device::GradientSlot, resident::Resident};
 
 /// What the axes of a parameter mean, and so in what order PyTorch has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,33 +200,24 @@ impl Parameter {
         blend_values(self.own()?.host_mut(), &towards.values, momentum)
     }
 
-    /// Moves the parameter by its gradient on the device, where nothing waits for it; does nothing if none reached it. The
-    /// slots are the rule's, each of the parameter's length.
+    /// Moves the values to a handle of their own, so that many parameters can be changed together.
     ///
-    /// # Errors
-    ///
-    /// When values do not live on the device, see [`is_on_device`](crate::is_on_device), or the slots are not the rule's.
-    pub fn update_on_device(
-        &mut self,
-        gradients: &mut Gradients,
-        slots: &mut [Buffer],
-        rule: &UpdateRule,
-    ) -> Result<(), OpError> {
-        const OP: &str = "Parameter::update_on_device";
-        if slots.len() != rule.n_slots() {
-            return Err(OpError::shape(OP, "number of slots", rule.n_slots(), slots.len()));
+    /// Nothing else works on the parameter until [`put_back`](Self::put_back).
+    pub fn take(&mut self) -> Self {
+        let values = std::mem::take(&mut self.values);
+        Self {
+            kind: self.kind,
+            shape: self.shape.clone(),
+            is_trainable: self.is_trainable,
+            values,
+            slot: self.slot.clone(),
         }
-        if let Some(slot) = slots.iter().find(|slot| slot.n_elements() != self.n_elements()) {
-            return Err(OpError::shape(OP, "values of a slot", self.n_elements(), slot.n_elements()));
-        }
-        #[cfg(feature = "cuda")]
-        if crate::cuda::is_used() {
-            let Some(gradient) = self.slot.take_slice(gradients)? else { return Ok(()) };
-            crate::cuda::update(self.own()?, &gradient, slots, rule)?;
-            return Ok(self.slot.put_slice(gradients, gradient)?);
-        }
-        let _ = gradients;
-        Err(OpError::value(OP, "where values are", "the host", "they must be on the device"))
+    }
+
+    /// Moves the values back that [`take`](Self::take) gave.
+    pub fn put_back(&mut self, taken: Self) {
+        debug_assert_eq!(self.shape, taken.shape, "what is put back was taken from here");
+        self.values = taken.values;
     }
 
     /// The values, shared with no other handle.
@@ -403,7 +392,10 @@ pub fn largest_gradients(
         }
         return Ok(largest?);
     }
-    parameters.iter().map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient))).collect()
+    parameters
+        .iter()
+        .map(|parameter| parameter.with_gradient(gradients, |gradient| largest_value(gradient)))
+        .collect()
 }
 
 /// The largest absolute value; NaN if any value is.

@@ -4,14 +4,15 @@ use dfdx::tensor::{PutTape, SplitTape};
 use rayon::ThreadPoolBuilder;
 
 use crate::{
-    Buffer, Device, FeatureMap, Features, Gradients, KeepLogits, Matrix, OpError, Parameter, ParameterKind,
-    Recording, add, add_relu, backward, concat_rows, features_from_rows, gradient_of_rows, info_nce_queue,
-    l2_normalize, largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
+    Buffer, Device, DeviceUpdate, FeatureMap, Features, Gradients, KeepLogits, LayerRate, Matrix, OpError,
+    Parameter, ParameterKind, Recording, UpdateRule, add, add_relu, backward, blend_on_device, concat_rows,
+    features_from_rows, gradient_of_rows, info_nce_queue, is_on_device, l2_normalize, largest_gradients,
+    largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses, sum_weighted_by,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
     },
-    to_rows, weighted_sum,
+    to_rows, update_on_device, weighted_sum,
 };
 
 /// A recorded input, and a name to ask for its gradient by.
@@ -187,7 +188,8 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
         let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
         let (name, input) = named_rows((n, c), &q);
         let result =
-            info_nce_queue(input, &matrix((n, c), &keys), &buffer(&queue, c), temperature, KeepLogits::Yes).unwrap();
+            info_nce_queue(input, &matrix((n, c), &keys), &buffer(&queue, c), temperature, KeepLogits::Yes)
+                .unwrap();
         let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
         let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
         let (loss, logits) = oracle(&q);
@@ -221,7 +223,9 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
 #[test]
 fn a_negative_as_near_as_the_positive_counts_against() {
     let q = rows((1, 2), &[1.0, 0.0]);
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[1.0, 0.0], 2), 0.2, KeepLogits::No).unwrap();
+    let result =
+        info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[1.0, 0.0], 2), 0.2, KeepLogits::No)
+            .unwrap();
     assert_eq!(result.top1, 0.0);
     assert!(result.logits.is_none());
 }
@@ -249,7 +253,9 @@ fn losses_and_linear_layers_do_not_depend_on_the_number_of_threads() {
                     .unwrap();
             let y = l2_normalize(linear(rows((33, 40), &noise(2, 1320)), &weight, None).unwrap()).unwrap();
             let keys = matrix((33, 150), &unit_rows(3, 33, 150));
-            let result = info_nce_queue(y, &keys, &buffer(&unit_rows(4, 1500, 150), 150), 0.1, KeepLogits::No).unwrap();
+            let result =
+                info_nce_queue(y, &keys, &buffer(&unit_rows(4, 1500, 150), 150), 0.1, KeepLogits::No)
+                    .unwrap();
             let loss = dfdx::tensor::AsArray::array(&result.loss);
             let mut gradients = backward(result.loss).unwrap();
             let mut values = weight.gradient(&mut gradients).unwrap().unwrap();
@@ -299,6 +305,22 @@ fn a_scaled_loss_sends_a_scaled_gradient() {
     assert_close("value", &[value], &[weighted(&wide(&noise(1, 6)), &weights)], 1e-6);
     assert_eq!((scaled, &gradient), (0.25 * value, &weights));
     assert_eq!(scaled_gradient, weights.iter().map(|weight| 0.25 * weight).collect::<Vec<_>>());
+}
+
+#[test]
+fn weights_that_are_a_matrix_give_the_same_sum() {
+    let weights = noise(2, 6);
+    let run = |is_matrix: bool| {
+        let (name, x) = named_rows((2, 3), &noise(1, 6));
+        let sum =
+            if is_matrix { sum_weighted_by(x, &matrix((2, 3), &weights)) } else { weighted_sum(x, &weights) };
+        let sum = sum.unwrap();
+        let value = dfdx::tensor::AsArray::array(&sum);
+        (value, to_rows(&backward(sum).unwrap().get(&name)))
+    };
+    assert_eq!(run(true), run(false));
+    let (_, x) = named_rows((2, 3), &noise(1, 6));
+    assert!(matches!(sum_weighted_by(x, &matrix((3, 2), &weights)), Err(OpError::Shape { .. })));
 }
 
 #[test]
@@ -357,7 +379,9 @@ fn a_buffer_of_zeros_has_them_when_asked() {
 #[test]
 fn a_loss_without_a_recording_cannot_go_backward() {
     let q = features_from_rows(&Device::default(), (1, 2), vec![1.0, 0.0], Recording::Off).unwrap();
-    let result = info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[0.0, 1.0], 2), 0.2, KeepLogits::No).unwrap();
+    let result =
+        info_nce_queue(q, &matrix((1, 2), &[1.0, 0.0]), &buffer(&[0.0, 1.0], 2), 0.2, KeepLogits::No)
+            .unwrap();
     assert!(matches!(backward(result.loss), Err(OpError::NotRecorded { .. })));
 }
 
@@ -443,6 +467,43 @@ fn the_largest_gradient_of_each_parameter_is_found() {
     assert_eq!(largest[4], Some(f32::INFINITY));
     assert_eq!(b.gradient(&mut gradients).unwrap().unwrap()[36], -7.0, "gradients stay");
     assert_eq!(largest_gradients(&[&without], &mut gradients).unwrap(), [None]);
+}
+
+#[test]
+fn parameters_blend_together_as_they_do_alone() {
+    let lens = [1, 8192, 8193, 37, 20_000];
+    let parameters = |seed: u32| -> Vec<Parameter> {
+        lens.iter().zip(seed..).map(|(len, seed)| vector(&noise(seed, *len))).collect()
+    };
+    let (mut own, mut alone, towards) = (parameters(1), parameters(1), parameters(11));
+    let mut taken: Vec<Parameter> = own.iter_mut().map(Parameter::take).collect();
+    let result = blend_on_device(&mut taken, &towards, 0.75);
+    for (own, taken) in own.iter_mut().zip(taken) {
+        own.put_back(taken);
+    }
+    if !is_on_device() {
+        assert!(matches!(result, Err(OpError::Value { .. })));
+        return;
+    }
+    result.unwrap();
+    for ((own, alone), towards) in own.iter().zip(&mut alone).zip(&towards) {
+        alone.blend(towards, 0.75).unwrap();
+        assert_eq!(own.values(), alone.values());
+    }
+    assert!(matches!(blend_on_device(&mut own, &towards[1..], 0.75), Err(OpError::Shape { .. })));
+    own.swap(0, 1);
+    assert!(matches!(blend_on_device(&mut own, &towards, 0.75), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn an_update_wants_the_slots_of_its_rule() {
+    let rule = UpdateRule::Momentum { momentum: 0.9, weight_decay: 0.0, lr: 0.1, rate: LayerRate::One };
+    for shapes in [&[][..], &[2], &[3, 3]] {
+        let mut slots: Vec<Buffer> = shapes.iter().map(|&len| Buffer::zeros(&[len])).collect();
+        let mut update = DeviceUpdate { parameter: vector(&[0.0; 3]), slots: &mut slots, rule };
+        let result = update_on_device(&mut [&mut update], &mut Gradients::leaky());
+        assert!(matches!(result, Err(OpError::Shape { .. })), "{shapes:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Update rules that the CUDA device knows.
 
+use crate::{Buffer, Gradients, OpError, Parameter};
+
 /// The numbers of one step of one parameter, for a rule that has a kernel.
 ///
 /// `p` is a value, `g` its gradient. An optimiser's own code says the same for the host; a rule that has no kernel is computed
@@ -62,4 +64,68 @@ impl UpdateRule {
             Self::AdamW { .. } => 2,
         }
     }
+}
+
+/// One parameter at one step.
+#[derive(Debug)]
+pub struct DeviceUpdate<'a> {
+    /// What moves by its gradient.
+    pub parameter: Parameter,
+    /// The slots of the rule, each of the parameter's length.
+    pub slots: &'a mut [Buffer],
+    /// How it moves.
+    pub rule: UpdateRule,
+}
+
+/// Moves parameters by their gradients, all together and without waiting for the device; those that no gradient reached stay.
+///
+/// # Errors
+///
+/// When values do not live on the device, see [`is_on_device`](crate::is_on_device), or slots are not those of the rule.
+pub fn update_on_device(
+    updates: &mut [&mut DeviceUpdate<'_>],
+    gradients: &mut Gradients,
+) -> Result<(), OpError> {
+    const OP: &str = "update_on_device";
+    for DeviceUpdate { parameter, slots, rule } in &*updates {
+        if slots.len() != rule.n_slots() {
+            return Err(OpError::shape(OP, "number of slots", rule.n_slots(), slots.len()));
+        }
+        if let Some(slot) = slots.iter().find(|slot| slot.n_elements() != parameter.n_elements()) {
+            return Err(OpError::shape(OP, "values of a slot", parameter.n_elements(), slot.n_elements()));
+        }
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::update(updates, gradients);
+    }
+    let _ = gradients;
+    Err(not_there(OP))
+}
+
+/// [`Parameter::blend`] of each parameter towards the one at its place, all together.
+///
+/// # Errors
+///
+/// When values do not live on the device, see [`is_on_device`](crate::is_on_device), or shapes differ.
+pub fn blend_on_device(own: &mut [Parameter], towards: &[Parameter], momentum: f32) -> Result<(), OpError> {
+    const OP: &str = "blend_on_device";
+    if own.len() != towards.len() {
+        return Err(OpError::shape(OP, "number of parameters", own.len(), towards.len()));
+    }
+    if let Some((own, towards)) =
+        own.iter().zip(towards).find(|(own, towards)| own.shape() != towards.shape())
+    {
+        return Err(OpError::shape(OP, "shape", own.shape(), towards.shape()));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::blend_all(own, towards, momentum);
+    }
+    let _ = momentum;
+    Err(not_there(OP))
+}
+
+fn not_there(op: &'static str) -> OpError {
+    OpError::value(op, "where values are", "the host", "they must be on the device")
 }

@@ -1,8 +1,8 @@
 //! An encoder with a linear layer on it, trained as a whole.
 
 use tensor_ops::{
-    Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward, linear,
-    to_rows, weighted_sum,
+    Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward,
+    linear, to_rows, weighted_sum,
 };
 use train_core::Draws;
 use train_core::plugin::{Backbone, Entry, Optimizer, UpdateStep};
@@ -66,7 +66,10 @@ impl FineTune {
             bias,
             n_classes,
             optimizer,
-            slots: lens.into_iter().map(|len| (0..n_slots).map(|_| Buffer::zeros(&[len])).collect()).collect(),
+            slots: lens
+                .into_iter()
+                .map(|len| (0..n_slots).map(|_| Buffer::zeros(&[len])).collect())
+                .collect(),
             factors,
             n_updates: 0,
         })

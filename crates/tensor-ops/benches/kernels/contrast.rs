@@ -8,7 +8,8 @@ use crate::operands::noise;
 pub(crate) fn bench(criterion: &mut Criterion) {
     let (n, c, n_negatives) = (64, 128, 16384);
     let rows = noise(n * c);
-    let queue = Buffer::new(&[n_negatives, c], noise(n_negatives * c)).expect("there is a value for each place");
+    let queue =
+        Buffer::new(&[n_negatives, c], noise(n_negatives * c)).expect("there is a value for each place");
     let queries = |recording| features_from_rows(&Device::default(), (n, c), rows.clone(), recording);
     let keys = queries(Recording::Off)
         .and_then(|queries| select_rows(&queries, &(0..n).collect::<Vec<_>>()))

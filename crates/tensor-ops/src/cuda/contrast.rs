@@ -126,7 +126,8 @@ fn contrast(
         Candidates::InBatch { .. } => kept,
         Candidates::Queue { .. } => {
             let rows = positives.iter().zip(kept.chunks_exact(n_keys));
-            rows.flat_map(|(positive, row)| std::iter::once(*positive as f32).chain(row.iter().copied())).collect()
+            rows.flat_map(|(positive, row)| std::iter::once(*positive as f32).chain(row.iter().copied()))
+                .collect()
         }
     });
     let loss = q.device().try_tensor_from_vec(vec![value], ())?;

@@ -66,10 +66,10 @@ pub(crate) fn gradient_of_rows(features: &Matrix, gradients: &mut Gradients) -> 
 }
 
 /// Copies values from one address to another.
-fn copy(from: u64, to: u64, n: usize) -> Result<(), CudaError> {
+pub(super) fn copy(from: u64, to: u64, n: usize) -> Result<(), CudaError> {
     let context = context()?;
     context.bind()?;
-    // SAFETY: both callers have as many values at both addresses.
+    // SAFETY: all callers have as many values at both addresses.
     Ok(unsafe { result::memcpy_dtod_async(to, from, n * size_of::<f32>(), *context.device().cu_stream()) }?)
 }
 

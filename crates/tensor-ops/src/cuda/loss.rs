@@ -1,32 +1,29 @@
 //! From losses to gradients. No value of a loss goes to the host here.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
-use dfdx::tensor::{CudaError, PutTape, SplitTape, Tape, Tensor, ZerosTensor};
+use cudarc::driver::{CudaSlice, DevicePtrMut, DeviceSlice};
+use dfdx::{
+    shapes::HasShape,
+    tensor::{CudaError, PutTape, SplitTape, Tape, Tensor, ZerosTensor},
+};
 
 use super::{
     array::unwritten,
     context::context,
-    features::gradient_mut,
+    features::{copy, gradient_mut},
     launch::{BLOCK, Launch},
     program::Program,
     tensor::address,
 };
-use crate::{
-    Device, Features, Matrix, OpError, Recording, Scalar,
-    device::take_slice,
-};
+use crate::{Device, Features, Matrix, OpError, Recording, Scalar, device::take_slice};
 
-static LOSS: Program = Program::new(
-    "loss",
-    concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/loss.cu")),
-    "",
-);
+static LOSS: Program =
+    Program::new("loss", concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/loss.cu")), "");
 
 /// A scalar that nothing is recorded of.
 type Term = Tensor<(), f32, Device>;
 
 /// Blocks that sum `n` values: each sums enough to be worth it, and one block of threads adds what they found.
-pub(super) fn n_partial(n: usize) -> usize {
+fn n_partial(n: usize) -> usize {
     n.div_ceil(16 * BLOCK as usize).clamp(1, BLOCK as usize)
 }
 
@@ -72,9 +69,21 @@ fn add_times(sum: u64, term: &Term, factor: f32) -> Result<(), CudaError> {
 
 /// See [`weighted_sum`](crate::weighted_sum).
 pub(crate) fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpError> {
-    let n = weights.len();
     // Unlike an upload of borrowed values, this does not wait for the device.
     let weights = context()?.device().htod_copy(weights.to_vec()).map_err(CudaError::from)?;
+    sum(x, weights)
+}
+
+/// See [`sum_weighted_by`](crate::sum_weighted_by).
+pub(crate) fn sum_weighted_by(x: Features, weights: &Matrix) -> Result<Scalar, OpError> {
+    let (n, d) = *weights.shape();
+    let mut own = unwritten(n * d)?;
+    copy(address(weights), *own.device_ptr_mut(), n * d)?;
+    sum(x, own)
+}
+
+fn sum(x: Features, weights: CudaSlice<f32>) -> Result<Scalar, OpError> {
+    let n = weights.len();
     let (x, recording) = x.split_tape();
     let sum: Term = x.device().try_zeros_like(&())?;
     let n_partial = n_partial(n);

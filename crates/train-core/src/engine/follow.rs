@@ -1,7 +1,7 @@
 //! The momentum encoder.
 
 use rayon::prelude::*;
-use tensor_ops::{OpError, Parameter, blend_values};
+use tensor_ops::{OpError, Parameter, blend_on_device, blend_values};
 
 use super::{Engine, each_parameter};
 
@@ -37,21 +37,20 @@ impl Engine {
         result
     }
 
-    /// One after another, each by all of the device.
     fn follow_on_device(&mut self, momentum: f32) -> Result<(), OpError> {
-        let mut result = Ok(());
+        let (mut followed, mut own): (Vec<Parameter>, Vec<Parameter>) = (Vec::new(), Vec::new());
         for (named, copy) in self.modules.iter_mut().zip(&mut self.momentum_modules) {
             let Some(copy) = copy else { continue };
-            let mut followed: Vec<Parameter> = Vec::new();
             each_parameter([named], |parameter| followed.push(parameter.share()));
-            let mut followed = followed.iter();
-            each_parameter([copy], |parameter| {
-                let Some(followed) = followed.next() else { return };
-                if result.is_ok() {
-                    result = parameter.blend(followed, momentum);
-                }
-            });
+            each_parameter([copy], |parameter| own.push(parameter.take()));
         }
+        let result = blend_on_device(&mut own, &followed, momentum);
+        let mut own = own.into_iter();
+        each_parameter(self.momentum_modules.iter_mut().flatten(), |parameter| {
+            if let Some(taken) = own.next() {
+                parameter.put_back(taken);
+            }
+        });
         result
     }
 }

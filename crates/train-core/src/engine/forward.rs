@@ -212,10 +212,13 @@ impl Engine {
                 })
                 .collect();
             let gathered = parts.into_iter().map(|keys| self.gather(keys)).collect::<Result<Vec<_>, _>>()?;
-            Ok((module, match &gathered[..] {
-                [only] => only.clone(),
-                several => concat_rows(&several.iter().collect::<Vec<_>>())?,
-            }))
+            Ok((
+                module,
+                match &gathered[..] {
+                    [only] => only.clone(),
+                    several => concat_rows(&several.iter().collect::<Vec<_>>())?,
+                },
+            ))
         });
         Ok(StepKeys(keys.collect::<Result<_, OpError>>()?))
     }

@@ -2,10 +2,10 @@
 //!
 //! See [`PartsMethod`] for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
-use dfdx::shapes::HasShape as _;
+use dfdx::tensor::PutTape as _;
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, Scalar,
-    features_from_rows, gradient_of_rows, scale_loss, select_rows, to_rows, weighted_sum,
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows,
+    gradient_of_rows, scale_loss, select_rows, sum_weighted_by,
 };
 
 use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, unrecorded};
@@ -80,14 +80,14 @@ impl Engine {
             self.run(&unshuffled, &mut Source::Views(&views), &mut given, is_key, KeepLogits::No)?;
             for (step, given) in given.iter().enumerate() {
                 if let Some(Given::Plain(rows)) = given {
-                    keys.put(step, &places, rows);
+                    keys.put(step, &places, rows.clone());
                 }
             }
             running.end_part(self);
         }
         running.set_means(self);
         let keys: Vec<Option<Given>> = (0..graph.steps.len())
-            .map(|step| keys.take(step, &self.device, Recording::Off).map(|keys| keys.map(unrecorded)))
+            .map(|step| keys.take(step, Recording::Off).map(|keys| keys.map(unrecorded)))
             .map(|keys| keys.transpose().map(|keys| keys.map(Given::Plain)))
             .collect::<Result<_, _>>()
             .map_err(op)?;
@@ -112,8 +112,9 @@ impl Engine {
             let Losses { values, scalars } =
                 self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, KeepLogits::No)?;
             add_shares(&mut losses, values, n_parts);
-            let share =
-                tensor_ops::sum_losses(scalars).and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32)).map_err(op)?;
+            let share = tensor_ops::sum_losses(scalars)
+                .and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32))
+                .map_err(op)?;
             self.add_gradients(&mut total, share)?;
             running.end_part(self);
         }
@@ -142,7 +143,7 @@ impl Engine {
             for (step, modules, view, weights) in encodes_of_views(&graph) {
                 let images = recorded(&views[view], Weights::Momentum);
                 let rows = self.backbone(&graph, step, modules, images, weights)?;
-                features.put(step, &places, &unrecorded(rows));
+                features.put(step, &places, unrecorded(rows));
             }
             running.end_part(self);
         }
@@ -153,7 +154,7 @@ impl Engine {
         for (step, description) in graph.steps.iter().enumerate() {
             let is_query = matches!(description.action, Action::Encode { weights: Weights::Query, .. });
             let recording = if is_query { Recording::start() } else { Recording::Off };
-            let start = features.take(step, &self.device, recording).transpose().map_err(op)?;
+            let start = features.take(step, recording).transpose().map_err(op)?;
             leaves.push(start.as_ref().filter(|_| is_query).map(|start| unrecorded(start.retaped())));
             starts.push(start);
         }
@@ -178,8 +179,9 @@ impl Engine {
                 let Some(wanted) = &leaf_gradients[step] else { continue };
                 let images = recorded(&views[view], weights);
                 let rows = self.backbone(&graph, step, modules, images, weights)?;
-                let wanted = to_rows(&select_rows(wanted, &places).map_err(op)?);
-                let share = weighted_sum(rows, &wanted).map_err(op)?;
+                let share = select_rows(wanted, &places)
+                    .and_then(|wanted| sum_weighted_by(rows, &wanted))
+                    .map_err(op)?;
                 self.add_gradients(&mut gradients, share)?;
             }
         }
@@ -283,30 +285,31 @@ fn add_shares(losses: &mut Vec<Loss>, part: Vec<Loss>, n_parts: usize) {
 /// The rows that steps give, put together from parts.
 struct Assembly {
     n: usize,
-    /// By step: `(N, D)` row by row, and `D`.
-    rows: Vec<Option<(Vec<f32>, usize)>>,
+    /// By step: the places of rows, and the rows, part by part.
+    parts: Vec<(Vec<usize>, Vec<Matrix>)>,
 }
 
 impl Assembly {
     fn new(graph: &Graph, n: usize) -> Self {
-        Self { n, rows: graph.steps.iter().map(|_| None).collect() }
+        Self { n, parts: graph.steps.iter().map(|_| Default::default()).collect() }
     }
 
-    fn put(&mut self, step: usize, places: &[usize], rows: &Matrix) {
-        let (_, d) = *rows.shape();
-        let (whole, _) = self.rows[step].get_or_insert_with(|| (vec![0.0; self.n * d], d));
-        for (place, row) in places.iter().zip(to_rows(rows).chunks_exact(d)) {
-            whole[place * d..(place + 1) * d].copy_from_slice(row);
+    fn put(&mut self, step: usize, places: &[usize], rows: Matrix) {
+        let (all_places, parts) = &mut self.parts[step];
+        all_places.extend(places);
+        parts.push(rows);
+    }
+
+    fn take(&mut self, step: usize, recording: Recording) -> Option<Result<Features, OpError>> {
+        let (places, parts) = std::mem::take(&mut self.parts[step]);
+        if parts.is_empty() {
+            return None;
         }
-    }
-
-    fn take(
-        &mut self,
-        step: usize,
-        device: &tensor_ops::Device,
-        recording: Recording,
-    ) -> Option<Result<Features, OpError>> {
-        let (rows, d) = self.rows[step].take()?;
-        Some(features_from_rows(device, (self.n, d), rows, recording))
+        let mut order = vec![0; self.n];
+        for (row, place) in places.into_iter().enumerate() {
+            order[place] = row;
+        }
+        let whole = concat_rows(&parts.iter().collect::<Vec<_>>());
+        Some(whole.and_then(|whole| select_rows(&whole, &order)).map(|rows| rows.put_tape(recording)))
     }
 }

@@ -1,6 +1,7 @@
 //! Parameters on their way through the optimiser.
 
 use rayon::prelude::*;
+use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, update_on_device};
 
 use crate::plugin::{Optimizer, Update, UpdateStep};
 
@@ -27,11 +28,83 @@ impl Moving {
     }
 }
 
+/// How one parameter is moved.
+#[allow(clippy::large_enum_variant, reason = "there are a few hundred, and they live for a step")]
+pub(super) enum Move<'a> {
+    /// Not at all.
+    None,
+    OnHost(Moving),
+    /// By a rule that the device knows.
+    OnDevice(DeviceUpdate<'a>),
+}
+
+/// What is put back afterwards.
+pub(super) enum Moved {
+    None,
+    OnHost(Moving),
+    OnDevice(Parameter),
+}
+
+impl From<Move<'_>> for Moved {
+    fn from(moved: Move<'_>) -> Self {
+        match moved {
+            Move::None => Self::None,
+            Move::OnHost(moving) => Self::OnHost(moving),
+            Move::OnDevice(update) => Self::OnDevice(update.parameter),
+        }
+    }
+}
+
+impl Moved {
+    pub(super) fn put_back(
+        self,
+        parameter: &mut Parameter,
+        slots: &mut [Buffer],
+        gradients: &mut Gradients,
+    ) -> Result<(), OpError> {
+        match self {
+            Self::None => Ok(()),
+            Self::OnDevice(taken) => {
+                parameter.put_back(taken);
+                Ok(())
+            }
+            Self::OnHost(Moving { values, gradient, slots: of_slots, .. }) => {
+                let mut put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
+                for (slot, values) in slots.iter_mut().zip(of_slots) {
+                    put = slot.put_values(values).and(put);
+                }
+                put
+            }
+        }
+    }
+}
+
 /// Moves each parameter as it would move alone.
 ///
 /// A rule cuts large parameters into chunks; a thread that has no parameter left takes chunks of those still on their way.
-pub(super) fn move_all(optimizer: &dyn Optimizer, moving: &mut [Option<Moving>]) {
-    moving.par_iter_mut().flatten().for_each(|moving| optimizer.update(moving.update()));
+pub(super) fn move_all(
+    optimizer: &dyn Optimizer,
+    moving: &mut [Move<'_>],
+    gradients: &mut Gradients,
+) -> Result<(), OpError> {
+    let mut on_host: Vec<&mut Moving> = Vec::new();
+    let mut on_device: Vec<&mut DeviceUpdate<'_>> = Vec::new();
+    for one in moving {
+        match one {
+            Move::None => {}
+            Move::OnHost(moving) => on_host.push(moving),
+            Move::OnDevice(update) => on_device.push(update),
+        }
+    }
+    move_on_host(optimizer, on_host);
+    if on_device.is_empty() {
+        return Ok(());
+    }
+    update_on_device(&mut on_device, gradients)
+}
+
+fn move_on_host(optimizer: &dyn Optimizer, moving: Vec<&mut Moving>) {
+    moving.into_par_iter().for_each(|moving| optimizer.update(moving.update()));
 }
 
 #[cfg(test)]
@@ -84,13 +157,10 @@ mod tests {
             })
             .collect();
         for n_threads in [1, 2, 3] {
-            // Every third has no gradient, and stays.
-            let mut all: Vec<Option<Moving>> = (0..40).map(|i| (i % 3 != 1).then(|| moving(i))).collect();
+            let mut all: Vec<Moving> = (0..40).map(moving).collect();
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-            pool.install(|| move_all(&ByLength, &mut all));
+            pool.install(|| move_on_host(&ByLength, all.iter_mut().collect()));
             for (i, (moving, expected)) in all.iter().zip(&expected).enumerate() {
-                assert_eq!(moving.is_some(), i % 3 != 1);
-                let Some(moving) = moving else { continue };
                 assert!(moving.values == expected.values, "parameter {i}, {n_threads} threads");
                 assert!(moving.slots == expected.slots, "slots {i}, {n_threads} threads");
             }

@@ -58,7 +58,8 @@ impl Engine {
     ) -> Result<Result<GradientNorms, NonFinite>, EngineError> {
         let mut parameters: Vec<Parameter> = Vec::new();
         each_parameter(&mut self.modules, |parameter| parameters.push(parameter.share()));
-        let trained: Vec<&Parameter> = parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
+        let trained: Vec<&Parameter> =
+            parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
         let mut largest = largest_gradients(&trained, gradients)?.into_iter();
         let mut norms = GradientNorms::default();
         for parameter in &parameters {

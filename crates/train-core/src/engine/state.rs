@@ -49,8 +49,10 @@ impl Engine {
                 let Entry::Parameter(parameter) = entry else { return };
                 let Some(slots) = slots.next() else { return };
                 for (slot, values) in slot_names.iter().zip(slots) {
-                    let (shape, values) =
-                        (parameter.torch_shape(), values.with_values(|values| parameter.order_to_torch(values)));
+                    let (shape, values) = (
+                        parameter.torch_shape(),
+                        values.with_values(|values| parameter.order_to_torch(values)),
+                    );
                     tensors
                         .insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
                 }

@@ -1,10 +1,11 @@
 //! What happens to weights: gradients and the optimiser.
 
-use tensor_ops::{Buffer, Gradients};
+use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter};
 
-use super::moving::{Moving, move_all};
+use super::moving::{Move, Moved, Moving, move_all};
 use super::{Engine, EngineError, Forward, each_parameter};
-use crate::plugin::{Entry, Module as _, UpdateStep};
+use crate::Collective;
+use crate::plugin::{Entry, Module as _, Optimizer, UpdateStep};
 
 impl Engine {
     /// The gradients of a forward pass, averaged over all processes when they are used.
@@ -17,7 +18,7 @@ impl Engine {
 
     /// Moves every trainable parameter by its gradient.
     ///
-    /// On the host, parameters move at the same time, each in chunks: a network has many small ones, and with one after another
+    /// Parameters move at the same time, on the host each in chunks: a network has many small ones, and with one after another
     /// most threads would wait. The moving average of the next step is not taken in the same pass, though it reads what is
     /// written here: checkpoints and monitors come between the two, and see the momentum encoder as the reference has it
     /// there.
@@ -30,50 +31,36 @@ impl Engine {
         let (collective, optimizer, n_updates) = (&*self.collective, &*self.optimizer, self.n_updates);
         let mut slots = self.slots.iter_mut();
         let mut settings = self.settings.iter();
-        let mut moving: Vec<Option<Moving>> = Vec::new();
+        let mut moving: Vec<Move<'_>> = Vec::new();
         let mut result = Ok(());
         each_parameter(&mut self.modules, |parameter| {
             let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
-            let mut start = || {
-                if !parameter.is_trainable() {
-                    return Ok(None);
-                }
-                if collective.n_processes() > 1 {
-                    // Here, and not by the threads: processes exchange gradients in one order.
-                    parameter.with_gradient(gradients, |gradient| collective.mean(gradient))?;
-                }
-                let step = UpdateStep {
-                    lr: lr * settings.learning_rate_factor,
-                    n_updates,
-                    n_axes: parameter.shape().len(),
-                    weight_decay: settings.weight_decay,
-                };
-                if step.run_on_device(optimizer, parameter, gradients, slots)? {
-                    return Ok(None);
-                }
-                let Some(gradient) = parameter.take_gradient(gradients)? else { return Ok(None) };
-                let slots = slots.iter_mut().map(Buffer::take_values).collect();
-                Ok(Some(Moving { values: parameter.take_values(), gradient, slots, step }))
+            let step = UpdateStep {
+                lr: lr * settings.learning_rate_factor,
+                n_updates,
+                n_axes: parameter.shape().len(),
+                weight_decay: settings.weight_decay,
             };
-            let started = if result.is_ok() { start() } else { Ok(None) };
+            let is_wanted = result.is_ok() && parameter.is_trainable();
+            let started = match is_wanted {
+                true => start(step, parameter, slots, gradients, optimizer, collective),
+                false => Ok(Move::None),
+            };
             moving.push(started.unwrap_or_else(|error| {
                 result = Err(error);
-                None
+                Move::None
             }));
         });
         if result.is_ok() {
-            move_all(optimizer, &mut moving);
+            result = move_all(optimizer, &mut moving, gradients);
         }
-        let mut moving = moving.into_iter();
-        let mut all_slots = self.slots.iter_mut();
+        let moved: Vec<Moved> = moving.into_iter().map(Moved::from).collect();
+        let mut moved = moved.into_iter();
+        let mut slots = self.slots.iter_mut();
         each_parameter(&mut self.modules, |parameter| {
-            let slots = all_slots.next();
-            let Some(Some(Moving { values, gradient, slots: of_slots, .. })) = moving.next() else { return };
+            let (Some(moved), Some(slots)) = (moved.next(), slots.next()) else { return };
             // Every one is put back, whatever happens to the others.
-            let mut put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
-            for (slot, values) in slots.into_iter().flatten().zip(of_slots) {
-                put = slot.put_values(values).and(put);
-            }
+            let put = moved.put_back(parameter, slots, gradients);
             if result.is_ok() {
                 result = put;
             }
@@ -121,4 +108,25 @@ impl Engine {
         }
         Ok(result?)
     }
+}
+
+/// Takes one parameter to where it is moved.
+fn start<'a>(
+    step: UpdateStep,
+    parameter: &mut Parameter,
+    slots: &'a mut [Buffer],
+    gradients: &mut Gradients,
+    optimizer: &dyn Optimizer,
+    collective: &dyn Collective,
+) -> Result<Move<'a>, OpError> {
+    if collective.n_processes() > 1 {
+        // Here, and not by the threads: processes exchange gradients in one order.
+        parameter.with_gradient(gradients, |gradient| collective.mean(gradient))?;
+    }
+    if let Some(rule) = step.rule_on_device(optimizer) {
+        return Ok(Move::OnDevice(DeviceUpdate { parameter: parameter.take(), slots, rule }));
+    }
+    let Some(gradient) = parameter.take_gradient(gradients)? else { return Ok(Move::None) };
+    let slots = slots.iter_mut().map(Buffer::take_values).collect();
+    Ok(Move::OnHost(Moving { values: parameter.take_values(), gradient, slots, step }))
 }

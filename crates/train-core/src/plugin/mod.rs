@@ -10,6 +10,7 @@ pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, Dataset, DatasetContext, DatasetError, Embed,
     Embedding, Encoder, Entry, Head, Images, Keys, Level, Measurement, Module, ModuleContext, Monitor,
     MonitorContext, MonitorError, Negatives, NegativesContext, Optimizer, OptimizerContext, Outcome,
-    Progress, Schedule, ScheduleContext, Split, Splits, Thermometer, UnreadableImage, Update, UpdateStep, visit_part,
+    Progress, Schedule, ScheduleContext, Split, Splits, Thermometer, UnreadableImage, Update, UpdateStep,
+    visit_part,
 };
 pub use self::registry::{Described, Field, Kind, Plugin, RegistryError, all, build, check_registry, find};

@@ -1,6 +1,6 @@
 //! How gradients move parameters.
 
-use tensor_ops::{Buffer, Gradients, OpError, Parameter, UpdateRule};
+use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, UpdateRule};
 
 /// An update rule. Its state lives in slots that the trainer keeps and saves.
 pub trait Optimizer: Send + Sync {
@@ -49,8 +49,11 @@ impl UpdateStep {
         gradients: &mut Gradients,
         slots: &mut [Buffer],
     ) -> Result<(), OpError> {
-        if self.run_on_device(optimizer, parameter, gradients, slots)? {
-            return Ok(());
+        if let Some(rule) = self.rule_on_device(optimizer) {
+            let mut update = DeviceUpdate { parameter: parameter.take(), slots, rule };
+            let result = tensor_ops::update_on_device(&mut [&mut update], gradients);
+            parameter.put_back(update.parameter);
+            return result;
         }
         let Some(mut gradient) = parameter.take_gradient(gradients)? else { return Ok(()) };
         let mut of_slots: Vec<Vec<f32>> = slots.iter_mut().map(Buffer::take_values).collect();
@@ -71,20 +74,9 @@ impl UpdateStep {
         parameter.put_values(values)
     }
 
-    /// Whether it was done: values live on the device, and `optimizer` has a rule.
-    pub(crate) fn run_on_device(
-        self,
-        optimizer: &dyn Optimizer,
-        parameter: &mut Parameter,
-        gradients: &mut Gradients,
-        slots: &mut [Buffer],
-    ) -> Result<bool, OpError> {
-        if !tensor_ops::is_on_device() {
-            return Ok(false);
-        }
-        let Some(rule) = optimizer.rule(self) else { return Ok(false) };
-        parameter.update_on_device(gradients, slots, &rule)?;
-        Ok(true)
+    /// The rule to move a parameter by, if values live on the device.
+    pub(crate) fn rule_on_device(self, optimizer: &dyn Optimizer) -> Option<UpdateRule> {
+        if tensor_ops::is_on_device() { optimizer.rule(self) } else { None }
     }
 }
 
