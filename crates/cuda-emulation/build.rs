@@ -3,16 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const SOURCES: [&str; 8] = [
-    "cublas.c",
-    "driver.c",
-    "launch.c",
-    "memory.c",
-    "module.c",
-    "nvrtc.c",
-    "unsupported.c",
-    "warp.c",
-];
+const SOURCES: [&str; 8] =
+    ["cublas.c", "driver.c", "launch.c", "memory.c", "module.c", "nvrtc.c", "unsupported.c", "warp.c"];
 
 /// What stands before every kernel's source, in this order.
 const PRELUDE: [&str; 2] = ["interface.h", "prelude.h"];

@@ -1,6 +1,6 @@
 //! dfdx's CUDA device: storage is on the device, and is copied to the host and back for operations of the host.
 
-use cudarc::driver::CudaSlice;
+use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::tensor::{CudaError, Tensor};
 
 use super::Stored;
@@ -33,7 +33,7 @@ pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceErr
 }
 
 pub(super) fn len(stored: &Stored) -> usize {
-    dfdx::tensor::Storage::len(&Device::default(), stored)
+    DeviceSlice::len(stored)
 }
 
 pub(super) fn rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {

@@ -126,14 +126,17 @@ DEVICE u32 pair(value_bf16 first, value_bf16 second) { return (u32)first | ((u32
 #else
 #define STEP 8
 #if EXACT
+// Each step is summed apart: tensor cores cut off the bits of a sum that do not fit, always towards zero.
 #define MULTIPLY_TILE(acc, left, right)         \
     do {                                        \
         u32 lh_[4], ll_[4], rh_[2], rl_[2];     \
+        float step_[4] = {0.0f, 0.0f, 0.0f, 0.0f}; \
         for (int p_ = 0; p_ < 4; p_++) split(left[p_], &lh_[p_], &ll_[p_]);  \
         for (int p_ = 0; p_ < 2; p_++) split(right[p_], &rh_[p_], &rl_[p_]); \
-        mma_m16n8k8_tf32(acc, ll_, rh_);        \
-        mma_m16n8k8_tf32(acc, lh_, rl_);        \
-        mma_m16n8k8_tf32(acc, lh_, rh_);        \
+        mma_m16n8k8_tf32(step_, ll_, rh_);      \
+        mma_m16n8k8_tf32(step_, lh_, rl_);      \
+        mma_m16n8k8_tf32(step_, lh_, rh_);      \
+        for (int p_ = 0; p_ < 4; p_++) acc[p_] += step_[p_]; \
     } while (0)
 #define FACTOR float
 #define PREPARE(v) (v)
