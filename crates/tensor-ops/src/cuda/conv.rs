@@ -87,9 +87,9 @@ impl Convolution {
         bias: Option<&CudaSlice<f32>>,
     ) -> Result<Array, CudaError> {
         let precision = x.precision();
-        let narrowed = in_precision(weight, precision)?;
         let mut y = Array::unwritten(self.to.len(), precision)?;
         if self.is_pixelwise() && bias.is_none() {
+            let narrowed = in_precision(weight, precision)?;
             Product::new(self.to.n_rows(), self.to.c, self.from.c).run(
                 Operand::of(x),
                 operand(weight, narrowed.as_ref())?,
@@ -97,19 +97,18 @@ impl Convolution {
             )?;
             return Ok(y);
         }
+        let transposed = transpose_taps(weight, precision, self.n_taps(), self.from.c, self.to.c)?;
         let kernel = Variant::of(precision, self.from.c, self.to.c, self.to.n_rows());
-        let launch = Launch::new(kernel.program(), "convolve").read_array(x);
-        match &narrowed {
-            None => launch.read(weight.on_device()?),
-            Some(narrowed) => launch.read_array(narrowed),
-        }
-        .read_if(bias)
-        .write_array(&mut y)
-        .pointer(0)
-        .int(0)
-        .ints(&self.numbers(false))
-        .shared(kernel.shared_bytes())
-        .blocks(self.to.n_rows().div_ceil(ROWS), self.to.c.div_ceil(kernel.columns), 1)?;
+        Launch::new(kernel.program(), "convolve")
+            .read_array(x)
+            .read_array(&transposed)
+            .read_if(bias)
+            .write_array(&mut y)
+            .pointer(0)
+            .int(0)
+            .ints(&self.numbers(false))
+            .shared(kernel.shared_bytes())
+            .blocks(self.to.n_rows().div_ceil(ROWS), self.to.c.div_ceil(kernel.columns), 1)?;
         Ok(y)
     }
 
@@ -126,8 +125,8 @@ impl Convolution {
             Some(before) => before,
             None => unwritten(self.from.len())?,
         };
+        let narrowed = in_precision(weight, precision)?;
         if self.is_pixelwise() {
-            let narrowed = in_precision(weight, precision)?;
             Product::new(self.from.n_rows(), self.from.c, self.to.c).adding(adds).run(
                 Operand::of(gradient),
                 operand(weight, narrowed.as_ref())?.transposed(),
@@ -135,18 +134,19 @@ impl Convolution {
             )?;
             return Ok(sum);
         }
-        let transposed = transpose_taps(weight, precision, self.n_taps(), self.from.c, self.to.c)?;
         let kernel = Variant::of(precision, self.to.c, self.from.c, self.from.n_rows());
-        Launch::new(kernel.program(), "convolve")
-            .read_array(gradient)
-            .read_array(&transposed)
-            .pointer(0)
-            .pointer(0)
-            .write(&mut sum)
-            .int(usize::from(adds))
-            .ints(&self.numbers(true))
-            .shared(kernel.shared_bytes())
-            .blocks(self.from.n_rows().div_ceil(ROWS), self.from.c.div_ceil(kernel.columns), 1)?;
+        let launch = Launch::new(kernel.program(), "convolve").read_array(gradient);
+        match &narrowed {
+            None => launch.read(weight.on_device()?),
+            Some(narrowed) => launch.read_array(narrowed),
+        }
+        .pointer(0)
+        .pointer(0)
+        .write(&mut sum)
+        .int(usize::from(adds))
+        .ints(&self.numbers(true))
+        .shared(kernel.shared_bytes())
+        .blocks(self.from.n_rows().div_ceil(ROWS), self.from.c.div_ceil(kernel.columns), 1)?;
         Ok(sum)
     }
 
@@ -261,7 +261,7 @@ impl Variant {
 
     fn shared_bytes(self) -> u32 {
         let (lanes, size) = self.lanes();
-        (STAGES * (ROWS * (DEPTH + lanes) + DEPTH * (self.columns + 8)) * size) as u32
+        (STAGES * (ROWS + self.columns) * (DEPTH + lanes) * size) as u32
     }
 
     fn shared_bytes_of_weights(self) -> u32 {

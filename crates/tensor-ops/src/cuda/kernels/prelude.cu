@@ -28,6 +28,21 @@ DEVICE void mma_m16n8k16_bf16(float *d, const u32 *a, const u32 *b) {
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// Four matrices of 8 rows of 16 bytes, lane l naming row l % 8 of matrix l / 8; lane l gets word l % 4 of row l / 4 of each
+// (PTX ISA, ldmatrix).
+DEVICE void load_matrices(u32 *words, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"((u32)__cvta_generic_to_shared(row)));
+}
+
+// The same, of halves and transposed: lane l gets column l / 4 of rows 2 (l % 4) and the next.
+DEVICE void load_transposed(u32 *words, const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"((u32)__cvta_generic_to_shared(row)));
+}
+
 // Copies 16 bytes to shared memory in the background, or writes zeros if `bytes` is 0.
 DEVICE void cp_async_16(void *shared, const void *global, int bytes) {
     u32 at = (u32)__cvta_generic_to_shared(shared);
@@ -44,6 +59,27 @@ DEVICE u32 to_tf32(float x) {
     return bits;
 }
 #else
+// What a lane has called `row`.
+DEVICE const void *row_of_lane(const void *row, int lane) {
+    u64 bits = (u64)row;
+    u32 low = __shfl_sync(0xffffffffu, (u32)bits, lane), high = __shfl_sync(0xffffffffu, (u32)(bits >> 32), lane);
+    return (const void *)((u64)high << 32 | low);
+}
+
+DEVICE void load_matrices(u32 *words, const void *row) {
+    int lane = threadIdx.x % 32;
+    for (int i = 0; i < 4; i++) words[i] = ((const u32 *)row_of_lane(row, 8 * i + lane / 4))[lane % 4];
+}
+
+DEVICE void load_transposed(u32 *words, const void *row) {
+    int lane = threadIdx.x % 32;
+    for (int i = 0; i < 4; i++) {
+        const u16 *first = (const u16 *)row_of_lane(row, 8 * i + 2 * (lane % 4));
+        const u16 *second = (const u16 *)row_of_lane(row, 8 * i + 2 * (lane % 4) + 1);
+        words[i] = (u32)first[lane / 4] | (u32)second[lane / 4] << 16;
+    }
+}
+
 DEVICE u32 to_tf32(float x) {
     u32 bits = __float_as_uint(x);
     return (bits & 0x7f800000u) == 0x7f800000u ? bits : (bits + 0x1000u) & ~0x1fffu;
