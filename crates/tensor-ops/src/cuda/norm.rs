@@ -261,7 +261,11 @@ fn normalise(
     with_relu: bool,
 ) -> Result<(), CudaError> {
     let Over { layout, n_groups } = over;
-    Launch::new(&NORM, typed!(x.precision, "normalise"))
+    let (kernel, n) = match layout.c.is_multiple_of(4) {
+        true => (typed!(x.precision, "normalise_four"), layout.len() / 4),
+        false => (typed!(x.precision, "normalise"), layout.len()),
+    };
+    Launch::new(&NORM, kernel)
         .pointer(x.address)
         .pointer(residual.map_or(0, |residual| residual.address))
         .pointer(y)
@@ -271,8 +275,8 @@ fn normalise(
         .int(over.n_positions())
         .int(n_groups)
         .int(usize::from(with_relu))
-        .long(layout.len())
-        .over(layout.len())
+        .long(n)
+        .over(n)
 }
 
 /// The gradients of scale and shift, and what that of the input is made of.
@@ -357,9 +361,11 @@ impl Spread<'_> {
 
     fn launch(&self, results: impl FnOnce(Launch) -> Launch, adds: bool) -> Result<(), CudaError> {
         let Over { layout, n_groups } = self.over;
-        let launch = Launch::new(&NORM, typed!(self.input.precision, "spread_gradient"))
-            .pointer(self.input.address)
-            .pointer(self.output.unwrap_or(0));
+        let (kernel, n) = match layout.c.is_multiple_of(4) {
+            true => (typed!(self.input.precision, "spread_gradient_four"), layout.len() / 4),
+            false => (typed!(self.input.precision, "spread_gradient"), layout.len()),
+        };
+        let launch = Launch::new(&NORM, kernel).pointer(self.input.address).pointer(self.output.unwrap_or(0));
         results(launch)
             .int(usize::from(adds))
             .int(usize::from(self.keeps_masked))
@@ -370,8 +376,8 @@ impl Spread<'_> {
             .int(layout.c)
             .int(self.over.n_positions())
             .int(n_groups)
-            .long(layout.len())
-            .over(layout.len())
+            .long(n)
+            .over(n)
     }
 }
 

@@ -8,7 +8,7 @@ KERNEL(moments_TYPED)(const value_TYPED *x, double *partial, long long rows_of_g
     if (end > rows_of_group) end = rows_of_group;
     double sum = 0.0, square = 0.0;
     if (column < n_columns)
-        for (long long row = first + y; row < end; row += 8) {
+        _Pragma("unroll 4") for (long long row = first + y; row < end; row += 8) {
             double v = load_TYPED(x[row_of_group(row, n_positions, gridDim.z, blockIdx.z) * n_columns + column]);
             sum += v;
             square += v * v;
@@ -38,6 +38,24 @@ KERNEL(normalise_TYPED)(const value_TYPED *x, const value_TYPED *residual, value
     }
 }
 
+// The same for rows whose lengths are multiples of four; `n` counts fours.
+KERNEL(normalise_four_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
+                             const float *offset, int n_columns, int n_positions, int n_groups, int with_relu,
+                             long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
+        int at = coefficient_of(4 * i, n_positions, n_groups, n_columns) / 4;
+        four_TYPED values = ((const four_TYPED *)x)[i], others;
+        four_f32 factors = ((const four_f32 *)factor)[at], offsets = ((const four_f32 *)offset)[at];
+        if (residual) others = ((const four_TYPED *)residual)[i];
+        _Pragma("unroll") for (int j = 0; j < 4; j++) {
+            float v = load_TYPED(values.v[j]) * factors.v[j] + offsets.v[j];
+            if (residual) v += load_TYPED(others.v[j]);
+            values.v[j] = store_TYPED(with_relu && v < 0.0f ? 0.0f : v);
+        }
+        ((four_TYPED *)y)[i] = values;
+    }
+}
+
 // As moments_TYPED, of the gradient, masked by the output if there is one, and of it times the distance from the mean.
 KERNEL(gradient_sums_TYPED)(const value_TYPED *x, const value_TYPED *output, const float *gradient, const float *mean,
                             double *partial, long long rows_of_group, int n_columns, int n_positions,
@@ -49,7 +67,7 @@ KERNEL(gradient_sums_TYPED)(const value_TYPED *x, const value_TYPED *output, con
     double sum = 0.0, distance = 0.0;
     if (column < n_columns) {
         float middle = mean[blockIdx.z * n_columns + column];
-        for (long long row = first + y; row < end; row += 8) {
+        _Pragma("unroll 4") for (long long row = first + y; row < end; row += 8) {
             long long i = row_of_group(row, n_positions, gridDim.z, blockIdx.z) * n_columns + column;
             float g = output && !(load_TYPED(output[i]) > 0.0f) ? 0.0f : gradient[i];
             sum += g;
@@ -83,6 +101,34 @@ KERNEL(spread_gradient_TYPED)(const value_TYPED *x, const value_TYPED *output, f
             int at = coefficient_of(i, n_positions, n_groups, n_columns);
             float v = factor[at] * g + (slope[at] * (load_TYPED(x[i]) - mean[at]) + offset[at]);
             by_x[i] = adds ? by_x[i] + v : v;
+        }
+    }
+}
+
+// The same for rows whose lengths are multiples of four; `n` counts fours.
+KERNEL(spread_gradient_four_TYPED)(const value_TYPED *x, const value_TYPED *output, float *gradient, float *by_x, int adds,
+                                   int keeps_masked, const float *factor, const float *mean, const float *slope,
+                                   const float *offset, int n_columns, int n_positions, int n_groups, long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
+        four_f32 g = ((const four_f32 *)gradient)[i], sum;
+        four_TYPED outputs, values;
+        if (output) {
+            outputs = ((const four_TYPED *)output)[i];
+            _Pragma("unroll") for (int j = 0; j < 4; j++)
+                if (!(load_TYPED(outputs.v[j]) > 0.0f)) g.v[j] = 0.0f;
+        }
+        if (keeps_masked) ((four_f32 *)gradient)[i] = g;
+        if (by_x) {
+            int at = coefficient_of(4 * i, n_positions, n_groups, n_columns) / 4;
+            four_f32 factors = ((const four_f32 *)factor)[at], means = ((const four_f32 *)mean)[at];
+            four_f32 slopes = ((const four_f32 *)slope)[at], offsets = ((const four_f32 *)offset)[at];
+            values = ((const four_TYPED *)x)[i];
+            if (adds) sum = ((const four_f32 *)by_x)[i];
+            _Pragma("unroll") for (int j = 0; j < 4; j++) {
+                float v = factors.v[j] * g.v[j] + (slopes.v[j] * (load_TYPED(values.v[j]) - means.v[j]) + offsets.v[j]);
+                sum.v[j] = adds ? sum.v[j] + v : v;
+            }
+            ((four_f32 *)by_x)[i] = sum;
         }
     }
 }

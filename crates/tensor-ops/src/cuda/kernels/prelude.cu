@@ -102,6 +102,14 @@ DEVICE value_bf16 store_bf16(float v) {
     return (u16)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// Four values that lie side by side, read and written at once.
+typedef struct __attribute__((aligned(16))) {
+    value_f32 v[4];
+} four_f32;
+typedef struct __attribute__((aligned(8))) {
+    value_bf16 v[4];
+} four_bf16;
+
 // This thread's place among all, and how many there are.
 #define THREAD_INDEX ((long long)blockIdx.x * blockDim.x + threadIdx.x)
 #define THREAD_COUNT ((long long)gridDim.x * blockDim.x)

@@ -1,8 +1,3 @@
-// Four values that lie side by side, read and written at once.
-typedef struct __attribute__((aligned(4 * sizeof(value_TYPED)))) {
-    value_TYPED v[4];
-} four_TYPED;
-
 DEVICE four_TYPED four_zeros_TYPED(void) {
     four_TYPED four;
     for (int j = 0; j < 4; j++) four.v[j] = store_TYPED(0.0f);

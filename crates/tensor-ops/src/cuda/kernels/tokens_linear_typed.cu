@@ -1,8 +1,3 @@
-// Four values that lie side by side, read and written at once.
-typedef struct __attribute__((aligned(4 * sizeof(value_TYPED)))) {
-    value_TYPED v[4];
-} four_TYPED;
-
 // What follows a product: a bias, GELU, a residual, each if it is asked for. `y` may be `product`.
 DEVICE float linear_tail_of_TYPED(float v, float bias, int with_gelu, float residual) {
     v += bias;
