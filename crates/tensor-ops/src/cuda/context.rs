@@ -13,6 +13,7 @@ use crate::OpError;
 use cudarc::{
     cublas::CudaBlas,
     driver::{CudaDevice, DriverError, result, sys},
+    nvrtc,
 };
 
 /// The device of this process.
@@ -47,6 +48,7 @@ pub(crate) fn open(ordinal: usize) -> Result<(), OpError> {
         return Err(OpError::Device(format!("there is no device {ordinal}, the machine has {n_devices}")));
     }
     if CONTEXT.get().is_none() {
+        check_versions(ordinal)?;
         let opened = Context::open(ordinal)?;
         let _ = CONTEXT.set(opened);
     }
@@ -58,6 +60,45 @@ pub(crate) fn open(ordinal: usize) -> Result<(), OpError> {
     }
     Ok(())
 }
+
+/// Looks for what would fail at the first kernel, where there is no good place to tell it.
+fn check_versions(ordinal: usize) -> Result<(), OpError> {
+    use sys::CUdevice_attribute_enum as Attribute;
+    let device = result::device::get(i32::try_from(ordinal).unwrap_or(i32::MAX)).map_err(CudaError::from)?;
+    let (mut driver, mut major, mut minor) = (0, 0, 0);
+    // SAFETY: the device is there, and each pointer is of what the call writes.
+    let capability = unsafe {
+        sys::cuDriverGetVersion(&mut driver).result().map_err(CudaError::from)?;
+        let _ = nvrtc::sys::nvrtcVersion(&mut major, &mut minor);
+        let attribute = |attribute| result::device::get_attribute(device, attribute).map_err(CudaError::from);
+        (
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+        )
+    };
+    if capability.0 < LEAST_CAPABILITY {
+        let (major, minor) = capability;
+        return Err(OpError::Device(format!(
+            "the GPU has compute capability {major}.{minor}, but the kernels need {LEAST_CAPABILITY}.0 or more"
+        )));
+    }
+    let driver = (driver / 1000, driver % 1000 / 10);
+    if (major, minor) > driver {
+        return Err(OpError::Device(format!(
+            "the driver knows CUDA up to {}.{}, but NVRTC is {major}.{minor}: install a newer driver, or put an older NVRTC \
+             before it in the library path",
+            driver.0, driver.1
+        )));
+    }
+    nvrtc::compile_ptx("extern \"C\" __global__ void nothing() {}").map(drop).map_err(|error| {
+        OpError::Device(format!(
+            "NVRTC {major}.{minor} does not compile ({error:?}): libnvrtc-builtins of its version must be in the library path"
+        ))
+    })
+}
+
+/// Tensor cores that multiply TensorFloat-32 and bfloat16, and copies to shared memory in the background.
+const LEAST_CAPABILITY: i32 = 8;
 
 /// What the driver calls an error.
 fn reason(error: DriverError) -> String {
