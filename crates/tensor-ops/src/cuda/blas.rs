@@ -92,12 +92,14 @@ pub(super) struct Product {
     pub(super) adds: bool,
     /// Matrices of a batch.
     pub(super) batch: usize,
+    /// Whether single precision stays it, even where factors may be rounded.
+    pub(super) is_exact: bool,
 }
 
 impl Product {
     /// One product that replaces what is there.
     pub(super) fn new(m: usize, n: usize, k: usize) -> Self {
-        Self { m, n, k, factor: 1.0, adds: false, batch: 1 }
+        Self { m, n, k, factor: 1.0, adds: false, batch: 1, is_exact: false }
     }
 
     /// A product that is added to what is there.
@@ -110,6 +112,11 @@ impl Product {
         Self { factor, ..self }
     }
 
+    /// A product in single precision throughout.
+    pub(super) fn exactly(self) -> Self {
+        Self { is_exact: true, ..self }
+    }
+
     /// Several products.
     pub(super) fn batched(self, batch: usize) -> Self {
         Self { batch, ..self }
@@ -117,7 +124,7 @@ impl Product {
 
     /// Computes it. Both factors are of one precision.
     pub(super) fn run(self, a: Operand, b: Operand, c: Operand) -> Result<(), CudaError> {
-        let Self { m, n, k, factor, adds, batch } = self;
+        let Self { m, n, k, factor, adds, batch, is_exact } = self;
         assert!(a.precision == b.precision, "both factors of a product are of one precision");
         assert!(!c.is_transposed, "a product is written row after row");
         let context = context()?;
@@ -127,7 +134,7 @@ impl Product {
             false => sys::cublasOperation_t::CUBLAS_OP_N,
             true => sys::cublasOperation_t::CUBLAS_OP_T,
         };
-        let compute = match (a.precision, is_tensor_float()) {
+        let compute = match (a.precision, is_tensor_float() && !is_exact) {
             (Precision::F32, true) => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             (Precision::F32, false) | (Precision::Bf16, _) => sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
         };

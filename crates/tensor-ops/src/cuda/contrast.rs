@@ -79,7 +79,8 @@ fn contrast(
         Candidates::InBatch { keys, .. } => (keys.shape().0, Operand::at(address(*keys), Precision::F32)),
     };
     let mut logits = unwritten(n * n_keys)?;
-    Product::new(n, n_keys, c).times(1.0 / temperature).run(
+    // A logit is divided by a temperature of a tenth or less, and so is its error.
+    Product::new(n, n_keys, c).exactly().times(1.0 / temperature).run(
         Operand::at(address(&q), Precision::F32),
         keys.transposed(),
         Operand::of_slice_mut(&mut logits),
@@ -110,7 +111,7 @@ fn contrast(
         .blocks(n, 1, 1)?;
     if let Some(gradient) = &mut gradient {
         let has_begun = matches!(candidates, Candidates::Queue { .. });
-        Product::new(n, c, n_keys).adding(has_begun).run(
+        Product::new(n, c, n_keys).exactly().adding(has_begun).run(
             Operand::of_slice(&logits),
             keys,
             Operand::of_slice_mut(gradient),
