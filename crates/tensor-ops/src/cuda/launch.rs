@@ -43,6 +43,12 @@ impl Launch {
         self.word(*values.device_ptr())
     }
 
+    /// An array from its element `first` on, that the kernel reads or writes.
+    pub(super) fn part(self, values: &CudaSlice<f32>, first: usize) -> Self {
+        debug_assert!(first < values.len(), "a part starts within its array");
+        self.word(*values.device_ptr() + (first * size_of::<f32>()) as u64)
+    }
+
     /// An array that the kernel reads, if there is one; the kernel gets a null pointer otherwise.
     pub(super) fn read_if<T>(self, values: Option<&CudaSlice<T>>) -> Self {
         self.word(values.map_or(0, |values| *values.device_ptr()))

@@ -187,21 +187,27 @@ impl Over {
     }
 }
 
-/// What turns values into normalised ones, each `(groups, C)`.
+/// What turns values into normalised ones: mean, one over the standard deviation, factor and offset, each `(groups, C)`, one
+/// after the other.
 struct Coefficients {
-    mean: CudaSlice<f32>,
-    inv_std: CudaSlice<f32>,
-    factor: CudaSlice<f32>,
-    offset: CudaSlice<f32>,
+    numbers: CudaSlice<f32>,
+    /// Of each.
+    len: usize,
 }
+
+/// The place of each among the [`Coefficients`].
+const MEAN: usize = 0;
+const INV_STD: usize = 1;
+const FACTOR: usize = 2;
+const OFFSET: usize = 3;
 
 impl Coefficients {
     /// Of this batch, in training, when the running statistics move; or of those.
     fn new(over: Over, norm: &mut BatchNorm, x: Place, mode: Mode) -> Result<Self, OpError> {
         let Over { layout, n_groups } = over;
         let c = layout.c;
-        let array = || unwritten::<f32>(n_groups * c);
-        let mut new = Self { mean: array()?, inv_std: array()?, factor: array()?, offset: array()? };
+        let len = n_groups * c;
+        let new = Self { numbers: unwritten(4 * len)?, len };
         let scale = norm.scale.as_ref().map(|scale| scale.values.on_device()).transpose()?;
         let shift = norm.shift.as_ref().map(|shift| shift.values.on_device()).transpose()?;
         if mode == Mode::Eval {
@@ -211,10 +217,10 @@ impl Coefficients {
                 .read_if(scale)
                 .read_if(shift)
                 .double(norm.eps)
-                .write(&mut new.mean)
-                .write(&mut new.inv_std)
-                .write(&mut new.factor)
-                .write(&mut new.offset)
+                .part(&new.numbers, MEAN * len)
+                .part(&new.numbers, INV_STD * len)
+                .part(&new.numbers, FACTOR * len)
+                .part(&new.numbers, OFFSET * len)
                 .int(c)
                 .over(c)?;
             return Ok(new);
@@ -242,10 +248,10 @@ impl Coefficients {
             .double(norm.momentum)
             .write(norm.running_mean.values.on_device_mut()?)
             .write(norm.running_var.values.on_device_mut()?)
-            .write(&mut new.mean)
-            .write(&mut new.inv_std)
-            .write(&mut new.factor)
-            .write(&mut new.offset)
+            .part(&new.numbers, MEAN * len)
+            .part(&new.numbers, INV_STD * len)
+            .part(&new.numbers, FACTOR * len)
+            .part(&new.numbers, OFFSET * len)
             .blocks(c.div_ceil(32), 1, 1)?;
         norm.n_batches += 1;
         Ok(new)
@@ -269,8 +275,8 @@ fn normalise(
         .pointer(x.address)
         .pointer(residual.map_or(0, |residual| residual.address))
         .pointer(y)
-        .read(&coefficients.factor)
-        .read(&coefficients.offset)
+        .part(&coefficients.numbers, FACTOR * coefficients.len)
+        .part(&coefficients.numbers, OFFSET * coefficients.len)
         .int(layout.c)
         .int(over.n_positions())
         .int(n_groups)
@@ -283,8 +289,8 @@ fn normalise(
 struct Sums {
     by_scale: CudaSlice<f32>,
     by_shift: CudaSlice<f32>,
-    slope: CudaSlice<f32>,
-    offset: CudaSlice<f32>,
+    /// Slope and offset of what each value gets, `(groups, C)` each.
+    spread: CudaSlice<f32>,
 }
 
 impl Sums {
@@ -305,31 +311,27 @@ impl Sums {
             .pointer(x.address)
             .pointer(output.unwrap_or(0))
             .read(gradient)
-            .read(&coefficients.mean)
+            .part(&coefficients.numbers, MEAN * coefficients.len)
             .write(&mut partial)
             .long(rows)
             .int(c)
             .int(over.n_positions())
             .long(chunks.rows)
             .blocks(c.div_ceil(32), chunks.n, n_groups)?;
-        let mut sums = Self {
-            by_scale: unwritten(c)?,
-            by_shift: unwritten(c)?,
-            slope: unwritten(n_groups * c)?,
-            offset: unwritten(n_groups * c)?,
-        };
+        let mut sums =
+            Self { by_scale: unwritten(c)?, by_shift: unwritten(c)?, spread: unwritten(2 * n_groups * c)? };
         Launch::new(&NORM, "finish_gradients")
             .read(&partial)
             .int(chunks.n)
             .int(n_groups)
             .int(c)
             .double(if mode == Mode::Train { -1.0 / rows as f64 } else { 0.0 })
-            .read(&coefficients.inv_std)
-            .read(&coefficients.factor)
+            .part(&coefficients.numbers, INV_STD * coefficients.len)
+            .part(&coefficients.numbers, FACTOR * coefficients.len)
             .write(&mut sums.by_scale)
             .write(&mut sums.by_shift)
-            .write(&mut sums.slope)
-            .write(&mut sums.offset)
+            .part(&sums.spread, 0)
+            .part(&sums.spread, n_groups * c)
             .blocks(c.div_ceil(32), 1, 1)?;
         Ok(sums)
     }
@@ -369,10 +371,10 @@ impl Spread<'_> {
         results(launch)
             .int(usize::from(adds))
             .int(usize::from(self.keeps_masked))
-            .read(&self.coefficients.factor)
-            .read(&self.coefficients.mean)
-            .read(&self.sums.slope)
-            .read(&self.sums.offset)
+            .part(&self.coefficients.numbers, FACTOR * self.coefficients.len)
+            .part(&self.coefficients.numbers, MEAN * self.coefficients.len)
+            .part(&self.sums.spread, 0)
+            .part(&self.sums.spread, self.coefficients.len)
             .int(layout.c)
             .int(self.over.n_positions())
             .int(n_groups)
