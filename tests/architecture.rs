@@ -10,7 +10,7 @@ use crate::support::workspace;
 /// What every plugin builds on.
 const CORE: [&str; 2] = ["tensor-ops", "train-core"];
 
-/// Each crate of the workspace, with those of the workspace that it is linked with.
+/// Each crate of the workspace, with those of the workspace that it is linked with, but for what a feature adds.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
@@ -27,7 +27,7 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         let list = package["dependencies"].as_array().unwrap();
         // The kind of an ordinary dependency is null; tests may use more.
         list.iter()
-            .filter(|used| used["kind"].is_null())
+            .filter(|used| used["kind"].is_null() && used["optional"] == false)
             .map(name)
             .filter(|name| ours.contains(name))
             .collect()
@@ -57,7 +57,8 @@ fn every_crate_has_a_place() {
     ] {
         assert!(placed.contains(expected), "`plugins` does not link {expected} in");
     }
-    placed.extend(CORE.iter().chain(&["moco", "plugins", "weights", "xtask"]).map(|name| (*name).to_owned()));
+    let others = ["cuda-emulation", "moco", "plugins", "weights", "xtask"];
+    placed.extend(CORE.iter().chain(&others).map(|name| (*name).to_owned()));
     assert_eq!(dependencies.keys().cloned().collect::<BTreeSet<_>>(), placed);
 }
 
@@ -76,6 +77,13 @@ fn the_core_knows_no_plugin() {
     let dependencies = dependencies();
     assert_eq!(dependencies["tensor-ops"], BTreeSet::new());
     assert_eq!(dependencies["train-core"], BTreeSet::from(["tensor-ops".to_owned()]));
+}
+
+/// Its functions have the names of NVIDIA's libraries, and would take their place.
+#[test]
+fn no_program_is_linked_with_the_emulated_driver_unless_a_feature_asks_for_it() {
+    let naming = dependencies().into_iter().filter(|(_, used)| used.contains("cuda-emulation"));
+    assert_eq!(naming.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<String>::new());
 }
 
 #[test]

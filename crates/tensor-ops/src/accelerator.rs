@@ -94,6 +94,12 @@ pub fn allow_tensor_float(is_allowed: bool) {
     backend::allow_tensor_float(is_allowed);
 }
 
+/// The CUDA C of the kernels, each file with its name, as the compiler gets it when one of them is first used; none in a build
+/// without the feature `cuda`. Asks for no device: for a check that they compile, on a machine without one.
+pub fn kernel_sources() -> Vec<(&'static str, String)> {
+    backend::kernel_sources()
+}
+
 #[cfg(not(feature = "cuda"))]
 mod backend {
     use super::{Check, Device, DeviceStatus, OpError};
@@ -116,6 +122,10 @@ mod backend {
 
     pub(super) fn allow_tensor_float(_: bool) {}
 
+    pub(super) fn kernel_sources() -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     pub(super) fn self_test(_: &Device, _: bool) -> Result<Vec<Check>, OpError> {
         Ok(Vec::new())
     }
@@ -126,7 +136,7 @@ mod backend {
     use super::{Device, DeviceStatus, OpError};
     use crate::cuda;
 
-    pub(super) use crate::cuda::{allow_tensor_float, self_test};
+    pub(super) use crate::cuda::{allow_tensor_float, kernel_sources, self_test};
 
     pub(super) fn open(ordinal: usize) -> Result<Device, OpError> {
         cuda::open(ordinal)?;

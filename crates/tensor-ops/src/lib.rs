@@ -57,8 +57,8 @@ use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
     accelerator::{
-        Check, DeviceStatus, allow_tensor_float, device_status, open_device, peak_device_memory, self_test,
-        synchronize,
+        Check, DeviceStatus, allow_tensor_float, device_status, kernel_sources, open_device,
+        peak_device_memory, self_test, synchronize,
     },
     allocator::keep_memory,
     blend::blend_values,

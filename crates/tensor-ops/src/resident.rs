@@ -20,7 +20,9 @@ pub(crate) struct Resident {
 
 impl Resident {
     pub(crate) fn new(values: Vec<f32>) -> Self {
-        Self { len: values.len(), host: OnceLock::from(values), ..Self::default() }
+        let mut resident = Self::zeros(values.len());
+        resident.host = OnceLock::from(values);
+        resident
     }
 
     /// Zeros, which are nowhere until somebody asks for them.

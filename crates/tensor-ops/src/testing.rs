@@ -4,8 +4,14 @@ use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
 use crate::{
     Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
-    features_from_rows, layout::Layout, values::Values, weighted_sum,
+    features_from_rows, is_on_device, layout::Layout, simd::Family, values::Values, weighted_sum,
 };
+
+/// The families that a test of an operation goes through: all of the machine's, or only one where the CUDA device computes, to
+/// which they are all the same.
+pub(crate) fn families() -> Vec<Family> {
+    if is_on_device() { vec![Family::detected()] } else { Family::available() }
+}
 
 /// Numbers between -1 and 1 that look random.
 pub(crate) fn noise(seed: u32, len: usize) -> Vec<f32> {
@@ -41,7 +47,7 @@ pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
     let [n, h, w, c] = y.shape();
     let layout = Layout { n, h, w, c };
     let mut weights = weights.to_vec();
-    if !is_on_device(&y.values) {
+    if !are_on_device(&y.values) {
         weights = layout.pack(&weights);
     }
     let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
@@ -52,7 +58,7 @@ pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
 }
 
 /// Whether values are on the CUDA device, where images lie one after the other.
-pub(crate) fn is_on_device(values: &Values) -> bool {
+pub(crate) fn are_on_device(values: &Values) -> bool {
     #[cfg(feature = "cuda")]
     return values.on_device().is_some();
     #[cfg(not(feature = "cuda"))]

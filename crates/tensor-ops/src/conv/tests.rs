@@ -4,7 +4,7 @@ use super::{ConvAlgorithm, conv2d, conv2d_with};
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, add,
     simd::Family,
-    testing::{assert_close, backward_weighted, image, noise, vector, wide},
+    testing::{assert_close, backward_weighted, families, image, noise, vector, wide},
 };
 
 const DIRECT: ConvAlgorithm = ConvAlgorithm::Direct;
@@ -144,7 +144,7 @@ fn every_family_agrees_with_the_definition_at_odd_sizes() {
         ([3, 4, 4, 2], 3, ConvGeometry::square(3, 1, 3)),
         ([3, 5, 5, 2], 3, ConvGeometry::square(2, 2, 0)),
     ];
-    for family in Family::available() {
+    for family in families() {
         for (shape, n_out, geometry) in cases {
             Case::new(shape, n_out, geometry).check(family);
         }
@@ -154,7 +154,7 @@ fn every_family_agrees_with_the_definition_at_odd_sizes() {
 #[test]
 fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
     for n in [15, 16, 17, 37] {
-        for family in Family::available() {
+        for family in families() {
             Case::new([n, 4, 5, 5], 9, ConvGeometry::square(3, 1, 1)).check(family);
             Case::new([n, 5, 4, 3], 19, ConvGeometry::square(3, 2, 1)).check(family);
         }
@@ -163,7 +163,7 @@ fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
 
 #[test]
 fn wide_layers_agree_with_the_definition() {
-    for family in Family::available() {
+    for family in families() {
         Case::new([3, 3, 3, 70], 150, ConvGeometry::square(3, 1, 1)).check(family);
         Case::new([17, 2, 2, 40], 130, ConvGeometry::square(3, 2, 1)).check(family);
     }
@@ -260,7 +260,7 @@ fn winograd_agrees_with_the_definition() {
         ([19, 4, 4, 150], 140, same),
         ([35, 7, 7, 130], 150, same),
     ];
-    for family in Family::available() {
+    for family in families() {
         for (shape, n_out, geometry) in cases {
             Case::new(shape, n_out, geometry).check_by(family, ConvAlgorithm::Winograd);
         }

@@ -5,7 +5,7 @@ use dfdx::tensor::CudaError;
 
 use super::{array::unwritten, launch::Launch, program::Program};
 
-static COLUMNS: Program = Program::new("columns", include_str!("kernels/columns.cu"), "");
+pub(super) static COLUMNS: Program = Program::new("columns", include_str!("kernels/columns.cu"), "");
 
 /// How rows are cut among blocks: enough chunks to keep a large device busy, few enough to add quickly.
 pub(super) struct Chunks {

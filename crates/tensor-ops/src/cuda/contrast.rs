@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{Buffer, Features, InfoNce, KeepLogits, Matrix, OpError, Precision};
 
-static CONTRAST: Program = Program::new(
+pub(super) static CONTRAST: Program = Program::new(
     "contrast",
     concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/contrast.cu")),
     "",

@@ -286,7 +286,7 @@ impl Variant {
 
 macro_rules! variant {
     ($name:ident, $half:literal, $columns:literal, $vector:literal, $exact:literal) => {
-        static $name: Program = Program::with_macros(
+        pub(super) static $name: Program = Program::with_macros(
             concat!("conv ", stringify!($name)),
             include_str!("kernels/conv.cu"),
             "",

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{Device, Features, Matrix, OpError, Recording, Scalar, device::take_slice};
 
-static LOSS: Program =
+pub(super) static LOSS: Program =
     Program::new("loss", concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/loss.cu")), "");
 
 /// A scalar that nothing is recorded of.

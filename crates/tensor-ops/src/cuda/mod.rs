@@ -26,6 +26,7 @@ mod status;
 mod tensor;
 mod tokens;
 
+use self::program::Program;
 pub(crate) use self::{
     array::{Array, download, duplicate, upload, zeros},
     context::{allow_tensor_float, is_used, open},
@@ -44,3 +45,32 @@ pub(crate) use self::{
         add_row, attention, keep_token, layer_norm, linear as linear_tokens, mean_tokens, prepend_token,
     },
 };
+
+/// All kernels but those of tokens. A program that is loaded and is not here fails the test that loads it.
+static PROGRAMS: [&Program; 16] = [
+    &columns::COLUMNS,
+    &contrast::CONTRAST,
+    &conv::F32_64,
+    &conv::F32_128,
+    &conv::F32_ANY,
+    &conv::EXACT_64,
+    &conv::EXACT_ANY,
+    &conv::BF16_64,
+    &conv::BF16_128,
+    &conv::BF16_ANY,
+    &features::FEATURES,
+    &loss::LOSS,
+    &norm::NORM,
+    &optimise::OPTIMISE,
+    &pointwise::POINTWISE,
+    &pool::POOL,
+];
+
+fn programs() -> impl Iterator<Item = &'static Program> {
+    PROGRAMS.iter().chain(&tokens::PROGRAMS).copied()
+}
+
+/// The name of each file of kernels, and its source as the compiler gets it.
+pub(crate) fn kernel_sources() -> Vec<(&'static str, String)> {
+    programs().map(|program| (program.name(), program.source())).collect()
+}

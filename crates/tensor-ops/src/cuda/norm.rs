@@ -24,7 +24,7 @@ use crate::{
     values::Values,
 };
 
-static NORM: Program =
+pub(super) static NORM: Program =
     Program::new("norm", include_str!("kernels/norm.cu"), include_str!("kernels/norm_typed.cu"));
 
 /// See [`batch_norm`](crate::batch_norm), [`batch_norm_relu`](crate::batch_norm_relu) and

@@ -9,7 +9,7 @@ use crate::{
     update_rule::{LayerRate, UpdateRule},
 };
 
-static OPTIMISE: Program = Program::new(
+pub(super) static OPTIMISE: Program = Program::new(
     "optimise",
     concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/optimise.cu")),
     "",

@@ -16,7 +16,7 @@ use crate::{
     values::Values,
 };
 
-static POINTWISE: Program = Program::new(
+pub(super) static POINTWISE: Program = Program::new(
     "pointwise",
     include_str!("kernels/pointwise.cu"),
     include_str!("kernels/pointwise_typed.cu"),

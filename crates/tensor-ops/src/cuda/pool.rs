@@ -19,7 +19,7 @@ use crate::{
     values::Values,
 };
 
-static POOL: Program =
+pub(super) static POOL: Program =
     Program::new("pool", include_str!("kernels/pool.cu"), include_str!("kernels/pool_typed.cu"));
 
 /// A pool's window between two shapes.

@@ -57,6 +57,10 @@ impl Program {
         Self { name, plain, typed, macros, module: OnceLock::new() }
     }
 
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The source as the compiler gets it.
     pub(super) fn source(&self) -> String {
         let Self { plain, typed, macros, .. } = self;
@@ -92,6 +96,12 @@ impl Program {
     }
 
     fn load(&self, context: &Context) -> Result<Module, CudaError> {
+        #[cfg(test)]
+        assert!(
+            super::programs().any(|listed| std::ptr::eq(listed, self)),
+            "`{}` is not in the list of all kernels",
+            self.name
+        );
         use sys::CUdevice_attribute_enum as Attribute;
         let [major, minor] = [
             Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,

@@ -14,7 +14,7 @@ use dfdx::{
 };
 
 use super::context::context;
-use crate::Device;
+use crate::{Device, Matrix};
 
 /// Address of the first value. Rows of features are never permuted or broadcast, so the rest follow it in order.
 pub(super) fn address<S: Shape, T: fmt::Debug>(tensor: &Tensor<S, f32, Device, T>) -> u64 {
@@ -26,10 +26,7 @@ pub(super) fn address<S: Shape, T: fmt::Debug>(tensor: &Tensor<S, f32, Device, T
 }
 
 /// A matrix of zeros to write to, and where.
-pub(super) fn matrix(
-    device: &Device,
-    shape: (usize, usize),
-) -> Result<(Tensor<(usize, usize), f32, Device>, u64), CudaError> {
+pub(super) fn matrix(device: &Device, shape: (usize, usize)) -> Result<(Matrix, u64), CudaError> {
     let matrix = device.try_zeros_like(&shape)?;
     let at = address(&matrix);
     Ok((matrix, at))

@@ -8,10 +8,9 @@ use super::{
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, backward, conv2d,
-    simd::Family,
     testing::{
-        assert_close, backward_weighted_rows, backward_weighted_tokens, differences, image, noise, rows,
-        tokens, vector, weight_matrix, weighted, wide,
+        assert_close, backward_weighted_rows, backward_weighted_tokens, differences, families, image, noise,
+        rows, tokens, vector, weight_matrix, weighted, wide,
     },
     to_rows, weighted_sum,
 };
@@ -93,7 +92,7 @@ fn layer_norm_oracle(x: &[f64], scale: &[f64], shift: &[f64], eps: f64) -> Vec<f
 
 #[test]
 fn layer_normalisation_agrees_with_differences() {
-    for family in Family::available() {
+    for family in families() {
         for shape in [[1, 1, 3], [2, 3, 7], [3, 5, 16], [1, 2, 37]] {
             let len = shape.iter().product();
             let d = shape[2];

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{Gradients, OpError, Precision, Tokens, values::Values};
 
-static ATTENTION: Program = Program::new(
+pub(super) static ATTENTION: Program = Program::new(
     "tokens_attention",
     include_str!("../kernels/tokens_attention.cu"),
     include_str!("../kernels/tokens_attention_typed.cu"),

@@ -12,7 +12,7 @@ use super::super::{
 };
 use crate::{Gradients, LayerNorm, OpError, Tokens, device::GradientSlot, values::Values};
 
-static LAYER_NORM: Program = Program::new(
+pub(super) static LAYER_NORM: Program = Program::new(
     "tokens_layer_norm",
     include_str!("../kernels/tokens_layer_norm.cu"),
     include_str!("../kernels/tokens_layer_norm_typed.cu"),

@@ -18,7 +18,7 @@ use crate::{
     values::Values,
 };
 
-static LINEAR: Program = Program::new(
+pub(super) static LINEAR: Program = Program::new(
     "tokens_linear",
     include_str!("../kernels/tokens_linear.cu"),
     include_str!("../kernels/tokens_linear_typed.cu"),

@@ -17,6 +17,10 @@ pub(crate) use self::{
 };
 use super::{launch::Launch, program::Program};
 
+/// All kernels of these files.
+pub(super) static PROGRAMS: [&Program; 4] =
+    [&ROWS, &attention::ATTENTION, &layer_norm::LAYER_NORM, &linear::LINEAR];
+
 /// What moves and averages tokens.
 static ROWS: Program = Program::new(
     "tokens_rows",

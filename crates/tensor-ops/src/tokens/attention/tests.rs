@@ -4,7 +4,7 @@ use super::attention_with;
 use crate::{
     Device, Recording, Tokens,
     simd::Family,
-    testing::{assert_close, backward_weighted_tokens, differences, noise, tokens, weighted, wide},
+    testing::{assert_close, backward_weighted_tokens, differences, families, noise, tokens, weighted, wide},
 };
 
 /// The output, and the gradient of `sum(weights * output)`, of one image.
@@ -55,7 +55,7 @@ fn the_oracle_agrees_with_differences() {
 
 #[test]
 fn attention_agrees_with_its_definition_at_all_sizes() {
-    for family in Family::available() {
+    for family in families() {
         // Blocks of queries: one, two, and seven. Heads: narrower than a register, wider than a panel, neither.
         for ([n, t, d], heads, spread) in [
             ([1, 1, 1], 1, 1.0),
