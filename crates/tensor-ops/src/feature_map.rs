@@ -54,7 +54,7 @@ impl FeatureMap {
         }
         #[cfg(feature = "cuda")]
         if crate::cuda::is_used() {
-            let values = Values::Device(Array::F32(crate::cuda::upload(values)?));
+            let values = Values::Device(Array::F32(crate::cuda::upload_image_batch(values)?));
             return Self::input(device, layout, values, recording);
         }
         Self::input(device, layout, Values::F32(layout.pack(values)), recording)
