@@ -4,6 +4,7 @@
 //! on is in the checkpoint, and every random draw is keyed by where it is used.
 
 mod error;
+mod feed;
 mod measure;
 mod position;
 mod step;
@@ -19,6 +20,7 @@ use tensor_ops::Device;
 pub use self::error::TrainError;
 pub use self::measure::Measure;
 
+use self::feed::Feed;
 use self::position::Position;
 use self::watch::Watch;
 use crate::SingleProcess;
@@ -237,7 +239,7 @@ impl<'a> Trainer<'a> {
             }
         }
         let mut after = Vec::new();
-        let mut loader = self.loader()?;
+        let mut feed = Feed::new(self.loader()?);
         let mut clock = EpochClock::start();
         self.progress.resume();
         while self.position.epoch < self.epochs {
@@ -245,10 +247,10 @@ impl<'a> Trainer<'a> {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
-            let epoch_is_done = match self.step(&mut loader, &mut clock) {
+            let epoch_is_done = match self.step(&mut feed, &mut clock) {
                 Err(error @ TrainError::NotFinite { .. }) if self.on_nonfinite == OnNonfinite::RollBack => {
                     self.roll_back(error)?;
-                    loader = self.loader()?;
+                    feed = Feed::new(self.loader()?);
                     clock = EpochClock::start();
                     continue;
                 }
