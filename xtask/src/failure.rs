@@ -5,7 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use moco::{EmbedError, LoadError, RunError};
+use tensor_ops::OpError;
 use train_core::checkpoint::CheckpointError;
+use train_core::engine::EngineError;
 use train_core::loader::LoaderError;
 use train_core::metrics::MetricsError;
 use train_core::pipeline::{Colour, Fault, PipelineError};
@@ -116,6 +118,10 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
             hint(error.hint().map(str::to_owned))
         } else if let Some(error) = cause.downcast_ref::<weights::ReadError>() {
             hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<EngineError>() {
+            hint(error.hint())
+        } else if let Some(error) = cause.downcast_ref::<OpError>() {
+            hint(error.hint().map(str::to_owned))
         } else if let Some(error) = cause.downcast_ref::<MetricsError>() {
             hint(error.hint().map(str::to_owned))
         } else {
@@ -132,6 +138,7 @@ fn colour() -> Colour {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use train_core::trainer::{DeviceMemory, Fit};
 
     #[test]
     fn an_error_is_told_once_with_its_hint() {
@@ -143,6 +150,31 @@ mod tests {
             rendered(&error, Colour::No),
             "error: there are 3 images, and a batch takes 8\nhint: make the batch smaller, or add images\n"
         );
+    }
+
+    #[test]
+    fn want_of_memory_comes_with_what_fits() {
+        const GIB: u64 = 1 << 30;
+        let memory = DeviceMemory { own: 15 * GIB, free: 0, total: 16 * GIB };
+        let fit = Fit { micro_batch: Some(64), batch: Some(64), refused: None };
+        let error = TrainError::OutOfMemory { batch: 256, at_once: 256, memory, fit };
+        assert_eq!(
+            rendered(&error.into(), Colour::No),
+            "error: the batch of 256 images needs more than the 16.0 GiB of the device\n\
+             hint: `data.micro_batch: 64` would fit, or a batch of at most 64\n"
+        );
+        let memory = DeviceMemory { own: GIB, free: GIB, total: 16 * GIB };
+        let error = TrainError::OutOfMemory { batch: 256, at_once: 8, memory, fit: Fit::default() };
+        assert_eq!(
+            rendered(&error.into(), Colour::No),
+            "error: the batch of 256 images, 8 at a time, needs more than the 16.0 GiB of the device, of which other \
+             programs have 14.0 GiB\nhint: nothing would fit, down to the smallest batch: take a smaller network, \
+             smaller images or another device; `nvidia-smi` lists the other programs\n"
+        );
+        let error = OpError::OutOfMemory { own: GIB, free: GIB, total: 2 * GIB };
+        let text = rendered(&error.into(), Colour::No);
+        assert!(text.starts_with("error: the device is out of memory: this program has 1.0 GiB"), "{text}");
+        assert!(text.contains("\nhint: take fewer"), "{text}");
     }
 
     #[test]

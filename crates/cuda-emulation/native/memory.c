@@ -25,7 +25,7 @@ static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER;
 
 size_t memory_total(void) {
     const char *mebibytes = getenv("CUDA_EMULATION_MEMORY_MIB");
-    return mebibytes ? (size_t)strtoull(mebibytes, NULL, 10) << 20 : (size_t)16 << 30;
+    return mebibytes ? (size_t)(strtod(mebibytes, NULL) * (1 << 20)) : (size_t)16 << 30;
 }
 
 static Allocation **bucket_of(const void *start) {

@@ -52,5 +52,5 @@
 //! - `CUDA_EMULATION_ORDER`: in what order the threads of a block run between barriers. `reverse` and
 //!   `shuffle` reveal many a missing barrier; otherwise the order is ascending.
 //! - `CUDA_EMULATION_THREADS`: `1` runs one block at a time instead of two.
-//! - `CUDA_EMULATION_MEMORY_MIB`: the device's memory, 16 GiB unless set.
+//! - `CUDA_EMULATION_MEMORY_MIB`: the device's memory, 16 GiB unless set; `0.5` is half a MiB.
 //! - `CUDA_EMULATION_CC`: the compiler of kernels.

@@ -88,6 +88,16 @@ pub fn peak_device_memory() -> Option<u64> {
     backend::peak_memory()
 }
 
+/// Gives the memory that values had on the CUDA device, and that is kept for others, back to the system. Nothing to do on the
+/// CPU.
+///
+/// # Errors
+///
+/// When the device has failed.
+pub fn give_back_memory() -> Result<(), OpError> {
+    backend::give_back_memory()
+}
+
 /// Lets matrix products and convolutions of single precision round their factors to TensorFloat-32, 10 bits of mantissa, which
 /// tensor cores multiply several times as fast. Off at first. Nothing changes on the CPU.
 pub fn allow_tensor_float(is_allowed: bool) {
@@ -118,6 +128,10 @@ mod backend {
 
     pub(super) fn peak_memory() -> Option<u64> {
         None
+    }
+
+    pub(super) fn give_back_memory() -> Result<(), OpError> {
+        Ok(())
     }
 
     pub(super) fn allow_tensor_float(_: bool) {}
@@ -153,6 +167,10 @@ mod backend {
 
     pub(super) fn peak_memory() -> Option<u64> {
         cuda::peak_memory().ok().flatten()
+    }
+
+    pub(super) fn give_back_memory() -> Result<(), OpError> {
+        Ok(cuda::give_back_memory()?)
     }
 }
 

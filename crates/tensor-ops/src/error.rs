@@ -48,12 +48,42 @@ pub enum OpError {
         /// The values that can be had.
         available: String,
     },
-    /// The device failed, most often for want of memory.
+    /// The device has no room for what an operation needs.
+    #[error(
+        "the device is out of memory: this program has {}, and {} of {} are free",
+        in_gib(*own), in_gib(*free), in_gib(*total)
+    )]
+    OutOfMemory {
+        /// Bytes that this program has, in use or kept for its next values.
+        own: u64,
+        /// Bytes that no program has.
+        free: u64,
+        /// Bytes of the device.
+        total: u64,
+    },
+    /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
 }
 
+/// An amount of memory as people read it.
+pub fn in_gib(bytes: u64) -> String {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let mib = bytes as f64 / MIB;
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}
+
 impl OpError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::OutOfMemory { .. } => {
+                Some("take fewer or smaller images at a time; `nvidia-smi` lists what else is on the device")
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn shape(op: &'static str, what: &'static str, expected: impl Debug, got: impl Debug) -> Self {
         Self::Shape { op, what, expected: format!("{expected:?}"), got: format!("{got:?}") }
     }
@@ -65,6 +95,10 @@ impl OpError {
 
 impl From<DeviceError> for OpError {
     fn from(error: DeviceError) -> Self {
+        #[cfg(feature = "cuda")]
+        if let Some(out_of_memory) = crate::cuda::out_of_memory(&error) {
+            return out_of_memory;
+        }
         Self::Device(error.to_string())
     }
 }

@@ -54,7 +54,7 @@ impl FeatureMap {
         }
         #[cfg(feature = "cuda")]
         if crate::cuda::is_used() {
-            let values = Values::Device(Array::F32(crate::cuda::upload(values)?));
+            let values = Values::Device(Array::F32(crate::cuda::upload_image_batch(values)?));
             return Self::input(device, layout, values, recording);
         }
         Self::input(device, layout, Values::F32(layout.pack(values)), recording)
@@ -70,20 +70,24 @@ impl FeatureMap {
     }
 
     /// The same values kept in another precision, as all that is computed from them will be.
-    pub fn with_precision(mut self, precision: Precision) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When the device has no room for them.
+    pub fn with_precision(mut self, precision: Precision) -> Result<Self, OpError> {
         #[cfg(feature = "cuda")]
         if let Some(array) = self.values.on_device() {
             if precision != self.precision() {
-                let cast = crate::cuda::cast(array, precision).expect("a copy has room");
+                let cast = crate::cuda::cast(array, precision)?;
                 self.values = Arc::new(Values::Device(cast));
             }
-            return self;
+            return Ok(self);
         }
         if precision != self.precision() {
             let values = Values::take_whole(self.values);
             self.values = Arc::new(Values::new(values, precision));
         }
-        self
+        Ok(self)
     }
 
     /// How the values are kept.
@@ -209,7 +213,7 @@ impl FeatureMap {
             return Self::input(self.device(), layout, Values::Device(selected), Recording::Off);
         }
         let values = Values::F32(layout.gather_images(self.layout, &self.values.whole(), order));
-        Ok(Self::input(self.device(), layout, values, Recording::Off)?.with_precision(self.precision()))
+        Self::input(self.device(), layout, values, Recording::Off)?.with_precision(self.precision())
     }
 
     pub(crate) fn input(

@@ -57,15 +57,15 @@ use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 pub use self::{
     accelerator::{
-        Check, DeviceStatus, allow_tensor_float, device_status, kernel_sources, open_device,
-        peak_device_memory, self_test, synchronize,
+        Check, DeviceStatus, allow_tensor_float, device_status, give_back_memory, kernel_sources,
+        open_device, peak_device_memory, self_test, synchronize,
     },
     allocator::keep_memory,
     blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d},
     device::{Movable, is_on_device},
-    error::OpError,
+    error::{OpError, in_gib},
     feature_map::FeatureMap,
     features::{concat_rows, features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
     geometry::ConvGeometry,

@@ -97,7 +97,7 @@ impl FineTune {
         smoothing: f64,
         lr: f64,
     ) -> Result<f64, OpError> {
-        let images = images.with_recording(Recording::start()).with_precision(self.precision);
+        let images = images.with_recording(Recording::start()).with_precision(self.precision)?;
         let features = self.backbone.forward(images, Mode::Train)?;
         let logits = linear(features, &self.weight, Some(&self.bias))?;
         let mut gradient = to_rows(&logits);
@@ -134,7 +134,7 @@ impl FineTune {
     /// # Errors
     /// If the images do not fit the encoder.
     pub fn logits(&mut self, images: FeatureMap) -> Result<Vec<f32>, OpError> {
-        let features = self.backbone.forward(images.with_precision(self.precision), Mode::Eval)?;
+        let features = self.backbone.forward(images.with_precision(self.precision)?, Mode::Eval)?;
         Ok(to_rows(&linear(features, &self.weight, Some(&self.bias))?))
     }
 }

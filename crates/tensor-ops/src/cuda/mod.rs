@@ -22,6 +22,7 @@ mod pointwise;
 mod pool;
 mod program;
 mod self_test;
+mod staging;
 mod status;
 mod tensor;
 mod tokens;
@@ -40,7 +41,8 @@ pub(crate) use self::{
     pointwise::{add_to, blend, cast, gather_rows, relu, sum},
     pool::{average_pool, global_average_pool, max_pool},
     self_test::self_test,
-    status::{peak_memory, status, synchronize},
+    staging::upload_image_batch,
+    status::{give_back_memory, out_of_memory, peak_memory, status, synchronize},
     tokens::{
         add_row, attention, keep_token, layer_norm, linear as linear_tokens, mean_tokens, prepend_token,
     },

@@ -37,7 +37,7 @@ fn rate(device: &Device, precision: Precision) -> Result<f64, OpError> {
     const N_RUNS: u32 = 20;
     let (shape, side) = ([256, 16, 16, 256], 3);
     let weight = kernel(device, 2, side, 256, 256)?;
-    let x = images(device, shape, Place::Device)?.with_precision(precision);
+    let x = images(device, shape, Place::Device)?.with_precision(precision)?;
     let run = || {
         let x = x.share();
         conv2d(x, &weight, None, ConvGeometry::square(side, 1, 1), ConvAlgorithm::Direct).map(drop)
@@ -65,7 +65,7 @@ fn encoder(device: &Device, precision: Precision, place: Place) -> Result<[Vec<f
     let [n, _, _, c] = SHAPE;
     let kernels = [kernel(device, 2, 3, c, 24)?, kernel(device, 3, 3, 24, 40)?];
     let mut norm = BatchNorm::new(device, 24)?;
-    let x = images(device, SHAPE, place)?.with_precision(precision).requires_gradient();
+    let x = images(device, SHAPE, place)?.with_precision(precision)?.requires_gradient();
     let input = x.share();
     let x = conv2d(x, &kernels[0], None, ConvGeometry::square(3, 1, 1), ConvAlgorithm::Direct)?;
     let x = batch_norm_relu(x, &mut norm, Mode::Train)?;

@@ -2,11 +2,14 @@
 
 use std::ffi::CStr;
 
-use cudarc::driver::sys;
+use cudarc::{
+    cublas::sys::cublasStatus_t,
+    driver::{result, sys},
+};
 use dfdx::tensor::CudaError;
 
-use super::context::context;
-use crate::DeviceStatus;
+use super::context::{Context, context};
+use crate::{DeviceStatus, OpError};
 
 /// What the device of this process is.
 ///
@@ -27,7 +30,7 @@ pub(crate) fn status() -> Result<DeviceStatus, CudaError> {
         sys::cuDriverGetVersion(&mut driver).result()?;
         let _ = cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor);
     }
-    let (free, memory) = cudarc::driver::result::mem_get_info()?;
+    let (free, memory) = result::mem_get_info()?;
     Ok(DeviceStatus {
         name: CStr::from_bytes_until_nul(&name)
             .map_or_else(|_| "unnamed".into(), |name| name.to_string_lossy().into_owned()),
@@ -53,15 +56,77 @@ pub(crate) fn synchronize() -> Result<(), CudaError> {
 pub(crate) fn peak_memory() -> Result<Option<u64>, CudaError> {
     let context = context()?;
     context.bind()?;
+    Ok(pool_of(context)
+        .and_then(|pool| bytes_of(pool, sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH)))
+}
+
+/// Waits for the device, and gives what its pool keeps for later back to the system.
+pub(crate) fn give_back_memory() -> Result<(), CudaError> {
+    let context = context()?;
+    // A free is done when the stream gets to it.
+    context.device().synchronize()?;
+    if let Some(pool) = pool_of(context) {
+        // SAFETY: the pool is the device's own.
+        unsafe { sys::cuMemPoolTrimTo(pool, 0) }.result()?;
+    }
+    Ok(())
+}
+
+/// What `error` means if it says that the device has no room, with what it has.
+pub(crate) fn out_of_memory(error: &CudaError) -> Option<OpError> {
+    let is_that = match error {
+        CudaError::Driver(error) => error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY,
+        CudaError::Blas(error) => error.0 == cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
+        CudaError::Cpu(_) => false,
+    };
+    if !is_that {
+        return None;
+    }
+    let context = context().ok()?;
+    context.bind().ok()?;
+    let (free, total) = result::mem_get_info().map_or((0, 0), |(free, total)| (free as u64, total as u64));
+    let reserved = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT;
+    let own = pool_of(context).and_then(|pool| bytes_of(pool, reserved)).unwrap_or(total - free);
+    Some(OpError::OutOfMemory { own, free, total })
+}
+
+/// The pool that values are allocated from; `None` where the device has none.
+fn pool_of(context: &Context) -> Option<sys::CUmemoryPool> {
     let mut pool = std::ptr::null_mut();
-    let mut peak = 0_u64;
-    // SAFETY: the device is there, and each pointer is of what the call writes.
-    unsafe {
-        if sys::cuDeviceGetDefaultMemPool(&mut pool, *context.device().cu_device()).result().is_err() {
-            return Ok(None);
+    // SAFETY: the device is there, and the pointer is of what the call writes.
+    let got = unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, *context.device().cu_device()) };
+    got.result().is_ok().then_some(pool)
+}
+
+/// A size that the driver counts; `None` where it does not.
+fn bytes_of(pool: sys::CUmemoryPool, attribute: sys::CUmemPool_attribute) -> Option<u64> {
+    let mut bytes = 0_u64;
+    // SAFETY: the pool is the device's own, and sizes are of this type.
+    let got = unsafe { sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut bytes).cast()) };
+    got.result().is_ok().then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cudarc::{cublas::result::CublasError, driver::DriverError};
+
+    #[test]
+    fn want_of_memory_is_told_from_other_failures() {
+        let full = [
+            CudaError::Driver(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)),
+            CudaError::Blas(CublasError(cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED)),
+        ];
+        for error in full {
+            let OpError::OutOfMemory { own, free, total } = OpError::from(error) else { panic!("not told") };
+            assert!(own <= total && free <= total && total > 0);
         }
-        let attribute = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
-        let got = sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut peak).cast());
-        Ok(got.result().is_ok().then_some(peak))
+        let other = CudaError::Driver(DriverError(sys::CUresult::CUDA_ERROR_INVALID_VALUE));
+        assert!(matches!(OpError::from(other), OpError::Device(_)));
+    }
+
+    #[test]
+    fn what_is_free_can_be_given_back() {
+        give_back_memory().unwrap();
     }
 }

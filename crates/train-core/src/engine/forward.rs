@@ -292,7 +292,7 @@ pub(super) fn through(
 ) -> Result<Features, OpError> {
     match (module, value) {
         (AnyModule::Backbone(backbone), Start::Images(images)) => {
-            backbone.forward(images.with_precision(precision), mode)
+            backbone.forward(images.with_precision(precision)?, mode)
         }
         (AnyModule::Head(head), Start::Features(features)) => head.forward(features, mode),
         _ => unreachable!("the graph check follows images and features"),

@@ -67,6 +67,15 @@ pub enum EngineError {
     Op(#[from] OpError),
 }
 
+impl EngineError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
+        }
+    }
+}
+
 impl Engine {
     /// The engine of a checked pipeline's network. Momentum copies start equal to what they follow.
     ///

@@ -72,6 +72,8 @@ pub(super) struct Crew {
     /// `None` once the crew is dismissed.
     tasks: Option<Sender<Task>>,
     ordered: VecDeque<Receiver<Result<Filled, LoaderError>>>,
+    /// The oldest ordered batch, once it was looked at.
+    seen: Option<Result<Filled, LoaderError>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     unreadable: Arc<UnreadableLog>,
@@ -84,6 +86,7 @@ impl Crew {
         let mut crew = Self {
             tasks: Some(sender),
             ordered: VecDeque::new(),
+            seen: None,
             stop: Arc::clone(&stop),
             threads: Vec::new(),
             unreadable: Arc::clone(&work.unreadable),
@@ -107,7 +110,7 @@ impl Crew {
 
     /// Number of batches ordered and not yet taken.
     pub(super) fn n_ordered(&self) -> usize {
-        self.ordered.len()
+        self.ordered.len() + usize::from(self.seen.is_some())
     }
 
     pub(super) fn order(&mut self, order: Order) {
@@ -145,15 +148,26 @@ impl Crew {
         unreadable.check()
     }
 
+    /// The oldest ordered batch if it is whole, to look at: [`take`](Self::take) gives it still, and counts it then.
+    pub(super) fn look(&mut self) -> Option<&Filled> {
+        if self.seen.is_none() {
+            self.seen = Some(self.ordered.front()?.try_recv().ok()?);
+            self.ordered.pop_front();
+        }
+        self.seen.as_ref()?.as_ref().ok()
+    }
+
     /// The oldest ordered batch, waiting until it is whole; `None` if none is ordered.
     pub(super) fn take(&mut self) -> Option<Result<Filled, LoaderError>> {
-        let receiver = self.ordered.pop_front()?;
-        let filled = receiver.recv().unwrap_or_else(|_| {
-            Err(LoaderError::Panicked {
-                image: "a batch".into(),
-                message: "the loader threads are gone".into(),
-            })
-        });
+        let filled = match self.seen.take() {
+            Some(seen) => seen,
+            None => self.ordered.pop_front()?.recv().unwrap_or_else(|_| {
+                Err(LoaderError::Panicked {
+                    image: "a batch".into(),
+                    message: "the loader threads are gone".into(),
+                })
+            }),
+        };
         Some(filled.and_then(|mut filled| {
             Self::count(&self.unreadable, &mut filled)?;
             Ok(filled)

@@ -17,5 +17,5 @@ pub use self::crew::View;
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
 pub use self::recipe::Recipe;
-pub use self::training::{Batch, Loader, LoaderPlan, Rest};
+pub use self::training::{Batch, Loader, LoaderPlan, LookAhead, Rest};
 pub use self::unreadable::UnreadableLog;

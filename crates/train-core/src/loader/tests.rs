@@ -166,6 +166,41 @@ fn batches_are_the_same_bits_with_one_two_and_five_workers() {
 }
 
 #[test]
+fn a_look_ahead_changes_nothing_of_what_comes() {
+    let expected = all(plan(some_unreadable(), 3));
+    let plan = plan(some_unreadable(), 3);
+    let unreadable = Arc::clone(&plan.unreadable);
+    let mut loader = Loader::start(plan).unwrap();
+    let mut got = Vec::new();
+    let mut n_looks = 0;
+    loop {
+        let n_before = unreadable.len();
+        // A batch is loaded at some time; the last look finds none.
+        let seen = (0..200).find_map(|_| {
+            let seen = loader.look_ahead().map(|seen| ((seen.epoch, seen.step), seen.n, seen.views.to_vec()));
+            if seen.is_none() && got.len() < expected.len() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            seen
+        });
+        assert_eq!(unreadable.len(), n_before, "a batch counts when it is given");
+        let Some(batch) = loader.next().unwrap() else {
+            assert!(seen.is_none());
+            break;
+        };
+        if let Some((at, n, views)) = seen {
+            assert_eq!((at, n), ((batch.epoch, batch.step), batch.images.len()));
+            assert!(views == batch.views);
+            n_looks += 1;
+        }
+        got.push(batch);
+    }
+    assert!(n_looks > 0);
+    assert_eq!(fixed(&got), fixed(&expected));
+    assert_eq!(unreadable.len(), 5);
+}
+
+#[test]
 fn a_rest_that_is_kept_is_a_smaller_last_batch() {
     let images = || Numbers { n: 50, ..Numbers::default() };
     let batches = all(LoaderPlan { rest: Rest::Kept, ..plan(images(), 2) });

@@ -62,6 +62,19 @@ pub struct Batch {
     pub waited: Duration,
 }
 
+/// The next batch, before the loader gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct LookAhead<'a> {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// The step within the epoch, from 0.
+    pub step: u64,
+    /// Images in it.
+    pub n: usize,
+    /// The views: all, or those of the pass, in the plan's order.
+    pub views: &'a [View],
+}
+
 /// Gives the batches of a run in order; where a step goes through its batch in parts, the parts of each pass in order.
 ///
 /// Each epoch visits the images in a random order of its own.
@@ -124,6 +137,16 @@ impl Loader {
             self.failed = Some(error.clone());
         }
         outcome
+    }
+
+    /// The next batch, if it is loaded. [`next`](Self::next) gives it still; what was unreadable in it counts only then.
+    pub fn look_ahead(&mut self) -> Option<LookAhead<'_>> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let filled = self.crew.look()?;
+        let n = filled.images.iter().flatten().count();
+        Some(LookAhead { epoch: filled.epoch, step: filled.step, n, views: &filled.views })
     }
 
     fn try_next(&mut self) -> Result<Option<Batch>, LoaderError> {

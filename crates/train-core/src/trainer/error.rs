@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use tensor_ops::{OpError, in_gib};
+
+use super::Fit;
 use crate::checkpoint::CheckpointError;
 use crate::engine::{EngineError, NonFinite, StateError};
 use crate::loader::LoaderError;
@@ -55,9 +58,63 @@ pub enum TrainError {
         /// The last checkpoint, if there is one: everything in it is finite.
         checkpoint: Option<PathBuf>,
     },
+    /// The device has no room for a step.
+    #[error(
+        "the batch of {batch} images{} needs more than the {} of the device{}",
+        parts(*batch, *at_once), in_gib(memory.total), others(*memory)
+    )]
+    OutOfMemory {
+        /// Images in a batch.
+        batch: usize,
+        /// Images that go through the backbone together.
+        at_once: usize,
+        /// What there was of it.
+        memory: DeviceMemory,
+        /// What was found to fit.
+        fit: Fit,
+    },
+}
+
+/// The memory of a device when there was too little of it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// What this program had.
+    pub own: u64,
+    /// What no program had.
+    pub free: u64,
+    /// All of it.
+    pub total: u64,
+}
+
+impl DeviceMemory {
+    /// What others have, if it is worth telling: a driver and its libraries always have a little.
+    fn of_others(self) -> Option<u64> {
+        Some(self.total.saturating_sub(self.own + self.free)).filter(|others| *others > self.total / 8)
+    }
+}
+
+fn parts(batch: usize, at_once: usize) -> String {
+    if at_once < batch { format!(", {at_once} at a time,") } else { String::new() }
+}
+
+fn others(memory: DeviceMemory) -> String {
+    let others =
+        memory.of_others().map(|others| format!(", of which other programs have {}", in_gib(others)));
+    others.unwrap_or_default()
 }
 
 impl TrainError {
+    /// The device's memory, if this is a step that it had no room for.
+    pub(super) fn no_room(&self) -> Option<DeviceMemory> {
+        let Self::Engine(EngineError::Op(source) | EngineError::Step { source, .. }) = self else {
+            return None;
+        };
+        match *source {
+            OpError::OutOfMemory { own, free, total } => Some(DeviceMemory { own, free, total }),
+            _ => None,
+        }
+    }
+
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -78,7 +135,9 @@ impl TrainError {
             Self::RunFolder(error) => error.hint(),
             Self::Metrics(error) => error.hint().map(str::to_owned),
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
-            Self::Engine(_) | Self::Monitor(_) | Self::TooFewBatches => None,
+            Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),
+            Self::Engine(error) => error.hint(),
+            Self::Monitor(_) | Self::TooFewBatches => None,
         }
     }
 }

@@ -4,6 +4,8 @@
 //! on is in the checkpoint, and every random draw is keyed by where it is used.
 
 mod error;
+mod feed;
+mod fit;
 mod measure;
 mod position;
 mod step;
@@ -16,9 +18,11 @@ use std::time::{Duration, Instant};
 
 use tensor_ops::Device;
 
-pub use self::error::TrainError;
+pub use self::error::{DeviceMemory, TrainError};
+pub use self::fit::Fit;
 pub use self::measure::Measure;
 
+use self::feed::Feed;
 use self::position::Position;
 use self::watch::Watch;
 use crate::SingleProcess;
@@ -221,9 +225,30 @@ impl<'a> Trainer<'a> {
 
     fn run(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
         let result = self.run_epochs(stop);
+        let no_room = result.as_ref().err().and_then(TrainError::no_room);
+        if no_room.is_some() {
+            self.progress.println("the device is out of memory; trying what would fit");
+        }
         self.progress.finish();
         self.run.write_unreadable(&self.unreadable.list())?;
-        result
+        match no_room {
+            Some(memory) => Err(self.out_of_memory(memory)),
+            None => result,
+        }
+    }
+
+    /// The error for a step that the device had no room for, with what it has room for.
+    fn out_of_memory(self, memory: DeviceMemory) -> TrainError {
+        let (batch, device) = (self.batch, self.engine.device().clone());
+        let at_once = batch / self.engine.parts().n_parts;
+        let text = self.pipeline_text.clone();
+        // All that the run had on the device.
+        drop(self);
+        let fit = match tensor_ops::give_back_memory() {
+            Ok(()) => fit::find_fit(&text, batch, at_once, &device),
+            Err(_) => Fit::default(),
+        };
+        TrainError::OutOfMemory { batch, at_once, memory, fit }
     }
 
     fn run_epochs(&mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
@@ -237,7 +262,7 @@ impl<'a> Trainer<'a> {
             }
         }
         let mut after = Vec::new();
-        let mut loader = self.loader()?;
+        let mut feed = Feed::new(self.loader()?);
         let mut clock = EpochClock::start();
         self.progress.resume();
         while self.position.epoch < self.epochs {
@@ -245,10 +270,10 @@ impl<'a> Trainer<'a> {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
-            let epoch_is_done = match self.step(&mut loader, &mut clock) {
+            let epoch_is_done = match self.step(&mut feed, &mut clock) {
                 Err(error @ TrainError::NotFinite { .. }) if self.on_nonfinite == OnNonfinite::RollBack => {
                     self.roll_back(error)?;
-                    loader = self.loader()?;
+                    feed = Feed::new(self.loader()?);
                     clock = EpochClock::start();
                     continue;
                 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tensor_ops::{FeatureMap, Recording};
+use tensor_ops::FeatureMap;
 
+use super::feed::{Fed, Feed};
 use super::watch::{Spike, Verdict};
 use super::{EVENTS_PER_EPOCH, EpochClock, TrainError, Trainer};
-use crate::engine::{EngineError, GradientNorms, Loss, NonFinite};
-use crate::loader::Loader;
+use crate::engine::{GradientNorms, Loss, NonFinite};
 use crate::metrics::{PartReport, StepReport};
 use crate::plugin::Progress;
 
@@ -16,7 +16,7 @@ const MOST_ROLLBACKS: usize = 3;
 
 impl Trainer<'_> {
     /// One step; true after an epoch's last.
-    pub(super) fn step(&mut self, loader: &mut Loader, clock: &mut EpochClock) -> Result<bool, TrainError> {
+    pub(super) fn step(&mut self, feed: &mut Feed, clock: &mut EpochClock) -> Result<bool, TrainError> {
         let at = Progress {
             epoch: self.position.epoch,
             step: self.position.step,
@@ -35,20 +35,20 @@ impl Trainer<'_> {
                 self.progress.part(PartReport { epoch, step, part, n_parts });
                 part += 1;
             }
-            let batch = loader.next()?.ok_or(TrainError::TooFewBatches)?;
-            waited += batch.waited;
-            let to_images = |view: crate::loader::View| {
-                let shape = [batch.images.len(), view.size.0, view.size.1, 3];
-                FeatureMap::from_nhwc(&device, shape, &view.values, Recording::Off)
-            };
-            let views: Result<Vec<FeatureMap>, _> = batch.views.into_iter().map(to_images).collect();
-            Ok(views.map_err(EngineError::from)?)
+            let Fed { views, waited: waited_here } = feed.next(&device)?;
+            waited += waited_here;
+            Ok(views)
         };
         let mut computed = self.engine.compute(self.batch, momentum as f32, &mut next)?;
         let loss = computed.total();
         if !loss.is_finite() {
             let what = self.first_nonfinite(&computed.losses);
             return Err(self.diverged(what));
+        }
+        // The backward pass is given to the device, and the norms wait for its end: time to send what comes next, if it comes
+        // without the measuring and saving of an epoch's end between.
+        if tensor_ops::is_on_device() && n_parts == 1 && at.step + 1 < at.steps_per_epoch {
+            feed.send_ahead(&device)?;
         }
         let norms = match self.engine.gradient_norms(&mut computed.gradients)? {
             Ok(norms) => norms,
