@@ -31,6 +31,8 @@ mod loss;
 mod matrix;
 mod memory;
 mod mode;
+#[cfg(any(test, feature = "cuda"))]
+mod noise;
 mod norm;
 mod parameter;
 mod peak;

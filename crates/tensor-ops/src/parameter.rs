@@ -195,7 +195,11 @@ impl Parameter {
         }
         #[cfg(feature = "cuda")]
         if crate::cuda::is_used() {
-            return Ok(crate::cuda::blend(self.own()?, &towards.values, momentum)?);
+            return crate::cuda::blend_all(
+                std::slice::from_mut(self),
+                std::slice::from_ref(towards),
+                momentum,
+            );
         }
         blend_values(self.own()?.host_mut(), &towards.values, momentum)
     }

@@ -2,6 +2,7 @@
 
 use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
+pub(crate) use crate::noise::noise;
 use crate::{
     Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
     features_from_rows, is_on_device, layout::Layout, simd::Family, values::Values, weighted_sum,
@@ -11,18 +12,6 @@ use crate::{
 /// which they are all the same.
 pub(crate) fn families() -> Vec<Family> {
     if is_on_device() { vec![Family::detected()] } else { Family::available() }
-}
-
-/// Numbers between -1 and 1 that look random.
-pub(crate) fn noise(seed: u32, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
 }
 
 pub(crate) fn wide(values: &[f32]) -> Vec<f64> {

@@ -91,6 +91,17 @@ pub(crate) fn unwritten<T: DeviceRepr>(len: usize) -> Result<CudaSlice<T>, CudaE
     Ok(unsafe { context()?.device().alloc(len.max(1)) }?)
 }
 
+/// What a kernel adds to, or memory that it writes whole, if nothing was there `before`; and whether it adds.
+pub(super) fn to_add_to(
+    before: Option<CudaSlice<f32>>,
+    len: usize,
+) -> Result<(CudaSlice<f32>, bool), CudaError> {
+    Ok(match before {
+        Some(before) => (before, true),
+        None => (unwritten(len)?, false),
+    })
+}
+
 /// Zeros.
 pub(crate) fn zeros(len: usize) -> Result<CudaSlice<f32>, CudaError> {
     Ok(context()?.device().alloc_zeros(len.max(1))?)

@@ -8,6 +8,7 @@ use std::sync::{
 
 use dfdx::tensor::CudaError;
 
+use super::versions;
 use crate::OpError;
 
 use cudarc::{
@@ -63,26 +64,16 @@ pub(crate) fn open(ordinal: usize) -> Result<(), OpError> {
 
 /// Looks for what would fail at the first kernel, where there is no good place to tell it.
 fn check_versions(ordinal: usize) -> Result<(), OpError> {
-    use sys::CUdevice_attribute_enum as Attribute;
     let device = result::device::get(i32::try_from(ordinal).unwrap_or(i32::MAX)).map_err(CudaError::from)?;
-    let (mut driver, mut major, mut minor) = (0, 0, 0);
-    // SAFETY: the device is there, and each pointer is of what the call writes.
-    let capability = unsafe {
-        sys::cuDriverGetVersion(&mut driver).result().map_err(CudaError::from)?;
-        let _ = nvrtc::sys::nvrtcVersion(&mut major, &mut minor);
-        let attribute = |attribute| result::device::get_attribute(device, attribute).map_err(CudaError::from);
-        (
-            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        )
-    };
+    let capability = versions::capability(device).map_err(CudaError::from)?;
     if capability.0 < LEAST_CAPABILITY {
         let (major, minor) = capability;
         return Err(OpError::Device(format!(
             "the GPU has compute capability {major}.{minor}, but the kernels need {LEAST_CAPABILITY}.0 or more"
         )));
     }
-    let driver = (driver / 1000, driver % 1000 / 10);
+    let driver = versions::driver().map_err(CudaError::from)?;
+    let (major, minor) = versions::compiler();
     if (major, minor) > driver {
         return Err(OpError::Device(format!(
             "the driver knows CUDA up to {}.{}, but NVRTC is {major}.{minor}: install a newer driver, or put an older NVRTC \

@@ -6,7 +6,7 @@ use cudarc::driver::CudaSlice;
 use dfdx::tensor::CudaError;
 
 use super::{
-    array::{Array, unwritten},
+    array::{Array, to_add_to, unwritten},
     blas::{Operand, Product},
     columns::sum_rows,
     context::is_tensor_float,
@@ -120,11 +120,7 @@ impl Convolution {
         before: Option<CudaSlice<f32>>,
     ) -> Result<CudaSlice<f32>, CudaError> {
         let precision = gradient.precision();
-        let adds = before.is_some();
-        let mut sum = match before {
-            Some(before) => before,
-            None => unwritten(self.from.len())?,
-        };
+        let (mut sum, adds) = to_add_to(before, self.from.len())?;
         let narrowed = in_precision(weight, precision)?;
         if self.is_pixelwise() {
             Product::new(self.from.n_rows(), self.from.c, self.to.c).adding(adds).run(
@@ -161,11 +157,7 @@ impl Convolution {
         let len = depth * self.to.c;
         let n_pixels = self.to.n_rows();
         if self.is_pixelwise() {
-            let adds = before.is_some();
-            let mut sum = match before {
-                Some(before) => before,
-                None => unwritten(len)?,
-            };
+            let (mut sum, adds) = to_add_to(before, len)?;
             Product::new(self.from.c, self.to.c, n_pixels).adding(adds).run(
                 Operand::of(x).transposed(),
                 Operand::of(gradient),

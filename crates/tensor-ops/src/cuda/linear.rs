@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
+use cudarc::driver::DeviceSlice;
 use dfdx::{
     shapes::HasShape,
     tensor::{CudaError, PutTape, SplitTape, Tape},
 };
 
 use super::{
-    array::unwritten,
+    array::to_add_to,
     blas::{Operand, Product},
     columns::sum_rows,
     features::{FEATURES, gradient_mut},
@@ -79,12 +79,7 @@ fn add_product(
     a: Operand,
     b: Operand,
 ) -> Result<(), CudaError> {
-    let earlier = slot.take_slice(gradients)?;
-    let product = product.adding(earlier.is_some());
-    let mut sum: CudaSlice<f32> = match earlier {
-        Some(sum) => sum,
-        None => unwritten(slot.len())?,
-    };
-    product.run(a, b, Operand::of_slice_mut(&mut sum))?;
+    let (mut sum, adds) = to_add_to(slot.take_slice(gradients)?, slot.len())?;
+    product.adding(adds).run(a, b, Operand::of_slice_mut(&mut sum))?;
     slot.put_slice(gradients, sum)
 }

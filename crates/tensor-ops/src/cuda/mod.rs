@@ -26,6 +26,7 @@ mod staging;
 mod status;
 mod tensor;
 mod tokens;
+mod versions;
 
 use self::program::Program;
 pub(crate) use self::{
@@ -38,7 +39,7 @@ pub(crate) use self::{
     loss::{scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     norm::{batch_norm, batch_norm_features},
     optimise::{blend_all, largest_of_each, update},
-    pointwise::{add_to, blend, cast, gather_rows, relu, sum},
+    pointwise::{add_to, cast, gather_rows, relu, sum},
     pool::{average_pool, global_average_pool, max_pool},
     self_test::self_test,
     staging::upload_image_batch,

@@ -17,10 +17,11 @@ use super::{
     tensor,
 };
 use crate::{
-    BatchNorm, FeatureMap, Features, Gradients, Mode, OpError, Parameter, Precision,
+    BatchNorm, FeatureMap, Features, Gradients, Mode, OpError, Precision,
     device::{self, GradientSlot},
     feature_map::join,
     layout::Layout,
+    norm::wanted,
     values::Values,
 };
 
@@ -391,11 +392,7 @@ struct Wanted {
 
 impl Wanted {
     fn of(norm: &BatchNorm) -> Self {
-        let slot = |parameter: &Option<Parameter>| {
-            let trainable = parameter.as_ref().filter(|parameter| parameter.is_trainable());
-            trainable.map(|parameter| parameter.slot.clone())
-        };
-        Self { scale: slot(&norm.scale), shift: slot(&norm.shift) }
+        Self { scale: wanted(&norm.scale), shift: wanted(&norm.shift) }
     }
 
     fn any(&self) -> bool {

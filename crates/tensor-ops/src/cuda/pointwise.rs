@@ -6,7 +6,7 @@ use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::tensor::CudaError;
 
 use super::{
-    array::{Array, duplicate, unwritten},
+    array::{Array, duplicate, to_add_to, unwritten},
     context::context,
     launch::Launch,
     program::Program,
@@ -40,15 +40,6 @@ pub(crate) fn add_to(sum: &mut CudaSlice<f32>, values: &CudaSlice<f32>) -> Resul
     Launch::new(&POINTWISE, "add_to").write(sum).read(values).long(n).over(n)
 }
 
-/// `own = momentum * own + (1 - momentum) * towards`, rounded as PyTorch rounds it.
-pub(crate) fn blend(own: &mut Resident, towards: &Resident, momentum: f32) -> Result<(), CudaError> {
-    let n = own.len();
-    assert_eq!(n, towards.len(), "a parameter blends with one of its length");
-    let rest = (1.0 - f64::from(momentum)) as f32;
-    let (own, towards) = (own.on_device_mut()?, towards.on_device()?);
-    Launch::new(&POINTWISE, "blend").write(own).read(towards).float(momentum).float(rest).long(n).over(n)
-}
-
 /// The sum of consecutive parts of `len` values, in their order, added to what was there `before`.
 pub(super) fn sum_splits(
     partial: &CudaSlice<f32>,
@@ -56,11 +47,7 @@ pub(super) fn sum_splits(
     len: usize,
     before: Option<CudaSlice<f32>>,
 ) -> Result<CudaSlice<f32>, CudaError> {
-    let adds = before.is_some();
-    let mut sum = match before {
-        Some(before) => before,
-        None => unwritten(len)?,
-    };
+    let (mut sum, adds) = to_add_to(before, len)?;
     Launch::new(&POINTWISE, "sum_splits")
         .read(partial)
         .write(&mut sum)

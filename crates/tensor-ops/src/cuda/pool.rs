@@ -6,7 +6,7 @@ use cudarc::driver::CudaSlice;
 use dfdx::tensor::{CudaError, PutTape as _, Tape as _};
 
 use super::{
-    array::{Array, unwritten},
+    array::{Array, to_add_to, unwritten},
     launch::Launch,
     pointwise::typed,
     program::Program,
@@ -49,12 +49,8 @@ impl Window {
         share: f32,
     ) -> Result<(), CudaError> {
         let before = slot.take_slice(gradients)?;
-        let adds = before.is_some();
         let len = self.from.len();
-        let mut sum = match before {
-            Some(before) => before,
-            None => unwritten(len)?,
-        };
+        let (mut sum, adds) = to_add_to(before, len)?;
         let launch = Launch::new(&POOL, "pool_gradient")
             .read(gradient)
             .read_if(taps)
@@ -130,11 +126,7 @@ pub(crate) fn global_average_pool(x: FeatureMap) -> Result<Features, OpError> {
         recording.add_backward_op(move |gradients| {
             let gradient = device::take_slice(gradients.get_or_alloc_mut(&out)?)?;
             let before = slot.take_slice(gradients)?;
-            let adds = before.is_some();
-            let mut sum = match before {
-                Some(before) => before,
-                None => unwritten(from.len())?,
-            };
+            let (mut sum, adds) = to_add_to(before, from.len())?;
             Launch::new(&POOL, "global_pool_gradient")
                 .read(&gradient)
                 .write(&mut sum)

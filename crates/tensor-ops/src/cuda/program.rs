@@ -10,7 +10,10 @@ use cudarc::{
 };
 use dfdx::tensor::CudaError;
 
-use super::context::{Context, context};
+use super::{
+    context::{Context, context},
+    versions,
+};
 
 /// A file of kernels.
 pub(super) struct Program {
@@ -102,13 +105,7 @@ impl Program {
             "`{}` is not in the list of all kernels",
             self.name
         );
-        use sys::CUdevice_attribute_enum as Attribute;
-        let [major, minor] = [
-            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR,
-            Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
-        ]
-        .map(|attribute| context.device().attribute(attribute));
-        let (major, minor) = (major?, minor?);
+        let (major, minor) = versions::capability(*context.device().cu_device())?;
         // The options want text that lives for ever: a few bytes for each file of kernels.
         let arch: &'static str = Box::leak(format!("compute_{major}{minor}").into_boxed_str());
         let options = CompileOptions { arch: Some(arch), ..CompileOptions::default() };

@@ -6,7 +6,7 @@ use super::{array::upload, context::with_tensor_float, status::synchronize};
 use crate::{
     BatchNorm, Check, ConvAlgorithm, ConvGeometry, Device, FeatureMap, Mode, OpError, Parameter,
     ParameterKind, Precision, Recording, batch_norm_relu, conv2d, global_average_pool, layout::Layout,
-    max_pool, values::Values, weighted_sum,
+    max_pool, noise::noise, values::Values, weighted_sum,
 };
 
 /// Images of the comparison, `(N, H, W, C)`; the batch is no multiple of a block's.
@@ -109,16 +109,4 @@ fn distance(got: &[f32], expected: &[f32]) -> f64 {
     let error: f64 = got.iter().zip(expected).map(|(got, expected)| square(got - expected)).sum();
     let distance = (error / expected.iter().map(|&value| square(value)).sum::<f64>()).sqrt();
     if distance.is_nan() { f64::INFINITY } else { distance }
-}
-
-/// Numbers between -1 and 1.
-fn noise(seed: u32, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
 }

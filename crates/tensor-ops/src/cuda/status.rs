@@ -8,7 +8,10 @@ use cudarc::{
 };
 use dfdx::tensor::CudaError;
 
-use super::context::{Context, context};
+use super::{
+    context::{Context, context},
+    versions,
+};
 use crate::{DeviceStatus, OpError};
 
 /// What the device of this process is.
@@ -21,27 +24,19 @@ pub(crate) fn status() -> Result<DeviceStatus, CudaError> {
     let context = context()?;
     context.bind()?;
     let device = context.device();
-    let attribute = |attribute| device.attribute(attribute);
     let mut name = [0_u8; 128];
-    let (mut driver, mut major, mut minor) = (0, 0, 0);
-    // SAFETY: the device is there, and each pointer is of what the call writes.
-    unsafe {
-        sys::cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32, *device.cu_device()).result()?;
-        sys::cuDriverGetVersion(&mut driver).result()?;
-        let _ = cudarc::nvrtc::sys::nvrtcVersion(&mut major, &mut minor);
-    }
+    // SAFETY: the device is there, and the name has the room that the call is told of.
+    unsafe { sys::cuDeviceGetName(name.as_mut_ptr().cast(), name.len() as i32, *device.cu_device()) }
+        .result()?;
     let (free, memory) = result::mem_get_info()?;
     Ok(DeviceStatus {
         name: CStr::from_bytes_until_nul(&name)
             .map_or_else(|_| "unnamed".into(), |name| name.to_string_lossy().into_owned()),
         ordinal: device.ordinal(),
-        capability: (
-            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
-            attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
-        ),
-        driver: (driver / 1000, driver % 1000 / 10),
-        compiler: (major, minor),
-        n_multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
+        capability: versions::capability(*device.cu_device())?,
+        driver: versions::driver()?,
+        compiler: versions::compiler(),
+        n_multiprocessors: device.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         memory: memory as u64,
         free_memory: free as u64,
     })

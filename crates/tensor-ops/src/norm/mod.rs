@@ -280,7 +280,7 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     Ok(y.put_tape(recording))
 }
 
-fn wanted(parameter: &Option<Parameter>) -> Option<GradientSlot> {
+pub(crate) fn wanted(parameter: &Option<Parameter>) -> Option<GradientSlot> {
     parameter.as_ref().filter(|parameter| parameter.is_trainable()).map(|parameter| parameter.slot.clone())
 }
 

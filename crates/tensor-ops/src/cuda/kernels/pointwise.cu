@@ -5,11 +5,6 @@ KERNEL(add_to)(float *sum, const float *values, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) sum[i] += values[i];
 }
 
-// own[i] = momentum * own[i] + rest * towards[i]
-KERNEL(blend)(float *own, const float *towards, float momentum, float rest, long long n) {
-    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) own[i] = own[i] * momentum + towards[i] * rest;
-}
-
 // sum[i] = the sum of partial[split][i] over splits, in their order, added to what is there if asked for.
 KERNEL(sum_splits)(const float *partial, float *sum, int n_splits, int adds, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
