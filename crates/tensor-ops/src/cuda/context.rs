@@ -8,7 +8,7 @@ use std::sync::{
 
 use dfdx::tensor::CudaError;
 
-use super::versions;
+use super::{status::pool_of, versions};
 use crate::OpError;
 
 use cudarc::{
@@ -147,16 +147,12 @@ impl Context {
 
 /// Without this, the driver gives all free memory back to the system whenever the host waits for the device.
 fn keep_freed_memory(device: &CudaDevice) -> Result<(), CudaError> {
-    let mut pool = std::ptr::null_mut();
+    // A device without pools allocates otherwise.
+    let Some(pool) = pool_of(device) else { return Ok(()) };
     let mut threshold = u64::MAX;
-    // SAFETY: the device is there, both pointers are of what the calls want, and the pool is the device's own.
-    unsafe {
-        if sys::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()).result().is_err() {
-            // A device without pools allocates otherwise.
-            return Ok(());
-        }
-        let attribute = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
-        sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()).result()?;
-    }
+    let attribute = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+    // SAFETY: the pool is the device's own, and the threshold is of the type that the call reads.
+    unsafe { sys::cuMemPoolSetAttribute(pool, attribute, std::ptr::from_mut(&mut threshold).cast()) }
+        .result()?;
     Ok(())
 }

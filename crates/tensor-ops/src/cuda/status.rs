@@ -4,14 +4,11 @@ use std::ffi::CStr;
 
 use cudarc::{
     cublas::sys::cublasStatus_t,
-    driver::{result, sys},
+    driver::{CudaDevice, result, sys},
 };
 use dfdx::tensor::CudaError;
 
-use super::{
-    context::{Context, context},
-    versions,
-};
+use super::{context::context, versions};
 use crate::{DeviceStatus, OpError};
 
 /// What the device of this process is.
@@ -51,7 +48,7 @@ pub(crate) fn synchronize() -> Result<(), CudaError> {
 pub(crate) fn peak_memory() -> Result<Option<u64>, CudaError> {
     let context = context()?;
     context.bind()?;
-    Ok(pool_of(context)
+    Ok(pool_of(context.device())
         .and_then(|pool| bytes_of(pool, sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_USED_MEM_HIGH)))
 }
 
@@ -60,7 +57,7 @@ pub(crate) fn give_back_memory() -> Result<(), CudaError> {
     let context = context()?;
     // A free is done when the stream gets to it.
     context.device().synchronize()?;
-    if let Some(pool) = pool_of(context) {
+    if let Some(pool) = pool_of(context.device()) {
         // SAFETY: the pool is the device's own.
         unsafe { sys::cuMemPoolTrimTo(pool, 0) }.result()?;
     }
@@ -81,15 +78,15 @@ pub(crate) fn out_of_memory(error: &CudaError) -> Option<OpError> {
     context.bind().ok()?;
     let (free, total) = result::mem_get_info().map_or((0, 0), |(free, total)| (free as u64, total as u64));
     let reserved = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT;
-    let own = pool_of(context).and_then(|pool| bytes_of(pool, reserved)).unwrap_or(total - free);
+    let own = pool_of(context.device()).and_then(|pool| bytes_of(pool, reserved)).unwrap_or(total - free);
     Some(OpError::OutOfMemory { own, free, total })
 }
 
 /// The pool that values are allocated from; `None` where the device has none.
-fn pool_of(context: &Context) -> Option<sys::CUmemoryPool> {
+pub(super) fn pool_of(device: &CudaDevice) -> Option<sys::CUmemoryPool> {
     let mut pool = std::ptr::null_mut();
     // SAFETY: the device is there, and the pointer is of what the call writes.
-    let got = unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, *context.device().cu_device()) };
+    let got = unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()) };
     got.result().is_ok().then_some(pool)
 }
 
