@@ -12,6 +12,7 @@ use crate::{
     matrix::{Side, multiply, outer_products},
     rows::add_to_rows,
     simd::Family,
+    values::Lent,
 };
 
 /// `x * weight + bias`, `(N, in)` to `(N, out)`.
@@ -44,7 +45,7 @@ pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Resu
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
             if wants_weight.is_some() || wants_bias.is_some() {
-                let sums = outer_products(family, &values, n_in, &gradient, n_out);
+                let sums = outer_products(family, Lent::F32(&values), n_in, &gradient, n_out);
                 if let Some(slot) = wants_weight {
                     slot.add(gradients, sums.weight)?;
                 }

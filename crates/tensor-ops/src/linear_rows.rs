@@ -5,6 +5,7 @@ use crate::{
     matrix::{Side, multiply, outer_products},
     rows::add_to_rows,
     simd::Family,
+    values::Lent,
 };
 
 /// The gradients of a linear layer's weights and bias.
@@ -57,7 +58,7 @@ pub fn linear_rows_gradient(
             gradient.len(),
         ));
     }
-    let sums = outer_products(Family::detected(), x, n_in, gradient, n_out);
+    let sums = outer_products(Family::detected(), Lent::F32(x), n_in, gradient, n_out);
     Ok(LinearGradient { weight: sums.weight, bias: sums.bias })
 }
 

@@ -2,9 +2,16 @@
 
 use std::cell::RefCell;
 
+use crate::simd::halves_of;
+
 thread_local! {
     /// What is not lent at the moment.
     static SCRATCH: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// [`with_scratch`] for bfloat16.
+pub(crate) fn with_halves<R>(len: usize, task: impl FnOnce(&mut [u16]) -> R) -> R {
+    with_scratch(len.div_ceil(2), |words| task(&mut halves_of(words)[..len]))
 }
 
 /// Lends `len` values of this thread's scratch memory, which hold whatever was left there.

@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use crate::cuda::Array;
 use crate::{
     Precision,
-    memory::{TASK_LEN, build_beside, build_evenly, split_mut},
-    scratch::with_scratch,
-    simd::{Family, narrow, widen},
+    memory::{TASK_LEN, build_beside, build_evenly, build_two, split_mut},
+    scratch::{with_halves, with_scratch},
+    simd::{Element, Family, narrow, widen},
 };
 
 /// Values in either precision. Operations read and write them in single precision, a part at a time.
@@ -77,6 +77,47 @@ impl Values {
         }
     }
 
+    /// [`build`](Self::build) of two of them at once, `fill(part index, part, part)`.
+    pub(crate) fn build_two(
+        precision: Precision,
+        part_lens: &[usize],
+        fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+    ) -> (Self, Self) {
+        match precision {
+            Precision::F32 => {
+                let (first, second) = build_two(part_lens, fill);
+                (Self::F32(first), Self::F32(second))
+            }
+            Precision::Bf16 => {
+                let family = Family::detected();
+                let mut halves = vec![0; part_lens.iter().sum()];
+                let parts = split_mut(&mut halves, part_lens);
+                let first = Self::build_beside(precision, part_lens, parts, |part_idx, to, first| {
+                    with_scratch(to.len(), |second| {
+                        second.fill(0.0);
+                        fill(part_idx, first, second);
+                        narrow(family, second, to);
+                    });
+                });
+                (first, Self::Bf16(halves))
+            }
+        }
+    }
+
+    /// Lends all as they are kept.
+    ///
+    /// # Panics
+    ///
+    /// If they are on the CUDA device.
+    pub(crate) fn lend(&self) -> Lent<'_> {
+        match self {
+            Self::F32(values) => Lent::F32(values),
+            Self::Bf16(halves) => Lent::Bf16(halves),
+            #[cfg(feature = "cuda")]
+            Self::Device(_) => panic!("operations look where the values are before they come here"),
+        }
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -101,10 +142,7 @@ impl Values {
     pub(crate) fn with_part<R>(&self, range: Range<usize>, work: impl FnOnce(&[f32]) -> R) -> R {
         match self {
             Self::F32(values) => work(&values[range]),
-            Self::Bf16(halves) => with_scratch(range.len(), |part| {
-                widen(Family::detected(), &halves[range], part);
-                work(part)
-            }),
+            Self::Bf16(halves) => Lent::Bf16(&halves[range]).with(work),
             #[cfg(feature = "cuda")]
             Self::Device(_) => work(&self.whole()[range]),
         }
@@ -113,15 +151,9 @@ impl Values {
     /// All in single precision: themselves, or a copy.
     pub(crate) fn whole(&self) -> Cow<'_, [f32]> {
         match self {
-            Self::F32(values) => Cow::Borrowed(values),
-            Self::Bf16(halves) => {
-                let family = Family::detected();
-                Cow::Owned(build_evenly(halves.len(), |start, out| {
-                    widen(family, &halves[start..][..out.len()], out);
-                }))
-            }
             #[cfg(feature = "cuda")]
             Self::Device(array) => Cow::Owned(array.to_host().expect("the device gives back what it holds")),
+            _ => self.lend().whole(),
         }
     }
 
@@ -154,6 +186,87 @@ impl Values {
         match self {
             Self::F32(values) => values,
             halves => halves.whole().into_owned(),
+        }
+    }
+}
+
+/// Values of the host on loan, as they are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lent<'a> {
+    /// As they are.
+    F32(&'a [f32]),
+    /// The upper halves of their bits.
+    Bf16(&'a [u16]),
+}
+
+impl<'a> Lent<'a> {
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::Bf16(halves) => halves.len(),
+        }
+    }
+
+    /// Some of them.
+    pub(crate) fn part(self, range: Range<usize>) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(&values[range]),
+            Self::Bf16(halves) => Self::Bf16(&halves[range]),
+        }
+    }
+
+    /// Parts of `len`, but for the last.
+    pub(crate) fn chunks(self, len: usize) -> Vec<Self> {
+        (0..self.len()).step_by(len).map(|start| self.part(start..self.len().min(start + len))).collect()
+    }
+
+    /// Lends them as operands of products.
+    #[inline(always)]
+    pub(crate) fn with<E: Operand, R>(self, work: impl FnOnce(&[E]) -> R) -> R {
+        E::of(self, work)
+    }
+
+    /// All in single precision: themselves, or a copy.
+    pub(crate) fn whole(self) -> Cow<'a, [f32]> {
+        match self {
+            Self::F32(values) => Cow::Borrowed(values),
+            Self::Bf16(halves) => {
+                let family = Family::detected();
+                Cow::Owned(build_evenly(halves.len(), |start, out| {
+                    widen(family, &halves[start..][..out.len()], out);
+                }))
+            }
+        }
+    }
+}
+
+/// What values can be lent as.
+pub(crate) trait Operand: Element {
+    /// Lends values, which are rounded or widened if they are not kept so.
+    fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R;
+}
+
+impl Operand for f32 {
+    fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R {
+        match lent {
+            Lent::F32(values) => work(values),
+            Lent::Bf16(halves) => with_scratch(halves.len(), |part| {
+                widen(Family::detected(), halves, part);
+                work(part)
+            }),
+        }
+    }
+}
+
+impl Operand for u16 {
+    fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R {
+        match lent {
+            Lent::Bf16(halves) => work(halves),
+            Lent::F32(values) => with_halves(values.len(), |part| {
+                narrow(Family::detected(), values, part);
+                work(part)
+            }),
         }
     }
 }

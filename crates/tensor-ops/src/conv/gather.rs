@@ -158,7 +158,7 @@ impl Kernel for GatherTask<'_> {
                     segments: &segments[product.segments.clone()],
                 };
                 let out = &mut self.out[product.out + first_column..];
-                multiply_rows::<L>(operands, product.n_rows, out, to.c, n_columns, self.mode);
+                multiply_rows::<L, _>(operands, product.n_rows, out, to.c, n_columns, self.mode);
             }
         }
     }

@@ -70,8 +70,8 @@ pub(crate) fn conv2d_with(
             Winograd::forward(family, geometry, layout_in, layout_out, &pack()).multiply(&x.values, precision)
         }
         Method::Pixelwise => {
-            Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c }
-                .forward(&x.values, precision)
+            Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c, precision }
+                .forward(&x.values)
         }
         Method::Gather => {
             let plan = Plan::forward(geometry, layout_in, layout_out);
@@ -129,7 +129,7 @@ pub(crate) fn conv2d_with(
                     )
                 }
                 Method::Pixelwise => {
-                    Pixelwise { family, weight: &weight, n_in: layout_in.c, n_out: layout_out.c }
+                    Pixelwise { family, weight: &weight, n_in: layout_in.c, n_out: layout_out.c, precision }
                         .backward(&gradient, before)
                 }
                 Method::Gather => {

@@ -5,7 +5,7 @@ use crate::{
     layout::Layout,
     matrix::{Packed, RowsProduct, Side, outer_products},
     simd::Family,
-    values::Values,
+    values::{Lent, Values},
 };
 
 /// Weights `(I, O)` of a convolution that sees one pixel at a time.
@@ -14,20 +14,25 @@ pub(super) struct Pixelwise<'a> {
     pub(super) weight: &'a [f32],
     pub(super) n_in: usize,
     pub(super) n_out: usize,
+    /// How values are kept.
+    pub(super) precision: Precision,
 }
 
 impl Pixelwise<'_> {
     /// The output.
-    pub(super) fn forward(&self, x: &Values, precision: Precision) -> Values {
-        let packed = Packed::new(self.family, Side::plain(self.weight, self.n_in, self.n_out));
-        Values::new(RowsProduct::plain(&packed).multiply(&x.whole()), precision)
+    pub(super) fn forward(&self, x: &Values) -> Values {
+        let packed =
+            Packed::new(self.family, Side::plain(self.weight, self.n_in, self.n_out), self.precision);
+        RowsProduct::plain(&packed).multiply(x.lend(), self.precision)
     }
 
     /// The gradient of the input, onto what is there.
     pub(super) fn backward(&self, gradient: &[f32], before: Option<Vec<f32>>) -> Vec<f32> {
-        let packed = Packed::new(self.family, Side::transposed(self.weight, self.n_in, self.n_out));
+        let side = Side::transposed(self.weight, self.n_in, self.n_out);
+        let packed = Packed::new(self.family, side, self.precision);
         let product = RowsProduct::plain(&packed);
-        let Some(mut sum) = before else { return product.multiply(gradient) };
+        let gradient = Lent::F32(gradient);
+        let Some(mut sum) = before else { return product.multiply(gradient, Precision::F32).into_whole() };
         product.add_to(gradient, &mut sum);
         sum
     }
@@ -41,5 +46,5 @@ pub(super) fn gradient(
     layout_out: Layout,
     gradient: &[f32],
 ) -> Vec<f32> {
-    outer_products(family, &x.whole(), layout_in.c, gradient, layout_out.c).weight
+    outer_products(family, x.lend(), layout_in.c, gradient, layout_out.c).weight
 }

@@ -156,7 +156,14 @@ impl Kernel for Task<'_> {
                             segments: &pass.segments,
                         };
                         let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
-                        multiply_rows::<L>(operands, n_rows, out, n_columns, n_columns_here, TileMode::Add);
+                        multiply_rows::<L, _>(
+                            operands,
+                            n_rows,
+                            out,
+                            n_columns,
+                            n_columns_here,
+                            TileMode::Add,
+                        );
                     }
                 }
             }

@@ -16,7 +16,7 @@ pub(crate) use self::{
     pack::{Packed, pack_plain_panel, pack_transposed_panel},
     rows::{RowsProduct, scale},
 };
-use crate::simd::Family;
+use crate::{Precision, simd::Family, values::Lent};
 
 /// A matrix as an operand: itself, or transposed.
 #[derive(Clone, Copy)]
@@ -39,6 +39,11 @@ impl<'a> Side<'a> {
     }
 }
 
+/// Whether a product of an inner dimension of `n_steps` multiplies pairs of bfloat16, when values are kept so.
+pub(crate) fn multiplies_pairs(family: Family, precision: Precision, n_steps: usize) -> bool {
+    precision == Precision::Bf16 && family.multiplies_pairs() && n_steps.is_multiple_of(2)
+}
+
 /// Rows from which on it pays to pack the whole of the other operand first.
 const MANY_ROWS: usize = 512;
 
@@ -47,5 +52,6 @@ pub(crate) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     if a.len() / b.n_rows < MANY_ROWS {
         return strips::multiply(family, a, b);
     }
-    RowsProduct::plain(&Packed::new(family, b)).multiply(a)
+    let packed = Packed::new(family, b, Precision::F32);
+    RowsProduct::plain(&packed).multiply(Lent::F32(a), Precision::F32).into_whole()
 }

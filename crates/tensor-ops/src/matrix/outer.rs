@@ -7,12 +7,16 @@ use rayon::prelude::*;
 use crate::{
     memory::build,
     rows::sum_rows,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_groups, read, write},
+    simd::{
+        Element, Family, Kernel, Lanes, MAX_LANES, Operands, Segment, TileMode, multiply_groups, pack_pairs,
+        pack_pairs_of_halves, read, write,
+    },
+    values::Lent,
 };
 
-/// Rows that are packed at a time, at most: a panel of them and a tile's share of the other operand fill the first-level
+/// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fill the first-level
 /// cache.
-const PASS_ROWS: usize = 288;
+const PASS_STEPS: usize = 288;
 
 /// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
 /// in a core's second-level cache.
@@ -39,11 +43,18 @@ pub(crate) struct OuterProducts {
 /// outputs `(rows, O)`.
 pub(crate) fn outer_products(
     family: Family,
-    x: &[f32],
+    x: Lent<'_>,
     n_in: usize,
     gradient: &[f32],
     n_out: usize,
 ) -> OuterProducts {
+    match x {
+        Lent::Bf16(x) if family.multiplies_pairs() => products(family, x, n_in, gradient, n_out),
+        x => products(family, &x.whole(), n_in, gradient, n_out),
+    }
+}
+
+fn products<E: Packs>(family: Family, x: &[E], n_in: usize, gradient: &[f32], n_out: usize) -> OuterProducts {
     let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in };
     let (ins, outs) = (strips(n_in, TASK_IN), strips(n_out, TASK_OUT));
     if ins.len() >= N_DIRECT {
@@ -54,7 +65,12 @@ pub(crate) fn outer_products(
 }
 
 /// Tasks are strips of inputs, which are rows of the result: they write straight to it.
-fn direct(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Range<usize>]) -> OuterProducts {
+fn direct<E: Packs>(
+    family: Family,
+    shape: Shape<'_, E>,
+    ins: &[Range<usize>],
+    outs: &[Range<usize>],
+) -> OuterProducts {
     let Shape { n_out, n_rows, .. } = shape;
     let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
     let weight = build(&lens, |in_idx, weight| {
@@ -69,10 +85,15 @@ fn direct(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Range<
 }
 
 /// Tasks are slices of rows, too, whose sums add up at the end.
-fn by_slices(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Range<usize>]) -> OuterProducts {
+fn by_slices<E: Packs>(
+    family: Family,
+    shape: Shape<'_, E>,
+    ins: &[Range<usize>],
+    outs: &[Range<usize>],
+) -> OuterProducts {
     let Shape { n_out, n_rows, .. } = shape;
     let n_strips = ins.len() * outs.len();
-    let n_slices = N_TASKS.div_ceil(n_strips).min(n_rows.div_ceil(PASS_ROWS)).max(1);
+    let n_slices = N_TASKS.div_ceil(n_strips).min(n_rows.div_ceil(PASS_STEPS * E::PER_STEP)).max(1);
     let tasks: Vec<(usize, &Range<usize>, &Range<usize>)> = (0..n_slices)
         .flat_map(|slice| ins.iter().flat_map(move |ins| outs.iter().map(move |outs| (slice, ins, outs))))
         .collect();
@@ -116,8 +137,8 @@ fn by_slices(family: Family, shape: Shape<'_>, ins: &[Range<usize>], outs: &[Ran
 
 /// The operands.
 #[derive(Clone, Copy)]
-struct Shape<'a> {
-    x: &'a [f32],
+struct Shape<'a, E> {
+    x: &'a [E],
     n_in: usize,
     gradient: &'a [f32],
     n_out: usize,
@@ -133,8 +154,8 @@ fn strips(len: usize, max: usize) -> Vec<Range<usize>> {
 }
 
 /// The sum over some rows, of some inputs by some outputs.
-struct Task<'a> {
-    shape: Shape<'a>,
+struct Task<'a, E> {
+    shape: Shape<'a, E>,
     rows: Range<usize>,
     inputs: Range<usize>,
     outputs: Range<usize>,
@@ -144,7 +165,7 @@ struct Task<'a> {
     weight_row: usize,
 }
 
-impl Kernel for Task<'_> {
+impl<E: Packs> Kernel for Task<'_, E> {
     /// The sum of the gradients of the outputs.
     type Output = Vec<f32>;
 
@@ -153,35 +174,36 @@ impl Kernel for Task<'_> {
         let Self { shape: Shape { x, n_in, gradient, n_out, .. }, rows, inputs, outputs, .. } = self;
         let panel = 2 * L::N;
         let n_columns = outputs.len();
-        let n_passes = rows.len().div_ceil(PASS_ROWS).max(1);
+        let n_steps = rows.len().div_ceil(E::PER_STEP);
+        let n_passes = n_steps.div_ceil(PASS_STEPS).max(1);
         let group_width = inputs.len().next_multiple_of(L::ROWS);
         let mut bias = vec![0.0; n_columns.next_multiple_of(panel)];
-        let mut packed_x = vec![0.0; group_width * rows.len().div_ceil(n_passes)];
-        let mut packed_gradient = vec![0.0; panel * rows.len().div_ceil(n_passes)];
+        let mut packed_x = vec![0.0; group_width * n_steps.div_ceil(n_passes)];
+        let mut packed_gradient = vec![0.0; panel * n_steps.div_ceil(n_passes)];
         for pass in 0..n_passes {
-            let end_of = |pass: usize| rows.start + rows.len() * pass / n_passes;
+            let end_of = |pass: usize| rows.end.min(rows.start + n_steps * pass / n_passes * E::PER_STEP);
             let (start, end) = (end_of(pass), end_of(pass + 1));
-            let n_steps = end - start;
+            let n_steps = (end - start).div_ceil(E::PER_STEP);
             let packed_x = &mut packed_x[..group_width * n_steps];
-            pack_rows::<L>(&x[start * n_in..end * n_in], n_in, &inputs, packed_x);
+            E::pack_rows::<L>(&x[start * n_in..end * n_in], n_in, &inputs, packed_x);
             let packed_gradient = &mut packed_gradient[..panel * n_steps];
             let segments = [Segment { a: 0, b: 0, n_steps }];
             let mode = if pass == 0 { TileMode::Store } else { TileMode::Add };
             for first in (0..n_columns).step_by(panel) {
                 let width = panel.min(n_columns - first);
                 let from = &gradient[start * n_out + outputs.start + first..end * n_out];
-                pack_and_sum::<L>(from, n_out, width, packed_gradient, &mut bias[first..][..panel]);
+                E::pack_and_sum::<L>(from, n_out, width, packed_gradient, &mut bias[first..][..panel]);
                 let operands = Operands {
-                    a: packed_x,
-                    a_row: 1,
-                    a_step: L::ROWS,
-                    b: packed_gradient,
-                    b_step: panel,
+                    a: E::of_words(packed_x),
+                    a_row: E::PER_STEP,
+                    a_step: L::ROWS * E::PER_STEP,
+                    b: E::of_words(packed_gradient),
+                    b_step: panel * E::PER_STEP,
                     segments: &segments,
                 };
                 let out = &mut self.weight[first..];
-                let group_len = L::ROWS * n_steps;
-                multiply_groups::<L>(operands, group_len, inputs.len(), out, self.weight_row, width, mode);
+                let group_len = L::ROWS * n_steps * E::PER_STEP;
+                multiply_groups::<L, _>(operands, group_len, inputs.len(), out, self.weight_row, width, mode);
             }
         }
         bias.truncate(n_columns);
@@ -189,42 +211,115 @@ impl Kernel for Task<'_> {
     }
 }
 
-/// The wanted columns of rows of `n_in` values to `[group of columns][row][column]`, with a tile's columns in a group.
-///
-/// What lies behind the last wanted column is not defined, for no tile reads it.
-#[inline(always)]
-fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
-    let mut at = 0;
-    for first in wanted.clone().step_by(L::ROWS) {
-        for from in (first..x.len()).step_by(n_in) {
-            let (from, to) = (&x[from..], &mut packed[at..]);
-            if from.len() >= L::N && to.len() >= L::N {
-                // A whole register, whose values past the group's the next row or group overwrites.
-                write::<L>(to, read::<L>(from));
-            } else {
-                let width = L::ROWS.min(wanted.end - first);
-                to[..width].copy_from_slice(&from[..width]);
+/// How a pass's operands are packed.
+trait Packs: Element {
+    /// The wanted columns of rows of `n_in` values to `[group of columns][step][column]`, with a tile's columns in a group.
+    ///
+    /// What lies behind the last wanted column is not defined, for no tile reads it.
+    fn pack_rows<L: Lanes>(x: &[Self], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]);
+
+    /// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`.
+    fn pack_and_sum<L: Lanes>(
+        from: &[f32],
+        from_row: usize,
+        width: usize,
+        packed: &mut [f32],
+        sums: &mut [f32],
+    );
+}
+
+impl Packs for f32 {
+    #[inline(always)]
+    fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
+        let mut at = 0;
+        for first in wanted.clone().step_by(L::ROWS) {
+            for from in (first..x.len()).step_by(n_in) {
+                let (from, to) = (&x[from..], &mut packed[at..]);
+                if from.len() >= L::N && to.len() >= L::N {
+                    // A whole register, whose values past the group's the next row or group overwrites.
+                    write::<L>(to, read::<L>(from));
+                } else {
+                    let width = L::ROWS.min(wanted.end - first);
+                    to[..width].copy_from_slice(&from[..width]);
+                }
+                at += L::ROWS;
             }
-            at += L::ROWS;
         }
+    }
+
+    #[inline(always)]
+    fn pack_and_sum<L: Lanes>(
+        from: &[f32],
+        from_row: usize,
+        width: usize,
+        packed: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        let panel = 2 * L::N;
+        let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
+        for (to, from) in packed.chunks_exact_mut(panel).zip(from.chunks(from_row)) {
+            if width == panel {
+                to.copy_from_slice(&from[..panel]);
+            } else {
+                to[..width].copy_from_slice(&from[..width]);
+                to[width..].fill(0.0);
+            }
+            low = L::add(low, read::<L>(to));
+            high = L::add(high, read::<L>(&to[L::N..]));
+        }
+        write::<L>(sums, low);
+        write::<L>(&mut sums[L::N..], high);
     }
 }
 
-/// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`.
-#[inline(always)]
-fn pack_and_sum<L: Lanes>(from: &[f32], from_row: usize, width: usize, packed: &mut [f32], sums: &mut [f32]) {
-    let panel = 2 * L::N;
-    let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
-    for (to, from) in packed.chunks_exact_mut(panel).zip(from.chunks(from_row)) {
-        if width == panel {
-            to.copy_from_slice(&from[..panel]);
-        } else {
-            to[..width].copy_from_slice(&from[..width]);
-            to[width..].fill(0.0);
+/// Two rows are a step; a row that is left meets zeros.
+impl Packs for u16 {
+    #[inline(always)]
+    fn pack_rows<L: Lanes>(x: &[u16], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
+        let mut to = packed.chunks_exact_mut(L::ROWS);
+        for first in wanted.clone().step_by(L::ROWS) {
+            let width = L::ROWS.min(wanted.end - first);
+            for (rows, to) in x.chunks(2 * n_in).zip(&mut to) {
+                let (low, high) = rows.split_at(n_in);
+                let low = &low[first..first + width];
+                let high = if high.is_empty() { high } else { &high[first..first + width] };
+                pack_pairs_of_halves(low, high, to);
+            }
         }
-        low = L::add(low, read::<L>(to));
-        high = L::add(high, read::<L>(&to[L::N..]));
     }
-    write::<L>(sums, low);
-    write::<L>(&mut sums[L::N..], high);
+
+    #[inline(always)]
+    fn pack_and_sum<L: Lanes>(
+        from: &[f32],
+        from_row: usize,
+        width: usize,
+        packed: &mut [f32],
+        sums: &mut [f32],
+    ) {
+        let panel = 2 * L::N;
+        let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
+        let mut rest = from;
+        for to in packed.chunks_exact_mut(panel) {
+            let first = &rest[..width];
+            let second = rest.get(from_row..from_row + width).unwrap_or_default();
+            if width == panel && !second.is_empty() {
+                let (a, b) = (read::<L>(first), read::<L>(&first[L::N..]));
+                let (c, d) = (read::<L>(second), read::<L>(&second[L::N..]));
+                write::<L>(to, L::pair(a, c));
+                write::<L>(&mut to[L::N..], L::pair(b, d));
+                (low, high) = (L::add(low, L::add(a, c)), L::add(high, L::add(b, d)));
+            } else {
+                pack_pairs::<L>(first, second, to);
+                for row in [first, second] {
+                    let mut lanes = [0.0; 2 * MAX_LANES];
+                    lanes[..row.len()].copy_from_slice(row);
+                    low = L::add(low, read::<L>(&lanes));
+                    high = L::add(high, read::<L>(&lanes[L::N..]));
+                }
+            }
+            rest = rest.get(2 * from_row..).unwrap_or_default();
+        }
+        write::<L>(sums, low);
+        write::<L>(&mut sums[L::N..], high);
+    }
 }

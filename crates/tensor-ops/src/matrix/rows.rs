@@ -4,11 +4,13 @@ use rayon::prelude::*;
 
 use super::Packed;
 use crate::{
-    memory::{build_beside, build_two, split_mut},
+    Precision,
+    memory::{build_beside, split_mut},
     simd::{
-        Addends, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu, multiply_rows,
-        read_some, write_some,
+        Addends, Element, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu,
+        multiply_rows, read_some, write_some,
     },
+    values::{Lent, Values},
 };
 
 /// Values of operand and result of one task: 192 KiB, which stay in a core's second-level cache beside a panel.
@@ -27,7 +29,7 @@ pub(crate) struct RowsProduct<'a> {
     /// One value a column of the result.
     pub(crate) bias: Option<&'a [f32]>,
     /// As many values as the result.
-    pub(crate) residual: Option<&'a [f32]>,
+    pub(crate) residual: Option<Lent<'a>>,
 }
 
 impl RowsProduct<'_> {
@@ -37,73 +39,82 @@ impl RowsProduct<'_> {
     }
 
     fn n_block_rows(&self) -> usize {
-        let fitting = BLOCK_LEN / (self.packed.n_steps + self.packed.n_columns);
+        let fitting = BLOCK_LEN / (self.packed.n_inner + self.packed.n_columns);
         (fitting / ROWS_MULTIPLE * ROWS_MULTIPLE).clamp(ROWS_MULTIPLE, MAX_BLOCK_ROWS)
     }
 
-    /// Lengths of the blocks of a matrix of as many rows as `a` and `width` columns.
-    fn block_lens(&self, a: &[f32], width: usize) -> Vec<usize> {
-        let (n_rows, n_block) = (a.len() / self.packed.n_steps, self.n_block_rows());
+    /// Lengths of the blocks of a matrix of as many rows as a left operand of `a_len` values, and `width` columns.
+    fn block_lens(&self, a_len: usize, width: usize) -> Vec<usize> {
+        let (n_rows, n_block) = (a_len / self.packed.n_inner, self.n_block_rows());
         (0..n_rows).step_by(n_block).map(|row| n_block.min(n_rows - row) * width).collect()
     }
 
+    /// The blocks of a left operand.
+    fn blocks<'a>(&self, a: Lent<'a>) -> Vec<Lent<'a>> {
+        a.chunks(self.n_block_rows() * self.packed.n_inner)
+    }
+
     /// The product of the rows of `a`.
-    pub(crate) fn multiply(&self, a: &[f32]) -> Vec<f32> {
-        let a_blocks = a.chunks(self.n_block_rows() * self.packed.n_steps).collect();
-        build_beside(&self.block_lens(a, self.packed.n_columns), a_blocks, |block, a, out| {
+    pub(crate) fn multiply(&self, a: Lent<'_>, precision: Precision) -> Values {
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        Values::build_beside(precision, &lens, self.blocks(a), |block, a, out| {
             self.block(block, a, out, false);
         })
     }
 
     /// GELU of the product, and its slopes.
-    pub(crate) fn multiply_gelu(&self, a: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let a_len = self.n_block_rows() * self.packed.n_steps;
-        build_two(&self.block_lens(a, self.packed.n_columns), |block, out, slopes| {
-            self.block(
-                block,
-                &a[block * a_len..][..out.len() / self.packed.n_columns * self.packed.n_steps],
-                out,
-                false,
-            );
+    pub(crate) fn multiply_gelu(&self, a: Lent<'_>, precision: Precision) -> (Values, Values) {
+        let blocks = self.blocks(a);
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        Values::build_two(precision, &lens, |block, out, slopes| {
+            self.block(block, blocks[block], out, false);
             self.packed.family.run(Gelu { values: out, slopes: Some(slopes) });
         })
     }
 
     /// GELU of the product.
-    pub(crate) fn multiply_gelu_only(&self, a: &[f32]) -> Vec<f32> {
-        let a_blocks = a.chunks(self.n_block_rows() * self.packed.n_steps).collect();
-        build_beside(&self.block_lens(a, self.packed.n_columns), a_blocks, |block, a, out| {
+    pub(crate) fn multiply_gelu_only(&self, a: Lent<'_>, precision: Precision) -> Values {
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        Values::build_beside(precision, &lens, self.blocks(a), |block, a, out| {
             self.block(block, a, out, false);
             self.packed.family.run(Gelu { values: out, slopes: None });
         })
     }
 
     /// Multiplies `a` by `factors` in place, one by one, and then by the matrix.
-    pub(crate) fn multiply_scaled(&self, a: &mut [f32], factors: &[f32]) -> Vec<f32> {
-        let n_steps = self.packed.n_steps;
-        let lens = self.block_lens(a, self.packed.n_columns);
-        let a_lens = self.block_lens(a, n_steps);
-        let blocks =
-            split_mut(a, &a_lens).into_iter().zip(factors.chunks(self.n_block_rows() * n_steps)).collect();
-        build_beside(&lens, blocks, |block, (a, factors): (&mut [f32], &[f32]), out| {
-            scale(self.packed.family, a, factors);
-            self.block(block, a, out, false);
+    pub(crate) fn multiply_scaled(&self, a: &mut [f32], factors: Lent<'_>) -> Vec<f32> {
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        let a_lens = self.block_lens(a.len(), self.packed.n_inner);
+        let blocks = split_mut(a, &a_lens).into_iter().zip(self.blocks(factors)).collect();
+        build_beside(&lens, blocks, |block, (a, factors): (&mut [f32], Lent<'_>), out| {
+            factors.with(|factors: &[f32]| scale(self.packed.family, a, factors));
+            self.block(block, Lent::F32(a), out, false);
         })
     }
 
     /// Adds the product to `sum`.
-    pub(crate) fn add_to(&self, a: &[f32], sum: &mut [f32]) {
-        let lens = self.block_lens(a, self.packed.n_columns);
-        let a_blocks = a.par_chunks(self.n_block_rows() * self.packed.n_steps);
-        split_mut(sum, &lens).into_par_iter().zip(a_blocks).enumerate().for_each(|(block, (out, a))| {
-            self.block(block, a, out, true);
-        });
+    pub(crate) fn add_to(&self, a: Lent<'_>, sum: &mut [f32]) {
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        let blocks = split_mut(sum, &lens).into_par_iter().zip(self.blocks(a)).enumerate();
+        blocks.for_each(|(block, (out, a))| self.block(block, a, out, true));
     }
 
-    fn block(&self, block: usize, a: &[f32], out: &mut [f32], is_sum: bool) {
+    fn block(&self, block: usize, a: Lent<'_>, out: &mut [f32], is_sum: bool) {
         let start = block * self.n_block_rows() * self.packed.n_columns;
-        let residual = self.residual.map(|residual| &residual[start..][..out.len()]);
-        self.packed.family.run(Block { product: self, a, residual, out, is_sum });
+        let residual = self.residual.map(|residual| residual.part(start..start + out.len()));
+        match residual {
+            None => self.block_with(a, None, out, is_sum),
+            Some(residual) => residual.with(|residual| self.block_with(a, Some(residual), out, is_sum)),
+        }
+    }
+
+    fn block_with(&self, a: Lent<'_>, residual: Option<&[f32]>, out: &mut [f32], is_sum: bool) {
+        let family = self.packed.family;
+        if self.packed.is_in_pairs {
+            a.with(|a: &[u16]| family.run(Block { product: self, a, residual, out, is_sum }));
+        } else {
+            a.with(|a: &[f32]| family.run(Block { product: self, a, residual, out, is_sum }));
+        }
     }
 }
 
@@ -123,32 +134,38 @@ pub(crate) fn scale(family: Family, a: &mut [f32], factors: &[f32]) {
     family.run(Scale(a, factors));
 }
 
-struct Block<'a> {
+struct Block<'a, E> {
     product: &'a RowsProduct<'a>,
-    a: &'a [f32],
+    a: &'a [E],
     residual: Option<&'a [f32]>,
     out: &'a mut [f32],
     is_sum: bool,
 }
 
-impl Kernel for Block<'_> {
+impl<E: Element> Kernel for Block<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Packed { n_steps, n_columns, .. } = *self.product.packed;
-        let segments = [Segment { a: 0, b: 0, n_steps }];
-        let n_rows = self.a.len() / n_steps;
+        let Packed { n_inner, n_columns, .. } = *self.product.packed;
+        let segments = [Segment { a: 0, b: 0, n_steps: n_inner / E::PER_STEP }];
+        let n_rows = self.a.len() / n_inner;
         for (first, b) in self.product.packed.panels() {
-            let operands =
-                Operands { a: self.a, a_row: n_steps, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
+            let operands = Operands {
+                a: self.a,
+                a_row: n_inner,
+                a_step: E::PER_STEP,
+                b: E::of_words(b),
+                b_step: 2 * L::N * E::PER_STEP,
+                segments: &segments,
+            };
             let addends = Addends {
                 row: self.product.bias.map(|bias| &bias[first..]),
                 rows: self.residual.map(|residual| &residual[first..]),
             };
             let mode = if self.is_sum { TileMode::Add } else { TileMode::StoreWith(addends) };
             let width = (2 * L::N).min(n_columns - first);
-            multiply_rows::<L>(operands, n_rows, &mut self.out[first..], n_columns, width, mode);
+            multiply_rows::<L, _>(operands, n_rows, &mut self.out[first..], n_columns, width, mode);
         }
     }
 }

@@ -1,7 +1,9 @@
 use super::{Packed, RowsProduct, Side, multiply, outer_products};
 use crate::{
+    Precision,
     simd::Family,
     testing::{assert_close, noise, wide},
+    values::{Lent, Values},
 };
 
 /// `(n, k)` by `(k, m)`, in double precision.
@@ -43,7 +45,7 @@ fn addends_are_added_once() {
     for family in Family::available() {
         for (n, k, m) in [(3, 2, 1), (50, 6, 32), (101, 11, 37)] {
             let (a, b, bias, residual) = (noise(1, n * k), noise(2, k * m), noise(3, m), noise(4, n * m));
-            let packed = Packed::new(family, Side::plain(&b, k, m));
+            let packed = Packed::new(family, Side::plain(&b, k, m), Precision::F32);
             let plain = oracle(&a, &b, k, m);
             let expected = |with_residual: bool| -> Vec<f64> {
                 let at = |i: usize| {
@@ -52,12 +54,23 @@ fn addends_are_added_once() {
                 };
                 (0..n * m).map(at).collect()
             };
-            let product = RowsProduct { packed: &packed, bias: Some(&bias), residual: Some(&residual) };
-            assert_close("both", &product.multiply(&a), &expected(true), 1e-6);
+            let product =
+                RowsProduct { packed: &packed, bias: Some(&bias), residual: Some(Lent::F32(&residual)) };
+            assert_close(
+                "both",
+                &product.multiply(Lent::F32(&a), Precision::F32).whole(),
+                &expected(true),
+                1e-6,
+            );
             let product = RowsProduct { residual: None, ..product };
-            assert_close("bias", &product.multiply(&a), &expected(false), 1e-6);
+            assert_close(
+                "bias",
+                &product.multiply(Lent::F32(&a), Precision::F32).whole(),
+                &expected(false),
+                1e-6,
+            );
             let mut sum = residual.clone();
-            RowsProduct::plain(&packed).add_to(&a, &mut sum);
+            RowsProduct::plain(&packed).add_to(Lent::F32(&a), &mut sum);
             let expected: Vec<f64> = plain.iter().zip(&residual).map(|(y, &r)| y + f64::from(r)).collect();
             assert_close("sum", &sum, &expected, 1e-6);
         }
@@ -70,8 +83,8 @@ fn factors_scale_the_rows_in_place() {
     for family in Family::available() {
         let (mut a, factors, b) = (noise(1, n * k), noise(2, n * k), noise(3, k * m));
         let scaled: Vec<f32> = a.iter().zip(&factors).map(|(a, factor)| a * factor).collect();
-        let packed = Packed::new(family, Side::plain(&b, k, m));
-        let y = RowsProduct::plain(&packed).multiply_scaled(&mut a, &factors);
+        let packed = Packed::new(family, Side::plain(&b, k, m), Precision::F32);
+        let y = RowsProduct::plain(&packed).multiply_scaled(&mut a, Lent::F32(&factors));
         assert_eq!(a, scaled);
         assert_close("product", &y, &oracle(&scaled, &b, k, m), 1e-6);
     }
@@ -85,9 +98,61 @@ fn gradients_of_weights_agree_with_their_definition_at_all_sizes() {
             [(1, 1, 1), (5, 7, 3), (600, 13, 37), (900, 20, 33), (40, 250, 210), (30, 1500, 5)]
         {
             let (x, gradient) = (noise(1, n * n_in), noise(2, n * n_out));
-            let sums = outer_products(family, &x, n_in, &gradient, n_out);
+            let sums = outer_products(family, Lent::F32(&x), n_in, &gradient, n_out);
             let what = format!("{family:?} {n}: {n_in} by {n_out}");
             let expected = oracle(&transposed(&x, n_in), &gradient, n, n_out);
+            assert_close(&what, &sums.weight, &expected, 2e-6);
+            assert_close(&what, &sums.bias, &oracle(&vec![1.0; n], &gradient, n, n_out), 2e-6);
+        }
+    }
+}
+
+/// Values that are bfloat16, as such and in single precision.
+fn halves(seed: u32, len: usize) -> (Values, Vec<f32>) {
+    let values = Values::new(noise(seed, len), Precision::Bf16);
+    let wide = values.whole().into_owned();
+    (values, wide)
+}
+
+/// Products of bfloat16 are exact in single precision, and their sums are not rounded to less.
+#[test]
+fn products_of_bfloat16_are_summed_in_single_precision() {
+    for family in Family::available() {
+        for (n, k, m) in [(1, 2, 1), (13, 400, 33), (65, 18, 70), (515, 9, 35), (700, 26, 130)] {
+            let ((a, wide_a), (_, b)) = (halves(1, n * k), halves(2, k * m));
+            let expected = oracle(&wide_a, &b, k, m);
+            let what = format!("{family:?} {n}x{k}x{m}");
+            let turned = transposed(&b, m);
+            for side in [Side::plain(&b, k, m), Side::transposed(&turned, m, k)] {
+                let packed = Packed::new(family, side, Precision::Bf16);
+                let product = RowsProduct::plain(&packed);
+                for a in [a.lend(), Lent::F32(&wide_a)] {
+                    let y = product.multiply(a, Precision::F32);
+                    assert_close(&what, &y.whole(), &expected, 1e-6);
+                }
+                let (y, slopes) = product.multiply_gelu(a.lend(), Precision::Bf16);
+                let (alone, precise) = (
+                    product.multiply_gelu_only(a.lend(), Precision::Bf16),
+                    product.multiply_gelu(a.lend(), Precision::F32),
+                );
+                assert_eq!(y.whole(), alone.whole(), "{what}");
+                assert_close(&what, &y.whole(), &wide(&precise.0.whole()), 4e-3);
+                assert_close(&what, &slopes.whole(), &wide(&precise.1.whole()), 4e-3);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_of_weights_pair_the_rows_of_bfloat16() {
+    for family in Family::available() {
+        for (n, n_in, n_out) in
+            [(1, 1, 1), (5, 7, 3), (601, 13, 37), (1300, 20, 33), (40, 250, 210), (31, 1500, 5)]
+        {
+            let ((x, wide_x), (_, gradient)) = (halves(1, n * n_in), halves(2, n * n_out));
+            let sums = outer_products(family, x.lend(), n_in, &gradient, n_out);
+            let what = format!("{family:?} {n}: {n_in} by {n_out}");
+            let expected = oracle(&transposed(&wide_x, n_in), &gradient, n, n_out);
             assert_close(&what, &sums.weight, &expected, 2e-6);
             assert_close(&what, &sums.bias, &oracle(&vec![1.0; n], &gradient, n, n_out), 2e-6);
         }
@@ -102,7 +167,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let (n, n_in, n_out) = (1000, 40, 50);
             let (x, gradient, b) = (noise(1, n * n_in), noise(2, n * n_out), noise(3, n_in * n_out));
             let family = Family::detected();
-            let sums = outer_products(family, &x, n_in, &gradient, n_out);
+            let sums = outer_products(family, Lent::F32(&x), n_in, &gradient, n_out);
             let y = multiply(family, &x, Side::plain(&b, n_in, n_out));
             [sums.weight, sums.bias, y].concat()
         })

@@ -12,6 +12,23 @@ pub(crate) fn narrow(family: Family, from: &[f32], to: &mut [u16]) {
     family.run(Narrow { from, to });
 }
 
+/// The value of a bfloat16.
+#[inline(always)]
+pub(super) fn widened(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
+/// The nearest bfloat16, of two the even one.
+#[inline(always)]
+pub(crate) fn rounded(value: f32) -> u16 {
+    let bits = value.to_bits();
+    // Half of what is cut off, less one where the result would be even: a carry rounds up.
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    // A NaN stays one, whichever of its bits are cut off.
+    let quiet = (bits >> 16) | 0x40;
+    (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { rounded }) as u16
+}
+
 struct Widen<'a> {
     from: &'a [u16],
     to: &'a mut [f32],
@@ -23,7 +40,7 @@ impl Kernel for Widen<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for (to, &from) in self.to.iter_mut().zip(self.from) {
-            *to = f32::from_bits(u32::from(from) << 16);
+            *to = widened(from);
         }
     }
 }
@@ -38,13 +55,8 @@ impl Kernel for Narrow<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        for (to, from) in self.to.iter_mut().zip(self.from) {
-            let bits = from.to_bits();
-            // Half of what is cut off, less one where the result would be even: a carry rounds up.
-            let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-            // A NaN stays one, whichever of its bits are cut off.
-            let quiet = (bits >> 16) | 0x40;
-            *to = (if bits & 0x7fff_ffff > 0x7f80_0000 { quiet } else { rounded }) as u16;
+        for (to, &from) in self.to.iter_mut().zip(self.from) {
+            *to = rounded(from);
         }
     }
 }

@@ -44,6 +44,8 @@ pub fn kernel_family() -> &'static str {
         Family::Avx2 => "avx2+fma",
         #[cfg(target_arch = "x86_64")]
         Family::Avx512 => "avx512f",
+        #[cfg(target_arch = "x86_64")]
+        Family::Avx512Bf16 => "avx512f+bf16",
     }
 }
 
@@ -77,6 +79,8 @@ fn name(family: Family) -> &'static str {
         Family::Avx2 => "avx2",
         #[cfg(target_arch = "x86_64")]
         Family::Avx512 => "avx512",
+        #[cfg(target_arch = "x86_64")]
+        Family::Avx512Bf16 => "avx512bf16",
     }
 }
 

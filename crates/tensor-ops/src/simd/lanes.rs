@@ -1,13 +1,16 @@
 //! What a kernel needs of a vector register.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use super::Kernel;
+use super::{
+    Kernel,
+    bf16::{rounded, widened},
+};
 
 /// A vector register of `f32`s.
 ///
 /// The methods are safe to call where the instructions are there, which [`Family::run`](super::Family::run) sees to;
 /// their implementations are `#[inline(always)]`, so that they become single instructions inside a kernel.
-pub(crate) trait Lanes: 'static {
+pub(crate) trait Lanes: Sized + 'static {
     /// The register.
     type V: Copy;
     /// Values in a register.
@@ -37,6 +40,19 @@ pub(crate) trait Lanes: 'static {
     fn power_of_two(n: Self::V) -> Self::V;
     /// `below` where the sign of `x` is negative, `above` elsewhere.
     fn by_sign(x: Self::V, below: Self::V, above: Self::V) -> Self::V;
+    /// `a.low * b.low + a.high * b.high + c`, where a lane of `a` and of `b` holds two bfloat16 values.
+    ///
+    /// Families round between these operations as their instructions do.
+    #[inline(always)]
+    fn mul_add_pairs(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        let ((a_low, a_high), (b_low, b_high)) = (halves::<Self>(a), halves::<Self>(b));
+        Self::mul_add(a_low, b_low, Self::mul_add(a_high, b_high, c))
+    }
+    /// Two values a lane, rounded to bfloat16: `low` and `high`, as they lie in memory one after the other.
+    #[inline(always)]
+    fn pair(low: Self::V, high: Self::V) -> Self::V {
+        pair_of::<Self>(low, high)
+    }
     /// Reads `N` values.
     ///
     /// # Safety
@@ -59,3 +75,50 @@ pub(crate) trait Lanes: 'static {
 
 /// Rows and columns of what [`Lanes::transpose_block`] transposes.
 pub(crate) const BLOCK: usize = 8;
+
+/// Room for the widest register.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// The bfloat16 values that lie first and second in each lane, in single precision.
+#[inline(always)]
+fn halves<L: Lanes>(pairs: L::V) -> (L::V, L::V) {
+    const { assert!(L::N <= MAX_LANES) };
+    let [mut low, mut high] = [[0.0; MAX_LANES]; 2];
+    // SAFETY: the arrays have room for a register, asserted above.
+    unsafe {
+        L::store(low.as_mut_ptr(), pairs);
+        for (low, high) in low.iter_mut().zip(&mut high) {
+            let [first, second] = words_of(*low);
+            (*low, *high) = (widened(first), widened(second));
+        }
+        (L::load(low.as_ptr()), L::load(high.as_ptr()))
+    }
+}
+
+#[inline(always)]
+fn pair_of<L: Lanes>(low: L::V, high: L::V) -> L::V {
+    const { assert!(L::N <= MAX_LANES) };
+    let [mut lows, mut highs] = [[0.0; MAX_LANES]; 2];
+    // SAFETY: the arrays have room for a register, asserted above.
+    unsafe {
+        L::store(lows.as_mut_ptr(), low);
+        L::store(highs.as_mut_ptr(), high);
+        for (low, &high) in lows.iter_mut().zip(&highs) {
+            *low = of_words([rounded(*low), rounded(high)]);
+        }
+        L::load(lows.as_ptr())
+    }
+}
+
+/// The halves of a value's memory, in its order.
+#[inline(always)]
+fn words_of(value: f32) -> [u16; 2] {
+    let [a, b, c, d] = value.to_ne_bytes();
+    [u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d])]
+}
+
+#[inline(always)]
+fn of_words([first, second]: [u16; 2]) -> f32 {
+    let ([a, b], [c, d]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    f32::from_ne_bytes([a, b, c, d])
+}

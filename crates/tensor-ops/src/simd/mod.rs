@@ -6,6 +6,7 @@ mod bf16;
 mod choice;
 mod lanes;
 mod math;
+mod pairs;
 mod portable;
 mod slices;
 #[cfg(test)]
@@ -16,9 +17,10 @@ mod x86_64;
 
 pub use self::choice::{choose_kernels, kernel_family};
 pub(crate) use self::{
-    bf16::{narrow, widen},
-    lanes::Lanes,
+    bf16::{narrow, rounded, widen},
+    lanes::{Lanes, MAX_LANES},
     math::{exp, gelu},
+    pairs::{Element, halves_of, pack_pairs, pack_pairs_of_halves},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
     tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows},
 };
@@ -46,6 +48,9 @@ pub(crate) enum Family {
     /// AVX-512F.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// AVX-512F with products of bfloat16.
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
 }
 
 impl Family {
@@ -62,6 +67,9 @@ impl Family {
             }
             if has_avx2 && is_x86_feature_detected!("avx512f") {
                 families.push(Self::Avx512);
+            }
+            if x86_64::has_avx512_bf16() {
+                families.push(Self::Avx512Bf16);
             }
         }
         families
@@ -82,6 +90,21 @@ impl Family {
             Self::Avx2 => 2 * x86_64::Avx2::N,
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => 2 * x86_64::Avx512::N,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => 2 * x86_64::Avx512Bf16::N,
+        }
+    }
+
+    /// Whether pairs of bfloat16 are multiplied faster than single values: by instructions of their own.
+    ///
+    /// All families can multiply pairs, so that a machine without the instructions can test what depends on them.
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        match self {
+            #[cfg(test)]
+            Self::PortableWide => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => true,
+            _ => false,
         }
     }
 
@@ -95,6 +118,8 @@ impl Family {
             Self::Avx2 => x86_64::run_avx2(kernel),
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => x86_64::run_avx512(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => x86_64::run_avx512_bf16(kernel),
         }
     }
 }

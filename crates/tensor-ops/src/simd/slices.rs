@@ -1,10 +1,7 @@
 //! Between slices and registers.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use super::Lanes;
-
-/// Room for the widest register.
-const MAX_LANES: usize = 16;
+use super::{Lanes, lanes::MAX_LANES};
 
 /// The first values of a slice.
 ///

@@ -1,31 +1,33 @@
 //! The one matrix product behind convolutions, their gradients, linear layers and contrastive losses.
 #![allow(unsafe_code, reason = "register tiles: a bounds check a step would halve the speed")]
 
-use super::{Kernel, Lanes};
+use super::{Element, Kernel, Lanes};
 
 /// A run of steps of the inner product: where it starts in both operands, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Start in the rows operand, relative to the row.
+    /// Start in the rows operand, relative to the row, in values.
     pub(crate) a: usize,
-    /// Start in the panel.
+    /// Start in the panel, in values.
     pub(crate) b: usize,
     /// Steps.
     pub(crate) n_steps: usize,
 }
 
 /// What a tile multiplies: `sum over segments and steps of a[row, step] * b[step, column]`.
+///
+/// An element is what a step multiplies: one `f32`, or two bfloat16 side by side. All distances are in values.
 #[derive(Clone, Copy)]
-pub(crate) struct Operands<'a> {
+pub(crate) struct Operands<'a, E> {
     /// Values whose element `(row, step)` of a segment is at `segment.a + row * a_row + step * a_step`.
-    pub(crate) a: &'a [f32],
+    pub(crate) a: &'a [E],
     /// From one row to the next.
     pub(crate) a_row: usize,
     /// From one step to the next.
     pub(crate) a_step: usize,
-    /// Values whose element `(step, column)` of a segment is at `segment.b + step * b_step + column`.
-    pub(crate) b: &'a [f32],
-    /// From one step to the next: a panel's width if `b` is a packed panel.
+    /// Values whose element `(step, column)` of a segment is at `segment.b + step * b_step`, and `column` elements on.
+    pub(crate) b: &'a [E],
+    /// From one step to the next: a panel's width in values if `b` is a packed panel.
     pub(crate) b_step: usize,
     /// The inner product's runs.
     pub(crate) segments: &'a [Segment],
@@ -59,8 +61,8 @@ pub(crate) struct Addends<'a> {
 ///
 /// When an operand is shorter than its segments say: a bug of the caller.
 #[inline(always)]
-pub(crate) fn multiply_rows<L: Lanes>(
-    operands: Operands<'_>,
+pub(crate) fn multiply_rows<L: Lanes, E: Element>(
+    operands: Operands<'_, E>,
     n_rows: usize,
     out: &mut [f32],
     out_row: usize,
@@ -76,8 +78,8 @@ pub(crate) fn multiply_rows<L: Lanes>(
 ///
 /// As [`multiply_rows`].
 #[inline(always)]
-pub(crate) fn multiply_groups<L: Lanes>(
-    operands: Operands<'_>,
+pub(crate) fn multiply_groups<L: Lanes, E: Element>(
+    operands: Operands<'_, E>,
     group_len: usize,
     n_rows: usize,
     out: &mut [f32],
@@ -89,8 +91,8 @@ pub(crate) fn multiply_groups<L: Lanes>(
 }
 
 /// The arguments of [`multiply_rows`].
-struct MultiplyRows<'a> {
-    operands: Operands<'a>,
+struct MultiplyRows<'a, E> {
+    operands: Operands<'a, E>,
     n_rows: usize,
     out: &'a mut [f32],
     out_row: usize,
@@ -98,7 +100,7 @@ struct MultiplyRows<'a> {
     mode: TileMode<'a>,
 }
 
-impl Kernel for MultiplyRows<'_> {
+impl<E: Element> Kernel for MultiplyRows<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -113,15 +115,15 @@ impl Kernel for MultiplyRows<'_> {
             let start = (row * operands.a_row).min(operands.a.len());
             let operands = Operands { a: &operands.a[start..], ..operands };
             let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
-            multiply_tile_of::<L>(end - row, operands, out, out_row, n_columns, mode);
+            multiply_tile_of::<L, E>(end - row, operands, out, out_row, n_columns, mode);
             row = end;
         }
     }
 }
 
 /// The arguments of [`multiply_groups`].
-struct MultiplyGroups<'a> {
-    operands: Operands<'a>,
+struct MultiplyGroups<'a, E> {
+    operands: Operands<'a, E>,
     group_len: usize,
     n_rows: usize,
     out: &'a mut [f32],
@@ -130,7 +132,7 @@ struct MultiplyGroups<'a> {
     mode: TileMode<'a>,
 }
 
-impl Kernel for MultiplyGroups<'_> {
+impl<E: Element> Kernel for MultiplyGroups<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -139,30 +141,30 @@ impl Kernel for MultiplyGroups<'_> {
         for (group, row) in (0..n_rows).step_by(L::ROWS).enumerate() {
             let operands = Operands { a: &operands.a[group * group_len..], ..operands };
             let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
-            multiply_tile_of::<L>(L::ROWS.min(n_rows - row), operands, out, out_row, n_columns, mode);
+            multiply_tile_of::<L, E>(L::ROWS.min(n_rows - row), operands, out, out_row, n_columns, mode);
         }
     }
 }
 
 /// A tile of `height` rows.
 #[inline(always)]
-fn multiply_tile_of<L: Lanes>(
+fn multiply_tile_of<L: Lanes, E: Element>(
     height: usize,
-    operands: Operands<'_>,
+    operands: Operands<'_, E>,
     out: &mut [f32],
     out_row: usize,
     n_columns: usize,
     mode: TileMode<'_>,
 ) {
     match height {
-        1 => multiply_tile::<L, 1>(operands, out, out_row, n_columns, mode),
-        2 => multiply_tile::<L, 2>(operands, out, out_row, n_columns, mode),
-        3 => multiply_tile::<L, 3>(operands, out, out_row, n_columns, mode),
-        4 => multiply_tile::<L, 4>(operands, out, out_row, n_columns, mode),
-        5 => multiply_tile::<L, 5>(operands, out, out_row, n_columns, mode),
-        6 => multiply_tile::<L, 6>(operands, out, out_row, n_columns, mode),
-        7 => multiply_tile::<L, 7>(operands, out, out_row, n_columns, mode),
-        _ => multiply_tile::<L, 8>(operands, out, out_row, n_columns, mode),
+        1 => multiply_tile::<L, E, 1>(operands, out, out_row, n_columns, mode),
+        2 => multiply_tile::<L, E, 2>(operands, out, out_row, n_columns, mode),
+        3 => multiply_tile::<L, E, 3>(operands, out, out_row, n_columns, mode),
+        4 => multiply_tile::<L, E, 4>(operands, out, out_row, n_columns, mode),
+        5 => multiply_tile::<L, E, 5>(operands, out, out_row, n_columns, mode),
+        6 => multiply_tile::<L, E, 6>(operands, out, out_row, n_columns, mode),
+        7 => multiply_tile::<L, E, 7>(operands, out, out_row, n_columns, mode),
+        _ => multiply_tile::<L, E, 8>(operands, out, out_row, n_columns, mode),
     }
 }
 
@@ -180,8 +182,8 @@ impl<'a> TileMode<'a> {
 }
 
 #[inline(always)]
-fn multiply_tile<L: Lanes, const M: usize>(
-    operands: Operands<'_>,
+fn multiply_tile<L: Lanes, E: Element, const M: usize>(
+    operands: Operands<'_, E>,
     out: &mut [f32],
     out_row: usize,
     n_columns: usize,
@@ -191,7 +193,7 @@ fn multiply_tile<L: Lanes, const M: usize>(
     if M > L::ROWS {
         return;
     }
-    let sums = sum_segments::<L, M>(operands);
+    let sums = sum_segments::<L, E, M>(operands);
     if n_columns == 2 * L::N {
         write_panel::<L, M>(sums, out, out_row, mode);
         return;
@@ -272,9 +274,9 @@ fn write_panel<L: Lanes, const M: usize>(
 
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
-fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2]; M] {
+fn sum_segments<L: Lanes, E: Element, const M: usize>(operands: Operands<'_, E>) -> [[L::V; 2]; M] {
     let Operands { a, a_row, a_step, b, b_step, segments } = operands;
-    let panel = 2 * L::N;
+    let (panel, per_step) = (2 * L::N * E::PER_STEP, E::PER_STEP);
     let mut sums = [[L::zero(); 2]; M];
     for segment in segments {
         let n_steps = segment.n_steps;
@@ -282,7 +284,7 @@ fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2];
             continue;
         }
         assert!(
-            segment.a + (M - 1) * a_row + (n_steps - 1) * a_step < a.len(),
+            segment.a + (M - 1) * a_row + (n_steps - 1) * a_step + per_step <= a.len(),
             "rows end before their segment"
         );
         assert!(segment.b + (n_steps - 1) * b_step + panel <= b.len(), "panel ends before its segment");
@@ -293,11 +295,11 @@ fn sum_segments<L: Lanes, const M: usize>(operands: Operands<'_>) -> [[L::V; 2];
             // asserted above; earlier rows and steps come before. The pointers end at most one step past the last, by
             // `wrapping_add`.
             unsafe {
-                let (b_low, b_high) = (L::load(b_at), L::load(b_at.add(L::N)));
+                let (b_low, b_high) = (E::load::<L>(b_at), E::load::<L>(b_at.add(L::N * per_step)));
                 for m in 0..M {
-                    let value = L::splat(*a_at.add(m * a_row));
-                    sums[m][0] = L::mul_add(value, b_low, sums[m][0]);
-                    sums[m][1] = L::mul_add(value, b_high, sums[m][1]);
+                    let value = E::splat::<L>(a_at.add(m * a_row));
+                    sums[m][0] = E::mul_add::<L>(value, b_low, sums[m][0]);
+                    sums[m][1] = E::mul_add::<L>(value, b_high, sums[m][1]);
                 }
             }
             a_at = a_at.wrapping_add(a_step);

@@ -1,15 +1,19 @@
 //! The registers of x86-64: AVX2 with FMA, and AVX-512.
 #![allow(unsafe_code, reason = "instructions that not every machine has")]
 
-use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_epi32, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256,
-    _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_mul_ps,
-    _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
-    _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps,
+use std::{
+    arch::x86_64::{
+        __m256, __m512, __m512bh, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_blendv_ps,
+        _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+        _mm256_max_ps, _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+        _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512,
+        _mm512_castsi512_ps, _mm512_cmplt_epi32_mask, _mm512_cvtne2ps_pbh, _mm512_div_ps, _mm512_dpbf16_ps,
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
+        _mm512_mullo_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+        _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    },
+    mem::transmute,
 };
 
 use super::{Kernel, Lanes, lanes::BLOCK};
@@ -18,6 +22,8 @@ use super::{Kernel, Lanes, lanes::BLOCK};
 pub(super) struct Avx2;
 /// Sixteen lanes, thirty-two registers.
 pub(super) struct Avx512;
+/// [`Avx512`] that multiplies pairs of bfloat16.
+pub(super) struct Avx512Bf16;
 
 /// Does the work with AVX2 and FMA.
 pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
@@ -41,6 +47,22 @@ pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
     unsafe { compiled_for_avx512(kernel) }
 }
 
+/// Does the work with AVX-512 and its products of bfloat16.
+pub(super) fn run_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
+    assert!(has_avx512_bf16(), "the family is made by `Family::available` only");
+    // SAFETY: the machine has AVX-512F, AVX-512BW, AVX-512 BF16, AVX2 and FMA, asserted on the line above.
+    unsafe { compiled_for_avx512_bf16(kernel) }
+}
+
+/// Whether the machine multiplies pairs of bfloat16.
+pub(super) fn has_avx512_bf16() -> bool {
+    is_x86_feature_detected!("avx512bf16")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+}
+
 #[target_feature(enable = "avx2,fma")]
 fn compiled_for_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
@@ -51,11 +73,16 @@ fn compiled_for_avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<Avx512>()
 }
 
+#[target_feature(enable = "avx512bf16,avx512bw,avx512f,avx2,fma")]
+fn compiled_for_avx512_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<Avx512Bf16>()
+}
+
 /// One method a line: each is one instruction, whose family `run_*` has made sure of.
 macro_rules! lanes {
     ($lanes:ty, $v:ty, $n:literal, $rows:literal,
      $compiled:ident, $zero:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $div:ident, $max:ident,
-     $mul_add:ident, $power_of_two:ident, $by_sign:ident, $load:ident, $store:ident) => {
+     $mul_add:ident, $power_of_two:ident, $by_sign:ident, $load:ident, $store:ident $(, $own:item)*) => {
         impl Lanes for $lanes {
             type V = $v;
             const N: usize = $n;
@@ -141,9 +168,11 @@ macro_rules! lanes {
 
             #[inline(always)]
             unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-                // SAFETY: as above: both families have AVX2, and the caller has both blocks.
+                // SAFETY: as above: all families have AVX2, and the caller has both blocks.
                 unsafe { transpose_block(from, from_row, to, to_row) }
             }
+
+            $($own)*
         }
     };
 }
@@ -188,6 +217,62 @@ lanes!(
     _mm512_loadu_ps,
     _mm512_storeu_ps
 );
+
+lanes!(
+    Avx512Bf16,
+    __m512,
+    16,
+    8,
+    compiled_for_avx512_bf16,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_add_ps,
+    _mm512_sub_ps,
+    _mm512_mul_ps,
+    _mm512_div_ps,
+    _mm512_max_ps,
+    _mm512_fmadd_ps,
+    power_of_two_avx512,
+    by_sign_avx512,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    #[inline(always)]
+    fn mul_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { mul_add_pairs_avx512(a, b, c) }
+    },
+    #[inline(always)]
+    fn pair(low: __m512, high: __m512) -> __m512 {
+        // SAFETY: as above.
+        unsafe { pair_avx512(low, high) }
+    }
+);
+
+#[inline]
+#[target_feature(enable = "avx512bf16,avx512f")]
+fn mul_add_pairs_avx512(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: both types are 512 bits, all of which are meant.
+    let (a, b) = unsafe { (transmute::<__m512, __m512bh>(a), transmute::<__m512, __m512bh>(b)) };
+    _mm512_dpbf16_ps(c, a, b)
+}
+
+#[inline]
+#[target_feature(enable = "avx512bf16,avx512bw,avx512f")]
+fn pair_avx512(low: __m512, high: __m512) -> __m512 {
+    // The instruction puts all of `low` before all of `high`.
+    let halves = _mm512_cvtne2ps_pbh(high, low);
+    // SAFETY: both types are 512 bits, all of which are meant.
+    let halves = unsafe { transmute::<__m512bh, __m512i>(halves) };
+    // Word 2 i is word i, and word 2 i + 1 is word 16 + i.
+    let order = _mm512_add_epi32(
+        _mm512_mullo_epi32(
+            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+            _mm512_set1_epi32(0x0001_0001),
+        ),
+        _mm512_set1_epi32(0x0010_0000),
+    );
+    _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves))
+}
 
 #[inline]
 #[target_feature(enable = "avx2")]

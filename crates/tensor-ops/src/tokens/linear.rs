@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::Tokens;
 use crate::{
-    Gradients, OpError, Parameter,
+    Gradients, OpError, Parameter, Precision,
     feature_map::join,
     linear::check,
     matrix::{Packed, RowsProduct, Side, outer_products, scale},
     simd::Family,
-    values::Values,
+    values::Lent,
 };
 
 /// `x * weight + bias`, `(N, T, in)` to `(N, T, out)`.
@@ -81,7 +81,8 @@ fn apply(
     if x.values.on_device().is_some() {
         return crate::cuda::linear_tokens(x, weight, bias, tail);
     }
-    let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out));
+    let precision = x.precision();
+    let packed = Packed::new(family, Side::plain(&weight.values, n_in, n_out), precision);
     let bias_values = bias.map(|bias| &bias.values[..]);
     let mut product = RowsProduct { packed: &packed, bias: bias_values, residual: None };
     let device = x.device().clone();
@@ -92,42 +93,38 @@ fn apply(
     let wants_own = wants_x.is_some() || wants_weight.is_some() || wants_bias.is_some();
     let mut slopes = None;
     let mut wants_residual = None;
-    let precision = x.precision();
-    let x_values = x.values.whole();
+    let x_values = x.values.lend();
     let y = match tail {
-        Tail::Plain => product.multiply(&x_values),
+        Tail::Plain => product.multiply(x_values, precision),
         Tail::Gelu if recording.is_on() && wants_own => {
-            let (y, own) = product.multiply_gelu(&x_values);
-            slopes = Some(Values::new(own, precision));
+            let (y, own) = product.multiply_gelu(x_values, precision);
+            slopes = Some(own);
             y
         }
-        Tail::Gelu => product.multiply_gelu_only(&x_values),
+        Tail::Gelu => product.multiply_gelu_only(x_values, precision),
         Tail::Add(residual) => {
-            let residual_values = residual.values.whole();
-            product.residual = Some(&residual_values);
-            let y = product.multiply(&x_values);
-            drop(residual_values);
+            product.residual = Some(residual.values.lend());
+            let y = product.multiply(x_values, precision);
             let (residual, other) = residual.split_recording();
             recording = join(recording, other);
             wants_residual = residual.needs_gradient.then_some(residual.slot);
             y
         }
     };
-    drop(x_values);
     let backward = (wants_own || wants_residual.is_some()).then(|| {
         let x = (wants_weight.is_some() || wants_bias.is_some()).then_some(x.values);
         move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
             if let Some((slot, weight)) = wants_x {
-                let packed = Packed::new(family, Side::transposed(&weight, n_in, n_out));
+                let packed = Packed::new(family, Side::transposed(&weight, n_in, n_out), precision);
                 let product = RowsProduct::plain(&packed);
                 let sum = match (slopes.take(), slot.take(gradients)?) {
-                    (Some(slopes), None) => product.multiply_scaled(&mut gradient, &slopes.whole()),
-                    (None, None) => product.multiply(&gradient),
+                    (Some(slopes), None) => product.multiply_scaled(&mut gradient, slopes.lend()),
+                    (None, None) => product.multiply(Lent::F32(&gradient), Precision::F32).into_whole(),
                     (slopes, Some(mut sum)) => {
                         if let Some(slopes) = slopes {
                             scale(family, &mut gradient, &slopes.whole());
                         }
-                        product.add_to(&gradient, &mut sum);
+                        product.add_to(Lent::F32(&gradient), &mut sum);
                         sum
                     }
                 };
@@ -137,7 +134,7 @@ fn apply(
                 scale(family, &mut gradient, &slopes.whole());
             }
             if let Some(x) = x {
-                let sums = outer_products(family, &x.whole(), n_in, &gradient, n_out);
+                let sums = outer_products(family, x.lend(), n_in, &gradient, n_out);
                 if let Some(slot) = wants_weight {
                     slot.add(gradients, sums.weight)?;
                 }
@@ -151,5 +148,5 @@ fn apply(
             }
         }
     });
-    Tokens::output(&device, shape, Arc::new(Values::new(y, precision)), recording, backward)
+    Tokens::output(&device, shape, Arc::new(y), recording, backward)
 }
