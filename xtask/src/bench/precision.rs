@@ -20,6 +20,20 @@ impl Precision {
             Self::Bf16 => "bf16",
         }
     }
+
+    /// Of a value that is kept between operations.
+    pub(super) fn n_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::Bf16 => 2,
+        }
+    }
+}
+
+impl From<Precision> for tensor_ops::Precision {
+    fn from(precision: Precision) -> Self {
+        pipeline::Precision::from(precision).into()
+    }
 }
 
 impl From<Precision> for pipeline::Precision {

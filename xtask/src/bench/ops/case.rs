@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tensor_ops::{Device, OpError, synchronize};
+use tensor_ops::{Device, OpError, Precision, synchronize};
 
 use crate::bench::median;
 
@@ -27,12 +27,21 @@ pub(super) struct Pass {
 pub(super) enum Work {
     /// Multiplications and additions.
     Flops(usize),
-    /// Bytes, for what is bound by memory.
-    Bytes(usize),
+    /// Values that are read or written, for what is bound by memory: those that are `kept` between operations, in whichever
+    /// precision, and gradients, which are in single precision.
+    Values { kept: usize, gradients: usize },
 }
 
-/// From a device to what runs once, and says how long it took.
-pub(super) type Prepare = dyn Fn(&Device) -> Result<Box<Run>, OpError>;
+/// What a kernel runs on.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) device: Device,
+    /// Of the values between operations.
+    pub(super) precision: Precision,
+}
+
+/// From a place to what runs once, and says how long it took.
+pub(super) type Prepare = dyn Fn(&Place) -> Result<Box<Run>, OpError>;
 /// One run.
 pub(super) type Run = dyn Fn() -> Result<Duration, OpError>;
 
@@ -43,20 +52,20 @@ impl Pass {
     pub(super) fn new<R>(
         name: &'static str,
         work: Work,
-        prepare: impl Fn(&Device) -> Result<R, OpError> + 'static,
+        prepare: impl Fn(&Place) -> Result<R, OpError> + 'static,
     ) -> Self
     where
         R: Fn() -> Result<Duration, OpError> + 'static,
     {
-        Self { name, work, prepare: Box::new(move |device| Ok(Box::new(prepare(device)?))) }
+        Self { name, work, prepare: Box::new(move |place| Ok(Box::new(prepare(place)?))) }
     }
 
     /// The median of as many runs as fit into `duration`, and of three at least. One before them does not count.
     ///
     /// # Errors
     /// If an operation fails.
-    pub(super) fn median_seconds(&self, device: &Device, duration: Duration) -> Result<f64, OpError> {
-        let run = (self.prepare)(device)?;
+    pub(super) fn median_seconds(&self, place: &Place, duration: Duration) -> Result<f64, OpError> {
+        let run = (self.prepare)(place)?;
         run()?;
         let mut seconds = Vec::new();
         let start = Instant::now();

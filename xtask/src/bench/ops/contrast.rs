@@ -3,7 +3,7 @@
 use tensor_ops::{Buffer, KeepLogits, Recording, features_from_rows, info_nce_queue, select_rows};
 
 use super::{
-    case::{Case, Pass, Work, time},
+    case::{Case, Pass, Place, Work, time},
     operands::noise,
 };
 
@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// The gradient is computed together with the loss, when the queries are recorded.
 fn info_nce(n: usize, c: usize, n_negatives: usize) -> Case {
     let pass = |name, n_products: usize, start: fn() -> Recording| {
-        Pass::new(name, Work::Flops(n_products * 2 * n * n_negatives * c), move |device| {
+        Pass::new(name, Work::Flops(n_products * 2 * n * n_negatives * c), move |Place { device, .. }| {
             let rows = noise(n * c);
             let queue = Buffer::new(&[n_negatives, c], noise(n_negatives * c))?;
             let features = features_from_rows(device, (n, c), rows.clone(), Recording::Off)?;

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use tensor_ops::{
-    ConvAlgorithm, ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, conv2d,
-};
+use tensor_ops::{ConvAlgorithm, ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind, conv2d};
 
 use super::{
-    case::{Case, Pass, Work, time},
+    case::{Case, Pass, Place, Work, time},
     operands::{Input, images, parameter},
     stopwatch::backward_time,
 };
@@ -47,16 +45,16 @@ impl Convolution {
         let stride = if stride == 1 { String::new() } else { format!(" /{stride}") };
         let work = Work::Flops(self.n_flops());
         let mut passes = vec![
-            Pass::new("forward", work, move |device| {
-                let (x, weight) = self.operands(device, Input::Plain, true)?;
+            Pass::new("forward", work, move |place| {
+                let (x, weight) = self.operands(place, Input::Plain, true)?;
                 Ok(move || time(|| conv2d(x.share(), &weight, None, self.geometry(), ConvAlgorithm::Auto)))
             }),
-            Pass::new("weights", work, move |device| self.backward(device, Input::Plain, true)),
+            Pass::new("weights", work, move |place| self.backward(place, Input::Plain, true)),
         ];
         // Images need no gradient: no training step computes it for a stem.
         if n_in != 3 {
             let data =
-                Pass::new("data", work, move |device| self.backward(device, Input::Differentiated, false));
+                Pass::new("data", work, move |place| self.backward(place, Input::Differentiated, false));
             passes.insert(1, data);
         }
         Case { name: format!("conv{kernel}x{kernel} {n_in}-{n_out} {side}px{stride} b{batch}"), passes }
@@ -73,23 +71,23 @@ impl Convolution {
 
     fn operands(
         self,
-        device: &Device,
+        place: &Place,
         input: Input,
         is_trainable: bool,
     ) -> Result<(FeatureMap, Parameter), OpError> {
         let Self { batch, side, n_in, n_out, kernel, .. } = self;
-        let x = images(device, [batch, side, side, n_in], input)?;
+        let x = images(place, [batch, side, side, n_in], input)?;
         let shape = [kernel, kernel, n_in, n_out];
-        Ok((x, parameter(device, ParameterKind::Kernel, &shape, is_trainable)?))
+        Ok((x, parameter(&place.device, ParameterKind::Kernel, &shape, is_trainable)?))
     }
 
     fn backward(
         self,
-        device: &Device,
+        place: &Place,
         input: Input,
         is_trainable: bool,
     ) -> Result<impl Fn() -> Result<Duration, OpError> + use<>, OpError> {
-        let (x, weight) = self.operands(device, input, is_trainable)?;
+        let (x, weight) = self.operands(place, input, is_trainable)?;
         Ok(move || {
             backward_time(x.share(), |x| conv2d(x, &weight, None, self.geometry(), ConvAlgorithm::Auto))
         })

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::case::{Pass, Work};
-use crate::bench::{rounded, system};
+use crate::bench::{precision::Precision, rounded, system};
 
 /// One pass of one kernel, as `--json` has it.
 #[derive(Serialize)]
@@ -20,6 +20,7 @@ pub(super) struct Line {
     peak_share: Option<f64>,
     /// `None` where arithmetic is what counts.
     gb_per_s: Option<f64>,
+    precision: &'static str,
     threads: usize,
     kernels: &'static str,
     register_peak_gflops: f64,
@@ -31,11 +32,20 @@ pub(super) const HEAD: &str =
 
 impl Line {
     /// A pass that took so long; `peak` is in operations a second.
-    pub(super) fn new(op: &str, pass: &Pass, seconds: f64, threads: usize, peak: f64) -> Self {
+    pub(super) fn new(
+        op: &str,
+        pass: &Pass,
+        seconds: f64,
+        precision: Precision,
+        threads: usize,
+        peak: f64,
+    ) -> Self {
         let per_s = |amount: usize| amount as f64 / seconds;
         let (flops, bytes) = match pass.work {
             Work::Flops(n_flops) => (Some(per_s(n_flops)), None),
-            Work::Bytes(n_bytes) => (None, Some(per_s(n_bytes))),
+            Work::Values { kept, gradients } => {
+                (None, Some(per_s(kept * precision.n_bytes() + gradients * size_of::<f32>())))
+            }
         };
         Self {
             system: system(),
@@ -45,6 +55,7 @@ impl Line {
             gflops: flops.map(|flops| rounded(flops / 1e9, 1)),
             peak_share: flops.map(|flops| rounded(flops / peak, 3)),
             gb_per_s: bytes.map(|bytes| rounded(bytes / 1e9, 2)),
+            precision: precision.name(),
             threads,
             kernels: tensor_ops::kernel_family(),
             register_peak_gflops: rounded(peak / 1e9, 1),
@@ -75,7 +86,14 @@ mod tests {
     use super::*;
 
     fn line(work: Work) -> Line {
-        Line::new("conv", &Pass::new("forward", work, |_| Ok(|| Ok(Duration::ZERO))), 0.25, 2, 100e9)
+        Line::new(
+            "conv",
+            &Pass::new("forward", work, |_| Ok(|| Ok(Duration::ZERO))),
+            0.25,
+            Precision::Bf16,
+            2,
+            100e9,
+        )
     }
 
     #[test]
@@ -89,7 +107,7 @@ mod tests {
 
     #[test]
     fn memory_has_a_rate() {
-        let line = line(Work::Bytes(1_000_000_000));
+        let line = line(Work::Values { kept: 200_000_000, gradients: 150_000_000 });
         assert_eq!((line.gflops, line.peak_share, line.gb_per_s), (None, None, Some(4.0)));
     }
 
@@ -99,6 +117,9 @@ mod tests {
         let ends = |text: &str, part: &str| text.find(part).map(|start| start + part.len());
         assert_eq!(ends(&shown, "80.0"), ends(HEAD, "GFLOP/s"), "{HEAD}\n{shown}");
         assert_eq!(ends(&shown, "80 %"), ends(HEAD, "share"), "{HEAD}\n{shown}");
-        assert_eq!(ends(&line(Work::Bytes(1_000_000_000)).to_string(), "4.0"), Some(HEAD.len()));
+        assert_eq!(
+            ends(&line(Work::Values { kept: 200_000_000, gradients: 150_000_000 }).to_string(), "4.0"),
+            Some(HEAD.len())
+        );
     }
 }

@@ -16,8 +16,11 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use self::{case::Case, line::Line};
-use super::seconds;
+use self::{
+    case::{Case, Place},
+    line::Line,
+};
+use super::{precision::Precision, seconds};
 use crate::compute;
 use crate::failure::Failure;
 
@@ -44,6 +47,9 @@ pub(super) struct Arguments {
     /// Threads that compute.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
+    /// In which precision values are kept between operations.
+    #[arg(long, value_enum, default_value_t = Precision::F32)]
+    precision: Precision,
     /// Prints a JSON object a line instead of the table.
     #[arg(long)]
     json: bool,
@@ -54,13 +60,15 @@ Examples:
   cargo xtask bench ops                                     everything, in about a minute
   cargo xtask bench ops --only conv3x3 --seconds 2          a family, with less noise
   cargo xtask bench ops --only 64px --only attention --threads 1
+  cargo xtask bench ops --precision bf16                    bfloat16 between operations
   cargo xtask bench ops --json > before.jsonl               to compare after a change";
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let chosen = chosen(cases(), &arguments.only)?;
-    let device = compute::start(Some(arguments.threads))?;
+    let precision = arguments.precision;
+    let place = Place { device: compute::start(Some(arguments.threads))?, precision: precision.into() };
     let n_threads = rayon::current_num_threads();
-    let peak = tensor_ops::register_peak(n_threads);
+    let peak = tensor_ops::register_peak(n_threads, precision.into());
     let duration = Duration::from_secs_f64(arguments.seconds);
     if !arguments.json {
         let kernels = tensor_ops::kernel_family();
@@ -70,8 +78,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     }
     for case in chosen {
         for pass in &case.passes {
-            let seconds = pass.median_seconds(&device, duration)?;
-            let line = Line::new(&case.name, pass, seconds, n_threads, peak);
+            let seconds = pass.median_seconds(&place, duration)?;
+            let line = Line::new(&case.name, pass, seconds, precision, n_threads, peak);
             if arguments.json {
                 writeln!(out, "{}", serde_json::to_string(&line)?)?;
             } else {
@@ -123,8 +131,11 @@ mod tests {
         for pattern in ["conv3x3 128-128 4px", "batch norm 128 4px", "attention 192 65", "layer norm 192"] {
             for case in chosen(cases(), &[pattern.into()]).unwrap() {
                 for pass in &case.passes {
-                    let seconds = pass.median_seconds(&Device::default(), Duration::ZERO).unwrap();
-                    assert!(seconds > 0.0, "{} {}", case.name, pass.name);
+                    for precision in [tensor_ops::Precision::F32, tensor_ops::Precision::Bf16] {
+                        let place = Place { device: Device::default(), precision };
+                        let seconds = pass.median_seconds(&place, Duration::ZERO).unwrap();
+                        assert!(seconds > 0.0, "{} {}", case.name, pass.name);
+                    }
                 }
             }
         }

@@ -2,10 +2,10 @@
 
 use std::cell::RefCell;
 
-use tensor_ops::{BatchNorm, Device, FeatureMap, Mode, OpError, add_relu, batch_norm_relu};
+use tensor_ops::{BatchNorm, FeatureMap, Mode, OpError, add_relu, batch_norm_relu};
 
 use super::{
-    case::{Case, Pass, Work, time},
+    case::{Case, Pass, Place, Work, time},
     operands::{Input, images},
     stopwatch::backward_time,
 };
@@ -21,21 +21,21 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn batch_norm(shape: [usize; 4]) -> Case {
     let [n, side, _, c] = shape;
-    let operands = move |device: &Device, input| -> Result<_, OpError> {
+    let operands = move |place: &Place, input| -> Result<_, OpError> {
         // Running statistics move, and so the operation changes its norm.
-        Ok((images(device, shape, input)?, RefCell::new(BatchNorm::new(device, c)?)))
+        Ok((images(place, shape, input)?, RefCell::new(BatchNorm::new(&place.device, c)?)))
     };
     let apply =
         |x: FeatureMap, norm: &RefCell<BatchNorm>| batch_norm_relu(x, &mut norm.borrow_mut(), Mode::Train);
     Case {
         name: format!("batch norm {c} {side}px b{n}"),
         passes: vec![
-            Pass::new("forward", bytes(shape, 2), move |device| {
-                let (x, norm) = operands(device, Input::Plain)?;
+            Pass::new("forward", values(shape, 2, 0), move |place| {
+                let (x, norm) = operands(place, Input::Plain)?;
                 Ok(move || time(|| apply(x.share(), &norm)))
             }),
-            Pass::new("backward", bytes(shape, 3), move |device| {
-                let (x, norm) = operands(device, Input::Differentiated)?;
+            Pass::new("backward", values(shape, 1, 2), move |place| {
+                let (x, norm) = operands(place, Input::Differentiated)?;
                 Ok(move || backward_time(x.share(), |x| apply(x, &norm)))
             }),
         ],
@@ -44,14 +44,15 @@ fn batch_norm(shape: [usize; 4]) -> Case {
 
 fn residual(shape: [usize; 4]) -> Case {
     let [n, side, _, c] = shape;
-    let forward = Pass::new("forward", bytes(shape, 3), move |device| {
-        let (a, b) = (images(device, shape, Input::Plain)?, images(device, shape, Input::Plain)?);
+    let forward = Pass::new("forward", values(shape, 3, 0), move |place| {
+        let (a, b) = (images(place, shape, Input::Plain)?, images(place, shape, Input::Plain)?);
         Ok(move || time(|| add_relu(a.share(), b.share())))
     });
     Case { name: format!("add+ReLU {c} {side}px b{n}"), passes: vec![forward] }
 }
 
-/// As many values as `n_maps` feature maps have.
-fn bytes(shape: [usize; 4], n_maps: usize) -> Work {
-    Work::Bytes(n_maps * shape.iter().product::<usize>() * size_of::<f32>())
+/// As many values as so many feature maps, and gradients of them, have.
+fn values(shape: [usize; 4], kept: usize, gradients: usize) -> Work {
+    let n_values: usize = shape.iter().product();
+    Work::Values { kept: kept * n_values, gradients: gradients * n_values }
 }

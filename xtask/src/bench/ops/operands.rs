@@ -2,6 +2,8 @@
 
 use tensor_ops::{Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens};
 
+use super::case::Place;
+
 /// Whether the gradient of the input is wanted.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
@@ -15,8 +17,10 @@ pub(super) enum Input {
 ///
 /// # Errors
 /// If the device fails.
-pub(super) fn images(device: &Device, shape: [usize; 4], input: Input) -> Result<FeatureMap, OpError> {
-    let x = FeatureMap::from_nhwc(device, shape, &noise(shape.iter().product()), Recording::Off)?;
+pub(super) fn images(place: &Place, shape: [usize; 4], input: Input) -> Result<FeatureMap, OpError> {
+    let values = noise(shape.iter().product());
+    let x = FeatureMap::from_nhwc(&place.device, shape, &values, Recording::Off)?
+        .with_precision(place.precision)?;
     Ok(match input {
         Input::Differentiated => x.requires_gradient(),
         Input::Plain => x,
@@ -27,8 +31,9 @@ pub(super) fn images(device: &Device, shape: [usize; 4], input: Input) -> Result
 ///
 /// # Errors
 /// If the device fails.
-pub(super) fn tokens(device: &Device, shape: [usize; 3], input: Input) -> Result<Tokens, OpError> {
-    let x = Tokens::from_rows(device, shape, noise(shape.iter().product()), Recording::Off)?;
+pub(super) fn tokens(place: &Place, shape: [usize; 3], input: Input) -> Result<Tokens, OpError> {
+    let values = noise(shape.iter().product());
+    let x = Tokens::from_rows(&place.device, shape, values, Recording::Off)?.with_precision(place.precision);
     Ok(match input {
         Input::Differentiated => x.requires_gradient(),
         Input::Plain => x,

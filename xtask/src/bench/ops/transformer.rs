@@ -54,17 +54,17 @@ impl Block {
         let Self { n, t, .. } = self;
         let work = Work::Flops(2 * n * t * n_in * n_out);
         let backward = move |name, input, is_trainable| {
-            Pass::new(name, work, move |device| {
-                let x = tokens(device, [n, t, n_in], input)?;
-                let weight = parameter(device, ParameterKind::Matrix, &[n_in, n_out], is_trainable)?;
-                let bias = parameter(device, ParameterKind::Vector, &[n_out], is_trainable)?;
+            Pass::new(name, work, move |place| {
+                let x = tokens(place, [n, t, n_in], input)?;
+                let weight = parameter(&place.device, ParameterKind::Matrix, &[n_in, n_out], is_trainable)?;
+                let bias = parameter(&place.device, ParameterKind::Vector, &[n_out], is_trainable)?;
                 Ok(move || backward_time(x.share(), |x| layer(x, &weight, Some(&bias))))
             })
         };
-        let forward = Pass::new("forward", work, move |device| {
-            let x = tokens(device, [n, t, n_in], Input::Plain)?;
-            let weight = parameter(device, ParameterKind::Matrix, &[n_in, n_out], true)?;
-            let bias = parameter(device, ParameterKind::Vector, &[n_out], true)?;
+        let forward = Pass::new("forward", work, move |place| {
+            let x = tokens(place, [n, t, n_in], Input::Plain)?;
+            let weight = parameter(&place.device, ParameterKind::Matrix, &[n_in, n_out], true)?;
+            let bias = parameter(&place.device, ParameterKind::Vector, &[n_out], true)?;
             Ok(move || time(|| layer(x.share(), &weight, Some(&bias))))
         });
         Case {
@@ -85,13 +85,13 @@ impl Block {
         Case {
             name: format!("attention {}", self.sizes(&d.to_string())),
             passes: vec![
-                Pass::new("forward", Work::Flops(n_flops), move |device| {
-                    let qkv = tokens(device, shape, Input::Plain)?;
+                Pass::new("forward", Work::Flops(n_flops), move |place| {
+                    let qkv = tokens(place, shape, Input::Plain)?;
                     Ok(move || time(|| attention(qkv.share(), heads)))
                 }),
                 // Two products for each of the forward pass's, and queries by keys once more, for nobody keeps them.
-                Pass::new("backward", Work::Flops(n_flops * 5 / 2), move |device| {
-                    let qkv = tokens(device, shape, Input::Differentiated)?;
+                Pass::new("backward", Work::Flops(n_flops * 5 / 2), move |place| {
+                    let qkv = tokens(place, shape, Input::Differentiated)?;
                     Ok(move || backward_time(qkv.share(), |qkv| attention(qkv, heads)))
                 }),
             ],
@@ -100,18 +100,19 @@ impl Block {
 
     fn layer_norm(self) -> Case {
         let Self { n, t, d, .. } = self;
-        let bytes = |n_tensors| Work::Bytes(n_tensors * n * t * d * size_of::<f32>());
+        let values =
+            |kept, gradients| Work::Values { kept: kept * n * t * d, gradients: gradients * n * t * d };
         Case {
             name: format!("layer norm {}", self.sizes(&d.to_string())),
             passes: vec![
-                Pass::new("forward", bytes(2), move |device| {
+                Pass::new("forward", values(2, 0), move |place| {
                     let (x, norm) =
-                        (tokens(device, [n, t, d], Input::Plain)?, LayerNorm::new(device, d, 1e-6)?);
+                        (tokens(place, [n, t, d], Input::Plain)?, LayerNorm::new(&place.device, d, 1e-6)?);
                     Ok(move || time(|| layer_norm(x.share(), &norm)))
                 }),
-                Pass::new("backward", bytes(3), move |device| {
-                    let x = tokens(device, [n, t, d], Input::Differentiated)?;
-                    let norm = LayerNorm::new(device, d, 1e-6)?;
+                Pass::new("backward", values(1, 2), move |place| {
+                    let x = tokens(place, [n, t, d], Input::Differentiated)?;
+                    let norm = LayerNorm::new(&place.device, d, 1e-6)?;
                     Ok(move || backward_time(x.share(), |x| layer_norm(x, &norm)))
                 }),
             ],
