@@ -6,8 +6,9 @@ use super::plan::{Plan, Run, runs};
 use crate::{
     Precision,
     layout::Layout,
+    matrix::Packed,
     memory::split_mut,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::Values,
 };
 
@@ -17,8 +18,6 @@ const MIN_TASK_ROWS: usize = 128;
 
 /// One convolution, ready to run.
 pub(super) struct Gather<'a> {
-    /// The instructions that `packed` was packed for.
-    pub(super) family: Family,
     /// What is read where.
     pub(super) plan: &'a Plan,
     /// What is read.
@@ -26,7 +25,7 @@ pub(super) struct Gather<'a> {
     /// What is written.
     pub(super) to: Layout,
     /// Weights, `[panel of columns][tap][channel read][column]`.
-    pub(super) packed: &'a [f32],
+    pub(super) packed: &'a Packed,
 }
 
 /// Rows of pixels `y_start..y_end` of one block.
@@ -79,17 +78,25 @@ impl Gather<'_> {
         let end_y = read.max().map_or(0, |last| last + 1);
         let row_len = self.from.w * self.from.n_in_block(task.block) * self.from.c;
         let start = self.from.block_start(task.block);
-        values.with_part(start + first_y * row_len..start + end_y.max(first_y) * row_len, |values| {
-            self.family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
-        });
+        let values = values.lend().part(start + first_y * row_len..start + end_y.max(first_y) * row_len);
+        let family = self.packed.family;
+        if self.packed.is_in_pairs {
+            values.with(|values: &[u16]| {
+                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
+            });
+        } else {
+            values.with(|values: &[f32]| {
+                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
+            });
+        }
     }
 }
 
-struct GatherTask<'a> {
+struct GatherTask<'a, E> {
     gather: &'a Gather<'a>,
     task: Task,
     /// From row `first_y` on.
-    values: &'a [f32],
+    values: &'a [E],
     first_y: usize,
     x_runs: &'a [Run],
     out: &'a mut [f32],
@@ -105,11 +112,11 @@ struct Product {
     out: usize,
 }
 
-impl GatherTask<'_> {
+impl<E: Element> GatherTask<'_, E> {
     fn products(&self) -> (Vec<Product>, Vec<Segment>) {
-        let Gather { plan, from, to, family, .. } = *self.gather;
+        let Gather { plan, from, to, packed } = *self.gather;
         let n = to.n_in_block(self.task.block);
-        let panel = family.panel();
+        let panel = packed.family.panel();
         let mut products = Vec::new();
         let mut segments = Vec::new();
         for y in self.task.y_start..self.task.y_end {
@@ -120,7 +127,7 @@ impl GatherTask<'_> {
                         segments.push(Segment {
                             a: ((from_y - self.first_y) * from.w + from_x) * n * from.c,
                             b: (tap_y * plan.kernel_w + tap_x) * from.c * panel,
-                            n_steps: from.c,
+                            n_steps: from.c / E::PER_STEP,
                         });
                     }
                 }
@@ -135,7 +142,7 @@ impl GatherTask<'_> {
     }
 }
 
-impl Kernel for GatherTask<'_> {
+impl<E: Element> Kernel for GatherTask<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -143,18 +150,16 @@ impl Kernel for GatherTask<'_> {
         let (products, segments) = self.products();
         let Gather { from, to, packed, .. } = *self.gather;
         let panel = 2 * L::N;
-        let panel_len = packed.len() / to.c.div_ceil(panel);
         // One panel at a time for the whole task, so that it stays in the second-level cache.
-        for (panel_idx, b) in packed.chunks_exact(panel_len).enumerate() {
-            let first_column = panel_idx * panel;
+        for (first_column, b) in packed.panels() {
             let n_columns = panel.min(to.c - first_column);
             for product in &products {
                 let operands = Operands {
                     a: self.values,
                     a_row: from.c,
-                    a_step: 1,
-                    b,
-                    b_step: panel,
+                    a_step: E::PER_STEP,
+                    b: E::of_words(b),
+                    b_step: panel * E::PER_STEP,
                     segments: &segments[product.segments.clone()],
                 };
                 let out = &mut self.out[product.out + first_column..];

@@ -64,10 +64,12 @@ pub(crate) fn conv2d_with(
     }
     let precision = x.precision();
     let method = algorithm.method(geometry, layout_in.c, layout_out.c);
-    let pack = || pack_forward(family, &weight.values, geometry.kernel, layout_in.c, layout_out.c);
+    let pack = |precision| pack_forward(family, &weight.values, layout_in.c, layout_out.c, precision);
     let mut values = match method {
         Method::Winograd => {
-            Winograd::forward(family, geometry, layout_in, layout_out, &pack()).multiply(&x.values, precision)
+            let packed = pack(Precision::F32);
+            Winograd::forward(family, geometry, layout_in, layout_out, &packed.values)
+                .multiply(&x.values, precision)
         }
         Method::Pixelwise => {
             Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c, precision }
@@ -75,7 +77,8 @@ pub(crate) fn conv2d_with(
         }
         Method::Gather => {
             let plan = Plan::forward(geometry, layout_in, layout_out);
-            let gather = Gather { family, plan: &plan, from: layout_in, to: layout_out, packed: &pack() };
+            let packed = pack(precision);
+            let gather = Gather { plan: &plan, from: layout_in, to: layout_out, packed: &packed };
             gather.multiply(&x.values, precision)
         }
     };
@@ -115,12 +118,13 @@ pub(crate) fn conv2d_with(
             slot.add(gradients, sum)?;
         }
         if let Some((slot, weight)) = wants_x {
-            let pack = || pack_transposed(family, &weight, geometry.kernel, layout_in.c, layout_out.c);
+            let pack = |precision| pack_transposed(family, &weight, layout_in.c, layout_out.c, precision);
             let before = slot.take(gradients)?;
             let sum = match method {
                 Method::Winograd => {
-                    let packed = pack();
-                    let winograd = Winograd::backward(family, geometry, layout_out, layout_in, &packed);
+                    let packed = pack(Precision::F32);
+                    let winograd =
+                        Winograd::backward(family, geometry, layout_out, layout_in, &packed.values);
                     let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,
@@ -133,9 +137,8 @@ pub(crate) fn conv2d_with(
                         .backward(&gradient, before)
                 }
                 Method::Gather => {
-                    let (packed, plan) = (pack(), Plan::backward(geometry, layout_in, layout_out));
-                    let gather =
-                        Gather { family, plan: &plan, from: layout_out, to: layout_in, packed: &packed };
+                    let (packed, plan) = (pack(precision), Plan::backward(geometry, layout_in, layout_out));
+                    let gather = Gather { plan: &plan, from: layout_out, to: layout_in, packed: &packed };
                     let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,

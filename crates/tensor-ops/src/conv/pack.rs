@@ -1,50 +1,72 @@
 //! Weights in the order that a tile reads them.
 
-use rayon::prelude::*;
-
-use crate::simd::Family;
+use crate::{
+    Precision,
+    matrix::{Packed, Side, multiplies_pairs, pack_transposed_pairs, pack_transposed_panel},
+    memory::build,
+    simd::{Family, Kernel, Lanes},
+};
 
 /// `(KH, KW, I, O)` to `[panel of O][tap][I][column]`; columns past `O` are zeros.
+///
+/// With pairs of bfloat16, for values that are kept so, two input channels share a word.
 pub(super) fn pack_forward(
     family: Family,
     weight: &[f32],
-    kernel: (usize, usize),
     n_in: usize,
     n_out: usize,
-) -> Vec<f32> {
-    let (panel, n_taps) = (family.panel(), kernel.0 * kernel.1);
-    let panel_len = n_taps * n_in * panel;
-    crate::memory::build(&vec![panel_len; n_out.div_ceil(panel)], |panel_idx, packed| {
-        let first = panel_idx * panel;
-        let n_columns = panel.min(n_out - first);
-        for (to, from) in packed.chunks_exact_mut(panel).zip(weight.chunks_exact(n_out)) {
-            to[..n_columns].copy_from_slice(&from[first..first + n_columns]);
-        }
-    })
+    precision: Precision,
+) -> Packed {
+    // Pairs do not reach from one tap into the next.
+    let precision = if n_in.is_multiple_of(2) { precision } else { Precision::F32 };
+    Packed::new(family, Side::plain(weight, weight.len() / n_out, n_out), precision)
 }
 
 /// `(KH, KW, I, O)` to `[panel of I][tap][O][column]`: the weights as the gradient of the input meets them.
+///
+/// With pairs of bfloat16, for values that are kept so, two output channels share a word.
 pub(super) fn pack_transposed(
     family: Family,
     weight: &[f32],
-    kernel: (usize, usize),
     n_in: usize,
     n_out: usize,
-) -> Vec<f32> {
-    let (panel, n_taps) = (family.panel(), kernel.0 * kernel.1);
-    let panel_len = n_taps * n_out * panel;
-    let mut packed = vec![0.0; n_in.div_ceil(panel) * panel_len];
-    packed.par_chunks_mut(panel_len).enumerate().for_each(|(panel_idx, packed)| {
+    precision: Precision,
+) -> Packed {
+    let panel = family.panel();
+    let is_in_pairs = multiplies_pairs(family, precision, n_out);
+    let n_taps = weight.len() / (n_in * n_out);
+    let n_steps = if is_in_pairs { n_out / 2 } else { n_out };
+    let values = build(&vec![n_taps * n_steps * panel; n_in.div_ceil(panel)], |panel_idx, to| {
         let first = panel_idx * panel;
         let n_columns = panel.min(n_in - first);
-        for (tap, to) in packed.chunks_exact_mut(n_out * panel).enumerate() {
-            let from = &weight[(tap * n_in + first) * n_out..][..n_columns * n_out];
-            for (o, to) in to.chunks_exact_mut(panel).enumerate() {
-                for (column, to) in to[..n_columns].iter_mut().enumerate() {
-                    *to = from[column * n_out + o];
-                }
+        family.run(PackTransposed { weight, first, sizes: (n_in, n_out, n_columns), is_in_pairs, to });
+    });
+    Packed { family, values, n_inner: n_taps * n_out, n_columns: n_in, is_in_pairs }
+}
+
+struct PackTransposed<'a> {
+    weight: &'a [f32],
+    first: usize,
+    /// Input channels, output channels, and columns of the panel.
+    sizes: (usize, usize, usize),
+    is_in_pairs: bool,
+    to: &'a mut [f32],
+}
+
+impl Kernel for PackTransposed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let (n_in, n_out, n_columns) = self.sizes;
+        let n_steps = if self.is_in_pairs { n_out / 2 } else { n_out };
+        for (tap, to) in self.to.chunks_exact_mut(n_steps * 2 * L::N).enumerate() {
+            let from = &self.weight[(tap * n_in + self.first) * n_out..][..n_columns * n_out];
+            if self.is_in_pairs {
+                pack_transposed_pairs::<L>(from, (n_out, n_columns), to);
+            } else {
+                pack_transposed_panel::<L>(from, n_out, (n_out, n_columns), to);
             }
         }
-    });
-    packed
+    }
 }

@@ -1,16 +1,18 @@
 //! The gradient of a convolution's weights.
 
-use std::ops::Range;
+use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
 use super::plan::{AxisPlan, Plan, by_tap};
 use crate::{
-    ConvGeometry,
+    ConvGeometry, Precision,
     layout::Layout,
     memory::build,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::Values,
+    simd::{
+        Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_pairs, pack_pairs_of_halves,
+    },
+    values::{Operand, Values},
 };
 
 /// Steps of the inner product between two additions to memory, at most: fewer would add to memory too often, more
@@ -38,9 +40,24 @@ pub(super) fn gradient(
     layout_out: Layout,
     gradient: &[f32],
 ) -> Vec<f32> {
+    if x.precision() == Precision::Bf16 && family.multiplies_pairs() {
+        sum::<u16>(family, geometry, layout_in, x, layout_out, gradient)
+    } else {
+        sum::<f32>(family, geometry, layout_in, x, layout_out, gradient)
+    }
+}
+
+fn sum<E: Packs>(
+    family: Family,
+    geometry: ConvGeometry,
+    layout_in: Layout,
+    x: &Values,
+    layout_out: Layout,
+    gradient: &[f32],
+) -> Vec<f32> {
     let plan = Plan::forward(geometry, layout_in, layout_out);
     let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
-    let units = units(&plan.y, layout_out);
+    let units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
     let width = TASK_PANELS * family.panel();
     let n_strips = layout_out.c.div_ceil(width);
     let n_rows = geometry.kernel.0 * geometry.kernel.1 * layout_in.c;
@@ -48,7 +65,8 @@ pub(super) fn gradient(
     let task = |task_idx: usize| {
         let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
         let first = strip * width;
-        family.run(Task {
+        family.run(Task::<E> {
+            operand: PhantomData,
             taps: &taps,
             units: &units[units.len() * slice / n_slices..units.len() * (slice + 1) / n_slices],
             layout_in,
@@ -91,10 +109,10 @@ struct Unit {
     in_y: Range<usize>,
 }
 
-fn units(plan_y: &AxisPlan, layout_out: Layout) -> Vec<Unit> {
+fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
     let mut units = Vec::new();
     for block in 0..layout_out.n_blocks() {
-        let n_y = UNIT_STEPS.div_ceil(layout_out.w * layout_out.n_in_block(block));
+        let n_y = n_rows.div_ceil(layout_out.w * layout_out.n_in_block(block));
         for start in (0..layout_out.h).step_by(n_y) {
             let out_y = start..layout_out.h.min(start + n_y);
             let read = plan_y[out_y.clone()].iter().flatten().map(|&(_, pos)| pos);
@@ -106,7 +124,8 @@ fn units(plan_y: &AxisPlan, layout_out: Layout) -> Vec<Unit> {
 }
 
 /// The sum over some units for some output channels.
-struct Task<'a> {
+struct Task<'a, E> {
+    operand: PhantomData<E>,
     taps: &'a Taps,
     units: &'a [Unit],
     layout_in: Layout,
@@ -116,7 +135,7 @@ struct Task<'a> {
     columns: Range<usize>,
 }
 
-impl Kernel for Task<'_> {
+impl<E: Packs> Kernel for Task<'_, E> {
     /// `(KH, KW, I, columns)`.
     type Output = Vec<f32>;
 
@@ -132,14 +151,14 @@ impl Kernel for Task<'_> {
             let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
             let gradient = rows_of_pixels(self.layout_out, unit.block, &unit.out_y);
             let gradient = &self.gradient[gradient];
-            self.x.with_part(rows_of_pixels(self.layout_in, unit.block, &unit.in_y), |x| {
-                pack_panels(x, ci, 0..ci, L::ROWS, &mut packed_x);
-            });
-            pack_panels(gradient, self.layout_out.c, self.columns.clone(), panel, &mut packed_gradient);
+            let x = self.x.lend().part(rows_of_pixels(self.layout_in, unit.block, &unit.in_y));
+            x.with(|x: &[E]| E::pack_inputs::<L>(x, n, ci, &mut packed_x));
+            E::pack_gradients::<L>(gradient, n, self.layout_out.c, &self.columns, &mut packed_gradient);
+            let n_steps = n.div_ceil(E::PER_STEP);
             // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
-            let passes = self.passes(unit, n, (L::ROWS, panel));
-            let x_panel_len = unit.in_y.len() * w_in * n * L::ROWS;
-            let gradient_panel_len = unit.out_y.len() * w_out * n * panel;
+            let passes = self.passes(unit, n_steps, (L::ROWS * E::PER_STEP, panel * E::PER_STEP));
+            let x_panel_len = unit.in_y.len() * w_in * n_steps * L::ROWS;
+            let gradient_panel_len = unit.out_y.len() * w_out * n_steps * panel;
             for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
                 let first_row = panel_in * L::ROWS;
                 let n_rows = L::ROWS.min(ci - first_row);
@@ -148,11 +167,11 @@ impl Kernel for Task<'_> {
                     let n_columns_here = panel.min(n_columns - first_column);
                     for pass in &passes {
                         let operands = Operands {
-                            a,
-                            a_row: 1,
-                            a_step: L::ROWS,
-                            b,
-                            b_step: panel,
+                            a: E::of_words(a),
+                            a_row: E::PER_STEP,
+                            a_step: L::ROWS * E::PER_STEP,
+                            b: E::of_words(b),
+                            b_step: panel * E::PER_STEP,
                             segments: &pass.segments,
                         };
                         let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
@@ -178,8 +197,9 @@ struct Pass {
     segments: Vec<Segment>,
 }
 
-impl Task<'_> {
-    /// Everything that a unit adds; `panels` are the widths of the panels of both operands.
+impl<E: Packs> Task<'_, E> {
+    /// Everything that a unit adds, whose positions have `n` steps each; `panels` are the widths of the panels of both
+    /// operands, in values.
     fn passes(&self, unit: &Unit, n: usize, panels: (usize, usize)) -> Vec<Pass> {
         let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
         let mut passes = Vec::new();
@@ -240,9 +260,91 @@ fn rows_of_pixels(layout: Layout, block: usize, y: &Range<usize>) -> Range<usize
     start + y.start * row_len..start + y.end * row_len
 }
 
+/// How the operands are packed, position after position of `n` images.
+trait Packs: Operand {
+    /// Rows of `c` channels to `[panel of channels][step][channel]`, with as many channels in a panel as a tile is high;
+    /// channels past the last are zeros.
+    fn pack_inputs<L: Lanes>(x: &[Self], n: usize, c: usize, packed: &mut Vec<f32>);
+
+    /// Rows of `c` channels to `[panel of the wanted channels][step][channel]`; channels past the last are zeros.
+    fn pack_gradients<L: Lanes>(
+        gradient: &[f32],
+        n: usize,
+        c: usize,
+        wanted: &Range<usize>,
+        packed: &mut Vec<f32>,
+    );
+}
+
+/// A row is a step.
+impl Packs for f32 {
+    #[inline(always)]
+    fn pack_inputs<L: Lanes>(x: &[f32], _: usize, c: usize, packed: &mut Vec<f32>) {
+        pack_panels(x, c, &(0..c), L::ROWS, packed);
+    }
+
+    #[inline(always)]
+    fn pack_gradients<L: Lanes>(
+        gradient: &[f32],
+        _: usize,
+        c: usize,
+        wanted: &Range<usize>,
+        packed: &mut Vec<f32>,
+    ) {
+        pack_panels(gradient, c, wanted, 2 * L::N, packed);
+    }
+}
+
+/// Two images of a position are a step; an image that is left meets zeros.
+impl Packs for u16 {
+    #[inline(always)]
+    fn pack_inputs<L: Lanes>(x: &[u16], n: usize, c: usize, packed: &mut Vec<f32>) {
+        let n_steps = x.len() / (n * c) * n.div_ceil(2);
+        packed.resize(c.div_ceil(L::ROWS) * n_steps * L::ROWS, 0.0);
+        let mut to = packed.chunks_exact_mut(L::ROWS);
+        for first in (0..c).step_by(L::ROWS) {
+            let width = L::ROWS.min(c - first);
+            let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
+            for (rows, to) in steps.zip(&mut to) {
+                let (low, high) = rows.split_at(c);
+                if width == L::ROWS && !high.is_empty() {
+                    // Told the length, the compiler works by registers.
+                    pack_pairs_of_halves(&low[first..first + L::ROWS], &high[first..first + L::ROWS], to);
+                } else {
+                    let high = high.get(first..first + width).unwrap_or_default();
+                    pack_pairs_of_halves(&low[first..first + width], high, to);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn pack_gradients<L: Lanes>(
+        gradient: &[f32],
+        n: usize,
+        c: usize,
+        wanted: &Range<usize>,
+        packed: &mut Vec<f32>,
+    ) {
+        let panel = 2 * L::N;
+        let n_steps = gradient.len() / (n * c) * n.div_ceil(2);
+        packed.resize(wanted.len().div_ceil(panel) * n_steps * panel, 0.0);
+        let mut to = packed.chunks_exact_mut(panel);
+        for first in wanted.clone().step_by(panel) {
+            let width = panel.min(wanted.end - first);
+            let steps = gradient.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
+            for (rows, to) in steps.zip(&mut to) {
+                let (low, high) = rows.split_at(c);
+                let high = high.get(first..first + width).unwrap_or_default();
+                pack_pairs::<L>(&low[first..first + width], high, to);
+            }
+        }
+    }
+}
+
 /// Rows of `c` channels to `[panel of the wanted channels][row][channel]`; channels past the last are zeros.
 #[inline(always)]
-fn pack_panels(values: &[f32], c: usize, wanted: Range<usize>, panel: usize, packed: &mut Vec<f32>) {
+fn pack_panels(values: &[f32], c: usize, wanted: &Range<usize>, panel: usize, packed: &mut Vec<f32>) {
     let n_rows = values.len() / c;
     packed.resize(wanted.len().div_ceil(panel) * n_rows * panel, 0.0);
     for (panel_idx, packed) in packed.chunks_exact_mut((n_rows * panel).max(1)).enumerate() {

@@ -13,7 +13,7 @@ mod tests;
 
 pub(crate) use self::{
     outer::outer_products,
-    pack::{Packed, pack_plain_panel, pack_transposed_panel},
+    pack::{Packed, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel},
     rows::{RowsProduct, scale},
 };
 use crate::{Precision, simd::Family, values::Lent};

@@ -281,9 +281,13 @@ impl Packs for u16 {
             let width = L::ROWS.min(wanted.end - first);
             for (rows, to) in x.chunks(2 * n_in).zip(&mut to) {
                 let (low, high) = rows.split_at(n_in);
-                let low = &low[first..first + width];
-                let high = if high.is_empty() { high } else { &high[first..first + width] };
-                pack_pairs_of_halves(low, high, to);
+                if width == L::ROWS && !high.is_empty() {
+                    // Told the length, the compiler works by registers.
+                    pack_pairs_of_halves(&low[first..first + L::ROWS], &high[first..first + L::ROWS], to);
+                } else {
+                    let high = high.get(first..first + width).unwrap_or_default();
+                    pack_pairs_of_halves(&low[first..first + width], high, to);
+                }
             }
         }
     }

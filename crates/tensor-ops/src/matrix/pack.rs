@@ -12,12 +12,12 @@ use crate::{
 ///
 /// A step is a row of the matrix or, if pairs of bfloat16 are multiplied, two, which share a word.
 pub(crate) struct Packed {
-    pub(super) family: Family,
-    pub(super) values: Vec<f32>,
+    pub(crate) family: Family,
+    pub(crate) values: Vec<f32>,
     /// Rows of the matrix: the inner dimension.
-    pub(super) n_inner: usize,
-    pub(super) n_columns: usize,
-    pub(super) is_in_pairs: bool,
+    pub(crate) n_inner: usize,
+    pub(crate) n_columns: usize,
+    pub(crate) is_in_pairs: bool,
 }
 
 impl Packed {
@@ -40,7 +40,7 @@ impl Packed {
     }
 
     /// Panels, with the first column of each.
-    pub(super) fn panels(&self) -> impl Iterator<Item = (usize, &[f32])> {
+    pub(crate) fn panels(&self) -> impl Iterator<Item = (usize, &[f32])> {
         let panel = self.family.panel();
         self.values.chunks_exact(self.panel_len()).enumerate().map(move |(idx, values)| (idx * panel, values))
     }

@@ -125,8 +125,14 @@ pub(crate) fn pack_pairs<L: Lanes>(low: &[f32], high: &[f32], to: &mut [f32]) {
 /// [`pack_pairs`] of what is bfloat16 already.
 #[inline(always)]
 pub(crate) fn pack_pairs_of_halves(low: &[u16], high: &[u16], to: &mut [f32]) {
-    for (i, to) in halves_of(to).chunks_exact_mut(2).enumerate() {
-        to[0] = low.get(i).copied().unwrap_or_default();
-        to[1] = high.get(i).copied().unwrap_or_default();
+    if low.len() >= to.len() && high.len() >= to.len() {
+        for ((to, &low), &high) in halves_of(to).chunks_exact_mut(2).zip(low).zip(high) {
+            (to[0], to[1]) = (low, high);
+        }
+    } else {
+        for (i, to) in halves_of(to).chunks_exact_mut(2).enumerate() {
+            to[0] = low.get(i).copied().unwrap_or_default();
+            to[1] = high.get(i).copied().unwrap_or_default();
+        }
     }
 }
