@@ -1,6 +1,7 @@
 //! How a convolution is computed.
 
-use crate::ConvGeometry;
+use super::winograd::pairs;
+use crate::{ConvGeometry, Precision, simd::Family};
 
 /// How a convolution is computed. All ways compute the same; they differ in speed, and in how they round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,11 +25,19 @@ pub(super) enum Method {
     Pixelwise,
     /// Tiles are transformed and multiplied.
     Winograd,
+    /// Smaller tiles are transformed, and pairs of bfloat16 multiplied.
+    PairsWinograd,
 }
 
 impl ConvAlgorithm {
-    /// What computes a convolution of `n_in` channels to `n_out`.
-    pub(super) fn method(self, geometry: ConvGeometry, n_in: usize, n_out: usize) -> Method {
+    /// What computes a convolution of `n_in` channels to `n_out`, of values that are kept in `precision`.
+    pub(super) fn method(
+        self,
+        family: Family,
+        precision: Precision,
+        geometry: ConvGeometry,
+        (n_in, n_out): (usize, usize),
+    ) -> Method {
         let ConvGeometry { kernel, stride, padding } = geometry;
         let is_winograd = match self {
             Self::Direct => false,
@@ -37,7 +46,14 @@ impl ConvAlgorithm {
         };
         match (kernel, stride, padding) {
             ((1, 1), (1, 1), (0, 0)) => Method::Pixelwise,
-            ((3, 3), (1, 1), (..=2, ..=2)) if is_winograd => Method::Winograd,
+            ((3, 3), (1, 1), (..=2, ..=2)) if is_winograd => {
+                let fits = |n: usize| n.is_multiple_of(pairs::CHANNELS_MULTIPLE);
+                if precision == Precision::Bf16 && family.multiplies_pairs() && fits(n_in) && fits(n_out) {
+                    Method::PairsWinograd
+                } else {
+                    Method::Winograd
+                }
+            }
             _ => Method::Gather,
         }
     }

@@ -19,7 +19,7 @@ use self::{
     pack::{pack_forward, pack_transposed},
     pixelwise::Pixelwise,
     plan::Plan,
-    winograd::Winograd,
+    winograd::{Winograd, pairs::PairsWinograd},
 };
 use crate::{
     ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind, Precision,
@@ -63,13 +63,17 @@ pub(crate) fn conv2d_with(
         return crate::cuda::conv2d(x, weight, bias, geometry, layout_out);
     }
     let precision = x.precision();
-    let method = algorithm.method(geometry, layout_in.c, layout_out.c);
+    let method = algorithm.method(family, precision, geometry, (layout_in.c, layout_out.c));
     let pack = |precision| pack_forward(family, &weight.values, layout_in.c, layout_out.c, precision);
     let mut values = match method {
         Method::Winograd => {
             let packed = pack(Precision::F32);
             Winograd::forward(family, geometry, layout_in, layout_out, &packed.values)
                 .multiply(&x.values, precision)
+        }
+        Method::PairsWinograd => {
+            let packed = pack(Precision::F32);
+            PairsWinograd::forward(geometry, layout_in, layout_out, &packed).multiply(&x.values, precision)
         }
         Method::Pixelwise => {
             Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c, precision }
@@ -112,6 +116,9 @@ pub(crate) fn conv2d_with(
                 Method::Winograd => {
                     winograd::gradient(family, geometry, layout_in, &x.whole(), layout_out, &gradient)
                 }
+                Method::PairsWinograd => {
+                    winograd::pairs::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
+                }
                 Method::Pixelwise => pixelwise::gradient(family, &x, layout_in, layout_out, &gradient),
                 Method::Gather => weights::gradient(family, geometry, layout_in, &x, layout_out, &gradient),
             };
@@ -125,6 +132,16 @@ pub(crate) fn conv2d_with(
                     let packed = pack(Precision::F32);
                     let winograd =
                         Winograd::backward(family, geometry, layout_out, layout_in, &packed.values);
+                    let gradient = Values::F32(gradient);
+                    multiply_onto(
+                        before,
+                        |sum| winograd.add_to(&gradient, sum),
+                        || winograd.multiply(&gradient, Precision::F32),
+                    )
+                }
+                Method::PairsWinograd => {
+                    let packed = pack(Precision::F32);
+                    let winograd = PairsWinograd::backward(geometry, layout_out, layout_in, &packed);
                     let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,

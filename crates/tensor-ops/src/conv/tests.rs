@@ -2,9 +2,10 @@ use rayon::ThreadPoolBuilder;
 
 use super::{ConvAlgorithm, conv2d, conv2d_with};
 use crate::{
-    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, add,
+    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording, add,
     simd::Family,
     testing::{assert_close, backward_weighted, families, image, noise, vector, wide},
+    values::Values,
 };
 
 const DIRECT: ConvAlgorithm = ConvAlgorithm::Direct;
@@ -53,8 +54,12 @@ impl Case {
     }
 
     fn run(&self, family: Family, algorithm: ConvAlgorithm) -> Outcome<f32> {
+        self.run_in(Precision::F32, family, algorithm)
+    }
+
+    fn run_in(&self, precision: Precision, family: Family, algorithm: ConvAlgorithm) -> Outcome<f32> {
         let (weight, bias) = self.parameters();
-        let x = image(self.shape, &self.x);
+        let x = image(self.shape, &self.x).with_precision(precision).unwrap();
         let input = x.share();
         let y = conv2d_with(family, x, &weight, Some(&bias), self.geometry, algorithm).unwrap();
         let values = y.to_nhwc();
@@ -119,6 +124,29 @@ impl Case {
         assert_close(&what("output"), &got.y, &expected.y, 2e-6 * factor);
         assert_close(&what("gradient of the input"), &got.x, &expected.x, 2e-6 * factor);
         assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, 5e-6 * factor);
+        assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
+    }
+}
+
+impl Case {
+    /// Of values that bfloat16 has.
+    fn rounded(mut self) -> Self {
+        for values in [&mut self.x, &mut self.weight, &mut self.bias, &mut self.weights] {
+            *values = Values::new(std::mem::take(values), Precision::Bf16).into_whole();
+        }
+        self
+    }
+
+    fn check_in_bf16(&self, family: Family, algorithm: ConvAlgorithm) {
+        let (got, expected) = (self.run_in(Precision::Bf16, family, algorithm), self.oracle());
+        let what = |value: &str| {
+            format!("{value} of {:?} to {} by {:?}, {family:?}", self.shape, self.n_out, self.geometry)
+        };
+        // Products of bfloat16 are exact; Winograd rounds what it has transformed. Outputs are kept in bfloat16.
+        let tolerance = if algorithm == ConvAlgorithm::Winograd { 1.5e-2 } else { 5e-6 };
+        assert_close(&what("output"), &got.y, &expected.y, tolerance + 8e-3);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, tolerance);
+        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, tolerance);
         assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
     }
 }
@@ -263,6 +291,46 @@ fn winograd_agrees_with_the_definition() {
     for family in families() {
         for (shape, n_out, geometry) in cases {
             Case::new(shape, n_out, geometry).check_by(family, ConvAlgorithm::Winograd);
+        }
+    }
+}
+
+#[test]
+fn bfloat16_agrees_with_the_definition_at_odd_sizes() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 7, 9, 6], 5, same),
+        ([5, 7, 9, 6], 34, ConvGeometry::square(3, 2, 1)),
+        ([18, 5, 4, 3], 33, ConvGeometry::square(3, 2, 1)),
+        ([5, 7, 9, 18], 34, ConvGeometry::square(1, 1, 0)),
+        ([17, 7, 9, 6], 8, ConvGeometry::square(1, 2, 0)),
+        ([5, 7, 9, 3], 4, ConvGeometry::square(7, 2, 3)),
+        ([3, 5, 5, 3], 3, ConvGeometry::square(2, 2, 0)),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).rounded().check_in_bf16(family, DIRECT);
+        }
+    }
+}
+
+#[test]
+fn winograd_in_bfloat16_agrees_with_the_definition() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 8, 8, 16], 16, same),
+        ([17, 4, 4, 32], 48, same),
+        ([3, 5, 6, 48], 32, ConvGeometry::square(3, 1, 0)),
+        ([3, 6, 5, 16], 16, ConvGeometry::square(3, 1, 2)),
+        ([2, 6, 9, 16], 16, geometry((3, 3), (1, 1), (0, 2))),
+        ([1, 1, 1, 16], 16, same),
+        // Wider than one strip of channels.
+        ([19, 4, 4, 160], 144, same),
+        ([35, 7, 7, 128], 160, same),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).rounded().check_in_bf16(family, ConvAlgorithm::Winograd);
         }
     }
 }

@@ -53,6 +53,38 @@ pub(crate) trait Lanes: Sized + 'static {
     fn pair(low: Self::V, high: Self::V) -> Self::V {
         pair_of::<Self>(low, high)
     }
+    /// Reads `N` bfloat16 values.
+    ///
+    /// # Safety
+    ///
+    /// `N` values can be read from `from`.
+    #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> Self::V {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: the caller has the values there, and the array has room for a register.
+        unsafe {
+            for (i, lane) in lanes[..Self::N].iter_mut().enumerate() {
+                *lane = widened(*from.add(i));
+            }
+            Self::load(lanes.as_ptr())
+        }
+    }
+    /// Writes `N` values, rounded to bfloat16.
+    ///
+    /// # Safety
+    ///
+    /// `N` values can be written to `to`.
+    #[inline(always)]
+    unsafe fn store_halves(to: *mut u16, value: Self::V) {
+        let mut lanes = [0.0; MAX_LANES];
+        // SAFETY: the array has room for a register, and the caller has it there.
+        unsafe {
+            Self::store(lanes.as_mut_ptr(), value);
+            for (i, &lane) in lanes[..Self::N].iter().enumerate() {
+                *to.add(i) = rounded(lane);
+            }
+        }
+    }
     /// Reads `N` values.
     ///
     /// # Safety

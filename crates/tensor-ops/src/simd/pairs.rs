@@ -23,6 +23,12 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     ///
     /// `PER_STEP * N` values can be read from `from`.
     unsafe fn load<L: Lanes>(from: *const Self) -> L::V;
+    /// As many values as a register has lanes, in single precision.
+    ///
+    /// # Safety
+    ///
+    /// `N` values can be read from `from`.
+    unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V;
     /// `a * b + c`, over all values of the step.
     fn mul_add<L: Lanes>(a: L::V, b: L::V, c: L::V) -> L::V;
     /// The values that lie in memory that a buffer of words lends.
@@ -41,6 +47,12 @@ impl Element for f32 {
     #[inline(always)]
     unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
         // SAFETY: the caller has a register's values there.
+        unsafe { L::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller has the values there.
         unsafe { L::load(from) }
     }
 
@@ -68,6 +80,12 @@ impl Element for u16 {
     unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
         // SAFETY: the caller has two values a lane there; registers are read at any alignment.
         unsafe { L::load(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller has the values there.
+        unsafe { L::load_halves(from) }
     }
 
     #[inline(always)]

@@ -3,12 +3,13 @@
 
 use std::{
     arch::x86_64::{
-        __m256, __m512, __m512bh, __m512i, _mm256_add_epi32, _mm256_add_ps, _mm256_blendv_ps,
-        _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-        _mm256_max_ps, _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
-        _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512,
-        _mm512_castsi512_ps, _mm512_cmplt_epi32_mask, _mm512_cvtne2ps_pbh, _mm512_div_ps, _mm512_dpbf16_ps,
+        __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm256_add_epi32, _mm256_add_ps,
+        _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps,
+        _mm256_loadu_ps, _mm256_loadu_si256, _mm256_max_ps, _mm256_mul_ps, _mm256_permute2f128_ps,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_slli_epi32,
+        _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+        _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
+        _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_div_ps, _mm512_dpbf16_ps,
         _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
         _mm512_mullo_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
         _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
@@ -245,6 +246,16 @@ lanes!(
     fn pair(low: __m512, high: __m512) -> __m512 {
         // SAFETY: as above.
         unsafe { pair_avx512(low, high) }
+    },
+    #[inline(always)]
+    unsafe fn load_halves(from: *const u16) -> __m512 {
+        // SAFETY: as above, and the caller has the values there.
+        unsafe { load_halves_avx512(from) }
+    },
+    #[inline(always)]
+    unsafe fn store_halves(to: *mut u16, value: __m512) {
+        // SAFETY: as above, and the caller has the room there.
+        unsafe { store_halves_avx512(to, value) }
     }
 );
 
@@ -272,6 +283,28 @@ fn pair_avx512(low: __m512, high: __m512) -> __m512 {
         _mm512_set1_epi32(0x0010_0000),
     );
     _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves))
+}
+
+/// # Safety
+///
+/// As [`Lanes::load_halves`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_halves_avx512(from: *const u16) -> __m512 {
+    // SAFETY: the caller has sixteen values there; the instruction reads at any alignment.
+    let halves = unsafe { _mm256_loadu_si256(from.cast()) };
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+}
+
+/// # Safety
+///
+/// As [`Lanes::store_halves`].
+#[inline]
+#[target_feature(enable = "avx512bf16,avx512f")]
+unsafe fn store_halves_avx512(to: *mut u16, value: __m512) {
+    let halves = _mm512_cvtneps_pbh(value);
+    // SAFETY: both types are 256 bits, all of which are meant, and the caller has room for them.
+    unsafe { _mm256_storeu_si256(to.cast(), transmute::<__m256bh, __m256i>(halves)) }
 }
 
 #[inline]

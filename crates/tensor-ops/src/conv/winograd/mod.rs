@@ -7,6 +7,7 @@
 
 mod algebra;
 mod gradient;
+pub(super) mod pairs;
 mod passes;
 mod tiles;
 mod weight;

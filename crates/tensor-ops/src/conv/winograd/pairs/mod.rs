@@ -1,0 +1,80 @@
+//! Winograd's F(2x2, 3x3) with products of pairs of bfloat16: 16 products where the definition has 36.
+//!
+//! Points of tiles and weights are rounded to bfloat16, as inputs and weights of a direct product are. The transforms are
+//! additions alone, with no number greater than 1 in them, so that the rounding stays as small; those of F(4x4, 3x3) would
+//! make it ten times larger.
+//!
+//! A tile of 4x4 registers is transformed without leaving the registers.
+
+mod algebra;
+mod gradient;
+mod points;
+mod product;
+mod weight;
+
+pub(in super::super) use self::gradient::gradient;
+use self::weight::transformed;
+use crate::{ConvGeometry, Precision, layout::Layout, matrix::Packed, values::Values};
+
+/// Outputs of a tile along one axis.
+const TILE: usize = 2;
+
+/// Inputs of a tile along one axis.
+const SIDE: usize = TILE + 2;
+
+/// Elements of a transformed tile, in the order of rows.
+const N_POINTS: usize = SIDE * SIDE;
+
+/// What channels are a multiple of: registers of any family.
+pub(in super::super) const CHANNELS_MULTIPLE: usize = 16;
+
+/// Where a tile is: its row and column among the tiles of an image.
+#[derive(Clone, Copy)]
+struct Tile {
+    y: usize,
+    x: usize,
+}
+
+/// One convolution, ready to run.
+pub(in super::super) struct PairsWinograd<'a> {
+    from: Layout,
+    to: Layout,
+    padding: (usize, usize),
+    packed: &'a Packed,
+    is_flipped: bool,
+}
+
+impl<'a> PairsWinograd<'a> {
+    /// A convolution by weights packed `[panel of outputs][tap][input channel][column]`, single values.
+    pub(in super::super) fn forward(
+        geometry: ConvGeometry,
+        from: Layout,
+        to: Layout,
+        packed: &'a Packed,
+    ) -> Self {
+        Self { from, to, padding: geometry.padding, packed, is_flipped: false }
+    }
+
+    /// The gradient of the input, by weights packed `[panel of inputs][tap][output channel][column]`, single values.
+    pub(in super::super) fn backward(
+        geometry: ConvGeometry,
+        from: Layout,
+        to: Layout,
+        packed: &'a Packed,
+    ) -> Self {
+        let padding = (2 - geometry.padding.0, 2 - geometry.padding.1);
+        Self { from, to, padding, packed, is_flipped: true }
+    }
+
+    /// The result in a buffer of its own.
+    pub(in super::super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
+        let weights = transformed(self.packed, self.from.c, self.is_flipped);
+        product::multiply(self, values, &weights, precision)
+    }
+
+    /// Adds the result to what is there.
+    pub(in super::super) fn add_to(&self, values: &Values, out: &mut [f32]) {
+        let weights = transformed(self.packed, self.from.c, self.is_flipped);
+        product::add_to(self, values, &weights, out);
+    }
+}
