@@ -2,7 +2,7 @@
 
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
-    batch_norm_add_relu, batch_norm_relu, conv2d,
+    batch_norm_add_relu, batch_norm_relu, conv2d, conv2d_before_norm,
 };
 use train_core::plugin::{ConfigError, Entry, Module, ModuleContext, visit_part};
 
@@ -88,12 +88,12 @@ fn unplaced(error: OpError) -> ConfigError {
 
 impl ConvNorm {
     pub(crate) fn forward(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
+        let x = self.convolve(x, mode)?;
         batch_norm(x, &mut self.norm, mode)
     }
 
     pub(crate) fn forward_relu(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
+        let x = self.convolve(x, mode)?;
         batch_norm_relu(x, &mut self.norm, mode)
     }
 
@@ -103,8 +103,17 @@ impl ConvNorm {
         residual: FeatureMap,
         mode: Mode,
     ) -> Result<FeatureMap, OpError> {
-        let x = conv2d(x, &self.weight, None, self.geometry, self.algorithm)?;
+        let x = self.convolve(x, mode)?;
         batch_norm_add_relu(x, &mut self.norm, residual, mode)
+    }
+
+    fn convolve(&self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
+        // In evaluation the norm asks for no sums, and norms of several groups sum up each by itself.
+        if mode == Mode::Train && self.norm.splits == 1 {
+            conv2d_before_norm(x, &self.weight, self.geometry, self.algorithm)
+        } else {
+            conv2d(x, &self.weight, None, self.geometry, self.algorithm)
+        }
     }
 
     /// Starts the batch norm's scale at 0.

@@ -12,7 +12,7 @@ const PURGE_DELAY: mi_option_t = 15;
 /// the system, which then hands it out again page by page, zeroed: a tenth of the time of a step of a ViT, a twentieth of a
 /// ResNet-50's, and a fourth of all work of the processor. Told not to, it keeps what the largest step took.
 ///
-/// mimalloc reads the environment first: `MIMALLOC_PURGE_DELAY=10`, its own default in milliseconds, has its way. To be
+/// mimalloc reads the environment first: `MIMALLOC_PURGE_DELAY=1000`, its own default in milliseconds, has its way. To be
 /// called at the start of `main`, as what is freed before is treated as usual.
 pub fn keep_memory() {
     // SAFETY: mimalloc checks the number of the option, and stores one aligned word. A thread that frees memory meanwhile
@@ -32,7 +32,7 @@ mod tests {
         let purge_delay = || unsafe { mi_option_get(PURGE_DELAY) };
         if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
             // mimalloc's own default; anything else is another option, in a version that numbers them anew.
-            assert_eq!(purge_delay(), 10);
+            assert_eq!(purge_delay(), 1000);
             keep_memory();
             assert_eq!(purge_delay(), -1);
         }

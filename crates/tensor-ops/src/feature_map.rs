@@ -13,6 +13,7 @@ use crate::{
     Device, Gradients, OpError, Precision, Recording,
     device::{DeviceError, GradientSlot},
     layout::Layout,
+    norm::ChannelSums,
     values::Values,
 };
 
@@ -27,6 +28,8 @@ pub struct FeatureMap {
     pub(crate) slot: GradientSlot,
     pub(crate) needs_gradient: bool,
     pub(crate) recording: Recording,
+    /// Those of each channel, if a convolution has taken them for the batch norm that follows.
+    pub(crate) sums: Option<Arc<Vec<ChannelSums>>>,
 }
 
 impl FeatureMap {
@@ -84,6 +87,7 @@ impl FeatureMap {
             return Ok(self);
         }
         if precision != self.precision() {
+            self.sums = None;
             let values = Values::take_whole(self.values);
             self.values = Arc::new(Values::new(values, precision));
         }
@@ -153,6 +157,7 @@ impl FeatureMap {
             slot: self.slot.clone(),
             needs_gradient: self.needs_gradient,
             recording: Recording::Off,
+            sums: self.sums.clone(),
         }
     }
 
@@ -224,7 +229,7 @@ impl FeatureMap {
     ) -> Result<Self, OpError> {
         let slot = GradientSlot::new(device, layout.len());
         let values = Arc::new(values);
-        Ok(Self { values, layout, slot, needs_gradient: false, recording })
+        Ok(Self { values, layout, slot, needs_gradient: false, recording, sums: None })
     }
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
@@ -245,7 +250,7 @@ impl FeatureMap {
                 None => Ok(()),
             });
         }
-        Self { values, layout, slot, needs_gradient, recording }
+        Self { values, layout, slot, needs_gradient, recording, sums: None }
     }
 
     /// [`output`](Self::output) of an operation on the CUDA device.
@@ -265,7 +270,7 @@ impl FeatureMap {
                 None => Ok(()),
             });
         }
-        Self { values, layout, slot, needs_gradient, recording }
+        Self { values, layout, slot, needs_gradient, recording, sums: None }
     }
 }
 

@@ -65,7 +65,7 @@ pub use self::{
     allocator::keep_memory,
     blend::blend_values,
     buffer::Buffer,
-    conv::{ConvAlgorithm, conv2d},
+    conv::{ConvAlgorithm, conv2d, conv2d_before_norm},
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
     feature_map::FeatureMap,

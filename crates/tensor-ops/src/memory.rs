@@ -10,16 +10,16 @@ pub(crate) const TASK_LEN: usize = 16 * 1024;
 /// Builds a buffer out of parts of the given lengths, each filled by `fill(part index, part)`; a part starts as zeros.
 ///
 /// Each part is zeroed by the thread that fills it, just before: no pass over cold memory.
-pub(crate) fn build(part_lens: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+pub(crate) fn build<V: Plain>(part_lens: &[usize], fill: impl Fn(usize, &mut [V]) + Sync) -> Vec<V> {
     build_beside(part_lens, vec![(); part_lens.len()], |part_idx, (), part| fill(part_idx, part))
 }
 
 /// [`build`], with something of its own for each part, `fill(part index, own, part)`.
-pub(crate) fn build_beside<T: Send>(
+pub(crate) fn build_beside<V: Plain, T: Send>(
     part_lens: &[usize],
     beside: Vec<T>,
-    fill: impl Fn(usize, T, &mut [f32]) + Sync,
-) -> Vec<f32> {
+    fill: impl Fn(usize, T, &mut [V]) + Sync,
+) -> Vec<V> {
     assert_eq!(part_lens.len(), beside.len(), "each part has something of its own");
     let len = part_lens.iter().sum();
     let mut values = Vec::with_capacity(len);
@@ -36,6 +36,12 @@ pub(crate) fn build_beside<T: Send>(
     }
     values
 }
+
+/// What buffers hold: zero is its default.
+pub(crate) trait Plain: Copy + Default + Send + Sync {}
+
+impl Plain for f32 {}
+impl Plain for u16 {}
 
 /// [`build`] of two buffers at once.
 pub(crate) fn build_two(
@@ -56,7 +62,7 @@ pub(crate) fn build_two(
 }
 
 /// [`build`] with parts of [`TASK_LEN`].
-pub(crate) fn build_evenly(len: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+pub(crate) fn build_evenly<V: Plain>(len: usize, fill: impl Fn(usize, &mut [V]) + Sync) -> Vec<V> {
     build(&even_parts(len), |part_idx, part| fill(part_idx * TASK_LEN, part))
 }
 
@@ -84,11 +90,11 @@ fn even_parts(len: usize) -> Vec<usize> {
     (0..len).step_by(TASK_LEN).map(|start| TASK_LEN.min(len - start)).collect()
 }
 
-fn zeroed(part: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    part.fill(MaybeUninit::new(0.0));
+fn zeroed<V: Plain>(part: &mut [MaybeUninit<V>]) -> &mut [V] {
+    part.fill(MaybeUninit::new(V::default()));
     #[allow(unsafe_code, reason = "`assume_init_mut` on slices is newer than our oldest compiler")]
-    // SAFETY: every element was written on the line above, and `MaybeUninit<f32>` has the layout of `f32`.
+    // SAFETY: every element was written on the line above, and `MaybeUninit<V>` has the layout of `V`.
     unsafe {
-        &mut *(std::ptr::from_mut(part) as *mut [f32])
+        &mut *(std::ptr::from_mut(part) as *mut [V])
     }
 }

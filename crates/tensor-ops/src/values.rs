@@ -2,13 +2,12 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use rayon::prelude::*;
-
 #[cfg(feature = "cuda")]
 use crate::cuda::Array;
 use crate::{
     Precision,
-    memory::{TASK_LEN, build_beside, build_evenly, build_two, split_mut},
+    memory::{build_beside, build_evenly, build_two, split_mut},
+    norm::ChannelSums,
     scratch::{with_halves, with_scratch},
     simd::{Element, Family, narrow, widen},
 };
@@ -32,12 +31,9 @@ impl Values {
             Precision::F32 => Self::F32(values),
             Precision::Bf16 => {
                 let family = Family::detected();
-                let mut halves = vec![0; values.len()];
-                halves
-                    .par_chunks_mut(TASK_LEN)
-                    .zip(values.par_chunks(TASK_LEN))
-                    .for_each(|(to, from)| narrow(family, from, to));
-                Self::Bf16(halves)
+                Self::Bf16(build_evenly(values.len(), |start, to| {
+                    narrow(family, &values[start..][..to.len()], to);
+                }))
             }
         }
     }
@@ -63,18 +59,37 @@ impl Values {
             Precision::F32 => Self::F32(build_beside(part_lens, beside, fill)),
             Precision::Bf16 => {
                 let family = Family::detected();
-                let mut halves = vec![0; part_lens.iter().sum()];
-                let parts = split_mut(&mut halves, part_lens).into_par_iter().zip(beside).enumerate();
-                parts.for_each(|(part_idx, (to, own))| {
+                Self::Bf16(build_beside(part_lens, beside, |part_idx, own, to: &mut [u16]| {
                     with_scratch(to.len(), |part| {
                         part.fill(0.0);
                         fill(part_idx, own, part);
                         narrow(family, part, to);
                     });
-                });
-                Self::Bf16(halves)
+                }))
             }
         }
+    }
+
+    /// [`build_beside`](Self::build_beside), with the sums of each of so many channels, if they are asked for: taken while a
+    /// part is in the cache, and before it is rounded.
+    pub(crate) fn build_summed<T: Send>(
+        precision: Precision,
+        part_lens: &[usize],
+        beside: Vec<T>,
+        summed_channels: Option<usize>,
+        fill: impl Fn(usize, T, &mut [f32]) + Sync,
+    ) -> Summed {
+        let Some(n_channels) = summed_channels else {
+            return Summed { values: Self::build_beside(precision, part_lens, beside, fill), sums: None };
+        };
+        let family = Family::detected();
+        let mut sums: Vec<Option<ChannelSums>> = part_lens.iter().map(|_| None).collect();
+        let beside = beside.into_iter().zip(&mut sums).collect();
+        let values = Self::build_beside(precision, part_lens, beside, |part_idx, (own, sums), part| {
+            fill(part_idx, own, part);
+            *sums = Some(ChannelSums::of(family, part, n_channels));
+        });
+        Summed { values, sums: sums.into_iter().collect() }
     }
 
     /// [`build`](Self::build) of two of them at once, `fill(part index, part, part)`.
@@ -188,6 +203,12 @@ impl Values {
             halves => halves.whole().into_owned(),
         }
     }
+}
+
+/// Values, and the sums of their channels part by part, in the order of memory, where they were asked for.
+pub(crate) struct Summed {
+    pub(crate) values: Values,
+    pub(crate) sums: Option<Vec<ChannelSums>>,
 }
 
 /// Values of the host on loan, as they are kept.

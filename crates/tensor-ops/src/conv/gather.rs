@@ -9,7 +9,7 @@ use crate::{
     matrix::Packed,
     memory::split_mut,
     simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::Values,
+    values::{Summed, Values},
 };
 
 /// Rows of the matrix product that a task does at least, if the image has them: fewer would read the weights from
@@ -37,12 +37,13 @@ struct Task {
 }
 
 impl Gather<'_> {
-    /// The result in a buffer of its own.
-    pub(super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
+    /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
+    pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
-        Values::build(precision, &part_lens, |task_idx, out| {
-            self.run(tasks[task_idx], values, &x_runs, out, TileMode::Store);
+        let channels = is_summed.then_some(self.to.c);
+        Values::build_summed(precision, &part_lens, tasks, channels, |_, task, out| {
+            self.run(task, values, &x_runs, out, TileMode::Store);
         })
     }
 

@@ -25,6 +25,7 @@ use crate::{
     ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind, Precision,
     device::GradientSlot,
     layout::Layout,
+    norm::ChannelSums,
     rows::{add_to_rows, sum_rows},
     simd::{Family, TileMode},
     values::Values,
@@ -48,6 +49,24 @@ pub fn conv2d(
     conv2d_with(Family::detected(), x, weight, bias, geometry, algorithm)
 }
 
+/// [`conv2d`] of a layer without a bias that batch normalisation follows: each channel is summed up while it is in the cache,
+/// and a [`batch_norm`](crate::batch_norm) in training need not read the output once more.
+///
+/// # Errors
+///
+/// As [`conv2d`].
+pub fn conv2d_before_norm(
+    x: FeatureMap,
+    weight: &Parameter,
+    geometry: ConvGeometry,
+    algorithm: ConvAlgorithm,
+) -> Result<FeatureMap, OpError> {
+    let mut sums = None;
+    let mut y = apply(Family::detected(), x, (weight, None), geometry, algorithm, Some(&mut sums))?;
+    y.sums = sums.map(Arc::new);
+    Ok(y)
+}
+
 pub(crate) fn conv2d_with(
     family: Family,
     x: FeatureMap,
@@ -55,6 +74,18 @@ pub(crate) fn conv2d_with(
     bias: Option<&Parameter>,
     geometry: ConvGeometry,
     algorithm: ConvAlgorithm,
+) -> Result<FeatureMap, OpError> {
+    apply(family, x, (weight, bias), geometry, algorithm, None)
+}
+
+/// The convolution; `sums` asks for those of each channel, before the bias.
+fn apply(
+    family: Family,
+    x: FeatureMap,
+    (weight, bias): (&Parameter, Option<&Parameter>),
+    geometry: ConvGeometry,
+    algorithm: ConvAlgorithm,
+    sums: Option<&mut Option<Vec<ChannelSums>>>,
 ) -> Result<FeatureMap, OpError> {
     let layout_in = x.layout;
     let layout_out = output_layout(layout_in, weight, bias, geometry)?;
@@ -65,27 +96,33 @@ pub(crate) fn conv2d_with(
     let precision = x.precision();
     let method = algorithm.method(family, precision, geometry, (layout_in.c, layout_out.c));
     let pack = |precision| pack_forward(family, &weight.values, layout_in.c, layout_out.c, precision);
-    let mut values = match method {
+    let is_summed = sums.is_some();
+    let summed = match method {
         Method::Winograd => {
             let packed = pack(Precision::F32);
             Winograd::forward(family, geometry, layout_in, layout_out, &packed.values)
-                .multiply(&x.values, precision)
+                .multiply(&x.values, precision, is_summed)
         }
         Method::PairsWinograd => {
             let packed = pack(Precision::F32);
-            PairsWinograd::forward(geometry, layout_in, layout_out, &packed).multiply(&x.values, precision)
+            PairsWinograd::forward(geometry, layout_in, layout_out, &packed)
+                .multiply(&x.values, precision, is_summed)
         }
         Method::Pixelwise => {
             Pixelwise { family, weight: &weight.values, n_in: layout_in.c, n_out: layout_out.c, precision }
-                .forward(&x.values)
+                .forward(&x.values, is_summed)
         }
         Method::Gather => {
             let plan = Plan::forward(geometry, layout_in, layout_out);
             let packed = pack(precision);
             let gather = Gather { plan: &plan, from: layout_in, to: layout_out, packed: &packed };
-            gather.multiply(&x.values, precision)
+            gather.multiply(&x.values, precision, is_summed)
         }
     };
+    let mut values = summed.values;
+    if let Some(sums) = sums {
+        *sums = summed.sums;
+    }
     if let Some(bias) = bias {
         let mut sums = values.into_whole();
         add_to_rows(&mut sums, &bias.values);
@@ -104,6 +141,7 @@ pub(crate) fn conv2d_with(
             slot,
             needs_gradient: false,
             recording,
+            sums: None,
         });
     }
     drop(x);
@@ -136,7 +174,7 @@ pub(crate) fn conv2d_with(
                     multiply_onto(
                         before,
                         |sum| winograd.add_to(&gradient, sum),
-                        || winograd.multiply(&gradient, Precision::F32),
+                        || winograd.multiply(&gradient, Precision::F32, false).values,
                     )
                 }
                 Method::PairsWinograd => {
@@ -146,7 +184,7 @@ pub(crate) fn conv2d_with(
                     multiply_onto(
                         before,
                         |sum| winograd.add_to(&gradient, sum),
-                        || winograd.multiply(&gradient, Precision::F32),
+                        || winograd.multiply(&gradient, Precision::F32, false).values,
                     )
                 }
                 Method::Pixelwise => {
@@ -160,7 +198,7 @@ pub(crate) fn conv2d_with(
                     multiply_onto(
                         before,
                         |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
-                        || gather.multiply(&gradient, Precision::F32),
+                        || gather.multiply(&gradient, Precision::F32, false).values,
                     )
                 }
             };

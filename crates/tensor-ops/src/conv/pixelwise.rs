@@ -5,7 +5,7 @@ use crate::{
     layout::Layout,
     matrix::{Packed, RowsProduct, Side, outer_products},
     simd::Family,
-    values::{Lent, Values},
+    values::{Lent, Summed, Values},
 };
 
 /// Weights `(I, O)` of a convolution that sees one pixel at a time.
@@ -19,11 +19,11 @@ pub(super) struct Pixelwise<'a> {
 }
 
 impl Pixelwise<'_> {
-    /// The output.
-    pub(super) fn forward(&self, x: &Values) -> Values {
+    /// The output; with the sums of its channels, if they are asked for.
+    pub(super) fn forward(&self, x: &Values, is_summed: bool) -> Summed {
         let packed =
             Packed::new(self.family, Side::plain(self.weight, self.n_in, self.n_out), self.precision);
-        RowsProduct::plain(&packed).multiply(x.lend(), self.precision)
+        RowsProduct::plain(&packed).multiply_summed(x.lend(), self.precision, is_summed)
     }
 
     /// The gradient of the input, onto what is there.

@@ -10,7 +10,7 @@ use crate::{
         Addends, Element, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu,
         multiply_rows, read_some, write_some,
     },
-    values::{Lent, Values},
+    values::{Lent, Summed, Values},
 };
 
 /// Values of operand and result of one task: 192 KiB, which stay in a core's second-level cache beside a panel.
@@ -56,8 +56,15 @@ impl RowsProduct<'_> {
 
     /// The product of the rows of `a`.
     pub(crate) fn multiply(&self, a: Lent<'_>, precision: Precision) -> Values {
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        Values::build_beside(precision, &lens, self.blocks(a), |block, a, out| {
+        self.multiply_summed(a, precision, false).values
+    }
+
+    /// The product of the rows of `a`; with the sums of its columns, if they are asked for.
+    pub(crate) fn multiply_summed(&self, a: Lent<'_>, precision: Precision, is_summed: bool) -> Summed {
+        let n_columns = self.packed.n_columns;
+        let lens = self.block_lens(a.len(), n_columns);
+        let summed = is_summed.then_some(n_columns);
+        Values::build_summed(precision, &lens, self.blocks(a), summed, |block, a, out| {
             self.block(block, a, out, false);
         })
     }

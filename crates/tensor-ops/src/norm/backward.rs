@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     Mode,
-    memory::split_mut,
-    simd::{Family, Kernel, Lanes},
-    values::Values,
+    memory::{build, split_mut},
+    simd::{Element, Family, Kernel, Lanes},
+    values::{Lent, Values},
 };
 
 /// What follows the normalisation.
@@ -60,17 +60,15 @@ impl Backward {
             (0..c).map(total).collect()
         };
         let (scale, shift) = (over_groups(&sums.with_normalised), over_groups(&sums.plain));
-        let x = wants_x.then(|| {
-            let spread = Spread::new(&self, &sums);
-            if wants_masked {
-                let mut x = gradient.clone();
-                self.spread(&parts, &spread, &mut x);
-                x
-            } else {
+        let spread = Spread::new(&self, &sums);
+        let x = match (wants_x, wants_masked) {
+            (false, _) => None,
+            (true, true) => Some(self.spread_beside(&parts, &spread, &gradient)),
+            (true, false) => {
                 self.spread(&parts, &spread, &mut gradient);
-                std::mem::take(&mut gradient)
+                Some(std::mem::take(&mut gradient))
             }
-        });
+        };
         Gradient { scale, shift, masked: wants_masked.then_some(gradient), x }
     }
 
@@ -78,20 +76,26 @@ impl Backward {
     fn sums(&self, parts: &[Part], gradient: &mut [f32]) -> Sums {
         let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
         let mean: Vec<f32> = self.statistics.mean.iter().map(|&mean| mean as f32).collect();
-        let partial: Vec<(Vec<f32>, Vec<f32>)> = split_mut(gradient, &part_lens)
-            .into_par_iter()
-            .zip(parts)
-            .map(|(gradient, part)| {
-                let range = part.start..part.start + part.len;
-                let mean = self.groups.expand(part, &mean);
-                self.x.with_part(range.clone(), |x| match &self.output {
-                    None => self.family.run(SumPart { gradient, x, output: None, mean }),
-                    Some(output) => output.with_part(range, |output| {
-                        self.family.run(SumPart { gradient, x, output: Some(output), mean })
-                    }),
+        let partial: Vec<(Vec<f32>, Vec<f32>)> =
+            split_mut(gradient, &part_lens)
+                .into_par_iter()
+                .zip(parts)
+                .map(|(gradient, part)| {
+                    let range = part.start..part.start + part.len;
+                    let mean = self.groups.expand(part, &mean);
+                    let x = self.x.lend().part(range.clone());
+                    let output = self.output.as_ref().map(|output| output.lend().part(range));
+                    let family = self.family;
+                    match (x, output) {
+                        (Lent::F32(x), None) => family.run(SumPart { gradient, x, output: None, mean }),
+                        (Lent::Bf16(x), None) => family.run(SumPart { gradient, x, output: None, mean }),
+                        (Lent::F32(x), Some(output)) => output
+                            .with(|output| family.run(SumPart { gradient, x, output: Some(output), mean })),
+                        (Lent::Bf16(x), Some(output)) => output
+                            .with(|output| family.run(SumPart { gradient, x, output: Some(output), mean })),
+                    }
                 })
-            })
-            .collect();
+                .collect();
         let c = self.groups.layout.c;
         let len = self.groups.splits * c;
         let mut sums = Sums { plain: vec![0.0; len], with_normalised: vec![0.0; len] };
@@ -111,18 +115,31 @@ impl Backward {
 
     fn spread(&self, parts: &[Part], spread: &Spread, gradient: &mut [f32]) {
         let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-        split_mut(gradient, &part_lens).into_par_iter().zip(parts).for_each(|(gradient, part)| {
-            self.x.with_part(part.start..part.start + part.len, |x| {
-                self.family.run(SpreadPart {
-                    gradient,
-                    x,
-                    factor: self.groups.expand(part, &self.coefficients.factor),
-                    mean: self.groups.expand(part, &spread.mean),
-                    slope: self.groups.expand(part, &spread.slope),
-                    offset: self.groups.expand(part, &spread.offset),
-                });
-            });
-        });
+        split_mut(gradient, &part_lens)
+            .into_par_iter()
+            .zip(parts)
+            .for_each(|(gradient, part)| self.spread_part(part, spread, None, gradient));
+    }
+
+    /// [`spread`](Self::spread) into a buffer of its own.
+    fn spread_beside(&self, parts: &[Part], spread: &Spread, gradient: &[f32]) -> Vec<f32> {
+        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
+        build(&part_lens, |part_idx, out| {
+            let part = &parts[part_idx];
+            self.spread_part(part, spread, Some(&gradient[part.start..][..part.len]), out);
+        })
+    }
+
+    /// The gradient of one part's input, from the gradient of its output: `from`, or what is in `to`.
+    fn spread_part(&self, part: &Part, spread: &Spread, from: Option<&[f32]>, to: &mut [f32]) {
+        let factor = self.groups.expand(part, &self.coefficients.factor);
+        let mean = self.groups.expand(part, &spread.mean);
+        let slope = self.groups.expand(part, &spread.slope);
+        let offset = self.groups.expand(part, &spread.offset);
+        match self.x.lend().part(part.start..part.start + part.len) {
+            Lent::F32(x) => self.family.run(SpreadPart { from, to, x, factor, mean, slope, offset }),
+            Lent::Bf16(x) => self.family.run(SpreadPart { from, to, x, factor, mean, slope, offset }),
+        }
     }
 }
 
@@ -157,14 +174,14 @@ impl Spread {
     }
 }
 
-struct SumPart<'a> {
+struct SumPart<'a, E> {
     gradient: &'a mut [f32],
-    x: &'a [f32],
-    output: Option<&'a [f32]>,
+    x: &'a [E],
+    output: Option<&'a [E]>,
     mean: Vec<f32>,
 }
 
-impl Kernel for SumPart<'_> {
+impl<E: Element> Kernel for SumPart<'_, E> {
     /// By row of the pattern and channel: sums of the gradient, and of the gradient times the distance from the mean.
     type Output = (Vec<f32>, Vec<f32>);
 
@@ -181,7 +198,7 @@ impl Kernel for SumPart<'_> {
                         gradient.iter().zip(x).zip(&self.mean).zip(sums)
                     {
                         *plain += gradient;
-                        *with_distance += gradient * (x - mean);
+                        *with_distance += gradient * (x.single() - mean);
                     }
                 }
             }
@@ -192,10 +209,10 @@ impl Kernel for SumPart<'_> {
                     for ((((gradient, x), output), mean), (plain, with_distance)) in
                         gradient.iter_mut().zip(x).zip(output).zip(&self.mean).zip(sums)
                     {
-                        let masked = if *output > 0.0 { *gradient } else { 0.0 };
+                        let masked = if output.single() > 0.0 { *gradient } else { 0.0 };
                         *gradient = masked;
                         *plain += masked;
-                        *with_distance += masked * (x - mean);
+                        *with_distance += masked * (x.single() - mean);
                     }
                 }
             }
@@ -204,28 +221,44 @@ impl Kernel for SumPart<'_> {
     }
 }
 
-struct SpreadPart<'a> {
-    gradient: &'a mut [f32],
-    x: &'a [f32],
+struct SpreadPart<'a, E> {
+    /// The gradient of the output, or `None`: it is in `to`.
+    from: Option<&'a [f32]>,
+    to: &'a mut [f32],
+    x: &'a [E],
     factor: Vec<f32>,
     mean: Vec<f32>,
     slope: Vec<f32>,
     offset: Vec<f32>,
 }
 
-impl Kernel for SpreadPart<'_> {
+impl<E: Element> Kernel for SpreadPart<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let len = self.factor.len();
-        for (gradient, x) in self.gradient.chunks_mut(len).zip(self.x.chunks(len)) {
-            let own = self.factor.iter().zip(&self.mean);
-            let spread = self.slope.iter().zip(&self.offset);
-            for (((gradient, x), (factor, mean)), (slope, offset)) in
-                gradient.iter_mut().zip(x).zip(own).zip(spread)
-            {
-                *gradient = factor * *gradient + (slope * (x - mean) + offset);
+        let own = || self.factor.iter().zip(&self.mean);
+        let spread = || self.slope.iter().zip(&self.offset);
+        let rows = self.to.chunks_mut(len).zip(self.x.chunks(len));
+        match self.from {
+            None => {
+                for (to, x) in rows {
+                    for (((to, x), (factor, mean)), (slope, offset)) in
+                        to.iter_mut().zip(x).zip(own()).zip(spread())
+                    {
+                        *to = factor * *to + (slope * (x.single() - mean) + offset);
+                    }
+                }
+            }
+            Some(from) => {
+                for ((to, x), from) in rows.zip(from.chunks(len)) {
+                    for ((((to, from), x), (factor, mean)), (slope, offset)) in
+                        to.iter_mut().zip(from).zip(x).zip(own()).zip(spread())
+                    {
+                        *to = factor * from + (slope * (x.single() - mean) + offset);
+                    }
+                }
             }
         }
     }

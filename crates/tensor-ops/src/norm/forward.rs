@@ -2,8 +2,10 @@
 
 use super::{BatchNorm, backward::Tail, groups::Groups, statistics::Statistics};
 use crate::{
-    simd::{Family, Kernel, Lanes},
-    values::Values,
+    Precision,
+    memory::build,
+    simd::{Element, Family, Kernel, Lanes},
+    values::{Lent, Values},
 };
 
 /// `y = factor * x + offset`, by group and channel: `(splits, C)` each.
@@ -40,39 +42,57 @@ pub(super) fn apply(
     residual: Option<&Values>,
     tail: Tail,
 ) -> Values {
+    let floor = if tail == Tail::Relu { 0.0 } else { f32::NEG_INFINITY };
+    match (x.lend(), residual.map(Values::lend)) {
+        (Lent::F32(x), None) => Values::F32(apply_to(family, groups, coefficients, (x, None), floor)),
+        (Lent::F32(x), Some(residual)) => {
+            Values::F32(apply_to(family, groups, coefficients, (x, Some(&residual.whole())), floor))
+        }
+        (Lent::Bf16(x), None) => Values::Bf16(apply_to(family, groups, coefficients, (x, None), floor)),
+        (Lent::Bf16(x), Some(Lent::Bf16(residual))) => {
+            Values::Bf16(apply_to(family, groups, coefficients, (x, Some(residual)), floor))
+        }
+        (Lent::Bf16(_), Some(Lent::F32(residual))) => {
+            let residual = Values::new(residual.to_vec(), Precision::Bf16);
+            apply(family, groups, coefficients, x, Some(&residual), tail)
+        }
+    }
+}
+
+fn apply_to<E: Element>(
+    family: Family,
+    groups: Groups,
+    coefficients: &Coefficients,
+    (x, residual): (&[E], Option<&[E]>),
+    floor: f32,
+) -> Vec<E> {
     let parts = groups.parts();
     let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-    Values::build(x.precision(), &part_lens, |part_idx, out| {
+    build(&part_lens, |part_idx, out| {
         let part = &parts[part_idx];
         let range = part.start..part.start + part.len;
-        let mut apply = |x: &[f32], residual: Option<&[f32]>| {
-            family.run(ApplyPart {
-                factor: groups.expand(part, &coefficients.factor),
-                offset: groups.expand(part, &coefficients.offset),
-                x,
-                residual,
-                out,
-                floor: if tail == Tail::Relu { 0.0 } else { f32::NEG_INFINITY },
-            });
-        };
-        x.with_part(range.clone(), |x| match residual {
-            None => apply(x, None),
-            Some(residual) => residual.with_part(range, |residual| apply(x, Some(residual))),
+        family.run(ApplyPart {
+            factor: groups.expand(part, &coefficients.factor),
+            offset: groups.expand(part, &coefficients.offset),
+            x: &x[range.clone()],
+            residual: residual.map(|residual| &residual[range]),
+            out,
+            floor,
         });
     })
 }
 
-struct ApplyPart<'a> {
+struct ApplyPart<'a, E> {
     factor: Vec<f32>,
     offset: Vec<f32>,
-    x: &'a [f32],
-    residual: Option<&'a [f32]>,
-    out: &'a mut [f32],
+    x: &'a [E],
+    residual: Option<&'a [E]>,
+    out: &'a mut [E],
     /// Below which nothing comes out: 0 is ReLU.
     floor: f32,
 }
 
-impl Kernel for ApplyPart<'_> {
+impl<E: Element> Kernel for ApplyPart<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -87,7 +107,7 @@ impl Kernel for ApplyPart<'_> {
                     for (((out, x), factor), offset) in
                         out.iter_mut().zip(x).zip(&self.factor).zip(&self.offset)
                     {
-                        *out = at_least(x * factor + offset);
+                        *out = E::nearest(at_least(x.single() * factor + offset));
                     }
                 }
             }
@@ -97,7 +117,7 @@ impl Kernel for ApplyPart<'_> {
                     for (((out, x), residual), (factor, offset)) in
                         out.iter_mut().zip(x).zip(residual).zip(coefficients)
                     {
-                        *out = at_least(x * factor + offset + residual);
+                        *out = E::nearest(at_least(x.single() * factor + offset + residual.single()));
                     }
                 }
             }

@@ -36,7 +36,7 @@ impl Groups {
     pub(super) fn parts(self) -> Vec<Part> {
         let c = self.layout.c;
         if self.splits == 1 {
-            return cut(0, self.layout.len(), &vec![0; MIN_PATTERN_LEN.div_ceil(c)], c);
+            return cut(0, self.layout.len(), &one_group(c), c);
         }
         let parts = |block: usize| {
             let images = block * BLOCK..block * BLOCK + self.layout.n_in_block(block);
@@ -51,6 +51,11 @@ impl Groups {
         let c = self.layout.c;
         part.groups_of_rows.iter().flat_map(|&group| &by_group[group * c..][..c]).copied().collect()
     }
+}
+
+/// The pattern of rows that are all of one group.
+pub(super) fn one_group(c: usize) -> Vec<usize> {
+    vec![0; MIN_PATTERN_LEN.div_ceil(c)]
 }
 
 fn cut(start: usize, len: usize, groups_of_rows: &[usize], c: usize) -> Vec<Part> {

@@ -14,6 +14,7 @@ use dfdx::{
     tensor::{PutTape, SplitTape, Tape, TensorFromVec},
 };
 
+pub(crate) use self::statistics::ChannelSums;
 use self::{
     backward::{Backward, Tail},
     forward::{Coefficients, apply},
@@ -118,11 +119,20 @@ impl BatchNorm {
     }
 
     /// What normalises this batch; in training, the running statistics move.
-    fn statistics(&mut self, values: &Values, groups: Groups, mode: Mode) -> Statistics {
+    fn statistics(
+        &mut self,
+        values: &Values,
+        sums: Option<&[ChannelSums]>,
+        groups: Groups,
+        mode: Mode,
+    ) -> Statistics {
         match mode {
             Mode::Eval => Statistics::running(&self.running_mean, &self.running_var),
             Mode::Train => {
-                let statistics = Statistics::of(values, groups);
+                let statistics = match sums {
+                    Some(sums) if groups.splits == 1 => Statistics::of_sums(sums, groups),
+                    _ => Statistics::of(values, groups),
+                };
                 let (mean, var) = statistics.for_running(groups);
                 move_towards(&mut self.running_mean, &mean, self.momentum);
                 move_towards(&mut self.running_var, &var, self.momentum);
@@ -199,7 +209,7 @@ fn normalise(
     let layout = x.layout;
     let splits = if mode == Mode::Train { norm.splits } else { 1 };
     let groups = Groups { layout, splits };
-    let statistics = norm.statistics(&x.values, groups, mode);
+    let statistics = norm.statistics(&x.values, x.sums.as_ref().map(|sums| &sums[..]), groups, mode);
     let coefficients = Coefficients::new(&statistics, norm);
     let residual_values = residual.as_ref().map(|residual| &*residual.values);
     let family = Family::detected();
@@ -221,7 +231,7 @@ fn normalise(
         shift: wanted(&norm.shift),
     };
     if !recording.is_on() || wants.nothing() {
-        return Ok(FeatureMap { values, layout, slot, needs_gradient: false, recording });
+        return Ok(FeatureMap { values, layout, slot, needs_gradient: false, recording, sums: None });
     }
     let backward = Backward {
         family,
@@ -255,7 +265,7 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     let groups = Groups { layout, splits };
     let (x, mut recording) = x.split_tape();
     let values = Arc::new(Values::F32(device::rows(&x)));
-    let statistics = norm.statistics(&values, groups, mode);
+    let statistics = norm.statistics(&values, None, groups, mode);
     let coefficients = Coefficients::new(&statistics, norm);
     let family = Family::detected();
     let y = apply(family, groups, &coefficients, &values, None, Tail::Plain);

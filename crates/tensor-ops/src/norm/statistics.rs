@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::groups::{Groups, Part};
+use super::groups::{Groups, Part, one_group};
 use crate::{
     Buffer,
-    simd::{Family, Kernel, Lanes},
-    values::Values,
+    simd::{Element, Family, Kernel, Lanes},
+    values::{Lent, Values},
 };
 
 /// `(splits, C)` each.
@@ -19,17 +19,15 @@ pub(super) struct Statistics {
 impl Statistics {
     /// Of a batch.
     pub(super) fn of(values: &Values, groups: Groups) -> Self {
-        let parts = groups.parts();
-        let family = Family::detected();
-        let sums: Vec<Sums> = parts
-            .par_iter()
-            .map(|part| {
-                values.with_part(part.start..part.start + part.len, |values| {
-                    family.run(SumPart { values, part, groups })
-                })
-            })
-            .collect();
-        combine(&sums, groups)
+        match values.lend() {
+            Lent::F32(values) => Self::of_sums(&sums(values, groups), groups),
+            Lent::Bf16(values) => Self::of_sums(&sums(values, groups), groups),
+        }
+    }
+
+    /// Of a batch whose parts are summed up already, in their order.
+    pub(super) fn of_sums(sums: &[ChannelSums], groups: Groups) -> Self {
+        combine(sums, groups)
     }
 
     /// Of training.
@@ -56,7 +54,8 @@ impl Statistics {
 }
 
 /// Of one part, by group and channel: sums of distances from `shift`, which keeps them small.
-struct Sums {
+#[derive(Debug)]
+pub(crate) struct ChannelSums {
     /// `C`.
     shift: Vec<f32>,
     /// `splits`.
@@ -67,41 +66,63 @@ struct Sums {
     sum_of_squares: Vec<f32>,
 }
 
-struct SumPart<'a> {
-    values: &'a [f32],
-    part: &'a Part,
-    groups: Groups,
+impl ChannelSums {
+    /// Of some rows of `n_channels` values, all of one group.
+    pub(crate) fn of(family: Family, values: &[f32], n_channels: usize) -> Self {
+        let groups_of_rows = &one_group(n_channels);
+        family.run(SumPart { values, groups_of_rows, splits: 1, c: n_channels })
+    }
 }
 
-impl Kernel for SumPart<'_> {
-    type Output = Sums;
+fn sums<E: Element>(values: &[E], groups: Groups) -> Vec<ChannelSums> {
+    let family = Family::detected();
+    let sum = |part: &Part| {
+        family.run(SumPart {
+            values: &values[part.start..part.start + part.len],
+            groups_of_rows: &part.groups_of_rows,
+            splits: groups.splits,
+            c: groups.layout.c,
+        })
+    };
+    groups.parts().par_iter().map(sum).collect()
+}
+
+struct SumPart<'a, E> {
+    values: &'a [E],
+    /// The group of each row of channels of the pattern, which repeats until the part ends.
+    groups_of_rows: &'a [usize],
+    splits: usize,
+    c: usize,
+}
+
+impl<E: Element> Kernel for SumPart<'_, E> {
+    type Output = ChannelSums;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Sums {
-        let c = self.groups.layout.c;
-        let n_rows = self.part.groups_of_rows.len();
-        let shift = self.values[..c].to_vec();
+    fn run<L: Lanes>(self) -> ChannelSums {
+        let Self { values, groups_of_rows, splits, c } = self;
+        let n_rows = groups_of_rows.len();
+        let shift: Vec<f32> = values[..c].iter().map(|value| value.single()).collect();
         let shift_of_pattern = shift.repeat(n_rows);
         let mut sum_of_pattern = vec![0.0_f32; n_rows * c];
         let mut squares_of_pattern = vec![0.0_f32; n_rows * c];
-        for pattern in self.values.chunks(n_rows * c) {
+        for pattern in values.chunks(n_rows * c) {
             let sums = sum_of_pattern.iter_mut().zip(&mut squares_of_pattern);
             for ((value, shift), (sum, square)) in pattern.iter().zip(&shift_of_pattern).zip(sums) {
-                let distance = value - shift;
+                let distance = value.single() - shift;
                 *sum += distance;
                 *square += distance * distance;
             }
         }
 
-        let splits = self.groups.splits;
-        let mut sums = Sums {
+        let mut sums = ChannelSums {
             shift,
             counts: vec![0; splits],
             sum: vec![0.0; splits * c],
             sum_of_squares: vec![0.0; splits * c],
         };
-        for (row, &group) in self.part.groups_of_rows.iter().enumerate() {
-            let n_rows_before = self.part.len / c - row.min(self.part.len / c);
+        for (row, &group) in groups_of_rows.iter().enumerate() {
+            let n_rows_before = values.len() / c - row.min(values.len() / c);
             sums.counts[group] += n_rows_before.div_ceil(n_rows);
             let fold = |to: &mut [f32], from: &[f32]| {
                 for (to, from) in to[group * c..][..c].iter_mut().zip(&from[row * c..][..c]) {
@@ -116,7 +137,7 @@ impl Kernel for SumPart<'_> {
 }
 
 /// Chan, Golub & LeVeque's rule for the statistics of a union, in double precision and in the order of the parts.
-fn combine(parts: &[Sums], groups: Groups) -> Statistics {
+fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
     let c = groups.layout.c;
     let len = groups.splits * c;
     let (mut counts, mut mean, mut squares) = (vec![0.0_f64; groups.splits], vec![0.0; len], vec![0.0; len]);

@@ -2,7 +2,8 @@ use rayon::ThreadPoolBuilder;
 
 use super::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu};
 use crate::{
-    Device, Mode, OpError,
+    ConvAlgorithm, ConvGeometry, Device, Mode, OpError, Parameter, ParameterKind, Precision, conv2d,
+    conv2d_before_norm,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
@@ -227,4 +228,37 @@ fn what_cannot_be_normalised_is_an_error() {
     let mut norm = BatchNorm::without_affine(3);
     let (x, other) = (image([2, 2, 2, 3], &noise(1, 24)), image([2, 2, 1, 3], &noise(1, 12)));
     assert!(matches!(batch_norm_add_relu(x, &mut norm, other, Mode::Train), Err(OpError::Shape { .. })));
+}
+
+/// A convolution's output summed up by the convolution is normalised as one that the norm sums up itself.
+#[test]
+fn sums_taken_by_a_convolution_are_those_of_its_output() {
+    let cases = [
+        // One product, gathered pixels, Winograd by narrow tasks and by wide ones, and with bfloat16 by pairs.
+        ([18, 5, 6, 6], 20, ConvGeometry::square(1, 1, 0)),
+        ([18, 5, 6, 6], 20, ConvGeometry::square(3, 2, 1)),
+        ([18, 5, 6, 32], 48, ConvGeometry::square(3, 1, 1)),
+        ([35, 7, 7, 130], 150, ConvGeometry::square(3, 1, 1)),
+    ];
+    for precision in [Precision::F32, Precision::Bf16] {
+        for (shape, n_out, geometry) in cases {
+            let kernel_shape = [geometry.kernel.0, geometry.kernel.1, shape[3], n_out];
+            let values = noise(2, kernel_shape.iter().product());
+            let weight =
+                Parameter::new(&Device::default(), ParameterKind::Kernel, &kernel_shape, values).unwrap();
+            let x = image(shape, &noise(1, shape.iter().product())).with_precision(precision).unwrap();
+            let mut norms = [(); 2].map(|()| BatchNorm::new(&Device::default(), n_out).unwrap());
+            let algorithm = ConvAlgorithm::Winograd;
+            let y = conv2d(x.share(), &weight, None, geometry, algorithm).unwrap();
+            let expected = batch_norm(y, &mut norms[0], Mode::Train).unwrap().to_nhwc();
+            let y = conv2d_before_norm(x, &weight, geometry, algorithm).unwrap();
+            assert!(crate::is_on_device() || y.sums.is_some());
+            let got = batch_norm(y, &mut norms[1], Mode::Train).unwrap().to_nhwc();
+            // Sums are taken before values are rounded, and parts are others.
+            let tolerance = if precision == Precision::F32 { 1e-5 } else { 1e-2 };
+            assert_close(&format!("{shape:?} {precision:?}"), &got, &wide(&expected), tolerance);
+            let [expected, got] = norms.map(|norm| norm.running_var.to_vec());
+            assert_close("running variance", &got, &wide(&expected), tolerance);
+        }
+    }
 }

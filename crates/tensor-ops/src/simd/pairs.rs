@@ -1,13 +1,18 @@
 //! Operands of products: single values, and bfloat16 in pairs.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use super::{Lanes, lanes::MAX_LANES};
+use super::{
+    Lanes,
+    bf16::{rounded, widened},
+    lanes::MAX_LANES,
+};
+use crate::memory::Plain;
 
 /// What an operand of a tile consists of: `f32`, or `u16`, which is bfloat16.
 ///
 /// Of bfloat16, two values lie side by side wherever one step of the inner product reads: a step multiplies both and adds
 /// both products.
-pub(crate) trait Element: Copy + Send + Sync + 'static {
+pub(crate) trait Element: Plain + 'static {
     /// Values of the inner dimension in a step.
     const PER_STEP: usize;
 
@@ -31,6 +36,10 @@ pub(crate) trait Element: Copy + Send + Sync + 'static {
     unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V;
     /// `a * b + c`, over all values of the step.
     fn mul_add<L: Lanes>(a: L::V, b: L::V, c: L::V) -> L::V;
+    /// One value, in single precision.
+    fn single(self) -> f32;
+    /// The nearest to a value.
+    fn nearest(value: f32) -> Self;
     /// The values that lie in memory that a buffer of words lends.
     fn of_words(words: &[f32]) -> &[Self];
 }
@@ -59,6 +68,16 @@ impl Element for f32 {
     #[inline(always)]
     fn mul_add<L: Lanes>(a: L::V, b: L::V, c: L::V) -> L::V {
         L::mul_add(a, b, c)
+    }
+
+    #[inline(always)]
+    fn single(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn nearest(value: f32) -> Self {
+        value
     }
 
     #[inline(always)]
@@ -91,6 +110,16 @@ impl Element for u16 {
     #[inline(always)]
     fn mul_add<L: Lanes>(a: L::V, b: L::V, c: L::V) -> L::V {
         L::mul_add_pairs(a, b, c)
+    }
+
+    #[inline(always)]
+    fn single(self) -> f32 {
+        widened(self)
+    }
+
+    #[inline(always)]
+    fn nearest(value: f32) -> Self {
+        rounded(value)
     }
 
     #[inline(always)]

@@ -27,7 +27,7 @@ use crate::{
     memory::split_mut,
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::Values,
+    values::{Summed, Values},
 };
 /// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
 const N_ROWS: usize = 64;
@@ -71,20 +71,24 @@ impl<'a> Winograd<'a> {
         Self { family, from, to, padding, weights }
     }
 
-    /// The result in a buffer of its own.
-    pub(super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
+    /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
+    pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
         if self.is_wide() {
-            return Values::new(wide::multiply(*self, &values.whole()), precision);
+            return wide::multiply(*self, &values.whole(), precision, is_summed);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
-        Values::build(precision, &part_lens, |task_idx, out| self.run(tasks[task_idx], values, &weights, out))
+        let channels = is_summed.then_some(self.to.c);
+        Values::build_summed(precision, &part_lens, tasks, channels, |_, task, out| {
+            self.run(task, values, &weights, out);
+        })
     }
 
     /// Adds the result to what is there.
     pub(super) fn add_to(&self, values: &Values, out: &mut [f32]) {
         if self.is_wide() {
-            return crate::memory::add_to(out, &wide::multiply(*self, &values.whole()));
+            let sum = wide::multiply(*self, &values.whole(), Precision::F32, false).values.into_whole();
+            return crate::memory::add_to(out, &sum);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);

@@ -9,10 +9,12 @@ use super::{
     tiles::{Channels, Points, Target, Tile, n_tiles, tiles_of, transform_input, transform_output},
 };
 use crate::{
+    Precision,
     layout::Layout,
     memory::{build, split_mut},
     scratch::with_scratch,
     simd::{Kernel, Lanes},
+    values::{Summed, Values},
 };
 
 /// Panels of output channels of a task.
@@ -24,8 +26,13 @@ const MAX_POINTS_LEN: usize = 6 << 20;
 /// Rows of a product.
 const N_ROWS: usize = 64;
 
-/// The result in a buffer of its own.
-pub(super) fn multiply(winograd: Winograd<'_>, values: &[f32]) -> Vec<f32> {
+/// The result in a buffer of its own; with the sums of its channels, if they are asked for.
+pub(super) fn multiply(
+    winograd: Winograd<'_>,
+    values: &[f32],
+    precision: Precision,
+    is_summed: bool,
+) -> Summed {
     let to = winograd.to;
     let block_len = Points::new(n_tiles(to.h) * n_tiles(to.w) * to.n_in_block(0), winograd.from.c).len();
     let n_at_once = (MAX_POINTS_LEN / block_len).clamp(1, to.n_blocks());
@@ -38,7 +45,9 @@ pub(super) fn multiply(winograd: Winograd<'_>, values: &[f32]) -> Vec<f32> {
     }
     // Strips of channels side by side.
     let width = TASK_PANELS * winograd.weights.panel;
-    build(&to.block_lens(), |block, out| {
+    let lens = to.block_lens();
+    let beside = vec![(); lens.len()];
+    Values::build_summed(precision, &lens, beside, is_summed.then_some(to.c), |block, (), out| {
         let strips = &strips[block / n_at_once];
         let first_row = (to.block_start(block) - to.block_start(block / n_at_once * n_at_once)) / to.c;
         for (row, out) in out.chunks_exact_mut(to.c).enumerate() {

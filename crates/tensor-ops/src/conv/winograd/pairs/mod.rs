@@ -14,7 +14,12 @@ mod weight;
 
 pub(in super::super) use self::gradient::gradient;
 use self::weight::transformed;
-use crate::{ConvGeometry, Precision, layout::Layout, matrix::Packed, values::Values};
+use crate::{
+    ConvGeometry, Precision,
+    layout::Layout,
+    matrix::Packed,
+    values::{Summed, Values},
+};
 
 /// Outputs of a tile along one axis.
 const TILE: usize = 2;
@@ -66,10 +71,15 @@ impl<'a> PairsWinograd<'a> {
         Self { from, to, padding, packed, is_flipped: true }
     }
 
-    /// The result in a buffer of its own.
-    pub(in super::super) fn multiply(&self, values: &Values, precision: Precision) -> Values {
+    /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
+    pub(in super::super) fn multiply(
+        &self,
+        values: &Values,
+        precision: Precision,
+        is_summed: bool,
+    ) -> Summed {
         let weights = transformed(self.packed, self.from.c, self.is_flipped);
-        product::multiply(self, values, &weights, precision)
+        product::multiply(self, values, &weights, precision, is_summed)
     }
 
     /// Adds the result to what is there.

@@ -13,7 +13,7 @@ use crate::{
     memory::split_mut,
     scratch::{with_halves, with_scratch},
     simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::{Lent, Values},
+    values::{Lent, Summed, Values},
 };
 
 /// Rows of a product, images of tiles, if a task has them.
@@ -22,16 +22,18 @@ const N_ROWS: usize = 64;
 /// Values that lie between the points, or they would meet in the same places of the cache.
 const GAP: usize = 96;
 
-/// The result in a buffer of its own.
+/// The result in a buffer of its own; with the sums of its channels, if they are asked for.
 pub(super) fn multiply(
     winograd: &PairsWinograd<'_>,
     values: &Values,
     weights: &[f32],
     precision: Precision,
-) -> Values {
+    is_summed: bool,
+) -> Summed {
     let (tasks, part_lens) = winograd.tasks();
-    Values::build(precision, &part_lens, |task_idx, out| {
-        winograd.run(&tasks[task_idx], values.lend(), weights, out, false);
+    let channels = is_summed.then_some(winograd.to.c);
+    Values::build_summed(precision, &part_lens, tasks, channels, |_, task, out| {
+        winograd.run(&task, values.lend(), weights, out, false);
     })
 }
 
