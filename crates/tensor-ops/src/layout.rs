@@ -6,6 +6,16 @@
 /// second-level cache beside the weights.
 pub(crate) const BLOCK: usize = 16;
 
+/// Values that a task on rows of pixels writes at least, if the block has them.
+const TASK_LEN: usize = 64 * 1024;
+
+/// Some rows of pixels of a block.
+#[derive(Clone, Debug)]
+pub(crate) struct PixelRows {
+    pub(crate) block: usize,
+    pub(crate) y: std::ops::Range<usize>,
+}
+
 /// The order of values: blocks of images, each laid `[H][W][images of the block][C]`.
 ///
 /// The images of a block are the innermost axis but channels, so that a convolution is a matrix product whose rows are
@@ -49,7 +59,7 @@ impl Layout {
     }
 
     /// The values of block `block`.
-    pub(crate) fn block(self, values: &[f32], block: usize) -> &[f32] {
+    pub(crate) fn block<V>(self, values: &[V], block: usize) -> &[V] {
         let start = self.block_start(block);
         &values[start..start + self.block_len(block)]
     }
@@ -64,11 +74,30 @@ impl Layout {
         (0..self.n_blocks()).map(|block| self.block_len(block)).collect()
     }
 
+    /// Tasks of whole rows of pixels, in the order of memory, and how many values each has: a small batch is one block, and
+    /// has tasks for many threads all the same.
+    pub(crate) fn tasks(self) -> (Vec<PixelRows>, Vec<usize>) {
+        let (mut tasks, mut lens) = (Vec::new(), Vec::new());
+        for block in 0..self.n_blocks() {
+            let row_len = self.w * self.n_in_block(block) * self.c;
+            let n_rows = TASK_LEN.div_ceil(row_len);
+            for start in (0..self.h).step_by(n_rows) {
+                let y = start..self.h.min(start + n_rows);
+                lens.push(y.len() * row_len);
+                tasks.push(PixelRows { block, y });
+            }
+        }
+        (tasks, lens)
+    }
+
     /// From one image after the other, `(N, H, W, C)`.
     pub(crate) fn pack(self, nhwc: &[f32]) -> Vec<f32> {
-        crate::memory::build(&self.block_lens(), |block, part| {
+        let (tasks, lens) = self.tasks();
+        crate::memory::build(&lens, |task_idx, part| {
+            let PixelRows { block, ref y } = tasks[task_idx];
             let (first, n) = (block * BLOCK, self.n_in_block(block));
-            for (pos, rows) in part.chunks_exact_mut(n * self.c).enumerate() {
+            let positions = y.start * self.w..;
+            for (pos, rows) in positions.zip(part.chunks_exact_mut(n * self.c)) {
                 for (i, row) in rows.chunks_exact_mut(self.c).enumerate() {
                     let from = ((first + i) * self.h * self.w + pos) * self.c;
                     row.copy_from_slice(&nhwc[from..from + self.c]);
@@ -95,9 +124,12 @@ impl Layout {
 impl Layout {
     /// The images of `order`, out of `values` laid as `from`.
     pub(crate) fn gather_images(self, from: Layout, values: &[f32], order: &[usize]) -> Vec<f32> {
-        crate::memory::build(&self.block_lens(), |block, part| {
+        let (tasks, lens) = self.tasks();
+        crate::memory::build(&lens, |task_idx, part| {
+            let PixelRows { block, ref y } = tasks[task_idx];
             let n = self.n_in_block(block);
-            for (pos, rows) in part.chunks_exact_mut(n * self.c).enumerate() {
+            let positions = y.start * self.w..;
+            for (pos, rows) in positions.zip(part.chunks_exact_mut(n * self.c)) {
                 for (i, row) in rows.chunks_exact_mut(self.c).enumerate() {
                     let image = order[block * BLOCK + i];
                     let (from_block, from_i) = (image / BLOCK, image % BLOCK);

@@ -46,7 +46,9 @@ fn means(from: Layout, x: &[f32]) -> Vec<f32> {
 fn spread(from: Layout, gradient: &[f32]) -> Vec<f32> {
     let share = 1.0 / (from.h * from.w) as f32;
     let to = Layout { h: 1, w: 1, ..from };
-    build(&from.block_lens(), |block, sum| {
+    let (tasks, lens) = from.tasks();
+    build(&lens, |task_idx, sum| {
+        let block = tasks[task_idx].block;
         let gradient = to.block(gradient, block);
         for position in sum.chunks_exact_mut(gradient.len()) {
             for (sum, gradient) in position.iter_mut().zip(gradient) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Precision,
-    layout::Layout,
+    layout::{Layout, PixelRows},
     memory::{build, split_mut},
     scratch::with_scratch,
     simd::{Kernel, Lanes},
@@ -45,11 +45,12 @@ pub(super) fn multiply(
     }
     // Strips of channels side by side.
     let width = TASK_PANELS * winograd.weights.panel;
-    let lens = to.block_lens();
-    let beside = vec![(); lens.len()];
-    Values::build_summed(precision, &lens, beside, is_summed.then_some(to.c), |block, (), out| {
+    let (tasks, lens) = to.tasks();
+    Values::build_summed(precision, &lens, tasks, is_summed.then_some(to.c), |_, task, out| {
+        let PixelRows { block, y } = task;
         let strips = &strips[block / n_at_once];
-        let first_row = (to.block_start(block) - to.block_start(block / n_at_once * n_at_once)) / to.c;
+        let first_row = (to.block_start(block) - to.block_start(block / n_at_once * n_at_once)) / to.c
+            + y.start * to.w * to.n_in_block(block);
         for (row, out) in out.chunks_exact_mut(to.c).enumerate() {
             for (strip, out) in strips.iter().zip(out.chunks_mut(width)) {
                 out.copy_from_slice(&strip[(first_row + row) * out.len()..][..out.len()]);
