@@ -31,8 +31,9 @@ pub struct ResNetConfig {
     /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
     #[serde(default = "ResNetConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,
-    /// How convolutions are computed: Winograd has 3x3 convolutions of stride 1 by a quarter of the products, and rounds more;
-    /// Auto does so where it is faster; Direct, which is meant if nothing is said, never does.
+    /// How convolutions are computed: Winograd has 3x3 convolutions of stride 1 by a quarter of the products (16 of 36 where
+    /// pairs of bfloat16 are multiplied), and rounds more; Auto, which is meant if nothing is said, does so where it is
+    /// faster; Direct never does.
     #[serde(default)]
     pub conv: Conv,
 }
@@ -43,9 +44,9 @@ pub struct ResNetConfig {
 )]
 pub enum Conv {
     /// By Winograd's algorithm where that is faster.
+    #[default]
     Auto,
     /// Each output by its own products.
-    #[default]
     Direct,
     /// By Winograd's algorithm wherever it applies.
     Winograd,

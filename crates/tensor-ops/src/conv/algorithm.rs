@@ -11,8 +11,9 @@ pub enum ConvAlgorithm {
     Auto,
     /// Each output by its own products.
     Direct,
-    /// Winograd's F(4x4, 3x3) (Lavin & Gray 2015, arXiv:1509.09308): a quarter of the products. Kernels of another size
-    /// and strides other than 1 are computed as by [`Direct`](Self::Direct).
+    /// Winograd's F(4x4, 3x3) (Lavin & Gray 2015, arXiv:1509.09308): a quarter of the products. Of values kept in bfloat16,
+    /// where the processor multiplies pairs of them and channels come in multiples of 16, F(2x2, 3x3): 16 products of 36.
+    /// Kernels of another size and strides other than 1 are computed as by [`Direct`](Self::Direct).
     Winograd,
 }
 

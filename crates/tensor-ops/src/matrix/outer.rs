@@ -18,6 +18,10 @@ use crate::{
 /// cache.
 const PASS_STEPS: usize = 288;
 
+/// Steps that are packed before the next group of columns is begun: so few that what the groups share, the lines of
+/// memory, is still in the first-level cache.
+const PACKED_AT_ONCE: usize = 32;
+
 /// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
 /// in a core's second-level cache.
 const TASK_IN: usize = 192;
@@ -231,18 +235,21 @@ trait Packs: Element {
 impl Packs for f32 {
     #[inline(always)]
     fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
-        let mut at = 0;
-        for first in wanted.clone().step_by(L::ROWS) {
-            for from in (first..x.len()).step_by(n_in) {
-                let (from, to) = (&x[from..], &mut packed[at..]);
-                if from.len() >= L::N && to.len() >= L::N {
-                    // A whole register, whose values past the group's the next row or group overwrites.
-                    write::<L>(to, read::<L>(from));
-                } else {
-                    let width = L::ROWS.min(wanted.end - first);
-                    to[..width].copy_from_slice(&from[..width]);
+        let n_steps = x.len() / n_in;
+        for block in (0..n_steps).step_by(PACKED_AT_ONCE) {
+            let steps = block..n_steps.min(block + PACKED_AT_ONCE);
+            for (group, first) in wanted.clone().step_by(L::ROWS).enumerate() {
+                let width = L::ROWS.min(wanted.end - first);
+                let to = &mut packed[(group * n_steps + block) * L::ROWS..][..steps.len() * L::ROWS];
+                for (step, to) in steps.clone().zip(to.chunks_exact_mut(L::ROWS)) {
+                    let from = &x[step * n_in + first..];
+                    if width == L::ROWS {
+                        // Told the length, the compiler copies by registers.
+                        to.copy_from_slice(&from[..L::ROWS]);
+                    } else {
+                        to[..width].copy_from_slice(&from[..width]);
+                    }
                 }
-                at += L::ROWS;
             }
         }
     }
