@@ -14,8 +14,8 @@ const VARIABLE: &str = "MOCO_KERNELS";
 static CHOSEN: LazyLock<Result<Family, OpError>> =
     LazyLock::new(|| choose(std::env::var_os(VARIABLE).as_deref()));
 
-/// Says whether the environment asks for kernels that there are: `MOCO_KERNELS` is `portable`, `avx2` or `avx512`, or is not
-/// set, or empty, which is for the fastest of the machine.
+/// Says whether the environment asks for kernels that there are: `MOCO_KERNELS` is `portable`, `avx2`, `avx512` or
+/// `avx512bf16`, or is not set, or empty, which is for the fastest of the machine.
 ///
 /// In a build for the CUDA device, one that is set has operations computed on the host: right, and slow, to look for a
 /// difference.
@@ -30,7 +30,7 @@ pub fn choose_kernels() -> Result<(), OpError> {
     CHOSEN.clone().map(drop)
 }
 
-/// The instructions that the kernels use: `portable`, `avx2+fma` or `avx512f`; `CUDA` where they run on the CUDA device.
+/// The instructions that the kernels use: `portable`, `avx2+fma`, `avx512f` or `avx512f+bf16`; `CUDA` where they run on the CUDA device.
 pub fn kernel_family() -> &'static str {
     #[cfg(feature = "cuda")]
     if crate::cuda::is_used() {
