@@ -199,15 +199,18 @@ fn wide_layers_agree_with_the_definition() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let case = Case::new([37, 8, 8, 20], 70, ConvGeometry::square(3, 1, 1));
-    let run = |n_threads: usize, algorithm: ConvAlgorithm| {
+    let case = Case::new([37, 8, 8, 32], 80, ConvGeometry::square(3, 1, 1));
+    let run = |n_threads: usize, precision: Precision, algorithm: ConvAlgorithm| {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        let outcome = pool.install(|| case.run(Family::detected(), algorithm));
+        let outcome = pool.install(|| case.run_in(precision, Family::detected(), algorithm));
         [outcome.y, outcome.x, outcome.weight, outcome.bias].concat()
     };
     let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    for algorithm in [DIRECT, ConvAlgorithm::Winograd] {
-        assert_eq!(bits(run(1, algorithm)), bits(run(3, algorithm)), "{algorithm:?}");
+    for precision in [Precision::F32, Precision::Bf16] {
+        for algorithm in [DIRECT, ConvAlgorithm::Winograd] {
+            let (one, three) = (run(1, precision, algorithm), run(3, precision, algorithm));
+            assert_eq!(bits(one), bits(three), "{algorithm:?}, {precision:?}");
+        }
     }
 }
 
