@@ -10,7 +10,7 @@ use crate::{
     layout::Layout,
     memory::build,
     simd::{
-        Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_pairs, pack_pairs_of_halves,
+        Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_pairs, pack_rows_of_halves,
     },
     values::{Operand, Values},
 };
@@ -303,17 +303,9 @@ impl Packs for u16 {
         packed.resize(c.div_ceil(L::ROWS) * n_steps * L::ROWS, 0.0);
         let mut to = packed.chunks_exact_mut(L::ROWS);
         for first in (0..c).step_by(L::ROWS) {
-            let width = L::ROWS.min(c - first);
             let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
             for (rows, to) in steps.zip(&mut to) {
-                let (low, high) = rows.split_at(c);
-                if width == L::ROWS && !high.is_empty() {
-                    // Told the length, the compiler works by registers.
-                    pack_pairs_of_halves(&low[first..first + L::ROWS], &high[first..first + L::ROWS], to);
-                } else {
-                    let high = high.get(first..first + width).unwrap_or_default();
-                    pack_pairs_of_halves(&low[first..first + width], high, to);
-                }
+                pack_rows_of_halves::<L>(rows.split_at(c), first..c.min(first + L::ROWS), to);
             }
         }
     }

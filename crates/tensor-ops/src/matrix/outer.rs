@@ -9,7 +9,7 @@ use crate::{
     rows::sum_rows,
     simd::{
         Element, Family, Kernel, Lanes, MAX_LANES, Operands, Segment, TileMode, multiply_groups, pack_pairs,
-        pack_pairs_of_halves, read, write,
+        pack_rows_of_halves, read, write,
     },
     values::Lent,
 };
@@ -285,16 +285,8 @@ impl Packs for u16 {
     fn pack_rows<L: Lanes>(x: &[u16], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
         let mut to = packed.chunks_exact_mut(L::ROWS);
         for first in wanted.clone().step_by(L::ROWS) {
-            let width = L::ROWS.min(wanted.end - first);
             for (rows, to) in x.chunks(2 * n_in).zip(&mut to) {
-                let (low, high) = rows.split_at(n_in);
-                if width == L::ROWS && !high.is_empty() {
-                    // Told the length, the compiler works by registers.
-                    pack_pairs_of_halves(&low[first..first + L::ROWS], &high[first..first + L::ROWS], to);
-                } else {
-                    let high = high.get(first..first + width).unwrap_or_default();
-                    pack_pairs_of_halves(&low[first..first + width], high, to);
-                }
+                pack_rows_of_halves::<L>(rows.split_at(n_in), first..wanted.end.min(first + L::ROWS), to);
             }
         }
     }

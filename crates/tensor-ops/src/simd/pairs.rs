@@ -1,6 +1,8 @@
 //! Operands of products: single values, and bfloat16 in pairs.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
+use std::ops::Range;
+
 use super::{
     Lanes,
     bf16::{rounded, widened},
@@ -169,15 +171,23 @@ pub(crate) fn pack_pairs<L: Lanes>(low: &[f32], high: &[f32], to: &mut [f32]) {
     }
 }
 
-/// [`pack_pairs`] of what is bfloat16 already.
+/// [`pack_pairs`] of some columns, at most [`Lanes::ROWS`], of two rows that are bfloat16 already; the second may be empty.
 #[inline(always)]
-pub(crate) fn pack_pairs_of_halves(low: &[u16], high: &[u16], to: &mut [f32]) {
-    if low.len() >= to.len() && high.len() >= to.len() {
-        for ((to, &low), &high) in halves_of(to).chunks_exact_mut(2).zip(low).zip(high) {
+pub(crate) fn pack_rows_of_halves<L: Lanes>(
+    (low, high): (&[u16], &[u16]),
+    columns: Range<usize>,
+    to: &mut [f32],
+) {
+    let to = halves_of(to).chunks_exact_mut(2);
+    if columns.len() == L::ROWS && !high.is_empty() {
+        // Told the length, the compiler works by registers.
+        let (low, high) = (&low[columns.start..][..L::ROWS], &high[columns.start..][..L::ROWS]);
+        for ((to, &low), &high) in to.zip(low).zip(high) {
             (to[0], to[1]) = (low, high);
         }
     } else {
-        for (i, to) in halves_of(to).chunks_exact_mut(2).enumerate() {
+        let (low, high) = (&low[columns.clone()], high.get(columns).unwrap_or_default());
+        for (i, to) in to.enumerate() {
             to[0] = low.get(i).copied().unwrap_or_default();
             to[1] = high.get(i).copied().unwrap_or_default();
         }

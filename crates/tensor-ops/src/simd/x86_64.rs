@@ -198,45 +198,37 @@ lanes!(
     _mm256_loadu_ps,
     _mm256_storeu_ps
 );
-// Twelve rows fit as well, and were slower: the compiler spills.
-lanes!(
-    Avx512,
-    __m512,
-    16,
-    8,
-    compiled_for_avx512,
-    _mm512_setzero_ps,
-    _mm512_set1_ps,
-    _mm512_add_ps,
-    _mm512_sub_ps,
-    _mm512_mul_ps,
-    _mm512_div_ps,
-    _mm512_max_ps,
-    _mm512_fmadd_ps,
-    power_of_two_avx512,
-    by_sign_avx512,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps
-);
+/// [`lanes`] with what all of AVX-512 have in common.
+macro_rules! avx512_lanes {
+    ($lanes:ty, $compiled:ident $(, $own:item)*) => {
+        // Twelve rows fit as well, and were slower: the compiler spills.
+        lanes!(
+            $lanes,
+            __m512,
+            16,
+            8,
+            $compiled,
+            _mm512_setzero_ps,
+            _mm512_set1_ps,
+            _mm512_add_ps,
+            _mm512_sub_ps,
+            _mm512_mul_ps,
+            _mm512_div_ps,
+            _mm512_max_ps,
+            _mm512_fmadd_ps,
+            power_of_two_avx512,
+            by_sign_avx512,
+            _mm512_loadu_ps,
+            _mm512_storeu_ps
+            $(, $own)*
+        );
+    };
+}
 
-lanes!(
+avx512_lanes!(Avx512, compiled_for_avx512);
+avx512_lanes!(
     Avx512Bf16,
-    __m512,
-    16,
-    8,
     compiled_for_avx512_bf16,
-    _mm512_setzero_ps,
-    _mm512_set1_ps,
-    _mm512_add_ps,
-    _mm512_sub_ps,
-    _mm512_mul_ps,
-    _mm512_div_ps,
-    _mm512_max_ps,
-    _mm512_fmadd_ps,
-    power_of_two_avx512,
-    by_sign_avx512,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
     #[inline(always)]
     fn mul_add_pairs(a: __m512, b: __m512, c: __m512) -> __m512 {
         // SAFETY: as above.

@@ -7,12 +7,13 @@ use rayon::prelude::*;
 use super::{
     algebra::WeightGradient,
     passes::{BETWEEN_LEN, transform},
+    strips::{add_slices, strips},
     tiles::{Channels, N_POINTS, Points, Tile, tiles_of, transform_gradient, transform_input},
 };
 use crate::{
     ConvGeometry,
     layout::{BLOCK, Layout},
-    memory::{build, split_mut},
+    memory::split_mut,
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
@@ -36,7 +37,7 @@ pub(in super::super) fn gradient(
     gradient: &[f32],
 ) -> Vec<f32> {
     let tiles = tiles_of(layout_out, 0..layout_out.n_blocks());
-    let (ins, outs) = (strips(layout_in.c), strips(layout_out.c));
+    let (ins, outs) = (strips(layout_in.c, STRIP), strips(layout_out.c, STRIP));
     let n_strips = ins.len() * outs.len();
     let n_slices = N_TASKS.div_ceil(n_strips).min(tiles.len() * BLOCK / N_ROWS).max(1);
     let task = |task_idx: usize| {
@@ -65,29 +66,7 @@ pub(in super::super) fn gradient(
     };
     let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
 
-    // One strip of inputs of a tap a part; slices add up in their order.
-    let parts: Vec<(usize, usize)> =
-        (0..9).flat_map(|tap| (0..ins.len()).map(move |strip| (tap, strip))).collect();
-    let lens: Vec<usize> = parts.iter().map(|&(_, strip)| ins[strip].len() * layout_out.c).collect();
-    build(&lens, |part, out| {
-        let (tap, in_idx) = parts[part];
-        for slice in partial.chunks_exact(n_strips) {
-            for (out_idx, outputs) in outs.iter().enumerate() {
-                let strip = &slice[in_idx * outs.len() + out_idx];
-                let len = ins[in_idx].len() * outputs.len();
-                let rows = strip[tap * len..][..len].chunks_exact(outputs.len());
-                for (out, row) in out.chunks_exact_mut(layout_out.c).zip(rows) {
-                    for (out, value) in out[outputs.clone()].iter_mut().zip(row) {
-                        *out += value;
-                    }
-                }
-            }
-        }
-    })
-}
-
-fn strips(len: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(STRIP).map(|start| start..len.min(start + STRIP)).collect()
+    add_slices(&partial, &ins, &outs, layout_out.c)
 }
 
 /// The sum over some tiles for some channels of both sides.

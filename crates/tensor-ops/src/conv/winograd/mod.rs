@@ -9,6 +9,7 @@ mod algebra;
 mod gradient;
 pub(super) mod pairs;
 mod passes;
+mod strips;
 mod tiles;
 mod weight;
 mod wide;

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::strips::{add_slices, strips};
 use super::{
     N_POINTS, SIDE, TILE, Tile,
     algebra::{WeightGradient, both_axes},
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     ConvGeometry,
     layout::{BLOCK, Layout},
-    memory::{build, split_mut},
+    memory::split_mut,
     scratch::with_scratch,
     simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Lent, Values},
@@ -63,7 +64,7 @@ fn sum<E: Element>(
             (idx / in_block, Tile { y: at / tiles_in_row, x: at % tiles_in_row })
         })
         .collect();
-    let (ins, outs) = (strips(layout_in.c), strips(layout_out.c));
+    let (ins, outs) = (strips(layout_in.c, STRIP), strips(layout_out.c, STRIP));
     let n_strips = ins.len() * outs.len();
     let n_slices = N_TASKS.div_ceil(n_strips).min(tiles.len()).max(1);
     let task = |task_idx: usize| {
@@ -91,29 +92,7 @@ fn sum<E: Element>(
     };
     let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
 
-    // One strip of inputs of a tap a part; slices add up in their order.
-    let parts: Vec<(usize, usize)> =
-        (0..9).flat_map(|tap| (0..ins.len()).map(move |strip| (tap, strip))).collect();
-    let lens: Vec<usize> = parts.iter().map(|&(_, strip)| ins[strip].len() * layout_out.c).collect();
-    build(&lens, |part, out| {
-        let (tap, in_idx) = parts[part];
-        for slice in partial.chunks_exact(n_strips) {
-            for (out_idx, outputs) in outs.iter().enumerate() {
-                let strip = &slice[in_idx * outs.len() + out_idx];
-                let len = ins[in_idx].len() * outputs.len();
-                let rows = strip[tap * len..][..len].chunks_exact(outputs.len());
-                for (out, row) in out.chunks_exact_mut(layout_out.c).zip(rows) {
-                    for (out, value) in out[outputs.clone()].iter_mut().zip(row) {
-                        *out += value;
-                    }
-                }
-            }
-        }
-    })
-}
-
-fn strips(len: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(STRIP).map(|start| start..len.min(start + STRIP)).collect()
+    add_slices(&partial, &ins, &outs, layout_out.c)
 }
 
 /// The sum over some tiles, for some channels of both sides.
