@@ -11,7 +11,7 @@ use crate::cuda::Array;
 
 use crate::{
     Device, Gradients, OpError, Precision, Recording,
-    device::{DeviceError, GradientSlot},
+    device::{DeviceError, MapSlot},
     layout::Layout,
     norm::ChannelSums,
     values::Values,
@@ -25,7 +25,7 @@ use crate::{
 pub struct FeatureMap {
     pub(crate) values: Arc<Values>,
     pub(crate) layout: Layout,
-    pub(crate) slot: GradientSlot,
+    pub(crate) slot: MapSlot,
     pub(crate) needs_gradient: bool,
     pub(crate) recording: Recording,
     /// Those of each channel, if a convolution has taken them for the batch norm that follows.
@@ -188,9 +188,9 @@ impl FeatureMap {
         let gradient = self.slot.take(gradients)?;
         #[cfg(feature = "cuda")]
         if self.values.on_device().is_some() {
-            return Ok(gradient);
+            return Ok(gradient.map(Values::into_whole));
         }
-        Ok(gradient.map(|values| self.layout.unpack(&values)))
+        Ok(gradient.map(|values| self.layout.unpack(&values.whole())))
     }
 
     /// Image `i` of the result is image `order[i]`. Not recorded.
@@ -227,26 +227,27 @@ impl FeatureMap {
         values: Values,
         recording: Recording,
     ) -> Result<Self, OpError> {
-        let slot = GradientSlot::new(device, layout.len());
+        let slot = MapSlot::new(device, layout.len());
         let values = Arc::new(values);
         Ok(Self { values, layout, slot, needs_gradient: false, recording, sums: None })
     }
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
     ///
-    /// `backward` gets the gradients of the pass and the gradient of the output; it is not called if none arrived.
+    /// `backward` gets the gradients of the pass and the gradient of the output, in the precision of the output; it is not
+    /// called if none arrived.
     pub(crate) fn output(
-        slot: GradientSlot,
+        slot: MapSlot,
         layout: Layout,
         values: Arc<Values>,
         mut recording: Recording,
-        backward: Option<impl FnOnce(&mut Gradients, Vec<f32>) -> Result<(), DeviceError> + 'static>,
+        backward: Option<impl FnOnce(&mut Gradients, Values) -> Result<(), DeviceError> + 'static>,
     ) -> Self {
         let needs_gradient = recording.is_on() && backward.is_some();
         if let (true, Some(backward)) = (recording.is_on(), backward) {
-            let slot = slot.clone();
+            let (slot, precision) = (slot.clone(), values.precision());
             recording.add_backward_op(move |gradients| match slot.take(gradients)? {
-                Some(gradient) => backward(gradients, gradient),
+                Some(gradient) => backward(gradients, gradient.with_precision(precision)),
                 None => Ok(()),
             });
         }
@@ -256,7 +257,7 @@ impl FeatureMap {
     /// [`output`](Self::output) of an operation on the CUDA device.
     #[cfg(feature = "cuda")]
     pub(crate) fn output_on_device(
-        slot: GradientSlot,
+        slot: MapSlot,
         layout: Layout,
         values: Arc<Values>,
         mut recording: Recording,

@@ -45,7 +45,8 @@ pub fn linear(x: Features, weight: &Parameter, bias: Option<&Parameter>) -> Resu
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
             if wants_weight.is_some() || wants_bias.is_some() {
-                let sums = outer_products(family, Lent::F32(&values), n_in, &gradient, n_out);
+                let x = (Lent::F32(&values), n_in);
+                let sums = outer_products(family, x, (Lent::F32(&gradient), n_out), wants_bias.is_some());
                 if let Some(slot) = wants_weight {
                     slot.add(gradients, sums.weight)?;
                 }

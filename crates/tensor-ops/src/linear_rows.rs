@@ -58,7 +58,7 @@ pub fn linear_rows_gradient(
             gradient.len(),
         ));
     }
-    let sums = outer_products(Family::detected(), Lent::F32(x), n_in, gradient, n_out);
+    let sums = outer_products(Family::detected(), (Lent::F32(x), n_in), (Lent::F32(gradient), n_out), true);
     Ok(LinearGradient { weight: sums.weight, bias: sums.bias })
 }
 

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::{
     FeatureMap, Gradients, OpError,
-    device::GradientSlot,
+    device::MapSlot,
     feature_map::join,
     memory::{TASK_LEN, build_evenly},
     values::Values,
@@ -23,14 +23,16 @@ pub fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
         return crate::cuda::relu(x);
     }
     let values = Arc::new(Values::new(rectify(&x.values.whole()), x.precision()));
-    let slot = GradientSlot::new(x.device(), x.layout.len());
+    let slot = MapSlot::new(x.device(), x.layout.len());
     let (x, recording) = x.split_recording();
     let layout = x.layout;
     let backward = x.needs_gradient.then(|| {
         let (x, output) = (x.slot.clone(), Arc::clone(&values));
-        move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
+        move |gradients: &mut Gradients, gradient: Values| {
+            let precision = gradient.precision();
+            let mut gradient = gradient.into_whole();
             mask(&mut gradient, &output.whole());
-            x.add(gradients, gradient)
+            x.add(gradients, Values::new(gradient, precision))
         }
     });
     Ok(FeatureMap::output(slot, layout, values, recording, backward))
@@ -87,19 +89,21 @@ fn sum(
     });
     drop((a_values, b_values));
     let values = Arc::new(Values::new(values, a.precision()));
-    let slot = GradientSlot::new(a.device(), layout.len());
+    let slot = MapSlot::new(a.device(), layout.len());
     let (a, recording) = a.split_recording();
     let (b, other) = b.split_recording();
-    let slots: Vec<GradientSlot> =
+    let slots: Vec<MapSlot> =
         [a, b].into_iter().filter(|term| term.needs_gradient).map(|term| term.slot).collect();
     let backward = (!slots.is_empty()).then(|| {
         let output = Arc::clone(&values);
-        move |gradients: &mut Gradients, mut gradient: Vec<f32>| {
+        move |gradients: &mut Gradients, gradient: Values| {
+            let precision = gradient.precision();
+            let mut gradient = gradient.into_whole();
             mask(&mut gradient, &output.whole());
             if let [_, second] = &slots[..] {
-                second.add(gradients, gradient.clone())?;
+                second.add(gradients, Values::new(gradient.clone(), precision))?;
             }
-            slots[0].add(gradients, gradient)
+            slots[0].add(gradients, Values::new(gradient, precision))
         }
     });
     Ok(FeatureMap::output(slot, layout, values, join(recording, other), backward))

@@ -42,7 +42,7 @@ pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
     let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
     let slot = y.slot.clone();
     let (_, mut recording) = y.split_recording();
-    recording.add_backward_op(move |gradients| slot.add(gradients, weights));
+    recording.add_backward_op(move |gradients| slot.add(gradients, Values::F32(weights)));
     backward(loss.put_tape(recording)).unwrap()
 }
 

@@ -2,11 +2,13 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
+use rayon::prelude::*;
+
 #[cfg(feature = "cuda")]
 use crate::cuda::Array;
 use crate::{
     Precision,
-    memory::{build_beside, build_evenly, build_two, split_mut},
+    memory::{TASK_LEN, build_beside, build_evenly, build_two, split_mut},
     norm::ChannelSums,
     scratch::{with_halves, with_scratch},
     simd::{Element, Family, narrow, widen},
@@ -117,6 +119,50 @@ impl Values {
                 (first, Self::Bf16(halves))
             }
         }
+    }
+
+    /// Adds `other` to them.
+    pub(crate) fn add(&mut self, other: &Self) {
+        let len = self.len();
+        let part_lens: Vec<usize> =
+            (0..len).step_by(TASK_LEN).map(|start| TASK_LEN.min(len - start)).collect();
+        let others = other.lend().chunks(TASK_LEN);
+        self.change(&part_lens, others, |_, other, part| {
+            other.with(|other: &[f32]| part.iter_mut().zip(other).for_each(|(sum, value)| *sum += value));
+        });
+    }
+
+    /// Changes parts of the given lengths, with something of its own for each: `change(part index, own, part)`.
+    pub(crate) fn change<T: Send>(
+        &mut self,
+        part_lens: &[usize],
+        beside: Vec<T>,
+        change: impl Fn(usize, T, &mut [f32]) + Sync,
+    ) {
+        match self {
+            Self::F32(values) => {
+                let parts = split_mut(values, part_lens).into_par_iter().zip(beside).enumerate();
+                parts.for_each(|(part_idx, (part, own))| change(part_idx, own, part));
+            }
+            Self::Bf16(halves) => {
+                let family = Family::detected();
+                let parts = split_mut(halves, part_lens).into_par_iter().zip(beside).enumerate();
+                parts.for_each(|(part_idx, (halves, own))| {
+                    with_scratch(halves.len(), |part| {
+                        widen(family, halves, part);
+                        change(part_idx, own, part);
+                        narrow(family, part, halves);
+                    });
+                });
+            }
+            #[cfg(feature = "cuda")]
+            Self::Device(_) => panic!("operations look where the values are before they come here"),
+        }
+    }
+
+    /// The same values in another precision.
+    pub(crate) fn with_precision(self, precision: Precision) -> Self {
+        if self.precision() == precision { self } else { Self::new(self.into_whole(), precision) }
     }
 
     /// Lends all as they are kept.
@@ -264,11 +310,20 @@ impl<'a> Lent<'a> {
 
 /// What values can be lent as.
 pub(crate) trait Operand: Element {
+    /// What they are.
+    const PRECISION: Precision;
+
     /// Lends values, which are rounded or widened if they are not kept so.
     fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R;
+    /// Values that are kept so.
+    fn values(kept: Vec<Self>) -> Values;
+    /// Values that are kept so, on loan.
+    fn lend(kept: &[Self]) -> Lent<'_>;
 }
 
 impl Operand for f32 {
+    const PRECISION: Precision = Precision::F32;
+
     fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R {
         match lent {
             Lent::F32(values) => work(values),
@@ -278,9 +333,19 @@ impl Operand for f32 {
             }),
         }
     }
+
+    fn values(kept: Vec<Self>) -> Values {
+        Values::F32(kept)
+    }
+
+    fn lend(kept: &[Self]) -> Lent<'_> {
+        Lent::F32(kept)
+    }
 }
 
 impl Operand for u16 {
+    const PRECISION: Precision = Precision::Bf16;
+
     fn of<R>(lent: Lent<'_>, work: impl FnOnce(&[Self]) -> R) -> R {
         match lent {
             Lent::Bf16(halves) => work(halves),
@@ -289,6 +354,14 @@ impl Operand for u16 {
                 work(part)
             }),
         }
+    }
+
+    fn values(kept: Vec<Self>) -> Values {
+        Values::Bf16(kept)
+    }
+
+    fn lend(kept: &[Self]) -> Lent<'_> {
+        Lent::Bf16(kept)
     }
 }
 

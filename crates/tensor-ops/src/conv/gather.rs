@@ -1,13 +1,10 @@
 //! A convolution forward, and the gradient of its input: both gather pixels by a plan and multiply by packed weights.
 
-use rayon::prelude::*;
-
 use super::plan::{Plan, Run, runs};
 use crate::{
     Precision,
     layout::Layout,
     matrix::Packed,
-    memory::split_mut,
     simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Summed, Values},
 };
@@ -47,12 +44,11 @@ impl Gather<'_> {
         })
     }
 
-    /// The result into, or onto, what is there.
-    pub(super) fn multiply_into(&self, values: &Values, out: &mut [f32], mode: TileMode<'_>) {
+    /// Adds the result to what is there.
+    pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
-        let parts = split_mut(out, &part_lens);
-        tasks.into_par_iter().zip(parts).for_each(|(task, out)| self.run(task, values, &x_runs, out, mode));
+        sum.change(&part_lens, tasks, |_, task, out| self.run(task, values, &x_runs, out, TileMode::Add));
     }
 
     /// The tasks, in the order of memory, and how many values each writes. Does not depend on the number of threads.

@@ -23,11 +23,11 @@ use self::{
 };
 use crate::{
     ConvGeometry, FeatureMap, OpError, Parameter, ParameterKind, Precision,
-    device::GradientSlot,
+    device::MapSlot,
     layout::Layout,
     norm::ChannelSums,
     rows::{add_to_rows, sum_rows},
-    simd::{Family, TileMode},
+    simd::Family,
     values::Values,
 };
 
@@ -129,7 +129,7 @@ fn apply(
         values = Values::new(sums, precision);
     }
 
-    let slot = GradientSlot::new(x.device(), layout_out.len());
+    let slot = MapSlot::new(x.device(), layout_out.len());
     let (x, recording) = x.split_recording();
     let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
@@ -145,14 +145,15 @@ fn apply(
         });
     }
     drop(x);
-    let backward = move |gradients: &mut crate::Gradients, gradient: Vec<f32>| {
+    let backward = move |gradients: &mut crate::Gradients, gradient: Values| {
         if let Some(slot) = wants_bias {
-            slot.add(gradients, sum_rows(&gradient, layout_out.c))?;
+            slot.add(gradients, sum_rows(&gradient.whole(), layout_out.c))?;
         }
         if let Some((slot, x)) = wants_weight {
             let sum = match method {
                 Method::Winograd => {
-                    winograd::gradient(family, geometry, layout_in, &x.whole(), layout_out, &gradient)
+                    let (x, gradient) = (x.whole(), gradient.whole());
+                    winograd::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
                 }
                 Method::PairsWinograd => {
                     winograd::pairs::gradient(family, geometry, layout_in, &x, layout_out, &gradient)
@@ -170,21 +171,19 @@ fn apply(
                     let packed = pack(Precision::F32);
                     let winograd =
                         Winograd::backward(family, geometry, layout_out, layout_in, &packed.values);
-                    let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,
                         |sum| winograd.add_to(&gradient, sum),
-                        || winograd.multiply(&gradient, Precision::F32, false).values,
+                        || winograd.multiply(&gradient, precision, false).values,
                     )
                 }
                 Method::PairsWinograd => {
                     let packed = pack(Precision::F32);
                     let winograd = PairsWinograd::backward(geometry, layout_out, layout_in, &packed);
-                    let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,
                         |sum| winograd.add_to(&gradient, sum),
-                        || winograd.multiply(&gradient, Precision::F32, false).values,
+                        || winograd.multiply(&gradient, precision, false).values,
                     )
                 }
                 Method::Pixelwise => {
@@ -194,11 +193,10 @@ fn apply(
                 Method::Gather => {
                     let (packed, plan) = (pack(precision), Plan::backward(geometry, layout_in, layout_out));
                     let gather = Gather { plan: &plan, from: layout_out, to: layout_in, packed: &packed };
-                    let gradient = Values::F32(gradient);
                     multiply_onto(
                         before,
-                        |sum| gather.multiply_into(&gradient, sum, TileMode::Add),
-                        || gather.multiply(&gradient, Precision::F32, false).values,
+                        |sum| gather.add_to(&gradient, sum),
+                        || gather.multiply(&gradient, precision, false).values,
                     )
                 }
             };
@@ -211,11 +209,11 @@ fn apply(
 
 /// What was there with something added, or the first of its kind.
 fn multiply_onto(
-    before: Option<Vec<f32>>,
-    add: impl FnOnce(&mut [f32]),
+    before: Option<Values>,
+    add: impl FnOnce(&mut Values),
     multiply: impl FnOnce() -> Values,
-) -> Vec<f32> {
-    let Some(mut sum) = before else { return multiply().into_whole() };
+) -> Values {
+    let Some(mut sum) = before else { return multiply() };
     add(&mut sum);
     sum
 }

@@ -5,7 +5,7 @@ use crate::{
     layout::Layout,
     matrix::{Packed, RowsProduct, Side, outer_products},
     simd::Family,
-    values::{Lent, Summed, Values},
+    values::{Summed, Values},
 };
 
 /// Weights `(I, O)` of a convolution that sees one pixel at a time.
@@ -27,13 +27,12 @@ impl Pixelwise<'_> {
     }
 
     /// The gradient of the input, onto what is there.
-    pub(super) fn backward(&self, gradient: &[f32], before: Option<Vec<f32>>) -> Vec<f32> {
+    pub(super) fn backward(&self, gradient: &Values, before: Option<Values>) -> Values {
         let side = Side::transposed(self.weight, self.n_in, self.n_out);
         let packed = Packed::new(self.family, side, self.precision);
         let product = RowsProduct::plain(&packed);
-        let gradient = Lent::F32(gradient);
-        let Some(mut sum) = before else { return product.multiply(gradient, Precision::F32).into_whole() };
-        product.add_to(gradient, &mut sum);
+        let Some(mut sum) = before else { return product.multiply(gradient.lend(), self.precision) };
+        product.add_to(gradient.lend(), &mut sum);
         sum
     }
 }
@@ -44,7 +43,7 @@ pub(super) fn gradient(
     x: &Values,
     layout_in: Layout,
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &Values,
 ) -> Vec<f32> {
-    outer_products(family, x.lend(), layout_in.c, gradient, layout_out.c).weight
+    outer_products(family, (x.lend(), layout_in.c), (gradient.lend(), layout_out.c), false).weight
 }

@@ -142,10 +142,11 @@ impl Case {
         let what = |value: &str| {
             format!("{value} of {:?} to {} by {:?}, {family:?}", self.shape, self.n_out, self.geometry)
         };
-        // Products of bfloat16 are exact; Winograd rounds what it has transformed. Outputs are kept in bfloat16.
+        // Products of bfloat16 are exact; Winograd rounds what it has transformed. Outputs and their gradients are kept in
+        // bfloat16.
         let tolerance = if algorithm == ConvAlgorithm::Winograd { 1.5e-2 } else { 5e-6 };
         assert_close(&what("output"), &got.y, &expected.y, tolerance + 8e-3);
-        assert_close(&what("gradient of the input"), &got.x, &expected.x, tolerance);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, tolerance + 4e-3);
         assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, tolerance);
         assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
     }
@@ -216,20 +217,31 @@ fn results_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn gradients_that_reach_an_input_by_two_branches_add_up() {
-    let case = Case::new([5, 6, 6, 4], 4, ConvGeometry::square(3, 1, 1));
-    let (weight, bias) = case.parameters();
-    let x = image(case.shape, &case.x);
-    let (input, shortcut) = (x.share(), x.share());
-    let other = conv2d(x.fork(), &weight, None, case.geometry, DIRECT).unwrap();
-    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
-    let y = add(add(y, shortcut).unwrap(), other).unwrap();
-    let mut gradients = backward_weighted(y, &case.weights);
-    let once = case.oracle();
-    let expected: Vec<f64> =
-        once.x.iter().zip(&case.weights).map(|(x, &own)| 2.0 * x + f64::from(own)).collect();
-    assert_close("input", &input.gradient(&mut gradients).unwrap().unwrap(), &expected, 2e-6);
-    let doubled: Vec<f64> = once.weight.iter().map(|weight| 2.0 * weight).collect();
-    assert_close("weight", &weight.gradient(&mut gradients).unwrap().unwrap(), &doubled, 5e-6);
+    let three = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        (Case::new([5, 6, 6, 4], 4, three), DIRECT),
+        (Case::new([5, 6, 6, 32], 32, three), ConvAlgorithm::Winograd),
+        (Case::new([5, 6, 6, 4], 4, ConvGeometry::square(1, 1, 0)), DIRECT),
+    ];
+    for (case, algorithm) in cases {
+        let case = case.rounded();
+        // Winograd rounds what it has transformed, if its inputs are rounded; so is each sum, and what it is a sum of.
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)] {
+            let (weight, bias) = case.parameters();
+            let x = image(case.shape, &case.x).with_precision(precision).unwrap();
+            let (input, shortcut) = (x.share(), x.share());
+            let other = conv2d(x.fork(), &weight, None, case.geometry, algorithm).unwrap();
+            let y = conv2d(x, &weight, Some(&bias), case.geometry, algorithm).unwrap();
+            let y = add(add(y, shortcut).unwrap(), other).unwrap();
+            let mut gradients = backward_weighted(y, &case.weights);
+            let once = case.oracle();
+            let expected: Vec<f64> =
+                once.x.iter().zip(&case.weights).map(|(x, &own)| 2.0 * x + f64::from(own)).collect();
+            assert_close("input", &input.gradient(&mut gradients).unwrap().unwrap(), &expected, tolerance);
+            let doubled: Vec<f64> = once.weight.iter().map(|weight| 2.0 * weight).collect();
+            assert_close("weight", &weight.gradient(&mut gradients).unwrap().unwrap(), &doubled, tolerance);
+        }
+    }
 }
 
 #[test]

@@ -9,9 +9,7 @@ use crate::{
     ConvGeometry, Precision,
     layout::Layout,
     memory::build,
-    simd::{
-        Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_pairs, pack_rows_of_halves,
-    },
+    simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_rows_of_halves},
     values::{Operand, Values},
 };
 
@@ -38,7 +36,7 @@ pub(super) fn gradient(
     layout_in: Layout,
     x: &Values,
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &Values,
 ) -> Vec<f32> {
     if x.precision() == Precision::Bf16 && family.multiplies_pairs() {
         sum::<u16>(family, geometry, layout_in, x, layout_out, gradient)
@@ -53,7 +51,7 @@ fn sum<E: Packs>(
     layout_in: Layout,
     x: &Values,
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &Values,
 ) -> Vec<f32> {
     let plan = Plan::forward(geometry, layout_in, layout_out);
     let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
@@ -131,7 +129,7 @@ struct Task<'a, E> {
     layout_in: Layout,
     x: &'a Values,
     layout_out: Layout,
-    gradient: &'a [f32],
+    gradient: &'a Values,
     columns: Range<usize>,
 }
 
@@ -149,11 +147,13 @@ impl<E: Packs> Kernel for Task<'_, E> {
         for unit in self.units {
             let n = self.layout_in.n_in_block(unit.block);
             let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
-            let gradient = rows_of_pixels(self.layout_out, unit.block, &unit.out_y);
-            let gradient = &self.gradient[gradient];
+            let gradient =
+                self.gradient.lend().part(rows_of_pixels(self.layout_out, unit.block, &unit.out_y));
             let x = self.x.lend().part(rows_of_pixels(self.layout_in, unit.block, &unit.in_y));
             x.with(|x: &[E]| E::pack_inputs::<L>(x, n, ci, &mut packed_x));
-            E::pack_gradients::<L>(gradient, n, self.layout_out.c, &self.columns, &mut packed_gradient);
+            gradient.with(|gradient: &[E]| {
+                E::pack_gradients::<L>(gradient, n, self.layout_out.c, &self.columns, &mut packed_gradient);
+            });
             let n_steps = n.div_ceil(E::PER_STEP);
             // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
             let passes = self.passes(unit, n_steps, (L::ROWS * E::PER_STEP, panel * E::PER_STEP));
@@ -268,7 +268,7 @@ trait Packs: Operand {
 
     /// Rows of `c` channels to `[panel of the wanted channels][step][channel]`; channels past the last are zeros.
     fn pack_gradients<L: Lanes>(
-        gradient: &[f32],
+        gradient: &[Self],
         n: usize,
         c: usize,
         wanted: &Range<usize>,
@@ -312,7 +312,7 @@ impl Packs for u16 {
 
     #[inline(always)]
     fn pack_gradients<L: Lanes>(
-        gradient: &[f32],
+        gradient: &[Self],
         n: usize,
         c: usize,
         wanted: &Range<usize>,
@@ -328,7 +328,7 @@ impl Packs for u16 {
             for (rows, to) in steps.zip(&mut to) {
                 let (low, high) = rows.split_at(c);
                 let high = high.get(first..first + width).unwrap_or_default();
-                pack_pairs::<L>(&low[first..first + width], high, to);
+                u16::pack_pairs::<L>(&low[first..first + width], high, to);
             }
         }
     }

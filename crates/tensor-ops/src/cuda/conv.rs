@@ -15,7 +15,7 @@ use super::{
     program::Program,
 };
 use crate::{
-    ConvGeometry, FeatureMap, Gradients, OpError, Parameter, Precision, device::GradientSlot, layout::Layout,
+    ConvGeometry, FeatureMap, Gradients, OpError, Parameter, Precision, device::MapSlot, layout::Layout,
     resident::Resident, values::Values,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn conv2d(
     let y = conv.forward(x.values.array(), &weight.values, bias_values)?;
     let values = Arc::new(Values::Device(y));
 
-    let slot = GradientSlot::new(x.device(), to.len());
+    let slot = MapSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     BatchNorm, FeatureMap, Features, Gradients, Mode, OpError, Precision,
-    device::{self, GradientSlot},
+    device::{self, GradientSlot, MapSlot},
     feature_map::join,
     layout::Layout,
     norm::wanted,
@@ -54,7 +54,7 @@ pub(crate) fn batch_norm(
     normalise(over, &coefficients, input, other, y.pointer_mut(), with_relu)?;
     let values = Arc::new(Values::Device(y));
 
-    let slot = GradientSlot::new(x.device(), layout.len());
+    let slot = MapSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let (residual, recording) = match residual {
         None => (None, recording),

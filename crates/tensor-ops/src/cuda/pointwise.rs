@@ -12,7 +12,7 @@ use super::{
     program::Program,
 };
 use crate::{
-    FeatureMap, Gradients, OpError, Precision, device::GradientSlot, feature_map::join, resident::Resident,
+    FeatureMap, Gradients, OpError, Precision, device::MapSlot, feature_map::join, resident::Resident,
     values::Values,
 };
 
@@ -164,7 +164,7 @@ pub(crate) fn relu(x: FeatureMap) -> Result<FeatureMap, OpError> {
         .long(layout.len())
         .over(layout.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), layout.len());
+    let slot = MapSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let (x, output) = (x.slot.clone(), Arc::clone(&values));
@@ -193,10 +193,10 @@ pub(crate) fn sum(a: FeatureMap, b: FeatureMap, with_relu: bool) -> Result<Featu
         .long(layout.len())
         .over(layout.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(a.device(), layout.len());
+    let slot = MapSlot::new(a.device(), layout.len());
     let (a, recording) = a.split_recording();
     let (b, other) = b.split_recording();
-    let slots: Vec<GradientSlot> =
+    let slots: Vec<MapSlot> =
         [a, b].into_iter().filter(|term| term.needs_gradient).map(|term| term.slot).collect();
     let backward = (!slots.is_empty()).then(|| {
         let output = with_relu.then(|| Arc::clone(&values));

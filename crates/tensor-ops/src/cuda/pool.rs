@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ConvGeometry, FeatureMap, Features, Gradients, OpError,
-    device::{self, GradientSlot},
+    device::{self, MapSlot},
     layout::Layout,
     values::Values,
 };
@@ -43,7 +43,7 @@ impl Window {
     fn give(
         self,
         gradients: &mut Gradients,
-        slot: &GradientSlot,
+        slot: &MapSlot,
         gradient: &CudaSlice<f32>,
         taps: Option<&CudaSlice<u16>>,
         share: f32,
@@ -73,7 +73,7 @@ pub(crate) fn max_pool(x: FeatureMap, geometry: ConvGeometry, to: Layout) -> Res
         .write(&mut taps);
     window.describe(launch).long(to.len()).over(to.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), to.len());
+    let slot = MapSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot;
@@ -94,7 +94,7 @@ pub(crate) fn average_pool(x: FeatureMap, geometry: ConvGeometry, to: Layout) ->
         Launch::new(&POOL, typed!(input.precision(), "average_pool")).read_array(input).write_array(&mut y);
     window.describe(launch).float(share).long(to.len()).over(to.len())?;
     let values = Arc::new(Values::Device(y));
-    let slot = GradientSlot::new(x.device(), to.len());
+    let slot = MapSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot;

@@ -7,6 +7,7 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod map_slot;
 mod slot;
 
 use dfdx::tensor::Storage;
@@ -18,7 +19,7 @@ use self::cpu as backend;
 use self::cuda as backend;
 #[cfg(feature = "cuda")]
 pub(crate) use self::cuda::take_slice;
-pub(crate) use self::{backend::DeviceError, slot::GradientSlot};
+pub(crate) use self::{backend::DeviceError, map_slot::MapSlot, slot::GradientSlot};
 use crate::Device;
 
 /// Whether operations compute on the CUDA device, so that values are best left there: in a build with the feature `cuda`,

@@ -8,10 +8,10 @@ use crate::{
     memory::build,
     rows::sum_rows,
     simd::{
-        Element, Family, Kernel, Lanes, MAX_LANES, Operands, Segment, TileMode, multiply_groups, pack_pairs,
+        Element, Family, Kernel, Lanes, MAX_LANES, Operands, Segment, TileMode, multiply_groups,
         pack_rows_of_halves, read, write,
     },
-    values::Lent,
+    values::{Lent, Operand},
 };
 
 /// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fill the first-level
@@ -39,7 +39,7 @@ const N_TASKS: usize = 12;
 pub(crate) struct OuterProducts {
     /// `(I, O)`: the sum over rows of `x` (outer product) `gradient`.
     pub(crate) weight: Vec<f32>,
-    /// `O`: the sum over rows of `gradient`.
+    /// `O`: the sum over rows of `gradient`; empty if it was not asked for.
     pub(crate) bias: Vec<f32>,
 }
 
@@ -47,19 +47,28 @@ pub(crate) struct OuterProducts {
 /// outputs `(rows, O)`.
 pub(crate) fn outer_products(
     family: Family,
-    x: Lent<'_>,
-    n_in: usize,
-    gradient: &[f32],
-    n_out: usize,
+    (x, n_in): (Lent<'_>, usize),
+    (gradient, n_out): (Lent<'_>, usize),
+    wants_bias: bool,
 ) -> OuterProducts {
-    match x {
-        Lent::Bf16(x) if family.multiplies_pairs() => products(family, x, n_in, gradient, n_out),
-        x => products(family, &x.whole(), n_in, gradient, n_out),
+    match (x, gradient) {
+        (Lent::Bf16(x), Lent::Bf16(gradient)) if family.multiplies_pairs() => {
+            products(family, (x, n_in), (gradient, n_out), wants_bias)
+        }
+        (Lent::Bf16(x), Lent::F32(gradient)) if family.multiplies_pairs() => {
+            products(family, (x, n_in), (gradient, n_out), wants_bias)
+        }
+        (x, gradient) => products(family, (&*x.whole(), n_in), (&*gradient.whole(), n_out), wants_bias),
     }
 }
 
-fn products<E: Packs>(family: Family, x: &[E], n_in: usize, gradient: &[f32], n_out: usize) -> OuterProducts {
-    let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in };
+fn products<E: Packs<G>, G: Operand>(
+    family: Family,
+    (x, n_in): (&[E], usize),
+    (gradient, n_out): (&[G], usize),
+    wants_bias: bool,
+) -> OuterProducts {
+    let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in, wants_bias };
     let (ins, outs) = (strips(n_in, TASK_IN), strips(n_out, TASK_OUT));
     if ins.len() >= N_DIRECT {
         direct(family, shape, &ins, &outs)
@@ -69,29 +78,30 @@ fn products<E: Packs>(family: Family, x: &[E], n_in: usize, gradient: &[f32], n_
 }
 
 /// Tasks are strips of inputs, which are rows of the result: they write straight to it.
-fn direct<E: Packs>(
+fn direct<E: Packs<G>, G: Operand>(
     family: Family,
-    shape: Shape<'_, E>,
+    shape: Shape<'_, E, G>,
     ins: &[Range<usize>],
     outs: &[Range<usize>],
 ) -> OuterProducts {
     let Shape { n_out, n_rows, .. } = shape;
+    let of_tasks = Shape { wants_bias: false, ..shape };
     let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
     let weight = build(&lens, |in_idx, weight| {
         for outputs in outs {
             let (inputs, weight) = (ins[in_idx].clone(), &mut weight[outputs.start..]);
-            let task =
-                Task { shape, rows: 0..n_rows, inputs, outputs: outputs.clone(), weight, weight_row: n_out };
-            family.run(task);
+            let (shape, rows, outputs) = (of_tasks, 0..n_rows, outputs.clone());
+            family.run(Task { shape, rows, inputs, outputs, weight, weight_row: n_out });
         }
     });
-    OuterProducts { weight, bias: sum_rows(shape.gradient, n_out) }
+    let bias = if shape.wants_bias { sum_rows(&G::lend(shape.gradient).whole(), n_out) } else { Vec::new() };
+    OuterProducts { weight, bias }
 }
 
 /// Tasks are slices of rows, too, whose sums add up at the end.
-fn by_slices<E: Packs>(
+fn by_slices<E: Packs<G>, G: Operand>(
     family: Family,
-    shape: Shape<'_, E>,
+    shape: Shape<'_, E, G>,
     ins: &[Range<usize>],
     outs: &[Range<usize>],
 ) -> OuterProducts {
@@ -135,18 +145,20 @@ fn by_slices<E: Packs>(
     let bias = outs
         .iter()
         .enumerate()
+        .filter(|_| shape.wants_bias)
         .flat_map(|(out_idx, outputs)| (0..outputs.len()).map(move |column| bias_at(out_idx, column)));
     OuterProducts { weight, bias: bias.collect() }
 }
 
 /// The operands.
 #[derive(Clone, Copy)]
-struct Shape<'a, E> {
+struct Shape<'a, E, G> {
     x: &'a [E],
     n_in: usize,
-    gradient: &'a [f32],
+    gradient: &'a [G],
     n_out: usize,
     n_rows: usize,
+    wants_bias: bool,
 }
 
 /// `len` columns in strips of nearly the same width, `max` at most but for rounding: a multiple of what tiles of all
@@ -158,8 +170,8 @@ fn strips(len: usize, max: usize) -> Vec<Range<usize>> {
 }
 
 /// The sum over some rows, of some inputs by some outputs.
-struct Task<'a, E> {
-    shape: Shape<'a, E>,
+struct Task<'a, E, G> {
+    shape: Shape<'a, E, G>,
     rows: Range<usize>,
     inputs: Range<usize>,
     outputs: Range<usize>,
@@ -169,13 +181,14 @@ struct Task<'a, E> {
     weight_row: usize,
 }
 
-impl<E: Packs> Kernel for Task<'_, E> {
-    /// The sum of the gradients of the outputs.
+impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
+    /// The sum of the gradients of the outputs, if it is asked for.
     type Output = Vec<f32>;
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Vec<f32> {
-        let Self { shape: Shape { x, n_in, gradient, n_out, .. }, rows, inputs, outputs, .. } = self;
+        let Self { shape: Shape { x, n_in, gradient, n_out, wants_bias, .. }, rows, inputs, outputs, .. } =
+            self;
         let panel = 2 * L::N;
         let n_columns = outputs.len();
         let n_steps = rows.len().div_ceil(E::PER_STEP);
@@ -196,7 +209,8 @@ impl<E: Packs> Kernel for Task<'_, E> {
             for first in (0..n_columns).step_by(panel) {
                 let width = panel.min(n_columns - first);
                 let from = &gradient[start * n_out + outputs.start + first..end * n_out];
-                E::pack_and_sum::<L>(from, n_out, width, packed_gradient, &mut bias[first..][..panel]);
+                let sums = wants_bias.then_some(&mut bias[first..][..panel]);
+                E::pack_and_sum::<L>(from, n_out, width, packed_gradient, sums);
                 let operands = Operands {
                     a: E::of_words(packed_x),
                     a_row: E::PER_STEP,
@@ -216,23 +230,48 @@ impl<E: Packs> Kernel for Task<'_, E> {
 }
 
 /// How a pass's operands are packed.
-trait Packs: Element {
+trait Packs<G>: Element {
     /// The wanted columns of rows of `n_in` values to `[group of columns][step][column]`, with a tile's columns in a group.
     ///
     /// What lies behind the last wanted column is not defined, for no tile reads it.
     fn pack_rows<L: Lanes>(x: &[Self], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]);
 
-    /// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`.
+    /// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`, if there are any.
     fn pack_and_sum<L: Lanes>(
-        from: &[f32],
+        from: &[G],
         from_row: usize,
         width: usize,
         packed: &mut [f32],
-        sums: &mut [f32],
+        sums: Option<&mut [f32]>,
     );
 }
 
-impl Packs for f32 {
+/// Sums of the columns of a panel.
+struct PanelSums<L: Lanes> {
+    low: L::V,
+    high: L::V,
+}
+
+impl<L: Lanes> PanelSums<L> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self { low: L::zero(), high: L::zero() }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, low: L::V, high: L::V) {
+        (self.low, self.high) = (L::add(self.low, low), L::add(self.high, high));
+    }
+
+    #[inline(always)]
+    fn add_to(self, sums: &mut [f32]) {
+        let (low, high) = sums.split_at_mut(L::N);
+        write::<L>(low, L::add(read::<L>(low), self.low));
+        write::<L>(high, L::add(read::<L>(high), self.high));
+    }
+}
+
+impl Packs<f32> for f32 {
     #[inline(always)]
     fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
         let n_steps = x.len() / n_in;
@@ -260,10 +299,10 @@ impl Packs for f32 {
         from_row: usize,
         width: usize,
         packed: &mut [f32],
-        sums: &mut [f32],
+        sums: Option<&mut [f32]>,
     ) {
         let panel = 2 * L::N;
-        let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
+        let mut panel_sums = PanelSums::<L>::new();
         for (to, from) in packed.chunks_exact_mut(panel).zip(from.chunks(from_row)) {
             if width == panel {
                 to.copy_from_slice(&from[..panel]);
@@ -271,16 +310,18 @@ impl Packs for f32 {
                 to[..width].copy_from_slice(&from[..width]);
                 to[width..].fill(0.0);
             }
-            low = L::add(low, read::<L>(to));
-            high = L::add(high, read::<L>(&to[L::N..]));
+            if sums.is_some() {
+                panel_sums.add(read::<L>(to), read::<L>(&to[L::N..]));
+            }
         }
-        write::<L>(sums, low);
-        write::<L>(&mut sums[L::N..], high);
+        if let Some(sums) = sums {
+            panel_sums.add_to(sums);
+        }
     }
 }
 
 /// Two rows are a step; a row that is left meets zeros.
-impl Packs for u16 {
+impl<G: Element> Packs<G> for u16 {
     #[inline(always)]
     fn pack_rows<L: Lanes>(x: &[u16], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
         let mut to = packed.chunks_exact_mut(L::ROWS);
@@ -293,36 +334,32 @@ impl Packs for u16 {
 
     #[inline(always)]
     fn pack_and_sum<L: Lanes>(
-        from: &[f32],
+        from: &[G],
         from_row: usize,
         width: usize,
         packed: &mut [f32],
-        sums: &mut [f32],
+        sums: Option<&mut [f32]>,
     ) {
         let panel = 2 * L::N;
-        let (mut low, mut high) = (read::<L>(sums), read::<L>(&sums[L::N..]));
+        let mut panel_sums = PanelSums::<L>::new();
         let mut rest = from;
         for to in packed.chunks_exact_mut(panel) {
             let first = &rest[..width];
             let second = rest.get(from_row..from_row + width).unwrap_or_default();
-            if width == panel && !second.is_empty() {
-                let (a, b) = (read::<L>(first), read::<L>(&first[L::N..]));
-                let (c, d) = (read::<L>(second), read::<L>(&second[L::N..]));
-                write::<L>(to, L::pair(a, c));
-                write::<L>(&mut to[L::N..], L::pair(b, d));
-                (low, high) = (L::add(low, L::add(a, c)), L::add(high, L::add(b, d)));
-            } else {
-                pack_pairs::<L>(first, second, to);
+            G::pack_pairs::<L>(first, second, to);
+            if sums.is_some() {
                 for row in [first, second] {
                     let mut lanes = [0.0; 2 * MAX_LANES];
-                    lanes[..row.len()].copy_from_slice(row);
-                    low = L::add(low, read::<L>(&lanes));
-                    high = L::add(high, read::<L>(&lanes[L::N..]));
+                    for (lane, value) in lanes.iter_mut().zip(row) {
+                        *lane = value.single();
+                    }
+                    panel_sums.add(read::<L>(&lanes), read::<L>(&lanes[L::N..]));
                 }
             }
             rest = rest.get(2 * from_row..).unwrap_or_default();
         }
-        write::<L>(sums, low);
-        write::<L>(&mut sums[L::N..], high);
+        if let Some(sums) = sums {
+            panel_sums.add_to(sums);
+        }
     }
 }

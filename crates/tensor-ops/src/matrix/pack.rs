@@ -5,7 +5,7 @@ use crate::{
     Precision,
     memory::build,
     scratch::with_scratch,
-    simd::{Family, Kernel, Lanes, halves_of, pack_pairs, rounded, transpose},
+    simd::{Element, Family, Kernel, Lanes, halves_of, rounded, transpose},
 };
 
 /// A matrix as the right operand of products: `[panel of columns][step][column]`; columns past the last are zeros.
@@ -111,7 +111,7 @@ pub(crate) fn pack_plain_pairs<L: Lanes>(
 ) {
     for (pair, to) in to.chunks_exact_mut(2 * L::N).take(n_steps / 2).enumerate() {
         let row = |step: usize| &from[step * from_row..][..n_columns];
-        pack_pairs::<L>(row(2 * pair), row(2 * pair + 1), to);
+        f32::pack_pairs::<L>(row(2 * pair), row(2 * pair + 1), to);
     }
 }
 

@@ -1,7 +1,5 @@
 //! Many rows by a matrix: tasks are blocks of rows, which write straight to the result.
 
-use rayon::prelude::*;
-
 use super::Packed;
 use crate::{
     Precision,
@@ -100,10 +98,9 @@ impl RowsProduct<'_> {
     }
 
     /// Adds the product to `sum`.
-    pub(crate) fn add_to(&self, a: Lent<'_>, sum: &mut [f32]) {
+    pub(crate) fn add_to(&self, a: Lent<'_>, sum: &mut Values) {
         let lens = self.block_lens(a.len(), self.packed.n_columns);
-        let blocks = split_mut(sum, &lens).into_par_iter().zip(self.blocks(a)).enumerate();
-        blocks.for_each(|(block, (out, a))| self.block(block, a, out, true));
+        sum.change(&lens, self.blocks(a), |block, a, out| self.block(block, a, out, true));
     }
 
     fn block(&self, block: usize, a: Lent<'_>, out: &mut [f32], is_sum: bool) {

@@ -69,10 +69,10 @@ fn addends_are_added_once() {
                 &expected(false),
                 1e-6,
             );
-            let mut sum = residual.clone();
+            let mut sum = Values::F32(residual.clone());
             RowsProduct::plain(&packed).add_to(Lent::F32(&a), &mut sum);
             let expected: Vec<f64> = plain.iter().zip(&residual).map(|(y, &r)| y + f64::from(r)).collect();
-            assert_close("sum", &sum, &expected, 1e-6);
+            assert_close("sum", &sum.whole(), &expected, 1e-6);
         }
     }
 }
@@ -98,7 +98,7 @@ fn gradients_of_weights_agree_with_their_definition_at_all_sizes() {
             [(1, 1, 1), (5, 7, 3), (600, 13, 37), (900, 20, 33), (40, 250, 210), (30, 1500, 5)]
         {
             let (x, gradient) = (noise(1, n * n_in), noise(2, n * n_out));
-            let sums = outer_products(family, Lent::F32(&x), n_in, &gradient, n_out);
+            let sums = outer_products(family, (Lent::F32(&x), n_in), (Lent::F32(&gradient), n_out), true);
             let what = format!("{family:?} {n}: {n_in} by {n_out}");
             let expected = oracle(&transposed(&x, n_in), &gradient, n, n_out);
             assert_close(&what, &sums.weight, &expected, 2e-6);
@@ -150,7 +150,7 @@ fn gradients_of_weights_pair_the_rows_of_bfloat16() {
             [(1, 1, 1), (5, 7, 3), (601, 13, 37), (1300, 20, 33), (40, 250, 210), (31, 1500, 5)]
         {
             let ((x, wide_x), (_, gradient)) = (halves(1, n * n_in), halves(2, n * n_out));
-            let sums = outer_products(family, x.lend(), n_in, &gradient, n_out);
+            let sums = outer_products(family, (x.lend(), n_in), (Lent::F32(&gradient), n_out), true);
             let what = format!("{family:?} {n}: {n_in} by {n_out}");
             let expected = oracle(&transposed(&wide_x, n_in), &gradient, n, n_out);
             assert_close(&what, &sums.weight, &expected, 2e-6);
@@ -167,7 +167,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let (n, n_in, n_out) = (1000, 40, 50);
             let (x, gradient, b) = (noise(1, n * n_in), noise(2, n * n_out), noise(3, n_in * n_out));
             let family = Family::detected();
-            let sums = outer_products(family, Lent::F32(&x), n_in, &gradient, n_out);
+            let sums = outer_products(family, (Lent::F32(&x), n_in), (Lent::F32(&gradient), n_out), true);
             let y = multiply(family, &x, Side::plain(&b, n_in, n_out));
             [sums.weight, sums.bias, y].concat()
         })

@@ -13,7 +13,7 @@ use crate::{
     Mode,
     memory::{build, split_mut},
     simd::{Element, Family, Kernel, Lanes},
-    values::{Lent, Values},
+    values::{Lent, Operand, Values},
 };
 
 /// What follows the normalisation.
@@ -30,7 +30,9 @@ pub(super) struct Backward {
     pub(super) family: Family,
     pub(super) groups: Groups,
     pub(super) x: Arc<Values>,
-    /// Kept when ReLU follows: it was off where the output is 0.
+    pub(super) tail: Tail,
+    /// Kept when ReLU follows the sum with a residual: it was off where the output is 0. Without a residual, the input says
+    /// as much.
     pub(super) output: Option<Arc<Values>>,
     pub(super) statistics: Statistics,
     pub(super) coefficients: Coefficients,
@@ -44,58 +46,104 @@ pub(super) struct Gradient {
     /// `C`.
     pub(super) shift: Vec<f32>,
     /// The gradient of the sum before ReLU, if asked for.
-    pub(super) masked: Option<Vec<f32>>,
+    pub(super) masked: Option<Values>,
     /// The gradient of the input, if asked for.
-    pub(super) x: Option<Vec<f32>>,
+    pub(super) x: Option<Values>,
 }
 
 impl Backward {
     /// From the gradient of the output, whose memory becomes that of a result.
-    pub(super) fn run(self, mut gradient: Vec<f32>, wants_x: bool, wants_masked: bool) -> Gradient {
+    pub(super) fn run(self, gradient: Values, wants_x: bool, wants_masked: bool) -> Gradient {
+        let output = self.output.as_deref().map(Values::lend);
+        match (gradient, self.x.lend(), output) {
+            (Values::Bf16(gradient), Lent::Bf16(x), None) => {
+                self.run_on(gradient, x, None, wants_x, wants_masked)
+            }
+            (Values::Bf16(gradient), Lent::Bf16(x), Some(Lent::Bf16(output))) => {
+                self.run_on(gradient, x, Some(output), wants_x, wants_masked)
+            }
+            (gradient, x, output) => {
+                let output = output.map(Lent::whole);
+                self.run_on(gradient.into_whole(), &x.whole(), output.as_deref(), wants_x, wants_masked)
+            }
+        }
+    }
+
+    fn run_on<E: Operand>(
+        &self,
+        mut gradient: Vec<E>,
+        x: &[E],
+        output: Option<&[E]>,
+        wants_x: bool,
+        wants_masked: bool,
+    ) -> Gradient {
         let parts = self.groups.parts();
-        let sums = self.sums(&parts, &mut gradient);
+        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
+        let sums = self.sums(&parts, split_mut(&mut gradient, &part_lens), x, output);
         let c = self.groups.layout.c;
         let over_groups = |by_group: &[f64]| {
             let total = |channel: usize| by_group.iter().skip(channel).step_by(c).sum::<f64>() as f32;
             (0..c).map(total).collect()
         };
         let (scale, shift) = (over_groups(&sums.with_normalised), over_groups(&sums.plain));
-        let spread = Spread::new(&self, &sums);
-        let x = match (wants_x, wants_masked) {
+        let spread = Spread::new(self, &sums);
+        let spread_part = |part: &Part, from, to: &mut [E]| {
+            self.spread_part(part, &spread, from, to, &x[part.start..][..part.len]);
+        };
+        let by_x = match (wants_x, wants_masked) {
             (false, _) => None,
-            (true, true) => Some(self.spread_beside(&parts, &spread, &gradient)),
+            (true, true) => Some(build(&part_lens, |part_idx, out| {
+                let part = &parts[part_idx];
+                spread_part(part, Some(&gradient[part.start..][..part.len]), out);
+            })),
             (true, false) => {
-                self.spread(&parts, &spread, &mut gradient);
+                let gradients = split_mut(&mut gradient, &part_lens);
+                gradients.into_par_iter().zip(&parts).for_each(|(gradient, part)| {
+                    spread_part(part, None, gradient);
+                });
                 Some(std::mem::take(&mut gradient))
             }
         };
-        Gradient { scale, shift, masked: wants_masked.then_some(gradient), x }
+        let masked = wants_masked.then(|| E::values(gradient));
+        Gradient { scale, shift, masked, x: by_x.map(E::values) }
     }
 
-    /// Masks the gradient in place, and sums it.
-    fn sums(&self, parts: &[Part], gradient: &mut [f32]) -> Sums {
-        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
+    /// What ReLU saw is `factor * x` and this, by group and channel: so much where there is no ReLU, or where the gradient is
+    /// masked already, that nothing is off.
+    fn base(&self) -> Vec<f32> {
+        let Coefficients { offset, .. } = &self.coefficients;
+        if self.masks_by_input() { offset.clone() } else { vec![f32::INFINITY; offset.len()] }
+    }
+
+    fn masks_by_input(&self) -> bool {
+        self.tail == Tail::Relu && self.output.is_none()
+    }
+
+    /// Sums the gradient; where there is an output to mask it by, that is done in place.
+    fn sums<E: Element>(
+        &self,
+        parts: &[Part],
+        gradients: Vec<&mut [E]>,
+        x: &[E],
+        output: Option<&[E]>,
+    ) -> Sums {
         let mean: Vec<f32> = self.statistics.mean.iter().map(|&mean| mean as f32).collect();
-        let partial: Vec<(Vec<f32>, Vec<f32>)> =
-            split_mut(gradient, &part_lens)
-                .into_par_iter()
-                .zip(parts)
-                .map(|(gradient, part)| {
-                    let range = part.start..part.start + part.len;
-                    let mean = self.groups.expand(part, &mean);
-                    let x = self.x.lend().part(range.clone());
-                    let output = self.output.as_ref().map(|output| output.lend().part(range));
-                    let family = self.family;
-                    match (x, output) {
-                        (Lent::F32(x), None) => family.run(SumPart { gradient, x, output: None, mean }),
-                        (Lent::Bf16(x), None) => family.run(SumPart { gradient, x, output: None, mean }),
-                        (Lent::F32(x), Some(output)) => output
-                            .with(|output| family.run(SumPart { gradient, x, output: Some(output), mean })),
-                        (Lent::Bf16(x), Some(output)) => output
-                            .with(|output| family.run(SumPart { gradient, x, output: Some(output), mean })),
-                    }
+        let base = self.base();
+        let partial: Vec<(Vec<f32>, Vec<f32>)> = gradients
+            .into_par_iter()
+            .zip(parts)
+            .map(|(gradient, part)| {
+                let range = part.start..part.start + part.len;
+                self.family.run(SumPart {
+                    gradient,
+                    x: &x[range.clone()],
+                    output: output.map(|output| &output[range]),
+                    factor: self.groups.expand(part, &self.coefficients.factor),
+                    base: self.groups.expand(part, &base),
+                    mean: self.groups.expand(part, &mean),
                 })
-                .collect();
+            })
+            .collect();
         let c = self.groups.layout.c;
         let len = self.groups.splits * c;
         let mut sums = Sums { plain: vec![0.0; len], with_normalised: vec![0.0; len] };
@@ -113,33 +161,26 @@ impl Backward {
         sums
     }
 
-    fn spread(&self, parts: &[Part], spread: &Spread, gradient: &mut [f32]) {
-        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-        split_mut(gradient, &part_lens)
-            .into_par_iter()
-            .zip(parts)
-            .for_each(|(gradient, part)| self.spread_part(part, spread, None, gradient));
-    }
-
-    /// [`spread`](Self::spread) into a buffer of its own.
-    fn spread_beside(&self, parts: &[Part], spread: &Spread, gradient: &[f32]) -> Vec<f32> {
-        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-        build(&part_lens, |part_idx, out| {
-            let part = &parts[part_idx];
-            self.spread_part(part, spread, Some(&gradient[part.start..][..part.len]), out);
-        })
-    }
-
     /// The gradient of one part's input, from the gradient of its output: `from`, or what is in `to`.
-    fn spread_part(&self, part: &Part, spread: &Spread, from: Option<&[f32]>, to: &mut [f32]) {
-        let factor = self.groups.expand(part, &self.coefficients.factor);
-        let mean = self.groups.expand(part, &spread.mean);
-        let slope = self.groups.expand(part, &spread.slope);
-        let offset = self.groups.expand(part, &spread.offset);
-        match self.x.lend().part(part.start..part.start + part.len) {
-            Lent::F32(x) => self.family.run(SpreadPart { from, to, x, factor, mean, slope, offset }),
-            Lent::Bf16(x) => self.family.run(SpreadPart { from, to, x, factor, mean, slope, offset }),
-        }
+    fn spread_part<E: Element>(
+        &self,
+        part: &Part,
+        spread: &Spread,
+        from: Option<&[E]>,
+        to: &mut [E],
+        x: &[E],
+    ) {
+        let expand = |by_group: &[f32]| self.groups.expand(part, by_group);
+        self.family.run(SpreadPart {
+            from,
+            to,
+            x,
+            factor: expand(&self.coefficients.factor),
+            base: expand(&spread.base),
+            mean: expand(&spread.mean),
+            slope: expand(&spread.slope),
+            offset: expand(&spread.offset),
+        });
     }
 }
 
@@ -153,6 +194,8 @@ struct Sums {
 
 /// What every value's gradient gets because it moved the statistics: `slope * (x - mean) + offset`.
 struct Spread {
+    /// See [`Backward::base`].
+    base: Vec<f32>,
     mean: Vec<f32>,
     slope: Vec<f32>,
     offset: Vec<f32>,
@@ -167,6 +210,7 @@ impl Spread {
         let slope = |at: usize| share * f64::from(factor[at]) * inv_std[at] * sums.with_normalised[at];
         let offset = |at: usize| share * f64::from(factor[at]) * sums.plain[at];
         Self {
+            base: backward.base(),
             mean: backward.statistics.mean.iter().map(|&mean| mean as f32).collect(),
             slope: (0..factor.len()).map(|at| slope(at) as f32).collect(),
             offset: (0..factor.len()).map(|at| offset(at) as f32).collect(),
@@ -175,9 +219,11 @@ impl Spread {
 }
 
 struct SumPart<'a, E> {
-    gradient: &'a mut [f32],
+    gradient: &'a mut [E],
     x: &'a [E],
     output: Option<&'a [E]>,
+    factor: Vec<f32>,
+    base: Vec<f32>,
     mean: Vec<f32>,
 }
 
@@ -194,11 +240,14 @@ impl<E: Element> Kernel for SumPart<'_, E> {
             None => {
                 for (gradient, x) in self.gradient.chunks(len).zip(self.x.chunks(len)) {
                     let sums = plain.iter_mut().zip(&mut with_distance);
-                    for (((gradient, x), mean), (plain, with_distance)) in
-                        gradient.iter().zip(x).zip(&self.mean).zip(sums)
+                    let own = self.factor.iter().zip(&self.base).zip(&self.mean);
+                    for (((gradient, x), ((factor, base), mean)), (plain, with_distance)) in
+                        gradient.iter().zip(x).zip(own).zip(sums)
                     {
-                        *plain += gradient;
-                        *with_distance += gradient * (x.single() - mean);
+                        let x = x.single();
+                        let masked = if x * factor + base > 0.0 { gradient.single() } else { 0.0 };
+                        *plain += masked;
+                        *with_distance += masked * (x - mean);
                     }
                 }
             }
@@ -209,10 +258,10 @@ impl<E: Element> Kernel for SumPart<'_, E> {
                     for ((((gradient, x), output), mean), (plain, with_distance)) in
                         gradient.iter_mut().zip(x).zip(output).zip(&self.mean).zip(sums)
                     {
-                        let masked = if output.single() > 0.0 { *gradient } else { 0.0 };
+                        let masked = if output.single() > 0.0 { *gradient } else { E::default() };
                         *gradient = masked;
-                        *plain += masked;
-                        *with_distance += masked * (x.single() - mean);
+                        *plain += masked.single();
+                        *with_distance += masked.single() * (x.single() - mean);
                     }
                 }
             }
@@ -222,11 +271,12 @@ impl<E: Element> Kernel for SumPart<'_, E> {
 }
 
 struct SpreadPart<'a, E> {
-    /// The gradient of the output, or `None`: it is in `to`.
-    from: Option<&'a [f32]>,
-    to: &'a mut [f32],
+    /// The gradient of the output, masked, or `None`: it is in `to`.
+    from: Option<&'a [E]>,
+    to: &'a mut [E],
     x: &'a [E],
     factor: Vec<f32>,
+    base: Vec<f32>,
     mean: Vec<f32>,
     slope: Vec<f32>,
     offset: Vec<f32>,
@@ -244,10 +294,12 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
         match self.from {
             None => {
                 for (to, x) in rows {
-                    for (((to, x), (factor, mean)), (slope, offset)) in
-                        to.iter_mut().zip(x).zip(own()).zip(spread())
+                    for ((((to, x), base), (factor, mean)), (slope, offset)) in
+                        to.iter_mut().zip(x).zip(&self.base).zip(own()).zip(spread())
                     {
-                        *to = factor * *to + (slope * (x.single() - mean) + offset);
+                        let x = x.single();
+                        let masked = if x * factor + base > 0.0 { to.single() } else { 0.0 };
+                        *to = E::nearest(factor * masked + (slope * (x - mean) + offset));
                     }
                 }
             }
@@ -256,7 +308,7 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
                     for ((((to, from), x), (factor, mean)), (slope, offset)) in
                         to.iter_mut().zip(from).zip(x).zip(own()).zip(spread())
                     {
-                        *to = factor * from + (slope * (x.single() - mean) + offset);
+                        *to = E::nearest(factor * from.single() + (slope * (x.single() - mean) + offset));
                     }
                 }
             }

@@ -23,7 +23,7 @@ use self::{
 };
 use crate::{
     Buffer, Device, FeatureMap, Features, Gradients, Mode, OpError, Parameter, ParameterKind,
-    device::{self, DeviceError, GradientSlot},
+    device::{self, DeviceError, GradientSlot, MapSlot},
     feature_map::join,
     layout::Layout,
     simd::Family,
@@ -211,11 +211,12 @@ fn normalise(
     let groups = Groups { layout, splits };
     let statistics = norm.statistics(&x.values, x.sums.as_ref().map(|sums| &sums[..]), groups, mode);
     let coefficients = Coefficients::new(&statistics, norm);
+    let has_residual = residual.is_some();
     let residual_values = residual.as_ref().map(|residual| &*residual.values);
     let family = Family::detected();
     let values = Arc::new(apply(family, groups, &coefficients, &x.values, residual_values, tail));
 
-    let slot = GradientSlot::new(x.device(), layout.len());
+    let slot = MapSlot::new(x.device(), layout.len());
     let (x, recording) = x.split_recording();
     let (residual, recording) = match residual {
         None => (None, recording),
@@ -237,14 +238,15 @@ fn normalise(
         family,
         groups,
         x: Arc::clone(&x.values),
-        output: (tail == Tail::Relu).then(|| Arc::clone(&values)),
+        tail,
+        output: (tail == Tail::Relu && has_residual).then(|| Arc::clone(&values)),
         statistics,
         coefficients,
         mode,
     };
     drop(x);
     let backward =
-        move |gradients: &mut Gradients, gradient: Vec<f32>| wants.give(gradients, backward, gradient);
+        move |gradients: &mut Gradients, gradient: Values| wants.give(gradients, backward, gradient);
     Ok(FeatureMap::output(slot, layout, values, recording, Some(backward)))
 }
 
@@ -272,17 +274,19 @@ pub fn batch_norm_features(x: Features, norm: &mut BatchNorm, mode: Mode) -> Res
     let y = x.device().try_tensor_from_vec(y.into_whole(), (n, c))?;
     if recording.is_on() {
         let wants = Wants { x: None, residual: None, scale: wanted(&norm.scale), shift: wanted(&norm.shift) };
-        let backward = Backward { family, groups, x: values, output: None, statistics, coefficients, mode };
+        let tail = Tail::Plain;
+        let backward =
+            Backward { family, groups, x: values, tail, output: None, statistics, coefficients, mode };
         let (x, out) = (x.ghost(), y.ghost());
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
             if gradient.is_empty() {
                 return Ok(());
             }
-            let result = backward.run(gradient, true, false);
+            let result = backward.run(Values::F32(gradient), true, false);
             wants.give_parameters(gradients, result.scale, result.shift)?;
             match result.x {
-                Some(sum) => device::add(gradients.get_or_alloc_mut(&x)?, &sum),
+                Some(sum) => device::add(gradients.get_or_alloc_mut(&x)?, &sum.whole()),
                 None => Ok(()),
             }
         });
@@ -296,8 +300,8 @@ pub(crate) fn wanted(parameter: &Option<Parameter>) -> Option<GradientSlot> {
 
 /// Whose gradients are computed.
 struct Wants {
-    x: Option<GradientSlot>,
-    residual: Option<GradientSlot>,
+    x: Option<MapSlot>,
+    residual: Option<MapSlot>,
     scale: Option<GradientSlot>,
     shift: Option<GradientSlot>,
 }
@@ -311,7 +315,7 @@ impl Wants {
         self,
         gradients: &mut Gradients,
         backward: Backward,
-        gradient: Vec<f32>,
+        gradient: Values,
     ) -> Result<(), DeviceError> {
         let result = backward.run(gradient, self.x.is_some(), self.residual.is_some());
         self.give_parameters(gradients, result.scale, result.shift)?;

@@ -8,6 +8,7 @@ use crate::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
     },
+    values::Values,
 };
 
 /// The definition, in double precision: `(N, H, W, C)` in, with `n ≡ g (mod splits)` normalised together.
@@ -109,6 +110,44 @@ fn the_tail_of_a_residual_block_agrees_with_differences() {
             &by_residual,
             1e-4,
         );
+    }
+}
+
+#[test]
+fn gradients_in_bfloat16_are_those_of_the_same_values_rounded() {
+    for shape in [[6, 3, 3, 17], [33, 4, 4, 64]] {
+        let [n, h, w, c] = shape;
+        let rounded = |seed| Values::new(noise(seed, n * h * w * c), Precision::Bf16).into_whole();
+        let (x, residual, weights) = (rounded(1), rounded(5), rounded(2));
+        for splits in [1, 3] {
+            for (has_residual, has_relu) in [(false, false), (false, true), (true, true)] {
+                let run = |precision| {
+                    let mut norm = norm_of(&noise(3, c), &noise(4, c), splits);
+                    let input = image(shape, &x).with_precision(precision).unwrap();
+                    let shortcut = image(shape, &residual).with_precision(precision).unwrap();
+                    let kept = [input.share(), shortcut.share()];
+                    let y = match (has_residual, has_relu) {
+                        (true, _) => batch_norm_add_relu(input, &mut norm, shortcut, Mode::Train),
+                        (false, true) => batch_norm_relu(input, &mut norm, Mode::Train),
+                        (false, false) => batch_norm(input, &mut norm, Mode::Train),
+                    };
+                    let mut gradients = backward_weighted(y.unwrap(), &weights);
+                    let of_parameters = [&norm.scale, &norm.shift]
+                        .map(|own| own.as_ref().unwrap().gradient(&mut gradients).unwrap().unwrap());
+                    (kept.map(|kept| kept.gradient(&mut gradients).unwrap()), of_parameters)
+                };
+                let (half, single) = (run(Precision::Bf16), run(Precision::F32));
+                for (half, single) in half.0.iter().zip(&single.0) {
+                    assert_eq!(half.is_some(), single.is_some());
+                    if let (Some(half), Some(single)) = (half, single) {
+                        assert_close("input", half, &wide(single), 4e-3);
+                    }
+                }
+                for (half, single) in half.1.iter().zip(&single.1) {
+                    assert_close("parameter", half, &wide(single), 1e-5);
+                }
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{output_layout, window};
 use crate::{
-    ConvGeometry, FeatureMap, Gradients, OpError, device::GradientSlot, layout::Layout, memory::build,
+    ConvGeometry, FeatureMap, Gradients, OpError, device::MapSlot, layout::Layout, memory::build,
     values::Values,
 };
 
@@ -21,12 +21,13 @@ pub fn average_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap,
     }
     let from = x.layout;
     let values = Arc::new(Values::new(means(geometry, from, to, &x.values.whole()), x.precision()));
-    let slot = GradientSlot::new(x.device(), to.len());
+    let slot = MapSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let slot = x.slot.clone();
-        move |gradients: &mut Gradients, gradient: Vec<f32>| {
-            slot.add(gradients, spread(geometry, from, to, &gradient))
+        move |gradients: &mut Gradients, gradient: Values| {
+            let sum = spread(geometry, from, to, &gradient.whole());
+            slot.add(gradients, Values::new(sum, gradient.precision()))
         }
     });
     Ok(FeatureMap::output(slot, to, values, recording, backward))

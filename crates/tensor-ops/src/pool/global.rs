@@ -2,7 +2,9 @@
 
 use dfdx::tensor::{PutTape, Tape, TensorFromVec};
 
-use crate::{FeatureMap, Features, OpError, device, layout::Layout, memory::build};
+use crate::{
+    FeatureMap, Features, OpError, Precision, device, layout::Layout, memory::build, values::Values,
+};
 
 /// The mean of each channel over all positions, `(N, H, W, C)` to `(N, C)`.
 ///
@@ -18,10 +20,10 @@ pub fn global_average_pool(x: FeatureMap) -> Result<Features, OpError> {
     let y = x.device().try_tensor_from_vec(means(from, &x.values.whole()), (from.n, from.c))?;
     let (x, mut recording) = x.split_recording();
     if x.needs_gradient && recording.is_on() {
-        let (x, out) = (x.slot.clone(), y.ghost());
+        let (precision, x, out) = (x.precision(), x.slot.clone(), y.ghost());
         recording.add_backward_op(move |gradients| {
             let gradient = device::take(gradients.get_or_alloc_mut(&out)?)?;
-            x.add(gradients, spread(from, &gradient))
+            x.add(gradients, spread(from, &gradient, precision))
         });
     }
     Ok(y.put_tape(recording))
@@ -43,11 +45,11 @@ fn means(from: Layout, x: &[f32]) -> Vec<f32> {
     })
 }
 
-fn spread(from: Layout, gradient: &[f32]) -> Vec<f32> {
+fn spread(from: Layout, gradient: &[f32], precision: Precision) -> Values {
     let share = 1.0 / (from.h * from.w) as f32;
     let to = Layout { h: 1, w: 1, ..from };
     let (tasks, lens) = from.tasks();
-    build(&lens, |task_idx, sum| {
+    Values::build(precision, &lens, |task_idx, sum| {
         let block = tasks[task_idx].block;
         let gradient = to.block(gradient, block);
         for position in sum.chunks_exact_mut(gradient.len()) {

@@ -5,11 +5,11 @@ use std::{ops::Range, sync::Arc};
 use super::{output_layout, window};
 use crate::{
     ConvGeometry, FeatureMap, Gradients, OpError,
-    device::GradientSlot,
+    device::MapSlot,
     layout::{Layout, PixelRows},
     memory::build,
     simd::{Element, Family, Kernel, Lanes},
-    values::{Lent, Values},
+    values::{Lent, Operand, Values},
 };
 
 /// The largest value of each window; padding is never the largest.
@@ -30,17 +30,18 @@ pub fn max_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpE
         Lent::F32(x) => Values::F32(largest(geometry, from, to, x)),
         Lent::Bf16(x) => Values::Bf16(largest(geometry, from, to, x)),
     });
-    let slot = GradientSlot::new(x.device(), to.len());
+    let slot = MapSlot::new(x.device(), to.len());
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
         let (slot, x, output) = (x.slot.clone(), Arc::clone(&x.values), Arc::clone(&values));
-        move |gradients: &mut Gradients, gradient: Vec<f32>| {
-            let sum = match (x.lend(), output.lend()) {
-                (Lent::Bf16(x), Lent::Bf16(output)) => {
-                    give_to_largest(geometry, (from, x), (to, output), &gradient)
+        move |gradients: &mut Gradients, gradient: Values| {
+            let sum = match (x.lend(), output.lend(), gradient.lend()) {
+                (Lent::Bf16(x), Lent::Bf16(output), Lent::Bf16(gradient)) => {
+                    give_to_largest(geometry, (from, x), (to, output), gradient)
                 }
-                (x, output) => {
-                    give_to_largest(geometry, (from, &*x.whole()), (to, &*output.whole()), &gradient)
+                (x, output, gradient) => {
+                    let (x, output, gradient) = (x.whole(), output.whole(), gradient.whole());
+                    give_to_largest(geometry, (from, &*x), (to, &*output), &gradient)
                 }
             };
             slot.add(gradients, sum)
@@ -87,14 +88,14 @@ impl<E: Element> Kernel for Largest<'_, E> {
     }
 }
 
-fn give_to_largest<E: Element>(
+fn give_to_largest<E: Operand>(
     geometry: ConvGeometry,
     (from, x): (Layout, &[E]),
     (to, output): (Layout, &[E]),
-    gradient: &[f32],
-) -> Vec<f32> {
+    gradient: &[E],
+) -> Values {
     let (tasks, lens) = from.tasks();
-    build(&lens, |task_idx, sum| {
+    Values::build(E::PRECISION, &lens, |task_idx, sum| {
         let PixelRows { block, ref y } = tasks[task_idx];
         Family::detected().run(GiveToLargest {
             geometry,
@@ -116,7 +117,7 @@ struct GiveToLargest<'a, E> {
     to: Layout,
     x: &'a [E],
     output: &'a [E],
-    gradient: &'a [f32],
+    gradient: &'a [E],
     y: Range<usize>,
     sum: &'a mut [f32],
 }
@@ -137,7 +138,9 @@ impl<E: Element> Kernel for GiveToLargest<'_, E> {
             }
             let range = pos * pixel_len..(pos + 1) * pixel_len;
             let output = &output[range.clone()];
-            left.copy_from_slice(&gradient[range]);
+            for (left, gradient) in left.iter_mut().zip(&gradient[range]) {
+                *left = gradient.single();
+            }
             for read in window(geometry, from, (pos / to.w, pos % to.w)) {
                 let x = &x[read * pixel_len..][..pixel_len];
                 if own.contains(&read) {

@@ -53,6 +53,16 @@ pub(crate) trait Lanes: Sized + 'static {
     fn pair(low: Self::V, high: Self::V) -> Self::V {
         pair_of::<Self>(low, high)
     }
+    /// [`pair`](Self::pair) of values that are bfloat16 already.
+    ///
+    /// # Safety
+    ///
+    /// `N` values can be read from `low` and from `high`.
+    #[inline(always)]
+    unsafe fn pair_halves(low: *const u16, high: *const u16) -> Self::V {
+        // SAFETY: the caller has the values there.
+        unsafe { Self::pair(Self::load_halves(low), Self::load_halves(high)) }
+    }
     /// Reads `N` bfloat16 values.
     ///
     /// # Safety

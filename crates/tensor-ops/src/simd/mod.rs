@@ -20,7 +20,7 @@ pub(crate) use self::{
     bf16::{narrow, rounded, widen},
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu},
-    pairs::{Element, halves_of, pack_pairs, pack_rows_of_halves},
+    pairs::{Element, halves_of, pack_rows_of_halves},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
     tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows},
 };

@@ -42,6 +42,10 @@ pub(crate) trait Element: Plain + 'static {
     fn single(self) -> f32;
     /// The nearest to a value.
     fn nearest(value: f32) -> Self;
+    /// `to[i]` is the pair of `low[i]` and `high[i]`, in bfloat16; zeros for what a side is short of.
+    ///
+    /// Both sides may be shorter than `to`.
+    fn pack_pairs<L: Lanes>(low: &[Self], high: &[Self], to: &mut [f32]);
     /// The values that lie in memory that a buffer of words lends.
     fn of_words(words: &[f32]) -> &[Self];
 }
@@ -80,6 +84,11 @@ impl Element for f32 {
     #[inline(always)]
     fn nearest(value: f32) -> Self {
         value
+    }
+
+    #[inline(always)]
+    fn pack_pairs<L: Lanes>(low: &[Self], high: &[Self], to: &mut [f32]) {
+        pair_up::<L>(low, high, to);
     }
 
     #[inline(always)]
@@ -125,6 +134,11 @@ impl Element for u16 {
     }
 
     #[inline(always)]
+    fn pack_pairs<L: Lanes>(low: &[Self], high: &[Self], to: &mut [f32]) {
+        pair_up_halves::<L>(low, high, to);
+    }
+
+    #[inline(always)]
     fn of_words(words: &[f32]) -> &[Self] {
         bytemuck::cast_slice(words)
     }
@@ -136,11 +150,8 @@ pub(crate) fn halves_of(words: &mut [f32]) -> &mut [u16] {
     bytemuck::cast_slice_mut(words)
 }
 
-/// `to[i]` is the pair of `low[i]` and `high[i]`, rounded to bfloat16; zeros for what a side is short of.
-///
-/// Both sides may be shorter than `to`.
 #[inline(always)]
-pub(crate) fn pack_pairs<L: Lanes>(low: &[f32], high: &[f32], to: &mut [f32]) {
+fn pair_up<L: Lanes>(low: &[f32], high: &[f32], to: &mut [f32]) {
     let whole = low.len().min(high.len()).min(to.len()) / L::N * L::N;
     for at in (0..whole).step_by(L::N) {
         // SAFETY: `whole` is at most each length, and a multiple of a register.
@@ -171,7 +182,23 @@ pub(crate) fn pack_pairs<L: Lanes>(low: &[f32], high: &[f32], to: &mut [f32]) {
     }
 }
 
-/// [`pack_pairs`] of some columns, at most [`Lanes::ROWS`], of two rows that are bfloat16 already; the second may be empty.
+#[inline(always)]
+fn pair_up_halves<L: Lanes>(low: &[u16], high: &[u16], to: &mut [f32]) {
+    let whole = low.len().min(high.len()).min(to.len()) / L::N * L::N;
+    for at in (0..whole).step_by(L::N) {
+        // SAFETY: `whole` is at most each length, and a multiple of a register.
+        unsafe {
+            let pair = L::pair_halves(low.as_ptr().add(at), high.as_ptr().add(at));
+            L::store(to.as_mut_ptr().add(at), pair);
+        }
+    }
+    for (i, to) in halves_of(&mut to[whole..]).chunks_exact_mut(2).enumerate() {
+        to[0] = low.get(whole + i).copied().unwrap_or_default();
+        to[1] = high.get(whole + i).copied().unwrap_or_default();
+    }
+}
+
+/// [`Element::pack_pairs`] of some columns, at most [`Lanes::ROWS`], of two rows that are bfloat16 already; the second may be empty.
 #[inline(always)]
 pub(crate) fn pack_rows_of_halves<L: Lanes>(
     (low, high): (&[u16], &[u16]),

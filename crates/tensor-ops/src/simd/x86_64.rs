@@ -11,8 +11,9 @@ use std::{
         _mm512_add_epi32, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmplt_epi32_mask,
         _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_div_ps, _mm512_dpbf16_ps,
         _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_max_ps, _mm512_mul_ps,
-        _mm512_mullo_epi32, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
-        _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+        _mm512_mullo_epi32, _mm512_or_si512, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setr_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
+        _mm512_sub_ps,
     },
     mem::transmute,
 };
@@ -240,6 +241,11 @@ avx512_lanes!(
         unsafe { pair_avx512(low, high) }
     },
     #[inline(always)]
+    unsafe fn pair_halves(low: *const u16, high: *const u16) -> __m512 {
+        // SAFETY: as above, and the caller has the values there.
+        unsafe { pair_halves_avx512(low, high) }
+    },
+    #[inline(always)]
     unsafe fn load_halves(from: *const u16) -> __m512 {
         // SAFETY: as above, and the caller has the values there.
         unsafe { load_halves_avx512(from) }
@@ -275,6 +281,18 @@ fn pair_avx512(low: __m512, high: __m512) -> __m512 {
         _mm512_set1_epi32(0x0010_0000),
     );
     _mm512_castsi512_ps(_mm512_permutexvar_epi16(order, halves))
+}
+
+/// # Safety
+///
+/// As [`Lanes::pair_halves`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn pair_halves_avx512(low: *const u16, high: *const u16) -> __m512 {
+    // SAFETY: the caller has sixteen values in both places; the instruction reads at any alignment.
+    let (low, high) = unsafe { (_mm256_loadu_si256(low.cast()), _mm256_loadu_si256(high.cast())) };
+    let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(high));
+    _mm512_castsi512_ps(_mm512_or_si512(_mm512_cvtepu16_epi32(low), high))
 }
 
 /// # Safety

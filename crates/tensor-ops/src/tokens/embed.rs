@@ -25,8 +25,10 @@ pub fn tokens_from_map(x: FeatureMap) -> Result<Tokens, OpError> {
     let values = Arc::new(Values::new(layout.unpack(&x.values.whole()), x.precision()));
     let (x, recording) = x.split_recording();
     let backward = x.needs_gradient.then(|| {
-        let x = x.slot.clone();
-        move |gradients: &mut Gradients, gradient: Vec<f32>| x.add(gradients, layout.pack(&gradient))
+        let (x, precision) = (x.slot.clone(), x.precision());
+        move |gradients: &mut Gradients, gradient: Vec<f32>| {
+            x.add(gradients, Values::new(layout.pack(&gradient), precision))
+        }
     });
     Tokens::output(&device, [layout.n, layout.h * layout.w, layout.c], values, recording, backward)
 }

@@ -9,7 +9,7 @@ use crate::{
     linear::check,
     matrix::{Packed, RowsProduct, Side, outer_products, scale},
     simd::Family,
-    values::Lent,
+    values::{Lent, Values},
 };
 
 /// `x * weight + bias`, `(N, T, in)` to `(N, T, out)`.
@@ -120,12 +120,13 @@ fn apply(
                 let sum = match (slopes.take(), slot.take(gradients)?) {
                     (Some(slopes), None) => product.multiply_scaled(&mut gradient, slopes.lend()),
                     (None, None) => product.multiply(Lent::F32(&gradient), Precision::F32).into_whole(),
-                    (slopes, Some(mut sum)) => {
+                    (slopes, Some(sum)) => {
                         if let Some(slopes) = slopes {
                             scale(family, &mut gradient, &slopes.whole());
                         }
+                        let mut sum = Values::F32(sum);
                         product.add_to(Lent::F32(&gradient), &mut sum);
-                        sum
+                        sum.into_whole()
                     }
                 };
                 slot.put(gradients, sum)?;
@@ -134,7 +135,8 @@ fn apply(
                 scale(family, &mut gradient, &slopes.whole());
             }
             if let Some(x) = x {
-                let sums = outer_products(family, x.lend(), n_in, &gradient, n_out);
+                let x = (x.lend(), n_in);
+                let sums = outer_products(family, x, (Lent::F32(&gradient), n_out), wants_bias.is_some());
                 if let Some(slot) = wants_weight {
                     slot.add(gradients, sums.weight)?;
                 }

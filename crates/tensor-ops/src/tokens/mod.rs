@@ -234,7 +234,7 @@ impl Tokens {
         Self {
             values: map.values,
             shape: [n, h * w, c],
-            slot: map.slot,
+            slot: map.slot.into_slot(),
             needs_gradient: map.needs_gradient && recording.is_on(),
             recording,
         }

@@ -14,8 +14,6 @@ mod tiles;
 mod weight;
 mod wide;
 
-use rayon::prelude::*;
-
 pub(super) use self::gradient::gradient;
 use self::{
     passes::BETWEEN_LEN,
@@ -86,15 +84,13 @@ impl<'a> Winograd<'a> {
     }
 
     /// Adds the result to what is there.
-    pub(super) fn add_to(&self, values: &Values, out: &mut [f32]) {
+    pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
         if self.is_wide() {
-            let sum = wide::multiply(*self, &values.whole(), Precision::F32, false).values.into_whole();
-            return crate::memory::add_to(out, &sum);
+            return sum.add(&wide::multiply(*self, &values.whole(), Precision::F32, false).values);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
-        let parts = split_mut(out, &part_lens);
-        tasks.into_par_iter().zip(parts).for_each(|(task, out)| self.run(task, values, &weights, out));
+        sum.change(&part_lens, tasks, |_, task, out| self.run(task, values, &weights, out));
     }
 
     /// Whether the transformed weights are too many for every task to read them all.

@@ -39,11 +39,11 @@ pub(in super::super::super) fn gradient(
     layout_in: Layout,
     x: &Values,
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &Values,
 ) -> Vec<f32> {
-    match x.lend() {
-        Lent::F32(x) => sum(family, geometry, layout_in, x, layout_out, gradient),
-        Lent::Bf16(x) => sum(family, geometry, layout_in, x, layout_out, gradient),
+    match (x.lend(), gradient.lend()) {
+        (Lent::Bf16(x), Lent::Bf16(gradient)) => sum(family, geometry, layout_in, x, layout_out, gradient),
+        (x, gradient) => sum(family, geometry, layout_in, &x.whole(), layout_out, &gradient.whole()),
     }
 }
 
@@ -53,7 +53,7 @@ fn sum<E: Element>(
     layout_in: Layout,
     x: &[E],
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &[E],
 ) -> Vec<f32> {
     let tiles_in_row = layout_out.w.div_ceil(TILE);
     let in_block = tiles_in_row * layout_out.h.div_ceil(TILE);
@@ -101,7 +101,7 @@ struct Task<'a, E> {
     tiles: &'a [(usize, Tile)],
     /// All blocks, and the channels that count.
     x: (&'a [E], Layout, Range<usize>),
-    gradient: (&'a [f32], Layout, Range<usize>),
+    gradient: (&'a [E], Layout, Range<usize>),
     padding: (usize, usize),
     /// `[point][pair of rows][channel]`, a word each, and from one point to the next.
     points: (&'a mut [f32], usize),
@@ -139,7 +139,7 @@ impl<E: Element> Kernel for Task<'_, E> {
                 );
                 let to = &mut gradients[n_pairs * n_out..];
                 let gradient = in_block(&self.gradient, block);
-                pair_gradient::<L>(gradient, (n, &self.gradient.2), tile, to, gradients_len);
+                pair_gradient::<L, E>(gradient, (n, &self.gradient.2), tile, to, gradients_len);
                 n_pairs += n.div_ceil(2);
                 n_tiles += 1;
             }

@@ -83,8 +83,8 @@ impl<'a> PairsWinograd<'a> {
     }
 
     /// Adds the result to what is there.
-    pub(in super::super) fn add_to(&self, values: &Values, out: &mut [f32]) {
+    pub(in super::super) fn add_to(&self, values: &Values, sum: &mut Values) {
         let weights = transformed(self.packed, self.from.c, self.is_flipped);
-        product::add_to(self, values, &weights, out);
+        product::add_to(self, values, &weights, sum);
     }
 }

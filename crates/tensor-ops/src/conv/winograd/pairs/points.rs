@@ -57,15 +57,15 @@ pub(super) fn pair_input<L: Lanes, E: Element>(
 
 /// The gradients of a tile's outputs, transformed and paired as inputs are.
 #[inline(always)]
-pub(super) fn pair_gradient<L: Lanes>(
-    from: Pixels<'_, f32>,
+pub(super) fn pair_gradient<L: Lanes, E: Element>(
+    from: Pixels<'_, E>,
     (n, channels): (usize, &Range<usize>),
     tile: Tile,
     to: &mut [f32],
     point_len: usize,
 ) {
     let corner = (tile.y * TILE, tile.x * TILE);
-    pair_up::<L, f32, OutputGradient, TILE>(from, (n, channels), corner, to, point_len);
+    pair_up::<L, E, OutputGradient, TILE>(from, (n, channels), corner, to, point_len);
 }
 
 #[inline(always)]

@@ -2,15 +2,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     N_POINTS, PairsWinograd, TILE, Tile,
     points::{Pixels, Target, transform_input, transform_output},
 };
 use crate::{
     Precision,
-    memory::split_mut,
     scratch::{with_halves, with_scratch},
     simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Lent, Summed, Values},
@@ -38,12 +35,9 @@ pub(super) fn multiply(
 }
 
 /// Adds the result to what is there.
-pub(super) fn add_to(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], out: &mut [f32]) {
+pub(super) fn add_to(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], sum: &mut Values) {
     let (tasks, part_lens) = winograd.tasks();
-    let parts = split_mut(out, &part_lens);
-    tasks.into_par_iter().zip(parts).for_each(|(task, out)| {
-        winograd.run(&task, values.lend(), weights, out, true);
-    });
+    sum.change(&part_lens, tasks, |_, task, out| winograd.run(&task, values.lend(), weights, out, true));
 }
 
 /// Some rows of tiles of one block.
