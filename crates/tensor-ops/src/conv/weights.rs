@@ -9,6 +9,7 @@ use crate::{
     ConvGeometry, Precision,
     layout::Layout,
     memory::build,
+    scratch::with_scratch,
     simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_rows_of_halves},
     values::{Operand, Values},
 };
@@ -143,51 +144,91 @@ impl<E: Packs> Kernel for Task<'_, E> {
         let (ci, n_columns) = (self.layout_in.c, self.columns.len());
         let n_taps = self.taps.y.len() * self.taps.x.len();
         let mut sum = vec![0.0; n_taps * ci * n_columns];
-        let (mut packed_x, mut packed_gradient) = (Vec::new(), Vec::new());
         for unit in self.units {
-            let n = self.layout_in.n_in_block(unit.block);
-            let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
-            let gradient =
-                self.gradient.lend().part(rows_of_pixels(self.layout_out, unit.block, &unit.out_y));
-            let x = self.x.lend().part(rows_of_pixels(self.layout_in, unit.block, &unit.in_y));
-            x.with(|x: &[E]| E::pack_inputs::<L>(x, n, ci, &mut packed_x));
-            gradient.with(|gradient: &[E]| {
-                E::pack_gradients::<L>(gradient, n, self.layout_out.c, &self.columns, &mut packed_gradient);
-            });
-            let n_steps = n.div_ceil(E::PER_STEP);
+            let n_steps = self.layout_in.n_in_block(unit.block).div_ceil(E::PER_STEP);
             // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
-            let passes = self.passes(unit, n_steps, (L::ROWS * E::PER_STEP, panel * E::PER_STEP));
-            let x_panel_len = unit.in_y.len() * w_in * n_steps * L::ROWS;
-            let gradient_panel_len = unit.out_y.len() * w_out * n_steps * panel;
-            for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
-                let first_row = panel_in * L::ROWS;
-                let n_rows = L::ROWS.min(ci - first_row);
-                for (panel_out, b) in packed_gradient.chunks_exact(gradient_panel_len).enumerate() {
-                    let first_column = panel_out * panel;
-                    let n_columns_here = panel.min(n_columns - first_column);
-                    for pass in &passes {
-                        let operands = Operands {
-                            a: E::of_words(a),
-                            a_row: E::PER_STEP,
-                            a_step: L::ROWS * E::PER_STEP,
-                            b: E::of_words(b),
-                            b_step: panel * E::PER_STEP,
-                            segments: &pass.segments,
-                        };
-                        let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
-                        multiply_rows::<L, _>(
-                            operands,
-                            n_rows,
-                            out,
-                            n_columns,
-                            n_columns_here,
-                            TileMode::Add,
-                        );
+            let x_panel_len = unit.in_y.len() * self.layout_in.w * n_steps * L::ROWS;
+            let gradient_panel_len = unit.out_y.len() * self.layout_out.w * n_steps * panel;
+            let x_len = ci.div_ceil(L::ROWS) * x_panel_len;
+            let gradient_len = n_columns.div_ceil(panel) * gradient_panel_len;
+            with_scratch(x_len + gradient_len, |packed| {
+                let (packed_x, packed_gradient) = packed.split_at_mut(x_len);
+                self.pack::<L>(unit, packed_x, packed_gradient);
+                let passes = self.passes(unit, n_steps, (L::ROWS * E::PER_STEP, panel * E::PER_STEP));
+                for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
+                    let first_row = panel_in * L::ROWS;
+                    let n_rows = L::ROWS.min(ci - first_row);
+                    for (panel_out, b) in packed_gradient.chunks_exact(gradient_panel_len).enumerate() {
+                        let first_column = panel_out * panel;
+                        let width = panel.min(n_columns - first_column);
+                        for pass in &passes {
+                            let operands = Operands {
+                                a: E::of_words(a),
+                                a_row: E::PER_STEP,
+                                a_step: L::ROWS * E::PER_STEP,
+                                b: E::of_words(b),
+                                b_step: panel * E::PER_STEP,
+                                segments: &pass.segments,
+                            };
+                            let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
+                            multiply_rows::<L, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
+                        }
                     }
                 }
-            }
+            });
         }
         sum
+    }
+}
+
+impl<E: Packs> Task<'_, E> {
+    /// Packs both operands of a unit.
+    fn pack<L: Lanes>(&self, unit: &Unit, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
+        let Self { layout_in, layout_out, columns, .. } = self;
+        let n = layout_in.n_in_block(unit.block);
+        let x = self.x.lend().part(rows_of_pixels(*layout_in, unit.block, &unit.in_y));
+        x.with(|values: &[E]| {
+            L::outlined(PackInputs { values, n, c: layout_in.c, packed: packed_x });
+        });
+        let gradient = self.gradient.lend().part(rows_of_pixels(*layout_out, unit.block, &unit.out_y));
+        gradient.with(|values: &[E]| {
+            L::outlined(PackGradients { values, n, c: layout_out.c, columns, packed: packed_gradient });
+        });
+    }
+}
+
+/// See [`Packs::pack_inputs`]. What is lent is lent to closures, which are compiled without the instructions of a family.
+struct PackInputs<'a, E> {
+    values: &'a [E],
+    n: usize,
+    c: usize,
+    packed: &'a mut [f32],
+}
+
+impl<E: Packs> Kernel for PackInputs<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        E::pack_inputs::<L>(self.values, self.n, self.c, self.packed);
+    }
+}
+
+/// See [`Packs::pack_gradients`].
+struct PackGradients<'a, E> {
+    values: &'a [E],
+    n: usize,
+    c: usize,
+    columns: &'a Range<usize>,
+    packed: &'a mut [f32],
+}
+
+impl<E: Packs> Kernel for PackGradients<'_, E> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        E::pack_gradients::<L>(self.values, self.n, self.c, self.columns, self.packed);
     }
 }
 
@@ -264,7 +305,7 @@ fn rows_of_pixels(layout: Layout, block: usize, y: &Range<usize>) -> Range<usize
 trait Packs: Operand {
     /// Rows of `c` channels to `[panel of channels][step][channel]`, with as many channels in a panel as a tile is high;
     /// channels past the last are zeros.
-    fn pack_inputs<L: Lanes>(x: &[Self], n: usize, c: usize, packed: &mut Vec<f32>);
+    fn pack_inputs<L: Lanes>(x: &[Self], n: usize, c: usize, packed: &mut [f32]);
 
     /// Rows of `c` channels to `[panel of the wanted channels][step][channel]`; channels past the last are zeros.
     fn pack_gradients<L: Lanes>(
@@ -272,14 +313,14 @@ trait Packs: Operand {
         n: usize,
         c: usize,
         wanted: &Range<usize>,
-        packed: &mut Vec<f32>,
+        packed: &mut [f32],
     );
 }
 
 /// A row is a step.
 impl Packs for f32 {
     #[inline(always)]
-    fn pack_inputs<L: Lanes>(x: &[f32], _: usize, c: usize, packed: &mut Vec<f32>) {
+    fn pack_inputs<L: Lanes>(x: &[f32], _: usize, c: usize, packed: &mut [f32]) {
         pack_panels(x, c, &(0..c), L::ROWS, packed);
     }
 
@@ -289,7 +330,7 @@ impl Packs for f32 {
         _: usize,
         c: usize,
         wanted: &Range<usize>,
-        packed: &mut Vec<f32>,
+        packed: &mut [f32],
     ) {
         pack_panels(gradient, c, wanted, 2 * L::N, packed);
     }
@@ -298,9 +339,7 @@ impl Packs for f32 {
 /// Two images of a position are a step; an image that is left meets zeros.
 impl Packs for u16 {
     #[inline(always)]
-    fn pack_inputs<L: Lanes>(x: &[u16], n: usize, c: usize, packed: &mut Vec<f32>) {
-        let n_steps = x.len() / (n * c) * n.div_ceil(2);
-        packed.resize(c.div_ceil(L::ROWS) * n_steps * L::ROWS, 0.0);
+    fn pack_inputs<L: Lanes>(x: &[u16], n: usize, c: usize, packed: &mut [f32]) {
         let mut to = packed.chunks_exact_mut(L::ROWS);
         for first in (0..c).step_by(L::ROWS) {
             let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
@@ -316,11 +355,9 @@ impl Packs for u16 {
         n: usize,
         c: usize,
         wanted: &Range<usize>,
-        packed: &mut Vec<f32>,
+        packed: &mut [f32],
     ) {
         let panel = 2 * L::N;
-        let n_steps = gradient.len() / (n * c) * n.div_ceil(2);
-        packed.resize(wanted.len().div_ceil(panel) * n_steps * panel, 0.0);
         let mut to = packed.chunks_exact_mut(panel);
         for first in wanted.clone().step_by(panel) {
             let width = panel.min(wanted.end - first);
@@ -336,9 +373,8 @@ impl Packs for u16 {
 
 /// Rows of `c` channels to `[panel of the wanted channels][row][channel]`; channels past the last are zeros.
 #[inline(always)]
-fn pack_panels(values: &[f32], c: usize, wanted: &Range<usize>, panel: usize, packed: &mut Vec<f32>) {
+fn pack_panels(values: &[f32], c: usize, wanted: &Range<usize>, panel: usize, packed: &mut [f32]) {
     let n_rows = values.len() / c;
-    packed.resize(wanted.len().div_ceil(panel) * n_rows * panel, 0.0);
     for (panel_idx, packed) in packed.chunks_exact_mut((n_rows * panel).max(1)).enumerate() {
         let first = wanted.start + panel_idx * panel;
         let n_columns = panel.min(wanted.end - first);

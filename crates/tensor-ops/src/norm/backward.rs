@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     forward::Coefficients,
-    groups::{Groups, Part},
+    groups::{Groups, Part, Parts},
     statistics::Statistics,
 };
 use crate::{
@@ -78,7 +78,7 @@ impl Backward {
         wants_masked: bool,
     ) -> Gradient {
         let parts = self.groups.parts();
-        let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
+        let part_lens = parts.lens();
         let sums = self.sums(&parts, split_mut(&mut gradient, &part_lens), x, output);
         let c = self.groups.layout.c;
         let over_groups = |by_group: &[f64]| {
@@ -87,18 +87,20 @@ impl Backward {
         };
         let (scale, shift) = (over_groups(&sums.with_normalised), over_groups(&sums.plain));
         let spread = Spread::new(self, &sums);
+        let patterns = SpreadPatterns::new(self, &parts, &spread);
         let spread_part = |part: &Part, from, to: &mut [E]| {
-            self.spread_part(part, &spread, from, to, &x[part.start..][..part.len]);
+            let x = part.of(x);
+            self.family.run(SpreadPart { from, to, x, pattern: patterns.of(part) });
         };
         let by_x = match (wants_x, wants_masked) {
             (false, _) => None,
             (true, true) => Some(build(&part_lens, |part_idx, out| {
-                let part = &parts[part_idx];
-                spread_part(part, Some(&gradient[part.start..][..part.len]), out);
+                let part = &parts.parts[part_idx];
+                spread_part(part, Some(part.of(&gradient)), out);
             })),
             (true, false) => {
                 let gradients = split_mut(&mut gradient, &part_lens);
-                gradients.into_par_iter().zip(&parts).for_each(|(gradient, part)| {
+                gradients.into_par_iter().zip(&parts.parts).for_each(|(gradient, part)| {
                     spread_part(part, None, gradient);
                 });
                 Some(std::mem::take(&mut gradient))
@@ -122,65 +124,45 @@ impl Backward {
     /// Sums the gradient; where there is an output to mask it by, that is done in place.
     fn sums<E: Element>(
         &self,
-        parts: &[Part],
+        parts: &Parts,
         gradients: Vec<&mut [E]>,
         x: &[E],
         output: Option<&[E]>,
     ) -> Sums {
-        let mean: Vec<f32> = self.statistics.mean.iter().map(|&mean| mean as f32).collect();
-        let base = self.base();
+        let mean = parts.expand(&self.statistics.mean.iter().map(|&mean| mean as f32).collect::<Vec<_>>());
+        let (factor, base) = (parts.expand(&self.coefficients.factor), parts.expand(&self.base()));
         let partial: Vec<(Vec<f32>, Vec<f32>)> = gradients
             .into_par_iter()
-            .zip(parts)
+            .zip(&parts.parts)
             .map(|(gradient, part)| {
-                let range = part.start..part.start + part.len;
                 self.family.run(SumPart {
                     gradient,
-                    x: &x[range.clone()],
-                    output: output.map(|output| &output[range]),
-                    factor: self.groups.expand(part, &self.coefficients.factor),
-                    base: self.groups.expand(part, &base),
-                    mean: self.groups.expand(part, &mean),
+                    x: part.of(x),
+                    output: output.map(|output| part.of(output)),
+                    factor: &factor[part.pattern],
+                    base: &base[part.pattern],
+                    mean: &mean[part.pattern],
                 })
             })
             .collect();
         let c = self.groups.layout.c;
         let len = self.groups.splits * c;
         let mut sums = Sums { plain: vec![0.0; len], with_normalised: vec![0.0; len] };
-        for (part, (plain, with_distance)) in parts.iter().zip(&partial) {
-            for (row, &group) in part.groups_of_rows.iter().enumerate() {
-                for channel in 0..c {
-                    sums.plain[group * c + channel] += f64::from(plain[row * c + channel]);
-                    sums.with_normalised[group * c + channel] += f64::from(with_distance[row * c + channel]);
-                }
+        for (part, (plain, with_distance)) in parts.parts.iter().zip(&partial) {
+            for (row, &group) in parts.patterns[part.pattern].iter().enumerate() {
+                let add = |to: &mut [f64], from: &[f32]| {
+                    for (to, &from) in to[group * c..][..c].iter_mut().zip(&from[row * c..][..c]) {
+                        *to += f64::from(from);
+                    }
+                };
+                add(&mut sums.plain, plain);
+                add(&mut sums.with_normalised, with_distance);
             }
         }
         for (sum, inv_std) in sums.with_normalised.iter_mut().zip(&self.coefficients.inv_std) {
             *sum *= inv_std;
         }
         sums
-    }
-
-    /// The gradient of one part's input, from the gradient of its output: `from`, or what is in `to`.
-    fn spread_part<E: Element>(
-        &self,
-        part: &Part,
-        spread: &Spread,
-        from: Option<&[E]>,
-        to: &mut [E],
-        x: &[E],
-    ) {
-        let expand = |by_group: &[f32]| self.groups.expand(part, by_group);
-        self.family.run(SpreadPart {
-            from,
-            to,
-            x,
-            factor: expand(&self.coefficients.factor),
-            base: expand(&spread.base),
-            mean: expand(&spread.mean),
-            slope: expand(&spread.slope),
-            offset: expand(&spread.offset),
-        });
     }
 }
 
@@ -218,13 +200,51 @@ impl Spread {
     }
 }
 
+/// What a part's gradients are spread by, for each pattern.
+struct SpreadPatterns {
+    factor: Vec<Vec<f32>>,
+    base: Vec<Vec<f32>>,
+    mean: Vec<Vec<f32>>,
+    slope: Vec<Vec<f32>>,
+    offset: Vec<Vec<f32>>,
+}
+
+impl SpreadPatterns {
+    fn new(backward: &Backward, parts: &Parts, spread: &Spread) -> Self {
+        Self {
+            factor: parts.expand(&backward.coefficients.factor),
+            base: parts.expand(&spread.base),
+            mean: parts.expand(&spread.mean),
+            slope: parts.expand(&spread.slope),
+            offset: parts.expand(&spread.offset),
+        }
+    }
+
+    fn of(&self, part: &Part) -> SpreadPattern<'_> {
+        let [factor, base, mean, slope, offset] =
+            [&self.factor, &self.base, &self.mean, &self.slope, &self.offset]
+                .map(|patterns| &patterns[part.pattern][..]);
+        SpreadPattern { factor, base, mean, slope, offset }
+    }
+}
+
+/// See [`Backward::base`] and [`Spread`].
+#[derive(Clone, Copy)]
+struct SpreadPattern<'a> {
+    factor: &'a [f32],
+    base: &'a [f32],
+    mean: &'a [f32],
+    slope: &'a [f32],
+    offset: &'a [f32],
+}
+
 struct SumPart<'a, E> {
     gradient: &'a mut [E],
     x: &'a [E],
     output: Option<&'a [E]>,
-    factor: Vec<f32>,
-    base: Vec<f32>,
-    mean: Vec<f32>,
+    factor: &'a [f32],
+    base: &'a [f32],
+    mean: &'a [f32],
 }
 
 impl<E: Element> Kernel for SumPart<'_, E> {
@@ -240,7 +260,7 @@ impl<E: Element> Kernel for SumPart<'_, E> {
             None => {
                 for (gradient, x) in self.gradient.chunks(len).zip(self.x.chunks(len)) {
                     let sums = plain.iter_mut().zip(&mut with_distance);
-                    let own = self.factor.iter().zip(&self.base).zip(&self.mean);
+                    let own = self.factor.iter().zip(self.base).zip(self.mean);
                     for (((gradient, x), ((factor, base), mean)), (plain, with_distance)) in
                         gradient.iter().zip(x).zip(own).zip(sums)
                     {
@@ -256,7 +276,7 @@ impl<E: Element> Kernel for SumPart<'_, E> {
                 for (gradient, (x, output)) in self.gradient.chunks_mut(len).zip(values) {
                     let sums = plain.iter_mut().zip(&mut with_distance);
                     for ((((gradient, x), output), mean), (plain, with_distance)) in
-                        gradient.iter_mut().zip(x).zip(output).zip(&self.mean).zip(sums)
+                        gradient.iter_mut().zip(x).zip(output).zip(self.mean).zip(sums)
                     {
                         let masked = if output.single() > 0.0 { *gradient } else { E::default() };
                         *gradient = masked;
@@ -275,11 +295,7 @@ struct SpreadPart<'a, E> {
     from: Option<&'a [E]>,
     to: &'a mut [E],
     x: &'a [E],
-    factor: Vec<f32>,
-    base: Vec<f32>,
-    mean: Vec<f32>,
-    slope: Vec<f32>,
-    offset: Vec<f32>,
+    pattern: SpreadPattern<'a>,
 }
 
 impl<E: Element> Kernel for SpreadPart<'_, E> {
@@ -287,15 +303,16 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let len = self.factor.len();
-        let own = || self.factor.iter().zip(&self.mean);
-        let spread = || self.slope.iter().zip(&self.offset);
+        let SpreadPattern { factor, base, mean, slope, offset } = self.pattern;
+        let len = factor.len();
+        let own = || factor.iter().zip(mean);
+        let spread = || slope.iter().zip(offset);
         let rows = self.to.chunks_mut(len).zip(self.x.chunks(len));
         match self.from {
             None => {
                 for (to, x) in rows {
                     for ((((to, x), base), (factor, mean)), (slope, offset)) in
-                        to.iter_mut().zip(x).zip(&self.base).zip(own()).zip(spread())
+                        to.iter_mut().zip(x).zip(base).zip(own()).zip(spread())
                     {
                         let x = x.single();
                         let masked = if x * factor + base > 0.0 { to.single() } else { 0.0 };

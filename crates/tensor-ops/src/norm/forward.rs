@@ -67,15 +67,14 @@ fn apply_to<E: Element>(
     floor: f32,
 ) -> Vec<E> {
     let parts = groups.parts();
-    let part_lens: Vec<usize> = parts.iter().map(|part| part.len).collect();
-    build(&part_lens, |part_idx, out| {
-        let part = &parts[part_idx];
-        let range = part.start..part.start + part.len;
+    let (factor, offset) = (parts.expand(&coefficients.factor), parts.expand(&coefficients.offset));
+    build(&parts.lens(), |part_idx, out| {
+        let part = parts.parts[part_idx];
         family.run(ApplyPart {
-            factor: groups.expand(part, &coefficients.factor),
-            offset: groups.expand(part, &coefficients.offset),
-            x: &x[range.clone()],
-            residual: residual.map(|residual| &residual[range]),
+            factor: &factor[part.pattern],
+            offset: &offset[part.pattern],
+            x: part.of(x),
+            residual: residual.map(|residual| part.of(residual)),
             out,
             floor,
         });
@@ -83,8 +82,8 @@ fn apply_to<E: Element>(
 }
 
 struct ApplyPart<'a, E> {
-    factor: Vec<f32>,
-    offset: Vec<f32>,
+    factor: &'a [f32],
+    offset: &'a [f32],
     x: &'a [E],
     residual: Option<&'a [E]>,
     out: &'a mut [E],
@@ -105,7 +104,7 @@ impl<E: Element> Kernel for ApplyPart<'_, E> {
             None => {
                 for (out, x) in rows {
                     for (((out, x), factor), offset) in
-                        out.iter_mut().zip(x).zip(&self.factor).zip(&self.offset)
+                        out.iter_mut().zip(x).zip(self.factor).zip(self.offset)
                     {
                         *out = E::nearest(at_least(x.single() * factor + offset));
                     }
@@ -113,7 +112,7 @@ impl<E: Element> Kernel for ApplyPart<'_, E> {
             }
             Some(residual) => {
                 for ((out, x), residual) in rows.zip(residual.chunks(pattern_len)) {
-                    let coefficients = self.factor.iter().zip(&self.offset);
+                    let coefficients = self.factor.iter().zip(self.offset);
                     for (((out, x), residual), (factor, offset)) in
                         out.iter_mut().zip(x).zip(residual).zip(coefficients)
                     {

@@ -76,15 +76,16 @@ impl ChannelSums {
 
 fn sums<E: Element>(values: &[E], groups: Groups) -> Vec<ChannelSums> {
     let family = Family::detected();
+    let parts = groups.parts();
     let sum = |part: &Part| {
         family.run(SumPart {
-            values: &values[part.start..part.start + part.len],
-            groups_of_rows: &part.groups_of_rows,
+            values: part.of(values),
+            groups_of_rows: &parts.patterns[part.pattern],
             splits: groups.splits,
             c: groups.layout.c,
         })
     };
-    groups.parts().par_iter().map(sum).collect()
+    parts.parts.par_iter().map(sum).collect()
 }
 
 struct SumPart<'a, E> {
@@ -148,14 +149,16 @@ fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
                 continue;
             }
             let total = *count + n;
-            for channel in 0..c {
-                let at = group * c + channel;
-                let sum = f64::from(part.sum[at]);
-                let part_mean = f64::from(part.shift[channel]) + sum / n;
-                let part_squares = (f64::from(part.sum_of_squares[at]) - sum * sum / n).max(0.0);
-                let distance = part_mean - mean[at];
-                mean[at] += distance * n / total;
-                squares[at] += part_squares + distance * distance * *count * n / total;
+            let (of_one, of_part, of_both) = (1.0 / n, n / total, *count * n / total);
+            let channels = group * c..(group + 1) * c;
+            let sums = part.sum[channels.clone()].iter().zip(&part.sum_of_squares[channels.clone()]);
+            let totals = mean[channels.clone()].iter_mut().zip(&mut squares[channels]);
+            for (((&sum, &sum_of_squares), &shift), (mean, squares)) in sums.zip(&part.shift).zip(totals) {
+                let sum = f64::from(sum);
+                let part_squares = (f64::from(sum_of_squares) - sum * sum * of_one).max(0.0);
+                let distance = f64::from(shift) + sum * of_one - *mean;
+                *mean += distance * of_part;
+                *squares += part_squares + distance * distance * of_both;
             }
             *count = total;
         }
