@@ -14,20 +14,27 @@ use crate::{
     values::{Lent, Operand},
 };
 
-/// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fill the first-level
+/// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fit the first-level
 /// cache.
-const PASS_STEPS: usize = 288;
+const PASS_STEPS: usize = 192;
 
 /// Steps that are packed before the next group of columns is begun: so few that what the groups share, the lines of
 /// memory, is still in the first-level cache.
 const PACKED_AT_ONCE: usize = 32;
 
 /// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
-/// in a core's second-level cache.
-const TASK_IN: usize = 192;
+/// in a core's second-level cache. Every strip of outputs packs the inputs anew, and every strip of inputs the gradients,
+/// so wide ones pack less.
+const TASK_IN: usize = 264;
 
 /// Outputs that a task handles, at most.
-const TASK_OUT: usize = 192;
+const TASK_OUT: usize = 512;
+
+/// What tiles of all families are high: a multiple of it.
+const TILE_IN: usize = 12;
+
+/// What tiles of all families are wide: a multiple of it.
+const TILE_OUT: usize = 32;
 
 /// Strips of inputs that are tasks enough.
 const N_DIRECT: usize = 8;
@@ -69,7 +76,7 @@ fn products<E: Packs<G>, G: Operand>(
     wants_bias: bool,
 ) -> OuterProducts {
     let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in, wants_bias };
-    let (ins, outs) = (strips(n_in, TASK_IN), strips(n_out, TASK_OUT));
+    let (ins, outs) = (strips(n_in, TASK_IN, TILE_IN), strips(n_out, TASK_OUT, TILE_OUT));
     if ins.len() >= N_DIRECT {
         direct(family, shape, &ins, &outs)
     } else {
@@ -161,11 +168,9 @@ struct Shape<'a, E, G> {
     wants_bias: bool,
 }
 
-/// `len` columns in strips of nearly the same width, `max` at most but for rounding: a multiple of what tiles of all
-/// families are high or wide.
-fn strips(len: usize, max: usize) -> Vec<Range<usize>> {
-    const MULTIPLE: usize = 96;
-    let width = len.div_ceil(len.div_ceil(max)).next_multiple_of(MULTIPLE);
+/// `len` columns in strips of nearly the same width: `max` at most but for rounding to whole tiles.
+fn strips(len: usize, max: usize, tile: usize) -> Vec<Range<usize>> {
+    let width = len.div_ceil(len.div_ceil(max)).next_multiple_of(tile);
     (0..len).step_by(width).map(|first| first..len.min(first + width)).collect()
 }
 
