@@ -191,7 +191,7 @@ fn multiply_transposed<L: Lanes>(a: &[f32], b: &[f32], (n, k, m): (usize, usize,
         }
         let segments = [Segment { a: 0, b: 0, n_steps: k }];
         let operands = Operands { a, a_row: k, a_step: 1, b: &packed, b_step: 2 * L::N, segments: &segments };
-        multiply_rows::<L, _>(operands, n, &mut out[panel_idx * panel..], m, n_columns, TileMode::Store);
+        multiply_rows::<L, _, _>(operands, n, &mut out[panel_idx * panel..], m, n_columns, TileMode::Store);
     }
     out
 }
@@ -209,7 +209,7 @@ fn multiply_plain<L: Lanes>(a: &[f32], b: &[f32], (n, k, m): (usize, usize, usiz
         }
         let segments = [Segment { a: 0, b: 0, n_steps: k }];
         let operands = Operands { a, a_row: k, a_step: 1, b: &packed, b_step: 2 * L::N, segments: &segments };
-        multiply_rows::<L, _>(operands, n, &mut out[first..], m, n_columns, TileMode::Store);
+        multiply_rows::<L, _, _>(operands, n, &mut out[first..], m, n_columns, TileMode::Store);
     }
     out
 }

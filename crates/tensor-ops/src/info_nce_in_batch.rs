@@ -292,7 +292,7 @@ fn multiply_by_transposed<L: Lanes>(
         let b = &keys.as_columns[(start + first) * c..][..c * panel];
         let operands = Operands { a: queries, a_row: c, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
         let n_columns = panel.min(n_keys - first);
-        multiply_rows::<L, _>(operands, n, &mut out[first..], n_keys, n_columns, TileMode::Store);
+        multiply_rows::<L, _, _>(operands, n, &mut out[first..], n_keys, n_columns, TileMode::Store);
     }
 }
 
@@ -306,7 +306,7 @@ fn multiply<L: Lanes>(weights: &[f32], keys: &PackedKeys<'_>, start: usize, n_ke
         let first = panel_idx * panel;
         let operands =
             Operands { a: weights, a_row: n_keys, a_step: 1, b, b_step: 2 * L::N, segments: &segments };
-        multiply_rows::<L, _>(operands, n, &mut out[first..], c, panel.min(c - first), TileMode::Store);
+        multiply_rows::<L, _, _>(operands, n, &mut out[first..], c, panel.min(c - first), TileMode::Store);
     }
 }
 

@@ -77,6 +77,17 @@ pub(crate) fn split_mut<'a, T>(mut rest: &'a mut [T], part_lens: &[usize]) -> Ve
     parts
 }
 
+/// Changes parts of the given lengths, with something of its own for each: `change(part index, own, part)`.
+pub(crate) fn change<V: Plain, T: Send>(
+    values: &mut [V],
+    part_lens: &[usize],
+    beside: Vec<T>,
+    change: impl Fn(usize, T, &mut [V]) + Sync,
+) {
+    let parts = split_mut(values, part_lens).into_par_iter().zip(beside).enumerate();
+    parts.for_each(|(part_idx, (part, own))| change(part_idx, own, part));
+}
+
 /// `sum[i] += values[i]`.
 pub(crate) fn add_to(sum: &mut [f32], values: &[f32]) {
     sum.par_chunks_mut(TASK_LEN).zip(values.par_chunks(TASK_LEN)).for_each(|(sum, values)| {

@@ -2,13 +2,11 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
-use rayon::prelude::*;
-
 #[cfg(feature = "cuda")]
 use crate::cuda::Array;
 use crate::{
     Precision,
-    memory::{TASK_LEN, build_beside, build_evenly, build_two, split_mut},
+    memory::{self, TASK_LEN, build_beside, build_evenly, build_two, split_mut},
     norm::ChannelSums,
     scratch::{with_halves, with_scratch},
     simd::{Element, Family, narrow, widen},
@@ -94,6 +92,23 @@ impl Values {
         Summed { values, sums: sums.into_iter().collect() }
     }
 
+    /// [`build_summed`](Self::build_summed) for parts that are written as they are kept, and summed up while they are:
+    /// `fill(part index, own, part, sums)`.
+    pub(crate) fn build_kept<E: Operand, T: Send>(
+        part_lens: &[usize],
+        beside: Vec<T>,
+        summed_channels: Option<usize>,
+        fill: impl Fn(usize, T, &mut [E], Option<&mut ChannelSums>) + Sync,
+    ) -> Summed {
+        let mut sums: Vec<Option<ChannelSums>> = part_lens.iter().map(|_| None).collect();
+        let beside: Vec<(T, &mut Option<ChannelSums>)> = beside.into_iter().zip(&mut sums).collect();
+        let values = build_beside(part_lens, beside, |part_idx, (own, sums), part: &mut [E]| {
+            *sums = summed_channels.map(|channels| ChannelSums::of_rows(part.len() / channels, channels));
+            fill(part_idx, own, part, sums.as_mut());
+        });
+        Summed { values: E::values(values), sums: sums.into_iter().collect() }
+    }
+
     /// [`build`](Self::build) of two of them at once, `fill(part index, part, part)`.
     pub(crate) fn build_two(
         precision: Precision,
@@ -140,14 +155,10 @@ impl Values {
         change: impl Fn(usize, T, &mut [f32]) + Sync,
     ) {
         match self {
-            Self::F32(values) => {
-                let parts = split_mut(values, part_lens).into_par_iter().zip(beside).enumerate();
-                parts.for_each(|(part_idx, (part, own))| change(part_idx, own, part));
-            }
+            Self::F32(values) => memory::change(values, part_lens, beside, change),
             Self::Bf16(halves) => {
                 let family = Family::detected();
-                let parts = split_mut(halves, part_lens).into_par_iter().zip(beside).enumerate();
-                parts.for_each(|(part_idx, (halves, own))| {
+                memory::change(halves, part_lens, beside, |part_idx, own, halves| {
                     with_scratch(halves.len(), |part| {
                         widen(family, halves, part);
                         change(part_idx, own, part);

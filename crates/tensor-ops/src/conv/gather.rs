@@ -4,9 +4,12 @@ use super::plan::{Plan, Run, runs};
 use crate::{
     Precision,
     layout::Layout,
-    matrix::Packed,
-    simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::{Summed, Values},
+    matrix::{Onto, Packed},
+    memory::change,
+    simd::{
+        Element, Kernel, Lanes, Moments, Operands, Segment, TileMode, multiply_rows, multiply_rows_summed,
+    },
+    values::{Operand, Summed, Values},
 };
 
 /// Rows of the matrix product that a task does at least, if the image has them: fewer would read the weights from
@@ -36,19 +39,35 @@ struct Task {
 impl Gather<'_> {
     /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
     pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
+        match precision {
+            Precision::F32 => self.multiply_to::<f32>(values, is_summed),
+            Precision::Bf16 => self.multiply_to::<u16>(values, is_summed),
+        }
+    }
+
+    fn multiply_to<O: Operand>(&self, values: &Values, is_summed: bool) -> Summed {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
         let channels = is_summed.then_some(self.to.c);
-        Values::build_summed(precision, &part_lens, tasks, channels, |_, task, out| {
-            self.run(task, values, &x_runs, out, TileMode::Store);
+        Values::build_kept(&part_lens, tasks, channels, |_, task, out: &mut [O], sums| {
+            self.run(task, values, &x_runs, out, Onto::Nothing(sums));
         })
     }
 
     /// Adds the result to what is there.
     pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
+        match sum {
+            Values::F32(sum) => self.add_onto(values, sum),
+            Values::Bf16(sum) => self.add_onto(values, sum),
+            #[cfg(feature = "cuda")]
+            Values::Device(_) => panic!("operations look where the values are before they come here"),
+        }
+    }
+
+    fn add_onto<O: Element>(&self, values: &Values, sum: &mut [O]) {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
-        sum.change(&part_lens, tasks, |_, task, out| self.run(task, values, &x_runs, out, TileMode::Add));
+        change(sum, &part_lens, tasks, |_, task, out| self.run(task, values, &x_runs, out, Onto::Sum));
     }
 
     /// The tasks, in the order of memory, and how many values each writes. Does not depend on the number of threads.
@@ -68,7 +87,7 @@ impl Gather<'_> {
         (tasks, part_lens)
     }
 
-    fn run(&self, task: Task, values: &Values, x_runs: &[Run], out: &mut [f32], mode: TileMode<'_>) {
+    fn run<O: Element>(&self, task: Task, values: &Values, x_runs: &[Run], out: &mut [O], onto: Onto<'_>) {
         // Rows of pixels that the task reads.
         let read = self.plan.y[task.y_start..task.y_end].iter().flatten().map(|&(_, from_y)| from_y);
         let first_y = read.clone().min().unwrap_or(0);
@@ -79,25 +98,25 @@ impl Gather<'_> {
         let family = self.packed.family;
         if self.packed.is_in_pairs {
             values.with(|values: &[u16]| {
-                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
+                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, onto });
             });
         } else {
             values.with(|values: &[f32]| {
-                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, mode });
+                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, onto });
             });
         }
     }
 }
 
-struct GatherTask<'a, E> {
+struct GatherTask<'a, E, O> {
     gather: &'a Gather<'a>,
     task: Task,
     /// From row `first_y` on.
     values: &'a [E],
     first_y: usize,
     x_runs: &'a [Run],
-    out: &'a mut [f32],
-    mode: TileMode<'a>,
+    out: &'a mut [O],
+    onto: Onto<'a>,
 }
 
 /// One run of positions of one row of pixels.
@@ -109,7 +128,7 @@ struct Product {
     out: usize,
 }
 
-impl<E: Element> GatherTask<'_, E> {
+impl<E: Element, O> GatherTask<'_, E, O> {
     fn products(&self) -> (Vec<Product>, Vec<Segment>) {
         let Gather { plan, from, to, packed } = *self.gather;
         let n = to.n_in_block(self.task.block);
@@ -139,17 +158,18 @@ impl<E: Element> GatherTask<'_, E> {
     }
 }
 
-impl<E: Element> Kernel for GatherTask<'_, E> {
+impl<E: Element, O: Element> Kernel for GatherTask<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
+    fn run<L: Lanes>(mut self) {
         let (products, segments) = self.products();
         let Gather { from, to, packed, .. } = *self.gather;
         let panel = 2 * L::N;
         // One panel at a time for the whole task, so that it stays in the second-level cache.
         for (first_column, b) in packed.panels() {
             let n_columns = panel.min(to.c - first_column);
+            let mut moments = Moments::new();
             for product in &products {
                 let operands = Operands {
                     a: self.values,
@@ -160,7 +180,21 @@ impl<E: Element> Kernel for GatherTask<'_, E> {
                     segments: &segments[product.segments.clone()],
                 };
                 let out = &mut self.out[product.out + first_column..];
-                multiply_rows::<L, _>(operands, product.n_rows, out, to.c, n_columns, self.mode);
+                let n_rows = product.n_rows;
+                match self.onto {
+                    Onto::Nothing(Some(_)) => {
+                        multiply_rows_summed::<L, _, _>(operands, n_rows, out, to.c, n_columns, &mut moments);
+                    }
+                    Onto::Nothing(None) => {
+                        multiply_rows::<L, _, _>(operands, n_rows, out, to.c, n_columns, TileMode::Store);
+                    }
+                    Onto::Sum => {
+                        multiply_rows::<L, _, _>(operands, n_rows, out, to.c, n_columns, TileMode::Add);
+                    }
+                }
+            }
+            if let Onto::Nothing(Some(sums)) = &mut self.onto {
+                sums.set(first_column, n_columns, &moments);
             }
         }
     }

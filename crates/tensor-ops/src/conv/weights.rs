@@ -171,7 +171,7 @@ impl<E: Packs> Kernel for Task<'_, E> {
                                 segments: &pass.segments,
                             };
                             let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
-                            multiply_rows::<L, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
+                            multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
                         }
                     }
                 }

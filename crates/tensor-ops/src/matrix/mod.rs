@@ -16,7 +16,7 @@ pub(crate) use self::{
     pack::{Packed, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel},
     rows::{RowsProduct, scale},
 };
-use crate::{Precision, simd::Family, values::Lent};
+use crate::{Precision, norm::ChannelSums, simd::Family, values::Lent};
 
 /// A matrix as an operand: itself, or transposed.
 #[derive(Clone, Copy)]
@@ -37,6 +37,14 @@ impl<'a> Side<'a> {
     pub(crate) fn transposed(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
         Self { values, n_rows: n_columns, n_columns: n_rows, is_transposed: true }
     }
+}
+
+/// What a product is written onto.
+pub(crate) enum Onto<'a> {
+    /// Nothing that matters; with the sums of its columns before it is rounded, if they are asked for.
+    Nothing(Option<&'a mut ChannelSums>),
+    /// A sum, which it is added to.
+    Sum,
 }
 
 /// Whether a product of an inner dimension of `n_steps` multiplies pairs of bfloat16, when values are kept so.

@@ -31,7 +31,7 @@ const TASK_IN: usize = 264;
 const TASK_OUT: usize = 512;
 
 /// What tiles of all families are high: a multiple of it.
-const TILE_IN: usize = 12;
+const TILE_IN: usize = 24;
 
 /// What tiles of all families are wide: a multiple of it.
 const TILE_OUT: usize = 32;

@@ -1,14 +1,14 @@
 //! Many rows by a matrix: tasks are blocks of rows, which write straight to the result.
 
-use super::Packed;
+use super::{Onto, Packed};
 use crate::{
     Precision,
-    memory::{build_beside, split_mut},
+    memory::{build_beside, change, split_mut},
     simd::{
-        Addends, Element, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu,
-        multiply_rows, read_some, write_some,
+        Addends, Element, Family, Kernel, Lanes, Moments, Operands, Segment, TileMode, for_registers, gelu,
+        multiply_rows, multiply_rows_summed, read_some, write_some,
     },
-    values::{Lent, Summed, Values},
+    values::{Lent, Operand, Summed, Values},
 };
 
 /// Values of operand and result of one task: 192 KiB, which stay in a core's second-level cache beside a panel.
@@ -59,12 +59,23 @@ impl RowsProduct<'_> {
 
     /// The product of the rows of `a`; with the sums of its columns, if they are asked for.
     pub(crate) fn multiply_summed(&self, a: Lent<'_>, precision: Precision, is_summed: bool) -> Summed {
+        match precision {
+            Precision::F32 => self.multiply_to::<f32>(a, is_summed),
+            Precision::Bf16 => self.multiply_to::<u16>(a, is_summed),
+        }
+    }
+
+    fn multiply_to<O: Operand>(&self, a: Lent<'_>, is_summed: bool) -> Summed {
         let n_columns = self.packed.n_columns;
         let lens = self.block_lens(a.len(), n_columns);
-        let summed = is_summed.then_some(n_columns);
-        Values::build_summed(precision, &lens, self.blocks(a), summed, |block, a, out| {
-            self.block(block, a, out, false);
-        })
+        Values::build_kept(
+            &lens,
+            self.blocks(a),
+            is_summed.then_some(n_columns),
+            |block, a, out: &mut [O], sums| {
+                self.block(block, a, out, Onto::Nothing(sums));
+            },
+        )
     }
 
     /// GELU of the product, and its slopes.
@@ -72,7 +83,7 @@ impl RowsProduct<'_> {
         let blocks = self.blocks(a);
         let lens = self.block_lens(a.len(), self.packed.n_columns);
         Values::build_two(precision, &lens, |block, out, slopes| {
-            self.block(block, blocks[block], out, false);
+            self.block(block, blocks[block], out, Onto::Nothing(None));
             self.packed.family.run(Gelu { values: out, slopes: Some(slopes) });
         })
     }
@@ -81,7 +92,7 @@ impl RowsProduct<'_> {
     pub(crate) fn multiply_gelu_only(&self, a: Lent<'_>, precision: Precision) -> Values {
         let lens = self.block_lens(a.len(), self.packed.n_columns);
         Values::build_beside(precision, &lens, self.blocks(a), |block, a, out| {
-            self.block(block, a, out, false);
+            self.block(block, a, out, Onto::Nothing(None));
             self.packed.family.run(Gelu { values: out, slopes: None });
         })
     }
@@ -93,31 +104,40 @@ impl RowsProduct<'_> {
         let blocks = split_mut(a, &a_lens).into_iter().zip(self.blocks(factors)).collect();
         build_beside(&lens, blocks, |block, (a, factors): (&mut [f32], Lent<'_>), out| {
             factors.with(|factors: &[f32]| scale(self.packed.family, a, factors));
-            self.block(block, Lent::F32(a), out, false);
+            self.block(block, Lent::F32(a), out, Onto::Nothing(None));
         })
     }
 
     /// Adds the product to `sum`.
     pub(crate) fn add_to(&self, a: Lent<'_>, sum: &mut Values) {
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        sum.change(&lens, self.blocks(a), |block, a, out| self.block(block, a, out, true));
-    }
-
-    fn block(&self, block: usize, a: Lent<'_>, out: &mut [f32], is_sum: bool) {
-        let start = block * self.n_block_rows() * self.packed.n_columns;
-        let residual = self.residual.map(|residual| residual.part(start..start + out.len()));
-        match residual {
-            None => self.block_with(a, None, out, is_sum),
-            Some(residual) => residual.with(|residual| self.block_with(a, Some(residual), out, is_sum)),
+        match sum {
+            Values::F32(sum) => self.add_onto(a, sum),
+            Values::Bf16(sum) => self.add_onto(a, sum),
+            #[cfg(feature = "cuda")]
+            Values::Device(_) => panic!("operations look where the values are before they come here"),
         }
     }
 
-    fn block_with(&self, a: Lent<'_>, residual: Option<&[f32]>, out: &mut [f32], is_sum: bool) {
+    fn add_onto<O: Element>(&self, a: Lent<'_>, sum: &mut [O]) {
+        let lens = self.block_lens(a.len(), self.packed.n_columns);
+        change(sum, &lens, self.blocks(a), |block, a, out| self.block(block, a, out, Onto::Sum));
+    }
+
+    fn block<O: Element>(&self, block: usize, a: Lent<'_>, out: &mut [O], onto: Onto<'_>) {
+        let start = block * self.n_block_rows() * self.packed.n_columns;
+        let residual = self.residual.map(|residual| residual.part(start..start + out.len()));
+        match residual {
+            None => self.block_with(a, None, out, onto),
+            Some(residual) => residual.with(|residual| self.block_with(a, Some(residual), out, onto)),
+        }
+    }
+
+    fn block_with<O: Element>(&self, a: Lent<'_>, residual: Option<&[f32]>, out: &mut [O], onto: Onto<'_>) {
         let family = self.packed.family;
         if self.packed.is_in_pairs {
-            a.with(|a: &[u16]| family.run(Block { product: self, a, residual, out, is_sum }));
+            a.with(|a: &[u16]| family.run(Block { product: self, a, residual, out, onto }));
         } else {
-            a.with(|a: &[f32]| family.run(Block { product: self, a, residual, out, is_sum }));
+            a.with(|a: &[f32]| family.run(Block { product: self, a, residual, out, onto }));
         }
     }
 }
@@ -138,19 +158,19 @@ pub(crate) fn scale(family: Family, a: &mut [f32], factors: &[f32]) {
     family.run(Scale(a, factors));
 }
 
-struct Block<'a, E> {
+struct Block<'a, E, O> {
     product: &'a RowsProduct<'a>,
     a: &'a [E],
     residual: Option<&'a [f32]>,
-    out: &'a mut [f32],
-    is_sum: bool,
+    out: &'a mut [O],
+    onto: Onto<'a>,
 }
 
-impl<E: Element> Kernel for Block<'_, E> {
+impl<E: Element, O: Element> Kernel for Block<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
+    fn run<L: Lanes>(mut self) {
         let Packed { n_inner, n_columns, .. } = *self.product.packed;
         let segments = [Segment { a: 0, b: 0, n_steps: n_inner / E::PER_STEP }];
         let n_rows = self.a.len() / n_inner;
@@ -167,9 +187,22 @@ impl<E: Element> Kernel for Block<'_, E> {
                 row: self.product.bias.map(|bias| &bias[first..]),
                 rows: self.residual.map(|residual| &residual[first..]),
             };
-            let mode = if self.is_sum { TileMode::Add } else { TileMode::StoreWith(addends) };
             let width = (2 * L::N).min(n_columns - first);
-            multiply_rows::<L, _>(operands, n_rows, &mut self.out[first..], n_columns, width, mode);
+            let out = &mut self.out[first..];
+            match &mut self.onto {
+                Onto::Nothing(Some(sums)) => {
+                    let mut moments = Moments::new();
+                    multiply_rows_summed::<L, _, _>(operands, n_rows, out, n_columns, width, &mut moments);
+                    sums.set(first, width, &moments);
+                }
+                Onto::Nothing(None) => {
+                    let mode = TileMode::StoreWith(addends);
+                    multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, mode);
+                }
+                Onto::Sum => {
+                    multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
+                }
+            }
         }
     }
 }

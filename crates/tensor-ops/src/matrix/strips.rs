@@ -74,7 +74,7 @@ impl Kernel for Strip<'_> {
                     b_step: 2 * L::N,
                     segments: &segments,
                 };
-                multiply_rows::<L, _>(operands, n_rows, &mut out[at..], n_columns, width, mode);
+                multiply_rows::<L, _, _>(operands, n_rows, &mut out[at..], n_columns, width, mode);
             }
         }
         out

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::groups::{Groups, Part, one_group};
 use crate::{
     Buffer,
-    simd::{Element, Family, Kernel, Lanes},
+    simd::{Element, Family, Kernel, Lanes, Moments},
     values::{Lent, Values},
 };
 
@@ -71,6 +71,21 @@ impl ChannelSums {
     pub(crate) fn of(family: Family, values: &[f32], n_channels: usize) -> Self {
         let groups_of_rows = &one_group(n_channels);
         family.run(SumPart { values, groups_of_rows, splits: 1, c: n_channels })
+    }
+
+    /// Of `n_rows` rows of `n_channels` values, all of one group, once [`set`](Self::set) has been told of all channels.
+    pub(crate) fn of_rows(n_rows: usize, n_channels: usize) -> Self {
+        let zeros = vec![0.0; n_channels];
+        Self { shift: zeros.clone(), counts: vec![n_rows], sum: zeros.clone(), sum_of_squares: zeros }
+    }
+
+    /// `n_channels` channels from `first` on.
+    pub(crate) fn set(&mut self, first: usize, n_channels: usize, moments: &Moments) {
+        let set =
+            |to: &mut [f32], from: &[f32]| to[first..][..n_channels].copy_from_slice(&from[..n_channels]);
+        set(&mut self.shift, &moments.shift);
+        set(&mut self.sum, &moments.sum);
+        set(&mut self.sum_of_squares, &moments.sum_of_squares);
     }
 }
 

@@ -6,6 +6,7 @@ mod bf16;
 mod choice;
 mod lanes;
 mod math;
+mod moments;
 mod pairs;
 mod portable;
 mod slices;
@@ -20,9 +21,10 @@ pub(crate) use self::{
     bf16::{narrow, rounded, widen},
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu},
+    moments::Moments,
     pairs::{Element, halves_of, pack_rows_of_halves},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
-    tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows},
+    tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows, multiply_rows_summed},
 };
 
 /// Work that is the same for every family of instructions.

@@ -36,6 +36,12 @@ pub(crate) trait Element: Plain + 'static {
     ///
     /// `N` values can be read from `from`.
     unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V;
+    /// Writes as many values as a register has lanes, each the nearest to what is there.
+    ///
+    /// # Safety
+    ///
+    /// `N` values can be written to `to`.
+    unsafe fn store_single<L: Lanes>(to: *mut Self, value: L::V);
     /// `a * b + c`, over all values of the step.
     fn mul_add<L: Lanes>(a: L::V, b: L::V, c: L::V) -> L::V;
     /// One value, in single precision.
@@ -69,6 +75,12 @@ impl Element for f32 {
     unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V {
         // SAFETY: the caller has the values there.
         unsafe { L::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_single<L: Lanes>(to: *mut Self, value: L::V) {
+        // SAFETY: the caller has the room there.
+        unsafe { L::store(to, value) }
     }
 
     #[inline(always)]
@@ -116,6 +128,12 @@ impl Element for u16 {
     unsafe fn load_single<L: Lanes>(from: *const Self) -> L::V {
         // SAFETY: the caller has the values there.
         unsafe { L::load_halves(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_single<L: Lanes>(to: *mut Self, value: L::V) {
+        // SAFETY: the caller has the room there.
+        unsafe { L::store_halves(to, value) }
     }
 
     #[inline(always)]

@@ -1,7 +1,10 @@
 //! The one matrix product behind convolutions, their gradients, linear layers and contrastive losses.
 #![allow(unsafe_code, reason = "register tiles: a bounds check a step would halve the speed")]
 
-use super::{Element, Kernel, Lanes};
+use super::{
+    Element, Kernel, Lanes,
+    moments::{MAX_PANEL, Moments},
+};
 
 /// A run of steps of the inner product: where it starts in both operands, and how long it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,21 +58,39 @@ pub(crate) struct Addends<'a> {
 
 /// `out[row, column] = (or +=) product` for `n_rows` rows and `n_columns` columns, at most a panel's.
 ///
-/// Rows of `out` are `out_row` apart.
+/// Rows of `out` are `out_row` apart. Sums are in single precision, and rounded once where `out` is bfloat16.
 ///
 /// # Panics
 ///
 /// When an operand is shorter than its segments say: a bug of the caller.
 #[inline(always)]
-pub(crate) fn multiply_rows<L: Lanes, E: Element>(
+pub(crate) fn multiply_rows<L: Lanes, E: Element, O: Element>(
     operands: Operands<'_, E>,
     n_rows: usize,
-    out: &mut [f32],
+    out: &mut [O],
     out_row: usize,
     n_columns: usize,
     mode: TileMode<'_>,
 ) {
-    L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode });
+    L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode, moments: None });
+}
+
+/// [`multiply_rows`] that stores, and adds the product to `moments` before it is rounded.
+///
+/// # Panics
+///
+/// As [`multiply_rows`].
+#[inline(always)]
+pub(crate) fn multiply_rows_summed<L: Lanes, E: Element, O: Element>(
+    operands: Operands<'_, E>,
+    n_rows: usize,
+    out: &mut [O],
+    out_row: usize,
+    n_columns: usize,
+    moments: &mut Moments,
+) {
+    let (mode, moments) = (TileMode::Store, Some(moments));
+    L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode, moments });
 }
 
 /// [`multiply_rows`] of rows that lie in groups of a full tile each, `group_len` values apart.
@@ -90,22 +111,23 @@ pub(crate) fn multiply_groups<L: Lanes, E: Element>(
     L::outlined(MultiplyGroups { operands, group_len, n_rows, out, out_row, n_columns, mode });
 }
 
-/// The arguments of [`multiply_rows`].
-struct MultiplyRows<'a, E> {
+/// The arguments of [`multiply_rows`] and [`multiply_rows_summed`].
+struct MultiplyRows<'a, E, O> {
     operands: Operands<'a, E>,
     n_rows: usize,
-    out: &'a mut [f32],
+    out: &'a mut [O],
     out_row: usize,
     n_columns: usize,
     mode: TileMode<'a>,
+    moments: Option<&'a mut Moments>,
 }
 
-impl<E: Element> Kernel for MultiplyRows<'_, E> {
+impl<E: Element, O: Element> Kernel for MultiplyRows<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { operands, n_rows, out, out_row, n_columns, mode } = self;
+        let Self { operands, n_rows, out, out_row, n_columns, mode, mut moments } = self;
         // Tiles of nearly the same height: a full tile and a rest of one row would leave the multipliers idle.
         let n_tiles = n_rows.div_ceil(L::ROWS);
         let mut row = 0;
@@ -114,8 +136,14 @@ impl<E: Element> Kernel for MultiplyRows<'_, E> {
             // Rows without segments need not be there.
             let start = (row * operands.a_row).min(operands.a.len());
             let operands = Operands { a: &operands.a[start..], ..operands };
-            let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
-            multiply_tile_of::<L, E>(end - row, operands, out, out_row, n_columns, mode);
+            let to = Tile {
+                out: &mut out[row * out_row..],
+                out_row,
+                n_columns,
+                mode: mode.starting_at(row * out_row),
+                moments: moments.as_deref_mut(),
+            };
+            to.multiply_rows::<L, E>(end - row, operands);
             row = end;
         }
     }
@@ -140,31 +168,66 @@ impl<E: Element> Kernel for MultiplyGroups<'_, E> {
         let Self { operands, group_len, n_rows, out, out_row, n_columns, mode } = self;
         for (group, row) in (0..n_rows).step_by(L::ROWS).enumerate() {
             let operands = Operands { a: &operands.a[group * group_len..], ..operands };
-            let (out, mode) = (&mut out[row * out_row..], mode.starting_at(row * out_row));
-            multiply_tile_of::<L, E>(L::ROWS.min(n_rows - row), operands, out, out_row, n_columns, mode);
+            let to = Tile {
+                out: &mut out[row * out_row..],
+                out_row,
+                n_columns,
+                mode: mode.starting_at(row * out_row),
+                moments: None,
+            };
+            to.multiply_rows::<L, E>(L::ROWS.min(n_rows - row), operands);
         }
     }
 }
 
-/// A tile of `height` rows.
-#[inline(always)]
-fn multiply_tile_of<L: Lanes, E: Element>(
-    height: usize,
-    operands: Operands<'_, E>,
-    out: &mut [f32],
+/// Where a tile's sums go.
+struct Tile<'a, O> {
+    out: &'a mut [O],
     out_row: usize,
     n_columns: usize,
-    mode: TileMode<'_>,
-) {
-    match height {
-        1 => multiply_tile::<L, E, 1>(operands, out, out_row, n_columns, mode),
-        2 => multiply_tile::<L, E, 2>(operands, out, out_row, n_columns, mode),
-        3 => multiply_tile::<L, E, 3>(operands, out, out_row, n_columns, mode),
-        4 => multiply_tile::<L, E, 4>(operands, out, out_row, n_columns, mode),
-        5 => multiply_tile::<L, E, 5>(operands, out, out_row, n_columns, mode),
-        6 => multiply_tile::<L, E, 6>(operands, out, out_row, n_columns, mode),
-        7 => multiply_tile::<L, E, 7>(operands, out, out_row, n_columns, mode),
-        _ => multiply_tile::<L, E, 8>(operands, out, out_row, n_columns, mode),
+    mode: TileMode<'a>,
+    moments: Option<&'a mut Moments>,
+}
+
+impl<O: Element> Tile<'_, O> {
+    /// A tile of `n_rows` rows.
+    #[inline(always)]
+    fn multiply_rows<L: Lanes, E: Element>(self, n_rows: usize, operands: Operands<'_, E>) {
+        match n_rows {
+            1 => self.multiply::<L, E, 1>(operands),
+            2 => self.multiply::<L, E, 2>(operands),
+            3 => self.multiply::<L, E, 3>(operands),
+            4 => self.multiply::<L, E, 4>(operands),
+            5 => self.multiply::<L, E, 5>(operands),
+            6 => self.multiply::<L, E, 6>(operands),
+            7 => self.multiply::<L, E, 7>(operands),
+            _ => self.multiply::<L, E, 8>(operands),
+        }
+    }
+
+    #[inline(always)]
+    fn multiply<L: Lanes, E: Element, const M: usize>(self, operands: Operands<'_, E>) {
+        const { assert!(2 * L::N <= MAX_PANEL) };
+        if M > L::ROWS {
+            return;
+        }
+        let Self { out, out_row, n_columns, mode, moments } = self;
+        let sums = sum_segments::<L, E, M>(operands);
+        if let Some(moments) = moments {
+            for register in 0..2 {
+                moments.add::<L>(register, &sums.map(|row| row[register]));
+            }
+        }
+        if n_columns == 2 * L::N {
+            write_panel::<L, O, M>(sums, out, out_row, mode);
+            return;
+        }
+        let mut product = [[0.0; MAX_PANEL]; M];
+        write_panel::<L, f32, M>(sums, product.as_flattened_mut(), MAX_PANEL, TileMode::Store);
+        for (m, product) in product.iter().enumerate() {
+            let row = &mut out[m * out_row..][..n_columns];
+            write_row(row, &product[..n_columns], mode.starting_at(m * out_row));
+        }
     }
 }
 
@@ -181,68 +244,37 @@ impl<'a> TileMode<'a> {
     }
 }
 
-#[inline(always)]
-fn multiply_tile<L: Lanes, E: Element, const M: usize>(
-    operands: Operands<'_, E>,
-    out: &mut [f32],
-    out_row: usize,
-    n_columns: usize,
-    mode: TileMode<'_>,
-) {
-    const { assert!(2 * L::N <= MAX_PANEL) };
-    if M > L::ROWS {
-        return;
-    }
-    let sums = sum_segments::<L, E, M>(operands);
-    if n_columns == 2 * L::N {
-        write_panel::<L, M>(sums, out, out_row, mode);
-        return;
-    }
-    let mut product = [[0.0; MAX_PANEL]; M];
-    write_panel::<L, M>(sums, product.as_flattened_mut(), MAX_PANEL, TileMode::Store);
-    for (m, product) in product.iter().enumerate() {
-        let row = &mut out[m * out_row..][..n_columns];
-        write_row(row, &product[..n_columns], mode.starting_at(m * out_row));
-    }
-}
-
-/// Room for the widest panel.
-const MAX_PANEL: usize = 32;
-
-fn write_row(row: &mut [f32], product: &[f32], mode: TileMode<'_>) {
-    match mode {
-        TileMode::Store => row.copy_from_slice(product),
-        TileMode::Add => {
-            for (to, value) in row.iter_mut().zip(product) {
-                *to += value;
-            }
+fn write_row<O: Element>(row: &mut [O], product: &[f32], mode: TileMode<'_>) {
+    let addends = match mode {
+        TileMode::StoreWith(addends) => addends,
+        TileMode::Store | TileMode::Add => Addends::default(),
+    };
+    for (column, (to, &value)) in row.iter_mut().zip(product).enumerate() {
+        let mut value = value;
+        if mode == TileMode::Add {
+            value += to.single();
         }
-        TileMode::StoreWith(addends) => {
-            row.copy_from_slice(product);
-            for addend in [addends.row, addends.rows].into_iter().flatten() {
-                for (to, value) in row.iter_mut().zip(addend) {
-                    *to += value;
-                }
-            }
+        for addend in [addends.row, addends.rows].into_iter().flatten() {
+            value += addend[column];
         }
+        *to = O::nearest(value);
     }
 }
 
 /// Writes whole registers. Each loop is short, so that the compiler unrolls it and the sums stay in registers.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
-fn write_panel<L: Lanes, const M: usize>(
+fn write_panel<L: Lanes, O: Element, const M: usize>(
     mut sums: [[L::V; 2]; M],
-    out: &mut [f32],
+    out: &mut [O],
     out_row: usize,
     mode: TileMode<'_>,
 ) {
     let end = (M - 1) * out_row + 2 * L::N;
     let out = &mut out[..end];
-    let (row, rows) = match mode {
-        TileMode::Store => (None, None),
-        TileMode::Add => (None, Some(&*out)),
-        TileMode::StoreWith(addends) => (addends.row, addends.rows),
+    let Addends { row, rows } = match mode {
+        TileMode::StoreWith(addends) => addends,
+        TileMode::Store | TileMode::Add => Addends::default(),
     };
     if let Some(row) = row {
         let row = &row[..2 * L::N];
@@ -262,12 +294,24 @@ fn write_panel<L: Lanes, const M: usize>(
             }
         }
     }
+    if mode == TileMode::Add {
+        for m in 0..M {
+            // SAFETY: as above.
+            unsafe {
+                let (low, high) = {
+                    let from = out.as_ptr().add(m * out_row);
+                    (O::load_single::<L>(from), O::load_single::<L>(from.add(L::N)))
+                };
+                sums[m] = [L::add(sums[m][0], low), L::add(sums[m][1], high)];
+            }
+        }
+    }
     for m in 0..M {
         // SAFETY: as above.
         unsafe {
             let to = out.as_mut_ptr().add(m * out_row);
-            L::store(to, sums[m][0]);
-            L::store(to.add(L::N), sums[m][1]);
+            O::store_single::<L>(to, sums[m][0]);
+            O::store_single::<L>(to.add(L::N), sums[m][1]);
         }
     }
 }

@@ -123,7 +123,7 @@ impl Kernel for Task<'_> {
                     };
                     let n_columns = (2 * L::N).min(n_out - first);
                     let out = &mut sum_values[point * sums.point_len + first..];
-                    multiply_rows::<L, _>(operands, n_in, out, sums.row_len, n_columns, mode);
+                    multiply_rows::<L, _, _>(operands, n_in, out, sums.row_len, n_columns, mode);
                 }
             }
             mode = TileMode::Add;

@@ -237,7 +237,7 @@ fn multiply_points<L: Lanes>(
             };
             let out = &mut product_values[point * products.point_len + first_column..];
             let n_columns = weights.panel.min(n_columns - first_column);
-            multiply_rows::<L, _>(operands, n_rows, out, products.row_len, n_columns, TileMode::Store);
+            multiply_rows::<L, _, _>(operands, n_rows, out, products.row_len, n_columns, TileMode::Store);
         }
     }
 }

@@ -134,7 +134,7 @@ impl Left<'_> {
                 segments: &segments,
             };
             let width = panel.min(n_columns - first);
-            multiply_rows::<L, _>(operands, self.n_rows, &mut out[first..], out_row, width, mode);
+            multiply_rows::<L, _, _>(operands, self.n_rows, &mut out[first..], out_row, width, mode);
         }
     }
 }

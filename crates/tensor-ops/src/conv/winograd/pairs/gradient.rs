@@ -157,7 +157,7 @@ impl<E: Element> Kernel for Task<'_, E> {
                     };
                     let n_columns = (2 * L::N).min(n_out - first);
                     let out = &mut sums[point * sums_len + first..];
-                    multiply_rows::<L, _>(operands, n_in, out, n_out, n_columns, mode);
+                    multiply_rows::<L, _, _>(operands, n_in, out, n_out, n_columns, mode);
                 }
             }
             mode = TileMode::Add;

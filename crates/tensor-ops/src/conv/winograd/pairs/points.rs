@@ -8,7 +8,7 @@ use super::{
     N_POINTS, SIDE, TILE, Tile,
     algebra::{Input, Output, OutputGradient, both_axes},
 };
-use crate::simd::{Element, Lanes};
+use crate::simd::{Element, Lanes, Moments};
 
 /// Rows of pixels of one block, `[row of pixels][column][image][channel]`.
 #[derive(Clone, Copy)]
@@ -171,9 +171,9 @@ impl<'a, E: Element> Pixels<'a, E> {
 }
 
 /// Where the outputs of tiles go: some channels of rows of pixels.
-pub(super) struct Target<'a> {
+pub(super) struct Target<'a, O> {
     /// `[row of pixels][column][image][channel]`, from row `first_y` on.
-    pub(super) values: &'a mut [f32],
+    pub(super) values: &'a mut [O],
     pub(super) first_y: usize,
     /// Rows and columns of the image, images of the block, and channels.
     pub(super) size: (usize, usize, usize, usize),
@@ -184,15 +184,16 @@ pub(super) struct Target<'a> {
 /// A tile of outputs out of its products: element `(point, image, column)` is at
 /// `from[point * point_len + image * panel + column]`.
 ///
-/// There are `n_columns` columns, whole registers, which are channels from `first_channel` on.
+/// There are `n_columns` columns, whole registers, which are channels from `first_channel` on. Outputs are added to
+/// `moments`, if there are any, before they are rounded.
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
-pub(super) fn transform_output<L: Lanes>(
-    from: &[f32],
-    point_len: usize,
+pub(super) fn transform_output<L: Lanes, O: Element>(
+    (from, point_len): (&[f32], usize),
     tile: Tile,
-    to: &mut Target<'_>,
+    to: &mut Target<'_, O>,
     (first_channel, n_columns): (usize, usize),
+    mut moments: Option<&mut Moments>,
 ) {
     let panel = 2 * L::N;
     let (h, w, n, c) = to.size;
@@ -217,16 +218,38 @@ pub(super) fn transform_output<L: Lanes>(
                 *value = unsafe { L::load(from.as_ptr().add(point * point_len + image * panel + at)) };
             }
             let outputs = both_axes::<L, Output, SIDE, TILE>(points);
+            if let Some(moments) = &mut moments {
+                add_moments::<L>(moments, at / L::N, &outputs, &places);
+            }
             for (place, value) in places.as_flattened().iter().zip(outputs.as_flattened()) {
                 if let Some(place) = place {
                     // SAFETY: the place has room for `n` images' columns, asserted above.
                     unsafe {
                         let to_ptr = to.values.as_mut_ptr().add(place + image * c + at);
-                        let value = if to.adds { L::add(L::load(to_ptr), *value) } else { *value };
-                        L::store(to_ptr, value);
+                        let value =
+                            if to.adds { L::add(O::load_single::<L>(to_ptr), *value) } else { *value };
+                        O::store_single::<L>(to_ptr, value);
                     }
                 }
             }
+        }
+    }
+}
+
+/// Adds the outputs that are inside the image.
+#[inline(always)]
+fn add_moments<L: Lanes>(
+    moments: &mut Moments,
+    register: usize,
+    outputs: &[[L::V; TILE]; TILE],
+    places: &[[Option<usize>; TILE]; TILE],
+) {
+    let (outputs, places) = (outputs.as_flattened(), places.as_flattened());
+    if places.iter().all(Option::is_some) {
+        moments.add::<L>(register, outputs);
+    } else {
+        for (output, _) in outputs.iter().zip(places).filter(|(_, place)| place.is_some()) {
+            moments.add::<L>(register, std::slice::from_ref(output));
         }
     }
 }

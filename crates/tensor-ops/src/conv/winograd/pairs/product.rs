@@ -8,9 +8,12 @@ use super::{
 };
 use crate::{
     Precision,
+    matrix::Onto,
+    memory::change,
+    norm::ChannelSums,
     scratch::{with_halves, with_scratch},
-    simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::{Lent, Summed, Values},
+    simd::{Element, Kernel, Lanes, Moments, Operands, Segment, TileMode, multiply_rows},
+    values::{Lent, Operand, Summed, Values},
 };
 
 /// Rows of a product, images of tiles, if a task has them.
@@ -27,17 +30,40 @@ pub(super) fn multiply(
     precision: Precision,
     is_summed: bool,
 ) -> Summed {
+    match precision {
+        Precision::F32 => multiply_to::<f32>(winograd, values, weights, is_summed),
+        Precision::Bf16 => multiply_to::<u16>(winograd, values, weights, is_summed),
+    }
+}
+
+fn multiply_to<O: Operand>(
+    winograd: &PairsWinograd<'_>,
+    values: &Values,
+    weights: &[f32],
+    is_summed: bool,
+) -> Summed {
     let (tasks, part_lens) = winograd.tasks();
     let channels = is_summed.then_some(winograd.to.c);
-    Values::build_summed(precision, &part_lens, tasks, channels, |_, task, out| {
-        winograd.run(&task, values.lend(), weights, out, false);
+    Values::build_kept(&part_lens, tasks, channels, |_, task, out: &mut [O], sums| {
+        winograd.run(&task, values.lend(), weights, out, Onto::Nothing(sums));
     })
 }
 
 /// Adds the result to what is there.
 pub(super) fn add_to(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], sum: &mut Values) {
+    match sum {
+        Values::F32(sum) => add_onto(winograd, values, weights, sum),
+        Values::Bf16(sum) => add_onto(winograd, values, weights, sum),
+        #[cfg(feature = "cuda")]
+        Values::Device(_) => panic!("operations look where the values are before they come here"),
+    }
+}
+
+fn add_onto<O: Element>(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], sum: &mut [O]) {
     let (tasks, part_lens) = winograd.tasks();
-    sum.change(&part_lens, tasks, |_, task, out| winograd.run(&task, values.lend(), weights, out, true));
+    change(sum, &part_lens, tasks, |_, task, out| {
+        winograd.run(&task, values.lend(), weights, out, Onto::Sum);
+    });
 }
 
 /// Some rows of tiles of one block.
@@ -64,7 +90,7 @@ impl PairsWinograd<'_> {
         (tasks, part_lens)
     }
 
-    fn run(&self, task: &Task, values: Lent<'_>, weights: &[f32], out: &mut [f32], adds: bool) {
+    fn run<O: Element>(&self, task: &Task, values: Lent<'_>, weights: &[f32], out: &mut [O], onto: Onto<'_>) {
         let (from, block) = (self.from, task.block);
         let pixel_len = from.n_in_block(block) * from.c;
         // Rows of pixels that the task reads.
@@ -74,20 +100,23 @@ impl PairsWinograd<'_> {
         let start = from.block_start(block);
         let values = values.part(start + first_y * row_len..start + end_y * row_len);
         match values {
-            Lent::F32(values) => self.run_on(task, values, first_y, weights, out, adds),
-            Lent::Bf16(values) => self.run_on(task, values, first_y, weights, out, adds),
+            Lent::F32(values) => self.run_on(task, (values, first_y), weights, out, onto),
+            Lent::Bf16(values) => self.run_on(task, (values, first_y), weights, out, onto),
         }
     }
 
-    fn run_on<E: Element>(
+    fn run_on<E: Element, O: Element>(
         &self,
         task: &Task,
-        values: &[E],
-        first_y: usize,
+        (values, first_y): (&[E], usize),
         weights: &[f32],
-        out: &mut [f32],
-        adds: bool,
+        out: &mut [O],
+        onto: Onto<'_>,
     ) {
+        let (adds, sums) = match onto {
+            Onto::Nothing(sums) => (false, sums),
+            Onto::Sum => (true, None),
+        };
         let (from, to, family) = (self.from, self.to, self.packed.family);
         let n = to.n_in_block(task.block);
         let n_tiles = task.tile_rows.len() * to.w.div_ceil(TILE);
@@ -112,13 +141,14 @@ impl PairsWinograd<'_> {
                         size: (to.h, to.w, n, to.c),
                         adds,
                     },
+                    sums,
                 });
             });
         });
     }
 }
 
-struct TaskKernel<'a, E> {
+struct TaskKernel<'a, E, O> {
     tile_rows: Range<usize>,
     tiles_in_row: usize,
     padding: (usize, usize),
@@ -133,19 +163,23 @@ struct TaskKernel<'a, E> {
     products: (&'a mut [f32], usize),
     /// `[panel][point][pair of channels read][column]`
     weights: &'a [f32],
-    target: Target<'a>,
+    target: Target<'a, O>,
+    /// Of the channels, if they are asked for.
+    sums: Option<&'a mut ChannelSums>,
 }
 
-impl<E: Element> Kernel for TaskKernel<'_, E> {
+impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { pixels, n_in, weights, mut target, .. } = self;
+        let Self { pixels, n_in, weights, mut target, sums, .. } = self;
         let ((points, point_len), (products, product_len)) = (self.points, self.products);
         let (_, _, n, c) = target.size;
         let panel = 2 * L::N;
         let weights_len = n_in / 2 * panel;
+        let n_summed = if sums.is_some() { c.div_ceil(panel) } else { 0 };
+        let mut moments: Vec<Moments> = (0..n_summed).map(|_| Moments::new()).collect();
         let segments = [Segment { a: 0, b: 0, n_steps: n_in / 2 }];
         let (first, end) = (self.tile_rows.start * self.tiles_in_row, self.tile_rows.end * self.tiles_in_row);
         let tile_at = |idx: usize| Tile { y: idx / self.tiles_in_row, x: idx % self.tiles_in_row };
@@ -167,13 +201,20 @@ impl<E: Element> Kernel for TaskKernel<'_, E> {
                         segments: &segments,
                     };
                     let out = &mut products[point * product_len..];
-                    multiply_rows::<L, _>(operands, n_tiles * n, out, panel, panel, TileMode::Store);
+                    multiply_rows::<L, _, _>(operands, n_tiles * n, out, panel, panel, TileMode::Store);
                 }
                 for i in 0..n_tiles {
                     let columns = (first_channel, panel.min(c - first_channel));
                     let from = &products[i * n * panel..];
-                    transform_output::<L>(from, product_len, tile_at(start + i), &mut target, columns);
+                    let (tile, moments) = (tile_at(start + i), moments.get_mut(panel_idx));
+                    transform_output::<L, O>((from, product_len), tile, &mut target, columns, moments);
                 }
+            }
+        }
+        if let Some(sums) = sums {
+            for (panel_idx, moments) in moments.iter().enumerate() {
+                let first = panel_idx * panel;
+                sums.set(first, panel.min(c - first), moments);
             }
         }
     }
