@@ -340,13 +340,10 @@ impl Packs for f32 {
 impl Packs for u16 {
     #[inline(always)]
     fn pack_inputs<L: Lanes>(x: &[u16], n: usize, c: usize, packed: &mut [f32]) {
-        let mut to = packed.chunks_exact_mut(L::ROWS);
-        for first in (0..c).step_by(L::ROWS) {
-            let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
-            for (rows, to) in steps.zip(&mut to) {
-                pack_rows_of_halves::<L>(rows.split_at(c), first..c.min(first + L::ROWS), to);
-            }
-        }
+        let n_steps = x.len() / (n * c) * n.div_ceil(2);
+        let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
+        let steps = steps.map(|rows| rows.split_at(c));
+        pack_rows_of_halves::<L>(steps, 0..c, n_steps * L::ROWS, packed);
     }
 
     #[inline(always)]

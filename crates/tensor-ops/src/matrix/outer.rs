@@ -329,12 +329,9 @@ impl Packs<f32> for f32 {
 impl<G: Element> Packs<G> for u16 {
     #[inline(always)]
     fn pack_rows<L: Lanes>(x: &[u16], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
-        let mut to = packed.chunks_exact_mut(L::ROWS);
-        for first in wanted.clone().step_by(L::ROWS) {
-            for (rows, to) in x.chunks(2 * n_in).zip(&mut to) {
-                pack_rows_of_halves::<L>(rows.split_at(n_in), first..wanted.end.min(first + L::ROWS), to);
-            }
-        }
+        let n_steps = x.len().div_ceil(2 * n_in);
+        let steps = x.chunks(2 * n_in).map(|rows| rows.split_at(n_in));
+        pack_rows_of_halves::<L>(steps, wanted.clone(), n_steps * L::ROWS, packed);
     }
 
     #[inline(always)]
