@@ -221,15 +221,15 @@ impl Kernel for Gelu<'_> {
         match slopes {
             None => {
                 for_registers!(L, values.len(), |at, n| {
-                    let (value, _) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
-                    write_some::<L>(values, at, n, value);
+                    let (value, _) = gelu::<L>(read_some::<L, _>(values, at, n, 0.0));
+                    write_some::<L, _>(values, at, n, value);
                 });
             }
             Some(slopes) => {
                 for_registers!(L, values.len(), |at, n| {
-                    let (value, slope) = gelu::<L>(read_some::<L>(values, at, n, 0.0));
-                    write_some::<L>(values, at, n, value);
-                    write_some::<L>(slopes, at, n, slope);
+                    let (value, slope) = gelu::<L>(read_some::<L, _>(values, at, n, 0.0));
+                    write_some::<L, _>(values, at, n, value);
+                    write_some::<L, _>(slopes, at, n, slope);
                 });
             }
         }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Mode,
     memory::{build, split_mut},
-    simd::{Element, Family, Kernel, Lanes},
+    simd::{Element, Family, Kernel, Lanes, for_registers, read_some, where_positive, write_some},
     values::{Lent, Operand, Values},
 };
 
@@ -253,41 +253,57 @@ impl<E: Element> Kernel for SumPart<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Output {
-        let len = self.mean.len();
+        let Self { gradient, x, output, factor, base, mean } = self;
+        let len = mean.len();
         let mut plain = vec![0.0_f32; len];
         let mut with_distance = vec![0.0_f32; len];
-        match self.output {
-            None => {
-                for (gradient, x) in self.gradient.chunks(len).zip(self.x.chunks(len)) {
-                    let sums = plain.iter_mut().zip(&mut with_distance);
-                    let own = self.factor.iter().zip(self.base).zip(self.mean);
-                    for (((gradient, x), ((factor, base), mean)), (plain, with_distance)) in
-                        gradient.iter().zip(x).zip(own).zip(sums)
-                    {
-                        let x = x.single();
-                        let masked = if x * factor + base > 0.0 { gradient.single() } else { 0.0 };
-                        *plain += masked;
-                        *with_distance += masked * (x - mean);
-                    }
+        for (row, (gradient, x)) in gradient.chunks_mut(len).zip(x.chunks(len)).enumerate() {
+            match output {
+                None => {
+                    for_registers!(L, x.len(), |at, n| {
+                        let x = read_some::<L, E>(x, at, n, 0.0);
+                        let masked = masked_by_input::<L, E>(gradient, x, factor, base, at, n);
+                        let distance = L::sub(x, read_some::<L, _>(mean, at, n, 0.0));
+                        add_some::<L>(&mut plain, masked, at, n);
+                        add_some::<L>(&mut with_distance, L::mul(masked, distance), at, n);
+                    });
                 }
-            }
-            Some(output) => {
-                let values = self.x.chunks(len).zip(output.chunks(len));
-                for (gradient, (x, output)) in self.gradient.chunks_mut(len).zip(values) {
-                    let sums = plain.iter_mut().zip(&mut with_distance);
-                    for ((((gradient, x), output), mean), (plain, with_distance)) in
-                        gradient.iter_mut().zip(x).zip(output).zip(self.mean).zip(sums)
-                    {
-                        let masked = if output.single() > 0.0 { *gradient } else { E::default() };
-                        *gradient = masked;
-                        *plain += masked.single();
-                        *with_distance += masked.single() * (x.single() - mean);
-                    }
+                Some(output) => {
+                    let output = &output[row * len..];
+                    for_registers!(L, x.len(), |at, n| {
+                        let value = read_some::<L, E>(gradient, at, n, 0.0);
+                        let masked = where_positive::<L>(read_some::<L, E>(output, at, n, 0.0), value);
+                        write_some::<L, E>(gradient, at, n, masked);
+                        let x = read_some::<L, E>(x, at, n, 0.0);
+                        let distance = L::sub(x, read_some::<L, _>(mean, at, n, 0.0));
+                        add_some::<L>(&mut plain, masked, at, n);
+                        add_some::<L>(&mut with_distance, L::mul(masked, distance), at, n);
+                    });
                 }
             }
         }
         (plain, with_distance)
     }
+}
+
+/// The gradient where ReLU was on: where `x * factor + base` is above 0.
+#[inline(always)]
+fn masked_by_input<L: Lanes, E: Element>(
+    gradient: &[E],
+    x: L::V,
+    factor: &[f32],
+    base: &[f32],
+    at: usize,
+    n: usize,
+) -> L::V {
+    let product = L::mul(x, read_some::<L, _>(factor, at, n, 0.0));
+    let test = L::add(product, read_some::<L, _>(base, at, n, 0.0));
+    where_positive::<L>(test, read_some::<L, E>(gradient, at, n, 0.0))
+}
+
+#[inline(always)]
+fn add_some<L: Lanes>(sums: &mut [f32], value: L::V, at: usize, n: usize) {
+    write_some::<L, _>(sums, at, n, L::add(read_some::<L, _>(sums, at, n, 0.0), value));
 }
 
 struct SpreadPart<'a, E> {
@@ -303,32 +319,37 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let SpreadPattern { factor, base, mean, slope, offset } = self.pattern;
-        let len = factor.len();
-        let own = || factor.iter().zip(mean);
-        let spread = || slope.iter().zip(offset);
-        let rows = self.to.chunks_mut(len).zip(self.x.chunks(len));
-        match self.from {
-            None => {
-                for (to, x) in rows {
-                    for ((((to, x), base), (factor, mean)), (slope, offset)) in
-                        to.iter_mut().zip(x).zip(base).zip(own()).zip(spread())
-                    {
-                        let x = x.single();
-                        let masked = if x * factor + base > 0.0 { to.single() } else { 0.0 };
-                        *to = E::nearest(factor * masked + (slope * (x - mean) + offset));
-                    }
+        let Self { from, to, x, pattern } = self;
+        let len = pattern.factor.len();
+        for (row, (to, x)) in to.chunks_mut(len).zip(x.chunks(len)).enumerate() {
+            match from {
+                None => {
+                    for_registers!(L, x.len(), |at, n| {
+                        let x = read_some::<L, E>(x, at, n, 0.0);
+                        let masked = masked_by_input::<L, E>(to, x, pattern.factor, pattern.base, at, n);
+                        write_some::<L, E>(to, at, n, pattern.spread::<L>(masked, x, at, n));
+                    });
                 }
-            }
-            Some(from) => {
-                for ((to, x), from) in rows.zip(from.chunks(len)) {
-                    for ((((to, from), x), (factor, mean)), (slope, offset)) in
-                        to.iter_mut().zip(from).zip(x).zip(own()).zip(spread())
-                    {
-                        *to = E::nearest(factor * from.single() + (slope * (x.single() - mean) + offset));
-                    }
+                Some(from) => {
+                    let from = &from[row * len..];
+                    for_registers!(L, x.len(), |at, n| {
+                        let x = read_some::<L, E>(x, at, n, 0.0);
+                        let gradient = read_some::<L, E>(from, at, n, 0.0);
+                        write_some::<L, E>(to, at, n, pattern.spread::<L>(gradient, x, at, n));
+                    });
                 }
             }
         }
+    }
+}
+
+impl SpreadPattern<'_> {
+    /// `factor * gradient + (slope * (x - mean) + offset)`.
+    #[inline(always)]
+    fn spread<L: Lanes>(&self, gradient: L::V, x: L::V, at: usize, n: usize) -> L::V {
+        let distance = L::sub(x, read_some::<L, _>(self.mean, at, n, 0.0));
+        let slope = read_some::<L, _>(self.slope, at, n, 0.0);
+        let by_statistics = L::add(L::mul(slope, distance), read_some::<L, _>(self.offset, at, n, 0.0));
+        L::add(L::mul(read_some::<L, _>(self.factor, at, n, 0.0), gradient), by_statistics)
     }
 }

@@ -3,8 +3,8 @@
 use super::{BatchNorm, backward::Tail, groups::Groups, statistics::Statistics};
 use crate::{
     Precision,
-    memory::build,
-    simd::{Element, Family, Kernel, Lanes},
+    memory::build_filled,
+    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
 
@@ -68,7 +68,7 @@ fn apply_to<E: Element>(
 ) -> Vec<E> {
     let parts = groups.parts();
     let (factor, offset) = (parts.expand(&coefficients.factor), parts.expand(&coefficients.offset));
-    build(&parts.lens(), |part_idx, out| {
+    build_filled(&parts.lens(), |part_idx, out| {
         let part = parts.parts[part_idx];
         family.run(ApplyPart {
             factor: &factor[part.pattern],
@@ -81,45 +81,46 @@ fn apply_to<E: Element>(
     })
 }
 
-struct ApplyPart<'a, E> {
+struct ApplyPart<'a, 'b, E> {
     factor: &'a [f32],
     offset: &'a [f32],
     x: &'a [E],
     residual: Option<&'a [E]>,
-    out: &'a mut [E],
+    out: &'a mut Filling<'b, E>,
     /// Below which nothing comes out: 0 is ReLU.
     floor: f32,
 }
 
-impl<E: Element> Kernel for ApplyPart<'_, E> {
+impl<E: Element> Kernel for ApplyPart<'_, '_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let pattern_len = self.factor.len();
-        let floor = self.floor;
-        let at_least = |value: f32| if value < floor { floor } else { value };
-        let rows = self.out.chunks_mut(pattern_len).zip(self.x.chunks(pattern_len));
-        match self.residual {
-            None => {
-                for (out, x) in rows {
-                    for (((out, x), factor), offset) in
-                        out.iter_mut().zip(x).zip(self.factor).zip(self.offset)
-                    {
-                        *out = E::nearest(at_least(x.single() * factor + offset));
-                    }
+        let Self { factor, offset, x, residual, out, floor } = self;
+        let (pattern_len, floor) = (factor.len(), L::splat(floor));
+        for (row, x) in x.chunks(pattern_len).enumerate() {
+            match residual {
+                None => {
+                    for_registers!(L, x.len(), |at, n| {
+                        let y = scale::<L, E>(x, factor, offset, at, n);
+                        out.push::<L>(L::max(floor, y), n);
+                    });
                 }
-            }
-            Some(residual) => {
-                for ((out, x), residual) in rows.zip(residual.chunks(pattern_len)) {
-                    let coefficients = self.factor.iter().zip(self.offset);
-                    for (((out, x), residual), (factor, offset)) in
-                        out.iter_mut().zip(x).zip(residual).zip(coefficients)
-                    {
-                        *out = E::nearest(at_least(x.single() * factor + offset + residual.single()));
-                    }
+                Some(residual) => {
+                    let residual = &residual[row * pattern_len..];
+                    for_registers!(L, x.len(), |at, n| {
+                        let y = scale::<L, E>(x, factor, offset, at, n);
+                        let y = L::add(y, read_some::<L, E>(residual, at, n, 0.0));
+                        out.push::<L>(L::max(floor, y), n);
+                    });
                 }
             }
         }
     }
+}
+
+#[inline(always)]
+fn scale<L: Lanes, E: Element>(x: &[E], factor: &[f32], offset: &[f32], at: usize, n: usize) -> L::V {
+    let product = L::mul(read_some::<L, E>(x, at, n, 0.0), read_some::<L, _>(factor, at, n, 0.0));
+    L::add(product, read_some::<L, _>(offset, at, n, 0.0))
 }

@@ -63,3 +63,10 @@ fn polynomial<L: Lanes>(x: L::V, c: [f32; 8]) -> L::V {
 fn pair<L: Lanes>(x: L::V, constant: f32, slope: f32) -> L::V {
     L::mul_add(x, L::splat(slope), L::splat(constant))
 }
+
+/// `value` where `test` is above 0, and 0 where it is not.
+#[inline(always)]
+pub(crate) fn where_positive<L: Lanes>(test: L::V, value: L::V) -> L::V {
+    // Neither zero is negative, taken from zero.
+    L::by_sign(L::sub(L::zero(), test), value, L::zero())
+}

@@ -4,6 +4,7 @@
 
 mod bf16;
 mod choice;
+mod filling;
 mod lanes;
 mod math;
 mod moments;
@@ -19,8 +20,9 @@ mod x86_64;
 pub use self::choice::{choose_kernels, kernel_family};
 pub(crate) use self::{
     bf16::{narrow, rounded, widen},
+    filling::Filling,
     lanes::{Lanes, MAX_LANES},
-    math::{exp, gelu},
+    math::{exp, gelu, where_positive},
     moments::Moments,
     pairs::{Element, halves_of, pack_rows_of_halves},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},

@@ -1,7 +1,7 @@
 //! Between slices and registers.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use super::{Lanes, lanes::MAX_LANES};
+use super::{Element, Lanes, lanes::MAX_LANES};
 
 /// The first values of a slice.
 ///
@@ -29,19 +29,23 @@ pub(crate) fn write<L: Lanes>(to: &mut [f32], value: L::V) {
 
 /// A slice of fewer values than a register, and `fill` in the lanes that are left.
 #[inline(always)]
-fn read_part<L: Lanes>(from: &[f32], fill: f32) -> L::V {
+fn read_part<L: Lanes, E: Element>(from: &[E], fill: f32) -> L::V {
     const { assert!(L::N <= MAX_LANES) };
     let mut lanes = [fill; MAX_LANES];
-    lanes[..from.len()].copy_from_slice(from);
+    for (lane, value) in lanes.iter_mut().zip(from) {
+        *lane = value.single();
+    }
     read::<L>(&lanes)
 }
 
 /// The first lanes to a slice of fewer values than a register.
 #[inline(always)]
-fn write_part<L: Lanes>(to: &mut [f32], value: L::V) {
+fn write_part<L: Lanes, E: Element>(to: &mut [E], value: L::V) {
     let mut lanes = [0.0; MAX_LANES];
     write::<L>(&mut lanes, value);
-    to.copy_from_slice(&lanes[..to.len()]);
+    for (to, &lane) in to.iter_mut().zip(&lanes) {
+        *to = E::nearest(lane);
+    }
 }
 
 /// The sum of all lanes, by halves.
@@ -130,16 +134,26 @@ macro_rules! for_registers {
 }
 pub(crate) use for_registers;
 
-/// `n` values from `at` on, and `fill` in the lanes that are left.
+/// `n` values from `at` on, in single precision, and `fill` in the lanes that are left.
 #[inline(always)]
-pub(crate) fn read_some<L: Lanes>(from: &[f32], at: usize, n: usize, fill: f32) -> L::V {
+pub(crate) fn read_some<L: Lanes, E: Element>(from: &[E], at: usize, n: usize, fill: f32) -> L::V {
     let from = &from[at..at + n];
-    if n == L::N { read::<L>(from) } else { read_part::<L>(from, fill) }
+    if n == L::N {
+        // SAFETY: there are a register's values.
+        unsafe { E::load_single::<L>(from.as_ptr()) }
+    } else {
+        read_part::<L, E>(from, fill)
+    }
 }
 
-/// The first lanes to `n` values from `at` on.
+/// The first lanes to `n` values from `at` on, each the nearest there is.
 #[inline(always)]
-pub(crate) fn write_some<L: Lanes>(to: &mut [f32], at: usize, n: usize, value: L::V) {
+pub(crate) fn write_some<L: Lanes, E: Element>(to: &mut [E], at: usize, n: usize, value: L::V) {
     let to = &mut to[at..at + n];
-    if n == L::N { write::<L>(to, value) } else { write_part::<L>(to, value) }
+    if n == L::N {
+        // SAFETY: there is room for a register.
+        unsafe { E::store_single::<L>(to.as_mut_ptr(), value) }
+    } else {
+        write_part::<L, E>(to, value);
+    }
 }

@@ -1,5 +1,8 @@
-use super::{Family, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, write_some};
-use crate::testing::noise;
+use super::{
+    Family, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, where_positive,
+    write_some,
+};
+use crate::{memory::build_filled, testing::noise};
 
 struct Exp<'a>(&'a mut [f32]);
 
@@ -9,8 +12,8 @@ impl Kernel for Exp<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for_registers!(L, self.0.len(), |at, n| {
-            let value = exp::<L>(read_some::<L>(self.0, at, n, 0.0));
-            write_some::<L>(self.0, at, n, value);
+            let value = exp::<L>(read_some::<L, _>(self.0, at, n, 0.0));
+            write_some::<L, _>(self.0, at, n, value);
         });
     }
 }
@@ -23,9 +26,9 @@ impl Kernel for Gelu<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for_registers!(L, self.0.len(), |at, n| {
-            let (value, slope) = gelu::<L>(read_some::<L>(self.0, at, n, 0.0));
-            write_some::<L>(self.0, at, n, value);
-            write_some::<L>(self.1, at, n, slope);
+            let (value, slope) = gelu::<L>(read_some::<L, _>(self.0, at, n, 0.0));
+            write_some::<L, _>(self.0, at, n, value);
+            write_some::<L, _>(self.1, at, n, slope);
         });
     }
 }
@@ -123,4 +126,46 @@ fn blocks_of_all_sizes_are_transposed() {
             }
         }
     }
+}
+
+/// The values where the tests are above 0.
+struct WherePositive<'a, 'b> {
+    tests: &'a [f32],
+    values: &'a [f32],
+    out: &'a mut Filling<'b, f32>,
+}
+
+impl Kernel for WherePositive<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        for_registers!(L, self.tests.len(), |at, n| {
+            let test = read_some::<L, _>(self.tests, at, n, 0.0);
+            let value = read_some::<L, _>(self.values, at, n, 0.0);
+            self.out.push::<L>(where_positive::<L>(test, value), n);
+        });
+    }
+}
+
+#[test]
+fn zeros_of_both_signs_are_not_positive() {
+    let tests = [0.0, -0.0, 1e-30, -1e-30, 2.0, f32::NEG_INFINITY, f32::INFINITY].repeat(5);
+    let values = [3.0; 35];
+    let expected = [0.0, 0.0, 3.0, 0.0, 3.0, 0.0, 3.0].repeat(5);
+    for family in Family::available() {
+        let got = build_filled(&[35], |_, out| {
+            family.run(WherePositive { tests: &tests, values: &values, out });
+        });
+        assert_eq!(got, expected, "{family:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "part 1 is not filled to its end")]
+fn a_buffer_that_is_not_filled_is_a_bug() {
+    let (tests, values) = ([1.0; 20], [3.0; 20]);
+    build_filled::<f32>(&[20, 21], |_, out| {
+        Family::detected().run(WherePositive { tests: &tests, values: &values, out });
+    });
 }

@@ -122,12 +122,12 @@ fn statistics<L: Lanes>(x: &[f32], eps: f32) -> (f32, f32) {
     let share = 1.0 / x.len() as f32;
     let mut sum = L::zero();
     for_registers!(L, x.len(), |at, n| {
-        sum = L::add(sum, read_some::<L>(x, at, n, 0.0));
+        sum = L::add(sum, read_some::<L, _>(x, at, n, 0.0));
     });
     let mean = sum_lanes::<L>(sum) * share;
     let mut squares = L::zero();
     for_registers!(L, x.len(), |at, n| {
-        let distance = L::sub(read_some::<L>(x, at, n, mean), L::splat(mean));
+        let distance = L::sub(read_some::<L, _>(x, at, n, mean), L::splat(mean));
         squares = L::mul_add(distance, distance, squares);
     });
     (mean, 1.0 / (sum_lanes::<L>(squares) * share + eps).sqrt())
@@ -152,9 +152,10 @@ impl Kernel for ForwardRows<'_> {
             let (mean, inv_std) = statistics::<L>(x, eps);
             let (mean, inv_std) = (L::splat(mean), L::splat(inv_std));
             for_registers!(L, d, |at, n| {
-                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, 0.0), mean), inv_std);
-                let (scale, shift) = (read_some::<L>(scale, at, n, 0.0), read_some::<L>(shift, at, n, 0.0));
-                write_some::<L>(out, at, n, L::mul_add(normalised, scale, shift));
+                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, 0.0), mean), inv_std);
+                let (scale, shift) =
+                    (read_some::<L, _>(scale, at, n, 0.0), read_some::<L, _>(shift, at, n, 0.0));
+                write_some::<L, _>(out, at, n, L::mul_add(normalised, scale, shift));
             });
         }
     }
@@ -184,13 +185,13 @@ impl Kernel for BackwardRows<'_> {
             let (middle, inv_std) = (L::splat(mean), L::splat(inv_std));
             let (mut plain, mut along) = (L::zero(), L::zero());
             for_registers!(L, d, |at, n| {
-                let own = read_some::<L>(gradient, at, n, 0.0);
-                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
-                let shift = L::add(read_some::<L>(&by_shift, at, n, 0.0), own);
-                write_some::<L>(&mut by_shift, at, n, shift);
-                let by = L::mul_add(own, normalised, read_some::<L>(&by_scale, at, n, 0.0));
-                write_some::<L>(&mut by_scale, at, n, by);
-                let scaled = L::mul(own, read_some::<L>(scale, at, n, 0.0));
+                let own = read_some::<L, _>(gradient, at, n, 0.0);
+                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
+                let shift = L::add(read_some::<L, _>(&by_shift, at, n, 0.0), own);
+                write_some::<L, _>(&mut by_shift, at, n, shift);
+                let by = L::mul_add(own, normalised, read_some::<L, _>(&by_scale, at, n, 0.0));
+                write_some::<L, _>(&mut by_scale, at, n, by);
+                let scaled = L::mul(own, read_some::<L, _>(scale, at, n, 0.0));
                 plain = L::add(plain, scaled);
                 along = L::mul_add(scaled, normalised, along);
             });
@@ -198,14 +199,15 @@ impl Kernel for BackwardRows<'_> {
             let along = L::splat(-sum_lanes::<L>(along) * share);
             let mut sum = sum.as_mut().map(|sum| &mut sum[row * d..][..d]);
             for_registers!(L, d, |at, n| {
-                let scaled = L::mul(read_some::<L>(gradient, at, n, 0.0), read_some::<L>(scale, at, n, 0.0));
-                let normalised = L::mul(L::sub(read_some::<L>(x, at, n, mean), middle), inv_std);
+                let scaled =
+                    L::mul(read_some::<L, _>(gradient, at, n, 0.0), read_some::<L, _>(scale, at, n, 0.0));
+                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
                 let by_x = L::mul(L::mul_add(normalised, along, L::sub(scaled, plain)), inv_std);
                 match &mut sum {
-                    None => write_some::<L>(gradient, at, n, by_x),
+                    None => write_some::<L, _>(gradient, at, n, by_x),
                     Some(sum) => {
-                        let by_x = L::add(read_some::<L>(sum, at, n, 0.0), by_x);
-                        write_some::<L>(sum, at, n, by_x);
+                        let by_x = L::add(read_some::<L, _>(sum, at, n, 0.0), by_x);
+                        write_some::<L, _>(sum, at, n, by_x);
                     }
                 }
             });

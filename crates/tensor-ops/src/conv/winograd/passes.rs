@@ -45,7 +45,7 @@ pub(super) fn transform<L: Lanes, T: Transform<I, O>, const I: usize, const O: u
                         // SAFETY: a register at `start + at` ends inside the segment, which ends inside the element.
                         unsafe { L::load(from[row][column].as_ptr().add(start + at)) }
                     } else {
-                        read_some::<L>(from[row][column], start + at, n, 0.0)
+                        read_some::<L, _>(from[row][column], start + at, n, 0.0)
                     };
                 }
                 let values = T::apply::<L>(values);
@@ -79,11 +79,11 @@ pub(super) fn transform<L: Lanes, T: Transform<I, O>, const I: usize, const O: u
                         }
                     } else {
                         let value = if adds {
-                            L::add(read_some::<L>(to, place, n, 0.0), values[column])
+                            L::add(read_some::<L, _>(to, place, n, 0.0), values[column])
                         } else {
                             values[column]
                         };
-                        write_some::<L>(to, place, n, value);
+                        write_some::<L, _>(to, place, n, value);
                     }
                 }
             });

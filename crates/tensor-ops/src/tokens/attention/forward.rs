@@ -71,8 +71,8 @@ impl Kernel for ImageForward<'_> {
                     let factor = L::splat(normaliser.inv_sum);
                     let out = &mut out[row * d..][..dh];
                     for_registers!(L, dh, |at, n| {
-                        let value = read_some::<L>(out, at, n, 0.0);
-                        write_some::<L>(out, at, n, L::mul(value, factor));
+                        let value = read_some::<L, _>(out, at, n, 0.0);
+                        write_some::<L, _>(out, at, n, L::mul(value, factor));
                     });
                 }
             }
