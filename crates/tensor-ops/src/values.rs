@@ -92,19 +92,26 @@ impl Values {
         Summed { values, sums: sums.into_iter().collect() }
     }
 
-    /// [`build_summed`](Self::build_summed) for parts that are written as they are kept, and summed up while they are:
-    /// `fill(part index, own, part, sums)`.
+    /// [`build_summed`](Self::build_summed) for parts that are written as they are kept. Those in bfloat16 are summed up by what
+    /// writes them, `fill(part index, own, part, sums)`, for afterwards it is too late; in single precision a pass over the
+    /// part while it is in the cache is as fast, and splits long sums.
     pub(crate) fn build_kept<E: Operand, T: Send>(
         part_lens: &[usize],
         beside: Vec<T>,
         summed_channels: Option<usize>,
         fill: impl Fn(usize, T, &mut [E], Option<&mut ChannelSums>) + Sync,
     ) -> Summed {
+        let family = Family::detected();
         let mut sums: Vec<Option<ChannelSums>> = part_lens.iter().map(|_| None).collect();
         let beside: Vec<(T, &mut Option<ChannelSums>)> = beside.into_iter().zip(&mut sums).collect();
         let values = build_beside(part_lens, beside, |part_idx, (own, sums), part: &mut [E]| {
-            *sums = summed_channels.map(|channels| ChannelSums::of_rows(part.len() / channels, channels));
+            if E::PRECISION == Precision::Bf16 {
+                *sums = summed_channels.map(|channels| ChannelSums::of_rows(part.len() / channels, channels));
+            }
             fill(part_idx, own, part, sums.as_mut());
+            if let (Some(channels), Lent::F32(part)) = (summed_channels, E::lend(part)) {
+                *sums = Some(ChannelSums::of(family, part, channels));
+            }
         });
         Summed { values: E::values(values), sums: sums.into_iter().collect() }
     }

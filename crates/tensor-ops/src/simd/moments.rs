@@ -33,14 +33,15 @@ impl Moments {
             self.has_begun[register] = true;
         }
         let shift = read::<L>(shift);
-        let (sums, squares) = (&mut self.sum[columns.clone()], &mut self.sum_of_squares[columns]);
-        let (mut sum, mut square) = (read::<L>(sums), read::<L>(squares));
+        // Rows add up among themselves first: long sums lose the digits of what is added.
+        let (mut sum, mut square) = (L::zero(), L::zero());
         for &value in rows {
             let distance = L::sub(value, shift);
             sum = L::add(sum, distance);
             square = L::add(square, L::mul(distance, distance));
         }
-        write::<L>(sums, sum);
-        write::<L>(squares, square);
+        let (sums, squares) = (&mut self.sum[columns.clone()], &mut self.sum_of_squares[columns]);
+        write::<L>(sums, L::add(read::<L>(sums), sum));
+        write::<L>(squares, L::add(read::<L>(squares), square));
     }
 }
