@@ -58,7 +58,13 @@ impl RowsProduct<'_> {
     }
 
     /// The product of the rows of `a`; with the sums of its columns, if they are asked for.
+    ///
+    /// # Panics
+    ///
+    /// If sums are asked for, and something is added to the product, which they would not have.
     pub(crate) fn multiply_summed(&self, a: Lent<'_>, precision: Precision, is_summed: bool) -> Summed {
+        let adds_nothing = self.bias.is_none() && self.residual.is_none();
+        assert!(adds_nothing || !is_summed, "sums are of the product alone");
         match precision {
             Precision::F32 => self.multiply_to::<f32>(a, is_summed),
             Precision::Bf16 => self.multiply_to::<u16>(a, is_summed),
