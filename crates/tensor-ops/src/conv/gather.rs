@@ -6,9 +6,7 @@ use crate::{
     layout::Layout,
     matrix::{Onto, Packed},
     memory::change,
-    simd::{
-        Element, Kernel, Lanes, Moments, Operands, Segment, TileMode, multiply_rows, multiply_rows_summed,
-    },
+    simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows_summed},
     values::{Operand, Summed, Values},
 };
 
@@ -166,10 +164,11 @@ impl<E: Element, O: Element> Kernel for GatherTask<'_, E, O> {
         let (products, segments) = self.products();
         let Gather { from, to, packed, .. } = *self.gather;
         let panel = 2 * L::N;
+        let mode = if matches!(self.onto, Onto::Sum) { TileMode::Add } else { TileMode::Store };
         // One panel at a time for the whole task, so that it stays in the second-level cache.
         for (first_column, b) in packed.panels() {
             let n_columns = panel.min(to.c - first_column);
-            let mut moments = Moments::new();
+            let mut moments = self.onto.moments();
             for product in &products {
                 let operands = Operands {
                     a: self.values,
@@ -180,22 +179,10 @@ impl<E: Element, O: Element> Kernel for GatherTask<'_, E, O> {
                     segments: &segments[product.segments.clone()],
                 };
                 let out = &mut self.out[product.out + first_column..];
-                let n_rows = product.n_rows;
-                match self.onto {
-                    Onto::Nothing(Some(_)) => {
-                        multiply_rows_summed::<L, _, _>(operands, n_rows, out, to.c, n_columns, &mut moments);
-                    }
-                    Onto::Nothing(None) => {
-                        multiply_rows::<L, _, _>(operands, n_rows, out, to.c, n_columns, TileMode::Store);
-                    }
-                    Onto::Sum => {
-                        multiply_rows::<L, _, _>(operands, n_rows, out, to.c, n_columns, TileMode::Add);
-                    }
-                }
+                let (n_rows, moments) = (product.n_rows, moments.as_mut());
+                multiply_rows_summed::<L, _, _>(operands, n_rows, out, to.c, n_columns, mode, moments);
             }
-            if let Onto::Nothing(Some(sums)) = &mut self.onto {
-                sums.set(first_column, n_columns, &moments);
-            }
+            self.onto.keep(first_column, n_columns, moments.as_ref());
         }
     }
 }

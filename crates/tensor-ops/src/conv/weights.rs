@@ -162,14 +162,7 @@ impl<E: Packs> Kernel for Task<'_, E> {
                         let first_column = panel_out * panel;
                         let width = panel.min(n_columns - first_column);
                         for pass in &passes {
-                            let operands = Operands {
-                                a: E::of_words(a),
-                                a_row: E::PER_STEP,
-                                a_step: L::ROWS * E::PER_STEP,
-                                b: E::of_words(b),
-                                b_step: panel * E::PER_STEP,
-                                segments: &pass.segments,
-                            };
+                            let operands = Operands::<E>::packed::<L>(a, b, &pass.segments);
                             let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
                             multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
                         }

@@ -16,7 +16,12 @@ pub(crate) use self::{
     pack::{Packed, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel},
     rows::{RowsProduct, scale},
 };
-use crate::{Precision, norm::ChannelSums, simd::Family, values::Lent};
+use crate::{
+    Precision,
+    norm::ChannelSums,
+    simd::{Family, Moments},
+    values::Lent,
+};
 
 /// A matrix as an operand: itself, or transposed.
 #[derive(Clone, Copy)]
@@ -45,6 +50,20 @@ pub(crate) enum Onto<'a> {
     Nothing(Option<&'a mut ChannelSums>),
     /// A sum, which it is added to.
     Sum,
+}
+
+impl Onto<'_> {
+    /// Where the sums of a panel's columns are taken, if they are asked for.
+    pub(crate) fn moments(&self) -> Option<Moments> {
+        matches!(self, Self::Nothing(Some(_))).then(Moments::new)
+    }
+
+    /// Keeps the sums of `n_columns` columns from `first` on.
+    pub(crate) fn keep(&mut self, first: usize, n_columns: usize, moments: Option<&Moments>) {
+        if let (Self::Nothing(Some(sums)), Some(moments)) = (self, moments) {
+            sums.set(first, n_columns, moments);
+        }
+    }
 }
 
 /// Whether a product of an inner dimension of `n_steps` multiplies pairs of bfloat16, when values are kept so.

@@ -216,14 +216,7 @@ impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
                 let from = &gradient[start * n_out + outputs.start + first..end * n_out];
                 let sums = wants_bias.then_some(&mut bias[first..][..panel]);
                 E::pack_and_sum::<L>(from, n_out, width, packed_gradient, sums);
-                let operands = Operands {
-                    a: E::of_words(packed_x),
-                    a_row: E::PER_STEP,
-                    a_step: L::ROWS * E::PER_STEP,
-                    b: E::of_words(packed_gradient),
-                    b_step: panel * E::PER_STEP,
-                    segments: &segments,
-                };
+                let operands = Operands::<E>::packed::<L>(packed_x, packed_gradient, &segments);
                 let out = &mut self.weight[first..];
                 let group_len = L::ROWS * n_steps * E::PER_STEP;
                 multiply_groups::<L, _>(operands, group_len, inputs.len(), out, self.weight_row, width, mode);

@@ -5,8 +5,8 @@ use crate::{
     Precision,
     memory::{build_beside, change, split_mut},
     simd::{
-        Addends, Element, Family, Kernel, Lanes, Moments, Operands, Segment, TileMode, for_registers, gelu,
-        multiply_rows, multiply_rows_summed, read_some, write_some,
+        Addends, Element, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu,
+        multiply_rows_summed, read_some, write_some,
     },
     values::{Lent, Operand, Summed, Values},
 };
@@ -195,20 +195,11 @@ impl<E: Element, O: Element> Kernel for Block<'_, E, O> {
             };
             let width = (2 * L::N).min(n_columns - first);
             let out = &mut self.out[first..];
-            match &mut self.onto {
-                Onto::Nothing(Some(sums)) => {
-                    let mut moments = Moments::new();
-                    multiply_rows_summed::<L, _, _>(operands, n_rows, out, n_columns, width, &mut moments);
-                    sums.set(first, width, &moments);
-                }
-                Onto::Nothing(None) => {
-                    let mode = TileMode::StoreWith(addends);
-                    multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, mode);
-                }
-                Onto::Sum => {
-                    multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
-                }
-            }
+            let is_sum = matches!(self.onto, Onto::Sum);
+            let mode = if is_sum { TileMode::Add } else { TileMode::StoreWith(addends) };
+            let mut moments = self.onto.moments();
+            multiply_rows_summed::<L, _, _>(operands, n_rows, out, n_columns, width, mode, moments.as_mut());
+            self.onto.keep(first, width, moments.as_ref());
         }
     }
 }

@@ -79,18 +79,24 @@ impl Backward {
     ) -> Gradient {
         let parts = self.groups.parts();
         let part_lens = parts.lens();
-        let sums = self.sums(&parts, split_mut(&mut gradient, &part_lens), x, output);
+        let patterns = Patterns::new(self, &parts);
+        let sums = self.sums(&parts, &patterns, split_mut(&mut gradient, &part_lens), x, output);
         let c = self.groups.layout.c;
         let over_groups = |by_group: &[f64]| {
             let total = |channel: usize| by_group.iter().skip(channel).step_by(c).sum::<f64>() as f32;
             (0..c).map(total).collect()
         };
         let (scale, shift) = (over_groups(&sums.with_normalised), over_groups(&sums.plain));
-        let spread = Spread::new(self, &sums);
-        let patterns = SpreadPatterns::new(self, &parts, &spread);
+        let spread = Spread::new(self, &parts, &sums);
         let spread_part = |part: &Part, from, to: &mut [E]| {
-            let x = part.of(x);
-            self.family.run(SpreadPart { from, to, x, pattern: patterns.of(part) });
+            self.family.run(SpreadPart {
+                from,
+                to,
+                x: part.of(x),
+                pattern: patterns.of(part),
+                slope: &spread.slope[part.pattern],
+                offset: &spread.offset[part.pattern],
+            });
         };
         let by_x = match (wants_x, wants_masked) {
             (false, _) => None,
@@ -125,12 +131,11 @@ impl Backward {
     fn sums<E: Element>(
         &self,
         parts: &Parts,
+        patterns: &Patterns,
         gradients: Vec<&mut [E]>,
         x: &[E],
         output: Option<&[E]>,
     ) -> Sums {
-        let mean = parts.expand(&self.statistics.mean.iter().map(|&mean| mean as f32).collect::<Vec<_>>());
-        let (factor, base) = (parts.expand(&self.coefficients.factor), parts.expand(&self.base()));
         let partial: Vec<(Vec<f32>, Vec<f32>)> = gradients
             .into_par_iter()
             .zip(&parts.parts)
@@ -139,9 +144,7 @@ impl Backward {
                     gradient,
                     x: part.of(x),
                     output: output.map(|output| part.of(output)),
-                    factor: &factor[part.pattern],
-                    base: &base[part.pattern],
-                    mean: &mean[part.pattern],
+                    pattern: patterns.of(part),
                 })
             })
             .collect();
@@ -174,77 +177,65 @@ struct Sums {
     with_normalised: Vec<f64>,
 }
 
-/// What every value's gradient gets because it moved the statistics: `slope * (x - mean) + offset`.
-struct Spread {
+/// What a value's gradient depends on, as each pattern of the parts has it.
+struct Patterns {
+    factor: Vec<Vec<f32>>,
+    base: Vec<Vec<f32>>,
+    mean: Vec<Vec<f32>>,
+}
+
+impl Patterns {
+    fn new(backward: &Backward, parts: &Parts) -> Self {
+        let mean: Vec<f32> = backward.statistics.mean.iter().map(|&mean| mean as f32).collect();
+        Self {
+            factor: parts.expand(&backward.coefficients.factor),
+            base: parts.expand(&backward.base()),
+            mean: parts.expand(&mean),
+        }
+    }
+
+    fn of(&self, part: &Part) -> Pattern<'_> {
+        let [factor, base, mean] =
+            [&self.factor, &self.base, &self.mean].map(|patterns| &patterns[part.pattern][..]);
+        Pattern { factor, base, mean }
+    }
+}
+
+/// Of one part.
+#[derive(Clone, Copy)]
+struct Pattern<'a> {
+    factor: &'a [f32],
     /// See [`Backward::base`].
-    base: Vec<f32>,
-    mean: Vec<f32>,
-    slope: Vec<f32>,
-    offset: Vec<f32>,
+    base: &'a [f32],
+    mean: &'a [f32],
+}
+
+/// What every value's gradient gets because it moved the statistics: `slope * (x - mean) + offset`, as each pattern of the
+/// parts has it.
+struct Spread {
+    slope: Vec<Vec<f32>>,
+    offset: Vec<Vec<f32>>,
 }
 
 impl Spread {
-    fn new(backward: &Backward, sums: &Sums) -> Self {
+    fn new(backward: &Backward, parts: &Parts, sums: &Sums) -> Self {
         let n = backward.groups.n_values() as f64;
         // Running statistics do not move with the batch.
         let share = if backward.mode == Mode::Train { -1.0 / n } else { 0.0 };
         let Coefficients { factor, inv_std, .. } = &backward.coefficients;
         let slope = |at: usize| share * f64::from(factor[at]) * inv_std[at] * sums.with_normalised[at];
         let offset = |at: usize| share * f64::from(factor[at]) * sums.plain[at];
-        Self {
-            base: backward.base(),
-            mean: backward.statistics.mean.iter().map(|&mean| mean as f32).collect(),
-            slope: (0..factor.len()).map(|at| slope(at) as f32).collect(),
-            offset: (0..factor.len()).map(|at| offset(at) as f32).collect(),
-        }
+        let slope: Vec<f32> = (0..factor.len()).map(|at| slope(at) as f32).collect();
+        let offset: Vec<f32> = (0..factor.len()).map(|at| offset(at) as f32).collect();
+        Self { slope: parts.expand(&slope), offset: parts.expand(&offset) }
     }
-}
-
-/// What a part's gradients are spread by, for each pattern.
-struct SpreadPatterns {
-    factor: Vec<Vec<f32>>,
-    base: Vec<Vec<f32>>,
-    mean: Vec<Vec<f32>>,
-    slope: Vec<Vec<f32>>,
-    offset: Vec<Vec<f32>>,
-}
-
-impl SpreadPatterns {
-    fn new(backward: &Backward, parts: &Parts, spread: &Spread) -> Self {
-        Self {
-            factor: parts.expand(&backward.coefficients.factor),
-            base: parts.expand(&spread.base),
-            mean: parts.expand(&spread.mean),
-            slope: parts.expand(&spread.slope),
-            offset: parts.expand(&spread.offset),
-        }
-    }
-
-    fn of(&self, part: &Part) -> SpreadPattern<'_> {
-        let [factor, base, mean, slope, offset] =
-            [&self.factor, &self.base, &self.mean, &self.slope, &self.offset]
-                .map(|patterns| &patterns[part.pattern][..]);
-        SpreadPattern { factor, base, mean, slope, offset }
-    }
-}
-
-/// See [`Backward::base`] and [`Spread`].
-#[derive(Clone, Copy)]
-struct SpreadPattern<'a> {
-    factor: &'a [f32],
-    base: &'a [f32],
-    mean: &'a [f32],
-    slope: &'a [f32],
-    offset: &'a [f32],
 }
 
 struct SumPart<'a, E> {
     gradient: &'a mut [E],
     x: &'a [E],
     output: Option<&'a [E]>,
-    factor: &'a [f32],
-    base: &'a [f32],
-    mean: &'a [f32],
+    pattern: Pattern<'a>,
 }
 
 impl<E: Element> Kernel for SumPart<'_, E> {
@@ -253,8 +244,8 @@ impl<E: Element> Kernel for SumPart<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Self::Output {
-        let Self { gradient, x, output, factor, base, mean } = self;
-        let len = mean.len();
+        let Self { gradient, x, output, pattern } = self;
+        let len = pattern.mean.len();
         let mut plain = vec![0.0_f32; len];
         let mut with_distance = vec![0.0_f32; len];
         for (row, (gradient, x)) in gradient.chunks_mut(len).zip(x.chunks(len)).enumerate() {
@@ -262,8 +253,8 @@ impl<E: Element> Kernel for SumPart<'_, E> {
                 None => {
                     for_registers!(L, x.len(), |at, n| {
                         let x = read_some::<L, E>(x, at, n, 0.0);
-                        let masked = masked_by_input::<L, E>(gradient, x, factor, base, at, n);
-                        let distance = L::sub(x, read_some::<L, _>(mean, at, n, 0.0));
+                        let masked = masked_by_input::<L, E>(gradient, x, pattern, at, n);
+                        let distance = L::sub(x, read_some::<L, _>(pattern.mean, at, n, 0.0));
                         add_some::<L>(&mut plain, masked, at, n);
                         add_some::<L>(&mut with_distance, L::mul(masked, distance), at, n);
                     });
@@ -275,7 +266,7 @@ impl<E: Element> Kernel for SumPart<'_, E> {
                         let masked = where_positive::<L>(read_some::<L, E>(output, at, n, 0.0), value);
                         write_some::<L, E>(gradient, at, n, masked);
                         let x = read_some::<L, E>(x, at, n, 0.0);
-                        let distance = L::sub(x, read_some::<L, _>(mean, at, n, 0.0));
+                        let distance = L::sub(x, read_some::<L, _>(pattern.mean, at, n, 0.0));
                         add_some::<L>(&mut plain, masked, at, n);
                         add_some::<L>(&mut with_distance, L::mul(masked, distance), at, n);
                     });
@@ -291,13 +282,12 @@ impl<E: Element> Kernel for SumPart<'_, E> {
 fn masked_by_input<L: Lanes, E: Element>(
     gradient: &[E],
     x: L::V,
-    factor: &[f32],
-    base: &[f32],
+    pattern: Pattern<'_>,
     at: usize,
     n: usize,
 ) -> L::V {
-    let product = L::mul(x, read_some::<L, _>(factor, at, n, 0.0));
-    let test = L::add(product, read_some::<L, _>(base, at, n, 0.0));
+    let product = L::mul(x, read_some::<L, _>(pattern.factor, at, n, 0.0));
+    let test = L::add(product, read_some::<L, _>(pattern.base, at, n, 0.0));
     where_positive::<L>(test, read_some::<L, E>(gradient, at, n, 0.0))
 }
 
@@ -311,7 +301,10 @@ struct SpreadPart<'a, E> {
     from: Option<&'a [E]>,
     to: &'a mut [E],
     x: &'a [E],
-    pattern: SpreadPattern<'a>,
+    pattern: Pattern<'a>,
+    /// See [`Spread`].
+    slope: &'a [f32],
+    offset: &'a [f32],
 }
 
 impl<E: Element> Kernel for SpreadPart<'_, E> {
@@ -319,15 +312,20 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { from, to, x, pattern } = self;
+        let Self { from, to, x, pattern, slope, offset } = self;
         let len = pattern.factor.len();
         for (row, (to, x)) in to.chunks_mut(len).zip(x.chunks(len)).enumerate() {
             match from {
                 None => {
                     for_registers!(L, x.len(), |at, n| {
                         let x = read_some::<L, E>(x, at, n, 0.0);
-                        let masked = masked_by_input::<L, E>(to, x, pattern.factor, pattern.base, at, n);
-                        write_some::<L, E>(to, at, n, pattern.spread::<L>(masked, x, at, n));
+                        let masked = masked_by_input::<L, E>(to, x, pattern, at, n);
+                        write_some::<L, E>(
+                            to,
+                            at,
+                            n,
+                            spread::<L>(pattern, (slope, offset), (masked, x), at, n),
+                        );
                     });
                 }
                 Some(from) => {
@@ -335,7 +333,12 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
                     for_registers!(L, x.len(), |at, n| {
                         let x = read_some::<L, E>(x, at, n, 0.0);
                         let gradient = read_some::<L, E>(from, at, n, 0.0);
-                        write_some::<L, E>(to, at, n, pattern.spread::<L>(gradient, x, at, n));
+                        write_some::<L, E>(
+                            to,
+                            at,
+                            n,
+                            spread::<L>(pattern, (slope, offset), (gradient, x), at, n),
+                        );
                     });
                 }
             }
@@ -343,13 +346,17 @@ impl<E: Element> Kernel for SpreadPart<'_, E> {
     }
 }
 
-impl SpreadPattern<'_> {
-    /// `factor * gradient + (slope * (x - mean) + offset)`.
-    #[inline(always)]
-    fn spread<L: Lanes>(&self, gradient: L::V, x: L::V, at: usize, n: usize) -> L::V {
-        let distance = L::sub(x, read_some::<L, _>(self.mean, at, n, 0.0));
-        let slope = read_some::<L, _>(self.slope, at, n, 0.0);
-        let by_statistics = L::add(L::mul(slope, distance), read_some::<L, _>(self.offset, at, n, 0.0));
-        L::add(L::mul(read_some::<L, _>(self.factor, at, n, 0.0), gradient), by_statistics)
-    }
+/// `factor * gradient + (slope * (x - mean) + offset)`.
+#[inline(always)]
+fn spread<L: Lanes>(
+    pattern: Pattern<'_>,
+    (slope, offset): (&[f32], &[f32]),
+    (gradient, x): (L::V, L::V),
+    at: usize,
+    n: usize,
+) -> L::V {
+    let distance = L::sub(x, read_some::<L, _>(pattern.mean, at, n, 0.0));
+    let by_distance = L::mul(read_some::<L, _>(slope, at, n, 0.0), distance);
+    let by_statistics = L::add(by_distance, read_some::<L, _>(offset, at, n, 0.0));
+    L::add(L::mul(read_some::<L, _>(pattern.factor, at, n, 0.0), gradient), by_statistics)
 }

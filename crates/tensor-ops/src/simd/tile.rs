@@ -36,6 +36,20 @@ pub(crate) struct Operands<'a, E> {
     pub(crate) segments: &'a [Segment],
 }
 
+impl<'a, E: Element> Operands<'a, E> {
+    /// Both packed: rows in groups of a full tile, a row's values of a step side by side, and columns in panels.
+    pub(crate) fn packed<L: Lanes>(rows: &'a [f32], columns: &'a [f32], segments: &'a [Segment]) -> Self {
+        Self {
+            a: E::of_words(rows),
+            a_row: E::PER_STEP,
+            a_step: L::ROWS * E::PER_STEP,
+            b: E::of_words(columns),
+            b_step: 2 * L::N * E::PER_STEP,
+            segments,
+        }
+    }
+}
+
 /// What happens to what is there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum TileMode<'a> {
@@ -72,10 +86,10 @@ pub(crate) fn multiply_rows<L: Lanes, E: Element, O: Element>(
     n_columns: usize,
     mode: TileMode<'_>,
 ) {
-    L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode, moments: None });
+    multiply_rows_summed::<L, E, O>(operands, n_rows, out, out_row, n_columns, mode, None);
 }
 
-/// [`multiply_rows`] that stores, and adds the product to `moments` before it is rounded.
+/// [`multiply_rows`] that adds the product to `moments`, if there are any, before anything is added to it and it is rounded.
 ///
 /// # Panics
 ///
@@ -87,9 +101,9 @@ pub(crate) fn multiply_rows_summed<L: Lanes, E: Element, O: Element>(
     out: &mut [O],
     out_row: usize,
     n_columns: usize,
-    moments: &mut Moments,
+    mode: TileMode<'_>,
+    moments: Option<&mut Moments>,
 ) {
-    let (mode, moments) = (TileMode::Store, Some(moments));
     L::outlined(MultiplyRows { operands, n_rows, out, out_row, n_columns, mode, moments });
 }
 

@@ -10,7 +10,6 @@ use crate::{
     Precision,
     matrix::Onto,
     memory::change,
-    norm::ChannelSums,
     scratch::{with_halves, with_scratch},
     simd::{Element, Kernel, Lanes, Moments, Operands, Segment, TileMode, multiply_rows},
     values::{Lent, Operand, Summed, Values},
@@ -113,10 +112,6 @@ impl PairsWinograd<'_> {
         out: &mut [O],
         onto: Onto<'_>,
     ) {
-        let (adds, sums) = match onto {
-            Onto::Nothing(sums) => (false, sums),
-            Onto::Sum => (true, None),
-        };
         let (from, to, family) = (self.from, self.to, self.packed.family);
         let n = to.n_in_block(task.block);
         let n_tiles = task.tile_rows.len() * to.w.div_ceil(TILE);
@@ -139,9 +134,9 @@ impl PairsWinograd<'_> {
                         values: out,
                         first_y: task.tile_rows.start * TILE,
                         size: (to.h, to.w, n, to.c),
-                        adds,
+                        adds: matches!(onto, Onto::Sum),
                     },
-                    sums,
+                    onto,
                 });
             });
         });
@@ -164,8 +159,7 @@ struct TaskKernel<'a, E, O> {
     /// `[panel][point][pair of channels read][column]`
     weights: &'a [f32],
     target: Target<'a, O>,
-    /// Of the channels, if they are asked for.
-    sums: Option<&'a mut ChannelSums>,
+    onto: Onto<'a>,
 }
 
 impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
@@ -173,13 +167,12 @@ impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { pixels, n_in, weights, mut target, sums, .. } = self;
+        let Self { pixels, n_in, weights, mut target, mut onto, .. } = self;
         let ((points, point_len), (products, product_len)) = (self.points, self.products);
         let (_, _, n, c) = target.size;
         let panel = 2 * L::N;
         let weights_len = n_in / 2 * panel;
-        let n_summed = if sums.is_some() { c.div_ceil(panel) } else { 0 };
-        let mut moments: Vec<Moments> = (0..n_summed).map(|_| Moments::new()).collect();
+        let mut moments: Vec<Option<Moments>> = (0..c.div_ceil(panel)).map(|_| onto.moments()).collect();
         let segments = [Segment { a: 0, b: 0, n_steps: n_in / 2 }];
         let (first, end) = (self.tile_rows.start * self.tiles_in_row, self.tile_rows.end * self.tiles_in_row);
         let tile_at = |idx: usize| Tile { y: idx / self.tiles_in_row, x: idx % self.tiles_in_row };
@@ -206,16 +199,14 @@ impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
                 for i in 0..n_tiles {
                     let columns = (first_channel, panel.min(c - first_channel));
                     let from = &products[i * n * panel..];
-                    let (tile, moments) = (tile_at(start + i), moments.get_mut(panel_idx));
+                    let (tile, moments) = (tile_at(start + i), moments[panel_idx].as_mut());
                     transform_output::<L, O>((from, product_len), tile, &mut target, columns, moments);
                 }
             }
         }
-        if let Some(sums) = sums {
-            for (panel_idx, moments) in moments.iter().enumerate() {
-                let first = panel_idx * panel;
-                sums.set(first, panel.min(c - first), moments);
-            }
+        for (panel_idx, moments) in moments.iter().enumerate() {
+            let first = panel_idx * panel;
+            onto.keep(first, panel.min(c - first), moments.as_ref());
         }
     }
 }
