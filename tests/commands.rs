@@ -173,18 +173,18 @@ fn the_graph_is_shown_in_three_formats() {
          k2 = backbone → head(b)  [momentum weights, no gradient]  [batch shuffled]\n\
          l12 = contrast(queries q1, keys k2)\n\
          l21 = contrast(queries q2, keys k1)\n\
-         minimise l12 + l21\n"
+         minimize l12 + l21\n"
     );
     let dot = graph("dot");
     assert!(dot.starts_with("digraph pipeline {") && dot.trim_end().ends_with('}'), "{dot}");
     let mermaid = graph("mermaid");
     assert!(mermaid.starts_with("flowchart LR\n"), "{mermaid}");
-    for (from, to) in [("a", "q1"), ("b", "k2"), ("q1", "l12"), ("k1", "l21"), ("l21", "minimise")] {
+    for (from, to) in [("a", "q1"), ("b", "k2"), ("q1", "l12"), ("k1", "l21"), ("l21", "minimize")] {
         assert!(dot.contains(&format!("\"{from}\" -> \"{to}\";")), "{from} to {to}\n{dot}");
         assert!(mermaid.contains(&format!("n_{from} --> n_{to}\n")), "{from} to {to}\n{mermaid}");
     }
     // A box for everything that an arrow names; in Mermaid a name alone would be one.
-    for name in ["a", "b", "q1", "k2", "l12", "minimise"] {
+    for name in ["a", "b", "q1", "k2", "l12", "minimize"] {
         assert!(
             mermaid.contains(&format!("  n_{name}[")) || mermaid.contains(&format!("  n_{name}(")),
             "{name}\n{mermaid}"
@@ -207,8 +207,8 @@ fn views_draws_a_sheet_and_overwrites_none() {
     let sheet = image::open(&path).unwrap().into_rgb8();
     // The image and four views of it, in each of two rows.
     assert!(sheet.width() > 2 * sheet.height(), "{} x {}", sheet.width(), sheet.height());
-    let colours: std::collections::BTreeSet<_> = sheet.pixels().map(|pixel| pixel.0).collect();
-    assert!(colours.len() > 1000, "{} colours", colours.len());
+    let colors: std::collections::BTreeSet<_> = sheet.pixels().map(|pixel| pixel.0).collect();
+    assert!(colors.len() > 1000, "{} colors", colors.len());
 
     let bytes = std::fs::read(&path).unwrap();
     let stderr = views(&["--out", "sheet.png", "--set", "seed=1"]).refused();
@@ -222,7 +222,7 @@ fn views_draws_a_sheet_and_overwrites_none() {
 }
 
 #[test]
-fn a_run_gives_metrics_checkpoints_and_a_table_of_neighbours() {
+fn a_run_gives_metrics_checkpoints_and_a_table_of_neighbors() {
     let root = tempdir().unwrap();
     let outcome = xtask(root.path(), ["run", &here("small.ron")]).done();
     for piece in ["64 training images, 16 test images, 10 classes", "run       runs/small-001", "knn_top1"] {
@@ -251,7 +251,7 @@ fn a_run_gives_metrics_checkpoints_and_a_table_of_neighbours() {
     assert_eq!(head[..], ["k", "T", "top-1"]);
     assert_eq!(at_20[..2], ["20", "0.1"]);
     assert_eq!(at_5[..2], ["5", "0.1"]);
-    // The protocol of the monitor, so its figure.
+    // The protocol of the monitor, so its metric.
     let top1 = 100.0 * lines[2]["knn_top1"].as_f64().unwrap();
     assert_eq!(at_20[2], format!("{top1:.2}"), "{said}");
     assert!(said.contains("16 test images against 64 training images"), "{said}");

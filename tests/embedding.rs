@@ -1,4 +1,4 @@
-//! What a trained encoder is used for: features in a file, and sheets of neighbours.
+//! What a trained encoder is used for: features in a file, and sheets of neighbors.
 
 use std::path::{Path, PathBuf};
 
@@ -193,7 +193,7 @@ fn a_parquet_file_has_the_columns_of_the_csv_file() {
 }
 
 #[test]
-fn neighbours_are_drawn_with_and_without_labels() {
+fn neighbors_are_drawn_with_and_without_labels() {
     let root = trained();
     let root = root.path();
     let photos = photos(root);

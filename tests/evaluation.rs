@@ -91,7 +91,7 @@ fn a_full_probe_trains_on_random_views_and_leaves_the_encoder_as_it_is() {
 }
 
 #[test]
-fn neighbours_vote_among_the_labels_that_are_used() {
+fn neighbors_vote_among_the_labels_that_are_used() {
     let root = tempdir().unwrap();
     trained(root.path(), "run", &["epochs=1"]);
     let knn = |labels: &str| xtask(root.path(), ["knn", "run", "--k", "200", "--labels", labels]);

@@ -15,7 +15,7 @@ use tensor_ops::{Device, FeatureMap, Recording};
 use train_core::engine::Engine;
 use train_core::pipeline::Pipeline;
 use train_core::plugin::Level;
-use train_core::{ByteImage, Draws, Picture, SingleProcess, checkpoint};
+use train_core::{ByteImage, Image, Rng, SingleProcess, checkpoint};
 
 use crate::support::{Outcome, here, workspace, xtask};
 
@@ -89,13 +89,13 @@ impl Seen {
         for file in files {
             let image = image::open(file).unwrap().to_rgb8();
             let (width, height) = (image.width() as usize, image.height() as usize);
-            let mut picture = Picture::Bytes(ByteImage { width, height, rgb: image.into_raw() });
-            for step in &view.recipe.steps {
-                picture = step.apply(picture, &mut Draws::new(0, "a view without draws", &[]));
+            let mut picture = Image::Bytes(ByteImage { width, height, rgb: image.into_raw() });
+            for step in &view.transform.steps {
+                picture = step.apply(picture, &mut Rng::new(0, "a view without draws", &[]));
             }
             match picture {
-                Picture::Floats(image) => values.extend(image.values),
-                Picture::Bytes(_) => panic!("the view does not normalise"),
+                Image::Floats(image) => values.extend(image.values),
+                Image::Bytes(_) => panic!("the view does not normalize"),
             }
         }
         let (height, width) = view.size;

@@ -30,7 +30,7 @@ fn write_good(folder: &Path, n: u32) {
 fn write_odd(folder: &Path) {
     let deep = ImageBuffer::from_fn(40, 30, |x, y| Rgb([(x * 1600) as u16, (y * 2100) as u16, 40_000]));
     DynamicImage::ImageRgb16(deep).save(folder.join("16-bit.png")).unwrap();
-    GrayImage::from_fn(33, 21, |x, y| Luma([(x * 7 + y) as u8])).save(folder.join("grey.jpg")).unwrap();
+    GrayImage::from_fn(33, 21, |x, y| Luma([(x * 7 + y) as u8])).save(folder.join("gray.jpg")).unwrap();
     picture(0, 1).save(folder.join("one-pixel.png")).unwrap();
     let cmyk = workspace().join("crates/datasets/tests/fixtures/cmyk.jpg");
     std::fs::copy(cmyk, folder.join("cmyk.jpg")).unwrap();
@@ -96,7 +96,7 @@ fn odd_images_are_trained_on_and_broken_ones_listed() {
     assert_eq!(lines[2]["unreadable"], 3);
     assert!(lines[2]["loss"].as_f64().unwrap() > 0.0, "{lines:?}");
 
-    // Nothing tells the classes, so there is nothing for neighbours to tell.
+    // Nothing tells the classes, so there is nothing for neighbors to tell.
     assert_eq!(
         outcome.stderr.matches("monitor knn is off: the images have no labels").count(),
         1,

@@ -115,7 +115,7 @@ fn a_killed_run_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn v3_goes_on_to_the_same_bits_with_each_optimiser_and_in_parts() {
+fn v3_goes_on_to_the_same_bits_with_each_optimizer_and_in_parts() {
     // Spikes are looked for, and every step may be skipped, so the state of the watch counts as well.
     let watched = "stability=(spike: 1.5, window: 5, on_spike: SkipStep)";
     let lars = r#"optimizer=("lars", (momentum: 0.9, weight_decay: 1e-6))"#;

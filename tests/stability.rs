@@ -28,10 +28,10 @@ fn run(root: &Path, out: &str, sets: &[&str]) -> Outcome {
 
 /// Loss and steps with a spike of each epoch.
 fn epochs(run: &Path) -> Vec<(f64, f64)> {
-    let figure = |line: &serde_json::Map<String, serde_json::Value>, name: &str| line.get(name)?.as_f64();
+    let metric = |line: &serde_json::Map<String, serde_json::Value>, name: &str| line.get(name)?.as_f64();
     metrics(run)
         .iter()
-        .filter_map(|line| Some((figure(line, "loss")?, figure(line, "gradient_spikes")?)))
+        .filter_map(|line| Some((metric(line, "loss")?, metric(line, "gradient_spikes")?)))
         .collect()
 }
 

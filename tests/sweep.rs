@@ -63,19 +63,19 @@ fn a_grid_of_values_and_seeds_gives_a_table_with_mean_and_spread() {
         names,
         ["001-batch=8-seed=0", "002-batch=16-seed=0", "003-batch=8-seed=1", "004-batch=16-seed=1"]
     );
-    let last = |run: &str, figure: &str| metrics(&sweep.join(run)).last().unwrap()[figure].as_f64().unwrap();
+    let last = |run: &str, metric: &str| metrics(&sweep.join(run)).last().unwrap()[metric].as_f64().unwrap();
     let table = table(&sweep);
     assert_eq!(table.len(), 2);
     for (row, batch, of) in [(&table[0], "8", [0, 2]), (&table[1], "16", [1, 3])] {
         assert_eq!((cell(row, "data.batch"), cell(row, "completed")), (batch, "2"));
         assert_eq!((cell(row, "epochs_min"), cell(row, "epochs_max")), ("2", "2"));
-        for figure in ["loss", "knn_top1"] {
-            let [a, b] = of.map(|run| last(&names[run], figure));
-            let number = |what: &str| cell(row, &format!("{figure}_{what}")).parse::<f64>().unwrap();
-            assert!((number("mean") - (a + b) / 2.0).abs() < 1e-12, "{figure} {row:?}");
+        for metric in ["loss", "knn_top1"] {
+            let [a, b] = of.map(|run| last(&names[run], metric));
+            let number = |what: &str| cell(row, &format!("{metric}_{what}")).parse::<f64>().unwrap();
+            assert!((number("mean") - (a + b) / 2.0).abs() < 1e-12, "{metric} {row:?}");
             // Of two numbers, the sample standard deviation is |a - b| / √2.
-            assert!((number("sd") - (a - b).abs() / 2.0_f64.sqrt()).abs() < 1e-12, "{figure} {row:?}");
-            assert_eq!((number("min"), number("max")), (a.min(b), a.max(b)), "{figure}");
+            assert!((number("sd") - (a - b).abs() / 2.0_f64.sqrt()).abs() < 1e-12, "{metric} {row:?}");
+            assert_eq!((number("min"), number("max")), (a.min(b), a.max(b)), "{metric}");
         }
     }
     let text = std::fs::read_to_string(sweep.join("table.md")).unwrap();

@@ -28,7 +28,7 @@ fn main() {
         .include(native)
         .include(&out)
         .std("gnu11")
-        // The products are slow enough without optimisation to rule out their tests.
+        // The products are slow enough without optimization to rule out their tests.
         .opt_level(3)
         .pic(true)
         // The checked `longjmp` refuses to jump from one stack to another.

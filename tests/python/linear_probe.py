@@ -25,7 +25,7 @@ RECIPES = {
 
 
 def encoder(file):
-    """The encoder, its image size, and its normalisation."""
+    """The encoder, its image size, and its normalization."""
     with safe_open(file, "pt") as opened:
         metadata = opened.metadata()
     scope = {}
@@ -72,10 +72,10 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
 
-    model, size, normalise = encoder(arguments.encoder)
-    plain = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(), normalise])
+    model, size, normalize = encoder(arguments.encoder)
+    plain = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor(), normalize])
     random = transforms.Compose(
-        [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip(), transforms.ToTensor(), normalise]
+        [transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip(), transforms.ToTensor(), normalize]
     )
     folder = lambda split, view: datasets.ImageFolder(f"{arguments.folder}/{split}", view)
     train, test = (features(model, folder(split, plain)) for split in ("train", "test"))

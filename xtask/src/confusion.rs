@@ -43,9 +43,9 @@ fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
             fill(&mut picture, (x, y), cell, shade(share));
             if has_text && found > 0 {
                 let text = format!("{:.0}", 100.0 * share);
-                let colour = if share > 0.5 { WHITE } else { BLACK };
+                let color = if share > 0.5 { WHITE } else { BLACK };
                 let width = text.len() as u32 * LETTER_PX;
-                write(&mut picture, &text, (x + (cell - width) / 2, y + (cell - LETTER_PX) / 2), colour);
+                write(&mut picture, &text, (x + (cell - width) / 2, y + (cell - LETTER_PX) / 2), color);
             }
         }
         if has_text {
@@ -77,15 +77,15 @@ fn shade(share: f64) -> Rgb<u8> {
     Rgb([towards(8.0), towards(48.0), towards(107.0)])
 }
 
-fn fill(picture: &mut RgbImage, (left, top): (u32, u32), size: u32, colour: Rgb<u8>) {
+fn fill(picture: &mut RgbImage, (left, top): (u32, u32), size: u32, color: Rgb<u8>) {
     for y in top..top + size {
         for x in left..left + size {
-            picture.put_pixel(x, y, colour);
+            picture.put_pixel(x, y, color);
         }
     }
 }
 
-fn write(picture: &mut RgbImage, text: &str, (left, top): (u32, u32), colour: Rgb<u8>) {
+fn write(picture: &mut RgbImage, text: &str, (left, top): (u32, u32), color: Rgb<u8>) {
     for (i, letter) in text.chars().enumerate() {
         let glyph =
             BASIC_FONTS.get(letter).or_else(|| LATIN_FONTS.get(letter)).or_else(|| BASIC_FONTS.get('?'));
@@ -93,7 +93,7 @@ fn write(picture: &mut RgbImage, text: &str, (left, top): (u32, u32), colour: Rg
             for column in (0..LETTER_PX).filter(|column| bits >> column & 1 == 1) {
                 let (x, y) = (left + i as u32 * LETTER_PX + column, top + row as u32);
                 if x < picture.width() && y < picture.height() {
-                    picture.put_pixel(x, y, colour);
+                    picture.put_pixel(x, y, color);
                 }
             }
         }

@@ -41,7 +41,7 @@ impl Parts {
     }
 }
 
-/// How images must be normalised.
+/// How images must be normalized.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Normalization {
     pub(crate) mean: [f32; 3],
@@ -62,7 +62,7 @@ pub(crate) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normaliza
     let (_, config) = pipeline
         .view(view)
         .into_iter()
-        .flat_map(|view| 0..view.recipe.steps.len())
+        .flat_map(|view| 0..view.transform.steps.len())
         .filter_map(|step| pipeline.plugin(&["views", view, &step.to_string()]))
         .find(|(plugin, _)| plugin == "normalize")?;
     let config: NormalizeConfig = Config::new(&config).parse().ok()?;

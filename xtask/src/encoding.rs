@@ -31,7 +31,7 @@ pub(crate) struct EncoderArguments {
     /// Which encoder.
     #[arg(long, value_enum, default_value_t = Side::Query)]
     encoder: Side,
-    /// The checkpoint with the best figure, and not the newest.
+    /// The checkpoint with the best metric, and not the newest.
     #[arg(long)]
     best: bool,
     /// The share of images, from 0 to 1, that may be unreadable; 16 always may be [default: the pipeline's].

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use train_core::checkpoint::Stored;
 use train_core::pipeline::Pipeline;
-use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unfit, Unrecognised};
+use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unfit, Unrecognized};
 
 use crate::choice::Side;
 use crate::encoder::{self, Normalization, Parts};
@@ -20,7 +20,7 @@ use crate::{compute, new_file, pipeline_file, text};
 ///
 /// Writes a safetensors file with names and layouts as the target has them, or an ONNX graph: the query encoder of the run's newest checkpoint,
 /// without the head behind it unless `--with-head` asks for it. Prints the lines of Python that load the file strictly; they
-/// stand in the file's metadata too, with the run, the epoch, the backbone's config, the normalisation and the image size.
+/// stand in the file's metadata too, with the run, the epoch, the backbone's config, the normalization and the image size.
 ///
 /// A target that has no counterpart of the encoder is refused, with those that have.
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     /// The projection head too.
     #[arg(long)]
     with_head: bool,
-    /// The checkpoint with the best figure, and not the newest.
+    /// The checkpoint with the best metric, and not the newest.
     #[arg(long)]
     best: bool,
     /// Replace a file that is there.
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let view = encoder::measuring_view(&pipeline);
     let Some(Normalization { mean, std }) = encoder::normalization(&pipeline, view) else {
         return Err(Failure::new(
-            format!("nothing tells how the view `{view}` normalises images"),
+            format!("nothing tells how the view `{view}` normalizes images"),
             "end it with the plugin `normalize`",
         )
         .into());
@@ -227,7 +227,7 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
     Ok(Exported { architecture, backbone, head, predictor, layers })
 }
 
-fn no_target(backbone: &str, error: &Unrecognised) -> Failure {
+fn no_target(backbone: &str, error: &Unrecognized) -> Failure {
     Failure::new(
         format!("`{backbone}` is not an encoder that other programs have: {error}"),
         "ResNets and vision transformers are exported; a checkpoint is a safetensors file too",

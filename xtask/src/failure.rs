@@ -10,7 +10,7 @@ use train_core::checkpoint::CheckpointError;
 use train_core::engine::EngineError;
 use train_core::loader::LoaderError;
 use train_core::metrics::MetricsError;
-use train_core::pipeline::{Colour, Fault, PipelineError};
+use train_core::pipeline::{Color, Fault, PipelineError};
 use train_core::plugin::DatasetError;
 use train_core::run_folder::RunFolderError;
 use train_core::trainer::TrainError;
@@ -64,26 +64,26 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // If even this cannot be written, the exit code still tells.
-    let _ = io::stderr().write_all(rendered(error, colour()).as_bytes());
+    let _ = io::stderr().write_all(rendered(error, color()).as_bytes());
     ExitCode::from(error.downcast_ref::<Failure>().map_or(1, |failure| failure.code))
 }
 
 /// A fault as standard error shows it.
 pub(crate) fn print_fault(fault: &Fault) {
-    let _ = writeln!(io::stderr(), "{}\n", fault.render(colour()));
+    let _ = writeln!(io::stderr(), "{}\n", fault.render(color()));
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn rendered(error: &anyhow::Error, colour: Colour) -> String {
+fn rendered(error: &anyhow::Error, color: Color) -> String {
     if let Some(PipelineError::Fault(fault)) = error.downcast_ref::<PipelineError>() {
-        return fault.render(colour) + "\n";
+        return fault.render(color) + "\n";
     }
-    let (red, bold, end) = match colour {
-        Colour::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
-        Colour::No => ("", "", ""),
+    let (red, bold, end) = match color {
+        Color::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
+        Color::No => ("", "", ""),
     };
     let mut text = format!("{red}error:{end} {error}\n");
     if let Some(hint) = hint_of(error) {
@@ -130,9 +130,9 @@ fn hint_of(error: &anyhow::Error) -> Option<String> {
     })
 }
 
-fn colour() -> Colour {
+fn color() -> Color {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if io::stderr().is_terminal() && !no_color { Colour::Yes } else { Colour::No }
+    if io::stderr().is_terminal() && !no_color { Color::Yes } else { Color::No }
 }
 
 #[cfg(test)]
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn an_error_is_told_once_with_its_hint() {
         let error = anyhow::Error::from(Failure::new("no run is here", "start one"));
-        assert_eq!(rendered(&error, Colour::No), "error: no run is here\nhint: start one\n");
+        assert_eq!(rendered(&error, Color::No), "error: no run is here\nhint: start one\n");
         let error =
             anyhow::Error::from(TrainError::from(LoaderError::TooFewImages { n_images: 3, batch: 8 }));
         assert_eq!(
-            rendered(&error, Colour::No),
+            rendered(&error, Color::No),
             "error: there are 3 images, and a batch takes 8\nhint: make the batch smaller, or add images\n"
         );
     }
@@ -159,20 +159,20 @@ mod tests {
         let fit = Fit { micro_batch: Some(64), batch: Some(64), refused: None };
         let error = TrainError::OutOfMemory { batch: 256, at_once: 256, memory, fit };
         assert_eq!(
-            rendered(&error.into(), Colour::No),
+            rendered(&error.into(), Color::No),
             "error: the batch of 256 images needs more than the 16.0 GiB of the device\n\
              hint: `data.micro_batch: 64` would fit, or a batch of at most 64\n"
         );
         let memory = DeviceMemory { own: GIB, free: GIB, total: 16 * GIB };
         let error = TrainError::OutOfMemory { batch: 256, at_once: 8, memory, fit: Fit::default() };
         assert_eq!(
-            rendered(&error.into(), Colour::No),
+            rendered(&error.into(), Color::No),
             "error: the batch of 256 images, 8 at a time, needs more than the 16.0 GiB of the device, of which other \
              programs have 14.0 GiB\nhint: nothing would fit, down to the smallest batch: take a smaller network, \
              smaller images or another device; `nvidia-smi` lists the other programs\n"
         );
         let error = OpError::OutOfMemory { own: GIB, free: GIB, total: 2 * GIB };
-        let text = rendered(&error.into(), Colour::No);
+        let text = rendered(&error.into(), Color::No);
         assert!(text.starts_with("error: the device is out of memory: this program has 1.0 GiB"), "{text}");
         assert!(text.contains("\nhint: take fewer"), "{text}");
     }

@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// Epochs in which the learning rate rises from 0.
     #[arg(long, value_name = "N", default_value_t = 5)]
     warmup_epochs: usize,
-    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalisation of
+    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalization of
     /// `--view`].
     #[arg(long, value_name = "VIEW")]
     train_view: Option<String>,
@@ -94,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let classes = trained.splits.train.class_names().to_vec();
     let (backbone, precision) = trained.engine.into_backbone();
     let optimizer = build::<dyn Optimizer>("adamw", Config::new(OPTIMIZER), &OptimizerContext)
-        .map_err(|error| Failure::plain(format!("the optimiser cannot be built: {error}")))?;
+        .map_err(|error| Failure::plain(format!("the optimizer cannot be built: {error}")))?;
     let seed = arguments.encoder.seed;
     let mut model =
         FineTune::new(backbone, precision, &device, classes.len(), optimizer, protocol.layer_decay, seed)?;

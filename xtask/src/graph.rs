@@ -8,7 +8,7 @@ use crate::{compute, pipeline_file};
 
 /// Show what a training step of a pipeline computes.
 ///
-/// Shows the graph of a pipeline: which modules run on which views, whose weights they use, which losses are minimised.
+/// Shows the graph of a pipeline: which modules run on which views, whose weights they use, which losses are minimized.
 ///
 /// `dot` is for Graphviz, `mermaid` for Markdown pages that draw it.
 #[derive(clap::Args)]

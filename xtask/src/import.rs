@@ -56,9 +56,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     pipeline_file::check_file(path)?;
     let tensors = weights::read(path)?;
     check_foreign(path, &tensors)?;
-    let encoders = weights::encoders(tensors).map_err(|error| unrecognised(path, &error.to_string()))?;
+    let encoders = weights::encoders(tensors).map_err(|error| unrecognized(path, &error.to_string()))?;
     let architecture = Architecture::detect(&encoders.query.backbone)
-        .map_err(|error| unrecognised(path, &error.to_string()))?;
+        .map_err(|error| unrecognized(path, &error.to_string()))?;
     describe(out, path, &encoders, &architecture)?;
     match &arguments.pipeline {
         None => {
@@ -91,7 +91,7 @@ fn check_foreign(path: &Path, tensors: &Tensors) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unrecognised(path: &Path, reason: &str) -> Failure {
+fn unrecognized(path: &Path, reason: &str) -> Failure {
     Failure::new(
         format!("`{}` has weights that are not known here: {reason}", path.display()),
         "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3",
@@ -293,7 +293,7 @@ impl Place<'_> {
 
     /// Takes the queue if the pipeline has one of this size.
     fn put_queue(&mut self, out: &mut dyn Write, found: Tensors) -> std::io::Result<()> {
-        let negatives = self.modules.iter().find(|named| matches!(named.module, AnyModule::Negatives(_)));
+        let negatives = self.modules.iter().find(|named| matches!(named.module, AnyModule::Loss(_)));
         let Some(name) = negatives.map(|named| named.name.clone()) else { return Ok(()) };
         let layout = self.layout(&name);
         let next = match found.get("pointer") {

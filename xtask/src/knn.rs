@@ -12,19 +12,19 @@ use crate::failure::Failure;
 use crate::text;
 use crate::trained::EncoderArguments;
 
-/// Measure a trained encoder by its nearest neighbours.
+/// Measure a trained encoder by its nearest neighbors.
 ///
 /// Classifies the test images of a run's dataset by their nearest training images in feature space (weighted kNN, Wu et al.
 /// 2018, arXiv:1805.01978): each of the k nearest votes with exp(similarity / T). No training is involved, so the figure
-/// tells what the encoder has learnt.
+/// tells what the encoder has learned.
 ///
-/// Figures are comparable only under the same protocol, which is printed with them.
+/// MonitorOutcomes are comparable only under the same protocol, which is printed with them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: EncoderArguments,
-    /// Neighbours that vote; may be given several times.
+    /// Neighbors that vote; may be given several times.
     #[arg(short, long, value_name = "K", default_values_t = [NonZeroUsize::new(20).expect("20 is not 0"), NonZeroUsize::new(200).expect("200 is not 0")])]
     k: Vec<NonZeroUsize>,
     /// The temperature T of the votes; may be given several times.
@@ -79,7 +79,7 @@ fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> anyhow::R
 }
 
 fn refused(error: KnnError) -> Failure {
-    let message = format!("neighbours cannot vote: {error}");
+    let message = format!("neighbors cannot vote: {error}");
     match error {
         KnnError::NoLabels => {
             Failure::new(message, "measure on a dataset with labels, such as class folders")

@@ -3,9 +3,9 @@
 //! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
 //! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
 //! has written), [`choice`] (options for which features), [`encoding`] (a trained encoder and images for it), [`trained`]
-//! (an encoder and the labelled images to measure it on), [`encoder`] (which modules are a pipeline's encoder),
+//! (an encoder and the labeled images to measure it on), [`encoder`] (which modules are a pipeline's encoder),
 //! [`evaluation_folder`] and [`by_class`] (what measuring writes), [`new_file`] (not writing over files), [`sheet`] and
-//! [`confusion`] (drawing), [`recipe`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`]
+//! [`confusion`] (drawing), [`reference_pipeline`] (pipelines written by commands), [`failure`] (errors and exit codes), [`text`]
 //! (laying out).
 //!
 //! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
@@ -34,7 +34,7 @@ mod new_file;
 mod parity;
 mod pipeline_file;
 mod plugins_list;
-mod recipe;
+mod reference_pipeline;
 mod run;
 mod runs;
 mod sheet;

@@ -238,10 +238,10 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
     if summary.after.is_empty() && summary.before.is_empty() {
         writeln!(out, "  measure it with: cargo xtask knn {}", run.path().display())?;
     }
-    for figure in &summary.after {
-        let before = summary.before.iter().find(|before| before.name == figure.name);
+    for metric in &summary.after {
+        let before = summary.before.iter().find(|before| before.name == metric.name);
         let before = before.map(|before| format!(", untrained {}", value(before))).unwrap_or_default();
-        writeln!(out, "  {} {}{before} ({})", figure.name, value(figure), figure.protocol)?;
+        writeln!(out, "  {} {}{before} ({})", metric.name, value(metric), metric.protocol)?;
     }
     if summary.n_unreadable > 0 {
         let images = text::count(summary.n_unreadable, "unreadable image");
@@ -262,8 +262,8 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-fn value(figure: &train_core::plugin::Measurement) -> String {
-    if figure.is_share { format!("{:.1} %", 100.0 * figure.value) } else { format!("{:.3}", figure.value) }
+fn value(metric: &train_core::plugin::Metric) -> String {
+    if metric.is_share { format!("{:.1} %", 100.0 * metric.value) } else { format!("{:.3}", metric.value) }
 }
 
 /// The first Ctrl-C asks for a checkpoint, the second one ends at once.

@@ -15,7 +15,7 @@ pub(crate) fn rgb(image: ByteImage) -> RgbImage {
         .expect("an image has three bytes for each pixel")
 }
 
-/// `image` with its proportions kept, in the middle of a grey cell.
+/// `image` with its proportions kept, in the middle of a gray cell.
 pub(crate) fn fitted(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
     let scale =
         (f64::from(width) / f64::from(image.width())).min(f64::from(height) / f64::from(image.height()));

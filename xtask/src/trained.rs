@@ -1,4 +1,4 @@
-//! A trained encoder and labelled images, as `knn` and `linear` measure it.
+//! A trained encoder and labeled images, as `knn` and `linear` measure it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub(crate) struct EncoderArguments {
     /// What all draws follow from, such as which labels are used: the same for all runs that are compared.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The checkpoint with the best figure, and not the newest.
+    /// The checkpoint with the best metric, and not the newest.
     #[arg(long)]
     best: bool,
     /// Threads that decode [default: one a core].
@@ -54,7 +54,7 @@ fn share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An encoder, and labelled images to measure it on.
+/// An encoder, and labeled images to measure it on.
 pub(crate) struct Trained {
     pub(crate) run: OpenRun,
     pub(crate) engine: Engine,
@@ -84,7 +84,7 @@ impl EncoderArguments {
         check_view(&pipeline, &self.view)?;
         let mut splits = pipeline.dataset.open()?;
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
-        check_labelled(&pipeline.dataset.describe(), &splits)?;
+        check_labeled(&pipeline.dataset.describe(), &splits)?;
         if self.labels < 1.0 {
             splits.train = evaluate::label_subset(&splits.train, self.labels, self.seed)
                 .ok_or_else(|| no_labels(&pipeline.dataset.describe(), "some images of"))?;
@@ -113,7 +113,7 @@ impl EncoderArguments {
 }
 
 impl Trained {
-    /// Features of a split, not normalised, seen through the view that was asked for.
+    /// Features of a split, not normalized, seen through the view that was asked for.
     ///
     /// # Errors
     /// If images cannot be loaded.
@@ -165,7 +165,7 @@ impl Trained {
                 .is_some_and(|before| same_bits(before, &now.tensors[name]))
             {
                 return Err(Failure::new(
-                    format!("measuring has changed `{name}` of the encoder: its figures are not to be used"),
+                    format!("measuring has changed `{name}` of the encoder: its metrics are not to be used"),
                     "this is a fault of the program or of a plugin: please report it",
                 ));
             }
@@ -186,7 +186,7 @@ fn same_bits(a: &Stored, b: &Stored) -> bool {
     }
 }
 
-fn check_labelled(dataset: &str, splits: &Splits) -> Result<(), Failure> {
+fn check_labeled(dataset: &str, splits: &Splits) -> Result<(), Failure> {
     let lacks = |images: &dyn Images| images.class_names().is_empty();
     if lacks(splits.train.as_ref()) {
         return Err(no_labels(dataset, "the training images of"));

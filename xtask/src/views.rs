@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use image::RgbImage;
-use train_core::loader::Recipe;
+use train_core::loader::ViewTransform;
 use train_core::pipeline::{Pipeline, View};
 use train_core::plugin::Images;
-use train_core::{ByteImage, Draws, FloatImage, Picture};
+use train_core::{ByteImage, FloatImage, Image, Rng};
 
 use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};
@@ -19,9 +19,9 @@ use crate::{compute, pipeline_file};
 /// Draw a sheet of augmented images, to look at before training.
 ///
 /// Draws what the encoder will see: a row an image, first the image itself, then each view of the graph twice, as in two
-/// epochs. Look at it before training: crops that lose the object, or colours that change beyond recognition, teach nothing.
+/// epochs. Look at it before training: crops that lose the object, or colors that change beyond recognition, teach nothing.
 ///
-/// Normalisation is undone exactly, by asking each view what it makes of black and of white. Small views are enlarged.
+/// Normalization is undone exactly, by asking each view what it makes of black and of white. Small views are enlarged.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -118,7 +118,7 @@ fn rows(
             for (view, range) in views.iter().zip(&ranges) {
                 for epoch in 0..N_EPOCHS {
                     let seen =
-                        view.recipe.apply(picture.clone(), pipeline.seed, epoch, index as u64, &view.name);
+                        view.transform.apply(picture.clone(), pipeline.seed, epoch, index as u64, &view.name);
                     cells.push(enlarged(&range.undo(&seen), cell));
                 }
             }
@@ -129,7 +129,7 @@ fn rows(
     (rows, unreadable)
 }
 
-/// What a view makes of black and of white, channel by channel: normalisation is a line between the two.
+/// What a view makes of black and of white, channel by channel: normalization is a line between the two.
 struct Range {
     black: [f32; 3],
     white: [f32; 3],
@@ -138,8 +138,8 @@ struct Range {
 impl Range {
     fn of(view: &View) -> Self {
         Self {
-            black: normalised(&view.recipe, view.size, 0),
-            white: normalised(&view.recipe, view.size, 255),
+            black: normalized(&view.transform, view.size, 0),
+            white: normalized(&view.transform, view.size, 255),
         }
     }
 
@@ -155,12 +155,12 @@ impl Range {
     }
 }
 
-/// The values of a `byte` after the step of `recipe` that turns bytes into floats.
-fn normalised(recipe: &Recipe, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
+/// The values of a `byte` after the step of `transform` that turns bytes into floats.
+fn normalized(transform: &ViewTransform, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
     let probe = ByteImage { width, height, rgb: vec![byte; width * height * 3] };
-    for step in &recipe.steps {
-        let mut draws = Draws::new(0, "what is black and what is white", &[]);
-        if let Picture::Floats(image) = step.apply(Picture::Bytes(probe.clone()), &mut draws)
+    for step in &transform.steps {
+        let mut rng = Rng::new(0, "what is black and what is white", &[]);
+        if let Image::Floats(image) = step.apply(Image::Bytes(probe.clone()), &mut rng)
             && let [red, green, blue, ..] = image.values[..]
         {
             return [red, green, blue];
@@ -219,7 +219,7 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
 #[cfg(test)]
 mod tests {
     use image::Rgb;
-    use train_core::PictureShape;
+    use train_core::ImageShape;
     use train_core::plugin::{Augmentation, ConfigError};
 
     use super::*;
@@ -228,29 +228,29 @@ mod tests {
     struct Line;
 
     impl Augmentation for Line {
-        fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
             Ok(input)
         }
 
-        fn apply(&self, picture: Picture, _: &mut Draws) -> Picture {
-            let Picture::Bytes(ByteImage { width, height, rgb }) = picture else { return picture };
+        fn apply(&self, picture: Image, _: &mut Rng) -> Image {
+            let Image::Bytes(ByteImage { width, height, rgb }) = picture else { return picture };
             let value =
                 |(i, byte): (usize, &u8)| (f32::from(*byte) / 255.0 - 0.5) / 0.25 * (i % 3 + 1) as f32;
             let values = rgb.iter().enumerate().map(value).collect();
-            Picture::Floats(FloatImage { width, height, values })
+            Image::Floats(FloatImage { width, height, values })
         }
     }
 
     #[test]
-    fn normalisation_is_undone_exactly() {
+    fn normalization_is_undone_exactly() {
         let view = View {
             name: "x".into(),
-            recipe: std::sync::Arc::new(Recipe { steps: vec![Box::new(Line)] }),
+            transform: std::sync::Arc::new(ViewTransform { steps: vec![Box::new(Line)] }),
             size: (2, 128),
         };
         let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte, 255 - byte, byte / 2]).collect();
         let image = ByteImage { width: 128, height: 2, rgb: bytes.clone() };
-        let seen = view.recipe.apply(image, 0, 0, 0, "x");
+        let seen = view.transform.apply(image, 0, 0, 0, "x");
         assert_eq!(Range::of(&view).undo(&seen).into_raw(), bytes);
     }
 

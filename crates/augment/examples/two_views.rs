@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use augment as _; // Links the plugins.
 use train_core::plugin::{Augmentation, AugmentationContext, Config, ConfigError, build};
-use train_core::{ByteImage, Draws, Picture};
+use train_core::{ByteImage, Image, Rng};
 
 /// As in `xtask`: big buffers are kept for the next image.
 #[global_allocator]
@@ -35,14 +35,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let image = decode(&files[n_images % files.len()])?;
         decoding += before.elapsed();
         for view in 0..2 {
-            let mut draws = Draws::new(0, "view", &[n_images as u64, view]);
-            let mut picture = Picture::Bytes(image.clone());
+            let mut rng = Rng::new(0, "view", &[n_images as u64, view]);
+            let mut image = Image::Bytes(image.clone());
             for ((_, step), time) in steps.iter().zip(&mut times) {
                 let before = Instant::now();
-                picture = step.apply(picture, &mut draws);
+                image = step.apply(image, &mut rng);
                 *time += before.elapsed();
             }
-            std::hint::black_box(picture);
+            std::hint::black_box(image);
         }
         n_images += 1;
     }

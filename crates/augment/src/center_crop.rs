@@ -1,7 +1,7 @@
 //! Cutting out the middle, for evaluation.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 
@@ -43,13 +43,13 @@ impl CenterCrop {
 }
 
 impl Augmentation for CenterCrop {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("center-crop", input)?;
-        Ok(PictureShape { size: Some((self.size, self.size)), ..input })
+        Ok(ImageShape { size: Some((self.size, self.size)), ..input })
     }
 
-    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
-        checks::on_bytes(picture, |image| center_crop(&image, self.size))
+    fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
+        checks::on_bytes(image, |image| center_crop(&image, self.size))
     }
 }
 

@@ -1,7 +1,7 @@
 //! What several augmentations ask of their config and of their input.
 
 use train_core::plugin::ConfigError;
-use train_core::{ByteImage, Picture, PictureShape, PictureValues};
+use train_core::{ByteImage, Image, ImageShape, ImageValues};
 
 /// The longest side that a config may ask for; more is a slip of the keyboard.
 const MAX_SIDE: usize = 1 << 14;
@@ -35,10 +35,10 @@ pub(crate) fn range(
 }
 
 /// `input`, if it is bytes.
-pub(crate) fn bytes(name: &str, input: PictureShape) -> Result<PictureShape, ConfigError> {
+pub(crate) fn bytes(name: &str, input: ImageShape) -> Result<ImageShape, ConfigError> {
     match input.values {
-        PictureValues::Bytes => Ok(input),
-        PictureValues::Floats => Err(ConfigError::unfit(
+        ImageValues::Bytes => Ok(input),
+        ImageValues::Floats => Err(ConfigError::unfit(
             format!("`{name}` works on bytes, but `normalize` before it has made floats of them"),
             "`normalize` must be the last step of a view",
         )),
@@ -46,17 +46,17 @@ pub(crate) fn bytes(name: &str, input: PictureShape) -> Result<PictureShape, Con
 }
 
 /// `change` applied to bytes; floats pass unchanged.
-pub(crate) fn on_bytes(picture: Picture, change: impl FnOnce(ByteImage) -> ByteImage) -> Picture {
-    match picture {
-        Picture::Bytes(image) => Picture::Bytes(change(image)),
+pub(crate) fn on_bytes(image: Image, change: impl FnOnce(ByteImage) -> ByteImage) -> Image {
+    match image {
+        Image::Bytes(image) => Image::Bytes(change(image)),
         floats => floats,
     }
 }
 
-/// `change` applied in place to the bytes of a picture if `act`.
-pub(crate) fn in_place(mut picture: Picture, act: bool, change: impl FnOnce(&mut ByteImage)) -> Picture {
-    if let (Picture::Bytes(image), true) = (&mut picture, act) {
+/// `change` applied in place to the bytes of an image if `act`.
+pub(crate) fn in_place(mut image: Image, act: bool, change: impl FnOnce(&mut ByteImage)) -> Image {
+    if let (Image::Bytes(image), true) = (&mut image, act) {
         change(image);
     }
-    picture
+    image
 }

@@ -1,7 +1,7 @@
 //! Changing brightness, contrast, saturation and hue.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::{brighten, checks, contrast, saturate, shift_hue};
 
@@ -83,14 +83,14 @@ impl ColorJitter {
 }
 
 impl Augmentation for ColorJitter {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         checks::bytes("color-jitter", input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let act = draws.chance(self.config.p);
-        let jitter = Jitter::draw(&self.config, draws);
-        checks::in_place(picture, act, |image| jitter.apply(image))
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.config.p);
+        let jitter = Jitter::draw(&self.config, rng);
+        checks::in_place(image, act, |image| jitter.apply(image))
     }
 }
 
@@ -104,10 +104,10 @@ struct Jitter {
 }
 
 impl Jitter {
-    fn draw(config: &ColorJitterConfig, draws: &mut Draws) -> Self {
-        let order = draws.permutation(4);
+    fn draw(config: &ColorJitterConfig, rng: &mut Rng) -> Self {
+        let order = rng.permutation(4);
         let mut factor = |amount: f64| {
-            let factor = draws.uniform((1.0 - amount).max(0.0), 1.0 + amount);
+            let factor = rng.uniform((1.0 - amount).max(0.0), 1.0 + amount);
             (amount > 0.0).then_some(factor as f32)
         };
         Self {
@@ -115,7 +115,7 @@ impl Jitter {
             brightness: factor(config.brightness),
             contrast: factor(config.contrast),
             saturation: factor(config.saturation),
-            turn: Some(draws.uniform(-config.hue, config.hue)).filter(|_| config.hue > 0.0),
+            turn: Some(rng.uniform(-config.hue, config.hue)).filter(|_| config.hue > 0.0),
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
     fn factors_stay_in_their_range_and_every_order_comes_up() {
         let mut orders = std::collections::HashSet::new();
         for seed in 0..500 {
-            let jitter = Jitter::draw(&config(0.4), &mut Draws::new(seed, "jitter", &[]));
+            let jitter = Jitter::draw(&config(0.4), &mut Rng::new(seed, "jitter", &[]));
             for factor in [jitter.brightness, jitter.contrast, jitter.saturation] {
                 assert!((0.6..=1.4).contains(&factor.unwrap()));
             }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn a_factor_is_never_negative() {
         for seed in 0..100 {
-            let jitter = Jitter::draw(&config(2.0), &mut Draws::new(seed, "jitter", &[]));
+            let jitter = Jitter::draw(&config(2.0), &mut Rng::new(seed, "jitter", &[]));
             assert!(jitter.brightness.unwrap() >= 0.0);
         }
     }
@@ -171,19 +171,19 @@ mod tests {
     fn amounts_of_zero_change_nothing() {
         let image = ByteImage { width: 2, height: 2, rgb: (100..112).collect() };
         let jitter = ColorJitter::new(config(0.0)).unwrap();
-        let after = jitter.apply(Picture::Bytes(image.clone()), &mut Draws::new(0, "jitter", &[]));
-        assert_eq!(after, Picture::Bytes(image));
+        let after = jitter.apply(Image::Bytes(image.clone()), &mut Rng::new(0, "jitter", &[]));
+        assert_eq!(after, Image::Bytes(image));
     }
 
     #[test]
     fn the_next_step_draws_the_same_whether_or_not_this_one_acts() {
         let next = |p: f64, amount: f64| {
-            let mut draws = Draws::new(3, "view", &[1]);
+            let mut rng = Rng::new(3, "view", &[1]);
             let image = ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
             ColorJitter::new(ColorJitterConfig { p, ..config(amount) })
                 .unwrap()
-                .apply(Picture::Bytes(image), &mut draws);
-            draws.bits()
+                .apply(Image::Bytes(image), &mut rng);
+            rng.bits()
         };
         assert_eq!(next(0.0, 0.4), next(1.0, 0.4));
         assert_eq!(next(1.0, 0.0), next(1.0, 0.4));

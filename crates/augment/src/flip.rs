@@ -1,7 +1,7 @@
 //! Mirroring.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::wide::wide;
@@ -51,13 +51,13 @@ impl Flip {
 }
 
 impl Augmentation for Flip {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         checks::bytes("flip", input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let act = draws.chance(self.p);
-        checks::in_place(picture, act, flip_horizontally)
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.p);
+        checks::in_place(image, act, flip_horizontally)
     }
 }
 

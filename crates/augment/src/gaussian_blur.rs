@@ -1,7 +1,7 @@
 //! Blurring, by the three box blurs that Pillow calls a Gaussian blur.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::box_blur::BoxKernel;
 use crate::checks;
@@ -69,14 +69,14 @@ impl GaussianBlur {
 }
 
 impl Augmentation for GaussianBlur {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         checks::bytes("gaussian-blur", input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let act = draws.chance(self.p);
-        let sigma = draws.uniform(self.sigma.0, self.sigma.1);
-        checks::in_place(picture, act, |image| gaussian_blur(image, sigma as f32))
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.p);
+        let sigma = rng.uniform(self.sigma.0, self.sigma.1);
+        checks::in_place(image, act, |image| gaussian_blur(image, sigma as f32))
     }
 }
 

@@ -1,7 +1,7 @@
-//! Losing the colour.
+//! Losing the color.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::planes::{LANES, change_pixels};
@@ -10,7 +10,7 @@ use crate::wide::wide;
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "grayscale",
-        summary: "loses the colour, at random",
+        summary: "loses the color, at random",
         source: "torchvision RandomGrayscale; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.2)",
         schema: || schemars::schema_for!(GrayscaleConfig),
@@ -33,7 +33,7 @@ impl GrayscaleConfig {
     }
 }
 
-/// Replaces a colour by its brightness, [`to_gray`], with probability `p`.
+/// Replaces a color by its brightness, [`to_gray`], with probability `p`.
 ///
 /// One draw: whether to act.
 #[derive(Debug, Clone)]
@@ -52,13 +52,13 @@ impl Grayscale {
 }
 
 impl Augmentation for Grayscale {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         checks::bytes("grayscale", input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let act = draws.chance(self.p);
-        checks::in_place(picture, act, to_gray)
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.p);
+        checks::in_place(image, act, to_gray)
     }
 }
 

@@ -45,8 +45,8 @@ fn shift_planes(planes: &mut Planes, steps: u8) {
 fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     let max = r.max(g).max(b);
     let range = f32::from(max - r.min(g).min(b));
-    let colourless = range == 0.0;
-    let divisor = if colourless { 1.0 } else { range };
+    let colorless = range == 0.0;
+    let divisor = if colorless { 1.0 } else { range };
     let rc = f32::from(max - r) / divisor;
     let gc = f32::from(max - g) / divisor;
     let bc = f32::from(max - b) / divisor;
@@ -64,10 +64,10 @@ fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     let turn = (if turns >= 1.0 { turns - 1.0 } else { turns }) as f32;
     let hue = cut_off_f64(f64::from(turn) * 255.0);
     let saturation = cut_off_f64(f64::from(range / f32::from(max.max(1))) * 255.0);
-    (if colourless { 0 } else { hue }, saturation, max)
+    (if colorless { 0 } else { hue }, saturation, max)
 }
 
-/// The colour of a hue, saturation and value, in whole numbers: no product here is half-way between two bytes.
+/// The color of a hue, saturation and value, in whole numbers: no product here is half-way between two bytes.
 #[inline(always)]
 fn to_rgb(h: u8, s: u8, v: u8) -> (u8, u8, u8) {
     let (h, s, v) = (u32::from(h) * 6, u32::from(s), u32::from(v));
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn every_colour_has_the_hue_of_the_plain_formulas() {
+    fn every_color_has_the_hue_of_the_plain_formulas() {
         for (r, g, b) in every_triple() {
             assert_eq!(to_hsv(r, g, b), plain_hsv(r, g, b), "{r} {g} {b}");
         }
     }
 
     #[test]
-    fn every_hue_has_the_colour_of_the_plain_formulas() {
+    fn every_hue_has_the_color_of_the_plain_formulas() {
         for (h, s, v) in every_triple() {
             assert_eq!(to_rgb(h, s, v), plain_rgb(h, s, v), "{h} {s} {v}");
         }

@@ -1,7 +1,7 @@
 //! From bytes to the floats that an encoder sees.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, FloatImage, Picture, PictureShape, PictureValues};
+use train_core::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
@@ -79,7 +79,7 @@ impl Normalize {
         Ok(Self { tables: Box::new([table(0), table(1), table(2)]) })
     }
 
-    /// The normalised image.
+    /// The normalized image.
     pub fn normalize(&self, image: &ByteImage) -> FloatImage {
         let [red, green, blue] = &*self.tables;
         let mut values = vec![0.0; image.rgb.len()];
@@ -92,18 +92,18 @@ impl Normalize {
 }
 
 impl Augmentation for Normalize {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         match input.values {
-            PictureValues::Bytes => Ok(PictureShape { values: PictureValues::Floats, ..input }),
-            PictureValues::Floats => {
+            ImageValues::Bytes => Ok(ImageShape { values: ImageValues::Floats, ..input }),
+            ImageValues::Floats => {
                 Err(ConfigError::unfit("`normalize` stands twice in this view", "keep the last one"))
             }
         }
     }
 
-    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
-        match picture {
-            Picture::Bytes(image) => Picture::Floats(self.normalize(&image)),
+    fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
+        match image {
+            Image::Bytes(image) => Image::Floats(self.normalize(&image)),
             floats => floats,
         }
     }

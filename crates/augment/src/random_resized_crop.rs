@@ -1,7 +1,7 @@
 //! Cutting out a random part.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{Draws, Picture, PictureShape};
+use train_core::{Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::resample::{Region, resized_crop};
@@ -69,12 +69,12 @@ impl RandomResizedCrop {
         Ok(Self { config })
     }
 
-    fn draw_region(&self, (height, width): (usize, usize), draws: &mut Draws) -> Region {
+    fn draw_region(&self, (height, width): (usize, usize), rng: &mut Rng) -> Region {
         let RandomResizedCropConfig { scale, ratio, .. } = self.config;
-        let [down, right] = [draws.unit(), draws.unit()];
+        let [down, right] = [rng.unit(), rng.unit()];
         let tries: [_; N_TRIES] = std::array::from_fn(|_| {
-            let area = (height * width) as f64 * draws.uniform(scale.0, scale.1);
-            (area, draws.uniform(ratio.0.ln(), ratio.1.ln()).exp())
+            let area = (height * width) as f64 * rng.uniform(scale.0, scale.1);
+            (area, rng.uniform(ratio.0.ln(), ratio.1.ln()).exp())
         });
         let fits = tries.into_iter().find_map(|(area, shape)| {
             let wide = (area * shape).sqrt().round_ties_even() as usize;
@@ -107,14 +107,14 @@ fn largest_central((height, width): (usize, usize), ratio: (f64, f64)) -> Region
 }
 
 impl Augmentation for RandomResizedCrop {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("random-resized-crop", input)?;
-        Ok(PictureShape { size: Some((self.config.size, self.config.size)), ..input })
+        Ok(ImageShape { size: Some((self.config.size, self.config.size)), ..input })
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        checks::on_bytes(picture, |image| {
-            let region = self.draw_region((image.height, image.width), draws);
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        checks::on_bytes(image, |image| {
+            let region = self.draw_region((image.height, image.width), rng);
             resized_crop(&image, region, (self.config.size, self.config.size))
         })
     }
@@ -133,7 +133,7 @@ mod tests {
     fn regions_have_the_areas_shapes_and_places_asked_for() {
         let crop = crop((0.2, 0.6));
         let regions: Vec<Region> =
-            (0..4000).map(|i| crop.draw_region((300, 400), &mut Draws::new(i, "crop", &[]))).collect();
+            (0..4000).map(|i| crop.draw_region((300, 400), &mut Rng::new(i, "crop", &[]))).collect();
         let mean = |value: fn(&Region) -> f64| regions.iter().map(value).sum::<f64>() / 4000.0;
         let area = |r: &Region| (r.height * r.width) as f64 / 120_000.0;
         let shape = |r: &Region| r.width as f64 / r.height as f64;
@@ -148,26 +148,26 @@ mod tests {
 
     #[test]
     fn a_strip_falls_back_to_its_middle() {
-        let region = crop((0.9, 1.0)).draw_region((10, 1000), &mut Draws::new(0, "crop", &[]));
+        let region = crop((0.9, 1.0)).draw_region((10, 1000), &mut Rng::new(0, "crop", &[]));
         assert_eq!(region, Region { top: 0, left: 493, height: 10, width: 13 });
-        let region = crop((0.9, 1.0)).draw_region((1000, 10), &mut Draws::new(0, "crop", &[]));
+        let region = crop((0.9, 1.0)).draw_region((1000, 10), &mut Rng::new(0, "crop", &[]));
         assert_eq!(region, Region { top: 493, left: 0, height: 13, width: 10 });
     }
 
     #[test]
     fn one_pixel_is_enough() {
         let image = train_core::ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
-        let picture = crop((0.08, 1.0)).apply(Picture::Bytes(image), &mut Draws::new(0, "crop", &[]));
-        let Picture::Bytes(image) = picture else { panic!("bytes stay bytes") };
+        let image = crop((0.08, 1.0)).apply(Image::Bytes(image), &mut Rng::new(0, "crop", &[]));
+        let Image::Bytes(image) = image else { panic!("bytes stay bytes") };
         assert_eq!(image.rgb, [1, 2, 3].repeat(32 * 32));
     }
 
     #[test]
     fn every_image_takes_as_many_draws() {
         let after = |size| {
-            let mut draws = Draws::new(0, "crop", &[]);
-            crop((0.2, 1.0)).draw_region(size, &mut draws);
-            draws.bits()
+            let mut rng = Rng::new(0, "crop", &[]);
+            crop((0.2, 1.0)).draw_region(size, &mut rng);
+            rng.bits()
         };
         assert_eq!(after((10, 1000)), after((300, 300)));
     }

@@ -1,7 +1,7 @@
 //! Resizing by the shorter side, for evaluation.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::resample::{Region, resized_crop};
@@ -44,13 +44,13 @@ impl Resize {
 }
 
 impl Augmentation for Resize {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("resize", input)?;
-        Ok(PictureShape { size: input.size.map(|size| resized(size, self.shorter)), ..input })
+        Ok(ImageShape { size: input.size.map(|size| resized(size, self.shorter)), ..input })
     }
 
-    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
-        checks::on_bytes(picture, |image| resize_shorter(&image, self.shorter))
+    fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
+        checks::on_bytes(image, |image| resize_shorter(&image, self.shorter))
     }
 }
 

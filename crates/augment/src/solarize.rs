@@ -1,7 +1,7 @@
 //! Inverting what is bright.
 
 use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Draws, Picture, PictureShape};
+use train_core::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::wide::wide;
@@ -59,13 +59,13 @@ impl Solarize {
 }
 
 impl Augmentation for Solarize {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         checks::bytes("solarize", input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let act = draws.chance(self.p);
-        checks::in_place(picture, act, |image| solarize(image, self.threshold))
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.p);
+        checks::in_place(image, act, |image| solarize(image, self.threshold))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use augment as _; // Links the plugins.
 use train_core::plugin::{Augmentation, AugmentationContext, Config, Plugin, find};
-use train_core::{ByteImage, Draws, FloatImage, Picture, PictureShape, PictureValues};
+use train_core::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 const NAMES: [&str; 9] = [
     "center-crop",
@@ -30,17 +30,17 @@ fn plugins() -> Vec<Built> {
         .collect()
 }
 
-fn image(height: usize, width: usize) -> Picture {
+fn image(height: usize, width: usize) -> Image {
     let rgb = (0..height * width * 3).map(|i| (i * 37 % 256) as u8).collect();
-    Picture::Bytes(ByteImage { width, height, rgb })
+    Image::Bytes(ByteImage { width, height, rgb })
 }
 
-fn shape(picture: &Picture) -> PictureShape {
-    let (size, values) = match picture {
-        Picture::Bytes(image) => ((image.height, image.width), PictureValues::Bytes),
-        Picture::Floats(image) => ((image.height, image.width), PictureValues::Floats),
+fn shape(image: &Image) -> ImageShape {
+    let (size, values) = match image {
+        Image::Bytes(image) => ((image.height, image.width), ImageValues::Bytes),
+        Image::Floats(image) => ((image.height, image.width), ImageValues::Floats),
     };
-    PictureShape { size: Some(size), values }
+    ImageShape { size: Some(size), values }
 }
 
 #[test]
@@ -54,13 +54,13 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
     for (plugin, augmentation) in plugins() {
         for (height, width) in [(32, 32), (40, 57), (1, 9)] {
             for seed in 0..8 {
-                let picture = image(height, width);
-                let announced = augmentation.output(shape(&picture)).unwrap();
-                let given = augmentation.apply(picture, &mut Draws::new(seed, "test", &[]));
+                let image = image(height, width);
+                let announced = augmentation.output(shape(&image)).unwrap();
+                let given = augmentation.apply(image, &mut Rng::new(seed, "test", &[]));
                 assert_eq!(shape(&given), announced, "{}", plugin.name);
                 let n_values = match &given {
-                    Picture::Bytes(image) => image.rgb.len(),
-                    Picture::Floats(image) => image.values.len(),
+                    Image::Bytes(image) => image.rgb.len(),
+                    Image::Floats(image) => image.values.len(),
                 };
                 let (height, width) = announced.size.unwrap();
                 assert_eq!(n_values, height * width * 3, "{}", plugin.name);
@@ -71,7 +71,7 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
 
 #[test]
 fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
-    let unknown = PictureShape { size: None, values: PictureValues::Bytes };
+    let unknown = ImageShape { size: None, values: ImageValues::Bytes };
     for (plugin, augmentation) in plugins() {
         let known = augmentation.output(unknown).unwrap().size;
         let fixed = ["center-crop", "random-resized-crop"].contains(&plugin.name);
@@ -80,15 +80,15 @@ fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
 }
 
 #[test]
-fn nothing_comes_after_normalisation() {
-    let floats = PictureShape { size: Some((2, 2)), values: PictureValues::Floats };
-    let picture = Picture::Floats(FloatImage { width: 2, height: 2, values: vec![0.5; 12] });
+fn nothing_comes_after_normalization() {
+    let floats = ImageShape { size: Some((2, 2)), values: ImageValues::Floats };
+    let image = Image::Floats(FloatImage { width: 2, height: 2, values: vec![0.5; 12] });
     for (plugin, augmentation) in plugins() {
         let error = augmentation.output(floats).unwrap_err();
         assert!(error.hint().is_some(), "{}: {error}", plugin.name);
         assert_eq!(
-            augmentation.apply(picture.clone(), &mut Draws::new(0, "test", &[])),
-            picture,
+            augmentation.apply(image.clone(), &mut Rng::new(0, "test", &[])),
+            image,
             "{}",
             plugin.name
         );
@@ -98,13 +98,13 @@ fn nothing_comes_after_normalisation() {
 #[test]
 fn the_same_draws_give_the_same_image() {
     for (plugin, augmentation) in plugins() {
-        let run = || augmentation.apply(image(20, 30), &mut Draws::new(5, "test", &[1]));
+        let run = || augmentation.apply(image(20, 30), &mut Rng::new(5, "test", &[1]));
         assert_eq!(run(), run(), "{}", plugin.name);
     }
 }
 
 #[test]
-fn a_misspelt_field_is_answered_with_the_right_one() {
+fn a_misspelled_field_is_answered_with_the_right_one() {
     let plugin = find::<dyn Augmentation>("random-resized-crop").unwrap();
     let Err(error) = (plugin.build)(Config::new("(size: 32, scales: (0.2, 1.0))"), &AugmentationContext)
     else {

@@ -27,7 +27,7 @@ pub struct ResNetConfig {
     /// true.
     #[serde(default = "ResNetConfig::torchvision_zero_init_residual")]
     pub zero_init_residual: bool,
-    /// Into how many parts each batch norm splits a batch, taking every s-th image; each part is normalised on its own, as
+    /// Into how many parts each batch norm splits a batch, taking every s-th image; each part is normalized on its own, as
     /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
     #[serde(default = "ResNetConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,

@@ -56,7 +56,7 @@ pub(crate) struct Builder<'a> {
 
 impl Builder<'_> {
     /// A convolution that keeps the size at stride 1, with weights from `N(0, 2 / (O·KH·KW))`: Kaiming's normal
-    /// initialisation for the fan-out (He et al. 2015, arXiv:1502.01852, Eq. 14). `prefix` is the block's name, with a dot.
+    /// initialization for the fan-out (He et al. 2015, arXiv:1502.01852, Eq. 14). `prefix` is the block's name, with a dot.
     pub(crate) fn conv_norm(
         &self,
         prefix: &str,
@@ -65,9 +65,9 @@ impl Builder<'_> {
     ) -> Result<ConvNorm, ConfigError> {
         let Shape { n_inputs, n_outputs, side_px, stride } = shape;
         let std = (2.0 / (n_outputs * side_px * side_px) as f64).sqrt();
-        let mut draws = self.context.draws(&format!("{prefix}{}.weight", names.conv));
+        let mut rng = self.context.rng(&format!("{prefix}{}.weight", names.conv));
         let n_values = side_px * side_px * n_inputs * n_outputs;
-        let values = (0..n_values).map(|_| (std * draws.normal()) as f32).collect();
+        let values = (0..n_values).map(|_| (std * rng.normal()) as f32).collect();
         let sides = [side_px, side_px, n_inputs, n_outputs];
         let weight =
             Parameter::new(&self.context.device, ParameterKind::Kernel, &sides, values).map_err(unplaced)?;

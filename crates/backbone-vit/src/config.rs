@@ -43,7 +43,7 @@ pub struct VitConfig {
     #[serde(default = "VitConfig::reference_freeze_patch_projection")]
     pub freeze_patch_projection: bool,
     /// Into how many parts each batch norm of the convolution stem splits a batch, taking every s-th image; each part is
-    /// normalised on its own, as by as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
+    /// normalized on its own, as by as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
     #[serde(default = "VitConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,
 }

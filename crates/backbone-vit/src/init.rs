@@ -1,7 +1,7 @@
 //! Initial values: those of MoCo v3, and PyTorch's where it says nothing.
 
 use tensor_ops::{Device, LayerNorm, OpError, Parameter, ParameterKind};
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::{ConfigError, ModuleContext};
 
 /// What all layers of one ViT are built with.
@@ -22,10 +22,10 @@ impl Builder<'_> {
         name: &str,
         kind: ParameterKind,
         shape: &[usize],
-        mut draw: impl FnMut(&mut Draws) -> f64,
+        mut draw: impl FnMut(&mut Rng) -> f64,
     ) -> Result<Parameter, ConfigError> {
-        let mut draws = self.context.draws(name);
-        let values = (0..shape.iter().product()).map(|_| draw(&mut draws) as f32).collect();
+        let mut rng = self.context.rng(name);
+        let values = (0..shape.iter().product()).map(|_| draw(&mut rng) as f32).collect();
         Parameter::new(self.device(), kind, shape, values).map_err(unplaced)
     }
 
@@ -37,10 +37,10 @@ impl Builder<'_> {
         shape: &[usize],
         bound: f64,
     ) -> Result<Parameter, ConfigError> {
-        self.drawn(name, kind, shape, |draws| draws.uniform(-bound, bound))
+        self.drawn(name, kind, shape, |rng| rng.uniform(-bound, bound))
     }
 
-    /// Weights and bias of a linear layer: Xavier's uniform initialisation (Glorot & Bengio 2010, Eq. 16), and 0. Of its
+    /// Weights and bias of a linear layer: Xavier's uniform initialization (Glorot & Bengio 2010, Eq. 16), and 0. Of its
     /// outputs, `n_parts` equal parts are layers of their own for the bound, as queries, keys and values are.
     pub(crate) fn linear(
         &self,

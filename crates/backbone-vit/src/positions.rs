@@ -21,7 +21,7 @@ pub(crate) fn table(
     match position {
         Position::None => Ok(None),
         Position::Learned => {
-            let draw = |draws: &mut train_core::Draws| LEARNED_STD * draws.normal();
+            let draw = |rng: &mut train_core::Rng| LEARNED_STD * rng.normal();
             builder.drawn("pos_embed", ParameterKind::Vector, &shape, draw).map(Some)
         }
         Position::SinCos => {

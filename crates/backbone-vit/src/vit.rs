@@ -38,7 +38,7 @@ impl Vit {
         let builder = Builder { context };
         let class_token = match config.pool {
             Pool::ClassToken => {
-                let draw = |draws: &mut train_core::Draws| CLASS_TOKEN_STD * draws.normal();
+                let draw = |rng: &mut train_core::Rng| CLASS_TOKEN_STD * rng.normal();
                 Some(builder.drawn("cls_token", ParameterKind::Vector, &[1, 1, sizes.dim], draw)?)
             }
             Pool::Mean | Pool::MeanWithoutNorm => None,

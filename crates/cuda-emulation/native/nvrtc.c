@@ -211,7 +211,7 @@ static const char *const compile_flags[] = {
     "-std=gnu11",
     "-O2",
     "-march=native",
-    /* Fused additions only where the source asks, or results would depend on the optimiser. */
+    /* Fused additions only where the source asks, or results would depend on the optimizer. */
     "-ffp-contract=off",
     "-fPIC",
     "-shared",

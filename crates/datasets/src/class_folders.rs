@@ -22,7 +22,7 @@ inventory::submit! {
 }
 
 const TRAIN: &str = "train";
-/// `val` before `test`: where there are both (ImageNet), it is the labelled one.
+/// `val` before `test`: where there are both (ImageNet), it is the labeled one.
 const TEST: [&str; 2] = ["val", "test"];
 
 /// What a pipeline file says about [`ClassFolders`].

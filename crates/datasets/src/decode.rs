@@ -21,9 +21,9 @@ const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Decodes an image file into RGB, whatever its name says it is.
 ///
-/// JPEG, PNG, BMP, GIF (its first frame), WebP and TIFF. Greyscale, palette and CMYK become RGB, 16 bits become 8, alpha is
+/// JPEG, PNG, BMP, GIF (its first frame), WebP and TIFF. Grayscale, palette and CMYK become RGB, 16 bits become 8, alpha is
 /// dropped without blending, and an EXIF orientation is not applied: as `Image.open(path).convert("RGB")` in
-/// Pillow, with which torchvision reads folders, except that 16-bit greyscale is scaled here and clipped there.
+/// Pillow, with which torchvision reads folders, except that 16-bit grayscale is scaled here and clipped there.
 ///
 /// # Errors
 /// If the file cannot be read, is no image, is damaged or cut short, or has more than [`MAX_PIXELS`].

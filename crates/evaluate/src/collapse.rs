@@ -28,7 +28,7 @@ pub fn feature_std(rows: &[f32], d: usize) -> f64 {
 /// The number of directions that features use: exp of the entropy of their singular values, scaled to sum to 1 (Roy and
 /// Vetterli 2007; as a measure of encoders: RankMe, Garrido et al. 2023, arXiv:2210.02885).
 ///
-/// Of the rows scaled to unit length and not centred, as in RankMe: 1 if all rows point one way, D if they are spread
+/// Of the rows scaled to unit length and not centered, as in RankMe: 1 if all rows point one way, D if they are spread
 /// over D directions evenly. At most min(N, D), so values compare at one N only. `rows`: `(N, D)`; NaN without rows.
 ///
 /// Takes time in the cube of min(N, D): half a second at 512.
@@ -54,7 +54,7 @@ pub fn effective_rank(rows: &[f32], d: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use train_core::Draws;
+    use train_core::Rng;
 
     use super::*;
 
@@ -85,8 +85,8 @@ mod tests {
 
     #[test]
     fn rows_all_over_the_sphere_have_spread_one() {
-        let mut draws = Draws::new(0, "sphere", &[]);
-        let rows: Vec<f32> = (0..4000 * 32).map(|_| draws.normal() as f32).collect();
+        let mut rng = Rng::new(0, "sphere", &[]);
+        let rows: Vec<f32> = (0..4000 * 32).map(|_| rng.normal() as f32).collect();
         assert_near(feature_std(&rows, 32), 1.0, 0.02);
         assert!(effective_rank(&rows, 32) > 31.5);
     }

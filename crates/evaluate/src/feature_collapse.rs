@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use train_core::plugin::{
-    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
+    Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome, Plugin, Split,
 };
 
 use crate::collapse::{effective_rank, feature_std};
-use crate::labelled::{check_every, is_due, level_name};
+use crate::labeled::{check_every, is_due, level_name};
 
 inventory::submit! {
     Plugin::<dyn Monitor> {
@@ -81,11 +81,11 @@ impl FeatureCollapse {
     /// Features of the first split that has any.
     fn embed(
         &self,
-        encoder: &mut dyn Encoder,
+        features: &mut dyn FeatureExtractor,
     ) -> Result<Option<(&'static str, Arc<Embedding>)>, MonitorError> {
         for (name, split) in [("test", Split::Test), ("train", Split::Train)] {
             let request = Embed { split, view: &self.config.view, level: self.config.level };
-            if let Some(embedding) = encoder.embed(request)?.filter(|embedding| embedding.n > 0) {
+            if let Some(embedding) = features.embed(request)?.filter(|embedding| embedding.n > 0) {
                 return Ok(Some((name, embedding)));
             }
         }
@@ -94,7 +94,7 @@ impl FeatureCollapse {
 }
 
 impl Monitor for FeatureCollapse {
-    fn figures(&self) -> &[&'static str] {
+    fn metrics(&self) -> &[&'static str] {
         &["feature_std", "effective_rank"]
     }
 
@@ -106,8 +106,8 @@ impl Monitor for FeatureCollapse {
         is_due(self.config.every, epochs_done, epochs)
     }
 
-    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
-        let Some((split, embedding)) = self.embed(encoder)? else {
+    fn measure(&mut self, features: &mut dyn FeatureExtractor) -> Result<Outcome, MonitorError> {
+        let Some((split, embedding)) = self.embed(features)? else {
             return Ok(Outcome::Off { reason: "there are no images to measure on".into() });
         };
         if embedding.rows.iter().any(|value| !value.is_finite()) {
@@ -118,7 +118,7 @@ impl Monitor for FeatureCollapse {
         let rows = spread_evenly(&embedding, self.config.images);
         let n = rows.len() / d;
         let FeatureCollapseConfig { view, level, .. } = &self.config;
-        let measured = |name: &str, value: f64, range: &str| Measurement {
+        let measured = |name: &str, value: f64, range: &str| Metric {
             name: name.into(),
             value,
             is_share: false,

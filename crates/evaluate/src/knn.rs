@@ -1,4 +1,4 @@
-//! Classification by the nearest neighbours in feature space.
+//! Classification by the nearest neighbors in feature space.
 
 use std::cmp::Ordering;
 
@@ -13,14 +13,14 @@ const TEST_ROWS: usize = 64;
 /// Rows of the bank at a time: 64 x 2048 similarities stay in the cache.
 const BANK_ROWS: usize = 2048;
 
-/// How well the neighbours tell the classes.
+/// How well the neighbors tell the classes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnnScore {
     /// The share of test images whose class is found.
     pub top1: f64,
     /// The same for each class by itself; `None` for a class without test images.
     pub per_class: Vec<Option<f64>>,
-    /// Neighbours that voted: what was asked for, or as many as there are.
+    /// Neighbors that voted: what was asked for, or as many as there are.
     pub k: usize,
 }
 
@@ -80,8 +80,8 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
         .par_chunks(TEST_ROWS * d)
         .zip(test_labels.par_chunks(TEST_ROWS))
         .flat_map_iter(|(rows, labels)| {
-            let neighbours = nearest(&bank_rows, rows, d, k);
-            let winners = neighbours.into_iter().map(|near| vote(&near, bank_labels, n_classes, temperature));
+            let neighbors = nearest(&bank_rows, rows, d, k);
+            let winners = neighbors.into_iter().map(|near| vote(&near, bank_labels, n_classes, temperature));
             winners.zip(labels).map(|(winner, &label)| winner == label as usize).collect::<Vec<_>>()
         })
         .collect();
@@ -99,7 +99,7 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
 
 /// A row of the bank, as near to a query as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Neighbour {
+pub struct Neighbor {
     /// The cosine of the angle between the two, -1 to 1.
     pub similarity: f32,
     /// Which row of the bank.
@@ -107,7 +107,7 @@ pub struct Neighbour {
 }
 
 /// For each of the `test` rows, its `k` nearest rows of the bank, nearest first. All rows have unit length.
-pub(crate) fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec<Neighbour>> {
+pub(crate) fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec<Neighbor>> {
     // nalgebra stores columns, so rows `(N, D)` are its matrix `(D, N)`.
     let test = DMatrixView::from_slice(test, d, test.len() / d).transpose(); // (test rows, D)
     let mut kept: Vec<Kept> = (0..test.nrows()).map(|_| Kept::new(k)).collect();
@@ -120,7 +120,7 @@ pub(crate) fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec
         similarities.gemm(1.0, &test, &bank, 0.0); // (test rows, bank rows)
         for (column, row) in similarities.column_iter().zip(block * BANK_ROWS..) {
             for (&similarity, kept) in column.iter().zip(&mut kept) {
-                kept.offer(Neighbour { similarity, row });
+                kept.offer(Neighbor { similarity, row });
             }
         }
     }
@@ -132,7 +132,7 @@ struct Kept {
     k: usize,
     /// Nothing at or below this can be among the `k` nearest: rows are offered in order, and the earlier wins.
     threshold: f32,
-    candidates: Vec<Neighbour>,
+    candidates: Vec<Neighbor>,
 }
 
 impl Kept {
@@ -140,9 +140,9 @@ impl Kept {
         Self { k, threshold: f32::NEG_INFINITY, candidates: Vec::new() }
     }
 
-    fn offer(&mut self, neighbour: Neighbour) {
-        if neighbour.similarity > self.threshold {
-            self.candidates.push(neighbour);
+    fn offer(&mut self, neighbor: Neighbor) {
+        if neighbor.similarity > self.threshold {
+            self.candidates.push(neighbor);
             if self.candidates.len() >= 2 * self.k.max(32) {
                 self.trim();
             }
@@ -158,42 +158,42 @@ impl Kept {
         }
     }
 
-    fn finish(mut self) -> Vec<Neighbour> {
+    fn finish(mut self) -> Vec<Neighbor> {
         self.trim();
         self.candidates.sort_unstable_by(nearer);
         self.candidates
     }
 }
 
-fn nearer(a: &Neighbour, b: &Neighbour) -> Ordering {
+fn nearer(a: &Neighbor, b: &Neighbor) -> Ordering {
     b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row))
 }
 
-/// The class with most votes. `neighbours` are sorted, so that the sums are the same each time.
-fn vote(neighbours: &[Neighbour], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
-    let nearest = neighbours.first().map_or(0.0, |neighbour| neighbour.similarity);
+/// The class with most votes. `neighbors` are sorted, so that the sums are the same each time.
+fn vote(neighbors: &[Neighbor], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
+    let nearest = neighbors.first().map_or(0.0, |neighbor| neighbor.similarity);
     let mut votes = vec![0.0; n_classes];
-    for neighbour in neighbours {
+    for neighbor in neighbors {
         // Relative to the nearest, which changes no winner, and a small temperature cannot overflow.
-        let weight = (f64::from(neighbour.similarity - nearest) / temperature).exp();
-        votes[labels[neighbour.row] as usize] += weight;
+        let weight = (f64::from(neighbor.similarity - nearest) / temperature).exp();
+        votes[labels[neighbor.row] as usize] += weight;
     }
     (0..n_classes).reduce(|best, class| if votes[class] > votes[best] { class } else { best }).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use train_core::Draws;
+    use train_core::Rng;
 
     use super::*;
 
     fn embedding(n: usize, d: usize, n_classes: usize, seed: u64) -> Embedding {
-        let mut draws = Draws::new(seed, "embedding", &[]);
-        let labels: Vec<u32> = (0..n).map(|_| draws.below(n_classes) as u32).collect();
+        let mut rng = Rng::new(seed, "embedding", &[]);
+        let labels: Vec<u32> = (0..n).map(|_| rng.below(n_classes) as u32).collect();
         let rows = labels
             .iter()
             .flat_map(|&label| (0..d).map(move |i| (label, i)))
-            .map(|(label, i)| 1.5 * f32::from(label as usize % d == i) + draws.normal() as f32)
+            .map(|(label, i)| 1.5 * f32::from(label as usize % d == i) + rng.normal() as f32)
             .collect();
         Embedding { n, d, rows, labels: Some(labels), n_classes }
     }
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_neighbours_the_earlier_votes() {
+    fn of_equal_neighbors_the_earlier_votes() {
         let bank = Embedding {
             n: 100,
             d: 1,

@@ -1,11 +1,12 @@
 //! The monitor `knn`.
 
 use train_core::plugin::{
-    Config, ConfigError, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome, Plugin,
+    Config, ConfigError, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
+    Plugin,
 };
 
 use crate::knn::knn;
-use crate::labelled::{Labelled, check_every, is_due, labelled, level_name};
+use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
 
 inventory::submit! {
     Plugin::<dyn Monitor> {
@@ -29,13 +30,13 @@ pub struct KnnConfig {
     /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
     #[serde(default = "KnnConfig::default_every")]
     pub every: usize,
-    /// Neighbours that vote; all training images if there are fewer. Wu et al. 2018: 200.
+    /// Neighbors that vote; all training images if there are fewer. Wu et al. 2018: 200.
     #[serde(default = "KnnConfig::default_k")]
     pub k: usize,
     /// T of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
     #[serde(default = "KnnConfig::default_temperature")]
     pub temperature: f64,
-    /// The view through which images are seen: one without random steps, for figures that can be compared.
+    /// The view through which images are seen: one without random steps, for metrics that can be compared.
     #[serde(default = "KnnConfig::default_view")]
     pub view: String,
     /// Which features. The MoCo CIFAR-10 demo measures `Head`.
@@ -89,7 +90,7 @@ impl KnnMonitor {
 }
 
 impl Monitor for KnnMonitor {
-    fn figures(&self) -> &[&'static str] {
+    fn metrics(&self) -> &[&'static str] {
         &["knn_top1"]
     }
 
@@ -101,15 +102,15 @@ impl Monitor for KnnMonitor {
         is_due(self.config.every, epochs_done, epochs)
     }
 
-    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
+    fn measure(&mut self, features: &mut dyn FeatureExtractor) -> Result<Outcome, MonitorError> {
         let KnnConfig { k, temperature, view, level, .. } = &self.config;
-        let Labelled { train: bank, test } = match labelled(encoder, view, *level)? {
+        let Labeled { train: bank, test } = match labeled(features, view, *level)? {
             Ok(features) => features,
             Err(reason) => return Ok(Outcome::Off { reason: reason.into() }),
         };
         let score = knn(&bank, &test, *k, *temperature)
             .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
-        Ok(Outcome::Measured(vec![Measurement {
+        Ok(Outcome::Measured(vec![Metric {
             name: "knn_top1".into(),
             value: score.top1,
             is_share: true,

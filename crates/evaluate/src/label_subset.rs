@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use train_core::plugin::{Images, UnreadableImage};
-use train_core::{ByteImage, Draws};
+use train_core::{ByteImage, Rng};
 
 /// A share of the images of each class, at least one of each, in their order.
 ///
@@ -22,7 +22,7 @@ pub fn label_subset(images: &Arc<dyn Images>, share: f64, seed: u64) -> Option<A
     for (class, members) in by_class.iter().enumerate() {
         let wanted = (share * members.len() as f64).round() as usize;
         let wanted = wanted.clamp(1.min(members.len()), members.len());
-        let order = Draws::new(seed, "label subset", &[class as u64]).permutation(members.len());
+        let order = Rng::new(seed, "label subset", &[class as u64]).permutation(members.len());
         chosen.extend(order[..wanted].iter().map(|&place| members[place]));
     }
     chosen.sort_unstable();

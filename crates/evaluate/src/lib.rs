@@ -1,11 +1,11 @@
 //! Monitors and evaluation of encoders.
 //!
 //! Three monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its
-//! neighbours, [`LinearProbeMonitor`], `linear-probe`, how well a linear classifier tells it, and [`FeatureCollapse`],
+//! neighbors, [`LinearProbeMonitor`], `linear-probe`, how well a linear classifier tells it, and [`FeatureCollapse`],
 //! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
-//! through [`train_core::plugin::Encoder`] and hold no images.
+//! through [`train_core::plugin::FeatureExtractor`] and hold no images.
 //!
-//! What they compute is also there without a training run: [`knn()`], [`neighbours()`], [`linear`], [`finetune`],
+//! What they compute is also there without a training run: [`knn()`], [`neighbors()`], [`linear`], [`finetune`],
 //! [`feature_std`], [`effective_rank`]. [`label_subset`] takes a few labels of each class.
 
 mod normalize;
@@ -16,15 +16,15 @@ pub mod finetune;
 mod knn;
 mod knn_monitor;
 mod label_subset;
-mod labelled;
+mod labeled;
 pub mod linear;
-mod neighbours;
+mod neighbors;
 mod probe_monitor;
 
 pub use self::collapse::{effective_rank, feature_std};
 pub use self::feature_collapse::{FeatureCollapse, FeatureCollapseConfig};
-pub use self::knn::{KnnError, KnnScore, Neighbour, knn};
+pub use self::knn::{KnnError, KnnScore, Neighbor, knn};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
 pub use self::label_subset::label_subset;
-pub use self::neighbours::neighbours;
+pub use self::neighbors::neighbors;
 pub use self::probe_monitor::{LinearProbeConfig, LinearProbeMonitor};

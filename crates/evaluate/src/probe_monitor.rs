@@ -1,13 +1,13 @@
 //! The monitor `linear-probe`.
 
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::{
-    Config, ConfigError, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError,
+    Config, ConfigError, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError,
     Outcome, Plugin,
 };
 
-use crate::labelled::{Labelled, check_every, is_due, labelled, level_name};
-use crate::linear::{Decay, ProbeError, Protocol, train_cached};
+use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
+use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached};
 
 inventory::submit! {
     Plugin::<dyn Monitor> {
@@ -27,7 +27,7 @@ const NAME: &str = "linear-probe";
 /// One in so many training images is held out to choose the learning rate with.
 const HELD_OUT: usize = 10;
 
-/// All draws of the monitor follow from it, so that figures of several runs compare.
+/// All draws of the monitor follow from it, so that metrics of several runs compare.
 const SEED: u64 = 0;
 
 /// What a pipeline file says about [`LinearProbeMonitor`].
@@ -103,14 +103,14 @@ impl LinearProbeMonitor {
         Ok(Self { config })
     }
 
-    /// The figure, from features of both splits.
-    fn figure(&self, train: &Embedding, test: &Embedding) -> Result<Measurement, ProbeError> {
+    /// The metric, from features of both splits.
+    fn metric(&self, train: &Embedding, test: &Embedding) -> Result<Metric, ProbeError> {
         let LinearProbeConfig { view, level, epochs, batch, learning_rates, .. } = &self.config;
         let (kept, held_out) = held_out(train);
         let mut base_lrs = learning_rates.clone();
         // Of equals the smaller counts.
         base_lrs.sort_by(f64::total_cmp);
-        let protocol = Protocol { base_lrs, batch: *batch, epochs: *epochs, decay: Decay::Cosine };
+        let protocol = ProbeProtocol { base_lrs, batch: *batch, epochs: *epochs, decay: Decay::Cosine };
         let trained = train_cached(&kept, &protocol, SEED, &mut |_| {})?;
         let top1 = |of: &Embedding| -> Result<Vec<f64>, ProbeError> {
             let scores = trained.probe.score(of)?;
@@ -120,7 +120,7 @@ impl LinearProbeMonitor {
         let best = (0..by_held_out.len())
             .reduce(|best, other| if by_held_out[other] > by_held_out[best] { other } else { best })
             .unwrap_or(0);
-        Ok(Measurement {
+        Ok(Metric {
             name: "probe_top1".into(),
             value: top1(test)?[best],
             is_share: true,
@@ -139,7 +139,7 @@ impl LinearProbeMonitor {
 }
 
 impl Monitor for LinearProbeMonitor {
-    fn figures(&self) -> &[&'static str] {
+    fn metrics(&self) -> &[&'static str] {
         &["probe_top1"]
     }
 
@@ -151,10 +151,10 @@ impl Monitor for LinearProbeMonitor {
         is_due(self.config.every, epochs_done, epochs)
     }
 
-    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError> {
+    fn measure(&mut self, features: &mut dyn FeatureExtractor) -> Result<Outcome, MonitorError> {
         let LinearProbeConfig { view, level, .. } = &self.config;
         let off = |reason: &str| Ok(Outcome::Off { reason: reason.into() });
-        let Labelled { train, test } = match labelled(encoder, view, *level)? {
+        let Labeled { train, test } = match labeled(features, view, *level)? {
             Ok(features) => features,
             Err(reason) => return off(reason),
         };
@@ -164,17 +164,17 @@ impl Monitor for LinearProbeMonitor {
         if train.n < 2 {
             return off("there are fewer than two training images");
         }
-        let figure = self
-            .figure(&train, &test)
+        let metric = self
+            .metric(&train, &test)
             .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
-        Ok(Outcome::Measured(vec![figure]))
+        Ok(Outcome::Measured(vec![metric]))
     }
 }
 
 /// The features without a random tenth of them, and that tenth.
 fn held_out(all: &Embedding) -> (Embedding, Embedding) {
     let n = (all.n / HELD_OUT).max(1);
-    let order = Draws::new(SEED, "features held out from a linear probe", &[]).permutation(all.n);
+    let order = Rng::new(SEED, "features held out from a linear probe", &[]).permutation(all.n);
     let part = |images: &[usize]| {
         let mut images = images.to_vec();
         images.sort_unstable();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evaluate as _;
 use train_core::plugin::{
-    Config, ConfigError, Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext,
+    Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome, Plugin, Split, build,
 };
 
@@ -21,7 +21,7 @@ impl MadeUp {
     }
 }
 
-impl Encoder for MadeUp {
+impl FeatureExtractor for MadeUp {
     fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
         self.asked.push((request.split, request.view.into(), request.level));
         Ok(match request.split {
@@ -39,7 +39,7 @@ fn separable(n: usize) -> Embedding {
     Embedding { n, d: 4, rows, labels: Some(labels), n_classes: 4 }
 }
 
-fn unlabelled(n: usize) -> Embedding {
+fn unlabeled(n: usize) -> Embedding {
     Embedding { labels: None, n_classes: 0, ..separable(n) }
 }
 
@@ -47,9 +47,9 @@ fn monitor(name: &str, config: &str) -> Result<Box<dyn Monitor>, ConfigError> {
     build::<dyn Monitor>(name, Config::new(config), &MonitorContext)
 }
 
-fn measured(outcome: Outcome) -> Vec<Measurement> {
+fn measured(outcome: Outcome) -> Vec<Metric> {
     match outcome {
-        Outcome::Measured(measurements) => measurements,
+        Outcome::Measured(metrics) => metrics,
         Outcome::Off { reason } => panic!("off: {reason}"),
     }
 }
@@ -90,10 +90,10 @@ fn the_untrained_encoder_and_the_last_epoch_are_measured_in_any_case() {
 fn what_is_measured_has_the_names_that_are_announced() {
     for name in ["knn", "linear-probe", "feature-collapse"] {
         let mut monitor = monitor(name, "()").unwrap();
-        let measurements =
+        let metrics =
             measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
-        let names: Vec<&str> = measurements.iter().map(|measurement| measurement.name.as_str()).collect();
-        assert_eq!(names, monitor.figures());
+        let names: Vec<&str> = metrics.iter().map(|measurement| measurement.name.as_str()).collect();
+        assert_eq!(names, monitor.metrics());
     }
 }
 
@@ -102,11 +102,11 @@ fn knn_states_its_protocol() {
     let mut monitor = monitor("knn", "(k: 5, view: \"plain\", level: Head)").unwrap();
     assert_eq!(monitor.views(), ["plain"]);
     let mut encoder = MadeUp::new(Some(separable(40)), Some(separable(8)));
-    let measurements = measured(monitor.measure(&mut encoder).unwrap());
-    let [figure] = &measurements[..] else { panic!("{measurements:?}") };
-    assert_eq!((figure.name.as_str(), figure.value, figure.is_share), ("knn_top1", 1.0, true));
+    let metrics = measured(monitor.measure(&mut encoder).unwrap());
+    let [metric] = &metrics[..] else { panic!("{metrics:?}") };
+    assert_eq!((metric.name.as_str(), metric.value, metric.is_share), ("knn_top1", 1.0, true));
     assert_eq!(
-        figure.protocol,
+        metric.protocol,
         "head features, k 5, T 0.1, 8 test images against 40 train images, view `plain`"
     );
     assert_eq!(encoder.asked[0], (Split::Test, "plain".into(), Level::Head));
@@ -116,16 +116,16 @@ fn knn_states_its_protocol() {
 fn the_linear_probe_states_its_protocol_and_finds_classes_that_lie_apart() {
     let mut monitor = monitor("linear-probe", "(epochs: 30, learning_rates: [3, 0.01])").unwrap();
     let mut encoder = MadeUp::new(Some(separable(400)), Some(separable(80)));
-    let measurements = measured(monitor.measure(&mut encoder).unwrap());
-    let [figure] = &measurements[..] else { panic!("{measurements:?}") };
-    assert_eq!((figure.name.as_str(), figure.value, figure.is_share), ("probe_top1", 1.0, true));
+    let metrics = measured(monitor.measure(&mut encoder).unwrap());
+    let [metric] = &metrics[..] else { panic!("{metrics:?}") };
+    assert_eq!((metric.name.as_str(), metric.value, metric.is_share), ("probe_top1", 1.0, true));
     assert_eq!(
-        figure.protocol,
+        metric.protocol,
         "backbone features, linear classifier, cached features without augmentation, 30 epochs, batch 256, learning rate \
          chosen of 2 on 40 held-out train images, 80 test images against 360 train images, view `eval`"
     );
     let again = measured(monitor.measure(&mut encoder).unwrap());
-    assert_eq!(again[0].value.to_bits(), figure.value.to_bits());
+    assert_eq!(again[0].value.to_bits(), metric.value.to_bits());
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_linear_probe_is_off_without_labels_or_a_test_split() {
     let mut monitor = monitor("linear-probe", "()").unwrap();
     let reason = off(monitor.measure(&mut MadeUp::new(Some(separable(40)), None)).unwrap());
     assert!(reason.starts_with("there is no test split: "), "{reason}");
-    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabelled(40)), Some(unlabelled(8)))).unwrap());
+    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabeled(40)), Some(unlabeled(8)))).unwrap());
     assert!(reason.starts_with("the images have no labels: "), "{reason}");
     let error = monitor_error("linear-probe", "(learning_rates: [])");
     assert!(error.starts_with("`learning_rates` is []"), "{error}");
@@ -144,15 +144,11 @@ fn monitor_error(name: &str, config: &str) -> String {
 }
 
 #[test]
-fn more_neighbours_than_images_are_all_images() {
+fn more_neighbors_than_images_are_all_images() {
     let mut monitor = monitor("knn", "()").unwrap();
-    let measurements =
+    let metrics =
         measured(monitor.measure(&mut MadeUp::new(Some(separable(40)), Some(separable(8)))).unwrap());
-    assert!(
-        measurements[0].protocol.starts_with("backbone features, k 40, "),
-        "{}",
-        measurements[0].protocol
-    );
+    assert!(metrics[0].protocol.starts_with("backbone features, k 40, "), "{}", metrics[0].protocol);
 }
 
 #[test]
@@ -165,7 +161,7 @@ fn knn_is_off_without_labels_or_a_test_split_and_says_what_would_help() {
         "{reason}"
     );
     assert_eq!(encoder.asked.len(), 1, "the training images are not embedded in vain");
-    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabelled(40)), Some(unlabelled(8)))).unwrap());
+    let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabeled(40)), Some(unlabeled(8)))).unwrap());
     assert!(
         reason.starts_with("the images have no labels: ") && reason.contains("`class-folders`"),
         "{reason}"
@@ -175,8 +171,8 @@ fn knn_is_off_without_labels_or_a_test_split_and_says_what_would_help() {
 #[test]
 fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
     let mut monitor = monitor("feature-collapse", "(images: 16)").unwrap();
-    let measurements = measured(monitor.measure(&mut MadeUp::new(Some(unlabelled(100)), None)).unwrap());
-    let rank = &measurements[1];
+    let metrics = measured(monitor.measure(&mut MadeUp::new(Some(unlabeled(100)), None)).unwrap());
+    let rank = &metrics[1];
     assert!((rank.value - 4.0).abs() < 1e-6, "{}", rank.value);
     let protocol = "backbone features, 16 train images, view `eval`; 1 is collapsed, 4 is the most";
     assert_eq!(rank.protocol, protocol);

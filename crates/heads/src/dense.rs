@@ -41,8 +41,8 @@ impl Dense {
     ) -> Result<Self, ConfigError> {
         let bound = 1.0 / (n_inputs as f64).sqrt();
         let draw = |name: &str, n: usize| -> Vec<f32> {
-            let mut draws = context.draws(&format!("{prefix}{name}"));
-            (0..n).map(|_| draws.uniform(-bound, bound) as f32).collect()
+            let mut rng = context.rng(&format!("{prefix}{name}"));
+            (0..n).map(|_| rng.uniform(-bound, bound) as f32).collect()
         };
         let weight = draw("weight", n_inputs * n_outputs);
         let weight = Parameter::new(&context.device, ParameterKind::Matrix, &[n_inputs, n_outputs], weight);

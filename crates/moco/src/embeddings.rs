@@ -2,7 +2,7 @@
 
 /// Features `(N, D)`, a row an image, in the order in which the images were given.
 ///
-/// They are not normalised: for cosine similarities, divide each row by its length.
+/// They are not normalized: for cosine similarities, divide each row by its length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Embeddings {
     d: usize,

@@ -139,7 +139,7 @@ impl Encoder {
 
     /// Features of `images`, a row each, in order.
     ///
-    /// Images in memory are copied. Greyscale, palette and CMYK become RGB, 16 bits become 8, alpha is dropped.
+    /// Images in memory are copied. Grayscale, palette and CMYK become RGB, 16 bits become 8, alpha is dropped.
     ///
     /// # Errors
     /// If an image cannot be decoded, naming the first one; [`embed_readable`](Self::embed_readable) leaves it out.
@@ -187,7 +187,7 @@ impl Encoder {
         let mut embeddings = Embeddings::new(self.n_features());
         let mut loader = EvalLoader::start(EvalPlan {
             images: Arc::clone(images),
-            view: (self.view.name.clone(), Arc::clone(&self.view.recipe)),
+            view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,
             batch: self.batch,
             n_workers: self.n_workers.min(images.len()),

@@ -1,7 +1,7 @@
 //! A trained encoder, for programs that use it: images in, features out.
 //!
 //! Start at [`Encoder::load`]. It takes the folder of a run, or one checkpoint in it, and builds the part of the network that
-//! features pass through: no loss, no queue, no second encoder, no optimiser.
+//! features pass through: no loss, no queue, no second encoder, no optimizer.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));

@@ -21,7 +21,7 @@ pub enum Which {
     /// The newest.
     #[default]
     Latest,
-    /// The one with the best figure.
+    /// The one with the best metric.
     Best,
 }
 

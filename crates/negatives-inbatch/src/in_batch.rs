@@ -3,7 +3,7 @@
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_batch, l2_normalize};
 use train_core::plugin::{
-    ConfigError, Contrast, Entry, Keys, Module, Negatives, NegativesContext, Thermometer,
+    ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module,
 };
 
 use crate::InBatchConfig;
@@ -20,7 +20,7 @@ impl InBatch {
     ///
     /// # Errors
     /// If the temperature is not positive, or a batch has no other image.
-    pub fn new(config: InBatchConfig, context: &NegativesContext) -> Result<Self, ConfigError> {
+    pub fn new(config: InBatchConfig, context: &LossContext) -> Result<Self, ConfigError> {
         config.check()?;
         if context.batch < 2 {
             let message = "a batch of one image has no negatives";
@@ -40,8 +40,8 @@ impl Module for InBatch {
     fn visit(&mut self, _: &mut dyn FnMut(&str, Entry<'_>)) {}
 }
 
-impl Negatives for InBatch {
-    fn compare(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
+impl ContrastiveLoss for InBatch {
+    fn loss(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
         let (n, width) = *queries.shape();
         let shape =
             |what, expected: String, got: String| OpError::Shape { op: "in-batch", what, expected, got };
@@ -58,13 +58,13 @@ impl Negatives for InBatch {
     }
 
     /// Keeps nothing: the next step has its own keys.
-    fn absorb(&mut self, _: &Matrix) -> Result<(), OpError> {
+    fn enqueue(&mut self, _: &Matrix) -> Result<(), OpError> {
         Ok(())
     }
 
-    fn thermometer(&self, n: usize) -> Thermometer {
+    fn loss_range(&self, n: usize) -> LossRange {
         let (t, n_keys) = (self.temperature, n as f64);
-        Thermometer {
+        LossRange {
             chance: 2.0 * t * n_keys.ln(),
             floor: 2.0 * t * ((n_keys - 1.0) * (-1.0 / t).exp()).ln_1p(),
         }
@@ -78,8 +78,8 @@ mod tests {
 
     use super::*;
 
-    fn context(n_inputs: usize, batch: usize) -> NegativesContext {
-        NegativesContext {
+    fn context(n_inputs: usize, batch: usize) -> LossContext {
+        LossContext {
             device: Device::default(),
             n_inputs,
             batch,
@@ -116,7 +116,7 @@ mod tests {
         let (name, recording) = queries.split_tape();
         let keys = wave(1.3, 3);
         let queries = name.clone().put_tape(recording);
-        let contrast = in_batch(0.2).compare(queries, alone(&keys), KeepLogits::No).unwrap();
+        let contrast = in_batch(0.2).loss(queries, alone(&keys), KeepLogits::No).unwrap();
         #[rustfmt::skip]
         let expected = [
             -0.362865804,  0.001974588,  0.253969022,  0.037584232,
@@ -136,7 +136,7 @@ mod tests {
         let all = wave(1.3, 6);
         let own = matrix(to_rows(&all)[12..].to_vec(), 4);
         let queries = || wave(0.7, 3).put_tape(Recording::Off);
-        let loss = |keys| in_batch(0.2).compare(queries(), keys, KeepLogits::Yes).unwrap();
+        let loss = |keys| in_batch(0.2).loss(queries(), keys, KeepLogits::Yes).unwrap();
         let there = loss(Keys { own: &own, all: &all, first: 3 });
         let logits = there.logits.unwrap();
         assert_eq!(logits.len(), 3 * 6);
@@ -155,7 +155,7 @@ mod tests {
             let scaled = |m: Matrix| matrix(to_rows(&m).iter().map(|v| v * scale).collect(), 4);
             let queries = scaled(wave(0.7, 3)).put_tape(Recording::Off);
             let keys = scaled(wave(1.3, 3));
-            in_batch(0.2).compare(queries, alone(&keys), KeepLogits::No).unwrap().loss.array()
+            in_batch(0.2).loss(queries, alone(&keys), KeepLogits::No).unwrap().loss.array()
         };
         assert!((loss(1.0) - loss(10.0)).abs() < 1e-6);
     }
@@ -166,10 +166,10 @@ mod tests {
         let keys = wave(1.3, 3);
         let loss = |in_batch: &mut InBatch| {
             let queries = wave(0.7, 3).put_tape(Recording::Off);
-            in_batch.compare(queries, alone(&keys), KeepLogits::No).unwrap().loss.array()
+            in_batch.loss(queries, alone(&keys), KeepLogits::No).unwrap().loss.array()
         };
         let before = loss(&mut in_batch);
-        in_batch.absorb(&wave(2.1, 6)).unwrap();
+        in_batch.enqueue(&wave(2.1, 6)).unwrap();
         assert_eq!(loss(&mut in_batch), before);
         in_batch.visit(&mut |name, _| panic!("{name} would be saved"));
         assert!(!in_batch.is_separable(), "every query sees the keys of the whole batch");
@@ -178,14 +178,14 @@ mod tests {
     #[test]
     fn keys_of_another_shape_are_refused() {
         let queries = || wave(0.7, 3).put_tape(Recording::Off);
-        let compare = |keys: Keys<'_>| in_batch(0.2).compare(queries(), keys, KeepLogits::No).map(drop);
+        let compare = |keys: Keys<'_>| in_batch(0.2).loss(queries(), keys, KeepLogits::No).map(drop);
         let (two, narrow) = (wave(1.3, 2), matrix(vec![1.0; 9], 3));
         assert!(compare(alone(&two)).is_err());
         assert!(compare(alone(&narrow)).is_err());
         let three = wave(1.3, 3);
         assert!(compare(Keys { own: &three, all: &three, first: 1 }).is_err());
         let queries = narrow.clone().put_tape(Recording::Off);
-        assert!(in_batch(0.2).compare(queries, alone(&narrow), KeepLogits::No).is_err());
+        assert!(in_batch(0.2).loss(queries, alone(&narrow), KeepLogits::No).is_err());
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             (768, 1.0, 26.58, 22.58),
             (256, 0.2, 4.44, 0.80),
         ] {
-            let Thermometer { chance: c, floor: f } = in_batch(temperature).thermometer(n);
+            let LossRange { chance: c, floor: f } = in_batch(temperature).loss_range(n);
             let (c, f) = (2.0 * c, 2.0 * f);
             assert!((c - chance).abs() < 0.006 && (f - floor).abs() < 0.006, "{n} {temperature}: {c} {f}");
         }

@@ -9,13 +9,13 @@
 mod config;
 mod in_batch;
 
-use train_core::plugin::{Negatives, Plugin};
+use train_core::plugin::{ContrastiveLoss, Plugin};
 
 pub use self::config::InBatchConfig;
 pub use self::in_batch::InBatch;
 
 inventory::submit! {
-    Plugin::<dyn Negatives> {
+    Plugin::<dyn ContrastiveLoss> {
         name: "in-batch",
         summary: "InfoNCE against the keys of the other images of the batch, times 2 T (MoCo v3)",
         source: "Chen et al. 2021, arXiv:2104.02057",

@@ -1,6 +1,6 @@
 //! What a pipeline file says of a queue.
 
-use train_core::plugin::{ConfigError, NegativesContext};
+use train_core::plugin::{ConfigError, LossContext};
 
 /// The config of [`Queue`](crate::Queue).
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -19,7 +19,7 @@ impl QueueConfig {
         65536
     }
 
-    pub(crate) fn check(&self, context: &NegativesContext) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, context: &LossContext) -> Result<(), ConfigError> {
         let (len, arrive) = (self.len, context.keys_per_step);
         if len == 0 || len < arrive {
             let must = format!("it must be at least the {arrive} keys that arrive in one step");

@@ -8,13 +8,13 @@
 mod config;
 mod queue;
 
-use train_core::plugin::{Negatives, Plugin};
+use train_core::plugin::{ContrastiveLoss, Plugin};
 
 pub use self::config::QueueConfig;
 pub use self::queue::Queue;
 
 inventory::submit! {
-    Plugin::<dyn Negatives> {
+    Plugin::<dyn ContrastiveLoss> {
         name: "queue",
         summary: "InfoNCE against a first-in, first-out queue of past keys (MoCo v1, v2)",
         source: "He et al. 2020, arXiv:1911.05722",

@@ -2,9 +2,9 @@
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::{
-    ConfigError, Contrast, Entry, Keys, Module, Negatives, NegativesContext, Thermometer,
+    ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module,
 };
 
 use crate::QueueConfig;
@@ -25,7 +25,7 @@ impl Queue {
     ///
     /// # Errors
     /// If it is too short for the keys of one step or too long for memory, or the temperature is not positive.
-    pub fn new(config: QueueConfig, context: &NegativesContext) -> Result<Self, ConfigError> {
+    pub fn new(config: QueueConfig, context: &LossContext) -> Result<Self, ConfigError> {
         config.check(context)?;
         let QueueConfig { len, temperature } = config;
         let width = context.n_inputs;
@@ -34,9 +34,9 @@ impl Queue {
         let mut values = Vec::new();
         let n_values = len.checked_mul(width).ok_or_else(too_long)?;
         values.try_reserve_exact(n_values).map_err(|_| too_long())?;
-        let mut draws = Draws::new(context.seed, &format!("initial values of {}.queue", context.name), &[]);
+        let mut rng = Rng::new(context.seed, &format!("initial values of {}.queue", context.name), &[]);
         for _ in 0..len {
-            values.extend(random_unit_row(width, &mut draws));
+            values.extend(random_unit_row(width, &mut rng));
         }
         let keys = Buffer::new(&[len, width], values).map_err(|_| too_long())?;
         Ok(Self { keys, pointer: 0, len, width, temperature })
@@ -52,8 +52,8 @@ impl Queue {
 }
 
 /// Uniform on the unit sphere.
-fn random_unit_row(width: usize, draws: &mut Draws) -> impl Iterator<Item = f32> {
-    let row: Vec<f64> = (0..width).map(|_| draws.normal()).collect();
+fn random_unit_row(width: usize, rng: &mut Rng) -> impl Iterator<Item = f32> {
+    let row: Vec<f64> = (0..width).map(|_| rng.normal()).collect();
     let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
     row.into_iter().map(move |v| (v / norm) as f32)
 }
@@ -71,15 +71,15 @@ impl Module for Queue {
     }
 }
 
-impl Negatives for Queue {
-    fn compare(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
+impl ContrastiveLoss for Queue {
+    fn loss(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
         self.check_width("width of a key", keys.own)?;
         let queries = l2_normalize(queries)?;
         let own = normalized(keys.own)?;
         info_nce_queue(queries, &own, &self.keys, self.temperature as f32, keep)
     }
 
-    fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError> {
+    fn enqueue(&mut self, keys: &Matrix) -> Result<(), OpError> {
         self.check_width("width of a key", keys)?;
         let (n_keys, _) = *keys.shape();
         if n_keys > self.len {
@@ -101,9 +101,9 @@ impl Negatives for Queue {
         true
     }
 
-    fn thermometer(&self, _: usize) -> Thermometer {
+    fn loss_range(&self, _: usize) -> LossRange {
         let n_negatives = self.len as f64;
-        Thermometer {
+        LossRange {
             chance: (n_negatives + 1.0).ln(),
             floor: (n_negatives * (-1.0 / self.temperature).exp()).ln_1p(),
         }
@@ -117,8 +117,8 @@ mod tests {
 
     use super::*;
 
-    fn context(n_inputs: usize, keys_per_step: usize) -> NegativesContext {
-        NegativesContext {
+    fn context(n_inputs: usize, keys_per_step: usize) -> LossContext {
+        LossContext {
             device: Device::default(),
             n_inputs,
             batch: keys_per_step,
@@ -168,10 +168,10 @@ mod tests {
     fn the_oldest_keys_leave_the_queue_first() {
         let mut queue = queue(6, 2, 2);
         for start in [0, 2, 4] {
-            queue.absorb(&numbered_keys(start..start + 2)).unwrap();
+            queue.enqueue(&numbered_keys(start..start + 2)).unwrap();
         }
         assert_eq!(numbers(&queue), [0, 1, 2, 3, 4, 5].map(Some));
-        queue.absorb(&numbered_keys(6..8)).unwrap();
+        queue.enqueue(&numbered_keys(6..8)).unwrap();
         assert_eq!(numbers(&queue), [6, 7, 2, 3, 4, 5].map(Some));
         assert_eq!(queue.pointer, 2);
     }
@@ -181,7 +181,7 @@ mod tests {
         for (len, arrive) in [(7, 3), (5, 4), (5, 5), (11, 2), (3, 1)] {
             let mut queue = queue(len, 2, arrive);
             for step in 1..=20 {
-                queue.absorb(&numbered_keys((step - 1) * arrive..step * arrive)).unwrap();
+                queue.enqueue(&numbered_keys((step - 1) * arrive..step * arrive)).unwrap();
                 let mut kept: Vec<usize> = numbers(&queue).into_iter().flatten().collect();
                 kept.sort_unstable();
                 let newest = (step * arrive).saturating_sub(len)..step * arrive;
@@ -198,7 +198,7 @@ mod tests {
         let keys = matrix((0..12).map(|i| (i as f32).sin()).collect(), 4);
         let queries = keys.clone().put_tape(Recording::start());
         let own = Keys { own: &keys, all: &keys, first: 0 };
-        queue.compare(queries, own, KeepLogits::No).unwrap();
+        queue.loss(queries, own, KeepLogits::No).unwrap();
         assert!(queue.keys.to_vec() == before && queue.pointer == 0);
     }
 
@@ -209,7 +209,7 @@ mod tests {
         let mut loss = |scale: f32| {
             let scaled = matrix(keys.as_vec().iter().map(|v| v * scale).collect(), 4);
             let own = Keys { own: &scaled, all: &scaled, first: 0 };
-            queue.compare(scaled.clone().put_tape(Recording::Off), own, KeepLogits::No).unwrap().loss.array()
+            queue.loss(scaled.clone().put_tape(Recording::Off), own, KeepLogits::No).unwrap().loss.array()
         };
         assert!((loss(1.0) - loss(10.0)).abs() < 1e-5);
     }
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn keys_of_another_width_or_too_many_are_refused() {
         let mut queue = queue(4, 2, 2);
-        assert!(queue.absorb(&matrix(vec![1.0; 6], 3)).is_err());
-        assert!(queue.absorb(&numbered_keys(0..5)).is_err());
-        assert!(queue.absorb(&numbered_keys(0..4)).is_ok());
+        assert!(queue.enqueue(&matrix(vec![1.0; 6], 3)).is_err());
+        assert!(queue.enqueue(&numbered_keys(0..5)).is_err());
+        assert!(queue.enqueue(&numbered_keys(0..4)).is_ok());
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
             [(65536, 0.07, 11.09, 0.04), (65536, 0.2, 11.09, 6.09), (4096, 0.1, 8.32, 0.17)]
         {
             let queue = Queue::new(QueueConfig { len, temperature }, &context(1, 16)).unwrap();
-            let Thermometer { chance: c, floor: f } = queue.thermometer(16);
+            let LossRange { chance: c, floor: f } = queue.loss_range(16);
             assert!((c - chance).abs() < 0.005 && (f - floor).abs() < 0.005, "{len} {temperature}: {c} {f}");
         }
     }

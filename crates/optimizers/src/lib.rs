@@ -1,6 +1,6 @@
 //! Update rules, and how the learning rate changes.
 //!
-//! [`Sgd`] is the optimiser of MoCo v1 and v2, [`Lars`] and [`AdamW`] those of v3 for a ResNet and a ViT. [`Constant`],
+//! [`Sgd`] is the optimizer of MoCo v1 and v2, [`Lars`] and [`AdamW`] those of v3 for a ResNet and a ViT. [`Constant`],
 //! [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the pipeline's learning rate, each a function of the place in the
 //! run alone, so a resumed run needs no state of theirs.
 

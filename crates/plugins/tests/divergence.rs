@@ -11,7 +11,7 @@ use train_core::pipeline::Pipeline;
 use train_core::plugin::{Augmentation, ConfigError, Plugin};
 use train_core::run_folder::RunFolder;
 use train_core::trainer::{self, Finished, TrainError, TrainOptions};
-use train_core::{Draws, Picture, PictureShape};
+use train_core::{Image, ImageShape, Rng};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
@@ -38,15 +38,15 @@ struct Poison {
 }
 
 impl Augmentation for Poison {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         Ok(input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
+    fn apply(&self, picture: Image, rng: &mut Rng) -> Image {
         match picture {
-            Picture::Floats(mut image) if draws.chance(self.p) => {
+            Image::Floats(mut image) if rng.chance(self.p) => {
                 image.values[0] = f32::NAN;
-                Picture::Floats(image)
+                Image::Floats(image)
             }
             other => other,
         }

@@ -9,7 +9,7 @@ use tensor_ops::{Device, FeatureMap, Recording};
 use train_core::checkpoint::{Snapshot, Stored};
 use train_core::engine::{Engine, EngineError};
 use train_core::pipeline::{Parts, PartsMethod, Pipeline};
-use train_core::{Draws, SingleProcess};
+use train_core::{Rng, SingleProcess};
 
 const BATCH: usize = 64;
 
@@ -86,8 +86,8 @@ fn parse(rest: &str, overrides: &[&str]) -> Result<Pipeline, String> {
 
 /// `(H, W)` values for each image of a view of a step; `set` numbers the draws.
 fn image(set: u64, view: usize, step: u64, image: usize) -> Vec<f32> {
-    let mut draws = Draws::new(set, "images of the test", &[view as u64, step, image as u64]);
-    (0..16 * 16 * 3).map(|_| draws.normal() as f32).collect()
+    let mut rng = Rng::new(set, "images of the test", &[view as u64, step, image as u64]);
+    (0..16 * 16 * 3).map(|_| rng.normal() as f32).collect()
 }
 
 /// Images of parts, in the order in which the loader would give them.
@@ -132,7 +132,7 @@ fn train(pipeline: Pipeline, set: u64) -> Outcome {
         let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
         assert!(images.next().is_none(), "every part was asked for");
         losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
-        engine.absorb(&computed.keys).unwrap();
+        engine.enqueue(&computed.keys).unwrap();
         if step == 0 {
             engine
                 .visit_gradients(&mut computed.gradients, |name, _, values| {

@@ -4,7 +4,7 @@ use plugins as _;
 use tensor_ops::{Device, FeatureMap, Recording};
 use train_core::engine::{Engine, EngineError};
 use train_core::pipeline::Pipeline;
-use train_core::{Draws, SingleProcess};
+use train_core::{Rng, SingleProcess};
 
 const RESNET: &str = r#"("resnet", (depth: 18, width: 16, stem: Cifar))"#;
 const VIT: &str = r#"("vit", (patch: 4, dim: 24, depth: 2, heads: 3))"#;
@@ -43,8 +43,8 @@ fn losses(backbone: &str, precision: &str) -> Vec<f32> {
         Pipeline::parse("test", &text, &[], &device).unwrap_or_else(|fault| panic!("{}", fault.message));
     let mut engine = Engine::new(pipeline.network, 1, device.clone(), Box::new(SingleProcess)).unwrap();
     let images = |view: u64| {
-        let mut draws = Draws::new(1, "images", &[view]);
-        let values: Vec<f32> = (0..32 * 16 * 16 * 3).map(|_| draws.normal() as f32).collect();
+        let mut rng = Rng::new(1, "images", &[view]);
+        let values: Vec<f32> = (0..32 * 16 * 16 * 3).map(|_| rng.normal() as f32).collect();
         FeatureMap::from_nhwc(&device, [32, 16, 16, 3], &values, Recording::Off).unwrap()
     };
     (0..4)

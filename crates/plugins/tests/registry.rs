@@ -2,9 +2,9 @@
 
 use tensor_ops::Device;
 use train_core::plugin::{
-    Augmentation, AugmentationContext, Backbone, Config, ConfigError, Dataset, DatasetContext, Described,
-    Head, ModuleContext, Monitor, MonitorContext, Negatives, NegativesContext, Optimizer, OptimizerContext,
-    Schedule, ScheduleContext, build, check_registry,
+    Augmentation, AugmentationContext, Backbone, Config, ConfigError, ContrastiveLoss, Dataset,
+    DatasetContext, Described, Head, LossContext, ModuleContext, Monitor, MonitorContext, Optimizer,
+    OptimizerContext, Schedule, ScheduleContext, build, check_registry,
 };
 
 /// The names that pipeline files rely on, by kind. A crate that fell out of `plugins` leaves a gap here.
@@ -26,7 +26,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ),
     ("backbone", &["resnet", "vit"]),
     ("head", &["identity", "linear", "mlp"]),
-    ("negatives", &["in-batch", "queue"]),
+    ("loss", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),
     ("monitor", &["feature-collapse", "knn", "linear-probe"]),
@@ -44,7 +44,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         seed: 0,
         name: "module".into(),
     };
-    let negatives = NegativesContext {
+    let negatives = LossContext {
         device: Device::default(),
         n_inputs: 16,
         batch: 64,
@@ -57,7 +57,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         "augmentation" => build::<dyn Augmentation>(name, config, &AugmentationContext).map(drop),
         "backbone" => build::<dyn Backbone>(name, config, &module).map(drop),
         "head" => build::<dyn Head>(name, config, &module).map(drop),
-        "negatives" => build::<dyn Negatives>(name, config, &negatives).map(drop),
+        "loss" => build::<dyn ContrastiveLoss>(name, config, &negatives).map(drop),
         "optimizer" => build::<dyn Optimizer>(name, config, &OptimizerContext).map(drop),
         "schedule" => build::<dyn Schedule>(name, config, &ScheduleContext { epochs: 200 }).map(drop),
         "monitor" => build::<dyn Monitor>(name, config, &MonitorContext).map(drop),

@@ -3,8 +3,8 @@
 /// Whether statistics come from the batch or from training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics normalise, and move the running ones.
+    /// Batch statistics normalize, and move the running ones.
     Train,
-    /// Running statistics normalise, and stay.
+    /// Running statistics normalize, and stay.
     Eval,
 }

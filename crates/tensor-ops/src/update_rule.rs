@@ -4,7 +4,7 @@ use crate::{Buffer, Gradients, OpError, Parameter};
 
 /// The numbers of one step of one parameter, for a rule that has a kernel.
 ///
-/// `p` is a value, `g` its gradient. An optimiser's own code says the same for the host; a rule that has no kernel is computed
+/// `p` is a value, `g` its gradient. An optimizer's own code says the same for the host; a rule that has no kernel is computed
 /// there always.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum UpdateRule {

@@ -4,18 +4,18 @@
 
 pub mod checkpoint;
 mod collective;
-mod draws;
 pub mod engine;
+mod image;
 pub mod loader;
 pub mod metrics;
 mod nearest;
-mod picture;
 pub mod pipeline;
 pub mod plugin;
+mod rng;
 pub mod run_folder;
 pub mod trainer;
 
 pub use self::collective::{Collective, SingleProcess};
-pub use self::draws::Draws;
+pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
 pub use self::nearest::nearest;
-pub use self::picture::{ByteImage, FloatImage, Picture, PictureShape, PictureValues};
+pub use self::rng::Rng;

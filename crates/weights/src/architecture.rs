@@ -2,7 +2,7 @@
 
 use train_core::checkpoint::Stored;
 
-use crate::{Tensors, Unrecognised};
+use crate::{Tensors, Unrecognized};
 
 /// An encoder, as its weights tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,13 +121,13 @@ impl Architecture {
     ///
     /// # Errors
     /// If it is no ResNet or ViT.
-    pub fn detect(backbone: &Tensors) -> Result<Self, Unrecognised> {
+    pub fn detect(backbone: &Tensors) -> Result<Self, Unrecognized> {
         if backbone.contains_key("conv1.weight") {
             ResNet::detect(backbone).map(Self::ResNet)
         } else if backbone.keys().any(|name| name.starts_with("patch_embed.")) {
             Vit::detect(backbone).map(Self::Vit)
         } else {
-            Err(Unrecognised::Family { example: backbone.keys().next().cloned() })
+            Err(Unrecognized::Family { example: backbone.keys().next().cloned() })
         }
     }
 
@@ -177,20 +177,20 @@ impl ResNet {
         }
     }
 
-    fn detect(tensors: &Tensors) -> Result<Self, Unrecognised> {
+    fn detect(tensors: &Tensors) -> Result<Self, Unrecognized> {
         let &[width, 3, side, _] = floats(tensors, "conv1.weight")? else {
-            return Err(Unrecognised::shape("conv1.weight", tensors, "[channels, 3, height, width]"));
+            return Err(Unrecognized::shape("conv1.weight", tensors, "[channels, 3, height, width]"));
         };
         let stem = match side {
             7 => ResNetStem::ImageNet,
             3 => ResNetStem::Cifar,
-            _ => return Err(Unrecognised::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
+            _ => return Err(Unrecognized::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
         };
         let block =
             if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
         let blocks = [1, 2, 3, 4].map(|stage| count(tensors, &format!("layer{stage}."), ".conv1.weight"));
         if blocks.contains(&0) {
-            return Err(Unrecognised::Stages { blocks });
+            return Err(Unrecognized::Stages { blocks });
         }
         Ok(Self { block, blocks, width, stem })
     }
@@ -245,21 +245,21 @@ impl ResNet {
 }
 
 impl Vit {
-    fn detect(tensors: &Tensors) -> Result<Self, Unrecognised> {
+    fn detect(tensors: &Tensors) -> Result<Self, Unrecognized> {
         let (stem, kernel) = match tensors.contains_key("patch_embed.proj.weight") {
             true => (VitStem::Patch, "patch_embed.proj.weight"),
             false => (VitStem::Conv, "patch_embed.proj.12.weight"),
         };
         let &[dim, _, side, _] = floats(tensors, kernel)? else {
-            return Err(Unrecognised::shape(kernel, tensors, "[dim, channels, height, width]"));
+            return Err(Unrecognized::shape(kernel, tensors, "[dim, channels, height, width]"));
         };
         let &[hidden, _] = floats(tensors, "blocks.0.mlp.fc1.weight")? else {
-            return Err(Unrecognised::shape("blocks.0.mlp.fc1.weight", tensors, "[hidden, dim]"));
+            return Err(Unrecognized::shape("blocks.0.mlp.fc1.weight", tensors, "[hidden, dim]"));
         };
         let positions = match tensors.get("pos_embed") {
             None => None,
             Some(Stored::F32 { shape, .. }) if shape.len() == 3 => Some(shape[1]),
-            Some(_) => return Err(Unrecognised::shape("pos_embed", tensors, "[1, tokens, dim]")),
+            Some(_) => return Err(Unrecognized::shape("pos_embed", tensors, "[1, tokens, dim]")),
         };
         Ok(Self {
             // The four halving layers of the convolution stem.
@@ -357,11 +357,11 @@ impl Layout {
 }
 
 /// The shape of the floats called `name`.
-fn floats<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a [usize], Unrecognised> {
+fn floats<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a [usize], Unrecognized> {
     match tensors.get(name) {
         Some(Stored::F32 { shape, .. }) if !shape.contains(&0) => Ok(shape),
-        Some(_) => Err(Unrecognised::shape(name, tensors, "floats, and not none of them,")),
-        None => Err(Unrecognised::Missing { name: name.to_owned() }),
+        Some(_) => Err(Unrecognized::shape(name, tensors, "floats, and not none of them,")),
+        None => Err(Unrecognized::Missing { name: name.to_owned() }),
     }
 }
 
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoder_is_recognised_by_its_own_layout() {
+    fn an_encoder_is_recognized_by_its_own_layout() {
         for architecture in [
             resnet(Block::Basic, [2, 2, 2, 2], 64, ResNetStem::ImageNet),
             resnet(Block::Bottleneck, [1, 2, 1, 1], 4, ResNetStem::Cifar),

@@ -3,7 +3,7 @@
 use train_core::checkpoint::Stored;
 
 use crate::rename::{resnet_from_detectron2, vit_from_torchvision};
-use crate::{Tensors, Unrecognised};
+use crate::{Tensors, Unrecognized};
 
 /// Whose names a file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct EncoderWeights {
 ///
 /// # Errors
 /// If the names belong to no known program.
-pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognised> {
+pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognized> {
     // What DataParallel puts before every name.
     let tensors: Tensors = match tensors.keys().all(|name| name.starts_with("module.")) {
         true => {
@@ -97,7 +97,7 @@ pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognised> {
         } else if any("layer1.") {
             Convention::ResNet
         } else {
-            return Err(Unrecognised::Family { example: tensors.into_keys().next() });
+            return Err(Unrecognized::Family { example: tensors.into_keys().next() });
         };
         Ok(plain(tensors, convention))
     }

@@ -118,14 +118,14 @@ impl ReadError {
 /// Weights that belong to no encoder that is known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unrecognised {
-    /// There is nothing to recognise, or nothing is recognised.
+pub enum Unrecognized {
+    /// There is nothing to recognize, or nothing is recognized.
     #[error("{}", family(.example.as_deref()))]
     Family {
         /// One of the names.
         example: Option<String>,
     },
-    /// A tensor by which an encoder is recognised is not there.
+    /// A tensor by which an encoder is recognized is not there.
     #[error("there is no `{name}`")]
     Missing {
         /// Its name.
@@ -149,7 +149,7 @@ pub enum Unrecognised {
     },
 }
 
-impl Unrecognised {
+impl Unrecognized {
     pub(crate) fn shape(name: &str, tensors: &Tensors, expected: &'static str) -> Self {
         let found = tensors
             .get(name)

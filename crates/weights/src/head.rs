@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heads_of_all_three_papers_are_recognised() {
+    fn the_heads_of_all_three_papers_are_recognized() {
         assert_eq!(detect(&[]), Some(HeadLayers::Identity));
         let linear = |n_inputs, n_outputs, bias| HeadLayer::Linear { n_inputs, n_outputs, bias };
         let v1 = detect(&[("weight", &[8, 16]), ("bias", &[8])]);

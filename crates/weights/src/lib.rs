@@ -25,7 +25,7 @@ use train_core::checkpoint::Stored;
 
 pub use self::architecture::{Architecture, Block, ResNet, ResNetStem, Shape, Vit, VitStem};
 pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};
-pub use self::error::{ReadError, Unrecognised};
+pub use self::error::{ReadError, Unrecognized};
 pub use self::file::{read, write_safetensors};
 pub use self::head::{HeadLayer, HeadLayers};
 pub use self::onnx::write_onnx;

@@ -15,12 +15,12 @@ use super::{rounded, seconds, system};
 use crate::compute;
 use crate::failure::Failure;
 use crate::pipeline_file::missing;
-use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem};
+use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem};
 
 /// Time input: decoding and augmenting.
 ///
-/// Times input alone: decoding a JPEG and making the two MoCo v2 views of it (crop, colour jitter, greyscale, blur, flip,
-/// normalisation), over and over through the JPEG files of a folder.
+/// Times input alone: decoding a JPEG and making the two MoCo v2 views of it (crop, color jitter, grayscale, blur, flip,
+/// normalization), over and over through the JPEG files of a folder.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -64,8 +64,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     // What an augmentation might do in parallel would count as one of the threads: it gets none beside them.
     let device = compute::start(Some(NonZeroUsize::MIN))?;
     let files = jpeg_files(&arguments.dir)?;
-    let pipeline = recipe(arguments.size).build("bench augment", &device)?;
-    let view = pipeline.view("query").unwrap_or_else(|| unreachable!("the recipe declares this view"));
+    let pipeline = pipeline_of(arguments.size).build("bench augment", &device)?;
+    let view = pipeline.view("query").unwrap_or_else(|| unreachable!("the pipeline declares this view"));
     let start = Instant::now();
     let work = measure(&files, view, Duration::from_secs_f64(arguments.seconds), arguments.threads.get());
     let took = start.elapsed().as_secs_f64();
@@ -117,8 +117,8 @@ fn one(files: &[PathBuf], view: &View, number: usize, work: &mut Work) {
         return;
     };
     work.decoding += start.elapsed();
-    let first = view.recipe.apply(image.clone(), 0, 0, number as u64, "query");
-    let second = view.recipe.apply(image, 0, 0, number as u64, "key");
+    let first = view.transform.apply(image.clone(), 0, 0, number as u64, "query");
+    let second = view.transform.apply(image, 0, 0, number as u64, "key");
     std::hint::black_box((first, second));
     work.n_images += 1;
 }
@@ -151,7 +151,7 @@ fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// Only the views count here; the model is as small as can be.
-fn recipe(size: usize) -> Moco {
+fn pipeline_of(size: usize) -> Moco {
     Moco {
         encoder: Encoder::ResNet { depth: Depth::Layers(18), width: 1, stem: Stem::Cifar },
         method: Method::Queue { head: HeadKind::Linear, len: 4 },

@@ -7,15 +7,15 @@ use std::time::Instant;
 use serde::Serialize;
 use tensor_ops::{FeatureMap, KeepLogits, Recording};
 use train_core::engine::Engine;
-use train_core::{Draws, SingleProcess};
+use train_core::{Rng, SingleProcess};
 
 use super::{Precision, median, rounded, system};
 use crate::compute;
-use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 
 /// Time a whole training step.
 ///
-/// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimiser, queue. Two
+/// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimizer, queue. Two
 /// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
 ///
 /// A ResNet has the CIFAR stem for images of up to 64 pixels, and ImageNet's for larger ones, and convolves by `conv: Auto`; a
@@ -140,13 +140,13 @@ struct Speed {
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let device = compute::start(Some(arguments.threads))?;
-    let moco = recipe(arguments);
+    let moco = pipeline_of(arguments);
     let pipeline = moco.build("bench step", &device)?;
     let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
     let images = |number: u64| {
         let shape = [moco.batch, moco.size, moco.size, 3];
-        let mut draws = Draws::new(moco.seed, "images of the benchmark", &[number]);
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draws.normal() as f32).collect();
+        let mut rng = Rng::new(moco.seed, "images of the benchmark", &[number]);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
         FeatureMap::from_nhwc(&device, shape, &values, Recording::Off)
     };
     let views = [images(1)?, images(2)?];
@@ -158,7 +158,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             moco.momentum as f32,
             KeepLogits::No,
         )?;
-        engine.absorb(&forward.keys)?;
+        engine.enqueue(&forward.keys)?;
         let mut gradients = engine.backward(forward)?;
         engine.update(&mut gradients, moco.lr)?;
         tensor_ops::synchronize()?;
@@ -186,7 +186,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(())
 }
 
-fn recipe(arguments: &Arguments) -> Moco {
+fn pipeline_of(arguments: &Arguments) -> Moco {
     let encoder = encoder(arguments);
     let is_vit = matches!(encoder, Encoder::Vit { .. });
     let queue = |head| Method::Queue { head, len: arguments.queue };

@@ -22,7 +22,7 @@ use crate::{new_file, text};
 /// a folder, as given otherwise. Labels are not needed, and the images need not be those of the run.
 ///
 /// FILE ends in `.npy` (an array (N, D) of float32, and a text file beside it with the N paths, a line each), `.csv` or
-/// `.parquet` (a column `path`, and D columns `f0`, `f1` and so on). Features are not normalised.
+/// `.parquet` (a column `path`, and D columns `f0`, `f1` and so on). Features are not normalized.
 ///
 /// An image that cannot be decoded is left out and told; more than `--max-unreadable` allows end the command. Nothing is
 /// written before the end, so Ctrl-C leaves no file.

@@ -1,6 +1,6 @@
 //! `cargo xtask linear`: what is the encoder worth to a linear classifier?
 
-mod recipe;
+mod published;
 mod report;
 pub(crate) mod training_view;
 
@@ -11,13 +11,13 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use evaluate::linear::{
-    Augmented, ProbeError, Protocol, Recipe, TrainedProbe, train_augmented, train_cached,
+    Augmented, ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, train_augmented, train_cached,
 };
 use train_core::metrics::ImageLine;
 use train_core::pipeline::View;
 use train_core::plugin::{Embedding, Split};
 
-use self::recipe::RecipeName;
+use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
@@ -28,12 +28,12 @@ use crate::trained::{EncoderArguments, Trained};
 /// Measure a trained encoder by a linear classifier of its features.
 ///
 /// The linear probe of the papers: the encoder is frozen, in eval mode, and exactly two tensors are trained, the weight and
-/// the bias of a linear layer, on labelled training images under random-resized crops and flips, with the schedule that the
+/// the bias of a linear layer, on labeled training images under random-resized crops and flips, with the schedule that the
 /// paper of the run's pipeline publishes. The classifier is then tried on the test images. Afterwards the encoder is
 /// compared with the checkpoint, bit for bit.
 ///
 /// `--cached` computes the features once, without augmentation, and trains with many learning rates at a time: seconds in
-/// place of hours, but not the figure that papers report. The result, with a table by class and a picture of the confusion matrix, is
+/// place of hours, but not the metric that papers report. The result, with a table by class and a picture of the confusion matrix, is
 /// written to `RUN/evaluations`, and nothing is overwritten. Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -56,7 +56,7 @@ pub(crate) struct Arguments {
     /// Passes over the training images [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<NonZeroUsize>,
-    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalisation of
+    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalization of
     /// `--view`].
     #[arg(long, value_name = "VIEW", conflicts_with = "cached")]
     train_view: Option<String>,
@@ -81,7 +81,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let mut trained = arguments.encoder.open()?;
     let recipe = match arguments.recipe {
         Some(name) => name.recipe(),
-        None => recipe::of_pipeline(&trained.plugins),
+        None => published::of_pipeline(&trained.plugins),
     };
     let protocol = arguments.protocol(&recipe);
     let view = match arguments.cached {
@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 }
 
 impl Arguments {
-    fn protocol(&self, recipe: &Recipe) -> Protocol {
+    fn protocol(&self, recipe: &PublishedProbe) -> ProbeProtocol {
         let mut base_lrs = self.lr.clone();
         if base_lrs.is_empty() {
             base_lrs.push(recipe.base_lr);
@@ -141,7 +141,7 @@ impl Arguments {
         }
         base_lrs.sort_by(f64::total_cmp);
         base_lrs.dedup();
-        Protocol {
+        ProbeProtocol {
             base_lrs,
             batch: self.batch.map_or(recipe.batch, NonZeroUsize::get),
             epochs: self.epochs.map_or(recipe.epochs, NonZeroUsize::get),
@@ -149,7 +149,7 @@ impl Arguments {
         }
     }
 
-    fn train_cached(&self, train: &Embedding, protocol: &Protocol) -> Result<TrainedProbe, Failure> {
+    fn train_cached(&self, train: &Embedding, protocol: &ProbeProtocol) -> Result<TrainedProbe, Failure> {
         let mut line = ImageLine::start("training:", protocol.epochs * train.n);
         train_cached(train, protocol, self.encoder.seed, &mut |epochs| line.show(epochs * train.n))
             .map_err(refused)
@@ -159,7 +159,7 @@ impl Arguments {
         &self,
         trained: &mut Trained,
         view: &View,
-        protocol: &Protocol,
+        protocol: &ProbeProtocol,
     ) -> Result<TrainedProbe, Failure> {
         let of = Augmented {
             images: &trained.splits.train,

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use evaluate::linear::{ClassifierScore, Decay, Protocol, Recipe, TrainedProbe};
+use evaluate::linear::{ClassifierScore, Decay, ProbeProtocol, PublishedProbe, TrainedProbe};
 use serde_json::json;
 
 use super::Arguments;
@@ -15,8 +15,8 @@ use crate::{by_class, compute, confusion, text};
 /// Everything that a probe has given.
 pub(super) struct Report<'a> {
     pub(super) arguments: &'a Arguments,
-    pub(super) recipe: &'a Recipe,
-    pub(super) protocol: &'a Protocol,
+    pub(super) recipe: &'a PublishedProbe,
+    pub(super) protocol: &'a ProbeProtocol,
     pub(super) departures: &'a [String],
     pub(super) n_train: usize,
     pub(super) n_test: usize,
@@ -33,7 +33,7 @@ pub(super) struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// What was done, so that the figure can be compared.
+    /// What was done, so that the metric can be compared.
     fn method(&self) -> &'static str {
         if self.arguments.cached { "cached features, no augmentation" } else { "random crops and flips" }
     }
@@ -54,7 +54,7 @@ impl Report<'_> {
     }
 
     pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        let Protocol { batch, epochs, .. } = self.protocol;
+        let ProbeProtocol { batch, epochs, .. } = self.protocol;
         writeln!(out, "{}", self.trained.run.checkpoint.display())?;
         writeln!(
             out,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use augment::{Flip, FlipConfig, RandomResizedCrop, RandomResizedCropConfig};
-use train_core::loader::Recipe;
+use train_core::loader::ViewTransform;
 use train_core::pipeline::View;
 use train_core::plugin::{Augmentation, ConfigError};
-use train_core::{ByteImage, Draws, Picture, PictureShape, PictureValues};
+use train_core::{ByteImage, Image, ImageShape, ImageValues, Rng};
 
 use crate::failure::Failure;
 use crate::trained::{Trained, unknown_view};
@@ -17,7 +17,7 @@ const CROP_RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
 const FLIP_P: f64 = 0.5;
 
 /// The view `asked` of the pipeline, or the published one: a random-resized crop to the size of the view `eval`, a flip, and
-/// `eval`'s own normalisation.
+/// `eval`'s own normalization.
 ///
 /// # Errors
 /// If the pipeline has no such view, or `eval` is not square, which crops are.
@@ -61,38 +61,38 @@ fn published(eval: &View) -> Result<View, Failure> {
     let steps: Vec<Box<dyn Augmentation>> = vec![
         Box::new(RandomResizedCrop::new(crop).map_err(invalid)?),
         Box::new(Flip::new(FlipConfig { p: FLIP_P }).map_err(invalid)?),
-        Box::new(NormaliseAs { first: first_float_step(eval), recipe: Arc::clone(&eval.recipe) }),
+        Box::new(NormalizeAs { first: first_float_step(eval), transform: Arc::clone(&eval.transform) }),
     ];
-    Ok(View { name: "linear probe".into(), recipe: Arc::new(Recipe { steps }), size: eval.size })
+    Ok(View { name: "linear probe".into(), transform: Arc::new(ViewTransform { steps }), size: eval.size })
 }
 
-/// The step of a view that turns bytes into normalised values, and what follows it.
-struct NormaliseAs {
-    recipe: Arc<Recipe>,
+/// The step of a view that turns bytes into normalized values, and what follows it.
+struct NormalizeAs {
+    transform: Arc<ViewTransform>,
     first: usize,
 }
 
-impl Augmentation for NormaliseAs {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
-        Ok(PictureShape { values: PictureValues::Floats, ..input })
+impl Augmentation for NormalizeAs {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
+        Ok(ImageShape { values: ImageValues::Floats, ..input })
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        self.recipe.steps[self.first..].iter().fold(picture, |picture, step| step.apply(picture, draws))
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        self.transform.steps[self.first..].iter().fold(image, |image, step| step.apply(image, rng))
     }
 }
 
 fn first_float_step(view: &View) -> usize {
     let (height, width) = view.size;
-    let mut picture = Picture::Bytes(ByteImage { width, height, rgb: vec![0; width * height * 3] });
-    let mut draws = Draws::new(0, "which step normalises", &[]);
-    for (i, step) in view.recipe.steps.iter().enumerate() {
-        picture = step.apply(picture, &mut draws);
-        if matches!(picture, Picture::Floats(_)) {
+    let mut image = Image::Bytes(ByteImage { width, height, rgb: vec![0; width * height * 3] });
+    let mut rng = Rng::new(0, "which step normalizes", &[]);
+    for (i, step) in view.transform.steps.iter().enumerate() {
+        image = step.apply(image, &mut rng);
+        if matches!(image, Image::Floats(_)) {
             return i;
         }
     }
-    view.recipe.steps.len()
+    view.transform.steps.len()
 }
 
 #[cfg(test)]
@@ -106,16 +106,16 @@ mod tests {
             Box::new(CenterCrop::new(CenterCropConfig { size }).unwrap()),
             Box::new(Normalize::new(NormalizeConfig { statistics: Statistics::Cifar10 }).unwrap()),
         ];
-        View { name: "eval".into(), recipe: Arc::new(Recipe { steps }), size: (size, size) }
+        View { name: "eval".into(), transform: Arc::new(ViewTransform { steps }), size: (size, size) }
     }
 
     #[test]
-    fn a_plain_image_is_normalised_as_the_eval_view_does_it() {
-        let grey = || ByteImage { width: 50, height: 40, rgb: vec![77; 50 * 40 * 3] };
+    fn a_plain_image_is_normalized_as_the_eval_view_does_it() {
+        let gray = || ByteImage { width: 50, height: 40, rgb: vec![77; 50 * 40 * 3] };
         let view = published(&eval(32)).unwrap();
         assert_eq!(view.size, (32, 32));
-        let seen = view.recipe.apply(grey(), 3, 1, 2, &view.name);
-        let tested = eval(32).recipe.apply(grey(), 3, 0, 2, "eval");
+        let seen = view.transform.apply(gray(), 3, 1, 2, &view.name);
+        let tested = eval(32).transform.apply(gray(), 3, 0, 2, "eval");
         assert_eq!((seen.width, seen.height), (32, 32));
         assert_eq!(seen.values, tested.values);
     }
@@ -128,7 +128,7 @@ mod tests {
             rgb: (0..6000_u32).map(|i| (i * 7919 % 251) as u8).collect(),
         };
         let view = published(&eval(32)).unwrap();
-        let seen = |epoch| view.recipe.apply(noisy(), 3, epoch, 2, &view.name).values;
+        let seen = |epoch| view.transform.apply(noisy(), 3, epoch, 2, &view.name).values;
         assert_ne!(seen(0), seen(1));
         assert_eq!(seen(0), seen(0));
     }

@@ -28,11 +28,11 @@ pub(super) fn write(mut file: impl Write, rows: &[Row], features: &str) -> io::R
         html lang="en" {
             head {
                 meta charset="utf-8";
-                title { "Nearest neighbours" }
+                title { "Nearest neighbors" }
                 style { (maud::PreEscaped(STYLE)) }
             }
             body {
-                h1 { "Nearest neighbours" }
+                h1 { "Nearest neighbors" }
                 p { (features) ", cosine similarity" }
                 table { @for row in &rows { tr { (row) } } }
             }
@@ -43,8 +43,8 @@ pub(super) fn write(mut file: impl Write, rows: &[Row], features: &str) -> io::R
 
 fn drawn(row: &Row) -> io::Result<Markup> {
     let query = cell(&row.query)?;
-    let neighbours = row.neighbours.iter().map(cell).collect::<io::Result<Vec<Markup>>>()?;
-    Ok(html! { (query) @for neighbour in &neighbours { (neighbour) } })
+    let neighbors = row.neighbors.iter().map(cell).collect::<io::Result<Vec<Markup>>>()?;
+    Ok(html! { (query) @for neighbor in &neighbors { (neighbor) } })
 }
 
 fn cell(shown: &Shown) -> io::Result<Markup> {
@@ -88,7 +88,7 @@ mod tests {
         };
         let row = Row {
             query: shown(r#""><script>alert(1)</script>.png"#, None),
-            neighbours: vec![shown("a & b.png", Some(0.75))],
+            neighbors: vec![shown("a & b.png", Some(0.75))],
         };
         let mut page = Vec::new();
         write(&mut page, &[row], "backbone features").unwrap();

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use evaluate::{KnnError, Neighbour};
+use evaluate::{KnnError, Neighbor};
 use image::RgbImage;
 use train_core::plugin::Images;
 use train_core::run_folder::write_whole;
@@ -23,12 +23,12 @@ use crate::{new_file, text};
 /// Draw images and those that an encoder finds nearest.
 ///
 /// A row an image: first the image itself, the query, then its nearest by cosine similarity of their features. Look at it to see
-/// what the encoder takes for alike: it needs no labels. The query is not among its own neighbours.
+/// what the encoder takes for alike: it needs no labels. The query is not among its own neighbors.
 ///
 /// Queries are spread over IMAGES unless `--query` names others. FILE ends in `.png`, a picture, whose names are printed, or in
 /// `.html`, a page with names and similarities that holds its images and can be sent on as one file.
 ///
-/// Where images have labels (class folders, a list with labels, the run's own dataset) a neighbour of the query's class has a
+/// Where images have labels (class folders, a list with labels, the run's own dataset) a neighbor of the query's class has a
 /// blue frame, one of another class an orange one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -37,13 +37,13 @@ pub(crate) struct Arguments {
     run: PathBuf,
     #[command(flatten)]
     images: ImageArguments,
-    /// An image whose neighbours are wanted; may be given several times [default: some of the images].
+    /// An image whose neighbors are wanted; may be given several times [default: some of the images].
     #[arg(short, long, value_name = "FILE")]
     query: Vec<PathBuf>,
     /// Queries, if none is named.
     #[arg(long, value_name = "N", conflicts_with = "query", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
     count: NonZeroUsize,
-    /// Neighbours of each.
+    /// Neighbors of each.
     #[arg(short, value_name = "K", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
     k: NonZeroUsize,
     /// The file to write: `.png` or `.html`.
@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask neighbors runs/mocov2-001 photos -o neighbours.html
+  cargo xtask neighbors runs/mocov2-001 photos -o neighbors.html
   cargo xtask neighbors runs/mocov2-001 photos --query cat.jpg --query dog.jpg -k 12 -o pets.png
   cargo xtask neighbors runs/mocov2-001 --split test --count 16 -o test.html --level head";
 
@@ -84,10 +84,10 @@ struct Shown {
     cell: RgbImage,
 }
 
-/// A query, and its neighbours, nearest first.
+/// A query, and its neighbors, nearest first.
 struct Row {
     query: Shown,
-    neighbours: Vec<Shown>,
+    neighbors: Vec<Shown>,
 }
 
 /// Where a query comes from.
@@ -151,14 +151,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         .collect();
     // More than are wanted, for the query may be among them, and more than once.
     let k = arguments.k.get() + itself.iter().map(Vec::len).max().unwrap_or(0);
-    let found = evaluate::neighbours(bank.values(), &features, bank.d(), k).map_err(refused)?;
+    let found = evaluate::neighbors(bank.values(), &features, bank.d(), k).map_err(refused)?;
 
     let mut rows = Vec::new();
     for ((query, found), itself) in queries.iter().zip(found).zip(itself) {
         let others =
-            found.into_iter().filter(|neighbour| !itself.contains(&neighbour.row)).take(arguments.k.get());
-        let others: Vec<(usize, Neighbour)> =
-            others.map(|neighbour| (bank.images()[neighbour.row], neighbour)).collect();
+            found.into_iter().filter(|neighbor| !itself.contains(&neighbor.row)).take(arguments.k.get());
+        let others: Vec<(usize, Neighbor)> =
+            others.map(|neighbor| (bank.images()[neighbor.row], neighbor)).collect();
         rows.push(row(*query, images.as_ref(), &others)?);
     }
     new_file::check(path, arguments.force.into())?;
@@ -207,7 +207,7 @@ fn check_size(arguments: &Arguments) -> Result<(), Failure> {
 
 fn too_large(n_queries: usize, k: usize) -> Failure {
     Failure::usage(
-        format!("a sheet of {n_queries} queries with {k} neighbours each is too large"),
+        format!("a sheet of {n_queries} queries with {k} neighbors each is too large"),
         format!("{MAX_CELLS} images are the most"),
     )
 }
@@ -239,16 +239,16 @@ fn same_as<'a>(
     })
 }
 
-fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbour)]) -> anyhow::Result<Row> {
+fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> anyhow::Result<Row> {
     let of_query = shown(query.of, query.image)?;
-    let mut neighbours = Vec::new();
-    for (image, neighbour) in others {
+    let mut neighbors = Vec::new();
+    for (image, neighbor) in others {
         let mut other = shown(images, *image)?;
-        other.similarity = Some(neighbour.similarity);
+        other.similarity = Some(neighbor.similarity);
         other.agrees = of_query.class.as_ref().zip(other.class.as_ref()).map(|(query, other)| query == other);
-        neighbours.push(other);
+        neighbors.push(other);
     }
-    Ok(Row { query: of_query, neighbours })
+    Ok(Row { query: of_query, neighbors })
 }
 
 fn shown(images: &dyn Images, image: usize) -> anyhow::Result<Shown> {
@@ -262,7 +262,7 @@ fn list(out: &mut dyn Write, rows: &[Row]) -> std::io::Result<()> {
     let class = |shown: &Shown| shown.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
     for (i, row) in rows.iter().enumerate() {
         writeln!(out, "row {}: {}{}", i + 1, row.query.name, class(&row.query))?;
-        for other in &row.neighbours {
+        for other in &row.neighbors {
             let similarity = other.similarity.unwrap_or_default();
             writeln!(out, "  {similarity:>6.3}  {}{}", other.name, class(other))?;
         }
@@ -271,7 +271,7 @@ fn list(out: &mut dyn Write, rows: &[Row]) -> std::io::Result<()> {
 }
 
 fn refused(error: KnnError) -> Failure {
-    Failure::plain(format!("there are no neighbours: {error}"))
+    Failure::plain(format!("there are no neighbors: {error}"))
 }
 
 #[cfg(test)]

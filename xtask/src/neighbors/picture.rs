@@ -8,7 +8,7 @@ use super::Row;
 use crate::sheet;
 
 const FRAME_PX: u32 = 4;
-// Colours that most people tell apart, colour-blind or not (Okabe and Ito).
+// Colors that most people tell apart, color-blind or not (Okabe and Ito).
 const QUERY: Rgb<u8> = Rgb([0, 0, 0]);
 const SAME: Rgb<u8> = Rgb([0, 114, 178]);
 const OTHER: Rgb<u8> = Rgb([213, 94, 0]);
@@ -24,7 +24,7 @@ pub(super) fn write(file: impl Write, rows: &[Row]) -> io::Result<()> {
 
 fn cells(row: &Row) -> Vec<RgbImage> {
     let mut cells = vec![framed(&row.query.cell, QUERY)];
-    cells.extend(row.neighbours.iter().map(|other| match other.agrees {
+    cells.extend(row.neighbors.iter().map(|other| match other.agrees {
         Some(true) => framed(&other.cell, SAME),
         Some(false) => framed(&other.cell, OTHER),
         None => other.cell.clone(),
@@ -32,11 +32,11 @@ fn cells(row: &Row) -> Vec<RgbImage> {
     cells
 }
 
-fn framed(cell: &RgbImage, colour: Rgb<u8>) -> RgbImage {
+fn framed(cell: &RgbImage, color: Rgb<u8>) -> RgbImage {
     let (width, height) = cell.dimensions();
     let is_frame = |at: u32, len: u32| at < FRAME_PX || at + FRAME_PX >= len;
     RgbImage::from_fn(width, height, |x, y| {
-        if is_frame(x, width) || is_frame(y, height) { colour } else { *cell.get_pixel(x, y) }
+        if is_frame(x, width) || is_frame(y, height) { color } else { *cell.get_pixel(x, y) }
     })
 }
 

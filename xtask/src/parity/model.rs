@@ -13,7 +13,7 @@ use super::measure::Group;
 use super::report::Line;
 use super::{names, settings};
 use crate::failure::Failure;
-use crate::recipe::Moco;
+use crate::reference_pipeline::Moco;
 
 /// A line for each group that the file holds.
 pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::Result<Vec<Line>> {
@@ -53,7 +53,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::R
             group.add(&name, ours, golden.floats(&name)?.1);
             lines.push(group.line(&name, torch(&name)?));
         }
-        engine.absorb(&forward.keys)?;
+        engine.enqueue(&forward.keys)?;
         let mut gradients = engine.backward(forward)?;
         if step == 0 {
             let mut ours = BTreeMap::new();

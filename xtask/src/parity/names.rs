@@ -4,7 +4,7 @@ use train_core::checkpoint::Stored;
 
 use super::golden::{Golden, Kind, Tensor, Values};
 use crate::failure::Failure;
-use crate::recipe::{BACKBONE, CONTRAST, HEAD, PREDICTOR, PROJECTOR};
+use crate::reference_pipeline::{BACKBONE, CONTRAST, HEAD, PREDICTOR, PROJECTOR};
 
 /// Our name of a tensor of the reference's state: `encoder_q.fc.weight` is `query.head.weight`, and in v3
 /// `base_encoder.fc.0.weight` is `query.projector.0.weight`.

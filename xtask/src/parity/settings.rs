@@ -4,7 +4,7 @@ use super::golden::{Golden, Kind};
 use train_core::pipeline::Precision;
 
 use crate::failure::Failure;
-use crate::recipe::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 
 /// MoCo v1, v2 or v3, by the file's kind.
 pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use train_core::plugin::Measurement;
+use train_core::plugin::Metric;
 use train_core::run_folder::{RunFolder, RunLock, write_whole};
 
 use super::axes::{Axis, Combination};
@@ -28,18 +28,18 @@ pub(crate) struct Sweep {
     pub(crate) set: Vec<String>,
     pub(crate) axes: Vec<Axis>,
     pub(crate) n_seeds: usize,
-    /// The figure of which the best of each run is wanted, too.
+    /// The metric of which the best of each run is wanted, too.
     pub(crate) best: Option<String>,
-    /// What the figures that were measured so far mean.
-    pub(crate) figures: Vec<Figure>,
+    /// What the metrics that were measured so far mean.
+    pub(crate) metrics: Vec<MetricKind>,
     /// In the order in which they are made.
     pub(crate) runs: Vec<Run>,
 }
 
-/// What a figure in `metrics.jsonl` means.
+/// What a metric in `metrics.jsonl` means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Figure {
+pub(crate) struct MetricKind {
     pub(crate) name: String,
     pub(crate) is_share: bool,
     pub(crate) more_is_better: bool,
@@ -81,12 +81,12 @@ impl State {
 }
 
 impl Sweep {
-    /// Keeps what figures mean, for the table.
-    pub(crate) fn learn<'a>(&mut self, measured: impl Iterator<Item = &'a Measurement>) {
-        for figure in measured {
-            if self.figures.iter().all(|known| known.name != figure.name) {
-                let (is_share, more_is_better) = (figure.is_share, figure.more_is_better);
-                self.figures.push(Figure { name: figure.name.clone(), is_share, more_is_better });
+    /// Keeps what metrics mean, for the table.
+    pub(crate) fn learn<'a>(&mut self, measured: impl Iterator<Item = &'a Metric>) {
+        for metric in measured {
+            if self.metrics.iter().all(|known| known.name != metric.name) {
+                let (is_share, more_is_better) = (metric.is_share, metric.more_is_better);
+                self.metrics.push(MetricKind { name: metric.name.clone(), is_share, more_is_better });
             }
         }
     }
@@ -255,7 +255,7 @@ mod tests {
             axes: vec![Axis::parse("a.b=1,2").unwrap()],
             n_seeds: 1,
             best: None,
-            figures: vec![],
+            metrics: vec![],
             runs: vec![run],
         }
     }

@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask sweep pipelines/mocov2.ron --seeds 3
-                                        how much of a figure is luck?
+                                        how much of a metric is luck?
   cargo xtask sweep pipelines/mocov2.ron --vary momentum.start=0.9,0.99,0.999 --seeds 3
   cargo xtask sweep pipelines/mocov2.ron --vary data.batch=32,64 --vary learning_rate.base=0.03,0.06
                                         two by two combinations
@@ -213,9 +213,9 @@ fn announce(out: &mut dyn Write, sweep: &Sweep, place: usize, pace: Pace) -> std
 }
 
 fn tell(out: &mut dyn Write, summary: &Summary, seconds: f64) -> std::io::Result<()> {
-    let figures: Vec<String> = summary.after.iter().map(shown).collect();
-    let figures = if figures.is_empty() { String::new() } else { format!(": {}", figures.join(", ")) };
-    writeln!(out, "done in {}{figures}", took(seconds))
+    let metrics: Vec<String> = summary.after.iter().map(shown).collect();
+    let metrics = if metrics.is_empty() { String::new() } else { format!(": {}", metrics.join(", ")) };
+    writeln!(out, "done in {}{metrics}", took(seconds))
 }
 
 fn save(folder: &SweepFolder, sweep: &Sweep) -> Result<(), Failure> {

@@ -45,7 +45,7 @@ mod tests {
             axes: vec![],
             n_seeds: 4,
             best: None,
-            figures: vec![],
+            metrics: vec![],
             runs: vec![
                 run(100, State::Completed),
                 run(100, State::Diverged(String::new())),

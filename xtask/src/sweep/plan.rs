@@ -37,7 +37,7 @@ pub(super) fn planned(arguments: &Arguments, device: &Device) -> anyhow::Result<
     }
     let pipeline = std::fs::read_to_string(file)
         .map_err(|error| Failure::plain(format!("`{}` cannot be read: {error}", file.display())))?;
-    Ok((Sweep { name, set: arguments.set.clone(), axes, n_seeds, best, figures: Vec::new(), runs }, pipeline))
+    Ok((Sweep { name, set: arguments.set.clone(), axes, n_seeds, best, metrics: Vec::new(), runs }, pipeline))
 }
 
 /// Checks every combination.

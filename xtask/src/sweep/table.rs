@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use train_core::metrics::MetricsLog;
 
-use super::folder::{Figure, State, Sweep};
+use super::folder::{MetricKind, State, Sweep};
 use super::layout::{csv_line, padded};
 use super::spread::Spread;
 
@@ -36,10 +36,10 @@ impl Record {
     }
 
     /// The best after an epoch; what was measured before the first does not count.
-    fn best(&self, figure: &Figure) -> Option<f64> {
+    fn best(&self, metric: &MetricKind) -> Option<f64> {
         let trained = self.lines.iter().filter(|line| line.get("epoch").and_then(Value::as_u64) != Some(0));
-        let values = trained.filter_map(|line| line.get(&figure.name)?.as_f64());
-        values.reduce(|a, b| if figure.more_is_better { a.max(b) } else { a.min(b) })
+        let values = trained.filter_map(|line| line.get(&metric.name)?.as_f64());
+        values.reduce(|a, b| if metric.more_is_better { a.max(b) } else { a.min(b) })
     }
 
     fn epochs(&self) -> u64 {
@@ -194,20 +194,20 @@ fn row(sweep: &Sweep, records: &[Record], columns: &[Column], combination: &[usi
     }
 }
 
-/// The figures that were measured, the best of one of them, the loss and the time.
+/// The metrics that were measured, the best of one of them, the loss and the time.
 fn columns(sweep: &Sweep, records: &[Record]) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut names = measured(records);
     names.sort_by_key(|name| sweep.best.as_ref() != Some(name));
     for name in names {
-        let figure = figure(sweep, &name);
-        columns.push(column(&figure, &name, &name, {
+        let metric = metric(sweep, &name);
+        columns.push(column(&metric, &name, &name, {
             let name = name.clone();
             move |record| record.last(&name)
         }));
         if sweep.best.as_ref() == Some(&name) {
-            let of = figure.clone();
-            columns.push(column(&figure, &format!("{name}_best"), &format!("best {name}"), move |record| {
+            let of = metric.clone();
+            columns.push(column(&metric, &format!("{name}_best"), &format!("best {name}"), move |record| {
                 record.best(&of)
             }));
         }
@@ -224,10 +224,15 @@ fn columns(sweep: &Sweep, records: &[Record]) -> Vec<Column> {
     columns
 }
 
-fn column(figure: &Figure, name: &str, title: &str, of: impl Fn(&Record) -> Option<f64> + 'static) -> Column {
+fn column(
+    metric: &MetricKind,
+    name: &str,
+    title: &str,
+    of: impl Fn(&Record) -> Option<f64> + 'static,
+) -> Column {
     let (title, n_decimals) =
-        if figure.is_share { (format!("{title} (%)"), 1) } else { (title.to_owned(), 3) };
-    Column { name: name.into(), title, is_share: figure.is_share, n_decimals, of: Box::new(of) }
+        if metric.is_share { (format!("{title} (%)"), 1) } else { (title.to_owned(), 3) };
+    Column { name: name.into(), title, is_share: metric.is_share, n_decimals, of: Box::new(of) }
 }
 
 /// The names of what monitors measured: the line of the untrained encoder holds nothing else.
@@ -243,9 +248,9 @@ fn measured(records: &[Record]) -> Vec<String> {
 }
 
 /// What `name` means. Of one that only runs without a result have measured, it is not known.
-fn figure(sweep: &Sweep, name: &str) -> Figure {
-    let known = sweep.figures.iter().find(|figure| figure.name == name);
-    let unknown = || Figure { name: name.into(), is_share: false, more_is_better: true };
+fn metric(sweep: &Sweep, name: &str) -> MetricKind {
+    let known = sweep.metrics.iter().find(|metric| metric.name == name);
+    let unknown = || MetricKind { name: name.into(), is_share: false, more_is_better: true };
     known.cloned().unwrap_or_else(unknown)
 }
 
@@ -285,14 +290,14 @@ mod tests {
     }
 
     fn sweep() -> Sweep {
-        let share = Figure { name: "knn_top1".into(), is_share: true, more_is_better: true };
+        let share = MetricKind { name: "knn_top1".into(), is_share: true, more_is_better: true };
         Sweep {
             name: "moco".into(),
             set: vec![],
             axes: vec![Axis::parse(r#"head=("a", ()),("b", (x: 1))"#).unwrap()],
             n_seeds: 2,
             best: Some("knn_top1".into()),
-            figures: vec![share],
+            metrics: vec![share],
             runs: vec![
                 run(1, 0, 0, State::Completed),
                 run(2, 1, 0, State::Diverged("the loss is NaN".into())),

@@ -9,7 +9,7 @@ use train_core::plugin::{
     Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Plugin, Split, Splits,
     UnreadableImage,
 };
-use train_core::{ByteImage, Draws};
+use train_core::{ByteImage, Rng};
 
 use self::outline::{NAMES, Outline};
 use self::scene::Scene;
@@ -17,7 +17,7 @@ use self::scene::Scene;
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "shapes",
-        summary: "generated images of ten kinds of object, labelled; nothing to download",
+        summary: "generated images of ten kinds of object, labeled; nothing to download",
         source: "",
         example: "(train: 8192, test: 1024)",
         schema: || schemars::schema_for!(ShapesConfig),
@@ -58,7 +58,7 @@ pub struct ShapesConfig {
     /// Least difference in brightness between object and background, of 1: 0.05-0.4. Either may be the brighter one.
     #[serde(default = "ShapesConfig::default_contrast")]
     pub contrast: f64,
-    /// Strongest colouring, 0-0.5; 0 gives grey images.
+    /// Strongest coloring, 0-0.5; 0 gives gray images.
     #[serde(default = "ShapesConfig::default_chroma")]
     pub chroma: f64,
     /// Share of objects with stripes or dots.
@@ -129,7 +129,7 @@ impl ShapesConfig {
 /// Generated images: an object before a plain background, and its outline is the class.
 ///
 /// Place, size, stretching, turn, brightness, tint, lighting, clutter and noise vary from image to image, and none of
-/// them depends on the class; `texture` and `clouds` make it harder. Nearest neighbours in raw pixels find the class of
+/// them depends on the class; `texture` and `clouds` make it harder. Nearest neighbors in raw pixels find the class of
 /// about two images in five.
 ///
 /// Image `i` of a split depends on the seed, the split and `i` alone, and is made when it is asked for.
@@ -253,8 +253,8 @@ impl Images for ShapeImages {
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let purpose = format!("shapes {}", self.split_name());
-        let mut draws = Draws::new(self.seed, &purpose, &[index as u64]);
-        let scene = Scene::draw(&self.config, &self.outlines[self.class(index)], &mut draws);
-        Ok(scene.paint(self.config.size, self.config.noise, &mut draws))
+        let mut rng = Rng::new(self.seed, &purpose, &[index as u64]);
+        let scene = Scene::draw(&self.config, &self.outlines[self.class(index)], &mut rng);
+        Ok(scene.paint(self.config.size, self.config.noise, &mut rng))
     }
 }

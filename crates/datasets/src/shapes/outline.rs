@@ -27,7 +27,7 @@ pub(super) struct Edge {
     slope: f32,
 }
 
-/// No outline reaches further from its centre.
+/// No outline reaches further from its center.
 pub(super) const REACH: f32 = 1.2;
 
 /// The classes in the order of their numbers.
@@ -124,7 +124,7 @@ fn polygon(corners: &[(f32, f32)]) -> Outline {
     Outline::Polygon(edges.collect())
 }
 
-/// `n` corners around the centre, the first at `start` steps (or turns, below 1) and each at its radius. y points down.
+/// `n` corners around the center, the first at `start` steps (or turns, below 1) and each at its radius. y points down.
 fn turn(n: usize, start: f32, radius: impl Fn(usize) -> f32) -> Vec<(f32, f32)> {
     let corner = |i: usize| {
         let angle = TAU * (start + i as f32 / n as f32);

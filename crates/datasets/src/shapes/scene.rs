@@ -2,12 +2,12 @@
 
 use std::f64::consts::TAU;
 
-use train_core::{ByteImage, Draws};
+use train_core::{ByteImage, Rng};
 
 use super::ShapesConfig;
 use super::outline::{Outline, REACH};
 
-/// Everything about an image but its noise. Lengths are shares of the image's side, colours are of 1.
+/// Everything about an image but its noise. Lengths are shares of the image's side, colors are of 1.
 pub(super) struct Scene<'a> {
     background: Ramp,
     clouds: Clouds,
@@ -17,12 +17,12 @@ pub(super) struct Scene<'a> {
     light: Light,
 }
 
-type Colour = [f32; 3];
+type Color = [f32; 3];
 
-/// Two colours and the direction in which one turns into the other.
+/// Two colors and the direction in which one turns into the other.
 struct Ramp {
-    from: Colour,
-    to: Colour,
+    from: Color,
+    to: Color,
     direction: (f32, f32),
 }
 
@@ -42,19 +42,19 @@ struct Bit {
     start: (f32, f32),
     end: (f32, f32),
     half_width: f32,
-    colour: Colour,
+    color: Color,
 }
 
 struct Object<'a> {
     outline: &'a Outline,
-    centre: (f32, f32),
+    center: (f32, f32),
     radius: f32,
     angle: f32,
     /// Factors on the two axes of the outline's frame.
     stretch: (f32, f32),
-    fill: Colour,
-    /// The second colour, of the texture and of the border.
-    ink: Colour,
+    fill: Color,
+    /// The second color, of the texture and of the border.
+    ink: Color,
     texture: Texture,
     /// Where the texture begins, in its periods.
     phase: (f32, f32),
@@ -69,33 +69,33 @@ enum Texture {
     Dots,
 }
 
-/// The colours of an image.
+/// The colors of an image.
 struct Palette {
-    ground: Colour,
-    fill: Colour,
-    ink: Colour,
+    ground: Color,
+    fill: Color,
+    ink: Color,
 }
 
 impl<'a> Scene<'a> {
     /// A scene with this outline. The order of the draws is part of what a seed means.
-    pub(super) fn draw(config: &ShapesConfig, outline: &'a Outline, draws: &mut Draws) -> Self {
-        let palette = Palette::draw(config, draws);
-        let tint = uniform(draws, -0.06, 0.06);
+    pub(super) fn draw(config: &ShapesConfig, outline: &'a Outline, rng: &mut Rng) -> Self {
+        let palette = Palette::draw(config, rng);
+        let tint = uniform(rng, -0.06, 0.06);
         Self {
             background: Ramp {
                 from: palette.ground.map(|value| value - tint),
                 to: palette.ground.map(|value| value + tint),
-                direction: direction(draws),
+                direction: direction(rng),
             },
-            light: Light { strength: uniform(draws, 0.0, config.light), direction: direction(draws) },
-            clouds: Clouds::draw(config.clouds, draws),
-            object: Object::draw(config, outline, &palette, draws),
-            clutter: (0..draws.below(config.clutter + 1)).map(|_| Bit::draw(palette.ground, draws)).collect(),
+            light: Light { strength: uniform(rng, 0.0, config.light), direction: direction(rng) },
+            clouds: Clouds::draw(config.clouds, rng),
+            object: Object::draw(config, outline, &palette, rng),
+            clutter: (0..rng.below(config.clutter + 1)).map(|_| Bit::draw(palette.ground, rng)).collect(),
         }
     }
 
-    /// The image, `size` x `size`, with noise from `draws`.
-    pub(super) fn paint(&self, size: usize, noise: f64, draws: &mut Draws) -> ByteImage {
+    /// The image, `size` x `size`, with noise from `rng`.
+    pub(super) fn paint(&self, size: usize, noise: f64, rng: &mut Rng) -> ByteImage {
         let mut canvas = vec![[0.0_f32; 3]; size * size];
         self.background.paint(&mut canvas, size);
         self.clouds.paint(&mut canvas, size);
@@ -103,25 +103,25 @@ impl<'a> Scene<'a> {
             bit.paint(&mut canvas, size);
         }
         self.object.paint(&mut canvas, size);
-        let rgb = self.develop(&canvas, size, noise, draws);
+        let rgb = self.develop(&canvas, size, noise, rng);
         ByteImage { width: size, height: size, rgb }
     }
 
     /// Light, noise and rounding.
-    fn develop(&self, canvas: &[Colour], size: usize, noise: f64, draws: &mut Draws) -> Vec<u8> {
+    fn develop(&self, canvas: &[Color], size: usize, noise: f64, rng: &mut Rng) -> Vec<u8> {
         // The difference of two bytes has a standard deviation of 104.5.
         let noise = (255.0 / 104.5 * noise) as f32;
         let (along_x, along_y) = self.light.direction;
         let mut rgb = Vec::with_capacity(size * size * 3);
         for (y, row) in canvas.chunks(size).enumerate() {
-            for (x, colour) in row.iter().enumerate() {
+            for (x, color) in row.iter().enumerate() {
                 let place = (unit(x, size) - 0.5) * along_x + (unit(y, size) - 0.5) * along_y;
                 let light = 255.0 * (1.0 + 2.0 * self.light.strength * place);
-                let bytes = draws.bits().to_le_bytes();
+                let bytes = rng.bits().to_le_bytes();
                 rgb.extend([0, 2, 4].map(|i| {
                     let grain = f32::from(bytes[i]) - f32::from(bytes[i + 1]);
                     // The cast rounds down and saturates.
-                    (colour[i / 2] * light + noise * grain + 0.5) as u8
+                    (color[i / 2] * light + noise * grain + 0.5) as u8
                 }));
             }
         }
@@ -136,36 +136,36 @@ const DARKEST: f64 = 0.08;
 const LIGHTEST: f64 = 0.92;
 
 impl Palette {
-    fn draw(config: &ShapesConfig, draws: &mut Draws) -> Self {
-        let ground = draws.uniform(DARKEST, LIGHTEST);
-        let fill = other_level(ground, config.contrast, draws);
+    fn draw(config: &ShapesConfig, rng: &mut Rng) -> Self {
+        let ground = rng.uniform(DARKEST, LIGHTEST);
+        let fill = other_level(ground, config.contrast, rng);
         // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
-        let ink = other_level(fill, config.contrast, draws);
+        let ink = other_level(fill, config.contrast, rng);
         // One tint for all: a second one would mark the image in a way that no change of hue takes away.
-        let (hue, chroma) = (draws.uniform(0.0, TAU), draws.uniform(0.0, config.chroma));
-        let colour = |level: f64| {
+        let (hue, chroma) = (rng.uniform(0.0, TAU), rng.uniform(0.0, config.chroma));
+        let color = |level: f64| {
             [0.0, TAU / 3.0, 2.0 * TAU / 3.0]
                 .map(|third| (level + chroma * (hue + third).cos()).clamp(0.0, 1.0) as f32)
         };
-        Self { ground: colour(ground), fill: colour(fill), ink: colour(ink) }
+        Self { ground: color(ground), fill: color(fill), ink: color(ink) }
     }
 }
 
 /// A level that differs from `level` by `contrast`, or up to 0.2 more, to either side.
-fn other_level(level: f64, contrast: f64, draws: &mut Draws) -> f64 {
+fn other_level(level: f64, contrast: f64, rng: &mut Rng) -> f64 {
     let below = (level - contrast - DARKEST).clamp(0.0, 0.2);
     let above = (LIGHTEST - level - contrast).clamp(0.0, 0.2);
-    let at = draws.uniform(0.0, below + above);
+    let at = rng.uniform(0.0, below + above);
     if at < below { level - contrast - at } else { level + contrast + (at - below) }
 }
 
-fn uniform(draws: &mut Draws, low: f64, high: f64) -> f32 {
-    draws.uniform(low, high) as f32
+fn uniform(rng: &mut Rng, low: f64, high: f64) -> f32 {
+    rng.uniform(low, high) as f32
 }
 
 /// A unit vector.
-fn direction(draws: &mut Draws) -> (f32, f32) {
-    let (sin, cos) = draws.uniform(0.0, TAU).sin_cos();
+fn direction(rng: &mut Rng) -> (f32, f32) {
+    let (sin, cos) = rng.uniform(0.0, TAU).sin_cos();
     (cos as f32, sin as f32)
 }
 
@@ -174,12 +174,12 @@ fn unit(i: usize, size: usize) -> f32 {
     (i as f32 + 0.5) / size as f32
 }
 
-fn mix(from: Colour, to: Colour, share: f32) -> Colour {
+fn mix(from: Color, to: Color, share: f32) -> Color {
     std::array::from_fn(|i| from[i] + share * (to[i] - from[i]))
 }
 
 impl Ramp {
-    fn paint(&self, canvas: &mut [Colour], size: usize) {
+    fn paint(&self, canvas: &mut [Color], size: usize) {
         for (y, row) in canvas.chunks_mut(size).enumerate() {
             for (x, pixel) in row.iter_mut().enumerate() {
                 let (x, y) = (unit(x, size) - 0.5, unit(y, size) - 0.5);
@@ -190,12 +190,12 @@ impl Ramp {
 }
 
 impl Clouds {
-    fn draw(strength: f64, draws: &mut Draws) -> Self {
+    fn draw(strength: f64, rng: &mut Rng) -> Self {
         let n = (CLOUD_CELLS + 1) * (CLOUD_CELLS + 1);
-        Self { lattice: (0..n).map(|_| uniform(draws, -strength, strength)).collect() }
+        Self { lattice: (0..n).map(|_| uniform(rng, -strength, strength)).collect() }
     }
 
-    fn paint(&self, canvas: &mut [Colour], size: usize) {
+    fn paint(&self, canvas: &mut [Color], size: usize) {
         // Where pixel `i` lies in the lattice: the cell, and how far into it, eased.
         let places: Vec<(usize, f32)> = (0..size)
             .map(|i| {
@@ -217,19 +217,19 @@ impl Clouds {
 }
 
 impl Bit {
-    fn draw(ground: Colour, draws: &mut Draws) -> Self {
-        let start = (uniform(draws, 0.0, 1.0), uniform(draws, 0.0, 1.0));
-        let is_line = draws.chance(0.5);
-        let length = if is_line { uniform(draws, 0.1, 0.3) } else { 0.0 };
-        let (along_x, along_y) = direction(draws);
+    fn draw(ground: Color, rng: &mut Rng) -> Self {
+        let start = (uniform(rng, 0.0, 1.0), uniform(rng, 0.0, 1.0));
+        let is_line = rng.chance(0.5);
+        let length = if is_line { uniform(rng, 0.1, 0.3) } else { 0.0 };
+        let (along_x, along_y) = direction(rng);
         let end = (start.0 + length * along_x, start.1 + length * along_y);
-        let half_width = if is_line { uniform(draws, 0.012, 0.03) } else { uniform(draws, 0.02, 0.05) };
-        let size = uniform(draws, 0.1, 0.25);
-        let shift = if draws.chance(0.5) { size } else { -size };
-        Self { start, end, half_width, colour: ground.map(|value| (value + shift).clamp(0.0, 1.0)) }
+        let half_width = if is_line { uniform(rng, 0.012, 0.03) } else { uniform(rng, 0.02, 0.05) };
+        let size = uniform(rng, 0.1, 0.25);
+        let shift = if rng.chance(0.5) { size } else { -size };
+        Self { start, end, half_width, color: ground.map(|value| (value + shift).clamp(0.0, 1.0)) }
     }
 
-    fn paint(&self, canvas: &mut [Colour], size: usize) {
+    fn paint(&self, canvas: &mut [Color], size: usize) {
         let (dx, dy) = (self.end.0 - self.start.0, self.end.1 - self.start.1);
         let per_length2 = 1.0 / (dx * dx + dy * dy).max(1e-12);
         let margin = self.half_width + 1.0 / size as f32;
@@ -245,51 +245,51 @@ impl Bit {
                 let (ox, oy) = (wx - along * dx, wy - along * dy);
                 let distance = (ox * ox + oy * oy).sqrt() - self.half_width;
                 let pixel = &mut canvas[y * size + x];
-                *pixel = mix(*pixel, self.colour, coverage(distance, size as f32));
+                *pixel = mix(*pixel, self.color, coverage(distance, size as f32));
             }
         }
     }
 }
 
 impl<'a> Object<'a> {
-    fn draw(config: &ShapesConfig, outline: &'a Outline, palette: &Palette, draws: &mut Draws) -> Self {
-        let radius = 0.5 * uniform(draws, config.scale.0, config.scale.1);
+    fn draw(config: &ShapesConfig, outline: &'a Outline, palette: &Palette, rng: &mut Rng) -> Self {
+        let radius = 0.5 * uniform(rng, config.scale.0, config.scale.1);
         let free = (0.5 - (1.0 - config.cut as f32) * radius).max(0.0);
-        let centre = [(); 2].map(|()| 0.5 + free * uniform(draws, -1.0, 1.0));
-        let angle = uniform(draws, -config.rotation, config.rotation).to_radians();
-        let aspect = uniform(draws, -config.stretch, config.stretch).exp2();
-        let texture = match (draws.chance(config.texture), draws.chance(0.5)) {
+        let center = [(); 2].map(|()| 0.5 + free * uniform(rng, -1.0, 1.0));
+        let angle = uniform(rng, -config.rotation, config.rotation).to_radians();
+        let aspect = uniform(rng, -config.stretch, config.stretch).exp2();
+        let texture = match (rng.chance(config.texture), rng.chance(0.5)) {
             (false, _) => Texture::Plain,
             (true, true) => Texture::Stripes,
             (true, false) => Texture::Dots,
         };
         Self {
             outline,
-            centre: centre.into(),
+            center: center.into(),
             radius,
             angle,
             stretch: (aspect.sqrt(), 1.0 / aspect.sqrt()),
             fill: palette.fill,
             ink: palette.ink,
             texture,
-            phase: (uniform(draws, 0.0, 1.0), uniform(draws, 0.0, 1.0)),
-            border: if draws.chance(0.5) { 0.16 } else { 0.0 },
+            phase: (uniform(rng, 0.0, 1.0), uniform(rng, 0.0, 1.0)),
+            border: if rng.chance(0.5) { 0.16 } else { 0.0 },
         }
     }
 
-    fn paint(&self, canvas: &mut [Colour], size: usize) {
+    fn paint(&self, canvas: &mut [Color], size: usize) {
         let (sin, cos) = self.angle.sin_cos();
         let px_per_unit = self.radius * size as f32;
         let (mut u, mut v) = (vec![0.0; size], vec![0.0; size]);
         let mut distances = vec![0.0; size];
         let reach = REACH * self.stretch.0.max(self.stretch.1) + 1.0 / px_per_unit;
         for (y, row) in canvas.chunks_mut(size).enumerate() {
-            let down = (unit(y, size) - self.centre.1) / self.radius;
+            let down = (unit(y, size) - self.center.1) / self.radius;
             if down.abs() > reach {
                 continue;
             }
             for x in 0..size {
-                let right = (unit(x, size) - self.centre.0) / self.radius;
+                let right = (unit(x, size) - self.center.0) / self.radius;
                 u[x] = (cos * right + sin * down) / self.stretch.0;
                 v[x] = (cos * down - sin * right) / self.stretch.1;
             }
@@ -312,7 +312,7 @@ impl<'a> Object<'a> {
 }
 
 impl Texture {
-    /// How much of the second colour there is at a point of the outline's frame.
+    /// How much of the second color there is at a point of the outline's frame.
     fn ink(self, u: f32, v: f32, phase: (f32, f32), px_per_unit: f32) -> f32 {
         let from_middle = |w: f32| (w - w.floor() - 0.5).abs();
         match self {

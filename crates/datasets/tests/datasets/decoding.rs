@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use datasets::decode;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba, RgbaImage};
 use tempfile::tempdir;
-use train_core::{ByteImage, Draws};
+use train_core::{ByteImage, Rng};
 
 /// Upper left, upper right, lower left, lower right, each 16 x 8 pixels.
 const QUADRANTS: [[u8; 3]; 4] = [[255, 0, 0], [0, 160, 0], [0, 0, 200], [230, 230, 60]];
@@ -39,7 +39,7 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 }
 
 #[test]
-fn every_kind_of_file_has_the_right_colours() {
+fn every_kind_of_file_has_the_right_colors() {
     for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "turned_by_exif.jpg"] {
         let image = decode(&fixture(name)).unwrap();
         // An EXIF orientation is not applied, as torchvision does not.
@@ -66,14 +66,14 @@ fn formats_are_known_by_their_content() {
 }
 
 #[test]
-fn sixteen_bits_become_eight_and_grey_becomes_rgb() {
+fn sixteen_bits_become_eight_and_gray_becomes_rgb() {
     let deep = ImageBuffer::from_pixel(1, 1, Rgb([65535_u16, 32896, 257]));
     assert_eq!(decode_bytes(&encode(deep, ImageFormat::Png)).unwrap().rgb, [255, 128, 1]);
-    let deep_grey = ImageBuffer::from_pixel(1, 1, Luma([25700_u16]));
-    assert_eq!(decode_bytes(&encode(deep_grey, ImageFormat::Png)).unwrap().rgb, [100; 3]);
-    let grey = ImageBuffer::from_pixel(9, 5, Luma([77_u8]));
-    assert_eq!(decode_bytes(&encode(grey.clone(), ImageFormat::Png)).unwrap().rgb, [77; 9 * 5 * 3]);
-    assert_eq!(decode_bytes(&encode(grey, ImageFormat::Jpeg)).unwrap().rgb, [77; 9 * 5 * 3]);
+    let deep_gray = ImageBuffer::from_pixel(1, 1, Luma([25700_u16]));
+    assert_eq!(decode_bytes(&encode(deep_gray, ImageFormat::Png)).unwrap().rgb, [100; 3]);
+    let gray = ImageBuffer::from_pixel(9, 5, Luma([77_u8]));
+    assert_eq!(decode_bytes(&encode(gray.clone(), ImageFormat::Png)).unwrap().rgb, [77; 9 * 5 * 3]);
+    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Jpeg)).unwrap().rgb, [77; 9 * 5 * 3]);
 }
 
 #[test]
@@ -82,8 +82,8 @@ fn alpha_is_dropped_and_not_blended() {
     for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::WebP] {
         assert_eq!(decode_bytes(&encode(clear.clone(), format)).unwrap().rgb, [200, 100, 50], "{format:?}");
     }
-    let grey = ImageBuffer::from_pixel(1, 1, LumaA([90_u8, 3]));
-    assert_eq!(decode_bytes(&encode(grey, ImageFormat::Png)).unwrap().rgb, [90; 3]);
+    let gray = ImageBuffer::from_pixel(1, 1, LumaA([90_u8, 3]));
+    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Png)).unwrap().rgb, [90; 3]);
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn damaged_files_are_errors_and_never_panics() {
     {
         files.push(encode(picture.clone(), format));
     }
-    let mut draws = Draws::new(0, "damage", &[]);
+    let mut rng = Rng::new(0, "damage", &[]);
     for file in files {
         for _ in 0..300 {
             let mut damaged = file.clone();
-            for _ in 0..=draws.below(4) {
-                let at = draws.below(damaged.len());
-                damaged[at] = draws.bits() as u8;
+            for _ in 0..=rng.below(4) {
+                let at = rng.below(damaged.len());
+                damaged[at] = rng.bits() as u8;
             }
             // Both outcomes are right: what is left may still be an image.
             if let Ok(image) = decode_bytes(&damaged) {

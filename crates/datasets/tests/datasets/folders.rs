@@ -40,7 +40,7 @@ fn without_a_train_folder_the_class_folders_are_in_the_root() {
 }
 
 #[test]
-fn a_labelled_val_folder_goes_before_a_test_folder_without_labels() {
+fn a_labeled_val_folder_goes_before_a_test_folder_without_labels() {
     let folder = tempdir().unwrap();
     for file in ["train/bee/1.png", "val/bee/2.png", "test/3.png"] {
         save(folder.path().join(file), RED);

@@ -42,7 +42,7 @@ fn whole_numbers_are_in_the_order_of_their_values() {
 
 #[test]
 fn errors_name_the_file_and_the_line() {
-    let (_folder, config) = folder("# half labelled\na.png 1\nb c.png\n");
+    let (_folder, config) = folder("# half labeled\na.png 1\nb c.png\n");
     let error = open_error("list-file", &config);
     assert!(error.contains("list.txt: line 3 has no label, but line 2 has one"), "{error}");
     let (_folder, config) = folder("# moved\nimages/a.png\n");

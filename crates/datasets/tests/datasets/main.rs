@@ -34,10 +34,10 @@ fn root(folder: &Path) -> String {
     format!("(root: {:?})", folder.to_str().unwrap())
 }
 
-/// A small image of one colour at `path`, whose folder is made.
-fn save(path: impl AsRef<Path>, colour: [u8; 3]) {
+/// A small image of one color at `path`, whose folder is made.
+fn save(path: impl AsRef<Path>, color: [u8; 3]) {
     std::fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
-    RgbImage::from_pixel(4, 3, Rgb(colour)).save(path).unwrap();
+    RgbImage::from_pixel(4, 3, Rgb(color)).save(path).unwrap();
 }
 
 fn names(images: &dyn Images, under: &Path) -> Vec<String> {

@@ -41,7 +41,7 @@ fn other_sizes_and_extreme_settings_work() {
             let image = train.load(index).unwrap();
             assert!(
                 image.rgb.iter().max() > image.rgb.iter().min(),
-                "{config}: image {index} is of one colour"
+                "{config}: image {index} is of one color"
             );
         }
     }
@@ -64,7 +64,7 @@ fn settings_out_of_range_are_refused() {
 
 /// If raw pixels told the class, a rise of kNN in training would prove little.
 #[test]
-fn nearest_neighbours_in_raw_pixels_rarely_have_the_same_class() {
+fn nearest_neighbors_in_raw_pixels_rarely_have_the_same_class() {
     let splits = open("shapes", "(train: 4000, test: 500)").unwrap();
     let rows = |images: &dyn Images| -> Vec<Vec<f32>> {
         (0..images.len()).map(|i| unit(&images.load(i).unwrap().rgb)).collect()

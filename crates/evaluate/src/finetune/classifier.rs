@@ -4,7 +4,7 @@ use tensor_ops::{
     Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward,
     linear, to_rows, weighted_sum,
 };
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::{Backbone, Entry, Optimizer, UpdateStep};
 
 use super::layers;
@@ -43,8 +43,8 @@ impl FineTune {
         seed: u64,
     ) -> Result<Self, OpError> {
         let d = backbone.n_features();
-        let mut draws = Draws::new(seed, "initial values of a fine-tuned classifier", &[]);
-        let values = (0..d * n_classes).map(|_| (INITIAL_STD * draws.normal()) as f32).collect();
+        let mut rng = Rng::new(seed, "initial values of a fine-tuned classifier", &[]);
+        let values = (0..d * n_classes).map(|_| (INITIAL_STD * rng.normal()) as f32).collect();
         let weight = Parameter::new(device, ParameterKind::Matrix, &[d, n_classes], values)?;
         let bias = Parameter::new(device, ParameterKind::Vector, &[n_classes], vec![0.0; n_classes])?;
         let (mut names, mut lens) = (Vec::new(), Vec::new());

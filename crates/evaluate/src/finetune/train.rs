@@ -1,4 +1,4 @@
-//! Going through labelled images.
+//! Going through labeled images.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use train_core::plugin::Images;
 use super::{FineTune, FineTuneProtocol};
 use crate::linear::{ClassifierScore, ProbeError};
 
-/// Labelled images, and how they are seen.
+/// Labeled images, and how they are seen.
 pub struct FineTuneOn<'a> {
     /// The images.
     pub images: &'a Arc<dyn Images>,
@@ -49,7 +49,7 @@ pub fn fine_tune(
     let steps_per_epoch = n_images / batch;
     let mut loader = Loader::start(LoaderPlan {
         images: Arc::clone(on.images),
-        views: vec![(on.view.name.clone(), Arc::clone(&on.view.recipe))],
+        views: vec![(on.view.name.clone(), Arc::clone(&on.view.transform))],
         seed: on.seed,
         shuffle_seed: on.seed,
         batch,
@@ -91,7 +91,7 @@ pub fn score(
 ) -> Result<ClassifierScore, ProbeError> {
     let mut loader = EvalLoader::start(EvalPlan {
         images: Arc::clone(on.images),
-        view: (on.view.name.clone(), Arc::clone(&on.view.recipe)),
+        view: (on.view.name.clone(), Arc::clone(&on.view.transform)),
         seed: on.seed,
         batch,
         n_workers: on.n_workers,

@@ -9,14 +9,14 @@ use train_core::pipeline::{Parts, View};
 use train_core::plugin::{Images, Level};
 
 use super::cached::MeanLosses;
-use super::{LinearProbe, ProbeError, Protocol, TrainedProbe};
+use super::{LinearProbe, ProbeError, ProbeProtocol, TrainedProbe};
 
 /// Images that go through the encoder at once, at most, which bounds memory; it works on each by itself.
 const IMAGES_AT_ONCE: usize = 256;
 
 /// What a probe is trained on.
 pub struct Augmented<'a> {
-    /// Labelled images.
+    /// Labeled images.
     pub images: &'a Arc<dyn Images>,
     /// The random view through which they are seen.
     pub view: &'a View,
@@ -38,7 +38,7 @@ pub struct Augmented<'a> {
 pub fn train_augmented(
     engine: &mut Engine,
     of: &Augmented<'_>,
-    protocol: &Protocol,
+    protocol: &ProbeProtocol,
     watch: &mut dyn FnMut(usize),
 ) -> Result<TrainedProbe, ProbeError> {
     protocol.check()?;
@@ -50,7 +50,7 @@ pub fn train_augmented(
     }
     let mut loader = Loader::start(LoaderPlan {
         images: Arc::clone(of.images),
-        views: vec![(of.view.name.clone(), Arc::clone(&of.view.recipe))],
+        views: vec![(of.view.name.clone(), Arc::clone(&of.view.transform))],
         seed: of.seed,
         shuffle_seed: of.seed,
         batch: protocol.batch,

@@ -1,9 +1,9 @@
 //! A probe on features that are computed once.
 
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::Embedding;
 
-use super::{LinearProbe, ProbeError, Protocol};
+use super::{LinearProbe, ProbeError, ProbeProtocol};
 
 /// A probe, and how its training went.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct TrainedProbe {
 /// If labels or images are missing, a feature is not finite, or a setting makes no sense.
 pub fn train_cached(
     train: &Embedding,
-    protocol: &Protocol,
+    protocol: &ProbeProtocol,
     seed: u64,
     watch: &mut dyn FnMut(usize),
 ) -> Result<TrainedProbe, ProbeError> {
@@ -37,7 +37,7 @@ pub fn train_cached(
     let mut losses = Vec::new();
     let mut rows = Vec::new();
     for epoch in 0..protocol.epochs {
-        let order = Draws::new(seed, "order of a linear probe", &[epoch as u64]).permutation(train.n);
+        let order = Rng::new(seed, "order of a linear probe", &[epoch as u64]).permutation(train.n);
         let factor = protocol.decay.factor(epoch, protocol.epochs);
         let mut mean = MeanLosses::new(protocol.base_lrs.len());
         for batch in order.chunks(protocol.batch) {
@@ -87,22 +87,22 @@ impl MeanLosses {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decay, Recipe};
+    use super::super::{Decay, PublishedProbe};
     use super::*;
 
     fn features(n: usize, seed: u64) -> Embedding {
-        let mut draws = Draws::new(seed, "features", &[]);
-        let labels: Vec<u32> = (0..n).map(|_| draws.below(3) as u32).collect();
+        let mut rng = Rng::new(seed, "features", &[]);
+        let labels: Vec<u32> = (0..n).map(|_| rng.below(3) as u32).collect();
         let rows = labels
             .iter()
             .flat_map(|&label| (0..5).map(move |i| f32::from(u8::from(label == i))))
-            .map(|mean| mean + 0.4 * draws.normal() as f32)
+            .map(|mean| mean + 0.4 * rng.normal() as f32)
             .collect();
         Embedding { n, d: 5, rows, labels: Some(labels), n_classes: 3 }
     }
 
-    fn protocol() -> Protocol {
-        Protocol { base_lrs: vec![0.1, 3.0], batch: 32, epochs: 20, decay: Decay::Cosine }
+    fn protocol() -> ProbeProtocol {
+        ProbeProtocol { base_lrs: vec![0.1, 3.0], batch: 32, epochs: 20, decay: Decay::Cosine }
     }
 
     #[test]
@@ -130,21 +130,21 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_learnt_from_is_refused() {
-        let refused = |features: &Embedding, protocol: &Protocol| {
+    fn what_cannot_be_learned_from_is_refused() {
+        let refused = |features: &Embedding, protocol: &ProbeProtocol| {
             train_cached(features, protocol, 0, &mut |_| {}).unwrap_err().to_string()
         };
         let good = features(20, 0);
         let mut broken = good.clone();
         broken.rows[3] = f32::INFINITY;
         assert_eq!(refused(&broken, &protocol()), "a feature is infinite or not a number");
-        let unlabelled = Embedding { labels: None, ..good.clone() };
-        assert_eq!(refused(&unlabelled, &protocol()), "the images have no labels");
+        let unlabeled = Embedding { labels: None, ..good.clone() };
+        assert_eq!(refused(&unlabeled, &protocol()), "the images have no labels");
         let one_class = Embedding { labels: Some(vec![0; 20]), n_classes: 1, ..good.clone() };
         assert_eq!(refused(&one_class, &protocol()), "there is 1 class, and a classifier needs two");
-        let negative = Protocol { base_lrs: vec![-1.0], ..protocol() };
+        let negative = ProbeProtocol { base_lrs: vec![-1.0], ..protocol() };
         assert_eq!(refused(&good, &negative), "a learning rate is -1, but it must be positive");
-        let trained = train_cached(&good, &Recipe::MOCO_V3_VIT.protocol(), 0, &mut |_| {}).unwrap();
+        let trained = train_cached(&good, &PublishedProbe::MOCO_V3_VIT.protocol(), 0, &mut |_| {}).unwrap();
         let wider = Embedding { d: 10, n: 10, ..good };
         assert!(matches!(trained.probe.score(&wider), Err(ProbeError::Width { probe: 5, found: 10 })));
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 use tensor_ops::{linear_rows, linear_rows_gradient};
-use train_core::Draws;
+use train_core::Rng;
 use train_core::plugin::Embedding;
 
 use super::{ClassifierScore, ProbeError};
@@ -39,9 +39,9 @@ pub struct LinearProbe {
 impl LinearProbe {
     /// Untrained classifiers of `d` features and `n_classes` classes, one for each of `lrs`.
     pub fn new(d: usize, n_classes: usize, lrs: Vec<f64>, seed: u64) -> Self {
-        let mut draws = Draws::new(seed, "initial values of a linear probe", &[]);
+        let mut rng = Rng::new(seed, "initial values of a linear probe", &[]);
         // PyTorch's order, (classes, D).
-        let initial: Vec<f32> = (0..n_classes * d).map(|_| (INITIAL_STD * draws.normal()) as f32).collect();
+        let initial: Vec<f32> = (0..n_classes * d).map(|_| (INITIAL_STD * rng.normal()) as f32).collect();
         Self::starting_from(d, n_classes, lrs, &initial)
     }
 

@@ -1,6 +1,6 @@
 //! How well a classifier does.
 
-/// What a classifier makes of labelled images.
+/// What a classifier makes of labeled images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierScore {
     /// Classes.

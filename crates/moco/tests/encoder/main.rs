@@ -119,9 +119,9 @@ fn an_image_in_memory_is_as_good_as_its_file() {
     assert_eq!(encoder.embed(&opened).unwrap(), expected);
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     assert_eq!(encoder.embed(&names).unwrap(), expected);
-    let grey = DynamicImage::ImageLuma8(GrayImage::from_pixel(9, 40, Luma([77])));
+    let gray = DynamicImage::ImageLuma8(GrayImage::from_pixel(9, 40, Luma([77])));
     let rgb = DynamicImage::ImageRgb8(RgbImage::from_pixel(9, 40, Rgb([77; 3])));
-    let both = encoder.embed(&[grey, rgb]).unwrap();
+    let both = encoder.embed(&[gray, rgb]).unwrap();
     assert_eq!(both.row(0), both.row(1));
     let none = encoder.embed::<PathBuf>(&[]).unwrap();
     assert_eq!((none.n(), none.d()), (0, 32));

@@ -3,7 +3,7 @@
 use dfdx::prelude::{AsArray, SplitTape};
 use tensor_ops::{Device, FeatureMap, Features, Gradients, KeepLogits, Mode, Parameter, Recording, backward};
 use train_core::plugin::{
-    Backbone, Config, Entry, Head, Keys, ModuleContext, Negatives, NegativesContext, Optimizer,
+    Backbone, Config, ContrastiveLoss, Entry, Head, Keys, LossContext, ModuleContext, Optimizer,
     OptimizerContext, Update, build, visit_part,
 };
 
@@ -82,7 +82,7 @@ impl Encoder {
     }
 
     /// Moves the parameters, and nothing else, towards those of `other`.
-    fn follow(&mut self, other: &mut Self, momentum: f32) {
+    fn update_momentum(&mut self, other: &mut Self, momentum: f32) {
         let mut targets = Vec::new();
         other.visit_parameters(|_, parameter| targets.push(parameter.duplicate().unwrap()));
         let mut targets = targets.iter();
@@ -126,9 +126,9 @@ fn transposed(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// The queue of `golden`, in its initial state.
-fn queue(golden: &Golden) -> Box<dyn Negatives> {
+fn queue(golden: &Golden) -> Box<dyn ContrastiveLoss> {
     let batch = golden.setting("batch");
-    let context = NegativesContext {
+    let context = LossContext {
         device: Device::default(),
         n_inputs: golden.setting("dim"),
         batch,
@@ -138,7 +138,7 @@ fn queue(golden: &Golden) -> Box<dyn Negatives> {
     };
     let (len, temperature): (usize, f64) = (golden.setting("queue"), golden.setting("temperature"));
     let config = format!("(len: {len}, temperature: {temperature})");
-    let mut queue = build::<dyn Negatives>("queue", Config::new(&config), &context).unwrap();
+    let mut queue = build::<dyn ContrastiveLoss>("queue", Config::new(&config), &context).unwrap();
     queue.visit(&mut |name, entry| match entry {
         Entry::Buffer(keys) => keys.set(&transposed(golden.tensor("init/queue"))).unwrap(),
         Entry::Counter(pointer) => *pointer = golden.tensor("init/queue_ptr").values[0] as u64,
@@ -202,15 +202,15 @@ pub(crate) fn check_run(golden: &Golden) {
     for step in 0..golden.setting("steps") {
         let input = |name: &str| golden.tensor(&format!("step{step}/{name}"));
         let queries = query.forward(input("x_q"), Recording::start(), Mode::Train);
-        key.follow(&mut query, golden.setting("momentum"));
+        key.update_momentum(&mut query, golden.setting("momentum"));
         let (keys, _) = key.forward(input("x_k"), Recording::Off, Mode::Train).split_tape();
         let own = Keys { own: &keys, all: &keys, first: 0 };
-        let contrast = queue.compare(queries, own, KeepLogits::Yes).unwrap();
+        let contrast = queue.loss(queries, own, KeepLogits::Yes).unwrap();
         let logits = contrast.logits.expect("logits were asked for");
         golden.assert_right(&format!("step{step}/logits"), relative_error(&logits, &input("logits").values));
         let loss = [contrast.loss.array()];
         golden.assert_right(&format!("step{step}/loss"), relative_error(&loss, &input("loss").values));
-        queue.absorb(&keys).unwrap();
+        queue.enqueue(&keys).unwrap();
         let mut gradients = backward(contrast.loss).unwrap();
         if step == 0 {
             check_gradients(golden, &mut query, &mut gradients);
@@ -238,7 +238,7 @@ fn check_gradients(golden: &Golden, query: &mut Encoder, gradients: &mut Gradien
     golden.assert_right("step0/grad", distance.relative());
 }
 
-fn check_final(golden: &Golden, query: &mut Encoder, key: &mut Encoder, queue: &mut dyn Negatives) {
+fn check_final(golden: &Golden, query: &mut Encoder, key: &mut Encoder, queue: &mut dyn ContrastiveLoss) {
     let mut distance = Distance::default();
     query.add_distance(golden, "encoder_q.", &mut distance);
     key.add_distance(golden, "encoder_k.", &mut distance);

@@ -49,7 +49,7 @@ pub fn conv2d(
     conv2d_with(Family::detected(), x, weight, bias, geometry, algorithm)
 }
 
-/// [`conv2d`] of a layer without a bias that batch normalisation follows: each channel is summed up while it is in the cache,
+/// [`conv2d`] of a layer without a bias that batch normalization follows: each channel is summed up while it is in the cache,
 /// and a [`batch_norm`](crate::batch_norm) in training need not read the output once more.
 ///
 /// # Errors

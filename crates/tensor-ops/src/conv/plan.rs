@@ -53,7 +53,7 @@ fn reverse(plan: &AxisPlan, n_in: usize) -> AxisPlan {
     reversed
 }
 
-/// Neighbouring positions that the same taps meet, each one pixel further: they are one matrix product.
+/// Neighboring positions that the same taps meet, each one pixel further: they are one matrix product.
 pub(super) struct Run {
     /// First position.
     pub(super) start: usize,

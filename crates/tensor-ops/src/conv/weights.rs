@@ -255,7 +255,7 @@ impl<E: Packs> Task<'_, E> {
     }
 }
 
-/// Joins neighbouring positions to segments, and segments to passes of at most [`PASS_STEPS`].
+/// Joins neighboring positions to segments, and segments to passes of at most [`PASS_STEPS`].
 struct PassBuilder {
     tap: usize,
     panels: (usize, usize),

@@ -17,7 +17,7 @@ mod launch;
 mod linear;
 mod loss;
 mod norm;
-mod optimise;
+mod optimize;
 mod pointwise;
 mod pool;
 mod program;
@@ -38,7 +38,7 @@ pub(crate) use self::{
     linear::linear,
     loss::{scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     norm::{batch_norm, batch_norm_features},
-    optimise::{blend_all, largest_of_each, update},
+    optimize::{blend_all, largest_of_each, update},
     pointwise::{add_to, cast, gather_rows, relu, sum},
     pool::{average_pool, global_average_pool, max_pool},
     self_test::self_test,
@@ -64,7 +64,7 @@ static PROGRAMS: [&Program; 16] = [
     &features::FEATURES,
     &loss::LOSS,
     &norm::NORM,
-    &optimise::OPTIMISE,
+    &optimize::OPTIMIZE,
     &pointwise::POINTWISE,
     &pool::POOL,
 ];

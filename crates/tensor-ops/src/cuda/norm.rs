@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch normalization.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub(crate) fn batch_norm(
             "another",
         ));
     }
-    normalise(over, &coefficients, input, other, y.pointer_mut(), with_relu)?;
+    normalize(over, &coefficients, input, other, y.pointer_mut(), with_relu)?;
     let values = Arc::new(Values::Device(y));
 
     let slot = MapSlot::new(x.device(), layout.len());
@@ -129,7 +129,7 @@ pub(crate) fn batch_norm_features(
     let place = |x: &crate::Matrix| Place { address: tensor::address(x), precision: Precision::F32 };
     let coefficients = Coefficients::new(over, norm, place(&x), mode)?;
     let (y, address) = tensor::matrix(x.device(), (n, c))?;
-    normalise(over, &coefficients, place(&x), None, address, false)?;
+    normalize(over, &coefficients, place(&x), None, address, false)?;
     if recording.is_on() {
         let parameters = Wanted::of(norm);
         let out = y.ghost();
@@ -167,7 +167,7 @@ impl Place {
     }
 }
 
-/// What is normalised, and in how many groups apart.
+/// What is normalized, and in how many groups apart.
 #[derive(Clone, Copy)]
 struct Over {
     layout: Layout,
@@ -188,7 +188,7 @@ impl Over {
     }
 }
 
-/// What turns values into normalised ones: mean, one over the standard deviation, factor and offset, each `(groups, C)`, one
+/// What turns values into normalized ones: mean, one over the standard deviation, factor and offset, each `(groups, C)`, one
 /// after the other.
 struct Coefficients {
     numbers: CudaSlice<f32>,
@@ -259,7 +259,7 @@ impl Coefficients {
     }
 }
 
-fn normalise(
+fn normalize(
     over: Over,
     coefficients: &Coefficients,
     x: Place,
@@ -269,8 +269,8 @@ fn normalise(
 ) -> Result<(), CudaError> {
     let Over { layout, n_groups } = over;
     let (kernel, n) = match layout.c.is_multiple_of(4) {
-        true => (typed!(x.precision, "normalise_four"), layout.len() / 4),
-        false => (typed!(x.precision, "normalise"), layout.len()),
+        true => (typed!(x.precision, "normalize_four"), layout.len() / 4),
+        false => (typed!(x.precision, "normalize"), layout.len()),
     };
     Launch::new(&NORM, kernel)
         .pointer(x.address)

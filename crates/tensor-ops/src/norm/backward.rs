@@ -1,4 +1,4 @@
-//! The gradients of batch normalisation.
+//! The gradients of batch normalization.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     values::{Lent, Operand, Values},
 };
 
-/// What follows the normalisation.
+/// What follows the normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tail {
     /// Nothing.
@@ -86,7 +86,7 @@ impl Backward {
             let total = |channel: usize| by_group.iter().skip(channel).step_by(c).sum::<f64>() as f32;
             (0..c).map(total).collect()
         };
-        let (scale, shift) = (over_groups(&sums.with_normalised), over_groups(&sums.plain));
+        let (scale, shift) = (over_groups(&sums.with_normalized), over_groups(&sums.plain));
         let spread = Spread::new(self, &parts, &sums);
         let spread_part = |part: &Part, from, to: &mut [E]| {
             self.family.run(SpreadPart {
@@ -150,7 +150,7 @@ impl Backward {
             .collect();
         let c = self.groups.layout.c;
         let len = self.groups.splits * c;
-        let mut sums = Sums { plain: vec![0.0; len], with_normalised: vec![0.0; len] };
+        let mut sums = Sums { plain: vec![0.0; len], with_normalized: vec![0.0; len] };
         for (part, (plain, with_distance)) in parts.parts.iter().zip(&partial) {
             for (row, &group) in parts.patterns[part.pattern].iter().enumerate() {
                 let add = |to: &mut [f64], from: &[f32]| {
@@ -159,10 +159,10 @@ impl Backward {
                     }
                 };
                 add(&mut sums.plain, plain);
-                add(&mut sums.with_normalised, with_distance);
+                add(&mut sums.with_normalized, with_distance);
             }
         }
-        for (sum, inv_std) in sums.with_normalised.iter_mut().zip(&self.coefficients.inv_std) {
+        for (sum, inv_std) in sums.with_normalized.iter_mut().zip(&self.coefficients.inv_std) {
             *sum *= inv_std;
         }
         sums
@@ -173,8 +173,8 @@ impl Backward {
 struct Sums {
     /// Of the gradient.
     plain: Vec<f64>,
-    /// Of the gradient times the normalised value.
-    with_normalised: Vec<f64>,
+    /// Of the gradient times the normalized value.
+    with_normalized: Vec<f64>,
 }
 
 /// What a value's gradient depends on, as each pattern of the parts has it.
@@ -223,7 +223,7 @@ impl Spread {
         // Running statistics do not move with the batch.
         let share = if backward.mode == Mode::Train { -1.0 / n } else { 0.0 };
         let Coefficients { factor, inv_std, .. } = &backward.coefficients;
-        let slope = |at: usize| share * f64::from(factor[at]) * inv_std[at] * sums.with_normalised[at];
+        let slope = |at: usize| share * f64::from(factor[at]) * inv_std[at] * sums.with_normalized[at];
         let offset = |at: usize| share * f64::from(factor[at]) * sums.plain[at];
         let slope: Vec<f32> = (0..factor.len()).map(|at| slope(at) as f32).collect();
         let offset: Vec<f32> = (0..factor.len()).map(|at| offset(at) as f32).collect();

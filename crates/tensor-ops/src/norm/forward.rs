@@ -1,4 +1,4 @@
-//! The normalised values.
+//! The normalized values.
 
 use super::{BatchNorm, backward::Tail, groups::Groups, statistics::Statistics};
 use crate::{

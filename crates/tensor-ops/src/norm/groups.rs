@@ -1,4 +1,4 @@
-//! Which images are normalised together, and how the work on them is cut.
+//! Which images are normalized together, and how the work on them is cut.
 
 use crate::{
     layout::{BLOCK, Layout},

@@ -1,4 +1,4 @@
-//! Batch normalisation.
+//! Batch normalization.
 
 mod backward;
 mod forward;
@@ -30,7 +30,7 @@ use crate::{
     values::Values,
 };
 
-/// What batch normalisation of `C` channels learns, remembers, and is set to (Ioffe & Szegedy 2015, arXiv:1502.03167).
+/// What batch normalization of `C` channels learns, remembers, and is set to (Ioffe & Szegedy 2015, arXiv:1502.03167).
 #[derive(Debug)]
 pub struct BatchNorm {
     /// `C`, PyTorch's `weight`; `None`: 1.
@@ -47,7 +47,7 @@ pub struct BatchNorm {
     pub momentum: f64,
     /// Added to the variance.
     pub eps: f64,
-    /// Groups that are normalised apart, as if each were on a machine of its own. Group `g` has the images
+    /// Groups that are normalized apart, as if each were on a machine of its own. Group `g` has the images
     /// `n ≡ g (mod splits)`; scale and shift are shared, and the running statistics are the mean of what each group
     /// would have made of them.
     pub splits: usize,
@@ -118,7 +118,7 @@ impl BatchNorm {
         Ok(())
     }
 
-    /// What normalises this batch; in training, the running statistics move.
+    /// What normalizes this batch; in training, the running statistics move.
     fn statistics(
         &mut self,
         values: &Values,
@@ -154,13 +154,13 @@ fn move_towards(running: &mut Buffer, batch: &[f64], momentum: f64) {
         .expect("a batch has as many statistics as there are running ones: checked by `check`");
 }
 
-/// Batch normalisation of each channel over images and positions, `(N, H, W, C)`.
+/// Batch normalization of each channel over images and positions, `(N, H, W, C)`.
 ///
 /// # Errors
 ///
 /// When the channels differ, the images do not split, or there is one value a channel.
 pub fn batch_norm(x: FeatureMap, norm: &mut BatchNorm, mode: Mode) -> Result<FeatureMap, OpError> {
-    normalise(x, norm, None, Tail::Plain, mode)
+    normalize(x, norm, None, Tail::Plain, mode)
 }
 
 /// [`batch_norm`], then ReLU, in one pass over memory.
@@ -169,7 +169,7 @@ pub fn batch_norm(x: FeatureMap, norm: &mut BatchNorm, mode: Mode) -> Result<Fea
 ///
 /// As [`batch_norm`].
 pub fn batch_norm_relu(x: FeatureMap, norm: &mut BatchNorm, mode: Mode) -> Result<FeatureMap, OpError> {
-    normalise(x, norm, None, Tail::Relu, mode)
+    normalize(x, norm, None, Tail::Relu, mode)
 }
 
 /// [`batch_norm`], then the sum with `residual`, then ReLU, in one pass over memory: the end of a residual block.
@@ -191,10 +191,10 @@ pub fn batch_norm_add_relu(
             residual.shape(),
         ));
     }
-    normalise(x, norm, Some(residual), Tail::Relu, mode)
+    normalize(x, norm, Some(residual), Tail::Relu, mode)
 }
 
-fn normalise(
+fn normalize(
     x: FeatureMap,
     norm: &mut BatchNorm,
     residual: Option<FeatureMap>,
@@ -250,7 +250,7 @@ fn normalise(
     Ok(FeatureMap::output(slot, layout, values, recording, Some(backward)))
 }
 
-/// Batch normalisation of each feature over images, `(N, D)`.
+/// Batch normalization of each feature over images, `(N, D)`.
 ///
 /// # Errors
 ///

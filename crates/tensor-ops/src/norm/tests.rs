@@ -11,7 +11,7 @@ use crate::{
     values::Values,
 };
 
-/// The definition, in double precision: `(N, H, W, C)` in, with `n ≡ g (mod splits)` normalised together.
+/// The definition, in double precision: `(N, H, W, C)` in, with `n ≡ g (mod splits)` normalized together.
 fn oracle(
     x: &[f64],
     [n, h, w, c]: [usize; 4],
@@ -49,7 +49,7 @@ fn norm_of(scale: &[f32], shift: &[f32], splits: usize) -> BatchNorm {
 }
 
 #[test]
-fn training_normalises_by_the_batch_and_gradients_agree_with_differences() {
+fn training_normalizes_by_the_batch_and_gradients_agree_with_differences() {
     for (shape, splits) in [([5, 3, 2, 3], 1), ([6, 2, 3, 5], 2), ([18, 2, 1, 3], 3), ([20, 1, 1, 2], 4)] {
         let [n, h, w, c] = shape;
         let len = n * h * w * c;
@@ -183,12 +183,12 @@ fn evaluation_uses_the_running_statistics_and_leaves_them_alone() {
     let kept = input.share();
     let y = batch_norm(input, &mut norm, Mode::Eval).unwrap();
     let oracle = |x: &[f64], scale: &[f64]| -> Vec<f64> {
-        let normalised = |(at, x): (usize, &f64)| {
+        let normalized = |(at, x): (usize, &f64)| {
             let c = at % 3;
             let (mean, var) = ([0.1, -0.2, 0.3][c], [0.5, 1.5, 2.5][c]);
             (x - mean) / f64::sqrt(var + 1e-5) * scale[c] + f64::from(shift[c])
         };
-        x.iter().enumerate().map(normalised).collect()
+        x.iter().enumerate().map(normalized).collect()
     };
     let (x, scale) = (wide(&x), wide(&scale));
     assert_close("output", &y.to_nhwc(), &oracle(&x, &scale), 1e-6);
@@ -203,7 +203,7 @@ fn evaluation_uses_the_running_statistics_and_leaves_them_alone() {
 }
 
 #[test]
-fn rows_of_features_are_normalised_like_images_of_one_pixel() {
+fn rows_of_features_are_normalized_like_images_of_one_pixel() {
     let (n, c) = (22, 7);
     let (x, weights) = (noise(1, n * c), noise(2, n * c));
     let mut norm = BatchNorm::without_affine(c);
@@ -254,7 +254,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn what_cannot_be_normalised_is_an_error() {
+fn what_cannot_be_normalized_is_an_error() {
     let run = |shape: [usize; 4], splits: usize| {
         let mut norm = BatchNorm::without_affine(3);
         norm.splits = splits;
@@ -269,7 +269,7 @@ fn what_cannot_be_normalised_is_an_error() {
     assert!(matches!(batch_norm_add_relu(x, &mut norm, other, Mode::Train), Err(OpError::Shape { .. })));
 }
 
-/// A convolution's output summed up by the convolution is normalised as one that the norm sums up itself.
+/// A convolution's output summed up by the convolution is normalized as one that the norm sums up itself.
 #[test]
 fn sums_taken_by_a_convolution_are_those_of_its_output() {
     let cases = [

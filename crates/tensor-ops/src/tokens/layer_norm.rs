@@ -1,4 +1,4 @@
-//! Layer normalisation.
+//! Layer normalization.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     values::Values,
 };
 
-/// What layer normalisation of `D` features learns (Ba et al. 2016, arXiv:1607.06450).
+/// What layer normalization of `D` features learns (Ba et al. 2016, arXiv:1607.06450).
 #[derive(Debug)]
 pub struct LayerNorm {
     /// `D`, PyTorch's `weight`.
@@ -152,10 +152,10 @@ impl Kernel for ForwardRows<'_> {
             let (mean, inv_std) = statistics::<L>(x, eps);
             let (mean, inv_std) = (L::splat(mean), L::splat(inv_std));
             for_registers!(L, d, |at, n| {
-                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, 0.0), mean), inv_std);
+                let normalized = L::mul(L::sub(read_some::<L, _>(x, at, n, 0.0), mean), inv_std);
                 let (scale, shift) =
                     (read_some::<L, _>(scale, at, n, 0.0), read_some::<L, _>(shift, at, n, 0.0));
-                write_some::<L, _>(out, at, n, L::mul_add(normalised, scale, shift));
+                write_some::<L, _>(out, at, n, L::mul_add(normalized, scale, shift));
             });
         }
     }
@@ -186,14 +186,14 @@ impl Kernel for BackwardRows<'_> {
             let (mut plain, mut along) = (L::zero(), L::zero());
             for_registers!(L, d, |at, n| {
                 let own = read_some::<L, _>(gradient, at, n, 0.0);
-                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
+                let normalized = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
                 let shift = L::add(read_some::<L, _>(&by_shift, at, n, 0.0), own);
                 write_some::<L, _>(&mut by_shift, at, n, shift);
-                let by = L::mul_add(own, normalised, read_some::<L, _>(&by_scale, at, n, 0.0));
+                let by = L::mul_add(own, normalized, read_some::<L, _>(&by_scale, at, n, 0.0));
                 write_some::<L, _>(&mut by_scale, at, n, by);
                 let scaled = L::mul(own, read_some::<L, _>(scale, at, n, 0.0));
                 plain = L::add(plain, scaled);
-                along = L::mul_add(scaled, normalised, along);
+                along = L::mul_add(scaled, normalized, along);
             });
             let plain = L::splat(sum_lanes::<L>(plain) * share);
             let along = L::splat(-sum_lanes::<L>(along) * share);
@@ -201,8 +201,8 @@ impl Kernel for BackwardRows<'_> {
             for_registers!(L, d, |at, n| {
                 let scaled =
                     L::mul(read_some::<L, _>(gradient, at, n, 0.0), read_some::<L, _>(scale, at, n, 0.0));
-                let normalised = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
-                let by_x = L::mul(L::mul_add(normalised, along, L::sub(scaled, plain)), inv_std);
+                let normalized = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
+                let by_x = L::mul(L::mul_add(normalized, along, L::sub(scaled, plain)), inv_std);
                 match &mut sum {
                     None => write_some::<L, _>(gradient, at, n, by_x),
                     Some(sum) => {

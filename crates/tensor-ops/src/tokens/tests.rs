@@ -91,7 +91,7 @@ fn layer_norm_oracle(x: &[f64], scale: &[f64], shift: &[f64], eps: f64) -> Vec<f
 }
 
 #[test]
-fn layer_normalisation_agrees_with_differences() {
+fn layer_normalization_agrees_with_differences() {
     for family in families() {
         for shape in [[1, 1, 3], [2, 3, 7], [3, 5, 16], [1, 2, 37]] {
             let len = shape.iter().product();

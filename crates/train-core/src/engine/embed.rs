@@ -14,7 +14,7 @@ impl Engine {
         let first = self.graph.encoder(Level::Backbone).1[0];
         match self.modules.swap_remove(first).module {
             AnyModule::Backbone(backbone) => (backbone, self.precision),
-            AnyModule::Head(_) | AnyModule::Negatives(_) => {
+            AnyModule::Head(_) | AnyModule::Loss(_) => {
                 unreachable!("the graph check wants a backbone on a view")
             }
         }

@@ -10,7 +10,7 @@ use tensor_ops::{
 };
 
 use super::{Engine, EngineError};
-use crate::Draws;
+use crate::Rng;
 use crate::pipeline::{Action, AnyModule, Graph, Value, Weights};
 use crate::plugin::{Contrast, Keys};
 
@@ -85,7 +85,7 @@ impl Engine {
         momentum: f32,
         keep: KeepLogits,
     ) -> Result<Forward, EngineError> {
-        self.follow(momentum)?;
+        self.update_momentum(momentum)?;
         let graph = self.graph.clone();
         let views: Vec<Option<FeatureMap>> = views.into_iter().map(Some).collect();
         let mut given = nothing_given(&graph);
@@ -133,12 +133,12 @@ impl Engine {
                         Weights::Momentum => Given::Plain(unrecorded(features)),
                     }
                 }
-                Action::Compare { module, queries, keys } => {
+                Action::Loss { module, queries, keys } => {
                     let queries = take(&mut given[*queries]);
                     let Some(Given::Plain(keys)) = &given[*keys] else {
                         unreachable!("the graph check wants keys here")
                     };
-                    let contrast = self.compare(*module, queries, keys, keep).map_err(failed)?;
+                    let contrast = self.loss(*module, queries, keys, keep).map_err(failed)?;
                     losses.values.push(Loss {
                         id: step.id.clone(),
                         value: contrast.value,
@@ -158,16 +158,16 @@ impl Engine {
     ///
     /// # Errors
     /// If a module refuses them.
-    pub fn absorb(&mut self, keys: &StepKeys) -> Result<(), EngineError> {
+    pub fn enqueue(&mut self, keys: &StepKeys) -> Result<(), EngineError> {
         for (module, keys) in &keys.0 {
-            if let AnyModule::Negatives(negatives) = &mut self.modules[*module].module {
-                negatives.absorb(keys)?;
+            if let AnyModule::Loss(negatives) = &mut self.modules[*module].module {
+                negatives.enqueue(keys)?;
             }
         }
         Ok(())
     }
 
-    fn compare(
+    fn loss(
         &mut self,
         module: usize,
         queries: Features,
@@ -177,9 +177,7 @@ impl Engine {
         let all = self.gather(keys)?;
         let first = self.collective.rank() * keys.shape().0;
         match &mut self.modules[module].module {
-            AnyModule::Negatives(negatives) => {
-                negatives.compare(queries, Keys { own: keys, all: &all, first }, keep)
-            }
+            AnyModule::Loss(negatives) => negatives.loss(queries, Keys { own: keys, all: &all, first }, keep),
             AnyModule::Backbone(_) | AnyModule::Head(_) => {
                 unreachable!("the graph check wants negatives here")
             }
@@ -199,7 +197,7 @@ impl Engine {
     pub(super) fn keys_by_module(&self, graph: &Graph, given: &[Option<Given>]) -> Result<StepKeys, OpError> {
         let mut by_module = BTreeMap::new();
         for step in &graph.steps {
-            if let Action::Compare { module, .. } = step.action {
+            if let Action::Loss { module, .. } = step.action {
                 by_module.entry(module).or_insert_with(|| graph.key_steps(module));
             }
         }
@@ -248,7 +246,7 @@ impl Engine {
 
     /// In which order step number `step` of a run, from 0, shuffles a batch of `n` images.
     pub fn shuffle(seed: u64, step: u64, n: usize) -> Vec<usize> {
-        Draws::new(seed, "batch shuffle", &[step]).permutation(n)
+        Rng::new(seed, "batch shuffle", &[step]).permutation(n)
     }
 
     /// The chain on a shuffled batch, with the results back in order.

@@ -9,7 +9,7 @@ use super::{EngineError, StateError};
 use crate::checkpoint::Snapshot;
 use crate::pipeline::{AnyModule, EncoderModules, Weights};
 
-/// The modules that turn images into features, in eval mode: no loss, no second encoder, no optimiser.
+/// The modules that turn images into features, in eval mode: no loss, no second encoder, no optimizer.
 ///
 /// It gives the same bits as [`Engine::embed`](super::Engine::embed).
 pub struct FrozenEncoder {
@@ -48,7 +48,7 @@ impl FrozenEncoder {
             n_features = match &modules.modules[*last].1 {
                 AnyModule::Backbone(backbone) => backbone.n_features(),
                 AnyModule::Head(head) => head.n_outputs(),
-                AnyModule::Negatives(_) => unreachable!("the graph check follows images and features"),
+                AnyModule::Loss(_) => unreachable!("the graph check follows images and features"),
             };
         }
         Ok(Self { device, precision, modules, n_features })

@@ -64,7 +64,7 @@ impl Engine {
         momentum: f32,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
     ) -> Result<Computed, E> {
-        self.follow(momentum).map_err(op)?;
+        self.update_momentum(momentum).map_err(op)?;
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
@@ -130,7 +130,7 @@ impl Engine {
         momentum: f32,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
     ) -> Result<Computed, E> {
-        self.follow(momentum).map_err(op)?;
+        self.update_momentum(momentum).map_err(op)?;
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
@@ -266,7 +266,7 @@ fn encodes_of_views(graph: &Graph) -> impl Iterator<Item = (usize, &[usize], usi
         Action::Encode { modules, input: Value::View(view), weights, .. } => {
             Some((step, &modules[..], *view, *weights))
         }
-        Action::Encode { .. } | Action::Compare { .. } => None,
+        Action::Encode { .. } | Action::Loss { .. } => None,
     })
 }
 

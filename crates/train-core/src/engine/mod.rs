@@ -1,12 +1,12 @@
-//! One training step: the graph, the momentum encoder, the optimiser.
+//! One training step: the graph, the momentum encoder, the optimizer.
 //!
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
 mod embed;
-mod follow;
 mod forward;
 mod frozen;
 mod in_parts;
+mod momentum;
 mod moving;
 mod norms;
 mod running;
@@ -23,7 +23,7 @@ pub use self::state::StateError;
 
 use crate::Collective;
 use crate::pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts};
-use crate::plugin::{Entry, Module as _, Optimizer, Thermometer};
+use crate::plugin::{Entry, LossRange, Module as _, Optimizer};
 
 /// The modules of a pipeline, and what trains them.
 pub struct Engine {
@@ -35,9 +35,9 @@ pub struct Engine {
     /// As in [`Graph::modules`]; `Some` for those with a momentum copy.
     momentum_modules: Vec<Option<NamedModule>>,
     optimizer: Box<dyn Optimizer>,
-    /// The optimiser's slots, parameter after parameter in visiting order.
+    /// The optimizer's slots, parameter after parameter in visiting order.
     slots: Vec<Vec<Buffer>>,
-    /// Optimiser steps made.
+    /// Optimizer steps made.
     n_updates: u64,
     /// Steps made, those that changed no weights included.
     n_steps: u64,
@@ -62,7 +62,7 @@ pub enum EngineError {
         /// What happened.
         source: OpError,
     },
-    /// The backward pass, the momentum encoder or the optimiser failed.
+    /// The backward pass, the momentum encoder or the optimizer failed.
     #[error(transparent)]
     Op(#[from] OpError),
 }
@@ -104,7 +104,7 @@ impl Engine {
             collective,
         };
         engine.allocate_slots();
-        engine.follow(0.0)?;
+        engine.update_momentum(0.0)?;
         Ok(engine)
     }
 
@@ -119,13 +119,13 @@ impl Engine {
     }
 
     /// Chance and floor of the sum of all losses, for batches of `n` images.
-    pub fn thermometer(&self, n: usize) -> Thermometer {
-        let mut sum = Thermometer { chance: 0.0, floor: 0.0 };
+    pub fn loss_range(&self, n: usize) -> LossRange {
+        let mut sum = LossRange { chance: 0.0, floor: 0.0 };
         for step in &self.graph.steps {
-            if let Action::Compare { module, .. } = step.action
-                && let AnyModule::Negatives(negatives) = &self.modules[module].module
+            if let Action::Loss { module, .. } = step.action
+                && let AnyModule::Loss(negatives) = &self.modules[module].module
             {
-                let one = negatives.thermometer(n * self.collective.n_processes());
+                let one = negatives.loss_range(n * self.collective.n_processes());
                 sum.chance += one.chance;
                 sum.floor += one.floor;
             }
@@ -149,7 +149,7 @@ impl Engine {
         &self.parts
     }
 
-    /// Optimiser steps made.
+    /// Optimizer steps made.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
     }

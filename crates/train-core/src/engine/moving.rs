@@ -1,4 +1,4 @@
-//! Parameters on their way through the optimiser.
+//! Parameters on their way through the optimizer.
 
 use rayon::prelude::*;
 use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, update_on_device};

@@ -93,7 +93,7 @@ impl Engine {
         nothing_left(&left)
     }
 
-    /// Sets modules, and not the optimiser, from tensors named as in [`save`](Self::save), for tests against other programs.
+    /// Sets modules, and not the optimizer, from tensors named as in [`save`](Self::save), for tests against other programs.
     ///
     /// # Errors
     /// As [`load`](Self::load).

@@ -1,4 +1,4 @@
-//! What happens to weights: gradients and the optimiser.
+//! What happens to weights: gradients and the optimizer.
 
 use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter};
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::{Crew, Filled, OnUnreadable, Order, Work};
-use super::{LoaderError, Recipe, UnreadableLog};
+use super::workers::{Filled, OnUnreadable, Order, Work, Workers};
+use super::{LoaderError, UnreadableLog, ViewTransform};
 use crate::plugin::Images;
 
 /// What an [`EvalLoader`] loads.
 pub struct EvalPlan {
     /// The images.
     pub images: Arc<dyn Images>,
-    /// The view: name and recipe.
-    pub view: (String, Arc<Recipe>),
+    /// The view: name and transform.
+    pub view: (String, Arc<ViewTransform>),
     /// The pipeline's seed, for views that draw.
     pub seed: u64,
     /// Images in a batch; the last one may have fewer. 0 counts as 1.
@@ -40,7 +40,7 @@ pub struct EvalBatch {
 
 /// Gives all images in order, each once, seen through one view.
 pub struct EvalLoader {
-    crew: Crew,
+    workers: Workers,
     n_images: usize,
     batch: usize,
     next_image: usize,
@@ -63,7 +63,7 @@ impl EvalLoader {
             on_unreadable: OnUnreadable::LeaveOut,
         };
         let mut loader = Self {
-            crew: Crew::start(work, plan.n_workers)?,
+            workers: Workers::start(work, plan.n_workers)?,
             n_images,
             batch: plan.batch.max(1),
             next_image: 0,
@@ -86,7 +86,7 @@ impl EvalLoader {
         let start = Instant::now();
         loop {
             self.order_ahead();
-            match self.crew.take() {
+            match self.workers.take() {
                 None => return Ok(None),
                 Some(Err(error)) => {
                     self.failed = Some(error.clone());
@@ -102,11 +102,11 @@ impl EvalLoader {
     }
 
     fn order_ahead(&mut self) {
-        while self.crew.n_ordered() <= self.prefetch_batches && self.next_image < self.n_images {
+        while self.workers.n_ordered() <= self.prefetch_batches && self.next_image < self.n_images {
             let end = (self.next_image + self.batch).min(self.n_images);
             let step = (self.next_image / self.batch) as u64;
             let images = (self.next_image..end).collect();
-            self.crew.order(Order { epoch: 0, step, images, views: Arc::new([0]) });
+            self.workers.order(Order { epoch: 0, step, images, views: Arc::new([0]) });
             self.next_image = end;
         }
     }

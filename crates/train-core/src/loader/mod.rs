@@ -3,19 +3,19 @@
 //! Start at [`Loader`]; [`EvalLoader`] is its plain sibling for measuring. What a batch holds depends on the seed, the
 //! epoch and the images alone, bit for bit, and never on how many workers there are or which of them was fast.
 
-mod crew;
 mod error;
 mod evaluation;
-mod recipe;
 mod training;
+mod transform;
 mod unreadable;
+mod workers;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::crew::View;
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
-pub use self::recipe::Recipe;
 pub use self::training::{Batch, Loader, LoaderPlan, LookAhead, Rest};
+pub use self::transform::ViewTransform;
 pub use self::unreadable::UnreadableLog;
+pub use self::workers::View;

@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::Engine;
 use crate::pipeline::{Parts, PartsMethod, Pass};
 use crate::plugin::{Augmentation, ConfigError, Images, UnreadableImage};
-use crate::{ByteImage, Draws, FloatImage, Picture, PictureShape};
+use crate::{ByteImage, FloatImage, Image, ImageShape, Rng};
 
 /// Images of 2 by 2 pixels that hold their number.
 #[derive(Default)]
@@ -55,21 +55,21 @@ impl Images for Numbers {
 struct Noise;
 
 impl Augmentation for Noise {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         Ok(input)
     }
 
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-        let noisy = |value: f32| value + draws.unit() as f32;
-        match picture {
-            Picture::Bytes(image) => Picture::Floats(FloatImage {
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let noisy = |value: f32| value + rng.unit() as f32;
+        match image {
+            Image::Bytes(image) => Image::Floats(FloatImage {
                 width: image.width,
                 height: image.height,
                 values: image.rgb.iter().map(|&byte| f32::from(byte)).map(noisy).collect(),
             }),
-            Picture::Floats(mut image) => {
+            Image::Floats(mut image) => {
                 image.values = image.values.into_iter().map(noisy).collect();
-                Picture::Floats(image)
+                Image::Floats(image)
             }
         }
     }
@@ -79,26 +79,26 @@ impl Augmentation for Noise {
 struct Uneven;
 
 impl Augmentation for Uneven {
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         Ok(input)
     }
 
-    fn apply(&self, picture: Picture, _draws: &mut Draws) -> Picture {
-        match picture {
-            Picture::Bytes(image) if image.rgb[0] == 3 => {
-                Picture::Floats(FloatImage { width: 4, height: 2, values: vec![0.0; 24] })
+    fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
+        match image {
+            Image::Bytes(image) if image.rgb[0] == 3 => {
+                Image::Floats(FloatImage { width: 4, height: 2, values: vec![0.0; 24] })
             }
             other => other,
         }
     }
 }
 
-fn noisy() -> Arc<Recipe> {
-    Arc::new(Recipe { steps: vec![Box::new(Noise), Box::new(Noise)] })
+fn noisy() -> Arc<ViewTransform> {
+    Arc::new(ViewTransform { steps: vec![Box::new(Noise), Box::new(Noise)] })
 }
 
-fn plain() -> Arc<Recipe> {
-    Arc::new(Recipe { steps: Vec::new() })
+fn plain() -> Arc<ViewTransform> {
+    Arc::new(ViewTransform { steps: Vec::new() })
 }
 
 fn plan(images: Numbers, n_workers: usize) -> LoaderPlan {
@@ -337,7 +337,7 @@ fn a_loader_that_is_dropped_early_stops_its_threads() {
 
 #[test]
 fn images_of_two_sizes_in_one_view_are_an_error() {
-    let uneven = Arc::new(Recipe { steps: vec![Box::new(Uneven) as _] });
+    let uneven = Arc::new(ViewTransform { steps: vec![Box::new(Uneven) as _] });
     let views = vec![("x".into(), uneven), ("y".into(), noisy())];
     let mut loader =
         Loader::start(LoaderPlan { views, ..plan(Numbers { n: 8, ..Numbers::default() }, 1) }).unwrap();

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::crew::{Crew, OnUnreadable, Order, Work};
-use super::{LoaderError, Recipe, UnreadableLog, View};
-use crate::Draws;
+use super::workers::{OnUnreadable, Order, Work, Workers};
+use super::{LoaderError, UnreadableLog, View, ViewTransform};
+use crate::Rng;
 use crate::engine::Engine;
 use crate::pipeline::Parts;
 use crate::plugin::Images;
@@ -23,8 +23,8 @@ pub enum Rest {
 pub struct LoaderPlan {
     /// The training images.
     pub images: Arc<dyn Images>,
-    /// The views that are made of each image: name and recipe.
-    pub views: Vec<(String, Arc<Recipe>)>,
+    /// The views that are made of each image: name and transform.
+    pub views: Vec<(String, Arc<ViewTransform>)>,
     /// What the order of the images and their views are drawn from.
     pub seed: u64,
     /// What the order within a shuffled pass is drawn from: the engine's seed.
@@ -80,7 +80,7 @@ pub struct LookAhead<'a> {
 /// Each epoch visits the images in a random order of its own.
 /// An image is decoded once in a pass, and all the views of the pass are made from it. Dropping the loader stops its threads.
 pub struct Loader {
-    crew: Crew,
+    workers: Workers,
     schedule: EpochOrders,
     prefetch_batches: usize,
     failed: Option<LoaderError>,
@@ -109,7 +109,7 @@ impl Loader {
             on_unreadable: OnUnreadable::Replace,
         };
         let mut loader = Self {
-            crew: Crew::start(work, plan.n_workers)?,
+            workers: Workers::start(work, plan.n_workers)?,
             schedule,
             prefetch_batches: plan.prefetch_batches,
             failed: None,
@@ -144,7 +144,7 @@ impl Loader {
         if self.failed.is_some() {
             return None;
         }
-        let filled = self.crew.look()?;
+        let filled = self.workers.look()?;
         let n = filled.images.iter().flatten().count();
         Some(LookAhead { epoch: filled.epoch, step: filled.step, n, views: &filled.views })
     }
@@ -152,7 +152,7 @@ impl Loader {
     fn try_next(&mut self) -> Result<Option<Batch>, LoaderError> {
         self.order_ahead();
         let start = Instant::now();
-        let Some(filled) = self.crew.take().transpose()? else { return Ok(None) };
+        let Some(filled) = self.workers.take().transpose()? else { return Ok(None) };
         Ok(Some(Batch {
             epoch: filled.epoch,
             step: filled.step,
@@ -164,10 +164,10 @@ impl Loader {
     }
 
     fn order_ahead(&mut self) {
-        while self.crew.n_ordered() <= self.prefetch_batches
+        while self.workers.n_ordered() <= self.prefetch_batches
             && let Some(order) = self.schedule.next()
         {
-            self.crew.order(order);
+            self.workers.order(order);
         }
     }
 }
@@ -226,7 +226,7 @@ impl Iterator for EpochOrders {
         }
         let order = self
             .order
-            .get_or_insert_with(|| Draws::new(self.seed, "epoch order", &[epoch]).permutation(self.n_images));
+            .get_or_insert_with(|| Rng::new(self.seed, "epoch order", &[epoch]).permutation(self.n_images));
         let first = step as usize * self.batch;
         let batch = &order[first..order.len().min(first + self.batch)];
         let (pass, part) = self.next_part;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::pace::{Pace, Stopwatch};
-use crate::plugin::Thermometer;
+use crate::plugin::LossRange;
 
 /// The least time between two lines where they cannot be updated in place.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub struct StepReport {
     /// The loss.
     pub loss: f64,
     /// The loss at chance and at best.
-    pub thermometer: Thermometer,
+    pub loss_range: LossRange,
 }
 
 /// A part of a step that begins.
@@ -183,7 +183,7 @@ fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
 
 /// What matters most comes first, for a narrow terminal cuts off the end.
 fn state(report: &StepReport, pace: &Pace, note: &str) -> String {
-    let StepReport { loss, thermometer: Thermometer { chance, floor }, .. } = report;
+    let StepReport { loss, loss_range: LossRange { chance, floor }, .. } = report;
     let mut line = format!("  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})");
     if !note.is_empty() {
         line += "  ";
@@ -240,8 +240,8 @@ mod tests {
     }
 
     fn report(epoch: u64, step: u64) -> StepReport {
-        let thermometer = Thermometer { chance: 8.318, floor: 0.166 };
-        StepReport { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, thermometer }
+        let loss_range = LossRange { chance: 8.318, floor: 0.166 };
+        StepReport { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, loss_range }
     }
 
     fn plain() -> (ProgressLine, Page) {

@@ -12,7 +12,7 @@ use crate::nearest::suggest;
 pub(crate) enum ModuleKind {
     Backbone,
     Head,
-    Negatives,
+    Loss,
 }
 
 /// The graph of `config`, with every name resolved.
@@ -90,7 +90,7 @@ fn check_step(
             let names: Vec<&String> = kinds.keys().collect();
             return Err(checker.fault_at(&at, format!("no module is named `{name}`"), suggest(name, &names)));
         };
-        if *kind == ModuleKind::Negatives && step.run.len() > 1 {
+        if *kind == ModuleKind::Loss && step.run.len() > 1 {
             return Err(checker.fault_at(
                 &at,
                 format!("`{name}` is a loss, and cannot be part of a chain"),
@@ -99,8 +99,8 @@ fn check_step(
         }
         chain.push((*kind, index_of(&mut graph.modules, name)));
     }
-    if chain[0].0 == ModuleKind::Negatives {
-        return check_compare(checker, config, graph, i, step, chain[0].1);
+    if chain[0].0 == ModuleKind::Loss {
+        return check_loss(checker, config, graph, i, step, chain[0].1);
     }
     check_encode(checker, config, graph, i, step, &chain)
 }
@@ -144,7 +144,7 @@ fn check_encode(
                     "use `weights: Momentum` in both steps or in neither",
                 ));
             }
-            Action::Compare { .. } => {
+            Action::Loss { .. } => {
                 return Err(checker.fault_at(
                     &place(i, &["on", "0"]),
                     format!("`{name}` is a loss, and no encoder takes one"),
@@ -168,7 +168,7 @@ fn check_encode(
     })
 }
 
-fn check_compare(
+fn check_loss(
     checker: &Checker,
     config: &PipelineConfig,
     graph: &mut Graph,
@@ -224,7 +224,7 @@ fn check_compare(
                     "give their step `weights: Momentum`",
                 ));
             }
-            Action::Compare { .. } => {
+            Action::Loss { .. } => {
                 return Err(checker.fault_at(
                     &at,
                     format!("`{name}` is itself a loss"),
@@ -233,7 +233,7 @@ fn check_compare(
             }
         }
     }
-    Ok(Action::Compare { module, queries: ends[0], keys: ends[1] })
+    Ok(Action::Loss { module, queries: ends[0], keys: ends[1] })
 }
 
 /// The value called `name`, used by step `i`.
@@ -299,7 +299,7 @@ fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph)
     let losses: Vec<&str> = graph
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Compare { .. }))
+        .filter(|step| matches!(step.action, Action::Loss { .. }))
         .map(|step| step.id.as_str())
         .collect();
     if config.minimize.is_empty() {
@@ -307,7 +307,7 @@ fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph)
             Some(loss) => format!("write `minimize: [\"{loss}\"]`"),
             None => "add a step to `graph` that compares queries and keys, and name it here".into(),
         };
-        return Err(checker.fault(&["minimize"], "nothing is minimised, so nothing would train", hint));
+        return Err(checker.fault(&["minimize"], "nothing is minimized, so nothing would train", hint));
     }
     let mut minimize = Vec::new();
     for (i, name) in config.minimize.iter().enumerate() {
@@ -324,9 +324,9 @@ fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph)
         .steps
         .iter()
         .enumerate()
-        .find(|(i, step)| matches!(step.action, Action::Compare { .. }) && !minimize.contains(i))
+        .find(|(i, step)| matches!(step.action, Action::Loss { .. }) && !minimize.contains(i))
     {
-        let message = format!("nothing minimises the loss `{}`", step.id);
+        let message = format!("nothing minimizes the loss `{}`", step.id);
         return Err(checker.fault_at(
             &place(i, &["id"]),
             message,
@@ -345,7 +345,7 @@ fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Graph) -> Check
         .flat_map(|step| match step.action {
             Action::Encode { input: Value::Step(from), .. } => vec![from],
             Action::Encode { .. } => Vec::new(),
-            Action::Compare { queries, keys, .. } => vec![queries, keys],
+            Action::Loss { queries, keys, .. } => vec![queries, keys],
         })
         .collect();
     for (i, step) in graph.steps.iter().enumerate() {

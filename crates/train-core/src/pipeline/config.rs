@@ -23,7 +23,7 @@ pub(crate) struct PipelineConfig {
     pub(crate) modules: BTreeMap<String, PluginRef>,
     /// What a step computes, in order.
     pub(crate) graph: Vec<StepConfig>,
-    /// The losses whose sum is minimised.
+    /// The losses whose sum is minimized.
     pub(crate) minimize: Vec<String>,
     /// The momentum encoder's coefficient.
     #[serde(default)]
@@ -190,7 +190,7 @@ impl MomentumConfig {
 pub(crate) struct GroupConfig {
     /// Which ones.
     pub(crate) parameters: Selection,
-    /// Their weight decay, in place of the optimiser's.
+    /// Their weight decay, in place of the optimizer's.
     #[serde(default)]
     pub(crate) weight_decay: Option<f64>,
     /// A factor on their learning rate.
@@ -223,7 +223,7 @@ pub struct CheckpointConfig {
     pub every_minutes: f64,
     /// The newest that stay.
     pub keep: usize,
-    /// The figure whose best checkpoint stays besides; none to keep no best.
+    /// The metric whose best checkpoint stays besides; none to keep no best.
     pub best: Option<String>,
 }
 

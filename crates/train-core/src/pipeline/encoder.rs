@@ -11,7 +11,7 @@ use super::views::{View, check_views};
 use super::{Fault, PipelineError, check_graph, check_numbers, modules, parts, read_config, read_text};
 use crate::plugin::{Dataset, DatasetContext, Level};
 
-/// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimiser are not built.
+/// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimizer are not built.
 pub struct EncoderPipeline {
     /// Names the run's folder.
     pub name: String,

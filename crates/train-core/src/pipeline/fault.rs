@@ -30,7 +30,7 @@ impl Fault {
     }
 
     /// The message drawn under the line that it is about.
-    pub fn render(&self, colour: Colour) -> String {
+    pub fn render(&self, color: Color) -> String {
         let start = floor_char(&self.text, self.span.start);
         let end = floor_char(&self.text, self.span.end).max(start);
         // A span of many lines would print a whole section: its first line says where to look.
@@ -43,17 +43,17 @@ impl Fault {
         if let Some(hint) = &self.hint {
             group = group.element(Level::HELP.message(hint.as_str()));
         }
-        let renderer = match colour {
-            Colour::Yes => Renderer::styled(),
-            Colour::No => Renderer::plain(),
+        let renderer = match color {
+            Color::Yes => Renderer::styled(),
+            Color::No => Renderer::plain(),
         };
         renderer.render(&[group])
     }
 }
 
-/// Whether to colour a message for a terminal.
+/// Whether to color a message for a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Colour {
+pub enum Color {
     /// With ANSI escapes.
     Yes,
     /// Plain text.

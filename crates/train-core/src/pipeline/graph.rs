@@ -12,7 +12,7 @@ pub struct Graph {
     pub modules: Vec<String>,
     /// In the order of the file.
     pub steps: Vec<Step>,
-    /// The steps whose sum is minimised.
+    /// The steps whose sum is minimized.
     pub minimize: Vec<usize>,
 }
 
@@ -40,7 +40,7 @@ pub enum Action {
         shuffle_batch: bool,
     },
     /// Computes a loss.
-    Compare {
+    Loss {
         /// The negatives.
         module: usize,
         /// The step that gives queries.
@@ -105,7 +105,7 @@ impl Graph {
             .steps
             .iter()
             .filter_map(|step| match step.action {
-                Action::Compare { module: this, keys, .. } if this == module => Some(keys),
+                Action::Loss { module: this, keys, .. } if this == module => Some(keys),
                 _ => None,
             })
             .collect();
@@ -127,7 +127,7 @@ impl Graph {
                     if *weights == Weights::Momentum { "  [momentum weights, no gradient]" } else { "" },
                     if *shuffle_batch { "  [batch shuffled]" } else { "" },
                 ),
-                Action::Compare { module, queries, keys } => format!(
+                Action::Loss { module, queries, keys } => format!(
                     "{} = {}(queries {}, keys {})",
                     step.id, self.modules[*module], self.steps[*queries].id, self.steps[*keys].id
                 ),
@@ -136,7 +136,7 @@ impl Graph {
             out.push('\n');
         }
         let losses: Vec<&str> = self.minimize.iter().map(|step| self.steps[*step].id.as_str()).collect();
-        out.push_str(&format!("minimise {}\n", losses.join(" + ")));
+        out.push_str(&format!("minimize {}\n", losses.join(" + ")));
         out
     }
 
@@ -153,7 +153,7 @@ impl Graph {
         for view in &self.views {
             out.push_str(&format!("  {view:?} [shape=ellipse];\n"));
         }
-        out.push_str("  \"minimise\" [shape=plaintext];\n}\n");
+        out.push_str("  \"minimize\" [shape=plaintext];\n}\n");
         out
     }
 
@@ -167,7 +167,7 @@ impl Graph {
         for (i, step) in self.steps.iter().enumerate() {
             out.push_str(&format!("  {}[\"{}\"]\n", node(&step.id), self.label(i).replace('\n', "<br>")));
         }
-        out.push_str(&format!("  {}[[\"minimise\"]]\n", node("minimise")));
+        out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
         for (from, to) in self.arrows() {
             out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
         }
@@ -179,13 +179,13 @@ impl Graph {
         for step in &self.steps {
             match &step.action {
                 Action::Encode { input, .. } => arrows.push((self.value_name(*input), step.id.as_str())),
-                Action::Compare { queries, keys, .. } => {
+                Action::Loss { queries, keys, .. } => {
                     arrows.push((self.steps[*queries].id.as_str(), step.id.as_str()));
                     arrows.push((self.steps[*keys].id.as_str(), step.id.as_str()));
                 }
             }
         }
-        arrows.extend(self.minimize.iter().map(|step| (self.steps[*step].id.as_str(), "minimise")));
+        arrows.extend(self.minimize.iter().map(|step| (self.steps[*step].id.as_str(), "minimize")));
         arrows
     }
 
@@ -199,7 +199,7 @@ impl Graph {
                 if *weights == Weights::Momentum { "\nmomentum weights" } else { "" },
                 if *shuffle_batch { "\nbatch shuffled" } else { "" },
             ),
-            Action::Compare { module, .. } => format!("{}\n{}", step.id, self.modules[*module]),
+            Action::Loss { module, .. } => format!("{}\n{}", step.id, self.modules[*module]),
         }
     }
 

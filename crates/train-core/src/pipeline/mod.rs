@@ -28,7 +28,7 @@ pub use self::config::{
     Weights,
 };
 pub use self::encoder::{EncoderModules, EncoderPipeline};
-pub use self::fault::{Colour, Fault};
+pub use self::fault::{Color, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
 pub(crate) use self::parameters::set_trainable;
@@ -356,12 +356,12 @@ fn check_best(
 ) -> Checked<()> {
     let Some(best) = &config.checkpoint.best else { return Ok(()) };
     let named = checker.tree.find(&["checkpoint", "best"]).is_some();
-    let figures: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.figures()).copied().collect();
-    if named && !figures.contains(&best.as_str()) {
+    let metrics: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.metrics()).copied().collect();
+    if named && !metrics.contains(&best.as_str()) {
         return Err(checker.fault(
             &["checkpoint", "best"],
             format!("no monitor measures `{best}`"),
-            crate::nearest::suggest(best, &figures),
+            crate::nearest::suggest(best, &metrics),
         ));
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::encoder::EncoderModules;
 use super::graph::{Action, Graph, Value};
 use super::pixels;
 use super::views::View;
-use crate::plugin::{self, Backbone, Entry, Head, Module, ModuleContext, Negatives, NegativesContext};
+use crate::plugin::{self, Backbone, ContrastiveLoss, Entry, Head, LossContext, Module, ModuleContext};
 
 /// A module of any kind.
 pub enum AnyModule {
@@ -20,7 +20,7 @@ pub enum AnyModule {
     /// Features to embeddings.
     Head(Box<dyn Head>),
     /// A loss.
-    Negatives(Box<dyn Negatives>),
+    Loss(Box<dyn ContrastiveLoss>),
 }
 
 /// A module and its name in the pipeline.
@@ -36,7 +36,7 @@ impl Module for AnyModule {
         match self {
             Self::Backbone(module) => module.visit(visitor),
             Self::Head(module) => module.visit(visitor),
-            Self::Negatives(module) => module.visit(visitor),
+            Self::Loss(module) => module.visit(visitor),
         }
     }
 
@@ -44,7 +44,7 @@ impl Module for AnyModule {
         match self {
             Self::Backbone(module) => module.stem(),
             Self::Head(module) => module.stem(),
-            Self::Negatives(module) => module.stem(),
+            Self::Loss(module) => module.stem(),
         }
     }
 
@@ -52,7 +52,7 @@ impl Module for AnyModule {
         match self {
             Self::Backbone(module) => module.batch_norm_splits(),
             Self::Head(module) => module.batch_norm_splits(),
-            Self::Negatives(module) => module.batch_norm_splits(),
+            Self::Loss(module) => module.batch_norm_splits(),
         }
     }
 }
@@ -72,17 +72,17 @@ pub(crate) fn kinds(checker: &Checker, config: &PipelineConfig) -> Checked<BTree
             ModuleKind::Backbone
         } else if plugin::find::<dyn Head>(&plugin_name).is_some() {
             ModuleKind::Head
-        } else if plugin::find::<dyn Negatives>(&plugin_name).is_some() {
-            ModuleKind::Negatives
+        } else if plugin::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
+            ModuleKind::Loss
         } else {
             let names: Vec<&str> = plugin::all()
                 .iter()
-                .filter(|plugin| ["backbone", "head", "negatives"].contains(&plugin.kind))
+                .filter(|plugin| ["backbone", "head", "loss"].contains(&plugin.kind))
                 .map(|plugin| plugin.name)
                 .collect();
             return Err(checker.text.fault(
                 name_span,
-                format!("no backbone, head or negatives plugin is named `{plugin_name}`"),
+                format!("no backbone, head or loss plugin is named `{plugin_name}`"),
                 Some(crate::nearest::suggest(&plugin_name, &names)),
             ));
         };
@@ -207,7 +207,7 @@ impl Builder<'_> {
                     Input::Images(_) => None,
                 }
             }
-            Action::Compare { module, queries, keys } => {
+            Action::Loss { module, queries, keys } => {
                 self.loss(step_idx, *module, *queries, *keys)?;
                 None
             }
@@ -242,7 +242,7 @@ impl Builder<'_> {
         Ok(match &self.modules[module] {
             Some(AnyModule::Backbone(backbone)) => backbone.n_features(),
             Some(AnyModule::Head(head)) => head.n_outputs(),
-            Some(AnyModule::Negatives(_)) | None => 0,
+            Some(AnyModule::Loss(_)) | None => 0,
         })
     }
 
@@ -317,7 +317,7 @@ impl Builder<'_> {
             return self.check_same_input(step_idx, 0, module, known, input);
         }
         let name = &self.graph.modules[module];
-        let context = NegativesContext {
+        let context = LossContext {
             device: self.device.clone(),
             n_inputs,
             batch: self.config.data.batch,
@@ -325,8 +325,8 @@ impl Builder<'_> {
             seed: self.config.seed,
             name: name.clone(),
         };
-        let built = self.checker.build::<dyn Negatives>(&["modules", name], &context)?;
-        self.modules[module] = Some(AnyModule::Negatives(built));
+        let built = self.checker.build::<dyn ContrastiveLoss>(&["modules", name], &context)?;
+        self.modules[module] = Some(AnyModule::Loss(built));
         self.inputs[module] = Some(input);
         Ok(())
     }

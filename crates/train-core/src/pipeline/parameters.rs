@@ -10,10 +10,10 @@ use super::stability::OnSpike;
 use crate::nearest::suggest;
 use crate::plugin::{Entry, Module as _};
 
-/// What training does to one parameter, besides what the optimiser does to all.
+/// What training does to one parameter, besides what the optimizer does to all.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ParameterSettings {
-    /// In place of the optimiser's.
+    /// In place of the optimizer's.
     pub weight_decay: Option<f64>,
     /// A factor on the learning rate.
     pub learning_rate_factor: f64,

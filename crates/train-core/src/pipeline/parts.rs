@@ -92,7 +92,7 @@ pub(crate) fn check_parts(
         AnyModule::Backbone(_) => true,
         // Heads take their statistics over whole batches.
         AnyModule::Head(head) => head.batch_norm_splits().is_none(),
-        AnyModule::Negatives(negatives) => negatives.is_separable(),
+        AnyModule::Loss(negatives) => negatives.is_separable(),
     });
     let method = if accumulates { PartsMethod::Accumulate } else { PartsMethod::CacheFeatures };
     let mut keys = Pass { views: Vec::new(), is_shuffled: false };

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::checker::{Checked, Checker};
 use super::config::PipelineConfig;
 use super::graph::Graph;
-use crate::loader::Recipe;
+use crate::loader::ViewTransform;
 use crate::plugin::{Augmentation, AugmentationContext, Monitor};
-use crate::{PictureShape, PictureValues};
+use crate::{ImageShape, ImageValues};
 
 /// A declared view.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub struct View {
     /// Its name in the file.
     pub name: String,
     /// Its augmentations, in order.
-    pub recipe: Arc<Recipe>,
+    pub transform: Arc<ViewTransform>,
     /// `(H, W)` of what it gives, in pixels.
     pub size: (usize, usize),
 }
@@ -31,7 +31,7 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked
     }
     let mut views = Vec::new();
     for (name, steps) in &config.views {
-        let mut shape = PictureShape { size: None, values: PictureValues::Bytes };
+        let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
         let mut augmentations = Vec::new();
         for i in 0..steps.len() {
             let i = i.to_string();
@@ -40,10 +40,10 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked
             shape = augmentation.output(shape).map_err(|error| checker.unfit(&path, &error))?;
             augmentations.push(augmentation);
         }
-        if shape.values != PictureValues::Floats {
+        if shape.values != ImageValues::Floats {
             return Err(checker.fault_at_name(
                 &["views", name],
-                format!("the view `{name}` ends in bytes, but an encoder takes normalised values"),
+                format!("the view `{name}` ends in bytes, but an encoder takes normalized values"),
                 "add `(\"normalize\", ..)` as its last step",
             ));
         }
@@ -54,7 +54,11 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked
                 "add `(\"random-resized-crop\", (size: ..))` to train, or `(\"resize\", ..), (\"center-crop\", ..)` to evaluate",
             ));
         };
-        views.push(View { name: name.clone(), recipe: Arc::new(Recipe { steps: augmentations }), size });
+        views.push(View {
+            name: name.clone(),
+            transform: Arc::new(ViewTransform { steps: augmentations }),
+            size,
+        });
     }
     Ok(views)
 }

@@ -7,10 +7,10 @@ mod registry;
 pub(crate) use self::config::parse_ron;
 pub use self::config::{Config, ConfigError};
 pub use self::kinds::{
-    Augmentation, AugmentationContext, Backbone, Contrast, Dataset, DatasetContext, DatasetError, Embed,
-    Embedding, Encoder, Entry, Head, Images, Keys, Level, Measurement, Module, ModuleContext, Monitor,
-    MonitorContext, MonitorError, Negatives, NegativesContext, Optimizer, OptimizerContext, Outcome,
-    Progress, Schedule, ScheduleContext, Split, Splits, Thermometer, UnreadableImage, Update, UpdateStep,
-    visit_part,
+    Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
+    DatasetError, Embed, Embedding, Entry, FeatureExtractor, Head, Images, Keys, Level, LossContext,
+    LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, Optimizer,
+    OptimizerContext, Outcome, Progress, Schedule, ScheduleContext, Split, Splits, UnreadableImage, Update,
+    UpdateStep, visit_part,
 };
 pub use self::registry::{Described, Field, Kind, Plugin, RegistryError, all, build, check_registry, find};

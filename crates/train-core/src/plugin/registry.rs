@@ -3,8 +3,8 @@
 use schemars::Schema;
 
 use super::{
-    Augmentation, Backbone, Config, ConfigError, Dataset, Head, Monitor, Negatives, Optimizer, Schedule,
-    kinds,
+    Augmentation, Backbone, Config, ConfigError, ContrastiveLoss, Dataset, Head, Monitor, Optimizer,
+    Schedule, kinds,
 };
 
 /// What a plugin is a kind of: a trait object with a name.
@@ -66,7 +66,7 @@ kinds! {
     Augmentation "augmentation" kinds::AugmentationContext;
     Backbone "backbone" kinds::ModuleContext;
     Head "head" kinds::ModuleContext;
-    Negatives "negatives" kinds::NegativesContext;
+    ContrastiveLoss "loss" kinds::LossContext;
     Optimizer "optimizer" kinds::OptimizerContext;
     Schedule "schedule" kinds::ScheduleContext;
     Monitor "monitor" kinds::MonitorContext;

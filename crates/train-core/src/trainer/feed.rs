@@ -77,10 +77,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::loader::{LoaderPlan, Recipe, Rest, UnreadableLog};
+    use crate::loader::{LoaderPlan, Rest, UnreadableLog, ViewTransform};
     use crate::pipeline::Parts;
     use crate::plugin::{Augmentation, ConfigError, Images, UnreadableImage};
-    use crate::{ByteImage, Draws, FloatImage, Picture, PictureShape};
+    use crate::{ByteImage, FloatImage, Image, ImageShape, Rng};
 
     /// 21 images of 2 by 2 pixels that hold their number; number 7 cannot be read.
     struct Numbers;
@@ -113,23 +113,23 @@ mod tests {
     struct Noise;
 
     impl Augmentation for Noise {
-        fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError> {
+        fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
             Ok(input)
         }
 
-        fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture {
-            let Picture::Bytes(image) = picture else { return picture };
-            let values = image.rgb.iter().map(|&byte| f32::from(byte) + draws.unit() as f32).collect();
-            Picture::Floats(FloatImage { width: image.width, height: image.height, values })
+        fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+            let Image::Bytes(image) = image else { return image };
+            let values = image.rgb.iter().map(|&byte| f32::from(byte) + rng.unit() as f32).collect();
+            Image::Floats(FloatImage { width: image.width, height: image.height, values })
         }
     }
 
     fn feed(first: (u64, u64)) -> (Feed, Arc<UnreadableLog>) {
         let unreadable = Arc::new(UnreadableLog::new(21, UnreadableLog::DEFAULT_SHARE));
-        let recipe = || Arc::new(Recipe { steps: vec![Box::new(Noise)] });
+        let transform = || Arc::new(ViewTransform { steps: vec![Box::new(Noise)] });
         let loader = Loader::start(LoaderPlan {
             images: Arc::new(Numbers),
-            views: vec![("a".into(), recipe()), ("b".into(), recipe())],
+            views: vec![("a".into(), transform()), ("b".into(), transform())],
             seed: 3,
             shuffle_seed: 3,
             batch: 4,

@@ -96,7 +96,7 @@ fn attempt(text: &str, change: &str, device: &Device) -> Trial {
     }
 }
 
-/// Two steps on made-up images: in the second one, the optimiser has its slots.
+/// Two steps on made-up images: in the second one, the optimizer has its slots.
 fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     let Pipeline { network, seed, batch, views, .. } = pipeline;
     let mut engine = Engine::new(network, seed, device.clone(), Box::new(SingleProcess))?;
@@ -115,7 +115,7 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
         let mut computed = engine.compute(batch, 0.99, &mut next)?;
         // Whether they are finite is of no interest here.
         let _ = engine.gradient_norms(&mut computed.gradients)?;
-        engine.absorb(&computed.keys)?;
+        engine.enqueue(&computed.keys)?;
         engine.update(&mut computed.gradients, 0.0)?;
     }
     Ok(())

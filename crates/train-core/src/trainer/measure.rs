@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::loader::{EvalLoader, EvalPlan, UnreadableLog};
 use crate::pipeline::View;
 use crate::plugin::{
-    Embed, Embedding, Encoder, Images, Level, Measurement, Monitor, MonitorError, Outcome, Split, Splits,
+    Embed, Embedding, FeatureExtractor, Images, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,
 };
 
 /// What measuring needs besides the engine.
@@ -28,31 +28,31 @@ pub struct Measure<'a> {
     pub unreadable: &'a Arc<UnreadableLog>,
 }
 
-/// The figures of the monitors that are due, and what is off.
+/// The metrics of the monitors that are due, and what is off.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
-    pub(super) measurements: Vec<Measurement>,
+pub(super) struct MonitorOutcomes {
+    pub(super) metrics: Vec<Metric>,
     /// Monitors that have nothing to say, with the reason.
     pub(super) off: Vec<(String, String)>,
 }
 
 impl Measure<'_> {
     /// Takes the measurements of every monitor that `is_due`.
-    pub(super) fn figures(
+    pub(super) fn metrics(
         &self,
         engine: &mut Engine,
         monitors: &mut [(String, Box<dyn Monitor>)],
         is_due: impl Fn(&dyn Monitor) -> bool,
-    ) -> Result<Figures, MonitorError> {
-        let mut figures = Figures::default();
-        let mut encoder = CachingEncoder { measure: self, engine, cache: BTreeMap::new() };
+    ) -> Result<MonitorOutcomes, MonitorError> {
+        let mut outcomes = MonitorOutcomes::default();
+        let mut features = CachingEncoder { measure: self, engine, cache: BTreeMap::new() };
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
-            match monitor.measure(&mut encoder)? {
-                Outcome::Measured(list) => figures.measurements.extend(list),
-                Outcome::Off { reason } => figures.off.push((name.clone(), reason)),
+            match monitor.measure(&mut features)? {
+                Outcome::Measured(list) => outcomes.metrics.extend(list),
+                Outcome::Off { reason } => outcomes.off.push((name.clone(), reason)),
             }
         }
-        Ok(figures)
+        Ok(outcomes)
     }
 
     /// Features of a split of the dataset; `None` if the dataset has no such split.
@@ -88,7 +88,7 @@ impl Measure<'_> {
             .ok_or_else(|| failed(format!("the pipeline declares no view `{}`", request.view)))?;
         let mut loader = EvalLoader::start(EvalPlan {
             images: Arc::clone(images),
-            view: (view.name.clone(), Arc::clone(&view.recipe)),
+            view: (view.name.clone(), Arc::clone(&view.transform)),
             seed: self.seed,
             batch: self.batch,
             n_workers: self.n_workers,
@@ -119,7 +119,7 @@ impl Measure<'_> {
     }
 }
 
-/// Adds the labels of a batch; one image without a label makes the whole split unlabelled.
+/// Adds the labels of a batch; one image without a label makes the whole split unlabeled.
 fn append_labels(embedding: &mut Embedding, images: &dyn Images, batch: &[usize]) {
     let Some(labels) = &mut embedding.labels else { return };
     match batch.iter().map(|image| images.label(*image)).collect::<Option<Vec<u32>>>() {
@@ -134,7 +134,7 @@ struct CachingEncoder<'a> {
     cache: BTreeMap<(Split, String, Level), Option<Arc<Embedding>>>,
 }
 
-impl Encoder for CachingEncoder<'_> {
+impl FeatureExtractor for CachingEncoder<'_> {
     fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
         let key = (request.split, request.view.to_owned(), request.level);
         if let Some(known) = self.cache.get(&key) {

@@ -8,8 +8,8 @@ mod feed;
 mod fit;
 mod measure;
 mod position;
+mod spikes;
 mod step;
-mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,14 +24,14 @@ pub use self::measure::Measure;
 
 use self::feed::Feed;
 use self::position::Position;
-use self::watch::Watch;
+use self::spikes::SpikeDetector;
 use crate::SingleProcess;
 use crate::checkpoint::{CheckpointFolder, Snapshot};
 use crate::engine::Engine;
 use crate::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
 use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan};
 use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, OnNonfinite, Pipeline, View};
-use crate::plugin::{Measurement, Monitor, Progress, Schedule, Splits, Thermometer};
+use crate::plugin::{LossRange, Metric, Monitor, Progress, Schedule, Splits};
 use crate::run_folder::RunFolder;
 
 /// Batches that workers may be ahead of the training step.
@@ -66,10 +66,10 @@ pub enum Finished {
 pub struct Summary {
     /// The last checkpoint.
     pub checkpoint: PathBuf,
-    /// The figures of the untrained encoder, if this process measured them.
-    pub before: Vec<Measurement>,
-    /// The figures after the last epoch.
-    pub after: Vec<Measurement>,
+    /// The metrics of the untrained encoder, if this process measured them.
+    pub before: Vec<Metric>,
+    /// The metrics after the last epoch.
+    pub after: Vec<Metric>,
     /// Steps made by this process; 0 if the run was complete before.
     pub n_steps: u64,
     /// Time spent by this process.
@@ -104,15 +104,15 @@ pub fn write_start(
     run: &RunFolder,
     change: impl FnOnce(&mut Snapshot),
 ) -> Result<PathBuf, TrainError> {
-    let mut watch = Watch::new(pipeline.stability, pipeline.network.parameters.clone());
+    let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot);
     change(&mut snapshot);
     Position::default().save(&mut snapshot.metadata);
-    watch.save(&mut snapshot.metadata);
+    spikes.save(&mut snapshot.metadata);
     snapshot.metadata.insert("pipeline".into(), pipeline.text);
-    restore(&snapshot, &mut engine, &mut watch)?;
+    restore(&snapshot, &mut engine, &mut spikes)?;
     Ok(CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).save(0, &snapshot)?)
 }
 
@@ -130,12 +130,12 @@ struct Trainer<'a> {
     schedule: Box<dyn Schedule>,
     monitors: Vec<(String, Box<dyn Monitor>)>,
     checkpoint: CheckpointConfig,
-    watch: Watch,
+    spikes: SpikeDetector,
     on_nonfinite: OnNonfinite,
     /// Where the last rollback went, and how many went there.
     rolled_back_to: Option<(u64, usize)>,
     pipeline_text: String,
-    thermometer: Thermometer,
+    loss_range: LossRange,
     n_workers: usize,
     unreadable: Arc<UnreadableLog>,
     n_unreadable_told: usize,
@@ -146,7 +146,7 @@ struct Trainer<'a> {
     events: EventLog,
     progress: ProgressLine,
     off_told: Vec<String>,
-    before: Vec<Measurement>,
+    before: Vec<Metric>,
     started: Instant,
 }
 
@@ -171,11 +171,11 @@ impl<'a> Trainer<'a> {
         if steps_per_epoch == 0 {
             return Err(crate::loader::LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
-        let mut watch = Watch::new(pipeline.stability.clone(), pipeline.network.parameters.clone());
+        let mut spikes = SpikeDetector::new(pipeline.stability.clone(), pipeline.network.parameters.clone());
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
         let position = match resume {
-            Some(snapshot) => restore(snapshot, &mut engine, &mut watch)?,
+            Some(snapshot) => restore(snapshot, &mut engine, &mut spikes)?,
             None => Position::default(),
         };
         let checkpoints = CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep);
@@ -186,7 +186,7 @@ impl<'a> Trainer<'a> {
         }
         let n_images_all = n_images + splits.test.as_ref().map_or(0, |test| test.len());
         Ok(Self {
-            thermometer: engine.thermometer(pipeline.batch),
+            loss_range: engine.loss_range(pipeline.batch),
             engine,
             unreadable: Arc::new(UnreadableLog::new(n_images_all, pipeline.max_unreadable)),
             n_unreadable_told: 0,
@@ -201,7 +201,7 @@ impl<'a> Trainer<'a> {
             schedule: pipeline.schedule,
             monitors: pipeline.monitors,
             checkpoint: pipeline.checkpoint,
-            watch,
+            spikes,
             on_nonfinite: pipeline.stability.on_nonfinite,
             rolled_back_to: None,
             pipeline_text: pipeline.text,
@@ -303,7 +303,7 @@ impl<'a> Trainer<'a> {
             .views
             .iter()
             .filter_map(|name| self.views.iter().find(|view| view.name == *name))
-            .map(|view| (view.name.clone(), Arc::clone(&view.recipe)))
+            .map(|view| (view.name.clone(), Arc::clone(&view.transform)))
             .collect();
         Ok(Loader::start(LoaderPlan {
             images: Arc::clone(&self.splits.train),
@@ -326,15 +326,15 @@ impl<'a> Trainer<'a> {
     }
 
     fn measure_untrained(&mut self) -> Result<(), TrainError> {
-        let figures = self.measure(0)?;
+        let metrics = self.measure(0)?;
         let line = MetricsLine::new(0).with("epoch", 0);
-        self.log(line, &figures)?;
-        self.before = figures;
+        self.log(line, &metrics)?;
+        self.before = metrics;
         Ok(())
     }
 
-    /// Measures, logs and saves after an epoch; gives the figures.
-    fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Measurement>, TrainError> {
+    /// Measures, logs and saves after an epoch; gives the metrics.
+    fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Metric>, TrainError> {
         let seconds = clock.started.elapsed().as_secs_f64();
         let n_steps = self.steps_per_epoch as f64;
         let at = Progress {
@@ -352,22 +352,22 @@ impl<'a> Trainer<'a> {
             .with("images_per_s", (clock.n_steps * self.batch) as f64 / seconds)
             .with("data_wait_share", clock.waited.as_secs_f64() / seconds)
             .with("unreadable", self.unreadable.len());
-        let line = self.watch.figures().into_iter().fold(line, |line, (name, value)| line.with(name, value));
-        self.watch.next_epoch();
+        let line = self.spikes.metrics().into_iter().fold(line, |line, (name, value)| line.with(name, value));
+        self.spikes.next_epoch();
         self.position.next_epoch();
-        let figures = self.measure(self.position.epoch)?;
-        self.log(line, &figures)?;
+        let metrics = self.measure(self.position.epoch)?;
+        self.log(line, &metrics)?;
         // Before the epoch counts as done, so that a run killed here measures and compares it again.
-        self.save_best(&figures)?;
+        self.save_best(&metrics)?;
         let last = self.position.epoch == self.epochs;
         if last || self.position.epoch.is_multiple_of(self.checkpoint.every_epochs) {
             self.save()?;
         }
         self.progress.resume();
-        Ok(figures)
+        Ok(metrics)
     }
 
-    fn measure(&mut self, epochs_done: usize) -> Result<Vec<Measurement>, TrainError> {
+    fn measure(&mut self, epochs_done: usize) -> Result<Vec<Metric>, TrainError> {
         self.progress.pause();
         let measure = Measure {
             splits: &self.splits,
@@ -378,27 +378,27 @@ impl<'a> Trainer<'a> {
             unreadable: &self.unreadable,
         };
         let epochs = self.epochs;
-        let figures = measure
-            .figures(&mut self.engine, &mut self.monitors, |monitor| monitor.is_due(epochs_done, epochs))?;
-        for (name, reason) in figures.off {
+        let outcomes = measure
+            .metrics(&mut self.engine, &mut self.monitors, |monitor| monitor.is_due(epochs_done, epochs))?;
+        for (name, reason) in outcomes.off {
             if !self.off_told.contains(&name) {
                 self.progress.println(format!("monitor {name} is off: {reason}"));
                 self.off_told.push(name);
             }
         }
-        for figure in &figures.measurements {
+        for metric in &outcomes.metrics {
             let when = if epochs_done == 0 { "untrained".into() } else { format!("epoch {epochs_done}") };
-            self.progress.println(format!("{when}: {} ({})", shown(figure), figure.protocol));
+            self.progress.println(format!("{when}: {} ({})", shown(metric), metric.protocol));
         }
-        if let Some(figure) = figures.measurements.first() {
-            self.progress.note(shown(figure));
+        if let Some(metric) = outcomes.metrics.first() {
+            self.progress.note(shown(metric));
         }
         self.tell_unreadable();
-        Ok(figures.measurements)
+        Ok(outcomes.metrics)
     }
 
-    fn log(&mut self, line: MetricsLine, figures: &[Measurement]) -> Result<(), TrainError> {
-        let line = figures.iter().fold(line, |line, figure| line.with(figure.name.clone(), figure.value));
+    fn log(&mut self, line: MetricsLine, metrics: &[Metric]) -> Result<(), TrainError> {
+        let line = metrics.iter().fold(line, |line, metric| line.with(metric.name.clone(), metric.value));
         self.metrics.append(&line)?;
         self.events.scalars(line.step(), line.numbers().filter(|(name, _)| *name != "epoch"))?;
         Ok(())
@@ -412,10 +412,10 @@ impl<'a> Trainer<'a> {
         Ok(path)
     }
 
-    fn save_best(&mut self, figures: &[Measurement]) -> Result<(), TrainError> {
+    fn save_best(&mut self, metrics: &[Metric]) -> Result<(), TrainError> {
         let Some(best) = &self.checkpoint.best else { return Ok(()) };
-        if let Some(figure) = figures.iter().find(|figure| figure.name == *best) {
-            let score = if figure.more_is_better { figure.value } else { -figure.value };
+        if let Some(metric) = metrics.iter().find(|metric| metric.name == *best) {
+            let score = if metric.more_is_better { metric.value } else { -metric.value };
             let snapshot = self.snapshot()?;
             self.checkpoints.save_best(score, &snapshot)?;
         }
@@ -433,7 +433,7 @@ impl<'a> Trainer<'a> {
         let mut snapshot = Snapshot::default();
         self.engine.save(&mut snapshot);
         self.position.save(&mut snapshot.metadata);
-        self.watch.save(&mut snapshot.metadata);
+        self.spikes.save(&mut snapshot.metadata);
         snapshot.metadata.insert("pipeline".into(), self.pipeline_text.clone());
         Ok(snapshot)
     }
@@ -454,10 +454,14 @@ impl<'a> Trainer<'a> {
 }
 
 /// Sets everything that a checkpoint holds, and gives where it was written.
-fn restore(snapshot: &Snapshot, engine: &mut Engine, watch: &mut Watch) -> Result<Position, TrainError> {
+fn restore(
+    snapshot: &Snapshot,
+    engine: &mut Engine,
+    spikes: &mut SpikeDetector,
+) -> Result<Position, TrainError> {
     engine.load(snapshot)?;
-    watch.load(&snapshot.metadata)?;
-    let (places, is_frozen) = watch.frozen_by_spike();
+    spikes.load(&snapshot.metadata)?;
+    let (places, is_frozen) = spikes.frozen_by_spike();
     engine.set_trainable(places, !is_frozen);
     Position::load(&snapshot.metadata)
 }
@@ -468,11 +472,11 @@ impl EpochClock {
     }
 }
 
-/// A figure as the terminal shows it.
-pub fn shown(figure: &Measurement) -> String {
-    if figure.is_share {
-        format!("{} {:.1} %", figure.name, 100.0 * figure.value)
+/// A metric as the terminal shows it.
+pub fn shown(metric: &Metric) -> String {
+    if metric.is_share {
+        format!("{} {:.1} %", metric.name, 100.0 * metric.value)
     } else {
-        format!("{} {:.3}", figure.name, figure.value)
+        format!("{} {:.3}", metric.name, metric.value)
     }
 }

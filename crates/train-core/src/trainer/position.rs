@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TrainError;
-use crate::Draws;
+use crate::Rng;
 
 /// A place in a run, and the running sums of its epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +50,7 @@ impl Position {
     pub(super) fn data_seed(&self, seed: u64) -> u64 {
         match self.rollbacks {
             0 => seed,
-            n => Draws::new(seed, "draws after a rollback", &[n]).bits(),
+            n => Rng::new(seed, "draws after a rollback", &[n]).bits(),
         }
     }
 

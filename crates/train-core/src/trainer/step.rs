@@ -5,7 +5,7 @@ use std::time::Duration;
 use tensor_ops::FeatureMap;
 
 use super::feed::{Fed, Feed};
-use super::watch::{Spike, Verdict};
+use super::spikes::{Spike, Verdict};
 use super::{EVENTS_PER_EPOCH, EpochClock, TrainError, Trainer};
 use crate::engine::{GradientNorms, Loss, NonFinite};
 use crate::metrics::{PartReport, StepReport};
@@ -56,8 +56,8 @@ impl Trainer<'_> {
         };
         let n_losses = computed.losses.len() as f64;
         let top1 = computed.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / n_losses;
-        self.engine.absorb(&computed.keys)?;
-        match self.watch.judge(&norms) {
+        self.engine.enqueue(&computed.keys)?;
+        match self.spikes.judge(&norms) {
             Verdict::Go => self.engine.update(&mut computed.gradients, lr)?,
             Verdict::Tell(spike) => {
                 self.tell_spike(at, &spike, "");
@@ -69,7 +69,7 @@ impl Trainer<'_> {
             }
             Verdict::Freeze(spike, places) => {
                 self.engine.set_trainable(&places, false);
-                let names: Vec<&str> = places.iter().map(|&place| self.watch.name(place)).collect();
+                let names: Vec<&str> = places.iter().map(|&place| self.spikes.name(place)).collect();
                 let message = format!("; frozen from now on: {}", names.join(", "));
                 self.tell_spike(at, &spike, &message);
                 self.engine.update(&mut computed.gradients, lr)?;
@@ -84,7 +84,7 @@ impl Trainer<'_> {
             step: at.step as u64,
             waited,
             loss: f64::from(loss),
-            thermometer: self.thermometer,
+            loss_range: self.loss_range,
         });
         if at.step.is_multiple_of((self.steps_per_epoch / EVENTS_PER_EPOCH).max(1)) {
             let scalars = [("train/loss", f64::from(loss)), ("train/contrast_top1", top1), ("train/lr", lr)];
@@ -99,7 +99,7 @@ impl Trainer<'_> {
     pub(super) fn roll_back(&mut self, error: TrainError) -> Result<(), TrainError> {
         let Some((path, snapshot)) = self.checkpoints.latest()? else { return Err(error) };
         let rollbacks = self.position.rollbacks + 1;
-        self.position = super::restore(&snapshot, &mut self.engine, &mut self.watch)?;
+        self.position = super::restore(&snapshot, &mut self.engine, &mut self.spikes)?;
         let to = self.position.steps_done;
         let n_here = match self.rolled_back_to {
             Some((step, n)) if step == to => n + 1,
@@ -135,7 +135,7 @@ impl Trainer<'_> {
     }
 
     fn tell_spike(&mut self, at: Progress, spike: &Spike, consequence: &str) {
-        if !self.watch.tells() {
+        if !self.spikes.tells() {
             return;
         }
         let Spike { name, norm, median } = spike;
@@ -149,7 +149,7 @@ impl Trainer<'_> {
 
     fn log_norms(&mut self, norms: &GradientNorms) -> Result<(), TrainError> {
         let named = norms.weights.iter().filter_map(|&place| {
-            Some((format!("gradient/{}", self.watch.name(place)), f64::from(norms.of[place]?)))
+            Some((format!("gradient/{}", self.spikes.name(place)), f64::from(norms.of[place]?)))
         });
         let named: Vec<(String, f64)> = named.collect();
         let scalars = named.iter().map(|(name, value)| (name.as_str(), *value));

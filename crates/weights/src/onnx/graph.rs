@@ -12,7 +12,7 @@ use crate::{HeadLayer, HeadLayers, Tensors};
 
 const FLOAT: i32 = 1;
 const INT64: i32 = 7;
-/// Has layer normalisation as one operation.
+/// Has layer normalization as one operation.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 /// PyTorch's, of batch norm.

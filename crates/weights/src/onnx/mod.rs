@@ -17,7 +17,7 @@ use train_core::run_folder::write_whole;
 use self::graph::{Graph, Size};
 use crate::{Architecture, HeadLayers, Tensors};
 
-/// The input of the graph, float32 `(N, 3, H, W)`, normalised.
+/// The input of the graph, float32 `(N, 3, H, W)`, normalized.
 const INPUT: &str = "images";
 /// Its output, float32 `(N, D)`.
 const OUTPUT: &str = "features";

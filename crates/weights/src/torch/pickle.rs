@@ -30,7 +30,7 @@ impl From<io::Error> for PickleError {
 
 type Outcome<T> = Result<T, PickleError>;
 
-/// More bytes are no pickle of weights: that of a ResNet-50 with its optimiser has 100 kB.
+/// More bytes are no pickle of weights: that of a ResNet-50 with its optimizer has 100 kB.
 const MOST_BYTES: u64 = 64 << 20;
 /// More values are no weights either.
 const MOST_VALUES: usize = 4 << 20;

@@ -1,13 +1,13 @@
 //! `cargo xtask bench ops`: one kernel after the other.
 //!
-//! [`case`] says what a measurement is, [`convolution`], [`normalisation`], [`transformer`] and [`contrast`] which there are,
+//! [`case`] says what a measurement is, [`convolution`], [`normalization`], [`transformer`] and [`contrast`] which there are,
 //! [`stopwatch`] times a backward pass, [`mod@line`] shows what came of it.
 
 mod case;
 mod contrast;
 mod convolution;
 mod line;
-mod normalisation;
+mod normalization;
 mod operands;
 mod stopwatch;
 mod transformer;
@@ -92,7 +92,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 
 /// What is timed, in the order of the table.
 fn cases() -> Vec<Case> {
-    let parts = [convolution::cases(), normalisation::cases(), transformer::cases(), contrast::cases()];
+    let parts = [convolution::cases(), normalization::cases(), transformer::cases(), contrast::cases()];
     parts.into_iter().flatten().collect()
 }
 

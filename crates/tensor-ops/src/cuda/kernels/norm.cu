@@ -1,4 +1,4 @@
-// Batch normalisation: what follows from sums. Statistics are double precision and sums go in a fixed order.
+// Batch normalization: what follows from sums. Statistics are double precision and sums go in a fixed order.
 
 // The sum over chunks of partial[(group * n_chunks + chunk) * 2 + which][column], for the threads of row 0 of a block of 8 by 32.
 DEVICE double sum_of_chunks(const double *partial, int group, int which, int n_chunks, int n_columns, int column,
@@ -68,21 +68,21 @@ KERNEL(finish_gradients)(const double *partial, int n_chunks, int n_groups, int 
     __shared__ double sums[8][32];
     int column = blockIdx.x * 32 + threadIdx.x % 32;
     int is_mine = threadIdx.x / 32 == 0 && column < n_columns;
-    double total = 0.0, total_with_normalised = 0.0;
+    double total = 0.0, total_with_normalized = 0.0;
     for (int group = 0; group < n_groups; group++) {
         double plain = sum_of_chunks(partial, group, 0, n_chunks, n_columns, column, sums);
         double with_distance = sum_of_chunks(partial, group, 1, n_chunks, n_columns, column, sums);
         if (is_mine) {
             int at = group * n_columns + column;
-            double with_normalised = with_distance * inv_std[at];
+            double with_normalized = with_distance * inv_std[at];
             total += plain;
-            total_with_normalised += with_normalised;
-            slope[at] = (float)(share * factor[at] * inv_std[at] * with_normalised);
+            total_with_normalized += with_normalized;
+            slope[at] = (float)(share * factor[at] * inv_std[at] * with_normalized);
             offset[at] = (float)(share * factor[at] * plain);
         }
     }
     if (is_mine) {
-        by_scale[column] = (float)total_with_normalised;
+        by_scale[column] = (float)total_with_normalized;
         by_shift[column] = (float)total;
     }
 }

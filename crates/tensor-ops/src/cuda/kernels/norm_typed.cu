@@ -28,7 +28,7 @@ KERNEL(moments_TYPED)(const value_TYPED *x, double *partial, long long rows_of_g
 }
 
 // y = x * factor + offset (+ residual), and the larger of that and 0 if asked for.
-KERNEL(normalise_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
+KERNEL(normalize_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
                         const float *offset, int n_columns, int n_positions, int n_groups, int with_relu, long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {
         int at = coefficient_of(i, n_positions, n_groups, n_columns);
@@ -39,7 +39,7 @@ KERNEL(normalise_TYPED)(const value_TYPED *x, const value_TYPED *residual, value
 }
 
 // The same for rows whose lengths are multiples of four; `n` counts fours.
-KERNEL(normalise_four_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
+KERNEL(normalize_four_TYPED)(const value_TYPED *x, const value_TYPED *residual, value_TYPED *y, const float *factor,
                              const float *offset, int n_columns, int n_positions, int n_groups, int with_relu,
                              long long n) {
     for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) {

@@ -35,9 +35,9 @@ KERNEL(merge_heads_four_TYPED)(const value_TYPED *x, value_TYPED *y, int n_image
     MERGE_HEADS(four_TYPED)
 }
 
-// p = softmax(scale * logits), a warp a query; zeros where there is no query or no key. `p` may be `logits`. What normalises a
-// query, its greatest logit and one over the sum of its exponentials, goes to `normalisers`, if that is not null.
-KERNEL(softmax_TYPED)(const float *logits, value_TYPED *p, float *normalisers, float scale, int t, int n_padded, long long n_rows) {
+// p = softmax(scale * logits), a warp a query; zeros where there is no query or no key. `p` may be `logits`. What normalizes a
+// query, its greatest logit and one over the sum of its exponentials, goes to `normalizers`, if that is not null.
+KERNEL(softmax_TYPED)(const float *logits, value_TYPED *p, float *normalizers, float scale, int t, int n_padded, long long n_rows) {
     int lane = threadIdx.x % 32;
     long long row = THREAD_INDEX / 32, start = row * n_padded;
     int is_query = row < n_rows && row % n_padded < t;
@@ -67,20 +67,20 @@ KERNEL(softmax_TYPED)(const float *logits, value_TYPED *p, float *normalisers, f
     }
     for (int c = lane + 256; c < n_written; c += 32)
         p[start + c] = store_TYPED(c < n ? expf(scale * (logits[start + c] - greatest)) * inv_sum : 0.0f);
-    if (normalisers && is_query && lane == 0) {
-        normalisers[2 * row] = greatest;
-        normalisers[2 * row + 1] = inv_sum;
+    if (normalizers && is_query && lane == 0) {
+        normalizers[2 * row] = greatest;
+        normalizers[2 * row + 1] = inv_sum;
     }
 }
 
 // From logits and the gradients of the probabilities to probabilities and the gradients of the logits, which may be in the same
 // places.
-KERNEL(softmax_backward_TYPED)(const float *logits, const float *by_p, const float *normalisers, value_TYPED *p, value_TYPED *by_logits, float scale, int t, int n_padded, long long n_rows) {
+KERNEL(softmax_backward_TYPED)(const float *logits, const float *by_p, const float *normalizers, value_TYPED *p, value_TYPED *by_logits, float scale, int t, int n_padded, long long n_rows) {
     int lane = threadIdx.x % 32;
     long long row = THREAD_INDEX / 32, start = row * n_padded;
     int is_query = row < n_rows && row % n_padded < t;
     int n = is_query ? t : 0, n_written = row < n_rows ? n_padded : 0;
-    float greatest = is_query ? normalisers[2 * row] : 0.0f, inv_sum = is_query ? normalisers[2 * row + 1] : 0.0f;
+    float greatest = is_query ? normalizers[2 * row] : 0.0f, inv_sum = is_query ? normalizers[2 * row + 1] : 0.0f;
     float kept[8], by[8], mean = 0.0f;
 #pragma unroll
     for (int j = 0; j < 8; j++) {

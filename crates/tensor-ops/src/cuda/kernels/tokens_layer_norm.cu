@@ -1,4 +1,4 @@
-// Layer normalisation: what does not depend on the precision of the values.
+// Layer normalization: what does not depend on the precision of the values.
 
 // What the chunks found, [chunk][scale or shift][column], added in their order. Grid: (columns / 32, 2). Either may be null.
 KERNEL(norm_finish)(const float *partial, float *by_scale, float *by_shift, int n_chunks, int d) {

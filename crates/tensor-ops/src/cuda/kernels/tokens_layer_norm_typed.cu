@@ -17,8 +17,8 @@ KERNEL(norm_forward_TYPED)(const value_TYPED *x, const float *scale, const float
     float inv_std = 1.0f / sqrtf(sum_of_warp(squares) * share + eps);
 #pragma unroll 4
     for (int c = lane; c < n; c += 32) {
-        float normalised = (load_TYPED(x[start + c]) - mean) * inv_std;
-        y[start + c] = store_TYPED(normalised * scale[c] + shift[c]);
+        float normalized = (load_TYPED(x[start + c]) - mean) * inv_std;
+        y[start + c] = store_TYPED(normalized * scale[c] + shift[c]);
     }
     if (statistics && n > 0 && lane == 0) {
         statistics[2 * row] = mean;
@@ -68,19 +68,19 @@ KERNEL(norm_backward_TYPED)(const float *gradient, const value_TYPED *x, const f
         int n_here = end - start < 8 ? (int)(end - start) : 8;
         for (int i = 0; i < n_here; i++) {
             long long at = (start + i) * d + column;
-            float own[4], normalised[4], before[4];
+            float own[4], normalized[4], before[4];
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 int is_inside = column + 256 * j < d;
                 own[j] = is_inside ? gradient[at + 256 * j] : 0.0f;
-                normalised[j] = is_inside ? (load_TYPED(x[at + 256 * j]) - means[i]) * inv_stds[i] : 0.0f;
+                normalized[j] = is_inside ? (load_TYPED(x[at + 256 * j]) - means[i]) * inv_stds[i] : 0.0f;
                 before[j] = is_inside && adds ? by_x[at + 256 * j] : 0.0f;
             }
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 by_shift[j] += own[j];
-                by_scale[j] += own[j] * normalised[j];
-                float by = (own[j] * scales[j] - plains[i] - normalised[j] * alongs[i]) * inv_stds[i];
+                by_scale[j] += own[j] * normalized[j];
+                float by = (own[j] * scales[j] - plains[i] - normalized[j] * alongs[i]) * inv_stds[i];
                 if (by_x && column + 256 * j < d) by_x[at + 256 * j] = before[j] + by;
             }
         }

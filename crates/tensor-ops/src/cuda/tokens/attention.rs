@@ -1,7 +1,7 @@
 //! Scaled dot-product attention of several heads, by products of batches of heads.
 //!
 //! Images are taken some at a time, so that the matrices of logits, the largest that there are, stay in the device's cache.
-//! None outlives its images: the backward pass computes them anew from queries, keys and what normalised each softmax.
+//! None outlives its images: the backward pass computes them anew from queries, keys and what normalized each softmax.
 
 use std::sync::Arc;
 
@@ -41,22 +41,22 @@ pub(crate) fn attention(qkv: Tokens, heads: usize) -> Result<Tokens, OpError> {
         launch.read_array(qkv.values.array()).write_array(&mut by_head)
     })?;
     drop(qkv.values);
-    let mut normalisers = is_kept.then(|| unwritten(2 * sizes.n_rows(n))).transpose()?;
-    let out = forward(sizes, &by_head, normalisers.as_mut())?;
+    let mut normalizers = is_kept.then(|| unwritten(2 * sizes.n_rows(n))).transpose()?;
+    let out = forward(sizes, &by_head, normalizers.as_mut())?;
     let mut y = Array::unwritten(n * t * sizes.d(), precision)?;
     sizes.over(typed!(precision, "merge_heads"), typed!(precision, "merge_heads_four"), 1, |launch| {
         launch.read_array(&out).write_array(&mut y)
     })?;
     drop(out);
     let slot = qkv.slot;
-    let backward = normalisers.map(|normalisers| {
+    let backward = normalizers.map(|normalizers| {
         move |gradients: &mut Gradients, gradient: CudaSlice<f32>| {
             let mut by_out = Array::unwritten(sizes.part_len(), precision)?;
             let kernels = [typed!(precision, "split_gradient"), typed!(precision, "split_gradient_four")];
             sizes
                 .over(kernels[0], kernels[1], 1, |launch| launch.read(&gradient).write_array(&mut by_out))?;
             drop(gradient);
-            let by_parts = backward(sizes, &by_head, &normalisers, &by_out)?;
+            let by_parts = backward(sizes, &by_head, &normalizers, &by_out)?;
             drop((by_head, by_out));
             let mut sum = unwritten(n * t * width)?;
             sizes.over("merge_heads_f32", "merge_heads_four_f32", 3, |launch| {
@@ -201,7 +201,7 @@ impl Squares {
 fn forward(
     sizes: Sizes,
     by_head: &Array,
-    mut normalisers: Option<&mut CudaSlice<f32>>,
+    mut normalizers: Option<&mut CudaSlice<f32>>,
 ) -> Result<Array, CudaError> {
     let precision = by_head.precision();
     let padded = sizes.padded();
@@ -215,7 +215,7 @@ fn forward(
         Launch::new(&ATTENTION, typed!(precision, "softmax"))
             .read(&squares.logits)
             .pointer(p)
-            .pointer(normalisers.as_deref_mut().map_or(0, |all| at_row(all, sizes.n_rows(first))))
+            .pointer(normalizers.as_deref_mut().map_or(0, |all| at_row(all, sizes.n_rows(first))))
             .float(sizes.scale())
             .int(sizes.t)
             .int(padded)
@@ -236,7 +236,7 @@ fn forward(
 fn backward(
     sizes: Sizes,
     by_head: &Array,
-    normalisers: &CudaSlice<f32>,
+    normalizers: &CudaSlice<f32>,
     by_out: &Array,
 ) -> Result<CudaSlice<f32>, CudaError> {
     let precision = by_head.precision();
@@ -254,7 +254,7 @@ fn backward(
         Launch::new(&ATTENTION, typed!(precision, "softmax_backward"))
             .read(&p.logits)
             .read(&by_p.logits)
-            .pointer(at_row(normalisers, sizes.n_rows(first)))
+            .pointer(at_row(normalizers, sizes.n_rows(first)))
             .pointer(p_at)
             .pointer(by_logits_at)
             .float(sizes.scale())
@@ -275,6 +275,6 @@ fn backward(
 }
 
 /// Where the two numbers of a row are.
-fn at_row(normalisers: &CudaSlice<f32>, row: usize) -> u64 {
-    *cudarc::driver::DevicePtr::device_ptr(normalisers) + (2 * row * size_of::<f32>()) as u64
+fn at_row(normalizers: &CudaSlice<f32>, row: usize) -> u64 {
+    *cudarc::driver::DevicePtr::device_ptr(normalizers) + (2 * row * size_of::<f32>()) as u64
 }

@@ -64,7 +64,7 @@ fn layer(seed: u32, n_in: usize, n_out: usize) -> Parameter {
 }
 
 #[test]
-fn layer_normalisation_is_the_hosts() {
+fn layer_normalization_is_the_hosts() {
     // One row, more than a group, more than a chunk of rows; less than a warp of columns, more than a slab.
     for shape in [[1, 1, 3], [3, 3, 32], [43, 62, 12], [2, 5, 1030]] {
         let mut norm = LayerNorm::new(&crate::Device::default(), shape[2], 1e-6).unwrap();

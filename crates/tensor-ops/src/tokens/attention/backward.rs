@@ -1,7 +1,7 @@
 //! The gradients of one image's queries, keys and values.
 
 use super::{
-    forward::Normaliser,
+    forward::Normalizer,
     sizes::{Left, Rows, Sizes},
 };
 use crate::simd::{Kernel, Lanes, TileMode, exp, read, sum_lanes, write};
@@ -12,7 +12,7 @@ pub(super) struct ImageBackward<'a> {
     /// `(T, 3 D)`.
     pub(super) qkv: &'a [f32],
     /// `(heads, T)`, of the forward pass.
-    pub(super) normalisers: &'a [Normaliser],
+    pub(super) normalizers: &'a [Normalizer],
     /// `(T, D)`.
     pub(super) gradient: &'a [f32],
     /// `(T, 3 D)`.
@@ -24,7 +24,7 @@ impl Kernel for ImageBackward<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { sizes, qkv, normalisers, gradient, out } = self;
+        let Self { sizes, qkv, normalizers, gradient, out } = self;
         let Sizes { t, heads, dh } = sizes;
         let (d, width, padded) = (sizes.d(), sizes.width(), sizes.padded_keys::<L>());
         let scale = 1.0 / (dh as f32).sqrt();
@@ -55,8 +55,8 @@ impl Kernel for ImageBackward<'_> {
                 by_keys(q, key_columns, p);
                 by_keys(gradient, value_columns, by_p);
                 let rows = p.chunks_exact_mut(padded).zip(by_p.chunks_exact_mut(padded));
-                for ((p, by_p), normaliser) in rows.zip(&normalisers[head * t..][block.clone()]) {
-                    softmax_backward::<L>(p, by_p, t, scale, normaliser);
+                for ((p, by_p), normalizer) in rows.zip(&normalizers[head * t..][block.clone()]) {
+                    softmax_backward::<L>(p, by_p, t, scale, normalizer);
                 }
                 let by_logit = &*by_p;
                 let left = Left { values: by_logit, row: padded, step: 1, n_rows: n, n_steps: t };
@@ -78,11 +78,11 @@ fn softmax_backward<L: Lanes>(
     by_p: &mut [f32],
     t: usize,
     scale: f32,
-    normaliser: &Normaliser,
+    normalizer: &Normalizer,
 ) {
     logits[t..].fill(f32::MIN);
-    let (factor, greatest) = (L::splat(scale), L::splat(normaliser.greatest));
-    let inv_sum = L::splat(normaliser.inv_sum);
+    let (factor, greatest) = (L::splat(scale), L::splat(normalizer.greatest));
+    let inv_sum = L::splat(normalizer.inv_sum);
     let mut mean = L::zero();
     for (logits, by_p) in logits.chunks_exact_mut(L::N).zip(by_p.chunks_exact(L::N)) {
         let power = exp::<L>(L::mul(L::sub(read::<L>(logits), greatest), factor));

@@ -13,7 +13,7 @@ pub(super) struct ImageForward<'a> {
     /// `(T, D)`.
     pub(super) out: &'a mut [f32],
     /// `(heads, T)`.
-    pub(super) normalisers: &'a mut [Normaliser],
+    pub(super) normalizers: &'a mut [Normalizer],
 }
 
 /// What turns the logits of one query into probabilities: `exp(scale * (logit - greatest)) * inv_sum`.
@@ -21,7 +21,7 @@ pub(super) struct ImageForward<'a> {
 /// The two apart, not the logarithm of the sum of exponentials: where one key has nearly all of the probability, the
 /// logarithm would round it away from 1, and the gradient of its logit is what 1 is short of.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Normaliser {
+pub(super) struct Normalizer {
     /// The greatest logit, before its scale.
     pub(super) greatest: f32,
     /// One over the sum of the exponentials.
@@ -33,7 +33,7 @@ impl Kernel for ImageForward<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { sizes, qkv, out, normalisers } = self;
+        let Self { sizes, qkv, out, normalizers } = self;
         let Sizes { t, heads, dh } = sizes;
         let (d, width, padded) = (sizes.d(), sizes.width(), sizes.padded_keys::<L>());
         let scale = 1.0 / (dh as f32).sqrt();
@@ -55,9 +55,9 @@ impl Kernel for ImageForward<'_> {
                     padded,
                     TileMode::Store,
                 );
-                let normalisers = &mut normalisers[head * t..][block.clone()];
-                for (row, normaliser) in logits.chunks_exact_mut(padded).zip(normalisers.iter_mut()) {
-                    *normaliser = exponentials::<L>(row, t, scale);
+                let normalizers = &mut normalizers[head * t..][block.clone()];
+                for (row, normalizer) in logits.chunks_exact_mut(padded).zip(normalizers.iter_mut()) {
+                    *normalizer = exponentials::<L>(row, t, scale);
                 }
                 let out = &mut out[block.start * d + head * dh..];
                 Left { values: &logits, row: padded, step: 1, n_rows, n_steps: t }.multiply::<L>(
@@ -67,8 +67,8 @@ impl Kernel for ImageForward<'_> {
                     d,
                     TileMode::Store,
                 );
-                for (row, normaliser) in normalisers.iter().enumerate() {
-                    let factor = L::splat(normaliser.inv_sum);
+                for (row, normalizer) in normalizers.iter().enumerate() {
+                    let factor = L::splat(normalizer.inv_sum);
                     let out = &mut out[row * d..][..dh];
                     for_registers!(L, dh, |at, n| {
                         let value = read_some::<L, _>(out, at, n, 0.0);
@@ -83,7 +83,7 @@ impl Kernel for ImageForward<'_> {
 /// Turns the first `t` logits, before their scale, into `exp(scale * (logit - greatest))`. What lies behind them is
 /// overwritten.
 #[inline(always)]
-fn exponentials<L: Lanes>(row: &mut [f32], t: usize, scale: f32) -> Normaliser {
+fn exponentials<L: Lanes>(row: &mut [f32], t: usize, scale: f32) -> Normalizer {
     row[t..].fill(f32::MIN);
     let mut greatest = L::splat(f32::MIN);
     for logits in row.chunks_exact(L::N) {
@@ -97,5 +97,5 @@ fn exponentials<L: Lanes>(row: &mut [f32], t: usize, scale: f32) -> Normaliser {
         write::<L>(logits, power);
         sum = L::add(sum, power);
     }
-    Normaliser { greatest, inv_sum: 1.0 / sum_lanes::<L>(sum) }
+    Normalizer { greatest, inv_sum: 1.0 / sum_lanes::<L>(sum) }
 }

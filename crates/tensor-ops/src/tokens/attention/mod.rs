@@ -1,7 +1,7 @@
 //! Scaled dot-product attention of several heads.
 //!
 //! A task is an image, head after head, so that everything it touches stays in a core's caches. No matrix of
-//! probabilities outlives its head: the backward pass computes them anew from queries, keys and what normalised each
+//! probabilities outlives its head: the backward pass computes them anew from queries, keys and what normalized each
 //! softmax.
 
 mod backward;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::{
     backward::ImageBackward,
-    forward::{ImageForward, Normaliser},
+    forward::{ImageForward, Normalizer},
     sizes::Sizes,
 };
 use super::Tokens;
@@ -43,12 +43,12 @@ fn attention_with(family: Family, qkv: Tokens, heads: usize) -> Result<Tokens, O
         return crate::cuda::attention(qkv, heads);
     }
     let sizes = Sizes { t, heads, dh: width / 3 / heads };
-    let mut normalisers = vec![Normaliser::default(); n * heads * t];
-    let images = normalisers.chunks_mut(heads * t).collect();
+    let mut normalizers = vec![Normalizer::default(); n * heads * t];
+    let images = normalizers.chunks_mut(heads * t).collect();
     let lens = vec![t * sizes.d(); n];
-    let values = Values::build_beside(qkv.precision(), &lens, images, |image, normalisers, out| {
+    let values = Values::build_beside(qkv.precision(), &lens, images, |image, normalizers, out| {
         qkv.values.with_part(image * t * width..(image + 1) * t * width, |qkv| {
-            family.run(ImageForward { sizes, qkv, out, normalisers });
+            family.run(ImageForward { sizes, qkv, out, normalizers });
         });
     });
     let device = qkv.device().clone();
@@ -61,7 +61,7 @@ fn attention_with(family: Family, qkv: Tokens, heads: usize) -> Result<Tokens, O
                     family.run(ImageBackward {
                         sizes,
                         qkv,
-                        normalisers: &normalisers[image * heads * t..][..heads * t],
+                        normalizers: &normalizers[image * heads * t..][..heads * t],
                         gradient: &gradient[image * t * sizes.d()..][..t * sizes.d()],
                         out,
                     });

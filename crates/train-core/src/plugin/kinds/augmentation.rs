@@ -1,21 +1,21 @@
 //! One step of a view's recipe.
 
 use crate::plugin::ConfigError;
-use crate::{Draws, Picture, PictureShape};
+use crate::{Image, ImageShape, Rng};
 
 /// Turns an image into another, at random.
 ///
-/// Called from many threads at once; all randomness comes from `draws`.
+/// Called from many threads at once; all randomness comes from `rng`.
 pub trait Augmentation: Send + Sync {
     /// The shape of what [`apply`](Self::apply) gives for an image of shape `input`.
     ///
     /// # Errors
-    /// If it cannot work on such images: on bytes after normalisation, on an image that may be too small.
-    fn output(&self, input: PictureShape) -> Result<PictureShape, ConfigError>;
+    /// If it cannot work on such images: on bytes after normalization, on an image that may be too small.
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError>;
 
-    /// The augmented image. `output` has accepted the shape of `picture`; other values (a `Floats` where bytes are
+    /// The augmented image. `output` has accepted the shape of `image`; other values (a `Floats` where bytes are
     /// needed) are passed on unchanged.
-    fn apply(&self, picture: Picture, draws: &mut Draws) -> Picture;
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image;
 }
 
 /// An augmentation needs nothing but its config.

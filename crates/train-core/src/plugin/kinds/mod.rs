@@ -2,18 +2,18 @@
 
 mod augmentation;
 mod dataset;
+mod loss;
 mod module;
 mod monitor;
-mod negatives;
 mod optimizer;
 mod schedule;
 
 pub use self::augmentation::{Augmentation, AugmentationContext};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
+pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange};
 pub use self::module::{Backbone, Entry, Head, Module, ModuleContext, visit_part};
 pub use self::monitor::{
-    Embed, Embedding, Encoder, Level, Measurement, Monitor, MonitorContext, MonitorError, Outcome,
+    Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
 };
-pub use self::negatives::{Contrast, Keys, Negatives, NegativesContext, Thermometer};
 pub use self::optimizer::{Optimizer, OptimizerContext, Update, UpdateStep};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};

@@ -3,7 +3,7 @@
 use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, Movable, OpError, Parameter};
 
 use super::super::config::ConfigError;
-use crate::Draws;
+use crate::Rng;
 
 /// Something with parameters and state.
 pub trait Module: Movable {
@@ -19,7 +19,7 @@ pub trait Module: Movable {
         &[]
     }
 
-    /// Into how many parts batch normalisation splits a batch, if there is any batch normalisation.
+    /// Into how many parts batch normalization splits a batch, if there is any batch normalization.
     ///
     /// Shuffling a batch does nothing unless its statistics are taken over parts of it.
     fn batch_norm_splits(&self) -> Option<usize> {
@@ -29,7 +29,7 @@ pub trait Module: Movable {
 
 /// A named piece of a [`Module`].
 pub enum Entry<'a> {
-    /// What the optimiser moves, and the momentum encoder follows.
+    /// What the optimizer moves, and the momentum encoder follows.
     Parameter(&'a mut Parameter),
     /// State that is saved, but neither trained nor averaged: running statistics, the queue.
     Buffer(&'a mut Buffer),
@@ -105,7 +105,7 @@ pub struct ModuleContext {
 }
 
 impl ModuleContext {
-    /// In how many splits batch norm normalises a part, where it normalises a whole batch in `splits`: the value of the
+    /// In how many splits batch norm normalizes a part, where it normalizes a whole batch in `splits`: the value of the
     /// field `batch_norm_splits`.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl ModuleContext {
     }
 
     /// Draws for the initial values of one parameter.
-    pub fn draws(&self, parameter: &str) -> Draws {
-        Draws::new(self.seed, &format!("initial values of {}.{parameter}", self.name), &[])
+    pub fn rng(&self, parameter: &str) -> Rng {
+        Rng::new(self.seed, &format!("initial values of {}.{parameter}", self.name), &[])
     }
 }

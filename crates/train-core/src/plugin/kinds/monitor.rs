@@ -9,8 +9,8 @@ pub trait Monitor: Send {
     /// The views that it needs, which the pipeline must declare.
     fn views(&self) -> Vec<&str>;
 
-    /// The names of the [`Measurement`]s that it takes.
-    fn figures(&self) -> &[&'static str];
+    /// The names of the [`Metric`]s that it takes.
+    fn metrics(&self) -> &[&'static str];
 
     /// Whether to measure after `epochs_done` of `epochs`; 0 is the untrained encoder.
     fn is_due(&self, epochs_done: usize, epochs: usize) -> bool;
@@ -19,11 +19,11 @@ pub trait Monitor: Send {
     ///
     /// # Errors
     /// If features cannot be computed.
-    fn measure(&mut self, encoder: &mut dyn Encoder) -> Result<Outcome, MonitorError>;
+    fn measure(&mut self, encoder: &mut dyn FeatureExtractor) -> Result<Outcome, MonitorError>;
 }
 
 /// The encoder as a monitor sees it: in eval mode, without gradients.
-pub trait Encoder {
+pub trait FeatureExtractor {
     /// Features of a split of the dataset, or why there are none. Computed once for all monitors of an epoch.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ pub struct Embedding {
     pub n: usize,
     /// `D`.
     pub d: usize,
-    /// `(N, D)`, row by row, not normalised.
+    /// `(N, D)`, row by row, not normalized.
     pub rows: Vec<f32>,
     /// `N` classes, if the images have labels.
     pub labels: Option<Vec<u32>>,
@@ -80,8 +80,8 @@ pub struct Embedding {
 /// What a monitor has to say.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// Figures.
-    Measured(Vec<Measurement>),
+    /// MonitorOutcomes.
+    Measured(Vec<Metric>),
     /// Nothing can be measured on this dataset; said once.
     Off {
         /// Why, and what would change that.
@@ -89,9 +89,9 @@ pub enum Outcome {
     },
 }
 
-/// One figure.
+/// One metric.
 #[derive(Clone, Debug)]
-pub struct Measurement {
+pub struct Metric {
     /// The key in `metrics.jsonl`, for instance `knn_top1`.
     pub name: String,
     /// The value; shares are of 1.

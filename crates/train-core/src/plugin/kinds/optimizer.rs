@@ -32,7 +32,7 @@ pub struct UpdateStep {
     pub n_updates: u64,
     /// Number of axes of the parameter: 1 for a bias, 2 for a matrix, 4 for a kernel.
     pub n_axes: usize,
-    /// The weight decay of the parameter's group, in place of the optimiser's own.
+    /// The weight decay of the parameter's group, in place of the optimizer's own.
     pub weight_decay: Option<f64>,
 }
 
@@ -94,10 +94,10 @@ pub struct Update<'a> {
     pub n_updates: u64,
     /// Number of axes of the parameter: 1 for a bias, 2 for a matrix, 4 for a kernel.
     pub n_axes: usize,
-    /// The weight decay of the parameter's group, in place of the optimiser's own.
+    /// The weight decay of the parameter's group, in place of the optimizer's own.
     pub weight_decay: Option<f64>,
 }
 
-/// An optimiser needs nothing but its config.
+/// An optimizer needs nothing but its config.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OptimizerContext;

@@ -31,7 +31,7 @@ impl Decay {
 /// What a paper trains its linear classifiers with: SGD of momentum 0.9, no weight decay, weights from N(0, 0.01), biases
 /// 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Recipe {
+pub struct PublishedProbe {
     /// Whose it is.
     pub name: &'static str,
     /// The learning rate for 256 images; that of a batch is this × batch / 256.
@@ -44,7 +44,7 @@ pub struct Recipe {
     pub decay: Decay,
 }
 
-impl Recipe {
+impl PublishedProbe {
     /// MoCo v1 and v2 (He et al. 2020, §4.1): learning rate 30 with a batch of 256.
     pub const MOCO_V1_V2: Self =
         Self { name: "MoCo v1/v2", base_lr: 30.0, batch: 256, epochs: 100, decay: Decay::Steps };
@@ -56,14 +56,19 @@ impl Recipe {
         Self { name: "MoCo v3, ViT", base_lr: 3.0, batch: 1024, epochs: 90, decay: Decay::Cosine };
 
     /// The recipe's own protocol.
-    pub fn protocol(&self) -> Protocol {
-        Protocol { base_lrs: vec![self.base_lr], batch: self.batch, epochs: self.epochs, decay: self.decay }
+    pub fn protocol(&self) -> ProbeProtocol {
+        ProbeProtocol {
+            base_lrs: vec![self.base_lr],
+            batch: self.batch,
+            epochs: self.epochs,
+            decay: self.decay,
+        }
     }
 }
 
 /// How a probe is trained.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Protocol {
+pub struct ProbeProtocol {
     /// Learning rates for 256 images; a classifier is trained with each, all on the same batches.
     pub base_lrs: Vec<f64>,
     /// Images in a step; the last step of an epoch may have fewer.
@@ -74,14 +79,14 @@ pub struct Protocol {
     pub decay: Decay,
 }
 
-impl Protocol {
+impl ProbeProtocol {
     /// The learning rates at the start: base × batch / 256.
     pub fn lrs(&self) -> Vec<f64> {
         self.base_lrs.iter().map(|base| base * self.batch as f64 / BASE_BATCH).collect()
     }
 
     /// Where this is not what `recipe` says, in words; learning rates beside the recipe's own are no departure.
-    pub fn departures(&self, recipe: &Recipe) -> Vec<String> {
+    pub fn departures(&self, recipe: &PublishedProbe) -> Vec<String> {
         let mut found = Vec::new();
         let mut differs = |what: &str, own: String, published: String| {
             if own != published {
@@ -123,29 +128,29 @@ mod tests {
 
     #[test]
     fn moco_v1_and_v2_drop_tenfold_at_epochs_60_and_80() {
-        let factor = |epoch| Recipe::MOCO_V1_V2.decay.factor(epoch, 100);
+        let factor = |epoch| PublishedProbe::MOCO_V1_V2.decay.factor(epoch, 100);
         assert_eq!([0, 59, 60, 79, 80, 99].map(factor), [1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
-        assert_eq!(Recipe::MOCO_V1_V2.protocol().lrs(), [30.0]);
+        assert_eq!(PublishedProbe::MOCO_V1_V2.protocol().lrs(), [30.0]);
     }
 
     #[test]
     fn moco_v3_falls_by_a_cosine_from_the_scaled_rate() {
-        let Recipe { decay, epochs, .. } = Recipe::MOCO_V3_VIT;
+        let PublishedProbe { decay, epochs, .. } = PublishedProbe::MOCO_V3_VIT;
         assert_eq!(decay.factor(0, epochs), 1.0);
         assert!((decay.factor(45, epochs) - 0.5).abs() < 1e-12);
         assert!(decay.factor(89, epochs) < 1e-3);
-        assert_eq!(Recipe::MOCO_V3_VIT.protocol().lrs(), [12.0]);
-        assert_eq!(Recipe::MOCO_V3_RESNET.protocol().lrs(), [0.4]);
+        assert_eq!(PublishedProbe::MOCO_V3_VIT.protocol().lrs(), [12.0]);
+        assert_eq!(PublishedProbe::MOCO_V3_RESNET.protocol().lrs(), [0.4]);
     }
 
     #[test]
     fn departures_are_told_one_by_one() {
-        let recipe = Recipe::MOCO_V1_V2;
+        let recipe = PublishedProbe::MOCO_V1_V2;
         let mut protocol = recipe.protocol();
         assert_eq!(protocol.departures(&recipe), [""; 0]);
         protocol.base_lrs.push(3.0);
         assert_eq!(protocol.departures(&recipe), [""; 0], "its own rate is among them");
-        let protocol = Protocol { base_lrs: vec![1.0, 3.0], batch: 64, ..protocol };
+        let protocol = ProbeProtocol { base_lrs: vec![1.0, 3.0], batch: 64, ..protocol };
         let expected =
             ["batch 64 where MoCo v1/v2 has 256", "base learning rate 1, 3 where MoCo v1/v2 has 30"];
         assert_eq!(protocol.departures(&recipe), expected);

@@ -1,19 +1,19 @@
 //! The augmentations that make one view of an image.
 
 use crate::plugin::Augmentation;
-use crate::{ByteImage, Draws, FloatImage, Picture};
+use crate::{ByteImage, FloatImage, Image, Rng};
 
 /// What turns a decoded image into a view: augmentations, in order.
-pub struct Recipe {
+pub struct ViewTransform {
     /// The steps. Each has accepted the shape that the one before it gives.
     pub steps: Vec<Box<dyn Augmentation>>,
 }
 
-impl Recipe {
+impl ViewTransform {
     /// The view `view_name` of `image`.
     ///
     /// Every step has draws of its own, keyed by seed, epoch, image, view and the step's place, so no view depends on
-    /// another, nor on the order in which images arrive. Bytes that no step normalised are scaled to 0–1.
+    /// another, nor on the order in which images arrive. Bytes that no step normalized are scaled to 0–1.
     pub fn apply(
         &self,
         image: ByteImage,
@@ -23,14 +23,14 @@ impl Recipe {
         view_name: &str,
     ) -> FloatImage {
         let purpose = format!("view {view_name}");
-        let mut picture = Picture::Bytes(image);
+        let mut image = Image::Bytes(image);
         for (step_idx, step) in self.steps.iter().enumerate() {
-            let mut draws = Draws::new(seed, &purpose, &[epoch, image_index, step_idx as u64]);
-            picture = step.apply(picture, &mut draws);
+            let mut rng = Rng::new(seed, &purpose, &[epoch, image_index, step_idx as u64]);
+            image = step.apply(image, &mut rng);
         }
-        match picture {
-            Picture::Floats(image) => image,
-            Picture::Bytes(ByteImage { width, height, rgb }) => {
+        match image {
+            Image::Floats(image) => image,
+            Image::Bytes(ByteImage { width, height, rgb }) => {
                 let values = rgb.iter().map(|&byte| f32::from(byte) / 255.0).collect();
                 FloatImage { width, height, values }
             }

@@ -1,4 +1,4 @@
-//! Batch normalisation, and what follows it, of ResNets.
+//! Batch normalization, and what follows it, of ResNets.
 
 use std::cell::RefCell;
 

@@ -76,7 +76,7 @@ pub(crate) enum VitStem {
     Conv,
 }
 
-/// What is learnt from features.
+/// What is learned from features.
 #[derive(Clone, Debug)]
 pub(crate) enum Method {
     /// Negatives from a queue (v1, v2).

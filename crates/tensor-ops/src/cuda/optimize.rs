@@ -9,9 +9,9 @@ use crate::{
     update_rule::{LayerRate, UpdateRule},
 };
 
-pub(super) static OPTIMISE: Program = Program::new(
-    "optimise",
-    concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/optimise.cu")),
+pub(super) static OPTIMIZE: Program = Program::new(
+    "optimize",
+    concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/optimize.cu")),
     "",
 );
 
@@ -20,7 +20,7 @@ const SPAN: usize = 8192;
 /// Numbers of a row, of any rule.
 const N_NUMBERS: usize = 8;
 
-/// What a launch works on: a row for each parameter, see `kernels/optimise.cu`.
+/// What a launch works on: a row for each parameter, see `kernels/optimize.cu`.
 #[derive(Default)]
 struct Table {
     rows: Vec<i64>,
@@ -102,15 +102,15 @@ pub(crate) fn update(
         let mut partial = None;
         if has_layer_rates {
             let partial = partial.insert(unwritten::<f64>(2 * with_momentum.n_blocks)?);
-            let launch = Launch::new(&OPTIMISE, "squares_partial");
+            let launch = Launch::new(&OPTIMIZE, "squares_partial");
             with_momentum.run(launch.read(&rows).read(&numbers).write(partial))?;
         }
-        let launch = Launch::new(&OPTIMISE, "move_with_momentum");
+        let launch = Launch::new(&OPTIMIZE, "move_with_momentum");
         with_momentum.run(launch.read(&rows).read(&numbers).read_if(partial.as_ref()))?;
     }
     if adamw.n_rows > 0 {
         let (rows, numbers) = adamw.upload()?;
-        adamw.run(Launch::new(&OPTIMISE, "move_adamw").read(&rows).read(&numbers))?;
+        adamw.run(Launch::new(&OPTIMIZE, "move_adamw").read(&rows).read(&numbers))?;
     }
     for (slot, gradient) in moved {
         slot.put_slice(gradients, gradient)?;
@@ -132,7 +132,7 @@ pub(crate) fn blend_all(own: &mut [Parameter], towards: &[Parameter], momentum: 
     }
     if table.n_rows > 0 {
         let (rows, _) = table.upload()?;
-        table.run(Launch::new(&OPTIMISE, "blend_all").read(&rows).float(momentum).float(rest))?;
+        table.run(Launch::new(&OPTIMIZE, "blend_all").read(&rows).float(momentum).float(rest))?;
     }
     Ok(())
 }
@@ -148,7 +148,7 @@ pub(crate) fn largest_of_each(arrays: &[Option<CudaSlice<f32>>]) -> Result<Vec<O
     }
     let (rows, _) = table.upload()?;
     let mut largest = unwritten::<i32>(table.n_blocks)?;
-    table.run(Launch::new(&OPTIMISE, "largest_partial").read(&rows).write(&mut largest))?;
+    table.run(Launch::new(&OPTIMIZE, "largest_partial").read(&rows).write(&mut largest))?;
     let largest = context()?.device().dtoh_sync_copy(&largest)?;
     let mut left = &largest[..];
     let of_each = arrays.iter().map(|array| {

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
-use super::{LoaderError, Recipe, UnreadableLog};
+use super::{LoaderError, UnreadableLog, ViewTransform};
 use crate::plugin::{Images, UnreadableImage};
-use crate::{ByteImage, Draws, FloatImage};
+use crate::{ByteImage, FloatImage, Rng};
 
 /// Draws for a replacement before all images are tried in order.
 const N_DRAWS: u64 = 32;
@@ -29,7 +29,7 @@ pub struct View {
 /// What the workers need to know.
 pub(super) struct Work {
     pub(super) images: Arc<dyn Images>,
-    pub(super) views: Vec<(String, Arc<Recipe>)>,
+    pub(super) views: Vec<(String, Arc<ViewTransform>)>,
     pub(super) seed: u64,
     pub(super) unreadable: Arc<UnreadableLog>,
     pub(super) on_unreadable: OnUnreadable,
@@ -68,8 +68,8 @@ pub(super) struct Filled {
 /// Worker threads. Memory is bounded by the batches ordered and not yet taken.
 ///
 /// The unit of work is one image, so that all workers fill the batch that is needed next.
-pub(super) struct Crew {
-    /// `None` once the crew is dismissed.
+pub(super) struct Workers {
+    /// `None` once the workers is dismissed.
     tasks: Option<Sender<Task>>,
     ordered: VecDeque<Receiver<Result<Filled, LoaderError>>>,
     /// The oldest ordered batch, once it was looked at.
@@ -79,11 +79,11 @@ pub(super) struct Crew {
     unreadable: Arc<UnreadableLog>,
 }
 
-impl Crew {
+impl Workers {
     pub(super) fn start(work: Work, n_workers: usize) -> Result<Self, LoaderError> {
         let (sender, receiver) = unbounded::<Task>();
         let stop = Arc::new(AtomicBool::new(false));
-        let mut crew = Self {
+        let mut workers = Self {
             tasks: Some(sender),
             ordered: VecDeque::new(),
             seen: None,
@@ -103,9 +103,9 @@ impl Crew {
                 }
             };
             let thread = std::thread::Builder::new().name(format!("loader-{i}")).spawn(run);
-            crew.threads.push(thread.map_err(|error| LoaderError::Thread { message: error.to_string() })?);
+            workers.threads.push(thread.map_err(|error| LoaderError::Thread { message: error.to_string() })?);
         }
-        Ok(crew)
+        Ok(workers)
     }
 
     /// Number of batches ordered and not yet taken.
@@ -175,7 +175,7 @@ impl Crew {
     }
 }
 
-impl Drop for Crew {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks = None;
@@ -237,10 +237,10 @@ impl Work {
         let last = views.len().saturating_sub(1);
         let mut made = Vec::with_capacity(views.len());
         for (i, &view) in views.iter().enumerate() {
-            let (name, recipe) = &self.views[view];
+            let (name, transform) = &self.views[view];
             let image = if i == last { image.take() } else { image.clone() };
             let image = image.expect("the image is taken by the last view");
-            made.push(recipe.apply(image, self.seed, epoch, key, name));
+            made.push(transform.apply(image, self.seed, epoch, key, name));
         }
         Ok(Made { image: Some((used, made)), unreadable })
     }
@@ -255,7 +255,7 @@ impl Work {
         let n = self.images.len();
         let drawn = (0..N_DRAWS).map(|attempt| {
             let key = [epoch, image_idx as u64, attempt];
-            Draws::new(self.seed, "replacement of an unreadable image", &key).below(n)
+            Rng::new(self.seed, "replacement of an unreadable image", &key).below(n)
         });
         let in_turn = (1..n).map(|offset| (image_idx + offset) % n);
         for candidate in std::iter::once(image_idx).chain(drawn).chain(in_turn) {
@@ -297,14 +297,14 @@ impl Unfinished {
         let mut guard = self.progress();
         let Some(progress) = guard.as_mut() else { return Ok(()) };
         progress.filled.unreadable[place] = made.unreadable;
-        if let Some((used, pictures)) = made.image {
+        if let Some((used, images)) = made.image {
             let filled = &mut progress.filled;
             if filled.views.is_empty() {
                 let names = self.views.iter().map(|&view| &work.views[view].0);
-                filled.views = empty_views(self.images.len(), names, &pictures);
+                filled.views = empty_views(self.images.len(), names, &images);
             }
-            for (view, picture) in filled.views.iter_mut().zip(&pictures) {
-                copy_into(view, place, picture, || work.images.name(used))?;
+            for (view, image) in filled.views.iter_mut().zip(&images) {
+                copy_into(view, place, image, || work.images.name(used))?;
             }
             filled.images[place] = Some(used);
         }
@@ -330,13 +330,13 @@ impl Unfinished {
     }
 }
 
-fn empty_views<'a>(n: usize, names: impl Iterator<Item = &'a String>, pictures: &[FloatImage]) -> Vec<View> {
+fn empty_views<'a>(n: usize, names: impl Iterator<Item = &'a String>, images: &[FloatImage]) -> Vec<View> {
     names
-        .zip(pictures)
-        .map(|(name, picture)| View {
+        .zip(images)
+        .map(|(name, image)| View {
             name: name.clone(),
-            size: (picture.height, picture.width),
-            values: vec![0.0; n * picture.height * picture.width * 3],
+            size: (image.height, image.width),
+            values: vec![0.0; n * image.height * image.width * 3],
         })
         .collect()
 }
@@ -344,15 +344,15 @@ fn empty_views<'a>(n: usize, names: impl Iterator<Item = &'a String>, pictures: 
 fn copy_into(
     view: &mut View,
     place: usize,
-    picture: &FloatImage,
+    image: &FloatImage,
     name: impl FnOnce() -> String,
 ) -> Result<(), LoaderError> {
-    let found = (picture.height, picture.width);
+    let found = (image.height, image.width);
     if found != view.size {
         return Err(LoaderError::Size { view: view.name.clone(), image: name(), found, expected: view.size });
     }
     let len = view.size.0 * view.size.1 * 3;
-    view.values[place * len..(place + 1) * len].copy_from_slice(&picture.values);
+    view.values[place * len..(place + 1) * len].copy_from_slice(&image.values);
     Ok(())
 }
 

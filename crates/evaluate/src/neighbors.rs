@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::knn::{KnnError, Neighbour, nearest};
+use crate::knn::{KnnError, Neighbor, nearest};
 use crate::normalize::unit_rows;
 
 /// Queries that one task compares with the whole bank.
@@ -18,12 +18,7 @@ const QUERY_ROWS: usize = 64;
 ///
 /// # Panics
 /// If the values are not whole rows of `d`.
-pub fn neighbours(
-    bank: &[f32],
-    queries: &[f32],
-    d: usize,
-    k: usize,
-) -> Result<Vec<Vec<Neighbour>>, KnnError> {
+pub fn neighbors(bank: &[f32], queries: &[f32], d: usize, k: usize) -> Result<Vec<Vec<Neighbor>>, KnnError> {
     if bank.is_empty() || d == 0 {
         return Err(KnnError::NoImages);
     }
@@ -44,17 +39,17 @@ pub fn neighbours(
 
 #[cfg(test)]
 mod tests {
-    use train_core::Draws;
+    use train_core::Rng;
 
     use super::*;
 
     fn rows(n: usize, d: usize, seed: u64) -> Vec<f32> {
-        let mut draws = Draws::new(seed, "rows", &[]);
-        (0..n * d).map(|_| draws.normal() as f32).collect()
+        let mut rng = Rng::new(seed, "rows", &[]);
+        (0..n * d).map(|_| rng.normal() as f32).collect()
     }
 
     #[test]
-    fn neighbours_are_those_of_the_definition_in_order() {
+    fn neighbors_are_those_of_the_definition_in_order() {
         let (d, k) = (6, 9);
         let (bank, queries) = (rows(2500, d, 1), rows(70, d, 2));
         let cosine = |a: &[f32], b: &[f32]| {
@@ -63,15 +58,15 @@ mod tests {
             };
             dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
         };
-        let found = neighbours(&bank, &queries, d, k).unwrap();
+        let found = neighbors(&bank, &queries, d, k).unwrap();
         assert_eq!(found.len(), 70);
         for (query, found) in queries.chunks(d).zip(&found) {
             let mut all: Vec<(f64, usize)> = bank.chunks(d).map(|row| cosine(query, row)).zip(0..).collect();
             all.sort_by(|a, b| b.0.total_cmp(&a.0));
             assert_eq!(found.len(), k);
-            for (neighbour, (similarity, row)) in found.iter().zip(all) {
-                assert_eq!(neighbour.row, row);
-                assert!((f64::from(neighbour.similarity) - similarity).abs() < 1e-5);
+            for (neighbor, (similarity, row)) in found.iter().zip(all) {
+                assert_eq!(neighbor.row, row);
+                assert!((f64::from(neighbor.similarity) - similarity).abs() < 1e-5);
             }
         }
     }
@@ -79,11 +74,11 @@ mod tests {
     #[test]
     fn a_small_bank_gives_what_it_has_and_none_is_an_error() {
         let bank = [1.0, 0.0, 0.0, 2.0];
-        let found = neighbours(&bank, &[3.0, 0.5], 2, 10).unwrap();
-        assert_eq!(found[0].iter().map(|neighbour| neighbour.row).collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(neighbours(&bank, &[], 2, 10).unwrap(), Vec::<Vec<Neighbour>>::new());
-        assert_eq!(neighbours(&bank, &[1.0, 1.0], 2, 0).unwrap(), [vec![]]);
-        assert_eq!(neighbours(&[], &[1.0, 1.0], 2, 1), Err(KnnError::NoImages));
-        assert_eq!(neighbours(&bank, &[f32::NAN, 1.0], 2, 1), Err(KnnError::NotFinite));
+        let found = neighbors(&bank, &[3.0, 0.5], 2, 10).unwrap();
+        assert_eq!(found[0].iter().map(|neighbor| neighbor.row).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(neighbors(&bank, &[], 2, 10).unwrap(), Vec::<Vec<Neighbor>>::new());
+        assert_eq!(neighbors(&bank, &[1.0, 1.0], 2, 0).unwrap(), [vec![]]);
+        assert_eq!(neighbors(&[], &[1.0, 1.0], 2, 1), Err(KnnError::NoImages));
+        assert_eq!(neighbors(&bank, &[f32::NAN, 1.0], 2, 1), Err(KnnError::NotFinite));
     }
 }

@@ -5,20 +5,20 @@ use tensor_ops::{Device, Features, InfoNce, KeepLogits, Matrix, OpError};
 use super::Module;
 
 /// A contrastive loss, with the negatives that it keeps.
-pub trait Negatives: Module {
-    /// The loss of queries `(N, C)` against their keys; recorded if `queries` is. Normalises both.
+pub trait ContrastiveLoss: Module {
+    /// The loss of queries `(N, C)` against their keys; recorded if `queries` is. Normalizes both.
     ///
     /// Must not change the negatives: several losses of one step see the same ones.
     ///
     /// # Errors
     /// If queries and keys do not have the same shape.
-    fn compare(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError>;
+    fn loss(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError>;
 
     /// Takes in the keys of a step `(M, C)`, once, after all its losses.
     ///
     /// # Errors
     /// If the keys have another width than the negatives.
-    fn absorb(&mut self, keys: &Matrix) -> Result<(), OpError>;
+    fn enqueue(&mut self, keys: &Matrix) -> Result<(), OpError>;
 
     /// Whether the loss of a query depends on no other query and no other key of its batch. Then a batch may be compared in
     /// parts, and the losses of the parts averaged.
@@ -27,7 +27,7 @@ pub trait Negatives: Module {
     }
 
     /// What the loss is at worst and at best, for a batch of `n` images.
-    fn thermometer(&self, n: usize) -> Thermometer;
+    fn loss_range(&self, n: usize) -> LossRange;
 }
 
 /// A computed loss.
@@ -46,7 +46,7 @@ pub struct Keys<'a> {
 
 /// Levels that make a loss readable.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Thermometer {
+pub struct LossRange {
     /// The loss of an encoder that tells nothing apart.
     pub chance: f64,
     /// About the lowest loss there is, with negatives at right angles to the query.
@@ -55,7 +55,7 @@ pub struct Thermometer {
 
 /// What a loss is told besides its config.
 #[derive(Clone, Debug)]
-pub struct NegativesContext {
+pub struct LossContext {
     /// Where its state lives.
     pub device: Device,
     /// `C`, the width of queries and keys.

@@ -9,17 +9,17 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// drawn before and on whichever thread. So the order in which images arrive cannot change a run.
 ///
 /// ```
-/// use train_core::Draws;
-/// let mut a = Draws::new(7, "flip", &[3, 41]);
-/// let mut b = Draws::new(7, "flip", &[3, 41]);
+/// use train_core::Rng;
+/// let mut a = Rng::new(7, "flip", &[3, 41]);
+/// let mut b = Rng::new(7, "flip", &[3, 41]);
 /// assert_eq!(a.unit(), b.unit());
 /// ```
 #[derive(Clone, Debug)]
-pub struct Draws {
+pub struct Rng {
     rng: ChaCha8Rng,
 }
 
-impl Draws {
+impl Rng {
     /// Draws of `seed` for `purpose`, told apart from others of that purpose by `numbers` (epoch, image, view, ...).
     pub fn new(seed: u64, purpose: &str, numbers: &[u64]) -> Self {
         let mut hasher = blake3::Hasher::new();
@@ -80,13 +80,13 @@ mod tests {
 
     #[test]
     fn another_number_gives_other_draws() {
-        assert_ne!(Draws::new(0, "crop", &[1, 2]).bits(), Draws::new(0, "crop", &[2, 1]).bits());
-        assert_ne!(Draws::new(0, "crop", &[1]).bits(), Draws::new(0, "flip", &[1]).bits());
+        assert_ne!(Rng::new(0, "crop", &[1, 2]).bits(), Rng::new(0, "crop", &[2, 1]).bits());
+        assert_ne!(Rng::new(0, "crop", &[1]).bits(), Rng::new(0, "flip", &[1]).bits());
     }
 
     #[test]
     fn a_permutation_has_every_index_once() {
-        let mut order = Draws::new(1, "order", &[]).permutation(1000);
+        let mut order = Rng::new(1, "order", &[]).permutation(1000);
         assert_ne!(order, (0..1000).collect::<Vec<_>>());
         order.sort_unstable();
         assert_eq!(order, (0..1000).collect::<Vec<_>>());
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn normal_draws_have_mean_zero_and_variance_one() {
-        let mut draws = Draws::new(2, "normal", &[]);
-        let values: Vec<f64> = (0..100_000).map(|_| draws.normal()).collect();
+        let mut rng = Rng::new(2, "normal", &[]);
+        let values: Vec<f64> = (0..100_000).map(|_| rng.normal()).collect();
         let mean = values.iter().sum::<f64>() / 1e5;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 1e5;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");

@@ -1,4 +1,4 @@
-//! The eye on gradients: norms, spikes, and what is done about them (Chen et al. 2021, arXiv:2104.02057, §4).
+//! Spikes of gradients: norms, spikes, and what is done about them (Chen et al. 2021, arXiv:2104.02057, §4).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,14 +8,14 @@ use super::TrainError;
 use crate::engine::GradientNorms;
 use crate::pipeline::{OnSpike, Parameters, StabilityConfig};
 
-/// Key of the watch's state in a checkpoint's metadata.
+/// Key of the state of spikes in a checkpoint's metadata.
 const KEY: &str = "stability";
 
 /// Norms before a median is trusted, unless the window is shorter.
 const FEWEST: usize = 10;
 
 /// Watches the largest gradient value of some parameters against its running median.
-pub(super) struct Watch {
+pub(super) struct SpikeDetector {
     config: StabilityConfig,
     parameters: Parameters,
     state: State,
@@ -61,7 +61,7 @@ pub(super) enum Verdict {
     Freeze(Spike, Vec<usize>),
 }
 
-impl Watch {
+impl SpikeDetector {
     pub(super) fn new(config: StabilityConfig, parameters: Parameters) -> Self {
         Self { config, parameters, state: State::default(), n_told: 0 }
     }
@@ -120,9 +120,9 @@ impl Watch {
         &self.parameters.names[place]
     }
 
-    /// The epoch's figures, by their names in the metrics: the largest gradients of the first and the last layer, and the
+    /// The epoch's metrics, by their names in the metrics: the largest gradients of the first and the last layer, and the
     /// number of steps with a spike.
-    pub(super) fn figures(&self) -> [(&'static str, f64); 3] {
+    pub(super) fn metrics(&self) -> [(&'static str, f64); 3] {
         [
             ("gradient_first_layer", f64::from(f32::from_bits(self.state.first))),
             ("gradient_last_layer", f64::from(f32::from_bits(self.state.last))),
@@ -159,14 +159,14 @@ fn median(bits: &VecDeque<u32>) -> f32 {
 mod tests {
     use super::*;
 
-    fn watch(on_spike: OnSpike) -> Watch {
+    fn spikes(on_spike: OnSpike) -> SpikeDetector {
         let parameters = Parameters {
             names: vec!["a.weight".into(), "b.weight".into()],
             settings: Vec::new(),
             watched: vec![0],
             frozen_by_spike: vec![0],
         };
-        Watch::new(StabilityConfig { window: 20, on_spike, ..StabilityConfig::default() }, parameters)
+        SpikeDetector::new(StabilityConfig { window: 20, on_spike, ..StabilityConfig::default() }, parameters)
     }
 
     fn norms(first: f32) -> GradientNorms {
@@ -175,42 +175,42 @@ mod tests {
 
     #[test]
     fn a_jump_over_the_running_median_is_a_spike() {
-        let mut watch = watch(OnSpike::SkipStep);
+        let mut spikes = spikes(OnSpike::SkipStep);
         for i in 0..30 {
-            assert_eq!(watch.judge(&norms(1.0 + (i % 5) as f32)), Verdict::Go, "{i}");
+            assert_eq!(spikes.judge(&norms(1.0 + (i % 5) as f32)), Verdict::Go, "{i}");
         }
-        let Verdict::Skip(spike) = watch.judge(&norms(31.0)) else { panic!("no spike") };
+        let Verdict::Skip(spike) = spikes.judge(&norms(31.0)) else { panic!("no spike") };
         assert_eq!(spike, Spike { name: "a.weight".into(), norm: 31.0, median: 3.0 });
-        assert_eq!(watch.judge(&norms(29.0)), Verdict::Go);
-        assert_eq!(watch.figures()[0].1, 31.0);
-        assert_eq!(watch.figures()[2].1, 1.0);
+        assert_eq!(spikes.judge(&norms(29.0)), Verdict::Go);
+        assert_eq!(spikes.metrics()[0].1, 31.0);
+        assert_eq!(spikes.metrics()[2].1, 1.0);
     }
 
     #[test]
     fn a_level_that_stays_is_no_spike_for_long() {
-        let mut watch = watch(OnSpike::Nothing);
-        (0..20).for_each(|_| drop(watch.judge(&norms(1.0))));
-        let told = (0..20).filter(|_| watch.judge(&norms(50.0)) != Verdict::Go).count();
+        let mut spikes = spikes(OnSpike::Nothing);
+        (0..20).for_each(|_| drop(spikes.judge(&norms(1.0))));
+        let told = (0..20).filter(|_| spikes.judge(&norms(50.0)) != Verdict::Go).count();
         assert_eq!(told, 10);
     }
 
     #[test]
     fn a_spike_freezes_once() {
-        let mut watch = watch(OnSpike::Freeze(vec!["a".into()]));
-        (0..20).for_each(|_| drop(watch.judge(&norms(1.0))));
-        assert_eq!(watch.frozen_by_spike(), (&[0][..], false));
-        assert!(matches!(watch.judge(&norms(99.0)), Verdict::Freeze(_, places) if places == [0]));
-        assert!(matches!(watch.judge(&norms(99.0)), Verdict::Tell(_)));
-        assert_eq!(watch.frozen_by_spike(), (&[0][..], true));
+        let mut spikes = spikes(OnSpike::Freeze(vec!["a".into()]));
+        (0..20).for_each(|_| drop(spikes.judge(&norms(1.0))));
+        assert_eq!(spikes.frozen_by_spike(), (&[0][..], false));
+        assert!(matches!(spikes.judge(&norms(99.0)), Verdict::Freeze(_, places) if places == [0]));
+        assert!(matches!(spikes.judge(&norms(99.0)), Verdict::Tell(_)));
+        assert_eq!(spikes.frozen_by_spike(), (&[0][..], true));
     }
 
     #[test]
     fn the_state_reads_back_bit_for_bit() {
-        let mut watch_1 = watch(OnSpike::Nothing);
+        let mut watch_1 = spikes(OnSpike::Nothing);
         (1..15).for_each(|i| drop(watch_1.judge(&norms(1.0 / i as f32))));
         let mut metadata = BTreeMap::new();
         watch_1.save(&mut metadata);
-        let mut watch_2 = watch(OnSpike::Nothing);
+        let mut watch_2 = spikes(OnSpike::Nothing);
         watch_2.load(&metadata).unwrap();
         assert_eq!(watch_1.state, watch_2.state);
         assert!(watch_2.load(&BTreeMap::new()).is_err());

@@ -1,6 +1,6 @@
 //! Which paper's settings a probe takes.
 
-use evaluate::linear::Recipe;
+use evaluate::linear::PublishedProbe;
 
 /// A paper's settings, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,18 +14,18 @@ pub(super) enum RecipeName {
 }
 
 impl RecipeName {
-    pub(super) fn recipe(self) -> Recipe {
+    pub(super) fn recipe(self) -> PublishedProbe {
         match self {
-            Self::V2 => Recipe::MOCO_V1_V2,
-            Self::V3Resnet => Recipe::MOCO_V3_RESNET,
-            Self::V3Vit => Recipe::MOCO_V3_VIT,
+            Self::V2 => PublishedProbe::MOCO_V1_V2,
+            Self::V3Resnet => PublishedProbe::MOCO_V3_RESNET,
+            Self::V3Vit => PublishedProbe::MOCO_V3_VIT,
         }
     }
 }
 
 /// The settings of the paper that a pipeline of these plugins follows: MoCo v3's where negatives come from the batch or the
 /// backbone is a ViT, and those of v1 and v2 otherwise.
-pub(super) fn of_pipeline(plugins: &[String]) -> Recipe {
+pub(super) fn of_pipeline(plugins: &[String]) -> PublishedProbe {
     let has = |name: &str| plugins.iter().any(|plugin| plugin == name);
     let name = match (has("vit"), has("in-batch")) {
         (true, _) => RecipeName::V3Vit,
@@ -44,8 +44,8 @@ mod tests {
         let of = |plugins: &[&str]| {
             of_pipeline(&plugins.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         };
-        assert_eq!(of(&["resnet", "mlp", "queue"]), Recipe::MOCO_V1_V2);
-        assert_eq!(of(&["resnet", "mlp", "mlp", "in-batch"]), Recipe::MOCO_V3_RESNET);
-        assert_eq!(of(&["vit", "mlp", "mlp", "in-batch"]), Recipe::MOCO_V3_VIT);
+        assert_eq!(of(&["resnet", "mlp", "queue"]), PublishedProbe::MOCO_V1_V2);
+        assert_eq!(of(&["resnet", "mlp", "mlp", "in-batch"]), PublishedProbe::MOCO_V3_RESNET);
+        assert_eq!(of(&["vit", "mlp", "mlp", "in-batch"]), PublishedProbe::MOCO_V3_VIT);
     }
 }

@@ -1,8 +1,8 @@
 //! One image on its way from a file to a batch.
 
-/// An image between two augmentations: bytes first, floats after normalisation.
+/// An image between two augmentations: bytes first, floats after normalization.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Picture {
+pub enum Image {
     /// As decoded.
     Bytes(ByteImage),
     /// As the encoder sees it.
@@ -31,20 +31,20 @@ pub struct FloatImage {
     pub values: Vec<f32>,
 }
 
-/// What is known of a [`Picture`] before it is read.
+/// What is known of a [`Image`] before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PictureShape {
+pub struct ImageShape {
     /// `(H, W)` in pixels, if every image has the same.
     pub size: Option<(usize, usize)>,
     /// Bytes or floats.
-    pub values: PictureValues,
+    pub values: ImageValues,
 }
 
-/// Which variant of [`Picture`] it is.
+/// Which variant of [`Image`] it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PictureValues {
-    /// [`Picture::Bytes`].
+pub enum ImageValues {
+    /// [`Image::Bytes`].
     Bytes,
-    /// [`Picture::Floats`].
+    /// [`Image::Floats`].
     Floats,
 }

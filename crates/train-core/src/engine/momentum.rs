@@ -10,9 +10,9 @@ impl Engine {
     ///
     /// Parameters only: running statistics follow the copies' own batches, as in the reference. All parameters move at the
     /// same time, as in [`update`](Self::update).
-    pub(super) fn follow(&mut self, momentum: f32) -> Result<(), OpError> {
+    pub(super) fn update_momentum(&mut self, momentum: f32) -> Result<(), OpError> {
         if tensor_ops::is_on_device() {
-            return self.follow_on_device(momentum);
+            return self.update_momentum_on_device(momentum);
         }
         let mut followed: Vec<Parameter> = Vec::new();
         let mut own: Vec<Vec<f32>> = Vec::new();
@@ -37,7 +37,7 @@ impl Engine {
         result
     }
 
-    fn follow_on_device(&mut self, momentum: f32) -> Result<(), OpError> {
+    fn update_momentum_on_device(&mut self, momentum: f32) -> Result<(), OpError> {
         let (mut followed, mut own): (Vec<Parameter>, Vec<Parameter>) = (Vec::new(), Vec::new());
         for (named, copy) in self.modules.iter_mut().zip(&mut self.momentum_modules) {
             let Some(copy) = copy else { continue };

@@ -1,11 +1,11 @@
-//! What monitors of labelled features have in common.
+//! What monitors of labeled features have in common.
 
 use std::sync::Arc;
 
-use train_core::plugin::{ConfigError, Embed, Embedding, Encoder, Level, MonitorError, Split};
+use train_core::plugin::{ConfigError, Embed, Embedding, FeatureExtractor, Level, MonitorError, Split};
 
 /// Features of both splits.
-pub(crate) struct Labelled {
+pub(crate) struct Labeled {
     pub(crate) train: Arc<Embedding>,
     pub(crate) test: Arc<Embedding>,
 }
@@ -14,13 +14,13 @@ pub(crate) struct Labelled {
 ///
 /// # Errors
 /// If the encoder or the images fail.
-pub(crate) fn labelled(
-    encoder: &mut dyn Encoder,
+pub(crate) fn labeled(
+    features: &mut dyn FeatureExtractor,
     view: &str,
     level: Level,
-) -> Result<Result<Labelled, &'static str>, MonitorError> {
+) -> Result<Result<Labeled, &'static str>, MonitorError> {
     // The small split first: where it is missing, the other need not be computed.
-    let Some(test) = encoder.embed(Embed { split: Split::Test, view, level })? else {
+    let Some(test) = features.embed(Embed { split: Split::Test, view, level })? else {
         return Ok(Err(
             "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
         ));
@@ -31,8 +31,8 @@ pub(crate) fn labelled(
                        `feature-collapse`, which needs none",
         ));
     }
-    match encoder.embed(Embed { split: Split::Train, view, level })? {
-        Some(train) => Ok(Ok(Labelled { train, test })),
+    match features.embed(Embed { split: Split::Train, view, level })? {
+        Some(train) => Ok(Ok(Labeled { train, test })),
         None => Ok(Err("there are no features of the training images to compare with")),
     }
 }
