@@ -125,7 +125,7 @@ fn plugins_lists_every_plugin_under_its_kind() {
             None => kind = line,
         }
     }
-    let linked = plugins::all();
+    let linked = plugins::all_plugins();
     assert!(linked.len() >= 25, "only {} plugins are linked in", linked.len());
     for plugin in &linked {
         assert!(found.contains(&(plugin.kind, plugin.name)), "{} `{}`\n{text}", plugin.kind, plugin.name);
@@ -136,7 +136,7 @@ fn plugins_lists_every_plugin_under_its_kind() {
 fn every_plugin_and_kind_is_explained_by_its_name() {
     let folder = tempdir().unwrap();
     let explain = |name: &str| xtask(folder.path(), ["plugins", name]).done().stdout;
-    for plugin in plugins::all() {
+    for plugin in plugins::all_plugins() {
         let text = explain(plugin.name);
         assert!(text.contains(&format!("{} ({})\n", plugin.name, plugin.kind)), "{text}");
         assert!(text.contains(&format!("(\"{}\", {})", plugin.name, plugin.example)), "{text}");

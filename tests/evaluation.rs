@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use run_store::checkpoint::{self, Stored};
 use serde_json::Value;
 use tempfile::tempdir;
-use train_core::checkpoint::{self, Stored};
 
 use crate::support::{Outcome, checkpoint, here, metrics, xtask};
 

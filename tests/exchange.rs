@@ -7,15 +7,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use pipeline::Pipeline;
+use plugin_api::Level;
+use plugin_api::{ByteImage, Image, Rng};
 use plugins as _;
+use run_store::checkpoint;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::tempdir;
 use tensor_ops::{Device, FeatureMap, Recording};
+use train_core::SingleProcess;
 use train_core::engine::Engine;
-use train_core::pipeline::Pipeline;
-use train_core::plugin::Level;
-use train_core::{ByteImage, Image, Rng, SingleProcess, checkpoint};
 
 use crate::support::{Outcome, here, workspace, xtask};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use train_core::pipeline::{Pipeline, PipelineError};
+use pipeline::{Pipeline, PipelineError};
 
 use crate::run::split_sizes;
 use crate::{compute, failure, pipeline_file, text};

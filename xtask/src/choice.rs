@@ -1,7 +1,7 @@
 //! Choices that several commands offer: which features of which encoder, and positive numbers.
 
-use train_core::pipeline::Weights;
-use train_core::plugin::Level;
+use pipeline::Weights;
+use plugin_api::Level;
 
 /// The layer that features come from.
 #[derive(Clone, Copy, clap::ValueEnum)]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use augment::NormalizeConfig;
 use backbone_vit::VitConfig;
-use train_core::pipeline::{Action, Graph, NamedModule, Pipeline, Value, Weights};
-use train_core::plugin::{Config, Entry, Module as _};
+use pipeline::{Action, Graph, NamedModule, Pipeline, Value, Weights};
+use plugin_api::{Config, Entry, Module as _};
 use weights::{Shape, Tensors};
 
 /// Modules by their part in the encoder.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, LoadError, Which};
+use plugin_api::Images;
 use train_core::loader::{LoaderError, UnreadableLog};
 use train_core::metrics::ImageLine;
-use train_core::plugin::Images;
 
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use train_core::run_folder::RunFolder;
+use run_store::RunFolder;
 
 use crate::failure::{Failure, STOPPED};
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use train_core::checkpoint::Stored;
-use train_core::pipeline::Pipeline;
+use pipeline::Pipeline;
+use run_store::checkpoint::Stored;
 use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unfit, Unrecognized};
 
 use crate::choice::Side;

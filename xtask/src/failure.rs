@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use moco::{EmbedError, LoadError, RunError};
+use pipeline::{Color, Fault, PipelineError};
+use plugin_api::DatasetError;
+use run_store::RunFolderError;
+use run_store::checkpoint::CheckpointError;
+use run_store::metrics::MetricsError;
 use tensor_ops::OpError;
-use train_core::checkpoint::CheckpointError;
 use train_core::engine::EngineError;
 use train_core::loader::LoaderError;
-use train_core::metrics::MetricsError;
-use train_core::pipeline::{Color, Fault, PipelineError};
-use train_core::plugin::DatasetError;
-use train_core::run_folder::RunFolderError;
 use train_core::trainer::TrainError;
 
 use crate::pipeline_file::missing;

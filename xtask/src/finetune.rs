@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use evaluate::finetune::{FineTune, FineTuneOn, FineTuneProtocol, fine_tune, score};
 use evaluate::linear::ClassifierScore;
+use plugin_api::{Config, Optimizer, OptimizerContext, build};
 use serde_json::json;
 use train_core::metrics::ImageLine;
-use train_core::plugin::{Config, Optimizer, OptimizerContext, build};
 
 use crate::by_class::per_cent;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};

@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use train_core::checkpoint::{Snapshot, Stored};
-use train_core::pipeline::{AnyModule, NamedModule, Pipeline};
-use train_core::run_folder::RunFolder;
+use pipeline::{AnyModule, NamedModule, Pipeline};
+use run_store::RunFolder;
+use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
 use weights::{Architecture, Encoders, Report, Shape, Tensors};
 

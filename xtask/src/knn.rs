@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use evaluate::KnnError;
-use train_core::plugin::{Embedding, Split};
+use plugin_api::{Embedding, Split};
 
 use crate::choice::positive;
 use crate::failure::Failure;

@@ -111,7 +111,7 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     compute::choose_kernels()?;
-    train_core::plugin::check_registry()?;
+    plugin_api::check_registry()?;
     match command {
         Command::Run(arguments) => run::run(arguments, out),
         Command::Sweep(arguments) => sweep::run(&arguments, out),

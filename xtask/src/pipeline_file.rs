@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use pipeline::{Network, Pipeline, PipelineError};
+use plugin_api::nearest;
+use plugin_api::{Entry, Module as _};
 use tensor_ops::Device;
-use train_core::nearest;
-use train_core::pipeline::{Network, Pipeline, PipelineError};
-use train_core::plugin::{Entry, Module as _};
 
 use crate::failure::Failure;
 

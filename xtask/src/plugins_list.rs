@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use train_core::nearest;
-use train_core::plugin::{self, Described, Field};
+use plugin_api::nearest;
+use plugin_api::{self, Described, Field};
 
 use crate::failure::Failure;
 use crate::text::{WIDTH, table, wrap};
@@ -29,7 +29,7 @@ Examples:
   cargo xtask plugins augmentation";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let all = plugin::all();
+    let all = plugin_api::all_plugins();
     let text = match &arguments.name {
         None => {
             listing(&all) + "\ncargo xtask plugins NAME explains one; docs/ shows how to write another.\n"

@@ -1,7 +1,7 @@
 //! Pipelines that commands write: MoCo v1, v2 or v3 of given sizes, through the same plugins as a user's file.
 
+use pipeline::{Pipeline, Precision};
 use tensor_ops::Device;
-use train_core::pipeline::{Pipeline, Precision};
 
 use crate::failure::Failure;
 

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pipeline::Pipeline;
+use plugin_api::Splits;
+use run_store::RunFolder;
+use run_store::checkpoint::Snapshot;
 use tensor_ops::Device;
-use train_core::checkpoint::Snapshot;
 use train_core::loader::LoaderError;
-use train_core::pipeline::Pipeline;
-use train_core::plugin::Splits;
-use train_core::run_folder::RunFolder;
 use train_core::trainer::{self, Finished, Summary, TrainOptions};
 
 use crate::failure::{Failure, STOPPED};
@@ -262,7 +262,7 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-fn value(metric: &train_core::plugin::Metric) -> String {
+fn value(metric: &plugin_api::Metric) -> String {
     if metric.is_share { format!("{:.1} %", 100.0 * metric.value) } else { format!("{:.3}", metric.value) }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 pub(crate) use moco::{OpenRun, Which};
-use train_core::run_folder::RunFolder;
+use run_store::RunFolder;
 
 use crate::failure::Failure;
 

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
 use image::{ExtendedColorType, ImageEncoder as _, Rgb, RgbImage};
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 const GAP_PX: u32 = 4;
 

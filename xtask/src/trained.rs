@@ -4,13 +4,13 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pipeline::{Pipeline, View};
+use plugin_api::{Embed, Embedding, Images, Level, Split, Splits};
+use run_store::checkpoint::{Snapshot, Stored};
 use train_core::SingleProcess;
-use train_core::checkpoint::{Snapshot, Stored};
 use train_core::engine::Engine;
 use train_core::loader::UnreadableLog;
 use train_core::metrics::ImageLine;
-use train_core::pipeline::{Pipeline, View};
-use train_core::plugin::{Embed, Embedding, Images, Level, Split, Splits};
 use train_core::trainer::Measure;
 
 use crate::choice::Layer;

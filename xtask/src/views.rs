@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use image::RgbImage;
-use train_core::loader::ViewTransform;
-use train_core::pipeline::{Pipeline, View};
-use train_core::plugin::Images;
-use train_core::{ByteImage, FloatImage, Image, Rng};
+use pipeline::{Pipeline, View};
+use plugin_api::Images;
+use plugin_api::ViewTransform;
+use plugin_api::{ByteImage, FloatImage, Image, Rng};
 
 use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};
@@ -219,8 +219,8 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
 #[cfg(test)]
 mod tests {
     use image::Rgb;
-    use train_core::ImageShape;
-    use train_core::plugin::{Augmentation, ConfigError};
+    use plugin_api::ImageShape;
+    use plugin_api::{Augmentation, ConfigError};
 
     use super::*;
 

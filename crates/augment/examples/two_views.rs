@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use augment as _; // Links the plugins.
-use train_core::plugin::{Augmentation, AugmentationContext, Config, ConfigError, build};
-use train_core::{ByteImage, Image, Rng};
+use plugin_api::{Augmentation, AugmentationContext, Config, ConfigError, build};
+use plugin_api::{ByteImage, Image, Rng};
 
 /// As in `xtask`: big buffers are kept for the next image.
 #[global_allocator]

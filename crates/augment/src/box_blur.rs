@@ -1,6 +1,6 @@
 //! The box blur with a fractional radius, in Pillow's whole-number arithmetic.
 
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 use crate::wide::wide;
 

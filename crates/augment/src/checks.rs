@@ -1,7 +1,7 @@
 //! What several augmentations ask of their config and of their input.
 
-use train_core::plugin::ConfigError;
-use train_core::{ByteImage, Image, ImageShape, ImageValues};
+use plugin_api::ConfigError;
+use plugin_api::{ByteImage, Image, ImageShape, ImageValues};
 
 /// The longest side that a config may ask for; more is a slip of the keyboard.
 const MAX_SIDE: usize = 1 << 14;

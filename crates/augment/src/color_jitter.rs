@@ -1,7 +1,7 @@
 //! Changing brightness, contrast, saturation and hue.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{ByteImage, Image, ImageShape, Rng};
 
 use crate::{brighten, checks, contrast, saturate, shift_hue};
 

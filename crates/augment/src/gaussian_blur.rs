@@ -1,7 +1,7 @@
 //! Blurring, by the three box blurs that Pillow calls a Gaussian blur.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{ByteImage, Image, ImageShape, Rng};
 
 use crate::box_blur::BoxKernel;
 use crate::checks;

@@ -1,7 +1,7 @@
 //! Losing the color.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::planes::{LANES, change_pixels};

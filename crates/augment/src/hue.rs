@@ -1,6 +1,6 @@
 //! Turning the hue, in Pillow's 8-bit HSV.
 
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 use crate::planes::{LANES, Planes, change_pixels};
 use crate::wide::{cut_off_f64, wide};

@@ -1,7 +1,7 @@
 //! From bytes to the floats that an encoder sees.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
@@ -112,7 +112,7 @@ impl Augmentation for Normalize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use train_core::plugin::Config;
+    use plugin_api::Config;
 
     fn build(text: &str) -> Result<Normalize, ConfigError> {
         Normalize::new(Config::new(text).parse()?)

@@ -1,7 +1,7 @@
 //! Cutting out a random part.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{Image, ImageShape, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::resample::{Region, resized_crop};
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn one_pixel_is_enough() {
-        let image = train_core::ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
+        let image = plugin_api::ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
         let image = crop((0.08, 1.0)).apply(Image::Bytes(image), &mut Rng::new(0, "crop", &[]));
         let Image::Bytes(image) = image else { panic!("bytes stay bytes") };
         assert_eq!(image.rgb, [1, 2, 3].repeat(32 * 32));

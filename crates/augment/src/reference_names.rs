@@ -12,7 +12,7 @@
 //! | `resize_shorter_N` | [`resize_shorter`] |
 //! | `center_crop_N` | [`resize_shorter`] to 96, then [`center_crop`] |
 
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 use crate::{
     Region, brighten, center_crop, contrast, flip_horizontally, gaussian_blur, resize_shorter, resized_crop,
@@ -26,7 +26,7 @@ const SHORTER_BEFORE_CROP: usize = 96;
 ///
 /// ```
 /// use augment::reference_names::apply_named;
-/// use train_core::ByteImage;
+/// use plugin_api::ByteImage;
 /// let image = ByteImage { width: 1, height: 1, rgb: vec![10, 20, 30] };
 /// assert_eq!(apply_named("brightness/2", &image).unwrap().rgb, [20, 40, 60]);
 /// assert!(apply_named("sharpness/2", &image).is_none());

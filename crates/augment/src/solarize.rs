@@ -1,7 +1,7 @@
 //! Inverting what is bright.
 
-use train_core::plugin::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use train_core::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{ByteImage, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::wide::wide;

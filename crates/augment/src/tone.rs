@@ -1,6 +1,6 @@
 //! Brightness, contrast and saturation: blending an image with a duller one, as Pillow's ImageEnhance does.
 
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 use crate::grayscale::luma;
 use crate::planes::{LANES, change_pixels, sum_pixels};

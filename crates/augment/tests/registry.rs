@@ -1,8 +1,8 @@
 //! What holds for every augmentation of this crate.
 
 use augment as _; // Links the plugins.
-use train_core::plugin::{Augmentation, AugmentationContext, Config, Plugin, find};
-use train_core::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
+use plugin_api::{Augmentation, AugmentationContext, Config, Plugin, find};
+use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 const NAMES: [&str; 9] = [
     "center-crop",

@@ -1,7 +1,7 @@
 //! A residual block.
 
+use plugin_api::{ConfigError, Entry};
 use tensor_ops::{FeatureMap, Mode, OpError};
-use train_core::plugin::{ConfigError, Entry};
 
 use crate::config::BlockKind;
 use crate::conv_norm::{Builder, ConvNorm, Names, Shape};

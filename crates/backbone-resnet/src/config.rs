@@ -1,7 +1,7 @@
 //! What a pipeline file says of a ResNet, and what follows from it.
 
+use plugin_api::{ConfigError, ModuleContext};
 use tensor_ops::ConvAlgorithm;
-use train_core::plugin::{ConfigError, ModuleContext};
 
 /// The config of [`ResNet`](crate::ResNet).
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

@@ -1,10 +1,10 @@
 //! A convolution and the batch norm behind it.
 
+use plugin_api::{ConfigError, Entry, Module, ModuleContext, visit_part};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
     batch_norm_add_relu, batch_norm_relu, conv2d, conv2d_before_norm,
 };
-use train_core::plugin::{ConfigError, Entry, Module, ModuleContext, visit_part};
 
 /// A convolution without bias, and batch norm.
 pub(crate) struct ConvNorm {

@@ -11,7 +11,7 @@ mod config;
 mod conv_norm;
 mod resnet;
 
-use train_core::plugin::{Backbone, Plugin};
+use plugin_api::{Backbone, Plugin};
 
 pub use self::config::{BlockKind, Conv, ResNetConfig, Stem};
 pub use self::resnet::ResNet;

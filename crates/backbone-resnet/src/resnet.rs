@@ -1,7 +1,7 @@
 //! The whole network.
 
+use plugin_api::{Backbone, ConfigError, Entry, Module, ModuleContext};
 use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
-use train_core::plugin::{Backbone, ConfigError, Entry, Module, ModuleContext};
 
 use crate::block::{Block, Place};
 use crate::config::{BlockKind, ResNetConfig, Stem};

@@ -1,10 +1,10 @@
 //! A block of attention and MLP.
 
+use plugin_api::{ConfigError, Entry};
 use tensor_ops::{
     LayerNorm, OpError, Parameter, Tokens, attention, keep_token, layer_norm, linear_add_tokens,
     linear_gelu_tokens, linear_tokens,
 };
-use train_core::plugin::{ConfigError, Entry};
 
 use crate::config::Sizes;
 use crate::init::Builder;

@@ -1,6 +1,6 @@
 //! What a pipeline file says of a vision transformer, and what follows from it.
 
-use train_core::plugin::{ConfigError, ModuleContext};
+use plugin_api::{ConfigError, ModuleContext};
 
 use crate::presets::Preset;
 

@@ -1,8 +1,8 @@
 //! Initial values: those of MoCo v3, and PyTorch's where it says nothing.
 
+use plugin_api::Rng;
+use plugin_api::{ConfigError, ModuleContext};
 use tensor_ops::{Device, LayerNorm, OpError, Parameter, ParameterKind};
-use train_core::Rng;
-use train_core::plugin::{ConfigError, ModuleContext};
 
 /// What all layers of one ViT are built with.
 #[derive(Clone, Copy)]

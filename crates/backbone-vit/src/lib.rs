@@ -16,7 +16,7 @@ mod stem;
 mod tests;
 mod vit;
 
-use train_core::plugin::{Backbone, Plugin};
+use plugin_api::{Backbone, Plugin};
 
 pub use self::config::{Pool, Position, Stem, VitConfig};
 pub use self::presets::Preset;

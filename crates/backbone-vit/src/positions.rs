@@ -1,7 +1,7 @@
 //! Where each token is in the image.
 
+use plugin_api::ConfigError;
 use tensor_ops::{Parameter, ParameterKind};
-use train_core::plugin::ConfigError;
 
 use crate::config::Position;
 use crate::init::{Builder, unplaced};
@@ -21,7 +21,7 @@ pub(crate) fn table(
     match position {
         Position::None => Ok(None),
         Position::Learned => {
-            let draw = |rng: &mut train_core::Rng| LEARNED_STD * rng.normal();
+            let draw = |rng: &mut plugin_api::Rng| LEARNED_STD * rng.normal();
             builder.drawn("pos_embed", ParameterKind::Vector, &shape, draw).map(Some)
         }
         Position::SinCos => {

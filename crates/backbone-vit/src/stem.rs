@@ -1,10 +1,10 @@
 //! From an image to tokens.
 
+use plugin_api::{ConfigError, Entry, visit_part};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, Tokens,
     batch_norm_relu, conv2d, tokens_from_map,
 };
-use train_core::plugin::{ConfigError, Entry, visit_part};
 
 use crate::config::{Sizes, Stem, VitConfig};
 use crate::init::{Builder, unplaced, xavier};

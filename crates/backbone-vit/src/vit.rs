@@ -1,10 +1,10 @@
 //! The whole network.
 
+use plugin_api::{Backbone, ConfigError, Entry, Module, ModuleContext};
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
     mean_tokens, prepend_token, select_token,
 };
-use train_core::plugin::{Backbone, ConfigError, Entry, Module, ModuleContext};
 
 use crate::block::{Block, visit_norm};
 use crate::config::{Pool, VitConfig};
@@ -38,7 +38,7 @@ impl Vit {
         let builder = Builder { context };
         let class_token = match config.pool {
             Pool::ClassToken => {
-                let draw = |rng: &mut train_core::Rng| CLASS_TOKEN_STD * rng.normal();
+                let draw = |rng: &mut plugin_api::Rng| CLASS_TOKEN_STD * rng.normal();
                 Some(builder.drawn("cls_token", ParameterKind::Vector, &[1, 1, sizes.dim], draw)?)
             }
             Pool::Mean | Pool::MeanWithoutNorm => None,

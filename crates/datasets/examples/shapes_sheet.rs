@@ -9,7 +9,7 @@ use std::error::Error;
 
 use datasets::Shapes;
 use image::imageops::FilterType;
-use train_core::plugin::{Config, Dataset};
+use plugin_api::{Config, Dataset};
 
 const N_COLUMNS: usize = 14;
 const GAP_PX: usize = 1;

@@ -5,8 +5,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use train_core::ByteImage;
-use train_core::plugin::{DatasetError, Images, Splits, UnreadableImage};
+use plugin_api::ByteImage;
+use plugin_api::{DatasetError, Images, Splits, UnreadableImage};
 
 use crate::files::{check_folder, error};
 

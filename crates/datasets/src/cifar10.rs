@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
 
 use crate::cifar::Layout;
 use crate::flat_folder::check_not_empty;

@@ -5,8 +5,8 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use train_core::ByteImage;
-use train_core::plugin::UnreadableImage;
+use plugin_api::ByteImage;
+use plugin_api::UnreadableImage;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use train_core::ByteImage;
-use train_core::plugin::{DatasetError, Images, UnreadableImage};
+use plugin_api::ByteImage;
+use plugin_api::{DatasetError, Images, UnreadableImage};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::decode;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
 
 use crate::files::{FileImages, list_images, no_images};
 
@@ -51,7 +51,7 @@ impl FlatFolder {
 
 impl Dataset for FlatFolder {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let images = |folder: &PathBuf| -> Result<Arc<dyn train_core::plugin::Images>, DatasetError> {
+        let images = |folder: &PathBuf| -> Result<Arc<dyn plugin_api::Images>, DatasetError> {
             let paths = list_images(folder)?;
             if paths.is_empty() {
                 return Err(no_images(folder));

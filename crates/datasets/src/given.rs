@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use train_core::plugin::{DatasetError, Images};
+use plugin_api::{DatasetError, Images};
 
 use crate::files::{FileImages, error, has_image_extension, list_images, no_images, relative_hint};
 use crate::list_file::{class_names, number_labels, read_list};

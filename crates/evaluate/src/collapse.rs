@@ -54,7 +54,7 @@ pub fn effective_rank(rows: &[f32], d: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use train_core::Rng;
+    use plugin_api::Rng;
 
     use super::*;
 

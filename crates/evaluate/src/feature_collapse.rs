@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use train_core::plugin::{
+use plugin_api::{
     Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome, Plugin, Split,
 };

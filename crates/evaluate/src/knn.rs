@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 
 use nalgebra::{DMatrix, DMatrixView};
+use plugin_api::Embedding;
 use rayon::prelude::*;
-use train_core::plugin::Embedding;
 
 use crate::normalize::unit_rows;
 
@@ -183,7 +183,7 @@ fn vote(neighbors: &[Neighbor], labels: &[u32], n_classes: usize, temperature: f
 
 #[cfg(test)]
 mod tests {
-    use train_core::Rng;
+    use plugin_api::Rng;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The monitor `knn`.
 
-use train_core::plugin::{
+use plugin_api::{
     Config, ConfigError, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
     Plugin,
 };

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use train_core::plugin::{Images, UnreadableImage};
-use train_core::{ByteImage, Rng};
+use plugin_api::{ByteImage, Rng};
+use plugin_api::{Images, UnreadableImage};
 
 /// A share of the images of each class, at least one of each, in their order.
 ///

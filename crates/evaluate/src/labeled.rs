@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use train_core::plugin::{ConfigError, Embed, Embedding, FeatureExtractor, Level, MonitorError, Split};
+use plugin_api::{ConfigError, Embed, Embedding, FeatureExtractor, Level, MonitorError, Split};
 
 /// Features of both splits.
 pub(crate) struct Labeled {

@@ -3,7 +3,7 @@
 //! Three monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its
 //! neighbors, [`LinearProbeMonitor`], `linear-probe`, how well a linear classifier tells it, and [`FeatureCollapse`],
 //! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
-//! through [`train_core::plugin::FeatureExtractor`] and hold no images.
+//! through [`plugin_api::FeatureExtractor`] and hold no images.
 //!
 //! What they compute is also there without a training run: [`knn()`], [`neighbors()`], [`linear`], [`finetune`],
 //! [`feature_std`], [`effective_rank`]. [`label_subset`] takes a few labels of each class.

@@ -39,7 +39,7 @@ pub fn neighbors(bank: &[f32], queries: &[f32], d: usize, k: usize) -> Result<Ve
 
 #[cfg(test)]
 mod tests {
-    use train_core::Rng;
+    use plugin_api::Rng;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The monitor `linear-probe`.
 
-use train_core::Rng;
-use train_core::plugin::{
+use plugin_api::Rng;
+use plugin_api::{
     Config, ConfigError, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError,
     Outcome, Plugin,
 };

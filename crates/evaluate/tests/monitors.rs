@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evaluate as _;
-use train_core::plugin::{
+use plugin_api::{
     Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome, Plugin, Split, build,
 };

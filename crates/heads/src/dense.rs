@@ -1,7 +1,7 @@
 //! A linear layer with PyTorch's initial values.
 
+use plugin_api::{ConfigError, Entry, Module, ModuleContext};
 use tensor_ops::{Features, OpError, Parameter, ParameterKind, linear};
-use train_core::plugin::{ConfigError, Entry, Module, ModuleContext};
 
 /// The widest layer that is accepted: far beyond any published one, and far from overflow.
 const MAX_WIDTH: usize = 1 << 16;

@@ -1,7 +1,7 @@
 //! No head.
 
+use plugin_api::{Entry, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
-use train_core::plugin::{Entry, Head, Module, ModuleContext};
 
 /// The config of [`Identity`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

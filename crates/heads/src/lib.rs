@@ -12,7 +12,7 @@ mod mlp;
 #[cfg(test)]
 mod tests;
 
-use train_core::plugin::{Head, Plugin};
+use plugin_api::{Head, Plugin};
 
 pub use self::identity::{Identity, IdentityConfig};
 pub use self::linear::{LinearHead, LinearHeadConfig};

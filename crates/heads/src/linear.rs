@@ -1,7 +1,7 @@
 //! MoCo v1's head.
 
+use plugin_api::{ConfigError, Entry, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
-use train_core::plugin::{ConfigError, Entry, Head, Module, ModuleContext};
 
 use crate::dense::{Bias, Dense, check_width};
 

@@ -1,7 +1,7 @@
 //! The head of MoCo v2, and the projector and predictor of v3.
 
+use plugin_api::{ConfigError, Entry, Head, Module, ModuleContext, visit_part};
 use tensor_ops::{BatchNorm, Features, Mode, OpError, batch_norm_features, relu_features};
-use train_core::plugin::{ConfigError, Entry, Head, Module, ModuleContext, visit_part};
 
 use crate::dense::{Bias, Dense, check_width, unplaced};
 

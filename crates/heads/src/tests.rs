@@ -1,6 +1,6 @@
 use dfdx::prelude::{HasShape, PutTape, TensorFromVec};
+use plugin_api::{ConfigError, Entry, Head, ModuleContext};
 use tensor_ops::{Device, Features, Mode, Recording, backward, to_rows, weighted_sum};
-use train_core::plugin::{ConfigError, Entry, Head, ModuleContext};
 
 use crate::{LinearHead, LinearHeadConfig, Mlp, MlpConfig, Norm};
 

@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pipeline::{EncoderPipeline, View, Weights};
+use plugin_api::{Dataset, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tensor_ops::{FeatureMap, Recording};
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::loader::{EvalBatch, EvalLoader, EvalPlan, UnreadableLog};
-use train_core::pipeline::{EncoderPipeline, View, Weights};
-use train_core::plugin::{Dataset, Images, Level, UnreadableImage};
 
 use crate::device::within;
 use crate::source::GivenImages;
@@ -83,7 +83,7 @@ impl Encoder {
     /// As [`load`](Self::load), and if there is no momentum encoder where one is asked for.
     pub fn load_with(path: impl AsRef<Path>, options: &EncoderOptions) -> Result<Self, LoadError> {
         tensor_ops::choose_kernels().map_err(LoadError::Kernels)?;
-        train_core::plugin::check_registry()?;
+        plugin_api::check_registry()?;
         let device = device()?;
         let pool = options.threads.map(pool).transpose()?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint)?;

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use pipeline::PipelineError;
+use plugin_api::{RegistryError, UnreadableImage};
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::loader::LoaderError;
-use train_core::pipeline::PipelineError;
-use train_core::plugin::{RegistryError, UnreadableImage};
 
 use crate::{DeviceError, RunError};
 

@@ -64,9 +64,9 @@ pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, LoadError};
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource};
-pub use train_core::ByteImage;
-pub use train_core::pipeline::Weights;
-pub use train_core::plugin::{Level, UnreadableImage};
+pub use pipeline::Weights;
+pub use plugin_api::ByteImage;
+pub use plugin_api::{Level, UnreadableImage};
 
 // Without this line no plugin would be linked in.
 use plugins as _;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use train_core::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
-use train_core::run_folder::{RunFolder, RunFolderError};
+use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
+use run_store::{RunFolder, RunFolderError};
 
 /// A checkpoint, and the run that wrote it.
 pub struct OpenRun {

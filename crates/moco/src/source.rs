@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, RgbImage};
-use train_core::ByteImage;
-use train_core::plugin::{Images, UnreadableImage};
+use plugin_api::ByteImage;
+use plugin_api::{Images, UnreadableImage};
 
 /// An image, or where it lies.
 pub trait ImageSource {

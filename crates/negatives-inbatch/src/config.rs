@@ -1,6 +1,6 @@
 //! What a pipeline file says of the loss.
 
-use train_core::plugin::ConfigError;
+use plugin_api::ConfigError;
 
 /// The config of [`InBatch`](crate::InBatch).
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

@@ -1,10 +1,8 @@
 //! The loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
+use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module};
 use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_batch, l2_normalize};
-use train_core::plugin::{
-    ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module,
-};
 
 use crate::InBatchConfig;
 

@@ -9,7 +9,7 @@
 mod config;
 mod in_batch;
 
-use train_core::plugin::{ContrastiveLoss, Plugin};
+use plugin_api::{ContrastiveLoss, Plugin};
 
 pub use self::config::InBatchConfig;
 pub use self::in_batch::InBatch;

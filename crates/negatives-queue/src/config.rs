@@ -1,6 +1,6 @@
 //! What a pipeline file says of a queue.
 
-use train_core::plugin::{ConfigError, LossContext};
+use plugin_api::{ConfigError, LossContext};
 
 /// The config of [`Queue`](crate::Queue).
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

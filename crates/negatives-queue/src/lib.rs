@@ -8,7 +8,7 @@
 mod config;
 mod queue;
 
-use train_core::plugin::{ContrastiveLoss, Plugin};
+use plugin_api::{ContrastiveLoss, Plugin};
 
 pub use self::config::QueueConfig;
 pub use self::queue::Queue;

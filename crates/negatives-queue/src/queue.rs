@@ -1,11 +1,9 @@
 //! The queue and its loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
+use plugin_api::Rng;
+use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
-use train_core::Rng;
-use train_core::plugin::{
-    ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module,
-};
 
 use crate::QueueConfig;
 

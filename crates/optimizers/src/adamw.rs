@@ -1,8 +1,8 @@
 //! Adam with decoupled weight decay, as PyTorch defines it.
 
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::UpdateRule;
-use train_core::plugin::{ConfigError, Optimizer, Update, UpdateStep};
 
 /// Values that one thread updates in one go: 64 KiB of each array, so that the four of them stay in its cache.
 const CHUNK: usize = 1 << 14;

@@ -1,6 +1,6 @@
 //! A learning rate that does not change.
 
-use train_core::plugin::{Progress, Schedule};
+use plugin_api::{Progress, Schedule};
 
 /// The config of [`Constant`]: `()`.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

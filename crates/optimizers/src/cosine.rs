@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use train_core::plugin::{ConfigError, Progress, Schedule, ScheduleContext};
+use plugin_api::{ConfigError, Progress, Schedule, ScheduleContext};
 
 /// The config of [`Cosine`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

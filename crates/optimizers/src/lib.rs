@@ -15,7 +15,7 @@ mod on_device;
 mod sgd;
 mod steps;
 
-use train_core::plugin::{Optimizer, Plugin, Schedule};
+use plugin_api::{Optimizer, Plugin, Schedule};
 
 pub use self::adamw::{AdamW, AdamWConfig};
 pub use self::constant::{Constant, ConstantConfig};

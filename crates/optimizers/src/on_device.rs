@@ -1,7 +1,7 @@
 //! Whether each rule's kernel does what its code for the host does.
 
+use plugin_api::{Optimizer, UpdateStep};
 use tensor_ops::{Buffer, Device, Gradients, Parameter, ParameterKind};
-use train_core::plugin::{Optimizer, UpdateStep};
 
 use crate::{AdamW, AdamWConfig, Lars, LarsConfig, LarsRule, Sgd, SgdConfig};
 
@@ -13,7 +13,7 @@ impl Optimizer for OnHost<'_> {
         self.0.slots()
     }
 
-    fn update(&self, update: train_core::plugin::Update<'_>) {
+    fn update(&self, update: plugin_api::Update<'_>) {
         self.0.update(update);
     }
 }

@@ -1,8 +1,8 @@
 //! Stochastic gradient descent, as PyTorch defines it.
 
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
-use train_core::plugin::{ConfigError, Optimizer, Update, UpdateStep};
 
 /// Values that one thread updates in one go: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;

@@ -1,6 +1,6 @@
 //! A learning rate that drops at given epochs.
 
-use train_core::plugin::{ConfigError, Progress, Schedule, ScheduleContext};
+use plugin_api::{ConfigError, Progress, Schedule, ScheduleContext};
 
 /// The config of [`Steps`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

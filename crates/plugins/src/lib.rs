@@ -1,7 +1,7 @@
 //! The one list of plugin crates.
 //!
 //! A plugin registers itself when its crate is linked, and a crate that no code names is dropped without a word. So each
-//! has a line here, and a program that wants the plugins has `use plugins as _;`, or calls [`all`]. To add a plugin
+//! has a line here, and a program that wants the plugins has `use plugins as _;`, or calls [`all_plugins`]. To add a plugin
 //! crate: a line here, a line in `Cargo.toml`, and its names in `tests/registry.rs`.
 
 #![forbid(unsafe_code)]
@@ -16,4 +16,4 @@ use negatives_inbatch as _;
 use negatives_queue as _;
 use optimizers as _;
 
-pub use train_core::plugin::all;
+pub use plugin_api::all_plugins;

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use pipeline::Pipeline;
+use plugin_api::{Augmentation, ConfigError, Plugin};
+use plugin_api::{Image, ImageShape, Rng};
 use plugins as _;
+use run_store::RunFolder;
+use run_store::checkpoint;
 use tensor_ops::Device;
-use train_core::checkpoint;
 use train_core::engine::NonFinite;
-use train_core::pipeline::Pipeline;
-use train_core::plugin::{Augmentation, ConfigError, Plugin};
-use train_core::run_folder::RunFolder;
 use train_core::trainer::{self, Finished, TrainError, TrainOptions};
-use train_core::{Image, ImageShape, Rng};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {

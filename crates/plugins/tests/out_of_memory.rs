@@ -4,9 +4,9 @@
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
+use pipeline::Pipeline;
 use plugins as _;
-use train_core::pipeline::Pipeline;
-use train_core::run_folder::RunFolder;
+use run_store::RunFolder;
 use train_core::trainer::{self, TrainError, TrainOptions};
 
 /// Set for the second process: what is changed of the pipeline.

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use pipeline::{Parts, PartsMethod, Pipeline};
+use plugin_api::Rng;
 use plugins as _;
+use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{Device, FeatureMap, Recording};
-use train_core::checkpoint::{Snapshot, Stored};
+use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
-use train_core::pipeline::{Parts, PartsMethod, Pipeline};
-use train_core::{Rng, SingleProcess};
 
 const BATCH: usize = 64;
 

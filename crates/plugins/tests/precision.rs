@@ -1,10 +1,11 @@
 //! A step with values kept in bfloat16 is nearly the step in single precision.
 
+use pipeline::Pipeline;
+use plugin_api::Rng;
 use plugins as _;
 use tensor_ops::{Device, FeatureMap, Recording};
+use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
-use train_core::pipeline::Pipeline;
-use train_core::{Rng, SingleProcess};
 
 const RESNET: &str = r#"("resnet", (depth: 18, width: 16, stem: Cifar))"#;
 const VIT: &str = r#"("vit", (patch: 4, dim: 24, depth: 2, heads: 3))"#;

@@ -1,11 +1,11 @@
 //! What holds for every plugin that is linked in.
 
-use tensor_ops::Device;
-use train_core::plugin::{
+use plugin_api::{
     Augmentation, AugmentationContext, Backbone, Config, ConfigError, ContrastiveLoss, Dataset,
     DatasetContext, Described, Head, LossContext, ModuleContext, Monitor, MonitorContext, Optimizer,
     OptimizerContext, Schedule, ScheduleContext, build, check_registry,
 };
+use tensor_ops::Device;
 
 /// The names that pipeline files rely on, by kind. A crate that fell out of `plugins` leaves a gap here.
 const EXPECTED: &[(&str, &[&str])] = &[

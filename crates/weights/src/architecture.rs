@@ -1,6 +1,6 @@
 //! What encoder some weights belong to, and which names and shapes it has.
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use crate::{Tensors, Unrecognized};
 

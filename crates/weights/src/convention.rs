@@ -1,6 +1,6 @@
 //! Whose names a file has, and what is what in it.
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use crate::rename::{resnet_from_detectron2, vit_from_torchvision};
 use crate::{Tensors, Unrecognized};

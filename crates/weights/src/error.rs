@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use crate::{Shape, Tensors};
 

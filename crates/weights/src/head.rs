@@ -1,6 +1,6 @@
 //! Heads: linear layers, batch norm and ReLU, as their weights tell.
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use crate::Tensors;
 

@@ -21,7 +21,7 @@ mod torch;
 
 use std::collections::BTreeMap;
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 pub use self::architecture::{Architecture, Block, ResNet, ResNetStem, Shape, Vit, VitStem};
 pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};

@@ -40,7 +40,7 @@ impl Report {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use train_core::checkpoint::Stored;
+    use run_store::checkpoint::Stored;
 
     use super::*;
 

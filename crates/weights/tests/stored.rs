@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 use weights::{Architecture, Block, ResNet, ResNetStem, Shape, Target, Tensors, Vit, VitStem};
 
 fn stored(name: &str) -> PathBuf {

@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use pipeline::{Precision, View};
 use serde::Serialize;
-use train_core::pipeline::{Precision, View};
 use walkdir::WalkDir;
 
 use super::{rounded, seconds, system};

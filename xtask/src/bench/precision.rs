@@ -1,6 +1,6 @@
 //! In which precision is measured.
 
-use train_core::pipeline;
+use pipeline;
 
 /// As the command line names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

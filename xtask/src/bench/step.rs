@@ -4,10 +4,11 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::time::Instant;
 
+use plugin_api::Rng;
 use serde::Serialize;
 use tensor_ops::{FeatureMap, KeepLogits, Recording};
+use train_core::SingleProcess;
 use train_core::engine::Engine;
-use train_core::{Rng, SingleProcess};
 
 use super::{Precision, median, rounded, system};
 use crate::compute;

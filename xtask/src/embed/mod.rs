@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use moco::Embeddings;
-use train_core::run_folder::write_whole;
+use run_store::write_whole;
 
 use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
 use crate::failure::Failure;

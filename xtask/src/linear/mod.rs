@@ -13,9 +13,9 @@ use std::time::Instant;
 use evaluate::linear::{
     Augmented, ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, train_augmented, train_cached,
 };
+use pipeline::View;
+use plugin_api::{Embedding, Split};
 use train_core::metrics::ImageLine;
-use train_core::pipeline::View;
-use train_core::plugin::{Embedding, Split};
 
 use self::published::RecipeName;
 use self::report::Report;

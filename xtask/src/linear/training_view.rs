@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use augment::{Flip, FlipConfig, RandomResizedCrop, RandomResizedCropConfig};
-use train_core::loader::ViewTransform;
-use train_core::pipeline::View;
-use train_core::plugin::{Augmentation, ConfigError};
-use train_core::{ByteImage, Image, ImageShape, ImageValues, Rng};
+use pipeline::View;
+use plugin_api::ViewTransform;
+use plugin_api::{Augmentation, ConfigError};
+use plugin_api::{ByteImage, Image, ImageShape, ImageValues, Rng};
 
 use crate::failure::Failure;
 use crate::trained::{Trained, unknown_view};

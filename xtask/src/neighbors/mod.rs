@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use evaluate::{KnnError, Neighbor};
 use image::RgbImage;
-use train_core::plugin::Images;
-use train_core::run_folder::write_whole;
+use plugin_api::Images;
+use run_store::write_whole;
 
 use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
 use crate::failure::Failure;

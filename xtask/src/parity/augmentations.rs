@@ -1,6 +1,6 @@
 //! Single augmentations against a golden file.
 
-use train_core::ByteImage;
+use plugin_api::ByteImage;
 
 use super::golden::{Golden, Tensor, Values};
 use super::report::{Line, Share};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use plugin_api::Level;
+use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
 use train_core::SingleProcess;
-use train_core::checkpoint::{Snapshot, Stored};
 use train_core::engine::Engine;
-use train_core::plugin::Level;
 
 use super::golden::{Golden, Kind, Tensor, Values};
 use super::measure::Group;

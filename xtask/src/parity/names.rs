@@ -1,6 +1,6 @@
 //! Names and layouts: the reference's, and ours.
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use super::golden::{Golden, Kind, Tensor, Values};
 use crate::failure::Failure;

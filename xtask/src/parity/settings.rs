@@ -1,7 +1,7 @@
 //! The model that a golden file's settings describe.
 
 use super::golden::{Golden, Kind};
-use train_core::pipeline::Precision;
+use pipeline::Precision;
 
 use crate::failure::Failure;
 use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};

@@ -5,9 +5,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use plugin_api::Metric;
+use run_store::{RunFolder, RunLock, write_whole};
 use serde::{Deserialize, Serialize};
-use train_core::plugin::Metric;
-use train_core::run_folder::{RunFolder, RunLock, write_whole};
 
 use super::axes::{Axis, Combination};
 use crate::failure::Failure;

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use run_store::metrics::MetricsLog;
 use serde_json::{Map, Value};
-use train_core::metrics::MetricsLog;
 
 use super::folder::{MetricKind, State, Sweep};
 use super::layout::{csv_line, padded};

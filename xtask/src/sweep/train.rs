@@ -3,10 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicBool;
 
+use pipeline::{Pipeline, PipelineError};
+use run_store::RunFolder;
+use run_store::checkpoint::CheckpointFolder;
 use tensor_ops::Device;
-use train_core::checkpoint::CheckpointFolder;
-use train_core::pipeline::{Pipeline, PipelineError};
-use train_core::run_folder::RunFolder;
 use train_core::trainer::{self, Finished, TrainError, TrainOptions};
 
 use super::axes::overrides;

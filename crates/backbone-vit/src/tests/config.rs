@@ -1,6 +1,6 @@
 //! Which configs are accepted, and what they mean.
 
-use train_core::plugin::{Config, ModuleContext};
+use plugin_api::{Config, ModuleContext};
 
 use super::{CONV, SMALL, context, parsed, with};
 use crate::config::Sizes;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dfdx::prelude::HasShape;
+use plugin_api::{Backbone as _, Entry, Module as _};
 use tensor_ops::{Mode, Recording, backward, weighted_sum};
-use train_core::plugin::{Backbone as _, Entry, Module as _};
 
 use super::{CONV, SMALL, images, visit_parameters, vit, with};
 use crate::Vit;

@@ -5,8 +5,8 @@ mod forward;
 mod initial_values;
 mod names;
 
+use plugin_api::{Config, Entry, Module, ModuleContext};
 use tensor_ops::{Device, FeatureMap, Parameter, Recording};
-use train_core::plugin::{Config, Entry, Module, ModuleContext};
 
 use crate::{Vit, VitConfig};
 

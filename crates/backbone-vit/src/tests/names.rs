@@ -1,6 +1,6 @@
 //! Names, shapes and order of what a checkpoint holds.
 
-use train_core::plugin::{Entry, Module as _};
+use plugin_api::{Entry, Module as _};
 
 use super::{CONV, SMALL, vit, with};
 

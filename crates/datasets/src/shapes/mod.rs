@@ -5,11 +5,11 @@ mod scene;
 
 use std::sync::Arc;
 
-use train_core::plugin::{
+use plugin_api::{ByteImage, Rng};
+use plugin_api::{
     Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Plugin, Split, Splits,
     UnreadableImage,
 };
-use train_core::{ByteImage, Rng};
 
 use self::outline::{NAMES, Outline};
 use self::scene::Scene;

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use train_core::{ByteImage, Rng};
+use plugin_api::{ByteImage, Rng};
 
 use super::ShapesConfig;
 use super::outline::{Outline, REACH};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use datasets::decode;
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba, RgbaImage};
+use plugin_api::{ByteImage, Rng};
 use tempfile::tempdir;
-use train_core::{ByteImage, Rng};
 
 /// Upper left, upper right, lower left, lower right, each 16 x 8 pixels.
 const QUADRANTS: [[u8; 3]; 4] = [[255, 0, 0], [0, 160, 0], [0, 0, 200], [230, 230, 60]];

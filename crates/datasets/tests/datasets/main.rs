@@ -11,7 +11,7 @@ use std::path::Path;
 
 use datasets as _;
 use image::{Rgb, RgbImage};
-use train_core::plugin::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Splits, build};
+use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Splits, build};
 
 fn dataset(name: &str, config: &str) -> Result<Box<dyn Dataset>, ConfigError> {
     build::<dyn Dataset>(name, Config::new(config), &DatasetContext { seed: 0 })

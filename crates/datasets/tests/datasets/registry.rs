@@ -1,4 +1,4 @@
-use train_core::plugin::{Config, Dataset, DatasetContext, Plugin};
+use plugin_api::{Config, Dataset, DatasetContext, Plugin};
 
 #[test]
 fn every_example_builds_and_every_field_is_explained() {

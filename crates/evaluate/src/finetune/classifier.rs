@@ -1,11 +1,11 @@
 //! An encoder with a linear layer on it, trained as a whole.
 
+use plugin_api::Rng;
+use plugin_api::{Backbone, Entry, Optimizer, UpdateStep};
 use tensor_ops::{
     Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward,
     linear, to_rows, weighted_sum,
 };
-use train_core::Rng;
-use train_core::plugin::{Backbone, Entry, Optimizer, UpdateStep};
 
 use super::layers;
 

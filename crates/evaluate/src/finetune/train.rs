@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use pipeline::{Parts, View};
+use plugin_api::Images;
 use tensor_ops::{Device, FeatureMap, Recording};
 use train_core::loader::{EvalLoader, EvalPlan, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
-use train_core::pipeline::{Parts, View};
-use train_core::plugin::Images;
 
 use super::{FineTune, FineTuneProtocol};
 use crate::linear::{ClassifierScore, ProbeError};

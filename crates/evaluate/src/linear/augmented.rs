@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use pipeline::{Parts, View};
+use plugin_api::{Images, Level};
 use tensor_ops::{FeatureMap, Recording};
 use train_core::engine::Engine;
 use train_core::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
-use train_core::pipeline::{Parts, View};
-use train_core::plugin::{Images, Level};
 
 use super::cached::MeanLosses;
 use super::{LinearProbe, ProbeError, ProbeProtocol, TrainedProbe};

@@ -1,7 +1,7 @@
 //! A probe on features that are computed once.
 
-use train_core::Rng;
-use train_core::plugin::Embedding;
+use plugin_api::Embedding;
+use plugin_api::Rng;
 
 use super::{LinearProbe, ProbeError, ProbeProtocol};
 

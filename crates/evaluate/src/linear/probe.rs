@@ -1,9 +1,9 @@
 //! Linear classifiers, trained side by side.
 
+use plugin_api::Embedding;
+use plugin_api::Rng;
 use rayon::prelude::*;
 use tensor_ops::{linear_rows, linear_rows_gradient};
-use train_core::Rng;
-use train_core::plugin::Embedding;
 
 use super::{ClassifierScore, ProbeError};
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, Level, LoadError, OpenRun, Weights, Which};
+use pipeline::Pipeline;
+use plugin_api::{Embed, Split};
 use tempfile::tempdir;
 use train_core::SingleProcess;
 use train_core::engine::Engine;
 use train_core::loader::UnreadableLog;
-use train_core::pipeline::Pipeline;
-use train_core::plugin::{Embed, Split};
 use train_core::trainer::Measure;
 
 /// A picture of its own for each number.

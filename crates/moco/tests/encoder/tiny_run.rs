@@ -7,7 +7,7 @@ pub(crate) fn write(root: &std::path::Path) -> std::path::PathBuf {
 
 /// [`write`] with a dataset.
 pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::PathBuf {
-    use train_core::checkpoint::{CheckpointFolder, Snapshot, Stored};
+    use run_store::checkpoint::{CheckpointFolder, Snapshot, Stored};
 
     let text = format!(
         r#"Pipeline(
@@ -41,8 +41,8 @@ pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::Pat
 "#
     );
     let device = moco::device().unwrap();
-    let pipeline = train_core::pipeline::Pipeline::parse("tiny", &text, &[], &device).unwrap();
-    let run = train_core::run_folder::RunFolder::create(root, &pipeline.name, None).unwrap();
+    let pipeline = pipeline::Pipeline::parse("tiny", &text, &[], &device).unwrap();
+    let run = run_store::RunFolder::create(root, &pipeline.name, None).unwrap();
     run.write_pipeline(&text).unwrap();
     let mut engine =
         train_core::engine::Engine::new(pipeline.network, 0, device, Box::new(train_core::SingleProcess))

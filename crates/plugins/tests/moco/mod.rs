@@ -1,11 +1,11 @@
 //! The steps of MoCo v1 and v2, spelled out.
 
 use dfdx::prelude::{AsArray, SplitTape};
-use tensor_ops::{Device, FeatureMap, Features, Gradients, KeepLogits, Mode, Parameter, Recording, backward};
-use train_core::plugin::{
+use plugin_api::{
     Backbone, Config, ContrastiveLoss, Entry, Head, Keys, LossContext, ModuleContext, Optimizer,
     OptimizerContext, Update, build, visit_part,
 };
+use tensor_ops::{Device, FeatureMap, Features, Gradients, KeepLogits, Mode, Parameter, Recording, backward};
 
 use crate::golden::{Distance, Golden, Tensor, relative_error};
 

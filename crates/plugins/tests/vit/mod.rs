@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dfdx::prelude::SplitTape;
+use plugin_api::{Backbone, Config, Entry, Head, ModuleContext, build, visit_part};
 use tensor_ops::{Device, Mode, Recording};
-use train_core::plugin::{Backbone, Config, Entry, Head, ModuleContext, build, visit_part};
 
 use crate::golden::{Golden, Tensor, relative_error};
 use crate::moco::feature_map;

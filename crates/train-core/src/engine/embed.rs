@@ -5,8 +5,8 @@ use tensor_ops::{FeatureMap, Mode, Precision};
 
 use super::forward::Start;
 use super::{Engine, EngineError};
-use crate::pipeline::{AnyModule, Weights};
-use crate::plugin::{Backbone, Level};
+use pipeline::{AnyModule, Weights};
+use plugin_api::{Backbone, Level};
 
 impl Engine {
     /// The query encoder's backbone as it is now, and how values between its layers are kept; the rest is dropped.
@@ -22,7 +22,7 @@ impl Engine {
 
     /// The query encoder's features of `images`, `(N, D)` row by row, and `D`. Changes nothing.
     ///
-    /// Which modules they pass through is said at [`Graph::encoder`](crate::pipeline::Graph::encoder).
+    /// Which modules they pass through is said at [`Graph::encoder`](pipeline::Graph::encoder).
     ///
     /// # Errors
     /// If a module refuses the images.

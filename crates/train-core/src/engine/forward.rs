@@ -10,9 +10,9 @@ use tensor_ops::{
 };
 
 use super::{Engine, EngineError};
-use crate::Rng;
-use crate::pipeline::{Action, AnyModule, Graph, Value, Weights};
-use crate::plugin::{Contrast, Keys};
+use pipeline::{Action, AnyModule, Graph, Value, Weights};
+use plugin_api::Rng;
+use plugin_api::{Contrast, Keys};
 
 /// What a forward pass gives.
 pub struct Forward {
@@ -73,7 +73,7 @@ pub(super) struct Losses {
 }
 
 impl Engine {
-    /// Runs the graph on `views`, one for each of [`Graph::views`](crate::pipeline::Graph::views).
+    /// Runs the graph on `views`, one for each of [`Graph::views`](pipeline::Graph::views).
     ///
     /// The momentum copies move first, by `momentum`; every key is made after that (He et al. 2020, algorithm 1).
     ///

@@ -6,8 +6,8 @@ use tensor_ops::{Device, FeatureMap, Mode, Precision};
 use super::forward::{Start, through};
 use super::state::{all, load_module, nothing_left};
 use super::{EngineError, StateError};
-use crate::checkpoint::Snapshot;
-use crate::pipeline::{AnyModule, EncoderModules, Weights};
+use pipeline::{AnyModule, EncoderModules, Weights};
+use run_store::checkpoint::Snapshot;
 
 /// The modules that turn images into features, in eval mode: no loss, no second encoder, no optimizer.
 ///

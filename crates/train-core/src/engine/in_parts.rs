@@ -11,8 +11,8 @@ use tensor_ops::{
 use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, unrecorded};
 use super::running::Running;
 use super::{Engine, EngineError, Loss};
-use crate::pipeline::{Action, Graph, PartsMethod, Value, Weights};
-use crate::plugin::{Entry, Module as _};
+use pipeline::{Action, Graph, PartsMethod, Value, Weights};
+use plugin_api::{Entry, Module as _};
 
 /// What a step computes before any weight moves.
 pub struct Computed {
@@ -34,7 +34,7 @@ impl Computed {
 impl Engine {
     /// Losses and gradients of a batch of `n` images, which `next` gives part by part.
     ///
-    /// `next` is called once for each part of each pass of the pipeline's [`Parts`](crate::pipeline::Parts), in this order,
+    /// `next` is called once for each part of each pass of the pipeline's [`Parts`](pipeline::Parts), in this order,
     /// and gives the pass's views.
     ///
     /// # Errors

@@ -22,8 +22,8 @@ pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
 
 use crate::Collective;
-use crate::pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts};
-use crate::plugin::{Entry, LossRange, Module as _, Optimizer};
+use pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts};
+use plugin_api::{Entry, LossRange, Module as _, Optimizer};
 
 /// The modules of a pipeline, and what trains them.
 pub struct Engine {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, update_on_device};
 
-use crate::plugin::{Optimizer, Update, UpdateStep};
+use plugin_api::{Optimizer, Update, UpdateStep};
 
 /// One parameter at one step, apart from its module and its device, so that any thread can move it.
 pub(super) struct Moving {

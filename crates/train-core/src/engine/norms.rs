@@ -3,7 +3,7 @@
 use tensor_ops::{Gradients, Parameter, ParameterKind, largest_gradients, largest_value};
 
 use super::{Engine, EngineError, each_parameter};
-use crate::plugin::{Entry, Module as _};
+use plugin_api::{Entry, Module as _};
 
 /// The largest absolute value of each gradient: its infinity norm.
 #[derive(Clone, Debug, Default, PartialEq)]

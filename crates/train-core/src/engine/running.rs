@@ -1,8 +1,8 @@
 //! Running statistics while a batch goes through the backbone in parts.
 
 use super::Engine;
-use crate::pipeline::{AnyModule, NamedModule};
-use crate::plugin::{Entry, Module as _};
+use pipeline::{AnyModule, NamedModule};
+use plugin_api::{Entry, Module as _};
 
 /// The buffers and counters of all backbones before a batch, and the sums of what its parts made of them.
 ///

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use crate::checkpoint::{Snapshot, Stored};
-use crate::pipeline::{AnyModule, NamedModule};
-use crate::plugin::{Entry, Module as _};
+use pipeline::{AnyModule, NamedModule};
+use plugin_api::{Entry, Module as _};
+use run_store::checkpoint::{Snapshot, Stored};
 
 /// A checkpoint that does not fit the pipeline.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter};
 use super::moving::{Move, Moved, Moving, move_all};
 use super::{Engine, EngineError, Forward, each_parameter};
 use crate::Collective;
-use crate::plugin::{Entry, Module as _, Optimizer, UpdateStep};
+use plugin_api::{Entry, Module as _, Optimizer, UpdateStep};
 
 impl Engine {
     /// The gradients of a forward pass, averaged over all processes when they are used.
@@ -75,7 +75,7 @@ impl Engine {
 
     /// Freezes the parameters at `places` of the visiting order, or thaws them.
     pub fn set_trainable(&mut self, places: &[usize], is_trainable: bool) {
-        crate::pipeline::set_trainable(&mut self.modules, places, is_trainable);
+        pipeline::set_trainable(&mut self.modules, places, is_trainable);
     }
 
     pub(super) fn allocate_slots(&mut self) {

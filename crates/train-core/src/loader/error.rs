@@ -1,6 +1,6 @@
 //! Why there is no next batch.
 
-use crate::plugin::UnreadableImage;
+use plugin_api::UnreadableImage;
 
 /// What ends a loader.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::workers::{Filled, OnUnreadable, Order, Work, Workers};
-use super::{LoaderError, UnreadableLog, ViewTransform};
-use crate::plugin::Images;
+use super::{LoaderError, UnreadableLog};
+use plugin_api::Images;
+use plugin_api::ViewTransform;
 
 /// What an [`EvalLoader`] loads.
 pub struct EvalPlan {

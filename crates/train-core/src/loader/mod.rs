@@ -6,7 +6,6 @@
 mod error;
 mod evaluation;
 mod training;
-mod transform;
 mod unreadable;
 mod workers;
 
@@ -16,6 +15,5 @@ mod tests;
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
 pub use self::training::{Batch, Loader, LoaderPlan, LookAhead, Rest};
-pub use self::transform::ViewTransform;
 pub use self::unreadable::UnreadableLog;
 pub use self::workers::View;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::Engine;
-use crate::pipeline::{Parts, PartsMethod, Pass};
-use crate::plugin::{Augmentation, ConfigError, Images, UnreadableImage};
-use crate::{ByteImage, FloatImage, Image, ImageShape, Rng};
+use pipeline::{Parts, PartsMethod, Pass};
+use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
+use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
 
 /// Images of 2 by 2 pixels that hold their number.
 #[derive(Default)]

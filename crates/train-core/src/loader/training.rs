@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::workers::{OnUnreadable, Order, Work, Workers};
-use super::{LoaderError, UnreadableLog, View, ViewTransform};
-use crate::Rng;
+use super::{LoaderError, UnreadableLog, View};
 use crate::engine::Engine;
-use crate::pipeline::Parts;
-use crate::plugin::Images;
+use pipeline::Parts;
+use plugin_api::Images;
+use plugin_api::Rng;
+use plugin_api::ViewTransform;
 
 /// What becomes of the images of an epoch that do not fill a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

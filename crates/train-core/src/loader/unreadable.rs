@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::LoaderError;
-use crate::plugin::UnreadableImage;
+use plugin_api::UnreadableImage;
 
 /// So few unreadable images never end a run, however small the dataset.
 const ALWAYS_ALLOWED: usize = 16;

@@ -8,9 +8,10 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
-use super::{LoaderError, UnreadableLog, ViewTransform};
-use crate::plugin::{Images, UnreadableImage};
-use crate::{ByteImage, FloatImage, Rng};
+use super::{LoaderError, UnreadableLog};
+use plugin_api::ViewTransform;
+use plugin_api::{ByteImage, FloatImage, Rng};
+use plugin_api::{Images, UnreadableImage};
 
 /// Draws for a replacement before all images are tried in order.
 const N_DRAWS: u64 = 32;

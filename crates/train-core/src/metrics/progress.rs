@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::pace::{Pace, Stopwatch};
-use crate::plugin::LossRange;
+use plugin_api::LossRange;
 
 /// The least time between two lines where they cannot be updated in place.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);

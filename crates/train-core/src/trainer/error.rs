@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use tensor_ops::{OpError, in_gib};
 
 use super::Fit;
-use crate::checkpoint::CheckpointError;
 use crate::engine::{EngineError, NonFinite, StateError};
 use crate::loader::LoaderError;
-use crate::metrics::MetricsError;
-use crate::plugin::{DatasetError, MonitorError};
-use crate::run_folder::RunFolderError;
+use plugin_api::{DatasetError, MonitorError};
+use run_store::RunFolderError;
+use run_store::checkpoint::CheckpointError;
+use run_store::metrics::MetricsError;
 
 /// What can end a run.
 #[derive(Debug, thiserror::Error)]

@@ -78,9 +78,9 @@ mod tests {
 
     use super::*;
     use crate::loader::{LoaderPlan, Rest, UnreadableLog, ViewTransform};
-    use crate::pipeline::Parts;
-    use crate::plugin::{Augmentation, ConfigError, Images, UnreadableImage};
-    use crate::{ByteImage, FloatImage, Image, ImageShape, Rng};
+    use pipeline::Parts;
+    use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
+    use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
 
     /// 21 images of 2 by 2 pixels that hold their number; number 7 cannot be read.
     struct Numbers;

@@ -4,7 +4,7 @@ use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
 use crate::SingleProcess;
 use crate::engine::{Engine, EngineError};
-use crate::pipeline::Pipeline;
+use pipeline::Pipeline;
 
 /// What a pipeline can be changed to so that its steps fit the device. Each was tried, by halves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use tensor_ops::{FeatureMap, Recording};
 
 use crate::engine::Engine;
 use crate::loader::{EvalLoader, EvalPlan, UnreadableLog};
-use crate::pipeline::View;
-use crate::plugin::{
+use pipeline::View;
+use plugin_api::{
     Embed, Embedding, FeatureExtractor, Images, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,
 };
 

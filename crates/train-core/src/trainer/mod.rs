@@ -26,13 +26,14 @@ use self::feed::Feed;
 use self::position::Position;
 use self::spikes::SpikeDetector;
 use crate::SingleProcess;
-use crate::checkpoint::{CheckpointFolder, Snapshot};
 use crate::engine::Engine;
 use crate::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
-use crate::metrics::{EventLog, MetricsLine, MetricsLog, ProgressLine, ProgressPlan};
-use crate::pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, OnNonfinite, Pipeline, View};
-use crate::plugin::{LossRange, Metric, Monitor, Progress, Schedule, Splits};
-use crate::run_folder::RunFolder;
+use crate::metrics::{ProgressLine, ProgressPlan};
+use pipeline::{CheckpointConfig, LearningRateConfig, MomentumConfig, OnNonfinite, Pipeline, View};
+use plugin_api::{LossRange, Metric, Monitor, Progress, Schedule, Splits};
+use run_store::RunFolder;
+use run_store::checkpoint::{CheckpointFolder, Snapshot};
+use run_store::metrics::{EventLog, MetricsLine, MetricsLog};
 
 /// Batches that workers may be ahead of the training step.
 const PREFETCH_BATCHES: usize = 3;

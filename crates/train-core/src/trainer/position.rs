@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::TrainError;
-use crate::Rng;
+use plugin_api::Rng;
 
 /// A place in a run, and the running sums of its epoch.
 #[derive(Clone, Debug, Default, PartialEq)]

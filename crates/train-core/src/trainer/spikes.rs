@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use crate::engine::GradientNorms;
-use crate::pipeline::{OnSpike, Parameters, StabilityConfig};
+use pipeline::{OnSpike, Parameters, StabilityConfig};
 
 /// Key of the state of spikes in a checkpoint's metadata.
 const KEY: &str = "stability";

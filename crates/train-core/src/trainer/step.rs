@@ -9,7 +9,7 @@ use super::spikes::{Spike, Verdict};
 use super::{EVENTS_PER_EPOCH, EpochClock, TrainError, Trainer};
 use crate::engine::{GradientNorms, Loss, NonFinite};
 use crate::metrics::{PartReport, StepReport};
-use crate::plugin::Progress;
+use plugin_api::Progress;
 
 /// Rollbacks to one checkpoint before the run ends after all.
 const MOST_ROLLBACKS: usize = 3;

@@ -1,6 +1,6 @@
 //! Types of values, and how they become ours.
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 /// A type that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use run_store::checkpoint::Stored;
+use run_store::write_whole;
 use safetensors::tensor::{self, SafeTensorError, SafeTensors, TensorInfo};
 use serde::Serialize;
-use train_core::checkpoint::Stored;
-use train_core::run_folder::write_whole;
 
 use super::{Counts, Dtype, Floats, decode};
 use crate::{ReadError, Tensors};

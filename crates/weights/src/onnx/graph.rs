@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use train_core::checkpoint::Stored;
+use run_store::checkpoint::Stored;
 
 use super::proto::{
     Attribute, Dimension, Entry, GraphProto, Kind, Model, Node, OperatorSet, Tensor, TensorKind, TensorShape,

@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use prost::Message as _;
-use train_core::run_folder::write_whole;
+use run_store::write_whole;
 
 use self::graph::{Graph, Size};
 use crate::{Architecture, HeadLayers, Tensors};

@@ -184,7 +184,7 @@ pub(super) fn length(path: &Path, storage: &Storage, n_bytes: u64) -> Result<usi
 
 #[cfg(test)]
 mod tests {
-    use train_core::checkpoint::Stored;
+    use run_store::checkpoint::Stored;
 
     use super::*;
     use crate::file::{Dtype, Floats};

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 /// drawn before and on whichever thread. So the order in which images arrive cannot change a run.
 ///
 /// ```
-/// use train_core::Rng;
+/// use plugin_api::Rng;
 /// let mut a = Rng::new(7, "flip", &[3, 41]);
 /// let mut b = Rng::new(7, "flip", &[3, 41]);
 /// assert_eq!(a.unit(), b.unit());

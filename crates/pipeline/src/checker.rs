@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::document::{Node, NodeKind};
-use super::fault::Fault;
-use super::text::PipelineText;
-use crate::plugin::{self, Config, ConfigError, Kind, Plugin};
+use crate::document::{Node, NodeKind};
+use crate::fault::Fault;
+use crate::text::PipelineText;
+use plugin_api::{self, Config, ConfigError, Kind, Plugin};
 
 /// A pipeline's text and tree during the checks.
 pub(crate) struct Checker {
@@ -84,7 +84,7 @@ impl Checker {
     {
         let (name, name_span, config_span) = self.plugin_at(path)?;
         let config = Config::new(&self.text.text[config_span.clone()]);
-        plugin::build::<T>(&name, config, context)
+        plugin_api::build::<T>(&name, config, context)
             .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
     }
 
@@ -113,7 +113,7 @@ impl Checker {
                 };
                 self.text.fault(span, format!("{name}: {error}"), hint)
             }
-            ConfigError::Unfit { .. } => self.text.fault(name_span, error.to_string(), hint),
+            _ => self.text.fault(name_span, error.to_string(), hint),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, Movable, OpError, Parameter};
 
-use super::super::config::ConfigError;
+use crate::ConfigError;
 use crate::Rng;
 
 /// Something with parameters and state.

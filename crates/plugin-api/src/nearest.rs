@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of a set of names.
 
 /// The names that `found` may have meant, as a hint; all of them if none is near.
-pub(crate) fn suggest<S: AsRef<str>>(found: &str, names: &[S]) -> String {
+pub fn suggest<S: AsRef<str>>(found: &str, names: &[S]) -> String {
     match nearest(found, names) {
         Some(name) => format!("did you mean `{name}`?"),
         None if names.is_empty() => "there is none to choose from".into(),

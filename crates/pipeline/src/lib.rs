@@ -31,16 +31,16 @@ pub use self::encoder::{EncoderModules, EncoderPipeline};
 pub use self::fault::{Color, Fault};
 pub use self::graph::{Action, Graph, Step, Value};
 pub use self::modules::{AnyModule, NamedModule};
-pub(crate) use self::parameters::set_trainable;
+pub use self::parameters::set_trainable;
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass};
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;
 
-use self::checker::{Checked, Checker};
 use self::config::PipelineConfig;
 use self::text::PipelineText;
-use crate::plugin::{
+use crate::checker::{Checked, Checker};
+use plugin_api::{
     Dataset, DatasetContext, Monitor, MonitorContext, Optimizer, OptimizerContext, Schedule, ScheduleContext,
 };
 
@@ -80,7 +80,7 @@ pub struct Pipeline {
     pub stability: StabilityConfig,
 }
 
-/// The part of a pipeline that an [`Engine`](crate::engine::Engine) takes.
+/// The part of a pipeline that an engine takes.
 pub struct Network {
     /// What a step computes.
     pub graph: Graph,
@@ -211,8 +211,8 @@ fn read_text(path: &Path) -> Result<(String, String), PipelineError> {
 }
 
 fn read_config(checker: &Checker) -> Checked<PipelineConfig> {
-    crate::plugin::parse_ron(&checker.text.text).map_err(|error| match &error {
-        crate::plugin::ConfigError::Parse { span, message, hint } => {
+    plugin_api::parse_ron(&checker.text.text).map_err(|error| match &error {
+        plugin_api::ConfigError::Parse { span, message, hint } => {
             checker.text.fault(span.clone(), message.clone(), hint.clone())
         }
         other => checker.text.fault(0..0, other.to_string(), None),
@@ -361,7 +361,7 @@ fn check_best(
         return Err(checker.fault(
             &["checkpoint", "best"],
             format!("no monitor measures `{best}`"),
-            crate::nearest::suggest(best, &metrics),
+            plugin_api::suggest(best, &metrics),
         ));
     }
     Ok(())

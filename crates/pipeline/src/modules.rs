@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use tensor_ops::Device;
 
-use super::check_graph::ModuleKind;
-use super::checker::{Checked, Checker};
-use super::config::PipelineConfig;
-use super::encoder::EncoderModules;
-use super::graph::{Action, Graph, Value};
-use super::pixels;
-use super::views::View;
-use crate::plugin::{self, Backbone, ContrastiveLoss, Entry, Head, LossContext, Module, ModuleContext};
+use crate::check_graph::ModuleKind;
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::encoder::EncoderModules;
+use crate::graph::{Action, Graph, Value};
+use crate::pixels;
+use crate::views::View;
+use plugin_api::{self, Backbone, ContrastiveLoss, Entry, Head, LossContext, Module, ModuleContext};
 
 /// A module of any kind.
 pub enum AnyModule {
@@ -68,14 +68,14 @@ pub(crate) fn kinds(checker: &Checker, config: &PipelineConfig) -> Checked<BTree
     let mut kinds = BTreeMap::new();
     for name in config.modules.keys() {
         let (plugin_name, name_span, _) = checker.plugin_at(&["modules", name])?;
-        let kind = if plugin::find::<dyn Backbone>(&plugin_name).is_some() {
+        let kind = if plugin_api::find::<dyn Backbone>(&plugin_name).is_some() {
             ModuleKind::Backbone
-        } else if plugin::find::<dyn Head>(&plugin_name).is_some() {
+        } else if plugin_api::find::<dyn Head>(&plugin_name).is_some() {
             ModuleKind::Head
-        } else if plugin::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
+        } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
             ModuleKind::Loss
         } else {
-            let names: Vec<&str> = plugin::all()
+            let names: Vec<&str> = plugin_api::all_plugins()
                 .iter()
                 .filter(|plugin| ["backbone", "head", "loss"].contains(&plugin.kind))
                 .map(|plugin| plugin.name)
@@ -83,7 +83,7 @@ pub(crate) fn kinds(checker: &Checker, config: &PipelineConfig) -> Checked<BTree
             return Err(checker.text.fault(
                 name_span,
                 format!("no backbone, head or loss plugin is named `{plugin_name}`"),
-                Some(crate::nearest::suggest(&plugin_name, &names)),
+                Some(plugin_api::suggest(&plugin_name, &names)),
             ));
         };
         kinds.insert(name.clone(), kind);

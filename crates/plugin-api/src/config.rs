@@ -35,7 +35,7 @@ impl<'a> Config<'a> {
 ///
 /// # Errors
 /// [`ConfigError::Parse`], with the place in `text`.
-pub(crate) fn parse_ron<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, ConfigError> {
+pub fn parse_ron<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T, ConfigError> {
     let options = ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME);
     options.from_str(text).map_err(|error| ConfigError::from_ron(text, &error))
 }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::document::{FieldStyle, Node, NodeKind};
-use super::fault::Fault;
+use crate::document::{FieldStyle, Node, NodeKind};
+use crate::fault::Fault;
 
 /// A pipeline's text after all overrides, which still knows where each piece came from.
 #[derive(Clone, Debug)]
@@ -139,14 +139,14 @@ impl PipelineText {
         for (depth, name) in parents.iter().enumerate() {
             node = node.child(name).ok_or_else(|| {
                 let known = node.child_names();
-                let hint = match (crate::nearest::nearest(name, &known), &node.kind) {
+                let hint = match (plugin_api::nearest(name, &known), &node.kind) {
                     (None, NodeKind::Fields { .. }) => {
                         let under = names[depth + 1..].join(": (");
                         let close = ")".repeat(names.len() - depth - 1);
                         let whole = [&names[..depth], &[*name]].concat().join(".");
                         format!("to add it, write `--set '{whole}=({under}: {value}{close}'`")
                     }
-                    _ => crate::nearest::suggest(name, &known),
+                    _ => plugin_api::suggest(name, &known),
                 };
                 bad(at..at + name.len(), format!("the pipeline has no `{name}` here"), hint)
             })?;
@@ -163,7 +163,7 @@ impl PipelineText {
             return Err(bad(
                 at..at + last.len(),
                 format!("the pipeline has no `{last}` here"),
-                crate::nearest::suggest(last, &node.child_names()),
+                plugin_api::suggest(last, &node.child_names()),
             ));
         };
         let key = match style {

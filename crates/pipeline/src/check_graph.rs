@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::checker::{Checked, Checker};
-use super::config::{PipelineConfig, StepConfig, Weights};
-use super::graph::{Action, Graph, Step, Value};
-use crate::nearest::suggest;
+use crate::checker::{Checked, Checker};
+use crate::config::{PipelineConfig, StepConfig, Weights};
+use crate::graph::{Action, Graph, Step, Value};
+use plugin_api::suggest;
 
 /// What is known of the modules before they are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::checker::{Checked, Checker};
+use crate::checker::{Checked, Checker};
 
 /// What is watched, and what is done when training becomes unstable (Chen et al. 2021, arXiv:2104.02057, §4).
 #[derive(Clone, Debug, Deserialize)]

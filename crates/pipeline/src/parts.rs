@@ -1,9 +1,9 @@
 //! How a step goes through a batch that is too large for memory: in parts, with the gradients of the whole.
 
-use super::checker::{Checked, Checker};
-use super::config::{PipelineConfig, Weights};
-use super::graph::{Action, Graph, Value};
-use super::modules::{AnyModule, NamedModule};
+use crate::checker::{Checked, Checker};
+use crate::config::{PipelineConfig, Weights};
+use crate::graph::{Action, Graph, Value};
+use crate::modules::{AnyModule, NamedModule};
 
 /// The parts of a batch, and the passes over them.
 ///
@@ -37,7 +37,7 @@ pub enum PartsMethod {
 pub struct Pass {
     /// The views it needs, by index into [`Graph::views`].
     pub views: Vec<usize>,
-    /// Whether the images come in the order of the step's [shuffle](crate::engine::Engine::shuffle), and not in their own.
+    /// Whether the images come in the order of the step's shuffle, and not in their own.
     pub is_shuffled: bool,
 }
 

@@ -75,7 +75,7 @@ impl UpdateStep {
     }
 
     /// The rule to move a parameter by, if values live on the device.
-    pub(crate) fn rule_on_device(self, optimizer: &dyn Optimizer) -> Option<UpdateRule> {
+    pub fn rule_on_device(self, optimizer: &dyn Optimizer) -> Option<UpdateRule> {
         if tensor_ops::is_on_device() { optimizer.rule(self) } else { None }
     }
 }

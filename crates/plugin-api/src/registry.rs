@@ -2,7 +2,7 @@
 
 use schemars::Schema;
 
-use super::{
+use crate::{
     Augmentation, Backbone, Config, ConfigError, ContrastiveLoss, Dataset, Head, Monitor, Optimizer,
     Schedule, kinds,
 };
@@ -44,7 +44,7 @@ macro_rules! kinds {
         )*
 
         /// Every registered plugin, described, by kind and name.
-        pub fn all() -> Vec<Described> {
+        pub fn all_plugins() -> Vec<Described> {
             let mut list = Vec::new();
             $(list.extend(sorted::<dyn $kind>().into_iter().map(Described::of));)*
             list
@@ -107,7 +107,7 @@ where
             let hint = if names.is_empty() {
                 format!("no {} plugin is linked in: `crates/plugins` must name its crate", T::NAME)
             } else {
-                crate::nearest::suggest(name, &names)
+                crate::suggest(name, &names)
             };
             Err(ConfigError::unfit(format!("no {} plugin is named `{name}`", T::NAME), hint))
         }

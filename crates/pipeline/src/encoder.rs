@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tensor_ops::{Device, Precision};
 
-use super::checker::Checker;
-use super::modules::{AnyModule, build_chain};
-use super::text::PipelineText;
-use super::views::{View, check_views};
-use super::{Fault, PipelineError, check_graph, check_numbers, modules, parts, read_config, read_text};
-use crate::plugin::{Dataset, DatasetContext, Level};
+use crate::checker::Checker;
+use crate::modules::{AnyModule, build_chain};
+use crate::text::PipelineText;
+use crate::views::{View, check_views};
+use crate::{Fault, PipelineError, check_graph, check_numbers, modules, parts, read_config, read_text};
+use plugin_api::{Dataset, DatasetContext, Level};
 
 /// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimizer are not built.
 pub struct EncoderPipeline {
@@ -36,9 +36,9 @@ pub struct EncoderPipeline {
 /// Modules in the order in which images pass through them.
 pub struct EncoderModules {
     /// Each with its name in the pipeline.
-    pub(crate) modules: Vec<(String, AnyModule)>,
+    pub modules: Vec<(String, AnyModule)>,
     /// Indices into `modules`; the first is that of the backbone.
-    pub(crate) chain: Vec<usize>,
+    pub chain: Vec<usize>,
 }
 
 impl EncoderPipeline {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::checker::{Checked, Checker};
-use super::config::PipelineConfig;
-use super::graph::Graph;
-use crate::loader::ViewTransform;
-use crate::plugin::{Augmentation, AugmentationContext, Monitor};
-use crate::{ImageShape, ImageValues};
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::graph::Graph;
+use plugin_api::ViewTransform;
+use plugin_api::{Augmentation, AugmentationContext, Monitor};
+use plugin_api::{ImageShape, ImageValues};
 
 /// A declared view.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! One step of a view's recipe.
 
-use crate::plugin::ConfigError;
+use crate::ConfigError;
 use crate::{Image, ImageShape, Rng};
 
 /// Turns an image into another, at random.

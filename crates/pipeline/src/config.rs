@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::stability::StabilityConfig;
+use crate::stability::StabilityConfig;
 
 /// The top level of a pipeline file. What plugins' configs say is left to the plugins.
 #[derive(Debug, Deserialize)]

@@ -1,13 +1,13 @@
 //! The folder itself.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::whole_file::write_whole;
 use super::{RunFolderError, RunLock};
-use crate::plugin::UnreadableImage;
 
 const PIPELINE: &str = "pipeline.ron";
 const CHECKPOINTS: &str = "checkpoints";
@@ -117,11 +117,12 @@ impl RunFolder {
         fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
     }
 
-    /// Adds `images` to the list of unreadable images. Without any, there is no list.
+    /// Adds a line for each of `images`, the name and what is wrong with it, to the list of unreadable images. Without any, there
+    /// is no list.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn write_unreadable(&self, images: &[UnreadableImage]) -> Result<(), RunFolderError> {
+    pub fn write_unreadable<I: Display>(&self, images: &[I]) -> Result<(), RunFolderError> {
         if images.is_empty() {
             return Ok(());
         }
@@ -281,9 +282,9 @@ mod tests {
     fn unreadable_images_of_a_resumed_run_join_those_before() {
         let root = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(root.path(), "moco", None).unwrap();
-        folder.write_unreadable(&[]).unwrap();
+        folder.write_unreadable::<String>(&[]).unwrap();
         assert!(!folder.unreadable().exists());
-        let image = |name: &str| UnreadableImage { name: name.into(), reason: "cut short".into() };
+        let image = |name: &str| format!("{name}: cut short");
         folder.write_unreadable(&[image("c.jpg"), image("b.jpg")]).unwrap();
         folder.write_unreadable(&[image("a.jpg"), image("c.jpg")]).unwrap();
         let text = fs::read_to_string(folder.unreadable()).unwrap();

@@ -2,13 +2,13 @@
 
 use tensor_ops::ParameterKind;
 
-use super::checker::{Checked, Checker};
-use super::config::{GroupConfig, PipelineConfig, Selection};
-use super::modules::NamedModule;
-use super::patterns::matches;
-use super::stability::OnSpike;
-use crate::nearest::suggest;
-use crate::plugin::{Entry, Module as _};
+use crate::checker::{Checked, Checker};
+use crate::config::{GroupConfig, PipelineConfig, Selection};
+use crate::modules::NamedModule;
+use crate::patterns::matches;
+use crate::stability::OnSpike;
+use plugin_api::suggest;
+use plugin_api::{Entry, Module as _};
 
 /// What training does to one parameter, besides what the optimizer does to all.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,7 +118,7 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<Vec<Pa
 }
 
 /// Freezes the parameters at `places` of the visiting order, or thaws them.
-pub(crate) fn set_trainable(modules: &mut [NamedModule], places: &[usize], is_trainable: bool) {
+pub fn set_trainable(modules: &mut [NamedModule], places: &[usize], is_trainable: bool) {
     let mut place = 0;
     for named in modules {
         named.module.visit(&mut |_, entry| {
@@ -213,7 +213,7 @@ impl Finder<'_> {
                 }
             }
         }
-        match crate::nearest::nearest(pattern, &names) {
+        match plugin_api::nearest(pattern, &names) {
             Some(_) => suggest(pattern, &names),
             None => {
                 let some: Vec<String> =

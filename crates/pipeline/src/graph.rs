@@ -1,7 +1,7 @@
 //! The checked graph: what one training step computes.
 
-use super::config::Weights;
-use crate::plugin::Level;
+use crate::config::Weights;
+use plugin_api::Level;
 
 /// The steps of a pipeline, each after what it uses.
 #[derive(Clone, Debug, PartialEq, Eq)]

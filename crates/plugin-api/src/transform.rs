@@ -1,6 +1,6 @@
 //! The augmentations that make one view of an image.
 
-use crate::plugin::Augmentation;
+use crate::Augmentation;
 use crate::{ByteImage, FloatImage, Image, Rng};
 
 /// What turns a decoded image into a view: augmentations, in order.

@@ -1,0 +1,29 @@
+//! The contract between plugins and what runs them.
+//!
+//! A plugin is a type that implements the trait of its kind ([`Backbone`], [`Head`], [`ContrastiveLoss`],
+//! [`Augmentation`], [`Dataset`], [`Optimizer`], [`Schedule`], [`Monitor`]), and a [`Plugin`] that registers it.
+//! This crate names no plugin, opens no file and prints nothing.
+
+mod config;
+mod image;
+mod kinds;
+mod nearest;
+mod registry;
+mod rng;
+mod transform;
+
+pub use self::config::{Config, ConfigError, parse_ron};
+pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
+pub use self::kinds::{
+    Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
+    DatasetError, Embed, Embedding, Entry, FeatureExtractor, Head, Images, Keys, Level, LossContext,
+    LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, Optimizer,
+    OptimizerContext, Outcome, Progress, Schedule, ScheduleContext, Split, Splits, UnreadableImage, Update,
+    UpdateStep, visit_part,
+};
+pub use self::nearest::{nearest, suggest};
+pub use self::registry::{
+    Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
+};
+pub use self::rng::Rng;
+pub use self::transform::ViewTransform;

@@ -1,0 +1,11 @@
+//! What a run measured: a log to compute with, and TensorBoard's events.
+//!
+//! Start at [`MetricsLog`].
+
+mod error;
+mod events;
+mod log;
+
+pub use self::error::MetricsError;
+pub use self::events::EventLog;
+pub use self::log::{MetricsLine, MetricsLog};
