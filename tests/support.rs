@@ -60,7 +60,7 @@ pub(crate) fn start<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator
 
 /// The program, to be run in `folder`.
 pub(crate) fn command<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_program-under-test"));
     command
         .args(arguments)
         .current_dir(folder)

@@ -3,7 +3,7 @@
 use pipeline::{Pipeline, Precision};
 use tensor_ops::Device;
 
-use crate::failure::Failure;
+use moco_cli::Failure;
 
 /// A MoCo, as numbers.
 #[derive(Clone, Debug)]

@@ -67,7 +67,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
 
 #[test]
 fn every_expected_plugin_is_linked_in() {
-    let registered = plugins::all();
+    let registered = plugins::all_plugins();
     let missing: Vec<(&str, &str)> = EXPECTED
         .iter()
         .flat_map(|(kind, names)| names.iter().map(|name| (*kind, *name)))
@@ -83,7 +83,7 @@ fn no_two_plugins_of_a_kind_have_the_same_name() {
 
 #[test]
 fn every_example_builds() {
-    for plugin in plugins::all() {
+    for plugin in plugins::all_plugins() {
         if let Err(error) = build_example(&plugin) {
             panic!("{} `{}`, example {}: {error}", plugin.kind, plugin.name, plugin.example);
         }
@@ -92,7 +92,7 @@ fn every_example_builds() {
 
 #[test]
 fn every_plugin_says_what_it_is_and_what_each_field_means() {
-    for plugin in plugins::all() {
+    for plugin in plugins::all_plugins() {
         let name = format!("{} `{}`", plugin.kind, plugin.name);
         let is_kebab_case = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         assert!(plugin.name.chars().all(is_kebab_case), "{name} is not in kebab-case");
@@ -108,7 +108,7 @@ fn every_plugin_says_what_it_is_and_what_each_field_means() {
 
 #[test]
 fn an_unknown_field_is_refused_by_every_plugin() {
-    for mut plugin in plugins::all() {
+    for mut plugin in plugins::all_plugins() {
         // `()` and `(a: 1)` to `(no_such_field: 0)` and `(no_such_field: 0, a: 1)`.
         let rest = plugin.example.trim_start().strip_prefix('(').expect("an example is a struct");
         let comma = if rest.trim_start().starts_with(')') { "" } else { ", " };

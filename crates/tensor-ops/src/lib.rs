@@ -10,6 +10,7 @@
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
 
 mod accelerator;
+#[cfg(feature = "mimalloc")]
 mod allocator;
 mod blend;
 mod buffer;
@@ -57,12 +58,13 @@ mod values;
 use cuda_emulation as _;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
+#[cfg(feature = "mimalloc")]
+pub use self::allocator::keep_memory;
 pub use self::{
     accelerator::{
         Check, DeviceStatus, allow_tensor_float, device_status, give_back_memory, kernel_sources,
         open_device, peak_device_memory, self_test, synchronize,
     },
-    allocator::keep_memory,
     blend::blend_values,
     buffer::Buffer,
     conv::{ConvAlgorithm, conv2d, conv2d_before_norm},

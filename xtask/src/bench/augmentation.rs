@@ -12,10 +12,10 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 use super::{rounded, seconds, system};
-use crate::compute;
-use crate::failure::Failure;
-use crate::pipeline_file::missing;
 use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem};
+use moco_cli::Failure;
+use moco_cli::compute;
+use moco_cli::pipeline_file::missing;
 
 /// Time input: decoding and augmenting.
 ///

@@ -11,8 +11,8 @@ use train_core::SingleProcess;
 use train_core::engine::Engine;
 
 use super::{Precision, median, rounded, system};
-use crate::compute;
 use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use moco_cli::compute;
 
 /// Time a whole training step.
 ///

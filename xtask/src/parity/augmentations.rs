@@ -4,7 +4,7 @@ use plugin_api::ByteImage;
 
 use super::golden::{Golden, Tensor, Values};
 use super::report::{Line, Share};
-use crate::failure::Failure;
+use moco_cli::Failure;
 
 /// The mean difference may be this much, of 255.
 const MEAN_LIMIT: f64 = 0.5;

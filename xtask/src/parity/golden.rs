@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use safetensors::tensor::{Dtype, SafeTensors};
 
-use crate::failure::Failure;
-use crate::pipeline_file::check_file;
+use moco_cli::Failure;
+use moco_cli::pipeline_file::check_file;
 
 /// Results of the reference, with the settings that gave them.
 pub(super) struct Golden {

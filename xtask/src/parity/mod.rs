@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use self::golden::{Golden, Kind};
 use self::report::Line;
-use crate::compute;
+use moco_cli::compute;
 
 /// Compare training steps with those of the reference implementation.
 ///

@@ -12,8 +12,8 @@ use super::golden::{Golden, Kind, Tensor, Values};
 use super::measure::Group;
 use super::report::Line;
 use super::{names, settings};
-use crate::failure::Failure;
 use crate::reference_pipeline::Moco;
+use moco_cli::Failure;
 
 /// A line for each group that the file holds.
 pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::Result<Vec<Line>> {

@@ -3,8 +3,8 @@
 use run_store::checkpoint::Stored;
 
 use super::golden::{Golden, Kind, Tensor, Values};
-use crate::failure::Failure;
 use crate::reference_pipeline::{BACKBONE, CONTRAST, HEAD, PREDICTOR, PROJECTOR};
+use moco_cli::Failure;
 
 /// Our name of a tensor of the reference's state: `encoder_q.fc.weight` is `query.head.weight`, and in v3
 /// `base_encoder.fc.0.weight` is `query.projector.0.weight`.

@@ -66,7 +66,8 @@ pub(super) fn table(lines: &[Line]) -> String {
         rows.extend(line.worst.iter().map(|worst| vec![format!("    {worst}")]));
     }
     let aligned: Vec<Vec<String>> = rows.iter().filter(|row| row.len() > 1).cloned().collect();
-    let mut aligned = crate::text::table(&aligned).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
+    let mut aligned =
+        moco_cli::text::table(&aligned).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
     // A remark is as long as it is, and moves no column.
     let lines = rows
         .iter()

@@ -3,8 +3,8 @@
 use super::golden::{Golden, Kind};
 use pipeline::Precision;
 
-use crate::failure::Failure;
 use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use moco_cli::Failure;
 
 /// MoCo v1, v2 or v3, by the file's kind.
 pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::*;
 use crate::engine::Engine;
 use pipeline::{Parts, PartsMethod, Pass};
+use plugin_api::ViewTransform;
 use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
 use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
 

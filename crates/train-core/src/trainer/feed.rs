@@ -77,8 +77,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::loader::{LoaderPlan, Rest, UnreadableLog, ViewTransform};
+    use crate::loader::{LoaderPlan, Rest, UnreadableLog};
     use pipeline::Parts;
+    use plugin_api::ViewTransform;
     use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
     use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
 

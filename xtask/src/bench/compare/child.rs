@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::failure::Failure;
+use moco_cli::Failure;
 
 /// What is run, before the arguments of a row.
 pub(super) struct Program {

@@ -8,7 +8,7 @@ use super::{
     row::Row,
 };
 use crate::bench::Precision;
-use crate::failure::Failure;
+use moco_cli::Failure;
 
 /// Who is compared, and how.
 pub(super) struct Duel<'a> {

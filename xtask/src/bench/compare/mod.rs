@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use self::{child::Program, duel::Duel, mode::Mode, report::Report, row::ROWS};
 use crate::bench::Precision;
-use crate::failure::Failure;
-use crate::pipeline_file::check_file;
+use moco_cli::Failure;
+use moco_cli::pipeline_file::check_file;
 
 /// Compare a training step with PyTorch's.
 ///

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{child::Measured, duel::Fought};
 use crate::bench::{Precision, median, rounded};
-use crate::failure::Failure;
-use crate::text;
+use moco_cli::Failure;
+use moco_cli::text;
 
 /// One row, as `--json` has it.
 #[derive(Serialize)]

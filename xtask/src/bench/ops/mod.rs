@@ -21,8 +21,8 @@ use self::{
     line::Line,
 };
 use super::{precision::Precision, seconds};
-use crate::compute;
-use crate::failure::Failure;
+use moco_cli::Failure;
+use moco_cli::compute;
 
 /// Time each kernel by itself.
 ///
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let duration = Duration::from_secs_f64(arguments.seconds);
     if !arguments.json {
         let kernels = tensor_ops::kernel_family();
-        let threads = crate::text::count(n_threads, "thread");
+        let threads = moco_cli::text::count(n_threads, "thread");
         writeln!(out, "{kernels} kernels on {threads}, registers at {:.1} GFLOP/s", peak / 1e9)?;
         writeln!(out, "{}", line::HEAD)?;
     }

@@ -1,4 +1,4 @@
-//! `cargo xtask views`: a sheet of augmented images.
+//! `moco views`: a sheet of augmented images.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -40,9 +40,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask views pipelines/mocov2.ron
-  cargo xtask views pipelines/mocov2.ron --count 16 --out augmented.png
-  cargo xtask views pipelines/mocov2.ron --set views.query.color-jitter.p=1";
+  moco views pipelines/mocov2.ron
+  moco views pipelines/mocov2.ron --count 16 --out augmented.png
+  moco views pipelines/mocov2.ron --set views.query.color-jitter.p=1";
 
 /// Sheets beyond this are slips of the pen, and would not fit into memory.
 const MAX_COUNT: usize = 256;

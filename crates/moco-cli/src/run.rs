@@ -1,4 +1,4 @@
-//! `cargo xtask run`: train.
+//! `moco run`: train.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -15,6 +15,7 @@ use train_core::loader::LoaderError;
 use train_core::trainer::{self, Finished, Summary, TrainOptions};
 
 use crate::failure::{Failure, STOPPED};
+use crate::program;
 use crate::runs::{self, OpenRun, Which};
 use crate::{compute, pipeline_file, text};
 
@@ -50,13 +51,13 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask run pipelines/mocov2.ron
-  cargo xtask run pipelines/mocov2.ron --set seed=1 --set data.batch=64 --out runs/small-batch
-  cargo xtask run --resume                     go on with the newest run
-  cargo xtask run pipelines/mocov2.ron --resume
+  moco run pipelines/mocov2.ron
+  moco run pipelines/mocov2.ron --set seed=1 --set data.batch=64 --out runs/small-batch
+  moco run --resume                     go on with the newest run
+  moco run pipelines/mocov2.ron --resume
                                                ... with the newest run of this pipeline
-  cargo xtask run --resume runs/mocov2-001     ... with this run
-  cargo xtask run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
+  moco run --resume runs/mocov2-001     ... with this run
+  moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
                                                ... from an earlier checkpoint; later ones are set aside";
 
 /// Standard output for as long as somebody reads it: a run does not end because `head` has.
@@ -128,10 +129,11 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
         Finished::Stopped { checkpoint, steps_done } => {
             writeln!(
                 out,
-                "stopped after step {}, saved as {}\ngo on with: cargo xtask run --resume {}",
+                "stopped after step {}, saved as {}\ngo on with: {program} run --resume {}",
                 text::grouped(steps_done as usize),
                 checkpoint.display(),
-                run.path().display()
+                run.path().display(),
+                program = program()
             )?;
             Ok(ExitCode::from(STOPPED))
         }
@@ -178,7 +180,7 @@ fn differs(file: &Path, folder: &RunFolder) -> Failure {
             folder.pipeline().display()
         ),
         format!(
-            "go on with the run as it was started: `cargo xtask run --resume {}`; or start a new one: `cargo xtask run {}`",
+            "go on with the run as it was started: `moco run --resume {}`; or start a new one: `moco run {}`",
             folder.path().display(),
             file.display()
         ),
@@ -236,7 +238,7 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
         writeln!(out, "done in {}: {}", took(summary.took.as_secs_f64()), run.path().display())?;
     }
     if summary.after.is_empty() && summary.before.is_empty() {
-        writeln!(out, "  measure it with: cargo xtask knn {}", run.path().display())?;
+        writeln!(out, "  measure it with: {} knn {}", program(), run.path().display())?;
     }
     for metric in &summary.after {
         let before = summary.before.iter().find(|before| before.name == metric.name);

@@ -1,4 +1,4 @@
-//! `cargo xtask sweep`: a pipeline with several values and seeds, and a table of what came of it.
+//! `moco sweep`: a pipeline with several values and seeds, and a table of what came of it.
 
 mod axes;
 mod folder;
@@ -23,6 +23,7 @@ use self::folder::{State, Sweep, SweepFolder};
 use self::pace::Pace;
 use self::table::Table;
 use crate::failure::{self, Failure, STOPPED};
+use crate::program;
 use crate::run::{WhileRead, stop_on_signal, took};
 use crate::{compute, text};
 
@@ -69,15 +70,15 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask sweep pipelines/mocov2.ron --seeds 3
+  moco sweep pipelines/mocov2.ron --seeds 3
                                         how much of a metric is luck?
-  cargo xtask sweep pipelines/mocov2.ron --vary momentum.start=0.9,0.99,0.999 --seeds 3
-  cargo xtask sweep pipelines/mocov2.ron --vary data.batch=32,64 --vary learning_rate.base=0.03,0.06
+  moco sweep pipelines/mocov2.ron --vary momentum.start=0.9,0.99,0.999 --seeds 3
+  moco sweep pipelines/mocov2.ron --vary data.batch=32,64 --vary learning_rate.base=0.03,0.06
                                         two by two combinations
-  cargo xtask sweep pipelines/mocov2.ron --vary 'modules.head=(\"mlp\", ()),(\"linear\", ())'
+  moco sweep pipelines/mocov2.ron --vary 'modules.head=(\"mlp\", ()),(\"linear\", ())'
                                         with and without the MLP head
-  cargo xtask sweep --resume            go on with the newest sweep
-  cargo xtask sweep --resume runs/sweep-mocov2-001
+  moco sweep --resume            go on with the newest sweep
+  moco sweep --resume runs/sweep-mocov2-001
 
 The studies of the MoCo v3 paper, on a pipeline with the modules `backbone` and `projector`:
   --vary data.batch=1024,2048,4096      with `scale: PerImages(256)` the rate follows
@@ -153,7 +154,7 @@ fn stopped(
     save(folder, sweep)?;
     show_table(out, folder, sweep)?;
     writeln!(out, "\nstopped at run {} of {}", place + 1, sweep.runs.len())?;
-    writeln!(out, "go on with: cargo xtask sweep --resume {}", folder.path().display())?;
+    writeln!(out, "go on with: {} sweep --resume {}", program(), folder.path().display())?;
     Ok(ExitCode::from(STOPPED))
 }
 
@@ -163,7 +164,7 @@ fn finished(out: &mut dyn Write, folder: &SweepFolder, sweep: &Sweep) -> anyhow:
     show_table(out, folder, sweep)?;
     writeln!(out, "the curves of all runs: tensorboard --logdir {}", folder.path().display())?;
     if sweep.runs.iter().any(|run| matches!(run.state, State::Failed(_))) {
-        writeln!(out, "try again what failed: cargo xtask sweep --resume {}", folder.path().display())?;
+        writeln!(out, "try again what failed: {} sweep --resume {}", program(), folder.path().display())?;
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

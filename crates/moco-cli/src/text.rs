@@ -1,10 +1,10 @@
 //! Laying out text for a terminal.
 
 /// Columns that help texts are broken at.
-pub(crate) const WIDTH: usize = 100;
+pub const WIDTH: usize = 100;
 
 /// A count with commas between thousands: `11,173,962`.
-pub(crate) fn grouped(n: usize) -> String {
+pub fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -17,12 +17,12 @@ pub(crate) fn grouped(n: usize) -> String {
 }
 
 /// `1 image`, `2 images`.
-pub(crate) fn count(n: usize, one: &str) -> String {
+pub fn count(n: usize, one: &str) -> String {
     format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 /// Breaks `text` between words into lines of at most `width` columns, each after `indent` spaces.
-pub(crate) fn wrap(text: &str, indent: usize, width: usize) -> String {
+pub fn wrap(text: &str, indent: usize, width: usize) -> String {
     let room = width.saturating_sub(indent).max(1);
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -39,7 +39,7 @@ pub(crate) fn wrap(text: &str, indent: usize, width: usize) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces between them.
-pub(crate) fn table(rows: &[Vec<String>]) -> String {
+pub fn table(rows: &[Vec<String>]) -> String {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..n_columns)
         .map(|column| {

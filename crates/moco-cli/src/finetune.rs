@@ -1,4 +1,4 @@
-//! `cargo xtask finetune`: how good is the encoder as a start?
+//! `moco finetune`: how good is the encoder as a start?
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -67,9 +67,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask finetune runs/mocov2-001
-  cargo xtask finetune runs/mocov2-001 --labels 0.1         with one label in ten
-  cargo xtask finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
+  moco finetune runs/mocov2-001
+  moco finetune runs/mocov2-001 --labels 0.1         with one label in ten
+  moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let trained = arguments.encoder.open()?;

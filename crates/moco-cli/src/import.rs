@@ -1,4 +1,4 @@
-//! `cargo xtask import`: weights of other programs.
+//! `moco import`: weights of other programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,6 +13,7 @@ use weights::{Architecture, Encoders, Report, Shape, Tensors};
 
 use crate::encoder::{self, Parts};
 use crate::failure::Failure;
+use crate::program;
 use crate::{compute, pipeline_file, runs, text};
 
 /// Read weights of another program, and make a run of them.
@@ -44,9 +45,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask import moco_v2_800ep_pretrain.pth.tar
-  cargo xtask import moco_v2_800ep_pretrain.pth.tar --pipeline pipelines/imagenet/mocov2-r50.ron --out runs/moco-v2
-  cargo xtask import resnet50.safetensors --pipeline pipelines/imagenet/mocov2-r50.ron --backbone-only";
+  moco import moco_v2_800ep_pretrain.pth.tar
+  moco import moco_v2_800ep_pretrain.pth.tar --pipeline pipelines/imagenet/mocov2-r50.ron --out runs/moco-v2
+  moco import resnet50.safetensors --pipeline pipelines/imagenet/mocov2-r50.ron --backbone-only";
 
 /// Names that are printed of each list.
 const MOST_NAMES: usize = 20;
@@ -73,7 +74,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             let run = run.path().display();
             writeln!(
                 out,
-                "run       {run}\nmeasure it with: cargo xtask knn {run}\ntrain it with:   cargo xtask run --resume {run}"
+                "run       {run}\nmeasure it with: {program} knn {run}\ntrain it with:   {program} run --resume {run}",
+                program = program()
             )?;
         }
     }
@@ -85,7 +87,7 @@ fn check_foreign(path: &Path, tensors: &Tensors) -> Result<(), Failure> {
     if tensors.keys().any(|name| name.starts_with("query.")) {
         return Err(Failure::new(
             format!("`{}` is a checkpoint of this program", path.display()),
-            "use it in its run: `cargo xtask run --resume`, `knn` and `export` take it as it is",
+            "use it in its run: `moco run --resume`, `knn` and `export` take it as it is",
         ));
     }
     Ok(())

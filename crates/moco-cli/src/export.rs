@@ -1,4 +1,4 @@
-//! `cargo xtask export`: the encoder for other programs.
+//! `moco export`: the encoder for other programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -50,10 +50,10 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask export runs/mocov2-001 --to torchvision -o encoder.safetensors
-  cargo xtask export runs/mocov3-001 --to timm --best -o vit.safetensors
-  cargo xtask export runs/mocov3-001 --to onnx -o encoder.onnx
-  cargo xtask export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
+  moco export runs/mocov2-001 --to torchvision -o encoder.safetensors
+  moco export runs/mocov3-001 --to timm --best -o vit.safetensors
+  moco export runs/mocov3-001 --to onnx -o encoder.onnx
+  moco export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
 
 fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
     PossibleValuesParser::new(Target::ALL.map(Target::name)).map(|name| {

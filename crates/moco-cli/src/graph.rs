@@ -1,4 +1,4 @@
-//! `cargo xtask graph`: what a training step computes.
+//! `moco graph`: what a training step computes.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,9 +26,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask graph pipelines/mocov2.ron
-  cargo xtask graph pipelines/mocov2.ron --format dot | dot -Tsvg > mocov2.svg
-  cargo xtask graph pipelines/mocov2.ron --format mermaid";
+  moco graph pipelines/mocov2.ron
+  moco graph pipelines/mocov2.ron --format dot | dot -Tsvg > mocov2.svg
+  moco graph pipelines/mocov2.ron --format mermaid";
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Format {

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// If there is no such file, with the nearest name; or what is wrong in it.
-pub(crate) fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
+pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
     check_file(path)?;
     Pipeline::read(path, overrides, device).map_err(|error| match error {
         PipelineError::Unreadable { reason, .. } => {
@@ -33,7 +33,7 @@ pub(crate) fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow
 ///
 /// # Errors
 /// With the nearest name in its folder.
-pub(crate) fn check_file(path: &Path) -> Result<(), Failure> {
+pub fn check_file(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::new(
             format!("`{}` is a folder, and a file is needed", path.display()),
@@ -47,7 +47,7 @@ pub(crate) fn check_file(path: &Path) -> Result<(), Failure> {
 }
 
 /// What to say of a path that leads nowhere.
-pub(crate) fn missing(path: &Path) -> Failure {
+pub fn missing(path: &Path) -> Failure {
     let message = format!("there is no `{}`", path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -88,13 +88,15 @@ fn files_in(folder: &Path) -> Vec<String> {
 }
 
 /// Trained and fixed parameters of the query encoder; momentum copies are not counted.
-pub(crate) struct ParameterCount {
-    pub(crate) trained: usize,
-    pub(crate) fixed: usize,
+pub struct ParameterCount {
+    /// What the optimizer moves.
+    pub trained: usize,
+    /// What stays as it starts.
+    pub fixed: usize,
 }
 
 /// Counts the parameters of `network`.
-pub(crate) fn count_parameters(network: &mut Network) -> ParameterCount {
+pub fn count_parameters(network: &mut Network) -> ParameterCount {
     let mut count = ParameterCount { trained: 0, fixed: 0 };
     for named in &mut network.modules {
         named.module.visit(&mut |_, entry| {

@@ -16,16 +16,17 @@ use train_core::loader::LoaderError;
 use train_core::trainer::TrainError;
 
 use crate::pipeline_file::missing;
+use crate::program::{named, program};
 
 /// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
-pub(crate) const STOPPED: u8 = 130;
+pub const STOPPED: u8 = 130;
 
 /// The exit code for arguments that make no sense, which is clap's.
 const USAGE: u8 = 2;
 
 /// Something wrong that the command line itself finds.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     message: String,
     hint: Option<String>,
     code: u8,
@@ -33,17 +34,17 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// `message` without a stop, and what to do about it.
-    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: Some(hint.into()), code: 1 }
     }
 
     /// Where there is nothing that the reader can do, or the message says it.
-    pub(crate) fn plain(message: impl Into<String>) -> Self {
+    pub fn plain(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, code: 1 }
     }
 
     /// Arguments that do not go together.
-    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: USAGE, ..Self::new(message, hint) }
     }
 }
@@ -59,7 +60,7 @@ impl std::error::Error for Failure {}
 /// Prints `error` on standard error, once, and gives the exit code.
 ///
 /// A reader of standard output that has seen enough, as `head`, is no failure.
-pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
@@ -69,7 +70,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// A fault as standard error shows it.
-pub(crate) fn print_fault(fault: &Fault) {
+pub fn print_fault(fault: &Fault) {
     let _ = writeln!(io::stderr(), "{}\n", fault.render(color()));
 }
 
@@ -85,9 +86,9 @@ fn rendered(error: &anyhow::Error, color: Color) -> String {
         Color::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
         Color::No => ("", "", ""),
     };
-    let mut text = format!("{red}error:{end} {error}\n");
+    let mut text = format!("{red}error:{end} {}\n", named(&error.to_string(), program()));
     if let Some(hint) = hint_of(error) {
-        text += &format!("{bold}hint:{end} {hint}\n");
+        text += &format!("{bold}hint:{end} {}\n", named(&hint, program()));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask plugins`: what a pipeline can name.
+//! `moco plugins`: what a pipeline can name.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use plugin_api::nearest;
 use plugin_api::{self, Described, Field};
 
 use crate::failure::Failure;
+use crate::program;
 use crate::text::{WIDTH, table, wrap};
 
 /// List the plugins that a pipeline can name, or explain one.
@@ -24,15 +25,19 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask plugins
-  cargo xtask plugins resnet
-  cargo xtask plugins augmentation";
+  moco plugins
+  moco plugins resnet
+  moco plugins augmentation";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let all = plugin_api::all_plugins();
     let text = match &arguments.name {
         None => {
-            listing(&all) + "\ncargo xtask plugins NAME explains one; docs/ shows how to write another.\n"
+            listing(&all)
+                + &format!(
+                    "\n{} plugins NAME explains one; the book shows how to write another.\n",
+                    program()
+                )
         }
         Some(name) => {
             let named: Vec<&Described> = all.iter().filter(|plugin| plugin.name == name).collect();
@@ -54,7 +59,7 @@ fn unknown(name: &str, all: &[Described]) -> Failure {
     let names: Vec<&str> = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]).collect();
     let hint = match nearest(name, &names) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => "`cargo xtask plugins` lists them all".into(),
+        None => "`moco plugins` lists them all".into(),
     };
     Failure::new(format!("no plugin is named `{name}`"), hint)
 }

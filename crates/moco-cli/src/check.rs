@@ -1,4 +1,4 @@
-//! `cargo xtask check`: is anything wrong with a pipeline file?
+//! `moco check`: is anything wrong with a pipeline file?
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask check pipelines/mocov2.ron
-  cargo xtask check pipelines/*.ron pipelines/*/*.ron
-  cargo xtask check pipelines/mocov2.ron --set modules.contrast.len=100";
+  moco check pipelines/mocov2.ron
+  moco check pipelines/*.ron pipelines/*/*.ron
+  moco check pipelines/mocov2.ron --set modules.contrast.len=100";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let device = compute::start(None)?;

@@ -126,7 +126,7 @@ pub(super) fn resumed(
         return Err(Failure::new(
             format!("`{}` was started with another pipeline or with other arguments", folder.path().display()),
             format!(
-                "go on with it as it was started: `cargo xtask sweep --resume {}`; or leave out `--resume` to start anew",
+                "go on with it as it was started: `moco sweep --resume {}`; or leave out `--resume` to start anew",
                 folder.path().display()
             ),
         )

@@ -1,4 +1,4 @@
-//! `cargo xtask linear`: what is the encoder worth to a linear classifier?
+//! `moco linear`: what is the encoder worth to a linear classifier?
 
 mod published;
 mod report;
@@ -67,12 +67,12 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask linear runs/mocov2-001 --cached         a first look, in seconds
-  cargo xtask linear runs/mocov2-001                  the paper's protocol
-  cargo xtask linear runs/mocov2-001 --cached --labels 0.01
+  moco linear runs/mocov2-001 --cached         a first look, in seconds
+  moco linear runs/mocov2-001                  the paper's protocol
+  moco linear runs/mocov2-001 --cached --labels 0.01
                                                       with one label in a hundred
-  cargo xtask linear runs/mocov2-001 --epochs 20 --lr 3,30
-  cargo xtask linear runs/mocov2-001 --best --cached --level head";
+  moco linear runs/mocov2-001 --epochs 20 --lr 3,30
+  moco linear runs/mocov2-001 --best --cached --level head";
 
 /// What `--cached` tries beside the recipe's own rate.
 const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];

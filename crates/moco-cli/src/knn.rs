@@ -1,4 +1,4 @@
-//! `cargo xtask knn`: how good is a trained encoder?
+//! `moco knn`: how good is a trained encoder?
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -34,10 +34,10 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask knn runs/mocov2-001
-  cargo xtask knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
-  cargo xtask knn runs/mocov2-001 --level head
-  cargo xtask knn runs/mocov2-001 --labels 0.01       with one label in a hundred";
+  moco knn runs/mocov2-001
+  moco knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
+  moco knn runs/mocov2-001 --level head
+  moco knn runs/mocov2-001 --labels 0.01       with one label in a hundred";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut trained = arguments.encoder.open()?;

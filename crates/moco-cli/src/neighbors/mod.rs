@@ -1,4 +1,4 @@
-//! `cargo xtask neighbors`: images and those nearest to them, to look at.
+//! `moco neighbors`: images and those nearest to them, to look at.
 
 mod html;
 mod picture;
@@ -58,9 +58,9 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask neighbors runs/mocov2-001 photos -o neighbors.html
-  cargo xtask neighbors runs/mocov2-001 photos --query cat.jpg --query dog.jpg -k 12 -o pets.png
-  cargo xtask neighbors runs/mocov2-001 --split test --count 16 -o test.html --level head";
+  moco neighbors runs/mocov2-001 photos -o neighbors.html
+  moco neighbors runs/mocov2-001 photos --query cat.jpg --query dog.jpg -k 12 -o pets.png
+  moco neighbors runs/mocov2-001 --split test --count 16 -o test.html --level head";
 
 /// Sheets beyond this are slips of the pen, and would not fit into memory.
 const MAX_CELLS: usize = 4096;

@@ -37,7 +37,7 @@ pub(crate) fn newest(root: &Path) -> anyhow::Result<RunFolder> {
         .ok_or_else(|| {
             Failure::new(
                 format!("there is no run in `{}`", root.display()),
-                "start one with `cargo xtask run FILE`, or name the run's folder: `--resume RUN`",
+                "start one with `moco run FILE`, or name the run's folder: `--resume RUN`",
             )
             .into()
         })

@@ -130,7 +130,7 @@ impl SweepFolder {
             return Ok(Self { path: path.into() });
         }
         let hint = if path.join("pipeline.ron").is_file() {
-            format!("it is a run: `cargo xtask run --resume {}`", path.display())
+            format!("it is a run: `moco run --resume {}`", path.display())
         } else {
             "give the folder that a sweep has written".into()
         };

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// If the system gives no threads, or there is no device.
-pub(crate) fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
+pub fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = threads {
         pool = pool.num_threads(threads.get());
@@ -33,7 +33,7 @@ fn is_exact() -> bool {
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn start_exact() -> Result<Device, Failure> {
+pub fn start_exact() -> Result<Device, Failure> {
     let device = start(None)?;
     tensor_ops::allow_tensor_float(false);
     Ok(device)
@@ -43,14 +43,14 @@ pub(crate) fn start_exact() -> Result<Device, Failure> {
 ///
 /// # Errors
 /// If `MOCO_KERNELS` does.
-pub(crate) fn choose_kernels() -> Result<(), Failure> {
+pub fn choose_kernels() -> Result<(), Failure> {
     tensor_ops::choose_kernels().map_err(|error| {
         Failure::new(error.to_string(), "take one of these, or unset the variable, for the fastest")
     })
 }
 
 /// One line: device, threads, kernels.
-pub(crate) fn describe() -> String {
+pub fn describe() -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "thread" } else { "threads" };
     let kernels = tensor_ops::kernel_family();
@@ -61,7 +61,7 @@ pub(crate) fn describe() -> String {
 }
 
 /// Loader threads if nothing is said: one a core.
-pub(crate) fn default_workers() -> NonZeroUsize {
+pub fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask device`: what computes, and whether it computes rightly.
+//! `moco device`: what computes, and whether it computes rightly.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -25,8 +25,8 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask device
-  cargo xtask device --device cuda:1";
+  moco device
+  moco device --device cuda:1";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let device = compute::start(None)?;

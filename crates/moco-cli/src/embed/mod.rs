@@ -1,4 +1,4 @@
-//! `cargo xtask embed`: features of images, in a file.
+//! `moco embed`: features of images, in a file.
 
 mod csv_file;
 mod npy_file;
@@ -45,10 +45,10 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask embed runs/mocov2-001 photos -o photos.npy
-  cargo xtask embed runs/mocov2-001 one.jpg two.jpg -o two.csv
-  cargo xtask embed runs/mocov2-001 lists/all.txt -o all.npy --best --level head
-  cargo xtask embed runs/mocov2-001 --split test -o test.npy";
+  moco embed runs/mocov2-001 photos -o photos.npy
+  moco embed runs/mocov2-001 one.jpg two.jpg -o two.csv
+  moco embed runs/mocov2-001 lists/all.txt -o all.npy --best --level head
+  moco embed runs/mocov2-001 --split test -o test.npy";
 
 /// A row for each image: what a file is written of.
 struct Rows {

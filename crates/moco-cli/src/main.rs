@@ -1,0 +1,12 @@
+//! The program `moco`.
+
+use std::process::ExitCode;
+
+/// Keeps the big buffers of a step for the next one, see [`tensor_ops::keep_memory`].
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    tensor_ops::keep_memory();
+    moco_cli::main()
+}

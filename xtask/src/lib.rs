@@ -1,0 +1,35 @@
+//! The developers' command line, `cargo xtask`: benchmarks and comparisons with the reference. Every other command is that of
+//! [`moco_cli`].
+
+mod bench;
+mod parity;
+mod reference_pipeline;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+const NAME: &str = "cargo xtask";
+
+/// Each command's help is on its `Arguments`: a line, then a paragraph that `--help` shows.
+#[derive(Subcommand)]
+enum Command {
+    Parity(parity::Arguments),
+    Bench(bench::Arguments),
+}
+
+/// The whole program; `main.rs` gives it its allocator.
+pub fn main() -> ExitCode {
+    moco_cli::main_with(NAME, |command, out| match command {
+        Command::Parity(arguments) => parity::run(&arguments, out),
+        Command::Bench(arguments) => bench::run(&arguments, out),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_command_has_a_paragraph_and_examples() {
+        moco_cli::check_help::<super::Command>(super::NAME);
+    }
+}
