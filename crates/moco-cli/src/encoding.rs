@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, LoadError, Which};
 use plugin_api::Images;
 use train_core::loader::{LoaderError, UnreadableLog};
-use train_core::metrics::ImageLine;
 
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
+use crate::progress::ImageLine;
 use crate::{compute, text};
 
 /// Set by Ctrl-C.

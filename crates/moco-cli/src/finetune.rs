@@ -10,11 +10,11 @@ use evaluate::finetune::{FineTune, FineTuneOn, FineTuneProtocol, fine_tune, scor
 use evaluate::linear::ClassifierScore;
 use plugin_api::{Config, Optimizer, OptimizerContext, build};
 use serde_json::json;
-use train_core::metrics::ImageLine;
 
 use crate::by_class::per_cent;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::failure::Failure;
+use crate::progress::ImageLine;
 
 use crate::linear::{refused, training_view};
 use crate::run::took;

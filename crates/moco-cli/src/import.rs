@@ -13,7 +13,7 @@ use weights::{Architecture, Encoders, Report, Shape, Tensors};
 
 use crate::encoder::{self, Parts};
 use crate::failure::Failure;
-use crate::program;
+use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
 /// Read weights of another program, and make a run of them.

@@ -33,6 +33,7 @@ mod new_file;
 pub mod pipeline_file;
 mod plugins_list;
 mod program;
+mod progress;
 mod run;
 mod runs;
 mod sheet;

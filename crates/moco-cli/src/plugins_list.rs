@@ -7,7 +7,7 @@ use plugin_api::nearest;
 use plugin_api::{self, Described, Field};
 
 use crate::failure::Failure;
-use crate::program;
+use crate::program::program;
 use crate::text::{WIDTH, table, wrap};
 
 /// List the plugins that a pipeline can name, or explain one.

@@ -15,7 +15,8 @@ use train_core::loader::LoaderError;
 use train_core::trainer::{self, Finished, Summary, TrainOptions};
 
 use crate::failure::{Failure, STOPPED};
-use crate::program;
+use crate::program::program;
+use crate::progress::Progress;
 use crate::runs::{self, OpenRun, Which};
 use crate::{compute, pipeline_file, text};
 
@@ -119,7 +120,8 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     stop_on_signal(&STOP)?;
     let options = TrainOptions { n_workers };
     let snapshot = resume.as_ref().map(|(_, snapshot)| snapshot);
-    let finished = trainer::train(pipeline, &device, &run, snapshot, &options, &STOP)?;
+    let finished =
+        trainer::train(pipeline, &device, &run, snapshot, &options, &mut Progress::default(), &STOP)?;
     drop(lock);
     match finished {
         Finished::Completed(summary) => {
@@ -242,8 +244,8 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
     }
     for metric in &summary.after {
         let before = summary.before.iter().find(|before| before.name == metric.name);
-        let before = before.map(|before| format!(", untrained {}", value(before))).unwrap_or_default();
-        writeln!(out, "  {} {}{before} ({})", metric.name, value(metric), metric.protocol)?;
+        let before = before.map(|before| format!(", untrained {}", before.shown_value())).unwrap_or_default();
+        writeln!(out, "  {} {}{before} ({})", metric.name, metric.shown_value(), metric.protocol)?;
     }
     if summary.n_unreadable > 0 {
         let images = text::count(summary.n_unreadable, "unreadable image");
@@ -262,10 +264,6 @@ pub(crate) fn took(seconds: f64) -> String {
     } else {
         format!("{:.1} h", seconds / HOUR)
     }
-}
-
-fn value(metric: &plugin_api::Metric) -> String {
-    if metric.is_share { format!("{:.1} %", 100.0 * metric.value) } else { format!("{:.3}", metric.value) }
 }
 
 /// The first Ctrl-C asks for a checkpoint, the second one ends at once.

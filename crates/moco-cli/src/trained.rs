@@ -10,11 +10,11 @@ use run_store::checkpoint::{Snapshot, Stored};
 use train_core::SingleProcess;
 use train_core::engine::Engine;
 use train_core::loader::UnreadableLog;
-use train_core::metrics::ImageLine;
 use train_core::trainer::Measure;
 
 use crate::choice::Layer;
 use crate::failure::Failure;
+use crate::progress::ImageLine;
 use crate::runs::{OpenRun, Which};
 use crate::{compute, pipeline_file};
 

@@ -11,7 +11,7 @@ use run_store::RunFolder;
 use run_store::checkpoint;
 use tensor_ops::Device;
 use train_core::engine::NonFinite;
-use train_core::trainer::{self, Finished, TrainError, TrainOptions};
+use train_core::trainer::{self, Finished, Silent, TrainError, TrainOptions};
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
@@ -90,7 +90,8 @@ fn train(root: &Path, name: &str, sets: &[&str]) -> (RunFolder, Result<Finished,
         Pipeline::parse("poisoned.ron", TEXT, &sets, &device).unwrap_or_else(|fault| panic!("{fault}"));
     let run = RunFolder::create(root, name, None).unwrap();
     let options = TrainOptions { n_workers: 2 };
-    let finished = trainer::train(pipeline, &device, &run, None, &options, &AtomicBool::new(false));
+    let finished =
+        trainer::train(pipeline, &device, &run, None, &options, &mut Silent, &AtomicBool::new(false));
     (run, finished)
 }
 

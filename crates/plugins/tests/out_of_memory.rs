@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use pipeline::Pipeline;
 use plugins as _;
 use run_store::RunFolder;
-use train_core::trainer::{self, TrainError, TrainOptions};
+use train_core::trainer::{self, Silent, TrainError, TrainOptions};
 
 /// Set for the second process: what is changed of the pipeline.
 const CHANGE: &str = "OUT_OF_MEMORY_CHANGE";
@@ -61,7 +61,8 @@ fn trains_in_the_second_process() {
     let root = tempfile::tempdir().unwrap();
     let run = RunFolder::create(root.path(), "large", None).unwrap();
     let options = TrainOptions { n_workers: 1 };
-    let finished = trainer::train(pipeline, &device, &run, None, &options, &AtomicBool::new(false));
+    let finished =
+        trainer::train(pipeline, &device, &run, None, &options, &mut Silent, &AtomicBool::new(false));
     let checkpoints = std::fs::read_dir(run.checkpoints()).unwrap().count();
     match finished {
         Ok(_) => println!("outcome: done, {checkpoints} checkpoints\n"),

@@ -5,7 +5,6 @@
 mod collective;
 pub mod engine;
 pub mod loader;
-pub mod metrics;
 pub mod trainer;
 
 pub use self::collective::{Collective, SingleProcess};

@@ -15,13 +15,13 @@ use evaluate::linear::{
 };
 use pipeline::View;
 use plugin_api::{Embedding, Split};
-use train_core::metrics::ImageLine;
 
 use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::failure::Failure;
+use crate::progress::ImageLine;
 
 use crate::trained::{EncoderArguments, Trained};
 

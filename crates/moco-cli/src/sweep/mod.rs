@@ -16,14 +16,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use train_core::trainer::{Finished, Summary, shown};
+use train_core::trainer::{Finished, Summary};
 
 use self::axes::overrides;
 use self::folder::{State, Sweep, SweepFolder};
 use self::pace::Pace;
 use self::table::Table;
 use crate::failure::{self, Failure, STOPPED};
-use crate::program;
+use crate::program::program;
 use crate::run::{WhileRead, stop_on_signal, took};
 use crate::{compute, text};
 
@@ -214,7 +214,7 @@ fn announce(out: &mut dyn Write, sweep: &Sweep, place: usize, pace: Pace) -> std
 }
 
 fn tell(out: &mut dyn Write, summary: &Summary, seconds: f64) -> std::io::Result<()> {
-    let metrics: Vec<String> = summary.after.iter().map(shown).collect();
+    let metrics: Vec<String> = summary.after.iter().map(ToString::to_string).collect();
     let metrics = if metrics.is_empty() { String::new() } else { format!(": {}", metrics.join(", ")) };
     writeln!(out, "done in {}{metrics}", took(seconds))
 }

@@ -12,6 +12,7 @@ use train_core::trainer::{self, Finished, TrainError, TrainOptions};
 use super::axes::overrides;
 use super::folder::{State, Sweep, SweepFolder};
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// Trains one run, from its start or from where it was interrupted.
 ///
@@ -45,7 +46,8 @@ pub(super) fn train(
         let _lock = run.lock()?;
         let checkpoint = CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).latest()?;
         let snapshot = checkpoint.as_ref().map(|(_, snapshot)| snapshot);
-        Ok(trainer::train(pipeline, device, &run, snapshot, &TrainOptions { n_workers }, stop)?)
+        let options = TrainOptions { n_workers };
+        Ok(trainer::train(pipeline, device, &run, snapshot, &options, &mut Progress::default(), stop)?)
     };
     catch_unwind(AssertUnwindSafe(train)).unwrap_or_else(|_| {
         Err(Failure::new("the program panicked, which is a fault in it", "the message above says where")

@@ -104,6 +104,20 @@ pub struct Metric {
     pub protocol: String,
 }
 
+impl Metric {
+    /// The value as a person reads it: `61.2 %` or `0.523`.
+    pub fn shown_value(&self) -> String {
+        if self.is_share { format!("{:.1} %", 100.0 * self.value) } else { format!("{:.3}", self.value) }
+    }
+}
+
+/// Name and value: `knn_top1 61.2 %`.
+impl std::fmt::Display for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.name, self.shown_value())
+    }
+}
+
 /// A monitor that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{monitor}: {message}")]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tensor_ops::{OpError, in_gib};
 
-use super::Fit;
+use super::{Fit, ObserverError};
 use crate::engine::{EngineError, NonFinite, StateError};
 use crate::loader::LoaderError;
 use plugin_api::{DatasetError, MonitorError};
@@ -43,6 +43,9 @@ pub enum TrainError {
     /// The metrics cannot be written.
     #[error("{0}")]
     Metrics(#[from] MetricsError),
+    /// Somebody who was told of the run failed.
+    #[error("{0}")]
+    Observer(#[source] ObserverError),
     /// The loader ended before the last epoch: a fault of this program.
     #[error("there are fewer batches than the epochs need")]
     TooFewBatches,
@@ -137,7 +140,7 @@ impl TrainError {
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
             Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),
             Self::Engine(error) => error.hint(),
-            Self::Monitor(_) | Self::TooFewBatches => None,
+            Self::Monitor(_) | Self::Observer(_) | Self::TooFewBatches => None,
         }
     }
 }

@@ -120,14 +120,19 @@ impl SpikeDetector {
         &self.parameters.names[place]
     }
 
-    /// The epoch's metrics, by their names in the metrics: the largest gradients of the first and the last layer, and the
-    /// number of steps with a spike.
-    pub(super) fn metrics(&self) -> [(&'static str, f64); 3] {
-        [
-            ("gradient_first_layer", f64::from(f32::from_bits(self.state.first))),
-            ("gradient_last_layer", f64::from(f32::from_bits(self.state.last))),
-            ("gradient_spikes", self.state.n_spikes as f64),
-        ]
+    /// All parameters, in visiting order.
+    pub(super) fn names(&self) -> &[String] {
+        &self.parameters.names
+    }
+
+    /// The largest gradients of this epoch, of the first and the last layer.
+    pub(super) fn largest(&self) -> [f64; 2] {
+        [self.state.first, self.state.last].map(|bits| f64::from(f32::from_bits(bits)))
+    }
+
+    /// Steps of this epoch with a spike.
+    pub(super) fn n_spikes(&self) -> usize {
+        self.state.n_spikes
     }
 
     pub(super) fn next_epoch(&mut self) {
@@ -182,8 +187,8 @@ mod tests {
         let Verdict::Skip(spike) = spikes.judge(&norms(31.0)) else { panic!("no spike") };
         assert_eq!(spike, Spike { name: "a.weight".into(), norm: 31.0, median: 3.0 });
         assert_eq!(spikes.judge(&norms(29.0)), Verdict::Go);
-        assert_eq!(spikes.metrics()[0].1, 31.0);
-        assert_eq!(spikes.metrics()[2].1, 1.0);
+        assert_eq!(spikes.largest()[0], 31.0);
+        assert_eq!(spikes.n_spikes(), 1);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::progress::{Output, in_words, rate};
+use super::line::{in_words, rate};
+use super::output::Output;
 
 /// One line on standard error, updated in place; where that is no terminal, a line now and then.
-pub struct ImageLine {
+pub(crate) struct ImageLine {
     what: &'static str,
     n_images: usize,
     began: Instant,
@@ -14,15 +15,15 @@ pub struct ImageLine {
 
 impl ImageLine {
     /// Starts the clock. `what` is done to the images: `embedding`.
-    pub fn start(what: &'static str, n_images: usize) -> Self {
-        Self { what, n_images, began: Instant::now(), output: Output::stderr() }
+    pub(crate) fn start(what: &'static str, n_images: usize) -> Self {
+        Self { what, n_images, began: Instant::now(), output: Output::stderr(n_images as u64) }
     }
 
     /// Shows that `n_done` images are done.
-    pub fn show(&mut self, n_done: usize) {
+    pub(crate) fn show(&mut self, n_done: usize) {
         let now = self.began.elapsed();
         let line = line(self.what, n_done, self.n_images, now);
-        self.output.show(now, n_done >= self.n_images, line);
+        self.output.show(now, n_done as u64, n_done >= self.n_images, line);
     }
 }
 

@@ -8,13 +8,13 @@ const WINDOW: Duration = Duration::from_secs(30);
 
 /// The pace of the last half minute, or of the last step if that took longer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
+pub(super) struct Pace {
     /// Images trained on in a second.
-    pub images_per_s: f64,
+    pub(super) images_per_s: f64,
     /// Share of the time (0–1) that steps waited for data.
-    pub share_waiting: f64,
+    pub(super) share_waiting: f64,
     /// What is left of the whole run at this pace, pauses for measuring included as they were so far.
-    pub eta: Duration,
+    pub(super) eta: Duration,
 }
 
 /// Keeps the steps that the pace is taken from.

@@ -1,57 +1,53 @@
 //! The line that a person watches.
 
-use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::pace::{Pace, Stopwatch};
 use plugin_api::LossRange;
 
-/// The least time between two lines where they cannot be updated in place.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+use super::output::Output;
+use super::pace::{Pace, Stopwatch};
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug)]
-pub struct ProgressPlan {
+pub(super) struct ProgressPlan {
     /// Epochs in the whole run.
-    pub epochs: u64,
+    pub(super) epochs: u64,
     /// Steps in each.
-    pub steps_per_epoch: u64,
+    pub(super) steps_per_epoch: u64,
     /// Images in a batch.
-    pub batch: usize,
+    pub(super) batch: usize,
 }
 
 /// A step that was just done.
 #[derive(Clone, Copy, Debug)]
-pub struct StepReport {
+pub(super) struct DoneStep {
     /// The epoch, from 0.
-    pub epoch: u64,
+    pub(super) epoch: u64,
     /// The step within the epoch, from 0.
-    pub step: u64,
+    pub(super) step: u64,
     /// How long it waited for data.
-    pub waited: Duration,
+    pub(super) waited: Duration,
     /// The loss.
-    pub loss: f64,
+    pub(super) loss: f64,
     /// The loss at chance and at best.
-    pub loss_range: LossRange,
+    pub(super) loss_range: LossRange,
 }
 
 /// A part of a step that begins.
 #[derive(Clone, Copy, Debug)]
-pub struct PartReport {
+pub(super) struct BegunPart {
     /// The epoch, from 0.
-    pub epoch: u64,
+    pub(super) epoch: u64,
     /// The step within the epoch, from 0.
-    pub step: u64,
+    pub(super) step: u64,
     /// The part, from 0, over all passes of the step.
-    pub part: usize,
+    pub(super) part: usize,
     /// Parts of the step.
-    pub n_parts: usize,
+    pub(super) n_parts: usize,
 }
 
 /// One line on standard error, updated in place; where that is no terminal, a line now and then.
-pub struct ProgressLine {
+pub(super) struct ProgressLine {
     plan: ProgressPlan,
     note: String,
     /// What the last step's line said behind its place.
@@ -61,86 +57,44 @@ pub struct ProgressLine {
     output: Output,
 }
 
-pub(super) enum Output {
-    Terminal(ProgressBar),
-    Plain { target: Box<dyn Write + Send>, last: Option<Duration> },
-}
-
-impl Output {
-    pub(super) fn stderr() -> Self {
-        if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            // Cut off at the terminal's width, so that it stays one line.
-            bar.set_style(ProgressStyle::with_template("{wide_msg}").expect("a template without arguments"));
-            Self::Terminal(bar)
-        } else {
-            Self::Plain { target: Box::new(std::io::stderr()), last: None }
-        }
-    }
-
-    /// Shows `line`; where it cannot be updated in place, only if it is time for one, or `must` be.
-    pub(super) fn show(&mut self, now: Duration, must: bool, line: String) {
-        match self {
-            Self::Terminal(bar) => bar.set_message(line),
-            Self::Plain { target, last } => {
-                let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
-                if is_time || must {
-                    print(target, &line);
-                    *last = Some(now);
-                }
-            }
-        }
-    }
-
-    /// Leaves the line as it is, and the cursor below it.
-    pub(super) fn finish(&self) {
-        if let Self::Terminal(bar) = self {
-            bar.abandon();
-        }
-    }
-}
-
 impl ProgressLine {
     /// Starts the clock.
-    pub fn start(plan: ProgressPlan) -> Self {
-        Self::with_output(plan, Output::stderr())
+    pub(super) fn start(plan: ProgressPlan) -> Self {
+        Self::with_output(plan, Output::stderr(plan.epochs * plan.steps_per_epoch))
     }
 
     /// Shows a step that was just done, and gives the pace.
-    pub fn step(&mut self, report: StepReport) -> Pace {
+    pub(super) fn step(&mut self, report: DoneStep) -> Pace {
         self.step_at(self.began.elapsed(), report)
     }
 
     /// Shows that a part of a step begins, with what the last step's line said.
-    pub fn part(&mut self, report: PartReport) {
+    pub(super) fn part(&mut self, report: BegunPart) {
         self.part_at(self.began.elapsed(), report);
     }
 
     /// Sets what stands at the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
-    pub fn note(&mut self, note: impl Into<String>) {
+    pub(super) fn note(&mut self, note: impl Into<String>) {
         self.note = note.into();
     }
 
     /// Says that something other than a step begins, such as a measurement, which is not to count as a slow step.
-    pub fn pause(&mut self) {
+    pub(super) fn pause(&mut self) {
         self.watch.pause(self.began.elapsed());
     }
 
     /// Says that the next step begins.
-    pub fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         self.watch.resume(self.began.elapsed());
     }
 
     /// Shows a message above the line.
-    pub fn println(&mut self, message: impl AsRef<str>) {
-        match &mut self.output {
-            Output::Terminal(bar) => bar.println(message),
-            Output::Plain { target, .. } => print(target, message.as_ref()),
-        }
+    pub(super) fn println(&mut self, message: &str) {
+        self.output.println(message);
     }
 
     /// Leaves the line as it is, and the cursor below it.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.output.finish();
     }
 
@@ -149,20 +103,21 @@ impl ProgressLine {
         Self { plan, note: String::new(), state: String::new(), watch, began: Instant::now(), output }
     }
 
-    fn step_at(&mut self, now: Duration, report: StepReport) -> Pace {
+    fn step_at(&mut self, now: Duration, report: DoneStep) -> Pace {
         let ProgressPlan { epochs, steps_per_epoch, .. } = self.plan;
         let n_done = report.epoch * steps_per_epoch + report.step + 1;
         let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
         self.state = state(&report, &pace, &self.note);
         let line = place(&self.plan, report.epoch, report.step) + &self.state;
-        self.output.show(now, report.step + 1 == steps_per_epoch, line);
+        self.output.show(now, n_done, report.step + 1 == steps_per_epoch, line);
         pace
     }
 
-    fn part_at(&mut self, now: Duration, report: PartReport) {
+    fn part_at(&mut self, now: Duration, report: BegunPart) {
         let place = place(&self.plan, report.epoch, report.step);
         let line = format!("{place}  part {}/{}{}", report.part + 1, report.n_parts, self.state);
-        self.output.show(now, false, line);
+        let n_done = report.epoch * self.plan.steps_per_epoch + report.step;
+        self.output.show(now, n_done, false, line);
     }
 }
 
@@ -172,18 +127,13 @@ impl Drop for ProgressLine {
     }
 }
 
-fn print(target: &mut impl Write, line: &str) {
-    // A closed standard error is no reason to stop training.
-    let _ = writeln!(target, "{line}");
-}
-
 fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
     format!("epoch {}/{}  step {}/{}", epoch + 1, plan.epochs, step + 1, plan.steps_per_epoch)
 }
 
 /// What matters most comes first, for a narrow terminal cuts off the end.
-fn state(report: &StepReport, pace: &Pace, note: &str) -> String {
-    let StepReport { loss, loss_range: LossRange { chance, floor }, .. } = report;
+fn state(report: &DoneStep, pace: &Pace, note: &str) -> String {
+    let DoneStep { loss, loss_range: LossRange { chance, floor }, .. } = report;
     let mut line = format!("  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})");
     if !note.is_empty() {
         line += "  ";
@@ -215,6 +165,7 @@ pub(super) fn in_words(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -239,9 +190,9 @@ mod tests {
         }
     }
 
-    fn report(epoch: u64, step: u64) -> StepReport {
+    fn report(epoch: u64, step: u64) -> DoneStep {
         let loss_range = LossRange { chance: 8.318, floor: 0.166 };
-        StepReport { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, loss_range }
+        DoneStep { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, loss_range }
     }
 
     fn plain() -> (ProgressLine, Page) {
@@ -288,7 +239,7 @@ mod tests {
     #[test]
     fn parts_of_a_step_are_shown_with_what_the_last_step_said() {
         let (mut progress, page) = plain();
-        let part = |step, part| PartReport { epoch: 0, step, part, n_parts: 6 };
+        let part = |step, part| BegunPart { epoch: 0, step, part, n_parts: 6 };
         progress.part_at(Duration::from_secs(1), part(0, 0));
         progress.part_at(Duration::from_secs(2), part(0, 1));
         progress.part_at(Duration::from_secs(12), part(0, 5));

@@ -1,0 +1,69 @@
+//! The images of a run, and how they are loaded.
+
+use std::sync::Arc;
+
+use pipeline::{Graph, Parts, View};
+use plugin_api::Splits;
+
+use super::course::Course;
+use super::position::Position;
+use crate::loader::{Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
+
+/// Batches that workers may be ahead of the training step.
+const PREFETCH_BATCHES: usize = 3;
+
+/// The dataset, the views of its images, and the threads that make them.
+pub(super) struct Data {
+    pub(super) splits: Splits,
+    pub(super) views: Vec<View>,
+    /// Threads that decode and augment.
+    pub(super) n_workers: usize,
+    pub(super) unreadable: Arc<UnreadableLog>,
+    n_unreadable_told: usize,
+}
+
+impl Data {
+    pub(super) fn new(splits: Splits, views: Vec<View>, n_workers: usize, max_unreadable: f64) -> Self {
+        let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
+        let unreadable = Arc::new(UnreadableLog::new(n_images, max_unreadable));
+        Self { splits, views, n_workers, unreadable, n_unreadable_told: 0 }
+    }
+
+    /// The batches of a run from `position` on.
+    pub(super) fn loader(
+        &self,
+        graph: &Graph,
+        parts: &Parts,
+        course: &Course,
+        position: &Position,
+    ) -> Result<Loader, LoaderError> {
+        let views = graph
+            .views
+            .iter()
+            .filter_map(|name| self.views.iter().find(|view| view.name == *name))
+            .map(|view| (view.name.clone(), Arc::clone(&view.transform)))
+            .collect();
+        Loader::start(LoaderPlan {
+            images: Arc::clone(&self.splits.train),
+            views,
+            seed: position.data_seed(course.seed),
+            shuffle_seed: course.seed,
+            batch: course.batch,
+            rest: Rest::LeftOut,
+            parts: parts.clone(),
+            first: (position.epoch as u64, position.step as u64),
+            epochs: course.epochs as u64,
+            n_workers: self.n_workers,
+            prefetch_batches: PREFETCH_BATCHES,
+            unreadable: Arc::clone(&self.unreadable),
+        })
+    }
+
+    /// The number of unreadable images, if there are more than at the last call.
+    pub(super) fn more_unreadable(&mut self) -> Option<usize> {
+        let n_images = self.unreadable.len();
+        let is_news = n_images != self.n_unreadable_told;
+        self.n_unreadable_told = n_images;
+        is_news.then_some(n_images)
+    }
+}

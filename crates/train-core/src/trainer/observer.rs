@@ -1,0 +1,303 @@
+//! Who is told of a run while it trains.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use plugin_api::{LossRange, Metric};
+
+use super::{Finished, TrainError};
+use crate::engine::{GradientNorms, Loss};
+
+/// What ends a run because somebody who was told of it failed.
+pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Is told what happens while a run trains, on the thread that trains.
+///
+/// Every method does nothing unless it is written. An error ends the run; what was saved before stays.
+pub trait Observer {
+    /// The run is about to train.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn started(&mut self, _run: &Started<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// A part of a step begins, where a batch goes through the encoder in parts.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn part(&mut self, _part: &PartReport) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// A step is done.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn step(&mut self, _step: &StepReport<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// Something other than a step begins, such as measuring.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn paused(&mut self) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// The next step begins, the first one or one after a pause.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn resumed(&mut self) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// The untrained encoder was measured, or an epoch is done.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn measured(&mut self, _report: &EpochReport<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// Something has happened that a person should know.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn note(&mut self, _note: &Note<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// The run has gone back to a checkpoint.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn rolled_back(&mut self, _report: &RolledBack<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// A checkpoint was written.
+    ///
+    /// # Errors
+    /// Whatever is to end the run.
+    fn saved(&mut self, _checkpoint: &Path) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
+    /// The run has ended, well or not. Nothing is told after this.
+    fn ended(&mut self, _outcome: Result<&Finished, &TrainError>) {}
+}
+
+/// Is told everything and does nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// A run that is about to train.
+#[derive(Clone, Copy, Debug)]
+pub struct Started<'a> {
+    /// The run's folder.
+    pub folder: &'a Path,
+    /// Epochs in the whole run.
+    pub epochs: usize,
+    /// Steps in each.
+    pub steps_per_epoch: usize,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Steps done before: 0 for a new run.
+    pub steps_done: u64,
+}
+
+/// A part of a step that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct PartReport {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The step within the epoch, from 0.
+    pub step: usize,
+    /// The part, from 0, over all passes of the step.
+    pub part: usize,
+    /// Parts of the step.
+    pub n_parts: usize,
+}
+
+/// A step that was just done.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport<'a> {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The step within the epoch, from 0.
+    pub step: usize,
+    /// Steps done in the whole run, this one included.
+    pub steps_done: u64,
+    /// How long it waited for data.
+    pub waited: Duration,
+    /// The loss that was minimized.
+    pub loss: f64,
+    /// What that loss is at chance and at best.
+    pub loss_range: LossRange,
+    /// Share of queries that are nearest to their own key, 0–1, the mean over all losses.
+    pub top1: f64,
+    /// Each loss of the graph.
+    pub losses: &'a [Loss],
+    /// The learning rate.
+    pub lr: f64,
+    /// The gradients.
+    pub gradients: Gradients<'a>,
+}
+
+/// The gradients of a step, by their infinity norms.
+#[derive(Clone, Copy, Debug)]
+pub struct Gradients<'a> {
+    pub(super) names: &'a [String],
+    pub(super) norms: &'a GradientNorms,
+}
+
+impl<'a> Gradients<'a> {
+    /// The weights of layers that have a gradient, first to last: `module.name`, and the largest absolute value.
+    pub fn of_weights(self) -> impl Iterator<Item = (&'a str, f32)> {
+        self.norms
+            .weights
+            .iter()
+            .filter_map(move |&place| Some((&self.names[place][..], self.norms.of[place]?)))
+    }
+}
+
+/// The untrained encoder as it was measured, or an epoch that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochReport<'a> {
+    /// Whole epochs done; 0 for the untrained encoder.
+    pub epochs_done: usize,
+    /// Steps done in the whole run.
+    pub steps_done: u64,
+    /// How the epoch went; `None` for the untrained encoder.
+    pub training: Option<EpochSummary>,
+    /// What the monitors measured; empty if none was due.
+    pub metrics: &'a [Metric],
+}
+
+/// How an epoch went.
+#[derive(Clone, Copy, Debug)]
+pub struct EpochSummary {
+    /// The mean loss.
+    pub loss: f64,
+    /// The mean share of queries that are nearest to their own key, 0–1.
+    pub top1: f64,
+    /// The learning rate of the last step.
+    pub lr: f64,
+    /// What this process spent on it, measuring not included.
+    pub seconds: f64,
+    /// Images trained on in a second.
+    pub images_per_s: f64,
+    /// Share of the time that steps waited for data, 0–1.
+    pub data_wait_share: f64,
+    /// Images that could not be read, in the run so far.
+    pub n_unreadable: usize,
+    /// The largest gradient of the first layer's weights.
+    pub gradient_first_layer: f64,
+    /// The largest gradient of the last layer's weights.
+    pub gradient_last_layer: f64,
+    /// Steps with a gradient that jumped.
+    pub gradient_spikes: usize,
+}
+
+/// A run that has gone back to a checkpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct RolledBack<'a> {
+    /// Why.
+    pub error: &'a TrainError,
+    /// Where to.
+    pub checkpoint: &'a Path,
+    /// Steps done there.
+    pub steps_done: u64,
+}
+
+/// Something that a person should know. Its text is a sentence without a stop.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Note<'a> {
+    /// A gradient jumped.
+    Spike {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within the epoch, from 0.
+        step: usize,
+        /// The parameter, `module.name`.
+        parameter: &'a str,
+        /// Its largest gradient value.
+        gradient: f32,
+        /// The running median of those before.
+        median: f32,
+        /// What is done about it.
+        consequence: SpikeConsequence<'a>,
+    },
+    /// A monitor cannot measure anything on this dataset.
+    MonitorOff {
+        /// Its name in the pipeline.
+        monitor: &'a str,
+        /// Why, and what would change that.
+        reason: &'a str,
+    },
+    /// More images could not be read than were told before.
+    Unreadable {
+        /// How many, in the run so far.
+        n_images: usize,
+        /// The file that lists them.
+        list: &'a Path,
+    },
+    /// The device has no room for a step; what follows is a search for what would fit.
+    NoRoom,
+}
+
+/// What is done about a gradient that jumped.
+#[derive(Clone, Copy, Debug)]
+pub enum SpikeConsequence<'a> {
+    /// Nothing.
+    None,
+    /// The step changes no weights.
+    StepSkipped,
+    /// These parameters are trained no more.
+    Frozen(&'a [&'a str]),
+}
+
+impl fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spike { epoch, step, parameter, gradient, median, consequence } => {
+                write!(
+                    f,
+                    "epoch {}, step {}: the gradient of {parameter} jumps to {gradient:.2e}, {:.0} times its running median",
+                    epoch + 1,
+                    step + 1,
+                    gradient / median,
+                )?;
+                match consequence {
+                    SpikeConsequence::None => Ok(()),
+                    SpikeConsequence::StepSkipped => f.write_str("; this step changes no weights"),
+                    SpikeConsequence::Frozen(names) => {
+                        write!(f, "; frozen from now on: {}", names.join(", "))
+                    }
+                }
+            }
+            Self::MonitorOff { monitor, reason } => write!(f, "monitor {monitor} is off: {reason}"),
+            Self::Unreadable { n_images, list } => write!(
+                f,
+                "{n_images} unreadable {} so far, replaced by others; listed in {}",
+                if *n_images == 1 { "image" } else { "images" },
+                list.display()
+            ),
+            Self::NoRoom => f.write_str("the device is out of memory; trying what would fit"),
+        }
+    }
+}
+
+impl fmt::Display for RolledBack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; resuming from {} with other draws", self.error, self.checkpoint.display())
+    }
+}

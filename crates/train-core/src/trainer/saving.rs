@@ -1,0 +1,113 @@
+//! When a run is saved, and what a checkpoint holds.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use pipeline::CheckpointConfig;
+use plugin_api::Metric;
+use run_store::RunFolder;
+use run_store::checkpoint::{CheckpointError, CheckpointFolder, Snapshot};
+
+use super::TrainError;
+use super::position::Position;
+use super::spikes::SpikeDetector;
+use crate::engine::Engine;
+
+/// The checkpoints of a run.
+pub(super) struct Saving {
+    folder: CheckpointFolder,
+    config: CheckpointConfig,
+    /// The resolved pipeline, which every checkpoint holds.
+    pipeline: String,
+    saved_at: Instant,
+}
+
+impl Saving {
+    pub(super) fn new(run: &RunFolder, config: CheckpointConfig, pipeline: String) -> Self {
+        let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
+        Self { folder, config, pipeline, saved_at: Instant::now() }
+    }
+
+    /// The resolved pipeline.
+    pub(super) fn pipeline(&self) -> &str {
+        &self.pipeline
+    }
+
+    /// Sets aside what an earlier course of the run saved after `step`.
+    pub(super) fn set_aside_after(&self, step: u64) -> Result<(), CheckpointError> {
+        self.folder.set_aside_after(step).map(drop)
+    }
+
+    /// The newest checkpoint.
+    pub(super) fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, CheckpointError> {
+        self.folder.latest()
+    }
+
+    /// The path of the newest checkpoint, if there is one.
+    pub(super) fn latest_path(&self) -> Option<PathBuf> {
+        self.folder.list().ok()?.into_iter().next_back().map(|(_, path)| path)
+    }
+
+    pub(super) fn path_of(&self, step: u64) -> PathBuf {
+        self.folder.path_of(step)
+    }
+
+    pub(super) fn is_due_after_epoch(&self, epochs_done: usize) -> bool {
+        epochs_done.is_multiple_of(self.config.every_epochs)
+    }
+
+    pub(super) fn is_due_by_time(&self) -> bool {
+        self.saved_at.elapsed().as_secs_f64() > 60.0 * self.config.every_minutes
+    }
+
+    pub(super) fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+        let path = self.folder.save(step, snapshot)?;
+        self.saved_at = Instant::now();
+        Ok(path)
+    }
+
+    /// The score by which a checkpoint with these metrics may be the best; more is better.
+    pub(super) fn score(&self, metrics: &[Metric]) -> Option<f64> {
+        let best = self.config.best.as_ref()?;
+        let metric = metrics.iter().find(|metric| metric.name == *best)?;
+        Some(if metric.more_is_better { metric.value } else { -metric.value })
+    }
+
+    pub(super) fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<(), CheckpointError> {
+        self.folder.save_best(score, snapshot).map(drop)
+    }
+
+    /// What a checkpoint holds. Nothing in it depends on time, place or number of threads: equal runs write equal
+    /// checkpoints.
+    pub(super) fn snapshot(
+        &self,
+        engine: &mut Engine,
+        position: &Position,
+        spikes: &SpikeDetector,
+    ) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        engine.save(&mut snapshot);
+        finish(&mut snapshot, position, spikes, &self.pipeline);
+        snapshot
+    }
+}
+
+/// Adds to the tensors of an engine what else a checkpoint holds.
+pub(super) fn finish(snapshot: &mut Snapshot, position: &Position, spikes: &SpikeDetector, pipeline: &str) {
+    position.save(&mut snapshot.metadata);
+    spikes.save(&mut snapshot.metadata);
+    snapshot.metadata.insert("pipeline".into(), pipeline.to_owned());
+}
+
+/// Sets everything that a checkpoint holds, and gives where it was written.
+pub(super) fn restore(
+    snapshot: &Snapshot,
+    engine: &mut Engine,
+    spikes: &mut SpikeDetector,
+) -> Result<Position, TrainError> {
+    engine.load(snapshot)?;
+    spikes.load(&snapshot.metadata)?;
+    let (places, is_frozen) = spikes.frozen_by_spike();
+    engine.set_trainable(places, !is_frozen);
+    Position::load(&snapshot.metadata)
+}
