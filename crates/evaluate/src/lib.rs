@@ -5,14 +5,13 @@
 //! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
 //! through [`plugin_api::FeatureExtractor`] and hold no images.
 //!
-//! What they compute is also there without a training run: [`knn()`], [`neighbors()`], [`linear`], [`finetune`],
+//! What they compute is also there without a training run: [`knn()`], [`neighbors()`], [`linear`],
 //! [`feature_std`], [`effective_rank`]. [`label_subset`] takes a few labels of each class.
 
 mod normalize;
 
 mod collapse;
 mod feature_collapse;
-pub mod finetune;
 mod knn;
 mod knn_monitor;
 mod label_subset;

@@ -13,6 +13,13 @@ pub(crate) enum Layer {
 }
 
 impl Layer {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Backbone => "backbone",
+            Self::Head => "head",
+        }
+    }
+
     pub(crate) fn level(self) -> Level {
         match self {
             Self::Backbone => Level::Backbone,

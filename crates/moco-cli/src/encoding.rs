@@ -98,10 +98,7 @@ impl EncoderArguments {
 
     /// The features as messages call them.
     pub(crate) fn describe(&self, encoder: &Encoder) -> String {
-        let level = match self.level {
-            Layer::Backbone => "backbone",
-            Layer::Head => "head",
-        };
+        let level = self.level.name();
         let side = match self.encoder {
             Side::Query => "",
             Side::Momentum => " of the momentum encoder",

@@ -6,23 +6,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use evaluate::finetune::{FineTune, FineTuneOn, FineTuneProtocol, fine_tune, score};
 use evaluate::linear::ClassifierScore;
-use plugin_api::{Config, Optimizer, OptimizerContext, build};
+use moco::evaluation::EvaluationError;
+use moco::evaluation::finetune::{FineTuneProtocol, FineTuneStage, FineTuned};
 use serde_json::json;
 
 use crate::by_class::per_cent;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
-use crate::failure::Failure;
 use crate::progress::ImageLine;
 
-use crate::linear::{refused, training_view};
 use crate::run::took;
-use crate::trained::EncoderArguments;
+use crate::trained::{EncoderArguments, in_words_of_the_command_line};
 use crate::{by_class, compute, confusion, text};
-
-/// AdamW's weight decay, as DeiT and BEiT have it; none for biases and norms.
-const OPTIMIZER: &str = "(weight_decay: 0.05)";
 
 /// Measure a trained encoder by training it on, with labels.
 ///
@@ -72,13 +67,13 @@ Examples:
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let trained = arguments.encoder.open()?;
-    if trained.level_name() != "backbone" {
-        return Err(Failure::usage("the head is not fine-tuned", "leave out `--level`").into());
+    let evaluation = arguments.encoder.open()?;
+    if arguments.encoder.level_name() != "backbone" {
+        return Err(in_words_of_the_command_line(EvaluationError::HeadFineTuned));
     }
-    let train_view = training_view::of(&trained, &arguments.encoder.view, arguments.train_view.as_deref())?;
-    let eval_view = training_view::of(&trained, &arguments.encoder.view, Some(&arguments.encoder.view))?;
-    let folder = EvaluationFolder::new(&trained.run.folder, "finetune", arguments.out.as_deref())?;
+    let train_view =
+        evaluation.training_view(arguments.train_view.as_deref()).map_err(in_words_of_the_command_line)?;
+    let folder = EvaluationFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
     let protocol = FineTuneProtocol {
         base_lr: arguments.lr,
         layer_decay: arguments.layer_decay,
@@ -89,33 +84,22 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     stop_without_a_result()?;
     let started = Instant::now();
-    let device = trained.engine.device().clone();
-    let checkpoint = trained.run.checkpoint.display().to_string();
-    let classes = trained.splits.train.class_names().to_vec();
-    let (backbone, precision) = trained.engine.into_backbone();
-    let optimizer = build::<dyn Optimizer>("adamw", Config::new(OPTIMIZER), &OptimizerContext)
-        .map_err(|error| Failure::plain(format!("the optimizer cannot be built: {error}")))?;
+    let checkpoint = evaluation.run().checkpoint.display().to_string();
+    let classes = evaluation.train_images().class_names().to_vec();
+    let (n_train, n_test) = (evaluation.train_images().len(), evaluation.test_images().len());
+    let unreadable = evaluation.unreadable_log();
     let seed = arguments.encoder.seed;
-    let mut model =
-        FineTune::new(backbone, precision, &device, classes.len(), optimizer, protocol.layer_decay, seed)?;
-    let mut on = FineTuneOn {
-        images: &trained.splits.train,
-        view: &train_view,
-        device: &device,
-        seed,
-        n_workers: trained.n_workers,
-        unreadable: &trained.unreadable,
-    };
-    let n_train = on.images.len();
     let mut line = ImageLine::start("training:", protocol.epochs * n_train);
-    let losses = fine_tune(&mut model, &on, &protocol, &mut |n| line.show(n)).map_err(refused)?;
-    drop(line);
-    if let Some(test) = &trained.splits.test {
-        on.images = test;
-    }
-    on.view = &eval_view;
-    let mut line = ImageLine::start("testing:", on.images.len());
-    let score = score(&mut model, &on, protocol.batch, &mut |n| line.show(n)).map_err(refused)?;
+    let mut stage = FineTuneStage::Training;
+    let mut watch = |of: FineTuneStage, n_images: usize| {
+        if of != stage {
+            stage = of;
+            line = ImageLine::start("testing:", n_test);
+        }
+        line.show(n_images);
+    };
+    let FineTuned { losses, score, .. } =
+        evaluation.fine_tune(&train_view, &protocol, &mut watch).map_err(in_words_of_the_command_line)?;
     drop(line);
     let seconds = started.elapsed().as_secs_f64();
     let result = json!({
@@ -125,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         "train_view": train_view.name,
         "train_images": n_train,
         "test_images": score.n(),
-        "unreadable_images": trained.unreadable.len(),
+        "unreadable_images": unreadable.len(),
         "labels": arguments.encoder.labels,
         "seed": seed,
         "optimizer": "AdamW, weight decay 0.05, none for biases and norms",
@@ -151,8 +135,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     writeln!(out, "{checkpoint}")?;
     print(arguments, &protocol, n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;
-    if !trained.unreadable.is_empty() {
-        writeln!(out, "{} left out or replaced", text::count(trained.unreadable.len(), "unreadable image"))?;
+    if !unreadable.is_empty() {
+        writeln!(out, "{} left out or replaced", text::count(unreadable.len(), "unreadable image"))?;
     }
     writeln!(out, "took {}; written to {}: result.json, confusion.png", took(seconds), path.display())?;
     Ok(ExitCode::SUCCESS)

@@ -4,21 +4,19 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use evaluate::KnnError;
 use plugin_api::{Embedding, Split};
 
 use crate::choice::positive;
-use crate::failure::Failure;
 use crate::text;
-use crate::trained::EncoderArguments;
+use crate::trained::{EncoderArguments, embed, in_words_of_the_command_line};
 
 /// Measure a trained encoder by its nearest neighbors.
 ///
 /// Classifies the test images of a run's dataset by their nearest training images in feature space (weighted kNN, Wu et al.
-/// 2018, arXiv:1805.01978): each of the k nearest votes with exp(similarity / T). No training is involved, so the figure
+/// 2018, arXiv:1805.01978): each of the k nearest votes with exp(similarity / T). No training is involved, so the metric
 /// tells what the encoder has learned.
 ///
-/// MonitorOutcomes are comparable only under the same protocol, which is printed with them.
+/// Metrics are comparable only under the same protocol, which is printed with them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -40,15 +38,15 @@ Examples:
   moco knn runs/mocov2-001 --labels 0.01       with one label in a hundred";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mut trained = arguments.encoder.open()?;
-    let test = trained.embed(Split::Test)?;
-    let train = trained.embed(Split::Train)?;
-    writeln!(out, "{}", trained.run.checkpoint.display())?;
+    let mut evaluation = arguments.encoder.open()?;
+    let test = embed(&mut evaluation, Split::Test)?;
+    let train = embed(&mut evaluation, Split::Train)?;
+    writeln!(out, "{}", evaluation.run().checkpoint.display())?;
     writeln!(
         out,
         "kNN top-1: {} features ({}), view `{}`, cosine similarity, votes weighted by exp(similarity / T), {} \
          against {}",
-        trained.level_name(),
+        arguments.encoder.level_name(),
         text::count(train.d, "value"),
         arguments.encoder.view,
         text::count(test.n, "test image"),
@@ -59,8 +57,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         writeln!(out, "{} % of the labels of each class, drawn from seed {seed}", 100.0 * labels)?;
     }
     out.write_all(text::table(&rows(arguments, &train, &test)?).as_bytes())?;
-    if !trained.unreadable.is_empty() {
-        writeln!(out, "{} left out", text::count(trained.unreadable.len(), "unreadable image"))?;
+    let n_unreadable = evaluation.unreadable().len();
+    if n_unreadable > 0 {
+        writeln!(out, "{} left out", text::count(n_unreadable, "unreadable image"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -69,22 +68,12 @@ fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> anyhow::R
     let mut rows = vec![vec!["k".to_owned(), "T".to_owned(), "top-1".to_owned()]];
     for k in &arguments.k {
         for temperature in &arguments.temperature {
-            let score = evaluate::knn(train, test, k.get(), *temperature).map_err(refused)?;
+            let score = evaluate::knn(train, test, k.get(), *temperature)
+                .map_err(|error| in_words_of_the_command_line(error.into()))?;
             let used =
                 if score.k == k.get() { k.to_string() } else { format!("{k} (there are {})", score.k) };
             rows.push(vec![used, temperature.to_string(), format!("{:.2} %", 100.0 * score.top1)]);
         }
     }
     Ok(rows)
-}
-
-fn refused(error: KnnError) -> Failure {
-    let message = format!("neighbors cannot vote: {error}");
-    match error {
-        KnnError::NoLabels => {
-            Failure::new(message, "measure on a dataset with labels, such as class folders")
-        }
-        KnnError::NotFinite => Failure::new(message, "training has diverged: take an earlier checkpoint"),
-        _ => Failure::plain(message),
-    }
 }

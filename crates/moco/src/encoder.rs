@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline::{EncoderPipeline, View, Weights};
-use plugin_api::{Dataset, Images, Level, UnreadableImage};
+use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tensor_ops::{FeatureMap, Recording};
 use train_core::engine::{EngineError, FrozenEncoder};
-use train_core::loader::{EvalBatch, EvalLoader, EvalPlan, UnreadableLog};
+use train_core::features::{self, BatchEncoder};
+use train_core::loader::{EvalPlan, UnreadableLog};
 
 use crate::device::within;
 use crate::source::GivenImages;
-use crate::{EmbedError, Embeddings, ImageSource, LoadError, OpenRun, Which, device};
+use crate::{EmbedError, ImageSource, LoadError, OpenRun, Which, device};
 
 /// Batches that are decoded ahead of the encoder.
 const PREFETCH_BATCHES: usize = 2;
@@ -82,8 +82,7 @@ impl Encoder {
     /// # Errors
     /// As [`load`](Self::load), and if there is no momentum encoder where one is asked for.
     pub fn load_with(path: impl AsRef<Path>, options: &EncoderOptions) -> Result<Self, LoadError> {
-        tensor_ops::choose_kernels().map_err(LoadError::Kernels)?;
-        plugin_api::check_registry()?;
+        crate::check_process()?;
         let device = device()?;
         let pool = options.threads.map(pool).transpose()?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint)?;
@@ -184,8 +183,7 @@ impl Encoder {
         unreadable: &Arc<UnreadableLog>,
         watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Embeddings, EmbedError> {
-        let mut embeddings = Embeddings::new(self.n_features());
-        let mut loader = EvalLoader::start(EvalPlan {
+        let plan = EvalPlan {
             images: Arc::clone(images),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,
@@ -193,24 +191,23 @@ impl Encoder {
             n_workers: self.n_workers.min(images.len()),
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(unreadable),
-        })?;
-        while let Some(batch) = loader.next()? {
-            embeddings.append(&batch.images, &self.features(&batch)?);
-            let n_images = batch.images.last().map_or(0, |last| last + 1);
-            if watch(n_images).is_break() {
-                return Err(EmbedError::Stopped { n_images });
-            }
-        }
-        Ok(embeddings)
+        };
+        let d = self.n_features();
+        let mut encoder = Pooled { encoder: &mut self.encoder, pool: self.pool.as_ref() };
+        let embeddings = features::embed(&mut encoder, plan, watch)?;
+        Ok(if embeddings.n() == 0 { Embeddings::new(d) } else { embeddings })
     }
+}
 
-    fn features(&mut self, batch: &EvalBatch) -> Result<Vec<f32>, EngineError> {
-        let encoder = &mut self.encoder;
-        let shape = [batch.images.len(), batch.size.0, batch.size.1, 3];
-        within(self.pool.as_ref(), || {
-            let images = FeatureMap::from_nhwc(encoder.device(), shape, &batch.values, Recording::Off)?;
-            encoder.embed(images)
-        })
+/// An encoder that computes with threads of its own, if it has any.
+struct Pooled<'a> {
+    encoder: &'a mut FrozenEncoder,
+    pool: Option<&'a ThreadPool>,
+}
+
+impl BatchEncoder for Pooled<'_> {
+    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        within(self.pool, || self.encoder.features(size, values))
     }
 }
 

@@ -6,6 +6,7 @@ use pipeline::PipelineError;
 use plugin_api::{RegistryError, UnreadableImage};
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
+use train_core::features::FeaturesError;
 use train_core::loader::LoaderError;
 
 use crate::{DeviceError, RunError};
@@ -96,6 +97,16 @@ pub enum EmbedError {
         /// Images that had been embedded.
         n_images: usize,
     },
+}
+
+impl From<FeaturesError> for EmbedError {
+    fn from(error: FeaturesError) -> Self {
+        match error {
+            FeaturesError::Loader(error) => Self::Loader(error),
+            FeaturesError::Engine(error) => Self::Engine(error),
+            FeaturesError::Stopped { n_images } => Self::Stopped { n_images },
+        }
+    }
 }
 
 impl EmbedError {

@@ -52,21 +52,26 @@
 //! for each thread.
 
 mod device;
-mod embeddings;
 mod encoder;
 mod error;
+pub mod evaluation;
 mod run;
 mod source;
 
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device};
-pub use self::embeddings::Embeddings;
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, LoadError};
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource};
 pub use pipeline::Weights;
-pub use plugin_api::ByteImage;
-pub use plugin_api::{Level, UnreadableImage};
+pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 
 // Without this line no plugin would be linked in.
 use plugins as _;
+
+/// What must hold before anything is built: the environment's kernels are there, and plugins' names are unique.
+fn check_process() -> Result<(), LoadError> {
+    tensor_ops::choose_kernels().map_err(LoadError::Kernels)?;
+    plugin_api::check_registry()?;
+    Ok(())
+}

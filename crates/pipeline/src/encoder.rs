@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tensor_ops::{Device, Precision};
 
-use crate::checker::Checker;
+use crate::checker::{Checked, Checker};
 use crate::modules::{AnyModule, build_chain};
 use crate::text::PipelineText;
 use crate::views::{View, check_views};
@@ -25,6 +25,8 @@ pub struct EncoderPipeline {
     pub dataset: Box<dyn Dataset>,
     /// Every declared view.
     pub views: Vec<View>,
+    /// The plugins of all modules, by the modules' names in order.
+    pub module_plugins: Vec<String>,
     /// What images pass through, with its initial values.
     pub modules: EncoderModules,
     /// How values between the layers of the backbone are kept.
@@ -69,6 +71,8 @@ impl EncoderPipeline {
         let modules = build_chain(&checker, &config, &graph, &views, n_parts, device, step_idx, wanted)?;
         let dataset =
             checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
+        let plugin_of = |module: &String| Ok(checker.plugin_at(&["modules", module])?.0);
+        let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
         Ok(Self {
             name: config.name,
             seed: config.seed,
@@ -76,6 +80,7 @@ impl EncoderPipeline {
             max_unreadable: config.data.max_unreadable,
             dataset,
             views,
+            module_plugins,
             modules,
             precision: config.precision.into(),
             has_momentum,

@@ -5,6 +5,7 @@
 //! This crate names no plugin, opens no file and prints nothing.
 
 mod config;
+mod embeddings;
 mod image;
 mod kinds;
 mod nearest;
@@ -13,6 +14,7 @@ mod rng;
 mod transform;
 
 pub use self::config::{Config, ConfigError, parse_ron};
+pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,

@@ -4,6 +4,7 @@
 
 mod collective;
 pub mod engine;
+pub mod features;
 pub mod loader;
 pub mod trainer;
 

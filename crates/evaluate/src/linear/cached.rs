@@ -65,22 +65,25 @@ pub(super) fn labels_of(features: &Embedding) -> Result<&[u32], ProbeError> {
 }
 
 /// The mean of losses over an epoch, each batch by its size.
-pub(super) struct MeanLosses {
+pub struct MeanLosses {
     sums: Vec<f64>,
     n: usize,
 }
 
 impl MeanLosses {
-    pub(super) fn new(n_classifiers: usize) -> Self {
+    /// Of no batch yet, for so many classifiers.
+    pub fn new(n_classifiers: usize) -> Self {
         Self { sums: vec![0.0; n_classifiers], n: 0 }
     }
 
-    pub(super) fn add(&mut self, losses: &[f64], n: usize) {
+    /// Takes in the losses of a batch of `n` images, one for each classifier.
+    pub fn add(&mut self, losses: &[f64], n: usize) {
         self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss * n as f64);
         self.n += n;
     }
 
-    pub(super) fn finish(self) -> Vec<f64> {
+    /// The means.
+    pub fn finish(self) -> Vec<f64> {
         self.sums.into_iter().map(|sum| sum / self.n as f64).collect()
     }
 }

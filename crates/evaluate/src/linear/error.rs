@@ -1,8 +1,6 @@
 //! Why there is no probe.
 
 use tensor_ops::OpError;
-use train_core::engine::EngineError;
-use train_core::loader::LoaderError;
 
 /// A probe that cannot be trained.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +36,6 @@ pub enum ProbeError {
         /// What holds for values that make sense.
         must: &'static str,
     },
-    /// Images cannot be loaded.
-    #[error(transparent)]
-    Loader(#[from] LoaderError),
-    /// The encoder refuses them.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
     /// An operation failed.
     #[error(transparent)]
     Op(#[from] OpError),

@@ -1,17 +1,15 @@
 //! The linear probe: a linear classifier on the features of a frozen encoder (He et al. 2020, arXiv:1911.05722, §4.1).
 //!
 //! Start at [`LinearProbe`]; [`PublishedProbe`] has the published settings, [`train_cached`] trains on features that are computed
-//! once, [`train_augmented`] on those of new random views in each epoch.
+//! once.
 
-mod augmented;
 mod cached;
 mod error;
 mod probe;
 mod protocol;
 mod score;
 
-pub use self::augmented::{Augmented, train_augmented};
-pub use self::cached::{TrainedProbe, train_cached};
+pub use self::cached::{MeanLosses, TrainedProbe, train_cached};
 pub use self::error::ProbeError;
 pub use self::probe::LinearProbe;
 pub use self::protocol::{Decay, ProbeProtocol, PublishedProbe};

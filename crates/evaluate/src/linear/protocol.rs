@@ -102,9 +102,11 @@ impl ProbeProtocol {
         found
     }
 
+    /// Checks the settings.
+    ///
     /// # Errors
-    /// If a setting makes no sense.
-    pub(super) fn check(&self) -> Result<(), ProbeError> {
+    /// If one makes no sense.
+    pub fn check(&self) -> Result<(), ProbeError> {
         let setting = |what, value: String, must| Err(ProbeError::Setting { what, value, must });
         if self.batch == 0 {
             return setting("the batch", "0".into(), "it must be at least 1");

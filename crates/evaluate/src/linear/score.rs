@@ -16,7 +16,8 @@ pub struct ClassifierScore {
 }
 
 impl ClassifierScore {
-    pub(crate) fn empty(n_classes: usize) -> Self {
+    /// Of no image yet.
+    pub fn empty(n_classes: usize) -> Self {
         Self {
             n_classes,
             confusion: vec![0; n_classes * n_classes],
@@ -27,7 +28,7 @@ impl ClassifierScore {
     }
 
     /// Counts an image of class `label`. Of equal logits the lower class is first.
-    pub(crate) fn count(&mut self, logits: &[f32], label: usize) {
+    pub fn count(&mut self, logits: &[f32], label: usize) {
         self.is_finite &= logits.iter().all(|logit| logit.is_finite());
         let found =
             (0..logits.len()).reduce(|best, class| if logits[class] > logits[best] { class } else { best });

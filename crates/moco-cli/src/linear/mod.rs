@@ -2,7 +2,6 @@
 
 mod published;
 mod report;
-pub(crate) mod training_view;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -10,9 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use evaluate::linear::{
-    Augmented, ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, train_augmented, train_cached,
-};
+use evaluate::linear::{ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, train_cached};
+use moco::evaluation::Evaluation;
 use pipeline::View;
 use plugin_api::{Embedding, Split};
 
@@ -20,10 +18,8 @@ use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
-use crate::failure::Failure;
 use crate::progress::ImageLine;
-
-use crate::trained::{EncoderArguments, Trained};
+use crate::trained::{EncoderArguments, embed, in_words_of_the_command_line};
 
 /// Measure a trained encoder by a linear classifier of its features.
 ///
@@ -78,18 +74,22 @@ Examples:
 const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mut trained = arguments.encoder.open()?;
+    let mut evaluation = arguments.encoder.open()?;
     let recipe = match arguments.recipe {
         Some(name) => name.recipe(),
-        None => published::of_pipeline(&trained.plugins),
+        None => published::of_pipeline(evaluation.plugins()),
     };
     let protocol = arguments.protocol(&recipe);
     let view = match arguments.cached {
         true => None,
-        false => Some(training_view::of(&trained, &arguments.encoder.view, arguments.train_view.as_deref())?),
+        false => Some(
+            evaluation
+                .training_view(arguments.train_view.as_deref())
+                .map_err(in_words_of_the_command_line)?,
+        ),
     };
     let name = if arguments.cached { "linear-cached" } else { "linear" };
-    let folder = EvaluationFolder::new(&trained.run.folder, name, arguments.out.as_deref())?;
+    let folder = EvaluationFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
     let mut departures = protocol.departures(&recipe);
     departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
     for departure in &departures {
@@ -98,12 +98,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     stop_without_a_result()?;
     let started = Instant::now();
     // The small split first: what is wrong with the dataset shows sooner.
-    let test = trained.embed(Split::Test)?;
-    let train = view.is_none().then(|| trained.embed(Split::Train)).transpose()?;
+    let test = embed(&mut evaluation, Split::Test)?;
+    let train = view.is_none().then(|| embed(&mut evaluation, Split::Train)).transpose()?;
     let seconds_embedding = started.elapsed().as_secs_f64();
     let training = match (&train, &view) {
         (Some(train), _) => arguments.train_cached(train, &protocol)?,
-        (None, Some(view)) => arguments.train_augmented(&mut trained, view, &protocol)?,
+        (None, Some(view)) => arguments.train_augmented(&mut evaluation, view, &protocol)?,
         (None, None) => unreachable!("features are cached where there is no random view"),
     };
     let seconds_training = started.elapsed().as_secs_f64() - seconds_embedding;
@@ -113,16 +113,17 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         recipe: &recipe,
         protocol: &protocol,
         departures: &departures,
-        n_train: train.as_ref().map_or(trained.splits.train.len(), |train| train.n),
+        n_train: train.as_ref().map_or(evaluation.train_images().len(), |train| train.n),
         n_test: test.n,
         n_features: test.d,
-        classes: trained.splits.train.class_names().to_vec(),
-        n_tensors_unchanged: trained.check_unchanged()?,
+        classes: evaluation.train_images().class_names().to_vec(),
+        n_tensors_unchanged: evaluation.check_unchanged().map_err(in_words_of_the_command_line)?,
         training: &training,
         scores: &scores,
         seconds_embedding,
         seconds_training,
-        trained: &trained,
+        checkpoint: evaluation.run().checkpoint.display().to_string(),
+        n_unreadable: evaluation.unreadable().len(),
     };
     let path = folder.write(&[("result.json", report.json()?), ("confusion.png", report.picture()?)])?;
     report.print(out)?;
@@ -149,7 +150,7 @@ impl Arguments {
         }
     }
 
-    fn train_cached(&self, train: &Embedding, protocol: &ProbeProtocol) -> Result<TrainedProbe, Failure> {
+    fn train_cached(&self, train: &Embedding, protocol: &ProbeProtocol) -> anyhow::Result<TrainedProbe> {
         let mut line = ImageLine::start("training:", protocol.epochs * train.n);
         train_cached(train, protocol, self.encoder.seed, &mut |epochs| line.show(epochs * train.n))
             .map_err(refused)
@@ -157,36 +158,17 @@ impl Arguments {
 
     fn train_augmented(
         &self,
-        trained: &mut Trained,
+        evaluation: &mut Evaluation,
         view: &View,
         protocol: &ProbeProtocol,
-    ) -> Result<TrainedProbe, Failure> {
-        let of = Augmented {
-            images: &trained.splits.train,
-            view,
-            level: trained.level,
-            seed: self.encoder.seed,
-            n_workers: trained.n_workers,
-            unreadable: &trained.unreadable,
-        };
-        let mut line = ImageLine::start("training:", protocol.epochs * of.images.len());
-        train_augmented(&mut trained.engine, &of, protocol, &mut |n_done| line.show(n_done)).map_err(refused)
+    ) -> anyhow::Result<TrainedProbe> {
+        let mut line = ImageLine::start("training:", protocol.epochs * evaluation.train_images().len());
+        evaluation
+            .probe(view, protocol, &mut |n_done| line.show(n_done))
+            .map_err(in_words_of_the_command_line)
     }
 }
 
-/// Why there is no classifier, and what to do about it.
-pub(crate) fn refused(error: ProbeError) -> Failure {
-    let message = format!("no classifier can be trained: {error}");
-    match error {
-        ProbeError::NoLabels | ProbeError::Classes(_) => Failure::new(
-            message,
-            "measure on a dataset with labels of several classes, such as class folders",
-        ),
-        ProbeError::NotFinite => Failure::new(message, "training has diverged: take an earlier checkpoint"),
-        ProbeError::Loader(error) => match error.hint() {
-            Some(hint) => Failure::new(message, hint),
-            None => Failure::plain(message),
-        },
-        _ => Failure::plain(message),
-    }
+fn refused(error: ProbeError) -> anyhow::Error {
+    in_words_of_the_command_line(error.into())
 }

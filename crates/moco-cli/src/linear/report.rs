@@ -9,7 +9,6 @@ use super::Arguments;
 use crate::by_class::per_cent;
 use crate::failure::Failure;
 use crate::run::took;
-use crate::trained::Trained;
 use crate::{by_class, compute, confusion, text};
 
 /// Everything that a probe has given.
@@ -29,7 +28,8 @@ pub(super) struct Report<'a> {
     pub(super) seconds_embedding: f64,
     /// Spent on the classifiers, and on the training images where they are not cached.
     pub(super) seconds_training: f64,
-    pub(super) trained: &'a Trained,
+    pub(super) checkpoint: String,
+    pub(super) n_unreadable: usize,
 }
 
 impl Report<'_> {
@@ -55,13 +55,13 @@ impl Report<'_> {
 
     pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let ProbeProtocol { batch, epochs, .. } = self.protocol;
-        writeln!(out, "{}", self.trained.run.checkpoint.display())?;
+        writeln!(out, "{}", self.checkpoint)?;
         writeln!(
             out,
             "linear probe, {}: {} features ({}), view `{}`, frozen encoder in eval mode; SGD, momentum 0.9, no weight decay, \
              batch {batch}, {}, {}; {} against {}",
             self.method(),
-            self.trained.level_name(),
+            self.arguments.encoder.level_name(),
             text::count(self.n_features, "value"),
             self.arguments.encoder.view,
             text::count(*epochs, "epoch"),
@@ -89,9 +89,9 @@ impl Report<'_> {
             )?;
         }
         by_class::print(out, &self.scores[best], &self.classes)?;
-        if !self.trained.unreadable.is_empty() {
-            let n = self.trained.unreadable.len();
-            writeln!(out, "{} left out or replaced", text::count(n, "unreadable image"))?;
+        if self.n_unreadable > 0 {
+            let images = text::count(self.n_unreadable, "unreadable image");
+            writeln!(out, "{images} left out or replaced")?;
         }
         writeln!(
             out,
@@ -158,13 +158,13 @@ impl Report<'_> {
             "protocol": format!("linear probe, {}", self.method()),
             "recipe": self.recipe.name,
             "departures": self.departures,
-            "checkpoint": self.trained.run.checkpoint.display().to_string(),
-            "features": self.trained.level_name(),
+            "checkpoint": self.checkpoint.to_string(),
+            "features": self.arguments.encoder.level_name(),
             "n_features": self.n_features,
             "view": encoder.view,
             "train_images": self.n_train,
             "test_images": self.n_test,
-            "unreadable_images": self.trained.unreadable.len(),
+            "unreadable_images": self.n_unreadable,
             "labels": encoder.labels,
             "seed": encoder.seed,
             "optimizer": "SGD, momentum 0.9, weight decay 0",

@@ -80,7 +80,7 @@ pub struct Embedding {
 /// What a monitor has to say.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// MonitorOutcomes.
+    /// Metrics.
     Measured(Vec<Metric>),
     /// Nothing can be measured on this dataset; said once.
     Off {

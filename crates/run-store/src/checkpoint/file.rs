@@ -48,6 +48,20 @@ pub enum Stored {
     U64(Vec<u64>),
 }
 
+impl Stored {
+    /// Whether `other` is the same, bit for bit.
+    pub fn has_bits_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::F32 { shape: a_shape, values: a }, Self::F32 { shape: b_shape, values: b }) => {
+                a_shape == b_shape
+                    && a.iter().map(|value| value.to_bits()).eq(b.iter().map(|value| value.to_bits()))
+            }
+            (Self::U64(a), Self::U64(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// Writes `snapshot` to `path`. A kill at any moment leaves the old file, or the new one, whole.
 ///
 /// # Errors

@@ -1,25 +1,14 @@
 //! Features of images, in eval mode.
 
 use dfdx::shapes::HasShape as _;
-use tensor_ops::{FeatureMap, Mode, Precision};
+use tensor_ops::{FeatureMap, Mode};
 
 use super::forward::Start;
 use super::{Engine, EngineError};
-use pipeline::{AnyModule, Weights};
-use plugin_api::{Backbone, Level};
+use pipeline::Weights;
+use plugin_api::Level;
 
 impl Engine {
-    /// The query encoder's backbone as it is now, and how values between its layers are kept; the rest is dropped.
-    pub fn into_backbone(mut self) -> (Box<dyn Backbone>, Precision) {
-        let first = self.graph.encoder(Level::Backbone).1[0];
-        match self.modules.swap_remove(first).module {
-            AnyModule::Backbone(backbone) => (backbone, self.precision),
-            AnyModule::Head(_) | AnyModule::Loss(_) => {
-                unreachable!("the graph check wants a backbone on a view")
-            }
-        }
-    }
-
     /// The query encoder's features of `images`, `(N, D)` row by row, and `D`. Changes nothing.
     ///
     /// Which modules they pass through is said at [`Graph::encoder`](pipeline::Graph::encoder).

@@ -1,13 +1,16 @@
 //! A trained encoder without what has trained it.
 
+use std::collections::BTreeMap;
+
 use dfdx::shapes::HasShape as _;
 use tensor_ops::{Device, FeatureMap, Mode, Precision};
 
 use super::forward::{Start, through};
-use super::state::{all, load_module, nothing_left};
+use super::state::{all, load_module, nothing_left, save_module};
 use super::{EngineError, StateError};
 use pipeline::{AnyModule, EncoderModules, Weights};
-use run_store::checkpoint::Snapshot;
+use plugin_api::Backbone;
+use run_store::checkpoint::{Snapshot, Stored};
 
 /// The modules that turn images into features, in eval mode: no loss, no second encoder, no optimizer.
 ///
@@ -17,6 +20,8 @@ pub struct FrozenEncoder {
     precision: Precision,
     modules: EncoderModules,
     n_features: usize,
+    /// What the names of its tensors start with in a checkpoint.
+    side: &'static str,
 }
 
 impl FrozenEncoder {
@@ -51,7 +56,7 @@ impl FrozenEncoder {
                 AnyModule::Loss(_) => unreachable!("the graph check follows images and features"),
             };
         }
-        Ok(Self { device, precision, modules, n_features })
+        Ok(Self { device, precision, modules, n_features, side })
     }
 
     /// `D`.
@@ -62,6 +67,26 @@ impl FrozenEncoder {
     /// Where the parameters live.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The backbone, and how values between its layers are kept; the rest is dropped.
+    pub fn into_backbone(mut self) -> (Box<dyn Backbone>, Precision) {
+        let first = self.modules.chain[0];
+        match self.modules.modules.swap_remove(first).1 {
+            AnyModule::Backbone(backbone) => (backbone, self.precision),
+            AnyModule::Head(_) | AnyModule::Loss(_) => {
+                unreachable!("the graph check wants a backbone on a view")
+            }
+        }
+    }
+
+    /// The values of all modules, by the names that they have in a checkpoint.
+    pub fn tensors(&mut self) -> BTreeMap<String, Stored> {
+        let mut tensors = BTreeMap::new();
+        for (name, module) in &mut self.modules.modules {
+            save_module(&mut tensors, &format!("{}.{name}", self.side), module);
+        }
+        tensors
     }
 
     /// The features of `images`, `(N, D)` row by row. Changes nothing.

@@ -130,21 +130,23 @@ fn save_modules<'a>(
     modules: impl Iterator<Item = &'a mut NamedModule>,
 ) {
     for named in modules {
-        let module = &named.name;
-        named.module.visit(&mut |name, entry| {
-            let stored = match entry {
-                Entry::Parameter(parameter) => {
-                    let (shape, values) = parameter.to_torch();
-                    Stored::F32 { shape, values }
-                }
-                Entry::Buffer(buffer) => {
-                    Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() }
-                }
-                Entry::Counter(count) => Stored::U64(vec![*count]),
-            };
-            tensors.insert(format!("{prefix}.{module}.{name}"), stored);
-        });
+        save_module(tensors, &format!("{prefix}.{}", named.name), &mut named.module);
     }
+}
+
+/// Adds the values of a module, each with `prefix` and a dot before its name.
+pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &mut AnyModule) {
+    module.visit(&mut |name, entry| {
+        let stored = match entry {
+            Entry::Parameter(parameter) => {
+                let (shape, values) = parameter.to_torch();
+                Stored::F32 { shape, values }
+            }
+            Entry::Buffer(buffer) => Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() },
+            Entry::Counter(count) => Stored::U64(vec![*count]),
+        };
+        tensors.insert(format!("{prefix}.{name}"), stored);
+    });
 }
 
 fn load_modules<'a>(

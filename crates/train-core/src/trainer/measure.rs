@@ -1,15 +1,15 @@
 //! Monitors at work: features of the dataset, computed once for all of them.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tensor_ops::{FeatureMap, Recording};
-
 use crate::engine::Engine;
-use crate::loader::{EvalLoader, EvalPlan, UnreadableLog};
+use crate::features::{self, EncoderInTraining};
+use crate::loader::{EvalPlan, UnreadableLog};
 use pipeline::View;
 use plugin_api::{
-    Embed, Embedding, FeatureExtractor, Images, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,
+    Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,
 };
 
 /// What measuring needs besides the engine.
@@ -60,19 +60,6 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder refuses them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
-        self.embed_watched(engine, request, &mut |_| {})
-    }
-
-    /// [`embed`](Self::embed), telling `watch` after each batch how many images are embedded.
-    ///
-    /// # Errors
-    /// As [`embed`](Self::embed).
-    pub fn embed_watched(
-        &self,
-        engine: &mut Engine,
-        request: Embed<'_>,
-        watch: &mut dyn FnMut(usize),
-    ) -> Result<Option<Embedding>, MonitorError> {
         let failed = |message: String| MonitorError { monitor: "features".into(), message };
         let images = match request.split {
             Split::Train => &self.splits.train,
@@ -86,7 +73,7 @@ impl Measure<'_> {
             .iter()
             .find(|view| view.name == request.view)
             .ok_or_else(|| failed(format!("the pipeline declares no view `{}`", request.view)))?;
-        let mut loader = EvalLoader::start(EvalPlan {
+        let plan = EvalPlan {
             images: Arc::clone(images),
             view: (view.name.clone(), Arc::clone(&view.transform)),
             seed: self.seed,
@@ -94,37 +81,10 @@ impl Measure<'_> {
             n_workers: self.n_workers,
             prefetch_batches: 2,
             unreadable: Arc::clone(self.unreadable),
-        })
-        .map_err(|error| failed(error.to_string()))?;
-        let mut embedding = Embedding {
-            n: 0,
-            d: 0,
-            rows: Vec::new(),
-            labels: (!images.class_names().is_empty()).then(Vec::new),
-            n_classes: images.class_names().len(),
         };
-        while let Some(batch) = loader.next().map_err(|error| failed(error.to_string()))? {
-            let shape = [batch.images.len(), batch.size.0, batch.size.1, 3];
-            let (rows, d) = FeatureMap::from_nhwc(engine.device(), shape, &batch.values, Recording::Off)
-                .map_err(|error| error.to_string())
-                .and_then(|images| engine.embed(images, request.level).map_err(|error| error.to_string()))
-                .map_err(failed)?;
-            embedding.n += batch.images.len();
-            embedding.d = d;
-            embedding.rows.extend(rows);
-            append_labels(&mut embedding, images.as_ref(), &batch.images);
-            watch(embedding.n);
-        }
-        Ok(Some(embedding))
-    }
-}
-
-/// Adds the labels of a batch; one image without a label makes the whole split unlabeled.
-fn append_labels(embedding: &mut Embedding, images: &dyn Images, batch: &[usize]) {
-    let Some(labels) = &mut embedding.labels else { return };
-    match batch.iter().map(|image| images.label(*image)).collect::<Option<Vec<u32>>>() {
-        Some(more) => labels.extend(more),
-        None => embedding.labels = None,
+        let mut encoder = EncoderInTraining { engine, level: request.level };
+        let embeddings = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
+        Ok(Some(embeddings.map_err(|error| failed(error.to_string()))?.with_labels(images.as_ref())))
     }
 }
 

@@ -2,65 +2,52 @@
 
 use std::sync::Arc;
 
-use augment::{Flip, FlipConfig, RandomResizedCrop, RandomResizedCropConfig};
 use pipeline::View;
-use plugin_api::ViewTransform;
-use plugin_api::{Augmentation, ConfigError};
-use plugin_api::{ByteImage, Image, ImageShape, ImageValues, Rng};
+use plugin_api::{
+    Augmentation, AugmentationContext, ByteImage, Config, ConfigError, Image, ImageShape, ImageValues, Rng,
+    ViewTransform, build,
+};
 
-use crate::failure::Failure;
-use crate::trained::{Trained, unknown_view};
+use super::{EvaluationError, names};
 
 /// What the published crops have of an image's area at least, and at most.
 const CROP_SCALE: (f64, f64) = (0.08, 1.0);
-const CROP_RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
-const FLIP_P: f64 = 0.5;
+const FLIP: &str = "(p: 0.5)";
 
 /// The view `asked` of the pipeline, or the published one: a random-resized crop to the size of the view `eval`, a flip, and
 /// `eval`'s own normalization.
 ///
 /// # Errors
 /// If the pipeline has no such view, or `eval` is not square, which crops are.
-pub(crate) fn of(trained: &Trained, eval: &str, asked: Option<&str>) -> Result<View, Failure> {
-    let find = |name: &str, option: &str| {
-        let found = trained.views.iter().find(|view| view.name == name);
-        found.cloned().ok_or_else(|| unknown_view(&trained.views, name, option))
+pub(super) fn of(views: &[View], eval: &View, asked: Option<&str>) -> Result<View, EvaluationError> {
+    let Some(name) = asked else { return published(eval) };
+    let Some(view) = views.iter().find(|view| view.name == name) else {
+        return Err(EvaluationError::NoTrainView { view: name.into(), known: names(views) });
     };
-    let eval = find(eval, "--view")?;
-    match asked {
-        Some(name) => {
-            let view = find(name, "--train-view")?;
-            if view.size != eval.size {
-                return Err(Failure::new(
-                    format!(
-                        "the view `{name}` is {} by {} pixels, and `{}` is {} by {}",
-                        view.size.0, view.size.1, eval.name, eval.size.0, eval.size.1
-                    ),
-                    "train on a view of the size that is tested",
-                ));
-            }
-            Ok(view)
-        }
-        None => published(&eval),
+    if view.size != eval.size {
+        return Err(EvaluationError::ViewSizes {
+            view: name.into(),
+            size: view.size,
+            tested: eval.name.clone(),
+            tested_size: eval.size,
+        });
     }
+    Ok(view.clone())
 }
 
-fn published(eval: &View) -> Result<View, Failure> {
+fn published(eval: &View) -> Result<View, EvaluationError> {
     let (height, width) = eval.size;
     if height != width {
-        return Err(Failure::new(
-            format!(
-                "the view `{}` is {height} by {width} pixels, and the published probe trains on square crops",
-                eval.name
-            ),
-            "name a random view of the pipeline with `--train-view`",
-        ));
+        return Err(EvaluationError::NotSquare { view: eval.name.clone(), size: eval.size });
     }
-    let invalid = |error: ConfigError| Failure::plain(format!("the probe's view cannot be built: {error}"));
-    let crop = RandomResizedCropConfig { size: height, scale: CROP_SCALE, ratio: CROP_RATIO };
+    let build = |plugin: &str, config: &str| {
+        build::<dyn Augmentation>(plugin, Config::new(config), &AugmentationContext)
+            .map_err(|source| EvaluationError::Config { what: "view", source })
+    };
+    let crop = format!("(size: {height}, scale: {CROP_SCALE:?})");
     let steps: Vec<Box<dyn Augmentation>> = vec![
-        Box::new(RandomResizedCrop::new(crop).map_err(invalid)?),
-        Box::new(Flip::new(FlipConfig { p: FLIP_P }).map_err(invalid)?),
+        build("random-resized-crop", &crop)?,
+        build("flip", FLIP)?,
         Box::new(NormalizeAs { first: first_float_step(eval), transform: Arc::clone(&eval.transform) }),
     ];
     Ok(View { name: "linear probe".into(), transform: Arc::new(ViewTransform { steps }), size: eval.size })
@@ -97,15 +84,14 @@ fn first_float_step(view: &View) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use augment::{CenterCrop, CenterCropConfig, Normalize, NormalizeConfig, Statistics};
-
     use super::*;
 
     fn eval(size: usize) -> View {
-        let steps: Vec<Box<dyn Augmentation>> = vec![
-            Box::new(CenterCrop::new(CenterCropConfig { size }).unwrap()),
-            Box::new(Normalize::new(NormalizeConfig { statistics: Statistics::Cifar10 }).unwrap()),
-        ];
+        let step = |plugin, config: &str| {
+            build::<dyn Augmentation>(plugin, Config::new(config), &AugmentationContext).unwrap()
+        };
+        let steps =
+            vec![step("center-crop", &format!("(size: {size})")), step("normalize", "(statistics: Cifar10)")];
         View { name: "eval".into(), transform: Arc::new(ViewTransform { steps }), size: (size, size) }
     }
 

@@ -1,5 +1,7 @@
 //! Features of a list of images.
 
+use crate::{Embedding, Images};
+
 /// Features `(N, D)`, a row an image, in the order in which the images were given.
 ///
 /// They are not normalized: for cosine similarities, divide each row by its length.
@@ -11,15 +13,27 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    pub(crate) fn new(d: usize) -> Self {
+    /// No rows yet, of `d` features each.
+    pub fn new(d: usize) -> Self {
         Self { d, values: Vec::new(), images: Vec::new() }
     }
 
-    /// Adds a row for each of `images`.
-    pub(crate) fn append(&mut self, images: &[usize], rows: &[f32]) {
+    /// Adds a row for each of `images`, their places in the list that was given.
+    ///
+    /// # Panics
+    /// If there are not `images.len()` rows of `D` values.
+    pub fn append(&mut self, images: &[usize], rows: &[f32]) {
         assert_eq!(images.len() * self.d, rows.len(), "each image has a row of features");
         self.images.extend(images);
         self.values.extend(rows);
+    }
+
+    /// The same with the labels that `images` have, as monitors and probes take it; without, if one image has none.
+    pub fn with_labels(self, images: &dyn Images) -> Embedding {
+        let labels = self.images.iter().map(|&image| images.label(image)).collect::<Option<Vec<u32>>>();
+        let n_classes = images.class_names().len();
+        let labels = labels.filter(|_| n_classes > 0);
+        Embedding { n: self.images.len(), d: self.d, rows: self.values, labels, n_classes }
     }
 
     /// `N`, the number of rows.

@@ -2,28 +2,29 @@
 
 use std::sync::Arc;
 
+use evaluate::linear::{ClassifierScore, ProbeError};
 use pipeline::{Parts, View};
 use plugin_api::Images;
 use tensor_ops::{Device, FeatureMap, Recording};
 use train_core::loader::{EvalLoader, EvalPlan, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
+use super::super::EvaluationError;
 use super::{FineTune, FineTuneProtocol};
-use crate::linear::{ClassifierScore, ProbeError};
 
 /// Labeled images, and how they are seen.
-pub struct FineTuneOn<'a> {
+pub(super) struct FineTuneOn<'a> {
     /// The images.
-    pub images: &'a Arc<dyn Images>,
+    pub(super) images: &'a Arc<dyn Images>,
     /// The view through which they are seen.
-    pub view: &'a View,
+    pub(super) view: &'a View,
     /// Where the encoder is.
-    pub device: &'a Device,
+    pub(super) device: &'a Device,
     /// What views and order are drawn from.
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Loader threads.
-    pub n_workers: usize,
+    pub(super) n_workers: usize,
     /// Where unreadable images are counted.
-    pub unreadable: &'a Arc<UnreadableLog>,
+    pub(super) unreadable: &'a Arc<UnreadableLog>,
 }
 
 /// Trains `model`; gives the mean loss of each epoch, in nats. `watch` is told after each step how many images have been
@@ -33,12 +34,12 @@ pub struct FineTuneOn<'a> {
 ///
 /// # Errors
 /// If labels or images are missing, or a setting makes no sense.
-pub fn fine_tune(
+pub(super) fn fine_tune(
     model: &mut FineTune,
     on: &FineTuneOn<'_>,
     protocol: &FineTuneProtocol,
     watch: &mut dyn FnMut(usize),
-) -> Result<Vec<f64>, ProbeError> {
+) -> Result<Vec<f64>, EvaluationError> {
     protocol.check()?;
     let n_images = on.images.len();
     let splits = model.splits();
@@ -70,7 +71,7 @@ pub fn fine_tune(
         let epochs_done = loaded.epoch as f64 + loaded.step as f64 / steps_per_epoch as f64;
         let loss = model.step(images, &labels, protocol.label_smoothing, protocol.lr(epochs_done))?;
         if !loss.is_finite() {
-            return Err(ProbeError::NotFinite);
+            return Err(ProbeError::NotFinite.into());
         }
         losses[loaded.epoch as usize] += loss / steps_per_epoch as f64;
         n_done += labels.len();
@@ -83,12 +84,12 @@ pub fn fine_tune(
 ///
 /// # Errors
 /// If labels or images are missing.
-pub fn score(
+pub(super) fn score(
     model: &mut FineTune,
     on: &FineTuneOn<'_>,
     batch: usize,
     watch: &mut dyn FnMut(usize),
-) -> Result<ClassifierScore, ProbeError> {
+) -> Result<ClassifierScore, EvaluationError> {
     let mut loader = EvalLoader::start(EvalPlan {
         images: Arc::clone(on.images),
         view: (on.view.name.clone(), Arc::clone(&on.view.transform)),
@@ -108,18 +109,18 @@ pub fn score(
         }
         watch(score.n() as usize);
     }
-    if score.n() == 0 { Err(ProbeError::NoImages) } else { Ok(score) }
+    if score.n() == 0 { Err(ProbeError::NoImages.into()) } else { Ok(score) }
 }
 
-fn labels_of(images: &Arc<dyn Images>, batch: &[usize]) -> Result<Vec<u32>, ProbeError> {
-    batch.iter().map(|&image| images.label(image)).collect::<Option<_>>().ok_or(ProbeError::NoLabels)
+fn labels_of(images: &Arc<dyn Images>, batch: &[usize]) -> Result<Vec<u32>, EvaluationError> {
+    Ok(batch.iter().map(|&image| images.label(image)).collect::<Option<_>>().ok_or(ProbeError::NoLabels)?)
 }
 
 fn images(
     device: &Device,
     (height, width): (usize, usize),
     values: &[f32],
-) -> Result<FeatureMap, ProbeError> {
+) -> Result<FeatureMap, EvaluationError> {
     let shape = [values.len() / (height * width * 3), height, width, 3];
     Ok(FeatureMap::from_nhwc(device, shape, values, Recording::Off)?)
 }

@@ -1,6 +1,6 @@
 //! How an encoder is fine-tuned.
 
-use crate::linear::ProbeError;
+use evaluate::linear::ProbeError;
 
 /// The settings of fine-tuning with AdamW.
 ///

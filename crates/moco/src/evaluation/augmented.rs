@@ -2,50 +2,46 @@
 
 use std::sync::Arc;
 
+use evaluate::linear::{LinearProbe, MeanLosses, ProbeError, ProbeProtocol, TrainedProbe};
 use pipeline::{Parts, View};
-use plugin_api::{Images, Level};
-use tensor_ops::{FeatureMap, Recording};
-use train_core::engine::Engine;
+use plugin_api::Images;
+use train_core::features::BatchEncoder;
 use train_core::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
 
-use super::cached::MeanLosses;
-use super::{LinearProbe, ProbeError, ProbeProtocol, TrainedProbe};
+use super::EvaluationError;
 
 /// Images that go through the encoder at once, at most, which bounds memory; it works on each by itself.
 const IMAGES_AT_ONCE: usize = 256;
 
 /// What a probe is trained on.
-pub struct Augmented<'a> {
+pub(super) struct Augmented<'a> {
     /// Labeled images.
-    pub images: &'a Arc<dyn Images>,
+    pub(super) images: &'a Arc<dyn Images>,
     /// The random view through which they are seen.
-    pub view: &'a View,
-    /// Which features.
-    pub level: Level,
+    pub(super) view: &'a View,
     /// What views, order and initial weights are drawn from.
-    pub seed: u64,
+    pub(super) seed: u64,
     /// Loader threads.
-    pub n_workers: usize,
+    pub(super) n_workers: usize,
     /// Where unreadable images are counted; another image takes their place.
-    pub unreadable: &'a Arc<UnreadableLog>,
+    pub(super) unreadable: &'a Arc<UnreadableLog>,
 }
 
-/// Trains linear classifiers on the features that `engine`'s query encoder gives, in eval mode and without a gradient: it
-/// stays as it is. `watch` is told after each batch how many images have been through it, over all epochs.
+/// Trains linear classifiers on the features that `encoder` gives. `watch` is told after each batch how many images have been through it, over all epochs.
 ///
 /// # Errors
 /// If labels or images are missing, a feature is not finite, or a setting makes no sense.
-pub fn train_augmented(
-    engine: &mut Engine,
+pub(super) fn train_augmented(
+    encoder: &mut dyn BatchEncoder,
     of: &Augmented<'_>,
     protocol: &ProbeProtocol,
     watch: &mut dyn FnMut(usize),
-) -> Result<TrainedProbe, ProbeError> {
+) -> Result<TrainedProbe, EvaluationError> {
     protocol.check()?;
     let n_classes = of.images.class_names().len();
     match n_classes {
-        0 => return Err(ProbeError::NoLabels),
-        1 => return Err(ProbeError::Classes(1)),
+        0 => return Err(ProbeError::NoLabels.into()),
+        1 => return Err(ProbeError::Classes(1).into()),
         _ => {}
     }
     let mut loader = Loader::start(LoaderPlan {
@@ -75,7 +71,7 @@ pub fn train_augmented(
         let labels: Option<Vec<u32>> = batch.images.iter().map(|&image| of.images.label(image)).collect();
         let labels = labels.ok_or(ProbeError::NoLabels)?;
         let Some(view) = batch.views.first() else { continue };
-        let (rows, d) = embed(engine, view, of.level)?;
+        let (rows, d) = embed(encoder, view)?;
         let probe = probe.get_or_insert_with(|| LinearProbe::new(d, n_classes, protocol.lrs(), of.seed));
         let factor = protocol.decay.factor(epoch as usize, protocol.epochs);
         mean.add(&probe.step(&rows, &labels, factor)?, labels.len());
@@ -88,20 +84,16 @@ pub fn train_augmented(
 
 /// Features of a batch, `(N, D)` row by row, and `D`.
 fn embed(
-    engine: &mut Engine,
+    encoder: &mut dyn BatchEncoder,
     view: &train_core::loader::View,
-    level: Level,
-) -> Result<(Vec<f32>, usize), ProbeError> {
+) -> Result<(Vec<f32>, usize), EvaluationError> {
     let (height, width) = view.size;
-    let len = height * width * 3;
     let mut all = Vec::new();
     let mut d = 0;
-    for values in view.values.chunks(IMAGES_AT_ONCE * len) {
-        let shape = [values.len() / len, height, width, 3];
-        let images = FeatureMap::from_nhwc(engine.device(), shape, values, Recording::Off)?;
-        let (rows, width) = engine.embed(images, level)?;
+    for values in view.values.chunks(IMAGES_AT_ONCE * height * width * 3) {
+        let (rows, width) = encoder.features(view.size, values)?;
         all.extend(rows);
         d = width;
     }
-    if all.iter().all(|value| value.is_finite()) { Ok((all, d)) } else { Err(ProbeError::NotFinite) }
+    if all.iter().all(|value| value.is_finite()) { Ok((all, d)) } else { Err(ProbeError::NotFinite.into()) }
 }

@@ -1,0 +1,82 @@
+//! Fine-tuning: a linear classifier and the whole encoder under it, trained on labels.
+//!
+//! Start at [`Evaluation::fine_tune`]; [`FineTuneProtocol`] has the settings. Unlike a probe, this changes the encoder: it
+//! works on a copy that no checkpoint sees.
+
+mod classifier;
+mod layers;
+mod protocol;
+mod train;
+
+use evaluate::linear::ClassifierScore;
+use pipeline::View;
+use plugin_api::{Config, Level, Optimizer, OptimizerContext, build};
+
+pub use self::classifier::FineTune;
+pub use self::protocol::FineTuneProtocol;
+use self::train::FineTuneOn;
+use super::{Evaluation, EvaluationError};
+
+/// AdamW's weight decay, as DeiT and BEiT have it; none for biases and norms.
+const OPTIMIZER: &str = "(weight_decay: 0.05)";
+
+/// What fine-tuning goes through, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FineTuneStage {
+    /// Training images, over all epochs.
+    Training,
+    /// Test images.
+    Testing,
+}
+
+/// What came of fine-tuning.
+pub struct FineTuned {
+    /// The encoder with its classifier.
+    pub model: FineTune,
+    /// The mean loss of each epoch, in nats.
+    pub losses: Vec<f64>,
+    /// How well it tells the classes of the test images.
+    pub score: ClassifierScore,
+}
+
+impl Evaluation {
+    /// Puts a linear classifier on a copy of the backbone and trains both by AdamW, on random views of the training images,
+    /// `view`; then tries it on the test images. `watch` is told how many images have been through it.
+    ///
+    /// # Errors
+    /// If features of a head are evaluated, if images cannot be loaded, or a setting makes no sense.
+    pub fn fine_tune(
+        self,
+        view: &View,
+        protocol: &FineTuneProtocol,
+        watch: &mut dyn FnMut(FineTuneStage, usize),
+    ) -> Result<FineTuned, EvaluationError> {
+        if self.options.level != Level::Backbone {
+            return Err(EvaluationError::HeadFineTuned);
+        }
+        let optimizer = build::<dyn Optimizer>("adamw", Config::new(OPTIMIZER), &OptimizerContext)
+            .map_err(|source| EvaluationError::Config { what: "optimizer", source })?;
+        let seed = self.options.seed;
+        let n_classes = self.train_images().class_names().len();
+        let test = self.test_images().clone();
+        let device = self.encoder.device().clone();
+        let (backbone, precision) = self.encoder.into_backbone();
+        let mut model =
+            FineTune::new(backbone, precision, &device, n_classes, optimizer, protocol.layer_decay, seed)?;
+        let mut on = FineTuneOn {
+            images: &self.splits.train,
+            view,
+            device: &device,
+            seed,
+            n_workers: self.n_workers,
+            unreadable: &self.unreadable,
+        };
+        let mut training = |n_images| watch(FineTuneStage::Training, n_images);
+        let losses = train::fine_tune(&mut model, &on, protocol, &mut training)?;
+        on.images = &test;
+        on.view = &self.view;
+        let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);
+        let score = train::score(&mut model, &on, protocol.batch, &mut testing)?;
+        Ok(FineTuned { model, losses, score })
+    }
+}

@@ -1,0 +1,259 @@
+//! What a trained encoder is worth: kNN, linear probes and fine-tuning on labeled images.
+//!
+//! Start at [`Evaluation`].
+
+mod augmented;
+mod error;
+pub mod finetune;
+mod training_view;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use evaluate::KnnScore;
+use evaluate::linear::{ProbeProtocol, TrainedProbe, train_cached};
+use pipeline::{EncoderPipeline, View, Weights};
+use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
+use train_core::engine::FrozenEncoder;
+use train_core::features;
+use train_core::loader::{EvalPlan, UnreadableLog};
+
+pub use self::error::EvaluationError;
+use crate::run::OpenRun;
+use crate::{LoadError, Which, device};
+
+/// Which encoder is measured, on what, and how it uses the machine.
+#[derive(Clone, Debug)]
+pub struct EvaluationOptions {
+    /// Which checkpoint, if a folder is opened and not one checkpoint.
+    pub checkpoint: Which,
+    /// Where in the encoder features are taken.
+    pub level: Level,
+    /// The view of the pipeline through which images are seen.
+    pub view: String,
+    /// The share of the training labels that is used, above 0 and up to 1: of each class, at least one image.
+    pub labels: f64,
+    /// What all draws follow from, such as which labels are used.
+    pub seed: u64,
+    /// Threads that decode; `None` for one a core.
+    pub workers: Option<usize>,
+}
+
+impl Default for EvaluationOptions {
+    /// Backbone features of the newest checkpoint, seen through the view `eval`, and all labels.
+    fn default() -> Self {
+        Self {
+            checkpoint: Which::Latest,
+            level: Level::Backbone,
+            view: "eval".into(),
+            labels: 1.0,
+            seed: 0,
+            workers: None,
+        }
+    }
+}
+
+/// A trained encoder, and the labeled images of its run to measure it on.
+pub struct Evaluation {
+    run: OpenRun,
+    encoder: FrozenEncoder,
+    /// Of the training split, the images whose labels are used.
+    splits: Splits,
+    views: Vec<View>,
+    view: View,
+    plugins: Vec<String>,
+    options: EvaluationOptions,
+    /// Of the pipeline: what views draw from.
+    seed: u64,
+    batch: usize,
+    n_workers: usize,
+    unreadable: Arc<UnreadableLog>,
+}
+
+impl Evaluation {
+    /// Opens the run at `path`, its folder or one checkpoint in it, with its encoder and its dataset. No image is read yet.
+    ///
+    /// # Errors
+    /// If one of them cannot be opened, the pipeline has no such view, or the dataset lacks labels or a test split.
+    pub fn open(path: impl AsRef<Path>, options: &EvaluationOptions) -> Result<Self, EvaluationError> {
+        crate::check_process()?;
+        let device = device().map_err(LoadError::from)?;
+        let run = OpenRun::open(path.as_ref(), options.checkpoint).map_err(LoadError::from)?;
+        let pipeline =
+            EncoderPipeline::read(&run.folder.pipeline(), options.level, &device).map_err(LoadError::from)?;
+        let view = pipeline
+            .view(&options.view)
+            .cloned()
+            .ok_or_else(|| LoadError::NoView { view: options.view.clone(), known: names(&pipeline.views) })?;
+        let dataset = pipeline.dataset.describe();
+        let mut splits = pipeline.dataset.open()?;
+        let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
+        check_labeled(&dataset, &splits)?;
+        if options.labels < 1.0 {
+            splits.train = evaluate::label_subset(&splits.train, options.labels, options.seed)
+                .ok_or(EvaluationError::NoLabels { which: "some images of", dataset })?;
+        }
+        let encoder =
+            FrozenEncoder::new(pipeline.modules, pipeline.precision, &run.snapshot, Weights::Query, device)
+                .map_err(|source| LoadError::State { path: run.checkpoint.clone(), source })?;
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            run,
+            encoder,
+            splits,
+            views: pipeline.views,
+            view,
+            plugins: pipeline.module_plugins,
+            options: options.clone(),
+            seed: pipeline.seed,
+            batch: pipeline.batch,
+            n_workers: options.workers.unwrap_or_else(cores).max(1),
+            unreadable: Arc::new(UnreadableLog::new(n_images, pipeline.max_unreadable)),
+        })
+    }
+
+    /// The run, and the checkpoint that is measured.
+    pub fn run(&self) -> &OpenRun {
+        &self.run
+    }
+
+    /// The plugins of the pipeline's modules, by the modules' names in order.
+    pub fn plugins(&self) -> &[String] {
+        &self.plugins
+    }
+
+    /// Images that train a classifier.
+    pub fn train_images(&self) -> &Arc<dyn Images> {
+        &self.splits.train
+    }
+
+    /// Images that test it.
+    pub fn test_images(&self) -> &Arc<dyn Images> {
+        self.splits.test.as_ref().unwrap_or(&self.splits.train)
+    }
+
+    /// Images that could not be read so far.
+    pub fn unreadable(&self) -> Vec<UnreadableImage> {
+        self.unreadable.list()
+    }
+
+    /// Where images that cannot be read are counted.
+    pub fn unreadable_log(&self) -> Arc<UnreadableLog> {
+        Arc::clone(&self.unreadable)
+    }
+
+    /// Features of a split, not normalized. After each batch `watch` is told how many images were looked at.
+    ///
+    /// # Errors
+    /// If images cannot be loaded, or the encoder refuses them.
+    pub fn features(
+        &mut self,
+        split: Split,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<Embedding, EvaluationError> {
+        let images = match split {
+            Split::Train => Arc::clone(self.train_images()),
+            Split::Test => Arc::clone(self.test_images()),
+        };
+        let plan = EvalPlan {
+            images: Arc::clone(&images),
+            view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
+            seed: self.seed,
+            batch: self.batch,
+            n_workers: self.n_workers,
+            prefetch_batches: 2,
+            unreadable: Arc::clone(&self.unreadable),
+        };
+        let mut go_on = |n_images| {
+            watch(n_images);
+            ControlFlow::Continue(())
+        };
+        Ok(features::embed(&mut self.encoder, plan, &mut go_on)?.with_labels(images.as_ref()))
+    }
+
+    /// The share of test images whose `k` nearest training images vote for their class (Wu et al. 2018,
+    /// arXiv:1805.01978), each with exp(similarity / `temperature`).
+    ///
+    /// # Errors
+    /// If features cannot be computed, or do not tell anything.
+    pub fn knn(&mut self, k: usize, temperature: f64) -> Result<KnnScore, EvaluationError> {
+        let test = self.features(Split::Test, &mut |_| {})?;
+        let train = self.features(Split::Train, &mut |_| {})?;
+        Ok(evaluate::knn(&train, &test, k, temperature)?)
+    }
+
+    /// Trains linear classifiers on features that are computed once. `watch` is told after each epoch how many are done.
+    ///
+    /// # Errors
+    /// If features cannot be computed, or a setting makes no sense.
+    pub fn cached_probe(
+        &mut self,
+        protocol: &ProbeProtocol,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<TrainedProbe, EvaluationError> {
+        let train = self.features(Split::Train, &mut |_| {})?;
+        Ok(train_cached(&train, protocol, self.options.seed, watch)?)
+    }
+
+    /// The view that a probe or fine-tuning trains on: the pipeline's view `asked`, or the published one, a random-resized
+    /// crop of at least 8 %, a flip, and the normalization of the view that is tested.
+    ///
+    /// # Errors
+    /// If the pipeline has no such view, or its size is not that of the tested view.
+    pub fn training_view(&self, asked: Option<&str>) -> Result<View, EvaluationError> {
+        training_view::of(&self.views, &self.view, asked)
+    }
+
+    /// Trains linear classifiers on new random views of the images in each epoch, as papers have it. `watch` is told after
+    /// each batch how many images have been through it, over all epochs.
+    ///
+    /// # Errors
+    /// If images cannot be loaded, a feature is not finite, or a setting makes no sense.
+    pub fn probe(
+        &mut self,
+        view: &View,
+        protocol: &ProbeProtocol,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<TrainedProbe, EvaluationError> {
+        let of = augmented::Augmented {
+            images: &self.splits.train,
+            view,
+            seed: self.options.seed,
+            n_workers: self.n_workers,
+            unreadable: &self.unreadable,
+        };
+        augmented::train_augmented(&mut self.encoder, &of, protocol, watch)
+    }
+
+    /// Compares the encoder with the checkpoint, bit for bit; gives the number of tensors.
+    ///
+    /// # Errors
+    /// [`EvaluationError::Changed`], which would be a fault of the program.
+    pub fn check_unchanged(&mut self) -> Result<usize, EvaluationError> {
+        let now = self.encoder.tensors();
+        for (name, stored) in &now {
+            if !self.run.snapshot.tensors.get(name).is_some_and(|before| before.has_bits_of(stored)) {
+                return Err(EvaluationError::Changed { tensor: name.clone() });
+            }
+        }
+        Ok(now.len())
+    }
+}
+
+fn names(views: &[View]) -> Vec<String> {
+    views.iter().map(|view| view.name.clone()).collect()
+}
+
+fn check_labeled(dataset: &str, splits: &Splits) -> Result<(), EvaluationError> {
+    let no_labels = |which| EvaluationError::NoLabels { which, dataset: dataset.to_owned() };
+    let lacks = |images: &dyn Images| images.class_names().is_empty();
+    if lacks(splits.train.as_ref()) {
+        return Err(no_labels("the training images of"));
+    }
+    let Some(test) = &splits.test else { return Err(EvaluationError::NoSplit { which: "test" }) };
+    if lacks(test.as_ref()) {
+        return Err(no_labels("the test images of"));
+    }
+    Ok(())
+}

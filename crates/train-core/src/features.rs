@@ -1,0 +1,89 @@
+//! From images to features: the one way, for monitors, probes, kNN and embeddings.
+
+use std::ops::ControlFlow;
+
+use plugin_api::{Embeddings, Level};
+use tensor_ops::{Device, FeatureMap, OpError, Recording};
+
+use crate::engine::{Engine, EngineError, FrozenEncoder};
+use crate::loader::{EvalLoader, EvalPlan, LoaderError};
+
+/// What gives features of images, in eval mode and without a gradient. It stays as it is.
+pub trait BatchEncoder {
+    /// The features of images `(N, H, W, 3)` of `size` `(H, W)`: `(N, D)` row by row, and `D`.
+    ///
+    /// # Errors
+    /// If a module refuses the images.
+    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError>;
+}
+
+impl BatchEncoder for FrozenEncoder {
+    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        let images = feature_map(self.device(), size, values)?;
+        Ok((self.embed(images)?, self.n_features()))
+    }
+}
+
+/// The encoder of an engine that trains, as it is now.
+pub struct EncoderInTraining<'a> {
+    /// The engine.
+    pub engine: &'a mut Engine,
+    /// Where in the encoder features are taken.
+    pub level: Level,
+}
+
+impl BatchEncoder for EncoderInTraining<'_> {
+    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        let images = feature_map(self.engine.device(), size, values)?;
+        self.engine.embed(images, self.level)
+    }
+}
+
+fn feature_map(
+    device: &Device,
+    (height, width): (usize, usize),
+    values: &[f32],
+) -> Result<FeatureMap, OpError> {
+    let shape = [values.len() / (height * width * 3).max(1), height, width, 3];
+    FeatureMap::from_nhwc(device, shape, values, Recording::Off)
+}
+
+/// Features that cannot be computed.
+#[derive(Debug, thiserror::Error)]
+pub enum FeaturesError {
+    /// Images cannot be loaded.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The encoder refuses the images.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The caller wanted no more.
+    #[error("stopped after {n_images} images")]
+    Stopped {
+        /// Images that had been looked at.
+        n_images: usize,
+    },
+}
+
+/// The features of the images of `plan`, in order. After each batch `watch` is told how many images were looked at, and says
+/// whether to go on.
+///
+/// # Errors
+/// If more images are unreadable than the plan allows, if features cannot be computed, or [`FeaturesError::Stopped`].
+pub fn embed(
+    encoder: &mut dyn BatchEncoder,
+    plan: EvalPlan,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Embeddings, FeaturesError> {
+    let mut embeddings: Option<Embeddings> = None;
+    let mut loader = EvalLoader::start(plan)?;
+    while let Some(batch) = loader.next()? {
+        let (rows, d) = encoder.features(batch.size, &batch.values)?;
+        embeddings.get_or_insert_with(|| Embeddings::new(d)).append(&batch.images, &rows);
+        let n_images = batch.images.last().map_or(0, |last| last + 1);
+        if watch(n_images).is_break() {
+            return Err(FeaturesError::Stopped { n_images });
+        }
+    }
+    Ok(embeddings.unwrap_or_default())
+}
