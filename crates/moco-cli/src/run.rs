@@ -6,19 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use moco::{Finished, Run, RunOptions, Summary};
 use pipeline::Pipeline;
 use plugin_api::Splits;
 use run_store::RunFolder;
-use run_store::checkpoint::Snapshot;
 use tensor_ops::Device;
-use train_core::loader::LoaderError;
-use train_core::trainer::{self, Finished, Summary, TrainOptions};
 
 use crate::failure::{Failure, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
-use crate::runs::{self, OpenRun, Which};
-use crate::{compute, pipeline_file, text};
+use crate::{compute, pipeline_file, runs, text};
 
 /// Train a pipeline, or go on with a run.
 ///
@@ -80,52 +77,44 @@ impl Write for WhileRead<'_> {
     }
 }
 
-/// What is to be trained, and where.
-struct Plan {
-    pipeline: Pipeline,
-    run: RunFolder,
-    resume: Option<(PathBuf, Snapshot)>,
-    splits: Splits,
-}
-
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if arguments.resume.is_some() && !arguments.set.is_empty() {
         return Err(Failure::usage(
-            "`--set` does not go with `--resume`: a run goes on with the pipeline that it was started with",
+            "`--set` does not go with `--resume`: a run resumes with the pipeline that it was started with",
             "leave out `--set`, or leave out `--resume` to start a new run",
         )
         .into());
     }
     let device = compute::start(arguments.threads)?;
-    let n_workers = arguments.workers.unwrap_or_else(compute::default_workers).get();
-    let Plan { mut pipeline, run, resume, splits } = match &arguments.resume {
+    let workers = arguments.workers.unwrap_or_else(compute::default_workers);
+    let mut run = match &arguments.resume {
         Some(of) => resumed(arguments.file.as_deref(), of.as_deref(), &device)?,
         None => started(&arguments, &device)?,
     };
-    let lock = run.lock()?;
-    if resume.is_none() {
-        run.write_pipeline(&pipeline.text)?;
-    }
+    run.set_workers(workers);
+    run.lock().map_err(unwrapped)?;
     let out = &mut WhileRead(out);
-    describe(out, &mut pipeline, &splits, n_workers)?;
-    match &resume {
-        Some((checkpoint, _)) => {
-            writeln!(out, "run       {}, from {}", run.path().display(), checkpoint.display())?
-        }
-        None => writeln!(out, "run       {}", run.path().display())?,
+    let pipeline = run.pipeline().map_err(unwrapped)?;
+    let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
+    describe(out, pipeline, &splits, workers.get())?;
+    let folder = run.folder().clone();
+    write!(out, "run       {}", folder.path().display())?;
+    if arguments.resume.is_some() {
+        write!(out, ", from {}", run.checkpoint().map_err(unwrapped)?.display())?;
     }
+    writeln!(out)?;
     out.flush()?;
 
     static STOP: AtomicBool = AtomicBool::new(false);
     stop_on_signal(&STOP)?;
-    let options = TrainOptions { n_workers };
-    let snapshot = resume.as_ref().map(|(_, snapshot)| snapshot);
-    let finished =
-        trainer::train(pipeline, &device, &run, snapshot, &options, &mut Progress::default(), &STOP)?;
-    drop(lock);
-    match finished {
+    let progress = &mut Progress::default();
+    let finished = match arguments.resume {
+        Some(_) => run.resume_until(progress, &STOP),
+        None => run.train_until(progress, &STOP),
+    };
+    match finished.map_err(unwrapped)? {
         Finished::Completed(summary) => {
-            tell_summary(out, &run, &summary)?;
+            tell_summary(out, &folder, &summary)?;
             Ok(ExitCode::SUCCESS)
         }
         Finished::Stopped { checkpoint, steps_done } => {
@@ -134,7 +123,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
                 "stopped after step {}, saved as {}\ngo on with: {program} run --resume {}",
                 text::grouped(steps_done as usize),
                 checkpoint.display(),
-                run.path().display(),
+                folder.path().display(),
                 program = program()
             )?;
             Ok(ExitCode::from(STOPPED))
@@ -143,34 +132,45 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 /// A new run of a pipeline. The folder is made last, so that a mistake leaves none behind.
-fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Plan> {
+fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Run> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
     let pipeline = pipeline_file::read(file, &arguments.set, device)?;
-    let splits = open_dataset(&pipeline)?;
-    let run = RunFolder::create(Path::new(runs::ROOT), &pipeline.name, arguments.out.clone())?;
-    Ok(Plan { pipeline, run, resume: None, splits })
+    let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone() };
+    Run::create_with(pipeline, &options).map_err(unwrapped)
 }
 
-/// A run that goes on.
-fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::Result<Plan> {
+/// A run that resumes.
+fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::Result<Run> {
     let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
     let root = Path::new(runs::ROOT);
-    let OpenRun { folder, checkpoint, snapshot } = match (of, &wanted) {
-        (Some(path), _) => OpenRun::open(path, Which::Latest)?,
-        (None, Some(pipeline)) => OpenRun::of_folder(runs::newest_of(root, &pipeline.name)?, Which::Latest)?,
-        (None, None) => OpenRun::of_folder(runs::newest(root)?, Which::Latest)?,
+    let run = match (of, &wanted) {
+        (Some(path), _) => Run::open(path),
+        (None, Some(pipeline)) => Run::open(runs::newest_of(root, &pipeline.name)?.path()),
+        (None, None) => Run::open(runs::newest(root)?.path()),
     };
+    let mut run = run.map_err(unwrapped)?;
+    // Before the checkpoint's pipeline is read: what is no run, or has no checkpoint, is told as such.
+    run.checkpoint().map_err(unwrapped)?;
     if let (Some(file), Some(wanted)) = (file, &wanted)
-        && wanted.text != folder.read_pipeline()?
+        && wanted.text != run.folder().read_pipeline()?
     {
-        return Err(differs(file, &folder).into());
+        return Err(differs(file, run.folder()).into());
     }
-    let pipeline = match wanted {
-        Some(pipeline) => pipeline,
-        None => pipeline_file::read(&folder.pipeline(), &[], device)?,
-    };
-    let splits = open_dataset(&pipeline)?;
-    Ok(Plan { pipeline, run: folder, resume: Some((checkpoint, snapshot)), splits })
+    Ok(run)
+}
+
+/// The error itself, with its own hint, and a drawing of the source line if it is a pipeline's.
+pub(crate) fn unwrapped(error: moco::Error) -> anyhow::Error {
+    match error {
+        moco::Error::Pipeline(error) => error.into(),
+        moco::Error::Dataset(error) => error.into(),
+        moco::Error::Loader(error) => error.into(),
+        moco::Error::Folder(error) => error.into(),
+        moco::Error::Run(error) => error.into(),
+        moco::Error::Load(error) => error.into(),
+        moco::Error::Train(error) => error.into(),
+        error => error.into(),
+    }
 }
 
 fn differs(file: &Path, folder: &RunFolder) -> Failure {
@@ -187,15 +187,6 @@ fn differs(file: &Path, folder: &RunFolder) -> Failure {
             file.display()
         ),
     )
-}
-
-fn open_dataset(pipeline: &Pipeline) -> anyhow::Result<Splits> {
-    let splits = pipeline.dataset.open()?;
-    let n_images = splits.train.len();
-    if n_images < pipeline.batch {
-        return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
-    }
-    Ok(splits)
 }
 
 fn describe(

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
-use plugin_api::{RegistryError, UnreadableImage};
+use plugin_api::{DatasetError, RegistryError, UnreadableImage};
+use run_store::RunFolderError;
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::features::FeaturesError;
@@ -116,6 +117,70 @@ impl EmbedError {
             Self::Unreadable { .. } => Some("leave the image out"),
             Self::Loader(error) => error.hint(),
             Self::Engine(_) | Self::Stopped { .. } => None,
+        }
+    }
+}
+
+/// What can go wrong with a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The pipeline cannot be used.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The dataset is not there.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// There are too few images.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The run's folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] RunFolderError),
+    /// The run cannot be opened.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The process, or the device, cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Training has ended early.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Train(#[from] train_core::trainer::TrainError),
+    /// The run was started before.
+    #[error("the run in `{}` was started before", path.display())]
+    Started {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// The run was stopped.
+    #[error("the run was stopped; its checkpoint is `{}`", checkpoint.display())]
+    Stopped {
+        /// Where to resume from.
+        checkpoint: PathBuf,
+    },
+}
+
+impl From<DeviceError> for Error {
+    fn from(error: DeviceError) -> Self {
+        Self::Load(error.into())
+    }
+}
+
+impl Error {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pipeline(_) => None,
+            Self::Dataset(error) => Some(error.hint.clone()),
+            Self::Loader(error) => error.hint().map(str::to_owned),
+            Self::Folder(error) => error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Load(error) => error.hint(),
+            #[cfg(feature = "train")]
+            Self::Train(error) => error.hint(),
+            Self::Started { .. } => Some("resume it, or start a new one".into()),
+            Self::Stopped { .. } => Some("resume it".into()),
         }
     }
 }

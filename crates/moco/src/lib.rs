@@ -57,14 +57,21 @@ mod error;
 pub mod evaluation;
 mod run;
 mod source;
+#[cfg(feature = "train")]
+mod training;
 
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device};
 pub use self::encoder::{Encoder, EncoderOptions};
-pub use self::error::{EmbedError, LoadError};
+pub use self::error::{EmbedError, Error, LoadError};
+pub use self::evaluation::EvaluationError;
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource};
-pub use pipeline::Weights;
+#[cfg(feature = "train")]
+pub use self::training::{Run, RunOptions, open_dataset, parse_pipeline, read_pipeline};
+pub use pipeline::{Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
+#[cfg(feature = "train")]
+pub use train_core::trainer::{Finished, Observer, Silent, Summary};
 
 // Without this line no plugin would be linked in.
 use plugins as _;

@@ -88,17 +88,25 @@ impl OpenRun {
     /// # Errors
     /// If it is not a run, has no checkpoint, or the checkpoint cannot be used.
     pub fn open(path: &Path, which: Which) -> Result<Self, RunError> {
+        let folder = Self::folder_of(path)?;
+        if path.is_file() {
+            return Ok(Self { folder, checkpoint: path.into(), snapshot: checkpoint::read(path)? });
+        }
+        Self::of_folder(folder, which)
+    }
+
+    /// The folder of the run at `path`, which is that folder or a checkpoint in it.
+    ///
+    /// # Errors
+    /// If it is not a run.
+    pub fn folder_of(path: &Path) -> Result<RunFolder, RunError> {
         if !path.exists() {
             return Err(RunError::Missing { path: path.into() });
         }
         if path.is_file() && path.extension().is_some_and(|extension| extension == "ron") {
             return Err(RunError::PipelineFile { path: path.into() });
         }
-        let folder = RunFolder::open(path)?;
-        if path.is_file() {
-            return Ok(Self { folder, checkpoint: path.into(), snapshot: checkpoint::read(path)? });
-        }
-        Self::of_folder(folder, which)
+        Ok(RunFolder::open(path)?)
     }
 
     /// The run in `folder`.

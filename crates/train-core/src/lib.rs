@@ -6,6 +6,7 @@ mod collective;
 pub mod engine;
 pub mod features;
 pub mod loader;
+#[cfg(feature = "trainer")]
 pub mod trainer;
 
 pub use self::collective::{Collective, SingleProcess};

@@ -1,0 +1,272 @@
+//! A run: a folder in which a pipeline trains, resumes, and is used afterwards.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use pipeline::Pipeline;
+use plugin_api::Splits;
+use run_store::{RunFolder, RunLock};
+use train_core::loader::LoaderError;
+use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
+
+use crate::evaluation::{Evaluation, EvaluationOptions};
+use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device};
+
+/// Where a new run goes.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The folder that holds runs; a new one is `NAME-001` and so on in it.
+    pub root: PathBuf,
+    /// The run's own folder, which must be new or empty, in place of the next number in `root`.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for RunOptions {
+    /// The next number in `runs`.
+    fn default() -> Self {
+        Self { root: "runs".into(), folder: None }
+    }
+}
+
+/// A run and its folder.
+///
+/// ```
+/// use moco::{Run, RunOptions, Silent};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let root = tempfile::tempdir()?;
+/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny.ron");
+/// # let options = RunOptions { root: root.path().into(), folder: None };
+/// let pipeline = moco::read_pipeline(file, &["seed=7".into()])?; // for instance "pipelines/mocov2.ron"
+/// let mut run = Run::create_with(pipeline, &options)?;
+/// let summary = run.train(&mut Silent)?;
+/// assert!(summary.checkpoint.is_file());
+///
+/// let mut encoder = run.encoder()?;
+/// let features = encoder.embed(&[image::RgbImage::new(40, 30)])?;
+/// assert_eq!(features.values().len(), encoder.n_features());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Run {
+    folder: RunFolder,
+    /// What was opened: the folder, or a checkpoint in it.
+    path: PathBuf,
+    /// What is trained, unless it is still in the folder only.
+    pipeline: Option<Pipeline>,
+    /// What is resumed from, once it was read.
+    open: Option<OpenRun>,
+    lock: Option<RunLock>,
+    workers: Option<NonZeroUsize>,
+}
+
+impl Run {
+    /// A new run of `pipeline`: the next number in `runs`.
+    ///
+    /// # Errors
+    /// If the dataset is not there or too small, or the folder cannot be made; then there is no folder.
+    pub fn create(pipeline: Pipeline) -> Result<Self, Error> {
+        Self::create_with(pipeline, &RunOptions::default())
+    }
+
+    /// [`create`](Self::create) in another place.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), and if the folder that was asked for holds something.
+    pub fn create_with(pipeline: Pipeline, options: &RunOptions) -> Result<Self, Error> {
+        open_dataset(&pipeline)?;
+        let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
+        folder.write_pipeline(&pipeline.text)?;
+        let path = folder.path().to_owned();
+        Ok(Self { folder, path, pipeline: Some(pipeline), open: None, lock: None, workers: None })
+    }
+
+    /// The run at `path`: its folder, or a checkpoint in it from which it is then to resume.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref().to_owned();
+        let folder = OpenRun::folder_of(&path)?;
+        Ok(Self { folder, path, pipeline: None, open: None, lock: None, workers: None })
+    }
+
+    /// Threads that decode and augment; one a core if this is not said. The result does not depend on it.
+    pub fn set_workers(&mut self, n: NonZeroUsize) {
+        self.workers = Some(n);
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Trains to the last epoch. The run's files are written as [`trainer::train`] says; `observer` is told of all else.
+    ///
+    /// # Errors
+    /// If the run was started before, or whatever ends it early; what was saved stays.
+    pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Summary, Error> {
+        completed(self.train_until(observer, &AtomicBool::new(false))?)
+    }
+
+    /// [`train`](Self::train) until `stop` is set, which another thread or a handler of signals may do: the run then ends after
+    /// its present step, with a checkpoint.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train).
+    pub fn train_until(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Finished, Error> {
+        self.lock()?;
+        if self.path.is_file() || has_checkpoint(&self.folder)? {
+            return Err(Error::Started { path: self.folder.path().into() });
+        }
+        let pipeline = self.take_pipeline()?;
+        let finished =
+            trainer::train(pipeline, &device()?, &self.folder, None, &self.options(), observer, stop);
+        self.lock = None;
+        Ok(finished?)
+    }
+
+    /// Resumes from the newest checkpoint, or from the one that was opened, to the last epoch: the bits are those of a run that
+    /// was never interrupted.
+    ///
+    /// # Errors
+    /// If there is no checkpoint, or whatever ends the run early; what was saved stays.
+    pub fn resume(&mut self, observer: &mut dyn Observer) -> Result<Summary, Error> {
+        completed(self.resume_until(observer, &AtomicBool::new(false))?)
+    }
+
+    /// [`resume`](Self::resume) until `stop` is set.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume).
+    pub fn resume_until(
+        &mut self,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Finished, Error> {
+        self.lock()?;
+        let open = self.take_open()?;
+        let pipeline = self.take_pipeline()?;
+        let (snapshot, options) = (Some(&open.snapshot), self.options());
+        let finished = trainer::train(pipeline, &device()?, &self.folder, snapshot, &options, observer, stop);
+        self.lock = None;
+        Ok(finished?)
+    }
+
+    /// Keeps other processes from training here, from now on and not only while this one trains.
+    ///
+    /// # Errors
+    /// If another process, or another part of this one, does.
+    pub fn lock(&mut self) -> Result<(), Error> {
+        if self.lock.is_none() {
+            self.lock = Some(self.folder.lock()?);
+        }
+        Ok(())
+    }
+
+    /// The pipeline that is trained next.
+    ///
+    /// # Errors
+    /// If it has to be read from the folder, and cannot be.
+    pub fn pipeline(&mut self) -> Result<&mut Pipeline, Error> {
+        let pipeline = self.take_pipeline()?;
+        Ok(self.pipeline.insert(pipeline))
+    }
+
+    /// The checkpoint that the run resumes from, which is read now.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be used.
+    pub fn checkpoint(&mut self) -> Result<&Path, Error> {
+        let open = self.take_open()?;
+        Ok(&self.open.insert(open).checkpoint)
+    }
+
+    /// The trained encoder: backbone features of the newest checkpoint, seen through the view `eval`.
+    ///
+    /// # Errors
+    /// If there is no checkpoint or no such view.
+    pub fn encoder(&self) -> Result<Encoder, LoadError> {
+        self.encoder_with(&EncoderOptions::default())
+    }
+
+    /// [`encoder`](Self::encoder) with other choices.
+    ///
+    /// # Errors
+    /// As [`encoder`](Self::encoder).
+    pub fn encoder_with(&self, options: &EncoderOptions) -> Result<Encoder, LoadError> {
+        Encoder::load_with(&self.path, options)
+    }
+
+    /// The encoder and the run's labeled images, to measure it.
+    ///
+    /// # Errors
+    /// If the run has no checkpoint, or its dataset no labels or no test split.
+    pub fn evaluation(&self, options: &EvaluationOptions) -> Result<Evaluation, EvaluationError> {
+        Evaluation::open(&self.path, options)
+    }
+
+    fn take_open(&mut self) -> Result<OpenRun, Error> {
+        match self.open.take() {
+            Some(open) => Ok(open),
+            None => Ok(OpenRun::open(&self.path, Which::Latest)?),
+        }
+    }
+
+    fn take_pipeline(&mut self) -> Result<Pipeline, Error> {
+        match self.pipeline.take() {
+            Some(pipeline) => Ok(pipeline),
+            None => read_pipeline(self.folder.pipeline(), &[]),
+        }
+    }
+
+    fn options(&self) -> TrainOptions {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        TrainOptions { n_workers: self.workers.unwrap_or_else(cores).get() }
+    }
+}
+
+fn has_checkpoint(folder: &RunFolder) -> Result<bool, Error> {
+    let checkpoints = run_store::checkpoint::CheckpointFolder::new(folder.checkpoints(), 1);
+    Ok(!checkpoints.list().map_err(crate::RunError::from)?.is_empty())
+}
+
+fn completed(finished: Finished) -> Result<Summary, Error> {
+    match finished {
+        Finished::Completed(summary) => Ok(summary),
+        // Only `stop` ends a run so, and nobody has it.
+        Finished::Stopped { checkpoint, .. } => Err(Error::Stopped { checkpoint }),
+    }
+}
+
+/// The pipeline in the file at `path`, with `overrides` written `path.to.value=VALUE`, checked.
+///
+/// # Errors
+/// If the file cannot be read, or the first thing wrong in it.
+pub fn read_pipeline(path: impl AsRef<Path>, overrides: &[String]) -> Result<Pipeline, Error> {
+    crate::check_process()?;
+    Ok(Pipeline::read(path.as_ref(), overrides, &device()?)?)
+}
+
+/// The pipeline `text`, which messages call `origin`, with `overrides` written `path.to.value=VALUE`, checked.
+///
+/// # Errors
+/// The first thing wrong.
+pub fn parse_pipeline(origin: &str, text: &str, overrides: &[String]) -> Result<Pipeline, Error> {
+    crate::check_process()?;
+    Ok(Pipeline::parse(origin, text, overrides, &device()?).map_err(pipeline::PipelineError::from)?)
+}
+
+/// The dataset of `pipeline`, listed: no image is read.
+///
+/// # Errors
+/// If it is not there, or has fewer images than a batch.
+pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
+    let splits = pipeline.dataset.open()?;
+    let n_images = splits.train.len();
+    if n_images < pipeline.batch {
+        return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
+    }
+    Ok(splits)
+}
