@@ -1,21 +1,21 @@
 //! TensorBoard's event files.
 
 use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tfrecord::protobuf::SessionLog;
-use tfrecord::protobuf::event::What;
-use tfrecord::protobuf::session_log::SessionStatus;
-use tfrecord::{EventMeta, EventWriter, EventWriterConfig};
+use prost::Message;
 
 use super::MetricsError;
+use super::event::Event;
+use super::record::append_record;
 
 /// Writes scalars to an event file of its own; TensorBoard joins the files of a folder.
+#[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
-    writer: EventWriter<BufWriter<File>>,
+    file: File,
 }
 
 impl EventLog {
@@ -28,22 +28,13 @@ impl EventLog {
         // TensorBoard reads the files of a folder in the order of their names.
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let path = folder.join(format!("events.out.tfevents.{micros:016}.{}", std::process::id()));
-        let start = || {
-            let mut writer = EventWriter::create(&path, EventWriterConfig { auto_flush: false })?;
-            let mut version = EventMeta::with_step(0).build_empty();
-            version.what = Some(What::FileVersion("brain.Event:2".into()));
-            writer.write_event(version)?;
-            if step > 0 {
-                let mut restart = EventMeta::with_step(step as i64 + 1).build_empty();
-                let status = SessionStatus::Start.into();
-                restart.what = Some(What::SessionLog(SessionLog { status, ..SessionLog::default() }));
-                writer.write_event(restart)?;
-            }
-            writer.flush()?;
-            Ok(writer)
-        };
-        let writer = start().map_err(failed("create", &path))?;
-        Ok(Self { path, writer })
+        let file = File::create(&path).map_err(MetricsError::io("create", &path))?;
+        let mut log = Self { path, file };
+        log.append([Event::version()])?;
+        if step > 0 {
+            log.roll_back_to(step)?;
+        }
+        Ok(log)
     }
 
     /// Adds scalars of one step.
@@ -55,61 +46,74 @@ impl EventLog {
         step: u64,
         scalars: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> Result<(), MetricsError> {
-        let write = || {
-            for (tag, value) in scalars {
-                self.writer.write_scalar(tag, step as i64, value as f32)?;
-            }
-            self.writer.flush()
-        };
-        write().map_err(failed("write", &self.path))
+        self.append(scalars.into_iter().map(|(tag, value)| Event::scalar(step, tag, value as f32)))
     }
-}
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(tfrecord::Error) -> MetricsError {
-    move |error| {
-        let source = match error {
-            tfrecord::Error::IoError(error) => error,
-            other => io::Error::other(other.to_string()),
-        };
-        MetricsError::io(action, path)(source)
+    /// Voids what was said of the steps after `step`, for a run that trains them again.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn roll_back_to(&mut self, step: u64) -> Result<(), MetricsError> {
+        self.append([Event::restart_after(step)])
+    }
+
+    fn append(&mut self, events: impl IntoIterator<Item = Event>) -> Result<(), MetricsError> {
+        let mut bytes = vec![];
+        for event in events {
+            append_record(&mut bytes, &event.encode_to_vec());
+        }
+        // In one piece, so that a reader meets no half records.
+        self.file.write_all(&bytes).map_err(MetricsError::io("write", &self.path))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tfrecord::protobuf::summary::value::Value;
-    use tfrecord::{Event, RecordIter, RecordReaderConfig};
-
+    use super::super::event::SessionStatus;
+    use super::super::record::masked_crc;
     use super::*;
 
+    /// The events of each file, by the files' names.
     fn events(folder: &Path) -> Vec<Vec<Event>> {
         let mut paths: Vec<PathBuf> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        let read = |path| {
-            let config = RecordReaderConfig { check_integrity: true };
-            RecordIter::<Event, _>::open(path, config).unwrap().map(|event| event.unwrap()).collect()
-        };
-        paths.into_iter().map(read).collect()
+        paths.into_iter().map(|path| read(&std::fs::read(path).unwrap())).collect()
+    }
+
+    fn read(mut bytes: &[u8]) -> Vec<Event> {
+        fn checked<'a>(bytes: &mut &'a [u8], length: usize) -> &'a [u8] {
+            let content = bytes.split_off(..length).unwrap();
+            assert_eq!(bytes.split_off(..4).unwrap(), masked_crc(content).to_le_bytes());
+            content
+        }
+        let mut events = vec![];
+        while !bytes.is_empty() {
+            let length = u64::from_le_bytes(checked(&mut bytes, 8).try_into().unwrap());
+            events.push(Event::decode(checked(&mut bytes, length as usize)).unwrap());
+        }
+        events
+    }
+
+    /// Step, tag and value of a scalar; the step of a restart.
+    fn told(event: &Event) -> (i64, &str, Option<f32>) {
+        match (&event.summary, &event.session_log) {
+            (Some(summary), None) => (event.step, &summary.value[0].tag, summary.value[0].simple_value),
+            (None, Some(log)) if log.status() == SessionStatus::Start => (event.step, "start", None),
+            _ => panic!("{event:?}"),
+        }
     }
 
     #[test]
     fn scalars_lie_in_the_event_file_as_soon_as_they_are_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = EventLog::create(folder.path(), 0).unwrap();
-        log.scalars(7, [("loss", 1.5), ("lr", 0.25)]).unwrap();
+        log.scalars(7, [("loss", 1.5), ("lr", 0.0)]).unwrap();
         let files = events(folder.path());
         assert_eq!(files.len(), 1);
-        assert!(matches!(&files[0][0].what, Some(What::FileVersion(version)) if version == "brain.Event:2"));
-        let scalars: Vec<(i64, String, f32)> = files[0][1..]
-            .iter()
-            .map(|event| {
-                let Some(What::Summary(summary)) = &event.what else { panic!("{event:?}") };
-                let Some(Value::SimpleValue(value)) = summary.value[0].value else { panic!("{event:?}") };
-                (event.step, summary.value[0].tag.clone(), value)
-            })
-            .collect();
-        assert_eq!(scalars, [(7, "loss".into(), 1.5), (7, "lr".into(), 0.25)]);
+        assert_eq!(files[0][0].file_version.as_deref(), Some("brain.Event:2"));
+        let told: Vec<_> = files[0][1..].iter().map(told).collect();
+        assert_eq!(told, [(7, "loss", Some(1.5)), (7, "lr", Some(0.0))]);
     }
 
     #[test]
@@ -120,8 +124,25 @@ mod tests {
         EventLog::create(folder.path(), 40).unwrap();
         let files = events(folder.path());
         assert_eq!((files[0].len(), files[1].len()), (1, 2));
-        let restart = &files[1][1];
-        assert_eq!(restart.step, 41);
-        assert!(matches!(&restart.what, Some(What::SessionLog(log)) if log.status() == SessionStatus::Start));
+        assert_eq!(told(&files[1][1]), (41, "start", None));
+    }
+
+    #[test]
+    fn a_run_that_rolls_back_voids_the_steps_after_its_checkpoint_in_the_same_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = EventLog::create(folder.path(), 0).unwrap();
+        log.scalars(41, [("loss", 9.0)]).unwrap();
+        log.roll_back_to(40).unwrap();
+        log.scalars(41, [("loss", 2.0)]).unwrap();
+        let files = events(folder.path());
+        let told: Vec<_> = files[0][1..].iter().map(told).collect();
+        assert_eq!(told, [(41, "loss", Some(9.0)), (41, "start", None), (41, "loss", Some(2.0))]);
+    }
+
+    #[test]
+    fn a_roll_back_to_the_start_of_a_run_voids_all() {
+        let folder = tempfile::tempdir().unwrap();
+        EventLog::create(folder.path(), 0).unwrap().roll_back_to(0).unwrap();
+        assert_eq!(told(&events(folder.path())[0][1]), (1, "start", None));
     }
 }

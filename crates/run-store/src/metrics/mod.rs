@@ -3,8 +3,10 @@
 //! Start at [`MetricsLog`].
 
 mod error;
+mod event;
 mod events;
 mod log;
+mod record;
 
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
