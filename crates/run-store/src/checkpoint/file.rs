@@ -1,8 +1,7 @@
 //! The format: safetensors, in one canonical form.
 //!
-//! The header is written here and not by the `safetensors` crate, whose metadata is in random order. The checksum is
-//! that of the file with 64 zeros in the checksum's place. Reading renders the header again and compares it byte for
-//! byte, so nothing of a file can change unseen.
+//! The checksum is that of the file with 64 zeros in the checksum's place. Reading renders the header again and compares
+//! it byte for byte, so nothing of a file can change unseen.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,10 +9,10 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
-use serde::Serialize;
 
 use super::CheckpointError;
 use crate::run_folder::write_whole;
+use crate::tensor_file::{CountType, Stored, header, put_data};
 
 /// The metadata key that says what the file is; its value is the format's version.
 const VERSION_KEY: &str = "moco-rs.checkpoint";
@@ -22,9 +21,6 @@ const VERSION: &str = "1";
 const CHECKSUM_KEY: &str = "moco-rs.blake3";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Values written at a time.
-const CHUNK: usize = 1 << 14;
-
 /// What a checkpoint holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
@@ -32,34 +28,6 @@ pub struct Snapshot {
     pub tensors: BTreeMap<String, Stored>,
     /// Named texts. Keys that start with `moco-rs.` are taken.
     pub metadata: BTreeMap<String, String>,
-}
-
-/// The values of one name.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Stored {
-    /// Floats of some shape.
-    F32 {
-        /// Lengths of the axes.
-        shape: Vec<usize>,
-        /// As many values as the shape says, the last axis fastest.
-        values: Vec<f32>,
-    },
-    /// Counts.
-    U64(Vec<u64>),
-}
-
-impl Stored {
-    /// Whether `other` is the same, bit for bit.
-    pub fn has_bits_of(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::F32 { shape: a_shape, values: a }, Self::F32 { shape: b_shape, values: b }) => {
-                a_shape == b_shape
-                    && a.iter().map(|value| value.to_bits()).eq(b.iter().map(|value| value.to_bits()))
-            }
-            (Self::U64(a), Self::U64(b)) => a == b,
-            _ => false,
-        }
-    }
 }
 
 /// Writes `snapshot` to `path`. A kill at any moment leaves the old file, or the new one, whole.
@@ -78,19 +46,6 @@ pub(super) fn write_parts(
     tensors: &BTreeMap<String, Stored>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
-    for (name, stored) in tensors {
-        assert!(
-            name != "__metadata__",
-            "a tensor is named `__metadata__`, which safetensors keeps for itself"
-        );
-        if let Stored::F32 { shape, values } = stored {
-            assert_eq!(
-                shape.iter().product::<usize>(),
-                values.len(),
-                "the shape of `{name}` does not fit its values"
-            );
-        }
-    }
     for key in metadata.keys() {
         assert!(!key.starts_with("moco-rs."), "metadata key `{key}` is taken by the format");
     }
@@ -150,25 +105,7 @@ fn fill(
         writer.write_all(bytes)
     };
     put(&header)?;
-    let mut bytes = vec![0; CHUNK * 8];
-    for stored in in_data_order(tensors).map(|(_, stored)| stored) {
-        match stored {
-            Stored::U64(values) => {
-                for chunk in values.chunks(CHUNK) {
-                    let (target, _) = bytes.as_chunks_mut();
-                    target.iter_mut().zip(chunk).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
-                    put(&bytes[..chunk.len() * 8])?;
-                }
-            }
-            Stored::F32 { values, .. } => {
-                for chunk in values.chunks(CHUNK) {
-                    let (target, _) = bytes.as_chunks_mut();
-                    target.iter_mut().zip(chunk).for_each(|(bytes, value)| *bytes = value.to_le_bytes());
-                    put(&bytes[..chunk.len() * 4])?;
-                }
-            }
-        }
-    }
+    put_data(tensors, put)?;
     writer.flush()?;
     drop(writer);
     let checksum = hasher.finalize().to_hex();
@@ -177,49 +114,15 @@ fn fill(
     file.write_all(&render_header(tensors, metadata, &checksum))
 }
 
-/// Everything before the data: the length of the JSON text, and the text.
+/// The header of a checkpoint with this checksum.
 fn render_header(
     tensors: &BTreeMap<String, Stored>,
     metadata: &BTreeMap<String, String>,
     checksum: &str,
 ) -> Vec<u8> {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Entry<'a> {
-        Metadata(BTreeMap<&'a str, &'a str>),
-        Tensor(TensorInfo),
-    }
-
     let mut texts: BTreeMap<&str, &str> = metadata.iter().map(|(key, text)| (&**key, &**text)).collect();
     texts.extend([(VERSION_KEY, VERSION), (CHECKSUM_KEY, checksum)]);
-    let mut entries = BTreeMap::from([("__metadata__", Entry::Metadata(texts))]);
-    let mut start = 0;
-    for (name, stored) in in_data_order(tensors) {
-        let (dtype, shape, n_bytes) = match stored {
-            Stored::F32 { shape, values } => (Dtype::F32, shape.clone(), values.len() * 4),
-            Stored::U64(values) => (Dtype::U64, vec![values.len()], values.len() * 8),
-        };
-        let info = TensorInfo { dtype, shape, data_offsets: (start, start + n_bytes) };
-        entries.insert(name, Entry::Tensor(info));
-        start += n_bytes;
-    }
-    let mut text = serde_json::to_vec(&entries).expect("maps with text keys are JSON");
-    // Data start at a multiple of 8, for readers that map the file into memory.
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let mut header = (text.len() as u64).to_le_bytes().to_vec();
-    header.append(&mut text);
-    header
-}
-
-/// Counts before floats, so that all lie at multiples of their size; each by name.
-fn in_data_order(tensors: &BTreeMap<String, Stored>) -> impl Iterator<Item = (&str, &Stored)> {
-    let of_kind = |counts: bool| {
-        tensors
-            .iter()
-            .filter(move |(_, stored)| matches!(stored, Stored::U64(_)) == counts)
-            .map(|(name, stored)| (name.as_str(), stored))
-    };
-    of_kind(true).chain(of_kind(false))
+    header(tensors, &texts, CountType::U64)
 }
 
 /// The header, and where the data start.
@@ -276,6 +179,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::tensor_file::CHUNK;
 
     fn snapshot() -> Snapshot {
         let floats = |shape: &[usize]| Stored::F32 {
@@ -336,6 +240,22 @@ mod tests {
             panic!("not floats")
         };
         assert_eq!(values.iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
+    }
+
+    /// BLAKE3 of the file that the first version of the format has for the contents of the test below.
+    const PINNED: &str = "e979a29538c0c4a56bc52d6712c5baf6dc9583405800b35e1aca62e369497ec1";
+
+    #[test]
+    fn the_bytes_of_a_checkpoint_stay_what_they_were() {
+        let values = (0..CHUNK + 3).map(|i| i as f32 / 8.0 - 9.0).collect();
+        let tensors = BTreeMap::from([
+            ("x".into(), Stored::F32 { shape: vec![1, CHUNK + 3], values }),
+            ("a".into(), Stored::F32 { shape: vec![], values: vec![-0.5] }),
+            ("one".into(), Stored::U64(vec![3])),
+            ("counts".into(), Stored::U64(vec![u64::MAX, 0, 7])),
+        ]);
+        let file = written(&Snapshot { tensors, metadata: small().metadata });
+        assert_eq!(blake3::hash(&fs::read(&file.path).unwrap()).to_hex().as_str(), PINNED);
     }
 
     #[test]

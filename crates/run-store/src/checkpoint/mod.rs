@@ -8,5 +8,6 @@ mod file;
 mod folder;
 
 pub use self::error::CheckpointError;
-pub use self::file::{Snapshot, Stored, read, write};
+pub use self::file::{Snapshot, read, write};
 pub use self::folder::CheckpointFolder;
+pub use crate::tensor_file::Stored;

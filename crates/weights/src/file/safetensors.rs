@@ -1,13 +1,10 @@
 //! Safetensors.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use run_store::checkpoint::Stored;
-use run_store::write_whole;
-use safetensors::tensor::{self, SafeTensorError, SafeTensors, TensorInfo};
-use serde::Serialize;
+use run_store::tensor_file::{self, CountType};
+use safetensors::tensor::{self, SafeTensorError, SafeTensors};
 
 use super::{Counts, Dtype, Floats, decode};
 use crate::{ReadError, Tensors};
@@ -21,78 +18,15 @@ use crate::{ReadError, Tensors};
 /// If the file cannot be written; an older one is then untouched.
 ///
 /// # Panics
-/// If a shape does not fit its values.
+/// If a shape does not fit its values, or a tensor is named `__metadata__`.
 pub fn write_safetensors(
     path: &Path,
     tensors: &Tensors,
     metadata: &BTreeMap<String, String>,
 ) -> std::io::Result<()> {
-    let header = header(tensors, metadata);
-    write_whole(path, |file| {
-        let mut writer = BufWriter::with_capacity(1 << 20, file);
-        writer.write_all(&(header.len() as u64).to_le_bytes())?;
-        writer.write_all(&header)?;
-        for (_, stored) in in_data_order(tensors) {
-            match stored {
-                Stored::U64(counts) => {
-                    for count in counts {
-                        writer.write_all(&count.to_le_bytes())?;
-                    }
-                }
-                Stored::F32 { values, .. } => {
-                    for value in values {
-                        writer.write_all(&value.to_le_bytes())?;
-                    }
-                }
-            }
-        }
-        writer.flush()
-    })
-}
-
-/// The JSON text. The crate's own writer has metadata in random order.
-fn header(tensors: &Tensors, metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    #[derive(Serialize)]
-    #[serde(untagged)]
-    enum Entry<'a> {
-        Metadata(BTreeMap<&'a str, &'a str>),
-        Tensor(TensorInfo),
-    }
-
     let mut texts: BTreeMap<&str, &str> = metadata.iter().map(|(key, text)| (&**key, &**text)).collect();
     texts.insert("format", "pt");
-    let mut entries = BTreeMap::from([("__metadata__", Entry::Metadata(texts))]);
-    let mut start = 0;
-    for (name, stored) in in_data_order(tensors) {
-        let (dtype, shape, n_bytes) = match stored {
-            Stored::F32 { shape, values } => {
-                assert_eq!(shape.iter().product::<usize>(), values.len(), "the shape of `{name}`");
-                (tensor::Dtype::F32, shape.clone(), values.len() * 4)
-            }
-            Stored::U64(counts) => {
-                let shape = if counts.len() == 1 { vec![] } else { vec![counts.len()] };
-                (tensor::Dtype::I64, shape, counts.len() * 8)
-            }
-        };
-        let info = TensorInfo { dtype, shape, data_offsets: (start, start + n_bytes) };
-        entries.insert(name, Entry::Tensor(info));
-        start += n_bytes;
-    }
-    let mut text = serde_json::to_vec(&entries).expect("maps with text keys are JSON");
-    // Data start at a multiple of 8, for readers that map the file into memory.
-    text.resize(text.len().next_multiple_of(8), b' ');
-    text
-}
-
-/// Counts before floats, so that all lie at multiples of their size; each by name.
-fn in_data_order(tensors: &Tensors) -> impl Iterator<Item = (&str, &Stored)> {
-    let of_kind = |counts: bool| {
-        tensors
-            .iter()
-            .filter(move |(_, stored)| matches!(stored, Stored::U64(_)) == counts)
-            .map(|(name, stored)| (name.as_str(), stored))
-    };
-    of_kind(true).chain(of_kind(false))
+    tensor_file::write(path, tensors, &texts, CountType::I64)
 }
 
 pub(super) fn read(path: &Path) -> Result<Tensors, ReadError> {
@@ -151,6 +85,8 @@ fn needed(bytes: &[u8]) -> Option<u64> {
 mod tests {
     use std::path::PathBuf;
 
+    use run_store::checkpoint::Stored;
+
     use super::*;
 
     fn tensors() -> Tensors {
@@ -199,6 +135,19 @@ mod tests {
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let count = file.tensor("num_batches_tracked").unwrap();
         assert_eq!((count.dtype(), count.shape()), (tensor::Dtype::I64, &[][..]));
+    }
+
+    #[test]
+    fn the_bytes_of_a_file_stay_what_they_were() {
+        let header = concat!(
+            r#"{"__metadata__":{"b":"2","format":"pt"},"#,
+            r#""num_batches_tracked":{"dtype":"I64","shape":[],"data_offsets":[0,8]},"#,
+            r#""weight":{"dtype":"F32","shape":[2,2],"data_offsets":[8,24]}}     "#,
+        );
+        let mut expected =
+            [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &7_u64.to_le_bytes()].concat();
+        expected.extend([1.0, -2.5, 0.0, f32::MIN_POSITIVE].map(f32::to_le_bytes).as_flattened());
+        assert_eq!(whole(), expected);
     }
 
     #[test]
