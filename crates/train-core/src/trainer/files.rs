@@ -35,21 +35,20 @@ impl Observer for MetricsFile {
 }
 
 /// Writes scalars for TensorBoard.
-pub(super) struct EventFile<'a> {
-    run: &'a RunFolder,
+pub(super) struct EventFile {
     log: EventLog,
     /// Steps between two that are written.
     every: usize,
 }
 
-impl<'a> EventFile<'a> {
+impl EventFile {
     /// Starts a file of events for steps after `steps_done`.
-    pub(super) fn create(run: &'a RunFolder, steps_done: u64) -> Result<Self, MetricsError> {
-        Ok(Self { run, log: EventLog::create(&run.events(), steps_done)?, every: 1 })
+    pub(super) fn create(run: &RunFolder, steps_done: u64) -> Result<Self, MetricsError> {
+        Ok(Self { log: EventLog::create(&run.events(), steps_done)?, every: 1 })
     }
 }
 
-impl Observer for EventFile<'_> {
+impl Observer for EventFile {
     fn started(&mut self, run: &Started<'_>) -> Result<(), ObserverError> {
         self.every = (run.steps_per_epoch / EVENTS_PER_EPOCH).max(1);
         Ok(())
@@ -74,9 +73,7 @@ impl Observer for EventFile<'_> {
     }
 
     fn rolled_back(&mut self, report: &RolledBack<'_>) -> Result<(), ObserverError> {
-        // The new file voids what the old one says of later steps.
-        self.log = EventLog::create(&self.run.events(), report.steps_done)?;
-        Ok(())
+        Ok(self.log.roll_back_to(report.steps_done)?)
     }
 }
 

@@ -10,14 +10,14 @@ use super::observer::{Observer, ObserverError};
 /// The observers of a run.
 pub(super) struct Told<'a> {
     metrics: MetricsFile,
-    events: EventFile<'a>,
+    events: EventFile,
     caller: &'a mut dyn Observer,
 }
 
 impl<'a> Told<'a> {
     /// Opens the files of `run`, which resumes at a step or starts.
     pub(super) fn new(
-        run: &'a RunFolder,
+        run: &RunFolder,
         resume_at: Option<u64>,
         caller: &'a mut dyn Observer,
     ) -> Result<Self, MetricsError> {
