@@ -8,6 +8,7 @@ mod support;
 // Pipelines: refused with a message at the right line, or accepted.
 mod pipelines;
 mod rejected;
+mod rejected_cases;
 // Runs: the same bits however they are cut, and images as they come.
 mod odd_images;
 mod resume;

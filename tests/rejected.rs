@@ -1,31 +1,16 @@
 //! What is wrong with a pipeline is told once, at its line, with what to do.
 //!
-//! Each file of `rejected/` is `small.ron` with one fault, in the line that ends in `// <- here`.
+//! Each case of `rejected/` is `small.ron` with one fault, in the line that ends in `// <- here`.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use tempfile::tempdir;
 
+use crate::rejected_cases::{Case, case, topics};
 use crate::support::{here, xtask};
 
 const MARK: &str = "// <- here";
-
-/// The files of `rejected/` that end in `extension`, without it.
-fn names(extension: &str) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(here("rejected"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    names.sort();
-    names
-}
-
-fn rejected(name: &str, extension: &str) -> PathBuf {
-    Path::new(&here("rejected")).join(format!("{name}.{extension}"))
-}
 
 /// The line that the first arrow of a message points to.
 fn told_line(file: &str, stderr: &str) -> Option<usize> {
@@ -33,46 +18,61 @@ fn told_line(file: &str, stderr: &str) -> Option<usize> {
     place.split(':').next()?.parse().ok()
 }
 
-/// What is wrong with the message for one file; nothing if it is as it should be.
-fn complaint(name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(rejected(name, "ron")).unwrap();
+/// What is said of one file, which must be one error at its marked line; or what is wrong with that.
+fn said(case: &Case, folder: &Path) -> Result<String, String> {
+    let text = case.write(folder);
     let marked: Vec<usize> =
         text.lines().zip(1..).filter(|(line, _)| line.ends_with(MARK)).map(|(_, number)| number).collect();
-    let [marked] = marked[..] else { return Some(format!("{} lines end in `{MARK}`", marked.len())) };
-    let file = format!("{name}.ron");
-    let outcome = xtask(Path::new(&here("rejected")), ["check", &file]);
+    let [marked] = marked[..] else { return Err(format!("{} lines end in `{MARK}`", marked.len())) };
+    let file = case.file();
+    let outcome = xtask(folder, ["check", &file]);
     if outcome.code != Some(1) || !outcome.stdout.is_empty() || outcome.stderr.contains("panicked") {
-        return Some(outcome.to_string());
+        return Err(outcome.to_string());
     }
     let n_errors = outcome.stderr.lines().filter(|line| line.starts_with("error")).count();
     if n_errors != 1 || told_line(&file, &outcome.stderr) != Some(marked) {
-        return Some(format!("one error at line {marked} was expected\n{}", outcome.stderr));
+        return Err(format!("one error at line {marked} was expected\n{}", outcome.stderr));
     }
-    let expected = rejected(name, "stderr");
-    if std::env::var_os("UPDATE_EXPECT").is_some() {
-        std::fs::write(expected, outcome.stderr).unwrap();
-        return None;
-    }
-    let expected = std::fs::read_to_string(expected).unwrap_or_default();
-    (outcome.stderr != expected).then(|| format!("said\n{}\nexpected\n{expected}", outcome.stderr))
+    Ok(outcome.stderr)
 }
 
 #[test]
 fn every_broken_pipeline_gets_one_error_at_its_line() {
-    let names = names("ron");
-    assert!(names.len() >= 100, "only {} broken pipelines are left", names.len());
+    let folder = tempdir().unwrap();
+    let update = std::env::var_os("UPDATE_EXPECT").is_some();
+    let mut names = Vec::new();
     let mut text = String::new();
-    for name in &names {
-        if let Some(complaint) = complaint(name) {
-            writeln!(text, "\n--- {name}\n{complaint}").unwrap();
+    for mut topic in topics() {
+        for case in &mut topic.cases {
+            names.push(case.name.clone());
+            let complaint = match said(case, folder.path()) {
+                Ok(said) if case.expects(&said) => continue,
+                Ok(said) if update => {
+                    case.expected = said;
+                    continue;
+                }
+                Ok(said) => case.difference(&said),
+                Err(complaint) => complaint,
+            };
+            writeln!(text, "\n--- {}\n{complaint}", case.name).unwrap();
+        }
+        if update {
+            topic.write();
         }
     }
+    let n_cases = names.len();
+    assert!(n_cases >= 128, "only {n_cases} broken pipelines are left");
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), n_cases, "two cases have one name");
     assert!(text.is_empty(), "{text}");
 }
 
-#[test]
-fn every_expected_message_has_its_pipeline() {
-    assert_eq!(names("stderr"), names("ron"));
+/// The file of a case in `folder`.
+fn rejected(folder: &Path, name: &str) -> PathBuf {
+    let case = case(name);
+    case.write(folder);
+    folder.join(case.file())
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn a_later_override_wins_and_the_fault_is_shown_in_it() {
 #[test]
 fn a_fault_of_the_file_keeps_its_line_when_values_are_set() {
     let folder = tempdir().unwrap();
-    let file = rejected("epochs_zero", "ron").display().to_string();
+    let file = rejected(folder.path(), "epochs_zero").display().to_string();
     let plain = xtask(folder.path(), ["check", &file]).refused();
     let set = ["data.batch=8", "modules.backbone.zero_init_residual=true", "seed=123456789"];
     let arguments = ["check", &file].into_iter().chain(set.iter().flat_map(|set| ["--set", set]));
@@ -148,8 +148,8 @@ fn a_file_that_is_not_there_names_the_nearest_one() {
 
 #[test]
 fn of_several_files_each_broken_one_is_told_and_the_good_ones_pass() {
-    let broken = [rejected("epochs_zero", "ron"), rejected("module_unused", "ron")];
     let folder = tempdir().unwrap();
+    let broken = ["epochs_zero", "module_unused"].map(|name| rejected(folder.path(), name));
     let small = PathBuf::from(here("small.ron"));
     let outcome = xtask(folder.path(), [&PathBuf::from("check"), &broken[0], &small, &broken[1]]);
     assert!(outcome.stdout.contains("small.ron: ok"), "{outcome}");
@@ -159,8 +159,8 @@ fn of_several_files_each_broken_one_is_told_and_the_good_ones_pass() {
 
 #[test]
 fn a_broken_pipeline_starts_no_run() {
-    let folder = tempdir().unwrap();
-    let file = rejected("queue_shorter_than_the_batch", "ron").display().to_string();
+    let (folder, files) = (tempdir().unwrap(), tempdir().unwrap());
+    let file = rejected(files.path(), "queue_shorter_than_the_batch").display().to_string();
     let stderr = xtask(folder.path(), ["run", &file]).refused();
     assert!(stderr.contains("queue: `len` is 8"), "{stderr}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
