@@ -50,13 +50,14 @@ macro_rules! kinds {
             list
         }
 
-        /// Finds two plugins of one kind and name.
+        /// Finds two plugins that a pipeline file could not tell apart: of one kind and name, or of one name and of kinds
+        /// that stand in the same place, as all modules do.
         ///
         /// # Errors
         /// Names the first such pair.
         pub fn check_registry() -> Result<(), RegistryError> {
-            $(check_kind::<dyn $kind>()?;)*
-            Ok(())
+            $(unique(&named::<dyn $kind>())?;)*
+            unique(&[named::<dyn Backbone>(), named::<dyn Head>(), named::<dyn ContrastiveLoss>()].concat())
         }
     };
 }
@@ -73,11 +74,27 @@ kinds! {
 }
 
 /// Two plugins that a pipeline file could not tell apart.
-#[derive(Debug, thiserror::Error)]
-#[error("two {kind} plugins are named `{name}`: unlink or rename one of them")]
-pub struct RegistryError {
-    kind: &'static str,
-    name: &'static str,
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// They are of one kind.
+    #[error("two {kind} plugins are named `{name}`: unlink or rename one of them")]
+    Kind {
+        /// The kind.
+        kind: &'static str,
+        /// The name.
+        name: &'static str,
+    },
+    /// They are of two kinds, and a pipeline names both in the same place.
+    #[error(
+        "a {} plugin and a {} plugin are named `{name}`, and `modules` takes both: unlink or rename one of them", kinds[0], kinds[1]
+    )]
+    Place {
+        /// The kinds.
+        kinds: [&'static str; 2],
+        /// The name.
+        name: &'static str,
+    },
 }
 
 /// The plugin of kind `T` named `name`.
@@ -124,14 +141,24 @@ where
     list
 }
 
-fn check_kind<T: Kind + ?Sized>() -> Result<(), RegistryError>
+/// The kind and name of each plugin of kind `T`.
+fn named<T: Kind + ?Sized>() -> Vec<(&'static str, &'static str)>
 where
     Plugin<T>: inventory::Collect,
 {
-    match sorted::<T>().windows(2).find(|pair| pair[0].name == pair[1].name) {
-        Some(pair) => Err(RegistryError { kind: T::NAME, name: pair[0].name }),
-        None => Ok(()),
+    sorted::<T>().into_iter().map(|plugin| (T::NAME, plugin.name)).collect()
+}
+
+/// Fails if two of `plugins`, kinds and names, have one name.
+fn unique(plugins: &[(&'static str, &'static str)]) -> Result<(), RegistryError> {
+    for (i, &(kind, name)) in plugins.iter().enumerate() {
+        match plugins[..i].iter().find(|(_, earlier)| *earlier == name) {
+            Some(&(other, _)) if other == kind => return Err(RegistryError::Kind { kind, name }),
+            Some(&(other, _)) => return Err(RegistryError::Place { kinds: [other, kind], name }),
+            None => {}
+        }
     }
+    Ok(())
 }
 
 /// A plugin as `cargo xtask plugins` shows it.
@@ -240,5 +267,23 @@ fn type_name(property: &serde_json::Value, definitions: &serde_json::Value) -> S
             names.join(" | ")
         }
         _ => "value".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_plugins_of_one_name_in_one_place_are_an_error() {
+        assert_eq!(unique(&[("head", "linear"), ("head", "mlp"), ("loss", "queue")]), Ok(()));
+        let error = unique(&[("head", "linear"), ("head", "mlp"), ("head", "linear")]).unwrap_err();
+        assert_eq!(error.to_string(), "two head plugins are named `linear`: unlink or rename one of them");
+        let error = unique(&[("backbone", "linear"), ("head", "linear")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a backbone plugin and a head plugin are named `linear`, and `modules` takes both: unlink or rename one of \
+             them"
+        );
     }
 }
