@@ -75,13 +75,13 @@ impl Case {
             name: name.to_owned(),
             title: title.to_owned(),
             change: change.trim_end().to_owned(),
-            expected: format!("{}\n", expected.trim_end()),
+            expected: expected.trim_end().to_owned(),
         }
     }
 
     fn to_text(&self) -> String {
         let Self { name, title, change, expected } = self;
-        format!("== {name}: {title}\n{change}\n\n{expected}")
+        format!("== {name}: {title}\n{change}\n\n{expected}\n")
     }
 
     /// The file's name.
@@ -124,7 +124,7 @@ impl Case {
     /// Whether `said` is the message that is expected.
     pub(crate) fn expects(&self, said: &str) -> bool {
         let (said, expected): (Vec<&str>, Vec<&str>) =
-            (said.lines().collect(), self.expected.lines().collect());
+            (said.trim_end().lines().collect(), self.expected.lines().collect());
         said.len() == expected.len() && expected.iter().zip(said).all(|(pattern, line)| fits(pattern, line))
     }
 

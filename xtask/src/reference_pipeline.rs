@@ -155,7 +155,7 @@ impl Moco {
         );
         let backbone = self.encoder.to_ron();
         let [first, second] = self.views();
-        let (heads, graph, minimize) = match &self.method {
+        let (heads, graph) = match &self.method {
             Method::Queue { head, len } => {
                 let head = match head {
                     HeadKind::Linear => "linear",
@@ -165,7 +165,7 @@ impl Moco {
                     "\"{HEAD}\": (\"{head}\", (out: {dim})),
         \"{CONTRAST}\": (\"queue\", (len: {len}, temperature: {temperature:?})),"
                 );
-                (modules, queue_graph(first, second), "[\"loss\"]")
+                (modules, queue_graph(first, second))
             }
             Method::InBatch { projector_layers, hidden, predictor_last_norm } => {
                 let mlp = |layers: usize, last_norm: bool| {
@@ -180,7 +180,7 @@ impl Moco {
                     mlp(*projector_layers, true),
                     mlp(2, *predictor_last_norm),
                 );
-                (modules, symmetric_graph(first, second), "[\"l12\", \"l21\"]")
+                (modules, symmetric_graph(first, second))
             }
         };
         format!(
@@ -194,7 +194,6 @@ impl Moco {
         {heads}
     }},
     graph: [{graph}],
-    minimize: {minimize},
     momentum: (start: {momentum:?}),
     optimizer: {optimizer},
     learning_rate: (base: {lr:?}, scale: Absolute),

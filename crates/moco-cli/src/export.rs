@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let device = compute::start(None)?;
     let which = if arguments.best { Which::Best } else { Which::Latest };
     let run = OpenRun::open(&arguments.run, which)?;
-    let pipeline = pipeline_file::read(&run.folder.pipeline(), &[], &device)?;
+    let pipeline = pipeline_file::read_kept(&run.folder.pipeline(), &device)?;
     let exported = take(arguments, &run.snapshot.tensors, &pipeline)?;
     let view = encoder::measuring_view(&pipeline);
     let Some(Normalization { mean, std }) = encoder::normalization(&pipeline, view) else {

@@ -15,7 +15,20 @@ use crate::failure::Failure;
 /// If there is no such file, with the nearest name; or what is wrong in it.
 pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
     check_file(path)?;
-    Pipeline::read(path, overrides, device).map_err(|error| match error {
+    Pipeline::read(path, overrides, device).map_err(|error| told(path, error))
+}
+
+/// The pipeline that a run has kept at `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_kept(path: &Path, device: &Device) -> anyhow::Result<Pipeline> {
+    check_file(path)?;
+    Pipeline::read_kept(path, device).map_err(|error| told(path, error))
+}
+
+fn told(path: &Path, error: PipelineError) -> anyhow::Error {
+    match error {
         PipelineError::Unreadable { reason, .. } => {
             let message = format!("`{}` cannot be read: {reason}", path.display());
             match reason.kind() {
@@ -26,7 +39,7 @@ pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Resul
             }
         }
         error => error.into(),
-    })
+    }
 }
 
 /// Fails unless `path` is a file.

@@ -217,7 +217,7 @@ impl Run {
     fn take_pipeline(&mut self) -> Result<Pipeline, Error> {
         match self.pipeline.take() {
             Some(pipeline) => Ok(pipeline),
-            None => read_pipeline(self.folder.pipeline(), &[]),
+            None => Ok(Pipeline::read_kept(&self.folder.pipeline(), &device()?)?),
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn check_graph(
     config: &PipelineConfig,
     kinds: &BTreeMap<String, ModuleKind>,
 ) -> Checked<Graph> {
-    let mut graph = Graph { views: Vec::new(), modules: Vec::new(), steps: Vec::new(), minimize: Vec::new() };
+    let mut graph = Graph { views: Vec::new(), modules: Vec::new(), steps: Vec::new() };
     if config.graph.is_empty() {
         return Err(checker.fault(
             &["graph"],
@@ -34,7 +34,7 @@ pub(crate) fn check_graph(
         let action = check_step(checker, config, kinds, &mut graph, i, step)?;
         graph.steps.push(Step { id: step.id.clone(), action });
     }
-    check_minimize(checker, config, &mut graph)?;
+    check_losses(checker, &graph)?;
     check_use(checker, config, &graph)?;
     check_momentum_follows(checker, &graph)?;
     Ok(graph)
@@ -160,6 +160,13 @@ fn check_encode(
             "remove `shuffle_batch` here (He et al. 2020, §3.3)",
         ));
     }
+    if step.weight.is_some() {
+        return Err(checker.fault_at(
+            &place(i, &["weight"]),
+            "only a loss has a weight, and this step encodes",
+            "remove `weight` here; `weights: Momentum` chooses the momentum encoder",
+        ));
+    }
     Ok(Action::Encode {
         modules: chain.iter().map(|(_, module)| *module).collect(),
         input,
@@ -233,7 +240,8 @@ fn check_loss(
             }
         }
     }
-    Ok(Action::Loss { module, queries: ends[0], keys: ends[1] })
+    let weight = check_weight(checker, i, step)?;
+    Ok(Action::Loss { module, queries: ends[0], keys: ends[1], weight })
 }
 
 /// The value called `name`, used by step `i`.
@@ -295,46 +303,62 @@ fn cycle(config: &PipelineConfig, from: usize, to: usize) -> Option<Vec<String>>
     walk(config, from, to, &mut BTreeSet::new())
 }
 
-fn check_minimize(checker: &Checker, config: &PipelineConfig, graph: &mut Graph) -> Checked<()> {
-    let losses: Vec<&str> = graph
-        .steps
-        .iter()
-        .filter(|step| matches!(step.action, Action::Loss { .. }))
-        .map(|step| step.id.as_str())
-        .collect();
-    if config.minimize.is_empty() {
-        let hint = match losses.first() {
-            Some(loss) => format!("write `minimize: [\"{loss}\"]`"),
-            None => "add a step to `graph` that compares queries and keys, and name it here".into(),
-        };
-        return Err(checker.fault(&["minimize"], "nothing is minimized, so nothing would train", hint));
-    }
-    let mut minimize = Vec::new();
-    for (i, name) in config.minimize.iter().enumerate() {
-        let at = ["minimize".to_owned(), i.to_string()];
-        if !losses.contains(&name.as_str()) {
-            return Err(checker.fault_at(&at, format!("no loss is named `{name}`"), suggest(name, &losses)));
-        }
-        if config.minimize[..i].contains(name) {
-            return Err(checker.fault_at(&at, format!("`{name}` is listed twice"), "list each loss once"));
-        }
-        minimize.extend(graph.steps.iter().position(|step| step.id == *name));
-    }
-    if let Some((i, step)) = graph
+/// Something must train: a loss that counts.
+fn check_losses(checker: &Checker, graph: &Graph) -> Checked<()> {
+    let weights: Vec<(usize, f64)> = graph
         .steps
         .iter()
         .enumerate()
-        .find(|(i, step)| matches!(step.action, Action::Loss { .. }) && !minimize.contains(i))
-    {
-        let message = format!("nothing minimizes the loss `{}`", step.id);
+        .filter_map(|(i, step)| match step.action {
+            Action::Loss { weight, .. } => Some((i, weight)),
+            Action::Encode { .. } => None,
+        })
+        .collect();
+    let Some((first, _)) = weights.first() else {
+        return Err(checker.fault(
+            &["graph"],
+            "no step is a loss, so nothing would train",
+            "add a step that compares queries and keys",
+        ));
+    };
+    if weights.iter().all(|(_, weight)| *weight == 0.0) {
         return Err(checker.fault_at(
-            &place(i, &["id"]),
-            message,
-            format!("add \"{}\" to `minimize`", step.id),
+            &place(*first, &["weight"]),
+            "every loss has the weight 0, so nothing would train",
+            "give one of them a weight above 0",
         ));
     }
-    graph.minimize = minimize;
     Ok(())
+}
+
+/// `weight` and `weights` are a letter apart.
+pub(crate) fn check_weight_words(checker: &Checker) -> Checked<()> {
+    let n_steps = checker.tree.find(&["graph"]).map_or(0, |graph| graph.child_names().len());
+    for i in 0..n_steps {
+        let at = place(i, &["weight"]);
+        let word = checker.text_at(&at);
+        if let Some(word @ ("Query" | "Momentum")) = word {
+            return Err(checker.fault_at(
+                &at,
+                format!("`{word}` is no number, and `weight` scales a loss"),
+                format!("did you mean `weights: {word}`?"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a loss counts in the sum.
+fn check_weight(checker: &Checker, i: usize, step: &StepConfig) -> Checked<f64> {
+    let weight = step.weight.unwrap_or(1.0);
+    if weight.is_finite() && weight >= 0.0 {
+        return Ok(weight);
+    }
+    Err(checker.fault_at(
+        &place(i, &["weight"]),
+        format!("the weight is {weight}, but it must be a number of 0 or more"),
+        "a loss without `weight` counts once; 0.5 lets it count half",
+    ))
 }
 
 /// Everything declared must be used: a leftover is usually a slip.

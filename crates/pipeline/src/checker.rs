@@ -54,6 +54,12 @@ impl Checker {
         self.fault(&path, message, hint)
     }
 
+    /// The value at `path`, as it is written.
+    pub(crate) fn text_at(&self, path: &[String]) -> Option<&str> {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        self.tree.find(&path).map(|node| &self.text.text[node.span.clone()])
+    }
+
     fn span(&self, path: &[&str]) -> Range<usize> {
         (0..=path.len())
             .rev()

@@ -23,8 +23,6 @@ pub(crate) struct PipelineConfig {
     pub(crate) modules: BTreeMap<String, PluginRef>,
     /// What a step computes, in order.
     pub(crate) graph: Vec<StepConfig>,
-    /// The losses whose sum is minimized.
-    pub(crate) minimize: Vec<String>,
     /// The momentum encoder's coefficient.
     #[serde(default)]
     pub(crate) momentum: Option<MomentumConfig>,
@@ -110,6 +108,9 @@ pub(crate) struct StepConfig {
     pub(crate) weights: Weights,
     #[serde(default)]
     pub(crate) shuffle_batch: bool,
+    /// Of a loss, in the sum that is minimized; 1 where it is left out.
+    #[serde(default)]
+    pub(crate) weight: Option<f64>,
 }
 
 /// Whose weights a step uses.

@@ -8,7 +8,9 @@ use crate::checker::{Checked, Checker};
 use crate::modules::{AnyModule, build_chain};
 use crate::text::PipelineText;
 use crate::views::{View, check_views};
-use crate::{Fault, PipelineError, check_graph, check_numbers, modules, parts, read_config, read_text};
+use crate::{
+    Fault, PipelineError, check_graph, check_numbers, minimize, modules, parts, read_config, read_text,
+};
 use plugin_api::{Dataset, DatasetContext, Level};
 
 /// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimizer are not built.
@@ -44,7 +46,7 @@ pub struct EncoderModules {
 }
 
 impl EncoderPipeline {
-    /// Reads the file at `path`, and builds the modules that give features of `level`.
+    /// Reads the file at `path` that a run has kept of its pipeline, and builds the modules that give features of `level`.
     ///
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in what is needed of it.
@@ -58,7 +60,8 @@ impl EncoderPipeline {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(origin: &str, text: &str, level: Level, device: &Device) -> Result<Self, Box<Fault>> {
-        let checker = Checker::new(PipelineText::new(origin, text, &[])?)?;
+        let checker = Checker::new(PipelineText::new(origin, &minimize::removed(text), &[])?)?;
+        minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
         let views = check_views(&checker, &config)?;

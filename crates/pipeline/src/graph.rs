@@ -4,7 +4,7 @@ use crate::config::Weights;
 use plugin_api::Level;
 
 /// The steps of a pipeline, each after what it uses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     /// Names of the views that the graph uses, in order of first use.
     pub views: Vec<String>,
@@ -12,12 +12,10 @@ pub struct Graph {
     pub modules: Vec<String>,
     /// In the order of the file.
     pub steps: Vec<Step>,
-    /// The steps whose sum is minimized.
-    pub minimize: Vec<usize>,
 }
 
 /// One step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Its name in the file.
     pub id: String,
@@ -26,7 +24,7 @@ pub struct Step {
 }
 
 /// What a step does; numbers index the lists of [`Graph`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Runs a chain of encoder parts.
     Encode {
@@ -47,6 +45,8 @@ pub enum Action {
         queries: usize,
         /// The step that gives keys.
         keys: usize,
+        /// What the loss is multiplied by in the sum that is minimized.
+        weight: f64,
     },
 }
 
@@ -127,7 +127,7 @@ impl Graph {
                     if *weights == Weights::Momentum { "  [momentum weights, no gradient]" } else { "" },
                     if *shuffle_batch { "  [batch shuffled]" } else { "" },
                 ),
-                Action::Loss { module, queries, keys } => format!(
+                Action::Loss { module, queries, keys, .. } => format!(
                     "{} = {}(queries {}, keys {})",
                     step.id, self.modules[*module], self.steps[*queries].id, self.steps[*keys].id
                 ),
@@ -135,7 +135,10 @@ impl Graph {
             out.push_str(&line);
             out.push('\n');
         }
-        let losses: Vec<&str> = self.minimize.iter().map(|step| self.steps[*step].id.as_str()).collect();
+        let losses: Vec<String> = self
+            .losses()
+            .map(|(id, weight)| if weight == 1.0 { id.to_owned() } else { format!("{weight} × {id}") })
+            .collect();
         out.push_str(&format!("minimize {}\n", losses.join(" + ")));
         out
     }
@@ -174,6 +177,14 @@ impl Graph {
         out
     }
 
+    /// The losses and their weights.
+    fn losses(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.steps.iter().filter_map(|step| match step.action {
+            Action::Loss { weight, .. } => Some((step.id.as_str(), weight)),
+            Action::Encode { .. } => None,
+        })
+    }
+
     fn arrows(&self) -> Vec<(&str, &str)> {
         let mut arrows = Vec::new();
         for step in &self.steps {
@@ -185,7 +196,7 @@ impl Graph {
                 }
             }
         }
-        arrows.extend(self.minimize.iter().map(|step| (self.steps[*step].id.as_str(), "minimize")));
+        arrows.extend(self.losses().map(|(id, _)| (id, "minimize")));
         arrows
     }
 
@@ -199,7 +210,10 @@ impl Graph {
                 if *weights == Weights::Momentum { "\nmomentum weights" } else { "" },
                 if *shuffle_batch { "\nbatch shuffled" } else { "" },
             ),
-            Action::Loss { module, .. } => format!("{}\n{}", step.id, self.modules[*module]),
+            Action::Loss { module, weight, .. } => {
+                let times = if *weight == 1.0 { String::new() } else { format!("\n× {weight}") };
+                format!("{}\n{}{times}", step.id, self.modules[*module])
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod document;
 mod encoder;
 mod fault;
 mod graph;
+mod minimize;
 mod modules;
 mod parameters;
 mod parts;
@@ -127,6 +128,30 @@ impl Pipeline {
         Ok(Self::parse(&origin, &text, overrides, device)?)
     }
 
+    /// Reads and checks the file at `path` that a run has kept of its pipeline.
+    ///
+    /// Fields that pipelines had when the run was started, and that mean nothing now, are left out.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_kept(path: &Path, device: &Device) -> Result<Self, PipelineError> {
+        let (origin, text) = read_text(path)?;
+        Ok(Self::parse_kept(&origin, &text, &[], device)?)
+    }
+
+    /// [`parse`](Self::parse) for a text that a run, a sweep or a checkpoint has kept, see [`read_kept`](Self::read_kept).
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn parse_kept(
+        origin: &str,
+        text: &str,
+        overrides: &[String],
+        device: &Device,
+    ) -> Result<Self, Box<Fault>> {
+        Self::parse(origin, &minimize::removed(text), overrides, device)
+    }
+
     /// Checks the pipeline `text`, which messages call `origin`.
     ///
     /// # Errors
@@ -138,6 +163,7 @@ impl Pipeline {
         device: &Device,
     ) -> Result<Self, Box<Fault>> {
         let checker = Checker::new(PipelineText::new(origin, text, overrides)?)?;
+        minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
         let views = views::check_views(&checker, &config)?;
@@ -211,6 +237,7 @@ fn read_text(path: &Path) -> Result<(String, String), PipelineError> {
 }
 
 fn read_config(checker: &Checker) -> Checked<PipelineConfig> {
+    check_graph::check_weight_words(checker)?;
     plugin_api::parse_ron(&checker.text.text).map_err(|error| match &error {
         plugin_api::ConfigError::Parse { span, message, hint } => {
             checker.text.fault(span.clone(), message.clone(), hint.clone())

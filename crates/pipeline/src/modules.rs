@@ -207,7 +207,7 @@ impl Builder<'_> {
                     Input::Images(_) => None,
                 }
             }
-            Action::Loss { module, queries, keys } => {
+            Action::Loss { module, queries, keys, .. } => {
                 self.loss(step_idx, *module, *queries, *keys)?;
                 None
             }

@@ -73,7 +73,6 @@ const TEXT: &str = r#"Pipeline(
         (id: "k", run: ["backbone", "head"], on: ["x"], weights: Momentum),
         (id: "loss", run: ["contrast"], on: ["q", "k"]),
     ],
-    minimize: ["loss"],
     momentum: (start: 0.9),
     optimizer: ("sgd", ()),
     learning_rate: (base: 0.01, scale: Absolute),

@@ -8,7 +8,7 @@ use pipeline::{Parts, PartsMethod, Pipeline};
 use plugin_api::Rng;
 use plugins as _;
 use run_store::checkpoint::{Snapshot, Stored};
-use tensor_ops::{Device, FeatureMap, Recording};
+use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
 use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
 
@@ -74,7 +74,6 @@ fn parse(rest: &str, overrides: &[&str]) -> Result<Pipeline, String> {
         "x2": [("random-resized-crop", (size: 16, scale: (0.2, 1.0))), ("normalize", (statistics: Cifar10))],
     }},
     {rest}
-    minimize: ["l12", "l21"],
     momentum: (start: 0.9),
     learning_rate: (base: 0.01, scale: Absolute),
     schedule: ("cosine", (per: Step)),
@@ -263,4 +262,39 @@ fn a_batch_that_cannot_be_cut_exactly_is_refused() {
         .replace("on: [\"x1\"], weights: Momentum", "on: [\"x1\"], weights: Momentum, shuffle_batch: true");
     let message = refused(&shuffled, "data.micro_batch=8");
     assert!(message.contains("must all be shuffled or none"), "{message}");
+}
+
+#[test]
+fn the_weight_of_a_loss_scales_its_share_of_sum_range_and_gradients() {
+    let halves: &[&str] = &["graph.l12.weight=0.5", "graph.l21.weight=0.5"];
+    let one: &[&str] = &["graph.l21.weight=0"];
+    let engine = |set: &[&str]| {
+        Engine::new(pipeline(V2, set).network, 0, Device::default(), Box::new(SingleProcess)).unwrap()
+    };
+    let range = |set: &[&str]| engine(set).loss_range(BATCH);
+    assert_eq!(range(halves).chance, range(&[]).chance / 2.0);
+    assert_eq!(range(one), range(halves));
+    for in_parts in [None, Some("data.micro_batch=8")] {
+        for text in [V2, &v3(RESNET)] {
+            let outcome = |set: &[&str]| {
+                let set: Vec<&str> = set.iter().copied().chain(in_parts).collect();
+                train(pipeline(text, &set), 0)
+            };
+            let (whole, halved, one) = (outcome(&[]), outcome(halves), outcome(one));
+            // Halves are exact in floats.
+            assert_eq!(halved.losses[0], whole.losses[0]);
+            for (name, gradient) in &whole.gradients {
+                let half: Vec<f32> = gradient.iter().map(|value| value / 2.0).collect();
+                assert_eq!(halved.gradients[name], half, "{name}");
+            }
+            assert_ne!(one.gradients, whole.gradients);
+        }
+    }
+    let mut engine = engine(halves);
+    let views = (0..2).map(|view| {
+        let values: Vec<f32> = (0..BATCH).flat_map(|place| image(0, view, 0, place)).collect();
+        FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
+    });
+    let forward = engine.forward(views.collect(), 0.9, KeepLogits::No).unwrap();
+    assert_eq!(forward.total(), forward.losses.iter().map(|loss| loss.value / 2.0).sum::<f32>());
 }

@@ -30,7 +30,6 @@ fn losses(backbone: &str, precision: &str) -> Vec<f32> {
         (id: "k", run: ["backbone", "projector"], on: ["x2"], weights: Momentum),
         (id: "loss", run: ["contrast"], on: ["q", "k"]),
     ],
-    minimize: ["loss"],
     momentum: (start: 0.9),
     optimizer: ("sgd", (momentum: 0.9)),
     learning_rate: (base: 0.01, scale: Absolute),

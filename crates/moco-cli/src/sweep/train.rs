@@ -34,7 +34,8 @@ pub(super) fn train(
     let origin = folder.path().join("base.ron").display().to_string();
     let path = folder.path().join(&run.folder);
     let train = || -> anyhow::Result<Finished> {
-        let pipeline = Pipeline::parse(&origin, pipeline, &changes, device).map_err(PipelineError::from)?;
+        let pipeline =
+            Pipeline::parse_kept(&origin, pipeline, &changes, device).map_err(PipelineError::from)?;
         let run = match RunFolder::open(&path) {
             Ok(run) => run,
             Err(_) => {

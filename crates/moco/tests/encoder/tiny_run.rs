@@ -30,7 +30,6 @@ pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::Pat
         (id: "k", run: ["backbone", "projector"], on: ["key"], weights: Momentum),
         (id: "loss", run: ["contrast"], on: ["q", "k"]),
     ],
-    minimize: ["loss"],
     momentum: (start: 0.99),
     optimizer: ("sgd", (momentum: 0.9, weight_decay: 1e-4)),
     learning_rate: (base: 0.06, scale: Absolute),

@@ -6,7 +6,7 @@ use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
     FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Precision, Recording, Scalar, concat_rows,
-    features_from_rows, select_rows, to_rows,
+    features_from_rows, scale_loss, select_rows, to_rows,
 };
 
 use super::{Engine, EngineError};
@@ -31,19 +31,26 @@ pub struct Loss {
     pub id: String,
     /// In nats, averaged over the batch.
     pub value: f32,
+    /// What it is multiplied by in the sum that is minimized.
+    pub weight: f32,
     /// Share of queries that are nearest to their own key, 0–1.
     pub top1: f32,
     /// `(N, 1 + K)` row by row, if asked for.
     pub logits: Option<Vec<f32>>,
 }
 
+/// The sum of `losses`, each times its weight.
+pub(super) fn total(losses: &[Loss]) -> f32 {
+    losses.iter().map(|loss| loss.weight * loss.value).sum()
+}
+
 /// The keys of a step, for each negatives module.
 pub struct StepKeys(Vec<(usize, Matrix)>);
 
 impl Forward {
-    /// The sum of the losses.
+    /// The sum of the losses, each times its weight.
     pub fn total(&self) -> f32 {
-        self.losses.iter().map(|loss| loss.value).sum()
+        total(&self.losses)
     }
 }
 
@@ -133,19 +140,24 @@ impl Engine {
                         Weights::Momentum => Given::Plain(unrecorded(features)),
                     }
                 }
-                Action::Loss { module, queries, keys } => {
+                Action::Loss { module, queries, keys, weight } => {
                     let queries = take(&mut given[*queries]);
                     let Some(Given::Plain(keys)) = &given[*keys] else {
                         unreachable!("the graph check wants keys here")
                     };
                     let contrast = self.loss(*module, queries, keys, keep).map_err(failed)?;
+                    let weight = *weight as f32;
                     losses.values.push(Loss {
                         id: step.id.clone(),
                         value: contrast.value,
+                        weight,
                         top1: contrast.top1,
                         logits: contrast.logits,
                     });
-                    losses.scalars.push(contrast.loss);
+                    losses.scalars.push(match weight {
+                        1.0 => contrast.loss,
+                        weight => scale_loss(contrast.loss, weight).map_err(failed)?,
+                    });
                     Given::Loss
                 }
             };

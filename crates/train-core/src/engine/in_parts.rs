@@ -8,7 +8,7 @@ use tensor_ops::{
     gradient_of_rows, scale_loss, select_rows, sum_weighted_by,
 };
 
-use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, unrecorded};
+use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, total, unrecorded};
 use super::running::Running;
 use super::{Engine, EngineError, Loss};
 use pipeline::{Action, Graph, PartsMethod, Value, Weights};
@@ -25,9 +25,9 @@ pub struct Computed {
 }
 
 impl Computed {
-    /// The sum of the losses.
+    /// The sum of the losses, each times its weight.
     pub fn total(&self) -> f32 {
-        self.losses.iter().map(|loss| loss.value).sum()
+        total(&self.losses)
     }
 }
 

@@ -118,16 +118,16 @@ impl Engine {
         &self.device
     }
 
-    /// Chance and floor of the sum of all losses, for batches of `n` images.
+    /// Chance and floor of the sum of all losses, each times its weight, for batches of `n` images.
     pub fn loss_range(&self, n: usize) -> LossRange {
         let mut sum = LossRange { chance: 0.0, floor: 0.0 };
         for step in &self.graph.steps {
-            if let Action::Loss { module, .. } = step.action
+            if let Action::Loss { module, weight, .. } = step.action
                 && let AnyModule::Loss(negatives) = &self.modules[module].module
             {
                 let one = negatives.loss_range(n * self.collective.n_processes());
-                sum.chance += one.chance;
-                sum.floor += one.floor;
+                sum.chance += weight * one.chance;
+                sum.floor += weight * one.floor;
             }
         }
         sum
