@@ -1,6 +1,6 @@
 //! A residual block.
 
-use plugin_api::{ConfigError, Entry};
+use plugin_api::{ConfigError, Module, Visitor, VisitorMut};
 use tensor_ops::{FeatureMap, Mode, OpError};
 
 use crate::config::BlockKind;
@@ -76,15 +76,17 @@ impl Block {
         }
         self.last.forward_add_relu(x, residual, mode)
     }
+}
 
-    /// The order of torchvision's `state_dict`: the main path, then the shortcut.
-    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        for layer in &mut self.inner {
-            layer.visit(visitor);
-        }
-        self.last.visit(visitor);
-        if let Some(downsample) = &mut self.downsample {
-            downsample.visit(visitor);
-        }
+/// The order of torchvision's `state_dict`: the main path, then the shortcut.
+impl Module for Block {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        let layers = self.inner.iter().chain([&self.last]).chain(&self.downsample);
+        layers.for_each(|layer| layer.visit(visitor));
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+        let layers = self.inner.iter_mut().chain([&mut self.last]).chain(&mut self.downsample);
+        layers.for_each(|layer| layer.visit_mut(visitor));
     }
 }

@@ -1,6 +1,6 @@
 //! A convolution and the batch norm behind it.
 
-use plugin_api::{ConfigError, Entry, Module, ModuleContext, visit_part};
+use plugin_api::{ConfigError, Module, ModuleContext};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, batch_norm,
     batch_norm_add_relu, batch_norm_relu, conv2d, conv2d_before_norm,
@@ -123,9 +123,11 @@ impl ConvNorm {
             None => Ok(()),
         }
     }
+}
 
-    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        visitor(&format!("{}.weight", self.names.conv), Entry::Parameter(&mut self.weight));
-        visit_part(&self.names.norm, &mut self.norm as &mut dyn Module, visitor);
+impl Module for ConvNorm {
+    plugin_api::visit! { self;
+        format!("{}.weight", self.names.conv) => self.weight,
+        self.names.norm => self.norm,
     }
 }

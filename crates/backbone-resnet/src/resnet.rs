@@ -1,6 +1,6 @@
 //! The whole network.
 
-use plugin_api::{Backbone, ConfigError, Entry, Module, ModuleContext};
+use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
 
 use crate::block::{Block, Place};
@@ -12,7 +12,7 @@ pub struct ResNet {
     first: ConvNorm,
     stem: Stem,
     /// `layer1` to `layer4`.
-    stages: Vec<Vec<Block>>,
+    stages: [Vec<Block>; 4],
     n_features: usize,
     batch_norm_splits: usize,
 }
@@ -55,36 +55,32 @@ fn build_stages(
     kind: BlockKind,
     n_blocks: [usize; 4],
     builder: &Builder<'_>,
-) -> Result<Vec<Vec<Block>>, ConfigError> {
+) -> Result<[Vec<Block>; 4], ConfigError> {
     let mut n_inputs = width;
-    let mut stages = Vec::new();
+    let mut stages = [const { Vec::new() }; 4];
     for (stage_idx, n_blocks) in n_blocks.into_iter().enumerate() {
         let width = width << stage_idx;
-        let mut blocks = Vec::new();
         for block_idx in 0..n_blocks {
             let prefix = format!("layer{}.{block_idx}.", stage_idx + 1);
             let stride = if stage_idx > 0 && block_idx == 0 { 2 } else { 1 };
-            blocks.push(Block::new(kind, Place { prefix: &prefix, n_inputs, width, stride }, builder)?);
+            stages[stage_idx].push(Block::new(
+                kind,
+                Place { prefix: &prefix, n_inputs, width, stride },
+                builder,
+            )?);
             n_inputs = width * kind.expansion();
         }
-        stages.push(blocks);
     }
     Ok(stages)
 }
 
 impl Module for ResNet {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        self.first.visit(visitor);
-        for (stage_idx, blocks) in self.stages.iter_mut().enumerate() {
-            for (block_idx, block) in blocks.iter_mut().enumerate() {
-                let prefix = format!("layer{}.{block_idx}", stage_idx + 1);
-                block.visit(&mut |name, entry| visitor(&format!("{prefix}.{name}"), entry));
-            }
-        }
-    }
-
-    fn stem(&self) -> &'static [&'static str] {
-        &["conv1"]
+    plugin_api::visit! { self;
+        "" => self.first,
+        "layer1" => self.stages[0],
+        "layer2" => self.stages[1],
+        "layer3" => self.stages[2],
+        "layer4" => self.stages[3],
     }
 
     fn batch_norm_splits(&self) -> Option<usize> {
@@ -107,12 +103,28 @@ impl Backbone for ResNet {
         }
         global_average_pool(x) // (N, H″, W″, D) → (N, D)
     }
+
+    fn stem(&self) -> &'static [&'static str] {
+        &["conv1"]
+    }
+
+    /// The stem and the four stages.
+    fn n_layers(&self) -> usize {
+        1 + self.stages.len()
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        let stage = (1..self.n_layers()).find(|stage| name.starts_with(&format!("layer{stage}.")));
+        Some(stage.unwrap_or(0))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use dfdx::prelude::HasShape;
     use tensor_ops::{Device, Parameter, Recording, backward, to_rows, weighted_sum};
+
+    use plugin_api::Entry;
 
     use super::*;
     use crate::config::Conv;
@@ -151,7 +163,7 @@ mod tests {
         FeatureMap::from_nhwc(&Device::default(), [n, size_px, size_px, 3], &values, recording).unwrap()
     }
 
-    fn visit_parameters(resnet: &mut ResNet, mut visitor: impl FnMut(&str, &mut Parameter)) {
+    fn visit_parameters(resnet: &ResNet, mut visitor: impl FnMut(&str, &Parameter)) {
         resnet.visit(&mut |name, entry| {
             if let Entry::Parameter(parameter) = entry {
                 visitor(name, parameter);
@@ -161,8 +173,8 @@ mod tests {
 
     fn n_parameters(depth: usize) -> usize {
         let mut n = 0;
-        let mut resnet = ResNet::new(config(depth, 64, Stem::ImageNet), &context(224, 4)).unwrap();
-        visit_parameters(&mut resnet, |_, parameter| n += parameter.n_elements());
+        let resnet = ResNet::new(config(depth, 64, Stem::ImageNet), &context(224, 4)).unwrap();
+        visit_parameters(&resnet, |_, parameter| n += parameter.n_elements());
         n
     }
 
@@ -201,8 +213,8 @@ mod tests {
 
     #[test]
     fn weights_start_with_the_variance_of_kaiming_for_the_fan_out() {
-        let mut resnet = ResNet::new(config(18, 16, Stem::ImageNet), &context(64, 4)).unwrap();
-        visit_parameters(&mut resnet, |name, parameter| {
+        let resnet = ResNet::new(config(18, 16, Stem::ImageNet), &context(64, 4)).unwrap();
+        visit_parameters(&resnet, |name, parameter| {
             let values = parameter.to_vec();
             match parameter.shape() {
                 [kh, kw, _, o] => {
@@ -225,8 +237,8 @@ mod tests {
     fn zero_init_residual_zeroes_the_last_batch_norm_of_each_block() {
         for (depth, last) in [(18, "bn2.weight"), (50, "bn3.weight")] {
             let config = ResNetConfig { zero_init_residual: true, ..config(depth, 4, Stem::Cifar) };
-            let mut resnet = ResNet::new(config, &context(8, 4)).unwrap();
-            visit_parameters(&mut resnet, |name, parameter| {
+            let resnet = ResNet::new(config, &context(8, 4)).unwrap();
+            visit_parameters(&resnet, |name, parameter| {
                 let is_zero = parameter.to_vec().iter().all(|v| *v == 0.0);
                 assert_eq!(is_zero, name.ends_with(last) || name.ends_with("bias"), "{name}");
             });
@@ -235,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_weights_and_each_layer_its_own() {
-        let first_values = |resnet: &mut ResNet| {
+        let first_values = |resnet: &ResNet| {
             let mut values = Vec::new();
             visit_parameters(resnet, |name, parameter| {
                 if name.contains("conv") {
@@ -246,8 +258,8 @@ mod tests {
             });
             values
         };
-        let values = first_values(&mut small(18));
-        assert_eq!(values, first_values(&mut small(18)));
+        let values = first_values(&small(18));
+        assert_eq!(values, first_values(&small(18)));
         for (i, a) in values.iter().enumerate() {
             assert!(values[..i].iter().all(|b| (a - b).abs() > 1e-6), "layer {i} repeats another");
         }
@@ -323,7 +335,7 @@ mod tests {
             let features = resnet.forward(images(4, 8, Recording::start()), Mode::Train).unwrap();
             let weights = to_rows(&features);
             let mut gradients = backward(weighted_sum(features, &weights).unwrap()).unwrap();
-            visit_parameters(&mut resnet, |name, parameter| {
+            visit_parameters(&resnet, |name, parameter| {
                 let gradient = parameter.gradient(&mut gradients).unwrap();
                 assert!(gradient.is_some_and(|g| g.iter().any(|g| *g != 0.0)), "depth {depth}, {name}");
             });
@@ -333,20 +345,28 @@ mod tests {
     #[test]
     fn evaluation_changes_nothing() {
         let mut resnet = small(18);
-        let state = |resnet: &mut ResNet| {
+        let state = |resnet: &ResNet| {
             let mut state = Vec::new();
             resnet.visit(&mut |_, entry| match entry {
                 Entry::Parameter(parameter) => state.push(parameter.to_vec()),
                 Entry::Buffer(buffer) => state.push(buffer.to_vec()),
-                Entry::Counter(count) => state.push(vec![*count as f32]),
+                Entry::Counter(count) => state.push(vec![count as f32]),
             });
             state
         };
-        let before = state(&mut resnet);
+        let before = state(&resnet);
         resnet.forward(images(2, 8, Recording::Off), Mode::Eval).unwrap();
-        assert!(before == state(&mut resnet));
+        assert!(before == state(&resnet));
         resnet.forward(images(2, 8, Recording::Off), Mode::Train).unwrap();
-        assert!(before != state(&mut resnet));
+        assert!(before != state(&resnet));
+    }
+
+    #[test]
+    fn the_stem_and_each_stage_are_a_layer() {
+        let resnet = small(18);
+        let names = ["conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.1.bn2.bias"];
+        assert_eq!(names.map(|name| resnet.layer_of(name)), [0, 0, 1, 4].map(Some));
+        assert_eq!(resnet.n_layers(), 5);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A block of attention and MLP.
 
-use plugin_api::{ConfigError, Entry};
+use plugin_api::{ConfigError, Module};
 use tensor_ops::{
     LayerNorm, OpError, Parameter, Tokens, attention, keep_token, layer_norm, linear_add_tokens,
     linear_gelu_tokens, linear_tokens,
@@ -83,25 +83,23 @@ impl Block {
         let x = linear_gelu_tokens(x, &self.fc1.weight, Some(&self.fc1.bias))?; // (N, T, D) → (N, T, hidden)
         linear_add_tokens(x, &self.fc2.weight, Some(&self.fc2.bias), identity) // → (N, T, D)
     }
+}
 
-    /// The order of timm's `state_dict`.
-    pub(crate) fn visit(&mut self, name: &str, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        visit_norm(&format!("{name}.norm1"), &mut self.norm1, visitor);
-        visit_linear(&format!("{name}.attn.qkv"), &mut self.qkv, visitor);
-        visit_linear(&format!("{name}.attn.proj"), &mut self.proj, visitor);
-        visit_norm(&format!("{name}.norm2"), &mut self.norm2, visitor);
-        visit_linear(&format!("{name}.mlp.fc1"), &mut self.fc1, visitor);
-        visit_linear(&format!("{name}.mlp.fc2"), &mut self.fc2, visitor);
+/// The order of timm's `state_dict`.
+impl Module for Block {
+    plugin_api::visit! { self;
+        "norm1" => self.norm1,
+        "attn.qkv" => self.qkv,
+        "attn.proj" => self.proj,
+        "norm2" => self.norm2,
+        "mlp.fc1" => self.fc1,
+        "mlp.fc2" => self.fc2,
     }
 }
 
-/// Visits a layer norm as PyTorch names it.
-pub(crate) fn visit_norm(name: &str, norm: &mut LayerNorm, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-    visitor(&format!("{name}.weight"), Entry::Parameter(&mut norm.scale));
-    visitor(&format!("{name}.bias"), Entry::Parameter(&mut norm.shift));
-}
-
-fn visit_linear(name: &str, linear: &mut Linear, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-    visitor(&format!("{name}.weight"), Entry::Parameter(&mut linear.weight));
-    visitor(&format!("{name}.bias"), Entry::Parameter(&mut linear.bias));
+impl Module for Linear {
+    plugin_api::visit! { self;
+        "weight" => self.weight,
+        "bias" => self.bias,
+    }
 }

@@ -1,6 +1,6 @@
 //! From an image to tokens.
 
-use plugin_api::{ConfigError, Entry, visit_part};
+use plugin_api::{ConfigError, Module, Part as _, Visitor, VisitorMut};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Parameter, ParameterKind, Tokens,
     batch_norm_relu, conv2d, tokens_from_map,
@@ -91,24 +91,40 @@ impl PatchEmbed {
         tokens_from_map(x) // → (N, T, D)
     }
 
-    /// Into how many parts batch norm splits a batch, if there is any.
-    pub(crate) fn batch_norm_splits(&self) -> Option<usize> {
-        self.batch_norm_splits
+    /// The name of a parameter of the last convolution, which is numbered if others come before it.
+    fn last_name(&self, parameter: &str) -> String {
+        match self.layers.len() {
+            0 => parameter.to_owned(),
+            n => format!("{}.{parameter}", n * ConvNormRelu::N_PLACES),
+        }
+    }
+}
+
+/// Named as in the reference, where ReLU counts too.
+impl Module for PatchEmbed {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        for (i, layer) in self.layers.iter().enumerate() {
+            let place = i * ConvNormRelu::N_PLACES;
+            layer.weight.visit_part(&format!("{place}.weight"), visitor);
+            layer.norm.visit_part(&(place + 1).to_string(), visitor);
+        }
+        self.weight.visit_part(&self.last_name("weight"), visitor);
+        self.bias.visit_part(&self.last_name("bias"), visitor);
     }
 
-    /// Named as in the reference, where ReLU counts too.
-    pub(crate) fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        let mut prefix = "patch_embed.proj".to_owned();
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             let place = i * ConvNormRelu::N_PLACES;
-            visitor(&format!("{prefix}.{place}.weight"), Entry::Parameter(&mut layer.weight));
-            visit_part(&format!("{prefix}.{}", place + 1), &mut layer.norm, visitor);
+            layer.weight.visit_part_mut(&format!("{place}.weight"), visitor);
+            layer.norm.visit_part_mut(&(place + 1).to_string(), visitor);
         }
-        if !self.layers.is_empty() {
-            prefix += &format!(".{}", self.layers.len() * ConvNormRelu::N_PLACES);
-        }
-        visitor(&format!("{prefix}.weight"), Entry::Parameter(&mut self.weight));
-        visitor(&format!("{prefix}.bias"), Entry::Parameter(&mut self.bias));
+        let (weight, bias) = (self.last_name("weight"), self.last_name("bias"));
+        self.weight.visit_part_mut(&weight, visitor);
+        self.bias.visit_part_mut(&bias, visitor);
+    }
+
+    fn batch_norm_splits(&self) -> Option<usize> {
+        self.batch_norm_splits
     }
 }
 

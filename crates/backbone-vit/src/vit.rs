@@ -1,12 +1,12 @@
 //! The whole network.
 
-use plugin_api::{Backbone, ConfigError, Entry, Module, ModuleContext};
+use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
     mean_tokens, prepend_token, select_token,
 };
 
-use crate::block::{Block, visit_norm};
+use crate::block::Block;
 use crate::config::{Pool, VitConfig};
 use crate::init::Builder;
 use crate::positions;
@@ -65,24 +65,12 @@ impl Vit {
 }
 
 impl Module for Vit {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        if let Some(token) = &mut self.class_token {
-            visitor("cls_token", Entry::Parameter(token));
-        }
-        if let Some(table) = &mut self.positions {
-            visitor("pos_embed", Entry::Parameter(table));
-        }
-        self.patch_embed.visit(visitor);
-        for (i, block) in self.blocks.iter_mut().enumerate() {
-            block.visit(&format!("blocks.{i}"), visitor);
-        }
-        if let Some(norm) = &mut self.norm {
-            visit_norm("norm", norm, visitor);
-        }
-    }
-
-    fn stem(&self) -> &'static [&'static str] {
-        &["patch_embed"]
+    plugin_api::visit! { self;
+        "cls_token" => self.class_token,
+        "pos_embed" => self.positions,
+        "patch_embed.proj" => self.patch_embed,
+        "blocks" => self.blocks,
+        "norm" => self.norm,
     }
 
     fn batch_norm_splits(&self) -> Option<usize> {
@@ -93,6 +81,25 @@ impl Module for Vit {
 impl Backbone for Vit {
     fn n_features(&self) -> usize {
         self.n_features
+    }
+
+    fn stem(&self) -> &'static [&'static str] {
+        &["patch_embed"]
+    }
+
+    /// What makes tokens, and the blocks.
+    fn n_layers(&self) -> usize {
+        1 + self.blocks.len()
+    }
+
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        let block = (0..self.blocks.len()).find(|block| name.starts_with(&format!("blocks.{block}.")));
+        match block {
+            Some(block) => Some(1 + block),
+            // The layer norm behind the blocks.
+            None if name.starts_with("norm.") => None,
+            None => Some(0),
+        }
     }
 
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {

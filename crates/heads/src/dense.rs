@@ -1,6 +1,6 @@
 //! A linear layer with PyTorch's initial values.
 
-use plugin_api::{ConfigError, Entry, Module, ModuleContext};
+use plugin_api::{ConfigError, Module, ModuleContext};
 use tensor_ops::{Features, OpError, Parameter, ParameterKind, linear};
 
 /// The widest layer that is accepted: far beyond any published one, and far from overflow.
@@ -69,10 +69,8 @@ pub(crate) fn unplaced(error: OpError) -> ConfigError {
 }
 
 impl Module for Dense {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        visitor("weight", Entry::Parameter(&mut self.weight));
-        if let Some(bias) = &mut self.bias {
-            visitor("bias", Entry::Parameter(bias));
-        }
+    plugin_api::visit! { self;
+        "weight" => self.weight,
+        "bias" => self.bias,
     }
 }

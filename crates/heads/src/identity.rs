@@ -1,6 +1,6 @@
 //! No head.
 
-use plugin_api::{Entry, Head, Module, ModuleContext};
+use plugin_api::{Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
 /// The config of [`Identity`].
@@ -22,7 +22,7 @@ impl Identity {
 }
 
 impl Module for Identity {
-    fn visit(&mut self, _: &mut dyn FnMut(&str, Entry<'_>)) {}
+    plugin_api::visit! { self; }
 }
 
 impl Head for Identity {

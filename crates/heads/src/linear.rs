@@ -1,6 +1,6 @@
 //! MoCo v1's head.
 
-use plugin_api::{ConfigError, Entry, Head, Module, ModuleContext};
+use plugin_api::{ConfigError, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
 use crate::dense::{Bias, Dense, check_width};
@@ -39,8 +39,8 @@ impl LinearHead {
 }
 
 impl Module for LinearHead {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        self.dense.visit(visitor);
+    plugin_api::visit! { self;
+        "" => self.dense,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The head of MoCo v2, and the projector and predictor of v3.
 
-use plugin_api::{ConfigError, Entry, Head, Module, ModuleContext, visit_part};
+use plugin_api::{ConfigError, Head, Module, ModuleContext, Part as _, Visitor, VisitorMut};
 use tensor_ops::{BatchNorm, Features, Mode, OpError, batch_norm_features, relu_features};
 
 use crate::dense::{Bias, Dense, check_width, unplaced};
@@ -158,12 +158,17 @@ impl Layer {
 }
 
 impl Module for Mlp {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
+        for layer in &self.layers {
+            layer.dense.visit_part(&layer.place.to_string(), visitor);
+            layer.norm.visit_part(&(layer.place + 1).to_string(), visitor);
+        }
+    }
+
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         for layer in &mut self.layers {
-            visit_part(&layer.place.to_string(), &mut layer.dense, visitor);
-            if let Some(norm) = &mut layer.norm {
-                visit_part(&(layer.place + 1).to_string(), norm, visitor);
-            }
+            layer.dense.visit_part_mut(&layer.place.to_string(), visitor);
+            layer.norm.visit_part_mut(&(layer.place + 1).to_string(), visitor);
         }
     }
 

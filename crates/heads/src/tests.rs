@@ -33,14 +33,14 @@ fn features(recording: Recording) -> Features {
     Device::default().tensor_from_vec(values, (4, 6)).put_tape(recording)
 }
 
-fn names(head: &mut dyn Head) -> Vec<String> {
+fn names(head: &dyn Head) -> Vec<String> {
     let mut names = Vec::new();
     head.visit(&mut |name, _| names.push(name.to_string()));
     names
 }
 
 /// The values of each parameter, in PyTorch's order, with PyTorch's shape.
-fn parameters(head: &mut dyn Head) -> Vec<(Vec<usize>, Vec<f32>)> {
+fn parameters(head: &dyn Head) -> Vec<(Vec<usize>, Vec<f32>)> {
     let mut list = Vec::new();
     head.visit(&mut |_, entry| {
         if let Entry::Parameter(parameter) = entry {
@@ -79,8 +79,8 @@ fn assert_near(actual: &[f32], expected: &[f32]) {
 #[test]
 fn the_linear_head_is_one_layer_with_bias() {
     let mut head = linear();
-    assert_eq!(names(&mut head), ["weight", "bias"]);
-    let [weight, bias] = &parameters(&mut head)[..] else { panic!("two parameters") };
+    assert_eq!(names(&head), ["weight", "bias"]);
+    let [weight, bias] = &parameters(&head)[..] else { panic!("two parameters") };
     let expected = apply(&features(Recording::Off).as_vec(), weight, bias);
     let output = head.forward(features(Recording::Off), Mode::Train).unwrap();
     assert_eq!(*output.shape(), (4, head.n_outputs()));
@@ -90,8 +90,8 @@ fn the_linear_head_is_one_layer_with_bias() {
 #[test]
 fn moco_v2s_head_is_two_layers_with_a_relu_between() {
     let mut head = mlp(moco_v2());
-    assert_eq!(names(&mut head), ["0.weight", "0.bias", "2.weight", "2.bias"]);
-    let [w0, b0, w2, b2] = &parameters(&mut head)[..] else { panic!("four parameters") };
+    assert_eq!(names(&head), ["0.weight", "0.bias", "2.weight", "2.bias"]);
+    let [w0, b0, w2, b2] = &parameters(&head)[..] else { panic!("four parameters") };
     assert_eq!(w0.0, [6, 6], "the hidden layer is as wide as what comes in");
     let hidden: Vec<f32> =
         apply(&features(Recording::Off).as_vec(), w0, b0).iter().map(|v| v.max(0.0)).collect();
@@ -112,13 +112,13 @@ fn moco_v3s_projector_has_the_names_of_the_reference() {
     expected.extend(affine(4));
     expected.push("6.weight".into());
     expected.extend(affine(7).into_iter().skip(2));
-    assert_eq!(names(&mut mlp(config)), expected);
+    assert_eq!(names(&mlp(config)), expected);
 }
 
 #[test]
 fn a_predictor_without_a_last_batch_norm_ends_in_a_bare_layer() {
     let config = MlpConfig { hidden: Some(5), norm: Norm::Batch, ..moco_v2() };
-    let names = names(&mut mlp(config));
+    let names = names(&mlp(config));
     assert_eq!((names[0].as_str(), names.last().unwrap().as_str(), names.len()), ("0.weight", "3.weight", 7));
 }
 
@@ -137,8 +137,8 @@ fn a_last_batch_norm_gives_each_output_mean_zero_and_variance_one() {
 #[test]
 fn weights_and_biases_start_uniform_in_pytorchs_bounds() {
     // nn.Linear(400, 300): kaiming_uniform_(weight, a=sqrt(5)) is U(-1/sqrt(400), 1/sqrt(400)), and so is the bias.
-    let mut head = LinearHead::new(LinearHeadConfig { out: 300 }, &context(400)).unwrap();
-    for (shape, values) in parameters(&mut head) {
+    let head = LinearHead::new(LinearHeadConfig { out: 300 }, &context(400)).unwrap();
+    for (shape, values) in parameters(&head) {
         let mean_square = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
         assert!(values.iter().all(|v| v.abs() <= 0.05), "{shape:?}");
         assert!((mean_square - 0.05 * 0.05 / 3.0).abs() < 1e-4, "{shape:?}: {mean_square}");

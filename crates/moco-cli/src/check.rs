@@ -57,8 +57,8 @@ fn tell_fault(error: &anyhow::Error) {
     }
 }
 
-fn tell(out: &mut dyn Write, file: &Path, mut pipeline: Pipeline) -> std::io::Result<()> {
-    let parameters = pipeline_file::count_parameters(&mut pipeline.network);
+fn tell(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::io::Result<()> {
+    let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(
         out,
         "{}: ok: {}, {}, {} in the graph, {} with a batch of {}",

@@ -85,7 +85,7 @@ pub(crate) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
 }
 
 /// The names and shapes of a module's weights.
-pub(crate) fn layout(module: &mut NamedModule) -> BTreeMap<String, Shape> {
+pub(crate) fn layout(module: &NamedModule) -> BTreeMap<String, Shape> {
     let mut layout = BTreeMap::new();
     module.module.visit(&mut |name, entry| {
         let shape = match entry {

@@ -232,7 +232,7 @@ fn fit(
     let Some(parts) = Parts::of(&pipeline.network.graph) else {
         return Err(Failure::plain(format!("{of} has no step that encodes a view")).into());
     };
-    let mut place = Place { path, of: &of, modules: &mut pipeline.network.modules, taken: Tensors::new() };
+    let mut place = Place { path, of: &of, modules: &pipeline.network.modules, taken: Tensors::new() };
     let has_heads = encoders.convention.has_projection_heads();
     let Encoders { query, momentum, predictor, queue, .. } = encoders;
     let momentum = momentum.unwrap_or_else(|| query.clone());
@@ -264,7 +264,7 @@ fn fit(
 struct Place<'a> {
     path: &'a Path,
     of: &'a str,
-    modules: &'a mut [NamedModule],
+    modules: &'a [NamedModule],
     /// What fits, under the names of a checkpoint.
     taken: Tensors,
 }
@@ -315,8 +315,8 @@ impl Place<'_> {
         }
     }
 
-    fn layout(&mut self, name: &str) -> BTreeMap<String, Shape> {
-        self.modules.iter_mut().find(|named| named.name == name).map(encoder::layout).unwrap_or_default()
+    fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
+        self.modules.iter().find(|named| named.name == name).map(encoder::layout).unwrap_or_default()
     }
 
     fn take(&mut self, name: &str, found: Tensors, side: &str) {

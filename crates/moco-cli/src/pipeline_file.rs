@@ -109,9 +109,9 @@ pub struct ParameterCount {
 }
 
 /// Counts the parameters of `network`.
-pub fn count_parameters(network: &mut Network) -> ParameterCount {
+pub fn count_parameters(network: &Network) -> ParameterCount {
     let mut count = ParameterCount { trained: 0, fixed: 0 };
-    for named in &mut network.modules {
+    for named in &network.modules {
         named.module.visit(&mut |_, entry| {
             if let Entry::Parameter(parameter) = entry {
                 if parameter.is_trainable() {

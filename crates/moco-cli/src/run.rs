@@ -206,7 +206,7 @@ fn describe(
         text::count(splits.train.len() / pipeline.batch, "step"),
         pipeline.batch
     )?;
-    let parameters = pipeline_file::count_parameters(&mut pipeline.network);
+    let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(out, "network   {modules}: {parameters}")?;
     writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "loader thread"))
 }

@@ -1,7 +1,7 @@
 //! The loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module};
+use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module};
 use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_batch, l2_normalize};
 
 use crate::InBatchConfig;
@@ -35,7 +35,7 @@ fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
 }
 
 impl Module for InBatch {
-    fn visit(&mut self, _: &mut dyn FnMut(&str, Entry<'_>)) {}
+    plugin_api::visit! { self; }
 }
 
 impl ContrastiveLoss for InBatch {

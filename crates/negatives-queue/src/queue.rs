@@ -2,7 +2,7 @@
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use plugin_api::Rng;
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Entry, Keys, LossContext, LossRange, Module};
+use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 
 use crate::QueueConfig;
@@ -63,9 +63,9 @@ fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
 }
 
 impl Module for Queue {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        visitor("queue", Entry::Buffer(&mut self.keys));
-        visitor("pointer", Entry::Counter(&mut self.pointer));
+    plugin_api::visit! { self;
+        "queue" => self.keys,
+        "pointer" => self.pointer,
     }
 }
 

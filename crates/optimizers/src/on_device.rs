@@ -1,7 +1,7 @@
 //! Whether each rule's kernel does what its code for the host does.
 
-use plugin_api::{Optimizer, UpdateStep};
-use tensor_ops::{Buffer, Device, Gradients, Parameter, ParameterKind};
+use plugin_api::{Optimizer, Slots, UpdateStep};
+use tensor_ops::{Device, Gradients, Parameter, ParameterKind};
 
 use crate::{AdamW, AdamWConfig, Lars, LarsConfig, LarsRule, Sgd, SgdConfig};
 
@@ -31,7 +31,7 @@ fn run(
 ) -> Vec<Vec<f32>> {
     let kind = if shape.len() == 2 { ParameterKind::Matrix } else { ParameterKind::Vector };
     let mut parameter = Parameter::new(&Device::default(), kind, shape, values.to_vec()).unwrap();
-    let mut slots: Vec<Buffer> = optimizer.slots().iter().map(|_| Buffer::zeros(shape)).collect();
+    let mut slots = Slots::zeros(optimizer, shape);
     for (i, lr) in [0.3, 0.3, 0.1].into_iter().enumerate() {
         let mut gradients = Gradients::leaky();
         let gradient = wave(values.len(), 0.7 + i as f32).into_iter().map(|g| g * gradient_scale).collect();
@@ -40,7 +40,7 @@ fn run(
         step.run(optimizer, &mut parameter, &mut gradients, &mut slots).unwrap();
     }
     let mut all = vec![parameter.to_vec()];
-    all.extend(slots.iter().map(Buffer::to_vec));
+    all.extend(slots.iter().map(|(_, slot)| slot.to_vec()));
     all
 }
 

@@ -11,7 +11,9 @@ use crate::encoder::EncoderModules;
 use crate::graph::{Action, Graph, Value};
 use crate::pixels;
 use crate::views::View;
-use plugin_api::{self, Backbone, ContrastiveLoss, Entry, Head, LossContext, Module, ModuleContext};
+use plugin_api::{
+    self, Backbone, ContrastiveLoss, Head, LossContext, Module, ModuleContext, Visitor, VisitorMut,
+};
 
 /// A module of any kind.
 pub enum AnyModule {
@@ -32,7 +34,7 @@ pub struct NamedModule {
 }
 
 impl Module for AnyModule {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
+    fn visit(&self, visitor: &mut Visitor<'_>) {
         match self {
             Self::Backbone(module) => module.visit(visitor),
             Self::Head(module) => module.visit(visitor),
@@ -40,11 +42,11 @@ impl Module for AnyModule {
         }
     }
 
-    fn stem(&self) -> &'static [&'static str] {
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
         match self {
-            Self::Backbone(module) => module.stem(),
-            Self::Head(module) => module.stem(),
-            Self::Loss(module) => module.stem(),
+            Self::Backbone(module) => module.visit_mut(visitor),
+            Self::Head(module) => module.visit_mut(visitor),
+            Self::Loss(module) => module.visit_mut(visitor),
         }
     }
 

@@ -4,11 +4,10 @@ use tensor_ops::ParameterKind;
 
 use crate::checker::{Checked, Checker};
 use crate::config::{GroupConfig, PipelineConfig, Selection};
-use crate::modules::NamedModule;
+use crate::modules::{AnyModule, NamedModule};
 use crate::patterns::matches;
 use crate::stability::OnSpike;
-use plugin_api::suggest;
-use plugin_api::{Entry, Module as _};
+use plugin_api::{ByName, EntryMut, Module, NamesError, ParameterId, suggest};
 
 /// What training does to one parameter, besides what the optimizer does to all.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,17 +24,29 @@ impl Default for ParameterSettings {
     }
 }
 
-/// Parameters by the patterns of a pipeline, as places in the order in which all modules are visited.
+/// The parameters of all modules, and what the patterns of a pipeline mean.
 #[derive(Clone, Debug, Default)]
 pub struct Parameters {
-    /// `module.name`, PyTorch's names.
-    pub names: Vec<String>,
-    /// One for each name.
-    pub settings: Vec<ParameterSettings>,
+    /// By their names, `module.name`, in the order in which all modules are visited.
+    pub settings: ByName<ParameterSettings>,
     /// What the stability monitor watches.
-    pub watched: Vec<usize>,
+    pub watched: Vec<ParameterId>,
     /// What a spike freezes.
-    pub frozen_by_spike: Vec<usize>,
+    pub frozen_by_spike: Vec<ParameterId>,
+}
+
+/// Each of `modules` with its name, as [`ByName`] takes them.
+pub fn named<'a>(
+    modules: impl IntoIterator<Item = &'a NamedModule>,
+) -> impl Iterator<Item = (&'a str, &'a dyn Module)> {
+    modules.into_iter().map(|named| (named.name.as_str(), &named.module as &dyn Module))
+}
+
+/// As [`named`], to change them.
+pub fn named_mut<'a>(
+    modules: impl IntoIterator<Item = &'a mut NamedModule>,
+) -> impl Iterator<Item = (&'a str, &'a mut dyn Module)> {
+    modules.into_iter().map(|named| (named.name.as_str(), &mut named.module as &mut dyn Module))
 }
 
 /// Freezes what the file freezes, and finds what its other patterns mean.
@@ -44,13 +55,13 @@ pub(crate) fn check_parameters(
     config: &PipelineConfig,
     modules: &mut [NamedModule],
 ) -> Checked<Parameters> {
-    let known = Known::of(modules);
+    let known =
+        Known::of(modules).map_err(|error| checker.fault(&["modules"], error.to_string(), error.hint()))?;
     let finder = Finder { checker, known: &known };
     let frozen = finder.find_all(&config.freeze, &["freeze"])?;
-    set_trainable(modules, &frozen, false);
-    let is_trained: Vec<bool> =
-        known.list.iter().enumerate().map(|(i, known)| known.is_trainable && !frozen.contains(&i)).collect();
-    if !is_trained.contains(&true) {
+    freeze(modules, &frozen, &known.all);
+    let is_trained = |id: &ParameterId| known.all[*id].is_trainable && !frozen.contains(id);
+    if !known.all.ids().any(|id| is_trained(&id)) {
         return Err(checker.fault(
             &["freeze"],
             "every parameter is frozen, so nothing would train",
@@ -60,22 +71,21 @@ pub(crate) fn check_parameters(
     let mut watched = finder.find_all(&config.stability.watch, &["stability", "watch"])?;
     if config.stability.watch.is_empty() {
         // The first layer's weights: spikes start there (Chen et al. 2021, figure 4).
-        watched.extend((0..is_trained.len()).find(|&i| is_trained[i] && known.list[i].is_weight));
+        watched.extend(known.all.ids().find(|id| is_trained(id) && known.all[*id].is_weight));
     }
-    watched.retain(|&i| is_trained[i]);
+    watched.retain(is_trained);
     let mut frozen_by_spike = match &config.stability.on_spike {
         OnSpike::Freeze(patterns) => finder.find_all(patterns, &["stability", "on_spike"])?,
         OnSpike::Nothing | OnSpike::SkipStep => Vec::new(),
     };
     // What is frozen from the start stays so, whatever happens to the others.
-    frozen_by_spike.retain(|&i| is_trained[i]);
+    frozen_by_spike.retain(is_trained);
     let settings = group_settings(&finder, &config.groups)?;
-    let names = known.list.into_iter().map(|known| known.name).collect();
-    Ok(Parameters { names, settings, watched, frozen_by_spike })
+    Ok(Parameters { settings, watched, frozen_by_spike })
 }
 
-fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<Vec<ParameterSettings>> {
-    let mut settings = vec![None; finder.known.list.len()];
+fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<ByName<ParameterSettings>> {
+    let mut settings: ByName<Option<ParameterSettings>> = finder.known.all.clone().map(|_| None);
     for (i, group) in groups.iter().enumerate() {
         let number = i.to_string();
         let fault = |field, message: String, hint: &str| {
@@ -97,7 +107,7 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<Vec<Pa
             );
         }
         let members = match &group.parameters {
-            Selection::Vectors => (0..settings.len()).filter(|&i| finder.known.list[i].n_axes <= 1).collect(),
+            Selection::Vectors => settings.ids().filter(|&id| finder.known.all[id].n_axes <= 1).collect(),
             Selection::Named(patterns) if patterns.is_empty() => {
                 return fault(
                     "parameters",
@@ -114,59 +124,52 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<Vec<Pa
             });
         }
     }
-    Ok(settings.into_iter().map(Option::unwrap_or_default).collect())
+    Ok(settings.map(Option::unwrap_or_default))
 }
 
-/// Freezes the parameters at `places` of the visiting order, or thaws them.
-pub fn set_trainable(modules: &mut [NamedModule], places: &[usize], is_trainable: bool) {
-    let mut place = 0;
-    for named in modules {
-        named.module.visit(&mut |_, entry| {
-            let Entry::Parameter(parameter) = entry else { return };
-            if places.contains(&place) {
-                parameter.set_trainable(is_trainable);
+/// Freezes the parameters `frozen` of `all`, which are those of `modules`.
+fn freeze(modules: &mut [NamedModule], frozen: &[ParameterId], all: &ByName<KnownParameter>) {
+    for (module, part) in named_mut(modules) {
+        part.visit_mut(&mut |name, entry| {
+            let EntryMut::Parameter(parameter) = entry else { return };
+            if all.id(&format!("{module}.{name}")).is_some_and(|id| frozen.contains(&id)) {
+                parameter.set_trainable(false);
             }
-            place += 1;
         });
     }
 }
 
+#[derive(Clone)]
 struct KnownParameter {
-    name: String,
     n_axes: usize,
     /// Of a layer: a matrix or a kernel.
     is_weight: bool,
     is_trainable: bool,
 }
 
-/// The parameters of all modules, in visiting order, and the first layer of each module that has one.
+/// The parameters of all modules, and the first layer of each module that has one.
 struct Known {
-    list: Vec<KnownParameter>,
+    all: ByName<KnownParameter>,
     /// `module.stem`, and what it stands for.
     stems: Vec<(String, Vec<String>)>,
 }
 
 impl Known {
-    fn of(modules: &mut [NamedModule]) -> Self {
-        let mut list = Vec::new();
+    fn of(modules: &[NamedModule]) -> Result<Self, NamesError> {
+        let all = ByName::of(named(modules), |_, parameter| KnownParameter {
+            n_axes: parameter.shape().len(),
+            is_weight: parameter.kind() != ParameterKind::Vector,
+            is_trainable: parameter.is_trainable(),
+        })?;
         let mut stems = Vec::new();
-        for named in modules {
-            let module = &named.name;
-            let stem = named.module.stem().iter().map(|name| format!("{module}.{name}")).collect::<Vec<_>>();
+        for NamedModule { name, module } in modules {
+            let AnyModule::Backbone(backbone) = module else { continue };
+            let stem: Vec<String> = backbone.stem().iter().map(|first| format!("{name}.{first}")).collect();
             if !stem.is_empty() {
-                stems.push((format!("{module}.stem"), stem));
+                stems.push((format!("{name}.stem"), stem));
             }
-            named.module.visit(&mut |name, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                list.push(KnownParameter {
-                    name: format!("{module}.{name}"),
-                    n_axes: parameter.shape().len(),
-                    is_weight: parameter.kind() != ParameterKind::Vector,
-                    is_trainable: parameter.is_trainable(),
-                });
-            });
         }
-        Self { list, stems }
+        Ok(Self { all, stems })
     }
 }
 
@@ -176,16 +179,16 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The places of all that `patterns`, the list at `path`, match; a pattern that matches nothing is a fault.
-    fn find_all(&self, patterns: &[String], path: &[&str]) -> Checked<Vec<usize>> {
+    /// All that `patterns`, the list at `path`, match; a pattern that matches nothing is a fault.
+    fn find_all(&self, patterns: &[String], path: &[&str]) -> Checked<Vec<ParameterId>> {
+        let all = &self.known.all;
         let mut found = Vec::new();
         for (i, pattern) in patterns.iter().enumerate() {
             let stem = self.known.stems.iter().find(|(name, _)| name == pattern).map(|(_, names)| names);
             let meant = stem.map_or(std::slice::from_ref(pattern), Vec::as_slice);
-            let places: Vec<usize> = (0..self.known.list.len())
-                .filter(|&i| meant.iter().any(|pattern| matches(pattern, &self.known.list[i].name)))
-                .collect();
-            if places.is_empty() {
+            let ids: Vec<ParameterId> =
+                all.ids().filter(|&id| meant.iter().any(|pattern| matches(pattern, all.name(id)))).collect();
+            if ids.is_empty() {
                 let mut path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
                 path.push(i.to_string());
                 return Err(self.checker.fault_at(
@@ -194,7 +197,7 @@ impl Finder<'_> {
                     self.hint(pattern),
                 ));
             }
-            found.extend(places);
+            found.extend(ids);
         }
         found.sort_unstable();
         found.dedup();
@@ -204,10 +207,11 @@ impl Finder<'_> {
     /// What the pattern may have meant: a name, or the beginning of one.
     fn hint(&self, pattern: &str) -> String {
         let mut names: Vec<&str> = self.known.stems.iter().map(|(name, _)| name.as_str()).collect();
-        for known in &self.known.list {
-            let ends = known.name.match_indices('.').map(|(end, _)| end).chain([known.name.len()]);
+        let all = &self.known.all;
+        for name in all.ids().map(|id| all.name(id)) {
+            let ends = name.match_indices('.').map(|(end, _)| end).chain([name.len()]);
             for end in ends {
-                let beginning = &known.name[..end];
+                let beginning = &name[..end];
                 if !names.contains(&beginning) {
                     names.push(beginning);
                 }
@@ -216,8 +220,7 @@ impl Finder<'_> {
         match plugin_api::nearest(pattern, &names) {
             Some(_) => suggest(pattern, &names),
             None => {
-                let some: Vec<String> =
-                    self.known.list.iter().take(3).map(|known| format!("`{}`", known.name)).collect();
+                let some: Vec<String> = all.ids().take(3).map(|id| format!("`{}`", all.name(id))).collect();
                 format!("parameters are named like {}; a `*` stands for any text", some.join(", "))
             }
         }

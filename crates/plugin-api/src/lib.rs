@@ -4,6 +4,7 @@
 //! [`Augmentation`], [`Dataset`], [`Optimizer`], [`Schedule`], [`Monitor`]), and a [`Plugin`] that registers it.
 //! This crate names no plugin, opens no file and prints nothing.
 
+mod by_name;
 mod config;
 mod embeddings;
 mod image;
@@ -13,15 +14,16 @@ mod registry;
 mod rng;
 mod transform;
 
+pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
 pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
-    DatasetError, Embed, Embedding, Entry, FeatureExtractor, Head, Images, Keys, Level, LossContext,
-    LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, Optimizer,
-    OptimizerContext, Outcome, Progress, Schedule, ScheduleContext, Split, Splits, UnreadableImage, Update,
-    UpdateStep, visit_part,
+    DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys, Level,
+    LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, Optimizer,
+    OptimizerContext, Outcome, Part, Progress, Schedule, ScheduleContext, Slots, Split, Splits,
+    UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

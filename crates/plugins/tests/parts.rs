@@ -142,7 +142,7 @@ fn train(pipeline: Pipeline, set: u64) -> Outcome {
         }
         engine.update(&mut computed.gradients, 0.01).unwrap();
         if step == 0 {
-            engine.save(&mut state);
+            engine.save(&mut state).unwrap();
         }
     }
     Outcome { losses, gradients, state }

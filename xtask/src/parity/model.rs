@@ -65,7 +65,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::R
         engine.update(&mut gradients, moco.lr)?;
     }
     let mut snapshot = Snapshot::default();
-    engine.save(&mut snapshot);
+    engine.save(&mut snapshot)?;
     lines.push(final_group(golden, &snapshot)?.line("final", torch("final")?));
 
     let (ours, _) = engine.embed(images(golden, &moco, "eval/x", device)?, Level::Head)?;

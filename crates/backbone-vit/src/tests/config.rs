@@ -45,8 +45,8 @@ fn parameters_are_as_many_as_in_timm() {
     // (heads do not change the number), and the same for vit_base_patch16_224.
     for (preset, expected) in [("Small", 21_665_664), ("Base", 85_798_656)] {
         let mut n = 0;
-        let mut vit = super::vit(&format!("(preset: {preset})"), (224, 224));
-        super::visit_parameters(&mut vit, |_, parameter| n += parameter.n_elements());
+        let vit = super::vit(&format!("(preset: {preset})"), (224, 224));
+        super::visit_parameters(&vit, |_, parameter| n += parameter.n_elements());
         assert_eq!(n, expected, "{preset}");
     }
 }

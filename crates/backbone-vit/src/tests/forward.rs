@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dfdx::prelude::HasShape;
-use plugin_api::{Backbone as _, Entry, Module as _};
+use plugin_api::{Backbone as _, Entry, EntryMut, Module as _};
 use tensor_ops::{Mode, Recording, backward, weighted_sum};
 
 use super::{CONV, SMALL, images, visit_parameters, vit, with};
@@ -58,7 +58,7 @@ fn a_gradient_reaches_everything_that_is_trained_and_nothing_that_is_fixed() {
         let shape = *features.shape();
         let weights: Vec<f32> = (0..shape.0 * shape.1).map(|i| (i as f32 * 1.3).cos()).collect();
         let mut gradients = backward(weighted_sum(features, &weights).unwrap()).unwrap();
-        visit_parameters(&mut vit, |name, parameter| {
+        visit_parameters(&vit, |name, parameter| {
             let gradient = parameter.gradient(&mut gradients).unwrap();
             let arrived = gradient.is_some_and(|gradient| gradient.iter().any(|value| *value != 0.0));
             assert_eq!(arrived, parameter.is_trainable(), "{config}: {name}");
@@ -68,21 +68,21 @@ fn a_gradient_reaches_everything_that_is_trained_and_nothing_that_is_fixed() {
 
 #[test]
 fn evaluation_changes_nothing() {
-    let state = |vit: &mut Vit| {
+    let state = |vit: &Vit| {
         let mut state = Vec::new();
         vit.visit(&mut |_, entry| match entry {
             Entry::Parameter(parameter) => state.push(parameter.to_vec()),
             Entry::Buffer(buffer) => state.push(buffer.to_vec()),
-            Entry::Counter(count) => state.push(vec![*count as f32]),
+            Entry::Counter(count) => state.push(vec![count as f32]),
         });
         state
     };
     let mut vit = vit(CONV, (32, 32));
-    let before = state(&mut vit);
+    let before = state(&vit);
     vit.forward(images(2, (32, 32), Recording::Off), Mode::Eval).unwrap();
-    assert!(before == state(&mut vit));
+    assert!(before == state(&vit));
     vit.forward(images(2, (32, 32), Recording::Off), Mode::Train).unwrap();
-    assert!(before != state(&mut vit), "running statistics move");
+    assert!(before != state(&vit), "running statistics move");
 }
 
 /// The network by its definition, one image and one number at a time, in double precision.
@@ -98,7 +98,8 @@ impl Oracle {
     /// With parameters that differ from 0 and 1, in PyTorch's order.
     fn of(vit: &mut Vit, dim: usize, n_heads: usize) -> Self {
         let mut parameters = BTreeMap::new();
-        visit_parameters(vit, |name, parameter| {
+        vit.visit_mut(&mut |name, entry| {
+            let EntryMut::Parameter(parameter) = entry else { return };
             if name.ends_with("bias") || name.contains("norm") {
                 let values: Vec<f32> = parameter.to_vec();
                 let moved = values.iter().enumerate().map(|(i, value)| value + 0.3 * (i as f32).sin());

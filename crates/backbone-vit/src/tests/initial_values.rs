@@ -25,8 +25,8 @@ fn assert_uniform(what: &str, values: &[f32], bound: f64) {
 #[test]
 fn linear_layers_start_with_xaviers_values_and_queries_keys_and_values_each_on_their_own() {
     let bound = |n_inputs: f64, n_outputs: f64| (6.0 / (n_inputs + n_outputs)).sqrt();
-    let mut vit = vit(WIDE, (32, 32));
-    visit_parameters(&mut vit, |name, parameter| {
+    let vit = vit(WIDE, (32, 32));
+    visit_parameters(&vit, |name, parameter| {
         let values = parameter.to_vec();
         match name.rsplit_once('.') {
             Some((_, "bias")) => assert!(values.iter().all(|value| *value == 0.0), "{name}"),
@@ -46,31 +46,31 @@ fn linear_layers_start_with_xaviers_values_and_queries_keys_and_values_each_on_t
 
 #[test]
 fn convolutions_start_with_pytorchs_values() {
-    let mut vit = vit(&CONV.replace("dim: 16", "dim: 96"), (32, 32));
+    let vit = vit(&CONV.replace("dim: 16", "dim: 96"), (32, 32));
     for (place, n_inputs) in [(0, 3 * 9), (3, 12 * 9), (6, 24 * 9), (9, 48 * 9), (12, 96)] {
         let name = format!("patch_embed.proj.{place}.weight");
         let bound = 1.0 / f64::from(n_inputs).sqrt();
-        assert_uniform(&name, &parameter(&mut vit, &name).to_vec(), bound);
+        assert_uniform(&name, &parameter(&vit, &name).to_vec(), bound);
     }
-    let (max, rms) = spread(&parameter(&mut vit, "patch_embed.proj.12.bias").to_vec());
+    let (max, rms) = spread(&parameter(&vit, "patch_embed.proj.12.bias").to_vec());
     let bound = 1.0 / 96.0_f64.sqrt();
     assert!(max <= bound && rms > 0.4 * bound, "{max} {rms}");
 }
 
 #[test]
 fn the_class_token_starts_almost_at_zero_and_a_trained_table_small() {
-    let mut vit = vit(&with(WIDE, "position: Learned"), (64, 64));
-    let (_, rms) = spread(&parameter(&mut vit, "cls_token").to_vec());
+    let vit = vit(&with(WIDE, "position: Learned"), (64, 64));
+    let (_, rms) = spread(&parameter(&vit, "cls_token").to_vec());
     assert!((0.7e-6..1.3e-6).contains(&rms), "{rms}");
-    let (_, rms) = spread(&parameter(&mut vit, "pos_embed").to_vec());
+    let (_, rms) = spread(&parameter(&vit, "pos_embed").to_vec());
     assert!((rms / 0.02 - 1.0).abs() < 0.1, "{rms}");
 }
 
 #[test]
 fn positions_are_sines_and_cosines_of_the_row_first() {
     // d = 4 frequencies, 1, 0.1, 0.01 and 0.001, in a grid of 2 rows and 3 columns behind the class token.
-    let mut vit = vit("(patch: 8, dim: 16, depth: 1, heads: 1)", (16, 24));
-    let table = parameter(&mut vit, "pos_embed");
+    let vit = vit("(patch: 8, dim: 16, depth: 1, heads: 1)", (16, 24));
+    let table = parameter(&vit, "pos_embed");
     assert_eq!(table.torch_shape(), [1, 7, 16]);
     let table = table.to_vec();
     assert_eq!(table[..16], [0.0; 16], "the class token has no place");
@@ -95,8 +95,8 @@ fn positions_are_sines_and_cosines_of_the_row_first() {
 
 #[test]
 fn without_a_class_token_the_table_starts_with_the_first_patch() {
-    let mut vit = vit("(patch: 8, dim: 16, depth: 1, heads: 1, pool: Mean)", (16, 24));
-    let table = parameter(&mut vit, "pos_embed");
+    let vit = vit("(patch: 8, dim: 16, depth: 1, heads: 1, pool: Mean)", (16, 24));
+    let table = parameter(&vit, "pos_embed");
     assert_eq!(table.torch_shape(), [1, 6, 16]);
     assert_eq!(table.to_vec(), crate::positions::sin_cos((2, 3), 16));
 }
@@ -105,7 +105,7 @@ fn without_a_class_token_the_table_starts_with_the_first_patch() {
 fn what_is_fixed_is_not_trainable() {
     let fixed = |config: &str| {
         let mut names = Vec::new();
-        visit_parameters(&mut vit(config, (32, 32)), |name, parameter| {
+        visit_parameters(&vit(config, (32, 32)), |name, parameter| {
             if !parameter.is_trainable() {
                 names.push(name.to_owned());
             }
@@ -124,7 +124,7 @@ fn what_is_fixed_is_not_trainable() {
 #[test]
 fn a_momentum_copy_starts_equal_and_each_layer_with_draws_of_its_own() {
     for config in [WIDE, CONV] {
-        let values = |vit: &mut Vit| {
+        let values = |vit: &Vit| {
             let mut list = Vec::new();
             visit_parameters(vit, |name, parameter| list.push((name.to_owned(), parameter.to_vec())));
             list

@@ -45,7 +45,7 @@ fn images(n: usize, (h, w): (usize, usize), recording: Recording) -> FeatureMap 
     FeatureMap::from_nhwc(&Device::default(), [n, h, w, 3], &values, recording).unwrap()
 }
 
-fn visit_parameters(vit: &mut Vit, mut visitor: impl FnMut(&str, &mut Parameter)) {
+fn visit_parameters(vit: &Vit, mut visitor: impl FnMut(&str, &Parameter)) {
     vit.visit(&mut |name, entry| {
         if let Entry::Parameter(parameter) = entry {
             visitor(name, parameter);
@@ -54,7 +54,7 @@ fn visit_parameters(vit: &mut Vit, mut visitor: impl FnMut(&str, &mut Parameter)
 }
 
 /// The parameter called `name`.
-fn parameter(vit: &mut Vit, name: &str) -> Parameter {
+fn parameter(vit: &Vit, name: &str) -> Parameter {
     let mut found = None;
     visit_parameters(vit, |own, parameter| {
         if own == name {

@@ -1,6 +1,6 @@
 //! Names, shapes and order of what a checkpoint holds.
 
-use plugin_api::{Entry, Module as _};
+use plugin_api::{Backbone as _, Entry, Module as _};
 
 use super::{CONV, SMALL, vit, with};
 
@@ -89,4 +89,12 @@ fn only_the_convolution_stem_has_batch_norm() {
     assert_eq!(vit(SMALL, (32, 32)).batch_norm_splits(), None);
     assert_eq!(vit(CONV, (32, 32)).batch_norm_splits(), Some(1));
     assert_eq!(vit(&with(CONV, "batch_norm_splits: 2"), (32, 32)).batch_norm_splits(), Some(2));
+}
+
+#[test]
+fn what_makes_tokens_and_each_block_are_a_layer() {
+    let vit = vit(SMALL, (32, 32));
+    let names = ["cls_token", "patch_embed.proj.weight", "blocks.0.norm1.weight", "blocks.1.mlp.fc1.bias"];
+    assert_eq!(names.map(|name| vit.layer_of(name)), [0, 0, 1, 2].map(Some));
+    assert_eq!((vit.layer_of("norm.weight"), vit.n_layers()), (None, 3));
 }

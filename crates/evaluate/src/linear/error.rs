@@ -1,5 +1,6 @@
 //! Why there is no probe.
 
+use plugin_api::NamesError;
 use tensor_ops::OpError;
 
 /// A probe that cannot be trained.
@@ -39,4 +40,7 @@ pub enum ProbeError {
     /// An operation failed.
     #[error(transparent)]
     Op(#[from] OpError),
+    /// The encoder has not the parameters that it was built with.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }

@@ -43,11 +43,11 @@ pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::Pat
     let pipeline = pipeline::Pipeline::parse("tiny", &text, &[], &device).unwrap();
     let run = run_store::RunFolder::create(root, &pipeline.name, None).unwrap();
     run.write_pipeline(&text).unwrap();
-    let mut engine =
+    let engine =
         train_core::engine::Engine::new(pipeline.network, 0, device, Box::new(train_core::SingleProcess))
             .unwrap();
     let mut snapshot = Snapshot::default();
-    engine.save(&mut snapshot);
+    engine.save(&mut snapshot).unwrap();
     let mut scale = |prefix: &str, factor: f32| {
         for (name, stored) in &mut snapshot.tensors {
             if let Stored::F32 { values, .. } = stored

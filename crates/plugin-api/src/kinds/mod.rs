@@ -7,13 +7,15 @@ mod module;
 mod monitor;
 mod optimizer;
 mod schedule;
+mod visit;
 
 pub use self::augmentation::{Augmentation, AugmentationContext};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
 pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange};
-pub use self::module::{Backbone, Entry, Head, Module, ModuleContext, visit_part};
+pub use self::module::{Backbone, Head, Module, ModuleContext};
 pub use self::monitor::{
     Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
 };
-pub use self::optimizer::{Optimizer, OptimizerContext, Update, UpdateStep};
+pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};
+pub use self::visit::{Entry, EntryMut, Part, Visitor, VisitorMut};

@@ -1,62 +1,27 @@
 //! What has parameters: encoders and heads.
 
-use tensor_ops::{BatchNorm, Buffer, Device, FeatureMap, Features, Mode, Movable, OpError, Parameter};
+use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError};
 
+use super::{Visitor, VisitorMut};
 use crate::ConfigError;
 use crate::Rng;
 
 /// Something with parameters and state.
 pub trait Module: Movable {
-    /// Calls `visitor` with each entry and its name, always in the same order.
+    /// Calls `visitor` with each entry and its name, always the same names in the same order.
     ///
     /// Names are those of PyTorch's module of the same kind (`layer1.0.conv1.weight`), so that weights can be exchanged.
-    /// A composite prefixes the names of its parts, see [`visit_part`].
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>));
+    /// [`visit!`](crate::visit) writes both visits from a list of names and fields.
+    fn visit(&self, visitor: &mut Visitor<'_>);
 
-    /// The names of the first layer's parameters, or the beginnings of them, for an encoder that has a first layer: what
-    /// `freeze: ["backbone.stem"]` means.
-    fn stem(&self) -> &'static [&'static str] {
-        &[]
-    }
+    /// As [`visit`](Self::visit), to change the entries: the same names in the same order.
+    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>);
 
     /// Into how many parts batch normalization splits a batch, if there is any batch normalization.
     ///
     /// Shuffling a batch does nothing unless its statistics are taken over parts of it.
     fn batch_norm_splits(&self) -> Option<usize> {
         None
-    }
-}
-
-/// A named piece of a [`Module`].
-pub enum Entry<'a> {
-    /// What the optimizer moves, and the momentum encoder follows.
-    Parameter(&'a mut Parameter),
-    /// State that is saved, but neither trained nor averaged: running statistics, the queue.
-    Buffer(&'a mut Buffer),
-    /// A saved count, for instance of batches seen.
-    Counter(&'a mut u64),
-}
-
-/// Visits `part` with `prefix.` before each name.
-pub fn visit_part(prefix: &str, part: &mut dyn Module, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-    part.visit(&mut |name, entry| visitor(&format!("{prefix}.{name}"), entry));
-}
-
-impl Module for BatchNorm {
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        if let Some(scale) = &mut self.scale {
-            visitor("weight", Entry::Parameter(scale));
-        }
-        if let Some(shift) = &mut self.shift {
-            visitor("bias", Entry::Parameter(shift));
-        }
-        visitor("running_mean", Entry::Buffer(&mut self.running_mean));
-        visitor("running_var", Entry::Buffer(&mut self.running_var));
-        visitor("num_batches_tracked", Entry::Counter(&mut self.n_batches));
-    }
-
-    fn batch_norm_splits(&self) -> Option<usize> {
-        Some(self.splits)
     }
 }
 
@@ -70,6 +35,24 @@ pub trait Backbone: Module {
     /// # Errors
     /// If the images have another size than the backbone was built for.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
+
+    /// The names of the first layer's parameters, or the beginnings of them, if it is a layer of its own: what
+    /// `freeze: ["backbone.stem"]` means.
+    fn stem(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// How many layers there are to tell apart where each has a learning rate of its own: the stem, and what follows it one
+    /// after another, such as the blocks of a ViT.
+    fn n_layers(&self) -> usize {
+        1
+    }
+
+    /// Which of the layers the parameter called `name` is in, from 0 for the stem; `None` for what follows the last one.
+    fn layer_of(&self, name: &str) -> Option<usize> {
+        let _ = name;
+        None
+    }
 }
 
 /// Features `(N, D)` to embeddings `(N, C)`.

@@ -23,6 +23,53 @@ pub trait Optimizer: Send + Sync {
     }
 }
 
+/// What an optimizer keeps for one parameter: a buffer for each name of [`Optimizer::slots`].
+#[derive(Debug)]
+pub struct Slots {
+    names: &'static [&'static str],
+    buffers: Vec<Buffer>,
+}
+
+impl Slots {
+    /// Zeros for a parameter of `shape`.
+    pub fn zeros(optimizer: &dyn Optimizer, shape: &[usize]) -> Self {
+        let names = optimizer.slots();
+        Self { names, buffers: names.iter().map(|_| Buffer::zeros(shape)).collect() }
+    }
+
+    /// Each slot with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Buffer)> {
+        self.names.iter().copied().zip(&self.buffers)
+    }
+
+    /// Each slot with its name.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Buffer)> {
+        self.names.iter().copied().zip(&mut self.buffers)
+    }
+
+    /// The buffers, in the order of the names.
+    pub fn buffers_mut(&mut self) -> &mut [Buffer] {
+        &mut self.buffers
+    }
+
+    /// Moves the values out, in the order of the names; nothing else works until [`put_values`](Self::put_values).
+    pub fn take_values(&mut self) -> Vec<Vec<f32>> {
+        self.buffers.iter_mut().map(Buffer::take_values).collect()
+    }
+
+    /// Moves values in: what [`take_values`](Self::take_values) gave, changed.
+    ///
+    /// # Errors
+    /// If a slot has another number of values. The others are set in any case.
+    pub fn put_values(&mut self, values: Vec<Vec<f32>>) -> Result<(), OpError> {
+        let mut result = Ok(());
+        for (slot, values) in self.buffers.iter_mut().zip(values) {
+            result = slot.put_values(values).and(result);
+        }
+        result
+    }
+}
+
 /// The numbers of one step of one parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdateStep {
@@ -47,16 +94,16 @@ impl UpdateStep {
         optimizer: &dyn Optimizer,
         parameter: &mut Parameter,
         gradients: &mut Gradients,
-        slots: &mut [Buffer],
+        slots: &mut Slots,
     ) -> Result<(), OpError> {
         if let Some(rule) = self.rule_on_device(optimizer) {
-            let mut update = DeviceUpdate { parameter: parameter.take(), slots, rule };
+            let mut update = DeviceUpdate { parameter: parameter.take(), slots: slots.buffers_mut(), rule };
             let result = tensor_ops::update_on_device(&mut [&mut update], gradients);
             parameter.put_back(update.parameter);
             return result;
         }
         let Some(mut gradient) = parameter.take_gradient(gradients)? else { return Ok(()) };
-        let mut of_slots: Vec<Vec<f32>> = slots.iter_mut().map(Buffer::take_values).collect();
+        let mut of_slots = slots.take_values();
         let mut values = parameter.take_values();
         let Self { lr, n_updates, n_axes, weight_decay } = self;
         optimizer.update(Update {
@@ -68,9 +115,7 @@ impl UpdateStep {
             n_axes,
             weight_decay,
         });
-        for (slot, values) in slots.iter_mut().zip(of_slots) {
-            slot.put_values(values)?;
-        }
+        slots.put_values(of_slots)?;
         parameter.put_values(values)
     }
 

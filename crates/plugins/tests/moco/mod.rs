@@ -2,8 +2,8 @@
 
 use dfdx::prelude::{AsArray, SplitTape};
 use plugin_api::{
-    Backbone, Config, ContrastiveLoss, Entry, Head, Keys, LossContext, ModuleContext, Optimizer,
-    OptimizerContext, Update, build, visit_part,
+    Backbone, Config, ContrastiveLoss, Entry, EntryMut, Head, Keys, LossContext, Module, ModuleContext,
+    Optimizer, OptimizerContext, Update, build,
 };
 use tensor_ops::{Device, FeatureMap, Features, Gradients, KeepLogits, Mode, Parameter, Recording, backward};
 
@@ -13,6 +13,13 @@ use crate::golden::{Distance, Golden, Tensor, relative_error};
 struct Encoder {
     backbone: Box<dyn Backbone>,
     head: Box<dyn Head>,
+}
+
+impl Module for Encoder {
+    plugin_api::visit! { self;
+        "" => *self.backbone,
+        "fc" => *self.head,
+    }
 }
 
 impl Encoder {
@@ -49,13 +56,13 @@ impl Encoder {
 
     fn load(&mut self, golden: &Golden, prefix: &str) {
         let mut names = Vec::new();
-        self.visit(&mut |name, entry| {
+        self.visit_mut(&mut |name, entry| {
             let Tensor { shape, values } = golden.tensor(&format!("{prefix}{name}"));
             names.push(name.to_string());
             match entry {
-                Entry::Parameter(parameter) => parameter.set_from_torch(shape, values).unwrap(),
-                Entry::Buffer(buffer) => buffer.set(values).unwrap(),
-                Entry::Counter(count) => *count = values[0] as u64,
+                EntryMut::Parameter(parameter) => parameter.set_from_torch(shape, values).unwrap(),
+                EntryMut::Buffer(buffer) => buffer.set(values).unwrap(),
+                EntryMut::Counter(count) => *count = values[0] as u64,
             }
         });
         names.sort_unstable();
@@ -68,14 +75,9 @@ impl Encoder {
         self.head.forward(features, mode).unwrap()
     }
 
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        self.backbone.visit(visitor);
-        visit_part("fc", self.head.as_mut(), visitor);
-    }
-
     fn visit_parameters(&mut self, mut visitor: impl FnMut(&str, &mut Parameter)) {
-        self.visit(&mut |name, entry| {
-            if let Entry::Parameter(parameter) = entry {
+        self.visit_mut(&mut |name, entry| {
+            if let EntryMut::Parameter(parameter) = entry {
                 visitor(name, parameter);
             }
         });
@@ -98,7 +100,7 @@ impl Encoder {
                 Entry::Parameter(parameter) => parameter.to_torch().1,
                 Entry::Buffer(buffer) => buffer.to_vec(),
                 Entry::Counter(count) => {
-                    assert_eq!(*count as f32, end.values[0], "{name}");
+                    assert_eq!(count as f32, end.values[0], "{name}");
                     return;
                 }
             };
@@ -139,10 +141,10 @@ fn queue(golden: &Golden) -> Box<dyn ContrastiveLoss> {
     let (len, temperature): (usize, f64) = (golden.setting("queue"), golden.setting("temperature"));
     let config = format!("(len: {len}, temperature: {temperature})");
     let mut queue = build::<dyn ContrastiveLoss>("queue", Config::new(&config), &context).unwrap();
-    queue.visit(&mut |name, entry| match entry {
-        Entry::Buffer(keys) => keys.set(&transposed(golden.tensor("init/queue"))).unwrap(),
-        Entry::Counter(pointer) => *pointer = golden.tensor("init/queue_ptr").values[0] as u64,
-        Entry::Parameter(_) => panic!("a queue has no parameter {name}"),
+    queue.visit_mut(&mut |name, entry| match entry {
+        EntryMut::Buffer(keys) => keys.set(&transposed(golden.tensor("init/queue"))).unwrap(),
+        EntryMut::Counter(pointer) => *pointer = golden.tensor("init/queue_ptr").values[0] as u64,
+        EntryMut::Parameter(_) => panic!("a queue has no parameter {name}"),
     });
     queue
 }
@@ -247,7 +249,7 @@ fn check_final(golden: &Golden, query: &mut Encoder, key: &mut Encoder, queue: &
         Entry::Buffer(keys) => {
             distance.add(&keys.to_vec(), &end, |i| f64::from(end[i]) - f64::from(start[i]))
         }
-        Entry::Counter(pointer) => assert_eq!(*pointer as f32, golden.tensor("final/queue_ptr").values[0]),
+        Entry::Counter(pointer) => assert_eq!(pointer as f32, golden.tensor("final/queue_ptr").values[0]),
         Entry::Parameter(_) => {}
     });
     golden.assert_right("final", distance.relative());

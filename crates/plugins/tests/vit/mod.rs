@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dfdx::prelude::SplitTape;
-use plugin_api::{Backbone, Config, Entry, Head, ModuleContext, build, visit_part};
+use plugin_api::{Backbone, Config, EntryMut, Head, Module, ModuleContext, build};
 use tensor_ops::{Device, Mode, Recording};
 
 use crate::golden::{Golden, Tensor, relative_error};
@@ -13,6 +13,13 @@ use crate::moco::feature_map;
 struct Encoder {
     backbone: Box<dyn Backbone>,
     projector: Box<dyn Head>,
+}
+
+impl Module for Encoder {
+    plugin_api::visit! { self;
+        "" => *self.backbone,
+        "head" => *self.projector,
+    }
 }
 
 impl Encoder {
@@ -43,11 +50,6 @@ impl Encoder {
         let projector = build::<dyn Head>("mlp", Config::new(&config), &context).unwrap();
         Self { backbone, projector }
     }
-
-    fn visit(&mut self, visitor: &mut dyn FnMut(&str, Entry<'_>)) {
-        self.backbone.visit(visitor);
-        visit_part("head", self.projector.as_mut(), visitor);
-    }
 }
 
 /// Compares names, shapes, the position table and an evaluation with the reference's.
@@ -56,16 +58,16 @@ pub(crate) fn check_evaluation(golden: &Golden) {
     let prefix = "final/base_encoder.";
     let mut drawn = BTreeMap::new();
     let mut names = Vec::new();
-    encoder.visit(&mut |name, entry| {
+    encoder.visit_mut(&mut |name, entry| {
         let Tensor { shape, values } = golden.tensor(&format!("{prefix}{name}"));
         names.push(name.to_owned());
         match entry {
-            Entry::Parameter(parameter) => {
+            EntryMut::Parameter(parameter) => {
                 drawn.insert(name.to_owned(), parameter.to_torch().1);
                 parameter.set_from_torch(shape, values).unwrap();
             }
-            Entry::Buffer(buffer) => buffer.set(values).unwrap(),
-            Entry::Counter(count) => *count = values[0] as u64,
+            EntryMut::Buffer(buffer) => buffer.set(values).unwrap(),
+            EntryMut::Counter(count) => *count = values[0] as u64,
         }
     });
     names.sort_unstable();

@@ -81,9 +81,9 @@ impl FrozenEncoder {
     }
 
     /// The values of all modules, by the names that they have in a checkpoint.
-    pub fn tensors(&mut self) -> BTreeMap<String, Stored> {
+    pub fn tensors(&self) -> BTreeMap<String, Stored> {
         let mut tensors = BTreeMap::new();
-        for (name, module) in &mut self.modules.modules {
+        for (name, module) in &self.modules.modules {
             save_module(&mut tensors, &format!("{}.{name}", self.side), module);
         }
         tensors

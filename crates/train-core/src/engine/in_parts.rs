@@ -64,7 +64,7 @@ impl Engine {
         momentum: f32,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
     ) -> Result<Computed, E> {
-        self.update_momentum(momentum).map_err(op)?;
+        self.update_momentum(momentum)?;
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
@@ -73,7 +73,7 @@ impl Engine {
         let mut keys = Assembly::new(&graph, n);
         let mut running = Running::of(self);
         for part in 0..n_parts {
-            running.start_part(self);
+            running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
             let places = self.places(0, part, n);
             let mut given = nothing_given(&graph);
@@ -83,9 +83,9 @@ impl Engine {
                     keys.put(step, &places, rows.clone());
                 }
             }
-            running.end_part(self);
+            running.end_part(self)?;
         }
-        running.set_means(self);
+        running.set_means(self)?;
         let keys: Vec<Option<Given>> = (0..graph.steps.len())
             .map(|step| keys.take(step, Recording::Off).map(|keys| keys.map(unrecorded)))
             .map(|keys| keys.transpose().map(|keys| keys.map(Given::Plain)))
@@ -96,7 +96,7 @@ impl Engine {
         let mut losses: Vec<Loss> = Vec::new();
         let mut running = Running::of(self);
         for part in 0..n_parts {
-            running.start_part(self);
+            running.start_part(self)?;
             let views = self.next_views(&graph, 1, next)?;
             let places: Vec<usize> = self.places(1, part, n);
             let mut given: Vec<Option<Given>> = keys
@@ -116,9 +116,9 @@ impl Engine {
                 .and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32))
                 .map_err(op)?;
             self.add_gradients(&mut total, share)?;
-            running.end_part(self);
+            running.end_part(self)?;
         }
-        running.set_means(self);
+        running.set_means(self)?;
         let keys = self.keys_by_module(&graph, &keys).map_err(op)?;
         Ok(Computed { losses, gradients: total, keys })
     }
@@ -130,14 +130,14 @@ impl Engine {
         momentum: f32,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
     ) -> Result<Computed, E> {
-        self.update_momentum(momentum).map_err(op)?;
+        self.update_momentum(momentum)?;
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
         let mut features = Assembly::new(&graph, n);
         let mut running = Running::of(self);
         for part in 0..n_parts {
-            running.start_part(self);
+            running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
             let places = self.places(0, part, n);
             for (step, modules, view, weights) in encodes_of_views(&graph) {
@@ -145,9 +145,9 @@ impl Engine {
                 let rows = self.backbone(&graph, step, modules, images, weights)?;
                 features.put(step, &places, unrecorded(rows));
             }
-            running.end_part(self);
+            running.end_part(self)?;
         }
-        running.set_means(self);
+        running.set_means(self)?;
 
         let mut leaves: Vec<Option<Matrix>> = Vec::new();
         let mut starts: Vec<Option<Features>> = Vec::new();
@@ -185,7 +185,7 @@ impl Engine {
                 self.add_gradients(&mut gradients, share)?;
             }
         }
-        running.restore(self);
+        running.restore(self)?;
         Ok(Computed { losses: losses.values, gradients, keys })
     }
 

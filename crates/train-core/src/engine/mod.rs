@@ -13,7 +13,7 @@ mod running;
 mod state;
 mod update;
 
-use tensor_ops::{Buffer, Device, OpError, Parameter, Precision};
+use tensor_ops::{Device, OpError, Precision};
 
 pub use self::forward::{Forward, Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
@@ -22,8 +22,8 @@ pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
 
 use crate::Collective;
-use pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts};
-use plugin_api::{Entry, LossRange, Module as _, Optimizer};
+use pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts, named};
+use plugin_api::{ByName, LossRange, NamesError, Optimizer, Slots};
 
 /// The modules of a pipeline, and what trains them.
 pub struct Engine {
@@ -35,8 +35,10 @@ pub struct Engine {
     /// As in [`Graph::modules`]; `Some` for those with a momentum copy.
     momentum_modules: Vec<Option<NamedModule>>,
     optimizer: Box<dyn Optimizer>,
-    /// The optimizer's slots, parameter after parameter in visiting order.
-    slots: Vec<Vec<Buffer>>,
+    /// Every parameter of `modules`.
+    parameters: ByName<Trained>,
+    /// Those that have a momentum copy.
+    followed: ByName<()>,
     /// Optimizer steps made.
     n_updates: u64,
     /// Steps made, those that changed no weights included.
@@ -45,9 +47,13 @@ pub struct Engine {
     parts: Parts,
     /// How values between the layers of a backbone are kept.
     precision: Precision,
-    /// One for each parameter of `modules`, in visiting order.
-    settings: Vec<ParameterSettings>,
     collective: Box<dyn Collective>,
+}
+
+/// What the engine knows of a parameter.
+struct Trained {
+    settings: ParameterSettings,
+    slots: Slots,
 }
 
 /// A step that failed.
@@ -65,6 +71,9 @@ pub enum EngineError {
     /// The backward pass, the momentum encoder or the optimizer failed.
     #[error(transparent)]
     Op(#[from] OpError),
+    /// A module has not the parameters that it was built with.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 impl EngineError {
@@ -72,6 +81,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
+            Self::Names(error) => Some(error.hint().to_owned()),
         }
     }
 }
@@ -80,7 +90,7 @@ impl Engine {
     /// The engine of a checked pipeline's network. Momentum copies start equal to what they follow.
     ///
     /// # Errors
-    /// If a momentum copy cannot be set.
+    /// If the modules have other parameters than the pipeline has found, or a momentum copy cannot be set.
     pub fn new(
         network: Network,
         seed: u64,
@@ -88,6 +98,12 @@ impl Engine {
         collective: Box<dyn Collective>,
     ) -> Result<Self, EngineError> {
         let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters } = network;
+        let slots = parameters
+            .settings
+            .collect(named(&modules), |_, parameter| Slots::zeros(&*optimizer, parameter.shape()))?;
+        let parameters = parameters.settings.with(slots, |settings, slots| Trained { settings, slots });
+        let followed = modules.iter().zip(&momentum_modules).filter(|(_, copy)| copy.is_some());
+        let followed = ByName::of(named(followed.map(|(named, _)| named)), |_, _| ())?;
         let mut engine = Self {
             device,
             seed,
@@ -95,15 +111,14 @@ impl Engine {
             modules,
             momentum_modules,
             optimizer,
-            slots: Vec::new(),
+            parameters,
+            followed,
             n_updates: 0,
             n_steps: 0,
             parts,
             precision: precision.into(),
-            settings: parameters.settings,
             collective,
         };
-        engine.allocate_slots();
         engine.update_momentum(0.0)?;
         Ok(engine)
     }
@@ -133,17 +148,6 @@ impl Engine {
         sum
     }
 
-    /// Trainable values in all modules.
-    pub fn n_parameters(&mut self) -> usize {
-        let mut n = 0;
-        each_parameter(&mut self.modules, |parameter| {
-            if parameter.is_trainable() {
-                n += parameter.n_elements();
-            }
-        });
-        n
-    }
-
     /// How a step goes through its batch.
     pub fn parts(&self) -> &Parts {
         &self.parts
@@ -152,19 +156,5 @@ impl Engine {
     /// Optimizer steps made.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
-    }
-}
-
-/// Visits the parameters of `modules`, in visiting order.
-fn each_parameter<'a>(
-    modules: impl IntoIterator<Item = &'a mut NamedModule>,
-    mut visitor: impl FnMut(&mut Parameter),
-) {
-    for named in modules {
-        named.module.visit(&mut |_, entry| {
-            if let Entry::Parameter(parameter) = entry {
-                visitor(parameter);
-            }
-        });
     }
 }

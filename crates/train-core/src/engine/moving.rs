@@ -1,9 +1,9 @@
 //! Parameters on their way through the optimizer.
 
 use rayon::prelude::*;
-use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, update_on_device};
+use tensor_ops::{DeviceUpdate, Gradients, OpError, Parameter, UpdateRule, update_on_device};
 
-use plugin_api::{Optimizer, Update, UpdateStep};
+use plugin_api::{Optimizer, Slots, Update, UpdateStep};
 
 /// One parameter at one step, apart from its module and its device, so that any thread can move it.
 pub(super) struct Moving {
@@ -24,6 +24,28 @@ impl Moving {
             n_updates,
             n_axes,
             weight_decay,
+        }
+    }
+}
+
+/// What is taken out of a module, to be moved.
+pub(super) enum Taken {
+    None,
+    OnHost { values: Vec<f32>, gradient: Vec<f32>, step: UpdateStep },
+    OnDevice(Parameter, UpdateRule),
+}
+
+impl Taken {
+    /// Together with what the optimizer keeps for it.
+    pub(super) fn with(self, slots: &mut Slots) -> Move<'_> {
+        match self {
+            Self::None => Move::None,
+            Self::OnHost { values, gradient, step } => {
+                Move::OnHost(Moving { values, gradient, slots: slots.take_values(), step })
+            }
+            Self::OnDevice(parameter, rule) => {
+                Move::OnDevice(DeviceUpdate { parameter, slots: slots.buffers_mut(), rule })
+            }
         }
     }
 }
@@ -59,7 +81,7 @@ impl Moved {
     pub(super) fn put_back(
         self,
         parameter: &mut Parameter,
-        slots: &mut [Buffer],
+        slots: &mut Slots,
         gradients: &mut Gradients,
     ) -> Result<(), OpError> {
         match self {
@@ -69,11 +91,8 @@ impl Moved {
                 Ok(())
             }
             Self::OnHost(Moving { values, gradient, slots: of_slots, .. }) => {
-                let mut put = parameter.put_values(values).and(parameter.put_gradient(gradients, gradient));
-                for (slot, values) in slots.iter_mut().zip(of_slots) {
-                    put = slot.put_values(values).and(put);
-                }
-                put
+                let put = parameter.put_values(values);
+                put.and(parameter.put_gradient(gradients, gradient)).and(slots.put_values(of_slots))
             }
         }
     }

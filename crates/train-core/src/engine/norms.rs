@@ -2,27 +2,42 @@
 
 use tensor_ops::{Gradients, Parameter, ParameterKind, largest_gradients, largest_value};
 
-use super::{Engine, EngineError, each_parameter};
-use plugin_api::{Entry, Module as _};
+use super::{Engine, EngineError};
+use pipeline::named;
+use plugin_api::{Entry, ParameterId};
 
 /// The largest absolute value of each gradient: its infinity norm.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GradientNorms {
-    /// For each parameter in visiting order; `None` where there is no gradient.
-    pub of: Vec<Option<f32>>,
-    /// The weights of layers (not biases, class tokens or position tables) that have a gradient, first to last.
-    pub weights: Vec<usize>,
+    /// By [`ParameterId::index`].
+    norms: Vec<Option<f32>>,
+    weights: Vec<ParameterId>,
 }
 
 impl GradientNorms {
+    /// Of all parameters in the order of their table, with the weights of layers that have a gradient.
+    pub fn new(norms: Vec<Option<f32>>, weights: Vec<ParameterId>) -> Self {
+        Self { norms, weights }
+    }
+
+    /// Of one parameter; `None` where there is no gradient.
+    pub fn of(&self, parameter: ParameterId) -> Option<f32> {
+        self.norms.get(parameter.index()).copied().flatten()
+    }
+
+    /// The weights of layers (not biases, class tokens or position tables) that have a gradient, first to last.
+    pub fn weights(&self) -> &[ParameterId] {
+        &self.weights
+    }
+
     /// Of the first layer's weights that are trained.
     pub fn first(&self) -> Option<f32> {
-        self.weights.first().and_then(|&place| self.of[place])
+        self.weights.first().and_then(|&id| self.of(id))
     }
 
     /// Of the last layer's weights that are trained.
     pub fn last(&self) -> Option<f32> {
-        self.weights.last().and_then(|&place| self.of[place])
+        self.weights.last().and_then(|&id| self.of(id))
     }
 }
 
@@ -51,51 +66,34 @@ impl Engine {
     /// The norms of all gradients, or the first gradient that is not finite.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If the device fails, or a module has changed its parameters.
     pub fn gradient_norms(
-        &mut self,
+        &self,
         gradients: &mut Gradients,
     ) -> Result<Result<GradientNorms, NonFinite>, EngineError> {
-        let mut parameters: Vec<Parameter> = Vec::new();
-        each_parameter(&mut self.modules, |parameter| parameters.push(parameter.share()));
+        let parameters = self.parameters.collect(named(&self.modules), |_, parameter| parameter.share())?;
         let trained: Vec<&Parameter> =
             parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
         let mut largest = largest_gradients(&trained, gradients)?.into_iter();
-        let mut norms = GradientNorms::default();
-        for parameter in &parameters {
+        let (mut norms, mut weights) = (Vec::new(), Vec::new());
+        for (id, parameter) in self.parameters.ids().zip(&parameters) {
             let norm = if parameter.is_trainable() { largest.next().flatten() } else { None };
             if norm.is_some_and(|norm| !norm.is_finite()) {
-                return Ok(Err(NonFinite::Gradient(self.parameter_name(norms.of.len()))));
+                return Ok(Err(NonFinite::Gradient(self.parameters.name(id).to_owned())));
             }
             if norm.is_some() && parameter.kind() != ParameterKind::Vector {
-                norms.weights.push(norms.of.len());
+                weights.push(id);
             }
-            norms.of.push(norm);
+            norms.push(norm);
         }
-        Ok(Ok(norms))
-    }
-
-    /// The name of a parameter by its place in visiting order.
-    fn parameter_name(&mut self, place: usize) -> String {
-        let mut names = Vec::new();
-        for named in &mut self.modules {
-            let module = &named.name;
-            named.module.visit(&mut |name, entry| {
-                if let Entry::Parameter(_) = entry {
-                    names.push(format!("{module}.{name}"));
-                }
-            });
-        }
-        names.swap_remove(place)
+        Ok(Ok(GradientNorms { norms, weights }))
     }
 
     /// The first parameter that is not finite.
-    pub fn nonfinite_parameter(&mut self) -> Option<NonFinite> {
+    pub fn nonfinite_parameter(&self) -> Option<NonFinite> {
         let mut bad = None;
-        let momentum = self.momentum_modules.iter_mut().flatten();
-        for named in self.modules.iter_mut().chain(momentum) {
-            let module = &named.name;
-            named.module.visit(&mut |name, entry| {
+        for (module, part) in named(self.modules.iter().chain(self.momentum_modules.iter().flatten())) {
+            part.visit(&mut |name, entry| {
                 if let (Entry::Parameter(parameter), None) = (entry, &bad)
                     && !parameter.with_values(largest_value).is_finite()
                 {

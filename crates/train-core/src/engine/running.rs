@@ -1,114 +1,124 @@
 //! Running statistics while a batch goes through the backbone in parts.
 
-use super::Engine;
+use std::collections::BTreeMap;
+
+use super::{Engine, EngineError};
 use pipeline::{AnyModule, NamedModule};
-use plugin_api::{Entry, Module as _};
+use plugin_api::{Entry, EntryMut, Module as _, NamesError};
 
 /// The buffers and counters of all backbones before a batch, and the sums of what its parts made of them.
 ///
 /// Each part starts from the same state, and the batch's result is the mean of theirs. Running statistics move linearly, so
 /// that is what batch norm with as many splits does to them.
 pub(super) struct Running {
-    before: Vec<State>,
-    sums: Vec<Vec<f64>>,
-    /// Counters after a part, which are the same after each.
-    counters: Vec<u64>,
+    /// By name, see [`visit_mut`].
+    of: BTreeMap<String, State>,
     n_parts: usize,
 }
 
 enum State {
-    Buffer(Vec<f32>),
-    Counter(u64),
+    Buffer {
+        before: Vec<f32>,
+        sum: Vec<f64>,
+    },
+    /// A counter is the same after each part.
+    Counter {
+        before: u64,
+        after: u64,
+    },
 }
 
 impl Running {
-    pub(super) fn of(engine: &mut Engine) -> Self {
-        let mut before = Vec::new();
-        visit(engine, |entry| match entry {
-            Entry::Buffer(buffer) => before.push(State::Buffer(buffer.to_vec())),
-            Entry::Counter(counter) => before.push(State::Counter(*counter)),
-            Entry::Parameter(_) => {}
+    pub(super) fn of(engine: &Engine) -> Self {
+        let mut of = BTreeMap::new();
+        visit(engine, |name, entry| {
+            let state = match entry {
+                Entry::Buffer(buffer) => {
+                    State::Buffer { before: buffer.to_vec(), sum: vec![0.0; buffer.n_elements()] }
+                }
+                Entry::Counter(before) => State::Counter { before, after: before },
+                Entry::Parameter(_) => return,
+            };
+            of.insert(name, state);
         });
-        Self { before, sums: Vec::new(), counters: Vec::new(), n_parts: 0 }
+        Self { of, n_parts: 0 }
     }
 
-    pub(super) fn start_part(&self, engine: &mut Engine) {
-        if self.n_parts > 0 {
-            self.set(engine);
-        }
+    pub(super) fn start_part(&self, engine: &mut Engine) -> Result<(), EngineError> {
+        if self.n_parts > 0 { self.set(engine) } else { Ok(()) }
     }
 
-    pub(super) fn end_part(&mut self, engine: &mut Engine) {
-        let first = self.n_parts == 0;
+    pub(super) fn end_part(&mut self, engine: &Engine) -> Result<(), EngineError> {
         self.n_parts += 1;
-        self.counters.clear();
-        let (sums, counters) = (&mut self.sums, &mut self.counters);
-        let mut place = 0;
-        visit(engine, |entry| match entry {
-            Entry::Buffer(buffer) => {
-                buffer.with_values(|values| {
-                    if first {
-                        sums.push(vec![0.0; values.len()]);
-                    }
-                    for (sum, value) in sums[place].iter_mut().zip(values) {
-                        *sum += f64::from(*value);
-                    }
-                });
-                place += 1;
-            }
-            Entry::Counter(counter) => counters.push(*counter),
-            Entry::Parameter(_) => {}
+        let mut result = Ok(());
+        visit(engine, |name, entry| match (entry, self.of.get_mut(&name)) {
+            (Entry::Buffer(buffer), Some(State::Buffer { sum, .. })) => buffer.with_values(|values| {
+                for (sum, value) in sum.iter_mut().zip(values) {
+                    *sum += f64::from(*value);
+                }
+            }),
+            (Entry::Counter(counter), Some(State::Counter { after, .. })) => *after = counter,
+            (Entry::Parameter(_), _) => {}
+            _ => result = Err(NamesError::New(name)),
         });
+        Ok(result?)
     }
 
-    pub(super) fn set_means(self, engine: &mut Engine) {
+    pub(super) fn set_means(self, engine: &mut Engine) -> Result<(), EngineError> {
         let n_parts = self.n_parts as f64;
-        let mut sums = self.sums.into_iter();
-        let mut counters = self.counters.into_iter();
-        visit(engine, |entry| match entry {
-            Entry::Buffer(buffer) => {
-                let means: Vec<f32> =
-                    sums.next().unwrap_or_default().iter().map(|sum| (sum / n_parts) as f32).collect();
-                set(buffer, &means);
-            }
-            Entry::Counter(counter) => *counter = counters.next().unwrap_or(*counter),
-            Entry::Parameter(_) => {}
-        });
+        self.set_to(engine, |sum, _| sum.iter().map(|sum| (sum / n_parts) as f32).collect(), |_, after| after)
     }
 
     /// Takes back whatever parts did.
-    pub(super) fn restore(self, engine: &mut Engine) {
-        self.set(engine);
+    pub(super) fn restore(self, engine: &mut Engine) -> Result<(), EngineError> {
+        self.set(engine)
     }
 
-    fn set(&self, engine: &mut Engine) {
-        let mut states = self.before.iter();
-        visit(engine, |entry| match entry {
-            Entry::Buffer(buffer) => {
-                if let Some(State::Buffer(values)) = states.next() {
-                    set(buffer, values);
+    fn set(&self, engine: &mut Engine) -> Result<(), EngineError> {
+        self.set_to(engine, |_, before| before.to_vec(), |before, _| before)
+    }
+
+    fn set_to(
+        &self,
+        engine: &mut Engine,
+        values: impl Fn(&[f64], &[f32]) -> Vec<f32>,
+        count: impl Fn(u64, u64) -> u64,
+    ) -> Result<(), EngineError> {
+        let mut result = Ok(());
+        visit_mut(engine, |name, entry| match (entry, self.of.get(&name)) {
+            (EntryMut::Buffer(buffer), Some(State::Buffer { before, sum })) => {
+                if let Err(error) = buffer.set(&values(sum, before)) {
+                    result = Err(error.into());
                 }
             }
-            Entry::Counter(counter) => {
-                if let Some(State::Counter(value)) = states.next() {
-                    *counter = *value;
-                }
+            (EntryMut::Counter(counter), Some(&State::Counter { before, after })) => {
+                *counter = count(before, after);
             }
-            Entry::Parameter(_) => {}
+            (EntryMut::Parameter(_), _) => {}
+            _ => result = Err(EngineError::Names(NamesError::New(name))),
         });
+        result
     }
 }
 
-fn set(buffer: &mut tensor_ops::Buffer, values: &[f32]) {
-    buffer.set(values).expect("a buffer keeps its length");
+/// Every entry of every backbone, named `query.module.name`, or `momentum.module.name` in a momentum copy.
+fn visit(engine: &Engine, mut visitor: impl FnMut(String, Entry<'_>)) {
+    let query = engine.modules.iter().map(|named| ("query", named));
+    let momentum = engine.momentum_modules.iter().flatten().map(|named| ("momentum", named));
+    for (side, NamedModule { name: module, module: part }) in query.chain(momentum) {
+        if matches!(part, AnyModule::Backbone(_)) {
+            part.visit(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
+        }
+    }
 }
 
-/// Every entry of every backbone: the trained ones, then the momentum copies.
-fn visit(engine: &mut Engine, mut visitor: impl FnMut(Entry<'_>)) {
-    let momentum = engine.momentum_modules.iter_mut().flatten();
-    for NamedModule { module, .. } in engine.modules.iter_mut().chain(momentum) {
-        if matches!(module, AnyModule::Backbone(_)) {
-            module.visit(&mut |_, entry| visitor(entry));
+/// As [`visit`], to change the entries.
+fn visit_mut(engine: &mut Engine, mut visitor: impl FnMut(String, EntryMut<'_>)) {
+    let query = engine.modules.iter_mut().map(|named| ("query", named));
+    let momentum = engine.momentum_modules.iter_mut().flatten().map(|named| ("momentum", named));
+    for (side, NamedModule { name: module, module: part }) in query.chain(momentum) {
+        if matches!(part, AnyModule::Backbone(_)) {
+            part.visit_mut(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
         }
     }
 }

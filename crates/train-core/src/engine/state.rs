@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use pipeline::{AnyModule, NamedModule};
-use plugin_api::{Entry, Module as _};
+use pipeline::{AnyModule, NamedModule, named};
+use plugin_api::{Entry, EntryMut, Module as _, NamesError};
 use run_store::checkpoint::{Snapshot, Stored};
 
 /// A checkpoint that does not fit the pipeline.
@@ -30,6 +30,9 @@ pub enum StateError {
     /// Values cannot be set.
     #[error(transparent)]
     Op(tensor_ops::OpError),
+    /// A module has not the parameters that it was built with.
+    #[error(transparent)]
+    Names(#[from] NamesError),
 }
 
 impl Engine {
@@ -37,29 +40,23 @@ impl Engine {
     ///
     /// Names: `query.<module>.<name>`, `momentum.<module>.<name>`, `optimizer.<slot>.<module>.<name>`; the names inside
     /// modules, and all shapes and orders of values, are PyTorch's.
-    pub fn save(&mut self, snapshot: &mut Snapshot) {
+    ///
+    /// # Errors
+    /// If a module has changed its parameters.
+    pub fn save(&self, snapshot: &mut Snapshot) -> Result<(), StateError> {
         let tensors = &mut snapshot.tensors;
-        save_modules(tensors, "query", self.modules.iter_mut());
-        save_modules(tensors, "momentum", self.momentum_modules.iter_mut().flatten());
-        let slot_names = self.optimizer.slots();
-        let mut slots = self.slots.iter();
-        for named in &mut self.modules {
-            let module = &named.name;
-            named.module.visit(&mut |name, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                let Some(slots) = slots.next() else { return };
-                for (slot, values) in slot_names.iter().zip(slots) {
-                    let (shape, values) = (
-                        parameter.torch_shape(),
-                        values.with_values(|values| parameter.order_to_torch(values)),
-                    );
-                    tensors
-                        .insert(format!("optimizer.{slot}.{module}.{name}"), Stored::F32 { shape, values });
-                }
-            });
-        }
+        save_modules(tensors, "query", &self.modules);
+        save_modules(tensors, "momentum", self.momentum_modules.iter().flatten());
+        self.parameters.collect(named(&self.modules), |id, parameter| {
+            for (slot, buffer) in self.parameters[id].slots.iter() {
+                let values = buffer.with_values(|values| parameter.order_to_torch(values));
+                let stored = Stored::F32 { shape: parameter.torch_shape(), values };
+                tensors.insert(slot_name(slot, self.parameters.name(id)), stored);
+            }
+        })?;
         tensors.insert("optimizer.updates".into(), Stored::U64(vec![self.n_updates]));
         tensors.insert("optimizer.steps".into(), Stored::U64(vec![self.n_steps]));
+        Ok(())
     }
 
     /// Sets the engine's state from `snapshot`, which must hold exactly it.
@@ -68,26 +65,15 @@ impl Engine {
     /// The first tensor that is missing, unexpected or of another shape. The engine is then half set: drop it.
     pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
         let mut left = self.load_all_modules(snapshot)?;
-        let slot_names = self.optimizer.slots();
-        let mut slots = self.slots.iter_mut();
-        let mut result = Ok(());
-        for named in &mut self.modules {
-            let module = &named.name;
-            named.module.visit(&mut |name, entry| {
-                let Entry::Parameter(parameter) = entry else { return };
-                let Some(slots) = slots.next() else { return };
-                for (slot, values) in slot_names.iter().zip(slots) {
-                    if result.is_err() {
-                        return;
-                    }
-                    let name = format!("optimizer.{slot}.{module}.{name}");
-                    result = take_f32(&mut left, &name, &parameter.torch_shape()).and_then(|found| {
-                        values.put_values(parameter.order_from_torch(found)).map_err(StateError::Op)
-                    });
-                }
-            });
+        let shapes = self.parameters.collect(named(&self.modules), |id, parameter| {
+            (self.parameters.name(id).to_owned(), parameter.share())
+        })?;
+        for ((name, parameter), row) in shapes.into_iter().zip(self.parameters.rows_mut()) {
+            for (slot, buffer) in row.slots.iter_mut() {
+                let found = take_f32(&mut left, &slot_name(slot, &name), &parameter.torch_shape())?;
+                buffer.put_values(parameter.order_from_torch(found)).map_err(StateError::Op)?;
+            }
         }
-        result?;
         self.n_updates = take_u64(&mut left, "optimizer.updates")?;
         self.n_steps = take_u64(&mut left, "optimizer.steps")?;
         nothing_left(&left)
@@ -104,7 +90,7 @@ impl Engine {
     /// Sets the modules, and gives what is left of `snapshot`.
     fn load_all_modules<'a>(&mut self, snapshot: &'a Snapshot) -> Result<Left<'a>, StateError> {
         let mut left = all(snapshot);
-        load_modules(&mut left, "query", self.modules.iter_mut())?;
+        load_modules(&mut left, "query", &mut self.modules)?;
         load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
         Ok(left)
     }
@@ -127,15 +113,15 @@ pub(super) fn nothing_left(left: &Left<'_>) -> Result<(), StateError> {
 fn save_modules<'a>(
     tensors: &mut BTreeMap<String, Stored>,
     prefix: &str,
-    modules: impl Iterator<Item = &'a mut NamedModule>,
+    modules: impl IntoIterator<Item = &'a NamedModule>,
 ) {
     for named in modules {
-        save_module(tensors, &format!("{prefix}.{}", named.name), &mut named.module);
+        save_module(tensors, &format!("{prefix}.{}", named.name), &named.module);
     }
 }
 
 /// Adds the values of a module, each with `prefix` and a dot before its name.
-pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &mut AnyModule) {
+pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &AnyModule) {
     module.visit(&mut |name, entry| {
         let stored = match entry {
             Entry::Parameter(parameter) => {
@@ -143,7 +129,7 @@ pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, 
                 Stored::F32 { shape, values }
             }
             Entry::Buffer(buffer) => Stored::F32 { shape: buffer.shape().to_vec(), values: buffer.to_vec() },
-            Entry::Counter(count) => Stored::U64(vec![*count]),
+            Entry::Counter(count) => Stored::U64(vec![count]),
         };
         tensors.insert(format!("{prefix}.{name}"), stored);
     });
@@ -152,7 +138,7 @@ pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, 
 fn load_modules<'a>(
     left: &mut Left<'_>,
     prefix: &str,
-    modules: impl Iterator<Item = &'a mut NamedModule>,
+    modules: impl IntoIterator<Item = &'a mut NamedModule>,
 ) -> Result<(), StateError> {
     for named in modules {
         load_module(left, &format!("{prefix}.{}", named.name), &mut named.module)?;
@@ -167,23 +153,28 @@ pub(super) fn load_module(
     module: &mut AnyModule,
 ) -> Result<(), StateError> {
     let mut result = Ok(());
-    module.visit(&mut |name, entry| {
+    module.visit_mut(&mut |name, entry| {
         if result.is_err() {
             return;
         }
         let name = format!("{prefix}.{name}");
         result = match entry {
-            Entry::Parameter(parameter) => {
+            EntryMut::Parameter(parameter) => {
                 let shape = parameter.torch_shape();
                 take_f32(left, &name, &shape)
                     .and_then(|values| parameter.set_from_torch(&shape, values).map_err(StateError::Op))
             }
-            Entry::Buffer(buffer) => take_f32(left, &name, buffer.shape())
+            EntryMut::Buffer(buffer) => take_f32(left, &name, buffer.shape())
                 .and_then(|values| buffer.set(values).map_err(StateError::Op)),
-            Entry::Counter(count) => take_u64(left, &name).map(|found| *count = found),
+            EntryMut::Counter(count) => take_u64(left, &name).map(|found| *count = found),
         };
     });
     result
+}
+
+/// How a checkpoint calls a slot of the optimizer.
+fn slot_name(slot: &str, parameter: &str) -> String {
+    format!("optimizer.{slot}.{parameter}")
 }
 
 fn take_f32<'a>(left: &mut Left<'a>, name: &str, expected: &[usize]) -> Result<&'a [f32], StateError> {

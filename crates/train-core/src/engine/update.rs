@@ -1,11 +1,12 @@
 //! What happens to weights: gradients and the optimizer.
 
-use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter};
+use tensor_ops::{Gradients, OpError, Parameter};
 
-use super::moving::{Move, Moved, Moving, move_all};
-use super::{Engine, EngineError, Forward, each_parameter};
+use super::moving::{Move, Moved, Taken, move_all};
+use super::{Engine, EngineError, Forward};
 use crate::Collective;
-use plugin_api::{Entry, Module as _, Optimizer, UpdateStep};
+use pipeline::{named, named_mut};
+use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
     /// The gradients of a forward pass, averaged over all processes when they are used.
@@ -29,12 +30,9 @@ impl Engine {
         self.n_updates += 1;
         self.n_steps += 1;
         let (collective, optimizer, n_updates) = (&*self.collective, &*self.optimizer, self.n_updates);
-        let mut slots = self.slots.iter_mut();
-        let mut settings = self.settings.iter();
-        let mut moving: Vec<Move<'_>> = Vec::new();
         let mut result = Ok(());
-        each_parameter(&mut self.modules, |parameter| {
-            let (Some(slots), Some(settings)) = (slots.next(), settings.next()) else { return };
+        let taken = self.parameters.collect_mut(named_mut(&mut self.modules), |_, row, parameter| {
+            let settings = row.settings;
             let step = UpdateStep {
                 lr: lr * settings.learning_rate_factor,
                 n_updates,
@@ -42,30 +40,29 @@ impl Engine {
                 weight_decay: settings.weight_decay,
             };
             let is_wanted = result.is_ok() && parameter.is_trainable();
-            let started = match is_wanted {
-                true => start(step, parameter, slots, gradients, optimizer, collective),
-                false => Ok(Move::None),
+            let taken = match is_wanted {
+                true => take(step, parameter, gradients, optimizer, collective),
+                false => Ok(Taken::None),
             };
-            moving.push(started.unwrap_or_else(|error| {
+            taken.unwrap_or_else(|error| {
                 result = Err(error);
-                Move::None
-            }));
-        });
+                Taken::None
+            })
+        })?;
+        let rows = self.parameters.rows_mut().iter_mut();
+        let mut moving: Vec<Move<'_>> =
+            taken.into_iter().zip(rows).map(|(taken, row)| taken.with(&mut row.slots)).collect();
         if result.is_ok() {
             result = move_all(optimizer, &mut moving, gradients);
         }
         let moved: Vec<Moved> = moving.into_iter().map(Moved::from).collect();
-        let mut moved = moved.into_iter();
-        let mut slots = self.slots.iter_mut();
-        each_parameter(&mut self.modules, |parameter| {
-            let (Some(moved), Some(slots)) = (moved.next(), slots.next()) else { return };
-            // Every one is put back, whatever happens to the others.
-            let put = moved.put_back(parameter, slots, gradients);
-            if result.is_ok() {
-                result = put;
-            }
-        });
-        Ok(result?)
+        // Every one is put back, whatever happens to the others.
+        let put =
+            self.parameters.hand_out(named_mut(&mut self.modules), moved, |moved, row, parameter| {
+                moved.put_back(parameter, &mut row.slots, gradients)
+            })?;
+        result?;
+        Ok(put.into_iter().collect::<Result<_, _>>()?)
     }
 
     /// Counts a step that changes no weights.
@@ -73,60 +70,58 @@ impl Engine {
         self.n_steps += 1;
     }
 
-    /// Freezes the parameters at `places` of the visiting order, or thaws them.
-    pub fn set_trainable(&mut self, places: &[usize], is_trainable: bool) {
-        pipeline::set_trainable(&mut self.modules, places, is_trainable);
-    }
-
-    pub(super) fn allocate_slots(&mut self) {
-        let n_slots = self.optimizer.slots().len();
-        let mut slots = Vec::new();
-        each_parameter(&mut self.modules, |parameter| {
-            slots.push((0..n_slots).map(|_| Buffer::zeros(parameter.shape())).collect());
-        });
-        self.slots = slots;
+    /// Freezes `parameters`, or thaws them.
+    ///
+    /// # Errors
+    /// If a module has changed its parameters.
+    pub fn set_trainable(
+        &mut self,
+        parameters: &[ParameterId],
+        is_trainable: bool,
+    ) -> Result<(), EngineError> {
+        self.parameters.collect_mut(named_mut(&mut self.modules), |id, _, parameter| {
+            if parameters.contains(&id) {
+                parameter.set_trainable(is_trainable);
+            }
+        })?;
+        Ok(())
     }
 
     /// Calls `visitor` with every trained parameter's name, in torch's order and shape, and its gradient.
+    ///
+    /// # Errors
+    /// If the device fails, or a module has changed its parameters.
     pub fn visit_gradients(
-        &mut self,
+        &self,
         gradients: &mut Gradients,
         mut visitor: impl FnMut(&str, &[usize], &[f32]),
     ) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        for named in &mut self.modules {
-            let module = &named.name;
-            named.module.visit(&mut |name, entry| {
-                if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
-                    match parameter.gradient_to_torch(gradients) {
-                        Ok(Some((shape, values))) => visitor(&format!("{module}.{name}"), &shape, &values),
-                        Ok(None) => {}
-                        Err(error) => result = Err(error),
-                    }
-                }
-            });
-        }
-        Ok(result?)
+        let visited = self.parameters.collect(named(&self.modules), |id, parameter| {
+            let gradient = parameter.gradient_to_torch(gradients)?;
+            if let Some((shape, values)) = gradient {
+                visitor(self.parameters.name(id), &shape, &values);
+            }
+            Ok::<_, OpError>(())
+        })?;
+        Ok(visited.into_iter().collect::<Result<_, _>>()?)
     }
 }
 
 /// Takes one parameter to where it is moved.
-fn start<'a>(
+fn take(
     step: UpdateStep,
     parameter: &mut Parameter,
-    slots: &'a mut [Buffer],
     gradients: &mut Gradients,
     optimizer: &dyn Optimizer,
     collective: &dyn Collective,
-) -> Result<Move<'a>, OpError> {
+) -> Result<Taken, OpError> {
     if collective.n_processes() > 1 {
         // Here, and not by the threads: processes exchange gradients in one order.
         parameter.with_gradient(gradients, |gradient| collective.mean(gradient))?;
     }
     if let Some(rule) = step.rule_on_device(optimizer) {
-        return Ok(Move::OnDevice(DeviceUpdate { parameter: parameter.take(), slots, rule }));
+        return Ok(Taken::OnDevice(parameter.take(), rule));
     }
-    let Some(gradient) = parameter.take_gradient(gradients)? else { return Ok(Move::None) };
-    let slots = slots.iter_mut().map(Buffer::take_values).collect();
-    Ok(Move::OnHost(Moving { values: parameter.take_values(), gradient, slots, step }))
+    let Some(gradient) = parameter.take_gradient(gradients)? else { return Ok(Taken::None) };
+    Ok(Taken::OnHost { values: parameter.take_values(), gradient, step })
 }

@@ -117,7 +117,7 @@ pub fn write_start(
     let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
     let mut snapshot = Snapshot::default();
-    engine.save(&mut snapshot);
+    engine.save(&mut snapshot)?;
     change(&mut snapshot);
     saving::finish(&mut snapshot, &Position::default(), &spikes, &pipeline.text);
     restore(&snapshot, &mut engine, &mut spikes)?;
@@ -391,7 +391,7 @@ impl<'a> Trainer<'a> {
         if let Some(what) = self.engine.nonfinite_parameter() {
             return Err(self.diverged(what));
         }
-        Ok(self.saving.snapshot(&mut self.engine, &self.position, &self.spikes))
+        self.saving.snapshot(&mut self.engine, &self.position, &self.spikes)
     }
 
     fn tell_unreadable(&mut self) -> Result<(), TrainError> {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use pipeline::Parameters;
 use plugin_api::{LossRange, Metric};
 
 use super::{Finished, TrainError};
@@ -154,17 +155,16 @@ pub struct StepReport<'a> {
 /// The gradients of a step, by their infinity norms.
 #[derive(Clone, Copy, Debug)]
 pub struct Gradients<'a> {
-    pub(super) names: &'a [String],
+    pub(super) parameters: &'a Parameters,
     pub(super) norms: &'a GradientNorms,
 }
 
 impl<'a> Gradients<'a> {
     /// The weights of layers that have a gradient, first to last: `module.name`, and the largest absolute value.
     pub fn of_weights(self) -> impl Iterator<Item = (&'a str, f32)> {
-        self.norms
-            .weights
-            .iter()
-            .filter_map(move |&place| Some((&self.names[place][..], self.norms.of[place]?)))
+        let Self { parameters, norms } = self;
+        let weights = norms.weights().iter();
+        weights.filter_map(move |&id| Some((parameters.settings.name(id), norms.of(id)?)))
     }
 }
 

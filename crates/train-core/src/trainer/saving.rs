@@ -84,11 +84,11 @@ impl Saving {
         engine: &mut Engine,
         position: &Position,
         spikes: &SpikeDetector,
-    ) -> Snapshot {
+    ) -> Result<Snapshot, TrainError> {
         let mut snapshot = Snapshot::default();
-        engine.save(&mut snapshot);
+        engine.save(&mut snapshot)?;
         finish(&mut snapshot, position, spikes, &self.pipeline);
-        snapshot
+        Ok(snapshot)
     }
 }
 
@@ -107,7 +107,7 @@ pub(super) fn restore(
 ) -> Result<Position, TrainError> {
     engine.load(snapshot)?;
     spikes.load(&snapshot.metadata)?;
-    let (places, is_frozen) = spikes.frozen_by_spike();
-    engine.set_trainable(places, !is_frozen);
+    let (parameters, is_frozen) = spikes.frozen_by_spike();
+    engine.set_trainable(parameters, !is_frozen)?;
     Position::load(&snapshot.metadata)
 }

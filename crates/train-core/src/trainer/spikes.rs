@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use crate::engine::GradientNorms;
 use pipeline::{OnSpike, Parameters, StabilityConfig};
+use plugin_api::ParameterId;
 
 /// Key of the state of spikes in a checkpoint's metadata.
 const KEY: &str = "stability";
@@ -58,7 +59,7 @@ pub(super) enum Verdict {
     /// Change no weights in this step.
     Skip(Spike),
     /// Train these parameters no more, from this step on.
-    Freeze(Spike, Vec<usize>),
+    Freeze(Spike, Vec<ParameterId>),
 }
 
 impl SpikeDetector {
@@ -72,13 +73,13 @@ impl SpikeDetector {
         self.state.first = larger(self.state.first, norms.first());
         self.state.last = larger(self.state.last, norms.last());
         let mut worst: Option<Spike> = None;
-        for &place in &self.parameters.watched {
-            let (Some(norm), name) = (norms.of[place], &self.parameters.names[place]) else { continue };
-            let history = self.state.history.entry(name.clone()).or_default();
+        for &id in &self.parameters.watched {
+            let (Some(norm), name) = (norms.of(id), self.parameters.settings.name(id)) else { continue };
+            let history = self.state.history.entry(name.to_owned()).or_default();
             if history.len() >= FEWEST.min(self.config.window) {
                 let median = median(history);
                 let ratio = |spike: &Spike| spike.norm / spike.median;
-                let spike = Spike { name: name.clone(), norm, median };
+                let spike = Spike { name: name.to_owned(), norm, median };
                 if f64::from(norm) > self.config.spike * f64::from(median)
                     && worst.as_ref().is_none_or(|worst| ratio(&spike) > ratio(worst))
                 {
@@ -111,18 +112,18 @@ impl SpikeDetector {
     }
 
     /// What a spike freezes, and whether one has.
-    pub(super) fn frozen_by_spike(&self) -> (&[usize], bool) {
+    pub(super) fn frozen_by_spike(&self) -> (&[ParameterId], bool) {
         (&self.parameters.frozen_by_spike, self.state.has_frozen)
     }
 
-    /// The parameter at a place of the visiting order.
-    pub(super) fn name(&self, place: usize) -> &str {
-        &self.parameters.names[place]
+    /// The name of a parameter.
+    pub(super) fn name(&self, parameter: ParameterId) -> &str {
+        self.parameters.settings.name(parameter)
     }
 
-    /// All parameters, in visiting order.
-    pub(super) fn names(&self) -> &[String] {
-        &self.parameters.names
+    /// All parameters.
+    pub(super) fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 
     /// The largest gradients of this epoch, of the first and the last layer.
@@ -164,18 +165,21 @@ fn median(bits: &VecDeque<u32>) -> f32 {
 mod tests {
     use super::*;
 
+    /// Of the parameters `a.weight` and `b.weight`, with their ids.
+    fn parameters() -> (Parameters, [ParameterId; 2]) {
+        let mut settings = plugin_api::ByName::default();
+        let ids =
+            ["a.weight", "b.weight"].map(|name| settings.push(name.into(), Default::default()).unwrap());
+        (Parameters { settings, watched: vec![ids[0]], frozen_by_spike: vec![ids[0]] }, ids)
+    }
+
     fn spikes(on_spike: OnSpike) -> SpikeDetector {
-        let parameters = Parameters {
-            names: vec!["a.weight".into(), "b.weight".into()],
-            settings: Vec::new(),
-            watched: vec![0],
-            frozen_by_spike: vec![0],
-        };
+        let (parameters, _) = parameters();
         SpikeDetector::new(StabilityConfig { window: 20, on_spike, ..StabilityConfig::default() }, parameters)
     }
 
     fn norms(first: f32) -> GradientNorms {
-        GradientNorms { of: vec![Some(first), Some(1.0)], weights: vec![0, 1] }
+        GradientNorms::new(vec![Some(first), Some(1.0)], parameters().1.into())
     }
 
     #[test]
@@ -203,10 +207,12 @@ mod tests {
     fn a_spike_freezes_once() {
         let mut spikes = spikes(OnSpike::Freeze(vec!["a".into()]));
         (0..20).for_each(|_| drop(spikes.judge(&norms(1.0))));
-        assert_eq!(spikes.frozen_by_spike(), (&[0][..], false));
-        assert!(matches!(spikes.judge(&norms(99.0)), Verdict::Freeze(_, places) if places == [0]));
+        assert_eq!(spikes.frozen_by_spike(), (&parameters().1[..1], false));
+        assert!(
+            matches!(spikes.judge(&norms(99.0)), Verdict::Freeze(_, frozen) if frozen == parameters().1[..1])
+        );
         assert!(matches!(spikes.judge(&norms(99.0)), Verdict::Tell(_)));
-        assert_eq!(spikes.frozen_by_spike(), (&[0][..], true));
+        assert_eq!(spikes.frozen_by_spike(), (&parameters().1[..1], true));
     }
 
     #[test]

@@ -62,10 +62,9 @@ impl Trainer<'_> {
                 self.tell_spike(&spike, SpikeConsequence::StepSkipped)?;
                 self.engine.skip_update();
             }
-            Verdict::Freeze(spike, places) => {
-                self.engine.set_trainable(&places, false);
-                let names: Vec<String> =
-                    places.iter().map(|&place| self.spikes.name(place).to_owned()).collect();
+            Verdict::Freeze(spike, frozen) => {
+                self.engine.set_trainable(&frozen, false)?;
+                let names: Vec<String> = frozen.iter().map(|&id| self.spikes.name(id).to_owned()).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 self.tell_spike(&spike, SpikeConsequence::Frozen(&names))?;
                 self.engine.update(&mut computed.gradients, lr)?;
@@ -84,7 +83,7 @@ impl Trainer<'_> {
             top1,
             losses: &computed.losses,
             lr,
-            gradients: Gradients { names: self.spikes.names(), norms: &norms },
+            gradients: Gradients { parameters: self.spikes.parameters(), norms: &norms },
         };
         self.told.tell(|observer| observer.step(&report))?;
         self.tell_unreadable()?;

@@ -1,13 +1,16 @@
 //! An encoder with a linear layer on it, trained as a whole.
 
-use plugin_api::Rng;
-use plugin_api::{Backbone, Entry, Optimizer, UpdateStep};
+use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, Rng, Slots, UpdateStep};
 use tensor_ops::{
-    Buffer, Device, FeatureMap, Mode, OpError, Parameter, ParameterKind, Precision, Recording, backward,
-    linear, to_rows, weighted_sum,
+    Device, FeatureMap, Mode, Parameter, ParameterKind, Precision, Recording, backward, linear, to_rows,
+    weighted_sum,
 };
 
-use super::layers;
+use evaluate::linear::ProbeError;
+
+/// How the two parts are called.
+const BACKBONE: &str = "backbone";
+const CLASSIFIER: &str = "classifier";
 
 /// The standard deviation of the classifier's initial weights.
 const INITIAL_STD: f64 = 0.01;
@@ -16,15 +19,30 @@ const INITIAL_STD: f64 = 0.01;
 pub struct FineTune {
     backbone: Box<dyn Backbone>,
     precision: Precision,
-    weight: Parameter,
-    bias: Parameter,
+    classifier: Classifier,
     n_classes: usize,
     optimizer: Box<dyn Optimizer>,
-    /// Of each parameter: the backbone's in visiting order, the weight, the bias.
-    slots: Vec<Vec<Buffer>>,
-    /// Of each parameter: a factor on its learning rate.
-    factors: Vec<f64>,
+    parameters: ByName<Trained>,
     n_updates: u64,
+}
+
+/// What is known of a parameter.
+struct Trained {
+    slots: Slots,
+    /// On its learning rate.
+    factor: f64,
+}
+
+struct Classifier {
+    weight: Parameter,
+    bias: Parameter,
+}
+
+impl Module for Classifier {
+    plugin_api::visit! { self;
+        "weight" => self.weight,
+        "bias" => self.bias,
+    }
 }
 
 impl FineTune {
@@ -41,38 +59,27 @@ impl FineTune {
         optimizer: Box<dyn Optimizer>,
         layer_decay: f64,
         seed: u64,
-    ) -> Result<Self, OpError> {
+    ) -> Result<Self, ProbeError> {
         let d = backbone.n_features();
         let mut rng = Rng::new(seed, "initial values of a fine-tuned classifier", &[]);
         let values = (0..d * n_classes).map(|_| (INITIAL_STD * rng.normal()) as f32).collect();
         let weight = Parameter::new(device, ParameterKind::Matrix, &[d, n_classes], values)?;
         let bias = Parameter::new(device, ParameterKind::Vector, &[n_classes], vec![0.0; n_classes])?;
-        let (mut names, mut lens) = (Vec::new(), Vec::new());
-        backbone.visit(&mut |name, entry| {
-            if let Entry::Parameter(parameter) = entry {
+        let classifier = Classifier { weight, bias };
+        backbone.visit_mut(&mut |_, entry| {
+            if let EntryMut::Parameter(parameter) = entry {
                 parameter.set_trainable(true);
-                names.push(name.to_owned());
-                lens.push(parameter.n_elements());
             }
         });
-        lens.extend([weight.n_elements(), bias.n_elements()]);
-        let n_slots = optimizer.slots().len();
-        let mut factors = layers::factors(&names, layer_decay);
-        factors.extend([1.0, 1.0]);
-        Ok(Self {
-            backbone,
-            precision,
-            weight,
-            bias,
-            n_classes,
-            optimizer,
-            slots: lens
-                .into_iter()
-                .map(|len| (0..n_slots).map(|_| Buffer::zeros(&[len])).collect())
-                .collect(),
-            factors,
-            n_updates: 0,
-        })
+        let modules = [(BACKBONE, &*backbone as &dyn Module), (CLASSIFIER, &classifier)];
+        let parameters = ByName::of(modules, |name, parameter| Trained {
+            slots: Slots::zeros(&*optimizer, parameter.shape()),
+            factor: match name.strip_prefix(BACKBONE).and_then(|name| name.strip_prefix('.')) {
+                Some(name) => layer_factor(&*backbone, name, layer_decay),
+                None => 1.0,
+            },
+        })?;
+        Ok(Self { backbone, precision, classifier, n_classes, optimizer, parameters, n_updates: 0 })
     }
 
     /// Classes.
@@ -96,36 +103,26 @@ impl FineTune {
         labels: &[u32],
         smoothing: f64,
         lr: f64,
-    ) -> Result<f64, OpError> {
+    ) -> Result<f64, ProbeError> {
         let images = images.with_recording(Recording::start()).with_precision(self.precision)?;
         let features = self.backbone.forward(images, Mode::Train)?;
-        let logits = linear(features, &self.weight, Some(&self.bias))?;
+        let Classifier { weight, bias } = &self.classifier;
+        let logits = linear(features, weight, Some(bias))?;
         let mut gradient = to_rows(&logits);
         let loss = smoothed_cross_entropy(&mut gradient, labels, self.n_classes, smoothing);
         let mut gradients = backward(weighted_sum(logits, &gradient)?)?;
         self.n_updates += 1;
         let (optimizer, n_updates) = (&*self.optimizer, self.n_updates);
-        let mut settings = self.factors.iter().zip(&mut self.slots);
-        let mut result = Ok(());
-        let mut update = |parameter: &mut Parameter| {
-            let Some((factor, slots)) = settings.next() else { return };
-            if result.is_err() {
-                return;
-            }
+        let modules =
+            [(BACKBONE, &mut *self.backbone as &mut dyn Module), (CLASSIFIER, &mut self.classifier)];
+        let moved = self.parameters.collect_mut(modules, |_, Trained { slots, factor }, parameter| {
             let n_axes = parameter.shape().len();
             // Biases and norms are not shrunk, as DeiT and BEiT have it.
             let weight_decay = (n_axes < 2).then_some(0.0);
-            let step = UpdateStep { lr: lr * factor, n_updates, n_axes, weight_decay };
-            result = step.run(optimizer, parameter, &mut gradients, slots);
-        };
-        self.backbone.visit(&mut |_, entry| {
-            if let Entry::Parameter(parameter) = entry {
-                update(parameter);
-            }
-        });
-        update(&mut self.weight);
-        update(&mut self.bias);
-        result?;
+            let step = UpdateStep { lr: lr * *factor, n_updates, n_axes, weight_decay };
+            step.run(optimizer, parameter, &mut gradients, slots)
+        })?;
+        moved.into_iter().collect::<Result<(), _>>()?;
         Ok(loss)
     }
 
@@ -133,10 +130,20 @@ impl FineTune {
     ///
     /// # Errors
     /// If the images do not fit the encoder.
-    pub fn logits(&mut self, images: FeatureMap) -> Result<Vec<f32>, OpError> {
+    pub fn logits(&mut self, images: FeatureMap) -> Result<Vec<f32>, ProbeError> {
         let features = self.backbone.forward(images.with_precision(self.precision)?, Mode::Eval)?;
-        Ok(to_rows(&linear(features, &self.weight, Some(&self.bias))?))
+        let Classifier { weight, bias } = &self.classifier;
+        Ok(to_rows(&linear(features, weight, Some(bias))?))
     }
+}
+
+/// The factor on the learning rate of `parameter`, `decay` to the power of the layers above it (ELECTRA's layer-wise decay,
+/// Clark et al. 2020, arXiv:2003.10555, as BEiT has it, arXiv:2106.08254): 1 for the classifier, `decay` for the last layer
+/// of the backbone and what follows it, and so on down to the stem.
+fn layer_factor(backbone: &dyn Backbone, parameter: &str, decay: f64) -> f64 {
+    let n_layers = backbone.n_layers();
+    let layer = backbone.layer_of(parameter).unwrap_or(n_layers.saturating_sub(1));
+    decay.powi(n_layers.saturating_sub(layer) as i32)
 }
 
 /// Turns logits into the gradient of the mean cross entropy, and gives that, as torch.nn.CrossEntropyLoss defines it with
@@ -160,7 +167,64 @@ fn smoothed_cross_entropy(logits: &mut [f32], labels: &[u32], n_classes: usize, 
 
 #[cfg(test)]
 mod tests {
+    use plugin_api::{Entry, Visitor, VisitorMut};
+    use tensor_ops::{Features, OpError};
+
     use super::*;
+
+    /// Three layers: `a`, `b` and `c`, and `end` behind them.
+    struct Layers(Vec<(&'static str, Parameter)>);
+
+    impl Module for Layers {
+        fn visit(&self, visitor: &mut Visitor<'_>) {
+            self.0.iter().for_each(|(name, parameter)| visitor(name, Entry::Parameter(parameter)));
+        }
+
+        fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
+            self.0.iter_mut().for_each(|(name, parameter)| visitor(name, EntryMut::Parameter(parameter)));
+        }
+    }
+
+    impl Backbone for Layers {
+        fn n_features(&self) -> usize {
+            1
+        }
+
+        fn forward(&mut self, _: FeatureMap, _: Mode) -> Result<Features, OpError> {
+            unreachable!("nothing is computed here")
+        }
+
+        fn n_layers(&self) -> usize {
+            3
+        }
+
+        fn layer_of(&self, name: &str) -> Option<usize> {
+            ["a", "b", "c"].iter().position(|own| *own == name)
+        }
+    }
+
+    #[test]
+    fn the_rate_falls_from_layer_to_layer_down_to_the_stem() {
+        let one = || Parameter::new(&Device::default(), ParameterKind::Vector, &[1], vec![0.0]).unwrap();
+        let backbone = Layers(["a", "b", "c", "end"].map(|name| (name, one())).into());
+        let optimizer = Box::new(NoMove);
+        let model =
+            FineTune::new(Box::new(backbone), Precision::F32, &Device::default(), 2, optimizer, 0.5, 0)
+                .unwrap();
+        let factor = |name: &str| model.parameters[model.parameters.id(name).unwrap()].factor;
+        let names = ["backbone.a", "backbone.b", "backbone.c", "backbone.end", "classifier.weight"];
+        assert_eq!(names.map(factor), [0.125, 0.25, 0.5, 0.5, 1.0]);
+    }
+
+    struct NoMove;
+
+    impl Optimizer for NoMove {
+        fn slots(&self) -> &'static [&'static str] {
+            &[]
+        }
+
+        fn update(&self, _: plugin_api::Update<'_>) {}
+    }
 
     #[test]
     fn smoothed_labels_give_the_loss_and_gradient_of_pytorch() {

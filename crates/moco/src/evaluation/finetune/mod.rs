@@ -4,7 +4,6 @@
 //! works on a copy that no checkpoint sees.
 
 mod classifier;
-mod layers;
 mod protocol;
 mod train;
 
