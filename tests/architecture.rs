@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["plugin-api", "tensor-ops"]),
     ("train-core", &["pipeline", "plugin-api", "run-store", "tensor-ops"]),
     ("weights", &["run-store"]),
+    ("sweep", &["pipeline", "plugin-api", "run-store", "tensor-ops", "train-core"]),
 ];
 
 /// What only the programs at the top may use.

@@ -71,6 +71,8 @@ pub use self::training::{Run, RunOptions, open_dataset, parse_pipeline, read_pip
 pub use pipeline::{Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 #[cfg(feature = "train")]
+pub use sweep;
+#[cfg(feature = "train")]
 pub use train_core::trainer::{Finished, Observer, Silent, Summary};
 
 // Without this line no plugin would be linked in.

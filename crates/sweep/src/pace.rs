@@ -1,6 +1,6 @@
 //! How long the rest of a sweep will take.
 
-use super::folder::Sweep;
+use crate::state::SweepState;
 
 /// Images trained on, and the time that it took: what the rest of a sweep is estimated from.
 #[derive(Clone, Copy, Default)]
@@ -17,7 +17,7 @@ impl Pace {
     }
 
     /// Seconds for everything in `sweep` that is not done, from its run `place` on.
-    pub(super) fn rest(self, sweep: &Sweep, place: usize) -> Option<f64> {
+    pub(super) fn rest(self, sweep: &SweepState, place: usize) -> Option<f64> {
         let left = sweep.runs[place..].iter().filter(|run| !run.state.is_settled());
         let n_left: f64 = left.map(|run| run.n_images as f64).sum();
         (self.n_images > 0).then(|| n_left * self.seconds / self.n_images as f64)
@@ -26,8 +26,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::folder::{Run, State};
     use super::*;
+    use crate::state::{Run, RunState};
 
     #[test]
     fn the_rest_of_a_sweep_is_estimated_from_what_its_runs_took() {
@@ -39,7 +39,7 @@ mod tests {
             state,
             seconds: 0.0,
         };
-        let sweep = Sweep {
+        let sweep = SweepState {
             name: String::new(),
             set: vec![],
             axes: vec![],
@@ -47,10 +47,10 @@ mod tests {
             best: None,
             metrics: vec![],
             runs: vec![
-                run(100, State::Completed),
-                run(100, State::Diverged(String::new())),
-                run(100, State::Waiting),
-                run(300, State::Failed(String::new())),
+                run(100, RunState::Completed),
+                run(100, RunState::Diverged(String::new())),
+                run(100, RunState::Waiting),
+                run(300, RunState::Failed(String::new())),
             ],
         };
         let mut pace = Pace::default();

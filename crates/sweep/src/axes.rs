@@ -1,19 +1,19 @@
-//! What is varied: the arguments of `--vary`, and the grid that they span.
+//! What is varied: axes, and the grid that they span.
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::SweepError;
 
 /// More runs than this are slips of the pen.
 const MAX_RUNS: usize = 10_000;
 
 /// One value of the pipeline, and what is tried for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Axis {
-    /// Where in the pipeline, as in `--set`.
-    pub(crate) path: String,
+pub struct Axis {
+    /// Where in the pipeline, names joined by dots.
+    pub path: String,
     /// At least one, each as the file would have it.
-    pub(crate) values: Vec<String>,
+    pub values: Vec<String>,
 }
 
 impl Axis {
@@ -21,13 +21,8 @@ impl Axis {
     ///
     /// # Errors
     /// If there is no path, no value, an empty value or one that stands twice, or a bracket is not closed.
-    pub(crate) fn parse(argument: &str) -> Result<Self, Failure> {
-        let bad = |what: &str| {
-            Failure::usage(
-                format!("`--vary {argument}`: {what}"),
-                "write `--vary PATH=VALUE,VALUE`, for instance `--vary data.batch=64,128`",
-            )
-        };
+    pub fn parse(argument: &str) -> Result<Self, SweepError> {
+        let bad = |what: &str| SweepError::Axis { axis: argument.into(), what: what.into() };
         let (path, list) = argument.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
         let path = path.trim();
         if path.is_empty() {
@@ -51,27 +46,18 @@ pub(crate) type Combination = Vec<usize>;
 ///
 /// # Errors
 /// If a path is varied twice, `seed` is varied, or the runs are too many.
-pub(crate) fn grid(axes: &[Axis], n_seeds: usize) -> Result<Vec<Combination>, Failure> {
+pub(crate) fn grid(axes: &[Axis], n_seeds: usize) -> Result<Vec<Combination>, SweepError> {
     let paths: Vec<String> = axes.iter().map(|axis| axis.path.clone()).collect();
     if let Some(twice) = first_twice(&paths) {
-        return Err(Failure::usage(
-            format!("`{twice}` is varied twice"),
-            format!("write all its values in one list: `--vary {twice}=VALUE,VALUE`"),
-        ));
+        return Err(SweepError::Twice { path: twice.clone() });
     }
     if paths.iter().any(|path| path == "seed") {
-        return Err(Failure::usage(
-            "`seed` is not an axis: runs that differ in it alone are one row of the table",
-            "ask for more seeds with `--seeds 3`, and for another first one with `--set seed=10`",
-        ));
+        return Err(SweepError::SeedAxis);
     }
     let n_runs =
         axes.iter().map(|axis| axis.values.len()).try_fold(n_seeds, |n_runs, n| n_runs.checked_mul(n));
     if n_runs.is_none_or(|n_runs| n_runs > MAX_RUNS) {
-        return Err(Failure::usage(
-            format!("this sweep has more than {MAX_RUNS} runs"),
-            "vary fewer values at once",
-        ));
+        return Err(SweepError::TooMany { most: MAX_RUNS });
     }
     let mut grid = vec![Vec::new()];
     for axis in axes {
@@ -174,7 +160,7 @@ mod tests {
             ("a=\"x,y", "a quotation mark is not closed"),
         ] {
             let message = Axis::parse(argument).unwrap_err().to_string();
-            assert_eq!(message, format!("`--vary {argument}`: {reason}"));
+            assert_eq!(message, format!("`{argument}`: {reason}"));
         }
     }
 

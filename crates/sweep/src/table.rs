@@ -6,9 +6,9 @@ use std::path::Path;
 use run_store::metrics::MetricsLog;
 use serde_json::{Map, Value};
 
-use super::folder::{MetricKind, State, Sweep};
-use super::layout::{csv_line, padded};
-use super::spread::Spread;
+use crate::layout::{csv_line, padded};
+use crate::spread::Spread;
+use crate::state::{MetricKind, RunState, SweepState};
 
 /// What is told of several runs: one number of each.
 struct Column {
@@ -72,7 +72,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// Reads what the runs have written so far.
-    pub(crate) fn of(sweep: &Sweep, folder: &Path) -> Self {
+    pub(crate) fn of(sweep: &SweepState, folder: &Path) -> Self {
         let records: Vec<Record> = sweep
             .runs
             .iter()
@@ -88,9 +88,9 @@ impl Table {
         combinations.dedup();
         let rows = combinations.into_iter().map(|combination| row(sweep, &records, &columns, combination));
         let lost = sweep.runs.iter().filter_map(|run| match &run.state {
-            State::Diverged(reason) => Some(format!("`{}` diverged: {reason}", run.folder)),
-            State::Failed(reason) => Some(format!("`{}` failed: {reason}", run.folder)),
-            State::Waiting | State::Completed => None,
+            RunState::Diverged(reason) => Some(format!("`{}` diverged: {reason}", run.folder)),
+            RunState::Failed(reason) => Some(format!("`{}` failed: {reason}", run.folder)),
+            RunState::Waiting | RunState::Completed => None,
         });
         Self {
             paths: sweep.axes.iter().map(|axis| axis.path.clone()).collect(),
@@ -171,12 +171,12 @@ impl Row {
     }
 }
 
-fn row(sweep: &Sweep, records: &[Record], columns: &[Column], combination: &[usize]) -> Row {
+fn row(sweep: &SweepState, records: &[Record], columns: &[Column], combination: &[usize]) -> Row {
     let runs: Vec<_> =
         sweep.runs.iter().zip(records).filter(|(run, _)| run.combination == combination).collect();
-    let count = |is: fn(&State) -> bool| runs.iter().filter(|(run, _)| is(&run.state)).count();
+    let count = |is: fn(&RunState) -> bool| runs.iter().filter(|(run, _)| is(&run.state)).count();
     let completed: Vec<&Record> =
-        runs.iter().filter(|(run, _)| run.state == State::Completed).map(|(_, record)| *record).collect();
+        runs.iter().filter(|(run, _)| run.state == RunState::Completed).map(|(_, record)| *record).collect();
     let spreads = columns.iter().map(|column| {
         let values: Vec<f64> = completed.iter().filter_map(|record| (column.of)(record)).collect();
         Spread::of(&values)
@@ -187,15 +187,15 @@ fn row(sweep: &Sweep, records: &[Record], columns: &[Column], combination: &[usi
         values: sweep.axes.iter().zip(combination).map(|(axis, value)| axis.values[*value].clone()).collect(),
         spreads: spreads.collect(),
         n_completed: completed.len(),
-        n_diverged: count(|state| matches!(state, State::Diverged(_))),
-        n_failed: count(|state| matches!(state, State::Failed(_))),
-        n_waiting: count(|state| *state == State::Waiting),
+        n_diverged: count(|state| matches!(state, RunState::Diverged(_))),
+        n_failed: count(|state| matches!(state, RunState::Failed(_))),
+        n_waiting: count(|state| *state == RunState::Waiting),
         epochs: epochs.iter().min().copied().zip(epochs.iter().max().copied()),
     }
 }
 
 /// The metrics that were measured, the best of one of them, the loss and the time.
-fn columns(sweep: &Sweep, records: &[Record]) -> Vec<Column> {
+fn columns(sweep: &SweepState, records: &[Record]) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut names = measured(records);
     names.sort_by_key(|name| sweep.best.as_ref() != Some(name));
@@ -248,7 +248,7 @@ fn measured(records: &[Record]) -> Vec<String> {
 }
 
 /// What `name` means. Of one that only runs without a result have measured, it is not known.
-fn metric(sweep: &Sweep, name: &str) -> MetricKind {
+fn metric(sweep: &SweepState, name: &str) -> MetricKind {
     let known = sweep.metrics.iter().find(|metric| metric.name == name);
     let unknown = || MetricKind { name: name.into(), is_share: false, more_is_better: true };
     known.cloned().unwrap_or_else(unknown)
@@ -273,11 +273,11 @@ fn shown(column: &Column, spread: Option<Spread>) -> String {
 mod tests {
     use std::fs;
 
-    use super::super::axes::Axis;
-    use super::super::folder::Run;
     use super::*;
+    use crate::axes::Axis;
+    use crate::state::Run;
 
-    fn run(number: usize, combination: usize, seed: u64, state: State) -> Run {
+    fn run(number: usize, combination: usize, seed: u64, state: RunState) -> Run {
         let folder = format!("{number:03}");
         Run {
             folder,
@@ -289,9 +289,9 @@ mod tests {
         }
     }
 
-    fn sweep() -> Sweep {
+    fn sweep() -> SweepState {
         let share = MetricKind { name: "knn_top1".into(), is_share: true, more_is_better: true };
-        Sweep {
+        SweepState {
             name: "moco".into(),
             set: vec![],
             axes: vec![Axis::parse(r#"head=("a", ()),("b", (x: 1))"#).unwrap()],
@@ -299,16 +299,16 @@ mod tests {
             best: Some("knn_top1".into()),
             metrics: vec![share],
             runs: vec![
-                run(1, 0, 0, State::Completed),
-                run(2, 1, 0, State::Diverged("the loss is NaN".into())),
-                run(3, 0, 1, State::Completed),
-                run(4, 1, 1, State::Waiting),
+                run(1, 0, 0, RunState::Completed),
+                run(2, 1, 0, RunState::Diverged("the loss is NaN".into())),
+                run(3, 0, 1, RunState::Completed),
+                run(4, 1, 1, RunState::Waiting),
             ],
         }
     }
 
     /// `sweep`, with the metrics of its first three runs.
-    fn written(sweep: &Sweep) -> tempfile::TempDir {
+    fn written(sweep: &SweepState) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for (run, lines) in [
             (

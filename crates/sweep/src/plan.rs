@@ -1,0 +1,130 @@
+//! Which runs a sweep has, each combination checked.
+
+use std::path::{Path, PathBuf};
+
+use pipeline::{Pipeline, PipelineError};
+use tensor_ops::Device;
+use train_core::loader::LoaderError;
+
+use crate::SweepError;
+use crate::axes::{Axis, Combination, grid, overrides};
+use crate::state::{Run, RunState, SweepState, folder_name};
+
+/// What is varied of a pipeline.
+#[derive(Clone, Debug)]
+pub struct Variations {
+    /// The pipeline's file.
+    pub file: PathBuf,
+    /// Changes in every run, as `path=value`.
+    pub set: Vec<String>,
+    /// Every combination of their values is tried.
+    pub axes: Vec<Axis>,
+    /// Runs of each combination: with the pipeline's seed, the one after it, and so on. At least 1.
+    pub n_seeds: usize,
+}
+
+/// A checked sweep that has no folder yet.
+pub(crate) struct Plan {
+    pub(crate) state: SweepState,
+    /// The text of the pipeline.
+    pub(crate) pipeline: String,
+}
+
+impl Variations {
+    /// Variations of the pipeline in `file`: nothing is varied yet, and there is one seed.
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), set: Vec::new(), axes: Vec::new(), n_seeds: 1 }
+    }
+
+    /// The sweep that they make. Every combination has passed its check.
+    pub(crate) fn plan(&self, device: &Device) -> Result<Plan, SweepError> {
+        let n_seeds = self.n_seeds.max(1);
+        let grid = grid(&self.axes, n_seeds)?;
+        let checks = self.check_all(&grid, device)?;
+        let Some(first) = checks.first() else { unreachable!("a grid has at least one combination") };
+        let (name, seed, best) = (first.name.clone(), first.seed, first.best.clone());
+        let mut runs = Vec::new();
+        for seed in (0..n_seeds as u64).map(|i| seed.wrapping_add(i)) {
+            for (combination, check) in grid.iter().zip(&checks) {
+                runs.push(Run {
+                    folder: folder_name(runs.len() + 1, &self.axes, combination, seed),
+                    combination: combination.clone(),
+                    seed,
+                    n_images: check.n_trained,
+                    state: RunState::Waiting,
+                    seconds: 0.0,
+                });
+            }
+        }
+        let read = std::fs::read_to_string(&self.file);
+        let pipeline =
+            read.map_err(|source| SweepError::Io { action: "read", path: self.file.clone(), source })?;
+        let (set, axes) = (self.set.clone(), self.axes.clone());
+        let state = SweepState { name, set, axes, n_seeds, best, metrics: Vec::new(), runs };
+        Ok(Plan { state, pipeline })
+    }
+
+    fn check_all(&self, grid: &[Combination], device: &Device) -> Result<Vec<Check>, SweepError> {
+        let mut checks = Vec::new();
+        // Listing a large dataset takes its time, and most sweeps have but one.
+        let varies_data =
+            self.axes.iter().any(|axis| axis.path == "data" || axis.path.starts_with("data.source"));
+        let mut n_images = None;
+        for combination in grid {
+            let changes = overrides(&self.axes, combination);
+            let known = n_images.filter(|_| !varies_data);
+            let all = [&self.set[..], &changes].concat();
+            let check = check(&self.file, &all, known, device).map_err(|error| {
+                if changes.is_empty() {
+                    return error;
+                }
+                SweepError::Combination { combination: changes.join(", "), source: Box::new(error) }
+            })?;
+            n_images = Some(check.n_images);
+            checks.push(check);
+        }
+        Ok(checks)
+    }
+}
+
+/// What is to be known of one combination.
+struct Check {
+    name: String,
+    seed: u64,
+    best: Option<String>,
+    /// In the training part of the dataset.
+    n_images: usize,
+    /// Over all epochs.
+    n_trained: usize,
+}
+
+/// Checks as much as can be checked without training.
+fn check(
+    file: &Path,
+    changes: &[String],
+    n_images: Option<usize>,
+    device: &Device,
+) -> Result<Check, SweepError> {
+    let pipeline = Pipeline::read(file, changes, device).map_err(|error| match error {
+        PipelineError::Unreadable { reason, .. } => {
+            SweepError::Io { action: "read", path: file.into(), source: reason }
+        }
+        error => error.into(),
+    })?;
+    let batch = pipeline.batch;
+    let n_images = match n_images {
+        Some(n_images) => n_images,
+        None => pipeline.dataset.open()?.train.len(),
+    };
+    if n_images < batch {
+        return Err(LoaderError::TooFewImages { n_images, batch }.into());
+    }
+    let n_trained = pipeline.epochs.saturating_mul(n_images / batch * batch);
+    Ok(Check {
+        name: pipeline.name,
+        seed: pipeline.seed,
+        best: pipeline.checkpoint.best,
+        n_images,
+        n_trained,
+    })
+}
