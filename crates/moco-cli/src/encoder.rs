@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     fn pipeline(file: &str) -> Pipeline {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests").join(file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests").join(file);
         Pipeline::read(&path, &[], &Device::default()).unwrap()
     }
 
