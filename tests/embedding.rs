@@ -38,9 +38,13 @@ fn photos(root: &Path) -> Vec<PathBuf> {
 /// The shape and the values of an array.
 fn npy(path: &Path) -> (Vec<u64>, Vec<f32>) {
     let bytes = std::fs::read(path).unwrap();
-    let array = npyz::NpyFile::new(&bytes[..]).unwrap();
-    assert_eq!(array.order(), npyz::Order::C);
-    (array.shape().to_vec(), array.into_vec::<f32>().unwrap())
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = str::from_utf8(&bytes[10..10 + length]).unwrap();
+    let shape = header.strip_prefix("{'descr': '<f4', 'fortran_order': False, 'shape': (").unwrap();
+    let axes = shape.split(", ").map_while(|axis| axis.parse().ok()).collect();
+    let (values, rest) = bytes[10 + length..].as_chunks();
+    assert!(rest.is_empty());
+    (axes, values.iter().map(|value| f32::from_le_bytes(*value)).collect())
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

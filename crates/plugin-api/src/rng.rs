@@ -1,7 +1,7 @@
 //! Random draws, keyed by what they are for.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 /// A source of random draws for one purpose.
 ///
@@ -82,6 +82,22 @@ mod tests {
     fn another_number_gives_other_draws() {
         assert_ne!(Rng::new(0, "crop", &[1, 2]).bits(), Rng::new(0, "crop", &[2, 1]).bits());
         assert_ne!(Rng::new(0, "crop", &[1]).bits(), Rng::new(0, "flip", &[1]).bits());
+    }
+
+    #[test]
+    fn draws_are_the_same_bits_with_every_version_of_the_generator() {
+        // 70 draws are more than the generator computes at a time.
+        let mut rng = Rng::new(7, "flip", &[3, 41]);
+        let bits: Vec<u64> = (0..70).map(|_| rng.bits()).collect();
+        assert_eq!(
+            bits[..3],
+            [16_488_619_677_320_215_416, 11_161_459_189_135_353_764, 3_349_765_981_734_341_760]
+        );
+        assert_eq!(
+            bits[67..],
+            [6_144_388_366_090_901_035, 12_901_131_000_253_803_696, 8_630_736_578_813_667_849]
+        );
+        assert_eq!(Rng::new(0, "", &[]).permutation(8), [2, 0, 1, 3, 6, 7, 5, 4]);
     }
 
     #[test]

@@ -3,21 +3,25 @@
 use std::io::{self, BufWriter, Write};
 
 use moco::Embeddings;
-use npyz::WriterBuilder as _;
 
 use crate::failure::Failure;
 
-/// Writes an array `(N, D)` of float32.
+/// Writes an array `(N, D)` of float32, in version 1.0 of the format.
 pub(super) fn write(file: impl Write, features: &Embeddings) -> io::Result<()> {
     let mut file = BufWriter::new(file);
-    let mut writer = npyz::WriteOptions::new()
-        .default_dtype()
-        .shape(&[features.n() as u64, features.d() as u64])
-        .writer(&mut file)
-        .begin_nd()?;
-    writer.extend(features.values().iter().copied())?;
-    writer.finish()?;
+    file.write_all(&header(features.n(), features.d()))?;
+    for value in features.values() {
+        file.write_all(&value.to_le_bytes())?;
+    }
     file.flush()
+}
+
+/// What comes before the values: 128 bytes, so that these are aligned for readers that map the file into memory.
+fn header(n: usize, d: usize) -> Vec<u8> {
+    let array = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n}, {d}, ), }}");
+    let text = format!("{array:117}\n");
+    let length = text.len() as u16;
+    [&b"\x93NUMPY\x01\x00"[..], &length.to_le_bytes(), text.as_bytes()].concat()
 }
 
 /// The paths, a line each.
@@ -37,6 +41,16 @@ pub(super) fn names(paths: &[String]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_is_what_numpy_reads() {
+        let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3, ), }";
+        let expected = [b"\x93NUMPY\x01\x00v\x00", text.as_bytes(), &[b' '; 56], b"\n"].concat();
+        assert_eq!(header(2, 3), expected);
+        for (n, d) in [(0, 0), (1_234_567_890_123, 2048), (usize::MAX, usize::MAX)] {
+            assert_eq!(header(n, d).len(), 128);
+        }
+    }
 
     #[test]
     fn a_path_is_a_line() {
