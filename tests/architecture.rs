@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("run-store", &[]),
     ("pipeline", &["plugin-api", "tensor-ops"]),
     ("train-core", &["pipeline", "plugin-api", "run-store", "tensor-ops"]),
-    ("weights", &["run-store"]),
+    ("weights", &["plugin-api", "run-store"]),
     ("sweep", &["pipeline", "plugin-api", "run-store", "tensor-ops", "train-core"]),
 ];
 

@@ -1,6 +1,6 @@
 //! From bytes to the floats that an encoder sees.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
+use plugin_api::{Augmentation, AugmentationContext, ConfigError, Normalization, Plugin};
 use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 inventory::submit! {
@@ -58,6 +58,7 @@ impl Statistics {
 /// No draws.
 #[derive(Debug, Clone)]
 pub struct Normalize {
+    normalization: Normalization,
     /// The float of every byte, for each channel.
     tables: Box<[[f32; 256]; 3]>,
 }
@@ -76,7 +77,10 @@ impl Normalize {
             return Err(ConfigError::field("statistics.std", std, "it must be above 0"));
         }
         let table = |c: usize| std::array::from_fn(|v| (v as f32 / 255.0 - mean[c]) / std[c]);
-        Ok(Self { tables: Box::new([table(0), table(1), table(2)]) })
+        Ok(Self {
+            normalization: Normalization { mean, std },
+            tables: Box::new([table(0), table(1), table(2)]),
+        })
     }
 
     /// The normalized image.
@@ -106,6 +110,10 @@ impl Augmentation for Normalize {
             Image::Bytes(image) => Image::Floats(self.normalize(&image)),
             floats => floats,
         }
+    }
+
+    fn normalization(&self) -> Option<Normalization> {
+        Some(self.normalization)
     }
 }
 

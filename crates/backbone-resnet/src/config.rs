@@ -1,6 +1,6 @@
 //! What a pipeline file says of a ResNet, and what follows from it.
 
-use plugin_api::{ConfigError, ModuleContext};
+use plugin_api::{ConfigError, ModuleContext, architecture};
 use tensor_ops::ConvAlgorithm;
 
 /// The config of [`ResNet`](crate::ResNet).
@@ -81,6 +81,15 @@ impl Stem {
     }
 }
 
+impl From<Stem> for architecture::ResNetStem {
+    fn from(stem: Stem) -> Self {
+        match stem {
+            Stem::ImageNet => Self::ImageNet,
+            Stem::Cifar => Self::Cifar,
+        }
+    }
+}
+
 /// The two residual blocks of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 pub enum BlockKind {
@@ -88,6 +97,15 @@ pub enum BlockKind {
     Basic,
     /// 1x1, 3x3 and 1x1 convolutions, the last one 4 times as wide.
     Bottleneck,
+}
+
+impl From<BlockKind> for architecture::Block {
+    fn from(kind: BlockKind) -> Self {
+        match kind {
+            BlockKind::Basic => Self::Basic,
+            BlockKind::Bottleneck => Self::Bottleneck,
+        }
+    }
 }
 
 impl BlockKind {

@@ -1,5 +1,6 @@
 //! The whole network.
 
+use plugin_api::architecture::{self, Architecture};
 use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
 
@@ -13,6 +14,7 @@ pub struct ResNet {
     stem: Stem,
     /// `layer1` to `layer4`.
     stages: [Vec<Block>; 4],
+    architecture: architecture::ResNet,
     n_features: usize,
     batch_norm_splits: usize,
 }
@@ -40,10 +42,17 @@ impl ResNet {
         if config.zero_init_residual {
             stages.iter_mut().flatten().try_for_each(Block::zero_last_scale)?;
         }
+        let architecture = architecture::ResNet {
+            block: kind.into(),
+            blocks: n_blocks,
+            width: config.width,
+            stem: config.stem.into(),
+        };
         Ok(Self {
             first,
             stem: config.stem,
             stages,
+            architecture,
             n_features: 8 * config.width * kind.expansion(),
             batch_norm_splits: config.batch_norm_splits,
         })
@@ -102,6 +111,10 @@ impl Backbone for ResNet {
             x = block.forward(x, mode)?;
         }
         global_average_pool(x) // (N, H″, W″, D) → (N, D)
+    }
+
+    fn architecture(&self) -> Option<Architecture> {
+        Some(Architecture::ResNet(self.architecture.clone()))
     }
 
     fn stem(&self) -> &'static [&'static str] {

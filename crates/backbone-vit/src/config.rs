@@ -127,8 +127,7 @@ impl VitConfig {
         1
     }
 
-    /// The heads of each attention, as the file or its preset says.
-    pub fn n_heads(&self) -> Option<usize> {
+    fn n_heads(&self) -> Option<usize> {
         self.heads.or(self.preset.map(Preset::heads))
     }
 

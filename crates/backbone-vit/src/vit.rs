@@ -1,5 +1,6 @@
 //! The whole network.
 
+use plugin_api::architecture::{self, Architecture, VitStem};
 use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
@@ -7,7 +8,7 @@ use tensor_ops::{
 };
 
 use crate::block::Block;
-use crate::config::{Pool, VitConfig};
+use crate::config::{Pool, Stem, VitConfig};
 use crate::init::Builder;
 use crate::positions;
 use crate::stem::PatchEmbed;
@@ -24,6 +25,7 @@ pub struct Vit {
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     norm: Option<LayerNorm>,
+    architecture: architecture::Vit,
     n_features: usize,
     image_size: (usize, usize),
 }
@@ -52,12 +54,27 @@ impl Vit {
             Pool::ClassToken | Pool::Mean => Some(builder.layer_norm(sizes.dim)?),
             Pool::MeanWithoutNorm => None,
         };
+        let architecture = architecture::Vit {
+            patch: config.patch,
+            dim: sizes.dim,
+            depth: sizes.depth,
+            heads: Some(sizes.heads),
+            hidden: sizes.hidden,
+            class_token: class_token.is_some(),
+            positions: positions.as_ref().map(|table| table.shape()[1]),
+            norm: norm.is_some(),
+            stem: match config.stem {
+                Stem::Patch => VitStem::Patch,
+                Stem::Conv => VitStem::Conv,
+            },
+        };
         Ok(Self {
             class_token,
             positions,
             patch_embed,
             blocks,
             norm,
+            architecture,
             n_features: sizes.dim,
             image_size: context.image_size,
         })
@@ -81,6 +98,10 @@ impl Module for Vit {
 impl Backbone for Vit {
     fn n_features(&self) -> usize {
         self.n_features
+    }
+
+    fn architecture(&self) -> Option<Architecture> {
+        Some(Architecture::Vit(self.architecture.clone()))
     }
 
     fn stem(&self) -> &'static [&'static str] {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use augment::NormalizeConfig;
-use backbone_vit::VitConfig;
-use pipeline::{Action, Graph, NamedModule, Pipeline, Value, Weights};
-use plugin_api::{Config, Entry, Module as _};
+use pipeline::{Action, AnyModule, Graph, NamedModule, Pipeline, Value, Weights};
+use plugin_api::architecture::Architecture;
+use plugin_api::{Entry, Module as _, Normalization};
 use weights::{Shape, Tensors};
 
 /// Modules by their part in the encoder.
@@ -41,13 +40,6 @@ impl Parts {
     }
 }
 
-/// How images must be normalized.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Normalization {
-    pub(crate) mean: [f32; 3],
-    pub(crate) std: [f32; 3],
-}
-
 /// The view for measuring if there is one called `eval`, and otherwise the first one that is trained on.
 pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
     const EVAL: &str = "eval";
@@ -57,24 +49,17 @@ pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
     }
 }
 
-/// What `view` ends with; `None` if another plugin than `normalize` makes floats of its bytes.
+/// How `view` normalizes; `None` if no step of it says so.
 pub(crate) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
-    let (_, config) = pipeline
-        .view(view)
-        .into_iter()
-        .flat_map(|view| 0..view.transform.steps.len())
-        .filter_map(|step| pipeline.plugin(&["views", view, &step.to_string()]))
-        .find(|(plugin, _)| plugin == "normalize")?;
-    let config: NormalizeConfig = Config::new(&config).parse().ok()?;
-    let (mean, std) = config.statistics.values();
-    Some(Normalization { mean, std })
+    pipeline.view(view)?.transform.steps.iter().find_map(|step| step.normalization())
 }
 
-/// The heads of each attention, if `backbone` is a ViT: its weights do not tell.
-pub(crate) fn n_attention_heads(pipeline: &Pipeline, backbone: &str) -> Option<usize> {
-    match pipeline.plugin(&["modules", backbone])? {
-        (plugin, config) if plugin == "vit" => Config::new(&config).parse::<VitConfig>().ok()?.n_heads(),
-        _ => None,
+/// What the backbone called `name` says of itself.
+pub(crate) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
+    let named = pipeline.network.modules.iter().find(|named| named.name == name)?;
+    match &named.module {
+        AnyModule::Backbone(backbone) => backbone.architecture(),
+        AnyModule::Head(_) | AnyModule::Loss(_) => None,
     }
 }
 
@@ -122,10 +107,11 @@ mod tests {
     }
 
     #[test]
-    fn the_file_tells_what_weights_do_not() {
+    fn the_pipeline_tells_what_weights_do_not() {
         let pipeline = pipeline("v3.ron");
-        assert_eq!(n_attention_heads(&pipeline, "backbone"), Some(2));
-        assert_eq!(n_attention_heads(&pipeline, "projector"), None);
+        let Some(Architecture::Vit(vit)) = architecture(&pipeline, "backbone") else { panic!("no ViT") };
+        assert_eq!(vit.heads, Some(2));
+        assert_eq!(architecture(&pipeline, "projector"), None);
         let cifar = Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.2470, 0.2435, 0.2616] };
         assert_eq!(measuring_view(&pipeline), "eval");
         assert_eq!(normalization(&pipeline, "eval"), Some(cifar));

@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use pipeline::Pipeline;
+use plugin_api::Normalization;
 use run_store::checkpoint::Stored;
-use weights::{Architecture, Facts, HeadLayers, Report, Target, Tensors, Unfit, Unrecognized};
+use weights::{Architecture, Facts, HeadLayers, Target, Tensors, Unfit};
 
 use crate::choice::Side;
-use crate::encoder::{self, Normalization, Parts};
+use crate::encoder::{self, Parts};
 use crate::failure::Failure;
 use crate::runs::{OpenRun, Which};
 use crate::{compute, new_file, pipeline_file, text};
@@ -178,28 +179,8 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
         )
         .into());
     }
-    let mut architecture =
-        Architecture::detect(&backbone).map_err(|error| no_target(&parts.backbone, &error))?;
-    if let Architecture::Vit(vit) = &mut architecture {
-        vit.heads = encoder::n_attention_heads(pipeline, &parts.backbone);
-        if vit.heads.is_none() {
-            return Err(Failure::plain(format!(
-                "nothing tells how many heads the attention of `{}` has, for it is no `vit` plugin",
-                parts.backbone
-            ))
-            .into());
-        }
-    }
-    let report = Report::new(&architecture.layout().into_iter().collect(), &backbone);
-    let misshapen = report.misshapen.iter().map(|(name, ..)| name);
-    if let Some(name) = report.missing.iter().chain(&report.unexpected).chain(misshapen).next() {
-        return Err(Failure::plain(format!(
-            "`{}` differs from {}, which it resembles, by `{name}`: no target knows it",
-            parts.backbone,
-            architecture.describe()
-        ))
-        .into());
-    }
+    let architecture =
+        encoder::architecture(pipeline, &parts.backbone).ok_or_else(|| no_target(&parts.backbone))?;
     let (mut head, mut predictor, mut layers) = (Tensors::new(), Tensors::new(), None);
     if arguments.with_head {
         let name = match parts.heads.as_slice() {
@@ -227,9 +208,9 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
     Ok(Exported { architecture, backbone, head, predictor, layers })
 }
 
-fn no_target(backbone: &str, error: &Unrecognized) -> Failure {
+fn no_target(backbone: &str) -> Failure {
     Failure::new(
-        format!("`{backbone}` is not an encoder that other programs have: {error}"),
+        format!("`{backbone}` is not an encoder that other programs have"),
         "ResNets and vision transformers are exported; a checkpoint is a safetensors file too",
     )
 }

@@ -58,12 +58,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let tensors = weights::read(path)?;
     check_foreign(path, &tensors)?;
     let encoders = weights::encoders(tensors).map_err(|error| unrecognized(path, &error.to_string()))?;
-    let architecture = Architecture::detect(&encoders.query.backbone)
-        .map_err(|error| unrecognized(path, &error.to_string()))?;
+    let architecture =
+        weights::detect(&encoders.query.backbone).map_err(|error| unrecognized(path, &error.to_string()))?;
     describe(out, path, &encoders, &architecture)?;
     match &arguments.pipeline {
         None => {
-            let report = Report::new(&architecture.layout().into_iter().collect(), &encoders.query.backbone);
+            let report =
+                Report::new(&weights::layout(&architecture).into_iter().collect(), &encoders.query.backbone);
             tell(out, "backbone", &report)?;
             out.flush()?;
             check(path, "backbone", &report, "an encoder of this kind")?;

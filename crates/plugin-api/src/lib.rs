@@ -4,6 +4,7 @@
 //! [`Augmentation`], [`Dataset`], [`Optimizer`], [`Schedule`], [`Monitor`]), and a [`Plugin`] that registers it.
 //! This crate names no plugin, opens no file and prints nothing.
 
+pub mod architecture;
 mod by_name;
 mod config;
 mod embeddings;
@@ -21,9 +22,9 @@ pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
     DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys, Level,
-    LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, Optimizer,
-    OptimizerContext, Outcome, Part, Progress, Schedule, ScheduleContext, Slots, Split, Splits,
-    UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
+    LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError,
+    Normalization, Optimizer, OptimizerContext, Outcome, Part, Progress, Schedule, ScheduleContext, Slots,
+    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

@@ -181,11 +181,11 @@ fn transposed(stored: &Stored) -> Option<Stored> {
 mod tests {
     use super::*;
     use crate::report::tests::tensors_of;
-    use crate::{Architecture, Block, ResNet, ResNetStem, Shape, Target};
+    use crate::{Architecture, Block, ResNet, ResNetStem, Shape, Target, layout};
 
     fn resnet() -> Tensors {
         let resnet = ResNet { block: Block::Basic, blocks: [1; 4], width: 2, stem: ResNetStem::Cifar };
-        tensors_of(&Architecture::ResNet(resnet).layout())
+        tensors_of(&layout(&Architecture::ResNet(resnet)))
     }
 
     fn one(name: &str) -> Tensors {

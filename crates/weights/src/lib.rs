@@ -1,17 +1,18 @@
 //! Weights of encoders in the files of other programs: names, layouts, and how they are read and written.
 //!
 //! Start at [`Target`] for the way out and at [`read`] for the way in. Inside the project an encoder has the names of
-//! torchvision (ResNet) and timm (ViT), see [`Architecture`]; everything else here is a renaming of these.
+//! torchvision (ResNet) and timm (ViT), see [`layout`]; everything else here is a renaming of these.
 //!
 //! Files of PyTorch are pickles, which are programs. They are read here without being run: see [`read`].
 
 #![forbid(unsafe_code)]
 
-mod architecture;
 mod convention;
+mod detect;
 mod error;
 mod file;
 mod head;
+mod layout;
 mod onnx;
 mod python;
 mod rename;
@@ -23,11 +24,14 @@ use std::collections::BTreeMap;
 
 use run_store::checkpoint::Stored;
 
-pub use self::architecture::{Architecture, Block, ResNet, ResNetStem, Shape, Vit, VitStem};
+pub use plugin_api::architecture::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
+
 pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};
+pub use self::detect::detect;
 pub use self::error::{ReadError, Unrecognized};
 pub use self::file::{read, write_safetensors};
 pub use self::head::{HeadLayer, HeadLayers};
+pub use self::layout::{Shape, layout};
 pub use self::onnx::write_onnx;
 pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;

@@ -39,7 +39,7 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     let blocks = resnet.blocks;
     let block = format!("torchvision.models.resnet.{}", block_class(resnet));
     if resnet.width == 64 {
-        match resnet.depth() {
+        match resnet.published() {
             Some((name, _)) => lines += &format!("model = torchvision.models.{name}()\n"),
             None => lines += &format!("model = torchvision.models.ResNet({block}, {blocks:?})\n"),
         }
@@ -66,7 +66,7 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
 
 fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     let mut lines = String::from("import timm, torch\nfrom safetensors.torch import load_file\n\n");
-    match resnet.depth() {
+    match resnet.published() {
         Some((name, _)) => lines += &format!("model = timm.create_model(\"{name}\", num_classes=0)\n"),
         None => {
             lines += &format!(
@@ -231,7 +231,7 @@ fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
         in_bytes(facts.std),
     );
     if let Architecture::ResNet(resnet) = architecture {
-        if let Some((_, layers)) = resnet.depth() {
+        if let Some((_, layers)) = resnet.published() {
             lines += &format!(",\n# MODEL.RESNETS.DEPTH {layers}");
         }
         if resnet.width != 64 || resnet.block == crate::Block::Basic {
@@ -245,10 +245,18 @@ fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
     lines + ".\n"
 }
 
+/// torchvision's name of it, if it has one.
+fn torchvision_name(resnet: &ResNet) -> Option<&'static str> {
+    if resnet.width != 64 || resnet.stem != ResNetStem::ImageNet {
+        return None;
+    }
+    resnet.published().map(|(name, _)| name)
+}
+
 fn moco(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> String {
     let made = with_extension(facts.file, "pth.tar");
     let name = match architecture {
-        Architecture::ResNet(resnet) => resnet.torchvision_name(),
+        Architecture::ResNet(resnet) => torchvision_name(resnet),
         Architecture::Vit(vit) => moco_v3_name(vit),
     };
     let repository = if target == Target::Moco { "moco" } else { "moco-v3" };

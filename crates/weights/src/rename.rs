@@ -91,7 +91,7 @@ fn part_from_detectron2(part: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
+    use crate::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem, layout};
 
     #[test]
     fn detectron2_has_other_names_for_stages_norms_and_shortcuts() {
@@ -116,7 +116,7 @@ mod tests {
             width: 64,
             stem: ResNetStem::ImageNet,
         });
-        for (name, _) in resnet.layout() {
+        for (name, _) in layout(&resnet) {
             let other = resnet_to_detectron2(&name).unwrap();
             assert_eq!(resnet_from_detectron2(&other), Some(name));
         }
@@ -131,7 +131,7 @@ mod tests {
             norm: true,
             stem: VitStem::Patch,
         });
-        for (name, _) in vit.layout() {
+        for (name, _) in layout(&vit) {
             let other = vit_to_torchvision(&name).unwrap();
             assert_eq!(vit_from_torchvision(&other), Some(name));
         }

@@ -106,7 +106,7 @@ impl Target {
                 Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
                     "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
                 ),
-                Self::Detectron2 if resnet.depth().is_none() => {
+                Self::Detectron2 if resnet.published().is_none() => {
                     Some(format!("detectron2 has no ResNet of {:?} blocks", resnet.blocks))
                 }
                 _ => None,
@@ -216,7 +216,7 @@ impl std::error::Error for Unfit {}
 mod tests {
     use super::*;
     use crate::report::tests::tensors_of;
-    use crate::{Block, HeadLayer, ResNet};
+    use crate::{Block, HeadLayer, ResNet, layout};
 
     fn resnet(width: usize, stem: ResNetStem) -> Architecture {
         Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem })
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn heads_stand_where_each_target_has_them() {
         let one = |name: &str| tensors_of(&[(name.to_owned(), crate::Shape::Floats(vec![1]))]);
-        let backbone = tensors_of(&vit(VitStem::Patch, true).layout());
+        let backbone = tensors_of(&layout(&vit(VitStem::Patch, true)));
         let names = |target: Target, momentum| -> Vec<String> {
             let renamed = target.rename(backbone.clone(), one("0.weight"), one("3.weight"), momentum);
             renamed.into_keys().filter(|name| name.contains("head") || name.contains("pred")).collect()
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(names(Target::Torchvision, true), ["heads.0.weight"]);
         let v3 = ["module.momentum_encoder.head.0.weight", "module.predictor.3.weight"];
         assert_eq!(names(Target::MocoV3, true), v3);
-        let backbone = tensors_of(&resnet(4, ResNetStem::ImageNet).layout());
+        let backbone = tensors_of(&layout(&resnet(4, ResNetStem::ImageNet)));
         let moco = Target::Moco.rename(backbone, one("weight"), Tensors::new(), false);
         assert!(moco.contains_key("module.encoder_q.fc.weight"));
         assert!(moco.contains_key("module.encoder_q.layer4.1.bn2.running_mean"));

@@ -42,10 +42,10 @@ fn vit_small() -> Architecture {
 
 #[test]
 fn layouts_are_those_of_torchvision_and_timm_in_their_order() {
-    assert_eq!(resnet(Block::Basic, [2, 2, 2, 2]).layout(), layout("torchvision_resnet18.txt"));
-    assert_eq!(resnet(Block::Bottleneck, [3, 4, 6, 3]).layout(), layout("torchvision_resnet50.txt"));
-    assert_eq!(resnet(Block::Bottleneck, [3, 4, 6, 3]).layout(), layout("timm_resnet50.txt"));
-    assert_eq!(vit_small().layout(), layout("timm_vit_small.txt"));
+    assert_eq!(weights::layout(&resnet(Block::Basic, [2, 2, 2, 2])), layout("torchvision_resnet18.txt"));
+    assert_eq!(weights::layout(&resnet(Block::Bottleneck, [3, 4, 6, 3])), layout("torchvision_resnet50.txt"));
+    assert_eq!(weights::layout(&resnet(Block::Bottleneck, [3, 4, 6, 3])), layout("timm_resnet50.txt"));
+    assert_eq!(weights::layout(&vit_small()), layout("timm_vit_small.txt"));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn exported_names_are_those_of_the_target() {
     };
     let renamed = |target: Target, architecture: &Architecture| -> Vec<(String, Shape)> {
         target.check(architecture, (224, 224), None).unwrap();
-        let backbone: Tensors = architecture.layout().into_iter().map(zeros).collect();
+        let backbone: Tensors = weights::layout(architecture).into_iter().map(zeros).collect();
         let renamed = target.rename(backbone, Tensors::new(), Tensors::new(), false);
         renamed.iter().map(|(name, stored)| (name.clone(), Shape::of(stored))).collect()
     };

@@ -16,6 +16,21 @@ pub trait Augmentation: Send + Sync {
     /// The augmented image. `output` has accepted the shape of `image`; other values (a `Floats` where bytes are
     /// needed) are passed on unchanged.
     fn apply(&self, image: Image, rng: &mut Rng) -> Image;
+
+    /// How it turns bytes into normalized floats, if it does nothing else: what other programs must do to the images that
+    /// they give an exported encoder.
+    fn normalization(&self) -> Option<Normalization> {
+        None
+    }
+}
+
+/// `(v / 255 - mean) / std` of red, green and blue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalization {
+    /// What is subtracted.
+    pub mean: [f32; 3],
+    /// What it is divided by.
+    pub std: [f32; 3],
 }
 
 /// An augmentation needs nothing but its config.

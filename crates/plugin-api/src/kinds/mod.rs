@@ -9,7 +9,7 @@ mod optimizer;
 mod schedule;
 mod visit;
 
-pub use self::augmentation::{Augmentation, AugmentationContext};
+pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
 pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange};
 pub use self::module::{Backbone, Head, Module, ModuleContext};

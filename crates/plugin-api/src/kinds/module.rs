@@ -5,6 +5,7 @@ use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError};
 use super::{Visitor, VisitorMut};
 use crate::ConfigError;
 use crate::Rng;
+use crate::architecture::Architecture;
 
 /// Something with parameters and state.
 pub trait Module: Movable {
@@ -35,6 +36,11 @@ pub trait Backbone: Module {
     /// # Errors
     /// If the images have another size than the backbone was built for.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
+
+    /// What other programs know of it, if they have encoders of its kind; without it, it is not exported for them.
+    fn architecture(&self) -> Option<Architecture> {
+        None
+    }
 
     /// The names of the first layer's parameters, or the beginnings of them, if it is a layer of its own: what
     /// `freeze: ["backbone.stem"]` means.

@@ -73,12 +73,12 @@ mod tests {
     use super::proto::Model;
     use super::*;
     use crate::report::tests::tensors_of;
-    use crate::{Block, ResNet, ResNetStem, Vit, VitStem};
+    use crate::{Block, ResNet, ResNetStem, Vit, VitStem, layout};
 
     /// Checks that each input of a node is there when it is wanted.
     fn decoded(architecture: &Architecture) -> Model {
         let metadata = BTreeMap::from([("run".to_owned(), "a".to_owned())]);
-        let backbone = tensors_of(&architecture.layout());
+        let backbone = tensors_of(&layout(architecture));
         let bytes = encode(architecture, (&backbone, &Tensors::new()), (32, 32), &metadata).unwrap();
         let model = Model::decode(bytes.as_slice()).unwrap();
         let graph = model.graph.clone().unwrap();

@@ -1,0 +1,150 @@
+//! What other programs know of an encoder: its family and its sizes, as plain data.
+//!
+//! A backbone says it of itself ([`Backbone::architecture`](crate::Backbone::architecture)); whatever writes weights for
+//! other programs works from it.
+
+/// An encoder of a family that other programs have too.
+///
+/// A backbone that gives one promises the names, the shapes and the orders of torchvision (ResNet) or timm (ViT) for its
+/// parameters and statistics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Named as in torchvision.
+    ResNet(ResNet),
+    /// Named as in timm.
+    Vit(Vit),
+}
+
+/// A ResNet (He et al. 2016, arXiv:1512.03385).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResNet {
+    /// The kind of its blocks.
+    pub block: Block,
+    /// Blocks of each stage.
+    pub blocks: [usize; 4],
+    /// Channels of the first stage; torchvision: 64.
+    pub width: usize,
+    /// How an image enters.
+    pub stem: ResNetStem,
+}
+
+/// The two residual blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Two 3x3 convolutions.
+    Basic,
+    /// 1x1, 3x3 and 1x1 convolutions, the last one 4 times as wide.
+    Bottleneck,
+}
+
+/// How an image enters a ResNet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResNetStem {
+    /// A 7x7 convolution with stride 2 and a max-pool.
+    ImageNet,
+    /// A 3x3 convolution with stride 1.
+    Cifar,
+}
+
+/// A vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vit {
+    /// Pixels of a patch, in height and width.
+    pub patch: usize,
+    /// The width of a token.
+    pub dim: usize,
+    /// Blocks.
+    pub depth: usize,
+    /// Heads of each attention; `None` of an encoder that is known by its weights alone, which do not tell.
+    pub heads: Option<usize>,
+    /// The width of an MLP's hidden layer.
+    pub hidden: usize,
+    /// Whether a class token stands before the patches.
+    pub class_token: bool,
+    /// Tokens that the table of positions has, the class token included; `None` without a table.
+    pub positions: Option<usize>,
+    /// Whether a layer norm follows the last block.
+    pub norm: bool,
+    /// How patches become tokens.
+    pub stem: VitStem,
+}
+
+/// How patches become tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VitStem {
+    /// One linear projection of each patch.
+    Patch,
+    /// Four 3x3 convolutions with stride 2, each with batch norm and ReLU, and a 1x1 convolution (MoCo v3).
+    Conv,
+}
+
+impl Block {
+    /// Channels that leave a block, for one that its 3x3 convolutions have.
+    pub fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+impl Architecture {
+    /// The features that it gives.
+    pub fn n_features(&self) -> usize {
+        match self {
+            Self::ResNet(resnet) => 8 * resnet.width * resnet.block.expansion(),
+            Self::Vit(vit) => vit.dim,
+        }
+    }
+
+    /// In a few words: `resnet50`, `vit, 384 wide, 12 blocks`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::ResNet(resnet) => resnet.describe(),
+            Self::Vit(vit) => vit.describe(),
+        }
+    }
+}
+
+impl ResNet {
+    /// The name and the number of layers of the published ResNet with these blocks.
+    pub fn published(&self) -> Option<(&'static str, usize)> {
+        match (self.block, self.blocks) {
+            (Block::Basic, [2, 2, 2, 2]) => Some(("resnet18", 18)),
+            (Block::Basic, [3, 4, 6, 3]) => Some(("resnet34", 34)),
+            (Block::Bottleneck, [3, 4, 6, 3]) => Some(("resnet50", 50)),
+            (Block::Bottleneck, [3, 4, 23, 3]) => Some(("resnet101", 101)),
+            (Block::Bottleneck, [3, 8, 36, 3]) => Some(("resnet152", 152)),
+            _ => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        let mut text = match self.published() {
+            Some((name, _)) => name.to_owned(),
+            None => format!("resnet of {:?} {:?} blocks", self.blocks, self.block),
+        };
+        if self.width != 64 {
+            text += &format!(", {} channels wide at its start", self.width);
+        }
+        if self.stem == ResNetStem::Cifar {
+            text += ", CIFAR stem";
+        }
+        text
+    }
+}
+
+impl Vit {
+    fn describe(&self) -> String {
+        let heads = self.heads.map(|heads| format!(" of {heads} heads")).unwrap_or_default();
+        let mut text =
+            format!("vit, {} wide, {} blocks{heads}, patches of {} pixels", self.dim, self.depth, self.patch);
+        if self.stem == VitStem::Conv {
+            text += ", convolution stem";
+        }
+        if !self.class_token {
+            text += ", mean of tokens";
+        }
+        text
+    }
+}

@@ -1,0 +1,143 @@
+//! What encoder some weights belong to.
+
+use run_store::checkpoint::Stored;
+
+use crate::{Architecture, Block, ResNet, ResNetStem, Tensors, Unrecognized, Vit, VitStem};
+
+/// The encoder that `backbone` belongs to, which has the names of torchvision or timm and nothing else in it.
+///
+/// Looks at a few tensors only; whether all are there, [`Report`](crate::Report) tells.
+///
+/// # Errors
+/// If it is no ResNet or ViT.
+pub fn detect(backbone: &Tensors) -> Result<Architecture, Unrecognized> {
+    if backbone.contains_key("conv1.weight") {
+        resnet(backbone).map(Architecture::ResNet)
+    } else if backbone.keys().any(|name| name.starts_with("patch_embed.")) {
+        vit(backbone).map(Architecture::Vit)
+    } else {
+        Err(Unrecognized::Family { example: backbone.keys().next().cloned() })
+    }
+}
+
+fn resnet(tensors: &Tensors) -> Result<ResNet, Unrecognized> {
+    let &[width, 3, side, _] = floats(tensors, "conv1.weight")? else {
+        return Err(Unrecognized::shape("conv1.weight", tensors, "[channels, 3, height, width]"));
+    };
+    let stem = match side {
+        7 => ResNetStem::ImageNet,
+        3 => ResNetStem::Cifar,
+        _ => return Err(Unrecognized::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
+    };
+    let block = if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+    let blocks = [1, 2, 3, 4].map(|stage| count(tensors, &format!("layer{stage}."), ".conv1.weight"));
+    if blocks.contains(&0) {
+        return Err(Unrecognized::Stages { blocks });
+    }
+    Ok(ResNet { block, blocks, width, stem })
+}
+
+fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
+    let (stem, kernel) = match tensors.contains_key("patch_embed.proj.weight") {
+        true => (VitStem::Patch, "patch_embed.proj.weight"),
+        false => (VitStem::Conv, "patch_embed.proj.12.weight"),
+    };
+    let &[dim, _, side, _] = floats(tensors, kernel)? else {
+        return Err(Unrecognized::shape(kernel, tensors, "[dim, channels, height, width]"));
+    };
+    let &[hidden, _] = floats(tensors, "blocks.0.mlp.fc1.weight")? else {
+        return Err(Unrecognized::shape("blocks.0.mlp.fc1.weight", tensors, "[hidden, dim]"));
+    };
+    let positions = match tensors.get("pos_embed") {
+        None => None,
+        Some(Stored::F32 { shape, .. }) if shape.len() == 3 => Some(shape[1]),
+        Some(_) => return Err(Unrecognized::shape("pos_embed", tensors, "[1, tokens, dim]")),
+    };
+    Ok(Vit {
+        // The four halving layers of the convolution stem.
+        patch: if stem == VitStem::Patch { side } else { 16 },
+        dim,
+        depth: count(tensors, "blocks.", ".norm1.weight"),
+        heads: None,
+        hidden,
+        class_token: tensors.contains_key("cls_token"),
+        positions,
+        norm: tensors.contains_key("norm.weight"),
+        stem,
+    })
+}
+
+/// The shape of the floats called `name`.
+fn floats<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a [usize], Unrecognized> {
+    match tensors.get(name) {
+        Some(Stored::F32 { shape, .. }) if !shape.contains(&0) => Ok(shape),
+        Some(_) => Err(Unrecognized::shape(name, tensors, "floats, and not none of them,")),
+        None => Err(Unrecognized::Missing { name: name.to_owned() }),
+    }
+}
+
+/// How many of `prefix0suffix`, `prefix1suffix`... there are, without a gap.
+fn count(tensors: &Tensors, prefix: &str, suffix: &str) -> usize {
+    (0..).take_while(|i| tensors.contains_key(&format!("{prefix}{i}{suffix}"))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::tensors_of;
+    use crate::{Shape, layout};
+
+    fn resnet(block: Block, blocks: [usize; 4], width: usize, stem: ResNetStem) -> Architecture {
+        Architecture::ResNet(ResNet { block, blocks, width, stem })
+    }
+
+    fn vit(stem: VitStem) -> Vit {
+        Vit {
+            patch: 16,
+            dim: 16,
+            depth: 3,
+            heads: None,
+            hidden: 64,
+            class_token: true,
+            positions: Some(5),
+            norm: true,
+            stem,
+        }
+    }
+
+    #[test]
+    fn an_encoder_is_recognized_by_its_own_layout() {
+        for architecture in [
+            resnet(Block::Basic, [2, 2, 2, 2], 64, ResNetStem::ImageNet),
+            resnet(Block::Bottleneck, [1, 2, 1, 1], 4, ResNetStem::Cifar),
+            Architecture::Vit(vit(VitStem::Patch)),
+            Architecture::Vit(vit(VitStem::Conv)),
+            Architecture::Vit(Vit {
+                class_token: false,
+                positions: None,
+                norm: false,
+                patch: 4,
+                ..vit(VitStem::Patch)
+            }),
+        ] {
+            assert_eq!(detect(&tensors_of(&layout(&architecture))).unwrap(), architecture);
+        }
+    }
+
+    #[test]
+    fn what_is_no_encoder_is_told_by_what_it_lacks() {
+        let told = |tensors: &Tensors| detect(tensors).unwrap_err().to_string();
+        assert_eq!(told(&Tensors::new()), "there are no weights");
+        let mut tensors = tensors_of(&layout(&resnet(Block::Basic, [1; 4], 4, ResNetStem::Cifar)));
+        tensors.remove("layer3.0.conv1.weight");
+        assert_eq!(told(&tensors), "a ResNet has blocks in each of four stages, and here are [1, 1, 0, 1]");
+        tensors
+            .insert("conv1.weight".into(), Stored::F32 { shape: vec![4, 3, 5, 5], values: vec![0.0; 300] });
+        assert_eq!(told(&tensors), "`conv1.weight` is [4, 3, 5, 5], and a kernel of 7x7 or 3x3 is expected");
+        let mut tensors = tensors_of(&layout(&Architecture::Vit(vit(VitStem::Patch))));
+        tensors.remove("blocks.0.mlp.fc1.weight");
+        assert_eq!(told(&tensors), "there is no `blocks.0.mlp.fc1.weight`");
+        let one = tensors_of(&[("visual.proj".into(), Shape::Floats(vec![2]))]);
+        assert!(told(&one).starts_with("`visual.proj` belongs to no ResNet"), "{}", told(&one));
+    }
+}

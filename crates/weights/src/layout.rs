@@ -1,0 +1,142 @@
+//! Which names and shapes torchvision and timm have for the weights of an encoder.
+
+use run_store::checkpoint::Stored;
+
+use crate::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
+
+/// What a tensor must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Floats with axes of these lengths.
+    Floats(Vec<usize>),
+    /// A count.
+    Count,
+}
+
+impl Shape {
+    /// What `stored` is.
+    pub fn of(stored: &Stored) -> Self {
+        match stored {
+            Stored::F32 { shape, .. } => Self::Floats(shape.clone()),
+            Stored::U64(_) => Self::Count,
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Floats(shape) => write!(f, "{shape:?}"),
+            Self::Count => f.write_str("a count"),
+        }
+    }
+}
+
+/// The names and shapes of the weights of `architecture`, in the order of PyTorch's `state_dict`, without a last linear layer.
+pub fn layout(architecture: &Architecture) -> Vec<(String, Shape)> {
+    match architecture {
+        Architecture::ResNet(of) => resnet(of),
+        Architecture::Vit(of) => vit(of),
+    }
+}
+
+fn resnet(resnet: &ResNet) -> Vec<(String, Shape)> {
+    let mut layout = Layout::default();
+    let side = match resnet.stem {
+        ResNetStem::ImageNet => 7,
+        ResNetStem::Cifar => 3,
+    };
+    layout.convolution("conv1", [resnet.width, 3, side, side]);
+    layout.batch_norm("bn1", resnet.width);
+    let mut n_inputs = resnet.width;
+    for (stage, n_blocks) in resnet.blocks.into_iter().enumerate() {
+        let width = resnet.width << stage;
+        let n_outputs = width * resnet.block.expansion();
+        for i in 0..n_blocks {
+            let name = |part: &str| format!("layer{}.{i}.{part}", stage + 1);
+            let kernels = match resnet.block {
+                Block::Basic => vec![[width, n_inputs, 3, 3], [width, width, 3, 3]],
+                Block::Bottleneck => {
+                    vec![[width, n_inputs, 1, 1], [width, width, 3, 3], [n_outputs, width, 1, 1]]
+                }
+            };
+            for (j, kernel) in kernels.into_iter().enumerate() {
+                layout.convolution(&name(&format!("conv{}", j + 1)), kernel);
+                layout.batch_norm(&name(&format!("bn{}", j + 1)), kernel[0]);
+            }
+            if i == 0 && (stage > 0 || n_inputs != n_outputs) {
+                layout.convolution(&name("downsample.0"), [n_outputs, n_inputs, 1, 1]);
+                layout.batch_norm(&name("downsample.1"), n_outputs);
+            }
+            n_inputs = n_outputs;
+        }
+    }
+    layout.0
+}
+
+fn vit(vit: &Vit) -> Vec<(String, Shape)> {
+    let (dim, hidden) = (vit.dim, vit.hidden);
+    let mut layout = Layout::default();
+    if vit.class_token {
+        layout.floats("cls_token", &[1, 1, dim]);
+    }
+    if let Some(n) = vit.positions {
+        layout.floats("pos_embed", &[1, n, dim]);
+    }
+    match vit.stem {
+        VitStem::Patch => {
+            layout.convolution("patch_embed.proj", [dim, 3, vit.patch, vit.patch]);
+            layout.floats("patch_embed.proj.bias", &[dim]);
+        }
+        VitStem::Conv => {
+            let mut n_inputs = 3;
+            for (i, n) in [dim / 8, dim / 4, dim / 2, dim].into_iter().enumerate() {
+                layout.convolution(&format!("patch_embed.proj.{}", 3 * i), [n, n_inputs, 3, 3]);
+                layout.batch_norm(&format!("patch_embed.proj.{}", 3 * i + 1), n);
+                n_inputs = n;
+            }
+            layout.convolution("patch_embed.proj.12", [dim, n_inputs, 1, 1]);
+            layout.floats("patch_embed.proj.12.bias", &[dim]);
+        }
+    }
+    for i in 0..vit.depth {
+        let name = |part: &str| format!("blocks.{i}.{part}");
+        layout.affine(&name("norm1"), &[dim]);
+        layout.affine(&name("attn.qkv"), &[3 * dim, dim]);
+        layout.affine(&name("attn.proj"), &[dim, dim]);
+        layout.affine(&name("norm2"), &[dim]);
+        layout.affine(&name("mlp.fc1"), &[hidden, dim]);
+        layout.affine(&name("mlp.fc2"), &[dim, hidden]);
+    }
+    if vit.norm {
+        layout.affine("norm", &[dim]);
+    }
+    layout.0
+}
+
+/// Names and shapes, as they are added.
+#[derive(Default)]
+struct Layout(Vec<(String, Shape)>);
+
+impl Layout {
+    fn floats(&mut self, name: &str, shape: &[usize]) {
+        self.0.push((name.to_owned(), Shape::Floats(shape.to_vec())));
+    }
+
+    fn convolution(&mut self, name: &str, kernel: [usize; 4]) {
+        self.floats(&format!("{name}.weight"), &kernel);
+    }
+
+    /// A weight of this shape, and a bias for its first axis.
+    fn affine(&mut self, name: &str, weight: &[usize]) {
+        self.floats(&format!("{name}.weight"), weight);
+        self.floats(&format!("{name}.bias"), &weight[..1]);
+    }
+
+    fn batch_norm(&mut self, name: &str, n: usize) {
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            self.floats(&format!("{name}.{part}"), &[n]);
+        }
+        self.0.push((format!("{name}.num_batches_tracked"), Shape::Count));
+    }
+}
