@@ -327,7 +327,7 @@ mod tests {
         ] {
             let pipeline = moco.build("test", &Device::default()).unwrap();
             assert_eq!((pipeline.batch, pipeline.seed), (4, 7));
-            assert_eq!(pipeline.network.graph.views, views);
+            assert_eq!(*pipeline.network.graph.views, views);
         }
     }
 

@@ -63,7 +63,7 @@ fn tell(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::io::Result
         out,
         "{}: ok: {}, {}, {} in the graph, {} with a batch of {}",
         file.display(),
-        text::count(pipeline.network.modules.len(), "module"),
+        text::count(pipeline.network.modules.n_modules(), "module"),
         parameters,
         text::count(pipeline.network.graph.steps.len(), "step"),
         text::count(pipeline.epochs, "epoch"),

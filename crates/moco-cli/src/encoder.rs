@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::{Action, AnyModule, Graph, NamedModule, Pipeline, Value, Weights};
+use pipeline::{Graph, HeadId, ModuleId, NamedModule, Pipeline};
 use plugin_api::architecture::Architecture;
-use plugin_api::{Entry, Module as _, Normalization};
+use plugin_api::{Entry, Normalization};
 use weights::{Shape, Tensors};
 
 /// Modules by their part in the encoder.
@@ -20,23 +20,18 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// The parts in `graph`: the chain of its first query step on a view.
-    pub(crate) fn of(graph: &Graph) -> Option<Self> {
-        let chain = graph.steps.iter().find_map(|step| match &step.action {
-            Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => Some(modules),
-            _ => None,
-        })?;
-        let (first, rest) = chain.split_first()?;
-        let copied = graph.momentum_modules();
-        let n_heads = match copied.is_empty() {
-            true => rest.len(),
-            false => rest.iter().take_while(|module| copied.contains(module)).count(),
+    pub(crate) fn of(graph: &Graph) -> Self {
+        let chain = graph.encoder();
+        let n_heads = match graph.keys.is_empty() {
+            true => chain.heads.len(),
+            false => chain.heads.iter().take_while(|head| graph.has_copy(ModuleId::Head(**head))).count(),
         };
-        let names = |modules: &[usize]| modules.iter().map(|module| graph.modules[*module].clone()).collect();
-        Some(Self {
-            backbone: graph.modules[*first].clone(),
-            heads: names(&rest[..n_heads]),
-            predictors: names(&rest[n_heads..]),
-        })
+        let names = |heads: &[HeadId]| heads.iter().map(|head| graph.heads[*head].clone()).collect();
+        Self {
+            backbone: graph.backbones[chain.backbone].clone(),
+            heads: names(&chain.heads[..n_heads]),
+            predictors: names(&chain.heads[n_heads..]),
+        }
     }
 }
 
@@ -56,11 +51,8 @@ pub(crate) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normaliza
 
 /// What the backbone called `name` says of itself.
 pub(crate) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
-    let named = pipeline.network.modules.iter().find(|named| named.name == name)?;
-    match &named.module {
-        AnyModule::Backbone(backbone) => backbone.architecture(),
-        AnyModule::Head(_) | AnyModule::Loss(_) => None,
-    }
+    let mut backbones = pipeline.network.modules.encoders.backbones.iter();
+    backbones.find(|named| named.name == name)?.module.architecture()
 }
 
 /// The tensors of `tensors` whose names start with `prefix` and a dot, without these.
@@ -70,9 +62,9 @@ pub(crate) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
 }
 
 /// The names and shapes of a module's weights.
-pub(crate) fn layout(module: &NamedModule) -> BTreeMap<String, Shape> {
+pub(crate) fn layout((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
     let mut layout = BTreeMap::new();
-    module.module.visit(&mut |name, entry| {
+    module.visit(&mut |name, entry| {
         let shape = match entry {
             Entry::Parameter(parameter) => Shape::Floats(parameter.torch_shape()),
             Entry::Buffer(buffer) => Shape::Floats(buffer.shape().to_vec()),
@@ -99,7 +91,7 @@ mod tests {
     #[test]
     fn head_and_predictor_are_told_apart_by_the_momentum_copy() {
         let parts = |file| {
-            let Parts { backbone, heads, predictors } = Parts::of(&pipeline(file).network.graph).unwrap();
+            let Parts { backbone, heads, predictors } = Parts::of(&pipeline(file).network.graph);
             (backbone, heads.join(" "), predictors.join(" "))
         };
         assert_eq!(parts("small.ron"), ("backbone".into(), "head".into(), String::new()));

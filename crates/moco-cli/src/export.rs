@@ -143,8 +143,9 @@ fn metadata(
 ) -> BTreeMap<String, String> {
     let position = |key: &str| run.snapshot.metadata.get(key).cloned().unwrap_or_default();
     let run_name = run.folder.path().file_name().unwrap_or_default().to_string_lossy();
-    let backbone = Parts::of(&pipeline.network.graph)
-        .and_then(|parts| pipeline.plugin(&["modules", &parts.backbone]))
+    let parts = Parts::of(&pipeline.network.graph);
+    let backbone = pipeline
+        .plugin(&["modules", &parts.backbone])
         .map(|(plugin, config)| format!("(\"{plugin}\", {config})"));
     let texts = [
         ("moco-rs.export", "1".to_owned()),
@@ -167,9 +168,7 @@ fn metadata(
 
 /// What is exported of a run.
 fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow::Result<Exported> {
-    let Some(parts) = Parts::of(&pipeline.network.graph) else {
-        return Err(Failure::plain("the run's pipeline has no step that encodes a view").into());
-    };
+    let parts = Parts::of(&pipeline.network.graph);
     let side = arguments.encoder.name();
     let backbone = encoder::under(tensors, &format!("{side}.{}", parts.backbone));
     if backbone.is_empty() {

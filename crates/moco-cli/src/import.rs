@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pipeline::{AnyModule, NamedModule, Pipeline};
+use pipeline::{Modules, Pipeline};
 use run_store::RunFolder;
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
@@ -230,9 +230,7 @@ fn fit(
 ) -> anyhow::Result<Tensors> {
     let path = &arguments.file;
     let of = format!("the pipeline `{}`", pipeline.name);
-    let Some(parts) = Parts::of(&pipeline.network.graph) else {
-        return Err(Failure::plain(format!("{of} has no step that encodes a view")).into());
-    };
+    let parts = Parts::of(&pipeline.network.graph);
     let mut place = Place { path, of: &of, modules: &pipeline.network.modules, taken: Tensors::new() };
     let has_heads = encoders.convention.has_projection_heads();
     let Encoders { query, momentum, predictor, queue, .. } = encoders;
@@ -265,7 +263,7 @@ fn fit(
 struct Place<'a> {
     path: &'a Path,
     of: &'a str,
-    modules: &'a [NamedModule],
+    modules: &'a Modules,
     /// What fits, under the names of a checkpoint.
     taken: Tensors,
 }
@@ -296,8 +294,7 @@ impl Place<'_> {
 
     /// Takes the queue if the pipeline has one of this size.
     fn put_queue(&mut self, out: &mut dyn Write, found: Tensors) -> std::io::Result<()> {
-        let negatives = self.modules.iter().find(|named| matches!(named.module, AnyModule::Loss(_)));
-        let Some(name) = negatives.map(|named| named.name.clone()) else { return Ok(()) };
+        let Some(name) = self.modules.losses.first().map(|named| named.name.clone()) else { return Ok(()) };
         let layout = self.layout(&name);
         let next = match found.get("pointer") {
             Some(Stored::U64(next)) => next.first().copied(),
@@ -317,7 +314,8 @@ impl Place<'_> {
     }
 
     fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
-        self.modules.iter().find(|named| named.name == name).map(encoder::layout).unwrap_or_default()
+        let modules = self.modules.named();
+        modules.into_iter().find(|(own, _)| *own == name).map(encoder::layout).unwrap_or_default()
     }
 
     fn take(&mut self, name: &str, found: Tensors, side: &str) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use pipeline::{Network, Pipeline, PipelineError};
+use plugin_api::Entry;
 use plugin_api::nearest;
-use plugin_api::{Entry, Module as _};
 use tensor_ops::Device;
 
 use crate::failure::Failure;
@@ -111,8 +111,8 @@ pub struct ParameterCount {
 /// Counts the parameters of `network`.
 pub fn count_parameters(network: &Network) -> ParameterCount {
     let mut count = ParameterCount { trained: 0, fixed: 0 };
-    for named in &network.modules {
-        named.module.visit(&mut |_, entry| {
+    for (_, module) in network.modules.named() {
+        module.visit(&mut |_, entry| {
             if let Entry::Parameter(parameter) = entry {
                 if parameter.is_trainable() {
                     count.trained += parameter.n_elements();

@@ -195,7 +195,7 @@ fn describe(
     splits: &Splits,
     n_workers: usize,
 ) -> io::Result<()> {
-    let modules: Vec<&str> = pipeline.network.modules.iter().map(|named| named.name.as_str()).collect();
+    let modules: Vec<&str> = pipeline.network.modules.named().into_iter().map(|(name, _)| name).collect();
     let modules = modules.join(", ");
     writeln!(out, "pipeline  {}, seed {}", pipeline.name, pipeline.seed)?;
     writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;

@@ -1,17 +1,22 @@
 //! The part of a pipeline that turns images into features.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tensor_ops::{Device, Precision};
 
-use crate::checker::{Checked, Checker};
-use crate::modules::{AnyModule, build_chain};
+use crate::build::BuildPlan;
+use crate::checker::Checked;
+use crate::common::Common;
+use crate::fault::Fault;
+use crate::graph::{Chain, ModuleId};
+use crate::ids::{HeadId, Table};
+use crate::minimize;
+use crate::modules::{Named, NamedModule, NamedModuleMut};
+use crate::pipeline::{PipelineError, read_text};
 use crate::text::PipelineText;
-use crate::views::{View, check_views};
-use crate::{
-    Fault, PipelineError, check_graph, check_numbers, minimize, modules, parts, read_config, read_text,
-};
-use plugin_api::{Dataset, DatasetContext, Level};
+use crate::views::View;
+use plugin_api::{Backbone, Dataset, DatasetContext, Head, Level};
 
 /// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimizer are not built.
 pub struct EncoderPipeline {
@@ -37,12 +42,57 @@ pub struct EncoderPipeline {
     pub has_momentum: bool,
 }
 
-/// Modules in the order in which images pass through them.
+/// Modules that images pass through.
 pub struct EncoderModules {
-    /// Each with its name in the pipeline.
-    pub modules: Vec<(String, AnyModule)>,
-    /// Indices into `modules`; the first is that of the backbone.
-    pub chain: Vec<usize>,
+    /// The first.
+    pub backbone: Named<Box<dyn Backbone>>,
+    /// What follows it.
+    pub heads: Table<HeadId, Named<Box<dyn Head>>>,
+    /// In which order: ids of `heads`.
+    pub chain: Vec<HeadId>,
+}
+
+impl EncoderModules {
+    /// Builds the modules of `chain`, and nothing else.
+    fn build(plan: BuildPlan<'_>, chain: Chain<'_>) -> Checked<Self> {
+        let backbone = plan.backbone(chain.backbone, plan.view_sizes[chain.view])?;
+        let mut width = backbone.module.n_features();
+        let mut this = Self { backbone, heads: Table::default(), chain: Vec::new() };
+        let mut places = BTreeMap::new();
+        for head in chain.heads {
+            let place = match places.get(head) {
+                Some(place) => *place,
+                None => this.heads.push(plan.head(*head, width)?),
+            };
+            places.insert(head, place);
+            width = this.heads[place].module.n_outputs();
+            this.chain.push(place);
+        }
+        Ok(this)
+    }
+
+    /// The width of what comes out.
+    pub fn n_features(&self) -> usize {
+        match self.chain.last() {
+            Some(head) => self.heads[*head].module.n_outputs(),
+            None => self.backbone.module.n_features(),
+        }
+    }
+
+    /// Each module once.
+    pub fn named(&self) -> Vec<NamedModule<'_>> {
+        let backbone: NamedModule<'_> = (&self.backbone.name, &*self.backbone.module);
+        let heads = self.heads.iter().map(|named| -> NamedModule<'_> { (&named.name, &*named.module) });
+        [backbone].into_iter().chain(heads).collect()
+    }
+
+    /// As [`named`](Self::named), to change them.
+    pub fn named_mut(&mut self) -> Vec<NamedModuleMut<'_>> {
+        let backbone: NamedModuleMut<'_> = (&self.backbone.name, &mut *self.backbone.module);
+        let heads = self.heads.iter_mut();
+        let heads = heads.map(|named| -> NamedModuleMut<'_> { (&named.name, &mut *named.module) });
+        [backbone].into_iter().chain(heads).collect()
+    }
 }
 
 impl EncoderPipeline {
@@ -60,18 +110,14 @@ impl EncoderPipeline {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(origin: &str, text: &str, level: Level, device: &Device) -> Result<Self, Box<Fault>> {
-        let checker = Checker::new(PipelineText::new(origin, &minimize::removed(text), &[])?)?;
-        minimize::check_gone(&checker)?;
-        let config = read_config(&checker)?;
-        check_numbers(&checker, &config)?;
-        let views = check_views(&checker, &config)?;
-        let kinds = modules::kinds(&checker, &config)?;
-        let graph = check_graph::check_graph(&checker, &config, &kinds)?;
-        let n_parts = parts::check_micro_batch(&checker, &config)?;
-        let (step_idx, wanted) = graph.encoder(level);
-        let copied = graph.momentum_modules();
-        let has_momentum = wanted.iter().all(|module| copied.contains(module));
-        let modules = build_chain(&checker, &config, &graph, &views, n_parts, device, step_idx, wanted)?;
+        let common = Common::check(PipelineText::new(origin, &minimize::removed(text), &[])?)?;
+        let sizes = common.view_sizes();
+        let chain = common.graph.features(level);
+        let modules = EncoderModules::build(common.build_plan(&sizes, device), chain)?;
+        let has_copy = |module| common.graph.has_copy(module);
+        let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))
+            && chain.heads.iter().all(|head| has_copy(ModuleId::Head(*head)));
+        let Common { checker, config, views, .. } = common;
         let dataset =
             checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
         let plugin_of = |module: &String| Ok(checker.plugin_at(&["modules", module])?.0);

@@ -1,235 +1,201 @@
 //! The checked graph: what one training step computes.
+//!
+//! What the check has found stands in the types: queries are made of queries by trained modules, keys of keys by momentum
+//! copies, each starts with a backbone on a view, and a loss has queries and keys.
 
-use crate::config::Weights;
+use crate::ids::{
+    BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
+};
 use plugin_api::Level;
 
 /// The steps of a pipeline, each after what it uses.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// A checked graph has at least one loss, and so at least one step of each kind.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// Names of the views that the graph uses, in order of first use.
-    pub views: Vec<String>,
-    /// Names of the modules, in order of first use.
-    pub modules: Vec<String>,
+    pub views: Table<ViewId, String>,
+    /// Names of the backbones, in order of first use.
+    pub backbones: Table<BackboneId, String>,
+    /// Names of the heads, in order of first use.
+    pub heads: Table<HeadId, String>,
+    /// Names of the losses, in order of first use.
+    pub losses: Table<LossId, String>,
+    /// All modules in order of first use: the order in which parameters are visited.
+    pub modules: Vec<ModuleId>,
+    /// The backbones that have a momentum copy.
+    pub backbone_copies: Table<BackboneCopyId, BackboneId>,
+    /// The heads that have a momentum copy.
+    pub head_copies: Table<HeadCopyId, HeadId>,
+    /// What makes queries.
+    pub queries: Table<QueryId, QueryStep>,
+    /// What makes keys.
+    pub keys: Table<KeyId, KeyStep>,
+    /// What is minimized: the sum of all, each times its weight.
+    pub loss_steps: Table<LossStepId, LossStep>,
     /// In the order of the file.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepId>,
 }
 
-/// One step.
+/// A module of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleId {
+    /// Images to features.
+    Backbone(BackboneId),
+    /// Features to embeddings.
+    Head(HeadId),
+    /// A loss.
+    Loss(LossId),
+}
+
+/// A step of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepId {
+    /// It makes queries.
+    Query(QueryId),
+    /// It makes keys.
+    Key(KeyId),
+    /// It compares them.
+    Loss(LossStepId),
+}
+
+/// A step that encodes: with backbones `B` and heads `H` of one set of weights, from a view or a step `S` of this set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encode<B, H, S> {
+    /// The step's name in the file.
+    pub id: String,
+    /// What goes in.
+    pub input: Input<B, S>,
+    /// What follows, in order.
+    pub heads: Vec<H>,
+}
+
+/// A step that makes queries.
+pub type QueryStep = Encode<BackboneId, HeadId, QueryId>;
+
+/// A step that makes keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyStep {
+    /// What it computes.
+    pub encode: Encode<BackboneCopyId, HeadCopyId, KeyId>,
+    /// Whether the images are shuffled over the parts of split batch norm, and the results put back in order.
+    pub shuffle_batch: bool,
+}
+
+/// What a step that encodes starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<B, S> {
+    /// Images.
+    View {
+        /// Which.
+        view: ViewId,
+        /// What makes features of them.
+        backbone: B,
+    },
+    /// The features of an earlier step.
+    Step(S),
+}
+
+/// A step that compares.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct LossStep {
     /// Its name in the file.
     pub id: String,
-    /// What it does.
-    pub action: Action,
+    /// The module.
+    pub loss: LossId,
+    /// What gives queries.
+    pub queries: QueryId,
+    /// What gives keys.
+    pub keys: KeyId,
+    /// What the loss is multiplied by in the sum that is minimized.
+    pub weight: f64,
 }
 
-/// What a step does; numbers index the lists of [`Graph`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Runs a chain of encoder parts.
-    Encode {
-        /// The parts, in order.
-        modules: Vec<usize>,
-        /// What goes in.
-        input: Value,
-        /// Whose weights.
-        weights: Weights,
-        /// Whether the images are shuffled over the parts of split batch norm, and the results put back in order.
-        shuffle_batch: bool,
-    },
-    /// Computes a loss.
-    Loss {
-        /// The negatives.
-        module: usize,
-        /// The step that gives queries.
-        queries: usize,
-        /// The step that gives keys.
-        keys: usize,
-        /// What the loss is multiplied by in the sum that is minimized.
-        weight: f64,
-    },
-}
-
-/// What a step can work on.
+/// Trained modules one after another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Images, by index into [`Graph::views`].
-    View(usize),
-    /// The result of an earlier step.
-    Step(usize),
+pub struct Chain<'a> {
+    /// What they are on.
+    pub view: ViewId,
+    /// The first.
+    pub backbone: BackboneId,
+    /// Those after it.
+    pub heads: &'a [HeadId],
 }
 
 impl Graph {
-    /// The step whose modules are the encoder, and those that give features of `level`, in order.
+    /// The first trained modules on a view: the backbone, and all heads after it.
+    pub fn encoder(&self) -> Chain<'_> {
+        // Nothing is before the first step that makes queries, so it is on a view.
+        self.encoder_of(QueryId::at(0))
+    }
+
+    fn encoder_of(&self, query: QueryId) -> Chain<'_> {
+        let Encode { input, heads, .. } = &self.queries[query];
+        match *input {
+            Input::View { view, backbone } => Chain { view, backbone, heads },
+            Input::Step(from) => self.encoder_of(from),
+        }
+    }
+
+    /// What gives features of `level`: the backbone of [`encoder`](Self::encoder), and heads after it.
     ///
-    /// The backbone is the first module of the first query step on a view. The head is what follows it there, as far as keys pass
-    /// through it as well: MoCo v3's predictor is no part of it.
-    pub fn encoder(&self, level: Level) -> (usize, &[usize]) {
-        let found = self.steps.iter().enumerate().find_map(|(step_idx, step)| match &step.action {
-            Action::Encode { modules, input: Value::View(_), weights: Weights::Query, .. } => {
-                Some((step_idx, &modules[..]))
+    /// The head is what follows the backbone as far as keys pass through it as well: MoCo v3's predictor is no part of it.
+    pub fn features(&self, level: Level) -> Chain<'_> {
+        let chain = self.encoder();
+        let n_heads = match level {
+            Level::Head if self.has_copy(ModuleId::Backbone(chain.backbone)) => {
+                chain.heads.iter().take_while(|head| self.has_copy(ModuleId::Head(**head))).count()
             }
-            _ => None,
-        });
-        let (step_idx, modules) =
-            found.unwrap_or_else(|| unreachable!("a graph that trains has a query step on a view"));
-        let n_modules = match level {
-            Level::Backbone => 1,
-            Level::Head => {
-                let copied = self.momentum_modules();
-                modules.iter().take_while(|module| copied.contains(module)).count().max(1)
-            }
+            Level::Head | Level::Backbone => 0,
         };
-        (step_idx, &modules[..n_modules])
+        Chain { heads: &chain.heads[..n_heads], ..chain }
     }
 
-    /// Indices of the modules that have a momentum copy.
-    pub fn momentum_modules(&self) -> Vec<usize> {
-        let mut used: Vec<usize> = self
-            .steps
-            .iter()
-            .filter_map(|step| match &step.action {
-                Action::Encode { modules, weights: Weights::Momentum, .. } => Some(modules.clone()),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        used.sort_unstable();
-        used.dedup();
-        used
+    /// Whether a module has a momentum copy.
+    pub fn has_copy(&self, module: ModuleId) -> bool {
+        match module {
+            ModuleId::Backbone(id) => self.backbone_copies.contains(&id),
+            ModuleId::Head(id) => self.head_copies.contains(&id),
+            ModuleId::Loss(_) => false,
+        }
     }
 
-    /// How many losses take their keys from different steps: the sets of keys that arrive in one step of training.
-    pub fn key_steps(&self, module: usize) -> Vec<usize> {
-        let mut steps: Vec<usize> = self
-            .steps
-            .iter()
-            .filter_map(|step| match step.action {
-                Action::Loss { module: this, keys, .. } if this == module => Some(keys),
-                _ => None,
-            })
-            .collect();
+    /// The steps whose keys a loss takes: the sets of keys that arrive in one step of training.
+    pub fn key_steps(&self, loss: LossId) -> Vec<KeyId> {
+        let of_loss = self.loss_steps.iter().filter(|step| step.loss == loss);
+        let mut steps: Vec<KeyId> = of_loss.map(|step| step.keys).collect();
         steps.sort_unstable();
         steps.dedup();
         steps
     }
 
-    /// The graph as indented text.
-    pub fn to_text(&self) -> String {
-        let mut out = String::new();
-        for step in &self.steps {
-            let line = match &step.action {
-                Action::Encode { modules, input, weights, shuffle_batch } => format!(
-                    "{} = {}({}){}{}",
-                    step.id,
-                    self.chain(modules),
-                    self.value_name(*input),
-                    if *weights == Weights::Momentum { "  [momentum weights, no gradient]" } else { "" },
-                    if *shuffle_batch { "  [batch shuffled]" } else { "" },
-                ),
-                Action::Loss { module, queries, keys, .. } => format!(
-                    "{} = {}(queries {}, keys {})",
-                    step.id, self.modules[*module], self.steps[*queries].id, self.steps[*keys].id
-                ),
-            };
-            out.push_str(&line);
-            out.push('\n');
-        }
-        let losses: Vec<String> = self
-            .losses()
-            .map(|(id, weight)| if weight == 1.0 { id.to_owned() } else { format!("{weight} × {id}") })
-            .collect();
-        out.push_str(&format!("minimize {}\n", losses.join(" + ")));
-        out
-    }
-
-    /// The graph in Graphviz's language.
-    pub fn to_dot(&self) -> String {
-        let mut out = String::from("digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n");
-        for (from, to) in self.arrows() {
-            out.push_str(&format!("  {from:?} -> {to:?};\n"));
-        }
-        for (i, step) in self.steps.iter().enumerate() {
-            let style = if self.is_momentum(i) { ", style=dashed" } else { "" };
-            out.push_str(&format!("  {:?} [label={:?}{style}];\n", step.id, self.label(i)));
-        }
-        for view in &self.views {
-            out.push_str(&format!("  {view:?} [shape=ellipse];\n"));
-        }
-        out.push_str("  \"minimize\" [shape=plaintext];\n}\n");
-        out
-    }
-
-    /// The graph in Mermaid's language, as Markdown pages show it.
-    pub fn to_mermaid(&self) -> String {
-        let mut out = String::from("flowchart LR\n");
-        let node = |name: &str| format!("n_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-        for view in &self.views {
-            out.push_str(&format!("  {}([\"{view}\"])\n", node(view)));
-        }
-        for (i, step) in self.steps.iter().enumerate() {
-            out.push_str(&format!("  {}[\"{}\"]\n", node(&step.id), self.label(i).replace('\n', "<br>")));
-        }
-        out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
-        for (from, to) in self.arrows() {
-            out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
-        }
-        out
-    }
-
-    /// The losses and their weights.
-    fn losses(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.steps.iter().filter_map(|step| match step.action {
-            Action::Loss { weight, .. } => Some((step.id.as_str(), weight)),
-            Action::Encode { .. } => None,
-        })
-    }
-
-    fn arrows(&self) -> Vec<(&str, &str)> {
-        let mut arrows = Vec::new();
-        for step in &self.steps {
-            match &step.action {
-                Action::Encode { input, .. } => arrows.push((self.value_name(*input), step.id.as_str())),
-                Action::Loss { queries, keys, .. } => {
-                    arrows.push((self.steps[*queries].id.as_str(), step.id.as_str()));
-                    arrows.push((self.steps[*keys].id.as_str(), step.id.as_str()));
-                }
-            }
-        }
-        arrows.extend(self.losses().map(|(id, _)| (id, "minimize")));
-        arrows
-    }
-
-    fn label(&self, step: usize) -> String {
-        let step = &self.steps[step];
-        match &step.action {
-            Action::Encode { modules, weights, shuffle_batch, .. } => format!(
-                "{}\n{}{}{}",
-                step.id,
-                self.chain(modules),
-                if *weights == Weights::Momentum { "\nmomentum weights" } else { "" },
-                if *shuffle_batch { "\nbatch shuffled" } else { "" },
-            ),
-            Action::Loss { module, weight, .. } => {
-                let times = if *weight == 1.0 { String::new() } else { format!("\n× {weight}") };
-                format!("{}\n{}{times}", step.id, self.modules[*module])
-            }
+    /// The name of a module.
+    pub fn module_name(&self, module: ModuleId) -> &str {
+        match module {
+            ModuleId::Backbone(id) => &self.backbones[id],
+            ModuleId::Head(id) => &self.heads[id],
+            ModuleId::Loss(id) => &self.losses[id],
         }
     }
 
-    fn is_momentum(&self, step: usize) -> bool {
-        matches!(self.steps[step].action, Action::Encode { weights: Weights::Momentum, .. })
-    }
-
-    fn chain(&self, modules: &[usize]) -> String {
-        let names: Vec<&str> = modules.iter().map(|module| self.modules[*module].as_str()).collect();
-        names.join(" → ")
-    }
-
-    fn value_name(&self, value: Value) -> &str {
-        match value {
-            Value::View(view) => &self.views[view],
-            Value::Step(step) => &self.steps[step].id,
+    /// The name of a step.
+    pub fn step_name(&self, step: StepId) -> &str {
+        match step {
+            StepId::Query(id) => &self.queries[id].id,
+            StepId::Key(id) => &self.keys[id].encode.id,
+            StepId::Loss(id) => &self.loss_steps[id].id,
         }
+    }
+}
+
+/// The place of `item`, which is added if it is not there yet.
+pub(crate) fn intern<I: Id, T, Q>(table: &mut Table<I, T>, item: &Q) -> I
+where
+    T: std::borrow::Borrow<Q>,
+    Q: Eq + ToOwned<Owned = T> + ?Sized,
+{
+    match table.find_id(|known| known.borrow() == item) {
+        Some(id) => id,
+        None => table.push(item.to_owned()),
     }
 }

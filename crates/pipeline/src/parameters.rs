@@ -4,10 +4,10 @@ use tensor_ops::ParameterKind;
 
 use crate::checker::{Checked, Checker};
 use crate::config::{GroupConfig, PipelineConfig, Selection};
-use crate::modules::{AnyModule, NamedModule};
+use crate::modules::{Modules, Named};
 use crate::patterns::matches;
 use crate::stability::OnSpike;
-use plugin_api::{ByName, EntryMut, Module, NamesError, ParameterId, suggest};
+use plugin_api::{ByName, EntryMut, NamesError, ParameterId, suggest};
 
 /// What training does to one parameter, besides what the optimizer does to all.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,25 +35,11 @@ pub struct Parameters {
     pub frozen_by_spike: Vec<ParameterId>,
 }
 
-/// Each of `modules` with its name, as [`ByName`] takes them.
-pub fn named<'a>(
-    modules: impl IntoIterator<Item = &'a NamedModule>,
-) -> impl Iterator<Item = (&'a str, &'a dyn Module)> {
-    modules.into_iter().map(|named| (named.name.as_str(), &named.module as &dyn Module))
-}
-
-/// As [`named`], to change them.
-pub fn named_mut<'a>(
-    modules: impl IntoIterator<Item = &'a mut NamedModule>,
-) -> impl Iterator<Item = (&'a str, &'a mut dyn Module)> {
-    modules.into_iter().map(|named| (named.name.as_str(), &mut named.module as &mut dyn Module))
-}
-
 /// Freezes what the file freezes, and finds what its other patterns mean.
 pub(crate) fn check_parameters(
     checker: &Checker,
     config: &PipelineConfig,
-    modules: &mut [NamedModule],
+    modules: &mut Modules,
 ) -> Checked<Parameters> {
     let known =
         Known::of(modules).map_err(|error| checker.fault(&["modules"], error.to_string(), error.hint()))?;
@@ -128,8 +114,8 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<ByName
 }
 
 /// Freezes the parameters `frozen` of `all`, which are those of `modules`.
-fn freeze(modules: &mut [NamedModule], frozen: &[ParameterId], all: &ByName<KnownParameter>) {
-    for (module, part) in named_mut(modules) {
+fn freeze(modules: &mut Modules, frozen: &[ParameterId], all: &ByName<KnownParameter>) {
+    for (module, part) in modules.named_mut() {
         part.visit_mut(&mut |name, entry| {
             let EntryMut::Parameter(parameter) = entry else { return };
             if all.id(&format!("{module}.{name}")).is_some_and(|id| frozen.contains(&id)) {
@@ -155,16 +141,15 @@ struct Known {
 }
 
 impl Known {
-    fn of(modules: &[NamedModule]) -> Result<Self, NamesError> {
-        let all = ByName::of(named(modules), |_, parameter| KnownParameter {
+    fn of(modules: &Modules) -> Result<Self, NamesError> {
+        let all = ByName::of(modules.named(), |_, parameter| KnownParameter {
             n_axes: parameter.shape().len(),
             is_weight: parameter.kind() != ParameterKind::Vector,
             is_trainable: parameter.is_trainable(),
         })?;
         let mut stems = Vec::new();
-        for NamedModule { name, module } in modules {
-            let AnyModule::Backbone(backbone) = module else { continue };
-            let stem: Vec<String> = backbone.stem().iter().map(|first| format!("{name}.{first}")).collect();
+        for Named { name, module } in &modules.encoders.backbones {
+            let stem: Vec<String> = module.stem().iter().map(|first| format!("{name}.{first}")).collect();
             if !stem.is_empty() {
                 stems.push((format!("{name}.stem"), stem));
             }

@@ -1,9 +1,10 @@
 //! How a step goes through a batch that is too large for memory: in parts, with the gradients of the whole.
 
 use crate::checker::{Checked, Checker};
-use crate::config::{PipelineConfig, Weights};
-use crate::graph::{Action, Graph, Value};
-use crate::modules::{AnyModule, NamedModule};
+use crate::config::PipelineConfig;
+use crate::graph::{Graph, Input, StepId};
+use crate::ids::{Id as _, ViewId};
+use crate::modules::Modules;
 
 /// The parts of a batch, and the passes over them.
 ///
@@ -83,44 +84,43 @@ pub(crate) fn check_parts(
     checker: &Checker,
     n_parts: usize,
     graph: &Graph,
-    modules: &[NamedModule],
+    modules: &Modules,
 ) -> Checked<Parts> {
     if n_parts == 1 {
         return Ok(Parts::whole(graph));
     }
-    let accumulates = modules.iter().all(|named| match &named.module {
-        AnyModule::Backbone(_) => true,
-        // Heads take their statistics over whole batches.
-        AnyModule::Head(head) => head.batch_norm_splits().is_none(),
-        AnyModule::Loss(negatives) => negatives.is_separable(),
-    });
+    // Heads take their statistics over whole batches.
+    let accumulates = modules.encoders.heads.iter().all(|head| head.module.batch_norm_splits().is_none())
+        && modules.losses.iter().all(|loss| loss.module.is_separable());
     let method = if accumulates { PartsMethod::Accumulate } else { PartsMethod::CacheFeatures };
     let mut keys = Pass { views: Vec::new(), is_shuffled: false };
     let mut queries = Pass { views: Vec::new(), is_shuffled: false };
     let mut first = None;
     for (i, step) in graph.steps.iter().enumerate() {
-        let Action::Encode { input: Value::View(view), weights, shuffle_batch, .. } = step.action else {
-            continue;
-        };
-        match weights {
-            Weights::Query => {
+        match *step {
+            StepId::Query(id) => {
+                let Input::View { view, .. } = graph.queries[id].input else { continue };
                 add(&mut queries.views, view);
                 if method == PartsMethod::CacheFeatures {
                     add(&mut keys.views, view);
                     check_order(checker, &mut first, i, false)?;
                 }
             }
-            Weights::Momentum => {
+            StepId::Key(id) => {
+                let step = &graph.keys[id];
+                let Input::View { view, .. } = step.encode.input else { continue };
                 add(&mut keys.views, view);
-                check_order(checker, &mut first, i, shuffle_batch)?;
+                check_order(checker, &mut first, i, step.shuffle_batch)?;
             }
+            StepId::Loss(_) => {}
         }
     }
     keys.is_shuffled = first == Some(true);
     Ok(Parts { n_parts, method, passes: vec![keys, queries] })
 }
 
-fn add(views: &mut Vec<usize>, view: usize) {
+fn add(views: &mut Vec<usize>, view: ViewId) {
+    let view = view.index();
     if !views.contains(&view) {
         views.push(view);
         views.sort_unstable();

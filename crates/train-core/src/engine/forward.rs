@@ -1,16 +1,17 @@
 //! The forward pass of a step, over the graph.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Precision, Recording, Scalar, concat_rows,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows,
     features_from_rows, scale_loss, select_rows, to_rows,
 };
 
+use super::encode::{encode, run_backbone, run_heads};
 use super::{Engine, EngineError};
-use pipeline::{Action, AnyModule, Graph, Value, Weights};
+use pipeline::{BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, QueryId, Table, ViewId};
 use plugin_api::Rng;
 use plugin_api::{Contrast, Keys};
 
@@ -39,13 +40,8 @@ pub struct Loss {
     pub logits: Option<Vec<f32>>,
 }
 
-/// The sum of `losses`, each times its weight.
-pub(super) fn total(losses: &[Loss]) -> f32 {
-    losses.iter().map(|loss| loss.weight * loss.value).sum()
-}
-
-/// The keys of a step, for each negatives module.
-pub struct StepKeys(Vec<(usize, Matrix)>);
+/// The keys of a step, for each loss module.
+pub struct StepKeys(Vec<(LossId, Matrix)>);
 
 impl Forward {
     /// The sum of the losses, each times its weight.
@@ -54,22 +50,60 @@ impl Forward {
     }
 }
 
-/// What a step of the graph has given so far.
-pub(super) enum Given {
-    /// Queries: recorded until their first use.
-    Recorded(Option<Features>),
-    /// Keys.
-    Plain(Matrix),
-    /// A loss.
-    Loss,
+/// The sum of `losses`, each times its weight.
+pub(super) fn total(losses: &[Loss]) -> f32 {
+    losses.iter().map(|loss| loss.weight * loss.value).sum()
 }
 
-/// What the steps on views start from.
-pub(super) enum Source<'a> {
-    /// The images, by index into [`Graph::views`].
-    Views(&'a [Option<FeatureMap>]),
-    /// What the backbone has made of them before, by step.
-    Features(Vec<Option<Features>>),
+/// Images by view; not of all views, where a batch goes through in parts.
+#[derive(Default)]
+pub(super) struct Views(Vec<Option<FeatureMap>>);
+
+impl Views {
+    /// Of the views at `places` of the graph's list.
+    pub(super) fn new(graph: &Graph, places: &[usize], images: Vec<FeatureMap>) -> Self {
+        let mut views: Vec<Option<FeatureMap>> = graph.views.iter().map(|_| None).collect();
+        for (place, images) in places.iter().zip(images) {
+            views[*place] = Some(images);
+        }
+        Self(views)
+    }
+
+    /// The images of one view, without a recording.
+    pub(super) fn of(&self, graph: &Graph, view: ViewId) -> Result<FeatureMap, EngineError> {
+        match self.0.get(view.index()) {
+            Some(Some(images)) => Ok(images.share()),
+            Some(None) | None => Err(EngineError::NoView { view: graph.views[view].clone() }),
+        }
+    }
+}
+
+/// What steps start from: what the backbone has made of their views before, or else the views.
+pub(super) struct Starts<'a, S> {
+    pub(super) views: &'a Views,
+    /// For the steps on views.
+    pub(super) features: Table<S, Option<Features>>,
+}
+
+impl<'a, S: pipeline::Id> Starts<'a, S> {
+    pub(super) fn views(views: &'a Views) -> Self {
+        Self { views, features: Table::default() }
+    }
+
+    fn take(&mut self, step: S) -> Option<Features> {
+        self.features.get_mut(step.index())?.take()
+    }
+}
+
+/// Features that are recorded until their first use.
+pub(super) struct Recorded(Features);
+
+impl Recorded {
+    /// The features. Other uses follow: the tensor is the same, so its gradients add up.
+    fn take(&mut self) -> Features {
+        let again = unrecorded(self.0.retaped()).put_tape(Recording::start());
+        std::mem::replace(&mut self.0, again)
+    }
 }
 
 /// Losses as values, and as what gradients come from.
@@ -85,7 +119,7 @@ impl Engine {
     /// The momentum copies move first, by `momentum`; every key is made after that (He et al. 2020, algorithm 1).
     ///
     /// # Errors
-    /// If a module refuses what it is given.
+    /// If a view is missing, or a module refuses what it is given.
     pub fn forward(
         &mut self,
         views: Vec<FeatureMap>,
@@ -94,106 +128,121 @@ impl Engine {
     ) -> Result<Forward, EngineError> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
-        let views: Vec<Option<FeatureMap>> = views.into_iter().map(Some).collect();
-        let mut given = nothing_given(&graph);
-        let losses = self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, keep)?;
-        let keys = self.keys_by_module(&graph, &given)?;
+        let places: Vec<usize> = (0..graph.views.len()).collect();
+        let views = Views::new(&graph, &places, views);
+        let mut queries = self.queries(&graph, Starts::views(&views))?;
+        let keys = self.keys(&graph, Starts::views(&views), Shuffle::AsDeclared)?;
+        let losses = self.compare(&graph, &mut queries, &keys, keep)?;
+        let keys = self.keys_by_loss(&graph, &keys)?;
         Ok(Forward { losses: losses.values, total: tensor_ops::sum_losses(losses.scalars)?, keys })
     }
 
-    /// Runs the steps of the graph that are `wanted` and not given yet, in order.
-    pub(super) fn run(
+    /// Makes the queries of all steps.
+    pub(super) fn queries(
         &mut self,
         graph: &Graph,
-        source: &mut Source<'_>,
-        given: &mut [Option<Given>],
-        wanted: impl Fn(&Action) -> bool,
+        mut starts: Starts<'_, QueryId>,
+    ) -> Result<Table<QueryId, Recorded>, EngineError> {
+        let mut queries: Table<QueryId, Recorded> = Table::default();
+        for (id, step) in graph.queries.iter_with_ids() {
+            let failed = |source| EngineError::Step { step: step.id.clone(), source };
+            let encoders = &mut self.modules.encoders;
+            let features = match (starts.take(id), step.input) {
+                (Some(features), _) => features,
+                (None, Input::Step(from)) => queries[from].take(),
+                (None, Input::View { view, backbone }) => {
+                    let images = starts.views.of(graph, view)?.with_recording(Recording::start());
+                    let backbone = &mut *encoders.backbones[backbone].module;
+                    run_backbone(backbone, images, Mode::Train, self.precision).map_err(failed)?
+                }
+            };
+            let features = run_heads(encoders, &step.heads, features, Mode::Train).map_err(failed)?;
+            queries.push(Recorded(features));
+        }
+        Ok(queries)
+    }
+
+    /// Makes the keys of all steps.
+    pub(super) fn keys(
+        &mut self,
+        graph: &Graph,
+        mut starts: Starts<'_, KeyId>,
+        shuffle: Shuffle,
+    ) -> Result<Table<KeyId, Matrix>, EngineError> {
+        let mut keys: Table<KeyId, Matrix> = Table::default();
+        for (id, step) in graph.keys.iter_with_ids() {
+            let heads = &step.encode.heads;
+            let features = match (starts.take(id), step.encode.input) {
+                (Some(features), _) => run_heads(&mut self.momentum_modules, heads, features, Mode::Train),
+                (None, Input::Step(from)) => {
+                    run_heads(&mut self.momentum_modules, heads, keys[from].retaped(), Mode::Train)
+                }
+                (None, Input::View { view, backbone }) => {
+                    let images = starts.views.of(graph, view)?;
+                    if step.shuffle_batch && shuffle == Shuffle::AsDeclared {
+                        self.shuffled_keys(backbone, heads, images)
+                    } else {
+                        let copies = &mut self.momentum_modules;
+                        encode(copies, backbone, heads, images, Mode::Train, self.precision)
+                    }
+                }
+            };
+            let failed = |source| EngineError::Step { step: step.encode.id.clone(), source };
+            keys.push(unrecorded(features.map_err(failed)?));
+        }
+        Ok(keys)
+    }
+
+    /// All losses of queries against keys.
+    pub(super) fn compare(
+        &mut self,
+        graph: &Graph,
+        queries: &mut Table<QueryId, Recorded>,
+        keys: &Table<KeyId, Matrix>,
         keep: KeepLogits,
     ) -> Result<Losses, EngineError> {
         let mut losses = Losses::default();
-        for (i, step) in graph.steps.iter().enumerate() {
-            if given[i].is_some() || !wanted(&step.action) {
-                continue;
-            }
+        for step in &graph.loss_steps {
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
-            let result = match &step.action {
-                Action::Encode { modules, input, weights, shuffle_batch } => {
-                    let (modules, start) = match (input, &mut *source) {
-                        (Value::Step(from), _) => (&modules[..], Start::Features(take(&mut given[*from]))),
-                        (Value::View(view), Source::Views(views)) => {
-                            (&modules[..], Start::Images(recorded(&views[*view], *weights)))
-                        }
-                        (Value::View(_), Source::Features(features)) => {
-                            let features = features[i].take();
-                            let features =
-                                features.unwrap_or_else(|| unreachable!("every step on a view is cached"));
-                            (&modules[1..], Start::Features(features))
-                        }
-                    };
-                    let features = match start {
-                        Start::Images(images) if *shuffle_batch => self.shuffled_chain(modules, images),
-                        start => self.chain(modules, start, *weights, Mode::Train),
-                    };
-                    let features = features.map_err(failed)?;
-                    match weights {
-                        Weights::Query => Given::Recorded(Some(features)),
-                        Weights::Momentum => Given::Plain(unrecorded(features)),
-                    }
-                }
-                Action::Loss { module, queries, keys, weight } => {
-                    let queries = take(&mut given[*queries]);
-                    let Some(Given::Plain(keys)) = &given[*keys] else {
-                        unreachable!("the graph check wants keys here")
-                    };
-                    let contrast = self.loss(*module, queries, keys, keep).map_err(failed)?;
-                    let weight = *weight as f32;
-                    losses.values.push(Loss {
-                        id: step.id.clone(),
-                        value: contrast.value,
-                        weight,
-                        top1: contrast.top1,
-                        logits: contrast.logits,
-                    });
-                    losses.scalars.push(match weight {
-                        1.0 => contrast.loss,
-                        weight => scale_loss(contrast.loss, weight).map_err(failed)?,
-                    });
-                    Given::Loss
-                }
-            };
-            given[i] = Some(result);
+            let queries = queries[step.queries].take();
+            let contrast = self.loss(step.loss, queries, &keys[step.keys], keep).map_err(failed)?;
+            let weight = step.weight as f32;
+            losses.values.push(Loss {
+                id: step.id.clone(),
+                value: contrast.value,
+                weight,
+                top1: contrast.top1,
+                logits: contrast.logits,
+            });
+            losses.scalars.push(match weight {
+                1.0 => contrast.loss,
+                weight => scale_loss(contrast.loss, weight).map_err(failed)?,
+            });
         }
         Ok(losses)
     }
 
-    /// Gives every negatives module the keys of a step, once, in the order of the graph's steps.
+    /// Gives every loss module the keys of a step, once, in the order of the graph's steps.
     ///
     /// # Errors
     /// If a module refuses them.
     pub fn enqueue(&mut self, keys: &StepKeys) -> Result<(), EngineError> {
-        for (module, keys) in &keys.0 {
-            if let AnyModule::Loss(negatives) = &mut self.modules[*module].module {
-                negatives.enqueue(keys)?;
-            }
+        for (loss, keys) in &keys.0 {
+            self.modules.losses[*loss].module.enqueue(keys)?;
         }
         Ok(())
     }
 
     fn loss(
         &mut self,
-        module: usize,
+        loss: LossId,
         queries: Features,
         keys: &Matrix,
         keep: KeepLogits,
     ) -> Result<Contrast, OpError> {
         let all = self.gather(keys)?;
         let first = self.collective.rank() * keys.shape().0;
-        match &mut self.modules[module].module {
-            AnyModule::Loss(negatives) => negatives.loss(queries, Keys { own: keys, all: &all, first }, keep),
-            AnyModule::Backbone(_) | AnyModule::Head(_) => {
-                unreachable!("the graph check wants negatives here")
-            }
-        }
+        self.modules.losses[loss].module.loss(queries, Keys { own: keys, all: &all, first }, keep)
     }
 
     /// The rows of all processes.
@@ -206,54 +255,21 @@ impl Engine {
         Ok(unrecorded(features_from_rows(&self.device, (all.len() / d, d), all, Recording::Off)?))
     }
 
-    pub(super) fn keys_by_module(&self, graph: &Graph, given: &[Option<Given>]) -> Result<StepKeys, OpError> {
-        let mut by_module = BTreeMap::new();
-        for step in &graph.steps {
-            if let Action::Loss { module, .. } = step.action {
-                by_module.entry(module).or_insert_with(|| graph.key_steps(module));
-            }
-        }
-        let keys = by_module.into_iter().map(|(module, steps)| {
-            let parts: Vec<&Matrix> = steps
-                .iter()
-                .filter_map(|step| match &given[*step] {
-                    Some(Given::Plain(keys)) => Some(keys),
-                    Some(Given::Recorded(_) | Given::Loss) | None => None,
-                })
-                .collect();
-            let gathered = parts.into_iter().map(|keys| self.gather(keys)).collect::<Result<Vec<_>, _>>()?;
-            Ok((
-                module,
-                match &gathered[..] {
-                    [only] => only.clone(),
-                    several => concat_rows(&several.iter().collect::<Vec<_>>())?,
-                },
-            ))
+    pub(super) fn keys_by_loss(
+        &self,
+        graph: &Graph,
+        keys: &Table<KeyId, Matrix>,
+    ) -> Result<StepKeys, OpError> {
+        let losses: BTreeSet<LossId> = graph.loss_steps.iter().map(|step| step.loss).collect();
+        let of_loss = losses.into_iter().map(|loss| {
+            let steps = graph.key_steps(loss).into_iter();
+            let gathered = steps.map(|step| self.gather(&keys[step])).collect::<Result<Vec<_>, _>>()?;
+            Ok(match &gathered[..] {
+                [only] => (loss, only.clone()),
+                several => (loss, concat_rows(&several.iter().collect::<Vec<_>>())?),
+            })
         });
-        Ok(StepKeys(keys.collect::<Result<_, OpError>>()?))
-    }
-
-    /// Runs encoder parts one after another.
-    pub(super) fn chain(
-        &mut self,
-        modules: &[usize],
-        start: Start,
-        weights: Weights,
-        mode: Mode,
-    ) -> Result<Features, OpError> {
-        let mut value = start;
-        for module in modules {
-            let named = match weights {
-                Weights::Query => Some(&mut self.modules[*module]),
-                Weights::Momentum => self.momentum_modules[*module].as_mut(),
-            };
-            let named = named.unwrap_or_else(|| unreachable!("every momentum step has its copies"));
-            value = Start::Features(through(&mut named.module, value, mode, self.precision)?);
-        }
-        match value {
-            Start::Features(features) => Ok(features),
-            Start::Images(_) => unreachable!("a chain has at least one module"),
-        }
+        Ok(StepKeys(of_loss.collect::<Result<_, OpError>>()?))
     }
 
     /// In which order step number `step` of a run, from 0, shuffles a batch of `n` images.
@@ -261,10 +277,15 @@ impl Engine {
         Rng::new(seed, "batch shuffle", &[step]).permutation(n)
     }
 
-    /// The chain on a shuffled batch, with the results back in order.
+    /// Keys of a shuffled batch, back in order.
     ///
     /// Over several processes the whole batch is shuffled, and each process encodes its share (He et al. 2020, §3.3).
-    fn shuffled_chain(&mut self, modules: &[usize], images: FeatureMap) -> Result<Features, OpError> {
+    fn shuffled_keys(
+        &mut self,
+        backbone: BackboneCopyId,
+        heads: &[HeadCopyId],
+        images: FeatureMap,
+    ) -> Result<Features, OpError> {
         let n = images.n();
         let (n_processes, rank) = (self.collective.n_processes(), self.collective.rank());
         let order = Self::shuffle(self.seed, self.n_steps, n * n_processes);
@@ -277,7 +298,8 @@ impl Engine {
             let all = FeatureMap::from_nhwc(&self.device, [n * n_processes, h, w, c], &all, Recording::Off)?;
             all.select_images(share)?
         };
-        let keys = self.chain(modules, Start::Images(shuffled), Weights::Momentum, Mode::Train)?;
+        let copies = &mut self.momentum_modules;
+        let keys = encode(copies, backbone, heads, shuffled, Mode::Train, self.precision)?;
         let all = self.gather(&unrecorded(keys))?;
         let mut back = vec![0; order.len()];
         for (position, image) in order.iter().enumerate() {
@@ -287,52 +309,13 @@ impl Engine {
     }
 }
 
-/// What a chain starts from.
-pub(super) enum Start {
-    Images(FeatureMap),
-    Features(Features),
-}
-
-/// What an encoder part makes of `value`.
-pub(super) fn through(
-    module: &mut AnyModule,
-    value: Start,
-    mode: Mode,
-    precision: Precision,
-) -> Result<Features, OpError> {
-    match (module, value) {
-        (AnyModule::Backbone(backbone), Start::Images(images)) => {
-            backbone.forward(images.with_precision(precision)?, mode)
-        }
-        (AnyModule::Head(head), Start::Features(features)) => head.forward(features, mode),
-        _ => unreachable!("the graph check follows images and features"),
-    }
-}
-
-pub(super) fn nothing_given(graph: &Graph) -> Vec<Option<Given>> {
-    graph.steps.iter().map(|_| None).collect()
-}
-
-/// A handle on a view, recorded where gradients are wanted.
-pub(super) fn recorded(view: &Option<FeatureMap>, weights: Weights) -> FeatureMap {
-    let view = view.as_ref().unwrap_or_else(|| unreachable!("a pass has the views of its steps"));
-    match weights {
-        Weights::Query => view.share().with_recording(Recording::start()),
-        Weights::Momentum => view.share(),
-    }
-}
-
-/// A value, recorded if it can be. It stays for other uses: the tensor is the same, so its gradients add up.
-fn take(given: &mut Option<Given>) -> Features {
-    match given {
-        Some(Given::Recorded(slot)) => {
-            let features = slot.take().unwrap_or_else(|| unreachable!("a value is put back after each use"));
-            *slot = Some(unrecorded(features.retaped()).put_tape(Recording::start()));
-            features
-        }
-        Some(Given::Plain(keys)) => keys.retaped(),
-        Some(Given::Loss) | None => unreachable!("the graph check wants features here"),
-    }
+/// Whether batches are shuffled here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shuffle {
+    /// Where the graph says so.
+    AsDeclared,
+    /// What is given is shuffled already.
+    Done,
 }
 
 pub(super) fn unrecorded(features: Features) -> Matrix {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use dfdx::shapes::HasShape as _;
 use tensor_ops::{Device, FeatureMap, Mode, Precision};
 
-use super::forward::{Start, through};
+use super::encode::run_backbone;
 use super::state::{all, load_module, nothing_left, save_module};
 use super::{EngineError, StateError};
-use pipeline::{AnyModule, EncoderModules, Weights};
+use pipeline::{EncoderModules, Weights};
 use plugin_api::Backbone;
 use run_store::checkpoint::{Snapshot, Stored};
 
@@ -41,21 +41,15 @@ impl FrozenEncoder {
             Weights::Momentum => "momentum",
         };
         let mut left = all(snapshot);
-        let mut n_features = 0;
-        let prefixes: Vec<String> =
-            modules.modules.iter().map(|(name, _)| format!("{side}.{name}")).collect();
-        for (prefix, (_, module)) in prefixes.iter().zip(&mut modules.modules) {
-            load_module(&mut left, prefix, module)?;
+        let n_features = modules.n_features();
+        let mut prefixes = Vec::new();
+        for (name, module) in modules.named_mut() {
+            let prefix = format!("{side}.{name}");
+            load_module(&mut left, &prefix, module)?;
+            prefixes.push(prefix);
         }
         left.retain(|name, _| prefixes.iter().any(|prefix| is_under(name, prefix)));
         nothing_left(&left)?;
-        if let Some(last) = modules.chain.last() {
-            n_features = match &modules.modules[*last].1 {
-                AnyModule::Backbone(backbone) => backbone.n_features(),
-                AnyModule::Head(head) => head.n_outputs(),
-                AnyModule::Loss(_) => unreachable!("the graph check follows images and features"),
-            };
-        }
         Ok(Self { device, precision, modules, n_features, side })
     }
 
@@ -70,20 +64,14 @@ impl FrozenEncoder {
     }
 
     /// The backbone, and how values between its layers are kept; the rest is dropped.
-    pub fn into_backbone(mut self) -> (Box<dyn Backbone>, Precision) {
-        let first = self.modules.chain[0];
-        match self.modules.modules.swap_remove(first).1 {
-            AnyModule::Backbone(backbone) => (backbone, self.precision),
-            AnyModule::Head(_) | AnyModule::Loss(_) => {
-                unreachable!("the graph check wants a backbone on a view")
-            }
-        }
+    pub fn into_backbone(self) -> (Box<dyn Backbone>, Precision) {
+        (self.modules.backbone.module, self.precision)
     }
 
     /// The values of all modules, by the names that they have in a checkpoint.
     pub fn tensors(&self) -> BTreeMap<String, Stored> {
         let mut tensors = BTreeMap::new();
-        for (name, module) in &self.modules.modules {
+        for (name, module) in self.modules.named() {
             save_module(&mut tensors, &format!("{}.{name}", self.side), module);
         }
         tensors
@@ -94,12 +82,11 @@ impl FrozenEncoder {
     /// # Errors
     /// If a module refuses the images.
     pub fn embed(&mut self, images: FeatureMap) -> Result<Vec<f32>, EngineError> {
-        let EncoderModules { modules, chain } = &mut self.modules;
-        let mut value = Start::Images(images);
-        for module in chain.iter() {
-            value = Start::Features(through(&mut modules[*module].1, value, Mode::Eval, self.precision)?);
+        let EncoderModules { backbone, heads, chain } = &mut self.modules;
+        let mut features = run_backbone(&mut *backbone.module, images, Mode::Eval, self.precision)?;
+        for head in chain.iter() {
+            features = heads[*head].module.forward(features, Mode::Eval)?;
         }
-        let Start::Features(features) = value else { unreachable!("an encoder has at least its backbone") };
         debug_assert_eq!(features.shape().1, self.n_features);
         Ok(tensor_ops::to_rows(&features))
     }

@@ -8,11 +8,12 @@ use tensor_ops::{
     gradient_of_rows, scale_loss, select_rows, sum_weighted_by,
 };
 
-use super::forward::{Given, Losses, Source, Start, StepKeys, nothing_given, recorded, total, unrecorded};
+use super::encode::run_backbone;
+use super::forward::{Losses, Shuffle, Starts, StepKeys, Views, total, unrecorded};
 use super::running::Running;
 use super::{Engine, EngineError, Loss};
-use pipeline::{Action, Graph, PartsMethod, Value, Weights};
-use plugin_api::{Entry, Module as _};
+use pipeline::{Graph, Input, KeyId, PartsMethod, QueryId, Table};
+use plugin_api::Entry;
 
 /// What a step computes before any weight moves.
 pub struct Computed {
@@ -68,29 +69,22 @@ impl Engine {
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
-        // A part is shuffled by what it is given, not once more.
-        let unshuffled = without_shuffles(&graph);
-        let mut keys = Assembly::new(&graph, n);
+        let mut assemblies: Table<KeyId, Assembly> = graph.keys.iter().map(|_| Assembly::default()).collect();
         let mut running = Running::of(self);
         for part in 0..n_parts {
             running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
             let places = self.places(0, part, n);
-            let mut given = nothing_given(&graph);
-            self.run(&unshuffled, &mut Source::Views(&views), &mut given, is_key, KeepLogits::No)?;
-            for (step, given) in given.iter().enumerate() {
-                if let Some(Given::Plain(rows)) = given {
-                    keys.put(step, &places, rows.clone());
-                }
+            let keys = self.keys(&graph, Starts::views(&views), Shuffle::Done)?;
+            for (assembly, rows) in assemblies.iter_mut().zip(&keys) {
+                assembly.put(&places, rows.clone());
             }
             running.end_part(self)?;
         }
         running.set_means(self)?;
-        let keys: Vec<Option<Given>> = (0..graph.steps.len())
-            .map(|step| keys.take(step, Recording::Off).map(|keys| keys.map(unrecorded)))
-            .map(|keys| keys.transpose().map(|keys| keys.map(Given::Plain)))
-            .collect::<Result<_, _>>()
-            .map_err(op)?;
+        let whole = |assembly: &Assembly| assembly.whole(n);
+        let keys: Table<KeyId, Matrix> =
+            assemblies.iter().map(whole).collect::<Result<_, _>>().map_err(op)?;
 
         let mut total = Gradients::leaky();
         let mut losses: Vec<Loss> = Vec::new();
@@ -98,19 +92,11 @@ impl Engine {
         for part in 0..n_parts {
             running.start_part(self)?;
             let views = self.next_views(&graph, 1, next)?;
-            let places: Vec<usize> = self.places(1, part, n);
-            let mut given: Vec<Option<Given>> = keys
-                .iter()
-                .map(|keys| match keys {
-                    Some(Given::Plain(keys)) => {
-                        select_rows(keys, &places).map(|rows| Some(Given::Plain(rows)))
-                    }
-                    _ => Ok(None),
-                })
-                .collect::<Result<_, _>>()
-                .map_err(op)?;
-            let Losses { values, scalars } =
-                self.run(&graph, &mut Source::Views(&views), &mut given, |_| true, KeepLogits::No)?;
+            let places = self.places(1, part, n);
+            let own = |keys: &Matrix| select_rows(keys, &places);
+            let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
+            let mut queries = self.queries(&graph, Starts::views(&views))?;
+            let Losses { values, scalars } = self.compare(&graph, &mut queries, &keys, KeepLogits::No)?;
             add_shares(&mut losses, values, n_parts);
             let share = tensor_ops::sum_losses(scalars)
                 .and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32))
@@ -119,7 +105,7 @@ impl Engine {
             running.end_part(self)?;
         }
         running.set_means(self)?;
-        let keys = self.keys_by_module(&graph, &keys).map_err(op)?;
+        let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
         Ok(Computed { losses, gradients: total, keys })
     }
 
@@ -134,37 +120,41 @@ impl Engine {
         let graph = self.graph.clone();
         let n_parts = self.parts.n_parts;
 
-        let mut features = Assembly::new(&graph, n);
+        let mut of_queries: Table<QueryId, Option<Assembly>> =
+            graph.queries.iter().map(|step| on_view(step.input)).collect();
+        let mut of_keys: Table<KeyId, Option<Assembly>> =
+            graph.keys.iter().map(|step| on_view(step.encode.input)).collect();
         let mut running = Running::of(self);
         for part in 0..n_parts {
             running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
             let places = self.places(0, part, n);
-            for (step, modules, view, weights) in encodes_of_views(&graph) {
-                let images = recorded(&views[view], Weights::Momentum);
-                let rows = self.backbone(&graph, step, modules, images, weights)?;
-                features.put(step, &places, unrecorded(rows));
+            for ((id, _), assembly) in graph.queries.iter_with_ids().zip(&mut of_queries) {
+                let features = self.query_features(&graph, &views, id, Recording::Off)?;
+                put(assembly, &places, features);
+            }
+            for ((id, _), assembly) in graph.keys.iter_with_ids().zip(&mut of_keys) {
+                let features = self.key_features(&graph, &views, id)?;
+                put(assembly, &places, features);
             }
             running.end_part(self)?;
         }
         running.set_means(self)?;
 
-        let mut leaves: Vec<Option<Matrix>> = Vec::new();
-        let mut starts: Vec<Option<Features>> = Vec::new();
-        for (step, description) in graph.steps.iter().enumerate() {
-            let is_query = matches!(description.action, Action::Encode { weights: Weights::Query, .. });
-            let recording = if is_query { Recording::start() } else { Recording::Off };
-            let start = features.take(step, recording).transpose().map_err(op)?;
-            leaves.push(start.as_ref().filter(|_| is_query).map(|start| unrecorded(start.retaped())));
-            starts.push(start);
-        }
-        let mut given = nothing_given(&graph);
-        let losses = self.run(&graph, &mut Source::Features(starts), &mut given, |_| true, KeepLogits::No)?;
-        let keys = self.keys_by_module(&graph, &given).map_err(op)?;
-        drop(given);
+        let query_features = wholes(&of_queries, n, Recording::start).map_err(op)?;
+        let key_features = wholes(&of_keys, n, || Recording::Off).map_err(op)?;
+        let leaf = |features: &Option<Features>| features.as_ref().map(|start| unrecorded(start.retaped()));
+        let leaves: Vec<Option<Matrix>> = query_features.iter().map(leaf).collect();
+        drop((of_queries, of_keys));
+        let none = Views::default();
+        let mut queries = self.queries(&graph, Starts { views: &none, features: query_features })?;
+        let keys = self.keys(&graph, Starts { views: &none, features: key_features }, Shuffle::Done)?;
+        let losses = self.compare(&graph, &mut queries, &keys, KeepLogits::No)?;
+        let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
+        drop(queries);
         let total = tensor_ops::sum_losses(losses.scalars).map_err(op)?;
         let mut gradients = tensor_ops::backward(total).map_err(op)?;
-        let leaf_gradients: Vec<Option<Matrix>> = leaves
+        let leaf_gradients: Table<QueryId, Option<Matrix>> = leaves
             .into_iter()
             .map(|leaf| leaf.map(|leaf| gradient_of_rows(&leaf, &mut gradients)).transpose())
             .collect::<Result<_, _>>()
@@ -175,10 +165,11 @@ impl Engine {
         for part in 0..n_parts {
             let views = self.next_views(&graph, 1, next)?;
             let places = self.places(1, part, n);
-            for (step, modules, view, weights) in encodes_of_views(&graph) {
-                let Some(wanted) = &leaf_gradients[step] else { continue };
-                let images = recorded(&views[view], weights);
-                let rows = self.backbone(&graph, step, modules, images, weights)?;
+            for (id, wanted) in leaf_gradients.iter_with_ids() {
+                let Some(wanted) = wanted else { continue };
+                let Some(rows) = self.query_features(&graph, &views, id, Recording::start())? else {
+                    continue;
+                };
                 let share = select_rows(wanted, &places)
                     .and_then(|wanted| sum_weighted_by(rows, &wanted))
                     .map_err(op)?;
@@ -189,31 +180,45 @@ impl Engine {
         Ok(Computed { losses: losses.values, gradients, keys })
     }
 
-    /// The first module of a chain, on images.
-    fn backbone(
+    /// What the backbone of a step that makes queries makes of its view; `None` for a step on a step.
+    fn query_features(
         &mut self,
         graph: &Graph,
-        step: usize,
-        modules: &[usize],
-        images: FeatureMap,
-        weights: Weights,
-    ) -> Result<Features, EngineError> {
-        self.chain(&modules[..1], Start::Images(images), weights, Mode::Train)
-            .map_err(|source| EngineError::Step { step: graph.steps[step].id.clone(), source })
+        views: &Views,
+        step: QueryId,
+        recording: Recording,
+    ) -> Result<Option<Features>, EngineError> {
+        let step = &graph.queries[step];
+        let Input::View { view, backbone } = step.input else { return Ok(None) };
+        let images = views.of(graph, view)?.with_recording(recording);
+        let backbone = &mut *self.modules.encoders.backbones[backbone].module;
+        let features = run_backbone(backbone, images, Mode::Train, self.precision);
+        features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
     }
 
-    /// The views of a pass, by index into [`Graph::views`].
+    /// What the backbone of a step that makes keys makes of its view; `None` for a step on a step.
+    fn key_features(
+        &mut self,
+        graph: &Graph,
+        views: &Views,
+        step: KeyId,
+    ) -> Result<Option<Features>, EngineError> {
+        let step = &graph.keys[step].encode;
+        let Input::View { view, backbone } = step.input else { return Ok(None) };
+        let images = views.of(graph, view)?;
+        let backbone = &mut *self.momentum_modules.backbones[backbone].module;
+        let features = run_backbone(backbone, images, Mode::Train, self.precision);
+        features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
+    }
+
+    /// The views of a pass.
     fn next_views<E: From<EngineError>>(
         &self,
         graph: &Graph,
         pass: usize,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
-    ) -> Result<Vec<Option<FeatureMap>>, E> {
-        let mut views: Vec<Option<FeatureMap>> = graph.views.iter().map(|_| None).collect();
-        for (&index, images) in self.parts.passes[pass].views.iter().zip(next()?) {
-            views[index] = Some(images);
-        }
-        Ok(views)
+    ) -> Result<Views, E> {
+        Ok(Views::new(graph, &self.parts.passes[pass].views, next()?))
     }
 
     /// Where in the batch the images of a part belong.
@@ -231,8 +236,8 @@ impl Engine {
     fn add_gradients(&mut self, total: &mut Gradients, loss: Scalar) -> Result<(), EngineError> {
         let mut part = tensor_ops::backward(loss)?;
         let mut result = Ok(());
-        for named in &mut self.modules {
-            named.module.visit(&mut |_, entry| {
+        for (_, module) in self.modules.named() {
+            module.visit(&mut |_, entry| {
                 if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
                     result = parameter.add_gradient(total, &mut part);
                 }
@@ -244,30 +249,6 @@ impl Engine {
 
 fn op(error: OpError) -> EngineError {
     error.into()
-}
-
-fn is_key(action: &Action) -> bool {
-    matches!(action, Action::Encode { weights: Weights::Momentum, .. })
-}
-
-fn without_shuffles(graph: &Graph) -> Graph {
-    let mut graph = graph.clone();
-    for step in &mut graph.steps {
-        if let Action::Encode { shuffle_batch, .. } = &mut step.action {
-            *shuffle_batch = false;
-        }
-    }
-    graph
-}
-
-/// The steps that start from a view: their number, modules, view and weights.
-fn encodes_of_views(graph: &Graph) -> impl Iterator<Item = (usize, &[usize], usize, Weights)> {
-    graph.steps.iter().enumerate().filter_map(|(step, description)| match &description.action {
-        Action::Encode { modules, input: Value::View(view), weights, .. } => {
-            Some((step, &modules[..], *view, *weights))
-        }
-        Action::Encode { .. } | Action::Loss { .. } => None,
-    })
 }
 
 /// Adds a part's losses, each its share of the batch's.
@@ -282,34 +263,51 @@ fn add_shares(losses: &mut Vec<Loss>, part: Vec<Loss>, n_parts: usize) {
     }
 }
 
-/// The rows that steps give, put together from parts.
+/// The rows that a step gives, put together from parts.
+#[derive(Default)]
 struct Assembly {
-    n: usize,
-    /// By step: the places of rows, and the rows, part by part.
-    parts: Vec<(Vec<usize>, Vec<Matrix>)>,
+    /// Of the rows in their batch.
+    places: Vec<usize>,
+    parts: Vec<Matrix>,
 }
 
 impl Assembly {
-    fn new(graph: &Graph, n: usize) -> Self {
-        Self { n, parts: graph.steps.iter().map(|_| Default::default()).collect() }
+    fn put(&mut self, places: &[usize], rows: Matrix) {
+        self.places.extend(places);
+        self.parts.push(rows);
     }
 
-    fn put(&mut self, step: usize, places: &[usize], rows: Matrix) {
-        let (all_places, parts) = &mut self.parts[step];
-        all_places.extend(places);
-        parts.push(rows);
+    /// All `n` rows of the batch, in its order.
+    fn whole(&self, n: usize) -> Result<Matrix, OpError> {
+        let mut order = vec![0; n];
+        for (row, place) in self.places.iter().enumerate() {
+            order[*place] = row;
+        }
+        let whole = concat_rows(&self.parts.iter().collect::<Vec<_>>())?;
+        select_rows(&whole, &order)
     }
+}
 
-    fn take(&mut self, step: usize, recording: Recording) -> Option<Result<Features, OpError>> {
-        let (places, parts) = std::mem::take(&mut self.parts[step]);
-        if parts.is_empty() {
-            return None;
-        }
-        let mut order = vec![0; self.n];
-        for (row, place) in places.into_iter().enumerate() {
-            order[place] = row;
-        }
-        let whole = concat_rows(&parts.iter().collect::<Vec<_>>());
-        Some(whole.and_then(|whole| select_rows(&whole, &order)).map(|rows| rows.put_tape(recording)))
+/// Room for the features of a step on a view.
+fn on_view<B, S>(input: Input<B, S>) -> Option<Assembly> {
+    match input {
+        Input::View { .. } => Some(Assembly::default()),
+        Input::Step(_) => None,
     }
+}
+
+fn put(assembly: &mut Option<Assembly>, places: &[usize], features: Option<Features>) {
+    if let (Some(assembly), Some(features)) = (assembly, features) {
+        assembly.put(places, unrecorded(features));
+    }
+}
+
+/// The features of whole batches, each with a recording of its own.
+fn wholes<I: pipeline::Id>(
+    assemblies: &Table<I, Option<Assembly>>,
+    n: usize,
+    recording: impl Fn() -> Recording,
+) -> Result<Table<I, Option<Features>>, OpError> {
+    let whole = |assembly: &Assembly| Ok(assembly.whole(n)?.put_tape(recording()));
+    assemblies.iter().map(|assembly| assembly.as_ref().map(whole).transpose()).collect()
 }

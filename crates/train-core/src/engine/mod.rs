@@ -3,6 +3,7 @@
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
 mod embed;
+mod encode;
 mod forward;
 mod frozen;
 mod in_parts;
@@ -22,7 +23,7 @@ pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
 
 use crate::Collective;
-use pipeline::{Action, AnyModule, Graph, NamedModule, Network, ParameterSettings, Parts, named};
+use pipeline::{Graph, Modules, MomentumModules, Network, ParameterSettings, Parts};
 use plugin_api::{ByName, LossRange, NamesError, Optimizer, Slots};
 
 /// The modules of a pipeline, and what trains them.
@@ -30,10 +31,8 @@ pub struct Engine {
     device: Device,
     seed: u64,
     graph: Graph,
-    /// As in [`Graph::modules`].
-    modules: Vec<NamedModule>,
-    /// As in [`Graph::modules`]; `Some` for those with a momentum copy.
-    momentum_modules: Vec<Option<NamedModule>>,
+    modules: Modules,
+    momentum_modules: MomentumModules,
     optimizer: Box<dyn Optimizer>,
     /// Every parameter of `modules`.
     parameters: ByName<Trained>,
@@ -68,6 +67,12 @@ pub enum EngineError {
         /// What happened.
         source: OpError,
     },
+    /// The images of a view that the graph uses were not given.
+    #[error("there are no images of the view `{view}`")]
+    NoView {
+        /// The view.
+        view: String,
+    },
     /// The backward pass, the momentum encoder or the optimizer failed.
     #[error(transparent)]
     Op(#[from] OpError),
@@ -82,6 +87,7 @@ impl EngineError {
         match self {
             Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
             Self::Names(error) => Some(error.hint().to_owned()),
+            Self::NoView { .. } => Some("give images of every view of the graph".into()),
         }
     }
 }
@@ -100,10 +106,9 @@ impl Engine {
         let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters } = network;
         let slots = parameters
             .settings
-            .collect(named(&modules), |_, parameter| Slots::zeros(&*optimizer, parameter.shape()))?;
+            .collect(modules.named(), |_, parameter| Slots::zeros(&*optimizer, parameter.shape()))?;
         let parameters = parameters.settings.with(slots, |settings, slots| Trained { settings, slots });
-        let followed = modules.iter().zip(&momentum_modules).filter(|(_, copy)| copy.is_some());
-        let followed = ByName::of(named(followed.map(|(named, _)| named)), |_, _| ())?;
+        let followed = ByName::of(momentum_modules.named(), |_, _| ())?;
         let mut engine = Self {
             device,
             seed,
@@ -136,14 +141,11 @@ impl Engine {
     /// Chance and floor of the sum of all losses, each times its weight, for batches of `n` images.
     pub fn loss_range(&self, n: usize) -> LossRange {
         let mut sum = LossRange { chance: 0.0, floor: 0.0 };
-        for step in &self.graph.steps {
-            if let Action::Loss { module, weight, .. } = step.action
-                && let AnyModule::Loss(negatives) = &self.modules[module].module
-            {
-                let one = negatives.loss_range(n * self.collective.n_processes());
-                sum.chance += weight * one.chance;
-                sum.floor += weight * one.floor;
-            }
+        for step in &self.graph.loss_steps {
+            let loss = &self.modules.losses[step.loss].module;
+            let one = loss.loss_range(n * self.collective.n_processes());
+            sum.chance += step.weight * one.chance;
+            sum.floor += step.weight * one.floor;
         }
         sum
     }

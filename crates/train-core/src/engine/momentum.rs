@@ -4,8 +4,7 @@ use rayon::prelude::*;
 use tensor_ops::{Parameter, blend_on_device, blend_values};
 
 use super::{Engine, EngineError};
-use pipeline::{NamedModule, named, named_mut};
-use plugin_api::ByName;
+use pipeline::Graph;
 
 impl Engine {
     /// Moves the momentum copies towards what they follow: θk ← m·θk + (1 − m)·θq (He et al. 2020, Eq. 2).
@@ -13,22 +12,22 @@ impl Engine {
     /// Parameters only: running statistics follow the copies' own batches, as in the reference. All parameters move at the
     /// same time, as in [`update`](Self::update).
     pub(super) fn update_momentum(&mut self, momentum: f32) -> Result<(), EngineError> {
-        let followed = self.modules.iter().zip(&self.momentum_modules).filter(|(_, copy)| copy.is_some());
-        let followed = named(followed.map(|(named, _)| named));
+        let Graph { backbone_copies, head_copies, .. } = &self.graph;
+        let followed = self.modules.encoders.of(backbone_copies, head_copies);
         let followed = self.followed.collect(followed, |_, parameter| parameter.share())?;
         if tensor_ops::is_on_device() {
             return self.update_momentum_on_device(&followed, momentum);
         }
-        let (table, copies) = self.copies();
-        let mut own = table.collect_mut(named_mut(copies), |_, _, parameter| parameter.take_values())?;
+        let copies = self.momentum_modules.named_mut();
+        let mut own = self.followed.collect_mut(copies, |_, (), parameter| parameter.take_values())?;
         let mut pairs: Vec<(&mut Vec<f32>, &[f32])> =
             own.iter_mut().zip(followed.iter().map(Parameter::values)).collect();
         let blended =
             pairs.par_iter_mut().try_for_each(|(own, followed)| blend_values(own, followed, momentum));
-        let (table, copies) = self.copies();
+        let copies = self.momentum_modules.named_mut();
         // Every one is put back, whatever happens to the others.
         let put =
-            table.hand_out(named_mut(copies), own, |values, (), parameter| parameter.put_values(values))?;
+            self.followed.hand_out(copies, own, |values, (), parameter| parameter.put_values(values))?;
         blended?;
         Ok(put.into_iter().collect::<Result<_, _>>()?)
     }
@@ -38,16 +37,11 @@ impl Engine {
         followed: &[Parameter],
         momentum: f32,
     ) -> Result<(), EngineError> {
-        let (table, copies) = self.copies();
-        let mut own = table.collect_mut(named_mut(copies), |_, _, parameter| parameter.take())?;
+        let copies = self.momentum_modules.named_mut();
+        let mut own = self.followed.collect_mut(copies, |_, (), parameter| parameter.take())?;
         let result = blend_on_device(&mut own, followed, momentum);
-        let (table, copies) = self.copies();
-        table.hand_out(named_mut(copies), own, |taken, (), parameter| parameter.put_back(taken))?;
+        let copies = self.momentum_modules.named_mut();
+        self.followed.hand_out(copies, own, |taken, (), parameter| parameter.put_back(taken))?;
         Ok(result?)
-    }
-
-    /// The momentum copies, and the table of their parameters.
-    fn copies(&mut self) -> (&mut ByName<()>, impl Iterator<Item = &mut NamedModule>) {
-        (&mut self.followed, self.momentum_modules.iter_mut().flatten())
     }
 }

@@ -3,7 +3,6 @@
 use tensor_ops::{Gradients, Parameter, ParameterKind, largest_gradients, largest_value};
 
 use super::{Engine, EngineError};
-use pipeline::named;
 use plugin_api::{Entry, ParameterId};
 
 /// The largest absolute value of each gradient: its infinity norm.
@@ -71,7 +70,7 @@ impl Engine {
         &self,
         gradients: &mut Gradients,
     ) -> Result<Result<GradientNorms, NonFinite>, EngineError> {
-        let parameters = self.parameters.collect(named(&self.modules), |_, parameter| parameter.share())?;
+        let parameters = self.parameters.collect(self.modules.named(), |_, parameter| parameter.share())?;
         let trained: Vec<&Parameter> =
             parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
         let mut largest = largest_gradients(&trained, gradients)?.into_iter();
@@ -92,7 +91,7 @@ impl Engine {
     /// The first parameter that is not finite.
     pub fn nonfinite_parameter(&self) -> Option<NonFinite> {
         let mut bad = None;
-        for (module, part) in named(self.modules.iter().chain(self.momentum_modules.iter().flatten())) {
+        for (module, part) in self.modules.named().into_iter().chain(self.momentum_modules.named()) {
             part.visit(&mut |name, entry| {
                 if let (Entry::Parameter(parameter), None) = (entry, &bad)
                     && !parameter.with_values(largest_value).is_finite()

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Engine, EngineError};
-use pipeline::{AnyModule, NamedModule};
-use plugin_api::{Entry, EntryMut, Module as _, NamesError};
+use pipeline::Named;
+use plugin_api::{Entry, EntryMut, NamesError};
 
 /// The buffers and counters of all backbones before a batch, and the sums of what its parts made of them.
 ///
@@ -103,22 +103,18 @@ impl Running {
 
 /// Every entry of every backbone, named `query.module.name`, or `momentum.module.name` in a momentum copy.
 fn visit(engine: &Engine, mut visitor: impl FnMut(String, Entry<'_>)) {
-    let query = engine.modules.iter().map(|named| ("query", named));
-    let momentum = engine.momentum_modules.iter().flatten().map(|named| ("momentum", named));
-    for (side, NamedModule { name: module, module: part }) in query.chain(momentum) {
-        if matches!(part, AnyModule::Backbone(_)) {
-            part.visit(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
-        }
+    let trained = engine.modules.encoders.backbones.iter().map(|backbone| ("query", backbone));
+    let copies = engine.momentum_modules.backbones.iter().map(|backbone| ("momentum", backbone));
+    for (side, Named { name: module, module: part }) in trained.chain(copies) {
+        part.visit(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
     }
 }
 
 /// As [`visit`], to change the entries.
 fn visit_mut(engine: &mut Engine, mut visitor: impl FnMut(String, EntryMut<'_>)) {
-    let query = engine.modules.iter_mut().map(|named| ("query", named));
-    let momentum = engine.momentum_modules.iter_mut().flatten().map(|named| ("momentum", named));
-    for (side, NamedModule { name: module, module: part }) in query.chain(momentum) {
-        if matches!(part, AnyModule::Backbone(_)) {
-            part.visit_mut(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
-        }
+    let trained = engine.modules.encoders.backbones.iter_mut().map(|backbone| ("query", backbone));
+    let copies = engine.momentum_modules.backbones.iter_mut().map(|backbone| ("momentum", backbone));
+    for (side, Named { name: module, module: part }) in trained.chain(copies) {
+        part.visit_mut(&mut |name, entry| visitor(format!("{side}.{module}.{name}"), entry));
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use pipeline::{AnyModule, NamedModule, named};
-use plugin_api::{Entry, EntryMut, Module as _, NamesError};
+use pipeline::{NamedModule, NamedModuleMut};
+use plugin_api::{Entry, EntryMut, Module, NamesError};
 use run_store::checkpoint::{Snapshot, Stored};
 
 /// A checkpoint that does not fit the pipeline.
@@ -45,9 +45,9 @@ impl Engine {
     /// If a module has changed its parameters.
     pub fn save(&self, snapshot: &mut Snapshot) -> Result<(), StateError> {
         let tensors = &mut snapshot.tensors;
-        save_modules(tensors, "query", &self.modules);
-        save_modules(tensors, "momentum", self.momentum_modules.iter().flatten());
-        self.parameters.collect(named(&self.modules), |id, parameter| {
+        save_modules(tensors, "query", self.modules.named());
+        save_modules(tensors, "momentum", self.momentum_modules.named());
+        self.parameters.collect(self.modules.named(), |id, parameter| {
             for (slot, buffer) in self.parameters[id].slots.iter() {
                 let values = buffer.with_values(|values| parameter.order_to_torch(values));
                 let stored = Stored::F32 { shape: parameter.torch_shape(), values };
@@ -65,7 +65,7 @@ impl Engine {
     /// The first tensor that is missing, unexpected or of another shape. The engine is then half set: drop it.
     pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
         let mut left = self.load_all_modules(snapshot)?;
-        let shapes = self.parameters.collect(named(&self.modules), |id, parameter| {
+        let shapes = self.parameters.collect(self.modules.named(), |id, parameter| {
             (self.parameters.name(id).to_owned(), parameter.share())
         })?;
         for ((name, parameter), row) in shapes.into_iter().zip(self.parameters.rows_mut()) {
@@ -90,8 +90,8 @@ impl Engine {
     /// Sets the modules, and gives what is left of `snapshot`.
     fn load_all_modules<'a>(&mut self, snapshot: &'a Snapshot) -> Result<Left<'a>, StateError> {
         let mut left = all(snapshot);
-        load_modules(&mut left, "query", &mut self.modules)?;
-        load_modules(&mut left, "momentum", self.momentum_modules.iter_mut().flatten())?;
+        load_modules(&mut left, "query", self.modules.named_mut())?;
+        load_modules(&mut left, "momentum", self.momentum_modules.named_mut())?;
         Ok(left)
     }
 }
@@ -110,18 +110,14 @@ pub(super) fn nothing_left(left: &Left<'_>) -> Result<(), StateError> {
     }
 }
 
-fn save_modules<'a>(
-    tensors: &mut BTreeMap<String, Stored>,
-    prefix: &str,
-    modules: impl IntoIterator<Item = &'a NamedModule>,
-) {
-    for named in modules {
-        save_module(tensors, &format!("{prefix}.{}", named.name), &named.module);
+fn save_modules(tensors: &mut BTreeMap<String, Stored>, prefix: &str, modules: Vec<NamedModule<'_>>) {
+    for (name, module) in modules {
+        save_module(tensors, &format!("{prefix}.{name}"), module);
     }
 }
 
 /// Adds the values of a module, each with `prefix` and a dot before its name.
-pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &AnyModule) {
+pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &dyn Module) {
     module.visit(&mut |name, entry| {
         let stored = match entry {
             Entry::Parameter(parameter) => {
@@ -135,13 +131,13 @@ pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, 
     });
 }
 
-fn load_modules<'a>(
+fn load_modules(
     left: &mut Left<'_>,
     prefix: &str,
-    modules: impl IntoIterator<Item = &'a mut NamedModule>,
+    modules: Vec<NamedModuleMut<'_>>,
 ) -> Result<(), StateError> {
-    for named in modules {
-        load_module(left, &format!("{prefix}.{}", named.name), &mut named.module)?;
+    for (name, module) in modules {
+        load_module(left, &format!("{prefix}.{name}"), module)?;
     }
     Ok(())
 }
@@ -150,7 +146,7 @@ fn load_modules<'a>(
 pub(super) fn load_module(
     left: &mut Left<'_>,
     prefix: &str,
-    module: &mut AnyModule,
+    module: &mut dyn Module,
 ) -> Result<(), StateError> {
     let mut result = Ok(());
     module.visit_mut(&mut |name, entry| {

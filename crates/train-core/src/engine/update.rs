@@ -5,7 +5,6 @@ use tensor_ops::{Gradients, OpError, Parameter};
 use super::moving::{Move, Moved, Taken, move_all};
 use super::{Engine, EngineError, Forward};
 use crate::Collective;
-use pipeline::{named, named_mut};
 use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
@@ -31,7 +30,7 @@ impl Engine {
         self.n_steps += 1;
         let (collective, optimizer, n_updates) = (&*self.collective, &*self.optimizer, self.n_updates);
         let mut result = Ok(());
-        let taken = self.parameters.collect_mut(named_mut(&mut self.modules), |_, row, parameter| {
+        let taken = self.parameters.collect_mut(self.modules.named_mut(), |_, row, parameter| {
             let settings = row.settings;
             let step = UpdateStep {
                 lr: lr * settings.learning_rate_factor,
@@ -57,10 +56,9 @@ impl Engine {
         }
         let moved: Vec<Moved> = moving.into_iter().map(Moved::from).collect();
         // Every one is put back, whatever happens to the others.
-        let put =
-            self.parameters.hand_out(named_mut(&mut self.modules), moved, |moved, row, parameter| {
-                moved.put_back(parameter, &mut row.slots, gradients)
-            })?;
+        let put = self.parameters.hand_out(self.modules.named_mut(), moved, |moved, row, parameter| {
+            moved.put_back(parameter, &mut row.slots, gradients)
+        })?;
         result?;
         Ok(put.into_iter().collect::<Result<_, _>>()?)
     }
@@ -79,7 +77,7 @@ impl Engine {
         parameters: &[ParameterId],
         is_trainable: bool,
     ) -> Result<(), EngineError> {
-        self.parameters.collect_mut(named_mut(&mut self.modules), |id, _, parameter| {
+        self.parameters.collect_mut(self.modules.named_mut(), |id, _, parameter| {
             if parameters.contains(&id) {
                 parameter.set_trainable(is_trainable);
             }
@@ -96,7 +94,7 @@ impl Engine {
         gradients: &mut Gradients,
         mut visitor: impl FnMut(&str, &[usize], &[f32]),
     ) -> Result<(), EngineError> {
-        let visited = self.parameters.collect(named(&self.modules), |id, parameter| {
+        let visited = self.parameters.collect(self.modules.named(), |id, parameter| {
             let gradient = parameter.gradient_to_torch(gradients)?;
             if let Some((shape, values)) = gradient {
                 visitor(self.parameters.name(id), &shape, &values);

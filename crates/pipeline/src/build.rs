@@ -1,0 +1,275 @@
+//! Building the modules, each told the width of what comes in.
+
+use tensor_ops::Device;
+
+use crate::check_graph::place;
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::graph::{Encode, Graph, Input, ModuleId, StepId};
+use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
+use crate::modules::{Encoders, Modules, MomentumModules, Named};
+use crate::pixels;
+use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
+
+/// What a module is built for besides the graph.
+#[derive(Clone, Copy)]
+pub(crate) struct BuildPlan<'a> {
+    pub(crate) checker: &'a Checker,
+    pub(crate) config: &'a PipelineConfig,
+    pub(crate) graph: &'a Graph,
+    /// `(H, W)` of the views of the graph, in pixels.
+    pub(crate) view_sizes: &'a Table<ViewId, (usize, usize)>,
+    /// Parts in which a batch goes through a backbone.
+    pub(crate) n_parts: usize,
+    pub(crate) device: &'a Device,
+}
+
+impl BuildPlan<'_> {
+    /// The backbone of that id. Initial values depend on seed and name alone, so a second call gives an equal one.
+    pub(crate) fn backbone(
+        &self,
+        id: BackboneId,
+        image_size: (usize, usize),
+    ) -> Checked<Named<Box<dyn Backbone>>> {
+        let name = &self.graph.backbones[id];
+        let context = self.context(name, 3, image_size);
+        let module = self.checker.build::<dyn Backbone>(&["modules", name], &context)?;
+        Ok(Named { name: name.clone(), module })
+    }
+
+    /// The head of that id, as [`backbone`](Self::backbone).
+    pub(crate) fn head(&self, id: HeadId, n_inputs: usize) -> Checked<Named<Box<dyn Head>>> {
+        let name = &self.graph.heads[id];
+        let image_size = self.view_sizes.first().copied().unwrap_or_default();
+        let context = self.context(name, n_inputs, image_size);
+        let module = self.checker.build::<dyn Head>(&["modules", name], &context)?;
+        Ok(Named { name: name.clone(), module })
+    }
+
+    fn context(&self, name: &str, n_inputs: usize, image_size: (usize, usize)) -> ModuleContext {
+        ModuleContext {
+            device: self.device.clone(),
+            n_inputs,
+            image_size,
+            batch: self.config.data.batch,
+            parts: self.n_parts,
+            seed: self.config.seed,
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// Builds every module of the graph, following widths from the views to the losses, and the momentum copies.
+pub(crate) fn build_modules(plan: BuildPlan<'_>) -> Checked<(Modules, MomentumModules)> {
+    let mut builder = Builder::new(plan);
+    for (i, step) in plan.graph.steps.iter().enumerate() {
+        builder.step(i, *step)?;
+    }
+    builder.check_shuffles()?;
+    let copies = builder.copies()?;
+    let Builder { encoders, losses, .. } = builder;
+    Ok((Modules { encoders, losses, order: plan.graph.modules.clone() }, copies))
+}
+
+struct Builder<'a> {
+    plan: BuildPlan<'a>,
+    /// A module is built where it is first used, which is the order of ids.
+    encoders: Encoders<BackboneId, HeadId>,
+    losses: Table<LossId, Named<Box<dyn ContrastiveLoss>>>,
+    /// What each was built for.
+    image_sizes: Table<BackboneId, (usize, usize)>,
+    head_inputs: Table<HeadId, usize>,
+    loss_inputs: Table<LossId, usize>,
+    /// What each step gives.
+    query_widths: Table<QueryId, usize>,
+    key_widths: Table<KeyId, usize>,
+}
+
+/// What a module takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Images((usize, usize)),
+    Features(usize),
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Images(size) => write!(f, "images of {}", pixels(*size)),
+            Self::Features(n) => write!(f, "{n} features"),
+        }
+    }
+}
+
+impl<'a> Builder<'a> {
+    fn new(plan: BuildPlan<'a>) -> Self {
+        Self {
+            plan,
+            encoders: Encoders { backbones: Table::default(), heads: Table::default() },
+            losses: Table::default(),
+            image_sizes: Table::default(),
+            head_inputs: Table::default(),
+            loss_inputs: Table::default(),
+            query_widths: Table::default(),
+            key_widths: Table::default(),
+        }
+    }
+
+    fn step(&mut self, i: usize, step: StepId) -> Checked<()> {
+        let graph = self.plan.graph;
+        match step {
+            StepId::Query(id) => {
+                let step = &graph.queries[id];
+                let start =
+                    self.start(step, |backbone| backbone, |widths, from| widths.query_widths[from], i)?;
+                let width = self.heads(i, start, step.heads.iter().copied())?;
+                self.query_widths.push(width);
+            }
+            StepId::Key(id) => {
+                let step = &graph.keys[id].encode;
+                let trained = |copy| graph.backbone_copies[copy];
+                let start = self.start(step, trained, |widths, from| widths.key_widths[from], i)?;
+                let width = self.heads(i, start, step.heads.iter().map(|head| graph.head_copies[*head]))?;
+                self.key_widths.push(width);
+            }
+            StepId::Loss(id) => self.loss(i, id)?,
+        }
+        Ok(())
+    }
+
+    /// Features and the place in `run` of what follows: after the backbone, or of the step before.
+    fn start<B: Copy, H, S: Copy>(
+        &mut self,
+        step: &Encode<B, H, S>,
+        trained: impl Fn(B) -> BackboneId,
+        width: impl Fn(&Self, S) -> usize,
+        i: usize,
+    ) -> Checked<(usize, usize)> {
+        match step.input {
+            Input::Step(from) => Ok((width(self, from), 0)),
+            Input::View { view, backbone } => {
+                let (id, size) = (trained(backbone), self.plan.view_sizes[view]);
+                match self.image_sizes.get(id.index()) {
+                    Some(known) => {
+                        let (known, taken) = (Taken::Images(*known), Taken::Images(size));
+                        self.check_same(i, 0, ModuleId::Backbone(id), known, taken)?;
+                    }
+                    None => {
+                        let built = self.plan.backbone(id, size)?;
+                        self.encoders.backbones.push(built);
+                        self.image_sizes.push(size);
+                    }
+                }
+                Ok((self.encoders.backbones[id].module.n_features(), 1))
+            }
+        }
+    }
+
+    /// The width behind `heads`.
+    fn heads(
+        &mut self,
+        i: usize,
+        (mut width, first): (usize, usize),
+        heads: impl Iterator<Item = HeadId>,
+    ) -> Checked<usize> {
+        for (j, id) in (first..).zip(heads) {
+            match self.head_inputs.get(id.index()) {
+                Some(known) => {
+                    let (known, taken) = (Taken::Features(*known), Taken::Features(width));
+                    self.check_same(i, j, ModuleId::Head(id), known, taken)?;
+                }
+                None => {
+                    let built = self.plan.head(id, width)?;
+                    self.encoders.heads.push(built);
+                    self.head_inputs.push(width);
+                }
+            }
+            width = self.encoders.heads[id].module.n_outputs();
+        }
+        Ok(width)
+    }
+
+    fn check_same(&self, i: usize, j: usize, module: ModuleId, known: Taken, taken: Taken) -> Checked<()> {
+        if known == taken {
+            return Ok(());
+        }
+        let name = self.plan.graph.module_name(module);
+        Err(self.plan.checker.fault_at(
+            &place(i, &["run", &j.to_string()]),
+            format!("`{name}` takes {known} in an earlier step, and {taken} here"),
+            "give it the same everywhere, or declare a second module",
+        ))
+    }
+
+    fn loss(&mut self, i: usize, id: LossStepId) -> Checked<()> {
+        let BuildPlan { checker, config, graph, device, .. } = self.plan;
+        let step = &graph.loss_steps[id];
+        let (n_inputs, n_of_keys) = (self.query_widths[step.queries], self.key_widths[step.keys]);
+        if n_inputs != n_of_keys {
+            return Err(checker.fault_at(
+                &place(i, &["on"]),
+                format!(
+                    "queries `{}` have {n_inputs} features, but keys `{}` have {n_of_keys}",
+                    graph.queries[step.queries].id, graph.keys[step.keys].encode.id,
+                ),
+                "queries and keys need heads of the same width",
+            ));
+        }
+        if let Some(known) = self.loss_inputs.get(step.loss.index()) {
+            let (known, taken) = (Taken::Features(*known), Taken::Features(n_inputs));
+            return self.check_same(i, 0, ModuleId::Loss(step.loss), known, taken);
+        }
+        let name = &graph.losses[step.loss];
+        let context = LossContext {
+            device: device.clone(),
+            n_inputs,
+            batch: config.data.batch,
+            keys_per_step: config.data.batch * graph.key_steps(step.loss).len(),
+            seed: config.seed,
+            name: name.clone(),
+        };
+        let module = checker.build::<dyn ContrastiveLoss>(&["modules", name], &context)?;
+        self.losses.push(Named { name: name.clone(), module });
+        self.loss_inputs.push(n_inputs);
+        Ok(())
+    }
+
+    /// A shuffle changes nothing unless batch statistics are taken over parts of the batch.
+    fn check_shuffles(&self) -> Checked<()> {
+        let graph = self.plan.graph;
+        for (i, step) in graph.steps.iter().enumerate() {
+            let StepId::Key(id) = step else { continue };
+            let step = &graph.keys[*id];
+            let backbone = match step.encode.input {
+                Input::View { backbone, .. } => {
+                    self.encoders.backbones[graph.backbone_copies[backbone]].module.batch_norm_splits()
+                }
+                Input::Step(_) => None,
+            };
+            let heads = step.encode.heads.iter();
+            let heads =
+                heads.filter_map(|id| self.encoders.heads[graph.head_copies[*id]].module.batch_norm_splits());
+            let splits = heads.chain(backbone).max();
+            if step.shuffle_batch && splits.unwrap_or(1) < 2 {
+                return Err(self.plan.checker.fault_at(
+                    &place(i, &["shuffle_batch"]),
+                    "shuffling would do nothing: batch statistics are taken over the whole batch",
+                    "set `batch_norm_splits: 8` on the backbone, or remove `shuffle_batch` (He et al. 2020, §3.3)",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn copies(&self) -> Checked<MomentumModules> {
+        let BuildPlan { graph, .. } = self.plan;
+        let backbones = graph.backbone_copies.iter();
+        let heads = graph.head_copies.iter();
+        Ok(Encoders {
+            backbones: backbones
+                .map(|id| self.plan.backbone(*id, self.image_sizes[*id]))
+                .collect::<Checked<_>>()?,
+            heads: heads.map(|id| self.plan.head(*id, self.head_inputs[*id])).collect::<Checked<_>>()?,
+        })
+    }
+}

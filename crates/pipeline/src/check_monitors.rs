@@ -1,0 +1,73 @@
+//! Monitors, and the best checkpoint by what they measure.
+
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::pixels;
+use crate::views::View;
+use plugin_api::{Monitor, MonitorContext};
+
+/// Monitors with their plugins' names.
+pub(crate) type Monitors = Vec<(String, Box<dyn Monitor>)>;
+
+/// Builds the monitors, each of which needs its views, of the encoder's `size`.
+pub(crate) fn check_monitors(
+    checker: &Checker,
+    config: &PipelineConfig,
+    views: &[View],
+    size: (usize, usize),
+) -> Checked<Monitors> {
+    let mut monitors = Monitors::new();
+    for (i, plugin) in config.monitor.iter().enumerate() {
+        let path = ["monitor", &i.to_string()].map(str::to_owned);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let monitor = checker.build::<dyn Monitor>(&path, &MonitorContext)?;
+        for name in monitor.views() {
+            let Some(view) = views.iter().find(|view| view.name == name) else {
+                let names: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+                return Err(checker.fault(
+                    &path,
+                    format!("the monitor `{}` looks through the view `{name}`, which is not declared", plugin.0),
+                    format!(
+                        "add `\"{name}\": [(\"resize\", ..), (\"center-crop\", ..), (\"normalize\", ..)]` to `views`, or name another of: {}",
+                        names.join(", ")
+                    ),
+                ));
+            };
+            check_size(checker, view, size)?;
+        }
+        monitors.push((plugin.0.clone(), monitor));
+    }
+    Ok(monitors)
+}
+
+/// A view for measuring must have the encoder's `size`.
+fn check_size(checker: &Checker, view: &View, size: (usize, usize)) -> Checked<()> {
+    if view.size == size {
+        return Ok(());
+    }
+    Err(checker.fault_at_name(
+        &["views", &view.name],
+        format!(
+            "the view `{}` gives images of {}, but the encoder trains on {}",
+            view.name,
+            pixels(view.size),
+            pixels(size)
+        ),
+        "give every view of one encoder the same size",
+    ))
+}
+
+/// The best checkpoint is that of a metric which some monitor takes.
+pub(crate) fn check_best(checker: &Checker, config: &PipelineConfig, monitors: &Monitors) -> Checked<()> {
+    let Some(best) = &config.checkpoint.best else { return Ok(()) };
+    let named = checker.tree.find(&["checkpoint", "best"]).is_some();
+    let metrics: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.metrics()).copied().collect();
+    if named && !metrics.contains(&best.as_str()) {
+        return Err(checker.fault(
+            &["checkpoint", "best"],
+            format!("no monitor measures `{best}`"),
+            plugin_api::suggest(best, &metrics),
+        ));
+    }
+    Ok(())
+}

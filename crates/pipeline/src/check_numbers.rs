@@ -1,0 +1,95 @@
+//! Whether the numbers of a pipeline make sense.
+
+use crate::checker::{Checked, Checker};
+use crate::config::{LearningRateScale, PipelineConfig, Weights};
+use crate::stability;
+
+/// Of the run as a whole.
+pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
+    let bad_letter = |letter: char| !(letter.is_ascii_alphanumeric() || "._-".contains(letter));
+    if config.name.is_empty() {
+        return Err(checker.fault(
+            &["name"],
+            "the pipeline has no name, but its runs need one",
+            "for instance `name: \"mocov2\"`",
+        ));
+    }
+    if config.name.starts_with('.') || config.name.contains(bad_letter) {
+        return Err(checker.fault(
+            &["name"],
+            format!("`{}` cannot name a folder of runs", config.name),
+            "use letters, digits, `-`, `_` and `.`",
+        ));
+    }
+    if config.data.batch < 2 {
+        return Err(checker.fault(
+            &["data", "batch"],
+            format!("the batch is {}, but batch statistics need at least 2 images", config.data.batch),
+            "128 or 256 are usual",
+        ));
+    }
+    if !(0.0..=1.0).contains(&config.data.max_unreadable) {
+        return Err(checker.fault(
+            &["data", "max_unreadable"],
+            format!("`max_unreadable` is {}, but a share is from 0 to 1", config.data.max_unreadable),
+            "0.1 lets one image in ten be broken",
+        ));
+    }
+    if config.epochs == 0 {
+        return Err(checker.fault(&["epochs"], "there is no epoch to train", "write 1 or more"));
+    }
+    let rate = &config.learning_rate;
+    if !(rate.base.is_finite() && rate.base >= 0.0) {
+        return Err(checker.fault(
+            &["learning_rate", "base"],
+            format!("the learning rate is {}, but it must be a number of 0 or more", rate.base),
+            "0.03 is usual for SGD at batch 256",
+        ));
+    }
+    if rate.scale == LearningRateScale::PerImages(0) {
+        return Err(checker.fault(
+            &["learning_rate", "scale"],
+            "the learning rate is divided by 0 images",
+            "the papers write `PerImages(256)`",
+        ));
+    }
+    stability::check(checker, &config.stability)?;
+    if config.checkpoint.keep == 0 {
+        return Err(checker.fault(&["checkpoint", "keep"], "no checkpoint would be kept", "write 1 or more"));
+    }
+    if config.checkpoint.every_epochs == 0 {
+        return Err(checker.fault(
+            &["checkpoint", "every_epochs"],
+            "checkpoints would be written every 0 epochs",
+            "write 1 to save after each epoch",
+        ));
+    }
+    if config.checkpoint.every_minutes.is_nan() || config.checkpoint.every_minutes <= 0.0 {
+        return Err(checker.fault(
+            &["checkpoint", "every_minutes"],
+            format!("checkpoints would be written every {} minutes", config.checkpoint.every_minutes),
+            "write a number above 0",
+        ));
+    }
+    Ok(())
+}
+
+/// Of the momentum encoder.
+pub(crate) fn check_momentum(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
+    match &config.momentum {
+        Some(momentum) if !(0.0..=1.0).contains(&momentum.start) => Err(checker.fault(
+            &["momentum", "start"],
+            format!("the momentum coefficient is {}, but it is a share from 0 to 1", momentum.start),
+            "the papers use 0.999 (v1, v2) and 0.99 (v3)",
+        )),
+        Some(_) => Ok(()),
+        None => match config.graph.iter().position(|step| step.weights == Weights::Momentum) {
+            Some(step_idx) => Err(checker.fault(
+                &["graph", &step_idx.to_string(), "weights"],
+                "this step uses momentum weights, but the pipeline has no `momentum`",
+                "add `momentum: (start: 0.999)` to the pipeline",
+            )),
+            None => Ok(()),
+        },
+    }
+}

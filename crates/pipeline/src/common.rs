@@ -1,0 +1,68 @@
+//! What all of a pipeline and its encoder alone have in common.
+
+use tensor_ops::Device;
+
+use crate::build::BuildPlan;
+use crate::check_graph::check_graph;
+use crate::check_losses::check_weight_words;
+use crate::check_numbers::check_numbers;
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::graph::Graph;
+use crate::ids::{Table, ViewId};
+use crate::minimize;
+use crate::modules;
+use crate::parts::check_micro_batch;
+use crate::text::PipelineText;
+use crate::views::{View, check_views};
+
+/// A pipeline whose names, numbers, views and graph are right, and of which no module is built.
+pub(crate) struct Common {
+    pub(crate) checker: Checker,
+    pub(crate) config: PipelineConfig,
+    pub(crate) views: Vec<View>,
+    pub(crate) graph: Graph,
+    /// Parts in which a batch goes through a backbone.
+    pub(crate) n_parts: usize,
+}
+
+impl Common {
+    pub(crate) fn check(text: PipelineText) -> Checked<Self> {
+        let checker = Checker::new(text)?;
+        minimize::check_gone(&checker)?;
+        let config = read_config(&checker)?;
+        check_numbers(&checker, &config)?;
+        let views = check_views(&checker, &config)?;
+        let kinds = modules::kinds(&checker, &config)?;
+        let graph = check_graph(&checker, &config, &kinds)?;
+        let n_parts = check_micro_batch(&checker, &config)?;
+        Ok(Self { checker, config, views, graph, n_parts })
+    }
+
+    /// `(H, W)` of the graph's views, in pixels.
+    pub(crate) fn view_sizes(&self) -> Table<ViewId, (usize, usize)> {
+        let size = |name: &String| {
+            self.views.iter().find(|view| view.name == *name).map(|view| view.size).unwrap_or_default()
+        };
+        self.graph.views.iter().map(size).collect()
+    }
+
+    pub(crate) fn build_plan<'a>(
+        &'a self,
+        view_sizes: &'a Table<ViewId, (usize, usize)>,
+        device: &'a Device,
+    ) -> BuildPlan<'a> {
+        let Self { checker, config, graph, n_parts, .. } = self;
+        BuildPlan { checker, config, graph, view_sizes, n_parts: *n_parts, device }
+    }
+}
+
+fn read_config(checker: &Checker) -> Checked<PipelineConfig> {
+    check_weight_words(checker)?;
+    plugin_api::parse_ron(&checker.text.text).map_err(|error| match &error {
+        plugin_api::ConfigError::Parse { span, message, hint } => {
+            checker.text.fault(span.clone(), message.clone(), hint.clone())
+        }
+        other => checker.text.fault(0..0, other.to_string(), None),
+    })
+}

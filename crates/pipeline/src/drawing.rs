@@ -1,0 +1,152 @@
+//! A graph as text, for readers and for other programs.
+
+use crate::graph::{Encode, Graph, Input, LossStep, StepId};
+
+/// A step as all ways of writing have it.
+struct Drawn<'a> {
+    id: &'a str,
+    /// The modules.
+    run: String,
+    /// The names of what goes in.
+    on: Vec<&'a str>,
+    /// What is special.
+    notes: Vec<String>,
+    is_momentum: bool,
+    is_loss: bool,
+}
+
+impl Graph {
+    /// The graph, a line a step.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        for Drawn { id, run, on, notes, is_momentum, is_loss } in self.drawn() {
+            let line = match (&on[..], is_loss) {
+                ([queries, keys], true) => format!("{id} = {run}(queries {queries}, keys {keys})"),
+                _ => format!(
+                    "{id} = {run}({}){}{}",
+                    on.join(", "),
+                    if is_momentum { "  [momentum weights, no gradient]" } else { "" },
+                    if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) },
+                ),
+            };
+            out.push_str(&line);
+            out.push('\n');
+        }
+        let term = |LossStep { id, weight, .. }: &LossStep| match *weight {
+            1.0 => id.clone(),
+            weight => format!("{weight} × {id}"),
+        };
+        let losses: Vec<String> = self.loss_steps.iter().map(term).collect();
+        out.push_str(&format!("minimize {}\n", losses.join(" + ")));
+        out
+    }
+
+    /// The graph in Graphviz's language.
+    pub fn to_dot(&self) -> String {
+        let mut out = String::from("digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n");
+        let steps = self.drawn();
+        for (from, to) in arrows(&steps) {
+            out.push_str(&format!("  {from:?} -> {to:?};\n"));
+        }
+        for step in &steps {
+            let style = if step.is_momentum { ", style=dashed" } else { "" };
+            out.push_str(&format!("  {:?} [label={:?}{style}];\n", step.id, step.label()));
+        }
+        for view in &self.views {
+            out.push_str(&format!("  {view:?} [shape=ellipse];\n"));
+        }
+        out.push_str("  \"minimize\" [shape=plaintext];\n}\n");
+        out
+    }
+
+    /// The graph in Mermaid's language, as Markdown pages show it.
+    pub fn to_mermaid(&self) -> String {
+        let mut out = String::from("flowchart LR\n");
+        let node = |name: &str| format!("n_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+        for view in &self.views {
+            out.push_str(&format!("  {}([\"{view}\"])\n", node(view)));
+        }
+        let steps = self.drawn();
+        for step in &steps {
+            out.push_str(&format!("  {}[\"{}\"]\n", node(step.id), step.label().replace('\n', "<br>")));
+        }
+        out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
+        for (from, to) in arrows(&steps) {
+            out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
+        }
+        out
+    }
+
+    fn drawn(&self) -> Vec<Drawn<'_>> {
+        self.steps.iter().map(|step| self.draw(*step)).collect()
+    }
+
+    fn draw(&self, step: StepId) -> Drawn<'_> {
+        match step {
+            StepId::Query(id) => {
+                let step = &self.queries[id];
+                let backbone = |id| &self.backbones[id];
+                self.encode(step, backbone, |id| &self.heads[id], |id| &self.queries[id].id)
+            }
+            StepId::Key(id) => {
+                let step = &self.keys[id];
+                let backbone = |id| &self.backbones[self.backbone_copies[id]];
+                let head = |id| &self.heads[self.head_copies[id]];
+                let mut drawn = self.encode(&step.encode, backbone, head, |id| &self.keys[id].encode.id);
+                drawn.is_momentum = true;
+                if step.shuffle_batch {
+                    drawn.notes.push("batch shuffled".into());
+                }
+                drawn
+            }
+            StepId::Loss(id) => {
+                let LossStep { id, loss, queries, keys, weight } = &self.loss_steps[id];
+                Drawn {
+                    id,
+                    run: self.losses[*loss].clone(),
+                    on: vec![&self.queries[*queries].id, &self.keys[*keys].encode.id],
+                    notes: if *weight == 1.0 { Vec::new() } else { vec![format!("× {weight}")] },
+                    is_momentum: false,
+                    is_loss: true,
+                }
+            }
+        }
+    }
+
+    fn encode<'a, B: Copy, H: Copy, S: Copy>(
+        &'a self,
+        step: &'a Encode<B, H, S>,
+        backbone: impl Fn(B) -> &'a String,
+        head: impl Fn(H) -> &'a String,
+        earlier: impl Fn(S) -> &'a String,
+    ) -> Drawn<'a> {
+        let (first, on) = match step.input {
+            Input::View { view, backbone: id } => (Some(backbone(id)), &self.views[view]),
+            Input::Step(from) => (None, earlier(from)),
+        };
+        let heads = step.heads.iter().map(|id| head(*id));
+        let run: Vec<&str> = first.into_iter().chain(heads).map(String::as_str).collect();
+        Drawn {
+            id: &step.id,
+            run: run.join(" → "),
+            on: vec![on],
+            notes: Vec::new(),
+            is_momentum: false,
+            is_loss: false,
+        }
+    }
+}
+
+impl Drawn<'_> {
+    fn label(&self) -> String {
+        let momentum = self.is_momentum.then(|| "momentum weights".to_owned());
+        let lines = [self.id.to_owned(), self.run.clone()].into_iter().chain(momentum);
+        lines.chain(self.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn arrows<'a>(steps: &[Drawn<'a>]) -> Vec<(&'a str, &'a str)> {
+    let inputs = steps.iter().flat_map(|step| step.on.iter().map(|from| (*from, step.id)));
+    let losses = steps.iter().filter(|step| step.is_loss).map(|step| (step.id, "minimize"));
+    inputs.chain(losses).collect()
+}

@@ -1,0 +1,212 @@
+//! The whole of a pipeline, checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tensor_ops::Device;
+
+use crate::build::build_modules;
+use crate::check_monitors::{check_best, check_monitors};
+use crate::check_numbers::check_momentum;
+use crate::checker::Checked;
+use crate::common::Common;
+use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, Precision};
+use crate::document::Node;
+use crate::fault::Fault;
+use crate::graph::Graph;
+use crate::minimize;
+use crate::modules::{Modules, MomentumModules};
+use crate::parameters::{self, Parameters};
+use crate::parts::{self, Parts};
+use crate::stability::StabilityConfig;
+use crate::text::PipelineText;
+use crate::views::{self, View};
+use plugin_api::{Dataset, DatasetContext, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
+
+/// A checked pipeline: every plugin built, every shape known, no image read.
+pub struct Pipeline {
+    /// Names the run's folder.
+    pub name: String,
+    /// All random draws follow from it.
+    pub seed: u64,
+    /// The file's text with all overrides in it: run again, it gives the same run.
+    pub text: String,
+    /// Images in a step.
+    pub batch: usize,
+    /// The share of images that may be unreadable before the run stops, 0–1.
+    pub max_unreadable: f64,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Where images come from.
+    pub dataset: Box<dyn Dataset>,
+    /// Every declared view.
+    pub views: Vec<View>,
+    /// The plugin of each module, by the module's name.
+    pub module_plugins: BTreeMap<String, String>,
+    /// What a step computes, and what trains it.
+    pub network: Network,
+    /// The momentum coefficient; `None` where no step uses momentum weights.
+    pub momentum: Option<MomentumConfig>,
+    /// Base and scale of the learning rate.
+    pub learning_rate: LearningRateConfig,
+    /// How the learning rate changes.
+    pub schedule: Box<dyn Schedule>,
+    /// What is measured, with each monitor's name.
+    pub monitors: Vec<(String, Box<dyn Monitor>)>,
+    /// When checkpoints are written and which are kept.
+    pub checkpoint: CheckpointConfig,
+    /// What is done when training becomes unstable.
+    pub stability: StabilityConfig,
+    /// Where everything stands in `text`.
+    tree: Node,
+}
+
+/// The part of a pipeline that an engine takes.
+pub struct Network {
+    /// What a step computes.
+    pub graph: Graph,
+    /// What is trained.
+    pub modules: Modules,
+    /// The copies that follow by exponential moving average.
+    pub momentum_modules: MomentumModules,
+    /// The update rule.
+    pub optimizer: Box<dyn Optimizer>,
+    /// How a step goes through its batch.
+    pub parts: Parts,
+    /// How values between the layers of a backbone are kept.
+    pub precision: Precision,
+    /// The parameters of all modules, and what is special about some.
+    pub parameters: Parameters,
+}
+
+/// A pipeline that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// The file cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error(transparent)]
+    Fault(#[from] Box<Fault>),
+}
+
+impl Pipeline {
+    /// Reads, overrides and checks the file at `path`.
+    ///
+    /// `overrides` are written `path.to.value=VALUE`.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or the first thing wrong in it.
+    pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Self, PipelineError> {
+        let (origin, text) = read_text(path)?;
+        Ok(Self::parse(&origin, &text, overrides, device)?)
+    }
+
+    /// Reads and checks the file at `path` that a run has kept of its pipeline.
+    ///
+    /// Fields that pipelines had when the run was started, and that mean nothing now, are left out.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_kept(path: &Path, device: &Device) -> Result<Self, PipelineError> {
+        let (origin, text) = read_text(path)?;
+        Ok(Self::parse_kept(&origin, &text, &[], device)?)
+    }
+
+    /// [`parse`](Self::parse) for a text that a run, a sweep or a checkpoint has kept, see [`read_kept`](Self::read_kept).
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn parse_kept(
+        origin: &str,
+        text: &str,
+        overrides: &[String],
+        device: &Device,
+    ) -> Result<Self, Box<Fault>> {
+        Self::parse(origin, &minimize::removed(text), overrides, device)
+    }
+
+    /// Checks the pipeline `text`, which messages call `origin`.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        overrides: &[String],
+        device: &Device,
+    ) -> Result<Self, Box<Fault>> {
+        let common = Common::check(PipelineText::new(origin, text, overrides)?)?;
+        let sizes = common.view_sizes();
+        let (mut modules, momentum_modules) = build_modules(common.build_plan(&sizes, device))?;
+        let Common { checker, config, views, graph, n_parts } = common;
+        let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
+        let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
+        check_momentum(&checker, &config)?;
+        let optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
+        let schedule =
+            checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
+        let monitors = check_monitors(&checker, &config, &views, sizes[graph.encoder().view])?;
+        views::check_all_used(&checker, &views, &graph, &monitors)?;
+        let dataset =
+            checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
+        check_best(&checker, &config, &monitors)?;
+        let plugin_of = |module: &String| Ok((module.clone(), checker.plugin_at(&["modules", module])?.0));
+        let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
+        Ok(Self {
+            name: config.name,
+            seed: config.seed,
+            batch: config.data.batch,
+            max_unreadable: config.data.max_unreadable,
+            epochs: config.epochs,
+            dataset,
+            views,
+            module_plugins,
+            network: Network {
+                graph,
+                modules,
+                momentum_modules,
+                optimizer,
+                parts,
+                precision: config.precision,
+                parameters,
+            },
+            momentum: config.momentum,
+            learning_rate: config.learning_rate,
+            schedule,
+            monitors,
+            checkpoint: config.checkpoint,
+            stability: config.stability,
+            text: checker.text.text,
+            tree: checker.tree,
+        })
+    }
+
+    /// The plugin at `path` of the file: its name, and its config as it is written there. `None` if there is none.
+    ///
+    /// For what concerns a plugin, but not the plugin as this crate knows it: what export tells of a backbone.
+    pub fn plugin(&self, path: &[&str]) -> Option<(String, String)> {
+        let (name, config) = self.tree.find(path)?.plugin()?;
+        Some((name.to_owned(), self.text[config.span.clone()].to_owned()))
+    }
+
+    /// The view called `name`.
+    pub fn view(&self, name: &str) -> Option<&View> {
+        self.views.iter().find(|view| view.name == name)
+    }
+}
+
+/// How messages call the file at `path`, and its text.
+pub(crate) fn read_text(path: &Path) -> Result<(String, String), PipelineError> {
+    let origin = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok((origin, text)),
+        Err(reason) => Err(PipelineError::Unreadable { path: origin, reason }),
+    }
+}
