@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cuda-emulation", &[]),
     ("tensor-ops", &[]),
     ("plugin-api", &["tensor-ops"]),
+    ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &[]),
     ("pipeline", &["plugin-api", "tensor-ops"]),
     ("train-core", &["pipeline", "plugin-api", "run-store", "tensor-ops"]),

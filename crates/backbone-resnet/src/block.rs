@@ -1,10 +1,11 @@
 //! A residual block.
 
+use nn::{Builder, ConvNorm};
 use plugin_api::{ConfigError, Module, Visitor, VisitorMut};
 use tensor_ops::{FeatureMap, Mode, OpError};
 
 use crate::config::BlockKind;
-use crate::conv_norm::{Builder, ConvNorm, Names, Shape};
+use crate::layers::{Common, Names, Shape};
 
 /// `relu(main(x) + shortcut(x))`.
 pub(crate) struct Block {
@@ -16,9 +17,7 @@ pub(crate) struct Block {
 }
 
 /// Where a block stands.
-pub(crate) struct Place<'a> {
-    /// The block's name with a dot: `layer1.0.`.
-    pub(crate) prefix: &'a str,
+pub(crate) struct Place {
     /// Channels that come in.
     pub(crate) n_inputs: usize,
     /// Channels of the 3x3 convolutions.
@@ -29,8 +28,13 @@ pub(crate) struct Place<'a> {
 
 impl Block {
     /// A block with torchvision's initial values.
-    pub(crate) fn new(kind: BlockKind, place: Place<'_>, builder: &Builder<'_>) -> Result<Self, ConfigError> {
-        let Place { prefix, n_inputs, width, stride } = place;
+    pub(crate) fn new(
+        kind: BlockKind,
+        place: Place,
+        common: Common,
+        builder: &Builder<'_>,
+    ) -> Result<Self, ConfigError> {
+        let Place { n_inputs, width, stride } = place;
         let n_outputs = width * kind.expansion();
         let shape = |n_inputs, n_outputs, side_px, stride| Shape { n_inputs, n_outputs, side_px, stride };
         let mut shapes = match kind {
@@ -48,11 +52,11 @@ impl Block {
         let last_number = shapes.len() + 1;
         let mut inner = Vec::new();
         for (i, shape) in shapes.into_iter().enumerate() {
-            inner.push(builder.conv_norm(prefix, Names::numbered(i + 1), shape)?);
+            inner.push(common.conv_norm(builder, Names::numbered(i + 1), shape)?);
         }
-        let last = builder.conv_norm(prefix, Names::numbered(last_number), last)?;
+        let last = common.conv_norm(builder, Names::numbered(last_number), last)?;
         let downsample = if stride != 1 || n_inputs != n_outputs {
-            Some(builder.conv_norm(prefix, Names::downsample(), shape(n_inputs, n_outputs, 1, stride))?)
+            Some(common.conv_norm(builder, Names::downsample(), shape(n_inputs, n_outputs, 1, stride))?)
         } else {
             None
         };

@@ -8,7 +8,7 @@
 
 mod block;
 mod config;
-mod conv_norm;
+mod layers;
 mod resnet;
 
 use plugin_api::{Backbone, Plugin};

@@ -1,12 +1,13 @@
 //! The whole network.
 
+use nn::{Builder, ConvNorm};
 use plugin_api::architecture::{self, Architecture};
 use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
 
 use crate::block::{Block, Place};
 use crate::config::{BlockKind, ResNetConfig, Stem};
-use crate::conv_norm::{Builder, ConvNorm, Names, Shape};
+use crate::layers::{Common, Names, Shape};
 
 /// Images `(N, H, W, 3)` to features `(N, D)`, `D` = 8 × width × the block's expansion.
 pub struct ResNet {
@@ -27,8 +28,8 @@ impl ResNet {
     pub fn new(config: ResNetConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         config.check(context)?;
         let (kind, n_blocks) = config.stages()?;
-        let builder = Builder {
-            context,
+        let builder = Builder::of(context);
+        let common = Common {
             batch_norm_splits: context.splits_in_part(config.batch_norm_splits)?,
             algorithm: config.conv.into(),
         };
@@ -37,8 +38,8 @@ impl ResNet {
             Stem::Cifar => (3, 1),
         };
         let shape = Shape { n_inputs: context.n_inputs, n_outputs: config.width, side_px, stride };
-        let first = builder.conv_norm("", Names::numbered(1), shape)?;
-        let mut stages = build_stages(config.width, kind, n_blocks, &builder)?;
+        let first = common.conv_norm(&builder, Names::numbered(1), shape)?;
+        let mut stages = build_stages(config.width, kind, n_blocks, common, &builder)?;
         if config.zero_init_residual {
             stages.iter_mut().flatten().try_for_each(Block::zero_last_scale)?;
         }
@@ -63,6 +64,7 @@ fn build_stages(
     width: usize,
     kind: BlockKind,
     n_blocks: [usize; 4],
+    common: Common,
     builder: &Builder<'_>,
 ) -> Result<[Vec<Block>; 4], ConfigError> {
     let mut n_inputs = width;
@@ -70,13 +72,9 @@ fn build_stages(
     for (stage_idx, n_blocks) in n_blocks.into_iter().enumerate() {
         let width = width << stage_idx;
         for block_idx in 0..n_blocks {
-            let prefix = format!("layer{}.{block_idx}.", stage_idx + 1);
+            let builder = builder.part(&format!("layer{}.{block_idx}", stage_idx + 1));
             let stride = if stage_idx > 0 && block_idx == 0 { 2 } else { 1 };
-            stages[stage_idx].push(Block::new(
-                kind,
-                Place { prefix: &prefix, n_inputs, width, stride },
-                builder,
-            )?);
+            stages[stage_idx].push(Block::new(kind, Place { n_inputs, width, stride }, common, &builder)?);
             n_inputs = width * kind.expansion();
         }
     }

@@ -1,13 +1,13 @@
 //! A block of attention and MLP.
 
+use nn::{Builder, Init, LayerNormConfig, Linear, LinearConfig};
 use plugin_api::{ConfigError, Module};
-use tensor_ops::{
-    LayerNorm, OpError, Parameter, Tokens, attention, keep_token, layer_norm, linear_add_tokens,
-    linear_gelu_tokens, linear_tokens,
-};
+use tensor_ops::{LayerNorm, OpError, Tokens, attention, keep_token, layer_norm};
 
 use crate::config::Sizes;
-use crate::init::Builder;
+
+/// Added to the variance, in every layer norm of a ViT.
+pub(crate) const LAYER_NORM_EPS: f32 = 1e-6;
 
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))`: layer norm comes first.
 pub(crate) struct Block {
@@ -20,36 +20,25 @@ pub(crate) struct Block {
     n_heads: usize,
 }
 
-struct Linear {
-    weight: Parameter,
-    bias: Parameter,
-}
-
-impl Linear {
-    fn new(
-        builder: &Builder<'_>,
-        name: &str,
-        (n_inputs, n_outputs): (usize, usize),
-        n_parts: usize,
-    ) -> Result<Self, ConfigError> {
-        let (weight, bias) = builder.linear(name, n_inputs, n_outputs, n_parts)?;
-        Ok(Self { weight, bias })
-    }
-}
-
 impl Block {
-    /// The block called `name`.
-    pub(crate) fn new(name: &str, sizes: Sizes, builder: &Builder<'_>) -> Result<Self, ConfigError> {
+    /// The block that `builder` is for. Weights have Xavier's bound, biases are 0 (MoCo v3).
+    pub(crate) fn new(sizes: Sizes, builder: &Builder<'_>) -> Result<Self, ConfigError> {
         let Sizes { dim, hidden, heads, .. } = sizes;
-        let linear =
-            |layer: &str, widths, n_parts| Linear::new(builder, &format!("{name}.{layer}"), widths, n_parts);
+        // Of the outputs, `n_parts` equal parts are layers of their own for the bound.
+        let linear = |name: &str, n_inputs: usize, n_outputs: usize, n_parts: usize| {
+            let weight = Init::xavier(n_inputs, n_outputs / n_parts);
+            let config = LinearConfig { n_inputs, n_outputs, weight, bias: Some(Init::ZEROS) };
+            config.build(&builder.part(name))
+        };
+        let norm = LayerNormConfig { dim, eps: LAYER_NORM_EPS };
         Ok(Self {
-            norm1: builder.layer_norm(dim)?,
-            qkv: linear("attn.qkv", (dim, 3 * dim), 3)?,
-            proj: linear("attn.proj", (dim, dim), 1)?,
-            norm2: builder.layer_norm(dim)?,
-            fc1: linear("mlp.fc1", (dim, hidden), 1)?,
-            fc2: linear("mlp.fc2", (hidden, dim), 1)?,
+            norm1: norm.build(builder)?,
+            // Queries, keys and values.
+            qkv: linear("attn.qkv", dim, 3 * dim, 3)?,
+            proj: linear("attn.proj", dim, dim, 1)?,
+            norm2: norm.build(builder)?,
+            fc1: linear("mlp.fc1", dim, hidden, 1)?,
+            fc2: linear("mlp.fc2", hidden, dim, 1)?,
             n_heads: heads,
         })
     }
@@ -58,9 +47,9 @@ impl Block {
     pub(crate) fn forward(&self, x: Tokens) -> Result<Tokens, OpError> {
         let identity = x.share();
         let x = layer_norm(x, &self.norm1)?;
-        let x = linear_tokens(x, &self.qkv.weight, Some(&self.qkv.bias))?; // (N, T, D) → (N, T, 3D)
+        let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = attention(x, self.n_heads)?; // → (N, T, D)
-        let x = linear_add_tokens(x, &self.proj.weight, Some(&self.proj.bias), identity)?;
+        let x = self.proj.forward_add(x, identity)?;
         self.mlp(x)
     }
 
@@ -71,17 +60,17 @@ impl Block {
     pub(crate) fn forward_first_token(&self, x: Tokens) -> Result<Tokens, OpError> {
         let identity = keep_token(x.fork(), 0)?;
         let x = layer_norm(x, &self.norm1)?;
-        let x = linear_tokens(x, &self.qkv.weight, Some(&self.qkv.bias))?; // (N, T, D) → (N, T, 3D)
+        let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = keep_token(attention(x, self.n_heads)?, 0)?; // → (N, 1, D)
-        let x = linear_add_tokens(x, &self.proj.weight, Some(&self.proj.bias), identity)?;
+        let x = self.proj.forward_add(x, identity)?;
         self.mlp(x)
     }
 
     fn mlp(&self, x: Tokens) -> Result<Tokens, OpError> {
         let identity = x.share();
         let x = layer_norm(x, &self.norm2)?;
-        let x = linear_gelu_tokens(x, &self.fc1.weight, Some(&self.fc1.bias))?; // (N, T, D) → (N, T, hidden)
-        linear_add_tokens(x, &self.fc2.weight, Some(&self.fc2.bias), identity) // → (N, T, D)
+        let x = self.fc1.forward_gelu(x)?; // (N, T, D) → (N, T, hidden)
+        self.fc2.forward_add(x, identity) // → (N, T, D)
     }
 }
 
@@ -94,12 +83,5 @@ impl Module for Block {
         "norm2" => self.norm2,
         "mlp.fc1" => self.fc1,
         "mlp.fc2" => self.fc2,
-    }
-}
-
-impl Module for Linear {
-    plugin_api::visit! { self;
-        "weight" => self.weight,
-        "bias" => self.bias,
     }
 }

@@ -8,7 +8,6 @@
 
 mod block;
 mod config;
-mod init;
 mod positions;
 mod presets;
 mod stem;

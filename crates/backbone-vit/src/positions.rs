@@ -1,10 +1,10 @@
 //! Where each token is in the image.
 
+use nn::{Builder, Init};
 use plugin_api::ConfigError;
 use tensor_ops::{Parameter, ParameterKind};
 
 use crate::config::Position;
-use crate::init::{Builder, unplaced};
 
 /// Of a trained table, as in timm.
 const LEARNED_STD: f64 = 0.02;
@@ -21,14 +21,13 @@ pub(crate) fn table(
     match position {
         Position::None => Ok(None),
         Position::Learned => {
-            let draw = |rng: &mut plugin_api::Rng| LEARNED_STD * rng.normal();
-            builder.drawn("pos_embed", ParameterKind::Vector, &shape, draw).map(Some)
+            let init = Init::Normal { std: LEARNED_STD };
+            builder.parameter("pos_embed", ParameterKind::Vector, &shape, init).map(Some)
         }
         Position::SinCos => {
             let mut values = vec![0.0; n_before * dim];
             values.extend(sin_cos(grid, dim));
-            let mut table =
-                Parameter::new(builder.device(), ParameterKind::Vector, &shape, values).map_err(unplaced)?;
+            let mut table = builder.given(ParameterKind::Vector, &shape, values)?;
             table.set_trainable(false);
             Ok(Some(table))
         }

@@ -1,5 +1,6 @@
 //! The whole network.
 
+use nn::{Builder, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
 use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{
@@ -7,9 +8,8 @@ use tensor_ops::{
     mean_tokens, prepend_token, select_token,
 };
 
-use crate::block::Block;
+use crate::block::{Block, LAYER_NORM_EPS};
 use crate::config::{Pool, Stem, VitConfig};
-use crate::init::Builder;
 use crate::positions;
 use crate::stem::PatchEmbed;
 
@@ -37,21 +37,23 @@ impl Vit {
     /// If a size is missing or out of range, or the images cannot be cut into patches.
     pub fn new(config: VitConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         let sizes = config.sizes(context)?;
-        let builder = Builder { context };
+        let builder = Builder::of(context);
         let class_token = match config.pool {
             Pool::ClassToken => {
-                let draw = |rng: &mut plugin_api::Rng| CLASS_TOKEN_STD * rng.normal();
-                Some(builder.drawn("cls_token", ParameterKind::Vector, &[1, 1, sizes.dim], draw)?)
+                let init = Init::Normal { std: CLASS_TOKEN_STD };
+                Some(builder.parameter("cls_token", ParameterKind::Vector, &[1, 1, sizes.dim], init)?)
             }
             Pool::Mean | Pool::MeanWithoutNorm => None,
         };
         let n_before = usize::from(class_token.is_some());
         let positions = positions::table(config.position, &builder, n_before, sizes.grid, sizes.dim)?;
-        let patch_embed = PatchEmbed::new(&config, sizes, &builder)?;
-        let blocks = (0..sizes.depth).map(|i| Block::new(&format!("blocks.{i}"), sizes, &builder));
+        let patch_embed = PatchEmbed::new(&config, sizes, context, &builder.part("patch_embed.proj"))?;
+        let blocks = (0..sizes.depth).map(|i| Block::new(sizes, &builder.part(&format!("blocks.{i}"))));
         let blocks = blocks.collect::<Result<_, _>>()?;
         let norm = match config.pool {
-            Pool::ClassToken | Pool::Mean => Some(builder.layer_norm(sizes.dim)?),
+            Pool::ClassToken | Pool::Mean => {
+                Some(LayerNormConfig { dim: sizes.dim, eps: LAYER_NORM_EPS }.build(&builder)?)
+            }
             Pool::MeanWithoutNorm => None,
         };
         let architecture = architecture::Vit {

@@ -1,16 +1,16 @@
 //! Heads: from a backbone's features to the embeddings that a loss compares.
 //!
 //! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. The two are made
-//! of a layer that starts as PyTorch's `nn.Linear` does, and have the names of PyTorch's modules.
+//! of the layers of `nn`, and have the names of PyTorch's modules.
 
 #![forbid(unsafe_code)]
 
-mod dense;
 mod identity;
 mod linear;
 mod mlp;
 #[cfg(test)]
 mod tests;
+mod width;
 
 use plugin_api::{Head, Plugin};
 

@@ -1,9 +1,10 @@
 //! MoCo v1's head.
 
+use nn::{Builder, Linear, LinearConfig};
 use plugin_api::{ConfigError, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
-use crate::dense::{Bias, Dense, check_width};
+use crate::width::check_width;
 
 /// The config of [`LinearHead`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -22,7 +23,7 @@ impl LinearHeadConfig {
 
 /// One linear layer with bias: `(N, D)` to `(N, C)`.
 pub struct LinearHead {
-    dense: Dense,
+    linear: Linear,
     n_outputs: usize,
 }
 
@@ -33,14 +34,14 @@ impl LinearHead {
     /// If `out` is out of range.
     pub fn new(config: LinearHeadConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         check_width("out", config.out)?;
-        let dense = Dense::new(context, "", context.n_inputs, config.out, Bias::Yes)?;
-        Ok(Self { dense, n_outputs: config.out })
+        let linear = LinearConfig::new(context.n_inputs, config.out).build(&Builder::of(context))?;
+        Ok(Self { linear, n_outputs: config.out })
     }
 }
 
 impl Module for LinearHead {
     plugin_api::visit! { self;
-        "" => self.dense,
+        "" => self.linear,
     }
 }
 
@@ -50,6 +51,6 @@ impl Head for LinearHead {
     }
 
     fn forward(&mut self, features: Features, _: Mode) -> Result<Features, OpError> {
-        self.dense.forward(features)
+        self.linear.forward(features)
     }
 }

@@ -1,9 +1,10 @@
 //! The head of MoCo v2, and the projector and predictor of v3.
 
-use plugin_api::{ConfigError, Head, Module, ModuleContext, Part as _, Visitor, VisitorMut};
-use tensor_ops::{BatchNorm, Features, Mode, OpError, batch_norm_features, relu_features};
+use nn::Builder;
+use plugin_api::{ConfigError, Head, Module, ModuleContext};
+use tensor_ops::{Features, Mode, OpError};
 
-use crate::dense::{Bias, Dense, check_width, unplaced};
+use crate::width::check_width;
 
 /// The config of [`Mlp`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -80,22 +81,8 @@ impl MlpConfig {
 ///
 /// The layers are numbered as in the PyTorch `nn.Sequential` of the reference, where batch norm and ReLU count too.
 pub struct Mlp {
-    layers: Vec<Layer>,
+    layers: nn::Mlp,
     n_outputs: usize,
-}
-
-struct Layer {
-    dense: Dense,
-    norm: Option<BatchNorm>,
-    activation: Activation,
-    /// The place of `dense` in PyTorch's sequence.
-    place: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Activation {
-    Identity,
-    Relu,
 }
 
 impl Mlp {
@@ -105,75 +92,28 @@ impl Mlp {
     /// If a number is out of range, or two fields contradict each other.
     pub fn new(config: MlpConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         config.check(context)?;
-        let hidden = config.hidden.unwrap_or(context.n_inputs);
-        let mut layers = Vec::new();
-        let mut n_inputs = context.n_inputs;
-        let mut place = 0;
-        for i in 0..config.layers {
-            let is_last = i + 1 == config.layers;
-            let n_outputs = if is_last { config.out } else { hidden };
-            let layer = Layer::new(&config, context, is_last, place, n_inputs, n_outputs)?;
-            place +=
-                1 + usize::from(layer.norm.is_some()) + usize::from(layer.activation == Activation::Relu);
-            n_inputs = n_outputs;
-            layers.push(layer);
-        }
-        Ok(Self { layers, n_outputs: config.out })
-    }
-}
-
-impl Layer {
-    fn new(
-        config: &MlpConfig,
-        context: &ModuleContext,
-        is_last: bool,
-        place: usize,
-        n_inputs: usize,
-        n_outputs: usize,
-    ) -> Result<Self, ConfigError> {
-        let bias = match config.norm {
-            Norm::None => Bias::Yes,
-            Norm::Batch => Bias::No,
+        let layers = nn::MlpConfig {
+            n_inputs: context.n_inputs,
+            hidden: config.hidden.unwrap_or(context.n_inputs),
+            n_outputs: config.out,
+            layers: config.layers,
+            norm: match (config.norm, config.last_norm) {
+                (Norm::None, _) => nn::MlpNorm::None,
+                (Norm::Batch, false) => nn::MlpNorm::Hidden,
+                (Norm::Batch, true) => nn::MlpNorm::All,
+            },
         };
-        let dense = Dense::new(context, &format!("{place}."), n_inputs, n_outputs, bias)?;
-        let norm = match config.norm {
-            Norm::Batch if !is_last => Some(BatchNorm::new(&context.device, n_outputs).map_err(unplaced)?),
-            Norm::Batch if config.last_norm => Some(BatchNorm::without_affine(n_outputs)),
-            _ => None,
-        };
-        let activation = if is_last { Activation::Identity } else { Activation::Relu };
-        Ok(Self { dense, norm, activation, place })
-    }
-
-    fn forward(&mut self, x: Features, mode: Mode) -> Result<Features, OpError> {
-        let mut x = self.dense.forward(x)?; // (N, I) → (N, O)
-        if let Some(norm) = &mut self.norm {
-            x = batch_norm_features(x, norm, mode)?;
-        }
-        match self.activation {
-            Activation::Identity => Ok(x),
-            Activation::Relu => relu_features(x),
-        }
+        Ok(Self { layers: layers.build(&Builder::of(context))?, n_outputs: config.out })
     }
 }
 
 impl Module for Mlp {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        for layer in &self.layers {
-            layer.dense.visit_part(&layer.place.to_string(), visitor);
-            layer.norm.visit_part(&(layer.place + 1).to_string(), visitor);
-        }
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        for layer in &mut self.layers {
-            layer.dense.visit_part_mut(&layer.place.to_string(), visitor);
-            layer.norm.visit_part_mut(&(layer.place + 1).to_string(), visitor);
-        }
+    plugin_api::visit! { self;
+        "" => self.layers,
     }
 
     fn batch_norm_splits(&self) -> Option<usize> {
-        self.layers.iter().find_map(|layer| layer.norm.as_ref()).and_then(|norm| norm.batch_norm_splits())
+        self.layers.batch_norm_splits()
     }
 }
 
@@ -183,10 +123,6 @@ impl Head for Mlp {
     }
 
     fn forward(&mut self, features: Features, mode: Mode) -> Result<Features, OpError> {
-        let mut x = features;
-        for layer in &mut self.layers {
-            x = layer.forward(x, mode)?;
-        }
-        Ok(x)
+        self.layers.forward(features, mode)
     }
 }

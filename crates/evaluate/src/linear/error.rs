@@ -1,6 +1,6 @@
 //! Why there is no probe.
 
-use plugin_api::NamesError;
+use plugin_api::{ConfigError, NamesError};
 use tensor_ops::OpError;
 
 /// A probe that cannot be trained.
@@ -43,4 +43,7 @@ pub enum ProbeError {
     /// The encoder has not the parameters that it was built with.
     #[error(transparent)]
     Names(#[from] NamesError),
+    /// The classifier cannot be built.
+    #[error(transparent)]
+    Build(#[from] ConfigError),
 }

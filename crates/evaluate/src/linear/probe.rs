@@ -1,5 +1,6 @@
 //! Linear classifiers, trained side by side.
 
+use nn::Init;
 use plugin_api::Embedding;
 use plugin_api::Rng;
 use rayon::prelude::*;
@@ -41,7 +42,7 @@ impl LinearProbe {
     pub fn new(d: usize, n_classes: usize, lrs: Vec<f64>, seed: u64) -> Self {
         let mut rng = Rng::new(seed, "initial values of a linear probe", &[]);
         // PyTorch's order, (classes, D).
-        let initial: Vec<f32> = (0..n_classes * d).map(|_| (INITIAL_STD * rng.normal()) as f32).collect();
+        let initial = Init::Normal { std: INITIAL_STD }.values(&mut rng, n_classes * d);
         Self::starting_from(d, n_classes, lrs, &initial)
     }
 

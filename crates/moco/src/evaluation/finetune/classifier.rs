@@ -1,10 +1,8 @@
 //! An encoder with a linear layer on it, trained as a whole.
 
+use nn::{Builder, Init, Linear, LinearConfig};
 use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, Rng, Slots, UpdateStep};
-use tensor_ops::{
-    Device, FeatureMap, Mode, Parameter, ParameterKind, Precision, Recording, backward, linear, to_rows,
-    weighted_sum,
-};
+use tensor_ops::{Device, FeatureMap, Mode, Precision, Recording, backward, to_rows, weighted_sum};
 
 use evaluate::linear::ProbeError;
 
@@ -19,7 +17,7 @@ const INITIAL_STD: f64 = 0.01;
 pub struct FineTune {
     backbone: Box<dyn Backbone>,
     precision: Precision,
-    classifier: Classifier,
+    classifier: Linear,
     n_classes: usize,
     optimizer: Box<dyn Optimizer>,
     parameters: ByName<Trained>,
@@ -31,18 +29,6 @@ struct Trained {
     slots: Slots,
     /// On its learning rate.
     factor: f64,
-}
-
-struct Classifier {
-    weight: Parameter,
-    bias: Parameter,
-}
-
-impl Module for Classifier {
-    plugin_api::visit! { self;
-        "weight" => self.weight,
-        "bias" => self.bias,
-    }
 }
 
 impl FineTune {
@@ -61,11 +47,14 @@ impl FineTune {
         seed: u64,
     ) -> Result<Self, ProbeError> {
         let d = backbone.n_features();
-        let mut rng = Rng::new(seed, "initial values of a fine-tuned classifier", &[]);
-        let values = (0..d * n_classes).map(|_| (INITIAL_STD * rng.normal()) as f32).collect();
-        let weight = Parameter::new(device, ParameterKind::Matrix, &[d, n_classes], values)?;
-        let bias = Parameter::new(device, ParameterKind::Vector, &[n_classes], vec![0.0; n_classes])?;
-        let classifier = Classifier { weight, bias };
+        let classifier = LinearConfig {
+            n_inputs: d,
+            n_outputs: n_classes,
+            weight: Init::Normal { std: INITIAL_STD },
+            bias: Some(Init::ZEROS),
+        };
+        let draws = |_: &str| Rng::new(seed, "initial values of a fine-tuned classifier", &[]);
+        let classifier = classifier.build(&Builder::new(device, draws))?;
         backbone.visit_mut(&mut |_, entry| {
             if let EntryMut::Parameter(parameter) = entry {
                 parameter.set_trainable(true);
@@ -106,8 +95,7 @@ impl FineTune {
     ) -> Result<f64, ProbeError> {
         let images = images.with_recording(Recording::start()).with_precision(self.precision)?;
         let features = self.backbone.forward(images, Mode::Train)?;
-        let Classifier { weight, bias } = &self.classifier;
-        let logits = linear(features, weight, Some(bias))?;
+        let logits = self.classifier.forward(features)?;
         let mut gradient = to_rows(&logits);
         let loss = smoothed_cross_entropy(&mut gradient, labels, self.n_classes, smoothing);
         let mut gradients = backward(weighted_sum(logits, &gradient)?)?;
@@ -132,8 +120,7 @@ impl FineTune {
     /// If the images do not fit the encoder.
     pub fn logits(&mut self, images: FeatureMap) -> Result<Vec<f32>, ProbeError> {
         let features = self.backbone.forward(images.with_precision(self.precision)?, Mode::Eval)?;
-        let Classifier { weight, bias } = &self.classifier;
-        Ok(to_rows(&linear(features, weight, Some(bias))?))
+        Ok(to_rows(&self.classifier.forward(features)?))
     }
 }
 
@@ -168,7 +155,7 @@ fn smoothed_cross_entropy(logits: &mut [f32], labels: &[u32], n_classes: usize, 
 #[cfg(test)]
 mod tests {
     use plugin_api::{Entry, Visitor, VisitorMut};
-    use tensor_ops::{Features, OpError};
+    use tensor_ops::{Features, OpError, Parameter, ParameterKind};
 
     use super::*;
 

@@ -1,0 +1,22 @@
+//! Layers, each a config and a module: what backbones, heads and probes are made of.
+//!
+//! A config says what a layer is and how it starts, and builds it by a [`Builder`], which knows the device and the random
+//! draws. Names within a layer are PyTorch's; what a layer is called is up to the module that holds it.
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod conv;
+mod conv_norm;
+mod init;
+mod layer_norm;
+mod linear;
+mod mlp;
+
+pub use self::builder::Builder;
+pub use self::conv::{Conv, ConvConfig};
+pub use self::conv_norm::{ChannelSums, ConvNorm, ConvNormConfig};
+pub use self::init::Init;
+pub use self::layer_norm::LayerNormConfig;
+pub use self::linear::{Linear, LinearConfig};
+pub use self::mlp::{Mlp, MlpConfig, MlpNorm};
