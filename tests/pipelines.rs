@@ -1,11 +1,11 @@
 //! The pipelines that come with the program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::tempdir;
 use walkdir::WalkDir;
 
-use crate::support::{here, workspace, xtask};
+use crate::support::{checkpoint, checkpoint_steps, here, same_bytes, workspace, xtask};
 
 fn pipelines() -> Vec<PathBuf> {
     let entries = WalkDir::new(workspace().join("pipelines")).sort_by_file_name().into_iter();
@@ -68,4 +68,70 @@ fn a_run_that_has_kept_a_list_of_all_losses_can_still_be_used() {
     with("[\"loss\"]");
     let stderr = of_run(&["check", "old/pipeline.ron"]).refused();
     assert!(stderr.contains("every loss of the graph is minimized"), "{stderr}");
+}
+
+/// A file that starts from `small.ron`, in a folder of its own, as `child.ron`.
+fn child(folder: &Path, changes: &str) {
+    std::fs::copy(here("small.ron"), folder.join("mother.ron")).unwrap();
+    let text = format!("// The child.\nPipeline(\n    base: \"mother.ron\",\n    {changes}\n)\n");
+    std::fs::write(folder.join("child.ron"), text).unwrap();
+}
+
+#[test]
+fn a_file_that_starts_from_another_is_taken_by_every_command_and_kept_as_a_whole() {
+    let folder = tempdir().unwrap();
+    let root = folder.path();
+    child(
+        root,
+        "name: \"child\", epochs: 1, set: {\"views.key\": Like(\"query\"), \"data.source.train\": 48, \"data.batch\": 24},",
+    );
+    let said = xtask(root, ["check", "child.ron", "--set", "data.batch=12"]).done().stdout;
+    assert!(said.contains("child.ron: ok: ") && said.contains("1 epoch with a batch of 12"), "{said}");
+    xtask(root, ["graph", "child.ron"]).done();
+    xtask(root, ["views", "child.ron", "--count", "1"]).done();
+    xtask(root, ["run", "child.ron", "--out", "run"]).done();
+    let kept = std::fs::read_to_string(root.join("run/pipeline.ron")).unwrap();
+    assert!(kept.starts_with("// The child.\nPipeline(\n    name: \"child\","), "{kept}");
+    assert_eq!(kept.matches("(\"flip\", (p: 0.5))").count(), 2, "{kept}");
+    assert!(!kept.contains("base: \"") && !kept.contains("Like"), "{kept}");
+    // What is kept stands alone, and gives the same run.
+    let elsewhere = tempdir().unwrap();
+    std::fs::copy(root.join("run/pipeline.ron"), elsewhere.path().join("kept.ron")).unwrap();
+    xtask(elsewhere.path(), ["run", "kept.ron", "--out", "run"]).done();
+    let last =
+        |root: &Path| checkpoint(&root.join("run"), *checkpoint_steps(&root.join("run")).last().unwrap());
+    assert!(same_bytes(&last(root), &last(elsewhere.path())));
+    // A sweep changes both views with one path, since one is like the other.
+    let vary = ["sweep", "child.ron", "--vary", "views.query.flip.p=0.25,1.0", "--out", "sweep"];
+    xtask(root, vary).done();
+    let entries = WalkDir::new(root.join("sweep")).sort_by_file_name().into_iter().map(Result::unwrap);
+    let kept: Vec<String> = entries
+        .filter(|entry| entry.file_name() == "pipeline.ron")
+        .map(|entry| std::fs::read_to_string(entry.path()).unwrap())
+        .collect();
+    assert_eq!(kept.len(), 2);
+    for (text, p) in kept.iter().zip(["0.25", "1.0"]) {
+        assert_eq!(text.matches(&format!("(\"flip\", (p: {p}))")).count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn a_fault_is_told_in_the_file_it_is_in() {
+    let folder = tempdir().unwrap();
+    child(folder.path(), "name: \"child\", set: {\"modules.backbone.depth\": 20},");
+    let stderr = xtask(folder.path(), ["check", "child.ron"]).refused();
+    assert!(stderr.contains("resnet: `depth` is 20") && stderr.contains("--> child.ron:4:"), "{stderr}");
+    child(folder.path(), "name: \"child\", set: {\"views.query.0.size\": 48},");
+    let stderr = xtask(folder.path(), ["check", "child.ron"]).refused();
+    assert!(
+        stderr.contains("images of 32 × 32 px here") && stderr.contains("--> mother.ron:29:"),
+        "{stderr}"
+    );
+    child(folder.path(), "epoch: 3,");
+    let stderr = xtask(folder.path(), ["check", "child.ron"]).refused();
+    assert!(stderr.contains("unknown field `epoch`") && stderr.contains("--> child.ron:4:5"), "{stderr}");
+    std::fs::remove_file(folder.path().join("mother.ron")).unwrap();
+    let stderr = xtask(folder.path(), ["check", "child.ron"]).refused();
+    assert!(stderr.contains("there is no `mother.ron` to start from"), "{stderr}");
+    assert!(stderr.contains("--> child.ron:3:11"), "{stderr}");
 }

@@ -26,7 +26,7 @@ pub(crate) fn check_losses(checker: &Checker, graph: &Graph) -> Checked<()> {
 
 /// `weight` and `weights` are a letter apart.
 pub(crate) fn check_weight_words(checker: &Checker) -> Checked<()> {
-    let n_steps = checker.tree.find(&["graph"]).map_or(0, |graph| graph.child_names().len());
+    let n_steps = checker.tree().find(&["graph"]).map_or(0, |graph| graph.child_names().len());
     for i in 0..n_steps {
         let at = place(i, &["weight"]);
         let word = checker.text_at(&at);

@@ -60,7 +60,7 @@ fn check_size(checker: &Checker, view: &View, size: (usize, usize)) -> Checked<(
 /// The best checkpoint is that of a metric which some monitor takes.
 pub(crate) fn check_best(checker: &Checker, config: &PipelineConfig, monitors: &Monitors) -> Checked<()> {
     let Some(best) = &config.checkpoint.best else { return Ok(()) };
-    let named = checker.tree.find(&["checkpoint", "best"]).is_some();
+    let named = checker.tree().find(&["checkpoint", "best"]).is_some();
     let metrics: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.metrics()).copied().collect();
     if named && !metrics.contains(&best.as_str()) {
         return Err(checker.fault(

@@ -7,19 +7,22 @@ use crate::fault::Fault;
 use crate::text::PipelineText;
 use plugin_api::{self, Config, ConfigError, Kind, Plugin};
 
-/// A pipeline's text and tree during the checks.
+/// A pipeline's text during the checks.
 pub(crate) struct Checker {
     pub(crate) text: PipelineText,
-    pub(crate) tree: Node,
 }
 
 /// What a check gives: `T`, or the first thing wrong.
 pub(crate) type Checked<T> = Result<T, Box<Fault>>;
 
 impl Checker {
-    pub(crate) fn new(text: PipelineText) -> Checked<Self> {
-        let tree = text.tree()?;
-        Ok(Self { text, tree })
+    pub(crate) fn new(text: PipelineText) -> Self {
+        Self { text }
+    }
+
+    /// Where everything stands.
+    pub(crate) fn tree(&self) -> &Node {
+        &self.text.tree
     }
 
     /// A fault at the value at `path`, or at the nearest value around it.
@@ -39,7 +42,7 @@ impl Checker {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Box<Fault> {
-        let span = self.tree.find_name(path).unwrap_or_else(|| self.span(path));
+        let span = self.tree().find_name(path).unwrap_or_else(|| self.span(path));
         self.text.fault(span, message, Some(hint.into()))
     }
 
@@ -57,19 +60,19 @@ impl Checker {
     /// The value at `path`, as it is written.
     pub(crate) fn text_at(&self, path: &[String]) -> Option<&str> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        self.tree.find(&path).map(|node| &self.text.text[node.span.clone()])
+        self.tree().find(&path).map(|node| &self.text.text[node.span.clone()])
     }
 
     fn span(&self, path: &[&str]) -> Range<usize> {
         (0..=path.len())
             .rev()
-            .find_map(|length| self.tree.find(&path[..length]))
+            .find_map(|length| self.tree().find(&path[..length]))
             .map_or(0..0, |node| node.span.clone())
     }
 
     /// The plugin name and config text at `path`.
     pub(crate) fn plugin_at(&self, path: &[&str]) -> Checked<(String, Range<usize>, Range<usize>)> {
-        let parts = self.tree.find(path).and_then(|node| match &node.kind {
+        let parts = self.tree().find(path).and_then(|node| match &node.kind {
             NodeKind::Items(items) => match items.as_slice() {
                 [Node { kind: NodeKind::Text(name), span }, config] => {
                     Some((name.clone(), span.clone(), config.span.clone()))
@@ -113,7 +116,7 @@ impl Checker {
             ConfigError::Field { field, .. } => {
                 let mut place: Vec<&str> = path.to_vec();
                 place.extend(field.split('.'));
-                let span = match self.tree.find(&place) {
+                let span = match self.tree().find(&place) {
                     Some(node) => node.span.clone(),
                     None => config_span,
                 };

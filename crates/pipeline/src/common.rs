@@ -27,8 +27,9 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    pub(crate) fn check(text: PipelineText) -> Checked<Self> {
-        let checker = Checker::new(text)?;
+    pub(crate) fn check(mut text: PipelineText) -> Checked<Self> {
+        text.write_out_views()?;
+        let checker = Checker::new(text);
         minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;

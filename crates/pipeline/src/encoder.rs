@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tensor_ops::{Device, Precision};
 
+use crate::base;
 use crate::build::BuildPlan;
 use crate::checker::Checked;
 use crate::common::Common;
@@ -13,7 +14,7 @@ use crate::graph::{Chain, ModuleId};
 use crate::ids::{HeadId, Table};
 use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
-use crate::pipeline::{PipelineError, read_text};
+use crate::pipeline::PipelineError;
 use crate::text::PipelineText;
 use crate::views::View;
 use plugin_api::{Backbone, Dataset, DatasetContext, Head, Level};
@@ -101,16 +102,20 @@ impl EncoderPipeline {
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in what is needed of it.
     pub fn read(path: &Path, level: Level, device: &Device) -> Result<Self, PipelineError> {
-        let (origin, text) = read_text(path)?;
-        Ok(Self::parse(&origin, &text, level, device)?)
+        Ok(Self::check(base::read(path)?, level, device)?)
     }
 
     /// The same from the pipeline `text`, which messages call `origin`.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The first thing wrong in what is needed of it.
     pub fn parse(origin: &str, text: &str, level: Level, device: &Device) -> Result<Self, Box<Fault>> {
-        let common = Common::check(PipelineText::new(origin, &minimize::removed(text), &[])?)?;
+        Self::check(base::without_file(origin, text)?, level, device)
+    }
+
+    fn check(mut text: PipelineText, level: Level, device: &Device) -> Checked<Self> {
+        minimize::remove(&mut text);
+        let common = Common::check(text)?;
         let sizes = common.view_sizes();
         let chain = common.graph.features(level);
         let modules = EncoderModules::build(common.build_plan(&sizes, device), chain)?;

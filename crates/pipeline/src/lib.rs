@@ -3,7 +3,9 @@
 //! Start at [`Pipeline::read`]. Everything that can be wrong is found here, before the first image is read, and is told
 //! as a [`Fault`]: file, line, column, what was found, what to do.
 
+mod base;
 mod build;
+mod change;
 mod check_graph;
 mod check_losses;
 mod check_monitors;
@@ -19,12 +21,14 @@ mod encoder;
 mod fault;
 mod graph;
 mod ids;
+mod like;
 mod minimize;
 mod modules;
 mod parameters;
 mod parts;
 mod patterns;
 mod pipeline;
+mod scanner;
 mod stability;
 mod text;
 mod views;
@@ -42,7 +46,7 @@ pub use self::ids::{
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass};
-pub use self::pipeline::{Network, Pipeline, PipelineError};
+pub use self::pipeline::{Network, Pipeline, PipelineError, standalone_text};
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tensor_ops::Device;
 
+use crate::base;
 use crate::build::build_modules;
 use crate::check_monitors::{check_best, check_monitors};
 use crate::check_numbers::check_momentum;
@@ -104,8 +105,7 @@ impl Pipeline {
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in it.
     pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Self, PipelineError> {
-        let (origin, text) = read_text(path)?;
-        Ok(Self::parse(&origin, &text, overrides, device)?)
+        Ok(Self::check(base::read(path)?, overrides, device)?)
     }
 
     /// Reads and checks the file at `path` that a run has kept of its pipeline.
@@ -115,8 +115,22 @@ impl Pipeline {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_kept(path: &Path, device: &Device) -> Result<Self, PipelineError> {
-        let (origin, text) = read_text(path)?;
-        Ok(Self::parse_kept(&origin, &text, &[], device)?)
+        let mut text = base::read(path)?;
+        minimize::remove(&mut text);
+        Ok(Self::check(text, &[], device)?)
+    }
+
+    /// Checks the pipeline `text`, which messages call `origin`. It cannot start from a file.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    pub fn parse(
+        origin: &str,
+        text: &str,
+        overrides: &[String],
+        device: &Device,
+    ) -> Result<Self, Box<Fault>> {
+        Self::check(base::without_file(origin, text)?, overrides, device)
     }
 
     /// [`parse`](Self::parse) for a text that a run, a sweep or a checkpoint has kept, see [`read_kept`](Self::read_kept).
@@ -129,20 +143,16 @@ impl Pipeline {
         overrides: &[String],
         device: &Device,
     ) -> Result<Self, Box<Fault>> {
-        Self::parse(origin, &minimize::removed(text), overrides, device)
+        let mut text = base::without_file(origin, text)?;
+        minimize::remove(&mut text);
+        Self::check(text, overrides, device)
     }
 
-    /// Checks the pipeline `text`, which messages call `origin`.
-    ///
-    /// # Errors
-    /// The first thing wrong.
-    pub fn parse(
-        origin: &str,
-        text: &str,
-        overrides: &[String],
-        device: &Device,
-    ) -> Result<Self, Box<Fault>> {
-        let common = Common::check(PipelineText::new(origin, text, overrides)?)?;
+    fn check(mut text: PipelineText, overrides: &[String], device: &Device) -> Checked<Self> {
+        for argument in overrides {
+            text.set(argument)?;
+        }
+        let common = Common::check(text)?;
         let sizes = common.view_sizes();
         let (mut modules, momentum_modules) = build_modules(common.build_plan(&sizes, device))?;
         let Common { checker, config, views, graph, n_parts } = common;
@@ -184,7 +194,7 @@ impl Pipeline {
             checkpoint: config.checkpoint,
             stability: config.stability,
             text: checker.text.text,
-            tree: checker.tree,
+            tree: checker.text.tree,
         })
     }
 
@@ -202,11 +212,10 @@ impl Pipeline {
     }
 }
 
-/// How messages call the file at `path`, and its text.
-pub(crate) fn read_text(path: &Path) -> Result<(String, String), PipelineError> {
-    let origin = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok((origin, text)),
-        Err(reason) => Err(PipelineError::Unreadable { path: origin, reason }),
-    }
+/// The text of the file at `path`, with what it starts from in it: it stands alone, wherever it is kept.
+///
+/// # Errors
+/// If the file cannot be read, is not RON, or has a base that cannot be used.
+pub fn standalone_text(path: &Path) -> Result<String, PipelineError> {
+    Ok(base::read(path)?.text)
 }

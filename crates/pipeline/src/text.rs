@@ -1,62 +1,94 @@
-//! The text of a pipeline, with the changes of the command line in it.
+//! The text of a pipeline, with all changes in it, which still knows where each piece of it came from.
 
 use std::ops::Range;
 
-use crate::document::{FieldStyle, Node, NodeKind};
+use crate::checker::Checked;
+use crate::document::{Field, FieldStyle, Node, NodeKind};
 use crate::fault::Fault;
 
-/// A pipeline's text after all overrides, which still knows where each piece came from.
+/// A pipeline's text and tree. It starts as a file, and [changes](crate::change::Change) are put into it.
 #[derive(Clone, Debug)]
 pub(crate) struct PipelineText {
-    origin: String,
-    original: String,
-    /// The text to parse.
     pub(crate) text: String,
-    edits: Vec<Edit>,
+    /// Of `text` as it is.
+    pub(crate) tree: Node,
+    /// In order, without gaps.
+    pieces: Vec<Piece>,
+    /// Later ones change what earlier ones say.
+    origins: Vec<Origin>,
 }
 
-/// A piece of the text that came from the command line.
+/// Where pieces come from: a file, or an argument of the command line.
 #[derive(Clone, Debug)]
-struct Edit {
-    /// Where it stands in the text now.
-    range: Range<usize>,
-    /// How many bytes of the file it replaced.
-    n_replaced: usize,
-    /// The arguments that put it there.
-    argument: String,
-    /// Where the value starts in the last argument, and in `range`.
-    value_at: (usize, usize),
-    /// Length of the name before the value, if the edit added one.
-    n_name: usize,
+struct Origin {
+    name: String,
+    text: String,
+}
+
+/// A piece of the text, up to the next.
+#[derive(Clone, Debug)]
+struct Piece {
+    start: usize,
+    origin: usize,
+    /// Its place in the origin's text, which may be shorter: of `, ` that was put between, and of a name whose quotation marks
+    /// were.
+    from: Range<usize>,
+}
+
+/// What is put into the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Fragment {
+    pub(crate) text: String,
+    pub(crate) origin: usize,
+    pub(crate) from: Range<usize>,
 }
 
 impl PipelineText {
-    /// The text of the file `origin`, with `overrides` (each `path.to.value=value`) applied in order.
+    /// The text of the file `origin`, as it is.
     ///
     /// # Errors
-    /// If the text is not RON, or an override is malformed or leads nowhere.
-    pub(crate) fn new(origin: &str, text: &str, overrides: &[String]) -> Result<Self, Box<Fault>> {
-        let mut this =
-            Self { origin: origin.into(), original: text.into(), text: text.into(), edits: Vec::new() };
-        this.tree()?;
-        for argument in overrides {
-            this.apply(argument)?;
-        }
+    /// If it is not RON, or has a name twice in one place.
+    pub(crate) fn new(origin: &str, text: &str) -> Checked<Self> {
+        let tree = Node::parse(text).map_err(|error| {
+            Box::new(Fault {
+                origin: origin.to_owned(),
+                text: text.to_owned(),
+                span: error.span,
+                message: error.message,
+                hint: error.hint,
+            })
+        })?;
+        let this = Self {
+            text: text.to_owned(),
+            tree,
+            pieces: vec![Piece { start: 0, origin: 0, from: 0..text.len() }],
+            origins: vec![Origin { name: origin.to_owned(), text: text.to_owned() }],
+        };
+        this.check_names_once(&this.tree)?;
         Ok(this)
     }
 
-    /// The tree of the text as it is now.
-    pub(crate) fn tree(&self) -> Result<Node, Box<Fault>> {
-        let tree =
-            Node::parse(&self.text).map_err(|error| self.fault(error.span, error.message, error.hint))?;
-        match tree.twice() {
-            Some(field) => Err(self.fault(
-                field.name_span.clone(),
-                format!("`{}` is given twice", field.name),
-                Some("keep one of them".into()),
-            )),
-            None => Ok(tree),
-        }
+    /// Adds a place from which changes come; gives its number.
+    pub(crate) fn add_origin(&mut self, name: &str, text: &str) -> usize {
+        self.origins.push(Origin { name: name.to_owned(), text: text.to_owned() });
+        self.origins.len() - 1
+    }
+
+    /// The text of an origin.
+    pub(crate) fn origin_text(&self, origin: usize) -> &str {
+        &self.origins[origin].text
+    }
+
+    /// A fault at `span` of an origin's text.
+    pub(crate) fn fault_in(
+        &self,
+        origin: usize,
+        span: Range<usize>,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Box<Fault> {
+        let Origin { name, text } = self.origins[origin].clone();
+        Box::new(Fault { origin: name, text, span, message: message.into(), hint })
     }
 
     /// A fault at `span` of the present text, shown in the file or argument it came from.
@@ -66,214 +98,145 @@ impl PipelineText {
         message: impl Into<String>,
         hint: Option<String>,
     ) -> Box<Fault> {
+        let mut first = self.piece_at(span.start);
         // An error at the end of a value may point at what follows it.
-        let inside = |edit: &&Edit| edit.range.start <= span.start && span.start <= edit.range.end;
-        let (origin, text, span) = match self.edits.iter().find(inside) {
-            Some(edit) => {
-                let (in_argument, in_range) = edit.value_at;
-                let shift = |at: usize| {
-                    let at = at - edit.range.start;
-                    if at >= in_range {
-                        (in_argument + at - in_range).min(edit.argument.len())
-                    } else {
-                        in_argument.saturating_sub(1 + edit.n_name) + at.min(edit.n_name)
-                    }
-                };
-                ("the command line".to_owned(), edit.argument.clone(), shift(span.start)..shift(span.end))
-            }
-            None => (
-                self.origin.clone(),
-                self.original.clone(),
-                self.original_offset(span.start)..self.original_offset(span.end),
-            ),
+        if first > 0
+            && self.pieces[first].start == span.start
+            && self.pieces[first - 1].origin > self.pieces[first].origin
+        {
+            first -= 1;
+        }
+        let Piece { origin, from, .. } = &self.pieces[first];
+        let start = self.place_in(first, span.start);
+        let last = self.piece_at(span.end);
+        let end = match self.pieces[last].origin == *origin {
+            true => self.place_in(last, span.end),
+            false => from.end,
         };
-        Box::new(Fault { origin, text, span, message: message.into(), hint })
+        self.fault_in(*origin, start..end.max(start), message, hint)
     }
 
-    fn original_offset(&self, at: usize) -> usize {
-        let before = self.edits.iter().filter(|edit| edit.range.end <= at);
-        let (added, removed) = before
-            .fold((0, 0), |(added, removed), edit| (added + edit.range.len(), removed + edit.n_replaced));
-        (at + removed).saturating_sub(added)
+    /// The piece that byte `at` is in.
+    fn piece_at(&self, at: usize) -> usize {
+        self.pieces.partition_point(|piece| piece.start <= at).saturating_sub(1)
     }
 
-    fn apply(&mut self, argument: &str) -> Result<(), Box<Fault>> {
-        let shown = format!("--set {argument}");
-        let bad = |span: Range<usize>, message: String, hint: String| {
-            Box::new(Fault {
-                origin: "the command line".into(),
-                text: shown.clone(),
-                span,
-                message,
-                hint: Some(hint),
-            })
-        };
-        let Some((path, value)) = argument.split_once('=') else {
-            return Err(bad(
-                6..shown.len(),
-                "an override needs a path and a value".into(),
-                "write `--set path.to.value=VALUE`, for instance `--set data.batch=64`".into(),
-            ));
-        };
-        let value_start = 6 + path.len() + 1;
-        if let Err(error) = Node::parse(value) {
-            return Err(bad(
-                value_start + error.span.start..(value_start + error.span.end).min(shown.len()),
-                error.message,
-                "the value is written as in the file; text needs its quotation marks: `--set 'name=\"mine\"'`".into(),
-            ));
+    /// Where byte `at` stands in the origin of a piece.
+    fn place_in(&self, piece: usize, at: usize) -> usize {
+        let Piece { start, from, .. } = &self.pieces[piece];
+        (from.start + at - start).min(from.end)
+    }
+
+    /// Puts `fragments` in the place of the value at `range`; `value` is what they are, with places of its own.
+    ///
+    /// # Errors
+    /// If a name is twice in it.
+    pub(crate) fn replace(
+        &mut self,
+        range: Range<usize>,
+        fragments: &[Fragment],
+        value: Node,
+    ) -> Checked<()> {
+        let new = self.splice(range, fragments);
+        let value = value.moved_to(new.start);
+        self.check_names_once(&value)?;
+        if let Some(node) = self.tree.at_mut(&new) {
+            *node = value;
         }
-        let tree = self.tree()?;
-        let names: Vec<&str> = path.split('.').collect();
-        if let Some(gap) = names.iter().position(|name| name.is_empty()) {
-            let at = 6 + names[..gap].iter().map(|name| name.len() + 1).sum::<usize>();
-            return Err(bad(
-                at..at,
-                "a name is missing in this path".into(),
-                "for instance `data.batch`".into(),
-            ));
-        }
-        let (parents, last) = names.split_at(names.len() - 1);
-        let mut node = &tree;
-        let mut at = 6;
-        for (depth, name) in parents.iter().enumerate() {
-            node = node.child(name).ok_or_else(|| {
-                let known = node.child_names();
-                let hint = match (plugin_api::nearest(name, &known), &node.kind) {
-                    (None, NodeKind::Fields { .. }) => {
-                        let under = names[depth + 1..].join(": (");
-                        let close = ")".repeat(names.len() - depth - 1);
-                        let whole = [&names[..depth], &[*name]].concat().join(".");
-                        format!("to add it, write `--set '{whole}=({under}: {value}{close}'`")
-                    }
-                    _ => plugin_api::suggest(name, &known),
-                };
-                bad(at..at + name.len(), format!("the pipeline has no `{name}` here"), hint)
-            })?;
-            at += name.len() + 1;
-        }
-        let last = last[0];
-        if let Some(target) = node.child(last) {
-            let range = target.span.clone();
-            self.replace(range, value, &shown, (value_start, 0), 0);
-            return Ok(());
-        }
-        let node = node.plugin().map_or(node, |(_, config)| config);
-        let NodeKind::Fields { fields, style } = &node.kind else {
-            return Err(bad(
-                at..at + last.len(),
-                format!("the pipeline has no `{last}` here"),
-                plugin_api::suggest(last, &node.child_names()),
-            ));
-        };
-        let key = match style {
-            FieldStyle::Struct => format!("{last}: "),
-            FieldStyle::Map => format!("\"{last}\": "),
-        };
-        let comma = if fields.is_empty() { "" } else { ", " };
-        let open = node.span.start + self.text[node.span.clone()].find(['(', '{']).map_or(0, |i| i + 1);
-        // The key is part of the edit, so that an unknown one is reported as the argument's.
-        self.replace(
-            open..open,
-            &format!("{key}{value}{comma}"),
-            &shown,
-            (value_start, key.len()),
-            last.len(),
-        );
         Ok(())
     }
 
-    fn replace(
+    /// Adds the field `name` to the fields at `parent`. `fragments` are its name and its value.
+    ///
+    /// # Errors
+    /// If a name is twice in its value.
+    pub(crate) fn add_field(
         &mut self,
-        range: Range<usize>,
-        with: &str,
-        argument: &str,
-        value_at: (usize, usize),
-        n_name: usize,
-    ) {
-        let n_replaced = range.len();
-        self.text.replace_range(range.clone(), with);
-        let grow = |at: usize| at + with.len() - n_replaced;
-        for edit in &mut self.edits {
-            if edit.range.start <= range.start && range.end <= edit.range.end && !edit.range.is_empty() {
-                edit.range.end = grow(edit.range.end);
-                edit.argument = argument.to_owned();
-                edit.value_at = (value_at.0, range.start - edit.range.start + value_at.1);
-                return;
+        parent: &Node,
+        name: &str,
+        [key, value]: [Fragment; 2],
+        node: Node,
+    ) -> Checked<()> {
+        let NodeKind::Fields { fields, style } = &parent.kind else { return Ok(()) };
+        let (style, is_only) = (*style, fields.is_empty());
+        let open = self.text[parent.span.clone()].find(['(', '{']).map_or(0, |i| i + 1);
+        let open = parent.span.start + open;
+        let quote = if style == FieldStyle::Map { "\"" } else { "" };
+        let written = format!("{quote}{name}{quote}");
+        let name_span = open..open + written.len();
+        let key = Fragment { text: written + ": ", ..key };
+        let comma = Fragment {
+            text: if is_only { String::new() } else { ", ".into() },
+            origin: value.origin,
+            from: value.from.end..value.from.end,
+        };
+        let node = node.moved_to(open + key.text.len());
+        let new = self.splice(open..open, &[key, value, comma]);
+        let parent = parent.span.start..parent.span.end + new.len();
+        self.check_names_once(&node)?;
+        if let Some(Node { kind: NodeKind::Fields { fields, .. }, .. }) = self.tree.at_mut(&parent) {
+            fields.insert(0, Field { name: name.to_owned(), name_span, value: node });
+        }
+        Ok(())
+    }
+
+    /// Puts what stands in front of the pipeline in another file in front of this one.
+    pub(crate) fn replace_head(&mut self, head: Fragment) {
+        self.splice(0..self.tree.span.start, &[head]);
+    }
+
+    /// Leaves out the field `name` of the pipeline, which stands at `range`.
+    pub(crate) fn remove_field(&mut self, name: &str, range: Range<usize>) {
+        if let NodeKind::Fields { fields, .. } = &mut self.tree.kind {
+            fields.retain(|field| field.name != name);
+        }
+        self.splice(range, &[]);
+    }
+
+    /// What stands at `range`.
+    pub(crate) fn fragments(&self, range: Range<usize>) -> Vec<Fragment> {
+        let ends = self.pieces.iter().skip(1).map(|piece| piece.start).chain([self.text.len()]);
+        let pieces = self.pieces.iter().zip(ends).enumerate();
+        pieces
+            .map(|(i, (piece, end))| (i, piece, piece.start.max(range.start)..end.min(range.end)))
+            .filter(|(_, _, part)| !part.is_empty())
+            .map(|(i, piece, part)| Fragment {
+                text: self.text[part.clone()].to_owned(),
+                origin: piece.origin,
+                from: self.place_in(i, part.start)..self.place_in(i, part.end),
+            })
+            .collect()
+    }
+
+    /// Puts `fragments` in the place of `range`; gives where they are.
+    fn splice(&mut self, range: Range<usize>, fragments: &[Fragment]) -> Range<usize> {
+        let behind = self.fragments(range.end..self.text.len());
+        self.text.truncate(range.start);
+        self.pieces.retain(|piece| piece.start < range.start);
+        let mut end = range.start;
+        for (i, fragment) in fragments.iter().chain(&behind).enumerate() {
+            let Fragment { text, origin, from } = fragment;
+            if !text.is_empty() {
+                let start = self.text.len();
+                self.pieces.push(Piece { start, origin: *origin, from: from.clone() });
+                self.text.push_str(text);
+            }
+            if i < fragments.len() {
+                end = self.text.len();
             }
         }
-        // An edit that swallows earlier ones replaces what they had replaced.
-        let mut n_original = n_replaced;
-        self.edits.retain(|edit| {
-            let swallowed = range.start <= edit.range.start && edit.range.end <= range.end;
-            if swallowed {
-                n_original = n_original + edit.n_replaced - edit.range.len();
-            }
-            !swallowed
-        });
-        for edit in &mut self.edits {
-            if edit.range.start >= range.end {
-                edit.range = grow(edit.range.start)..grow(edit.range.end);
-            }
+        self.tree.make_room(&range, end - range.start);
+        range.start..end
+    }
+
+    fn check_names_once(&self, node: &Node) -> Checked<()> {
+        match node.twice() {
+            Some(field) => Err(self.fault(
+                field.name_span.clone(),
+                format!("`{}` is given twice", field.name),
+                Some("keep one of them".into()),
+            )),
+            None => Ok(()),
         }
-        self.edits.push(Edit {
-            range: range.start..range.start + with.len(),
-            n_replaced: n_original,
-            argument: argument.to_owned(),
-            value_at,
-            n_name,
-        });
-        self.edits.sort_by_key(|edit| edit.range.start);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = "(\n  name: \"a\",\n  data: (batch: 128),\n  modules: {\"b\": (\"resnet\", (width: 64))},\n  epochs: 5,\n)";
-
-    fn with(overrides: &[&str]) -> Result<PipelineText, Box<Fault>> {
-        PipelineText::new("a.ron", FILE, &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn an_override_replaces_a_value_or_adds_a_field() {
-        let text =
-            with(&["data.batch=64", "modules.b.width=8", "modules.b.stem=Cifar", "seed=3"]).unwrap().text;
-        assert!(text.contains("batch: 64"), "{text}");
-        assert!(text.contains("(stem: Cifar, width: 8)"), "{text}");
-        assert!(text.starts_with("(seed: 3, \n"), "{text}");
-    }
-
-    #[test]
-    fn a_place_after_an_override_is_still_found_in_the_file() {
-        let text = with(&["data.batch=1", "modules.b.width=123456789"]).unwrap();
-        let at = text.text.find("epochs").unwrap();
-        let fault = text.fault(at..at + 6, "x", None);
-        assert_eq!((fault.origin.as_str(), fault.position()), ("a.ron", (5, 3)));
-    }
-
-    #[test]
-    fn a_place_in_an_override_is_found_on_the_command_line() {
-        let text = with(&["data.batch=1", "data.batch=77"]).unwrap();
-        let at = text.text.find("77").unwrap();
-        let fault = text.fault(at..at + 2, "x", None);
-        assert_eq!(&fault.text[fault.span.clone()], "77");
-        assert_eq!(fault.text, "--set data.batch=77");
-    }
-
-    #[test]
-    fn a_path_that_leads_nowhere_suggests_the_nearest_name() {
-        let fault = with(&["dta.batch=1"]).unwrap_err();
-        assert_eq!(&fault.text[fault.span.clone()], "dta");
-        assert_eq!(fault.hint.as_deref(), Some("did you mean `data`?"));
-    }
-
-    #[test]
-    fn a_malformed_override_says_how_it_is_written() {
-        assert!(with(&["data.batch"]).unwrap_err().message.contains("path and a value"));
-        assert!(with(&["data.batch=(1"]).unwrap_err().message.contains("never closed"));
-        assert_eq!(with(&["data..batch=1"]).unwrap_err().position(), (1, 12));
     }
 }

@@ -56,9 +56,8 @@ impl Variations {
                 });
             }
         }
-        let read = std::fs::read_to_string(&self.file);
-        let pipeline =
-            read.map_err(|source| SweepError::Io { action: "read", path: self.file.clone(), source })?;
+        // Kept with the sweep, far from what it may start from.
+        let pipeline = pipeline::standalone_text(&self.file)?;
         let (set, axes) = (self.set.clone(), self.axes.clone());
         let state = SweepState { name, set, axes, n_seeds, best, metrics: Vec::new(), runs };
         Ok(Plan { state, pipeline })
