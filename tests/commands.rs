@@ -200,7 +200,7 @@ fn views_draws_a_sheet_and_overwrites_none() {
     let outcome = views(&["--out", "sheet.png"]).done();
     assert!(outcome.stdout.starts_with("sheet.png: "), "{outcome}");
     assert!(
-        outcome.stdout.contains("columns: the image, query (epoch 1), query (epoch 2), key (epoch 1)"),
+        outcome.stdout.contains("columns: original, query (epoch 1), query (epoch 2), key (epoch 1)"),
         "{outcome}"
     );
     let path = folder.path().join("sheet.png");
@@ -212,7 +212,7 @@ fn views_draws_a_sheet_and_overwrites_none() {
 
     let bytes = std::fs::read(&path).unwrap();
     let stderr = views(&["--out", "sheet.png", "--set", "seed=1"]).refused();
-    assert!(stderr.contains("`sheet.png` is there already, and is not overwritten"), "{stderr}");
+    assert!(stderr.contains("`sheet.png` already exists"), "{stderr}");
     assert!(std::fs::read(&path).unwrap() == bytes);
     for _ in 0..2 {
         views(&[]).done();
@@ -356,7 +356,7 @@ fn a_comparison_with_what_is_not_there_says_so() {
         xtask(folder.path(), arguments).refused()
     };
     let said = compare("python", "torch_moco.py");
-    assert!(said.starts_with("error: there is no `torch_moco.py`"), "{said}");
+    assert!(said.starts_with("error: `torch_moco.py` does not exist"), "{said}");
     std::fs::write(folder.path().join("torch_moco.py"), "").unwrap();
     let said = compare("no/such/python", "torch_moco.py");
     assert!(said.contains("error: `no/such/python` cannot be started: "), "{said}");

@@ -129,11 +129,11 @@ fn nothing_is_written_over_and_mistakes_leave_no_file() {
     embed(&["photos", "-o", "out.npy"]).done();
     let before = std::fs::read(root.join("out.npy")).unwrap();
     let stderr = embed(&["photos/blue", "-o", "out.npy"]).refused();
-    assert!(stderr.contains("`out.npy` is there already, and is not overwritten"), "{stderr}");
-    assert!(stderr.contains("hint: choose another name, or write over it with `--force`"), "{stderr}");
+    assert!(stderr.contains("`out.npy` already exists"), "{stderr}");
+    assert!(stderr.contains("hint: choose another name, or overwrite it with `--force`"), "{stderr}");
     assert!(std::fs::read(root.join("out.npy")).unwrap() == before);
     std::fs::remove_file(root.join("out.npy")).unwrap();
-    assert!(embed(&["photos", "-o", "out.npy"]).refused().contains("`out.names.txt` is there already"));
+    assert!(embed(&["photos", "-o", "out.npy"]).refused().contains("`out.names.txt` already exists"));
     embed(&["photos/blue", "-o", "out.npy", "--force"]).done();
     assert_eq!(npy(&root.join("out.npy")).0, [6, 32]);
 
@@ -142,7 +142,7 @@ fn nothing_is_written_over_and_mistakes_leave_no_file() {
     for (arguments, expected) in [
         (&["nowhere", "-o", "a.npy"][..], "error: nowhere: there is no such file or folder"),
         (&["empty", "-o", "a.npy"], "error: empty: there are no images in this folder"),
-        (&["photos", "-o", "nowhere/a.npy"], "there is no folder `nowhere`"),
+        (&["photos", "-o", "nowhere/a.npy"], "the folder `nowhere` does not exist"),
         (&["photos", "-o", "a.npy", "--view", "evl"], "has no view `evl`"),
         (&["photos", "-o", "a.npy", "--best", "--encoder", "momentum", "--view", "?"], "has no view `?`"),
         (&["photos/blue/00-broken.jpg", "-o", "a.npy"], "none of the 1 images can be read"),
@@ -152,7 +152,7 @@ fn nothing_is_written_over_and_mistakes_leave_no_file() {
         assert!(stderr.contains("hint: "), "{arguments:?}\n{stderr}");
     }
     let stderr = xtask(root, ["embed", "rnu", "photos", "-o", "a.npy"]).refused();
-    assert_eq!(stderr, "error: there is no `rnu`\nhint: did you mean `run`?\n");
+    assert_eq!(stderr, "error: `rnu` does not exist\nhint: did you mean `run`?\n");
     for number in 0..17 {
         std::fs::write(root.join(format!("photos/broken-{number}.png")), "no image").unwrap();
     }
@@ -235,7 +235,7 @@ fn neighbors_are_drawn_with_and_without_labels() {
     assert!(page.contains("green &amp; &lt;red&gt;") && !page.contains("<red>"), "names are markup");
     assert!(page.contains(">1.000</div>"), "a copy is as near as can be");
     let stderr = xtask(root, ["neighbors", "run", "photos", "-o", "page.html"]).refused();
-    assert!(stderr.contains("`page.html` is there already"), "{stderr}");
+    assert!(stderr.contains("`page.html` already exists"), "{stderr}");
     let stderr =
         xtask(root, ["neighbors", "run", "photos", "-o", "b.png", "-q", "photos/blue/00-broken.jpg"]);
     assert!(stderr.refused().contains("none of the 1 images can be read"));

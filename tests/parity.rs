@@ -145,5 +145,5 @@ fn what_is_no_golden_file_is_refused() {
     let stderr = xtask(folder.path(), ["parity", "text.safetensors"]).refused();
     assert!(stderr.contains("`text.safetensors` is not a golden file"), "{stderr}");
     let stderr = xtask(folder.path(), ["parity", "nothing.safetensors"]).refused();
-    assert!(stderr.contains("there is no `nothing.safetensors`"), "{stderr}");
+    assert!(stderr.contains("`nothing.safetensors` does not exist"), "{stderr}");
 }

@@ -138,11 +138,11 @@ fn a_file_that_is_not_there_names_the_nearest_one() {
     std::fs::copy(here("small.ron"), folder.path().join("small.ron")).unwrap();
     std::fs::write(folder.path().join("bytes.ron"), [0xff, 0xfe]).unwrap();
     let check = |file: &str| xtask(folder.path(), ["check", file]).refused();
-    assert_eq!(check("smal.ron"), "error: there is no `smal.ron`\nhint: did you mean `small.ron`?\n");
+    assert_eq!(check("smal.ron"), "error: `smal.ron` does not exist\nhint: did you mean `small.ron`?\n");
     let stderr = check("nowhere/small.ron");
-    assert!(stderr.contains("there is no folder `nowhere` either"), "{stderr}");
+    assert!(stderr.contains("the folder `nowhere` does not exist either"), "{stderr}");
     let stderr = check(".");
-    assert!(stderr.contains("is a folder, and a file is needed"), "{stderr}");
+    assert!(stderr.contains("is a folder, not a file"), "{stderr}");
     let stderr = check("bytes.ron");
     assert!(stderr.contains("a pipeline file is UTF-8 text"), "{stderr}");
 }

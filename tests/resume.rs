@@ -94,8 +94,8 @@ fn a_run_stopped_within_an_epoch_goes_on_to_the_same_bits() {
     assert!(outcome.stderr.contains("stopping after this step, with a checkpoint"), "{outcome}");
     let newest = *checkpoint_steps(&run).last().unwrap();
     let name = run.file_name().unwrap().to_str().unwrap();
-    assert!(outcome.stdout.contains(&format!("stopped after step {newest}, saved as")), "{outcome}");
-    assert!(outcome.stdout.contains(&format!("go on with: cargo xtask run --resume {name}")), "{outcome}");
+    assert!(outcome.stdout.contains(&format!("stopped after step {newest}, checkpoint")), "{outcome}");
+    assert!(outcome.stdout.contains(&format!("resume with: cargo xtask run --resume {name}")), "{outcome}");
 
     let outcome = xtask(root.path(), ["run", "--resume", name, "--workers", "3", "--threads", "2"]).done();
     assert!(outcome.stdout.contains(&format!("step-{newest:08}.safetensors")), "{outcome}");

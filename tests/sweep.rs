@@ -115,7 +115,7 @@ fn a_stopped_sweep_goes_on_to_the_same_table() {
     Command::new("kill").args(["-TERM", &child.id().to_string()]).output().unwrap();
     let outcome = Outcome::from(child.wait_with_output().unwrap());
     assert_eq!(outcome.code, Some(130), "{outcome}");
-    for piece in ["stopped at run ", "go on with: cargo xtask sweep --resume cut", "to come |"] {
+    for piece in ["stopped at run ", "resume with: cargo xtask sweep --resume cut", "to come |"] {
         assert!(outcome.stdout.contains(piece), "{piece:?} is not in\n{outcome}");
     }
     let partial = table(&root.path().join("cut"));
@@ -184,7 +184,7 @@ fn a_run_that_fails_is_noted_and_tried_again() {
     let outcome = xtask(root.path(), ["sweep", "--resume", "sweep"]);
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(outcome.stdout.contains("1 failed |"), "{outcome}");
-    assert!(outcome.stdout.contains("try again what failed: cargo xtask sweep --resume sweep"), "{outcome}");
+    assert!(outcome.stdout.contains("retry failed runs: cargo xtask sweep --resume sweep"), "{outcome}");
     std::fs::rename(&hidden, &images).unwrap();
     let outcome = xtask(root.path(), ["sweep", "--resume", "sweep"]).done();
     assert!(outcome.stdout.contains("run 1 of 2") && !outcome.stdout.contains("failed"), "{outcome}");
@@ -210,7 +210,7 @@ fn a_combination_that_cannot_be_trained_is_named_before_anything_starts() {
         }
     }
     let missing = xtask(root.path(), ["sweep", "small.rn"]).refused();
-    assert!(missing.contains("there is no `small.rn`"), "{missing}");
+    assert!(missing.contains("`small.rn` does not exist"), "{missing}");
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "nothing was written");
 }
 

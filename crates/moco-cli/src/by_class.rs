@@ -1,4 +1,4 @@
-//! How well each class is told.
+//! Accuracy per class.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::text;
 
-/// With more classes only the worst are printed.
+/// With more classes, only the worst are printed.
 const MOST_CLASSES: usize = 30;
 
 /// `61.20 %`.
@@ -15,7 +15,7 @@ pub(crate) fn per_cent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
-/// Prints a table by class; where there are many, of those that are found least.
+/// Prints accuracy per class. If there are many classes, only the worst are printed.
 ///
 /// # Errors
 /// If it cannot be written.
@@ -34,12 +34,12 @@ pub(crate) fn print(out: &mut dyn Write, score: &ClassifierScore, names: &[Strin
     }
     out.write_all(text::table(&rows).as_bytes())?;
     if is_cut {
-        writeln!(out, "the {MOST_CLASSES} classes that are found least; all of them are in result.json")?;
+        writeln!(out, "the {MOST_CLASSES} classes with the lowest accuracy; result.json has all of them")?;
     }
     Ok(())
 }
 
-/// A list with an entry a class.
+/// A JSON list with one entry per class.
 pub(crate) fn json(score: &ClassifierScore, names: &[String]) -> Value {
     let of = |(class, (all, right)): (usize, (u64, u64))| {
         let top1 = (all > 0).then(|| right as f64 / all as f64);

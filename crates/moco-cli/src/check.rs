@@ -1,4 +1,4 @@
-//! `moco check`: is anything wrong with a pipeline file?
+//! `moco check`: checks pipeline files.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use pipeline::{Pipeline, PipelineError};
 use crate::run::split_sizes;
 use crate::{compute, failure, pipeline_file, text};
 
-/// Find what is wrong with pipeline files, without training.
+/// Check pipeline files without training.
 ///
-/// Checks pipeline files as `run` does before it trains: names, values, shapes, the graph. No image is read.
+/// Runs the same checks as `run` does before training: names, values, shapes and the graph. No image is read.
 ///
-/// A dataset that is not there yet is a note and no fault. Of each file the first fault is shown; the exit code is 1 if any
-/// file has one.
+/// Only the first error in each file is shown. A missing dataset is a note, not an error. The exit code is 1 if any
+/// file has an error.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The pipelines, RON files.
+    /// Pipeline files (RON).
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Change a value of each pipeline first, for instance `data.batch=64`.
+    /// Override a value in each pipeline, for instance `data.batch=64`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 }
@@ -37,10 +37,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let mut code = ExitCode::SUCCESS;
     for file in &arguments.files {
         match pipeline_file::read(file, &arguments.set, &device) {
-            Ok(pipeline) => tell(out, file, pipeline)?,
+            Ok(pipeline) => print_summary(out, file, pipeline)?,
             Err(error) => {
                 out.flush()?;
-                tell_fault(&error);
+                print_error(&error);
                 code = ExitCode::FAILURE;
             }
         }
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(code)
 }
 
-fn tell_fault(error: &anyhow::Error) {
+fn print_error(error: &anyhow::Error) {
     match error.downcast_ref::<PipelineError>() {
         Some(PipelineError::Fault(fault)) => failure::print_fault(fault),
         _ => {
@@ -57,7 +57,7 @@ fn tell_fault(error: &anyhow::Error) {
     }
 }
 
-fn tell(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::io::Result<()> {
+fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::io::Result<()> {
     let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(
         out,

@@ -1,14 +1,14 @@
-//! Choices that several commands offer: which features of which encoder, and positive numbers.
+//! Options that several commands share: the features, the encoder, and positive numbers.
 
 use pipeline::Weights;
 use plugin_api::Level;
 
-/// The layer that features come from.
+/// Where in the encoder the features are taken.
 #[derive(Clone, Copy, clap::ValueEnum)]
 pub(crate) enum Layer {
-    /// What the backbone gives, and what is used after pre-training.
+    /// Output of the backbone, which is used after pre-training.
     Backbone,
-    /// What the head gives, and what the loss sees.
+    /// Output of the projection head, which the loss sees.
     Head,
 }
 
@@ -31,9 +31,9 @@ impl Layer {
 /// One of a run's two encoders.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Side {
-    /// The trained one.
+    /// The trained encoder.
     Query,
-    /// Its moving average.
+    /// Its moving average (EMA).
     Momentum,
 }
 
@@ -53,7 +53,7 @@ impl Side {
     }
 }
 
-/// An option's value, if it is a number above 0.
+/// Parses a number above 0.
 pub(crate) fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),

@@ -1,4 +1,4 @@
-//! What computes: the device, and the threads beside it.
+//! The compute device and the number of threads.
 
 use std::num::NonZeroUsize;
 
@@ -6,10 +6,10 @@ use tensor_ops::Device;
 
 use crate::failure::Failure;
 
-/// Sets the number of threads that one operation uses, all cores if nothing is said, and gives the device.
+/// Sets the number of threads that one operation uses (default: all cores), and returns the device.
 ///
 /// # Errors
-/// If the system gives no threads, or there is no device.
+/// If the threads cannot be started, or the device cannot be used.
 pub fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
     let mut pool = rayon::ThreadPoolBuilder::new();
     if let Some(threads) = threads {
@@ -22,14 +22,14 @@ pub fn start(threads: Option<NonZeroUsize>) -> Result<Device, Failure> {
     device()
 }
 
-/// What makes a GPU compute in single precision throughout, as a CPU does.
+/// Environment variable that turns off TF32, so that a GPU computes in full single precision.
 const EXACT: &str = "MOCO_EXACT";
 
 fn is_exact() -> bool {
     std::env::var_os(EXACT).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// As [`start`], and on a GPU in single precision throughout: for comparisons with other programs.
+/// Like [`start`], but a GPU always computes in full single precision, for comparisons with other programs.
 ///
 /// # Errors
 /// As [`start`].
@@ -39,17 +39,17 @@ pub fn start_exact() -> Result<Device, Failure> {
     Ok(device)
 }
 
-/// Refuses an environment that asks for kernels that this machine does not have.
+/// Checks that this machine has the kernels that the environment asks for.
 ///
 /// # Errors
-/// If `MOCO_KERNELS` does.
+/// If `MOCO_KERNELS` names kernels that this machine does not have.
 pub fn choose_kernels() -> Result<(), Failure> {
     tensor_ops::choose_kernels().map_err(|error| {
-        Failure::new(error.to_string(), "take one of these, or unset the variable, for the fastest")
+        Failure::new(error.to_string(), "choose one of these, or unset the variable to use the fastest")
     })
 }
 
-/// One line: device, threads, kernels.
+/// One line: device, number of threads, kernels.
 pub fn describe() -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "thread" } else { "threads" };
@@ -60,7 +60,7 @@ pub fn describe() -> String {
     }
 }
 
-/// Loader threads if nothing is said: one a core.
+/// The default number of data loader workers: one per core.
 pub fn default_workers() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

@@ -1,4 +1,4 @@
-//! The picture of a confusion matrix.
+//! Draws a confusion matrix.
 
 use std::io::Cursor;
 
@@ -8,20 +8,20 @@ use image::{ImageFormat, Rgb, RgbImage};
 
 use crate::failure::Failure;
 
-/// With more classes there is no room for words.
+/// With more classes, there is no room for text.
 const MOST_WITH_TEXT: usize = 40;
-/// A cell with a number in it.
+/// Side of a cell with a number in it.
 const TEXT_CELL_PX: u32 = 32;
-/// The longest side without numbers, about.
+/// Approximate longest side of a picture without numbers.
 const MOST_PX: u32 = 1500;
 const LETTER_PX: u32 = 8;
-/// Letters of a class's name that are shown.
+/// Letters of a class name that are shown.
 const NAME_LETTERS: usize = 20;
 const WHITE: Rgb<u8> = Rgb([255; 3]);
 const BLACK: Rgb<u8> = Rgb([0; 3]);
 
-/// A row for each class, a column for each class that was found, and how many per cent of the row are there; the darker the
-/// more. Columns are in the order of the rows.
+/// One row per true class, one column per predicted class, in the same order. Each cell shows the percentage of its
+/// row; darker is more.
 fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
     let n = score.n_classes;
     let has_text = n <= MOST_WITH_TEXT;

@@ -1,4 +1,4 @@
-//! `moco device`: what computes, and whether it computes rightly.
+//! `moco device`: shows and tests the compute device.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -9,16 +9,17 @@ use crate::compute;
 use crate::failure::Failure;
 use crate::text::table;
 
-/// Show what computes, and test it.
+/// Show and test the compute device.
 ///
-/// Says what this build computes on, with which kernels, and what the GPU and its driver are. On a GPU it then runs a small
-/// network, forward and back, in each arithmetic that there is, and compares with the CPU; and it times a large convolution.
+/// Prints the device of this build, its kernels, and the versions of the GPU driver and CUDA. On a GPU, it also runs a
+/// small network forward and backward in each precision, compares the results with the CPU, and times a large
+/// convolution.
 ///
-/// The exit code is 1 if the GPU cannot be used, or computes something else than the CPU.
+/// The exit code is 1 if the GPU cannot be used, or if its results differ from the CPU's.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Leave out the timing.
+    /// Skip the timing.
     #[arg(long)]
     untimed: bool,
 }
@@ -34,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let Some(status) = tensor_ops::device_status()? else {
         writeln!(
             out,
-            "\nThis build computes on the CPU; `--features cuda` adds the GPU, see docs/src/cuda.md."
+            "\nThis build computes on the CPU. Build with `--features cuda` to use a GPU, see docs/src/cuda.md."
         )?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -46,8 +47,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     match checks.iter().find(|check| !check.is_right()) {
         None => Ok(ExitCode::SUCCESS),
         Some(wrong) => Err(Failure::new(
-            format!("in {} the GPU computes something else than the CPU", wrong.name),
-            "train on the CPU, and report what the table says with the GPU and its driver",
+            format!("in {}, the results of the GPU differ from those of the CPU", wrong.name),
+            "train on the CPU, and report this table together with the GPU and its driver",
         )
         .into()),
     }
@@ -58,7 +59,7 @@ fn description(status: &DeviceStatus) -> String {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     format!(
         "          compute capability {}.{}, {n_multiprocessors} multiprocessors\n\
-         memory    {:.1} GiB, {:.1} GiB of them free\n\
+         memory    {:.1} GiB, {:.1} GiB free\n\
          driver    for CUDA {}.{}, kernels by NVRTC {}.{}\n",
         capability.0,
         capability.1,

@@ -1,4 +1,4 @@
-//! Which modules of a pipeline are its encoder, and what carrying it elsewhere depends on.
+//! Which modules of a pipeline are its encoder, and what another program must know to use it.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use plugin_api::architecture::Architecture;
 use plugin_api::{Entry, Normalization};
 use weights::{Shape, Tensors};
 
-/// Modules by their part in the encoder.
+/// The modules of an encoder, by role.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Parts {
-    /// Images to features.
+    /// Maps images to features.
     pub(crate) backbone: String,
-    /// What keys pass through behind it.
+    /// The projection heads behind it, which keys pass through too.
     pub(crate) heads: Vec<String>,
-    /// What only queries pass through: MoCo v3's predictor.
+    /// Modules that only queries pass through: MoCo v3's predictor.
     pub(crate) predictors: Vec<String>,
 }
 
 impl Parts {
-    /// The parts in `graph`: the chain of its first query step on a view.
+    /// The parts in `graph`: the modules of its first query step on a view.
     pub(crate) fn of(graph: &Graph) -> Self {
         let chain = graph.encoder();
         let n_heads = match graph.keys.is_empty() {
@@ -35,7 +35,7 @@ impl Parts {
     }
 }
 
-/// The view for measuring if there is one called `eval`, and otherwise the first one that is trained on.
+/// The view to evaluate with: `eval` if there is one, and otherwise the first training view.
 pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
     const EVAL: &str = "eval";
     match pipeline.view(EVAL) {
@@ -55,7 +55,7 @@ pub(crate) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architectu
     backbones.find(|named| named.name == name)?.module.architecture()
 }
 
-/// The tensors of `tensors` whose names start with `prefix` and a dot, without these.
+/// The tensors whose names start with `prefix` and a dot, with this prefix removed.
 pub(crate) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
     let inner = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
     tensors.iter().filter_map(|(name, stored)| Some((inner(name)?, stored.clone()))).collect()

@@ -1,4 +1,4 @@
-//! A trained encoder and images for it, as `embed` and `neighbors` take them.
+//! A trained encoder and images for it, for `embed` and `neighbors`.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -19,51 +19,51 @@ use crate::{compute, text};
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Which encoder, and how it uses the machine.
+/// Options of the encoder, and of the resources that it uses.
 #[derive(clap::Args)]
 pub(crate) struct EncoderArguments {
-    /// Which layer gives the features.
+    /// Where in the encoder to take features.
     #[arg(long, value_enum, default_value_t = Layer::Backbone)]
     level: Layer,
-    /// The view through which images are seen.
+    /// View of the pipeline that images are passed through.
     #[arg(long, default_value = "eval")]
     view: String,
-    /// Which encoder.
+    /// Encoder to use.
     #[arg(long, value_enum, default_value_t = Side::Query)]
     encoder: Side,
-    /// The checkpoint with the best metric, and not the newest.
+    /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
-    /// The share of images, from 0 to 1, that may be unreadable; 16 always may be [default: the pipeline's].
+    /// Share of images, from 0 to 1, that may be unreadable; up to 16 images always may be [default: the pipeline's].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_unreadable: Option<f64>,
-    /// Images that go through the encoder at once, which bounds memory [default: the pipeline's].
+    /// Images per forward pass, which bounds memory [default: the pipeline's batch size].
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
-    /// Threads that decode [default: one a core].
+    /// Data loader workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Threads that compute [default: one a core].
+    /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
 
-/// Which images.
+/// Options of the images.
 #[derive(clap::Args)]
 pub(crate) struct ImageArguments {
-    /// Images: a folder, at any depth; a list, a path a line; or image files.
+    /// Images: a folder (searched recursively), a list (one path per line), or image files.
     #[arg(required_unless_present = "split", conflicts_with = "split")]
     images: Vec<PathBuf>,
-    /// Take this part of the run's own dataset instead.
+    /// Use this split of the run's dataset instead.
     #[arg(long, value_enum)]
     split: Option<Part>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Part {
-    /// The training images.
+    /// Training images.
     Train,
-    /// The images that training never sees.
+    /// Test images.
     Test,
 }
 
@@ -75,7 +75,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl EncoderArguments {
-    /// The encoder of `run`.
+    /// Loads the encoder of `run`.
     pub(crate) fn load(&self, run: &std::path::Path) -> anyhow::Result<Encoder> {
         stop_on_signal()?;
         compute::start(self.threads)?;
@@ -89,14 +89,14 @@ impl EncoderArguments {
             threads: None,
         };
         Encoder::load_with(run, &options).map_err(|error| match error {
-            // These have hints, and a drawing of the source line, of their own.
+            // These errors have their own hints, and show the source line.
             LoadError::Run(error) => error.into(),
             LoadError::Pipeline(error) => error.into(),
             error => error.into(),
         })
     }
 
-    /// The features as messages call them.
+    /// Describes the features, for messages.
     pub(crate) fn describe(&self, encoder: &Encoder) -> String {
         let level = self.level.name();
         let side = match self.encoder {
@@ -106,7 +106,7 @@ impl EncoderArguments {
         format!("{level} features{side}, view `{}`, {}", self.view, encoder.checkpoint().display())
     }
 
-    /// Embeds `images`, and tells of those that cannot be read.
+    /// Computes the features of `images`, and lists those that cannot be read.
     pub(crate) fn embed(&self, encoder: &mut Encoder, images: &Arc<dyn Images>) -> anyhow::Result<Embedded> {
         let n_images = images.len();
         let share = self.max_unreadable.unwrap_or(encoder.max_unreadable());
@@ -142,7 +142,7 @@ impl EncoderArguments {
         if !embeddings.values().iter().all(|value| value.is_finite()) {
             return Err(Failure::new(
                 "a feature is infinite or not a number",
-                "training has diverged: take an earlier checkpoint",
+                "training has diverged: use an earlier checkpoint",
             )
             .into());
         }
@@ -152,25 +152,25 @@ impl EncoderArguments {
 
 /// How embedding ended.
 pub(crate) enum Embedded {
-    /// Every image that can be read has its features.
+    /// Every readable image has its features.
     All {
         /// The features.
         embeddings: Embeddings,
-        /// Images without.
+        /// Images that could not be read.
         n_unreadable: usize,
     },
     /// Ctrl-C.
     Stopped,
 }
 
-/// What a command ends with that was stopped before it wrote anything.
+/// Ends a command that was stopped before it wrote anything.
 pub(crate) fn stopped(out: &mut dyn Write) -> anyhow::Result<std::process::ExitCode> {
     writeln!(out, "stopped; nothing was written")?;
     Ok(std::process::ExitCode::from(STOPPED))
 }
 
 impl ImageArguments {
-    /// The images, of which none is read yet.
+    /// The images. None is read yet.
     pub(crate) fn open(&self, encoder: &Encoder) -> anyhow::Result<Arc<dyn Images>> {
         let Some(part) = self.split else { return Ok(datasets::open_images(&self.images)?) };
         let splits = encoder.dataset().open()?;
@@ -179,7 +179,7 @@ impl ImageArguments {
             Part::Test => splits.test.ok_or_else(|| {
                 Failure::new(
                     "the run's dataset has no test images",
-                    "take `--split train`, or name the images: a folder, a list or files",
+                    "use `--split train`, or give images: a folder, a list or files",
                 )
                 .into()
             }),
@@ -195,13 +195,13 @@ pub(crate) fn left_out(n_unreadable: usize) -> String {
     }
 }
 
-/// The first Ctrl-C ends after the batch under way, the second one at once.
+/// The first Ctrl-C stops after the current batch, the second one at once.
 fn stop_on_signal() -> Result<(), Failure> {
     ctrlc::set_handler(|| {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(STOPPED));
         }
-        let _ = writeln!(io::stderr(), "\nstopping after this batch; again to stop at once");
+        let _ = writeln!(io::stderr(), "\nstopping after this batch; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Where the results of an evaluation go: a folder of its own in the run's, whole or not at all.
+//! Where the results of an evaluation are written: a folder of its own in the run folder, whole or not at all.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -8,25 +8,25 @@ use run_store::RunFolder;
 
 use crate::failure::{Failure, STOPPED};
 
-/// A folder that is still to be written.
+/// A folder that is not yet written.
 pub(crate) struct EvaluationFolder {
     parent: PathBuf,
     name: Name,
 }
 
 enum Name {
-    /// The next free number of it.
+    /// Its next free number.
     Numbered(&'static str),
-    /// Exactly it.
+    /// Exactly this name.
     Asked(PathBuf),
 }
 
 impl EvaluationFolder {
-    /// The folder `asked`, or the next number of `name` in the run's `evaluations`. Tried out before any work, so that none
-    /// is lost.
+    /// The folder `asked`, or the next number of `name` in the run's `evaluations`. It is checked before any work, so
+    /// no result is lost.
     ///
     /// # Errors
-    /// If nothing can be written there, or `asked` is there.
+    /// If the folder cannot be written, or `asked` exists.
     pub(crate) fn new(run: &RunFolder, name: &'static str, asked: Option<&Path>) -> Result<Self, Failure> {
         let folder = match asked {
             Some(path) if path.exists() => return Err(there_already(path)),
@@ -45,10 +45,10 @@ impl EvaluationFolder {
         Ok(folder)
     }
 
-    /// Writes `files`, by name, and gives the folder.
+    /// Writes `files`, by name, and returns the folder.
     ///
     /// # Errors
-    /// If they cannot be written; then there is no folder.
+    /// If they cannot be written. Then there is no folder.
     pub(crate) fn write(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, Failure> {
         let failed = |error: io::Error| cannot_write(&self.parent, &error);
         let partial =
@@ -86,19 +86,19 @@ impl EvaluationFolder {
     }
 }
 
-/// Ctrl-C ends the command at once: nothing is written before its end.
+/// Makes Ctrl-C end the command at once: nothing is written before its end.
 ///
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
     ctrlc::set_handler(|| {
-        let _ = writeln!(io::stderr(), "\nstopped: nothing is written");
+        let _ = writeln!(io::stderr(), "\nstopped; nothing was written");
         std::process::exit(i32::from(STOPPED));
     })
     .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
 }
 
-/// A temporary folder is its owner's alone, and a result is not.
+/// A temporary folder is private to its owner, but a result should not be.
 #[cfg(unix)]
 fn open_to_all(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -111,16 +111,13 @@ fn open_to_all(_: &Path) -> io::Result<()> {
 }
 
 fn there_already(path: &Path) -> Failure {
-    Failure::new(
-        format!("`{}` is there already, and is not overwritten", path.display()),
-        "choose another name, or remove it first",
-    )
+    Failure::new(format!("`{}` already exists", path.display()), "choose another name, or remove it first")
 }
 
 fn cannot_write(folder: &Path, error: &io::Error) -> Failure {
     Failure::new(
         format!("nothing can be written in `{}`: {error}", folder.display()),
-        "choose another place with `--out`",
+        "choose another folder with `--out`",
     )
 }
 
@@ -149,7 +146,7 @@ mod tests {
         let asked = root.path().join("result");
         let new = || EvaluationFolder::new(&run, "linear", Some(&asked));
         new().unwrap().write(&[("a", Vec::new())]).unwrap();
-        assert!(new().err().unwrap().to_string().contains("is there already"));
+        assert!(new().err().unwrap().to_string().contains("already exists"));
         let file = asked.join("a/below-a-file");
         let error = EvaluationFolder::new(&run, "linear", Some(&file)).err().unwrap().to_string();
         assert!(error.starts_with("nothing can be written in"), "{error}");

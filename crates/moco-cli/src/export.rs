@@ -1,4 +1,4 @@
-//! `moco export`: the encoder for other programs.
+//! `moco export`: writes the encoder for other programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,34 +17,35 @@ use crate::failure::Failure;
 use crate::runs::{OpenRun, Which};
 use crate::{compute, new_file, pipeline_file, text};
 
-/// Write a trained encoder for another program.
+/// Export a trained encoder to another program.
 ///
-/// Writes a safetensors file with names and layouts as the target has them, or an ONNX graph: the query encoder of the run's newest checkpoint,
-/// without the head behind it unless `--with-head` asks for it. Prints the lines of Python that load the file strictly; they
-/// stand in the file's metadata too, with the run, the epoch, the backbone's config, the normalization and the image size.
+/// Writes the encoder as a safetensors file with the target's names and layouts, or as an ONNX graph. By default, this
+/// is the query encoder of the newest checkpoint, without its projection head. Prints the Python code that loads the
+/// file with `strict=True`. The file's metadata contains this code, the run, the epoch, the backbone's config, the
+/// normalization and the image size.
 ///
-/// A target that has no counterpart of the encoder is refused, with those that have.
+/// If the target has no equivalent of this encoder, the error lists the targets that do.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The run's folder, or one checkpoint in it.
+    /// Run folder, or a checkpoint in it.
     run: PathBuf,
-    /// Whose names the weights get.
+    /// Program that will load the weights.
     #[arg(long, value_name = "TARGET", value_parser = target())]
     to: Target,
-    /// The file, which ends in `.safetensors`, or for `onnx` in `.onnx`.
+    /// Output file: `.safetensors`, or `.onnx` for the target `onnx`.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Which encoder.
+    /// Encoder to export.
     #[arg(long, value_enum, default_value_t = Side::Query)]
     encoder: Side,
-    /// The projection head too.
+    /// Include the projection head.
     #[arg(long)]
     with_head: bool,
-    /// The checkpoint with the best metric, and not the newest.
+    /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
-    /// Replace a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
 }
@@ -62,7 +63,7 @@ fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
     })
 }
 
-/// An encoder that a target can take.
+/// An encoder that a target can represent.
 struct Exported {
     architecture: Architecture,
     backbone: Tensors,
@@ -82,8 +83,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let view = encoder::measuring_view(&pipeline);
     let Some(Normalization { mean, std }) = encoder::normalization(&pipeline, view) else {
         return Err(Failure::new(
-            format!("nothing tells how the view `{view}` normalizes images"),
-            "end it with the plugin `normalize`",
+            format!("the view `{view}` does not end with `normalize`, so the normalization is unknown"),
+            "use the plugin `normalize` as its last step",
         )
         .into());
     };
@@ -126,13 +127,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 fn refused(target: Target, unfit: &Unfit) -> Failure {
     let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
     let hint = match fitting.as_slice() {
-        [] => "no target fits; its checkpoint is a safetensors file too".into(),
-        fitting => format!("choose one that fits with `--to`: {}", fitting.join(", ")),
+        [] => "no target fits; the checkpoint itself is a safetensors file".into(),
+        fitting => format!("choose another target with `--to`: {}", fitting.join(", ")),
     };
     Failure::new(format!("`{target}` cannot take this encoder: {unfit}"), hint)
 }
 
-/// What the file says of itself. Nothing in it depends on time or place, so that equal runs give equal files.
+/// The file's metadata. Nothing in it depends on time or place, so equal runs give equal files.
 fn metadata(
     arguments: &Arguments,
     run: &OpenRun,
@@ -166,7 +167,7 @@ fn metadata(
     texts.map(|(key, text)| (key.to_owned(), text)).into()
 }
 
-/// What is exported of a run.
+/// The weights to export.
 fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow::Result<Exported> {
     let parts = Parts::of(&pipeline.network.graph);
     let side = arguments.encoder.name();
@@ -174,7 +175,7 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
     if backbone.is_empty() {
         return Err(Failure::new(
             format!("the checkpoint has no {side} encoder"),
-            "a pipeline with a step of `weights: Momentum` has one; leave out `--encoder` for the trained one",
+            "only a pipeline with a step of `weights: Momentum` has one; omit `--encoder` to export the query encoder",
         )
         .into());
     }
@@ -184,18 +185,18 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
     if arguments.with_head {
         let name = match parts.heads.as_slice() {
             [name] => name,
-            [] => return Err(Failure::usage("the run has no head", "leave out `--with-head`").into()),
+            [] => return Err(Failure::usage("the run has no head", "omit `--with-head`").into()),
             names => {
-                let message = format!("the head is of {} modules: {}", names.len(), names.join(", "));
+                let message = format!("the head has {} modules: {}", names.len(), names.join(", "));
                 return Err(
-                    Failure::new(message, "no target has more than one: leave out `--with-head`").into()
+                    Failure::new(message, "every target takes one at most: omit `--with-head`").into()
                 );
             }
         };
         head = encoder::under(tensors, &format!("{side}.{name}"));
         let Some(found) = HeadLayers::detect(&head) else {
-            let message = format!("`{name}` is not of linear layers, batch norm and ReLU");
-            return Err(Failure::new(message, "no target knows it: leave out `--with-head`").into());
+            let message = format!("`{name}` has other layers than linear, batch norm and ReLU");
+            return Err(Failure::new(message, "no target can load it: omit `--with-head`").into());
         };
         layers = Some(found);
         if let ([name], Side::Query, Target::MocoV3) =
@@ -209,8 +210,8 @@ fn take(arguments: &Arguments, tensors: &Tensors, pipeline: &Pipeline) -> anyhow
 
 fn no_target(backbone: &str) -> Failure {
     Failure::new(
-        format!("`{backbone}` is not an encoder that other programs have"),
-        "ResNets and vision transformers are exported; a checkpoint is a safetensors file too",
+        format!("`{backbone}` cannot be exported: other programs have no such encoder"),
+        "only ResNets and vision transformers can be exported; the checkpoint itself is a safetensors file",
     )
 }
 
@@ -219,12 +220,10 @@ fn check_out(arguments: &Arguments) -> Result<(), Failure> {
     let shown = path.display();
     if path.extension().is_none_or(|extension| extension != to.extension()) {
         return Err(Failure::usage(
-            format!("`{shown}` does not end in `.{}`, and that is what is written", to.extension()),
+            format!("`{shown}` does not end in `.{}`, the format of this target", to.extension()),
             match to {
-                Target::Onnx => "name the file so",
-                _ => {
-                    "name the file so; the lines of Python that are printed make a `.pth` of it where the target wants one"
-                }
+                Target::Onnx => "rename the file",
+                _ => "rename the file; if the target needs a `.pth`, the printed Python code makes one",
             },
         ));
     }

@@ -1,4 +1,4 @@
-//! `moco finetune`: how good is the encoder as a start?
+//! `moco finetune`: evaluates an encoder by fine-tuning it.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -15,47 +15,47 @@ use crate::by_class::per_cent;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::progress::ImageLine;
 
-use crate::run::took;
-use crate::trained::{EncoderArguments, in_words_of_the_command_line};
+use crate::run::format_seconds;
+use crate::trained::{EncoderArguments, with_hint};
 use crate::{by_class, compute, confusion, text};
 
-/// Measure a trained encoder by training it on, with labels.
+/// Evaluate an encoder by fine-tuning it with labels.
 ///
-/// Puts a linear classifier on the backbone and trains both: AdamW with weight decay 0.05 (none for biases and norms), a
-/// warm-up and a cosine, a learning rate that falls from layer to layer towards the images, smoothed labels, random-resized
-/// crops and flips. What pre-training had frozen is trained, too. The classifier is then tried on the test images.
+/// Puts a linear classifier on the backbone, trains both, and reports accuracy on the test images. Uses AdamW with
+/// weight decay 0.05 (none for biases and norms), warm-up and cosine decay, layer-wise learning rate decay, label
+/// smoothing, random resized crops and flips. Layers that were frozen in pre-training are trained too.
 ///
-/// The settings follow the fine-tuning of DeiT and BEiT without their stronger augmentation; neither MoCo paper publishes
-/// any of its own. The run's checkpoints stay as they are. The result is written to `RUN/evaluations`, and nothing is
+/// The defaults follow the fine-tuning of DeiT and BEiT without their stronger augmentation; the MoCo papers publish no
+/// such settings. Checkpoints of the run are not changed. The result is written to `RUN/evaluations`; no file is
 /// overwritten. Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: EncoderArguments,
-    /// The learning rate of the classifier for 256 images; that of a batch is this x batch / 256.
+    /// Base learning rate of the classifier; the learning rate is this x batch size / 256.
     #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
     lr: f64,
-    /// What the learning rate of a layer is of that of the layer above it, above 0 and up to 1; 1 for the same everywhere.
+    /// Learning rate of each layer relative to the layer above it, above 0 and up to 1; 1 turns the decay off.
     #[arg(long, value_name = "RATIO", default_value_t = 0.75)]
     layer_decay: f64,
-    /// The share of a label that is spread over all classes, from 0 to below 1.
+    /// Label smoothing: the share of a label that is spread over all classes, from 0 to below 1.
     #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
     label_smoothing: f64,
-    /// Images in a step.
+    /// Batch size.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(128).expect("128 is not 0"))]
     batch: NonZeroUsize,
-    /// Passes over the training images.
+    /// Epochs to train.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(50).expect("50 is not 0"))]
     epochs: NonZeroUsize,
-    /// Epochs in which the learning rate rises from 0.
+    /// Epochs of linear warm-up from 0.
     #[arg(long, value_name = "N", default_value_t = 5)]
     warmup_epochs: usize,
-    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalization of
-    /// `--view`].
+    /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, and the normalization
+    /// of `--view`].
     #[arg(long, value_name = "VIEW")]
     train_view: Option<String>,
-    /// The folder of the result, which must be new [default: the next number in RUN/evaluations].
+    /// Output folder, which must not exist [default: the next number in RUN/evaluations].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
@@ -63,16 +63,15 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   moco finetune runs/mocov2-001
-  moco finetune runs/mocov2-001 --labels 0.1         with one label in ten
+  moco finetune runs/mocov2-001 --labels 0.1         with 10 % of the labels
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let evaluation = arguments.encoder.open()?;
     if arguments.encoder.level_name() != "backbone" {
-        return Err(in_words_of_the_command_line(EvaluationError::HeadFineTuned));
+        return Err(with_hint(EvaluationError::HeadFineTuned));
     }
-    let train_view =
-        evaluation.training_view(arguments.train_view.as_deref()).map_err(in_words_of_the_command_line)?;
+    let train_view = evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?;
     let folder = EvaluationFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
     let protocol = FineTuneProtocol {
         base_lr: arguments.lr,
@@ -99,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         line.show(n_images);
     };
     let FineTuned { losses, score, .. } =
-        evaluation.fine_tune(&train_view, &protocol, &mut watch).map_err(in_words_of_the_command_line)?;
+        evaluation.fine_tune(&train_view, &protocol, &mut watch).map_err(with_hint)?;
     drop(line);
     let seconds = started.elapsed().as_secs_f64();
     let result = json!({
@@ -138,7 +137,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     if !unreadable.is_empty() {
         writeln!(out, "{} left out or replaced", text::count(unreadable.len(), "unreadable image"))?;
     }
-    writeln!(out, "took {}; written to {}: result.json, confusion.png", took(seconds), path.display())?;
+    writeln!(
+        out,
+        "took {}; written to {}: result.json, confusion.png",
+        format_seconds(seconds),
+        path.display()
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -151,7 +155,7 @@ fn print(
 ) -> std::io::Result<()> {
     writeln!(
         out,
-        "fine-tuned: all layers, view `{}` to test; AdamW, base rate {}, layer decay {}, label smoothing {}, batch {}, {}; {} \
+        "fine-tuned: all layers, test view `{}`; AdamW, base rate {}, layer decay {}, label smoothing {}, batch {}, {}; {} \
          against {}",
         arguments.encoder.view,
         protocol.base_lr,

@@ -1,4 +1,4 @@
-//! `moco graph`: what a training step computes.
+//! `moco graph`: shows the computation graph of a pipeline.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -6,20 +6,21 @@ use std::process::ExitCode;
 
 use crate::{compute, pipeline_file};
 
-/// Show what a training step of a pipeline computes.
+/// Show the computation graph of a pipeline.
 ///
-/// Shows the graph of a pipeline: which modules run on which views, whose weights they use, which losses are minimized.
+/// Shows what a training step computes: which modules run on which views, with whose weights, and which losses are
+/// minimized.
 ///
-/// `dot` is for Graphviz, `mermaid` for Markdown pages that draw it.
+/// Use `dot` for Graphviz, and `mermaid` for Markdown pages.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The pipeline, a RON file.
+    /// Pipeline file (RON).
     file: PathBuf,
-    /// How to write the graph.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Change a value of the pipeline first.
+    /// Override a value in the pipeline.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 }
@@ -32,7 +33,7 @@ Examples:
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Format {
-    /// A line a step.
+    /// Plain text, one line per step.
     Text,
     /// Graphviz.
     Dot,

@@ -1,4 +1,4 @@
-//! `moco import`: weights of other programs.
+//! `moco import`: reads weights of other programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,29 +16,29 @@ use crate::failure::Failure;
 use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
-/// Read weights of another program, and make a run of them.
+/// Import weights from PyTorch and other programs.
 ///
-/// Reads safetensors, and what PyTorch's `torch.save` writes: checkpoints of facebookresearch/moco and moco-v3, and encoders
-/// named as in torchvision, timm, DeiT or detectron2. Pickles are read without running anything that is in them.
+/// Reads safetensors and files of PyTorch's `torch.save`: checkpoints of facebookresearch/moco and moco-v3, and
+/// encoders with the names of torchvision, timm, DeiT or detectron2. Pickles are parsed without executing code.
 ///
-/// Prints what the file is, and every name that is missing, unexpected or of another shape. With `--pipeline` it makes a run
-/// before its first step, whose query and momentum encoder have these weights: `knn`, `export` and `run --resume` work on it
-/// as on any other. The backbone must fit to the last name. Heads of contrastive learning are taken too, classifiers are not.
+/// Prints what the file contains, and every tensor that is missing, unexpected or of another shape. With `--pipeline`,
+/// it also creates a run at step 0 whose query and momentum encoders have these weights, for `knn`, `export`, `run
+/// --resume` and so on. The backbone must match exactly. Projection heads are imported too, classifiers are not.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The weights: .safetensors, .pth, .pt or .pth.tar.
+    /// Weights: .safetensors, .pth, .pt or .pth.tar.
     file: PathBuf,
-    /// Make a run of this pipeline, a RON file.
+    /// Create a run of this pipeline file (RON).
     #[arg(long, value_name = "FILE")]
     pipeline: Option<PathBuf>,
-    /// The run's folder, which must be new or empty [default: the next number in runs/].
+    /// Run folder, which must be new or empty [default: the next number in runs/].
     #[arg(short, long, value_name = "DIR", requires = "pipeline")]
     out: Option<PathBuf>,
-    /// Leave the heads of the run as they are drawn.
+    /// Do not import heads; they keep their random initial values.
     #[arg(long, requires = "pipeline")]
     backbone_only: bool,
-    /// Change a value of the pipeline, for instance `data.batch=64`.
+    /// Override a value in the pipeline, for instance `data.batch=64`.
     #[arg(long, value_name = "PATH=VALUE", requires = "pipeline")]
     set: Vec<String>,
 }
@@ -65,17 +65,17 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         None => {
             let report =
                 Report::new(&weights::layout(&architecture).into_iter().collect(), &encoders.query.backbone);
-            tell(out, "backbone", &report)?;
+            print_report(out, "backbone", &report)?;
             out.flush()?;
             check(path, "backbone", &report, "an encoder of this kind")?;
-            writeln!(out, "make a run of it with `--pipeline FILE`")?;
+            writeln!(out, "to create a run with these weights, use `--pipeline FILE`")?;
         }
         Some(pipeline) => {
             let run = make_run(arguments, pipeline, encoders, out)?;
             let run = run.path().display();
             writeln!(
                 out,
-                "run       {run}\nmeasure it with: {program} knn {run}\ntrain it with:   {program} run --resume {run}",
+                "run       {run}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",
                 program = program()
             )?;
         }
@@ -83,12 +83,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails for what this program has written for itself.
+/// Fails for checkpoints of this program.
 fn check_foreign(path: &Path, tensors: &Tensors) -> Result<(), Failure> {
     if tensors.keys().any(|name| name.starts_with("query.")) {
         return Err(Failure::new(
             format!("`{}` is a checkpoint of this program", path.display()),
-            "use it in its run: `moco run --resume`, `knn` and `export` take it as it is",
+            "no import is needed: `moco run --resume`, `knn` and `export` use it directly",
         ));
     }
     Ok(())
@@ -96,7 +96,7 @@ fn check_foreign(path: &Path, tensors: &Tensors) -> Result<(), Failure> {
 
 fn unrecognized(path: &Path, reason: &str) -> Failure {
     Failure::new(
-        format!("`{}` has weights that are not known here: {reason}", path.display()),
+        format!("`{}` has weights of an unknown encoder: {reason}", path.display()),
         "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3",
     )
 }
@@ -117,7 +117,7 @@ fn describe(
     let head = match (encoders.query.head.len(), encoders.convention.has_projection_heads()) {
         (0, _) => "no head".to_owned(),
         (n, true) => format!("a head of {}", text::count(n, "tensor")),
-        (n, false) => format!("a classifier of {}, which is not taken", text::count(n, "tensor")),
+        (n, false) => format!("a classifier of {}, which is not imported", text::count(n, "tensor")),
     };
     let mut also = vec![head];
     if encoders.only_momentum {
@@ -139,8 +139,8 @@ fn describe(
     Ok(())
 }
 
-/// A line of counts, and the names that do not fit.
-fn tell(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Result<()> {
+/// Prints the counts, and the names that do not match.
+fn print_report(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Result<()> {
     writeln!(
         out,
         "{part:<9} {} fit, {} missing, {} unexpected, {} misshapen",
@@ -152,7 +152,7 @@ fn tell(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Result<()>
     let shapes = report
         .misshapen
         .iter()
-        .map(|(name, found, expected)| format!("misshapen: {name} is {found}, and {expected} is expected"));
+        .map(|(name, found, expected)| format!("misshapen: {name} is {found}, expected {expected}"));
     let lists: [Vec<String>; 3] = [
         report.missing.iter().map(|name| format!("missing: {name}")).collect(),
         report.unexpected.iter().map(|name| format!("unexpected: {name}")).collect(),
@@ -169,25 +169,25 @@ fn tell(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Result<()>
     Ok(())
 }
 
-/// Fails with the first thing that does not fit. Counters that are not there start at 0, as in PyTorch.
+/// Fails with the first mismatch. Missing counters start at 0, as in PyTorch.
 fn check(path: &Path, part: &str, report: &Report, of: &str) -> Result<(), Failure> {
     let missing =
         report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
     let misshapen = report
         .misshapen
         .first()
-        .map(|(name, found, expected)| format!("`{name}` is {found}, and {expected} is expected"));
+        .map(|(name, found, expected)| format!("`{name}` is {found}, expected {expected}"));
     let unexpected = report.unexpected.first().map(|name| format!("`{name}` is unexpected"));
     match misshapen.or(missing).or(unexpected) {
         None => Ok(()),
         Some(what) => {
             let hint = match part {
                 "backbone" => {
-                    "give a pipeline whose backbone has the depth, the width, the patch and the image size of these weights"
+                    "use a pipeline whose backbone has the depth, width, patch size and image size of these weights"
                 }
-                _ => "`--backbone-only` leaves the heads of the run as they are drawn",
+                _ => "use `--backbone-only` to leave the heads at their random initial values",
             };
-            Err(Failure::new(format!("the {part} in `{}` does not fit {of}: {what}", path.display()), hint))
+            Err(Failure::new(format!("the {part} in `{}` does not match {of}: {what}", path.display()), hint))
         }
     }
 }
@@ -196,7 +196,7 @@ fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
 }
 
-/// Makes the run. Its folder gets its pipeline, which makes a run of it, last.
+/// Creates the run. The pipeline is written last, because a folder with a pipeline is a run.
 fn make_run(
     arguments: &Arguments,
     pipeline: &Path,
@@ -211,7 +211,7 @@ fn make_run(
     let text = pipeline.text.clone();
     trainer::write_start(pipeline, &device, &folder, |snapshot: &mut Snapshot| {
         for (name, stored) in imported {
-            // Without momentum copies in the pipeline there is nothing to set.
+            // Without a momentum encoder in the pipeline, there is nothing to set.
             if let Some(place) = snapshot.tensors.get_mut(&name) {
                 *place = stored;
             }
@@ -221,7 +221,7 @@ fn make_run(
     Ok(folder)
 }
 
-/// The weights under the names of a checkpoint of `pipeline`, if they fit.
+/// The weights under the names of a checkpoint of `pipeline`, if they match.
 fn fit(
     arguments: &Arguments,
     pipeline: &mut Pipeline,
@@ -244,14 +244,14 @@ fn fit(
             place.put_silently("head", head, momentum.head, "momentum")?;
         }
         [] => {}
-        heads => writeln!(out, "head      starts as it is drawn: {}", heads.join(", "))?,
+        heads => writeln!(out, "head      keeps its random initial values: {}", heads.join(", "))?,
     }
     match parts.predictors.as_slice() {
         [name] if takes_heads && !predictor.is_empty() => {
             place.put(out, "predictor", name, predictor, "query")?;
         }
         [] => {}
-        names => writeln!(out, "predictor starts as it is drawn: {}", names.join(", "))?,
+        names => writeln!(out, "predictor keeps its random initial values: {}", names.join(", "))?,
     }
     if takes_heads && !queue.is_empty() {
         place.put_queue(out, queue)?;
@@ -264,12 +264,12 @@ struct Place<'a> {
     path: &'a Path,
     of: &'a str,
     modules: &'a Modules,
-    /// What fits, under the names of a checkpoint.
+    /// What matches, under the names of a checkpoint.
     taken: Tensors,
 }
 
 impl Place<'_> {
-    /// Takes `found` for the module called `name`, and tells.
+    /// Takes `found` for the module called `name`, and prints a report.
     fn put(
         &mut self,
         out: &mut dyn Write,
@@ -279,7 +279,7 @@ impl Place<'_> {
         side: &str,
     ) -> anyhow::Result<()> {
         let report = Report::new(&self.layout(name), &found);
-        tell(out, part, &report)?;
+        print_report(out, part, &report)?;
         out.flush()?;
         check(self.path, part, &report, self.of)?;
         self.take(name, found, side);
@@ -292,7 +292,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Takes the queue if the pipeline has one of this size.
+    /// Imports the queue if the pipeline has one of this size.
     fn put_queue(&mut self, out: &mut dyn Write, found: Tensors) -> std::io::Result<()> {
         let Some(name) = self.modules.losses.first().map(|named| named.name.clone()) else { return Ok(()) };
         let layout = self.layout(&name);
@@ -307,9 +307,12 @@ impl Place<'_> {
         let points_into_it = next.zip(len).is_some_and(|(next, len)| next < len as u64);
         if Report::new(&layout, &found).fits() && points_into_it {
             self.take(&name, found, "query");
-            writeln!(out, "queue     taken")
+            writeln!(out, "queue     imported")
         } else {
-            writeln!(out, "queue     starts as it is drawn, for the pipeline has one of another size: {name}")
+            writeln!(
+                out,
+                "queue     keeps its random initial values, because the pipeline's has another size: {name}"
+            )
         }
     }
 

@@ -1,4 +1,4 @@
-//! `moco knn`: how good is a trained encoder?
+//! `moco knn`: evaluates an encoder with k-nearest-neighbor classification.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -8,24 +8,24 @@ use plugin_api::{Embedding, Split};
 
 use crate::choice::positive;
 use crate::text;
-use crate::trained::{EncoderArguments, embed, in_words_of_the_command_line};
+use crate::trained::{EncoderArguments, embed, with_hint};
 
-/// Measure a trained encoder by its nearest neighbors.
+/// Evaluate an encoder with k-nearest-neighbor (kNN) classification.
 ///
-/// Classifies the test images of a run's dataset by their nearest training images in feature space (weighted kNN, Wu et al.
-/// 2018, arXiv:1805.01978): each of the k nearest votes with exp(similarity / T). No training is involved, so the metric
-/// tells what the encoder has learned.
+/// Classifies the test images of the run's dataset by their nearest training images in feature space (weighted kNN, Wu
+/// et al. 2018, arXiv:1805.01978). Each of the k nearest votes with weight exp(similarity / T). No training is
+/// involved.
 ///
-/// Metrics are comparable only under the same protocol, which is printed with them.
+/// Results are comparable only under the same protocol, which is printed with them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: EncoderArguments,
-    /// Neighbors that vote; may be given several times.
+    /// Number of neighbors; may be given several times.
     #[arg(short, long, value_name = "K", default_values_t = [NonZeroUsize::new(20).expect("20 is not 0"), NonZeroUsize::new(200).expect("200 is not 0")])]
     k: Vec<NonZeroUsize>,
-    /// The temperature T of the votes; may be given several times.
+    /// Temperature T of the votes; may be given several times.
     #[arg(short, long, value_name = "T", default_values_t = [0.1], value_parser = positive)]
     temperature: Vec<f64>,
 }
@@ -35,7 +35,7 @@ Examples:
   moco knn runs/mocov2-001
   moco knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
   moco knn runs/mocov2-001 --level head
-  moco knn runs/mocov2-001 --labels 0.01       with one label in a hundred";
+  moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut evaluation = arguments.encoder.open()?;
@@ -68,8 +68,8 @@ fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> anyhow::R
     let mut rows = vec![vec!["k".to_owned(), "T".to_owned(), "top-1".to_owned()]];
     for k in &arguments.k {
         for temperature in &arguments.temperature {
-            let score = evaluate::knn(train, test, k.get(), *temperature)
-                .map_err(|error| in_words_of_the_command_line(error.into()))?;
+            let score =
+                evaluate::knn(train, test, k.get(), *temperature).map_err(|error| with_hint(error.into()))?;
             let used =
                 if score.k == k.get() { k.to_string() } else { format!("{k} (there are {})", score.k) };
             rows.push(vec![used, temperature.to_string(), format!("{:.2} %", 100.0 * score.top1)]);

@@ -1,15 +1,14 @@
 //! The command line: `moco <command>`.
 //!
-//! One file a command, each with its arguments and a `run`. What several of them need has modules of its own: [`compute`]
-//! (device and threads), [`pipeline_file`] (reading one, with a hint where it is missing), [`runs`] (opening what a run
-//! has written), [`choice`] (options for which features), [`encoding`] (a trained encoder and images for it), [`trained`]
-//! (an encoder and the labeled images to measure it on), [`encoder`] (which modules are a pipeline's encoder),
-//! [`evaluation_folder`] and [`by_class`] (what measuring writes), [`new_file`] (not writing over files), [`sheet`] and
-//! [`confusion`] (drawing), [`failure`] (errors and exit codes), [`text`]
-//! (laying out).
+//! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: [`compute`]
+//! (device and threads), [`pipeline_file`] (reading a pipeline, with a hint if it is missing), [`runs`] (opening runs),
+//! [`choice`] (options for features), [`encoding`] (a trained encoder and images for it), [`trained`] (an encoder and
+//! labeled images to evaluate it on), [`encoder`] (which modules of a pipeline are its encoder), [`evaluation_folder`]
+//! and [`by_class`] (results of an evaluation), [`new_file`] (not overwriting files), [`sheet`] and [`confusion`]
+//! (drawing), [`failure`] (errors and exit codes), [`text`] (layout).
 //!
-//! Results go to standard output through the `out` that each command is given, so that a closed pipe is an ordinary
-//! error; everything else goes to standard error.
+//! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
+//! written to standard error.
 
 mod by_class;
 mod check;
@@ -46,33 +45,34 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-// Without this line no plugin would be linked in.
+// Without this line, no plugin would be linked in.
 use plugins as _;
 
 pub use self::failure::Failure;
 pub use self::program::program;
 
-/// MoCo v1, v2 and v3: self-supervised pre-training of image encoders, declared as pipelines of plugins.
+/// Self-supervised pre-training of image encoders with MoCo v1, v2 and v3.
 #[derive(Parser)]
 #[command(name = "moco", version, max_term_width = 100, after_help = EXAMPLES)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
-    /// What computes: `cpu`, or `cuda`, `cuda:1`, … in a build with CUDA; that build's default is `cuda`.
+    /// Device to compute on: `cpu`, or in a build with CUDA `cuda`, `cuda:1`, ... [default: `cuda` in a build with
+    /// CUDA, otherwise `cpu`].
     #[arg(long, global = true, value_name = "DEVICE", display_order = 900)]
     device: Option<moco::DeviceChoice>,
 }
 
 const EXAMPLES: &str = "\
 A first run, which needs no download:
-  moco check pipelines/mocov2.ron    is anything wrong with the file?
-  moco views pipelines/mocov2.ron    a picture of what the encoder will see
-  moco run pipelines/mocov2.ron      train; a few minutes on two cores
-  moco knn runs/mocov2-001           measure the trained encoder
+  moco check pipelines/mocov2.ron    check the pipeline
+  moco views pipelines/mocov2.ron    draw augmented images
+  moco run pipelines/mocov2.ron      train (a few minutes on two cores)
+  moco knn runs/mocov2-001           evaluate the encoder
 
-Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 a run stopped by Ctrl-C.";
+Exit codes: 0 success, 1 failure, 2 invalid arguments, 130 stopped by Ctrl-C.";
 
-/// Each command's help is on its `Arguments`: a line, then a paragraph that `--help` shows.
+/// The help of each command is on its `Arguments`: one line, then a paragraph that `--help` shows.
 #[derive(Subcommand)]
 enum Command {
     Run(run::Arguments),
@@ -91,7 +91,7 @@ enum Command {
     Device(device::Arguments),
 }
 
-/// The whole command line, with the plugins of this workspace and those that the calling program links in.
+/// Runs the command line with the plugins of this workspace and those that the calling program links in.
 ///
 /// ```no_run
 /// use std::process::ExitCode;
@@ -106,9 +106,9 @@ pub fn main() -> ExitCode {
     main_with::<NoCommands>(&program::name_of_this_program(), |none, _| match none {})
 }
 
-/// [`main`] of a program called `name` with commands of its own, the variants of `C`, which `run` runs.
+/// Like [`main`], for a program called `name` with extra commands: the variants of `C`, which `run` runs.
 ///
-/// `run` writes its results to the `Write` that it is given, so that a closed pipe is an ordinary error.
+/// `run` writes its results to the `Write` that it is given, so a closed pipe is an ordinary error.
 pub fn main_with<C: Subcommand>(
     name: &str,
     run: impl FnOnce(C, &mut dyn Write) -> anyhow::Result<ExitCode>,
@@ -123,7 +123,7 @@ pub fn main_with<C: Subcommand>(
     outcome.unwrap_or_else(|error| failure::report(&error))
 }
 
-/// No commands but those of this crate.
+// No doc comment: clap would print it as the description of the program.
 #[derive(Subcommand)]
 enum NoCommands {}
 
@@ -165,11 +165,11 @@ fn dispatch<C: Subcommand>(
     }
 }
 
-/// Checks the help of every command of a program called `name` with the commands `C`, for a test: each has a line, a
-/// paragraph and examples, and the arguments are consistent.
+/// Checks the help of every command of a program called `name` with the commands `C`, for use in a test: each has a
+/// summary, a description and examples, and its arguments are consistent.
 ///
 /// # Panics
-/// If one lacks something.
+/// If a command lacks one of these.
 pub fn check_help<C: Subcommand>(name: &str) {
     let mut command = command_line::<C>(name);
     command.build();
@@ -184,7 +184,7 @@ pub fn check_help<C: Subcommand>(name: &str) {
         .filter(|command| command.get_name() != "help" && lacks(command))
         .map(clap::Command::get_name)
         .collect();
-    assert!(lacking.is_empty(), "no help, paragraph or examples: {lacking:?}");
+    assert!(lacking.is_empty(), "no summary, description or examples: {lacking:?}");
 }
 
 #[cfg(test)]

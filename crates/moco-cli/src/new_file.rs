@@ -1,15 +1,15 @@
-//! Files that a command is about to write.
+//! Files that a command will write.
 
 use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Whether files that are there are written over.
+/// Whether existing files are overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwrite {
     /// With `--force`.
     Yes,
-    /// They are refused.
+    /// Existing files are an error.
     No,
 }
 
@@ -19,18 +19,22 @@ impl From<bool> for Overwrite {
     }
 }
 
-/// Fails unless `path` can be written. Asked before any work, so that none is lost.
+/// Fails unless `path` can be written. Checked before any work, so that no result is lost.
 ///
 /// # Errors
-/// If its folder is not there, if it is a folder, or if it is there and may not be overwritten.
+/// If its folder does not exist, if it is a folder, or if it exists and must not be overwritten.
 pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
     if let Some(folder) = path.parent()
         && !folder.as_os_str().is_empty()
         && !folder.is_dir()
     {
         return Err(Failure::new(
-            format!("`{}` cannot be written: there is no folder `{}`", path.display(), folder.display()),
-            "make the folder first, or choose another place",
+            format!(
+                "`{}` cannot be written: the folder `{}` does not exist",
+                path.display(),
+                folder.display()
+            ),
+            "create the folder first, or choose another one",
         ));
     }
     if path.is_dir() {
@@ -41,8 +45,8 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
     }
     if path.exists() && overwrite == Overwrite::No {
         return Err(Failure::new(
-            format!("`{}` is there already, and is not overwritten", path.display()),
-            "choose another name, or write over it with `--force`",
+            format!("`{}` already exists", path.display()),
+            "choose another name, or overwrite it with `--force`",
         ));
     }
     Ok(())
@@ -59,9 +63,9 @@ mod tests {
         check(&path, Overwrite::No).unwrap();
         std::fs::write(&path, "").unwrap();
         check(&path, Overwrite::Yes).unwrap();
-        let told = |path: &Path, overwrite| check(path, overwrite).unwrap_err().to_string();
-        assert!(told(&path, Overwrite::No).ends_with("is there already, and is not overwritten"));
-        assert!(told(folder.path(), Overwrite::Yes).ends_with("it is a folder"));
-        assert!(told(&folder.path().join("b/a.npy"), Overwrite::Yes).contains("there is no folder"));
+        let message = |path: &Path, overwrite| check(path, overwrite).unwrap_err().to_string();
+        assert!(message(&path, Overwrite::No).ends_with("already exists"));
+        assert!(message(folder.path(), Overwrite::Yes).ends_with("it is a folder"));
+        assert!(message(&folder.path().join("b/a.npy"), Overwrite::Yes).contains("does not exist"));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading a pipeline file, and what to say where there is none.
+//! Reading a pipeline file, and the error if there is none.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use crate::failure::Failure;
 /// The pipeline at `path` with `overrides` in it.
 ///
 /// # Errors
-/// If there is no such file, with the nearest name; or what is wrong in it.
+/// If there is no such file, with the most similar name as a hint; or the first error in it.
 pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
     check_file(path)?;
-    Pipeline::read(path, overrides, device).map_err(|error| told(path, error))
+    Pipeline::read(path, overrides, device).map_err(|error| to_error(path, error))
 }
 
-/// The pipeline that a run has kept at `path`.
+/// The pipeline that a run saved at `path`.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_kept(path: &Path, device: &Device) -> anyhow::Result<Pipeline> {
     check_file(path)?;
-    Pipeline::read_kept(path, device).map_err(|error| told(path, error))
+    Pipeline::read_kept(path, device).map_err(|error| to_error(path, error))
 }
 
-fn told(path: &Path, error: PipelineError) -> anyhow::Error {
+fn to_error(path: &Path, error: PipelineError) -> anyhow::Error {
     match error {
         PipelineError::Unreadable { reason, .. } => {
             let message = format!("`{}` cannot be read: {reason}", path.display());
@@ -45,23 +45,23 @@ fn told(path: &Path, error: PipelineError) -> anyhow::Error {
 /// Fails unless `path` is a file.
 ///
 /// # Errors
-/// With the nearest name in its folder.
+/// With the most similar name in its folder as a hint.
 pub fn check_file(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::new(
-            format!("`{}` is a folder, and a file is needed", path.display()),
+            format!("`{}` is a folder, not a file", path.display()),
             match files_in(path).first() {
-                Some(file) => format!("name a file in it, for instance `{}`", path.join(file).display()),
-                None => "name a file".into(),
+                Some(file) => format!("give a file in it, for instance `{}`", path.join(file).display()),
+                None => "give a file".into(),
             },
         ));
     }
     if path.exists() { Ok(()) } else { Err(missing(path)) }
 }
 
-/// What to say of a path that leads nowhere.
+/// The error for a path that does not exist.
 pub fn missing(path: &Path) -> Failure {
-    let message = format!("there is no `{}`", path.display());
+    let message = format!("`{}` does not exist", path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -69,7 +69,7 @@ pub fn missing(path: &Path) -> Failure {
     if !folder.is_dir() {
         return Failure::new(
             message,
-            format!("there is no folder `{}` either: check the path", folder.display()),
+            format!("the folder `{}` does not exist either: check the path", folder.display()),
         );
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -78,13 +78,13 @@ pub fn missing(path: &Path) -> Failure {
         return Failure::new(message, format!("did you mean `{}`?", beside(path, name)));
     }
     let hint = match std::env::current_dir() {
-        Ok(here) if path.is_relative() => format!("the path starts at {}", here.display()),
+        Ok(here) if path.is_relative() => format!("the path is relative to {}", here.display()),
         _ => "check the path".into(),
     };
     Failure::new(message, hint)
 }
 
-/// `name` in the folder of `path`, as the reader wrote that folder.
+/// `name` in the folder of `path`, as the user wrote that folder.
 fn beside(path: &Path, name: &str) -> String {
     path.with_file_name(name).display().to_string()
 }
@@ -100,11 +100,11 @@ fn files_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Trained and fixed parameters of the query encoder; momentum copies are not counted.
+/// Trainable and frozen parameters of the query encoder; momentum copies are not counted.
 pub struct ParameterCount {
-    /// What the optimizer moves.
+    /// Parameters that the optimizer updates.
     pub trained: usize,
-    /// What stays as it starts.
+    /// Parameters that keep their initial values.
     pub fixed: usize,
 }
 
@@ -127,10 +127,10 @@ pub fn count_parameters(network: &Network) -> ParameterCount {
 
 impl std::fmt::Display for ParameterCount {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", crate::text::count(self.trained, "trained parameter"))?;
+        write!(f, "{}", crate::text::count(self.trained, "trainable parameter"))?;
         match self.fixed {
             0 => Ok(()),
-            fixed => write!(f, " and {} fixed", crate::text::grouped(fixed)),
+            fixed => write!(f, " and {} frozen", crate::text::grouped(fixed)),
         }
     }
 }
@@ -139,7 +139,7 @@ impl std::fmt::Display for ParameterCount {
 mod tests {
     use super::*;
 
-    fn told(path: &Path) -> String {
+    fn message_for(path: &Path) -> String {
         let error = anyhow::Error::from(check_file(path).unwrap_err());
         format!("{error} | {:?}", error.downcast_ref::<Failure>().unwrap())
     }
@@ -149,11 +149,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("mocov2.ron"), "").unwrap();
         check_file(&folder.path().join("mocov2.ron")).unwrap();
-        let text = told(&folder.path().join("mocov2.rn"));
+        let text = message_for(&folder.path().join("mocov2.rn"));
         assert!(text.contains("did you mean") && text.contains("mocov2.ron`?"), "{text}");
-        let text = told(&folder.path().join("nowhere/mocov2.ron"));
-        assert!(text.contains("no folder"), "{text}");
-        let text = told(folder.path());
+        let text = message_for(&folder.path().join("nowhere/mocov2.ron"));
+        assert!(text.contains("does not exist either"), "{text}");
+        let text = message_for(folder.path());
         assert!(text.contains("is a folder") && text.contains("mocov2.ron"), "{text}");
     }
 }

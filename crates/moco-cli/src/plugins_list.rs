@@ -1,4 +1,4 @@
-//! `moco plugins`: what a pipeline can name.
+//! `moco plugins`: lists and explains plugins.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,16 +10,16 @@ use crate::failure::Failure;
 use crate::program::program;
 use crate::text::{WIDTH, table, wrap};
 
-/// List the plugins that a pipeline can name, or explain one.
+/// List plugins, or explain one.
 ///
-/// Lists every plugin that is linked in, by kind; with a NAME, explains that plugin: its source, the fields of its config
-/// with their defaults, and an example to copy.
+/// Without NAME, lists all linked plugins by kind. With NAME, explains that plugin: its source, the fields of its
+/// config with their defaults, and an example to copy.
 ///
-/// NAME may also be a kind, such as `backbone`, which lists the plugins of that kind.
+/// NAME may also be a kind, such as `backbone`, to list the plugins of that kind.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// A plugin, or a kind of plugins.
+    /// Plugin, or kind of plugin.
     name: Option<String>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         None => {
             listing(&all)
                 + &format!(
-                    "\n{} plugins NAME explains one; the book shows how to write another.\n",
+                    "\nTo explain a plugin: {} plugins NAME. The book shows how to write your own.\n",
                     program()
                 )
         }
@@ -59,7 +59,7 @@ fn unknown(name: &str, all: &[Described]) -> Failure {
     let names: Vec<&str> = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]).collect();
     let hint = match nearest(name, &names) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => "`moco plugins` lists them all".into(),
+        None => "`moco plugins` lists all plugins".into(),
     };
     Failure::new(format!("no plugin is named `{name}`"), hint)
 }

@@ -1,9 +1,9 @@
-//! The name by which the user started the program: messages and examples name commands as they can be typed.
+//! The name of the program, so that messages and examples show commands as the user can type them.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// What texts are written with.
+/// The name in the texts of this crate.
 const WRITTEN: &str = "moco";
 
 static NAME: OnceLock<String> = OnceLock::new();
@@ -13,19 +13,19 @@ pub(crate) fn set_program(name: &str) {
     let _ = NAME.set(name.to_owned());
 }
 
-/// What stands before a command: `moco`, `cargo xtask`, or the name of a program of one's own.
+/// The name before a command: `moco`, `cargo xtask`, or the name of another program.
 pub fn program() -> &'static str {
     NAME.get().map_or(WRITTEN, String::as_str)
 }
 
-/// The name of the file that the system started.
+/// The name of the running executable.
 pub(crate) fn name_of_this_program() -> String {
     let path = std::env::args_os().next().unwrap_or_default();
     let stem = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if stem.is_empty() { WRITTEN.into() } else { stem }
 }
 
-/// `text` with the program's name wherever it shows a command, in code or at the start of a line.
+/// `text` with the name of `program` wherever it shows a command, in backticks or at the start of a line.
 pub(crate) fn named(text: &str, program: &str) -> String {
     if program == WRITTEN {
         return text.to_owned();
@@ -33,7 +33,7 @@ pub(crate) fn named(text: &str, program: &str) -> String {
     text.replace("`moco ", &format!("`{program} ")).replace("  moco ", &format!("  {program} "))
 }
 
-/// [`named`] for all texts of `command` and the commands in it.
+/// [`named`] for all texts of `command` and its subcommands.
 pub(crate) fn named_command(mut command: clap::Command, program: &str) -> clap::Command {
     let renamed = |text: &clap::builder::StyledStr| named(&text.to_string(), program);
     if let Some(text) = command.get_after_help().map(renamed) {
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn commands_are_shown_as_they_can_be_typed() {
-        let text = "go on with `moco run --resume`\nExamples:\n  moco run FILE\nA moco of one's own.";
+        let text = "resume with `moco run --resume`\nExamples:\n  moco run FILE\nA moco of one's own.";
         let expected =
-            "go on with `cargo xtask run --resume`\nExamples:\n  cargo xtask run FILE\nA moco of one's own.";
+            "resume with `cargo xtask run --resume`\nExamples:\n  cargo xtask run FILE\nA moco of one's own.";
         assert_eq!(named(text, "cargo xtask"), expected);
         assert_eq!(named(text, "moco"), text);
     }

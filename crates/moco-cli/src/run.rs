@@ -1,4 +1,4 @@
-//! `moco run`: train.
+//! `moco run`: trains.
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -17,32 +17,34 @@ use crate::program::program;
 use crate::progress::Progress;
 use crate::{compute, pipeline_file, runs, text};
 
-/// Train a pipeline, or go on with a run.
+/// Train a pipeline, or resume a run.
 ///
 /// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
 ///
-/// A run has a folder of its own, `runs/NAME-001` and so on: the resolved pipeline (`pipeline.ron`, which runs again to the
-/// same result), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, or SIGTERM, ends a run after its present step
-/// with a checkpoint; a resumed run goes on with the same bits, also with other numbers of workers and threads.
+/// Each run has its own folder, `runs/NAME-001` and so on, with the resolved pipeline (`pipeline.ron`, which reproduces
+/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C or SIGTERM stops a run after the current step
+/// and saves a checkpoint. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
+/// different numbers of workers and threads.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The pipeline, a RON file. Not needed with `--resume`.
+    /// Pipeline file (RON). Not needed with `--resume`.
     #[arg(required_unless_present = "resume")]
     file: Option<PathBuf>,
-    /// The run's folder, which must be new or empty [default: the next number in runs/].
+    /// Run folder, which must be new or empty [default: the next number in runs/].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
-    /// Go on with a run: its folder, or one checkpoint in it [default: the newest run, of FILE's pipeline if FILE is given].
+    /// Resume a run, given by its folder or by a checkpoint in it [default: the newest run, or the newest run of FILE's
+    /// pipeline].
     #[arg(long, value_name = "RUN")]
     resume: Option<Option<PathBuf>>,
-    /// Change a value of the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
+    /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Threads that decode and augment [default: one a core]. The result does not depend on it.
+    /// Data loader workers [default: one per core]. The result does not depend on it.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Threads that compute [default: one a core].
+    /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -51,14 +53,15 @@ const EXAMPLES: &str = "\
 Examples:
   moco run pipelines/mocov2.ron
   moco run pipelines/mocov2.ron --set seed=1 --set data.batch=64 --out runs/small-batch
-  moco run --resume                     go on with the newest run
-  moco run pipelines/mocov2.ron --resume
-                                               ... with the newest run of this pipeline
-  moco run --resume runs/mocov2-001     ... with this run
-  moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
-                                               ... from an earlier checkpoint; later ones are set aside";
 
-/// Standard output for as long as somebody reads it: a run does not end because `head` has.
+Resume:
+  moco run --resume                               the newest run
+  moco run pipelines/mocov2.ron --resume          the newest run of this pipeline
+  moco run --resume runs/mocov2-001               this run
+  moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
+      from an earlier checkpoint; later ones are renamed to *.superseded";
+
+/// Standard output while it has a reader: a run does not end when `head` does.
 pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
 
 impl Write for WhileRead<'_> {
@@ -80,8 +83,8 @@ impl Write for WhileRead<'_> {
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     if arguments.resume.is_some() && !arguments.set.is_empty() {
         return Err(Failure::usage(
-            "`--set` does not go with `--resume`: a run resumes with the pipeline that it was started with",
-            "leave out `--set`, or leave out `--resume` to start a new run",
+            "`--set` cannot be used with `--resume`: a run always resumes with its original pipeline",
+            "omit `--set`, or omit `--resume` to start a new run",
         )
         .into());
     }
@@ -114,13 +117,13 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     };
     match finished.map_err(unwrapped)? {
         Finished::Completed(summary) => {
-            tell_summary(out, &folder, &summary)?;
+            print_summary(out, &folder, &summary)?;
             Ok(ExitCode::SUCCESS)
         }
         Finished::Stopped { checkpoint, steps_done } => {
             writeln!(
                 out,
-                "stopped after step {}, saved as {}\ngo on with: {program} run --resume {}",
+                "stopped after step {}, checkpoint {}\nresume with: {program} run --resume {}",
                 text::grouped(steps_done as usize),
                 checkpoint.display(),
                 folder.path().display(),
@@ -131,7 +134,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
     }
 }
 
-/// A new run of a pipeline. The folder is made last, so that a mistake leaves none behind.
+/// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
 fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Run> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
     let pipeline = pipeline_file::read(file, &arguments.set, device)?;
@@ -139,7 +142,7 @@ fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Run> {
     Run::create_with(pipeline, &options).map_err(unwrapped)
 }
 
-/// A run that resumes.
+/// A run to resume.
 fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::Result<Run> {
     let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
     let root = Path::new(runs::ROOT);
@@ -149,7 +152,7 @@ fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::R
         (None, None) => Run::open(runs::newest(root)?.path()),
     };
     let mut run = run.map_err(unwrapped)?;
-    // Before the checkpoint's pipeline is read: what is no run, or has no checkpoint, is told as such.
+    // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
     run.checkpoint().map_err(unwrapped)?;
     if let (Some(file), Some(wanted)) = (file, &wanted)
         && wanted.text != run.folder().read_pipeline()?
@@ -159,7 +162,7 @@ fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::R
     Ok(run)
 }
 
-/// The error itself, with its own hint, and a drawing of the source line if it is a pipeline's.
+/// The inner error, with its hint, and the source line if it is an error in a pipeline.
 pub(crate) fn unwrapped(error: moco::Error) -> anyhow::Error {
     match error {
         moco::Error::Pipeline(error) => error.into(),
@@ -182,7 +185,7 @@ fn differs(file: &Path, folder: &RunFolder) -> Failure {
             folder.pipeline().display()
         ),
         format!(
-            "go on with the run as it was started: `moco run --resume {}`; or start a new one: `moco run {}`",
+            "resume the run with its original pipeline: `moco run --resume {}`; or start a new one: `moco run {}`",
             folder.path().display(),
             file.display()
         ),
@@ -201,17 +204,17 @@ fn describe(
     writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;
     writeln!(
         out,
-        "training  {} of {} with a batch of {}",
+        "training  {} of {}, batch size {}",
         text::count(pipeline.epochs, "epoch"),
         text::count(splits.train.len() / pipeline.batch, "step"),
         pipeline.batch
     )?;
     let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(out, "network   {modules}: {parameters}")?;
-    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "loader thread"))
+    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "data loader worker"))
 }
 
-/// Counts of images and classes.
+/// The number of images and classes.
 pub(crate) fn split_sizes(splits: &Splits) -> String {
     let mut text = text::count(splits.train.len(), "training image");
     match &splits.test {
@@ -224,14 +227,14 @@ pub(crate) fn split_sizes(splits: &Splits) -> String {
     }
 }
 
-fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
+fn print_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
     if summary.n_steps == 0 {
-        writeln!(out, "this run was complete already: {}", run.path().display())?;
+        writeln!(out, "this run is already complete: {}", run.path().display())?;
     } else {
-        writeln!(out, "done in {}: {}", took(summary.took.as_secs_f64()), run.path().display())?;
+        writeln!(out, "done in {}: {}", format_seconds(summary.took.as_secs_f64()), run.path().display())?;
     }
     if summary.after.is_empty() && summary.before.is_empty() {
-        writeln!(out, "  measure it with: {} knn {}", program(), run.path().display())?;
+        writeln!(out, "  evaluate with: {} knn {}", program(), run.path().display())?;
     }
     for metric in &summary.after {
         let before = summary.before.iter().find(|before| before.name == metric.name);
@@ -245,7 +248,7 @@ fn tell_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::
     Ok(())
 }
 
-pub(crate) fn took(seconds: f64) -> String {
+pub(crate) fn format_seconds(seconds: f64) -> String {
     const MINUTE: f64 = 60.0;
     const HOUR: f64 = 60.0 * MINUTE;
     if seconds < 1.5 * MINUTE {
@@ -257,7 +260,7 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// The first Ctrl-C asks for a checkpoint, the second one ends at once.
+/// The first Ctrl-C saves a checkpoint and stops, the second one stops at once.
 pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
     ctrlc::set_handler(move || {
         if stop.swap(true, Ordering::Relaxed) {
@@ -265,7 +268,7 @@ pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
         }
         let _ = writeln!(
             io::stderr(),
-            "\nstopping after this step, with a checkpoint; again to stop at once, without one"
+            "\nstopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one"
         );
     })
     .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))

@@ -1,4 +1,4 @@
-//! Opening what a run has written.
+//! Opening runs.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use run_store::RunFolder;
 
 use crate::failure::Failure;
 
-/// Where runs are kept unless `--out` says otherwise.
+/// Where runs are, unless `--out` says otherwise.
 pub(crate) const ROOT: &str = "runs";
 
 /// The newest run of the pipeline called `name`.
@@ -18,14 +18,14 @@ pub(crate) const ROOT: &str = "runs";
 pub(crate) fn newest_of(root: &Path, name: &str) -> anyhow::Result<RunFolder> {
     RunFolder::latest(root, name)?.ok_or_else(|| {
         Failure::new(
-            format!("`{}` holds no run of the pipeline `{name}`", root.display()),
-            "leave out `--resume` to start one, or name the run's folder: `--resume RUN`",
+            format!("`{}` has no run of the pipeline `{name}`", root.display()),
+            "omit `--resume` to start one, or give the run folder: `--resume RUN`",
         )
         .into()
     })
 }
 
-/// The run under `root` that was written to last.
+/// The most recently written run under `root`.
 ///
 /// # Errors
 /// If there is none.
@@ -37,7 +37,7 @@ pub(crate) fn newest(root: &Path) -> anyhow::Result<RunFolder> {
         .ok_or_else(|| {
             Failure::new(
                 format!("there is no run in `{}`", root.display()),
-                "start one with `moco run FILE`, or name the run's folder: `--resume RUN`",
+                "start one with `moco run FILE`, or give the run folder: `--resume RUN`",
             )
             .into()
         })

@@ -9,13 +9,13 @@ use plugin_api::ByteImage;
 
 const GAP_PX: u32 = 4;
 
-/// As the drawing functions take it.
+/// Converts an image for the drawing functions.
 pub(crate) fn rgb(image: ByteImage) -> RgbImage {
     RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)
         .expect("an image has three bytes for each pixel")
 }
 
-/// `image` with its proportions kept, in the middle of a gray cell.
+/// Scales `image`, keeping its aspect ratio, and centers it in a gray cell.
 pub(crate) fn fitted(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage {
     let scale =
         (f64::from(width) / f64::from(image.width())).min(f64::from(height) / f64::from(image.height()));
@@ -28,7 +28,7 @@ pub(crate) fn fitted(image: &RgbImage, (width, height): (u32, u32)) -> RgbImage 
     cell
 }
 
-/// Rows of cells on white, all cells of one size. A row may be shorter than the longest.
+/// Rows of cells on white. All cells have the same size, and rows may differ in length.
 pub(crate) fn draw(rows: &[&[RgbImage]]) -> RgbImage {
     let n_columns = rows.iter().map(|cells| cells.len()).max().unwrap_or(0) as u32;
     let (width, height) = rows.iter().find_map(|cells| cells.first()).map_or((0, 0), RgbImage::dimensions);
@@ -47,7 +47,7 @@ pub(crate) fn draw(rows: &[&[RgbImage]]) -> RgbImage {
 /// Writes `image` as PNG.
 ///
 /// # Errors
-/// If `file` does not take it.
+/// If `file` cannot be written.
 pub(crate) fn write_png(file: impl Write, image: &RgbImage) -> io::Result<()> {
     PngEncoder::new(file)
         .write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8)

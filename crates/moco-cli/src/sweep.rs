@@ -1,4 +1,4 @@
-//! `moco sweep`: a pipeline with several values and seeds, and a table of what came of it.
+//! `moco sweep`: trains variations of a pipeline with several seeds, and compares them in a table.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -14,47 +14,47 @@ use crate::failure::{self, Failure, STOPPED};
 use crate::pipeline_file::{check_file, missing};
 use crate::program::program;
 use crate::progress::Progress;
-use crate::run::{WhileRead, stop_on_signal, took};
+use crate::run::{WhileRead, format_seconds, stop_on_signal};
 use crate::runs::ROOT;
 use crate::{compute, text};
 
 /// Train variations of a pipeline with several seeds, and compare them in a table.
 ///
-/// Trains the pipeline in FILE once for each combination of the values that `--vary` lists, and for each seed. Every
-/// combination is checked before the first run starts. The first seed goes through all combinations before the second one
-/// begins, so that a sweep that is stopped early has something of each.
+/// Trains the pipeline in FILE once for each combination of the values in `--vary`, and for each seed. Every
+/// combination is checked before the first run starts. All combinations are trained with the first seed before the
+/// second seed starts, so a sweep that is stopped early has results for each.
 ///
-/// A sweep has a folder of its own, `runs/sweep-NAME-001` and so on, with a folder for each run. After each run it writes
-/// `table.md` and `table.csv` there: a row for each combination, with mean, sample standard deviation and range over the
-/// completed runs. A run that diverges or fails is noted with its reason, and the sweep goes on. Ctrl-C, or SIGTERM, stops
-/// the present run with a checkpoint; with `--resume` the sweep goes on from there.
+/// Each sweep has its own folder, `runs/sweep-NAME-001` and so on, with a folder for each run. After each run, it
+/// writes `table.md` and `table.csv`: one row per combination, with mean, sample standard deviation and range over the
+/// completed runs. If a run diverges or fails, the reason is recorded and the sweep continues. Ctrl-C or SIGTERM stops
+/// the current run and saves a checkpoint; `--resume` continues from there.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The pipeline, a RON file. Not needed with `--resume`.
+    /// Pipeline file (RON). Not needed with `--resume`.
     #[arg(required_unless_present = "resume")]
     file: Option<PathBuf>,
-    /// Try several values, for instance `data.batch=64,128`; paths and values are those of `--set`. Commas inside brackets
-    /// and quotation marks do not separate. Given more than once, every combination is tried.
+    /// Values to try, for instance `data.batch=64,128`, with the same paths and values as `--set`. Commas inside
+    /// brackets and quotation marks do not separate values. If given several times, every combination is tried.
     #[arg(long, value_name = "PATH=VALUE,VALUE", requires = "file")]
     vary: Vec<String>,
-    /// Runs of each combination: with the pipeline's seed, the one after it, and so on [default: 1].
+    /// Runs per combination: with the pipeline's seed, the next one, and so on [default: 1].
     #[arg(long, value_name = "N", requires = "file")]
     seeds: Option<NonZeroUsize>,
-    /// Change a value of the pipeline in every run.
+    /// Override a value in the pipeline, in every run.
     #[arg(long, value_name = "PATH=VALUE", requires = "file")]
     set: Vec<String>,
-    /// The sweep's folder, which must be new or empty [default: the next number in runs/].
+    /// Sweep folder, which must be new or empty [default: the next number in runs/].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     out: Option<PathBuf>,
-    /// Go on with a sweep: skip what is done, go on with what was interrupted, try again what failed [default: the newest
-    /// sweep, of FILE's pipeline if FILE is given].
+    /// Resume a sweep: skip completed runs, resume interrupted ones, retry failed ones [default: the newest sweep, or
+    /// the newest sweep of FILE's pipeline].
     #[arg(long, value_name = "DIR")]
     resume: Option<Option<PathBuf>>,
-    /// Threads that decode and augment [default: one a core]. The result does not depend on it.
+    /// Data loader workers [default: one per core]. The result does not depend on it.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Threads that compute [default: one a core].
+    /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -62,17 +62,17 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   moco sweep pipelines/mocov2.ron --seeds 3
-                                        how much of a metric is luck?
+      how much do results vary between seeds?
   moco sweep pipelines/mocov2.ron --vary momentum.start=0.9,0.99,0.999 --seeds 3
   moco sweep pipelines/mocov2.ron --vary data.batch=32,64 --vary learning_rate.base=0.03,0.06
-                                        two by two combinations
+      2 x 2 combinations
   moco sweep pipelines/mocov2.ron --vary 'modules.head=(\"mlp\", ()),(\"linear\", ())'
-                                        with and without the MLP head
-  moco sweep --resume            go on with the newest sweep
+      with and without the MLP head
+  moco sweep --resume            resume the newest sweep
   moco sweep --resume runs/sweep-mocov2-001
 
 The studies of the MoCo v3 paper, on a pipeline with the modules `backbone` and `projector`:
-  --vary data.batch=1024,2048,4096      with `scale: PerImages(256)` the rate follows
+  --vary data.batch=1024,2048,4096      with `scale: PerImages(256)` the learning rate scales too
   --vary learning_rate.base=5e-5,1e-4,1.5e-4
   --vary optimizer.weight_decay=0.03,0.1,0.3
   --vary momentum.start=0.0,0.9,0.99,0.999
@@ -81,7 +81,7 @@ The studies of the MoCo v3 paper, on a pipeline with the modules `backbone` and 
   --vary modules.backbone.pool=ClassToken,Mean,MeanWithoutNorm
   --vary 'modules.projector.norm=Batch,None' --set modules.projector.last_norm=false
 
-Exit codes: 0 every run completed or diverged, 1 some run failed, 130 stopped by Ctrl-C.";
+Exit codes: 0 every run completed or diverged, 1 at least one run failed, 130 stopped by Ctrl-C.";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let device = compute::start(arguments.threads)?;
@@ -91,21 +91,20 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     describe(out, &sweep, workers.get())?;
     static STOP: AtomicBool = AtomicBool::new(false);
     stop_on_signal(&STOP)?;
-    let end =
-        sweep.train(&device, workers, &mut Printed(out), &STOP).map_err(in_words_of_the_command_line)?;
+    let end = sweep.train(&device, workers, &mut Printed(out), &STOP).map_err(with_hint)?;
     let path = sweep.path().display();
     writeln!(out, "\n{}", sweep.table())?;
-    writeln!(out, "kept as {path}/table.md and {path}/table.csv")?;
+    writeln!(out, "written to {path}/table.md and {path}/table.csv")?;
     match end {
         SweepEnd::Stopped { run } => {
             writeln!(out, "\nstopped at run {} of {}", run + 1, sweep.runs().count())?;
-            writeln!(out, "go on with: {} sweep --resume {path}", program())?;
+            writeln!(out, "resume with: {} sweep --resume {path}", program())?;
             Ok(ExitCode::from(STOPPED))
         }
         SweepEnd::Finished { n_failed } => {
-            writeln!(out, "the curves of all runs: tensorboard --logdir {path}")?;
+            writeln!(out, "learning curves: tensorboard --logdir {path}")?;
             if n_failed > 0 {
-                writeln!(out, "try again what failed: {} sweep --resume {path}", program())?;
+                writeln!(out, "retry failed runs: {} sweep --resume {path}", program())?;
                 return Ok(ExitCode::FAILURE);
             }
             Ok(ExitCode::SUCCESS)
@@ -121,29 +120,29 @@ impl Arguments {
             (Some(variations), None) => Sweep::create(variations, root, self.out.clone(), device),
             (Some(variations), Some(of)) => Sweep::of(variations, root, of.as_deref(), device),
             (None, Some(Some(path))) => Sweep::open(path),
-            // Without a file, the arguments ask for `--resume`.
+            // Without a file, clap requires `--resume`.
             (None, Some(None) | None) => Sweep::newest(root),
         };
-        sweep.map_err(in_words_of_the_command_line)
+        sweep.map_err(with_hint)
     }
 
     fn variations(&self, file: &Path) -> anyhow::Result<Variations> {
         let axes = self.vary.iter().map(|argument| Axis::parse(argument)).collect::<Result<Vec<_>, _>>();
-        let axes = axes.map_err(in_words_of_the_command_line)?;
+        let axes = axes.map_err(with_hint)?;
         check_file(file)?;
         let n_seeds = self.seeds.map_or(1, NonZeroUsize::get);
         Ok(Variations { file: file.into(), set: self.set.clone(), axes, n_seeds })
     }
 }
 
-/// Prints what a sweep tells.
+/// Prints the events of a sweep.
 struct Printed<'a>(&'a mut dyn Write);
 
 impl SweepObserver for Printed<'_> {
     fn run_started(&mut self, run: &RunStart<'_>) {
-        let rest = run.rest_seconds.map(|seconds| format!("  (ETA of the sweep {})", took(seconds)));
+        let rest = run.rest_seconds.map(|seconds| format!("  (sweep ETA {})", format_seconds(seconds)));
         let what = run.overrides.join(", ");
-        // `WhileRead` keeps a closed pipe to itself; another fault of standard output ends no sweep.
+        // `WhileRead` ignores a closed pipe; other errors of standard output do not end a sweep.
         let _ =
             writeln!(self.0, "\nrun {} of {}: {what}{}", run.run + 1, run.n_runs, rest.unwrap_or_default());
         let _ = self.0.flush();
@@ -159,7 +158,7 @@ impl SweepObserver for Printed<'_> {
                 let metrics: Vec<String> = summary.after.iter().map(ToString::to_string).collect();
                 let metrics =
                     if metrics.is_empty() { String::new() } else { format!(": {}", metrics.join(", ")) };
-                let _ = writeln!(self.0, "done in {}{metrics}", took(*seconds));
+                let _ = writeln!(self.0, "done in {}{metrics}", format_seconds(*seconds));
             }
             RunOutcome::Diverged(error) => print_error(&error.to_string(), error.hint()),
             RunOutcome::Failed(SweepError::Pipeline(pipeline::PipelineError::Fault(fault))) => {
@@ -191,7 +190,7 @@ fn describe(out: &mut dyn Write, sweep: &Sweep, n_workers: usize) -> std::io::Re
     for axis in sweep.axes() {
         writeln!(out, "vary      {}: {}", axis.path, axis.values.join(", "))?;
     }
-    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "loader thread"))?;
+    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "data loader worker"))?;
     writeln!(out, "folder    {}", sweep.path().display())?;
     let n_settled = sweep.runs().filter(|state: &&RunState| state.is_settled()).count();
     if n_settled > 0 {
@@ -200,8 +199,8 @@ fn describe(out: &mut dyn Write, sweep: &Sweep, n_workers: usize) -> std::io::Re
     out.flush()
 }
 
-/// The error with what the command line can do about it.
-fn in_words_of_the_command_line(error: SweepError) -> anyhow::Error {
+/// Adds the command line's own hint to an error.
+fn with_hint(error: SweepError) -> anyhow::Error {
     let message = error.to_string();
     let hint = error.hint();
     match error {
@@ -215,28 +214,28 @@ fn in_words_of_the_command_line(error: SweepError) -> anyhow::Error {
         ),
         SweepError::SeedAxis => Failure::usage(
             message,
-            "ask for more seeds with `--seeds 3`, and for another first one with `--set seed=10`",
+            "use `--seeds 3` for more seeds, and `--set seed=10` for another first seed",
         ),
         SweepError::TooMany { .. } => Failure::usage(message, "vary fewer values at once"),
         SweepError::Combination { source, .. } => {
-            failure::report(&in_words_of_the_command_line(*source));
+            failure::report(&with_hint(*source));
             Failure::new(
                 message,
-                "no run was started; leave out this value, or change the pipeline with `--set`",
+                "no run was started; omit this value, or change the pipeline with `--set`",
             )
         }
         SweepError::Missing { path } => missing(&path),
         SweepError::NotASweep { path, is_run: true, .. } => {
-            Failure::new(message, format!("it is a run: `moco run --resume {}`", path.display()))
+            Failure::new(message, format!("this is a run, not a sweep: `moco run --resume {}`", path.display()))
         }
         SweepError::None { .. } => Failure::new(
             message,
-            "leave out `--resume` to start one, or name its folder: `--resume DIR`",
+            "omit `--resume` to start one, or give its folder: `--resume DIR`",
         ),
         SweepError::Other { path } => Failure::new(
             message,
             format!(
-                "go on with it as it was started: `moco sweep --resume {}`; or leave out `--resume` to start anew",
+                "resume it with its original arguments: `moco sweep --resume {}`; or omit `--resume` to start a new one",
                 path.display()
             ),
         ),

@@ -1,4 +1,4 @@
-//! A trained encoder and labeled images, as `knn`, `linear` and `finetune` measure it.
+//! A trained encoder and labeled images, for `knn`, `linear` and `finetune`.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,31 +12,31 @@ use crate::compute;
 use crate::failure::Failure;
 use crate::progress::ImageLine;
 
-/// Which encoder, what is looked at, and how the machine is used.
+/// Options of the encoder, the images, and the resources to use.
 #[derive(clap::Args)]
 pub(crate) struct EncoderArguments {
-    /// The run's folder, or one checkpoint in it.
+    /// Run folder, or a checkpoint in it.
     run: PathBuf,
-    /// Which layer gives the features.
+    /// Where in the encoder to take features.
     #[arg(long, value_enum, default_value_t = Layer::Backbone)]
     level: Layer,
-    /// The view through which images are seen.
+    /// View of the pipeline that images are passed through.
     #[arg(long, default_value = "eval")]
     pub(crate) view: String,
-    /// The share of the training labels that is used, above 0 and up to 1: of each class, at least one image. Papers
-    /// measure 0.01 and 0.1.
+    /// Share of the training labels to use, above 0 and up to 1, with at least one image per class. Papers report 0.01
+    /// and 0.1.
     #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share)]
     pub(crate) labels: f64,
-    /// What all draws follow from, such as which labels are used: the same for all runs that are compared.
+    /// Random seed, for instance for the choice of labels. Use the same seed for all runs that you compare.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The checkpoint with the best metric, and not the newest.
+    /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
-    /// Threads that decode [default: one a core].
+    /// Data loader workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Threads that compute [default: one a core].
+    /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 }
@@ -63,16 +63,16 @@ impl EncoderArguments {
             seed: self.seed,
             workers: self.workers.map(usize::from),
         };
-        Evaluation::open(&self.run, &options).map_err(in_words_of_the_command_line)
+        Evaluation::open(&self.run, &options).map_err(with_hint)
     }
 
-    /// How messages call the features.
+    /// The name of the features in messages.
     pub(crate) fn level_name(&self) -> &'static str {
         self.level.name()
     }
 }
 
-/// Features of a split, with a line that counts images.
+/// Computes the features of a split, with a progress line.
 ///
 /// # Errors
 /// If images cannot be loaded.
@@ -82,11 +82,11 @@ pub(crate) fn embed(evaluation: &mut Evaluation, split: Split) -> anyhow::Result
         Split::Test => ("embedding test images:", evaluation.test_images().len()),
     };
     let mut line = ImageLine::start(what, n);
-    evaluation.features(split, &mut |n_done| line.show(n_done)).map_err(in_words_of_the_command_line)
+    evaluation.features(split, &mut |n_done| line.show(n_done)).map_err(with_hint)
 }
 
-/// The error with what the command line can do about it.
-pub(crate) fn in_words_of_the_command_line(error: EvaluationError) -> anyhow::Error {
+/// Adds the command line's own hint to an error.
+pub(crate) fn with_hint(error: EvaluationError) -> anyhow::Error {
     let option = match &error {
         EvaluationError::Load(LoadError::NoView { known, .. }) => Some(("--view", known)),
         EvaluationError::NoTrainView { known, .. } => Some(("--train-view", known)),
@@ -98,10 +98,10 @@ pub(crate) fn in_words_of_the_command_line(error: EvaluationError) -> anyhow::Er
     }
     match error {
         EvaluationError::NotSquare { .. } => {
-            Failure::new(error.to_string(), "name a random view of the pipeline with `--train-view`").into()
+            Failure::new(error.to_string(), "choose a random view of the pipeline with `--train-view`").into()
         }
-        EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "leave out `--level`").into(),
-        // These have hints, and a drawing of the source line, of their own.
+        EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`").into(),
+        // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),
         EvaluationError::Load(LoadError::Pipeline(error)) => error.into(),
         EvaluationError::Load(error) => error.into(),

@@ -1,4 +1,4 @@
-//! `moco views`: a sheet of augmented images.
+//! `moco views`: draws a sheet of augmented images.
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -16,24 +16,25 @@ use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};
 use crate::{compute, pipeline_file};
 
-/// Draw a sheet of augmented images, to look at before training.
+/// Draw a sheet of augmented images.
 ///
-/// Draws what the encoder will see: a row an image, first the image itself, then each view of the graph twice, as in two
-/// epochs. Look at it before training: crops that lose the object, or colors that change beyond recognition, teach nothing.
+/// Shows what the encoder will see. Each row has one image: first the original, then each view in the graph twice, as
+/// in two epochs. Check this before training: the encoder learns nothing from crops that miss the object, or from
+/// unrecognizable colors.
 ///
-/// Normalization is undone exactly, by asking each view what it makes of black and of white. Small views are enlarged.
+/// Normalization is undone, exactly. Small views are enlarged.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The pipeline, a RON file.
+    /// Pipeline file (RON).
     file: PathBuf,
-    /// Images, spread over the training part of the dataset.
+    /// Number of images, spread evenly over the training split.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
     count: NonZeroUsize,
-    /// The PNG file to write, which must not exist [default: views.png, or the next free number].
+    /// Output file (PNG), which must not exist [default: views.png, or the next free number].
     #[arg(long, value_name = "PNG")]
     out: Option<PathBuf>,
-    /// Change a value of the pipeline first, for instance `views.query.color-jitter.p=1`.
+    /// Override a value in the pipeline, for instance `views.query.color-jitter.p=1`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 }
@@ -44,9 +45,9 @@ Examples:
   moco views pipelines/mocov2.ron --count 16 --out augmented.png
   moco views pipelines/mocov2.ron --set views.query.color-jitter.p=1";
 
-/// Sheets beyond this are slips of the pen, and would not fit into memory.
+/// Larger sheets are mistakes, and would not fit into memory.
 const MAX_COUNT: usize = 256;
-/// Small views are enlarged to at least this, in whole steps.
+/// Small views are enlarged to at least this size, by a whole number.
 const MIN_CELL_PX: u32 = 96;
 /// How often each view is drawn.
 const N_EPOCHS: u64 = 2;
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     if count > MAX_COUNT {
         return Err(Failure::usage(
             format!("a sheet of {count} images is too large"),
-            format!("{MAX_COUNT} is the most"),
+            format!("use at most {MAX_COUNT}"),
         )
         .into());
     }
@@ -68,15 +69,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let (rows, unreadable) = rows(&pipeline, images.as_ref(), &views, count);
     if rows.is_empty() {
         return Err(Failure::new(
-            format!("none of the images that were tried can be read; the last: {}", unreadable.join(", ")),
-            "check that the dataset holds images of a format that can be decoded",
+            format!(
+                "none of the images that were tried can be read; the last one: {}",
+                unreadable.join(", ")
+            ),
+            "check that the dataset has images in a supported format",
         )
         .into());
     }
     let cells: Vec<&[RgbImage]> = rows.iter().map(|(_, cells)| &cells[..]).collect();
     let sheet = sheet::draw(&cells);
     let path = write(&sheet, arguments.out.as_deref())?;
-    let mut columns = vec!["the image".to_owned()];
+    let mut columns = vec!["original".to_owned()];
     columns.extend(
         views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} (epoch {epoch})", view.name))),
     );
@@ -86,12 +90,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         writeln!(out, "row {:>2}: {name}", row + 1)?;
     }
     for name in unreadable {
-        writeln!(out, "passed over: {name}")?;
+        writeln!(out, "skipped: {name}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A name and its cells for each of `count` readable images, and those that were passed over.
+/// A name and its cells for each of `count` readable images, and the images that were skipped.
 fn rows(
     pipeline: &Pipeline,
     images: &dyn Images,
@@ -105,7 +109,7 @@ fn rows(
     let mut rows = Vec::new();
     let mut unreadable = Vec::new();
     for row in 0..count {
-        // The first that can be read of this image's part of the dataset.
+        // The first readable image of this image's part of the dataset.
         for index in row * n / count..(row + 1) * n / count {
             let picture = match images.load(index) {
                 Ok(picture) => picture,
@@ -129,7 +133,7 @@ fn rows(
     (rows, unreadable)
 }
 
-/// What a view makes of black and of white, channel by channel: normalization is a line between the two.
+/// What a view makes of black and of white, per channel. Normalization is a linear map between the two.
 struct Range {
     black: [f32; 3],
     white: [f32; 3],
@@ -155,7 +159,7 @@ impl Range {
     }
 }
 
-/// The values of a `byte` after the step of `transform` that turns bytes into floats.
+/// The values of a `byte` after the step of `transform` that converts bytes to floats.
 fn normalized(transform: &ViewTransform, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
     let probe = ByteImage { width, height, rgb: vec![byte; width * height * 3] };
     for step in &transform.steps {
@@ -169,7 +173,7 @@ fn normalized(transform: &ViewTransform, (height, width): (usize, usize), byte: 
     [f32::from(byte) / 255.0; 3]
 }
 
-/// `(width, height)` of a cell: the view, enlarged by a whole number if it is small.
+/// `(width, height)` of a cell: the size of the view, enlarged by a whole number if it is small.
 fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
     let (height, width) = (height as u32, width as u32);
     let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
@@ -180,7 +184,7 @@ fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
     if image.dimensions() == cell { image.clone() } else { fitted(image, cell) }
 }
 
-/// Writes the sheet where `asked`, or to the next free name, and never over a file; gives the path.
+/// Writes the sheet to `asked`, or to the next free name, without overwriting a file. Returns the path.
 fn write(sheet: &RgbImage, asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     let (file, path) = create(Path::new("views.png"), asked)?;
     let mut buffer = BufWriter::new(file);
@@ -197,7 +201,7 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
         return match new(path) {
             Ok(file) => Ok((file, path.into())),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::new(
-                format!("`{}` is there already, and is not overwritten", path.display()),
+                format!("`{}` already exists", path.display()),
                 "choose another name, or remove it first",
             )),
             Err(error) => Err(cannot(path, error)),

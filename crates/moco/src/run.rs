@@ -30,7 +30,7 @@ pub enum Which {
 #[non_exhaustive]
 pub enum RunError {
     /// The path leads nowhere.
-    #[error("there is no `{}`", path.display())]
+    #[error("`{}` does not exist", path.display())]
     Missing {
         /// The path.
         path: PathBuf,

@@ -46,7 +46,7 @@ pub enum SweepError {
         source: Box<SweepError>,
     },
     /// The path leads nowhere.
-    #[error("there is no `{}`", path.display())]
+    #[error("`{}` does not exist", path.display())]
     Missing {
         /// The path.
         path: PathBuf,

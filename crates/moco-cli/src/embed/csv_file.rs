@@ -1,10 +1,10 @@
-//! Text with commas.
+//! CSV files.
 
 use std::io::{self, Write};
 
 use super::{Rows, column};
 
-/// Writes a header, and a line an image. A value is the shortest text that reads back as the same float32.
+/// Writes a header, then one line per image. Each value is the shortest text that reads back as the same float32.
 pub(super) fn write(file: impl Write, rows: &Rows) -> io::Result<()> {
     let mut writer = csv::Writer::from_writer(file);
     writer.write_field("path")?;

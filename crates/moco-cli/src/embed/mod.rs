@@ -1,4 +1,4 @@
-//! `moco embed`: features of images, in a file.
+//! `moco embed`: writes features of images to a file.
 
 mod csv_file;
 mod npy_file;
@@ -18,25 +18,26 @@ use crate::{new_file, text};
 
 /// Write the features of images to a file.
 ///
-/// Takes every image through a trained encoder, and writes a row of features an image, in the order of the images: by path in
-/// a folder, as given otherwise. Labels are not needed, and the images need not be those of the run.
+/// Runs every image through a trained encoder and writes one row of features per image. Images of a folder are sorted
+/// by path; otherwise rows are in the order given. No labels are needed, and the images need not come from the run's
+/// dataset.
 ///
-/// FILE ends in `.npy` (an array (N, D) of float32, and a text file beside it with the N paths, a line each), `.csv` or
-/// `.parquet` (a column `path`, and D columns `f0`, `f1` and so on). Features are not normalized.
+/// The extension of FILE sets the format: `.npy` (a float32 array (N, D), with the N paths in a text file beside it,
+/// one per line), `.csv` or `.parquet` (a column `path` and D columns `f0`, `f1`, ...). Features are not normalized.
 ///
-/// An image that cannot be decoded is left out and told; more than `--max-unreadable` allows end the command. Nothing is
-/// written before the end, so Ctrl-C leaves no file.
+/// Images that cannot be decoded are skipped and listed; the command fails if there are more than `--max-unreadable`
+/// allows. The file is written at the end, so Ctrl-C leaves no partial file.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The run's folder, or one checkpoint in it.
+    /// Run folder, or a checkpoint in it.
     run: PathBuf,
     #[command(flatten)]
     images: ImageArguments,
-    /// The file to write: `.npy`, `.csv` or `.parquet`.
+    /// Output file: `.npy`, `.csv` or `.parquet`.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Write over files that are there.
+    /// Overwrite existing files.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -50,7 +51,7 @@ Examples:
   moco embed runs/mocov2-001 lists/all.txt -o all.npy --best --level head
   moco embed runs/mocov2-001 --split test -o test.npy";
 
-/// A row for each image: what a file is written of.
+/// What is written: one row per image.
 struct Rows {
     /// `N`.
     paths: Vec<String>,
@@ -78,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     };
     let paths = features.images().iter().map(|image| images.name(*image)).collect();
     let rows = Rows { paths, features };
-    // Another command may have written there in the meantime.
+    // Another command may have written a file there in the meantime.
     check()?;
     format.write(path, &rows)?;
     writeln!(
@@ -105,16 +106,16 @@ impl Format {
             Some("parquet") if parquet_file::IS_BUILT_IN => Ok(Self::Parquet),
             Some("parquet") => Err(Failure::new(
                 format!("`{}` cannot be written: this build has no parquet", path.display()),
-                "build with it, `cargo run --release --package xtask --features parquet -- embed ...`, or write `.npy` or `.csv`",
+                "build with parquet, `cargo run --release --package xtask --features parquet -- embed ...`, or write `.npy` or `.csv`",
             )),
             _ => Err(Failure::usage(
-                format!("`{}` does not say in which format to write", path.display()),
-                "end its name in `.npy`, `.csv` or `.parquet`",
+                format!("`{}` has no known extension", path.display()),
+                "use `.npy`, `.csv` or `.parquet`",
             )),
         }
     }
 
-    /// The files that are written.
+    /// The files to write.
     fn files(self, path: &Path) -> Vec<PathBuf> {
         match self {
             Self::Npy => vec![path.into(), names_file(path)],

@@ -1,4 +1,4 @@
-//! NumPy's format, and the paths beside it.
+//! NumPy files, and the list of paths beside them.
 
 use std::io::{self, BufWriter, Write};
 
@@ -24,14 +24,14 @@ fn header(n: usize, d: usize) -> Vec<u8> {
     [&b"\x93NUMPY\x01\x00"[..], &length.to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// The paths, a line each.
+/// Writes the paths, one per line.
 ///
 /// # Errors
-/// If a path has a line break in it, for then lines would not be rows.
+/// If a path contains a line break, because lines would no longer match rows.
 pub(super) fn names(paths: &[String]) -> Result<String, Failure> {
     if let Some(path) = paths.iter().find(|path| path.contains(['\n', '\r'])) {
         return Err(Failure::new(
-            format!("{path:?} has a line break in it, and the list of paths has one a line"),
+            format!("{path:?} contains a line break, and the list of paths has one path per line"),
             "write `.csv` or `.parquet`, or rename the file",
         ));
     }

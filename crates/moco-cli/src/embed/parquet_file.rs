@@ -1,9 +1,9 @@
-//! Apache Parquet. The crate takes a minute or more to compile, so it is a feature of the build.
+//! Apache Parquet files. The crate takes a minute or more to compile, so support is a Cargo feature.
 
 #[cfg(feature = "parquet")]
 pub(super) use self::built_in::write;
 
-/// Whether this build can write it.
+/// Whether this build can write Parquet.
 pub(super) const IS_BUILT_IN: bool = cfg!(feature = "parquet");
 
 /// Never called, see [`IS_BUILT_IN`].
@@ -26,10 +26,10 @@ mod built_in {
 
     use super::super::{Rows, column};
 
-    /// Rows that are written together, which bounds the memory of a reader.
+    /// Rows per row group, which bounds the memory of a reader.
     const GROUP_ROWS: usize = 1 << 16;
 
-    /// Writes a column `path` and a column of float32 for each feature.
+    /// Writes a column `path` and one float32 column per feature.
     pub(in super::super) fn write(file: impl Write + Send, rows: &Rows) -> io::Result<()> {
         fill(file, rows).map_err(io::Error::other)
     }

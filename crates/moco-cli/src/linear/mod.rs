@@ -1,4 +1,4 @@
-//! `moco linear`: what is the encoder worth to a linear classifier?
+//! `moco linear`: evaluates an encoder with a linear probe.
 
 mod published;
 mod report;
@@ -19,18 +19,17 @@ use self::report::Report;
 use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::progress::ImageLine;
-use crate::trained::{EncoderArguments, embed, in_words_of_the_command_line};
+use crate::trained::{EncoderArguments, embed, with_hint};
 
-/// Measure a trained encoder by a linear classifier of its features.
+/// Evaluate an encoder with a linear probe.
 ///
-/// The linear probe of the papers: the encoder is frozen, in eval mode, and exactly two tensors are trained, the weight and
-/// the bias of a linear layer, on labeled training images under random-resized crops and flips, with the schedule that the
-/// paper of the run's pipeline publishes. The classifier is then tried on the test images. Afterwards the encoder is
-/// compared with the checkpoint, bit for bit.
+/// Trains a linear classifier on the features of the frozen encoder (in eval mode), on random resized crops and flips
+/// of the labeled training images, with the schedule from the paper of the run's pipeline. Then reports accuracy on the
+/// test images, and verifies that the encoder is still bit-for-bit equal to the checkpoint.
 ///
-/// `--cached` computes the features once, without augmentation, and trains with many learning rates at a time: seconds in
-/// place of hours, but not the metric that papers report. The result, with a table by class and a picture of the confusion matrix, is
-/// written to `RUN/evaluations`, and nothing is overwritten. Ctrl-C writes nothing.
+/// `--cached` computes the features once, without augmentation, and trains with many learning rates at once. It takes
+/// seconds instead of hours, but its accuracy is not the one that papers report. The result, with accuracy per class
+/// and a confusion matrix, is written to `RUN/evaluations`; no file is overwritten. Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -39,38 +38,37 @@ pub(crate) struct Arguments {
     /// Compute the features once, without augmentation, and try many learning rates.
     #[arg(long)]
     cached: bool,
-    /// Whose settings [default: those of the paper that the run's pipeline follows].
+    /// Published settings to use [default: those of the paper that the pipeline follows].
     #[arg(long, value_enum)]
     recipe: Option<RecipeName>,
-    /// The learning rate for 256 images, that of a batch is this x batch / 256; several train a classifier each, on the
-    /// same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
+    /// Base learning rate; the learning rate is this x batch size / 256. Several values train one classifier each on
+    /// the same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
     #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = positive)]
     lr: Vec<f64>,
-    /// Images in a step [default: the recipe's].
+    /// Batch size [default: the recipe's].
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
-    /// Passes over the training images [default: the recipe's].
+    /// Epochs to train [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<NonZeroUsize>,
-    /// Train on this view of the pipeline [default: a random-resized crop of at least 8 %, a flip, and the normalization of
-    /// `--view`].
+    /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, and the normalization
+    /// of `--view`].
     #[arg(long, value_name = "VIEW", conflicts_with = "cached")]
     train_view: Option<String>,
-    /// The folder of the result, which must be new [default: the next number in RUN/evaluations].
+    /// Output folder, which must not exist [default: the next number in RUN/evaluations].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  moco linear runs/mocov2-001 --cached         a first look, in seconds
+  moco linear runs/mocov2-001 --cached         a first estimate, in seconds
   moco linear runs/mocov2-001                  the paper's protocol
-  moco linear runs/mocov2-001 --cached --labels 0.01
-                                                      with one label in a hundred
+  moco linear runs/mocov2-001 --cached --labels 0.01    with 1 % of the labels
   moco linear runs/mocov2-001 --epochs 20 --lr 3,30
   moco linear runs/mocov2-001 --best --cached --level head";
 
-/// What `--cached` tries beside the recipe's own rate.
+/// The base learning rates that `--cached` tries in addition to the recipe's.
 const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
@@ -82,22 +80,18 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     let protocol = arguments.protocol(&recipe);
     let view = match arguments.cached {
         true => None,
-        false => Some(
-            evaluation
-                .training_view(arguments.train_view.as_deref())
-                .map_err(in_words_of_the_command_line)?,
-        ),
+        false => Some(evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?),
     };
     let name = if arguments.cached { "linear-cached" } else { "linear" };
     let folder = EvaluationFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
     let mut departures = protocol.departures(&recipe);
     departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
     for departure in &departures {
-        let _ = writeln!(io::stderr(), "warning: not the recipe of {}: {departure}", recipe.name);
+        let _ = writeln!(io::stderr(), "warning: differs from the recipe of {}: {departure}", recipe.name);
     }
     stop_without_a_result()?;
     let started = Instant::now();
-    // The small split first: what is wrong with the dataset shows sooner.
+    // The small split first: problems with the dataset show up sooner.
     let test = embed(&mut evaluation, Split::Test)?;
     let train = view.is_none().then(|| embed(&mut evaluation, Split::Train)).transpose()?;
     let seconds_embedding = started.elapsed().as_secs_f64();
@@ -117,7 +111,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         n_test: test.n,
         n_features: test.d,
         classes: evaluation.train_images().class_names().to_vec(),
-        n_tensors_unchanged: evaluation.check_unchanged().map_err(in_words_of_the_command_line)?,
+        n_tensors_unchanged: evaluation.check_unchanged().map_err(with_hint)?,
         training: &training,
         scores: &scores,
         seconds_embedding,
@@ -163,12 +157,10 @@ impl Arguments {
         protocol: &ProbeProtocol,
     ) -> anyhow::Result<TrainedProbe> {
         let mut line = ImageLine::start("training:", protocol.epochs * evaluation.train_images().len());
-        evaluation
-            .probe(view, protocol, &mut |n_done| line.show(n_done))
-            .map_err(in_words_of_the_command_line)
+        evaluation.probe(view, protocol, &mut |n_done| line.show(n_done)).map_err(with_hint)
     }
 }
 
 fn refused(error: ProbeError) -> anyhow::Error {
-    in_words_of_the_command_line(error.into())
+    with_hint(error.into())
 }

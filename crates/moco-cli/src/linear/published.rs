@@ -1,15 +1,15 @@
-//! Which paper's settings a probe takes.
+//! The published settings of linear probes.
 
 use evaluate::linear::PublishedProbe;
 
-/// A paper's settings, by name.
+/// The settings of a paper, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum RecipeName {
-    /// MoCo v1 and v2: base learning rate 30, batch 256, 100 epochs, tenfold drops at 60 and 80.
+    /// MoCo v1 and v2: base learning rate 30, batch size 256, 100 epochs, divided by 10 at epochs 60 and 80.
     V2,
-    /// MoCo v3 with a ResNet: base learning rate 0.1, batch 1024, 90 epochs, cosine.
+    /// MoCo v3 with a ResNet: base learning rate 0.1, batch size 1024, 90 epochs, cosine.
     V3Resnet,
-    /// MoCo v3 with a ViT: base learning rate 3, batch 1024, 90 epochs, cosine.
+    /// MoCo v3 with a ViT: base learning rate 3, batch size 1024, 90 epochs, cosine.
     V3Vit,
 }
 
@@ -23,8 +23,8 @@ impl RecipeName {
     }
 }
 
-/// The settings of the paper that a pipeline of these plugins follows: MoCo v3's where negatives come from the batch or the
-/// backbone is a ViT, and those of v1 and v2 otherwise.
+/// The settings of the paper that a pipeline of these plugins follows: MoCo v3's if negatives come from the batch or
+/// the backbone is a ViT, and otherwise those of v1 and v2.
 pub(super) fn of_pipeline(plugins: &[String]) -> PublishedProbe {
     let has = |name: &str| plugins.iter().any(|plugin| plugin == name);
     let name = match (has("vit"), has("in-batch")) {

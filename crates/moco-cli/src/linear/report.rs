@@ -1,4 +1,4 @@
-//! What a probe has to say: a table, a file and a picture.
+//! The report of a probe: a table, a file and a picture.
 
 use std::io::Write;
 
@@ -8,10 +8,10 @@ use serde_json::json;
 use super::Arguments;
 use crate::by_class::per_cent;
 use crate::failure::Failure;
-use crate::run::took;
+use crate::run::format_seconds;
 use crate::{by_class, compute, confusion, text};
 
-/// Everything that a probe has given.
+/// The results of a probe.
 pub(super) struct Report<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) recipe: &'a PublishedProbe,
@@ -24,16 +24,16 @@ pub(super) struct Report<'a> {
     pub(super) n_tensors_unchanged: usize,
     pub(super) training: &'a TrainedProbe,
     pub(super) scores: &'a [ClassifierScore],
-    /// Spent on the features of the test images, and of the training images where they are cached.
+    /// Time for the features of the test images, and of the training images if they are cached.
     pub(super) seconds_embedding: f64,
-    /// Spent on the classifiers, and on the training images where they are not cached.
+    /// Time for training the classifiers, and for the features of the training images if they are not cached.
     pub(super) seconds_training: f64,
     pub(super) checkpoint: String,
     pub(super) n_unreadable: usize,
 }
 
 impl Report<'_> {
-    /// What was done, so that the metric can be compared.
+    /// The protocol, which must match for results to be comparable.
     fn method(&self) -> &'static str {
         if self.arguments.cached { "cached features, no augmentation" } else { "random crops and flips" }
     }
@@ -45,7 +45,7 @@ impl Report<'_> {
         }
     }
 
-    /// The classifier that is shown by class: the best on the test images.
+    /// The classifier that is reported per class: the best on the test images.
     fn best(&self) -> usize {
         let top1 = |which: usize| if self.scores[which].is_finite { self.scores[which].top1() } else { -1.0 };
         (0..self.scores.len())
@@ -71,18 +71,14 @@ impl Report<'_> {
         )?;
         if self.arguments.encoder.labels < 1.0 {
             let share = 100.0 * self.arguments.encoder.labels;
-            writeln!(
-                out,
-                "{share} % of the labels of each class, drawn from seed {}",
-                self.arguments.encoder.seed
-            )?;
+            writeln!(out, "{share} % of the labels of each class, seed {}", self.arguments.encoder.seed)?;
         }
         out.write_all(text::table(&self.rates()).as_bytes())?;
         let best = self.best();
         if self.scores.len() > 1 {
             writeln!(
                 out,
-                "best of {} learning rates, chosen on the test images, so a little too good: base rate {}, {}",
+                "best of {} learning rates, chosen on the test images and so slightly optimistic: base learning rate {}, {}",
                 self.scores.len(),
                 self.protocol.base_lrs[best],
                 per_cent(self.scores[best].top1()),
@@ -91,17 +87,17 @@ impl Report<'_> {
         by_class::print(out, &self.scores[best], &self.classes)?;
         if self.n_unreadable > 0 {
             let images = text::count(self.n_unreadable, "unreadable image");
-            writeln!(out, "{images} left out or replaced")?;
+            writeln!(out, "{images} skipped or replaced")?;
         }
         writeln!(
             out,
             "features took {}, training {}",
-            took(self.seconds_embedding),
-            took(self.seconds_training)
+            format_seconds(self.seconds_embedding),
+            format_seconds(self.seconds_training)
         )?;
         writeln!(
             out,
-            "the encoder is unchanged: {} are bit for bit those of the checkpoint",
+            "the encoder is unchanged: {} are bit-for-bit equal to the checkpoint",
             text::count(self.n_tensors_unchanged, "tensor")
         )?;
         Ok(())
@@ -109,7 +105,7 @@ impl Report<'_> {
 
     fn rates(&self) -> Vec<Vec<String>> {
         let has_top5 = self.scores.iter().any(|score| score.top5().is_some());
-        let mut head = vec!["base rate".to_owned(), "rate".into(), "top-1".into()];
+        let mut head = vec!["base lr".to_owned(), "lr".into(), "top-1".into()];
         head.extend(has_top5.then(|| "top-5".to_owned()));
         let mut rows = vec![head];
         for ((base, lr), score) in self.protocol.base_lrs.iter().zip(self.protocol.lrs()).zip(self.scores) {
@@ -121,7 +117,9 @@ impl Report<'_> {
                 row.push("diverged".into());
                 row.extend(has_top5.then(String::new));
             }
-            row.extend((*base == self.recipe.base_lr).then(|| format!("the rate of {}", self.recipe.name)));
+            row.extend(
+                (*base == self.recipe.base_lr).then(|| format!("the learning rate of {}", self.recipe.name)),
+            );
             rows.push(row);
         }
         rows

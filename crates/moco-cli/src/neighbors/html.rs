@@ -1,4 +1,4 @@
-//! The sheet as a page that holds its images.
+//! The sheet as an HTML page with embedded images.
 
 use std::io::{self, Cursor, Write};
 
@@ -20,7 +20,7 @@ img { display: block; border: 4px solid #ddd }
 .other img { border-color: #d55e00 }
 .similarity { font-weight: bold }";
 
-/// Writes a page with a row for each query.
+/// Writes a page with one row per query.
 pub(super) fn write(mut file: impl Write, rows: &[Row], features: &str) -> io::Result<()> {
     let rows = rows.iter().map(drawn).collect::<io::Result<Vec<Markup>>>()?;
     let page = html! {

@@ -1,4 +1,4 @@
-//! `moco neighbors`: images and those nearest to them, to look at.
+//! `moco neighbors`: draws images and their nearest neighbors.
 
 mod html;
 mod picture;
@@ -20,36 +20,36 @@ use crate::failure::Failure;
 use crate::sheet::{fitted, rgb};
 use crate::{new_file, text};
 
-/// Draw images and those that an encoder finds nearest.
+/// Draw images and their nearest neighbors.
 ///
-/// A row an image: first the image itself, the query, then its nearest by cosine similarity of their features. Look at it to see
-/// what the encoder takes for alike: it needs no labels. The query is not among its own neighbors.
+/// Draws one row per query image: the image itself, then its nearest neighbors by cosine similarity of their features.
+/// It shows what the encoder considers similar, and needs no labels. A query is never its own neighbor.
 ///
-/// Queries are spread over IMAGES unless `--query` names others. FILE ends in `.png`, a picture, whose names are printed, or in
-/// `.html`, a page with names and similarities that holds its images and can be sent on as one file.
+/// Without `--query`, queries are spread evenly over IMAGES. The extension of FILE sets the format: `.png`, a picture
+/// (names are printed to the terminal), or `.html`, a single page with names, similarities and embedded images.
 ///
-/// Where images have labels (class folders, a list with labels, the run's own dataset) a neighbor of the query's class has a
-/// blue frame, one of another class an orange one.
+/// If images have labels (class folders, a list with labels, or the run's dataset), neighbors of the query's class have
+/// a blue frame and others an orange one.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// The run's folder, or one checkpoint in it.
+    /// Run folder, or a checkpoint in it.
     run: PathBuf,
     #[command(flatten)]
     images: ImageArguments,
-    /// An image whose neighbors are wanted; may be given several times [default: some of the images].
+    /// Query image; may be given several times [default: some of the images].
     #[arg(short, long, value_name = "FILE")]
     query: Vec<PathBuf>,
-    /// Queries, if none is named.
+    /// Number of queries, unless `--query` is given.
     #[arg(long, value_name = "N", conflicts_with = "query", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
     count: NonZeroUsize,
-    /// Neighbors of each.
+    /// Neighbors per query.
     #[arg(short, value_name = "K", default_value_t = NonZeroUsize::new(8).expect("8 is not 0"))]
     k: NonZeroUsize,
-    /// The file to write: `.png` or `.html`.
+    /// Output file: `.png` or `.html`.
     #[arg(short, long, value_name = "FILE")]
     out: PathBuf,
-    /// Write over a file that is there.
+    /// Overwrite an existing file.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -62,7 +62,7 @@ Examples:
   moco neighbors runs/mocov2-001 photos --query cat.jpg --query dog.jpg -k 12 -o pets.png
   moco neighbors runs/mocov2-001 --split test --count 16 -o test.html --level head";
 
-/// Sheets beyond this are slips of the pen, and would not fit into memory.
+/// Larger sheets are mistakes, and would not fit into memory.
 const MAX_CELLS: usize = 4096;
 /// The side of a cell.
 const CELL_PX: u32 = 128;
@@ -77,9 +77,9 @@ enum Format {
 struct Shown {
     name: String,
     class: Option<String>,
-    /// The cosine with the query; `None` for the query itself.
+    /// The cosine similarity to the query; `None` for the query itself.
     similarity: Option<f32>,
-    /// Whether it is of the query's class; `None` where one of them has none.
+    /// Whether it is of the query's class; `None` if one of them has no label.
     agrees: Option<bool>,
     cell: RgbImage,
 }
@@ -108,13 +108,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         None
     } else {
         let queries = datasets::open_images(&arguments.query)?;
-        // Before the many: a slip in a name shall not cost a pass over all images.
+        // The queries first: a mistake in a name should not cost a pass over all images.
         match arguments.encoder.embed(&mut encoder, &queries)? {
             Embedded::All { embeddings, n_unreadable: 0 } => Some((queries, embeddings)),
             Embedded::All { n_unreadable: n, .. } => {
                 return Err(Failure::new(
                     format!("{} of `--query` cannot be read", text::count(n, "image")),
-                    "name others: the reason stands above",
+                    "the reason is printed above; choose other images",
                 )
                 .into());
             }
@@ -149,7 +149,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             (0..bank.n()).filter(|row| is_same(bank.images()[*row])).collect()
         })
         .collect();
-    // More than are wanted, for the query may be among them, and more than once.
+    // More than needed, because the query may be among them, even several times.
     let k = arguments.k.get() + itself.iter().map(Vec::len).max().unwrap_or(0);
     let found = evaluate::neighbors(bank.values(), &features, bank.d(), k).map_err(refused)?;
 
@@ -189,8 +189,8 @@ impl Format {
             Some("png") => Ok(Self::Png),
             Some("html" | "htm") => Ok(Self::Html),
             _ => Err(Failure::usage(
-                format!("`{}` does not say in which format to write", path.display()),
-                "end its name in `.png` or `.html`",
+                format!("`{}` has no known extension", path.display()),
+                "use `.png` or `.html`",
             )),
         }
     }
@@ -208,11 +208,11 @@ fn check_size(arguments: &Arguments) -> Result<(), Failure> {
 fn too_large(n_queries: usize, k: usize) -> Failure {
     Failure::usage(
         format!("a sheet of {n_queries} queries with {k} neighbors each is too large"),
-        format!("{MAX_CELLS} images are the most"),
+        format!("at most {MAX_CELLS} images fit on a sheet"),
     )
 }
 
-/// At most `count` of `n` rows, evenly.
+/// At most `count` of `n` rows, evenly spaced.
 fn spread(n: usize, count: usize) -> Vec<usize> {
     let count = count.min(n);
     (0..count).map(|i| i * n / count).collect()
@@ -233,7 +233,7 @@ fn same_as<'a>(
         }
         let Some(file) = &file else { return false };
         let other = PathBuf::from(images.name(other));
-        // Asking the system for every image would take long.
+        // Resolving every path would be slow.
         other == name
             || (other.file_name() == name.file_name() && other.canonicalize().ok().as_ref() == Some(file))
     })
@@ -257,7 +257,7 @@ fn shown(images: &dyn Images, image: usize) -> anyhow::Result<Shown> {
     Ok(Shown { name: images.name(image), class, similarity: None, agrees: None, cell })
 }
 
-/// What the picture does not say.
+/// Prints the names, which the picture does not show.
 fn list(out: &mut dyn Write, rows: &[Row]) -> std::io::Result<()> {
     let class = |shown: &Shown| shown.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
     for (i, row) in rows.iter().enumerate() {

@@ -13,7 +13,7 @@ const QUERY: Rgb<u8> = Rgb([0, 0, 0]);
 const SAME: Rgb<u8> = Rgb([0, 114, 178]);
 const OTHER: Rgb<u8> = Rgb([213, 94, 0]);
 
-/// Writes a row of cells for each query.
+/// Writes one row of cells per query.
 pub(super) fn write(file: impl Write, rows: &[Row]) -> io::Result<()> {
     let cells: Vec<Vec<RgbImage>> = rows.iter().map(cells).collect();
     let cells: Vec<&[RgbImage]> = cells.iter().map(Vec::as_slice).collect();

@@ -1,11 +1,11 @@
-//! The line that a person watches while images are gone through once.
+//! The progress line of a pass over images.
 
 use std::time::{Duration, Instant};
 
-use super::line::{in_words, rate};
+use super::line::{format_duration, rate};
 use super::output::Output;
 
-/// One line on standard error, updated in place; where that is no terminal, a line now and then.
+/// One line on standard error, updated in place; without a terminal, one line now and then.
 pub(crate) struct ImageLine {
     what: &'static str,
     n_images: usize,
@@ -14,7 +14,7 @@ pub(crate) struct ImageLine {
 }
 
 impl ImageLine {
-    /// Starts the clock. `what` is done to the images: `embedding`.
+    /// Starts the clock. `what` describes the work: `embedding`.
     pub(crate) fn start(what: &'static str, n_images: usize) -> Self {
         Self { what, n_images, began: Instant::now(), output: Output::stderr(n_images as u64) }
     }
@@ -37,7 +37,7 @@ fn line(what: &str, n_done: usize, n_images: usize, took: Duration) -> String {
     let images_per_s = n_done as f64 / took.as_secs_f64().max(1e-9);
     let n_left = n_images.saturating_sub(n_done);
     let eta = took.mul_f64(n_left as f64 / n_done.max(1) as f64);
-    format!("{what} {n_done}/{n_images}  ETA {}  {} img/s", in_words(eta), rate(images_per_s))
+    format!("{what} {n_done}/{n_images}  ETA {}  {} img/s", format_duration(eta), rate(images_per_s))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The line that a person watches.
+//! The progress line of a run.
 
 use std::time::{Duration, Instant};
 
@@ -7,18 +7,18 @@ use plugin_api::LossRange;
 use super::output::Output;
 use super::pace::{Pace, Stopwatch};
 
-/// How long a run is.
+/// The length of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProgressPlan {
     /// Epochs in the whole run.
     pub(super) epochs: u64,
-    /// Steps in each.
+    /// Steps per epoch.
     pub(super) steps_per_epoch: u64,
-    /// Images in a batch.
+    /// The batch size.
     pub(super) batch: usize,
 }
 
-/// A step that was just done.
+/// A completed step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DoneStep {
     /// The epoch, from 0.
@@ -29,11 +29,11 @@ pub(super) struct DoneStep {
     pub(super) waited: Duration,
     /// The loss.
     pub(super) loss: f64,
-    /// The loss at chance and at best.
+    /// The loss at chance level, and its lower bound.
     pub(super) loss_range: LossRange,
 }
 
-/// A part of a step that begins.
+/// A part of a step that starts (a micro-batch).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct BegunPart {
     /// The epoch, from 0.
@@ -46,11 +46,11 @@ pub(super) struct BegunPart {
     pub(super) n_parts: usize,
 }
 
-/// One line on standard error, updated in place; where that is no terminal, a line now and then.
+/// One line on standard error, updated in place; without a terminal, one line now and then.
 pub(super) struct ProgressLine {
     plan: ProgressPlan,
     note: String,
-    /// What the last step's line said behind its place.
+    /// The part of the last step's line after its position.
     state: String,
     watch: Stopwatch,
     began: Instant,
@@ -63,27 +63,27 @@ impl ProgressLine {
         Self::with_output(plan, Output::stderr(plan.epochs * plan.steps_per_epoch))
     }
 
-    /// Shows a step that was just done, and gives the pace.
+    /// Shows a completed step, and returns the speed.
     pub(super) fn step(&mut self, report: DoneStep) -> Pace {
         self.step_at(self.began.elapsed(), report)
     }
 
-    /// Shows that a part of a step begins, with what the last step's line said.
+    /// Shows that a part of a step starts, with the last step's numbers.
     pub(super) fn part(&mut self, report: BegunPart) {
         self.part_at(self.began.elapsed(), report);
     }
 
-    /// Sets what stands at the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
+    /// Sets the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.note = note.into();
     }
 
-    /// Says that something other than a step begins, such as a measurement, which is not to count as a slow step.
+    /// Says that something other than a step starts, such as an evaluation. It does not count as a slow step.
     pub(super) fn pause(&mut self) {
         self.watch.pause(self.began.elapsed());
     }
 
-    /// Says that the next step begins.
+    /// Says that the next step starts.
     pub(super) fn resume(&mut self) {
         self.watch.resume(self.began.elapsed());
     }
@@ -93,7 +93,7 @@ impl ProgressLine {
         self.output.println(message);
     }
 
-    /// Leaves the line as it is, and the cursor below it.
+    /// Leaves the line as it is, with the cursor below it.
     pub(super) fn finish(&mut self) {
         self.output.finish();
     }
@@ -131,7 +131,7 @@ fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
     format!("epoch {}/{}  step {}/{}", epoch + 1, plan.epochs, step + 1, plan.steps_per_epoch)
 }
 
-/// What matters most comes first, for a narrow terminal cuts off the end.
+/// The most important numbers come first, because a narrow terminal cuts off the end.
 fn state(report: &DoneStep, pace: &Pace, note: &str) -> String {
     let DoneStep { loss, loss_range: LossRange { chance, floor }, .. } = report;
     let mut line = format!("  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})");
@@ -141,7 +141,7 @@ fn state(report: &DoneStep, pace: &Pace, note: &str) -> String {
     }
     line += &format!(
         "  ETA {}  {} img/s  data wait {:.0} %",
-        in_words(pace.eta),
+        format_duration(pace.eta),
         rate(pace.images_per_s),
         pace.share_waiting * 100.0,
     );
@@ -152,8 +152,8 @@ pub(super) fn rate(images_per_s: f64) -> String {
     if images_per_s < 10.0 { format!("{images_per_s:.1}") } else { format!("{images_per_s:.0}") }
 }
 
-/// The two largest units.
-pub(super) fn in_words(time: Duration) -> String {
+/// Formats a duration with its two largest units.
+pub(super) fn format_duration(time: Duration) -> String {
     let (s, min, h) = (time.as_secs(), time.as_secs() / 60, time.as_secs() / 3600);
     match h {
         0 if min == 0 => format!("{s} s"),
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn times_are_in_their_two_largest_units() {
         let words: Vec<String> =
-            [0, 59, 61, 3600, 90_061].into_iter().map(|s| in_words(Duration::from_secs(s))).collect();
+            [0, 59, 61, 3600, 90_061].into_iter().map(|s| format_duration(Duration::from_secs(s))).collect();
         assert_eq!(words, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
     }
 }

@@ -1,6 +1,6 @@
-//! What a person watches: a line on the terminal while something goes on.
+//! Progress lines on the terminal.
 //!
-//! [`Progress`] is told of a run while it trains; [`ImageLine`] counts images.
+//! [`Progress`] observes a training run; [`ImageLine`] counts images.
 
 mod image_line;
 mod line;
@@ -15,7 +15,7 @@ use train_core::trainer::{
 pub(crate) use self::image_line::ImageLine;
 use self::line::{BegunPart, DoneStep, ProgressLine, ProgressPlan};
 
-/// Shows a run on standard error: a line that is updated, and messages above it.
+/// Shows a run on standard error: one line that is updated, with messages above it.
 #[derive(Default)]
 pub(crate) struct Progress {
     /// `None` until the run starts.

@@ -1,21 +1,21 @@
-//! Where a progress line goes: a terminal, or a file that takes a line now and then.
+//! Where a progress line goes: a terminal, or a file that gets a line now and then.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// The least time between two lines where they cannot be updated in place.
+/// The minimum time between two lines if they cannot be updated in place.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-/// One line that is updated in place, or lines.
+/// One line that is updated in place, or separate lines.
 pub(super) enum Output {
     Terminal(ProgressBar),
     Plain { target: Box<dyn Write + Send>, last: Option<Duration> },
 }
 
 impl Output {
-    /// Standard error, for something that goes from 0 to `n`.
+    /// Standard error, for progress from 0 to `n`.
     pub(super) fn stderr(n: u64) -> Self {
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(n), ProgressDrawTarget::stderr());
@@ -28,8 +28,8 @@ impl Output {
         }
     }
 
-    /// Shows `line` when `done` of `n` are done; where it cannot be updated in place, only if it is time for one, or `must`
-    /// be.
+    /// Shows `line` when `done` of `n` are done. If it cannot be updated in place, it is shown only if enough time has
+    /// passed, or if `must` is set.
     pub(super) fn show(&mut self, now: Duration, done: u64, must: bool, line: String) {
         match self {
             Self::Terminal(bar) => {
@@ -54,7 +54,7 @@ impl Output {
         }
     }
 
-    /// Leaves the line as it is, and the cursor below it.
+    /// Leaves the line as it is, with the cursor below it.
     pub(super) fn finish(&self) {
         if let Self::Terminal(bar) = self {
             bar.abandon();

@@ -1,31 +1,31 @@
-//! How fast a run is, from its last few steps.
+//! The speed of a run, from its last few steps.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The time over which the pace is averaged.
+/// The time over which the speed is averaged.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// The pace of the last half minute, or of the last step if that took longer.
+/// The speed over the last half minute, or over the last step if that took longer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pace {
-    /// Images trained on in a second.
+    /// Training images per second.
     pub(super) images_per_s: f64,
     /// Share of the time (0–1) that steps waited for data.
     pub(super) share_waiting: f64,
-    /// What is left of the whole run at this pace, pauses for measuring included as they were so far.
+    /// Time left for the whole run at this speed, including pauses for evaluation at the same rate as so far.
     pub(super) eta: Duration,
 }
 
-/// Keeps the steps that the pace is taken from.
+/// Measures speed over the most recent steps.
 #[derive(Debug)]
 pub(super) struct Stopwatch {
     batch: usize,
-    /// When the step that is under way began, on the caller's clock.
+    /// When the current step started, on the caller's clock.
     began: Duration,
-    /// Whether something other than a step is under way.
+    /// Whether something other than a step is running.
     is_paused: bool,
-    /// Steps, oldest first: how long each took, and waited.
+    /// Steps, oldest first: how long each took, and how long it waited for data.
     recent: VecDeque<(Duration, Duration)>,
     total_recent: (Duration, Duration),
     total_steps: Duration,
@@ -60,7 +60,7 @@ impl Stopwatch {
         }
     }
 
-    /// Takes in the end of a step, and gives the pace for a run with `n_left` more.
+    /// Records the end of a step, and returns the speed for a run with `n_left` more steps.
     pub(super) fn step(&mut self, now: Duration, waited: Duration, n_left: u64) -> Pace {
         self.resume(now);
         let took = now.saturating_sub(self.began);
@@ -74,7 +74,7 @@ impl Stopwatch {
             self.total_recent.0 -= took;
             self.total_recent.1 -= waited;
         }
-        // A step is never timed as nothing, so that the rate is finite.
+        // A step never counts as zero time, so that the rate is finite.
         let seconds = self.total_recent.0.as_secs_f64().max(1e-9);
         let n_steps = self.recent.len() as f64;
         let with_pauses = 1.0 + self.total_paused.as_secs_f64() / self.total_steps.as_secs_f64().max(1e-9);
