@@ -1,18 +1,13 @@
 //! `moco import`: reads weights of other programs.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use pipeline::{Modules, Pipeline};
-use run_store::RunFolder;
-use run_store::checkpoint::{Snapshot, Stored};
-use train_core::trainer;
-use weights::{Architecture, Encoders, Report, Shape, Tensors};
+use moco::RunOptions;
+use moco::exchange::{Architecture, Encoders, ForeignWeights, ImportNote, Report};
 
-use crate::encoder::{self, Parts};
-use crate::failure::Failure;
+use crate::export::with_options;
 use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
@@ -55,50 +50,49 @@ const MOST_NAMES: usize = 20;
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let path = &arguments.file;
     pipeline_file::check_file(path)?;
-    let tensors = weights::read(path)?;
-    check_foreign(path, &tensors)?;
-    let encoders = weights::encoders(tensors).map_err(|error| unrecognized(path, &error.to_string()))?;
-    let architecture =
-        weights::detect(&encoders.query.backbone).map_err(|error| unrecognized(path, &error.to_string()))?;
-    describe(out, path, &encoders, &architecture)?;
-    match &arguments.pipeline {
-        None => {
-            let report =
-                Report::new(&weights::layout(&architecture).into_iter().collect(), &encoders.query.backbone);
-            print_report(out, "backbone", &report)?;
-            out.flush()?;
-            check(path, "backbone", &report, "an encoder of this kind")?;
-            writeln!(out, "to create a run with these weights, use `--pipeline FILE`")?;
+    let foreign = ForeignWeights::read(path).map_err(with_options)?;
+    describe(out, path, &foreign.encoders, &foreign.architecture)?;
+    let Some(pipeline) = &arguments.pipeline else {
+        print_report(out, "backbone", &foreign.report())?;
+        out.flush()?;
+        foreign.check().map_err(with_options)?;
+        writeln!(out, "to create a run with these weights, use `--pipeline FILE`")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let device = compute::start(None)?;
+    let pipeline = pipeline_file::read(pipeline, &arguments.set, &device)?;
+    let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone() };
+    let mut printed = Ok(());
+    let mut note = |note: ImportNote<'_>| {
+        if printed.is_ok() {
+            printed = print_note(out, note);
         }
-        Some(pipeline) => {
-            let run = make_run(arguments, pipeline, encoders, out)?;
-            let run = run.path().display();
-            writeln!(
-                out,
-                "run       {run}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",
-                program = program()
-            )?;
-        }
-    }
+    };
+    let run = foreign.create_run(pipeline, arguments.backbone_only, &options, &mut note);
+    let run = run.map_err(with_options)?;
+    printed?;
+    let run = run.folder().path().display();
+    writeln!(
+        out,
+        "run       {run}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",
+        program = program()
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails for checkpoints of this program.
-fn check_foreign(path: &Path, tensors: &Tensors) -> Result<(), Failure> {
-    if tensors.keys().any(|name| name.starts_with("query.")) {
-        return Err(Failure::new(
-            format!("`{}` is a checkpoint of this program", path.display()),
-            "no import is needed: `moco run --resume`, `knn` and `export` use it directly",
-        ));
+fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::Result<()> {
+    match note {
+        ImportNote::Compared { part, report } => print_report(out, part, report)?,
+        ImportNote::Random { part, modules } => {
+            writeln!(out, "{part:<9} keeps its random initial values: {}", modules.join(", "))?;
+        }
+        ImportNote::Queue => writeln!(out, "queue     imported")?,
+        ImportNote::RandomQueue { module } => writeln!(
+            out,
+            "queue     keeps its random initial values, because the pipeline's has another size: {module}"
+        )?,
     }
-    Ok(())
-}
-
-fn unrecognized(path: &Path, reason: &str) -> Failure {
-    Failure::new(
-        format!("`{}` has weights of an unknown encoder: {reason}", path.display()),
-        "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3",
-    )
+    out.flush()
 }
 
 fn describe(
@@ -167,161 +161,4 @@ fn print_report(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Re
         }
     }
     Ok(())
-}
-
-/// Fails with the first mismatch. Missing counters start at 0, as in PyTorch.
-fn check(path: &Path, part: &str, report: &Report, of: &str) -> Result<(), Failure> {
-    let missing =
-        report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
-    let misshapen = report
-        .misshapen
-        .first()
-        .map(|(name, found, expected)| format!("`{name}` is {found}, expected {expected}"));
-    let unexpected = report.unexpected.first().map(|name| format!("`{name}` is unexpected"));
-    match misshapen.or(missing).or(unexpected) {
-        None => Ok(()),
-        Some(what) => {
-            let hint = match part {
-                "backbone" => {
-                    "use a pipeline whose backbone has the depth, width, patch size and image size of these weights"
-                }
-                _ => "use `--backbone-only` to leave the heads at their random initial values",
-            };
-            Err(Failure::new(format!("the {part} in `{}` does not match {of}: {what}", path.display()), hint))
-        }
-    }
-}
-
-fn is_counter(name: &str) -> bool {
-    name.ends_with("num_batches_tracked")
-}
-
-/// Creates the run. The pipeline is written last, because a folder with a pipeline is a run.
-fn make_run(
-    arguments: &Arguments,
-    pipeline: &Path,
-    encoders: Encoders,
-    out: &mut dyn Write,
-) -> anyhow::Result<RunFolder> {
-    let device = compute::start(None)?;
-    let mut pipeline = pipeline_file::read(pipeline, &arguments.set, &device)?;
-    let imported = fit(arguments, &mut pipeline, encoders, out)?;
-    out.flush()?;
-    let folder = RunFolder::create(Path::new(runs::ROOT), &pipeline.name, arguments.out.clone())?;
-    let text = pipeline.text.clone();
-    trainer::write_start(pipeline, &device, &folder, |snapshot: &mut Snapshot| {
-        for (name, stored) in imported {
-            // Without a momentum encoder in the pipeline, there is nothing to set.
-            if let Some(place) = snapshot.tensors.get_mut(&name) {
-                *place = stored;
-            }
-        }
-    })?;
-    folder.write_pipeline(&text)?;
-    Ok(folder)
-}
-
-/// The weights under the names of a checkpoint of `pipeline`, if they match.
-fn fit(
-    arguments: &Arguments,
-    pipeline: &mut Pipeline,
-    encoders: Encoders,
-    out: &mut dyn Write,
-) -> anyhow::Result<Tensors> {
-    let path = &arguments.file;
-    let of = format!("the pipeline `{}`", pipeline.name);
-    let parts = Parts::of(&pipeline.network.graph);
-    let mut place = Place { path, of: &of, modules: &pipeline.network.modules, taken: Tensors::new() };
-    let has_heads = encoders.convention.has_projection_heads();
-    let Encoders { query, momentum, predictor, queue, .. } = encoders;
-    let momentum = momentum.unwrap_or_else(|| query.clone());
-    place.put(out, "backbone", &parts.backbone, query.backbone, "query")?;
-    place.put_silently("backbone", &parts.backbone, momentum.backbone, "momentum")?;
-    let takes_heads = has_heads && !arguments.backbone_only;
-    match parts.heads.as_slice() {
-        [head] if takes_heads && !query.head.is_empty() => {
-            place.put(out, "head", head, query.head, "query")?;
-            place.put_silently("head", head, momentum.head, "momentum")?;
-        }
-        [] => {}
-        heads => writeln!(out, "head      keeps its random initial values: {}", heads.join(", "))?,
-    }
-    match parts.predictors.as_slice() {
-        [name] if takes_heads && !predictor.is_empty() => {
-            place.put(out, "predictor", name, predictor, "query")?;
-        }
-        [] => {}
-        names => writeln!(out, "predictor keeps its random initial values: {}", names.join(", "))?,
-    }
-    if takes_heads && !queue.is_empty() {
-        place.put_queue(out, queue)?;
-    }
-    Ok(place.taken)
-}
-
-/// Where weights go in a pipeline.
-struct Place<'a> {
-    path: &'a Path,
-    of: &'a str,
-    modules: &'a Modules,
-    /// What matches, under the names of a checkpoint.
-    taken: Tensors,
-}
-
-impl Place<'_> {
-    /// Takes `found` for the module called `name`, and prints a report.
-    fn put(
-        &mut self,
-        out: &mut dyn Write,
-        part: &str,
-        name: &str,
-        found: Tensors,
-        side: &str,
-    ) -> anyhow::Result<()> {
-        let report = Report::new(&self.layout(name), &found);
-        print_report(out, part, &report)?;
-        out.flush()?;
-        check(self.path, part, &report, self.of)?;
-        self.take(name, found, side);
-        Ok(())
-    }
-
-    fn put_silently(&mut self, part: &str, name: &str, found: Tensors, side: &str) -> Result<(), Failure> {
-        check(self.path, part, &Report::new(&self.layout(name), &found), self.of)?;
-        self.take(name, found, side);
-        Ok(())
-    }
-
-    /// Imports the queue if the pipeline has one of this size.
-    fn put_queue(&mut self, out: &mut dyn Write, found: Tensors) -> std::io::Result<()> {
-        let Some(name) = self.modules.losses.first().map(|named| named.name.clone()) else { return Ok(()) };
-        let layout = self.layout(&name);
-        let next = match found.get("pointer") {
-            Some(Stored::U64(next)) => next.first().copied(),
-            _ => None,
-        };
-        let len = match layout.get("queue") {
-            Some(Shape::Floats(shape)) => shape.first().copied(),
-            _ => None,
-        };
-        let points_into_it = next.zip(len).is_some_and(|(next, len)| next < len as u64);
-        if Report::new(&layout, &found).fits() && points_into_it {
-            self.take(&name, found, "query");
-            writeln!(out, "queue     imported")
-        } else {
-            writeln!(
-                out,
-                "queue     keeps its random initial values, because the pipeline's has another size: {name}"
-            )
-        }
-    }
-
-    fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
-        let modules = self.modules.named();
-        modules.into_iter().find(|(own, _)| *own == name).map(encoder::layout).unwrap_or_default()
-    }
-
-    fn take(&mut self, name: &str, found: Tensors, side: &str) {
-        self.taken.extend(found.into_iter().map(|(part, stored)| (format!("{side}.{name}.{part}"), stored)));
-    }
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-pub(crate) use moco::{OpenRun, Which};
 use run_store::RunFolder;
 
 use crate::failure::Failure;

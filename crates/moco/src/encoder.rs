@@ -9,7 +9,7 @@ use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
-use train_core::loader::{EvalPlan, UnreadableLog};
+use train_core::loader::{EvalPlan, LoaderError, UnreadableLog};
 
 use crate::device::within;
 use crate::source::GivenImages;
@@ -168,6 +168,23 @@ impl Encoder {
         let images = given(images);
         let unreadable = Arc::new(UnreadableLog::new(images.len(), 1.0));
         let embeddings = self.embed_images(&images, &unreadable, &mut |_| ControlFlow::Continue(()))?;
+        Ok((embeddings, unreadable.list()))
+    }
+
+    /// Features of those images of a dataset or folder that can be decoded, and the others with the reason;
+    /// [`Embeddings::images`] tells which row is of which image. [`open_images`](crate::open_images) opens a folder.
+    ///
+    /// # Errors
+    /// If features cannot be computed, or no image can be decoded.
+    pub fn embed_dataset(
+        &mut self,
+        images: &Arc<dyn Images>,
+    ) -> Result<(Embeddings, Vec<UnreadableImage>), EmbedError> {
+        let unreadable = Arc::new(UnreadableLog::new(images.len(), 1.0));
+        let embeddings = self.embed_images(images, &unreadable, &mut |_| ControlFlow::Continue(()))?;
+        if embeddings.n() == 0 {
+            return Err(LoaderError::NoneReadable { n_images: images.len() }.into());
+        }
         Ok((embeddings, unreadable.list()))
     }
 

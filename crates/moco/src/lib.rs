@@ -55,6 +55,7 @@ mod device;
 mod encoder;
 mod error;
 pub mod evaluation;
+pub mod exchange;
 mod run;
 mod source;
 #[cfg(feature = "train")]
@@ -65,7 +66,7 @@ pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
 pub use self::run::{OpenRun, RunError, Which};
-pub use self::source::{Given, ImageSource};
+pub use self::source::{Given, ImageSource, open_images};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, open_dataset, parse_pipeline, read_pipeline};
 pub use pipeline::{Pipeline, Weights};

@@ -1,10 +1,10 @@
 //! What can be embedded.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::{DynamicImage, RgbImage};
-use plugin_api::ByteImage;
-use plugin_api::{Images, UnreadableImage};
+use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 
 /// An image, or where it lies.
 pub trait ImageSource {
@@ -61,6 +61,15 @@ impl ImageSource for String {
     fn give(&self) -> Given {
         Given::File(self.into())
     }
+}
+
+/// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a text file with one path
+/// per line; or an image. No image is read yet.
+///
+/// # Errors
+/// If the path leads nowhere, or to no image.
+pub fn open_images(path: impl AsRef<Path>) -> Result<Arc<dyn Images>, DatasetError> {
+    datasets::open_images(&[path.as_ref().to_owned()])
 }
 
 fn pixels(image: RgbImage) -> Given {

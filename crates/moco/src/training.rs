@@ -11,6 +11,7 @@ use train_core::loader::LoaderError;
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
 use crate::evaluation::{Evaluation, EvaluationOptions};
+use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
 use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device};
 
 /// Where a new run goes.
@@ -205,6 +206,14 @@ impl Run {
     /// If the run has no checkpoint, or its dataset no labels or no test split.
     pub fn evaluation(&self, options: &EvaluationOptions) -> Result<Evaluation, EvaluationError> {
         Evaluation::open(&self.path, options)
+    }
+
+    /// Writes the trained encoder to `file`, for the program that `target` names: safetensors, or an ONNX graph.
+    ///
+    /// # Errors
+    /// If there is no checkpoint, the target cannot represent the encoder, or the file cannot be written.
+    pub fn export(&self, target: Target, file: impl AsRef<Path>) -> Result<Exported, ExchangeError> {
+        exchange::export(&self.path, file.as_ref(), &ExportOptions::new(target))
     }
 
     fn take_open(&mut self) -> Result<OpenRun, Error> {

@@ -9,18 +9,18 @@ use weights::{Shape, Tensors};
 
 /// The modules of an encoder, by role.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(super) struct Parts {
     /// Maps images to features.
-    pub(crate) backbone: String,
+    pub(super) backbone: String,
     /// The projection heads behind it, which keys pass through too.
-    pub(crate) heads: Vec<String>,
+    pub(super) heads: Vec<String>,
     /// Modules that only queries pass through: MoCo v3's predictor.
-    pub(crate) predictors: Vec<String>,
+    pub(super) predictors: Vec<String>,
 }
 
 impl Parts {
     /// The parts in `graph`: the modules of its first query step on a view.
-    pub(crate) fn of(graph: &Graph) -> Self {
+    pub(super) fn of(graph: &Graph) -> Self {
         let chain = graph.encoder();
         let n_heads = match graph.keys.is_empty() {
             true => chain.heads.len(),
@@ -36,7 +36,7 @@ impl Parts {
 }
 
 /// The view to evaluate with: `eval` if there is one, and otherwise the first training view.
-pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
+pub(super) fn measuring_view(pipeline: &Pipeline) -> &str {
     const EVAL: &str = "eval";
     match pipeline.view(EVAL) {
         Some(_) => EVAL,
@@ -45,24 +45,24 @@ pub(crate) fn measuring_view(pipeline: &Pipeline) -> &str {
 }
 
 /// How `view` normalizes; `None` if no step of it says so.
-pub(crate) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
+pub(super) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
     pipeline.view(view)?.transform.steps.iter().find_map(|step| step.normalization())
 }
 
 /// What the backbone called `name` says of itself.
-pub(crate) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
+pub(super) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
     let mut backbones = pipeline.network.modules.encoders.backbones.iter();
     backbones.find(|named| named.name == name)?.module.architecture()
 }
 
 /// The tensors whose names start with `prefix` and a dot, with this prefix removed.
-pub(crate) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
+pub(super) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
     let inner = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
     tensors.iter().filter_map(|(name, stored)| Some((inner(name)?, stored.clone()))).collect()
 }
 
 /// The names and shapes of a module's weights.
-pub(crate) fn layout((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
+pub(super) fn layout((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
     let mut layout = BTreeMap::new();
     module.visit(&mut |name, entry| {
         let shape = match entry {

@@ -1,0 +1,160 @@
+//! Why weights cannot be exchanged.
+
+use std::io;
+use std::path::PathBuf;
+
+use pipeline::PipelineError;
+use weights::{ReadError, Target, Unfit};
+
+use crate::{DeviceError, LoadError, RunError};
+
+/// Weights that cannot be exported or imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExchangeError {
+    /// There is no such run, or no checkpoint that can be used.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The run's pipeline cannot be used.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The process or the device cannot be used.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The pipeline has no such encoder.
+    #[error("the checkpoint has no {side} encoder")]
+    NoEncoder {
+        /// `query` or `momentum`.
+        side: &'static str,
+    },
+    /// The backbone is none that other programs have.
+    #[error("`{backbone}` cannot be exported: other programs have no such encoder")]
+    NoCounterpart {
+        /// The backbone's module.
+        backbone: String,
+    },
+    /// How images must be normalized is unknown.
+    #[error("the view `{view}` does not end with `normalize`, so the normalization is unknown")]
+    NoNormalization {
+        /// The view.
+        view: String,
+    },
+    /// A head is to be exported, and there is none.
+    #[error("the run has no head")]
+    NoHead,
+    /// The head has several modules.
+    #[error("the head has {} modules: {}", names.len(), names.join(", "))]
+    ManyHeads {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The head has layers that no target has.
+    #[error("`{head}` has other layers than linear, batch norm and ReLU")]
+    ForeignHead {
+        /// The head's module.
+        head: String,
+    },
+    /// The target cannot represent the encoder.
+    #[error("`{target}` cannot take this encoder: {unfit}")]
+    Unfit {
+        /// The target.
+        target: Target,
+        /// Why, and which targets can.
+        unfit: Unfit,
+    },
+    /// The file cannot be written.
+    #[error("`{}` cannot be written: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file is one of ours.
+    #[error("`{}` is a checkpoint of this program", path.display())]
+    OwnCheckpoint {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has weights of an unknown encoder.
+    #[error("`{}` has weights of an unknown encoder: {reason}", path.display())]
+    Unrecognized {
+        /// The file.
+        path: PathBuf,
+        /// What is not known.
+        reason: String,
+    },
+    /// The weights do not match where they are to go.
+    #[error("the {part} in `{}` does not match {of}: {mismatch}", path.display())]
+    Mismatch {
+        /// `backbone`, `head` or `predictor`.
+        part: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What they should match.
+        of: String,
+        /// The first mismatch.
+        mismatch: String,
+    },
+    /// The run cannot be created.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Create(Box<crate::Error>),
+}
+
+impl From<DeviceError> for ExchangeError {
+    fn from(error: DeviceError) -> Self {
+        Self::Load(error.into())
+    }
+}
+
+#[cfg(feature = "train")]
+impl From<crate::Error> for ExchangeError {
+    fn from(error: crate::Error) -> Self {
+        Self::Create(Box::new(error))
+    }
+}
+
+impl ExchangeError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Run(error) => return error.hint(),
+            Self::Load(error) => return error.hint(),
+            Self::Read(error) => return error.hint(),
+            #[cfg(feature = "train")]
+            Self::Create(error) => return error.hint(),
+            Self::Pipeline(_) | Self::Write { .. } => return None,
+            Self::NoEncoder { .. } => {
+                "only a pipeline with a step of `weights: Momentum` has one; export the query encoder".into()
+            }
+            Self::NoCounterpart { .. } => {
+                "only ResNets and vision transformers can be exported; the checkpoint itself is a safetensors file"
+                    .into()
+            }
+            Self::NoNormalization { .. } => "use the plugin `normalize` as its last step".into(),
+            Self::NoHead | Self::ManyHeads { .. } | Self::ForeignHead { .. } => {
+                "export the backbone alone".into()
+            }
+            Self::Unfit { unfit, .. } if unfit.fitting.is_empty() => {
+                "no target fits; the checkpoint itself is a safetensors file".into()
+            }
+            Self::Unfit { unfit, .. } => {
+                let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
+                format!("choose another target: {}", fitting.join(", "))
+            }
+            Self::OwnCheckpoint { .. } => "no import is needed: open its run".into(),
+            Self::Unrecognized { .. } => {
+                "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3"
+                    .into()
+            }
+            Self::Mismatch { part: "backbone", .. } => {
+                "use a pipeline whose backbone has the depth, width, patch size and image size of these weights".into()
+            }
+            Self::Mismatch { .. } => "leave the heads at their random initial values".into(),
+        })
+    }
+}

@@ -1,0 +1,229 @@
+//! Weights of other programs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pipeline::{Modules, Pipeline};
+use run_store::checkpoint::{Snapshot, Stored};
+use train_core::trainer;
+use weights::{Architecture, Encoders, Report, Shape, Tensors};
+
+use super::ExchangeError;
+use super::parts::{self, Parts};
+use crate::{Error, Run, RunOptions, device};
+
+/// Weights that another program has written, and what they are.
+pub struct ForeignWeights {
+    path: PathBuf,
+    /// The encoders in the file.
+    pub encoders: Encoders,
+    /// What the query encoder is.
+    pub architecture: Architecture,
+}
+
+/// What becomes of a part of the weights while a run is made of them.
+#[derive(Clone, Copy, Debug)]
+pub enum ImportNote<'a> {
+    /// These names and shapes were compared with those of the pipeline. Whether they are imported, the end tells.
+    Compared {
+        /// `backbone`, `head` or `predictor`.
+        part: &'static str,
+        /// What fits and what does not.
+        report: &'a Report,
+    },
+    /// These modules keep their random initial values.
+    Random {
+        /// `head` or `predictor`.
+        part: &'static str,
+        /// The modules.
+        modules: &'a [String],
+    },
+    /// The queue of keys was imported.
+    Queue,
+    /// The queue of this module keeps its random initial values, because its size differs.
+    RandomQueue {
+        /// The module.
+        module: &'a str,
+    },
+}
+
+impl ForeignWeights {
+    /// Reads safetensors, or what PyTorch's `torch.save` writes. Nothing that is in a pickle is run.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its weights are of an unknown encoder.
+    pub fn read(path: &Path) -> Result<Self, ExchangeError> {
+        let tensors = weights::read(path)?;
+        if tensors.keys().any(|name| name.starts_with("query.")) {
+            return Err(ExchangeError::OwnCheckpoint { path: path.into() });
+        }
+        let unrecognized = |reason: String| ExchangeError::Unrecognized { path: path.into(), reason };
+        let encoders = weights::encoders(tensors).map_err(|error| unrecognized(error.to_string()))?;
+        let architecture =
+            weights::detect(&encoders.query.backbone).map_err(|error| unrecognized(error.to_string()))?;
+        Ok(Self { path: path.into(), encoders, architecture })
+    }
+
+    /// What the backbone has of an encoder of its kind, and what it lacks.
+    pub fn report(&self) -> Report {
+        let layout = weights::layout(&self.architecture).into_iter().collect();
+        Report::new(&layout, &self.encoders.query.backbone)
+    }
+
+    /// Checks that the backbone is a whole encoder of its kind.
+    ///
+    /// # Errors
+    /// The first mismatch.
+    pub fn check(&self) -> Result<(), ExchangeError> {
+        check(&self.path, "backbone", &self.report(), "an encoder of this kind")
+    }
+
+    /// Creates a run of `pipeline` before its first step, whose query and momentum encoder have these weights; the heads too,
+    /// unless `backbone_only`. `note` is told what becomes of each part.
+    ///
+    /// # Errors
+    /// If the weights do not match the pipeline, or the run's folder cannot be made.
+    pub fn create_run(
+        self,
+        pipeline: Pipeline,
+        backbone_only: bool,
+        options: &RunOptions,
+        note: &mut dyn FnMut(ImportNote<'_>),
+    ) -> Result<Run, ExchangeError> {
+        let imported = self.fit(&pipeline, backbone_only, note)?;
+        let folder = run_store::RunFolder::create(&options.root, &pipeline.name, options.folder.clone())
+            .map_err(Error::from)?;
+        let text = pipeline.text.clone();
+        let set = |snapshot: &mut Snapshot| {
+            for (name, stored) in imported {
+                // Without a momentum encoder in the pipeline, there is nothing to set.
+                if let Some(place) = snapshot.tensors.get_mut(&name) {
+                    *place = stored;
+                }
+            }
+        };
+        trainer::write_start(pipeline, &device()?, &folder, set).map_err(Error::from)?;
+        // Last, because a folder with a pipeline is a run.
+        folder.write_pipeline(&text).map_err(Error::from)?;
+        Ok(Run::open(folder.path())?)
+    }
+
+    /// The weights under the names of a checkpoint of `pipeline`, if they match.
+    fn fit(
+        self,
+        pipeline: &Pipeline,
+        backbone_only: bool,
+        note: &mut dyn FnMut(ImportNote<'_>),
+    ) -> Result<Tensors, ExchangeError> {
+        let of = format!("the pipeline `{}`", pipeline.name);
+        let parts = Parts::of(&pipeline.network.graph);
+        let modules = &pipeline.network.modules;
+        let mut place = Place { path: &self.path, of: &of, modules, taken: Tensors::new() };
+        let takes_heads = self.encoders.convention.has_projection_heads() && !backbone_only;
+        let Encoders { query, momentum, predictor, queue, .. } = self.encoders;
+        let momentum = momentum.unwrap_or_else(|| query.clone());
+        place.put("backbone", &parts.backbone, query.backbone, note)?;
+        place.put_copy("backbone", &parts.backbone, momentum.backbone)?;
+        match parts.heads.as_slice() {
+            [head] if takes_heads && !query.head.is_empty() => {
+                place.put("head", head, query.head, note)?;
+                place.put_copy("head", head, momentum.head)?;
+            }
+            [] => {}
+            modules => note(ImportNote::Random { part: "head", modules }),
+        }
+        match parts.predictors.as_slice() {
+            [name] if takes_heads && !predictor.is_empty() => {
+                place.put("predictor", name, predictor, note)?
+            }
+            [] => {}
+            modules => note(ImportNote::Random { part: "predictor", modules }),
+        }
+        if takes_heads && !queue.is_empty() {
+            place.put_queue(queue, note);
+        }
+        Ok(place.taken)
+    }
+}
+
+/// Where weights go in a pipeline.
+struct Place<'a> {
+    path: &'a Path,
+    of: &'a str,
+    modules: &'a Modules,
+    /// What matches, under the names of a checkpoint.
+    taken: Tensors,
+}
+
+impl Place<'_> {
+    /// Takes `found` for the trained module called `name`.
+    fn put(
+        &mut self,
+        part: &'static str,
+        name: &str,
+        found: Tensors,
+        note: &mut dyn FnMut(ImportNote<'_>),
+    ) -> Result<(), ExchangeError> {
+        let report = Report::new(&self.layout(name), &found);
+        note(ImportNote::Compared { part, report: &report });
+        check(self.path, part, &report, self.of)?;
+        self.take(name, found, "query");
+        Ok(())
+    }
+
+    /// Takes `found` for the momentum copy of the module called `name`.
+    fn put_copy(&mut self, part: &'static str, name: &str, found: Tensors) -> Result<(), ExchangeError> {
+        check(self.path, part, &Report::new(&self.layout(name), &found), self.of)?;
+        self.take(name, found, "momentum");
+        Ok(())
+    }
+
+    /// Imports the queue if the pipeline has one of this size.
+    fn put_queue(&mut self, found: Tensors, note: &mut dyn FnMut(ImportNote<'_>)) {
+        let Some(name) = self.modules.losses.first().map(|named| named.name.clone()) else { return };
+        let layout = self.layout(&name);
+        let next = match found.get("pointer") {
+            Some(Stored::U64(next)) => next.first().copied(),
+            _ => None,
+        };
+        let len = match layout.get("queue") {
+            Some(Shape::Floats(shape)) => shape.first().copied(),
+            _ => None,
+        };
+        let points_into_it = next.zip(len).is_some_and(|(next, len)| next < len as u64);
+        if Report::new(&layout, &found).fits() && points_into_it {
+            self.take(&name, found, "query");
+            note(ImportNote::Queue);
+        } else {
+            note(ImportNote::RandomQueue { module: &name });
+        }
+    }
+
+    fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
+        let modules = self.modules.named();
+        modules.into_iter().find(|(own, _)| *own == name).map(parts::layout).unwrap_or_default()
+    }
+
+    fn take(&mut self, name: &str, found: Tensors, side: &str) {
+        self.taken.extend(found.into_iter().map(|(part, stored)| (format!("{side}.{name}.{part}"), stored)));
+    }
+}
+
+/// Fails with the first mismatch. Missing counters start at 0, as in PyTorch.
+fn check(path: &Path, part: &'static str, report: &Report, of: &str) -> Result<(), ExchangeError> {
+    let missing =
+        report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
+    let misshapen = report
+        .misshapen
+        .first()
+        .map(|(name, found, expected)| format!("`{name}` is {found}, expected {expected}"));
+    let unexpected = report.unexpected.first().map(|name| format!("`{name}` is unexpected"));
+    match misshapen.or(missing).or(unexpected) {
+        None => Ok(()),
+        Some(mismatch) => Err(ExchangeError::Mismatch { part, path: path.into(), of: of.into(), mismatch }),
+    }
+}
+
+fn is_counter(name: &str) -> bool {
+    name.ends_with("num_batches_tracked")
+}
