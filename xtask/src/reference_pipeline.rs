@@ -1,6 +1,12 @@
 //! Pipelines that commands write: MoCo v1, v2 or v3 of given sizes, through the same plugins as a user's file.
 
-use pipeline::{Pipeline, Precision};
+use std::collections::BTreeMap;
+
+use pipeline::{
+    DataConfig, LearningRateConfig, LearningRateScale, MomentumConfig, Pipeline, PipelineConfig,
+    PipelineError, PluginRef, Precision, StepConfig,
+};
+use serde::Serialize;
 use tensor_ops::Device;
 
 use moco_cli::Failure;
@@ -58,19 +64,26 @@ pub(crate) enum Encoder {
 pub(crate) enum Depth {
     /// 18, 34, 50, 101 or 152 layers.
     Layers(usize),
-    /// Blocks in each stage, and their kind as the `resnet` plugin names it.
-    Blocks(Vec<usize>, &'static str),
+    /// Blocks in each stage, and their kind.
+    Blocks(Vec<usize>, Block),
 }
 
 /// As the `resnet` plugin names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Block {
+    Basic,
+    Bottleneck,
+}
+
+/// As the `resnet` plugin names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Stem {
     ImageNet,
     Cifar,
 }
 
 /// As the `vit` plugin names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum VitStem {
     Patch,
     Conv,
@@ -131,79 +144,48 @@ impl Moco {
     /// # Errors
     /// If a plugin refuses a number; the message is the plugin's.
     pub(crate) fn build(&self, origin: &str, device: &Device) -> Result<Pipeline, Failure> {
-        Pipeline::parse(origin, &self.to_ron(), &[], device).map_err(|fault| {
-            let message = format!("{origin}: {}", fault.message);
-            match fault.hint {
-                Some(hint) => Failure::new(message, hint),
-                None => Failure::plain(message),
+        Pipeline::from_config(&self.config(), device).map_err(|error| match error {
+            PipelineError::Fault(fault) => {
+                let message = format!("{origin}: {}", fault.message);
+                match fault.hint {
+                    Some(hint) => Failure::new(message, hint),
+                    None => Failure::plain(message),
+                }
             }
+            other => Failure::plain(format!("{origin}: {other}")),
         })
     }
 
-    /// The pipeline file. Its views are MoCo v2's.
-    pub(crate) fn to_ron(&self) -> String {
-        let Self { dim, temperature, momentum, lr, batch, size, seed, precision, .. } = self;
-        let view = format!(
-            "[
-            (\"random-resized-crop\", (size: {size}, scale: (0.2, 1.0))),
-            (\"color-jitter\", (p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1)),
-            (\"grayscale\", (p: 0.2)),
-            (\"gaussian-blur\", (p: 0.5, sigma: (0.1, 2.0))),
-            (\"flip\", (p: 0.5)),
-            (\"normalize\", (statistics: ImageNet)),
-        ]"
+    /// The pipeline as a file would have it. Its views are MoCo v2's.
+    fn config(&self) -> PipelineConfig {
+        let mut config = PipelineConfig::new(
+            "reference",
+            DataConfig::new(PluginRef::new("shapes"), self.batch),
+            self.rule.plugin(self.weight_decay),
+            LearningRateConfig { base: self.lr, scale: LearningRateScale::Absolute },
+            PluginRef::new("constant"),
+            1,
         );
-        let backbone = self.encoder.to_ron();
-        let [first, second] = self.views();
-        let (heads, graph) = match &self.method {
-            Method::Queue { head, len } => {
-                let head = match head {
-                    HeadKind::Linear => "linear",
-                    HeadKind::Mlp => "mlp",
-                };
-                let modules = format!(
-                    "\"{HEAD}\": (\"{head}\", (out: {dim})),
-        \"{CONTRAST}\": (\"queue\", (len: {len}, temperature: {temperature:?})),"
-                );
-                (modules, queue_graph(first, second))
-            }
-            Method::InBatch { projector_layers, hidden, predictor_last_norm } => {
-                let mlp = |layers: usize, last_norm: bool| {
-                    format!(
-                        "(\"mlp\", (layers: {layers}, hidden: {hidden}, out: {dim}, norm: Batch, last_norm: {last_norm}))"
-                    )
-                };
-                let modules = format!(
-                    "\"{PROJECTOR}\": {},
-        \"{PREDICTOR}\": {},
-        \"{CONTRAST}\": (\"in-batch\", (temperature: {temperature:?})),",
-                    mlp(*projector_layers, true),
-                    mlp(2, *predictor_last_norm),
-                );
-                (modules, symmetric_graph(first, second))
-            }
-        };
-        format!(
-            "Pipeline(
-    name: \"reference\",
-    seed: {seed},
-    data: (source: (\"shapes\", ()), batch: {batch}),
-    views: {{ \"{first}\": {view}, \"{second}\": {view} }},
-    modules: {{
-        \"{BACKBONE}\": {backbone},
-        {heads}
-    }},
-    graph: [{graph}],
-    momentum: (start: {momentum:?}),
-    optimizer: {optimizer},
-    learning_rate: (base: {lr:?}, scale: Absolute),
-    schedule: (\"constant\", ()),
-    epochs: 1,
-    precision: {precision:?},
-)
-",
-            optimizer = self.rule.to_ron(self.weight_decay),
-        )
+        config.seed = self.seed;
+        config.views = self.views().map(|name| (name.to_owned(), self.view())).into();
+        config.modules = self.modules();
+        config.graph = self.graph();
+        config.momentum = Some(MomentumConfig::constant(self.momentum));
+        config.precision = self.precision;
+        config
+    }
+
+    fn view(&self) -> Vec<PluginRef> {
+        let jitter = PluginRef::new("color-jitter").with("p", 0.8);
+        let jitter = jitter.with("brightness", 0.4).with("contrast", 0.4).with("saturation", 0.4);
+        vec![
+            PluginRef::new("random-resized-crop").with("size", self.size).with("scale", (0.2, 1.0)),
+            jitter.with("hue", 0.1),
+            PluginRef::new("grayscale").with("p", 0.2),
+            PluginRef::new("gaussian-blur").with("p", 0.5).with("sigma", (0.1, 2.0)),
+            PluginRef::new("flip").with("p", 0.5),
+            PluginRef::new("normalize").with("statistics", Statistics::ImageNet),
+        ]
     }
 
     /// The names of the two views, in the order in which the engine wants them.
@@ -211,6 +193,51 @@ impl Moco {
         match self.method {
             Method::Queue { .. } => ["query", "key"],
             Method::InBatch { .. } => ["x1", "x2"],
+        }
+    }
+
+    fn modules(&self) -> BTreeMap<String, PluginRef> {
+        let loss = |plugin: PluginRef| (CONTRAST, plugin.with("temperature", self.temperature));
+        let mut modules = vec![(BACKBONE, self.encoder.plugin())];
+        match &self.method {
+            Method::Queue { head, len } => {
+                let head = match head {
+                    HeadKind::Linear => "linear",
+                    HeadKind::Mlp => "mlp",
+                };
+                modules.push((HEAD, PluginRef::new(head).with("out", self.dim)));
+                modules.push(loss(PluginRef::new("queue").with("len", len)));
+            }
+            Method::InBatch { projector_layers, hidden, predictor_last_norm } => {
+                let mlp = |layers: usize, last_norm: bool| {
+                    let mlp = PluginRef::new("mlp").with("layers", layers).with("hidden", hidden);
+                    mlp.with("out", self.dim).with("norm", Norm::Batch).with("last_norm", last_norm)
+                };
+                modules.push((PROJECTOR, mlp(*projector_layers, true)));
+                modules.push((PREDICTOR, mlp(2, *predictor_last_norm)));
+                modules.push(loss(PluginRef::new("in-batch")));
+            }
+        }
+        modules.into_iter().map(|(name, plugin)| (name.to_owned(), plugin)).collect()
+    }
+
+    fn graph(&self) -> Vec<StepConfig> {
+        let [first, second] = self.views();
+        let encode = StepConfig::encode;
+        match self.method {
+            Method::Queue { .. } => vec![
+                encode("q", &[BACKBONE, HEAD], first),
+                encode("k", &[BACKBONE, HEAD], second).with_momentum_weights(),
+                StepConfig::loss("loss", CONTRAST, "q", "k"),
+            ],
+            Method::InBatch { .. } => vec![
+                encode("q1", &[BACKBONE, PROJECTOR, PREDICTOR], first),
+                encode("q2", &[BACKBONE, PROJECTOR, PREDICTOR], second),
+                encode("k1", &[BACKBONE, PROJECTOR], first).with_momentum_weights(),
+                encode("k2", &[BACKBONE, PROJECTOR], second).with_momentum_weights(),
+                StepConfig::loss("l12", CONTRAST, "q1", "k2"),
+                StepConfig::loss("l21", CONTRAST, "q2", "k1"),
+            ],
         }
     }
 }
@@ -225,56 +252,54 @@ impl Encoder {
         }
     }
 
-    fn to_ron(&self) -> String {
+    fn plugin(&self) -> PluginRef {
         match self {
             Self::ResNet { depth, width, stem } => {
-                let depth = match depth {
-                    Depth::Layers(layers) => format!("depth: {layers}"),
-                    Depth::Blocks(blocks, kind) => format!("blocks: {blocks:?}, block: {kind}"),
+                let plugin = PluginRef::new("resnet");
+                let plugin = match depth {
+                    Depth::Layers(layers) => plugin.with("depth", layers),
+                    Depth::Blocks(blocks, kind) => plugin.with("blocks", blocks).with("block", kind),
                 };
-                format!("(\"resnet\", ({depth}, width: {width}, stem: {stem:?}, conv: Auto))")
+                plugin.with("width", width).with("stem", stem).with("conv", Conv::Auto)
             }
-            Self::Vit { patch, dim, depth, heads, stem, freeze_patch_projection } => format!(
-                "(\"vit\", (patch: {patch}, dim: {dim}, depth: {depth}, heads: {heads}, stem: {stem:?}, \
-                 freeze_patch_projection: {freeze_patch_projection}))"
-            ),
+            Self::Vit { patch, dim, depth, heads, stem, freeze_patch_projection } => PluginRef::new("vit")
+                .with("patch", patch)
+                .with("dim", dim)
+                .with("depth", depth)
+                .with("heads", heads)
+                .with("stem", stem)
+                .with("freeze_patch_projection", freeze_patch_projection),
         }
     }
 }
 
 impl Rule {
-    fn to_ron(self, weight_decay: f64) -> String {
-        match self {
-            Self::Sgd(momentum) => {
-                format!("(\"sgd\", (momentum: {momentum:?}, weight_decay: {weight_decay:?}))")
-            }
-            Self::Lars => format!("(\"lars\", (weight_decay: {weight_decay:?}))"),
-            Self::AdamW => format!("(\"adamw\", (weight_decay: {weight_decay:?}))"),
-        }
+    fn plugin(self, weight_decay: f64) -> PluginRef {
+        let plugin = match self {
+            Self::Sgd(momentum) => PluginRef::new("sgd").with("momentum", momentum),
+            Self::Lars => PluginRef::new("lars"),
+            Self::AdamW => PluginRef::new("adamw"),
+        };
+        plugin.with("weight_decay", weight_decay)
     }
 }
 
-fn queue_graph(query: &str, key: &str) -> String {
-    format!(
-        "
-        (id: \"q\", run: [\"{BACKBONE}\", \"{HEAD}\"], on: [\"{query}\"]),
-        (id: \"k\", run: [\"{BACKBONE}\", \"{HEAD}\"], on: [\"{key}\"], weights: Momentum),
-        (id: \"loss\", run: [\"{CONTRAST}\"], on: [\"q\", \"k\"]),
-    "
-    )
+/// As the `normalize` plugin names it.
+#[derive(Serialize)]
+enum Statistics {
+    ImageNet,
 }
 
-fn symmetric_graph(first: &str, second: &str) -> String {
-    format!(
-        "
-        (id: \"q1\", run: [\"{BACKBONE}\", \"{PROJECTOR}\", \"{PREDICTOR}\"], on: [\"{first}\"]),
-        (id: \"q2\", run: [\"{BACKBONE}\", \"{PROJECTOR}\", \"{PREDICTOR}\"], on: [\"{second}\"]),
-        (id: \"k1\", run: [\"{BACKBONE}\", \"{PROJECTOR}\"], on: [\"{first}\"], weights: Momentum),
-        (id: \"k2\", run: [\"{BACKBONE}\", \"{PROJECTOR}\"], on: [\"{second}\"], weights: Momentum),
-        (id: \"l12\", run: [\"{CONTRAST}\"], on: [\"q1\", \"k2\"]),
-        (id: \"l21\", run: [\"{CONTRAST}\"], on: [\"q2\", \"k1\"]),
-    "
-    )
+/// As the `mlp` plugin names it.
+#[derive(Serialize)]
+enum Norm {
+    Batch,
+}
+
+/// As the `resnet` plugin names it.
+#[derive(Serialize)]
+enum Conv {
+    Auto,
 }
 
 #[cfg(test)]
@@ -318,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_written_pipelines_are_ones_that_the_plugins_take() {
-        let blocks = || resnet(Depth::Blocks(vec![1, 1, 1, 1], "Bottleneck"));
+        let blocks = || resnet(Depth::Blocks(vec![1, 1, 1, 1], Block::Bottleneck));
         for (moco, views) in [
             (moco(resnet(Depth::Layers(18)), QUEUE, Rule::Sgd(0.9)), ["query", "key"]),
             (moco(blocks(), IN_BATCH, Rule::Lars), ["x1", "x2"]),

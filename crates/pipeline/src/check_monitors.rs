@@ -26,7 +26,7 @@ pub(crate) fn check_monitors(
                 let names: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
                 return Err(checker.fault(
                     &path,
-                    format!("the monitor `{}` looks through the view `{name}`, which is not declared", plugin.0),
+                    format!("the monitor `{}` looks through the view `{name}`, which is not declared", plugin.name()),
                     format!(
                         "add `\"{name}\": [(\"resize\", ..), (\"center-crop\", ..), (\"normalize\", ..)]` to `views`, or name another of: {}",
                         names.join(", ")
@@ -35,7 +35,7 @@ pub(crate) fn check_monitors(
             };
             check_size(checker, view, size)?;
         }
-        monitors.push((plugin.0.clone(), monitor));
+        monitors.push((plugin.name().to_owned(), monitor));
     }
     Ok(monitors)
 }

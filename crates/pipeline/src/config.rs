@@ -1,57 +1,112 @@
-//! A pipeline file as it is written.
+//! A pipeline as it is written: in a file, or by a program.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
+use crate::plugin_ref::PluginRef;
 use crate::stability::StabilityConfig;
 
-/// The top level of a pipeline file. What plugins' configs say is left to the plugins.
-#[derive(Debug, Deserialize)]
+/// A pipeline as a file has it. What plugins' configs say is left to the plugins.
+///
+/// A program builds one with [`new`](Self::new), and sets the fields that it wants otherwise:
+///
+/// ```
+/// use pipeline::{
+///     DataConfig, LearningRateConfig, LearningRateScale, MomentumConfig, PipelineConfig, PluginRef, StepConfig,
+/// };
+///
+/// // A choice of a plugin: its own type, or one of the same names.
+/// #[derive(serde::Serialize)]
+/// enum Statistics {
+///     Cifar10,
+/// }
+///
+/// let view = vec![
+///     PluginRef::new("random-resized-crop").with("size", 32).with("scale", (0.2, 1.0)),
+///     PluginRef::new("flip").with("p", 0.5),
+///     PluginRef::new("normalize").with("statistics", Statistics::Cifar10),
+/// ];
+/// let mut config = PipelineConfig::new(
+///     "mine",
+///     DataConfig::new(PluginRef::new("shapes"), 128),
+///     PluginRef::new("sgd").with("momentum", 0.9).with("weight_decay", 1e-4),
+///     LearningRateConfig { base: 0.06, scale: LearningRateScale::Absolute },
+///     PluginRef::new("cosine"),
+///     20,
+/// );
+/// config.views = [("query".into(), view.clone()), ("key".into(), view)].into();
+/// config.modules = [
+///     ("backbone".into(), PluginRef::new("resnet").with("depth", 18)),
+///     ("head".into(), PluginRef::new("linear").with("out", 128)),
+///     ("contrast".into(), PluginRef::new("queue").with("len", 4096).with("temperature", 0.07)),
+/// ]
+/// .into();
+/// config.graph = vec![
+///     StepConfig::encode("q", &["backbone", "head"], "query"),
+///     StepConfig::encode("k", &["backbone", "head"], "key").with_momentum_weights(),
+///     StepConfig::loss("loss", "contrast", "q", "k"),
+/// ];
+/// config.momentum = Some(MomentumConfig::constant(0.999));
+///
+/// // The text of the file that says the same; `Pipeline::from_config` checks it as it checks files.
+/// let text = config.to_ron()?;
+/// assert!(text.contains(r#""contrast": ("queue", (len: 4096, temperature: 0.07)),"#), "{text}");
+/// # Ok::<(), pipeline::WriteError>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Pipeline")]
-pub(crate) struct PipelineConfig {
+pub struct PipelineConfig {
     /// Names the run's folder.
-    pub(crate) name: String,
+    pub name: String,
     /// All random draws follow from it.
     #[serde(default)]
-    pub(crate) seed: u64,
-    pub(crate) data: DataConfig,
+    pub seed: u64,
+    /// Where images come from, and how many make a step.
+    pub data: DataConfig,
     /// Recipes, by name.
-    pub(crate) views: BTreeMap<String, Vec<PluginRef>>,
+    pub views: BTreeMap<String, Vec<PluginRef>>,
     /// Encoder parts and losses, by name.
-    pub(crate) modules: BTreeMap<String, PluginRef>,
+    pub modules: BTreeMap<String, PluginRef>,
     /// What a step computes, in order.
-    pub(crate) graph: Vec<StepConfig>,
+    pub graph: Vec<StepConfig>,
     /// The momentum encoder's coefficient.
-    #[serde(default)]
-    pub(crate) momentum: Option<MomentumConfig>,
-    #[allow(dead_code, reason = "read through the document, by place")]
-    pub(crate) optimizer: PluginRef,
-    pub(crate) learning_rate: LearningRateConfig,
-    #[allow(dead_code, reason = "read through the document, by place")]
-    pub(crate) schedule: PluginRef,
-    pub(crate) epochs: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<MomentumConfig>,
+    /// The update rule.
+    pub optimizer: PluginRef,
+    /// The learning rate before the schedule.
+    pub learning_rate: LearningRateConfig,
+    /// How the learning rate changes.
+    pub schedule: PluginRef,
+    /// Passes over the training images.
+    pub epochs: usize,
     /// How values between the layers of a backbone are kept.
     #[serde(default)]
-    pub(crate) precision: Precision,
+    pub precision: Precision,
     /// Parameters that stay as they start.
-    #[serde(default)]
-    pub(crate) freeze: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Parameters with settings of their own; the first group that has a parameter counts.
-    #[serde(default)]
-    pub(crate) groups: Vec<GroupConfig>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupConfig>,
     /// What is done about gradients that jump.
-    #[serde(default)]
-    pub(crate) stability: StabilityConfig,
-    #[serde(default)]
-    pub(crate) monitor: Vec<PluginRef>,
-    #[serde(default)]
-    pub(crate) checkpoint: CheckpointConfig,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stability: StabilityConfig,
+    /// What is measured while training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitor: Vec<PluginRef>,
+    /// When the state is saved.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub checkpoint: CheckpointConfig,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How values between the layers of a backbone are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precision {
     /// Single precision.
     #[default]
@@ -69,52 +124,86 @@ impl From<Precision> for tensor_ops::Precision {
     }
 }
 
-/// A plugin's name and config: `("resnet", (depth: 18))`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct PluginRef(
-    pub(crate) String,
-    #[allow(dead_code, reason = "only its place matters here")] pub(crate) IgnoredAny,
-);
-
-#[derive(Debug, Deserialize)]
+/// `(source: ("shapes", ()), batch: 128)`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "data")]
-pub(crate) struct DataConfig {
-    #[allow(dead_code, reason = "read through the document, by place")]
-    pub(crate) source: PluginRef,
+pub struct DataConfig {
+    /// Where images come from.
+    pub source: PluginRef,
     /// Images in a step.
-    pub(crate) batch: usize,
+    pub batch: usize,
     /// Images that go through the backbone at once, to bound memory; a batch where it is left out.
-    #[serde(default)]
-    pub(crate) micro_batch: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// The share of images that may be unreadable before the run stops, 0–1.
     #[serde(default = "DataConfig::default_max_unreadable")]
-    pub(crate) max_unreadable: f64,
+    pub max_unreadable: f64,
 }
 
 impl DataConfig {
+    /// Steps of `batch` images of `source`.
+    pub fn new(source: PluginRef, batch: usize) -> Self {
+        Self { source, batch, micro_batch: None, max_unreadable: Self::default_max_unreadable() }
+    }
+
     fn default_max_unreadable() -> f64 {
         0.1
     }
 }
 
 /// One step of the graph.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "step")]
-pub(crate) struct StepConfig {
-    pub(crate) id: String,
-    pub(crate) run: Vec<String>,
-    pub(crate) on: Vec<String>,
-    #[serde(default)]
-    pub(crate) weights: Weights,
-    #[serde(default)]
-    pub(crate) shuffle_batch: bool,
+pub struct StepConfig {
+    /// Its name, which later steps use.
+    pub id: String,
+    /// A chain of encoder parts, or a loss.
+    pub run: Vec<String>,
+    /// One view or step for an encoder; queries and keys for a loss.
+    pub on: Vec<String>,
+    /// Of an encoder.
+    #[serde(default, skip_serializing_if = "Weights::are_trained")]
+    pub weights: Weights,
+    /// Whether images are shuffled over the parts of split batch norm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shuffle_batch: bool,
     /// Of a loss, in the sum that is minimized; 1 where it is left out.
-    #[serde(default)]
-    pub(crate) weight: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
+}
+
+impl StepConfig {
+    /// The chain of modules `run` on a view or an earlier step, with trained weights.
+    pub fn encode(id: impl Into<String>, run: &[&str], on: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            run: run.iter().map(|module| (*module).to_owned()).collect(),
+            on: vec![on.into()],
+            weights: Weights::Query,
+            shuffle_batch: false,
+            weight: None,
+        }
+    }
+
+    /// The same with momentum weights: keys.
+    pub fn with_momentum_weights(self) -> Self {
+        Self { weights: Weights::Momentum, ..self }
+    }
+
+    /// The loss `module` of the steps `queries` and `keys`.
+    pub fn loss(
+        id: impl Into<String>,
+        module: impl Into<String>,
+        queries: impl Into<String>,
+        keys: impl Into<String>,
+    ) -> Self {
+        let on = vec![queries.into(), keys.into()];
+        Self { on, run: vec![module.into()], ..Self::encode(id, &[], "") }
+    }
 }
 
 /// Whose weights a step uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Weights {
     /// The trained ones.
     #[default]
@@ -123,8 +212,14 @@ pub enum Weights {
     Momentum,
 }
 
+impl Weights {
+    fn are_trained(&self) -> bool {
+        *self == Self::Query
+    }
+}
+
 /// `(start: 0.99, schedule: Cosine)`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "momentum")]
 pub struct MomentumConfig {
     /// The coefficient `m` at the first step, 0–1.
@@ -135,7 +230,7 @@ pub struct MomentumConfig {
 }
 
 /// How the momentum coefficient changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MomentumSchedule {
     /// Not at all (MoCo v1, v2).
     #[default]
@@ -145,7 +240,7 @@ pub enum MomentumSchedule {
 }
 
 /// `(base: 0.03, scale: Absolute)`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "learning_rate")]
 pub struct LearningRateConfig {
     /// The learning rate before scale and schedule.
@@ -155,7 +250,7 @@ pub struct LearningRateConfig {
 }
 
 /// How the batch size scales the learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LearningRateScale {
     /// Not at all (MoCo v1, v2).
     Absolute,
@@ -174,6 +269,11 @@ impl LearningRateConfig {
 }
 
 impl MomentumConfig {
+    /// The coefficient `m` at every step.
+    pub fn constant(m: f64) -> Self {
+        Self { start: m, schedule: MomentumSchedule::Constant }
+    }
+
     /// The coefficient when a share `done` of the run's steps is done (MoCo v3: Chen et al. 2021, arXiv:2104.02057, §4.3).
     pub fn at(self, done: f64) -> f64 {
         match self.schedule {
@@ -186,17 +286,17 @@ impl MomentumConfig {
 }
 
 /// `(parameters: Vectors, weight_decay: 0)`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "group")]
-pub(crate) struct GroupConfig {
+pub struct GroupConfig {
     /// Which ones.
-    pub(crate) parameters: Selection,
+    pub parameters: Selection,
     /// Their weight decay, in place of the optimizer's.
-    #[serde(default)]
-    pub(crate) weight_decay: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
     /// A factor on their learning rate.
     #[serde(default = "GroupConfig::default_learning_rate_factor")]
-    pub(crate) learning_rate_factor: f64,
+    pub learning_rate_factor: f64,
 }
 
 impl GroupConfig {
@@ -206,8 +306,8 @@ impl GroupConfig {
 }
 
 /// Which parameters a group has.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) enum Selection {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Selection {
     /// Those with a single axis: biases, scales and shifts of norms.
     Vectors,
     /// Those that a pattern matches.
@@ -215,7 +315,7 @@ pub(crate) enum Selection {
 }
 
 /// When checkpoints are written and which are kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename = "checkpoint")]
 pub struct CheckpointConfig {
     /// After every how many epochs; the last epoch always.
@@ -225,11 +325,21 @@ pub struct CheckpointConfig {
     /// The newest that stay.
     pub keep: usize,
     /// The metric whose best checkpoint stays besides; none to keep no best.
+    #[serde(skip_serializing_if = "CheckpointConfig::is_usual")]
     pub best: Option<String>,
 }
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_epochs: 1, every_minutes: 10.0, keep: 2, best: Some("knn_top1".into()) }
+        Self { every_epochs: 1, every_minutes: 10.0, keep: 2, best: Some(Self::USUAL_BEST.into()) }
+    }
+}
+
+impl CheckpointConfig {
+    const USUAL_BEST: &str = "knn_top1";
+
+    /// A metric that a file names must be measured, and this one need not be.
+    fn is_usual(best: &Option<String>) -> bool {
+        best.as_deref() == Some(Self::USUAL_BEST)
     }
 }

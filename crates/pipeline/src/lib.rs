@@ -1,6 +1,6 @@
 //! From a RON file to a checked graph of plugins.
 //!
-//! Start at [`Pipeline::read`]. Everything that can be wrong is found here, before the first image is read, and is told
+//! Start at [`Pipeline::read`], or build a [`PipelineConfig`]. Everything that can be wrong is found here, before the first image is read, and is told
 //! as a [`Fault`]: file, line, column, what was found, what to do.
 
 mod base;
@@ -28,14 +28,16 @@ mod parameters;
 mod parts;
 mod patterns;
 mod pipeline;
+mod plugin_ref;
 mod scanner;
 mod stability;
 mod text;
 mod views;
+mod write;
 
 pub use self::config::{
-    CheckpointConfig, LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, Precision,
-    Weights,
+    CheckpointConfig, DataConfig, GroupConfig, LearningRateConfig, LearningRateScale, MomentumConfig,
+    MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
 };
 pub use self::encoder::{EncoderModules, EncoderPipeline};
 pub use self::fault::{Color, Fault};
@@ -47,8 +49,10 @@ pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, 
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass};
 pub use self::pipeline::{Network, Pipeline, PipelineError, standalone_text};
+pub use self::plugin_ref::PluginRef;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;
+pub use self::write::WriteError;
 
 /// `(H, W)` as messages write it.
 pub(crate) fn pixels((height, width): (usize, usize)) -> String {

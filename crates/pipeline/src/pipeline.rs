@@ -11,7 +11,7 @@ use crate::check_monitors::{check_best, check_monitors};
 use crate::check_numbers::check_momentum;
 use crate::checker::Checked;
 use crate::common::Common;
-use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, Precision};
+use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision};
 use crate::document::Node;
 use crate::fault::Fault;
 use crate::graph::Graph;
@@ -22,6 +22,7 @@ use crate::parts::{self, Parts};
 use crate::stability::StabilityConfig;
 use crate::text::PipelineText;
 use crate::views::{self, View};
+use crate::write::WriteError;
 use plugin_api::{Dataset, DatasetContext, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
 
 /// A checked pipeline: every plugin built, every shape known, no image read.
@@ -95,6 +96,9 @@ pub enum PipelineError {
     /// Something in it is wrong.
     #[error(transparent)]
     Fault(#[from] Box<Fault>),
+    /// A program has built what no file can say.
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 impl Pipeline {
@@ -146,6 +150,16 @@ impl Pipeline {
         let mut text = base::without_file(origin, text)?;
         minimize::remove(&mut text);
         Self::check(text, overrides, device)
+    }
+
+    /// Checks a pipeline that a program has built, as [`parse`](Self::parse) checks the text of a file that says the same:
+    /// what is wrong is shown in this text.
+    ///
+    /// # Errors
+    /// If it cannot be written, or the first thing wrong.
+    pub fn from_config(config: &PipelineConfig, device: &Device) -> Result<Self, PipelineError> {
+        let origin = format!("the pipeline `{}`", config.name);
+        Ok(Self::parse(&origin, &config.to_ron()?, &[], device)?)
     }
 
     fn check(mut text: PipelineText, overrides: &[String], device: &Device) -> Checked<Self> {

@@ -1,11 +1,11 @@
 //! What a pipeline file says about unstable training.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::checker::{Checked, Checker};
 
 /// What is watched, and what is done when training becomes unstable (Chen et al. 2021, arXiv:2104.02057, §4).
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename = "stability")]
 pub struct StabilityConfig {
     /// The parameters whose gradients are watched; the first trained layer's weights where none is named.
@@ -33,7 +33,7 @@ impl Default for StabilityConfig {
 }
 
 /// What is done about a spike.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnSpike {
     /// It is told and counted.
     Nothing,
@@ -44,7 +44,7 @@ pub enum OnSpike {
 }
 
 /// What is done when a loss or a gradient is not finite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OnNonfinite {
     /// The run ends; its last checkpoint is named.
     Stop,

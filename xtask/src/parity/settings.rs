@@ -3,7 +3,7 @@
 use super::golden::{Golden, Kind};
 use pipeline::Precision;
 
-use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use crate::reference_pipeline::{Block, Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::Failure;
 
 /// MoCo v1, v2 or v3, by the file's kind.
@@ -45,7 +45,7 @@ pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
 
 /// The ResNet of v1 or v2.
 fn resnet(golden: &Golden) -> Result<Encoder, Failure> {
-    let block = choice(golden, "block", [("BasicBlock", "Basic"), ("Bottleneck", "Bottleneck")])?;
+    let block = choice(golden, "block", [("BasicBlock", Block::Basic), ("Bottleneck", Block::Bottleneck)])?;
     let layers = golden.setting_text("layers")?;
     let blocks: Option<Vec<usize>> = layers
         .strip_prefix('[')
@@ -83,7 +83,7 @@ fn resnet_of_shapes(golden: &Golden) -> Result<Encoder, Failure> {
     let has = |name: &str| golden.under(PREFIX).any(|(found, _)| found == name);
     let n_blocks =
         |stage: usize| (0..).take_while(|i| has(&format!("layer{stage}.{i}.conv1.weight"))).count();
-    let block = if has("layer1.0.conv3.weight") { "Bottleneck" } else { "Basic" };
+    let block = if has("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
     let depth = Depth::Blocks((1..=4).map(n_blocks).collect(), block);
     Ok(Encoder::ResNet { depth, width, stem: if side == 3 { Stem::Cifar } else { Stem::ImageNet } })
 }
