@@ -32,6 +32,8 @@ pub struct FeatureMap {
     pub(crate) sums: Option<Arc<Vec<ChannelSums>>>,
 }
 
+crate::recording::recorded_handle!(FeatureMap);
+
 impl FeatureMap {
     /// From values one image after the other, channels innermost: `(N, H, W, C)`.
     ///
@@ -122,28 +124,6 @@ impl FeatureMap {
     /// Channels.
     pub fn c(&self) -> usize {
         self.layout.c
-    }
-
-    /// Where gradients are kept.
-    pub fn device(&self) -> &Device {
-        self.slot.device()
-    }
-
-    /// Whether operations on this handle are recorded.
-    pub fn is_recorded(&self) -> bool {
-        self.recording.is_on()
-    }
-
-    /// The same values, with everything recorded so far apart.
-    pub fn split_recording(mut self) -> (Self, Recording) {
-        let recording = std::mem::take(&mut self.recording);
-        (self, recording)
-    }
-
-    /// The same values with another recording.
-    pub fn with_recording(mut self, recording: Recording) -> Self {
-        self.recording = recording;
-        self
     }
 
     /// A second handle on the same values, not recorded. Gradients that reach either handle add up.

@@ -60,3 +60,33 @@ impl Merge<Recording> for Recording {
         }
     }
 }
+
+/// What every handle on values has that may be recorded: fields `slot` and `recording`.
+macro_rules! recorded_handle {
+    ($handle:ty) => {
+        impl $handle {
+            /// Where gradients are kept.
+            pub fn device(&self) -> &$crate::Device {
+                self.slot.device()
+            }
+
+            /// Whether operations on this handle are recorded.
+            pub fn is_recorded(&self) -> bool {
+                self.recording.is_on()
+            }
+
+            /// The same values, with everything recorded so far apart.
+            pub fn split_recording(mut self) -> (Self, $crate::Recording) {
+                let recording = std::mem::take(&mut self.recording);
+                (self, recording)
+            }
+
+            /// The same values with another recording.
+            pub fn with_recording(mut self, recording: $crate::Recording) -> Self {
+                self.recording = recording;
+                self
+            }
+        }
+    };
+}
+pub(crate) use recorded_handle;

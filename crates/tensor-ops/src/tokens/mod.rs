@@ -41,6 +41,8 @@ pub struct Tokens {
     recording: Recording,
 }
 
+crate::recording::recorded_handle!(Tokens);
+
 impl Tokens {
     /// From values one token after the other, `(N, T, D)`.
     ///
@@ -119,28 +121,6 @@ impl Tokens {
     /// Features a token.
     pub fn d(&self) -> usize {
         self.shape[2]
-    }
-
-    /// Where gradients are kept.
-    pub fn device(&self) -> &Device {
-        self.slot.device()
-    }
-
-    /// Whether operations on this handle are recorded.
-    pub fn is_recorded(&self) -> bool {
-        self.recording.is_on()
-    }
-
-    /// The same values, with everything recorded so far apart.
-    pub fn split_recording(mut self) -> (Self, Recording) {
-        let recording = std::mem::take(&mut self.recording);
-        (self, recording)
-    }
-
-    /// The same values with another recording.
-    pub fn with_recording(mut self, recording: Recording) -> Self {
-        self.recording = recording;
-        self
     }
 
     /// A second handle on the same values, not recorded. Gradients that reach either handle add up.
