@@ -136,7 +136,7 @@ fn dispatch<C: Subcommand>(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     if let Some(device) = matches.get_one::<moco::DeviceChoice>("device") {
-        moco::choose_device(*device);
+        moco::choose_device(*device).map_err(|error| Failure::new(error.to_string(), error.hint()))?;
     }
     compute::choose_kernels()?;
     plugin_api::check_registry()?;

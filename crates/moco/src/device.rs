@@ -17,6 +17,14 @@ pub enum DeviceError {
         /// What the driver said.
         reason: String,
     },
+    /// The process has chosen another device before.
+    #[error("`{asked}` is asked for, but this process already uses `{chosen}`")]
+    Chosen {
+        /// The device.
+        asked: DeviceChoice,
+        /// The one that was chosen first.
+        chosen: DeviceChoice,
+    },
     /// The build has no code for this device.
     #[error("`{asked}` is asked for, but this build computes on the {has} alone")]
     NotBuilt {
@@ -32,6 +40,7 @@ impl DeviceError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Unusable { .. } => "check the driver with `nvidia-smi`, or build without `--features cuda`",
+            Self::Chosen { .. } => "use one device per process",
             Self::NotBuilt { asked: DeviceChoice::Cpu, .. } => "build without `--features cuda`",
             Self::NotBuilt { asked: DeviceChoice::Cuda(_), .. } => {
                 "build with `--features cuda`, see the chapter on CUDA in docs/"
@@ -74,9 +83,13 @@ impl fmt::Display for DeviceChoice {
 
 static CHOSEN: OnceLock<DeviceChoice> = OnceLock::new();
 
-/// Chooses what [`device`] gives. The first choice of a process counts.
-pub fn choose_device(choice: DeviceChoice) {
-    let _ = CHOSEN.set(choice);
+/// Chooses what [`device`] gives, for the whole process.
+///
+/// # Errors
+/// If another device was chosen before: values cannot move from one to the other.
+pub fn choose_device(choice: DeviceChoice) -> Result<(), DeviceError> {
+    let chosen = *CHOSEN.get_or_init(|| choice);
+    if chosen == choice { Ok(()) } else { Err(DeviceError::Chosen { asked: choice, chosen }) }
 }
 
 /// What was chosen by [`choose_device`]; otherwise the processor, or GPU 0 of a build with the feature `cuda`.
@@ -118,6 +131,14 @@ pub(crate) fn within<R>(_: Option<&ThreadPool>, compute: impl FnOnce() -> R) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_choice_of_another_device_is_an_error() {
+        choose_device(DeviceChoice::Cpu).unwrap();
+        choose_device(DeviceChoice::Cpu).unwrap();
+        let error = choose_device(DeviceChoice::Cuda(1)).unwrap_err();
+        assert_eq!(error.to_string(), "`cuda:1` is asked for, but this process already uses `cpu`");
+    }
 
     #[test]
     fn devices_are_named_as_in_pytorch() {

@@ -1,6 +1,20 @@
 //! What a trained encoder is worth: kNN, linear probes and fine-tuning on labeled images.
 //!
 //! Start at [`Evaluation`].
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = tempfile::tempdir()?;
+//! # let run = write(root.path());
+//! use moco::evaluation::{Evaluation, EvaluationOptions};
+//!
+//! let mut evaluation = Evaluation::open(&run, &EvaluationOptions::default())?; // for instance "runs/mocov2-001"
+//! let score = evaluation.knn(5, 0.1)?;
+//! assert!((0.0..=1.0).contains(&score.top1));
+//! # Ok(())
+//! # }
+//! ```
 
 mod augmented;
 mod error;

@@ -2,6 +2,24 @@
 //!
 //! [`export`] writes a trained encoder under the names of torchvision, timm, facebookresearch/moco and others, or as an
 //! ONNX graph. [`ForeignWeights`] reads such files, and makes a run that starts from them.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = tempfile::tempdir()?;
+//! # let run = write(root.path());
+//! # let file = root.path().join("encoder.safetensors");
+//! use moco::exchange::{ExportOptions, ForeignWeights, Target, export};
+//!
+//! let exported = export(&run, &file, &ExportOptions::new(Target::Moco))?;
+//! println!("{}", exported.python); // how PyTorch loads it
+//!
+//! let read = ForeignWeights::read(&file)?;
+//! assert_eq!(read.architecture.n_features(), exported.architecture.n_features());
+//! assert!(read.report().fits());
+//! # Ok(())
+//! # }
+//! ```
 
 mod error;
 mod export;

@@ -8,7 +8,7 @@ use std::sync::{
 
 use dfdx::tensor::CudaError;
 
-use super::{status::pool_of, versions};
+use super::{memory_pool::pool_of, versions};
 use crate::OpError;
 
 use cudarc::{

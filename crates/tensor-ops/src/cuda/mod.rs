@@ -16,6 +16,7 @@ mod features;
 mod launch;
 mod linear;
 mod loss;
+mod memory_pool;
 mod norm;
 mod optimize;
 mod pointwise;

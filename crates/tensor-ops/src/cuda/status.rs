@@ -8,7 +8,11 @@ use cudarc::{
 };
 use dfdx::tensor::CudaError;
 
-use super::{context::context, versions};
+use super::{
+    context::context,
+    memory_pool::{bytes_of, pool_of},
+    versions,
+};
 use crate::{DeviceStatus, OpError};
 
 /// What the device of this process is.
@@ -80,22 +84,6 @@ pub(crate) fn out_of_memory(error: &CudaError) -> Option<OpError> {
     let reserved = sys::CUmemPool_attribute_enum::CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT;
     let own = pool_of(context.device()).and_then(|pool| bytes_of(pool, reserved)).unwrap_or(total - free);
     Some(OpError::OutOfMemory { own, free, total })
-}
-
-/// The pool that values are allocated from; `None` where the device has none.
-pub(super) fn pool_of(device: &CudaDevice) -> Option<sys::CUmemoryPool> {
-    let mut pool = std::ptr::null_mut();
-    // SAFETY: the device is there, and the pointer is of what the call writes.
-    let got = unsafe { sys::cuDeviceGetDefaultMemPool(&mut pool, *device.cu_device()) };
-    got.result().is_ok().then_some(pool)
-}
-
-/// A size that the driver counts; `None` where it does not.
-fn bytes_of(pool: sys::CUmemoryPool, attribute: sys::CUmemPool_attribute) -> Option<u64> {
-    let mut bytes = 0_u64;
-    // SAFETY: the pool is the device's own, and sizes are of this type.
-    let got = unsafe { sys::cuMemPoolGetAttribute(pool, attribute, std::ptr::from_mut(&mut bytes).cast()) };
-    got.result().is_ok().then_some(bytes)
 }
 
 #[cfg(test)]
