@@ -135,3 +135,26 @@ fn a_fault_is_told_in_the_file_it_is_in() {
     assert!(stderr.contains("there is no `mother.ron` to start from"), "{stderr}");
     assert!(stderr.contains("--> child.ron:3:11"), "{stderr}");
 }
+
+#[test]
+fn a_run_without_monitors_can_be_measured_afterwards() {
+    let folder = tempdir().unwrap();
+    let root = folder.path();
+    let measured = |pipeline: &str, run: &str| {
+        xtask(root, ["run", pipeline, "--set", "monitor=[]", "--set", "epochs=1", "--out", run]).done();
+        let said = xtask(root, ["knn", run, "--k", "5"]).done().stdout;
+        let out = format!("{run}.npy");
+        xtask(root, ["embed", run, "--split", "test", "-o", &out]).done();
+        (
+            said.lines().filter(|line| line.contains('%')).collect::<String>(),
+            std::fs::read(root.join(out)).unwrap(),
+        )
+    };
+    let declared = measured(&here("small.ron"), "declared");
+    let text = std::fs::read_to_string(here("small.ron")).unwrap();
+    let (before, rest) = text.split_once("        \"eval\": [").unwrap();
+    let (_, after) = rest.split_once("        ],\n").unwrap();
+    std::fs::write(root.join("bare.ron"), format!("{before}{after}")).unwrap();
+    let resolved = measured("bare.ron", "resolved");
+    assert!(!declared.0.is_empty() && declared == resolved, "{} {}", declared.0, resolved.0);
+}

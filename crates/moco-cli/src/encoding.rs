@@ -173,7 +173,7 @@ impl ImageArguments {
     /// The images. None is read yet.
     pub(crate) fn open(&self, encoder: &Encoder) -> anyhow::Result<Arc<dyn Images>> {
         let Some(part) = self.split else { return Ok(datasets::open_images(&self.images)?) };
-        let splits = encoder.dataset().open()?;
+        let splits = encoder.dataset()?.open()?;
         match part {
             Part::Train => Ok(splits.train),
             Part::Test => splits.test.ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline::{EncoderPipeline, View, Weights};
+use pipeline::{EncoderPipeline, Fault, PipelineError, View, Weights};
 use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use train_core::engine::{EngineError, FrozenEncoder};
@@ -63,7 +63,7 @@ pub struct Encoder {
     n_workers: usize,
     pool: Option<ThreadPool>,
     checkpoint: PathBuf,
-    dataset: Box<dyn Dataset>,
+    dataset: Result<Box<dyn Dataset>, Box<Fault>>,
     max_unreadable: f64,
 }
 
@@ -87,10 +87,7 @@ impl Encoder {
         let pool = options.threads.map(pool).transpose()?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint)?;
         let pipeline = EncoderPipeline::read(&run.folder.pipeline(), options.level, &device)?;
-        let view = pipeline.view(&options.view).cloned().ok_or_else(|| LoadError::NoView {
-            view: options.view.clone(),
-            known: pipeline.views.iter().map(|view| view.name.clone()).collect(),
-        })?;
+        let view = view(&pipeline, &options.view)?;
         if options.weights == Weights::Momentum && !pipeline.has_momentum {
             return Err(LoadError::NoMomentum);
         }
@@ -127,8 +124,11 @@ impl Encoder {
     }
 
     /// Where the run's images came from. Opening it reads no image.
-    pub fn dataset(&self) -> &dyn Dataset {
-        self.dataset.as_ref()
+    ///
+    /// # Errors
+    /// If its plugin is not linked in, or refuses its config.
+    pub fn dataset(&self) -> Result<&dyn Dataset, LoadError> {
+        self.dataset.as_deref().map_err(|fault| PipelineError::from(fault.clone()).into())
     }
 
     /// The share of images, 0–1, that may be unreadable in the run.
@@ -226,6 +226,21 @@ impl BatchEncoder for Pooled<'_> {
     fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
         within(self.pool, || self.encoder.features(size, values))
     }
+}
+
+/// The view called `name`.
+pub(crate) fn view(pipeline: &EncoderPipeline, name: &str) -> Result<View, LoadError> {
+    if let Some(view) = pipeline.view(name) {
+        return Ok(view.clone());
+    }
+    let fault = pipeline.view_faults.iter().find(|(view, _)| view == name);
+    Err(match fault {
+        Some((_, fault)) => PipelineError::from(fault.clone()).into(),
+        None => LoadError::NoView {
+            view: name.to_owned(),
+            known: pipeline.views.iter().map(|view| view.name.clone()).collect(),
+        },
+    })
 }
 
 fn given<I: ImageSource>(images: &[I]) -> Arc<dyn Images> {

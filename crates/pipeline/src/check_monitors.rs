@@ -2,8 +2,9 @@
 
 use crate::checker::{Checked, Checker};
 use crate::config::PipelineConfig;
+use crate::measuring::MEASURING;
 use crate::pixels;
-use crate::views::View;
+use crate::views::{View, Views};
 use plugin_api::{Monitor, MonitorContext};
 
 /// Monitors with their plugins' names.
@@ -13,7 +14,7 @@ pub(crate) type Monitors = Vec<(String, Box<dyn Monitor>)>;
 pub(crate) fn check_monitors(
     checker: &Checker,
     config: &PipelineConfig,
-    views: &[View],
+    views: &Views,
     size: (usize, usize),
 ) -> Checked<Monitors> {
     let mut monitors = Monitors::new();
@@ -22,8 +23,8 @@ pub(crate) fn check_monitors(
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let monitor = checker.build::<dyn Monitor>(&path, &MonitorContext)?;
         for name in monitor.views() {
-            let Some(view) = views.iter().find(|view| view.name == name) else {
-                let names: Vec<&str> = views.iter().map(|view| view.name.as_str()).collect();
+            let Some(view) = views.get(name) else {
+                let names: Vec<&str> = views.built.iter().map(|view| view.name.as_str()).collect();
                 return Err(checker.fault(
                     &path,
                     format!("the monitor `{}` looks through the view `{name}`, which is not declared", plugin.name()),
@@ -36,6 +37,9 @@ pub(crate) fn check_monitors(
             check_size(checker, view, size)?;
         }
         monitors.push((plugin.name().to_owned(), monitor));
+    }
+    if let Some(view) = views.get(MEASURING) {
+        check_size(checker, view, size)?;
     }
     Ok(monitors)
 }

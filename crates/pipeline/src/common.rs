@@ -10,41 +10,43 @@ use crate::checker::{Checked, Checker};
 use crate::config::PipelineConfig;
 use crate::graph::Graph;
 use crate::ids::{Table, ViewId};
+use crate::measuring;
 use crate::minimize;
 use crate::modules;
 use crate::parts::check_micro_batch;
 use crate::text::PipelineText;
-use crate::views::{View, check_views};
+use crate::views::{Needed, Views, check_views};
 
 /// A pipeline whose names, numbers, views and graph are right, and of which no module is built.
 pub(crate) struct Common {
     pub(crate) checker: Checker,
     pub(crate) config: PipelineConfig,
-    pub(crate) views: Vec<View>,
+    pub(crate) views: Views,
     pub(crate) graph: Graph,
     /// Parts in which a batch goes through a backbone.
     pub(crate) n_parts: usize,
 }
 
 impl Common {
-    pub(crate) fn check(mut text: PipelineText) -> Checked<Self> {
+    pub(crate) fn check(mut text: PipelineText, needed: Needed) -> Checked<Self> {
         text.write_out_views()?;
-        let checker = Checker::new(text);
+        let mut checker = Checker::new(text);
         minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
-        let views = check_views(&checker, &config)?;
-        let kinds = modules::kinds(&checker, &config)?;
+        let mut views = check_views(&checker, &config, needed)?;
+        let kinds = modules::kinds(&checker, &config, needed)?;
         let graph = check_graph(&checker, &config, &kinds)?;
+        measuring::declare(&mut checker, &config, &mut views, &graph)?;
         let n_parts = check_micro_batch(&checker, &config)?;
         Ok(Self { checker, config, views, graph, n_parts })
     }
 
     /// `(H, W)` of the graph's views, in pixels.
     pub(crate) fn view_sizes(&self) -> Table<ViewId, (usize, usize)> {
-        let size = |name: &String| {
-            self.views.iter().find(|view| view.name == *name).map(|view| view.size).unwrap_or_default()
-        };
+        // All views of one encoder have one size, so that of a view that cannot be built is that of the others.
+        let known = |name: &String| self.views.get(name).or(self.views.built.first());
+        let size = |name: &String| known(name).map(|view| view.size).unwrap_or_default();
         self.graph.views.iter().map(size).collect()
     }
 

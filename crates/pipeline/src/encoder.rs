@@ -16,10 +16,13 @@ use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
 use crate::pipeline::PipelineError;
 use crate::text::PipelineText;
-use crate::views::View;
+use crate::views::{Needed, View};
 use plugin_api::{Backbone, Dataset, DatasetContext, Head, Level};
 
-/// What is needed of a pipeline to use its trained encoder. Losses, momentum copies and the optimizer are not built.
+/// What is needed of a pipeline to use its trained encoder.
+///
+/// Losses, momentum copies and the optimizer are not built. The plugins of losses, of the dataset and of the views that are
+/// trained on need not be linked in.
 pub struct EncoderPipeline {
     /// Names the run's folder.
     pub name: String,
@@ -29,12 +32,14 @@ pub struct EncoderPipeline {
     pub batch: usize,
     /// The share of images that may be unreadable, 0–1.
     pub max_unreadable: f64,
-    /// Where the images came from.
-    pub dataset: Box<dyn Dataset>,
-    /// Every declared view.
+    /// Where the images came from; or why it cannot be told, for instance because its plugin is not linked in.
+    pub dataset: Result<Box<dyn Dataset>, Box<Fault>>,
+    /// The views that can be built.
     pub views: Vec<View>,
     /// The plugins of all modules, by the modules' names in order.
     pub module_plugins: Vec<String>,
+    /// What is wrong with the other views, by name.
+    pub view_faults: Vec<(String, Box<Fault>)>,
     /// What images pass through, with its initial values.
     pub modules: EncoderModules,
     /// How values between the layers of the backbone are kept.
@@ -115,7 +120,7 @@ impl EncoderPipeline {
 
     fn check(mut text: PipelineText, level: Level, device: &Device) -> Checked<Self> {
         minimize::remove(&mut text);
-        let common = Common::check(text)?;
+        let common = Common::check(text, Needed::Encoder)?;
         let sizes = common.view_sizes();
         let chain = common.graph.features(level);
         let modules = EncoderModules::build(common.build_plan(&sizes, device), chain)?;
@@ -124,7 +129,7 @@ impl EncoderPipeline {
             && chain.heads.iter().all(|head| has_copy(ModuleId::Head(*head)));
         let Common { checker, config, views, .. } = common;
         let dataset =
-            checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
+            checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed });
         let plugin_of = |module: &String| Ok(checker.plugin_at(&["modules", module])?.0);
         let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
         Ok(Self {
@@ -133,7 +138,8 @@ impl EncoderPipeline {
             batch: config.data.batch,
             max_unreadable: config.data.max_unreadable,
             dataset,
-            views,
+            views: views.built,
+            view_faults: views.faults,
             module_plugins,
             modules,
             precision: config.precision.into(),

@@ -22,6 +22,7 @@ mod fault;
 mod graph;
 mod ids;
 mod like;
+mod measuring;
 mod minimize;
 mod modules;
 mod parameters;

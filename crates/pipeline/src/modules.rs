@@ -7,6 +7,7 @@ use crate::checker::{Checked, Checker};
 use crate::config::PipelineConfig;
 use crate::graph::ModuleId;
 use crate::ids::{BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, LossId, Table};
+use crate::views::Needed;
 use plugin_api::{Backbone, ContrastiveLoss, Head, Module};
 
 /// A module and its name in the pipeline.
@@ -120,8 +121,17 @@ fn head_mut(named: &mut Named<Box<dyn Head>>) -> NamedModuleMut<'_> {
     (&named.name, &mut *named.module)
 }
 
+/// Whether a step runs `module` alone on two values, as losses are run.
+fn compares(config: &PipelineConfig, module: &str) -> bool {
+    config.graph.iter().any(|step| step.run == [module] && step.on.len() == 2)
+}
+
 /// What each declared module is.
-pub(crate) fn kinds(checker: &Checker, config: &PipelineConfig) -> Checked<BTreeMap<String, ModuleKind>> {
+pub(crate) fn kinds(
+    checker: &Checker,
+    config: &PipelineConfig,
+    needed: Needed,
+) -> Checked<BTreeMap<String, ModuleKind>> {
     let mut kinds = BTreeMap::new();
     for name in config.modules.keys() {
         let (plugin_name, name_span, _) = checker.plugin_at(&["modules", name])?;
@@ -130,6 +140,8 @@ pub(crate) fn kinds(checker: &Checker, config: &PipelineConfig) -> Checked<BTree
         } else if plugin_api::find::<dyn Head>(&plugin_name).is_some() {
             ModuleKind::Head
         } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
+            ModuleKind::Loss
+        } else if needed == Needed::Encoder && compares(config, name) {
             ModuleKind::Loss
         } else {
             let names: Vec<&str> = plugin_api::all_plugins()

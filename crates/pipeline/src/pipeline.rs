@@ -21,7 +21,7 @@ use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
 use crate::stability::StabilityConfig;
 use crate::text::PipelineText;
-use crate::views::{self, View};
+use crate::views::{self, Needed, View};
 use crate::write::WriteError;
 use plugin_api::{Dataset, DatasetContext, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
 
@@ -166,7 +166,7 @@ impl Pipeline {
         for argument in overrides {
             text.set(argument)?;
         }
-        let common = Common::check(text)?;
+        let common = Common::check(text, Needed::All)?;
         let sizes = common.view_sizes();
         let (mut modules, momentum_modules) = build_modules(common.build_plan(&sizes, device))?;
         let Common { checker, config, views, graph, n_parts } = common;
@@ -190,7 +190,7 @@ impl Pipeline {
             max_unreadable: config.data.max_unreadable,
             epochs: config.epochs,
             dataset,
-            views,
+            views: views.built,
             module_plugins,
             network: Network {
                 graph,

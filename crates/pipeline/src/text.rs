@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::checker::Checked;
-use crate::document::{Field, FieldStyle, Node, NodeKind};
+use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
 use crate::fault::Fault;
 
 /// A pipeline's text and tree. It starts as a file, and [changes](crate::change::Change) are put into it.
@@ -183,6 +183,21 @@ impl PipelineText {
     /// Puts what stands in front of the pipeline in another file in front of this one.
     pub(crate) fn replace_head(&mut self, head: Fragment) {
         self.splice(0..self.tree.span.start, &[head]);
+    }
+
+    /// Adds a view that no file has; what is wrong with it is shown at `like`.
+    ///
+    /// # Errors
+    /// If the pipeline has no views.
+    pub(crate) fn add_view(&mut self, name: &str, recipe: &str, like: Range<usize>) -> Checked<()> {
+        let failed = |error: SyntaxError| self.fault(like.clone(), error.message, error.hint);
+        let node = Node::parse(recipe).map_err(failed)?;
+        let Some(views) = self.tree.find(&["views"]).cloned() else { return Ok(()) };
+        let piece = self.piece_at(like.start);
+        let from = self.place_in(piece, like.start)..self.place_in(piece, like.end);
+        let origin = self.pieces[piece].origin;
+        let fragment = |text: &str| Fragment { text: text.to_owned(), origin, from: from.clone() };
+        self.add_field(&views, name, [fragment(""), fragment(recipe)], node)
     }
 
     /// Leaves out the field `name` of the pipeline, which stands at `range`.

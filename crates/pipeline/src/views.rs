@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::checker::{Checked, Checker};
 use crate::config::PipelineConfig;
+use crate::document::{Node, NodeKind};
+use crate::fault::Fault;
 use crate::graph::Graph;
+use crate::measuring::MEASURING;
 use plugin_api::ViewTransform;
 use plugin_api::{Augmentation, AugmentationContext, Monitor};
 use plugin_api::{ImageShape, ImageValues};
@@ -20,8 +23,30 @@ pub struct View {
     pub size: (usize, usize),
 }
 
-/// Builds the views of `config`, and follows size and values through each.
-pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked<Vec<View>> {
+/// What of a pipeline must be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// All of it, to train.
+    All,
+    /// What leads from an image to its features. What is only for training may name plugins that are not linked in.
+    Encoder,
+}
+
+/// The views that can be built, and why the others cannot.
+pub(crate) struct Views {
+    pub(crate) built: Vec<View>,
+    pub(crate) faults: Vec<(String, Box<Fault>)>,
+}
+
+impl Views {
+    /// The view called `name`.
+    pub(crate) fn get(&self, name: &str) -> Option<&View> {
+        self.built.iter().find(|view| view.name == name)
+    }
+}
+
+/// Builds the views of `config`.
+pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig, needed: Needed) -> Checked<Views> {
     if config.views.is_empty() {
         return Err(checker.fault(
             &["views"],
@@ -29,50 +54,65 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig) -> Checked
             "MoCo needs two random views of each image",
         ));
     }
-    let mut views = Vec::new();
-    for (name, steps) in &config.views {
-        let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
-        let mut augmentations = Vec::new();
-        for i in 0..steps.len() {
-            let i = i.to_string();
-            let path = ["views", name.as_str(), i.as_str()];
-            let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext)?;
-            shape = augmentation.output(shape).map_err(|error| checker.unfit(&path, &error))?;
-            augmentations.push(augmentation);
+    let mut views = Views { built: Vec::new(), faults: Vec::new() };
+    for name in config.views.keys() {
+        match check_view(checker, name) {
+            Ok(view) => views.built.push(view),
+            Err(fault) if needed == Needed::All => return Err(fault),
+            Err(fault) => views.faults.push((name.clone(), fault)),
         }
-        if shape.values != ImageValues::Floats {
-            return Err(checker.fault_at_name(
-                &["views", name],
-                format!("the view `{name}` ends in bytes, but an encoder takes normalized values"),
-                "add `(\"normalize\", ..)` as its last step",
-            ));
-        }
-        let Some(size) = shape.size else {
-            return Err(checker.fault_at_name(
-                &["views", name],
-                format!("the view `{name}` gives images of any size, but an encoder takes one size"),
-                "add `(\"random-resized-crop\", (size: ..))` to train, or `(\"resize\", ..), (\"center-crop\", ..)` to evaluate",
-            ));
-        };
-        views.push(View {
-            name: name.clone(),
-            transform: Arc::new(ViewTransform { steps: augmentations }),
-            size,
-        });
+    }
+    if views.built.is_empty() {
+        return Err(views.faults.swap_remove(0).1);
     }
     Ok(views)
 }
 
-/// A view that neither a step nor a monitor uses is usually a slip.
+/// Builds the view called `name`, and follows size and values through it.
+pub(crate) fn check_view(checker: &Checker, name: &str) -> Checked<View> {
+    let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
+    let mut steps = Vec::new();
+    for i in 0..n_steps(checker, name) {
+        let i = i.to_string();
+        let path = ["views", name, i.as_str()];
+        let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext)?;
+        shape = augmentation.output(shape).map_err(|error| checker.unfit(&path, &error))?;
+        steps.push(augmentation);
+    }
+    if shape.values != ImageValues::Floats {
+        return Err(checker.fault_at_name(
+            &["views", name],
+            format!("the view `{name}` ends in bytes, but an encoder takes normalized values"),
+            "add `(\"normalize\", ..)` as its last step",
+        ));
+    }
+    let Some(size) = shape.size else {
+        return Err(checker.fault_at_name(
+            &["views", name],
+            format!("the view `{name}` gives images of any size, but an encoder takes one size"),
+            "add `(\"random-resized-crop\", (size: ..))` to train, or `(\"resize\", ..), (\"center-crop\", ..)` to evaluate",
+        ));
+    };
+    Ok(View { name: name.to_owned(), transform: Arc::new(ViewTransform { steps }), size })
+}
+
+fn n_steps(checker: &Checker, view: &str) -> usize {
+    match checker.tree().find(&["views", view]) {
+        Some(Node { kind: NodeKind::Items(steps), .. }) => steps.len(),
+        _ => 0,
+    }
+}
+
+/// A view that neither a step nor a monitor uses is usually a slip; the one for measuring is used after training.
 pub(crate) fn check_all_used(
     checker: &Checker,
-    views: &[View],
+    views: &Views,
     graph: &Graph,
     monitors: &[(String, Box<dyn Monitor>)],
 ) -> Checked<()> {
-    for view in views {
+    for view in &views.built {
         let watched = monitors.iter().any(|(_, monitor)| monitor.views().contains(&view.name.as_str()));
-        if !graph.views.contains(&view.name) && !watched {
+        if !graph.views.contains(&view.name) && !watched && view.name != MEASURING {
             return Err(checker.fault_at_name(
                 &["views", &view.name],
                 format!("nothing uses the view `{}`", view.name),

@@ -27,13 +27,14 @@ use std::sync::Arc;
 
 use evaluate::KnnScore;
 use evaluate::linear::{ProbeProtocol, TrainedProbe, train_cached};
-use pipeline::{EncoderPipeline, View, Weights};
+use pipeline::{EncoderPipeline, PipelineError, View, Weights};
 use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
 use train_core::loader::{EvalPlan, UnreadableLog};
 
 pub use self::error::EvaluationError;
+use crate::encoder::view;
 use crate::run::OpenRun;
 use crate::{LoadError, Which, device};
 
@@ -96,12 +97,9 @@ impl Evaluation {
         let run = OpenRun::open(path.as_ref(), options.checkpoint).map_err(LoadError::from)?;
         let pipeline =
             EncoderPipeline::read(&run.folder.pipeline(), options.level, &device).map_err(LoadError::from)?;
-        let view = pipeline
-            .view(&options.view)
-            .cloned()
-            .ok_or_else(|| LoadError::NoView { view: options.view.clone(), known: names(&pipeline.views) })?;
-        let dataset = pipeline.dataset.describe();
-        let mut splits = pipeline.dataset.open()?;
+        let view = view(&pipeline, &options.view)?;
+        let source = pipeline.dataset.map_err(|fault| LoadError::from(PipelineError::from(fault)))?;
+        let (dataset, mut splits) = (source.describe(), source.open()?);
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
         check_labeled(&dataset, &splits)?;
         if options.labels < 1.0 {

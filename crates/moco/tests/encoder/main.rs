@@ -196,3 +196,56 @@ fn an_encoder_can_go_to_another_thread() {
     let there = std::thread::spawn(move || encoder.embed(&file).unwrap()).join().unwrap();
     assert_eq!(here, there);
 }
+
+#[test]
+fn plugins_that_are_only_for_training_need_not_be_linked_in() {
+    let root = tempdir().unwrap();
+    let files = pictures(&root.path().join("images"), 3);
+    let run = tiny_run::write(root.path());
+    let expected = load(&run, |_| {}).embed(&files).unwrap();
+    let path = run.join("pipeline.ron");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let foreign = text
+        .replace("(\"queue\", ", "(\"my-loss\", ")
+        .replace("\"sgd\"", "\"my-optimizer\"")
+        .replace("\"query\": [(\"random-resized-crop\", ", "\"query\": [(\"my-crop\", ")
+        .replace("\"shapes\"", "\"my-images\"");
+    assert_eq!(foreign.matches("\"my-").count(), 4, "{foreign}");
+    std::fs::write(&path, foreign).unwrap();
+    let mut encoder = load(&run, |_| {});
+    assert_eq!(bits(&encoder.embed(&files).unwrap()), bits(&expected));
+    let error = encoder.dataset().err().unwrap().to_string();
+    assert!(error.contains("no dataset plugin is named `my-images`"), "{error}");
+    let seen =
+        |view: &str| Encoder::load_with(&run, &EncoderOptions { view: view.into(), ..Default::default() });
+    let error = seen("query").err().unwrap().to_string();
+    assert!(error.contains("no augmentation plugin is named `my-crop`"), "{error}");
+    // What images pass through must be there.
+    std::fs::write(&path, text.replace("(\"resnet\", ", "(\"my-net\", ")).unwrap();
+    let error = seen("eval").err().unwrap().to_string();
+    assert!(error.contains("no backbone, head or loss plugin is named `my-net`"), "{error}");
+}
+
+#[test]
+fn a_run_without_a_view_for_measuring_gets_one_from_the_view_that_it_is_trained_on() {
+    let root = tempdir().unwrap();
+    let files = pictures(&root.path().join("images"), 3);
+    let run = tiny_run::write(root.path());
+    let expected = load(&run, |_| {}).embed(&files).unwrap();
+    let path = run.join("pipeline.ron");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let eval = "        \"eval\": [(\"resize\", (shorter: 32)), (\"center-crop\", (size: 32)), (\"normalize\", (statistics: Cifar10))],\n";
+    let without = text.replace(eval, "").replace("    monitor: [(\"knn\", (every: 1, k: 5))],\n", "");
+    assert!(!without.contains("eval") && !without.contains("monitor"), "{without}");
+    std::fs::write(&path, &without).unwrap();
+    assert_eq!(bits(&load(&run, |_| {}).embed(&files).unwrap()), bits(&expected));
+    // The whole pipeline has it too, and says so in the text that is kept.
+    let pipeline = Pipeline::parse("x", &without, &[], &moco::device().unwrap()).unwrap();
+    assert!(pipeline.text.contains("\"eval\": [(\"resize\", (shorter: 32)), (\"center-crop\", (size: 32)), (\"normalize\", (statistics: Cifar10))]"), "{}", pipeline.text);
+    let again = Pipeline::parse("x", &pipeline.text, &[], &moco::device().unwrap()).unwrap();
+    assert_eq!(again.text, pipeline.text);
+    // A step of that name keeps it.
+    let named = without.replace("\"loss\"", "\"eval\"");
+    let pipeline = Pipeline::parse("x", &named, &[], &moco::device().unwrap()).unwrap();
+    assert_eq!((pipeline.text, pipeline.views.len()), (named, 2));
+}

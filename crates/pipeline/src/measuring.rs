@@ -1,0 +1,58 @@
+//! The view for measuring, where a pipeline declares none.
+
+use crate::checker::{Checked, Checker};
+use crate::config::PipelineConfig;
+use crate::document::{Node, NodeKind};
+use crate::graph::Graph;
+use crate::views::{Views, check_view};
+use plugin_api::{Augmentation, AugmentationContext, ImageShape, ImageValues, find};
+
+/// What the view is called through which images are seen to measure an encoder, unless one asks for another.
+pub(crate) const MEASURING: &str = "eval";
+
+/// The plugins that it is made of, before the normalization of the view that is trained on.
+const RESIZE: &str = "resize";
+const CENTER_CROP: &str = "center-crop";
+
+/// Declares the view for measuring: the middle of the image, in the size and with the normalization of the encoder's view.
+///
+/// Nothing is declared where there is one, where a step has its name, or where its plugins are not linked in.
+pub(crate) fn declare(
+    checker: &mut Checker,
+    config: &PipelineConfig,
+    views: &mut Views,
+    graph: &Graph,
+) -> Checked<()> {
+    let is_named =
+        config.views.contains_key(MEASURING) || config.graph.iter().any(|step| step.id == MEASURING);
+    let is_linked = [RESIZE, CENTER_CROP].iter().all(|name| find::<dyn Augmentation>(name).is_some());
+    let trained_on = &graph.views[graph.encoder().view];
+    let Some(view) = views.get(trained_on) else { return Ok(()) };
+    let (side, width) = view.size;
+    if is_named || !is_linked || side != width {
+        return Ok(());
+    }
+    let Some(normalization) = normalization(checker, trained_on) else { return Ok(()) };
+    let span = normalization.span.clone();
+    let normalize = &checker.text.text[span.clone()];
+    let recipe =
+        format!("[(\"{RESIZE}\", (shorter: {side})), (\"{CENTER_CROP}\", (size: {side})), {normalize}]");
+    checker.text.add_view(MEASURING, &recipe, span)?;
+    views.built.push(check_view(checker, MEASURING)?);
+    Ok(())
+}
+
+/// The step of a view that makes floats of bytes.
+fn normalization<'a>(checker: &'a Checker, view: &str) -> Option<&'a Node> {
+    let NodeKind::Items(steps) = &checker.tree().find(&["views", view])?.kind else { return None };
+    let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
+    for (i, step) in steps.iter().enumerate() {
+        let path = ["views", view, &i.to_string()];
+        let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext).ok()?;
+        shape = augmentation.output(shape).ok()?;
+        if shape.values == ImageValues::Floats {
+            return Some(step);
+        }
+    }
+    None
+}
