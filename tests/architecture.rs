@@ -19,9 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &[]),
     ("pipeline", &["plugin-api", "tensor-ops"]),
-    ("train-core", &["pipeline", "plugin-api", "run-store", "tensor-ops"]),
+    ("loader", &["pipeline", "plugin-api"]),
+    ("train-core", &["loader", "pipeline", "plugin-api", "run-store", "tensor-ops"]),
     ("weights", &["plugin-api", "run-store"]),
-    ("sweep", &["pipeline", "plugin-api", "run-store", "tensor-ops", "train-core"]),
+    ("sweep", &["loader", "pipeline", "plugin-api", "run-store", "tensor-ops", "train-core"]),
 ];
 
 /// What only the programs at the top may use.

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use loader::{LoaderError, UnreadableLog};
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, LoadError, Which};
 use plugin_api::Images;
-use train_core::loader::{LoaderError, UnreadableLog};
 
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};

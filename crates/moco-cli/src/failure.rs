@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use loader::LoaderError;
 use moco::{EmbedError, LoadError, RunError};
 use pipeline::{Color, Fault, PipelineError};
 use plugin_api::DatasetError;
@@ -12,7 +13,6 @@ use run_store::checkpoint::CheckpointError;
 use run_store::metrics::MetricsError;
 use tensor_ops::OpError;
 use train_core::engine::EngineError;
-use train_core::loader::LoaderError;
 use train_core::trainer::TrainError;
 
 use crate::pipeline_file::missing;

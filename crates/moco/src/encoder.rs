@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use loader::{EvalPlan, LoaderError, UnreadableLog};
 use pipeline::{EncoderPipeline, Fault, PipelineError, View, Weights};
 use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
-use train_core::loader::{EvalPlan, LoaderError, UnreadableLog};
 
 use crate::device::within;
 use crate::source::GivenImages;

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use loader::LoaderError;
 use pipeline::PipelineError;
 use plugin_api::{DatasetError, RegistryError, UnreadableImage};
 use run_store::RunFolderError;
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::features::FeaturesError;
-use train_core::loader::LoaderError;
 
 use crate::{DeviceError, RunError};
 

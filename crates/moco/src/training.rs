@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use loader::LoaderError;
 use pipeline::Pipeline;
 use plugin_api::Splits;
 use run_store::{RunFolder, RunLock};
-use train_core::loader::LoaderError;
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
 use crate::evaluation::{Evaluation, EvaluationOptions};

@@ -48,7 +48,7 @@ pub use self::ids::{
 };
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::parameters::{ParameterSettings, Parameters};
-pub use self::parts::{Parts, PartsMethod, Pass};
+pub use self::parts::{Parts, PartsMethod, Pass, batch_shuffle};
 pub use self::pipeline::{Network, Pipeline, PipelineError, standalone_text};
 pub use self::plugin_ref::PluginRef;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};

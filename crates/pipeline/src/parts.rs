@@ -5,6 +5,7 @@ use crate::config::PipelineConfig;
 use crate::graph::{Graph, Input, StepId};
 use crate::ids::{Id as _, ViewId};
 use crate::modules::Modules;
+use plugin_api::Rng;
 
 /// The parts of a batch, and the passes over them.
 ///
@@ -38,7 +39,7 @@ pub enum PartsMethod {
 pub struct Pass {
     /// The views it needs, by index into [`Graph::views`].
     pub views: Vec<usize>,
-    /// Whether the images come in the order of the step's shuffle, and not in their own.
+    /// Whether the images come in the order of [`batch_shuffle`], and not in their own.
     pub is_shuffled: bool,
 }
 
@@ -58,6 +59,11 @@ impl Parts {
     pub fn places(&self, part: usize, n: usize) -> impl Iterator<Item = usize> + use<> {
         (part..n).step_by(self.n_parts)
     }
+}
+
+/// In which order step number `step` of a run, from 0, shuffles a batch of `n` images.
+pub fn batch_shuffle(seed: u64, step: u64, n: usize) -> Vec<usize> {
+    Rng::new(seed, "batch shuffle", &[step]).permutation(n)
 }
 
 /// The number of parts that `data.micro_batch` asks for.

@@ -93,7 +93,7 @@ fn image(set: u64, view: usize, step: u64, image: usize) -> Vec<f32> {
 /// Images of parts, in the order in which the loader would give them.
 fn images(parts: &Parts, set: u64, step: u64) -> impl Iterator<Item = Vec<FeatureMap>> {
     let mut given = Vec::new();
-    let shuffle = Engine::shuffle(0, step, BATCH);
+    let shuffle = pipeline::batch_shuffle(0, step, BATCH);
     for pass in &parts.passes {
         for part in 0..parts.n_parts {
             let places: Vec<usize> = parts

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use loader::LoaderError;
 use pipeline::PipelineError;
 use plugin_api::DatasetError;
 use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;
-use train_core::loader::LoaderError;
 use train_core::trainer::TrainError;
 
 /// A sweep that cannot be made, or a run of it that cannot be trained.

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use loader::LoaderError;
 use pipeline::{Pipeline, PipelineError};
 use tensor_ops::Device;
-use train_core::loader::LoaderError;
 
 use crate::SweepError;
 use crate::axes::{Axis, Combination, grid, overrides};

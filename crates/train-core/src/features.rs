@@ -6,7 +6,7 @@ use plugin_api::{Embeddings, Level};
 use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
 use crate::engine::{Engine, EngineError, FrozenEncoder};
-use crate::loader::{EvalLoader, EvalPlan, LoaderError};
+use loader::{EvalLoader, EvalPlan, LoaderError};
 
 /// What gives features of images, in eval mode and without a gradient. It stays as it is.
 pub trait BatchEncoder {

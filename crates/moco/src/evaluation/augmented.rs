@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use evaluate::linear::{LinearProbe, MeanLosses, ProbeError, ProbeProtocol, TrainedProbe};
+use loader::{Loader, LoaderPlan, Rest, UnreadableLog};
 use pipeline::{Parts, View};
 use plugin_api::Images;
 use train_core::features::BatchEncoder;
-use train_core::loader::{Loader, LoaderPlan, Rest, UnreadableLog};
 
 use super::EvaluationError;
 
@@ -83,10 +83,7 @@ pub(super) fn train_augmented(
 }
 
 /// Features of a batch, `(N, D)` row by row, and `D`.
-fn embed(
-    encoder: &mut dyn BatchEncoder,
-    view: &train_core::loader::View,
-) -> Result<(Vec<f32>, usize), EvaluationError> {
+fn embed(encoder: &mut dyn BatchEncoder, view: &loader::View) -> Result<(Vec<f32>, usize), EvaluationError> {
     let (height, width) = view.size;
     let mut all = Vec::new();
     let mut d = 0;

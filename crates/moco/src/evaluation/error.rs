@@ -2,11 +2,11 @@
 
 use evaluate::KnnError;
 use evaluate::linear::ProbeError;
+use loader::LoaderError;
 use plugin_api::{ConfigError, DatasetError};
 use tensor_ops::OpError;
 use train_core::engine::EngineError;
 use train_core::features::FeaturesError;
-use train_core::loader::LoaderError;
 
 use crate::LoadError;
 

@@ -27,11 +27,11 @@ use std::sync::Arc;
 
 use evaluate::KnnScore;
 use evaluate::linear::{ProbeProtocol, TrainedProbe, train_cached};
+use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, PipelineError, View, Weights};
 use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
-use train_core::loader::{EvalPlan, UnreadableLog};
 
 pub use self::error::EvaluationError;
 use crate::encoder::view;

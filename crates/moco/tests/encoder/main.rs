@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::{DynamicImage, GrayImage, Luma, Rgb, RgbImage};
+use loader::UnreadableLog;
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, Level, LoadError, OpenRun, Weights, Which};
 use pipeline::Pipeline;
 use plugin_api::{Embed, Split};
 use tempfile::tempdir;
 use train_core::SingleProcess;
 use train_core::engine::Engine;
-use train_core::loader::UnreadableLog;
 use train_core::trainer::Measure;
 
 /// A picture of its own for each number.

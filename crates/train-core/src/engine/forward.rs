@@ -11,8 +11,9 @@ use tensor_ops::{
 
 use super::encode::{encode, run_backbone, run_heads};
 use super::{Engine, EngineError};
-use pipeline::{BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, QueryId, Table, ViewId};
-use plugin_api::Rng;
+use pipeline::{
+    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, QueryId, Table, ViewId, batch_shuffle,
+};
 use plugin_api::{Contrast, Keys};
 
 /// What a forward pass gives.
@@ -272,11 +273,6 @@ impl Engine {
         Ok(StepKeys(of_loss.collect::<Result<_, OpError>>()?))
     }
 
-    /// In which order step number `step` of a run, from 0, shuffles a batch of `n` images.
-    pub fn shuffle(seed: u64, step: u64, n: usize) -> Vec<usize> {
-        Rng::new(seed, "batch shuffle", &[step]).permutation(n)
-    }
-
     /// Keys of a shuffled batch, back in order.
     ///
     /// Over several processes the whole batch is shuffled, and each process encodes its share (He et al. 2020, §3.3).
@@ -288,7 +284,7 @@ impl Engine {
     ) -> Result<Features, OpError> {
         let n = images.n();
         let (n_processes, rank) = (self.collective.n_processes(), self.collective.rank());
-        let order = Self::shuffle(self.seed, self.n_steps, n * n_processes);
+        let order = batch_shuffle(self.seed, self.n_steps, n * n_processes);
         let share = &order[rank * n..(rank + 1) * n];
         let shuffled = if n_processes == 1 {
             images.select_images(share)?

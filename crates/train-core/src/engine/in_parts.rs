@@ -12,7 +12,7 @@ use super::encode::run_backbone;
 use super::forward::{Losses, Shuffle, Starts, StepKeys, Views, total, unrecorded};
 use super::running::Running;
 use super::{Engine, EngineError, Loss};
-use pipeline::{Graph, Input, KeyId, PartsMethod, QueryId, Table};
+use pipeline::{Graph, Input, KeyId, PartsMethod, QueryId, Table, batch_shuffle};
 use plugin_api::Entry;
 
 /// What a step computes before any weight moves.
@@ -225,7 +225,7 @@ impl Engine {
     fn places(&self, pass: usize, part: usize, n: usize) -> Vec<usize> {
         let places = self.parts.places(part, n);
         if self.parts.passes[pass].is_shuffled {
-            let order = Self::shuffle(self.seed, self.n_steps, n);
+            let order = batch_shuffle(self.seed, self.n_steps, n);
             places.map(|place| order[place]).collect()
         } else {
             places.collect()

@@ -7,7 +7,7 @@ use plugin_api::Splits;
 
 use super::course::Course;
 use super::position::Position;
-use crate::loader::{Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
+use loader::{Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
 /// Batches that workers may be ahead of the training step.
 const PREFETCH_BATCHES: usize = 3;

@@ -6,7 +6,7 @@ use tensor_ops::{OpError, in_gib};
 
 use super::{Fit, ObserverError};
 use crate::engine::{EngineError, NonFinite, StateError};
-use crate::loader::LoaderError;
+use loader::LoaderError;
 use plugin_api::{DatasetError, MonitorError};
 use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;

@@ -6,7 +6,7 @@ use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
 use super::TrainError;
 use crate::engine::EngineError;
-use crate::loader::{Loader, View};
+use loader::{Loader, View};
 
 /// The loader, and what of it is on the device already.
 ///
@@ -77,7 +77,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::loader::{LoaderPlan, Rest, UnreadableLog};
+    use loader::{LoaderPlan, Rest, UnreadableLog};
     use pipeline::Parts;
     use plugin_api::ViewTransform;
     use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};

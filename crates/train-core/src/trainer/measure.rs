@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::features::{self, EncoderInTraining};
-use crate::loader::{EvalPlan, UnreadableLog};
+use loader::{EvalPlan, UnreadableLog};
 use pipeline::View;
 use plugin_api::{
     Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,

@@ -45,7 +45,7 @@ use self::spikes::SpikeDetector;
 use self::told::Told;
 use crate::SingleProcess;
 use crate::engine::Engine;
-use crate::loader::{Loader, LoaderError};
+use loader::{Loader, LoaderError};
 
 /// How a run uses the machine; nothing here changes its result.
 #[derive(Clone, Copy, Debug)]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use evaluate::linear::{ClassifierScore, ProbeError};
+use loader::{EvalLoader, EvalPlan, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 use pipeline::{Parts, View};
 use plugin_api::Images;
 use tensor_ops::{Device, FeatureMap, Recording};
-use train_core::loader::{EvalLoader, EvalPlan, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
 use super::super::EvaluationError;
 use super::{FineTune, FineTuneProtocol};

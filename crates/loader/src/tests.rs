@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::engine::Engine;
-use pipeline::{Parts, PartsMethod, Pass};
+use pipeline::{Parts, PartsMethod, Pass, batch_shuffle};
 use plugin_api::ViewTransform;
 use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
 use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
@@ -389,7 +388,7 @@ fn parts_hold_the_images_and_views_of_whole_batches() {
         assert_eq!(parts.len(), whole.len() * 8);
         for (step, (batch, parts)) in whole.iter().zip(parts.chunks(8)).enumerate() {
             for (pass, (name, parts)) in ["x2", "x1"].into_iter().zip(parts.chunks(4)).enumerate() {
-                let shuffle = Engine::shuffle(6, step as u64, 8);
+                let shuffle = batch_shuffle(6, step as u64, 8);
                 let view = batch.views.iter().find(|view| view.name == name).unwrap();
                 for (part_idx, part) in parts.iter().enumerate() {
                     assert_eq!((part.epoch, part.step), (batch.epoch, batch.step));

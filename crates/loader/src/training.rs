@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::workers::{OnUnreadable, Order, Work, Workers};
-use super::{LoaderError, UnreadableLog, View};
-use crate::engine::Engine;
-use pipeline::Parts;
+use crate::workers::{OnUnreadable, Order, Work, Workers};
+use crate::{LoaderError, UnreadableLog, View};
+use pipeline::{Parts, batch_shuffle};
 use plugin_api::Images;
 use plugin_api::Rng;
 use plugin_api::ViewTransform;
@@ -233,8 +232,7 @@ impl Iterator for EpochOrders {
         let (pass, part) = self.next_part;
         let places = self.parts.places(part, batch.len());
         let images = if self.parts.passes[pass].is_shuffled {
-            let shuffle =
-                Engine::shuffle(self.shuffle_seed, epoch * self.steps_per_epoch + step, batch.len());
+            let shuffle = batch_shuffle(self.shuffle_seed, epoch * self.steps_per_epoch + step, batch.len());
             places.map(|place| batch[shuffle[place]]).collect()
         } else {
             places.map(|place| batch[place]).collect()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::LoaderError;
+use crate::LoaderError;
 use plugin_api::UnreadableImage;
 
 /// So few unreadable images never end a run, however small the dataset.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::workers::{Filled, OnUnreadable, Order, Work, Workers};
-use super::{LoaderError, UnreadableLog};
+use crate::workers::{LoadedBatch, OnUnreadable, Order, Work, Workers};
+use crate::{LoaderError, UnreadableLog};
 use plugin_api::Images;
 use plugin_api::ViewTransform;
 
@@ -114,7 +114,7 @@ impl EvalLoader {
 }
 
 /// The batch without the places that were left out; `None` if that is all of them.
-fn present(filled: Filled, start: Instant) -> Option<EvalBatch> {
+fn present(filled: LoadedBatch, start: Instant) -> Option<EvalBatch> {
     let view = filled.views.into_iter().next()?;
     let len = view.size.0 * view.size.1 * 3;
     let mut values = view.values;

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
-use super::{LoaderError, UnreadableLog};
+use crate::{LoaderError, UnreadableLog};
 use plugin_api::ViewTransform;
 use plugin_api::{ByteImage, FloatImage, Rng};
 use plugin_api::{Images, UnreadableImage};
@@ -28,17 +28,17 @@ pub struct View {
 }
 
 /// What the workers need to know.
-pub(super) struct Work {
-    pub(super) images: Arc<dyn Images>,
-    pub(super) views: Vec<(String, Arc<ViewTransform>)>,
-    pub(super) seed: u64,
-    pub(super) unreadable: Arc<UnreadableLog>,
-    pub(super) on_unreadable: OnUnreadable,
+pub(crate) struct Work {
+    pub(crate) images: Arc<dyn Images>,
+    pub(crate) views: Vec<(String, Arc<ViewTransform>)>,
+    pub(crate) seed: u64,
+    pub(crate) unreadable: Arc<UnreadableLog>,
+    pub(crate) on_unreadable: OnUnreadable,
 }
 
 /// What takes the place of an image that cannot be decoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnUnreadable {
+pub(crate) enum OnUnreadable {
     /// Another image, drawn by seed, epoch, image and attempt.
     Replace,
     /// Nothing.
@@ -46,42 +46,42 @@ pub(super) enum OnUnreadable {
 }
 
 /// A batch, or a part of one, to be loaded.
-pub(super) struct Order {
-    pub(super) epoch: u64,
-    pub(super) step: u64,
-    pub(super) images: Vec<usize>,
+pub(crate) struct Order {
+    pub(crate) epoch: u64,
+    pub(crate) step: u64,
+    pub(crate) images: Vec<usize>,
     /// The views that are made, by index into [`Work::views`].
-    pub(super) views: Arc<[usize]>,
+    pub(crate) views: Arc<[usize]>,
 }
 
 /// A batch that was loaded.
-pub(super) struct Filled {
-    pub(super) epoch: u64,
-    pub(super) step: u64,
+pub(crate) struct LoadedBatch {
+    pub(crate) epoch: u64,
+    pub(crate) step: u64,
     /// The image in each place; `None` if it was left out.
-    pub(super) images: Vec<Option<usize>>,
+    pub(crate) images: Vec<Option<usize>>,
     /// Empty if every image was left out.
-    pub(super) views: Vec<View>,
+    pub(crate) views: Vec<View>,
     /// What could not be read for each place, in the order in which it was tried.
-    pub(super) unreadable: Vec<Vec<UnreadableImage>>,
+    pub(crate) unreadable: Vec<Vec<UnreadableImage>>,
 }
 
 /// Worker threads. Memory is bounded by the batches ordered and not yet taken.
 ///
 /// The unit of work is one image, so that all workers fill the batch that is needed next.
-pub(super) struct Workers {
+pub(crate) struct Workers {
     /// `None` once the workers is dismissed.
     tasks: Option<Sender<Task>>,
-    ordered: VecDeque<Receiver<Result<Filled, LoaderError>>>,
+    ordered: VecDeque<Receiver<Result<LoadedBatch, LoaderError>>>,
     /// The oldest ordered batch, once it was looked at.
-    seen: Option<Result<Filled, LoaderError>>,
+    seen: Option<Result<LoadedBatch, LoaderError>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     unreadable: Arc<UnreadableLog>,
 }
 
 impl Workers {
-    pub(super) fn start(work: Work, n_workers: usize) -> Result<Self, LoaderError> {
+    pub(crate) fn start(work: Work, n_workers: usize) -> Result<Self, LoaderError> {
         let (sender, receiver) = unbounded::<Task>();
         let stop = Arc::new(AtomicBool::new(false));
         let mut workers = Self {
@@ -110,14 +110,14 @@ impl Workers {
     }
 
     /// Number of batches ordered and not yet taken.
-    pub(super) fn n_ordered(&self) -> usize {
+    pub(crate) fn n_ordered(&self) -> usize {
         self.ordered.len() + usize::from(self.seen.is_some())
     }
 
-    pub(super) fn order(&mut self, order: Order) {
+    pub(crate) fn order(&mut self, order: Order) {
         let (finished, receiver) = bounded(1);
         let n = order.images.len();
-        let filled = Filled {
+        let filled = LoadedBatch {
             epoch: order.epoch,
             step: order.step,
             images: vec![None; n],
@@ -142,7 +142,7 @@ impl Workers {
 
     /// Counts what could not be read for a batch. Batches are counted as they are taken, so the count does not depend on
     /// which worker was fast.
-    fn count(unreadable: &UnreadableLog, filled: &mut Filled) -> Result<(), LoaderError> {
+    fn count(unreadable: &UnreadableLog, filled: &mut LoadedBatch) -> Result<(), LoaderError> {
         for image in filled.unreadable.drain(..).flatten() {
             unreadable.record(image);
         }
@@ -150,7 +150,7 @@ impl Workers {
     }
 
     /// The oldest ordered batch if it is whole, to look at: [`take`](Self::take) gives it still, and counts it then.
-    pub(super) fn look(&mut self) -> Option<&Filled> {
+    pub(crate) fn look(&mut self) -> Option<&LoadedBatch> {
         if self.seen.is_none() {
             self.seen = Some(self.ordered.front()?.try_recv().ok()?);
             self.ordered.pop_front();
@@ -159,7 +159,7 @@ impl Workers {
     }
 
     /// The oldest ordered batch, waiting until it is whole; `None` if none is ordered.
-    pub(super) fn take(&mut self) -> Option<Result<Filled, LoaderError>> {
+    pub(crate) fn take(&mut self) -> Option<Result<LoadedBatch, LoaderError>> {
         let filled = match self.seen.take() {
             Some(seen) => seen,
             None => self.ordered.pop_front()?.recv().unwrap_or_else(|_| {
@@ -217,7 +217,7 @@ impl Task {
 }
 
 /// What one place of a batch got.
-struct Made {
+struct LoadedImage {
     /// The image that was used, and its views; `None` where there is none.
     image: Option<(usize, Vec<FloatImage>)>,
     /// What was tried before.
@@ -226,10 +226,10 @@ struct Made {
 
 impl Work {
     /// The views of an image, or of its replacement.
-    fn make(&self, epoch: u64, image_idx: usize, views: &[usize]) -> Result<Made, LoaderError> {
+    fn make(&self, epoch: u64, image_idx: usize, views: &[usize]) -> Result<LoadedImage, LoaderError> {
         let mut unreadable = Vec::new();
         let Some((used, image)) = self.load(epoch, image_idx, &mut unreadable)? else {
-            return Ok(Made { image: None, unreadable });
+            return Ok(LoadedImage { image: None, unreadable });
         };
         // A replacement is augmented with the draws of the image that it replaces: if its own turn comes in the same
         // batch, the two are not equal.
@@ -243,7 +243,7 @@ impl Work {
             let image = image.expect("the image is taken by the last view");
             made.push(transform.apply(image, self.seed, epoch, key, name));
         }
-        Ok(Made { image: Some((used, made)), unreadable })
+        Ok(LoadedImage { image: Some((used, made)), unreadable })
     }
 
     /// The image, or a replacement; `None` where it is left out, or where more was unreadable than any run puts up with.
@@ -281,11 +281,11 @@ struct Unfinished {
     views: Arc<[usize]>,
     /// `None` once the batch is sent, or has failed.
     progress: Mutex<Option<Progress>>,
-    finished: Sender<Result<Filled, LoaderError>>,
+    finished: Sender<Result<LoadedBatch, LoaderError>>,
 }
 
 struct Progress {
-    filled: Filled,
+    filled: LoadedBatch,
     n_left: usize,
 }
 
@@ -294,7 +294,7 @@ impl Unfinished {
         self.progress().is_none()
     }
 
-    fn put(&self, place: usize, made: Made, work: &Work) -> Result<(), LoaderError> {
+    fn put(&self, place: usize, made: LoadedImage, work: &Work) -> Result<(), LoaderError> {
         let mut guard = self.progress();
         let Some(progress) = guard.as_mut() else { return Ok(()) };
         progress.filled.unreadable[place] = made.unreadable;
