@@ -80,8 +80,8 @@ impl<I: Id, T> Table<I, T> {
     }
 
     /// The first place whose item `is_wanted`.
-    pub fn find_id(&self, mut is_wanted: impl FnMut(&T) -> bool) -> Option<I> {
-        self.items.iter().position(|item| is_wanted(item)).map(I::at)
+    pub fn find_id(&self, is_wanted: impl FnMut(&T) -> bool) -> Option<I> {
+        self.items.iter().position(is_wanted).map(I::at)
     }
 }
 

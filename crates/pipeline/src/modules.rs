@@ -139,9 +139,9 @@ pub(crate) fn kinds(
             ModuleKind::Backbone
         } else if plugin_api::find::<dyn Head>(&plugin_name).is_some() {
             ModuleKind::Head
-        } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
-            ModuleKind::Loss
-        } else if needed == Needed::Encoder && compares(config, name) {
+        } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some()
+            || (needed == Needed::Encoder && compares(config, name))
+        {
             ModuleKind::Loss
         } else {
             let names: Vec<&str> = plugin_api::all_plugins()

@@ -1,7 +1,5 @@
 //! In which precision is measured.
 
-use pipeline;
-
 /// As the command line names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Precision {
