@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::change::{Change, Source};
-use crate::checker::Checked;
-use crate::document::{Field, FieldStyle, Node, NodeKind};
-use crate::fault::Fault;
 use crate::pipeline::PipelineError;
-use crate::text::{Fragment, PipelineText};
+use pipeline_text::Checked;
+use pipeline_text::Fault;
+use pipeline_text::{Change, Source};
+use pipeline_text::{Field, FieldStyle, Node, NodeKind};
+use pipeline_text::{Fragment, PipelineText};
 
 const BASE: &str = "base";
 const SET: &str = "set";

@@ -3,12 +3,13 @@
 use tensor_ops::Device;
 
 use crate::check_graph::place;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::{Encode, Graph, Input, ModuleId, StepId};
 use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
 use crate::pixels;
+use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
 
 /// What a module is built for besides the graph.

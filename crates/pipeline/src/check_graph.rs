@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::check_losses::{check_losses, check_weight};
 use crate::check_names::{check_id, no_value};
 use crate::check_use::{check_momentum_follows, check_use};
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::{PipelineConfig, StepConfig, Weights};
-use crate::fault::Fault;
 use crate::graph::{Encode, Graph, Input, KeyStep, LossStep, ModuleId, StepId, intern};
 use crate::ids::{BackboneId, HeadId, KeyId, LossId, QueryId, ViewId};
+use pipeline_text::Checked;
+use pipeline_text::Fault;
 use plugin_api::suggest;
 
 /// What is known of the modules before they are built.

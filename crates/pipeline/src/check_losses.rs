@@ -1,9 +1,10 @@
 //! Losses: something must train, and each counts with its weight.
 
 use crate::check_graph::place;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::StepConfig;
 use crate::graph::{Graph, StepId};
+use pipeline_text::Checked;
 
 /// A loss that counts must be there.
 pub(crate) fn check_losses(checker: &Checker, graph: &Graph) -> Checked<()> {

@@ -1,10 +1,11 @@
 //! Monitors, and the best checkpoint by what they measure.
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::measuring::MEASURING;
 use crate::pixels;
 use crate::views::{View, Views};
+use pipeline_text::Checked;
 use plugin_api::{Monitor, MonitorContext};
 
 /// Monitors with their plugins' names.

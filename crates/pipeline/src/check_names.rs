@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::check_graph::place;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::{PipelineConfig, StepConfig};
-use crate::fault::Fault;
+use pipeline_text::Checked;
+use pipeline_text::Fault;
 use plugin_api::suggest;
 
 /// Whether step `i` has a name of its own.

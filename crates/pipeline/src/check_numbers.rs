@@ -1,8 +1,9 @@
 //! Whether the numbers of a pipeline make sense.
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::{LearningRateScale, PipelineConfig, Weights};
 use crate::stability;
+use pipeline_text::Checked;
 
 /// Of the run as a whole.
 pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {

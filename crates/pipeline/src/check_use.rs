@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::check_graph::place;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::{Graph, Input, StepId};
 use crate::ids::{BackboneId, HeadId};
+use pipeline_text::Checked;
 
 /// Everything declared must be used: a leftover is usually a slip.
 pub(crate) fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Graph) -> Checked<()> {

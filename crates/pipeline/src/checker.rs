@@ -2,18 +2,16 @@
 
 use std::ops::Range;
 
-use crate::document::{Node, NodeKind};
-use crate::fault::Fault;
-use crate::text::PipelineText;
+use pipeline_text::Checked;
+use pipeline_text::Fault;
+use pipeline_text::PipelineText;
+use pipeline_text::{Node, NodeKind};
 use plugin_api::{self, Config, ConfigError, Kind, Plugin};
 
 /// A pipeline's text during the checks.
 pub(crate) struct Checker {
     pub(crate) text: PipelineText,
 }
-
-/// What a check gives: `T`, or the first thing wrong.
-pub(crate) type Checked<T> = Result<T, Box<Fault>>;
 
 impl Checker {
     pub(crate) fn new(text: PipelineText) -> Self {

@@ -7,16 +7,16 @@ use tensor_ops::{Device, Precision};
 
 use crate::base;
 use crate::build::BuildPlan;
-use crate::checker::Checked;
-use crate::common::Common;
-use crate::fault::Fault;
 use crate::graph::{Chain, ModuleId};
 use crate::ids::{HeadId, Table};
 use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
+use crate::outline::Outline;
 use crate::pipeline::PipelineError;
-use crate::text::PipelineText;
 use crate::views::{Needed, View};
+use pipeline_text::Checked;
+use pipeline_text::Fault;
+use pipeline_text::PipelineText;
 use plugin_api::{Backbone, Dataset, DatasetContext, Head, Level};
 
 /// What is needed of a pipeline to use its trained encoder.
@@ -120,14 +120,14 @@ impl EncoderPipeline {
 
     fn check(mut text: PipelineText, level: Level, device: &Device) -> Checked<Self> {
         minimize::remove(&mut text);
-        let common = Common::check(text, Needed::Encoder)?;
-        let sizes = common.view_sizes();
-        let chain = common.graph.features(level);
-        let modules = EncoderModules::build(common.build_plan(&sizes, device), chain)?;
-        let has_copy = |module| common.graph.has_copy(module);
+        let outline = Outline::check(text, Needed::Encoder)?;
+        let sizes = outline.view_sizes();
+        let chain = outline.graph.features(level);
+        let modules = EncoderModules::build(outline.build_plan(&sizes, device), chain)?;
+        let has_copy = |module| outline.graph.has_copy(module);
         let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))
             && chain.heads.iter().all(|head| has_copy(ModuleId::Head(*head)));
-        let Common { checker, config, views, .. } = common;
+        let Outline { checker, config, views, .. } = outline;
         let dataset =
             checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed });
         let plugin_of = |module: &String| Ok(checker.plugin_at(&["modules", module])?.0);

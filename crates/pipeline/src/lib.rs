@@ -5,7 +5,6 @@
 
 mod base;
 mod build;
-mod change;
 mod check_graph;
 mod check_losses;
 mod check_monitors;
@@ -13,26 +12,21 @@ mod check_names;
 mod check_numbers;
 mod check_use;
 mod checker;
-mod common;
 mod config;
-mod document;
 mod drawing;
 mod encoder;
-mod fault;
 mod graph;
 mod ids;
-mod like;
 mod measuring;
 mod minimize;
 mod modules;
+mod outline;
 mod parameters;
 mod parts;
 mod patterns;
 mod pipeline;
 mod plugin_ref;
-mod scanner;
 mod stability;
-mod text;
 mod views;
 mod write;
 
@@ -41,7 +35,6 @@ pub use self::config::{
     MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
 };
 pub use self::encoder::{EncoderModules, EncoderPipeline};
-pub use self::fault::{Color, Fault};
 pub use self::graph::{Chain, Encode, Graph, Input, KeyStep, LossStep, ModuleId, QueryStep, StepId};
 pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
@@ -54,6 +47,7 @@ pub use self::plugin_ref::PluginRef;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;
 pub use self::write::WriteError;
+pub use pipeline_text::{Color, Fault};
 
 /// `(H, W)` as messages write it.
 pub(crate) fn pixels((height, width): (usize, usize)) -> String {

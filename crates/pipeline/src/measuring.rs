@@ -1,10 +1,11 @@
 //! The view for measuring, where a pipeline declares none.
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
-use crate::document::{Node, NodeKind};
 use crate::graph::Graph;
 use crate::views::{Views, check_view};
+use pipeline_text::Checked;
+use pipeline_text::{Node, NodeKind};
 use plugin_api::{Augmentation, AugmentationContext, ImageShape, ImageValues, find};
 
 /// What the view is called through which images are seen to measure an encoder, unless one asks for another.

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use crate::checker::{Checked, Checker};
-use crate::document::{Node, NodeKind};
-use crate::text::PipelineText;
+use crate::checker::Checker;
+use pipeline_text::Checked;
+use pipeline_text::PipelineText;
+use pipeline_text::{Node, NodeKind};
 
 /// A pipeline that still has the field is told what to do.
 pub(crate) fn check_gone(checker: &Checker) -> Checked<()> {

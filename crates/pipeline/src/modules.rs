@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::check_graph::ModuleKind;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::ModuleId;
 use crate::ids::{BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, LossId, Table};
 use crate::views::Needed;
+use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, Module};
 
 /// A module and its name in the pipeline.

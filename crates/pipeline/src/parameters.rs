@@ -2,11 +2,12 @@
 
 use tensor_ops::ParameterKind;
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::{GroupConfig, PipelineConfig, Selection};
 use crate::modules::{Modules, Named};
 use crate::patterns::matches;
 use crate::stability::OnSpike;
+use pipeline_text::Checked;
 use plugin_api::{ByName, EntryMut, NamesError, ParameterId, suggest};
 
 /// What training does to one parameter, besides what the optimizer does to all.

@@ -1,10 +1,11 @@
 //! How a step goes through a batch that is too large for memory: in parts, with the gradients of the whole.
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::{Graph, Input, StepId};
 use crate::ids::{Id as _, ViewId};
 use crate::modules::Modules;
+use pipeline_text::Checked;
 use plugin_api::Rng;
 
 /// The parts of a batch, and the passes over them.

@@ -9,20 +9,20 @@ use crate::base;
 use crate::build::build_modules;
 use crate::check_monitors::{check_best, check_monitors};
 use crate::check_numbers::check_momentum;
-use crate::checker::Checked;
-use crate::common::Common;
 use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision};
-use crate::document::Node;
-use crate::fault::Fault;
 use crate::graph::Graph;
 use crate::minimize;
 use crate::modules::{Modules, MomentumModules};
+use crate::outline::Outline;
 use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
 use crate::stability::StabilityConfig;
-use crate::text::PipelineText;
 use crate::views::{self, Needed, View};
 use crate::write::WriteError;
+use pipeline_text::Checked;
+use pipeline_text::Fault;
+use pipeline_text::Node;
+use pipeline_text::PipelineText;
 use plugin_api::{Dataset, DatasetContext, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
 
 /// A checked pipeline: every plugin built, every shape known, no image read.
@@ -166,10 +166,10 @@ impl Pipeline {
         for argument in overrides {
             text.set(argument)?;
         }
-        let common = Common::check(text, Needed::All)?;
-        let sizes = common.view_sizes();
-        let (mut modules, momentum_modules) = build_modules(common.build_plan(&sizes, device))?;
-        let Common { checker, config, views, graph, n_parts } = common;
+        let outline = Outline::check(text, Needed::All)?;
+        let sizes = outline.view_sizes();
+        let (mut modules, momentum_modules) = build_modules(outline.build_plan(&sizes, device))?;
+        let Outline { checker, config, views, graph, n_parts } = outline;
         let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
         check_momentum(&checker, &config)?;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
+use pipeline_text::Checked;
 
 /// What is watched, and what is done when training becomes unstable (Chen et al. 2021, arXiv:2104.02057, §4).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
-use crate::document::{Node, NodeKind};
-use crate::fault::Fault;
 use crate::graph::Graph;
 use crate::measuring::MEASURING;
+use pipeline_text::Checked;
+use pipeline_text::Fault;
+use pipeline_text::{Node, NodeKind};
 use plugin_api::ViewTransform;
 use plugin_api::{Augmentation, AugmentationContext, Monitor};
 use plugin_api::{ImageShape, ImageValues};

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::checker::Checked;
 use crate::document::{Node, NodeKind};
+use crate::fault::Checked;
 use crate::fault::Fault;
 use crate::text::{Fragment, PipelineText};
 
@@ -13,18 +13,25 @@ const COMMAND_LINE: &str = "the command line";
 const OPTION: &str = "--set ";
 
 /// A path and a value, both with their places in an origin's text.
-pub(crate) struct Change<'a> {
-    pub(crate) origin: usize,
-    pub(crate) path: &'a str,
-    pub(crate) path_at: usize,
-    pub(crate) value: Node,
-    pub(crate) source: Source,
+pub struct Change<'a> {
+    /// The origin, as [`PipelineText::add_origin`] gave it.
+    pub origin: usize,
+    /// Names joined by dots.
+    pub path: &'a str,
+    /// Where the path begins in the origin's text, in bytes.
+    pub path_at: usize,
+    /// The value, with its place in the origin's text.
+    pub value: Node,
+    /// Where it is written.
+    pub source: Source,
 }
 
 /// Where a change is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
+    /// In an argument, `--set path=value`.
     CommandLine,
+    /// In the field `set` of a file.
     File,
 }
 
@@ -33,7 +40,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If it is malformed, or leads nowhere.
-    pub(crate) fn set(&mut self, argument: &str) -> Checked<()> {
+    pub fn set(&mut self, argument: &str) -> Checked<()> {
         let shown = format!("{OPTION}{argument}");
         let bad = |span: Range<usize>, message: String, hint: &str| {
             Box::new(Fault {
@@ -70,7 +77,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If the path leads nowhere.
-    pub(crate) fn change(&mut self, change: &Change<'_>) -> Checked<()> {
+    pub fn change(&mut self, change: &Change<'_>) -> Checked<()> {
         let Change { origin, path, path_at, value, .. } = change;
         let names: Vec<&str> = path.split('.').collect();
         let place = |i: usize| path_at + names[..i].iter().map(|name| name.len() + 1).sum::<usize>();

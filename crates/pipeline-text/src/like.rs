@@ -1,7 +1,7 @@
 //! Views that are like others: `"key": Like("query")`.
 
-use crate::checker::Checked;
 use crate::document::{Node, NodeKind};
+use crate::fault::Checked;
 use crate::text::PipelineText;
 
 impl PipelineText {
@@ -9,7 +9,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If there is no such other, or if views are like each other in a circle.
-    pub(crate) fn write_out_views(&mut self) -> Checked<()> {
+    pub fn write_out_views(&mut self) -> Checked<()> {
         let views = self.tree.find(&["views"]).map(Node::child_names).unwrap_or_default();
         views.iter().try_for_each(|view| self.write_out_view(view))
     }
@@ -18,7 +18,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// As [`write_out_views`](Self::write_out_views).
-    pub(crate) fn write_out_view(&mut self, view: &str) -> Checked<()> {
+    pub fn write_out_view(&mut self, view: &str) -> Checked<()> {
         self.write_out(&mut vec![view.to_owned()])
     }
 

@@ -1,4 +1,4 @@
-//! What all of a pipeline and its encoder alone have in common.
+//! What all of a pipeline and its encoder alone have in outline.
 
 use tensor_ops::Device;
 
@@ -6,7 +6,7 @@ use crate::build::BuildPlan;
 use crate::check_graph::check_graph;
 use crate::check_losses::check_weight_words;
 use crate::check_numbers::check_numbers;
-use crate::checker::{Checked, Checker};
+use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::Graph;
 use crate::ids::{Table, ViewId};
@@ -14,11 +14,12 @@ use crate::measuring;
 use crate::minimize;
 use crate::modules;
 use crate::parts::check_micro_batch;
-use crate::text::PipelineText;
 use crate::views::{Needed, Views, check_views};
+use pipeline_text::Checked;
+use pipeline_text::PipelineText;
 
 /// A pipeline whose names, numbers, views and graph are right, and of which no module is built.
-pub(crate) struct Common {
+pub(crate) struct Outline {
     pub(crate) checker: Checker,
     pub(crate) config: PipelineConfig,
     pub(crate) views: Views,
@@ -27,7 +28,7 @@ pub(crate) struct Common {
     pub(crate) n_parts: usize,
 }
 
-impl Common {
+impl Outline {
     pub(crate) fn check(mut text: PipelineText, needed: Needed) -> Checked<Self> {
         text.write_out_views()?;
         let mut checker = Checker::new(text);

@@ -9,18 +9,23 @@ use crate::scanner::Scanner;
 
 /// One value of a RON text.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub struct Node {
     /// Its bytes in the text.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
     /// What it is.
-    pub(crate) kind: NodeKind,
+    pub kind: NodeKind,
 }
 
 /// What a [`Node`] is.
 #[derive(Clone, Debug)]
-pub(crate) enum NodeKind {
+pub enum NodeKind {
     /// `(a: 1)`, `Name(a: 1)`, `{"a": 1}`.
-    Fields { fields: Vec<Field>, style: FieldStyle },
+    Fields {
+        /// In the order of the text.
+        fields: Vec<Field>,
+        /// How they are written.
+        style: FieldStyle,
+    },
     /// `[1, 2]`, `(1, 2)`, `Name(1, 2)`.
     Items(Vec<Node>),
     /// A string, without escapes resolved.
@@ -31,7 +36,7 @@ pub(crate) enum NodeKind {
 
 /// How named values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldStyle {
+pub enum FieldStyle {
     /// `(name: value)`; also `()`.
     Struct,
     /// `{"name": value}`.
@@ -40,23 +45,29 @@ pub(crate) enum FieldStyle {
 
 /// A named value.
 #[derive(Clone, Debug)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) name_span: Range<usize>,
-    pub(crate) value: Node,
+pub struct Field {
+    /// Its name, without quotation marks.
+    pub name: String,
+    /// The name's bytes in the text.
+    pub name_span: Range<usize>,
+    /// Its value.
+    pub value: Node,
 }
 
 /// A text that is not RON.
 #[derive(Clone, Debug)]
-pub(crate) struct SyntaxError {
-    pub(crate) span: Range<usize>,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct SyntaxError {
+    /// The wrong piece, in bytes of the text.
+    pub span: Range<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 impl Node {
     /// The tree of `text`.
-    pub(crate) fn parse(text: &str) -> Result<Self, SyntaxError> {
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         let mut scanner = Scanner::new(text);
         scanner.skip_blank()?;
         while scanner.rest().starts_with("#![") {
@@ -86,7 +97,7 @@ impl Node {
     ///
     /// A name also leads through a plugin, `("resnet", (width: 8))`, into its config; and in a list it finds the plugin
     /// of that name or the step with that `id`.
-    pub(crate) fn find(&self, path: &[&str]) -> Option<&Node> {
+    pub fn find(&self, path: &[&str]) -> Option<&Node> {
         match path.split_first() {
             None => Some(self),
             Some((name, rest)) => self.child(name)?.find(rest),
@@ -94,7 +105,7 @@ impl Node {
     }
 
     /// The name of the value at `path`, where it has one.
-    pub(crate) fn find_name(&self, path: &[&str]) -> Option<Range<usize>> {
+    pub fn find_name(&self, path: &[&str]) -> Option<Range<usize>> {
         let (last, parents) = path.split_last()?;
         match &self.find(parents)?.kind {
             NodeKind::Fields { fields, .. } => {
@@ -105,7 +116,7 @@ impl Node {
     }
 
     /// The value directly under `self` called `name`; see [`find`](Self::find).
-    pub(crate) fn child(&self, name: &str) -> Option<&Node> {
+    pub fn child(&self, name: &str) -> Option<&Node> {
         match &self.kind {
             NodeKind::Fields { fields, .. } => {
                 fields.iter().find(|field| field.name == name).map(|field| &field.value)
@@ -124,7 +135,7 @@ impl Node {
     }
 
     /// Name and config, if this is a plugin: `("resnet", (width: 8))`.
-    pub(crate) fn plugin(&self) -> Option<(&str, &Node)> {
+    pub fn plugin(&self) -> Option<(&str, &Node)> {
         match &self.kind {
             NodeKind::Items(items) => match items.as_slice() {
                 [Node { kind: NodeKind::Text(name), .. }, config] => match config.kind {
@@ -138,7 +149,7 @@ impl Node {
     }
 
     /// The names that [`child`](Self::child) would find.
-    pub(crate) fn child_names(&self) -> Vec<String> {
+    pub fn child_names(&self) -> Vec<String> {
         match &self.kind {
             NodeKind::Fields { fields, .. } => fields.iter().map(|field| field.name.clone()).collect(),
             NodeKind::Items(items) => match self.plugin() {
@@ -150,7 +161,7 @@ impl Node {
     }
 
     /// The second field of a name that is given twice, anywhere in the tree.
-    pub(crate) fn twice(&self) -> Option<&Field> {
+    pub fn twice(&self) -> Option<&Field> {
         match &self.kind {
             NodeKind::Fields { fields, .. } => fields.iter().enumerate().find_map(|(i, field)| {
                 let again = fields[..i].iter().any(|earlier| earlier.name == field.name);
@@ -179,14 +190,14 @@ impl Node {
     }
 
     /// The tree as it is at byte `start`.
-    pub(crate) fn moved_to(mut self, start: usize) -> Self {
+    pub fn moved_to(mut self, start: usize) -> Self {
         let from = self.span.start;
         self.each_place(&mut |at| *at = *at - from + start);
         self
     }
 
     /// Moves what stands behind `range`, which now has `n` bytes.
-    pub(crate) fn make_room(&mut self, range: &Range<usize>, n: usize) {
+    pub fn make_room(&mut self, range: &Range<usize>, n: usize) {
         self.each_place(&mut |at| {
             if *at >= range.end {
                 *at = *at - range.len() + n;
@@ -211,7 +222,7 @@ impl Node {
     }
 
     /// The value that stands at `span`.
-    pub(crate) fn at_mut(&mut self, span: &Range<usize>) -> Option<&mut Self> {
+    pub fn at_mut(&mut self, span: &Range<usize>) -> Option<&mut Self> {
         if self.span == *span {
             return Some(self);
         }

@@ -81,3 +81,6 @@ fn floor_char(text: &str, at: usize) -> usize {
     }
     at
 }
+
+/// What a check gives: `T`, or the first thing wrong.
+pub type Checked<T> = Result<T, Box<Fault>>;

@@ -2,16 +2,17 @@
 
 use std::ops::Range;
 
-use crate::checker::Checked;
 use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
+use crate::fault::Checked;
 use crate::fault::Fault;
 
 /// A pipeline's text and tree. It starts as a file, and [changes](crate::change::Change) are put into it.
 #[derive(Clone, Debug)]
-pub(crate) struct PipelineText {
-    pub(crate) text: String,
+pub struct PipelineText {
+    /// The text, with all changes in it.
+    pub text: String,
     /// Of `text` as it is.
-    pub(crate) tree: Node,
+    pub tree: Node,
     /// In order, without gaps.
     pieces: Vec<Piece>,
     /// Later ones change what earlier ones say.
@@ -37,10 +38,13 @@ struct Piece {
 
 /// What is put into the text.
 #[derive(Clone, Debug)]
-pub(crate) struct Fragment {
-    pub(crate) text: String,
-    pub(crate) origin: usize,
-    pub(crate) from: Range<usize>,
+pub struct Fragment {
+    /// The text.
+    pub text: String,
+    /// Where it comes from, as [`PipelineText::add_origin`] gave it.
+    pub origin: usize,
+    /// Its place in the origin's text, in bytes.
+    pub from: Range<usize>,
 }
 
 impl PipelineText {
@@ -48,7 +52,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If it is not RON, or has a name twice in one place.
-    pub(crate) fn new(origin: &str, text: &str) -> Checked<Self> {
+    pub fn new(origin: &str, text: &str) -> Checked<Self> {
         let tree = Node::parse(text).map_err(|error| {
             Box::new(Fault {
                 origin: origin.to_owned(),
@@ -69,18 +73,18 @@ impl PipelineText {
     }
 
     /// Adds a place from which changes come; gives its number.
-    pub(crate) fn add_origin(&mut self, name: &str, text: &str) -> usize {
+    pub fn add_origin(&mut self, name: &str, text: &str) -> usize {
         self.origins.push(Origin { name: name.to_owned(), text: text.to_owned() });
         self.origins.len() - 1
     }
 
     /// The text of an origin.
-    pub(crate) fn origin_text(&self, origin: usize) -> &str {
+    pub fn origin_text(&self, origin: usize) -> &str {
         &self.origins[origin].text
     }
 
     /// A fault at `span` of an origin's text.
-    pub(crate) fn fault_in(
+    pub fn fault_in(
         &self,
         origin: usize,
         span: Range<usize>,
@@ -92,12 +96,7 @@ impl PipelineText {
     }
 
     /// A fault at `span` of the present text, shown in the file or argument it came from.
-    pub(crate) fn fault(
-        &self,
-        span: Range<usize>,
-        message: impl Into<String>,
-        hint: Option<String>,
-    ) -> Box<Fault> {
+    pub fn fault(&self, span: Range<usize>, message: impl Into<String>, hint: Option<String>) -> Box<Fault> {
         let mut first = self.piece_at(span.start);
         // An error at the end of a value may point at what follows it.
         if first > 0
@@ -131,12 +130,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If a name is twice in it.
-    pub(crate) fn replace(
-        &mut self,
-        range: Range<usize>,
-        fragments: &[Fragment],
-        value: Node,
-    ) -> Checked<()> {
+    pub fn replace(&mut self, range: Range<usize>, fragments: &[Fragment], value: Node) -> Checked<()> {
         let new = self.splice(range, fragments);
         let value = value.moved_to(new.start);
         self.check_names_once(&value)?;
@@ -150,7 +144,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If a name is twice in its value.
-    pub(crate) fn add_field(
+    pub fn add_field(
         &mut self,
         parent: &Node,
         name: &str,
@@ -181,7 +175,7 @@ impl PipelineText {
     }
 
     /// Puts what stands in front of the pipeline in another file in front of this one.
-    pub(crate) fn replace_head(&mut self, head: Fragment) {
+    pub fn replace_head(&mut self, head: Fragment) {
         self.splice(0..self.tree.span.start, &[head]);
     }
 
@@ -189,7 +183,7 @@ impl PipelineText {
     ///
     /// # Errors
     /// If the pipeline has no views.
-    pub(crate) fn add_view(&mut self, name: &str, recipe: &str, like: Range<usize>) -> Checked<()> {
+    pub fn add_view(&mut self, name: &str, recipe: &str, like: Range<usize>) -> Checked<()> {
         let failed = |error: SyntaxError| self.fault(like.clone(), error.message, error.hint);
         let node = Node::parse(recipe).map_err(failed)?;
         let Some(views) = self.tree.find(&["views"]).cloned() else { return Ok(()) };
@@ -201,7 +195,7 @@ impl PipelineText {
     }
 
     /// Leaves out the field `name` of the pipeline, which stands at `range`.
-    pub(crate) fn remove_field(&mut self, name: &str, range: Range<usize>) {
+    pub fn remove_field(&mut self, name: &str, range: Range<usize>) {
         if let NodeKind::Fields { fields, .. } = &mut self.tree.kind {
             fields.retain(|field| field.name != name);
         }
@@ -209,7 +203,7 @@ impl PipelineText {
     }
 
     /// What stands at `range`.
-    pub(crate) fn fragments(&self, range: Range<usize>) -> Vec<Fragment> {
+    pub fn fragments(&self, range: Range<usize>) -> Vec<Fragment> {
         let ends = self.pieces.iter().skip(1).map(|piece| piece.start).chain([self.text.len()]);
         let pieces = self.pieces.iter().zip(ends).enumerate();
         pieces
