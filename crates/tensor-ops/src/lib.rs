@@ -25,6 +25,7 @@ mod geometry;
 mod info_nce;
 mod info_nce_in_batch;
 mod l2_normalize;
+mod largest;
 mod layout;
 mod linear;
 mod linear_rows;
@@ -76,12 +77,13 @@ pub use self::{
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,
+    largest::{largest_gradients, largest_value},
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
     loss::{backward, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
-    parameter::{Parameter, ParameterKind, TorchValues, largest_gradients, largest_value},
+    parameter::{Parameter, ParameterKind, TorchValues},
     peak::register_peak,
     pointwise::{add, add_relu, relu},
     pool::{average_pool, global_average_pool, max_pool},

@@ -1,5 +1,7 @@
 //! Batch normalization.
 
+mod wanted;
+
 use std::sync::Arc;
 
 use cudarc::driver::CudaSlice;
@@ -8,6 +10,7 @@ use dfdx::{
     tensor::{CudaError, PutTape as _, SplitTape as _, Tape as _},
 };
 
+use self::wanted::Wanted;
 use super::{
     array::{Array, unwritten},
     columns::Chunks,
@@ -21,7 +24,6 @@ use crate::{
     device::{self, GradientSlot, MapSlot},
     feature_map::join,
     layout::Layout,
-    norm::wanted,
     values::Values,
 };
 
@@ -381,31 +383,5 @@ impl Spread<'_> {
             .int(n_groups)
             .long(n)
             .over(n)
-    }
-}
-
-/// Which parameters' gradients are computed.
-struct Wanted {
-    scale: Option<GradientSlot>,
-    shift: Option<GradientSlot>,
-}
-
-impl Wanted {
-    fn of(norm: &BatchNorm) -> Self {
-        Self { scale: wanted(&norm.scale), shift: wanted(&norm.shift) }
-    }
-
-    fn any(&self) -> bool {
-        self.scale.is_some() || self.shift.is_some()
-    }
-
-    fn give(&self, gradients: &mut Gradients, sums: Sums) -> Result<(), CudaError> {
-        if let Some(slot) = &self.scale {
-            slot.add_slice(gradients, sums.by_scale)?;
-        }
-        if let Some(slot) = &self.shift {
-            slot.add_slice(gradients, sums.by_shift)?;
-        }
-        Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod files;
 mod fit;
 mod measure;
 mod observer;
+mod outcome;
 mod position;
 mod saving;
 mod spikes;
@@ -35,6 +36,7 @@ pub use self::observer::{
     EpochReport, EpochSummary, Gradients, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
     SpikeConsequence, Started, StepReport,
 };
+pub use self::outcome::{Finished, Summary};
 
 use self::course::Course;
 use self::data::Data;
@@ -52,37 +54,6 @@ use loader::{Loader, LoaderError};
 pub struct TrainOptions {
     /// Threads that decode and augment, at least 1.
     pub n_workers: usize,
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub enum Finished {
-    /// All epochs are done.
-    Completed(Summary),
-    /// It was asked to stop, and did, after a step.
-    Stopped {
-        /// Where to go on from.
-        checkpoint: PathBuf,
-        /// Steps done.
-        steps_done: u64,
-    },
-}
-
-/// A completed run.
-#[derive(Debug)]
-pub struct Summary {
-    /// The last checkpoint.
-    pub checkpoint: PathBuf,
-    /// The metrics of the untrained encoder, if this process measured them.
-    pub before: Vec<Metric>,
-    /// The metrics after the last epoch.
-    pub after: Vec<Metric>,
-    /// Steps made by this process; 0 if the run was complete before.
-    pub n_steps: u64,
-    /// Time spent by this process.
-    pub took: Duration,
-    /// Images that could not be read.
-    pub n_unreadable: usize,
 }
 
 /// Trains `pipeline` in `run`, from the start or from a checkpoint, until its last epoch or until `stop` is set.

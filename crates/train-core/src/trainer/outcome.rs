@@ -1,0 +1,37 @@
+//! How a run ended.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use plugin_api::Metric;
+
+/// How a run ended.
+#[derive(Debug)]
+pub enum Finished {
+    /// All epochs are done.
+    Completed(Summary),
+    /// It was asked to stop, and did, after a step.
+    Stopped {
+        /// Where to go on from.
+        checkpoint: PathBuf,
+        /// Steps done.
+        steps_done: u64,
+    },
+}
+
+/// A completed run.
+#[derive(Debug)]
+pub struct Summary {
+    /// The last checkpoint.
+    pub checkpoint: PathBuf,
+    /// The metrics of the untrained encoder, if this process measured them.
+    pub before: Vec<Metric>,
+    /// The metrics after the last epoch.
+    pub after: Vec<Metric>,
+    /// Steps made by this process; 0 if the run was complete before.
+    pub n_steps: u64,
+    /// Time spent by this process.
+    pub took: Duration,
+    /// Images that could not be read.
+    pub n_unreadable: usize,
+}
