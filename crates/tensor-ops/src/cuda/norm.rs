@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     BatchNorm, FeatureMap, Features, Gradients, Mode, OpError, Precision,
-    device::{self, GradientSlot, MapSlot},
+    device::{self, MapSlot},
     feature_map::join,
     layout::Layout,
     values::Values,

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use cudarc::{
     cublas::sys::cublasStatus_t,
-    driver::{CudaDevice, result, sys},
+    driver::{result, sys},
 };
 use dfdx::tensor::CudaError;
 

@@ -4,6 +4,8 @@
 //! are looked up in a short list, see [`Global`], and what they would do is done by this crate; any other name ends the
 //! reading. Libraries that read pickles know no persistent names, by which PyTorch refers to storages.
 
+mod input;
+
 use std::collections::HashMap;
 use std::io::{self, Read};
 
@@ -371,49 +373,6 @@ impl<R: Read> Machine<R> {
         let id = *self.memo.get(&place).ok_or_else(|| malformed("it recalls what it never kept"))?;
         self.stack.push(id);
         Ok(())
-    }
-
-    fn text(&mut self, n: u64) -> Outcome<()> {
-        let text = String::from_utf8(self.bytes(n)?).map_err(|_| malformed("a text is not UTF-8"))?;
-        self.push(Value::Text(text))
-    }
-
-    fn line(&mut self) -> Outcome<String> {
-        let mut line = Vec::new();
-        loop {
-            match self.byte()? {
-                b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
-                _ if line.len() == MOST_LETTERS => {
-                    return Err(malformed("a name has more than 1,024 letters"));
-                }
-                letter => line.push(letter),
-            }
-        }
-    }
-
-    fn byte(&mut self) -> Outcome<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
-        let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes).map_err(|error| self.ended(error))?;
-        Ok(bytes)
-    }
-
-    /// Grows as the bytes come: what a pickle claims costs nothing.
-    fn bytes(&mut self, n: u64) -> Outcome<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let found = self.reader.by_ref().take(n).read_to_end(&mut bytes)?;
-        if found as u64 == n { Ok(bytes) } else { Err(self.ended(io::ErrorKind::UnexpectedEof.into())) }
-    }
-
-    fn ended(&self, error: io::Error) -> PickleError {
-        if self.reader.limit() == 0 {
-            PickleError::TooLarge("its pickle has more than 64 MiB")
-        } else {
-            error.into()
-        }
     }
 }
 
