@@ -1,47 +1,42 @@
 //! What a pipeline file says of a ResNet, and what follows from it.
 
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::{Deserialize, Serialize};
 use plugin_api::{ConfigError, ModuleContext, architecture};
 use tensor_ops::ConvAlgorithm;
 
 /// The config of [`ResNet`](crate::ResNet).
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct ResNetConfig {
     /// Layers: 18, 34, 50, 101 or 152. MoCo: 50. Needed without `blocks`.
-    #[serde(default)]
     pub depth: Option<usize>,
     /// Blocks in each of the four stages, in place of `depth` and with `block`: a ResNet of any other depth. `[2, 2, 2, 2]`
     /// of Basic is `depth: 18`, `[3, 4, 6, 3]` of Bottleneck is `depth: 50`.
-    #[serde(default)]
     pub blocks: Option<Vec<usize>>,
     /// The kind of `blocks`.
-    #[serde(default)]
     pub block: Option<BlockKind>,
     /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
-    #[serde(default = "ResNetConfig::torchvision_width")]
     pub width: usize,
     /// How an image enters. torchvision: ImageNet.
-    #[serde(default = "ResNetConfig::torchvision_stem")]
     pub stem: Stem,
     /// Whether each block starts as the identity: the scale of its last batch norm starts at 0. MoCo v1, v2: false; v3:
     /// true.
-    #[serde(default = "ResNetConfig::torchvision_zero_init_residual")]
     pub zero_init_residual: bool,
     /// Into how many parts each batch norm splits a batch, taking every s-th image; each part is normalized on its own, as
     /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
-    #[serde(default = "ResNetConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,
     /// How convolutions are computed: Winograd has 3x3 convolutions of stride 1 by a quarter of the products (16 of 36 where
     /// pairs of bfloat16 are multiplied), and rounds more; Auto, which is meant if nothing is said, does so where it is
     /// faster; Direct never does.
-    #[serde(default)]
     pub conv: Conv,
 }
 
 /// How convolutions are computed.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Conv {
     /// By Winograd's algorithm where that is faster.
     #[default]
@@ -63,7 +58,9 @@ impl From<Conv> for ConvAlgorithm {
 }
 
 /// How an image enters a ResNet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Stem {
     /// A 7x7 convolution with stride 2, then a 3x3 max-pool with stride 2.
     ImageNet,
@@ -91,7 +88,9 @@ impl From<Stem> for architecture::ResNetStem {
 }
 
 /// The two residual blocks of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum BlockKind {
     /// Two 3x3 convolutions.
     Basic,
@@ -118,27 +117,27 @@ impl BlockKind {
     }
 }
 
+/// torchvision's, of no depth: that must be said.
+impl Default for ResNetConfig {
+    fn default() -> Self {
+        Self {
+            depth: None,
+            blocks: None,
+            block: None,
+            width: 64,
+            stem: Stem::ImageNet,
+            zero_init_residual: false,
+            batch_norm_splits: 1,
+            conv: Conv::Auto,
+        }
+    }
+}
+
 impl ResNetConfig {
     /// The widest ResNet that is accepted: far beyond any published one, and far from overflow.
     const MAX_WIDTH: usize = 4096;
     /// More blocks in a stage are typing errors.
     const MAX_BLOCKS: usize = 256;
-
-    fn torchvision_width() -> usize {
-        64
-    }
-
-    fn torchvision_stem() -> Stem {
-        Stem::ImageNet
-    }
-
-    fn torchvision_zero_init_residual() -> bool {
-        false
-    }
-
-    fn unsplit_batch_norm() -> usize {
-        1
-    }
 
     /// The kind of block, and how many of them each stage has.
     pub(crate) fn stages(&self) -> Result<(BlockKind, [usize; 4]), ConfigError> {

@@ -11,18 +11,15 @@ mod config;
 mod layers;
 mod resnet;
 
-use plugin_api::{Backbone, Plugin};
-
 pub use self::config::{BlockKind, Conv, ResNetConfig, Stem};
 pub use self::resnet::ResNet;
 
-inventory::submit! {
-    Plugin::<dyn Backbone> {
+plugin_api::register! {
+    dyn Backbone {
         name: "resnet",
         summary: "ResNet-18, 34, 50, 101, 152 or of other depth, of any width, with the ImageNet or the CIFAR stem",
         source: "He et al. 2016, arXiv:1512.03385; torchvision",
         example: "(depth: 18, width: 8, stem: Cifar)",
-        schema: || schemars::schema_for!(ResNetConfig),
-        build: |config, context| Ok(Box::new(ResNet::new(config.parse()?, context)?)),
+        build: |config: ResNetConfig, context| ResNet::new(config, context),
     }
 }

@@ -138,7 +138,6 @@ mod tests {
     use plugin_api::Entry;
 
     use super::*;
-    use crate::config::Conv;
 
     fn context(size_px: usize, batch: usize) -> ModuleContext {
         ModuleContext {
@@ -153,16 +152,7 @@ mod tests {
     }
 
     fn config(depth: usize, width: usize, stem: Stem) -> ResNetConfig {
-        ResNetConfig {
-            depth: Some(depth),
-            blocks: None,
-            block: None,
-            width,
-            stem,
-            zero_init_residual: false,
-            batch_norm_splits: 1,
-            conv: Conv::Auto,
-        }
+        ResNetConfig { depth: Some(depth), width, stem, ..ResNetConfig::default() }
     }
 
     fn small(depth: usize) -> ResNet {

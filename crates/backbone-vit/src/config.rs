@@ -1,55 +1,49 @@
 //! What a pipeline file says of a vision transformer, and what follows from it.
 
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::{Deserialize, Serialize};
 use plugin_api::{ConfigError, ModuleContext};
 
 use crate::presets::Preset;
 
 /// The config of [`Vit`](crate::Vit).
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct VitConfig {
     /// A published size, from which `dim`, `depth` and `heads` are taken where they are left out: 384 wide with 12 blocks
     /// of 12 heads, 768 with 12 of 12, 1024 with 24 of 16, 1280 with 32 of 16. With `stem: Conv` it has one block less, as
     /// in MoCo v3.
-    #[serde(default)]
     pub preset: Option<Preset>,
     /// Pixels of a patch, in height and width; each patch becomes one token. MoCo v3: 16.
-    #[serde(default = "VitConfig::moco_v3_patch")]
     pub patch: usize,
     /// The width of a token, and of the features. Needed without a preset.
-    #[serde(default)]
     pub dim: Option<usize>,
     /// Blocks, each of attention and MLP. Needed without a preset.
-    #[serde(default)]
     pub depth: Option<usize>,
     /// Heads of each attention; they must divide the width. Needed without a preset.
-    #[serde(default)]
     pub heads: Option<usize>,
     /// The width of an MLP's hidden layer, as a multiple of `dim`. MoCo v3: 4.
-    #[serde(default = "VitConfig::moco_v3_mlp_ratio")]
     pub mlp_ratio: f64,
     /// How a token knows its place. MoCo v3: SinCos, which is fixed.
-    #[serde(default = "VitConfig::moco_v3_position")]
     pub position: Position,
     /// How tokens become features. MoCo v3: ClassToken. Without it the sequence has no class token.
-    #[serde(default = "VitConfig::moco_v3_pool")]
     pub pool: Pool,
     /// How patches become tokens: by one linear projection, or by convolutions (Xiao et al. 2021, arXiv:2106.14881), which
     /// need `patch: 16`. MoCo v3: Patch.
-    #[serde(default = "VitConfig::moco_v3_stem")]
     pub stem: Stem,
     /// Whether the projection of patches stays as it was drawn, which makes training stable (MoCo v3, §4). The reference:
     /// false, but true in every one of its recipes.
-    #[serde(default = "VitConfig::reference_freeze_patch_projection")]
     pub freeze_patch_projection: bool,
     /// Into how many parts each batch norm of the convolution stem splits a batch, taking every s-th image; each part is
     /// normalized on its own, as by as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
-    #[serde(default = "VitConfig::unsplit_batch_norm")]
     pub batch_norm_splits: usize,
 }
 
 /// How a token knows its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Position {
     /// Sines and cosines of row and column, fixed.
     SinCos,
@@ -60,7 +54,9 @@ pub enum Position {
 }
 
 /// How tokens become features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Pool {
     /// A token of its own, behind the last layer norm.
     ClassToken,
@@ -71,7 +67,9 @@ pub enum Pool {
 }
 
 /// How patches become tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Stem {
     /// One linear projection of each patch.
     Patch,
@@ -91,6 +89,25 @@ pub(crate) struct Sizes {
     pub(crate) grid: (usize, usize),
 }
 
+/// MoCo v3's, of no size: that must be said.
+impl Default for VitConfig {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            patch: 16,
+            dim: None,
+            depth: None,
+            heads: None,
+            mlp_ratio: 4.0,
+            position: Position::SinCos,
+            pool: Pool::ClassToken,
+            stem: Stem::Patch,
+            freeze_patch_projection: false,
+            batch_norm_splits: 1,
+        }
+    }
+}
+
 impl VitConfig {
     /// The widest token that is accepted: beyond any published one, and far from overflow.
     const MAX_DIM: usize = 8192;
@@ -98,34 +115,6 @@ impl VitConfig {
     const MAX_DEPTH: usize = 256;
     /// Wider MLPs are typing errors.
     const MAX_MLP_RATIO: f64 = 64.0;
-
-    fn moco_v3_patch() -> usize {
-        16
-    }
-
-    fn moco_v3_mlp_ratio() -> f64 {
-        4.0
-    }
-
-    fn moco_v3_position() -> Position {
-        Position::SinCos
-    }
-
-    fn moco_v3_pool() -> Pool {
-        Pool::ClassToken
-    }
-
-    fn moco_v3_stem() -> Stem {
-        Stem::Patch
-    }
-
-    fn reference_freeze_patch_projection() -> bool {
-        false
-    }
-
-    fn unsplit_batch_norm() -> usize {
-        1
-    }
 
     fn n_heads(&self) -> Option<usize> {
         self.heads.or(self.preset.map(Preset::heads))

@@ -15,19 +15,16 @@ mod stem;
 mod tests;
 mod vit;
 
-use plugin_api::{Backbone, Plugin};
-
 pub use self::config::{Pool, Position, Stem, VitConfig};
 pub use self::presets::Preset;
 pub use self::vit::Vit;
 
-inventory::submit! {
-    Plugin::<dyn Backbone> {
+plugin_api::register! {
+    dyn Backbone {
         name: "vit",
         summary: "vision transformer of any size, with fixed sin-cos positions and the patch or the convolution stem",
         source: "Dosovitskiy et al. 2021, arXiv:2010.11929; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(patch: 8, dim: 48, depth: 2, heads: 4)",
-        schema: || schemars::schema_for!(VitConfig),
-        build: |config, context| Ok(Box::new(Vit::new(config.parse()?, context)?)),
+        build: |config: VitConfig, context| Vit::new(config, context),
     }
 }

@@ -1,11 +1,16 @@
 //! The published sizes.
 
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::{Deserialize, Serialize};
+
 use crate::config::Stem;
 
 /// A published size: width, blocks and heads.
 ///
 /// MoCo v3's small one has 12 heads where DeiT's has 6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Preset {
     /// 384 wide, 12 blocks of 12 heads.
     Small,

@@ -1,11 +1,14 @@
 //! No head.
 
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::Deserialize;
 use plugin_api::{Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
 /// The config of [`Identity`].
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde", deny_unknown_fields)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct IdentityConfig {}
 
 /// Gives what it gets, `(N, D)`: in the place of a head that is left out, as the predictor is in an ablation of MoCo v3

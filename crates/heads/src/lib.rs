@@ -12,41 +12,36 @@ mod mlp;
 mod tests;
 mod width;
 
-use plugin_api::{Head, Plugin};
-
 pub use self::identity::{Identity, IdentityConfig};
 pub use self::linear::{LinearHead, LinearHeadConfig};
 pub use self::mlp::{Mlp, MlpConfig, Norm};
 
-inventory::submit! {
-    Plugin::<dyn Head> {
+plugin_api::register! {
+    dyn Head {
         name: "identity",
         summary: "no head: gives what it gets (MoCo v3 without its predictor)",
         source: "an ablation of MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "()",
-        schema: || schemars::schema_for!(IdentityConfig),
-        build: |config, context| Ok(Box::new(Identity::new(config.parse()?, context))),
+        build: |config: IdentityConfig, context| Ok(Identity::new(config, context)),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Head> {
+plugin_api::register! {
+    dyn Head {
         name: "linear",
         summary: "one linear layer (MoCo v1)",
         source: "MoCo v1 (He et al. 2020, arXiv:1911.05722)",
         example: "(out: 128)",
-        schema: || schemars::schema_for!(LinearHeadConfig),
-        build: |config, context| Ok(Box::new(LinearHead::new(config.parse()?, context)?)),
+        build: |config: LinearHeadConfig, context| LinearHead::new(config, context),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Head> {
+plugin_api::register! {
+    dyn Head {
         name: "mlp",
         summary: "linear layers with ReLU between them (MoCo v2), and batch norm behind them (MoCo v3)",
         source: "MoCo v2 (Chen et al. 2020, arXiv:2003.04297), v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(layers: 2, out: 128)",
-        schema: || schemars::schema_for!(MlpConfig),
-        build: |config, context| Ok(Box::new(Mlp::new(config.parse()?, context)?)),
+        build: |config: MlpConfig, context| Mlp::new(config, context),
     }
 }

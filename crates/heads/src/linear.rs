@@ -1,23 +1,26 @@
 //! MoCo v1's head.
 
 use nn::{Builder, Linear, LinearConfig};
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::Deserialize;
 use plugin_api::{ConfigError, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
 use crate::width::check_width;
 
 /// The config of [`LinearHead`].
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct LinearHeadConfig {
     /// The width of the embeddings. MoCo: 128.
-    #[serde(default = "LinearHeadConfig::moco_out")]
     pub out: usize,
 }
 
-impl LinearHeadConfig {
-    fn moco_out() -> usize {
-        128
+/// MoCo v1's.
+impl Default for LinearHeadConfig {
+    fn default() -> Self {
+        Self { out: 128 }
     }
 }
 

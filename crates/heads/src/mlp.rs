@@ -1,36 +1,36 @@
 //! The head of MoCo v2, and the projector and predictor of v3.
 
 use nn::Builder;
+use plugin_api::schemars::JsonSchema;
+use plugin_api::serde::{Deserialize, Serialize};
 use plugin_api::{ConfigError, Head, Module, ModuleContext};
 use tensor_ops::{Features, Mode, OpError};
 
 use crate::width::check_width;
 
 /// The config of [`Mlp`].
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct MlpConfig {
     /// Linear layers. MoCo v2: 2; v3's projector: 2 for a ResNet, 3 for a ViT; v3's predictor: 2.
-    #[serde(default = "MlpConfig::moco_v2_layers")]
     pub layers: usize,
     /// The width between two layers; as wide as what comes in where it is left out, which is MoCo v2's. MoCo v3: 4096.
-    #[serde(default)]
     pub hidden: Option<usize>,
     /// The width of the embeddings. MoCo v2: 128; v3: 256.
-    #[serde(default = "MlpConfig::moco_v2_out")]
     pub out: usize,
     /// What follows each layer but the last, before its ReLU. MoCo v2: None; v3: Batch. With batch norm no layer has a
     /// bias.
-    #[serde(default = "MlpConfig::moco_v2_norm")]
     pub norm: Norm,
     /// Whether batch norm without scale and shift follows the last layer; needs `norm: Batch`. MoCo v3: true, but false
     /// for the predictor of a ResNet.
-    #[serde(default = "MlpConfig::moco_v2_last_norm")]
     pub last_norm: bool,
 }
 
 /// What follows a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(crate = "plugin_api::serde")]
+#[schemars(crate = "plugin_api::schemars")]
 pub enum Norm {
     /// Nothing.
     None,
@@ -38,23 +38,14 @@ pub enum Norm {
     Batch,
 }
 
+/// MoCo v2's.
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self { layers: 2, hidden: None, out: 128, norm: Norm::None, last_norm: false }
+    }
+}
+
 impl MlpConfig {
-    fn moco_v2_layers() -> usize {
-        2
-    }
-
-    fn moco_v2_out() -> usize {
-        128
-    }
-
-    fn moco_v2_norm() -> Norm {
-        Norm::None
-    }
-
-    fn moco_v2_last_norm() -> bool {
-        false
-    }
-
     fn check(&self, context: &ModuleContext) -> Result<(), ConfigError> {
         /// Deeper heads are typing errors.
         const MAX_LAYERS: usize = 64;

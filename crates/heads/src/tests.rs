@@ -17,7 +17,7 @@ fn context(n_inputs: usize) -> ModuleContext {
 }
 
 fn moco_v2() -> MlpConfig {
-    MlpConfig { layers: 2, hidden: None, out: 3, norm: Norm::None, last_norm: false }
+    MlpConfig { out: 3, ..MlpConfig::default() }
 }
 
 fn mlp(config: MlpConfig) -> Mlp {

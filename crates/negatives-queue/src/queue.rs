@@ -32,7 +32,7 @@ impl Queue {
         let mut values = Vec::new();
         let n_values = len.checked_mul(width).ok_or_else(too_long)?;
         values.try_reserve_exact(n_values).map_err(|_| too_long())?;
-        let mut rng = Rng::new(context.seed, &format!("initial values of {}.queue", context.name), &[]);
+        let mut rng = context.rng("queue");
         for _ in 0..len {
             values.extend(random_unit_row(width, &mut rng));
         }

@@ -15,6 +15,10 @@ mod registry;
 mod rng;
 mod transform;
 
+// What a plugin's code names, so that it needs no dependency but this one: derives are told by
+// `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]`.
+pub use {inventory, schemars, serde, tensor_ops};
+
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
 pub use self::embeddings::Embeddings;

@@ -33,6 +33,68 @@ pub struct Plugin<T: Kind + ?Sized> {
     pub build: fn(Config<'_>, &T::Context) -> Result<Box<T>, ConfigError>,
 }
 
+/// Registers a plugin: a [`Plugin`](crate::Plugin) whose schema and config come from the type that `build` takes.
+///
+/// ```
+/// use plugin_api::schemars::JsonSchema;
+/// use plugin_api::serde::Deserialize;
+/// use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
+///
+/// plugin_api::register! {
+///     dyn Augmentation {
+///         name: "nothing",
+///         summary: "gives what it gets",
+///         source: "an example",
+///         example: "()",
+///         build: |config: NothingConfig, _context| Ok(Nothing(config)),
+///     }
+/// }
+///
+/// #[derive(Deserialize, JsonSchema)]
+/// #[serde(crate = "plugin_api::serde", deny_unknown_fields)]
+/// #[schemars(crate = "plugin_api::schemars")]
+/// struct NothingConfig {}
+///
+/// struct Nothing(NothingConfig);
+///
+/// impl Augmentation for Nothing {
+///     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
+///         Ok(input)
+///     }
+///
+///     fn apply(&self, image: Image, _rng: &mut Rng) -> Image {
+///         image
+///     }
+/// }
+///
+/// assert!(plugin_api::find::<dyn Augmentation>("nothing").is_some());
+/// ```
+#[macro_export]
+macro_rules! register {
+    (dyn $kind:ident {
+        name: $name:expr,
+        summary: $summary:expr,
+        source: $source:expr,
+        example: $example:expr,
+        build: |$config:ident: $config_type:ty, $context:pat_param| $build:expr $(,)?
+    }) => {
+        $crate::inventory::submit! {
+            $crate::Plugin::<dyn $crate::$kind> {
+                name: $name,
+                summary: $summary,
+                source: $source,
+                example: $example,
+                schema: || $crate::schemars::schema_for!($config_type),
+                build: |text, $context| {
+                    let $config: $config_type = text.parse()?;
+                    let built: ::core::result::Result<_, $crate::ConfigError> = $build;
+                    Ok(Box::new(built?))
+                },
+            }
+        }
+    };
+}
+
 macro_rules! kinds {
     ($($kind:ident $name:literal $context:ty;)*) => {
         $(

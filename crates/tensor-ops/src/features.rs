@@ -31,6 +31,62 @@ pub fn features_from_rows(
     Ok(device.try_tensor_from_vec(rows, shape)?.put_tape(recording))
 }
 
+/// What [`FeatureMap`](crate::FeatureMap) has as methods, for rows `(N, D)`.
+pub trait Rows: Sized {
+    /// `N`.
+    fn n(&self) -> usize;
+
+    /// `D`.
+    fn d(&self) -> usize;
+
+    /// The values, row after row.
+    fn rows(&self) -> Vec<f32>;
+
+    /// The rows, and the recording that they carry; [`Recording::is_on`] tells whether they were recorded.
+    fn split_recording(self) -> (Matrix, Recording);
+
+    /// The same rows with another recording.
+    fn with_recording(self, recording: Recording) -> Features {
+        self.split_recording().0.put_tape(recording)
+    }
+}
+
+impl Rows for Features {
+    fn n(&self) -> usize {
+        self.shape().0
+    }
+
+    fn d(&self) -> usize {
+        self.shape().1
+    }
+
+    fn rows(&self) -> Vec<f32> {
+        device::rows(self)
+    }
+
+    fn split_recording(self) -> (Matrix, Recording) {
+        self.split_tape()
+    }
+}
+
+impl Rows for Matrix {
+    fn n(&self) -> usize {
+        self.shape().0
+    }
+
+    fn d(&self) -> usize {
+        self.shape().1
+    }
+
+    fn rows(&self) -> Vec<f32> {
+        device::rows(self)
+    }
+
+    fn split_recording(self) -> (Matrix, Recording) {
+        (self, Recording::Off)
+    }
+}
+
 /// The values, row after row, whatever the strides.
 pub fn to_rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
     device::rows(matrix)

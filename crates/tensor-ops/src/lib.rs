@@ -72,7 +72,9 @@ pub use self::{
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
     feature_map::FeatureMap,
-    features::{concat_rows, features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows},
+    features::{
+        Rows, concat_rows, features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows,
+    },
     geometry::ConvGeometry,
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,

@@ -3,6 +3,8 @@
 use tensor_ops::{Device, Features, InfoNce, KeepLogits, Matrix, OpError};
 
 use super::Module;
+use super::module::initial_draws;
+use crate::Rng;
 
 /// A contrastive loss, with the negatives that it keeps.
 pub trait ContrastiveLoss: Module {
@@ -68,4 +70,11 @@ pub struct LossContext {
     pub seed: u64,
     /// The module's name in the pipeline.
     pub name: String,
+}
+
+impl LossContext {
+    /// Draws for the initial values of one parameter or buffer.
+    pub fn rng(&self, name: &str) -> Rng {
+        initial_draws(self.seed, &self.name, name)
+    }
 }

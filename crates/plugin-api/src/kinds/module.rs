@@ -114,6 +114,11 @@ impl ModuleContext {
 
     /// Draws for the initial values of one parameter.
     pub fn rng(&self, parameter: &str) -> Rng {
-        Rng::new(self.seed, &format!("initial values of {}.{parameter}", self.name), &[])
+        initial_draws(self.seed, &self.name, parameter)
     }
+}
+
+/// Draws for the initial values of what a module calls `name`.
+pub(super) fn initial_draws(seed: u64, module: &str, name: &str) -> Rng {
+    Rng::new(seed, &format!("initial values of {module}.{name}"), &[])
 }

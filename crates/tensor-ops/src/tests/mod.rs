@@ -5,9 +5,10 @@ use rayon::ThreadPoolBuilder;
 
 use crate::{
     Buffer, Device, DeviceUpdate, FeatureMap, Features, Gradients, KeepLogits, LayerRate, Matrix, OpError,
-    Parameter, ParameterKind, Recording, UpdateRule, add, add_relu, backward, blend_on_device, concat_rows,
-    features_from_rows, gradient_of_rows, info_nce_queue, is_on_device, l2_normalize, largest_gradients,
-    largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses, sum_weighted_by,
+    Parameter, ParameterKind, Recording, Rows, UpdateRule, add, add_relu, backward, blend_on_device,
+    concat_rows, features_from_rows, gradient_of_rows, info_nce_queue, is_on_device, l2_normalize,
+    largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
+    sum_weighted_by,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
         weighted, wide,
@@ -274,6 +275,18 @@ fn the_largest_value_is_found_and_nan_is_not_overlooked() {
         assert!(largest_value(&values).is_nan(), "{place}");
     }
     assert_eq!(largest_value(&[]), 0.0);
+}
+
+#[test]
+fn rows_keep_their_values_when_their_recording_changes() {
+    let values = vec![0.5, -1.0, 2.0, 3.5, 0.0, 1.0];
+    let rows = features_from_rows(&Device::default(), (2, 3), values.clone(), Recording::Off).unwrap();
+    let (matrix, recording) = rows.split_recording();
+    assert!(!recording.is_on());
+    assert_eq!((matrix.n(), matrix.d(), matrix.rows()), (2, 3, values.clone()));
+    let features = matrix.with_recording(Recording::start());
+    assert_eq!((features.n(), features.d(), features.rows()), (2, 3, values));
+    assert!(features.split_recording().1.is_on());
 }
 
 #[test]
