@@ -303,10 +303,7 @@ fn what_is_exported_is_imported_again_and_trains_on() {
     let exported = export(folder, &run, "moco", &["--with-head"]);
     let report = xtask(folder, ["import", exported.to_str().unwrap()]).done().stdout;
     assert!(report.contains("a checkpoint of facebookresearch/moco\n"), "{report}");
-    assert!(
-        report.contains("encoder   resnet18, 4 channels wide at its start, CIFAR stem: 32 features"),
-        "{report}"
-    );
+    assert!(report.contains("encoder   resnet18, width 4, CIFAR stem: 32 features"), "{report}");
     assert!(report.contains("120 fit, 0 missing, 0 unexpected, 0 misshapen"), "{report}");
     let again = folder.join("again");
     let (file, out) = (exported.to_str().unwrap(), again.to_str().unwrap());
@@ -340,7 +337,7 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
     let run = run.to_str().unwrap();
     let refused = |arguments: &[&str]| xtask(folder, ["export", run].iter().chain(arguments)).refused();
     let said = refused(&["--to", "detectron2", "-o", "e.safetensors"]);
-    let expected = "error: `detectron2` cannot take this encoder: detectron2 takes ResNets here, and this is a ViT\n\
+    let expected = "error: `detectron2` cannot take this encoder: only ResNets can be exported to detectron2, and this is a ViT\n\
                     hint: choose one that fits with `--to`: torchvision, timm, deit, moco-v3, onnx\n";
     assert_eq!(said, expected);
     let said = refused(&["--to", "deit", "-o", "e.safetensors", "--with-head"]);
@@ -388,5 +385,5 @@ fn what_does_not_fit_is_not_imported() {
     assert!(said.contains("is a checkpoint of this program"), "{said}");
     std::fs::write(folder.join("notes.pth"), "no weights, but some text").unwrap();
     let said = xtask(folder, ["import", "notes.pth"]).refused();
-    assert!(said.contains("`notes.pth` is neither safetensors nor a file of PyTorch"), "{said}");
+    assert!(said.contains("`notes.pth` is neither a safetensors file nor a PyTorch file"), "{said}");
 }

@@ -24,7 +24,7 @@ pub struct ResNet {
     pub blocks: [usize; 4],
     /// Channels of the first stage; torchvision: 64.
     pub width: usize,
-    /// How an image enters.
+    /// The stem.
     pub stem: ResNetStem,
 }
 
@@ -37,7 +37,7 @@ pub enum Block {
     Bottleneck,
 }
 
-/// How an image enters a ResNet.
+/// The stem of a ResNet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResNetStem {
     /// A 7x7 convolution with stride 2 and a max-pool.
@@ -59,17 +59,17 @@ pub struct Vit {
     pub heads: Option<usize>,
     /// The width of an MLP's hidden layer.
     pub hidden: usize,
-    /// Whether a class token stands before the patches.
+    /// Whether there is a class token before the patches.
     pub class_token: bool,
-    /// Tokens that the table of positions has, the class token included; `None` without a table.
+    /// Tokens in the position embedding, including the class token; `None` without one.
     pub positions: Option<usize>,
-    /// Whether a layer norm follows the last block.
+    /// Whether there is a layer norm after the last block.
     pub norm: bool,
-    /// How patches become tokens.
+    /// The stem.
     pub stem: VitStem,
 }
 
-/// How patches become tokens.
+/// The stem of a ViT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VitStem {
     /// One linear projection of each patch.
@@ -79,7 +79,7 @@ pub enum VitStem {
 }
 
 impl Block {
-    /// Channels that leave a block, for one that its 3x3 convolutions have.
+    /// Output channels of a block, per channel of its 3x3 convolutions.
     pub fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
@@ -89,7 +89,7 @@ impl Block {
 }
 
 impl Architecture {
-    /// The features that it gives.
+    /// The number of features.
     pub fn n_features(&self) -> usize {
         match self {
             Self::ResNet(resnet) => 8 * resnet.width * resnet.block.expansion(),
@@ -97,7 +97,7 @@ impl Architecture {
         }
     }
 
-    /// In a few words: `resnet50`, `vit, 384 wide, 12 blocks`.
+    /// A short description: `resnet50`, `vit, 384 wide, 12 blocks`.
     pub fn describe(&self) -> String {
         match self {
             Self::ResNet(resnet) => resnet.describe(),
@@ -107,7 +107,7 @@ impl Architecture {
 }
 
 impl ResNet {
-    /// The name and the number of layers of the published ResNet with these blocks.
+    /// The name and the depth of the published ResNet with these blocks.
     pub fn published(&self) -> Option<(&'static str, usize)> {
         match (self.block, self.blocks) {
             (Block::Basic, [2, 2, 2, 2]) => Some(("resnet18", 18)),
@@ -125,7 +125,7 @@ impl ResNet {
             None => format!("resnet of {:?} {:?} blocks", self.blocks, self.block),
         };
         if self.width != 64 {
-            text += &format!(", {} channels wide at its start", self.width);
+            text += &format!(", width {}", self.width);
         }
         if self.stem == ResNetStem::Cifar {
             text += ", CIFAR stem";

@@ -1,20 +1,20 @@
-//! Whose names a file has, and what is what in it.
+//! Detects the naming convention of a file, and sorts its weights.
 
 use run_store::checkpoint::Stored;
 
 use crate::rename::{resnet_from_detectron2, vit_from_torchvision};
 use crate::{Tensors, Unrecognized};
 
-/// Whose names a file has.
+/// The naming convention of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
-    /// A ResNet as torchvision and timm name it.
+    /// A ResNet, as named in torchvision and timm.
     ResNet,
-    /// A ViT as timm and DeiT name it.
+    /// A ViT, as named in timm and DeiT.
     TimmVit,
-    /// A ViT as torchvision names it.
+    /// A ViT, as named in torchvision.
     TorchvisionVit,
-    /// A ResNet as detectron2 names it.
+    /// A ResNet, as named in detectron2.
     Detectron2,
     /// A checkpoint of facebookresearch/moco.
     Moco,
@@ -23,7 +23,7 @@ pub enum Convention {
 }
 
 impl Convention {
-    /// Whether heads in such a file are those of contrastive learning; elsewhere they are classifiers.
+    /// Whether heads in such a file are projection heads. Elsewhere they are classifiers.
     pub fn has_projection_heads(self) -> bool {
         matches!(self, Self::Moco | Self::MocoV3)
     }
@@ -42,22 +42,22 @@ impl std::fmt::Display for Convention {
     }
 }
 
-/// What a file holds, under our names.
+/// The contents of a file, under our names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Encoders {
-    /// Whose names it had.
+    /// The naming convention of the file.
     pub convention: Convention,
-    /// The query encoder; of a file with the momentum encoder alone, that one.
+    /// The query encoder; or the momentum encoder if the file has nothing else.
     pub query: EncoderWeights,
     /// The momentum encoder, if the file has both.
     pub momentum: Option<EncoderWeights>,
-    /// Whether `query` is in truth the momentum encoder, for the file has no other.
+    /// Whether `query` is actually the momentum encoder, because the file has no other.
     pub only_momentum: bool,
-    /// MoCo v3's predictor; empty if there is none.
+    /// MoCo v3's predictor; empty without one.
     pub predictor: Tensors,
-    /// The queue, a row a key, and the place of the next key.
+    /// The queue, one key per row, and the position of the next key.
     pub queue: Tensors,
-    /// What has no place anywhere, with the names of the file.
+    /// Unknown tensors, with the names of the file.
     pub unexpected: Vec<String>,
 }
 
@@ -66,16 +66,16 @@ pub struct Encoders {
 pub struct EncoderWeights {
     /// Named as in [`Architecture`](crate::Architecture).
     pub backbone: Tensors,
-    /// What follows: a projection head or a classifier, named as in its own module.
+    /// The layers after the backbone: a projection head or a classifier, named as in its own module.
     pub head: Tensors,
 }
 
-/// Sorts `tensors` by what they are, and gives them our names.
+/// Sorts `tensors` by their role, and renames them to our names.
 ///
 /// # Errors
-/// If the names belong to no known program.
+/// If the names follow no known convention.
 pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognized> {
-    // What DataParallel puts before every name.
+    // The prefix that DataParallel adds to every name.
     let tensors: Tensors = match tensors.keys().all(|name| name.starts_with("module.")) {
         true => {
             tensors.into_iter().map(|(name, stored)| (name["module.".len()..].to_owned(), stored)).collect()
@@ -165,7 +165,7 @@ fn moco(tensors: Tensors, convention: Convention, sides: [&str; 2]) -> Encoders 
     Encoders { convention, query, momentum, only_momentum, predictor, queue, unexpected }
 }
 
-/// `(C, K)`, a column a key, to `(K, C)`; `None` for what has not two axes, or nothing in it.
+/// `(C, K)`, one key per column, to `(K, C)`; `None` unless it has two axes and is not empty.
 fn transposed(stored: &Stored) -> Option<Stored> {
     match stored {
         Stored::F32 { shape, values } => {
@@ -238,6 +238,6 @@ mod tests {
     #[test]
     fn names_of_nobody_are_refused() {
         let error = encoders(one("text_model.weight")).unwrap_err();
-        assert!(error.to_string().contains("`text_model.weight` belongs to no ResNet"), "{error}");
+        assert!(error.to_string().contains("`text_model.weight` belongs to no known ResNet"), "{error}");
     }
 }

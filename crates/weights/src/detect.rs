@@ -4,12 +4,13 @@ use run_store::checkpoint::Stored;
 
 use crate::{Architecture, Block, ResNet, ResNetStem, Tensors, Unrecognized, Vit, VitStem};
 
-/// The encoder that `backbone` belongs to, which has the names of torchvision or timm and nothing else in it.
+/// Detects the encoder that `backbone` belongs to. It must have the names of torchvision or timm and nothing else
+/// in it.
 ///
-/// Looks at a few tensors only; whether all are there, [`Report`](crate::Report) tells.
+/// Looks at only a few tensors; [`Report`](crate::Report) checks whether all of them are there.
 ///
 /// # Errors
-/// If it is no ResNet or ViT.
+/// If it is not a ResNet or ViT.
 pub fn detect(backbone: &Tensors) -> Result<Architecture, Unrecognized> {
     if backbone.contains_key("conv1.weight") {
         resnet(backbone).map(Architecture::ResNet)
@@ -54,7 +55,7 @@ fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
         Some(_) => return Err(Unrecognized::shape("pos_embed", tensors, "[1, tokens, dim]")),
     };
     Ok(Vit {
-        // The four halving layers of the convolution stem.
+        // The four layers of the convolution stem that halve the image.
         patch: if stem == VitStem::Patch { side } else { 16 },
         dim,
         depth: count(tensors, "blocks.", ".norm1.weight"),
@@ -71,12 +72,12 @@ fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
 fn floats<'a>(tensors: &'a Tensors, name: &str) -> Result<&'a [usize], Unrecognized> {
     match tensors.get(name) {
         Some(Stored::F32 { shape, .. }) if !shape.contains(&0) => Ok(shape),
-        Some(_) => Err(Unrecognized::shape(name, tensors, "floats, and not none of them,")),
+        Some(_) => Err(Unrecognized::shape(name, tensors, "floats, at least one of them")),
         None => Err(Unrecognized::Missing { name: name.to_owned() }),
     }
 }
 
-/// How many of `prefix0suffix`, `prefix1suffix`... there are, without a gap.
+/// The number of `prefix0suffix`, `prefix1suffix`, ... without a gap.
 fn count(tensors: &Tensors, prefix: &str, suffix: &str) -> usize {
     (0..).take_while(|i| tensors.contains_key(&format!("{prefix}{i}{suffix}"))).count()
 }
@@ -130,14 +131,17 @@ mod tests {
         assert_eq!(told(&Tensors::new()), "there are no weights");
         let mut tensors = tensors_of(&layout(&resnet(Block::Basic, [1; 4], 4, ResNetStem::Cifar)));
         tensors.remove("layer3.0.conv1.weight");
-        assert_eq!(told(&tensors), "a ResNet has blocks in each of four stages, and here are [1, 1, 0, 1]");
+        assert_eq!(
+            told(&tensors),
+            "a ResNet has blocks in each of four stages, but this one has [1, 1, 0, 1]"
+        );
         tensors
             .insert("conv1.weight".into(), Stored::F32 { shape: vec![4, 3, 5, 5], values: vec![0.0; 300] });
-        assert_eq!(told(&tensors), "`conv1.weight` is [4, 3, 5, 5], and a kernel of 7x7 or 3x3 is expected");
+        assert_eq!(told(&tensors), "`conv1.weight` is [4, 3, 5, 5], expected a kernel of 7x7 or 3x3");
         let mut tensors = tensors_of(&layout(&Architecture::Vit(vit(VitStem::Patch))));
         tensors.remove("blocks.0.mlp.fc1.weight");
-        assert_eq!(told(&tensors), "there is no `blocks.0.mlp.fc1.weight`");
+        assert_eq!(told(&tensors), "`blocks.0.mlp.fc1.weight` is missing");
         let one = tensors_of(&[("visual.proj".into(), Shape::Floats(vec![2]))]);
-        assert!(told(&one).starts_with("`visual.proj` belongs to no ResNet"), "{}", told(&one));
+        assert!(told(&one).starts_with("`visual.proj` belongs to no known ResNet"), "{}", told(&one));
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of weights.
+//! Errors of weight files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,43 +15,43 @@ pub enum ReadError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: std::io::Error,
     },
-    /// It is no file of weights.
-    #[error("`{path}` is neither safetensors nor a file of PyTorch: {reason}")]
+    /// It is not a weight file.
+    #[error("`{path}` is neither a safetensors file nor a PyTorch file: {reason}")]
     Unknown {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It ends too early.
-    #[error("`{path}` is cut short: {what}")]
+    /// The file is truncated.
+    #[error("`{path}` is truncated: {what}")]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What is not there.
+        /// What is missing.
         what: String,
     },
-    /// It contradicts itself.
+    /// The file is damaged.
     #[error("`{path}` is damaged: {reason}")]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// How.
+        /// The reason.
         reason: String,
     },
-    /// Loading it would run code.
-    #[error("`{path}` is a pickle with code in it: it asks for `{global}`")]
+    /// Loading it would execute code.
+    #[error("`{path}` is a pickle that would execute code: it refers to `{global}`")]
     Code {
         /// The file.
         path: PathBuf,
-        /// What it would call.
+        /// The name that it refers to.
         global: String,
     },
-    /// A tensor has values of a type that is not taken.
-    #[error("`{path}`: `{tensor}` has values of type {dtype}")]
+    /// A tensor has an unsupported type.
+    #[error("`{path}`: `{tensor}` has unsupported values: {dtype}")]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -60,20 +60,20 @@ pub enum ReadError {
         /// Its type.
         dtype: String,
     },
-    /// It claims more than it holds.
-    #[error("`{path}` is larger than it can be: {what}")]
+    /// It claims to be larger than it is.
+    #[error("`{path}` claims an impossible size: {what}")]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// What is too large.
         what: String,
     },
-    /// There are no weights in it.
-    #[error("`{path}` holds no weights: {reason}")]
+    /// It has no weights.
+    #[error("`{path}` has no weights: {reason}")]
     NoWeights {
         /// The file.
         path: PathBuf,
-        /// What it holds.
+        /// What it has instead.
         reason: String,
     },
 }
@@ -84,21 +84,21 @@ impl ReadError {
         let hint = match self {
             Self::Io { .. } => return None,
             Self::Unknown { .. } => {
-                "give a `.safetensors` file, or a `.pth`, `.pt` or `.pth.tar` that `torch.save` wrote"
+                "use a `.safetensors` file, or a `.pth`, `.pt` or `.pth.tar` from `torch.save`"
             }
             Self::Truncated { .. } | Self::Damaged { .. } => "copy or download it again",
             Self::Code { .. } => {
-                "only tensors in plain containers are read, and nothing is run; if you trust the file, load it in PyTorch \
-                 and save its `state_dict` alone"
+                "only tensors in plain containers are read, and no code is executed; if you trust the file, load it in PyTorch \
+                 and save only its `state_dict`"
             }
             Self::Dtype { .. } => {
-                "weights are float32, float16 or bfloat16, counts are integers; convert it with `tensor.float()`"
+                "weights must be float32, float16 or bfloat16, and counts integers; convert it with `tensor.float()`"
             }
             Self::TooLarge { .. } => {
-                "files of weights hold each value once; this one was not made by `torch.save`"
+                "weight files store each value once; this one was not made by `torch.save`"
             }
             Self::NoWeights { .. } => {
-                "weights are tensors by name, at the top or under `state_dict` or `model`"
+                "expected a dictionary of tensors, at the top level or under `state_dict` or `model`"
             }
         };
         Some(hint.into())
@@ -107,44 +107,42 @@ impl ReadError {
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |reason| match reason.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                Self::Truncated { path, what: "it ends in the middle of something".into() }
-            }
+            std::io::ErrorKind::UnexpectedEof => Self::Truncated { path, what: "it ends too early".into() },
             _ => Self::Io { path, reason },
         }
     }
 }
 
-/// Weights that belong to no encoder that is known.
+/// Weights of an unknown encoder.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unrecognized {
-    /// There is nothing to recognize, or nothing is recognized.
+    /// The weights are unknown or missing.
     #[error("{}", family(.example.as_deref()))]
     Family {
         /// One of the names.
         example: Option<String>,
     },
-    /// A tensor by which an encoder is recognized is not there.
-    #[error("there is no `{name}`")]
+    /// A tensor that identifies an encoder is missing.
+    #[error("`{name}` is missing")]
     Missing {
         /// Its name.
         name: String,
     },
-    /// Such a tensor has an impossible shape.
-    #[error("`{name}` is {found}, and {expected} is expected")]
+    /// Such a tensor has an unexpected shape.
+    #[error("`{name}` is {found}, expected {expected}")]
     Shape {
         /// Its name.
         name: String,
         /// Its shape.
         found: String,
-        /// What it could be.
+        /// The expected shape.
         expected: &'static str,
     },
     /// A ResNet without four stages.
-    #[error("a ResNet has blocks in each of four stages, and here are {blocks:?}")]
+    #[error("a ResNet has blocks in each of four stages, but this one has {blocks:?}")]
     Stages {
-        /// The blocks of each.
+        /// The number of blocks per stage.
         blocks: [usize; 4],
     },
 }
@@ -161,6 +159,6 @@ impl Unrecognized {
 fn family(example: Option<&str>) -> String {
     match example {
         None => "there are no weights".into(),
-        Some(name) => format!("`{name}` belongs to no ResNet and no vision transformer that is known"),
+        Some(name) => format!("`{name}` belongs to no known ResNet or vision transformer"),
     }
 }

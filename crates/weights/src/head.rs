@@ -1,4 +1,4 @@
-//! Heads: linear layers, batch norm and ReLU, as their weights tell.
+//! Heads: linear layers, batch norm and ReLU, as detected from their weights.
 
 use run_store::checkpoint::Stored;
 
@@ -11,7 +11,7 @@ pub enum HeadLayers {
     Identity,
     /// Named `weight` and `bias`.
     Linear(HeadLayer),
-    /// Named by their places: `0.weight`, `2.weight`.
+    /// Named by their positions: `0.weight`, `2.weight`.
     Sequence(Vec<HeadLayer>),
 }
 
@@ -20,9 +20,9 @@ pub enum HeadLayers {
 pub enum HeadLayer {
     /// A linear layer.
     Linear {
-        /// What comes in.
+        /// Input features.
         n_inputs: usize,
-        /// What goes out.
+        /// Output features.
         n_outputs: usize,
         /// Whether it has a bias.
         bias: bool,
@@ -34,12 +34,12 @@ pub enum HeadLayer {
         /// Whether it has scale and shift.
         affine: bool,
     },
-    /// What has no weights.
+    /// A layer without weights.
     Relu,
 }
 
 impl HeadLayers {
-    /// The head that `tensors` belong to; `None` if they are of no head that is known.
+    /// Detects the head that `tensors` belong to; `None` if it is unknown.
     pub fn detect(tensors: &Tensors) -> Option<Self> {
         if tensors.is_empty() {
             return Some(Self::Identity);
@@ -49,7 +49,7 @@ impl HeadLayers {
         }
         let place = |name: &String| name.split_once('.').and_then(|(place, _)| place.parse::<usize>().ok());
         let last = tensors.keys().map(place).collect::<Option<Vec<_>>>()?.into_iter().max()?;
-        /// More are of no head.
+        /// No head has more layers.
         const MOST: usize = 256;
         if last >= MOST {
             return None;
@@ -60,7 +60,7 @@ impl HeadLayers {
             .map(Self::Sequence)
     }
 
-    /// What goes out; `None` if whatever came in does.
+    /// Output features; `None` if they equal the input features.
     pub fn n_outputs(&self) -> Option<usize> {
         let of = |layer: &HeadLayer| match layer {
             HeadLayer::Linear { n_outputs, .. } => Some(*n_outputs),
@@ -73,7 +73,7 @@ impl HeadLayers {
         }
     }
 
-    /// Whether there is batch norm in it, as in MoCo v3.
+    /// Whether it has batch norm, as in MoCo v3.
     pub fn has_batch_norm(&self) -> bool {
         match self {
             Self::Identity | Self::Linear(_) => false,

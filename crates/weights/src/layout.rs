@@ -4,7 +4,7 @@ use run_store::checkpoint::Stored;
 
 use crate::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
 
-/// What a tensor must be.
+/// The expected type and shape of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// Floats with axes of these lengths.
@@ -14,7 +14,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// What `stored` is.
+    /// The shape of `stored`.
     pub fn of(stored: &Stored) -> Self {
         match stored {
             Stored::F32 { shape, .. } => Self::Floats(shape.clone()),
@@ -114,7 +114,7 @@ fn vit(vit: &Vit) -> Vec<(String, Shape)> {
     layout.0
 }
 
-/// Names and shapes, as they are added.
+/// Names and shapes, in the order in which they are added.
 #[derive(Default)]
 struct Layout(Vec<(String, Shape)>);
 

@@ -1,9 +1,9 @@
-//! Weights of encoders in the files of other programs: names, layouts, and how they are read and written.
+//! Reads and writes weights of encoders in the formats of other programs: names, layouts and files.
 //!
-//! Start at [`Target`] for the way out and at [`read`] for the way in. Inside the project an encoder has the names of
-//! torchvision (ResNet) and timm (ViT), see [`layout`]; everything else here is a renaming of these.
+//! Start at [`Target`] to export and at [`read`] to import. Inside this project, an encoder has the names of
+//! torchvision (ResNet) and timm (ViT), see [`layout`]; all other conventions are renamings of these.
 //!
-//! Files of PyTorch are pickles, which are programs. They are read here without being run: see [`read`].
+//! PyTorch files are pickles, which are programs. They are parsed without executing code: see [`read`].
 
 #![forbid(unsafe_code)]
 
@@ -37,5 +37,5 @@ pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;
 pub use self::target::{Target, Unfit};
 
-/// Named values, as in a checkpoint: float32 of PyTorch's shapes and orders, and counts.
+/// Named tensors, as in a checkpoint: float32 with PyTorch's shapes and layouts, and counts.
 pub type Tensors = BTreeMap<String, Stored>;

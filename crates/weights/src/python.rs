@@ -1,24 +1,24 @@
-//! The lines of Python that load an exported file, strictly.
+//! The Python code that loads an exported file strictly.
 
 use crate::{Architecture, HeadLayer, HeadLayers, ResNet, ResNetStem, Target, Vit, VitStem};
 
-/// What the lines depend on besides the architecture.
+/// What the code depends on besides the architecture.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The exported file, as the lines are to call it.
+    /// The exported file, as the code should name it.
     pub file: &'a str,
     /// Height and width of the images that the encoder was trained on, in pixels.
     pub image_size: (usize, usize),
-    /// Mean of red, green and blue, with bytes as 0 to 1.
+    /// Mean of red, green and blue, for bytes scaled to 0–1.
     pub mean: [f32; 3],
-    /// Their standard deviation.
+    /// Standard deviation of the same.
     pub std: [f32; 3],
     /// The head, if it was exported too.
     pub head: Option<&'a HeadLayers>,
 }
 
-/// Lines that make `model` of the exported file, ready to give features; for repositories with files of their own, lines
-/// that make such a file, and how it is used.
+/// Python code that creates `model` from the exported file, ready to compute features. For repositories with their own
+/// file format, the code writes such a file and shows how to use it.
 ///
 /// The encoder must be one that [`Target::check`] accepts.
 pub fn loading_lines(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> String {
@@ -47,7 +47,7 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
         // The first width is a constant of torchvision's constructor; stages are built by a method.
         let width = resnet.width;
         lines += &format!(
-            "class ResNet(torchvision.models.ResNet):  # torchvision's is 64 channels wide at its start, this one {width}\n    \
+            "class ResNet(torchvision.models.ResNet):  # torchvision's width is 64, this one's is {width}\n    \
                  def _make_layer(self, block, planes, *rest, **named):\n        \
                      if planes == 64:\n            \
                          self.inplanes = {width}\n        \
@@ -152,7 +152,7 @@ fn load(facts: &Facts<'_>) -> String {
     format!(
         "model.load_state_dict(load_file({}), strict=True)\n\
          model.eval()\n\
-         # Images: {} RGB as 0 to 1, less {:?}, divided by {:?}.\n",
+         # Input: {} RGB images scaled to 0-1, minus {:?}, divided by {:?}.\n",
         quoted(facts.file),
         size(facts),
         facts.mean,
@@ -210,7 +210,7 @@ fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
             vit.hidden as f64 / vit.dim as f64,
         );
         if vit.dim == 384 && vit.heads == Some(12) {
-            lines += "# Its deit_small_patch16_224 has 6 heads: set num_heads=12 in its models.py, for shapes do not tell.\n";
+            lines += "# Its deit_small_patch16_224 has 6 heads: set num_heads=12 in its models.py, because shapes do not show it.\n";
         }
     }
     lines
@@ -283,7 +283,7 @@ fn onnx(facts: &Facts<'_>) -> String {
         "import onnxruntime\n\n\
          session = onnxruntime.InferenceSession({})\n\
          model = lambda images: session.run([\"features\"], {{\"images\": images}})[0]\n\
-         # Images: a float32 array (N, 3, {}, {}) of RGB as 0 to 1, less {:?}, divided by {:?}.\n",
+         # Input: a float32 array (N, 3, {}, {}) of RGB images scaled to 0-1, minus {:?}, divided by {:?}.\n",
         quoted(facts.file),
         facts.image_size.0,
         facts.image_size.1,
@@ -292,7 +292,7 @@ fn onnx(facts: &Facts<'_>) -> String {
     )
 }
 
-/// What `-a` of facebookresearch/moco-v3 is for this ViT.
+/// The `-a` argument of facebookresearch/moco-v3 for this ViT.
 fn moco_v3_name(vit: &Vit) -> Option<&'static str> {
     let is = |dim, depth| {
         (vit.dim, vit.depth, vit.hidden, vit.heads, vit.patch) == (dim, depth, 4 * dim, Some(12), 16)
@@ -306,14 +306,14 @@ fn moco_v3_name(vit: &Vit) -> Option<&'static str> {
     }
 }
 
-/// A Python string of `file` with another extension in place of `.safetensors`.
+/// A Python string of `file` with another extension instead of `.safetensors`.
 fn with_extension(file: &str, extension: &str) -> String {
     quoted(&format!("{}.{extension}", file.strip_suffix(".safetensors").unwrap_or(file)))
 }
 
 /// A Python string.
 fn quoted(text: &str) -> String {
-    // JSON's escapes are Python's, but for those of characters beyond 16 bits, which JSON has no need to escape.
+    // JSON escapes are valid in Python, except for characters beyond 16 bits, which JSON does not need to escape.
     serde_json::Value::from(text).to_string()
 }
 
@@ -339,13 +339,13 @@ model = torchvision.models.resnet18()
 model.fc = torch.nn.Identity()
 model.load_state_dict(load_file(\"a/\\\"e\\\".safetensors\"), strict=True)
 model.eval()
-# Images: 32x32 RGB as 0 to 1, less [0.485, 0.456, 0.406], divided by [0.229, 0.224, 0.225].
+# Input: 32x32 RGB images scaled to 0-1, minus [0.485, 0.456, 0.406], divided by [0.229, 0.224, 0.225].
 ";
         assert_eq!(lines, expected);
         let lines = loading_lines(Target::Torchvision, &resnet(4, ResNetStem::Cifar), &facts(None));
         assert!(lines.contains("planes * 4 // 64") && lines.contains("Conv2d(3, 4, 3, 1, 1"), "{lines}");
         let lines = loading_lines(Target::Moco, &resnet(4, ResNetStem::Cifar), &facts(None));
-        assert!(lines.contains("has no constructor for this encoder (resnet18, 4 channels"), "{lines}");
+        assert!(lines.contains("has no constructor for this encoder (resnet18, width 4"), "{lines}");
         assert!(lines.contains("\"a/\\\"e\\\".pth.tar\""), "{lines}");
         let lines = loading_lines(Target::Detectron2, &resnet(64, ResNetStem::ImageNet), &facts(None));
         assert!(lines.contains("PIXEL_MEAN [123.675, 116.28, 103.53]"), "{lines}");

@@ -1,6 +1,6 @@
-//! The names that other programs have for what torchvision and timm call otherwise.
+//! Names of other programs that differ from those of torchvision and timm.
 
-/// timm's name of a part of a ViT to torchvision's, and back: what stands before the `.`.
+/// timm's names of the parts of a ViT block and torchvision's, without what follows the `.`.
 const TORCHVISION_BLOCK: [(&str, &str); 6] = [
     ("norm1.", "ln_1."),
     ("attn.qkv.", "self_attention.in_proj_"),
@@ -10,7 +10,7 @@ const TORCHVISION_BLOCK: [(&str, &str); 6] = [
     ("mlp.fc2.", "mlp.3."),
 ];
 
-/// The beginnings of what is in no block.
+/// Prefixes outside of blocks.
 const TORCHVISION_REST: [(&str, &str); 4] = [
     ("cls_token", "class_token"),
     ("pos_embed", "encoder.pos_embedding"),
@@ -36,7 +36,7 @@ pub(crate) fn vit_from_torchvision(name: &str) -> Option<String> {
     swap(&TORCHVISION_REST.map(|(a, b)| (b, a)), name)
 }
 
-/// `name` with the first beginning in place of which there is another.
+/// `name` with the first matching prefix replaced.
 fn swap(table: &[(&str, &str)], name: &str) -> Option<String> {
     table.iter().find_map(|(old, new)| Some(format!("{new}{}", name.strip_prefix(old)?)))
 }

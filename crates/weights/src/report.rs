@@ -1,4 +1,4 @@
-//! What of some weights is there, missing, unexpected or misshapen.
+//! Compares weights with the expected names and shapes.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use crate::{Shape, Tensors};
 /// A comparison of names and shapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// How many are there in the right shape.
+    /// The number of tensors with the expected shape.
     pub n_fitting: usize,
-    /// Expected, and not there.
+    /// Expected but not found.
     pub missing: Vec<String>,
-    /// There, and not expected.
+    /// Found but not expected.
     pub unexpected: Vec<String>,
-    /// There in another shape: name, what was found, what is expected.
+    /// Found with another shape: name, found shape, expected shape.
     pub misshapen: Vec<(String, Shape, Shape)>,
 }
 
 impl Report {
-    /// Compares `found` with what is expected, name by name.
+    /// Compares `found` with `expected`, name by name.
     pub fn new(expected: &BTreeMap<String, Shape>, found: &Tensors) -> Self {
         let mut report = Self::default();
         for (name, shape) in expected {
@@ -32,7 +32,7 @@ impl Report {
         report
     }
 
-    /// Whether everything that is expected is there, and nothing else.
+    /// Whether everything that is expected was found, and nothing else.
     pub fn fits(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
     }

@@ -1,14 +1,14 @@
-//! Whose names an exported file has.
+//! The programs to export for.
 
 use crate::rename::{resnet_to_detectron2, vit_to_torchvision};
 use crate::{Architecture, HeadLayers, ResNetStem, Tensors, Vit, VitStem};
 
-/// A program that is to load the weights.
+/// A program that will load the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     /// torchvision's `ResNet` and `VisionTransformer`.
     Torchvision,
-    /// timm's.
+    /// timm's models.
     Timm,
     /// facebookresearch/deit, which fine-tunes ViTs.
     Deit,
@@ -18,14 +18,15 @@ pub enum Target {
     Moco,
     /// facebookresearch/moco-v3.
     MocoV3,
-    /// A graph for ONNX Runtime and its like, which is no safetensors file: see [`write_onnx`](crate::write_onnx).
+    /// An ONNX graph for ONNX Runtime and similar, which is not a safetensors file: see
+    /// [`write_onnx`](crate::write_onnx).
     Onnx,
 }
 
-/// Why a target cannot take an encoder.
+/// Why a target cannot represent an encoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfit {
-    /// What it is about the encoder.
+    /// The reason.
     pub reason: String,
     /// The targets that can.
     pub fitting: Vec<Target>,
@@ -56,7 +57,7 @@ impl Target {
         }
     }
 
-    /// What its files end in.
+    /// The extension of its files.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Onnx => "onnx",
@@ -64,16 +65,16 @@ impl Target {
         }
     }
 
-    /// The target of this name.
+    /// The target with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
-    /// Checks that this target can take `architecture`, trained on images of this height and width, and `head` behind it if
-    /// there is one.
+    /// Checks that this target can represent `architecture`, trained on images of this height and width, and `head` if
+    /// it is exported too.
     ///
     /// # Errors
-    /// If it cannot, with those that can.
+    /// If it cannot, with the targets that can.
     pub fn check(
         self,
         architecture: &Architecture,
@@ -98,16 +99,15 @@ impl Target {
         match architecture {
             Architecture::Vit(vit) => self.refuses_vit(vit, image_size),
             Architecture::ResNet(resnet) => match self {
-                Self::Timm if resnet.width != 64 => Some(format!(
-                    "timm has no ResNet that is {} channels wide at its start, only 64",
-                    resnet.width
-                )),
-                Self::Deit => Some("DeiT has vision transformers only, and this is a ResNet".into()),
+                Self::Timm if resnet.width != 64 => {
+                    Some(format!("timm's ResNets have a width of 64, and this one has {}", resnet.width))
+                }
+                Self::Deit => Some("DeiT supports only ViTs, and this is a ResNet".into()),
                 Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
                     "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
                 ),
                 Self::Detectron2 if resnet.published().is_none() => {
-                    Some(format!("detectron2 has no ResNet of {:?} blocks", resnet.blocks))
+                    Some(format!("detectron2 has no ResNet with {:?} blocks", resnet.blocks))
                 }
                 _ => None,
             },
@@ -117,24 +117,24 @@ impl Target {
     fn refuses_vit(self, vit: &Vit, (height, width): (usize, usize)) -> Option<String> {
         let has_all = vit.class_token && vit.positions.is_some() && vit.norm;
         match self {
-            Self::Detectron2 => Some("detectron2 takes ResNets here, and this is a ViT".into()),
-            Self::Moco => Some("facebookresearch/moco has ResNets only, and this is a ViT".into()),
+            Self::Detectron2 => Some("only ResNets can be exported to detectron2, and this is a ViT".into()),
+            Self::Moco => Some("facebookresearch/moco supports only ResNets, and this is a ViT".into()),
             Self::Torchvision | Self::Timm | Self::Deit if vit.stem == VitStem::Conv => {
                 Some(format!("{} has no ViT with MoCo v3's convolution stem", self.name()))
             }
             Self::Torchvision | Self::Deit | Self::MocoV3 if !has_all => Some(format!(
-                "{}'s ViT has a class token, a table of positions and a last layer norm, and this one lacks {}",
+                "{}'s ViT has a class token, a position embedding and a final layer norm, but this one lacks {}",
                 self.name(),
                 if !vit.class_token {
                     "the class token"
                 } else if vit.norm {
-                    "the table"
+                    "the position embedding"
                 } else {
                     "the layer norm"
                 }
             )),
             Self::Torchvision | Self::Deit | Self::MocoV3 if height != width => Some(format!(
-                "{}'s ViT takes square images, and this one has seen {height}x{width}",
+                "{}'s ViT takes square images, and this one was trained on {height}x{width}",
                 self.name()
             )),
             _ => None,
@@ -147,20 +147,19 @@ impl Target {
                 Some(format!("{} has no place for a projection head", self.name()))
             }
             Self::Moco if head.has_batch_norm() => {
-                Some("the heads of facebookresearch/moco have no batch norm, and this one has".into())
+                Some("the heads of facebookresearch/moco have no batch norm, and this one does".into())
             }
             Self::MocoV3 if !head.has_batch_norm() => {
-                Some("the heads of facebookresearch/moco-v3 have batch norm, and this one has none".into())
+                Some("the heads of facebookresearch/moco-v3 have batch norm, and this one does not".into())
             }
             _ => None,
         }
     }
 
-    /// `backbone`, and `head` and `predictor` behind it, under this target's names.
+    /// Renames `backbone`, and `head` and `predictor` behind it, to this target's names.
     ///
-    /// The weights must be those of an architecture that [`check`](Self::check) has accepted. `predictor` is taken by
-    /// MoCo v3 alone, where others end at the projector. With `momentum` the names say that it is the momentum encoder,
-    /// where they can.
+    /// [`check`](Self::check) must have accepted the architecture. Only MoCo v3 uses `predictor`; the others end at the
+    /// projector. With `momentum`, the names are those of the momentum encoder, if the target has such names.
     pub fn rename(self, backbone: Tensors, head: Tensors, predictor: Tensors, momentum: bool) -> Tensors {
         let is_vit = backbone.keys().any(|name| name.starts_with("patch_embed."));
         let side = if momentum { Side::Momentum } else { Side::Query };
@@ -259,10 +258,10 @@ mod tests {
             ["torchvision", "timm", "moco", "onnx"]
         );
         let error = Target::Detectron2.check(&vit(VitStem::Conv, true), (32, 32), None).unwrap_err();
-        assert_eq!(error.to_string(), "detectron2 takes ResNets here, and this is a ViT");
+        assert_eq!(error.to_string(), "only ResNets can be exported to detectron2, and this is a ViT");
         assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);
         let error = Target::Deit.check(&vit(VitStem::Patch, true), (32, 48), None).unwrap_err();
-        assert_eq!(error.to_string(), "deit's ViT takes square images, and this one has seen 32x48");
+        assert_eq!(error.to_string(), "deit's ViT takes square images, and this one was trained on 32x48");
         assert_eq!(error.fitting, [Target::Timm, Target::Onnx]);
     }
 

@@ -119,22 +119,28 @@ fn told(name: &str) -> String {
 #[test]
 fn files_of_pytorch_that_are_no_weights_are_refused_with_the_reason() {
     for (name, expected) in [
-        ("code_archive.pth", "`code_archive.pth` is a pickle with code in it: it asks for `posix.system`"),
-        ("code_stream.pth", "`code_stream.pth` is a pickle with code in it: it asks for `posix.system`"),
+        (
+            "code_archive.pth",
+            "`code_archive.pth` is a pickle that would execute code: it refers to `posix.system`",
+        ),
+        (
+            "code_stream.pth",
+            "`code_stream.pth` is a pickle that would execute code: it refers to `posix.system`",
+        ),
         (
             "module.pth",
-            "`module.pth` is a pickle with code in it: it asks for `torch.nn.modules.linear.Linear`",
+            "`module.pth` is a pickle that would execute code: it refers to `torch.nn.modules.linear.Linear`",
         ),
-        ("double.pth", "`double.pth`: `x` has values of type float64"),
+        ("double.pth", "`double.pth`: `x` has unsupported values: float64"),
         (
             "expanded.pth",
-            "`expanded.pth` is larger than it can be: `x` of shape [1000] repeats the 1 values of its storage",
+            "`expanded.pth` claims an impossible size: `x` of shape [1000] repeats the 1 values of its storage",
         ),
-        ("bomb.pth", "`bomb.pth` is larger than it can be: `bomb/byteorder` in it is compressed"),
-        ("nothing.pth", "`nothing.pth` holds no weights: no tensor has a name in it"),
+        ("bomb.pth", "`bomb.pth` claims an impossible size: `bomb/byteorder` in it is compressed"),
+        ("nothing.pth", "`nothing.pth` has no weights: it has no named tensors"),
         (
             "plain.pkl",
-            "`plain.pkl` is neither safetensors nor a file of PyTorch: it is a pickle, but not one that `torch.save` wrote",
+            "`plain.pkl` is neither a safetensors file nor a PyTorch file: it is a pickle, but not one that `torch.save` wrote",
         ),
     ] {
         assert_eq!(told(name).replace("bomb.tmp", "bomb"), expected);

@@ -1,8 +1,8 @@
-//! Types of values, and how they become ours.
+//! Data types, and their conversion.
 
 use run_store::checkpoint::Stored;
 
-/// A type that is taken.
+/// A supported type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dtype {
     Floats(Floats),
@@ -25,7 +25,7 @@ pub(crate) enum Counts {
 }
 
 impl Dtype {
-    /// Bytes of a value.
+    /// Bytes per value.
     pub(crate) fn n_bytes(self) -> usize {
         match self {
             Self::Floats(Floats::F16 | Floats::Bf16) => 2,
@@ -35,7 +35,7 @@ impl Dtype {
     }
 }
 
-/// The values in `bytes`, little-endian and as many as `shape` says; `Err` with the reason if they cannot be ours.
+/// Converts `bytes`, little-endian and as many as `shape` says; `Err` with the reason if they cannot be converted.
 pub(crate) fn decode(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Stored, &'static str> {
     match dtype {
         Dtype::Floats(floats) => {
@@ -66,7 +66,7 @@ pub(crate) fn decode(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Stor
                     Counts::U64 => Some(u64::from_le_bytes(*bytes)),
                 })
                 .collect();
-            values.map(Stored::U64).ok_or("a count below 0")
+            values.map(Stored::U64).ok_or("negative counts")
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files of weights.
+//! Weight files.
 
 mod dtype;
 mod safetensors;
@@ -11,15 +11,15 @@ pub(crate) use self::dtype::{Counts, Dtype, Floats, decode};
 pub use self::safetensors::write_safetensors;
 use crate::{ReadError, Tensors, torch};
 
-/// The weights in the file at `path`: safetensors, or what PyTorch's `torch.save` writes, in its present format (a zip
-/// archive) and in that of before version 1.6.
+/// Reads the weights in the file at `path`: safetensors, or what PyTorch's `torch.save` writes, in its current format
+/// (a zip archive) and in the format before version 1.6.
 ///
-/// Of PyTorch's files the tensors under `state_dict` or `model` are taken, or those at the top. Their pickles are read
-/// with a list of the few names that tensors need; whatever else a pickle asks for is refused, and nothing is run.
-/// Halves and bfloat16 are widened to float32.
+/// From PyTorch files, it reads the tensors under `state_dict` or `model`, or those at the top level. Pickles are
+/// parsed with a list of the few names that tensors need; any other name is an error, and no code is executed. float16
+/// and bfloat16 are converted to float32.
 ///
 /// # Errors
-/// If the file is of another format, damaged, or holds other types of values, or code.
+/// If the file has another format, is damaged, or contains other types of values or code.
 pub fn read(path: &Path) -> Result<Tensors, ReadError> {
     let mut file = File::open(path).map_err(ReadError::io(path))?;
     let mut start = Vec::new();
@@ -33,12 +33,12 @@ pub fn read(path: &Path) -> Result<Tensors, ReadError> {
         [0x80, 2..=5, ..] => torch::read_stream(path, file),
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(path),
         _ if start.get(257..262) == Some(b"ustar") => {
-            unknown("it is a tar archive, as PyTorch wrote before version 0.2; load and save it in PyTorch")
+            unknown("it is a tar archive of PyTorch before version 0.2; load and save it again in PyTorch")
         }
         _ if start.len() < 9 => Err(ReadError::Truncated {
             path: path.into(),
-            what: format!("it has {} bytes, which is too few for any header", start.len()),
+            what: format!("it has only {} bytes, too few for a header", start.len()),
         }),
-        _ => unknown("its first bytes belong to neither"),
+        _ => unknown("its first bytes are unknown"),
     }
 }

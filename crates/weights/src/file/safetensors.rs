@@ -9,16 +9,16 @@ use safetensors::tensor::{self, SafeTensorError, SafeTensors};
 use super::{Counts, Dtype, Floats, decode};
 use crate::{ReadError, Tensors};
 
-/// Writes `tensors` to `path`, whole or not at all; equal contents are equal bytes.
+/// Writes `tensors` to `path`, completely or not at all. Equal contents give equal bytes.
 ///
-/// Counts become what PyTorch's counters are: an `int64` without axes. The metadata gets `format: pt`, by which other
-/// programs know whose orders of values these are.
+/// Counts become PyTorch's counters: an `int64` without axes. The metadata gets `format: pt`, which tells other
+/// programs that the layout is PyTorch's.
 ///
 /// # Errors
-/// If the file cannot be written; an older one is then untouched.
+/// If the file cannot be written. An older one is then unchanged.
 ///
 /// # Panics
-/// If a shape does not fit its values, or a tensor is named `__metadata__`.
+/// If a shape does not match its values, or a tensor is named `__metadata__`.
 pub fn write_safetensors(
     path: &Path,
     tensors: &Tensors,
@@ -58,21 +58,21 @@ fn refused(path: &Path, bytes: &[u8], error: &SafeTensorError) -> ReadError {
         SafeTensorError::MetadataIncompleteBuffer => match needed(bytes) {
             Some(needed) if needed > bytes.len() as u64 => ReadError::Truncated {
                 path,
-                what: format!("it has {} bytes, and its header speaks of {needed}", bytes.len()),
+                what: format!("it has {} bytes, but its header says {needed}", bytes.len()),
             },
             _ => ReadError::Damaged { path, reason: "it is longer than its header says".into() },
         },
         SafeTensorError::HeaderTooLarge => {
-            ReadError::TooLarge { path, what: "its header would have more than 100 MB".into() }
+            ReadError::TooLarge { path, what: "its header would be larger than 100 MB".into() }
         }
         SafeTensorError::InvalidHeader(_) | SafeTensorError::InvalidHeaderDeserialization(_) => {
-            ReadError::Unknown { path, reason: "what stands where the header is expected is none".into() }
+            ReadError::Unknown { path, reason: "it has no valid header".into() }
         }
         error => ReadError::Damaged { path, reason: error.to_string() },
     }
 }
 
-/// The bytes that a file with this header must have.
+/// The size of a file with this header.
 fn needed(bytes: &[u8]) -> Option<u64> {
     let (length, rest) = bytes.split_first_chunk()?;
     let length = u64::from_le_bytes(*length);
@@ -155,7 +155,7 @@ mod tests {
         let bytes = whole();
         for length in 0..bytes.len() {
             let told = told(&bytes[..length]);
-            assert!(told.starts_with("`e` is cut short"), "{length} bytes: {told}");
+            assert!(told.starts_with("`e` is truncated"), "{length} bytes: {told}");
         }
         let told = told([&bytes[..], &[0]].concat());
         assert_eq!(told, "`e` is damaged: it is longer than its header says");
@@ -164,14 +164,15 @@ mod tests {
     #[test]
     fn a_file_of_another_kind_is_refused() {
         assert!(
-            told("weights, weights, weights").starts_with("`e` is neither safetensors nor a file of PyTorch")
+            told("weights, weights, weights")
+                .starts_with("`e` is neither a safetensors file nor a PyTorch file")
         );
         let mut bytes = whole();
         bytes[8 + 1] = b'x';
-        assert!(told(bytes).starts_with("`e` is neither safetensors"));
+        assert!(told(bytes).starts_with("`e` is neither a safetensors"));
         let mut bytes = whole();
         bytes[7] = 0xff;
-        assert!(told(bytes).contains("its header would have more than 100 MB"));
+        assert!(told(bytes).contains("its header would be larger than 100 MB"));
     }
 
     #[test]
@@ -194,11 +195,11 @@ mod tests {
         assert_eq!(crate::read(&written(halves).path).unwrap()["x"], expected);
         let brain = one(tensor::Dtype::BF16, &[0xc0, 0x3f, 0x00, 0xc0], 2);
         assert_eq!(crate::read(&written(brain).path).unwrap()["x"], expected);
-        assert_eq!(told(one(tensor::Dtype::F64, &[0; 8], 1)), "`e`: `x` has values of type F64");
-        assert_eq!(told(one(tensor::Dtype::U8, &[0; 8], 8)), "`e`: `x` has values of type U8");
+        assert_eq!(told(one(tensor::Dtype::F64, &[0; 8], 1)), "`e`: `x` has unsupported values: F64");
+        assert_eq!(told(one(tensor::Dtype::U8, &[0; 8], 8)), "`e`: `x` has unsupported values: U8");
         assert_eq!(
             told(one(tensor::Dtype::I64, &[0xff; 8], 1)),
-            "`e`: `x` has values of type a count below 0"
+            "`e`: `x` has unsupported values: negative counts"
         );
     }
 }

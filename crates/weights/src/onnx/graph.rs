@@ -1,4 +1,4 @@
-//! Putting a graph together.
+//! Builds an ONNX graph.
 
 use std::collections::BTreeMap;
 
@@ -12,40 +12,40 @@ use crate::{HeadLayer, HeadLayers, Tensors};
 
 const FLOAT: i32 = 1;
 const INT64: i32 = 7;
-/// Has layer normalization as one operation.
+/// The first opset with layer normalization as one operation.
 const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
-/// PyTorch's, of batch norm.
+/// PyTorch's epsilon of batch norm.
 const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// The length of an axis.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Size {
     Known(usize),
-    /// Whatever comes, under this name.
+    /// Any length, under this name.
     Any(&'static str),
 }
 
-/// What a node is told besides its inputs.
+/// An attribute of a node.
 pub(super) enum With {
     Int(&'static str, i64),
     Ints(&'static str, Vec<i64>),
     Float(&'static str, f32),
 }
 
-/// A graph under construction. Values are known by name.
+/// A graph under construction. Values are referred to by name.
 pub(super) struct Graph<'a> {
     weights: &'a Tensors,
     graph: GraphProto,
 }
 
 impl<'a> Graph<'a> {
-    /// A graph without nodes, which takes its weights from `weights`.
+    /// An empty graph, which takes its weights from `weights`.
     pub(super) fn new(weights: &'a Tensors) -> Self {
         Self { weights, graph: GraphProto { name: "encoder".into(), ..GraphProto::default() } }
     }
 
-    /// Adds a node with one output, and gives that.
+    /// Adds a node with one output, and returns the output.
     pub(super) fn node(&mut self, op: &str, inputs: &[&str], with: impl IntoIterator<Item = With>) -> String {
         let output = format!("{}_{}", op.to_lowercase(), self.graph.node.len());
         self.graph.node.push(Node {
@@ -74,7 +74,7 @@ impl<'a> Graph<'a> {
     /// The weight called `name`, `(O, I)`, as `(I, O)`.
     pub(super) fn transposed(&mut self, name: &str) -> Result<String, String> {
         let (shape, values) = floats(self.weights, name)?;
-        let &[rows, columns] = shape else { return Err(format!("`{name}` is no matrix")) };
+        let &[rows, columns] = shape else { return Err(format!("`{name}` is not a matrix")) };
         let turned = (0..columns).flat_map(|column| (0..rows).map(move |row| values[row * columns + column]));
         Ok(self.floats(name, &[columns, rows], turned))
     }
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         name.into()
     }
 
-    /// A convolution without bias, or with that called `bias`.
+    /// A convolution without bias, or with the bias called `bias`.
     pub(super) fn convolution(
         &mut self,
         x: &str,
@@ -134,7 +134,7 @@ impl<'a> Graph<'a> {
         Ok(self.node("Conv", &inputs, with))
     }
 
-    /// Batch norm by running statistics.
+    /// Batch norm with running statistics.
     pub(super) fn batch_norm(&mut self, x: &str, name: &str) -> Result<String, String> {
         let mut inputs = vec![x.to_owned()];
         for part in ["weight", "bias", "running_mean", "running_var"] {
@@ -221,7 +221,7 @@ impl<'a> Graph<'a> {
 fn floats<'a>(tensors: &'a Tensors, name: &str) -> Result<(&'a [usize], &'a [f32]), String> {
     match tensors.get(name) {
         Some(Stored::F32 { shape, values }) => Ok((shape, values)),
-        _ => Err(format!("there is no `{name}`")),
+        _ => Err(format!("`{name}` is missing")),
     }
 }
 

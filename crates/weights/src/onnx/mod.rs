@@ -1,6 +1,6 @@
-//! ONNX: the encoder as a graph that runs without PyTorch.
+//! ONNX: exports the encoder as a graph that runs without PyTorch.
 //!
-//! [`proto`] has the messages, [`graph`] puts nodes and weights together, [`resnet`] and [`vit`] say which.
+//! [`proto`] has the messages, [`graph`] combines nodes and weights, [`resnet`] and [`vit`] define the networks.
 
 mod graph;
 mod proto;
@@ -24,14 +24,14 @@ const OUTPUT: &str = "features";
 /// A protocol buffer has at most 2 GiB.
 const MOST_BYTES: usize = i32::MAX as usize;
 
-/// Writes `backbone`, and the layers of `head` behind it, as an ONNX graph of images `(N, 3, H, W)` to features `(N, D)`, for
-/// any `N`. Whole or not at all; equal contents are equal bytes.
+/// Writes `backbone`, followed by the layers of `head`, as an ONNX graph from images `(N, 3, H, W)` to features `(N,
+/// D)`, for any `N`. The file is written completely or not at all. Equal contents give equal bytes.
 ///
-/// The weights must be those of `architecture`; a ViT must know its heads of attention.
+/// The weights must be those of `architecture`; the number of attention heads of a ViT must be set.
 ///
 /// # Errors
-/// If a weight is missing, the graph would be larger than a protocol buffer can be, or the file cannot be written; an older
-/// one is then untouched.
+/// If a weight is missing, the graph is larger than a protocol buffer can be, or the file cannot be written. An older
+/// file is then unchanged.
 pub fn write_onnx(
     path: &Path,
     architecture: &Architecture,
@@ -55,7 +55,8 @@ fn encode(
         Architecture::ResNet(resnet) => resnet::add(&mut graph, resnet, INPUT)?,
         Architecture::Vit(vit) => vit::add(&mut graph, vit, INPUT)?,
     };
-    let layers = HeadLayers::detect(head).ok_or("the head is not of linear layers, batch norm and ReLU")?;
+    let layers =
+        HeadLayers::detect(head).ok_or("the head has other layers than linear, batch norm and ReLU")?;
     let output = graph.head(&layers, head, &features)?;
     let n_outputs = layers.n_outputs().unwrap_or(architecture.n_features());
     graph.node_to("Identity", &[&output], OUTPUT);
@@ -63,7 +64,7 @@ fn encode(
     let model =
         graph.into_model((INPUT, &input), (OUTPUT, &[Size::Any("N"), Size::Known(n_outputs)]), metadata);
     if model.encoded_len() > MOST_BYTES {
-        return Err("it has more than the 2 GiB that a protocol buffer can have".into());
+        return Err("it is larger than 2 GiB, the limit of protocol buffers".into());
     }
     Ok(model.encode_to_vec())
 }

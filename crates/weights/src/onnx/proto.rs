@@ -1,6 +1,6 @@
 //! The messages of ONNX that an encoder needs, with the numbers of `onnx.proto`.
 //!
-//! Fields that ONNX's checker wants to see even where they are 0 are `Option`.
+//! Fields that ONNX's checker requires even if they are 0 are `Option`.
 
 /// A file.
 #[derive(Clone, PartialEq, prost::Message)]

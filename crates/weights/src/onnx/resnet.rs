@@ -3,7 +3,7 @@
 use super::graph::{Graph, With};
 use crate::{Block, ResNet, ResNetStem};
 
-/// Adds `resnet` on the images called `x`, and gives its features.
+/// Adds `resnet` on the images called `x`, and returns its features.
 pub(super) fn add(graph: &mut Graph<'_>, resnet: &ResNet, x: &str) -> Result<String, String> {
     let mut x = match resnet.stem {
         ResNetStem::ImageNet => graph.convolution(x, "conv1", (2, 3), false)?,

@@ -3,12 +3,12 @@
 use super::graph::{Graph, With};
 use crate::{Vit, VitStem};
 
-/// timm's and MoCo v3's, of layer norm.
+/// The epsilon of layer norm in timm and MoCo v3.
 const LAYER_NORM_EPSILON: f32 = 1e-6;
 
-/// Adds `vit` on the images called `x`, and gives its features.
+/// Adds `vit` on the images called `x`, and returns its features.
 pub(super) fn add(graph: &mut Graph<'_>, vit: &Vit, x: &str) -> Result<String, String> {
-    let heads = vit.heads.ok_or("nothing tells how many heads its attention has")?;
+    let heads = vit.heads.ok_or("its number of attention heads is unknown")?;
     let dim = vit.dim as i64;
     let map = stem(graph, vit, x)?; // (N, D, H/P, W/P)
     let shape = graph.ints(&[0, dim, -1]);

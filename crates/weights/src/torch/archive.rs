@@ -1,4 +1,4 @@
-//! The format of PyTorch 1.6 and later: a zip archive with the pickle and a file a storage.
+//! The format of PyTorch 1.6 and later: a zip archive with the pickle and one file per storage.
 
 use std::fs::File;
 use std::io::{BufReader, Read as _};
@@ -12,13 +12,13 @@ use super::value::Storage;
 use super::weights::{self, Storages};
 use crate::{ReadError, Tensors};
 
-/// The weights in the archive `file`, which lies at `path`.
+/// The weights in the archive `file` at `path`.
 pub(crate) fn read_archive(path: &Path, file: File) -> Result<Tensors, ReadError> {
     let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
     let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| match error {
         ZipError::Io(reason) => ReadError::io(path)(reason),
-        // The list of what is in an archive stands at its end.
-        _ => ReadError::Truncated { path: path.into(), what: "it has no list of its contents".into() },
+        // The directory of a zip archive is at its end.
+        _ => ReadError::Truncated { path: path.into(), what: "its zip directory is missing".into() },
     })?;
     let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
     let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")).map(str::to_owned) else {
@@ -40,13 +40,13 @@ pub(crate) fn read_archive(path: &Path, file: File) -> Result<Tensors, ReadError
 struct Archive<'a> {
     path: &'a Path,
     archive: ZipArchive<BufReader<File>>,
-    /// The folder in which everything lies.
+    /// The folder in the archive that contains everything.
     root: String,
     n_bytes: u64,
 }
 
 impl Archive<'_> {
-    /// The entry called `name`, which must not be compressed: `torch.save` compresses nothing, and what is compressed can
+    /// The entry called `name`, which must not be compressed: `torch.save` compresses nothing, and compressed data can
     /// be larger than the file.
     fn entry(&mut self, name: &str) -> Result<zip::read::ZipFile<'_, BufReader<File>>, ReadError> {
         let path = self.path.to_owned();
@@ -71,7 +71,7 @@ impl Archive<'_> {
         }
     }
 
-    /// Archives of before PyTorch 2.1 do not say it.
+    /// Archives from before PyTorch 2.1 do not have it.
     fn check_byte_order(&mut self) -> Result<(), ReadError> {
         let path = self.path;
         let mut order = String::new();
@@ -86,7 +86,7 @@ impl Archive<'_> {
             "little" => Ok(()),
             order => Err(ReadError::Unknown {
                 path: path.into(),
-                reason: format!("its order of bytes is `{order}`, and only `little` is read"),
+                reason: format!("its byte order is `{order}`, and only `little` is supported"),
             }),
         }
     }
@@ -100,10 +100,10 @@ impl Storages for Archive<'_> {
         if entry.size() < length as u64 {
             return Err(ReadError::Truncated {
                 path: path.into(),
-                what: format!("storage `{}` has {} bytes in place of {length}", storage.key, entry.size()),
+                what: format!("storage `{}` has {} bytes instead of {length}", storage.key, entry.size()),
             });
         }
-        // To its end, where its checksum is compared. It is no longer than the file.
+        // To its end, where its checksum is verified. It is no longer than the file.
         let mut bytes = Vec::with_capacity(length);
         entry.read_to_end(&mut bytes).map_err(|reason| match reason.kind() {
             std::io::ErrorKind::UnexpectedEof => ReadError::io(path)(reason),

@@ -1,8 +1,8 @@
-//! Files of PyTorch.
+//! PyTorch files.
 //!
-//! A file is a pickle, which names storages, and the storages' bytes. [`pickle`] reads the pickle into an arena of values
-//! without running it; [`weights`] finds the tensors in it; [`archive`] and [`stream`] are where the bytes lie: in a zip
-//! archive, or behind the pickle.
+//! A file is a pickle, which names storages, and the bytes of the storages. [`pickle`] parses the pickle into an arena
+//! of values without executing it; [`weights`] finds the tensors in it; [`archive`] and [`stream`] read the bytes, from
+//! a zip archive or from after the pickle.
 
 mod archive;
 mod opcode;

@@ -1,8 +1,8 @@
-//! Reading a pickle without running it.
+//! Parses a pickle without executing it.
 //!
-//! A pickle is a program for a machine with a stack; two of its instructions call functions by name. Here these names
-//! are looked up in a short list, see [`Global`], and what they would do is done by this crate; any other name ends the
-//! reading. Libraries that read pickles know no persistent names, by which PyTorch refers to storages.
+//! A pickle is a program for a stack machine. Two of its instructions call functions by name. Here, these names are
+//! looked up in a short list, see [`Global`], and their effect is implemented in this crate; any other name is an
+//! error. Existing pickle libraries do not support persistent names, which PyTorch uses for storages.
 
 mod input;
 
@@ -16,11 +16,11 @@ use super::value::{Arena, Global, Id, Storage, Tensor, Value};
 #[derive(Debug)]
 pub(super) enum PickleError {
     Io(io::Error),
-    /// It asks for a name that is not on the list.
+    /// It refers to a name that is not on the list.
     Code(String),
     /// It is not what `torch.save` writes.
     Malformed(String),
-    /// It is larger than that of any file of weights.
+    /// It is larger than that of any weight file.
     TooLarge(&'static str),
 }
 
@@ -32,16 +32,16 @@ impl From<io::Error> for PickleError {
 
 type Outcome<T> = Result<T, PickleError>;
 
-/// More bytes are no pickle of weights: that of a ResNet-50 with its optimizer has 100 kB.
+/// No pickle of weights has more bytes: that of a ResNet-50 with its optimizer has 100 kB.
 const MOST_BYTES: u64 = 64 << 20;
-/// More values are no weights either.
+/// No pickle of weights has more values.
 const MOST_VALUES: usize = 4 << 20;
-/// Of a tensor; PyTorch's own limit is 64.
+/// Axes of a tensor; PyTorch's own limit is 64.
 const MOST_AXES: usize = 64;
-/// Of a name.
+/// Letters of a name.
 const MOST_LETTERS: usize = 1024;
 
-/// Reads one pickle from `reader`, up to its end and no further, and gives its values and the place of the result.
+/// Parses one pickle from `reader`, up to its end and no further. Returns its values and the place of the result.
 pub(super) fn read_pickle(reader: &mut impl Read) -> Outcome<(Arena, Id)> {
     let mut machine = Machine {
         reader: reader.take(MOST_BYTES),
@@ -61,7 +61,7 @@ pub(super) fn read_pickle(reader: &mut impl Read) -> Outcome<(Arena, Id)> {
     }
 }
 
-/// What a call gives.
+/// The result of a call.
 enum Called {
     New(Value),
     /// One of its arguments.
@@ -192,7 +192,7 @@ impl<R: Read> Machine<R> {
                         let (module, name) = (module.clone(), name.clone());
                         self.global(&module, &name)?;
                     }
-                    _ => return Err(malformed("the name of a function is no text")),
+                    _ => return Err(malformed("the name of a function is not a string")),
                 }
             }
             BINPERSID => {
@@ -212,7 +212,7 @@ impl<R: Read> Machine<R> {
                 self.pop()?;
                 self.dict()?;
             }
-            other => return Err(malformed(format!("`torch.save` writes no opcode {other:#04x}"))),
+            other => return Err(malformed(format!("opcode {other:#04x} is not used by `torch.save`"))),
         }
         Ok(())
     }
@@ -224,13 +224,13 @@ impl<R: Read> Machine<R> {
         }
     }
 
-    /// What `function` would give for `arguments`.
+    /// The result of `function` for `arguments`.
     fn call(&mut self, function: Id, arguments: Id) -> Outcome<Called> {
         let Value::Global(function) = &self.arena[function] else {
-            return Err(malformed("it calls something that is no function"));
+            return Err(malformed("it calls something that is not a function"));
         };
         let Value::Tuple(arguments) = &self.arena[arguments] else {
-            return Err(malformed("the arguments of a call are no tuple"));
+            return Err(malformed("the arguments of a call are not a tuple"));
         };
         match (function, arguments.as_slice()) {
             (Global::OrderedDict, []) => Ok(Called::New(Value::Dict(Vec::new()))),
@@ -249,7 +249,7 @@ impl<R: Read> Machine<R> {
                 };
                 let (shape, strides) = (self.lengths(*shape)?, self.lengths(*strides)?);
                 if shape.len() != strides.len() {
-                    return Err(malformed("a tensor has a stride too few or too many"));
+                    return Err(malformed("a tensor has the wrong number of strides"));
                 }
                 let offset = self.length(*offset)?;
                 Ok(Called::New(Value::Tensor(Tensor { storage: storage.clone(), offset, shape, strides })))
@@ -263,7 +263,7 @@ impl<R: Read> Machine<R> {
     /// The items of a list of pairs.
     fn pairs(&self, list: Id) -> Outcome<Vec<(Id, Id)>> {
         let (Value::List(items) | Value::Tuple(items)) = &self.arena[list] else {
-            return Err(malformed("a dictionary is made of something that is no list"));
+            return Err(malformed("a dictionary is made of something that is not a list"));
         };
         let pair = |item: &Id| match &self.arena[*item] {
             Value::List(pair) | Value::Tuple(pair) => match pair.as_slice() {
@@ -278,7 +278,7 @@ impl<R: Read> Machine<R> {
     /// The storage that a persistent name means: `('storage', type, key, device, length)`.
     fn storage(&self, id: Id) -> Outcome<Storage> {
         let Value::Tuple(parts) = &self.arena[id] else {
-            return Err(malformed("the name of a storage is no tuple"));
+            return Err(malformed("the name of a storage is not a tuple"));
         };
         let parts: Vec<&Value> = parts.iter().map(|part| &self.arena[*part]).collect();
         match parts.as_slice() {
@@ -290,7 +290,7 @@ impl<R: Read> Machine<R> {
                 Value::Int(n),
                 rest @ ..,
             ] if kind == "storage" && key.len() <= MOST_LETTERS && matches!(rest, [] | [Value::None]) => {
-                let n = usize::try_from(*n).map_err(|_| malformed("a storage has a length below 0"))?;
+                let n = usize::try_from(*n).map_err(|_| malformed("a storage has a negative length"))?;
                 Ok(Storage { of: of.clone(), key: key.clone(), n })
             }
             _ => Err(malformed("the name of a storage is not one of `torch.save`")),
@@ -303,14 +303,14 @@ impl<R: Read> Machine<R> {
                 Err(malformed(format!("a tensor has {} axes", items.len())))
             }
             Value::Tuple(items) => items.iter().map(|item| self.length(*item)).collect(),
-            _ => Err(malformed("the shape of a tensor is no tuple")),
+            _ => Err(malformed("the shape of a tensor is not a tuple")),
         }
     }
 
     fn length(&self, id: Id) -> Outcome<usize> {
         match &self.arena[id] {
-            Value::Int(value) => usize::try_from(*value).map_err(|_| malformed("a length is below 0")),
-            _ => Err(malformed("a length is no number")),
+            Value::Int(value) => usize::try_from(*value).map_err(|_| malformed("a length is negative")),
+            _ => Err(malformed("a length is not a number")),
         }
     }
 
@@ -328,7 +328,7 @@ impl<R: Read> Machine<R> {
         let lowest = self.marks.last().copied().unwrap_or(0);
         match self.stack.len().checked_sub(n) {
             Some(start) if start >= lowest => Ok(start),
-            _ => Err(malformed("its stack is empty too early")),
+            _ => Err(malformed("it pops from an empty stack")),
         }
     }
 
@@ -342,8 +342,7 @@ impl<R: Read> Machine<R> {
     }
 
     fn pop_mark(&mut self) -> Outcome<Vec<Id>> {
-        let mark =
-            self.marks.pop().ok_or_else(|| malformed("it takes what follows a mark that is not there"))?;
+        let mark = self.marks.pop().ok_or_else(|| malformed("it uses a mark that does not exist"))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -351,7 +350,7 @@ impl<R: Read> Machine<R> {
         let top = self.top()?;
         match &mut self.arena[top] {
             Value::List(items) => Ok(items),
-            _ => Err(malformed("it appends to something that is no list")),
+            _ => Err(malformed("it appends to something that is not a list")),
         }
     }
 
@@ -359,7 +358,7 @@ impl<R: Read> Machine<R> {
         let top = self.top()?;
         match &mut self.arena[top] {
             Value::Dict(items) => Ok(items),
-            _ => Err(malformed("it sets an item of something that is no dictionary")),
+            _ => Err(malformed("it sets an item of something that is not a dictionary")),
         }
     }
 
@@ -370,7 +369,8 @@ impl<R: Read> Machine<R> {
     }
 
     fn recall(&mut self, place: u32) -> Outcome<()> {
-        let id = *self.memo.get(&place).ok_or_else(|| malformed("it recalls what it never kept"))?;
+        let id =
+            *self.memo.get(&place).ok_or_else(|| malformed("it reads a memo entry that does not exist"))?;
         self.stack.push(id);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The format of before PyTorch 1.6: five pickles, then the storages, each with its length before it.
+//! The format before PyTorch 1.6: five pickles, then the storages, each with its length before it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,11 +10,11 @@ use super::value::{Arena, Id, Storage, Value};
 use super::weights::{self, Storages};
 use crate::{ReadError, Tensors};
 
-/// What the first pickle is: `0x1950a86a20f9469cfc6c`.
+/// The first pickle: `0x1950a86a20f9469cfc6c`.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const VERSION: i64 = 1001;
 
-/// The weights in `file`, which lies at `path`.
+/// The weights in `file` at `path`.
 pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError> {
     let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
     let mut reader = BufReader::new(file);
@@ -26,11 +26,11 @@ pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError>
     }
     let (arena, version) = next()?;
     if arena[version] != Value::Int(VERSION) {
-        return Err(unknown("its version is not 1001, the only one that there was"));
+        return Err(unknown("its version is not 1001, the only one that exists"));
     }
     let (arena, system) = next()?;
     if !is_little_endian(&arena, system) {
-        return Err(unknown("its order of bytes is not little-endian"));
+        return Err(unknown("its byte order is not little-endian"));
     }
     let (arena, top) = next()?;
     let (key_arena, keys) = next()?;
@@ -41,7 +41,7 @@ pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError>
         reader.read_exact(&mut length).map_err(ReadError::io(path))?;
         let n = u64::from_le_bytes(length);
         let start = reader.stream_position().map_err(ReadError::io(path))?;
-        // A storage that nothing refers to has a type that nobody knows.
+        // The type of an unreferenced storage is unknown.
         let Some(size) = sizes.get(key) else { return Err(unknown("it has a storage that no tensor is in")) };
         let end = n.checked_mul(*size as u64).and_then(|n| start.checked_add(n));
         let end = end.filter(|end| *end <= n_bytes).ok_or_else(|| ReadError::Truncated {
@@ -62,7 +62,7 @@ fn is_little_endian(arena: &Arena, system: Id) -> bool {
     })
 }
 
-/// The bytes of a value of each storage, by key.
+/// The bytes per value of each storage, by key.
 fn sizes(arena: &Arena) -> HashMap<&str, usize> {
     let storages = arena.iter().filter_map(|value| match value {
         Value::Storage(storage) => Some((storage.key.as_str(), storage.of.n_bytes())),
@@ -80,11 +80,11 @@ fn texts(arena: &Arena, list: Id) -> Option<Vec<&str>> {
     items.iter().map(text).collect()
 }
 
-/// Storages behind the pickles.
+/// The storages after the pickles.
 struct Behind<'a> {
     path: &'a Path,
     reader: BufReader<File>,
-    /// Start and number of values, by key.
+    /// Offset and number of values, by key.
     places: HashMap<String, (u64, u64)>,
     n_bytes: u64,
 }
@@ -99,7 +99,7 @@ impl Storages for Behind<'_> {
             .ok_or_else(|| missing(format!("it has no storage `{}`", storage.key)))?;
         if n < storage.n as u64 {
             return Err(missing(format!(
-                "storage `{}` has {n} values in place of {}",
+                "storage `{}` has {n} values instead of {}",
                 storage.key, storage.n
             )));
         }

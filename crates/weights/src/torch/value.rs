@@ -1,11 +1,11 @@
-//! What a pickle of PyTorch holds.
+//! The values of a PyTorch pickle.
 
 use crate::file::{Counts, Dtype, Floats};
 
-/// The place of a value in its [`Arena`].
+/// The index of a value in its [`Arena`].
 pub(super) type Id = usize;
 
-/// All values of a pickle. Containers name their items by place, so that shared and circular ones cost nothing.
+/// All values of a pickle. Containers refer to their items by index, so that shared and circular ones cost nothing.
 pub(super) type Arena = Vec<Value>;
 
 /// One value.
@@ -27,7 +27,7 @@ pub(super) enum Value {
     Tensor(Tensor),
 }
 
-/// The only names that a pickle may ask for.
+/// The only names that a pickle may refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Global {
     OrderedDict,
@@ -41,17 +41,17 @@ pub(super) enum Global {
     StorageType(StorageType),
 }
 
-/// What a storage holds.
+/// The data type of a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StorageType {
-    /// A type that is taken.
+    /// A supported type.
     Known(Dtype),
-    /// One that is not, by its name, with the bytes of a value.
+    /// An unsupported type, by its name, with its bytes per value.
     Other(&'static str, usize),
 }
 
 impl StorageType {
-    /// Bytes of a value.
+    /// Bytes per value.
     pub(super) fn n_bytes(&self) -> usize {
         match self {
             Self::Known(dtype) => dtype.n_bytes(),
@@ -61,7 +61,7 @@ impl StorageType {
 }
 
 impl Global {
-    /// The global called `module.name`; `None` for what is not on the list.
+    /// The global called `module.name`; `None` if it is not on the list.
     pub(super) fn find(module: &str, name: &str) -> Option<Self> {
         let storage = |dtype| Some(Self::StorageType(StorageType::Known(dtype)));
         let other = |name, n_bytes| Some(Self::StorageType(StorageType::Other(name, n_bytes)));
@@ -87,7 +87,7 @@ impl Global {
     }
 }
 
-/// A piece of memory that tensors look into.
+/// Memory that tensors refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Storage {
     pub(super) of: StorageType,
@@ -100,9 +100,9 @@ pub(super) struct Storage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tensor {
     pub(super) storage: Storage,
-    /// Its first value.
+    /// The offset of its first value.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
-    /// By how many values each axis steps.
+    /// The strides of its axes, in values.
     pub(super) strides: Vec<usize>,
 }

@@ -7,12 +7,12 @@ use super::value::{Arena, Id, Storage, StorageType, Tensor, Value};
 use crate::file::decode;
 use crate::{ReadError, Tensors};
 
-/// Under which keys a file of several things has its weights: the reference repositories', and DeiT's.
+/// The keys under which a file of several things has its weights: those of the reference repositories and DeiT.
 const KEYS: [&str; 2] = ["state_dict", "model"];
 
-/// Where the bytes of storages are.
+/// Access to the bytes of storages.
 pub(super) trait Storages {
-    /// The bytes of `storage`, which must be as many as it says.
+    /// The bytes of `storage`, exactly as many as it says.
     fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError>;
 }
 
@@ -22,11 +22,11 @@ pub(super) struct Named<'a> {
     tensor: &'a Tensor,
 }
 
-/// The tensors of a file's pickle.
+/// The tensors in a file's pickle.
 pub(super) fn find<'a>(path: &Path, arena: &'a Arena, root: Id) -> Result<Vec<Named<'a>>, ReadError> {
     let nothing = |reason: String| ReadError::NoWeights { path: path.into(), reason };
     let Value::Dict(top) = &arena[root] else {
-        return Err(nothing("at its top is no dictionary".into()));
+        return Err(nothing("it is not a dictionary".into()));
     };
     let inner = top.iter().find_map(|(key, value)| match (&arena[*key], &arena[*value]) {
         (Value::Text(key), Value::Dict(items)) if KEYS.contains(&key.as_str()) => Some((key.as_str(), items)),
@@ -37,14 +37,16 @@ pub(super) fn find<'a>(path: &Path, arena: &'a Arena, root: Id) -> Result<Vec<Na
     for (key, value) in items {
         match (&arena[*key], &arena[*value]) {
             (Value::Text(name), Value::Tensor(tensor)) => found.push(Named { name, tensor }),
-            // Beside the tensors at the top may stand anything.
+            // Next to tensors at the top level, there may be anything.
             _ if place.is_empty() => {}
-            (Value::Text(name), _) => return Err(nothing(format!("`{name}` in its `{place}` is no tensor"))),
-            _ => return Err(nothing(format!("a name in its `{place}` is no text"))),
+            (Value::Text(name), _) => {
+                return Err(nothing(format!("`{name}` in its `{place}` is not a tensor")));
+            }
+            _ => return Err(nothing(format!("a name in its `{place}` is not a string"))),
         }
     }
     if found.is_empty() {
-        return Err(nothing("no tensor has a name in it".into()));
+        return Err(nothing("it has no named tensors".into()));
     }
     Ok(found)
 }
@@ -58,7 +60,7 @@ pub(super) fn read_all(
 ) -> Result<Tensors, ReadError> {
     check_sizes(path, named, n_bytes)?;
     let mut tensors = Tensors::new();
-    // A storage is often shared by two names, seldom by more, and these follow each other.
+    // A storage is often shared by two names, seldom by more, and these are adjacent.
     let mut last: Option<(&Storage, Vec<u8>)> = None;
     for Named { name, tensor } in named {
         let refused =
@@ -82,13 +84,14 @@ pub(super) fn read_all(
         .map_err(refused)?;
         last = Some((&tensor.storage, bytes));
         if tensors.insert((*name).to_owned(), stored).is_some() {
-            return Err(ReadError::Damaged { path: path.into(), reason: format!("`{name}` is there twice") });
+            return Err(ReadError::Damaged { path: path.into(), reason: format!("`{name}` appears twice") });
         }
     }
     Ok(tensors)
 }
 
-/// Checks that all tensors lie in their storages, and that there are not more values than a file of `n_bytes` can hold.
+/// Checks that all tensors are within their storages, and that there are no more values than a file of `n_bytes` can
+/// have.
 fn check_sizes(path: &Path, named: &[Named<'_>], n_bytes: u64) -> Result<(), ReadError> {
     let mut total: u64 = 0;
     for Named { name, tensor } in named {
@@ -109,14 +112,14 @@ fn check_sizes(path: &Path, named: &[Named<'_>], n_bytes: u64) -> Result<(), Rea
         // A value has at least two bytes, and two names may share it.
         if total > n_bytes {
             return Err(outside(&format!(
-                "and those before it have more values than {n_bytes} bytes can hold"
+                "and those before it have more values than fit in {n_bytes} bytes"
             )));
         }
     }
     Ok(())
 }
 
-/// How many values a tensor has, and where in its storage the last one ends.
+/// The number of values of a tensor, and the end of the last one in its storage.
 fn extent(tensor: &Tensor) -> Option<(usize, usize)> {
     let n = tensor.shape.iter().try_fold(1_usize, |n, length| n.checked_mul(*length))?;
     if n == 0 {
@@ -129,7 +132,7 @@ fn extent(tensor: &Tensor) -> Option<(usize, usize)> {
     Some((n, last.checked_add(1)?))
 }
 
-/// The bytes of the values of `tensor`, in order; `None` if they lie in order already.
+/// The bytes of the values of `tensor`, in order; `None` if they are already contiguous.
 fn gathered(tensor: &Tensor, n_bytes: usize, bytes: &[u8]) -> Option<Vec<u8>> {
     // Beside an axis of length 0, others can have any length.
     if tensor.shape.contains(&0) {
@@ -157,7 +160,7 @@ fn gathered(tensor: &Tensor, n_bytes: usize, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(gathered)
 }
 
-/// What is wrong with a pickle, as an error of its file.
+/// Converts an error of a pickle to an error of its file.
 pub(super) fn refused(path: &Path) -> impl FnOnce(PickleError) -> ReadError {
     let path = path.to_owned();
     move |error| match error {
@@ -225,7 +228,7 @@ mod tests {
     #[test]
     fn tensors_that_claim_too_much_are_refused() {
         let told = |tensor| read(&tensor).unwrap_err();
-        let start = "`f` is larger than it can be: `x` of shape";
+        let start = "`f` claims an impossible size: `x` of shape";
         assert_eq!(
             told(tensor(6, 3, &[4], &[1])),
             format!("{start} [4] goes beyond its storage of 6 values")
@@ -237,7 +240,7 @@ mod tests {
         let huge = usize::MAX / 2;
         assert!(told(tensor(6, 0, &[huge, 3], &[0, 0])).ends_with("has more values than can be counted"));
         assert!(told(tensor(6, 0, &[2], &[huge])).ends_with("goes beyond its storage of 6 values"));
-        assert!(told(tensor(2000, 0, &[1500], &[1])).ends_with("more values than 1000 bytes can hold"));
+        assert!(told(tensor(2000, 0, &[1500], &[1])).ends_with("more values than fit in 1000 bytes"));
         let storage = tensor(usize::MAX, 0, &[1], &[1]).storage;
         assert!(length(Path::new("f"), &storage, 1000).is_err());
     }

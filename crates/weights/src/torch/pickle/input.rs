@@ -4,7 +4,7 @@ use super::*;
 
 impl<R: Read> Machine<R> {
     pub(super) fn text(&mut self, n: u64) -> Outcome<()> {
-        let text = String::from_utf8(self.bytes(n)?).map_err(|_| malformed("a text is not UTF-8"))?;
+        let text = String::from_utf8(self.bytes(n)?).map_err(|_| malformed("a string is not UTF-8"))?;
         self.push(Value::Text(text))
     }
 
@@ -31,7 +31,7 @@ impl<R: Read> Machine<R> {
         Ok(bytes)
     }
 
-    /// Grows as the bytes come: what a pickle claims costs nothing.
+    /// Grows as bytes are read, so that a wrong length costs nothing.
     pub(super) fn bytes(&mut self, n: u64) -> Outcome<Vec<u8>> {
         let mut bytes = Vec::new();
         let found = self.reader.by_ref().take(n).read_to_end(&mut bytes)?;
