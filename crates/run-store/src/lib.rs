@@ -1,8 +1,7 @@
 //! The files of a run: its folder, its checkpoints and its metrics.
 //!
-//! Start at [`RunFolder`]; [`checkpoint`] keeps what a run needs to resume, [`metrics`] what it measured;
-//! [`tensor_file`] writes named values.
-//! This crate knows no pipeline and no engine.
+//! Start at [`RunFolder`]; [`checkpoint`] stores what is needed to resume a run, [`metrics`] what it measured;
+//! [`tensor_file`] writes named tensors. This crate knows no pipeline and no engine.
 
 pub mod checkpoint;
 pub mod metrics;

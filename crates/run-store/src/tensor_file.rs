@@ -1,6 +1,6 @@
-//! Safetensors files of named values: equal contents are equal bytes.
+//! Safetensors files of named tensors. Equal contents give equal bytes.
 //!
-//! Start at [`write`]. The header is written here and not by the `safetensors` crate, whose metadata is in random order.
+//! Start at [`write`]. The header is written here, because the metadata of the `safetensors` crate is in random order.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -11,17 +11,17 @@ use serde::Serialize;
 
 use crate::run_folder::write_whole;
 
-/// Values written at a time.
+/// Values written at once.
 pub(crate) const CHUNK: usize = 1 << 14;
 
-/// The values of one name.
+/// A tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stored {
-    /// Floats of some shape.
+    /// Floats with a shape.
     F32 {
-        /// Lengths of the axes.
+        /// The lengths of the axes.
         shape: Vec<usize>,
-        /// As many values as the shape says, the last axis fastest.
+        /// The values, the last axis fastest.
         values: Vec<f32>,
     },
     /// Counts.
@@ -29,7 +29,7 @@ pub enum Stored {
 }
 
 impl Stored {
-    /// Whether `other` is the same, bit for bit.
+    /// Whether `other` is equal, bit for bit.
     pub fn has_bits_of(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::F32 { shape: a_shape, values: a }, Self::F32 { shape: b_shape, values: b }) => {
@@ -42,22 +42,22 @@ impl Stored {
     }
 }
 
-/// What counts are in a file.
+/// The type of counts in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountType {
     /// `uint64` with one axis.
     U64,
-    /// As the counters of PyTorch: `int64`, and a single one without axes.
+    /// As PyTorch's counters: `int64`, and a scalar for a single one.
     I64,
 }
 
-/// Writes `tensors` to `path`, whole or not at all. The last axis of a tensor is fastest.
+/// Writes `tensors` to `path`, completely or not at all. The last axis of a tensor is fastest.
 ///
 /// # Errors
-/// If the file cannot be written; an older one is then untouched.
+/// If the file cannot be written. An older one is then unchanged.
 ///
 /// # Panics
-/// If a shape does not fit its values, or a tensor is named `__metadata__`, which safetensors keeps for itself.
+/// If a shape does not match its values, or a tensor is named `__metadata__`, which safetensors reserves.
 pub fn write(
     path: &Path,
     tensors: &BTreeMap<String, Stored>,
@@ -89,14 +89,11 @@ pub(crate) fn header(
     let mut entries = BTreeMap::from([("__metadata__", Entry::Metadata(metadata))]);
     let mut start = 0;
     for (name, stored) in in_data_order(tensors) {
-        assert!(
-            name != "__metadata__",
-            "a tensor is named `__metadata__`, which safetensors keeps for itself"
-        );
+        assert!(name != "__metadata__", "a tensor is named `__metadata__`, which safetensors reserves");
         let (dtype, shape, n_bytes) = match stored {
             Stored::F32 { shape, values } => {
                 let n_values = shape.iter().product::<usize>();
-                assert_eq!(n_values, values.len(), "the shape of `{name}` does not fit its values");
+                assert_eq!(n_values, values.len(), "the shape of `{name}` does not match its values");
                 (Dtype::F32, shape.clone(), values.len() * 4)
             }
             Stored::U64(values) => {
@@ -120,7 +117,7 @@ pub(crate) fn header(
     header
 }
 
-/// Hands the data to `put`, part by part.
+/// Passes the data to `put`, part by part.
 pub(crate) fn put_data(
     tensors: &BTreeMap<String, Stored>,
     mut put: impl FnMut(&[u8]) -> io::Result<()>,
@@ -147,7 +144,7 @@ pub(crate) fn put_data(
     Ok(())
 }
 
-/// Counts before floats, so that all lie at multiples of their size; each by name.
+/// Counts before floats, so that all are aligned to their size; each sorted by name.
 fn in_data_order(tensors: &BTreeMap<String, Stored>) -> impl Iterator<Item = (&str, &Stored)> {
     let of_kind = |counts: bool| {
         tensors

@@ -1,4 +1,4 @@
-//! Why a checkpoint cannot be used.
+//! Errors of checkpoints.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The system refuses.
+    /// An I/O error.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: io::Error,
     },
     /// It is another kind of file.
@@ -22,17 +22,17 @@ pub enum CheckpointError {
     NotSafetensors {
         /// The file.
         path: PathBuf,
-        /// What gives it away.
+        /// What shows this.
         reason: String,
     },
-    /// Its end is missing.
-    #[error("`{}` is cut short: it has {n_bytes} bytes of at least {needed}", path.display())]
+    /// The end of the file is missing.
+    #[error("`{}` is truncated: it has {n_bytes} bytes, but should have at least {needed}", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
         /// Its length.
         n_bytes: u64,
-        /// The length that it would have at the least.
+        /// The length that it should have at least.
         needed: u64,
     },
     /// Another program wrote it.
@@ -41,22 +41,22 @@ pub enum CheckpointError {
         /// The file.
         path: PathBuf,
     },
-    /// A later program wrote it.
-    #[error("`{}` is a checkpoint of format version `{found}`, and this program reads version `{known}`", path.display())]
+    /// A newer version of this program wrote it.
+    #[error("`{}` is a checkpoint of format version `{found}`, but this program reads version `{known}`", path.display())]
     Version {
         /// The file.
         path: PathBuf,
-        /// The version that the file names.
+        /// The version in the file.
         found: String,
-        /// The version that is known.
+        /// The version that this program reads.
         known: &'static str,
     },
-    /// It does not hold what was written.
+    /// The contents are not those that were written.
     #[error("`{}` is damaged: {reason}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What gives it away.
+        /// What shows this.
         reason: &'static str,
     },
     /// The newest checkpoint of a run cannot be used.
@@ -64,7 +64,7 @@ pub enum CheckpointError {
     Newest {
         /// What is wrong with it.
         why: Box<CheckpointError>,
-        /// The newest one that can be used, if there is one.
+        /// The newest usable checkpoint, if there is one.
         previous: Option<PathBuf>,
     },
 }
@@ -77,17 +77,17 @@ impl CheckpointError {
                 Some("free some space on this disk; the checkpoints before this one are untouched".into())
             }
             Self::Io { .. } => None,
-            Self::NotSafetensors { .. } => Some("give a checkpoint that a run has written".into()),
+            Self::NotSafetensors { .. } => Some("use a checkpoint that a run has written".into()),
             Self::Truncated { .. } | Self::Damaged { .. } => {
                 Some("use another checkpoint of this run".into())
             }
-            Self::Foreign { .. } => Some("a run goes on from its own checkpoints only".into()),
+            Self::Foreign { .. } => Some("a run can only resume from its own checkpoints".into()),
             Self::Version { .. } => Some("use the version of the program that wrote it".into()),
             Self::Newest { previous: Some(path), .. } => {
-                Some(format!("the one before it is whole; go on from there: `--resume {}`", path.display()))
+                Some(format!("the one before it is intact; resume from there: `--resume {}`", path.display()))
             }
             Self::Newest { previous: None, .. } => {
-                Some("no checkpoint of this run can be used; start again without `--resume`".into())
+                Some("no checkpoint of this run is usable; start again without `--resume`".into())
             }
         }
     }

@@ -1,7 +1,7 @@
-//! The format: safetensors, in one canonical form.
+//! The file format: safetensors in a canonical form.
 //!
-//! The checksum is that of the file with 64 zeros in the checksum's place. Reading renders the header again and compares
-//! it byte for byte, so nothing of a file can change unseen.
+//! The checksum is computed with 64 zeros in its own place. Reading renders the header again and compares it byte for
+//! byte, so no change to a file stays unnoticed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -14,29 +14,29 @@ use super::CheckpointError;
 use crate::run_folder::write_whole;
 use crate::tensor_file::{CountType, Stored, header, put_data};
 
-/// The metadata key that says what the file is; its value is the format's version.
+/// The metadata key that identifies a checkpoint; its value is the version of the format.
 const VERSION_KEY: &str = "moco-rs.checkpoint";
 const VERSION: &str = "1";
 /// The metadata key of the checksum, BLAKE3 in hexadecimal.
 const CHECKSUM_KEY: &str = "moco-rs.blake3";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What a checkpoint holds.
+/// The contents of a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    /// Named values.
+    /// Named tensors.
     pub tensors: BTreeMap<String, Stored>,
-    /// Named texts. Keys that start with `moco-rs.` are taken.
+    /// Named texts. Keys that start with `moco-rs.` are reserved.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Writes `snapshot` to `path`. A kill at any moment leaves the old file, or the new one, whole.
+/// Writes `snapshot` to `path`. If the process is killed, the old file or the new one is complete.
 ///
 /// # Errors
-/// If the file cannot be written; an older one is then untouched.
+/// If the file cannot be written. An older one is then unchanged.
 ///
 /// # Panics
-/// If a shape does not fit its values, or a name or key is one that the format keeps for itself.
+/// If a shape does not match its values, or a name or key is reserved by the format.
 pub fn write(path: &Path, snapshot: &Snapshot) -> Result<(), CheckpointError> {
     write_parts(path, &snapshot.tensors, &snapshot.metadata)
 }
@@ -47,20 +47,20 @@ pub(super) fn write_parts(
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), CheckpointError> {
     for key in metadata.keys() {
-        assert!(!key.starts_with("moco-rs."), "metadata key `{key}` is taken by the format");
+        assert!(!key.starts_with("moco-rs."), "metadata key `{key}` is reserved by the format");
     }
     write_whole(path, |file| fill(file, tensors, metadata)).map_err(CheckpointError::io("write", path))
 }
 
-/// The checkpoint at `path`.
+/// Reads the checkpoint at `path`.
 ///
 /// # Errors
-/// If it is not one, or not as it was written.
+/// If it is not a checkpoint, or is damaged.
 pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
     decode(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
 }
 
-/// The checkpoint that `bytes` are; `path` is for messages.
+/// Parses a checkpoint from `bytes`; `path` is for messages.
 fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
     let (header_len, header) = parse_header(path, bytes)?;
     let mut metadata: BTreeMap<String, String> =
@@ -77,14 +77,13 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
     let data = &bytes[header_len..];
     let mut tensors = BTreeMap::new();
     for (name, info) in header.tensors() {
-        let stored =
-            stored(info, data).ok_or_else(|| damaged("it has values of a type that was never written"))?;
+        let stored = stored(info, data).ok_or_else(|| damaged("it has values of an unexpected type"))?;
         tensors.insert(name, stored);
     }
     let mut hasher = blake3::Hasher::new();
     hasher.update(&render_header(&tensors, &metadata, NO_CHECKSUM)).update(data);
     if hasher.finalize().to_hex().as_str() != checksum {
-        return Err(damaged("its checksum does not fit its contents"));
+        return Err(damaged("its checksum does not match its contents"));
     }
     if render_header(&tensors, &metadata, &checksum) != bytes[..header_len] {
         return Err(damaged("its header is not as it was written"));
@@ -125,7 +124,7 @@ fn render_header(
     header(tensors, &texts, CountType::U64)
 }
 
-/// The header, and where the data start.
+/// The header, and the offset of the data.
 fn parse_header(
     path: &Path,
     bytes: &[u8],
@@ -142,7 +141,7 @@ fn parse_header(
         Ok((length, header)) => Ok((8 + length, header)),
         Err(SafeTensorError::HeaderTooLarge) => foreign("its header would be too long".into()),
         Err(SafeTensorError::InvalidHeaderLength) => truncated(length.saturating_add(8)),
-        // The header is whole, but the data are not as long as it says.
+        // The header is complete, but the data have another length than it says.
         Err(SafeTensorError::MetadataIncompleteBuffer) => {
             let text = &rest[..length as usize];
             let header: Option<safetensors::tensor::Metadata> = serde_json::from_slice(text).ok();
@@ -301,7 +300,10 @@ mod tests {
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&file.path, bytes).unwrap();
         let error = read(&file.path).unwrap_err();
-        assert!(error.to_string().ends_with("is damaged: its checksum does not fit its contents"), "{error}");
+        assert!(
+            error.to_string().ends_with("is damaged: its checksum does not match its contents"),
+            "{error}"
+        );
     }
 
     #[test]

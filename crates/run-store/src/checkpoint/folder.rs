@@ -1,4 +1,4 @@
-//! The checkpoints of one run.
+//! The checkpoints of a run.
 
 use std::fs;
 use std::io;
@@ -16,30 +16,30 @@ const SCORE_KEY: &str = "score";
 pub struct CheckpointFolder {
     path: PathBuf,
     keep_last: usize,
-    /// The score of the best checkpoint, once it was looked up; `None` in it if there is none.
+    /// The score of the best checkpoint, once it has been read; the inner `None` means that there is none.
     best: Option<Option<f64>>,
 }
 
 impl CheckpointFolder {
-    /// The checkpoints in `path`, which is made at the first save; `keep_last` of 0 counts as 1.
+    /// The checkpoints in `path`, which is created at the first save; a `keep_last` of 0 counts as 1.
     pub fn new(path: impl Into<PathBuf>, keep_last: usize) -> Self {
         Self { path: path.into(), keep_last: keep_last.max(1), best: None }
     }
 
-    /// Where the checkpoint of a step is kept.
+    /// The path of the checkpoint of a step.
     pub fn path_of(&self, step: u64) -> PathBuf {
         self.path.join(format!("step-{step:08}.safetensors"))
     }
 
-    /// Where the best checkpoint is kept.
+    /// The path of the best checkpoint.
     pub fn best_path(&self) -> PathBuf {
         self.path.join(BEST)
     }
 
-    /// Saves the checkpoint of a step, then removes all but the last few.
+    /// Saves the checkpoint of a step, then removes all but the newest few.
     ///
     /// # Errors
-    /// If it cannot be written; those before it are then untouched.
+    /// If it cannot be written. Older checkpoints are then unchanged.
     pub fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
         self.prepare()?;
         let path = self.path_of(step);
@@ -52,12 +52,13 @@ impl CheckpointFolder {
         Ok(path)
     }
 
-    /// Saves `snapshot` as the best one if its score, of which more is better, beats the best so far; says if it does.
+    /// Saves `snapshot` as the best checkpoint if its score is higher than the best so far, and returns whether it is.
     ///
-    /// The score is kept in the file, so that a resumed run does not replace a better one. It is not saved as a step.
+    /// The score is stored in the file, so a resumed run does not replace a better checkpoint. It is not saved as a
+    /// step.
     ///
     /// # Errors
-    /// If it cannot be written; the best one so far is then untouched.
+    /// If it cannot be written. The best one so far is then unchanged.
     pub fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<bool, CheckpointError> {
         let beats = match self.best_score() {
             Some(best) => score > best,
@@ -94,10 +95,10 @@ impl CheckpointFolder {
         Ok(found)
     }
 
-    /// The newest checkpoint, if there is any.
+    /// The newest checkpoint, if there is one.
     ///
     /// # Errors
-    /// If the newest cannot be used: the error says why, and its hint names the newest one that can.
+    /// If the newest one cannot be used: the error has the reason, and its hint the newest one that can.
     pub fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, CheckpointError> {
         let mut paths = self.list()?.into_iter().rev().map(|(_, path)| path);
         let Some(newest) = paths.next() else { return Ok(None) };
@@ -110,8 +111,8 @@ impl CheckpointFolder {
         }
     }
 
-    /// Renames the checkpoints of later steps to `*.superseded`, for a run that goes on from `step` writes these steps
-    /// anew. Gives the new names.
+    /// Renames the checkpoints of later steps to `*.superseded`, because a run that resumes from `step` will write them
+    /// again. Returns the new names.
     ///
     /// # Errors
     /// If a file cannot be renamed.
@@ -131,7 +132,7 @@ impl CheckpointFolder {
         remove_partial(&self.path).map_err(CheckpointError::io("clean up", &self.path))
     }
 
-    /// The score of the best checkpoint. One that cannot be read counts as none, and is replaced by the next.
+    /// The score of the best checkpoint. An unreadable one counts as none, and is replaced by the next.
     fn best_score(&mut self) -> Option<f64> {
         if self.best.is_none() {
             let snapshot = read(&self.best_path()).ok();
@@ -211,7 +212,7 @@ mod tests {
         cut(&folder.path_of(20));
         let error = folder.latest().unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("step-00000030.safetensors` is cut short"), "{text}");
+        assert!(text.contains("step-00000030.safetensors` is truncated"), "{text}");
         assert!(error.hint().unwrap().ends_with(&format!("`--resume {}`", folder.path_of(10).display())));
         cut(&folder.path_of(10));
         assert!(folder.latest().unwrap_err().hint().unwrap().contains("start again"));

@@ -1,7 +1,7 @@
-//! Checkpoints: everything that a run needs to go on, in one safetensors file.
+//! Checkpoints: everything that is needed to resume a run, in one safetensors file.
 //!
-//! Start at [`Snapshot`]. A checkpoint is there whole or not at all, equal contents are equal bytes, and a checksum over
-//! names, types, shapes, values and metadata tells damage from contents. [`CheckpointFolder`] keeps those of a run.
+//! Start at [`Snapshot`]. A checkpoint is complete or absent, equal contents give equal bytes, and a checksum over
+//! names, types, shapes, values and metadata detects damage. [`CheckpointFolder`] manages those of a run.
 
 mod error;
 mod file;

@@ -1,4 +1,4 @@
-//! Why metrics cannot be written.
+//! Errors of metrics files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} `{}`: {source}", path.display())]
 pub struct MetricsError {
-    /// What was tried.
+    /// What was attempted.
     pub action: &'static str,
-    /// On which file.
+    /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's message.
     pub source: io::Error,
 }
 

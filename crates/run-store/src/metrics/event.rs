@@ -1,4 +1,4 @@
-//! What an event file says: the part of TensorFlow's `event.proto` and `summary.proto` that is written here.
+//! The messages of an event file: the parts of TensorFlow's `event.proto` and `summary.proto` that are written here.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ pub(super) struct SessionLog {
 #[repr(i32)]
 pub(super) enum SessionStatus {
     Unspecified = 0,
-    /// Events of this step and later that were written before no longer count.
+    /// Earlier events of this step and later steps no longer count.
     Start = 1,
 }
 
@@ -52,13 +52,13 @@ impl Event {
         Self { file_version: Some("brain.Event:2".into()), ..Self::now(0) }
     }
 
-    /// Voids all events of steps after `step` that were written before.
+    /// Discards all earlier events of steps after `step`.
     pub(super) fn restart_after(step: u64) -> Self {
         let status = SessionStatus::Start.into();
         Self { session_log: Some(SessionLog { status }), ..Self::now(step as i64 + 1) }
     }
 
-    /// One number.
+    /// A scalar.
     pub(super) fn scalar(step: u64, tag: &str, value: f32) -> Self {
         let value = vec![Value { tag: tag.into(), simple_value: Some(value) }];
         Self { summary: Some(Summary { value }), ..Self::now(step as i64) }

@@ -11,7 +11,7 @@ use super::MetricsError;
 use super::event::Event;
 use super::record::append_record;
 
-/// Writes scalars to an event file of its own; TensorBoard joins the files of a folder.
+/// Writes scalars to a new event file; TensorBoard joins the files of a folder.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -19,10 +19,10 @@ pub struct EventLog {
 }
 
 impl EventLog {
-    /// Starts a file in `folder`, for steps after `step`. What earlier files say of these steps no longer counts.
+    /// Creates a file in `folder`, for steps after `step`. Events of these steps in earlier files no longer count.
     ///
     /// # Errors
-    /// If the file cannot be made.
+    /// If the file cannot be created.
     pub fn create(folder: &Path, step: u64) -> Result<Self, MetricsError> {
         std::fs::create_dir_all(folder).map_err(MetricsError::io("create", folder))?;
         // TensorBoard reads the files of a folder in the order of their names.
@@ -49,7 +49,7 @@ impl EventLog {
         self.append(scalars.into_iter().map(|(tag, value)| Event::scalar(step, tag, value as f32)))
     }
 
-    /// Voids what was said of the steps after `step`, for a run that trains them again.
+    /// Discards the events of steps after `step`, because a run trains them again.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -62,7 +62,7 @@ impl EventLog {
         for event in events {
             append_record(&mut bytes, &event.encode_to_vec());
         }
-        // In one piece, so that a reader meets no half records.
+        // In one write, so that a reader never sees half a record.
         self.file.write_all(&bytes).map_err(MetricsError::io("write", &self.path))
     }
 }

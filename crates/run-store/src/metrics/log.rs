@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object a line, each with the step that it was measured at.
+//! `metrics.jsonl`: one JSON object per line, each with the step at which it was measured.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +23,7 @@ impl MetricsLine {
         Self { step, fields: Vec::new() }
     }
 
-    /// The line with a field more. A float that is not finite becomes `null`, for JSON has no such numbers.
+    /// Adds a field. A float that is not finite becomes `null`, because JSON has no such numbers.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.push((name.into(), value.into()));
@@ -35,7 +35,7 @@ impl MetricsLine {
         self.step
     }
 
-    /// Fields that are numbers.
+    /// The fields that are numbers.
     pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
         self.fields.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)))
     }
@@ -60,7 +60,7 @@ pub struct MetricsLog {
 }
 
 impl MetricsLog {
-    /// Goes on with the file at `path`, or starts it. A last line that a kill has left half written is cut off.
+    /// Opens the file at `path`, or creates it. An incomplete last line is removed.
     ///
     /// # Errors
     /// If the file cannot be opened.
@@ -70,24 +70,24 @@ impl MetricsLog {
         Ok(Self { path, file })
     }
 
-    /// Adds a line, which is in the system's hands when this returns.
+    /// Appends a line, and passes it to the system before returning.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn append(&mut self, line: &MetricsLine) -> Result<(), MetricsError> {
         let mut text = serde_json::to_vec(line).expect("a map with text keys is JSON");
         text.push(b'\n');
-        // In one piece, so that a reader meets no half lines.
+        // In one write, so that a reader never sees half a line.
         self.file.write_all(&text).map_err(MetricsError::io("write", &self.path))
     }
 
-    /// Drops the lines of steps after `step`, for a run that goes on from there; the file is replaced as a whole.
+    /// Removes the lines of steps after `step`, because a run resumes from there. The file is replaced as a whole.
     ///
     /// # Errors
     /// If the file cannot be read or written.
     pub fn truncate_after(&mut self, step: u64) -> Result<(), MetricsError> {
         let bytes = std::fs::read(&self.path).map_err(MetricsError::io("read", &self.path))?;
-        // What is no object with a step was not written here; it stays.
+        // Lines that are not objects with a step were not written here; they stay.
         let stays = |line: &[u8]| step_of(line).is_none_or(|of_line| of_line <= step);
         let kept: Vec<u8> = bytes
             .split_inclusive(|&byte| byte == b'\n')
@@ -102,7 +102,7 @@ impl MetricsLog {
         Ok(())
     }
 
-    /// The lines of the file at `path`, those that are JSON objects; a run may be writing to it.
+    /// The lines of the file at `path` that are JSON objects. A run may be writing to it.
     ///
     /// # Errors
     /// If the file cannot be read.

@@ -1,4 +1,4 @@
-//! What a run measured: a log to compute with, and TensorBoard's events.
+//! The metrics of a run: a log for programs, and TensorBoard events.
 //!
 //! Start at [`MetricsLog`].
 

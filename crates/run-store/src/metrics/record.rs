@@ -1,11 +1,11 @@
-//! Records, by which TensorFlow's files part their messages.
+//! Records: the framing of TensorFlow's event files.
 
 use crc::{CRC_32_ISCSI, Crc};
 
 /// CRC-32C.
 const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// Adds a record of `payload` to `bytes`: its length and the length's checksum, then the payload and its checksum.
+/// Appends a record of `payload` to `bytes`: its length and the length's checksum, then the payload and its checksum.
 pub(super) fn append_record(bytes: &mut Vec<u8>, payload: &[u8]) {
     let length = (payload.len() as u64).to_le_bytes();
     bytes.extend(length);
@@ -14,7 +14,7 @@ pub(super) fn append_record(bytes: &mut Vec<u8>, payload: &[u8]) {
     bytes.extend(masked_crc(payload).to_le_bytes());
 }
 
-/// The checksum of bytes that may hold checksums themselves is masked.
+/// TensorFlow masks checksums, because the data may contain checksums themselves.
 pub(super) fn masked_crc(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }

@@ -1,4 +1,4 @@
-//! Why a run folder cannot be used.
+//! Errors of run folders.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunFolderError {
-    /// The folder that was asked for holds something.
+    /// The requested folder is not empty.
     #[error("folder `{}` is not empty", path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
     },
-    /// The place that was asked for is a file.
-    #[error("`{}` is a file, and a folder is needed", path.display())]
+    /// The requested path is a file.
+    #[error("`{}` is a file, not a folder", path.display())]
     NotAFolder {
         /// The file.
         path: PathBuf,
     },
     /// There is no run in the folder.
-    #[error("`{}` is not the folder of a run: it has no `pipeline.ron`", path.display())]
+    #[error("`{}` is not a run folder: it has no `pipeline.ron`", path.display())]
     NotARun {
         /// The folder.
         path: PathBuf,
@@ -33,14 +33,14 @@ pub enum RunFolderError {
         /// The other process, if it is known.
         pid: Option<u32>,
     },
-    /// The system refuses.
+    /// An I/O error.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// What was attempted.
         action: &'static str,
-        /// On which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: io::Error,
     },
 }
@@ -50,15 +50,15 @@ impl RunFolderError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotEmpty { path } => Some(format!(
-                "choose a new folder, or go on with the run in this one: `--resume {}`",
+                "choose a new folder, or resume the run in this one: `--resume {}`",
                 path.display()
             )),
-            Self::NotAFolder { .. } => Some("choose another place".into()),
+            Self::NotAFolder { .. } => Some("choose another path".into()),
             Self::NotARun { .. } => {
-                Some("give the folder that a run has written, or a checkpoint in it".into())
+                Some("give a folder that a run has written, or a checkpoint in it".into())
             }
             Self::InUse { .. } => {
-                Some("wait for the other run to end, or start this one in a folder of its own".into())
+                Some("wait for the other run to end, or start this one in another folder".into())
             }
             Self::Io { source, .. } => out_of_space(source),
         }

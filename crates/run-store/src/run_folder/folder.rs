@@ -1,4 +1,4 @@
-//! The folder itself.
+//! The run folder.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -12,17 +12,17 @@ use super::{RunFolderError, RunLock};
 const PIPELINE: &str = "pipeline.ron";
 const CHECKPOINTS: &str = "checkpoints";
 
-/// The folder of one run.
+/// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunFolder {
     path: PathBuf,
 }
 
 impl RunFolder {
-    /// A new, empty folder: `out` if it is given, and otherwise the next number under `root`: `root/name-001`.
+    /// Creates an empty folder: `out` if it is given, and otherwise the next number under `root`: `root/name-001`.
     ///
     /// # Errors
-    /// If `out` holds something, or the folder cannot be made.
+    /// If `out` is not empty, or the folder cannot be created.
     pub fn create(root: &Path, name: &str, out: Option<PathBuf>) -> Result<Self, RunFolderError> {
         match out {
             Some(path) => Self::create_at(path),
@@ -30,10 +30,10 @@ impl RunFolder {
         }
     }
 
-    /// The folder of an existing run, from its path or that of a checkpoint in it.
+    /// Opens the folder of an existing run, from its path or that of a checkpoint in it.
     ///
     /// # Errors
-    /// If it is not the folder of a run.
+    /// If it is not a run folder.
     pub fn open(path: &Path) -> Result<Self, RunFolderError> {
         let mut folder = path;
         if path.is_file()
@@ -61,40 +61,40 @@ impl RunFolder {
         Ok(folders.into_iter().find(|folder| folder.pipeline().is_file()))
     }
 
-    /// The folder.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The resolved pipeline.
+    /// The path of the resolved pipeline.
     pub fn pipeline(&self) -> PathBuf {
         self.path.join(PIPELINE)
     }
 
-    /// The metrics, a JSON object a line.
+    /// The path of the metrics, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
 
-    /// The folder of checkpoints.
+    /// The path of the checkpoint folder.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
 
-    /// The folder of TensorBoard's event files.
+    /// The path of the folder for TensorBoard event files.
     pub fn events(&self) -> PathBuf {
         self.path.join("events")
     }
 
-    /// The list of images that could not be read.
+    /// The path of the list of unreadable images.
     pub fn unreadable(&self) -> PathBuf {
         self.path.join("unreadable.txt")
     }
 
-    /// Keeps other processes from training here.
+    /// Keeps other processes from training in this folder.
     ///
     /// # Errors
-    /// [`RunFolderError::InUse`] if another process, or another part of this one, does.
+    /// [`RunFolderError::InUse`] if it is already locked, by another process or by this one.
     pub fn lock(&self) -> Result<RunLock, RunFolderError> {
         RunLock::take(&self.path)
     }
@@ -102,13 +102,13 @@ impl RunFolder {
     /// Writes the resolved pipeline.
     ///
     /// # Errors
-    /// If the file cannot be written; an older one is then untouched.
+    /// If the file cannot be written. An older one is then unchanged.
     pub fn write_pipeline(&self, text: &str) -> Result<(), RunFolderError> {
         let path = self.pipeline();
         write_whole(&path, |file| file.write_all(text.as_bytes())).map_err(RunFolderError::io("write", &path))
     }
 
-    /// The resolved pipeline of the run.
+    /// Reads the resolved pipeline of the run.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -117,8 +117,8 @@ impl RunFolder {
         fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
     }
 
-    /// Adds a line for each of `images`, the name and what is wrong with it, to the list of unreadable images. Without any, there
-    /// is no list.
+    /// Appends `images` to the list of unreadable images: one line per image, with its name and the reason. Without
+    /// images, no list is written.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -166,7 +166,7 @@ impl RunFolder {
     }
 }
 
-/// A pipeline's name, with nothing that would lead elsewhere.
+/// The name of a pipeline, without characters that lead to another folder.
 fn folder_name(name: &str) -> String {
     let safe = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name: String = name.chars().map(safe).collect();

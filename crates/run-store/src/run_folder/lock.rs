@@ -1,4 +1,4 @@
-//! One process a folder.
+//! Locks a folder for one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::RunFolderError;
 
-/// The right to work in a folder. It ends when this is dropped, and when the process is killed.
+/// A lock on a folder. It ends when this is dropped, or when the process ends.
 #[derive(Debug)]
 pub struct RunLock {
     /// The system holds the lock for as long as the file is open.
@@ -14,10 +14,10 @@ pub struct RunLock {
 }
 
 impl RunLock {
-    /// Takes the lock of `folder`, which lies in its file `lock`.
+    /// Locks `folder` with its file `lock`.
     ///
     /// # Errors
-    /// [`RunFolderError::InUse`] if another process, or another part of this one, has it.
+    /// [`RunFolderError::InUse`] if it is already locked, by another process or by this one.
     pub fn take(folder: &Path) -> Result<Self, RunFolderError> {
         let path = &folder.join("lock");
         let mut file = OpenOptions::new()
@@ -34,11 +34,11 @@ impl RunLock {
                 let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
                 return Err(RunFolderError::InUse { path: folder.into(), pid });
             }
-            // Some network file systems have no locks; a run there is not worse off than without this check.
+            // Some network file systems have no locks. A run there is as safe as without this check.
             Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(error)) => return Err(RunFolderError::io("lock", path)(error)),
         }
-        // For the message that another process would show.
+        // For the error message of another process.
         let note = |file: &mut File| {
             file.set_len(0)?;
             file.rewind()?;

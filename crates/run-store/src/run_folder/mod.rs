@@ -1,4 +1,4 @@
-//! The folder of a run: where its pipeline, metrics and checkpoints lie, and who may write there.
+//! The run folder: where the pipeline, the metrics and the checkpoints are, and who may write there.
 //!
 //! Start at [`RunFolder`].
 

@@ -1,19 +1,19 @@
-//! Files that appear whole or not at all.
+//! Files that are written completely or not at all.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// What the names of temporary files end in.
+/// The extension of temporary files.
 pub(crate) const PARTIAL: &str = ".partial";
 
-/// Writes `path` by `fill`; a kill at any moment leaves either the old file or the new one.
+/// Writes `path` with `fill`. If the process is killed, the old file or the new one is complete.
 ///
-/// The file is filled under another name in the same folder, is on the disk before it is renamed, and so is its name
+/// The file is written under another name in the same folder, synced to disk and renamed, and the rename is synced
 /// before this returns.
 ///
 /// # Errors
-/// If it cannot be written, or `fill` fails; the old file is then untouched.
+/// If it cannot be written, or `fill` fails. The old file is then unchanged.
 pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -21,7 +21,7 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) 
     };
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(PARTIAL);
-    // As any other file; temporary files are for their owner only if nothing is said.
+    // As for any other file; temporary files would be private to their owner.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut temporary = builder.tempfile_in(folder)?;
@@ -31,7 +31,7 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) 
     sync_folder(folder)
 }
 
-/// Removes what a kill has left of files that were being written to `folder`. Nobody may be writing there.
+/// Removes temporary files that killed processes left in `folder`. Nobody may be writing there.
 pub(crate) fn remove_partial(folder: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -49,7 +49,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Other systems do not open folders as files, and keep their names in order themselves.
+/// Other systems do not open folders as files, and sync renames themselves.
 #[cfg(not(unix))]
 fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
