@@ -63,10 +63,10 @@ fn features_of_a_folder_are_written_in_order_with_their_paths() {
         "{outcome}"
     );
     assert!(
-        said.contains(", 1 unreadable image left out\nout.names.txt: the path of each row\n"),
+        said.contains(", 1 unreadable image skipped\nout.names.txt: the path of each row\n"),
         "{outcome}"
     );
-    let told = "left out: photos/blue/00-broken.jpg: the content is no image format that is known here";
+    let told = "skipped: photos/blue/00-broken.jpg: the file has no supported image format";
     assert!(outcome.stderr.contains(told), "{outcome}");
 
     let (shape, values) = npy(&root.join("out.npy"));
@@ -140,7 +140,7 @@ fn nothing_is_written_over_and_mistakes_leave_no_file() {
     std::fs::create_dir(root.join("empty")).unwrap();
     let n_files = std::fs::read_dir(root).unwrap().count();
     for (arguments, expected) in [
-        (&["nowhere", "-o", "a.npy"][..], "error: nowhere: there is no such file or folder"),
+        (&["nowhere", "-o", "a.npy"][..], "error: nowhere: the file or folder does not exist"),
         (&["empty", "-o", "a.npy"], "error: empty: there are no images in this folder"),
         (&["photos", "-o", "nowhere/a.npy"], "the folder `nowhere` does not exist"),
         (&["photos", "-o", "a.npy", "--view", "evl"], "has no view `evl`"),
@@ -205,7 +205,7 @@ fn neighbors_are_drawn_with_and_without_labels() {
         xtask(root, ["neighbors", "run", "photos", "-o", "sheet.png", "--count", "3", "-k", "4"]).done();
     let said = &outcome.stdout;
     assert!(said.starts_with("sheet.png: 3 query images among 13 images (backbone features"), "{outcome}");
-    assert!(said.contains("1 unreadable image left out"), "{outcome}");
+    assert!(said.contains("1 unreadable image skipped"), "{outcome}");
     let sheet = image::open(root.join("sheet.png")).unwrap();
     assert_eq!((sheet.width(), sheet.height()), (5 * 132 + 4, 3 * 132 + 4));
     let rows: Vec<&str> = said.lines().filter(|line| line.starts_with("row ")).collect();

@@ -1,4 +1,4 @@
-//! Writes a contact sheet of the `shapes` dataset: a row a class.
+//! Writes a contact sheet of the `shapes` dataset: one row per class.
 //!
 //! `cargo run --release -p datasets --example shapes_sheet -- sheet.png '(size: 32)' 3`: the file, the config, and how many
 //! times to enlarge.

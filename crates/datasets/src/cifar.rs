@@ -1,4 +1,4 @@
-//! The binary files in which CIFAR-10 and CIFAR-100 are published: records of labels and a 32 x 32 image.
+//! The binary files of CIFAR-10 and CIFAR-100: records of labels and a 32 x 32 image.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -14,17 +14,17 @@ const SIDE_PX: usize = 32;
 const PLANE_BYTES: usize = SIDE_PX * SIDE_PX;
 const IMAGE_BYTES: usize = 3 * PLANE_BYTES;
 
-/// How one of the two datasets is stored.
+/// The format of one of the two datasets.
 pub(crate) struct Layout {
-    /// What the archive unpacks to.
+    /// The folder in the archive.
     pub(crate) folder: &'static str,
-    /// What to download.
+    /// The file to download.
     pub(crate) archive: &'static str,
     pub(crate) train_files: &'static [&'static str],
     pub(crate) test_files: &'static [&'static str],
-    /// Bytes before the image; the last of them is the class.
+    /// Bytes before the image. The last of them is the class.
     pub(crate) label_bytes: usize,
-    /// In order of their numbers, with spaces between.
+    /// In order of their indices, separated by spaces.
     pub(crate) class_names: &'static str,
 }
 
@@ -38,7 +38,7 @@ struct CifarImages {
 
 struct CifarFile {
     path: PathBuf,
-    /// The number of the file's first image.
+    /// The index of the file's first image.
     first: usize,
 }
 
@@ -59,11 +59,11 @@ impl Layout {
         candidates.into_iter().find(|folder| folder.join(first).is_file()).ok_or_else(|| {
             let python = root.join(first.trim_end_matches(".bin")).is_file();
             let hint = if python {
-                format!("this is the Python version: the binary one is needed, {}", self.archive)
+                format!("this is the Python version; download the binary version, {}", self.archive)
             } else {
                 format!("unpack {} from https://www.cs.toronto.edu/~kriz/cifar.html here", self.archive)
             };
-            error(root, format!("there is no `{first}`, here or in `{}`", self.folder), hint)
+            error(root, format!("there is no `{first}`, neither here nor in `{}`", self.folder), hint)
         })
     }
 
@@ -93,7 +93,9 @@ impl Layout {
         if n_bytes == 0 || !n_bytes.is_multiple_of(record_bytes) {
             return Err(error(
                 path,
-                format!("it has {n_bytes} bytes, which is not a whole number of records of {record_bytes}"),
+                format!(
+                    "it has {n_bytes} bytes, which is not a multiple of the record size of {record_bytes}"
+                ),
                 again,
             ));
         }
@@ -105,7 +107,8 @@ impl Layout {
             reader.read_exact(&mut label).map_err(unreadable)?;
             reader.seek_relative(IMAGE_BYTES as i64).map_err(unreadable)?;
             if usize::from(label[0]) >= n_classes {
-                let reason = format!("record {record} is of class {}, but there are {n_classes}", label[0]);
+                let reason =
+                    format!("record {record} has class {}, but there are only {n_classes} classes", label[0]);
                 return Err(error(path, reason, again));
             }
             images.labels.push(label[0]);
@@ -115,7 +118,7 @@ impl Layout {
 }
 
 impl CifarImages {
-    /// The file of image `index`, and its place there.
+    /// The file of image `index`, and its record there.
     fn locate(&self, index: usize) -> (&Path, usize) {
         let file = &self.files[self.files.partition_point(|file| file.first <= index) - 1];
         (&file.path, index - file.first)

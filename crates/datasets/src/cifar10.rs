@@ -1,4 +1,4 @@
-//! CIFAR-10 (Krizhevsky 2009), as its binary version.
+//! CIFAR-10 (Krizhevsky 2009), in its binary version.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::flat_folder::check_not_empty;
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "cifar10",
-        summary: "CIFAR-10, from the files of its binary version",
+        summary: "CIFAR-10, from the files of the binary version",
         source: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         example: r#"(root: "data/cifar-10-batches-bin")"#,
         schema: || schemars::schema_for!(Cifar10Config),
@@ -35,12 +35,12 @@ const LAYOUT: Layout = Layout {
     class_names: "airplane automobile bird cat deer dog frog horse ship truck",
 };
 
-/// What a pipeline file says about [`Cifar10`].
+/// The config of [`Cifar10`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cifar10Config {
-    /// The folder with `data_batch_1.bin` and `test_batch.bin`, or the one above it. A relative path starts at the folder in which
-    /// the command runs.
+    /// Folder with `data_batch_1.bin` and `test_batch.bin`, or its parent. A relative path starts at the working
+    /// directory.
     pub root: PathBuf,
 }
 
@@ -51,7 +51,7 @@ pub struct Cifar10 {
 }
 
 impl Cifar10 {
-    /// The dataset that `config` describes; nothing is read yet.
+    /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
     /// If the path is empty.

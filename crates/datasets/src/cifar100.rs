@@ -1,4 +1,4 @@
-//! CIFAR-100 (Krizhevsky 2009), as its binary version.
+//! CIFAR-100 (Krizhevsky 2009), in its binary version.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::flat_folder::check_not_empty;
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "cifar100",
-        summary: "CIFAR-100, from the files of its binary version",
+        summary: "CIFAR-100, from the files of the binary version",
         source: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         example: r#"(root: "data/cifar-100-binary")"#,
         schema: || schemars::schema_for!(Cifar100Config),
@@ -36,12 +36,11 @@ const LAYOUT: Layout = Layout {
         train trout tulip turtle wardrobe whale willow_tree wolf woman worm",
 };
 
-/// What a pipeline file says about [`Cifar100`].
+/// The config of [`Cifar100`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cifar100Config {
-    /// The folder with `train.bin` and `test.bin`, or the one above it. A relative path starts at the folder in which
-    /// the command runs.
+    /// Folder with `train.bin` and `test.bin`, or its parent. A relative path starts at the working directory.
     pub root: PathBuf,
 }
 
@@ -52,7 +51,7 @@ pub struct Cifar100 {
 }
 
 impl Cifar100 {
-    /// The dataset that `config` describes; nothing is read yet.
+    /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
     /// If the path is empty.

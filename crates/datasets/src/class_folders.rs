@@ -1,4 +1,4 @@
-//! A folder a class.
+//! One folder per class.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::flat_folder::check_not_empty;
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "class-folders",
-        summary: "a folder a class: root/train/<class>/** and root/val/<class>/** or root/test/<class>/**",
+        summary: "one folder per class: root/train/<class>/** and root/val/<class>/** or root/test/<class>/**",
         source: "the layout of torchvision's ImageFolder",
         example: r#"(root: "imagenet")"#,
         schema: || schemars::schema_for!(ClassFoldersConfig),
@@ -22,35 +22,35 @@ inventory::submit! {
 }
 
 const TRAIN: &str = "train";
-/// `val` before `test`: where there are both (ImageNet), it is the labeled one.
+/// `val` before `test`: if both exist (as in ImageNet), `val` is the labeled one.
 const TEST: [&str; 2] = ["val", "test"];
 
-/// What a pipeline file says about [`ClassFolders`].
+/// The config of [`ClassFolders`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassFoldersConfig {
-    /// The folder that holds it all. A relative path starts at the folder in which the command runs.
+    /// Root folder of the dataset. A relative path starts at the working directory.
     pub root: PathBuf,
-    /// The folder under `root` with the class folders to train on. Left out: `train`, or `root` itself if there is no
-    /// such folder.
+    /// Folder under `root` with the class folders to train on. By default `train`, or `root` itself if there is no such
+    /// folder.
     #[serde(default)]
     pub train: Option<PathBuf>,
-    /// The folder under `root` with the class folders to measure on. Left out: `val`, or else `test`, or else none.
+    /// Folder under `root` with the class folders to evaluate on. By default `val`, then `test`, or no test split.
     #[serde(default)]
     pub test: Option<PathBuf>,
 }
 
-/// A folder a class. Classes are numbered in the order of their names.
+/// One folder per class. Classes are numbered in the order of their names.
 #[derive(Debug, Clone)]
 pub struct ClassFolders {
     config: ClassFoldersConfig,
 }
 
 impl ClassFolders {
-    /// The dataset that `config` describes; nothing is read yet.
+    /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, or if both splits are one folder.
+    /// If a path is empty, or if both splits are the same folder.
     pub fn new(config: ClassFoldersConfig) -> Result<Self, ConfigError> {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("train", config.train.as_ref())?;
@@ -58,7 +58,7 @@ impl ClassFolders {
         if let (Some(train), Some(test)) = (&config.train, &config.test)
             && train == test
         {
-            return Err(ConfigError::field("test", test.display(), "it must be another folder than `train`"));
+            return Err(ConfigError::field("test", test.display(), "it must differ from `train`"));
         }
         Ok(Self { config })
     }
@@ -78,11 +78,11 @@ impl ClassFolders {
         }
         match named_test.or_else(found_test) {
             None => Ok((root.clone(), None)),
-            // `root` itself would have the test folder for a class.
+            // `root` itself would have the test folder as a class.
             Some(test) => Err(error(
                 root,
                 format!("there is a folder of test images, `{}`, but no folder `{TRAIN}`", name_of(&test)),
-                "name the folder of training images: `train: \"...\"`",
+                "set the folder of training images: `train: \"...\"`",
             )),
         }
     }
@@ -110,7 +110,7 @@ fn list_classes(folder: &Path) -> Result<FileImages, DatasetError> {
         return Err(error(
             folder,
             "there are no class folders in it",
-            "images without class folders are read by `flat-folder`",
+            "for images without class folders, use `flat-folder`",
         ));
     }
     let mut paths = Vec::new();
@@ -141,8 +141,8 @@ fn check_same_classes(
         let name = here_names.iter().find(|name| there_names.binary_search(name).is_err())?;
         Some(error(
             here,
-            format!("class folder `{name}` has no counterpart in {}", there.display()),
-            "both splits need the same classes: add or remove the folder, or name other folders with `train` and `test`",
+            format!("class folder `{name}` is missing in {}", there.display()),
+            "both splits need the same classes: add or remove the folder, or set other folders with `train` and `test`",
         ))
     };
     odd(test, test_names, train, train_names)

@@ -1,4 +1,4 @@
-//! From a file to RGB bytes.
+//! Decodes image files to RGB bytes.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -12,21 +12,22 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-/// Images of more pixels than this are refused: a file of a few kilobytes can claim to hold terabytes.
+/// Images with more pixels are rejected: a file of a few kilobytes can claim to hold terabytes.
 ///
-/// About 134 million; Pillow warns from 89 million on and refuses from 179 million on.
+/// About 134 million. Pillow warns above 89 million, and raises an error above 179 million.
 pub const MAX_PIXELS: usize = 1 << 27;
 
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// Decodes an image file into RGB, whatever its name says it is.
+/// Decodes an image file to RGB, independently of its extension.
 ///
-/// JPEG, PNG, BMP, GIF (its first frame), WebP and TIFF. Grayscale, palette and CMYK become RGB, 16 bits become 8, alpha is
-/// dropped without blending, and an EXIF orientation is not applied: as `Image.open(path).convert("RGB")` in
-/// Pillow, with which torchvision reads folders, except that 16-bit grayscale is scaled here and clipped there.
+/// Supports JPEG, PNG, BMP, GIF (first frame), WebP and TIFF. Grayscale, palette and CMYK become RGB, 16 bits become 8,
+/// alpha is dropped without blending, and EXIF orientation is not applied. This matches
+/// `Image.open(path).convert("RGB")` in Pillow, which torchvision uses, except that 16-bit grayscale is scaled here and
+/// clipped there.
 ///
 /// # Errors
-/// If the file cannot be read, is no image, is damaged or cut short, or has more than [`MAX_PIXELS`].
+/// If the file cannot be read, is not an image, is damaged or truncated, or has more than [`MAX_PIXELS`].
 pub fn decode(path: &Path) -> Result<ByteImage, UnreadableImage> {
     let named = |reason| UnreadableImage { name: path.display().to_string(), reason };
     let bytes = read(path).map_err(named)?;
@@ -37,7 +38,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let n_bytes = file.metadata().map_err(|error| error.to_string())?.len();
     if n_bytes > MAX_FILE_BYTES {
-        return Err(format!("the file has {n_bytes} bytes, more than the {MAX_FILE_BYTES} that are read"));
+        return Err(format!("the file has {n_bytes} bytes, more than the limit of {MAX_FILE_BYTES}"));
     }
     let mut bytes = Vec::with_capacity(n_bytes as usize);
     file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -51,15 +52,15 @@ fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
     match image::guess_format(bytes) {
         Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
         Ok(format) => decode_other(bytes, format),
-        Err(_) => Err("the content is no image format that is known here".into()),
+        Err(_) => Err("the file has no supported image format".into()),
     }
 }
 
-/// `image` decodes JPEG leniently, and copies the file; this is the decoder beneath it, told to be strict.
+/// `image` decodes JPEG leniently, and copies the file; this is the underlying decoder in strict mode.
 fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
-    // Even the strict decoder makes up the last blocks of a file that is cut within them.
+    // Even the strict decoder makes up the last blocks of a file that is truncated within them.
     if !has_end_of_image(bytes) {
-        return Err("the JPEG file is cut short".into());
+        return Err("the JPEG file is truncated".into());
     }
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -78,7 +79,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
     Ok(ByteImage { width, height, rgb })
 }
 
-/// Whether the marker that ends the image is there, after its scans: a preview in the header has one of its own.
+/// Whether the end-of-image marker is present after the scans: a preview in the header has its own.
 fn has_end_of_image(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
     if bytes.ends_with(&[0xff, END_OF_IMAGE]) {
@@ -89,7 +90,7 @@ fn has_end_of_image(bytes: &[u8]) -> bool {
         at += found + 1;
         match bytes.get(at) {
             Some(&END_OF_IMAGE) => return true,
-            // Segments say how long they are, the two bytes of the length included.
+            // Segments start with their length, including the two bytes of the length itself.
             Some(0xc0..=0xcf | 0xda..=0xef | 0xfe) => match bytes.get(at + 1..at + 3) {
                 Some(&[high, low]) => at += 1 + usize::from(u16::from_be_bytes([high, low])),
                 _ => return false,
@@ -106,7 +107,7 @@ fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<ByteImage, String> 
     let explain = |error: image::ImageError| match error {
         image::ImageError::Unsupported(_) => format!("this kind of {format:?} is not supported"),
         image::ImageError::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            format!("the {format:?} file is cut short")
+            format!("the {format:?} file is truncated")
         }
         error => format!("damaged {format:?}: {error}"),
     };
@@ -120,7 +121,7 @@ fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<ByteImage, String> 
     Ok(ByteImage { width: rgb.width() as usize, height: rgb.height() as usize, rgb: rgb.into_raw() })
 }
 
-/// Eight bytes a pixel: four channels of 16 bits.
+/// Eight bytes per pixel: four channels of 16 bits.
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_PIXELS as u64 * 8);
@@ -132,7 +133,7 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         return Err(format!("it has no pixels ({width} x {height})"));
     }
     if width.saturating_mul(height) > MAX_PIXELS {
-        return Err(format!("{width} x {height} pixels are more than the {MAX_PIXELS} that are decoded"));
+        return Err(format!("{width} x {height} pixels are more than the limit of {MAX_PIXELS}"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the datasets of image files share: finding the files, and reading one.
+//! Finds and reads image files, for several datasets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::decode;
 
-/// Files with other extensions are passed over.
+/// Files with other extensions are skipped.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff"];
 
 /// Image files, and their classes if they have any.
 pub(crate) struct FileImages {
     pub(crate) paths: Vec<PathBuf>,
-    /// As many as `paths`, or none.
+    /// One per path, or empty.
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Arc<[String]>,
 }
@@ -47,7 +47,7 @@ pub(crate) fn has_image_extension(path: &Path) -> bool {
     extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)))
 }
 
-/// The image files at any depth under `folder`, sorted by path.
+/// The image files under `folder`, searched recursively and sorted by path.
 pub(crate) fn list_images(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     check_folder(folder)?;
     let mut paths = Vec::new();
@@ -61,7 +61,7 @@ pub(crate) fn list_images(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(paths)
 }
 
-/// The folders directly under `folder`, sorted by name.
+/// The folders directly in `folder`, sorted by name.
 pub(crate) fn list_folders(folder: &Path) -> Result<Vec<(String, PathBuf)>, DatasetError> {
     check_folder(folder)?;
     let mut folders = Vec::new();
@@ -81,29 +81,25 @@ pub(crate) fn check_folder(folder: &Path) -> Result<(), DatasetError> {
         return Ok(());
     }
     let (reason, hint) = if folder.exists() {
-        ("this is a file, but a folder is needed", "name the folder that holds the images".to_owned())
+        ("this is a file, not a folder", "give the folder with the images".to_owned())
     } else {
-        ("there is no such folder", relative_hint(folder))
+        ("the folder does not exist", relative_hint(folder))
     };
     Err(error(folder, reason, hint))
 }
 
 pub(crate) fn no_images(folder: &Path) -> DatasetError {
     let extensions = EXTENSIONS.join(", ");
-    error(
-        folder,
-        "there are no images in this folder",
-        format!("files that end in {extensions} are looked for"),
-    )
+    error(folder, "there are no images in this folder", format!("supported extensions: {extensions}"))
 }
 
-/// What to do about a path that leads nowhere.
+/// What to do about a path that does not exist.
 pub(crate) fn relative_hint(path: &Path) -> String {
     if path.is_absolute() {
         return "check the path".into();
     }
     let here = std::env::current_dir().map(|here| format!(", {}", here.display())).unwrap_or_default();
-    format!("a relative path starts at the folder in which the command runs{here}")
+    format!("a relative path starts at the working directory{here}")
 }
 
 pub(crate) fn error(path: &Path, reason: impl Into<String>, hint: impl Into<String>) -> DatasetError {
@@ -118,7 +114,7 @@ fn is_visible(entry: &DirEntry) -> bool {
 fn cannot_list(folder: &Path, failure: &walkdir::Error) -> DatasetError {
     let hint = match failure.loop_ancestor() {
         Some(_) => "a link leads back to a folder above it: remove it",
-        None => "check that it can be read, and remove links that lead nowhere",
+        None => "check that it can be read, and remove broken links",
     };
     error(failure.path().unwrap_or(folder), format!("it cannot be listed: {failure}"), hint)
 }

@@ -1,4 +1,4 @@
-//! Every image under a folder.
+//! All images in a folder.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::files::{FileImages, list_images, no_images};
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "flat-folder",
-        summary: "every image under a folder, at any depth, without labels",
+        summary: "all images in a folder and its subfolders, without labels",
         source: "",
         example: r#"(root: "photos")"#,
         schema: || schemars::schema_for!(FlatFolderConfig),
@@ -20,25 +20,25 @@ inventory::submit! {
     }
 }
 
-/// What a pipeline file says about [`FlatFolder`].
+/// The config of [`FlatFolder`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlatFolderConfig {
-    /// The folder. A relative path starts at the folder in which the command runs.
+    /// Folder of the images. A relative path starts at the working directory.
     pub root: PathBuf,
-    /// A folder of images that training never sees, for monitors that need no labels.
+    /// Folder of test images, for monitors that need no labels.
     #[serde(default)]
     pub test: Option<PathBuf>,
 }
 
-/// Every image under a folder, without labels.
+/// All images in a folder and its subfolders, without labels.
 #[derive(Debug, Clone)]
 pub struct FlatFolder {
     config: FlatFolderConfig,
 }
 
 impl FlatFolder {
-    /// The dataset that `config` describes; nothing is read yet.
+    /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
     /// If the path is empty.

@@ -1,4 +1,4 @@
-//! Images that somebody names, rather than a pipeline.
+//! Images given by path, without a pipeline.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,17 +11,17 @@ use plugin_api::{DatasetError, Images};
 use crate::files::{FileImages, error, has_image_extension, list_images, no_images, relative_hint};
 use crate::list_file::{class_names, number_labels, read_list};
 
-/// Bytes that tell an image, and anything else, from a text.
+/// Magic bytes that distinguish images and other files from text.
 const N_BYTES_LOOKED_AT: u64 = 32;
 
-/// The images at `paths`, in the order of `paths`; nothing but their names is read.
+/// The images at `paths`, in the order of `paths`. Only names are read.
 ///
-/// A path is a folder, of which every image at any depth is taken, sorted by path; a list of images, as for
-/// [`ListFile`](crate::ListFile); or an image. One path alone gives labels if it has them: a list with labels, or a folder
-/// of which every image lies in a folder of its class.
+/// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
+/// [`ListFile`](crate::ListFile); or an image. A single path gives labels if it has them: a list with labels, or a
+/// folder in which every image is in a class folder.
 ///
 /// # Errors
-/// If a path leads nowhere, or to no image.
+/// If a path does not exist, or is not an image.
 pub fn open_images(paths: &[PathBuf]) -> Result<Arc<dyn Images>, DatasetError> {
     if let [path] = paths {
         return Ok(Arc::new(open_one(path)?));
@@ -42,7 +42,7 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
         return Ok(with_classes(path, paths));
     }
     if !path.exists() {
-        return Err(error(path, "there is no such file or folder", relative_hint(path)));
+        return Err(error(path, "the file or folder does not exist", relative_hint(path)));
     }
     let start = first_bytes(path);
     if has_image_extension(path) || image::guess_format(&start).is_ok() {
@@ -51,8 +51,8 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
     if start.contains(&0) {
         return Err(error(
             path,
-            "this is no image of a format that is known here, and no list of images",
-            "a list is a text file with the path of an image a line",
+            "this is neither an image in a supported format nor a list of images",
+            "a list is a text file with one image path per line",
         ));
     }
     let list = read_list(path)?;
@@ -61,7 +61,7 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
     Ok(FileImages { paths: list.entries.into_iter().map(|entry| entry.path).collect(), labels, class_names })
 }
 
-/// Images of `folder`, with the folders in it for classes if all of them lie in one.
+/// Images of `folder`, with its subfolders as classes if every image is in one.
 fn with_classes(folder: &Path, paths: Vec<PathBuf>) -> FileImages {
     let class = |path: &PathBuf| {
         let mut parts = path.strip_prefix(folder).ok()?.components();
@@ -78,7 +78,7 @@ fn with_classes(folder: &Path, paths: Vec<PathBuf>) -> FileImages {
     FileImages { paths, labels: Some(labels), class_names: class_names.into() }
 }
 
-/// The beginning of a file. What cannot be read is left to whoever reads it as a list.
+/// The start of a file. Read errors are left to the code that reads it as a list.
 fn first_bytes(path: &Path) -> Vec<u8> {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(N_BYTES_LOOKED_AT).read_to_end(&mut start));
@@ -142,9 +142,9 @@ mod tests {
         std::fs::create_dir(root.join("empty")).unwrap();
         std::fs::write(root.join("binary"), [0xff, 0xfe, 0, 1]).unwrap();
         for (name, reason) in [
-            ("nowhere", "there is no such file or folder"),
+            ("nowhere", "the file or folder does not exist"),
             ("empty", "there are no images in this folder"),
-            ("binary", "this is no image of a format that is known here"),
+            ("binary", "this is neither an image in a supported format"),
         ] {
             let error = open_images(&[root.join(name)]).err().unwrap();
             assert!(error.reason.starts_with(reason) && !error.hint.is_empty(), "{error}");

@@ -1,18 +1,18 @@
-//! Where images come from.
+//! Datasets.
 //!
-//! One file a dataset, each registered as a plugin:
+//! There is one file per dataset, each registered as a plugin:
 //!
 //! | plugin | file | labels |
 //! |---|---|---|
 //! | `class-folders` | [`ClassFolders`]: `root/train/<class>/**` and `root/val/<class>/**` | yes |
-//! | `flat-folder` | [`FlatFolder`]: every image under a folder | no |
-//! | `list-file` | [`ListFile`]: a text file with a path a line | if it says so |
+//! | `flat-folder` | [`FlatFolder`]: all images in a folder and its subfolders | no |
+//! | `list-file` | [`ListFile`]: a text file with one path per line | optional |
 //! | `cifar10`, `cifar100` | [`Cifar10`], [`Cifar100`]: the binary versions of these datasets | yes |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
-//! Datasets of files share the listing (`files`) and [`decode`], which turns any of the known formats into RGB bytes.
-//! [`open_images`] is for images that no pipeline names.
-//! Opening lists and reads no image; an image that cannot be decoded is an error of that image alone.
+//! Datasets of files share the listing (`files`) and [`decode`], which converts any supported format to RGB bytes.
+//! [`open_images`] is for images outside of a pipeline. Opening a dataset lists its images but reads none; an image
+//! that cannot be decoded is an error of that image only.
 
 mod decode;
 mod files;

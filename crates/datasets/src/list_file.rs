@@ -12,7 +12,7 @@ use crate::flat_folder::check_not_empty;
 inventory::submit! {
     Plugin::<dyn Dataset> {
         name: "list-file",
-        summary: "images listed in a text file: `path`, or `path label`, a line",
+        summary: "images listed in a text file, one `path` or `path label` per line",
         source: "",
         example: r#"(path: "train.txt")"#,
         schema: || schemars::schema_for!(ListFileConfig),
@@ -22,42 +22,38 @@ inventory::submit! {
     }
 }
 
-/// What a pipeline file says about [`ListFile`].
+/// The config of [`ListFile`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListFileConfig {
-    /// The list of the images to train on. Each line is a path, or a path, a tab or space, and a label; paths start at
-    /// the list's folder; lines that begin with `#` are comments.
+    /// List of the training images. Each line is a path, optionally followed by a tab or space and a label. Paths are
+    /// relative to the list's folder. Lines that start with `#` are comments.
     pub path: PathBuf,
-    /// The list of the images to measure on. Left out: none.
+    /// List of the test images; no test split by default.
     #[serde(default)]
     pub test: Option<PathBuf>,
 }
 
 /// Images listed in a text file.
 ///
-/// A line that ends in an image's extension is a path as a whole. In any other, the label is what follows the last tab,
-/// or the last space if there is no tab. Labels are names; they are numbered in their order, which is by value if all of
-/// them are whole numbers.
+/// A line that ends in an image extension is a path as a whole. Otherwise, the label is what follows the last tab, or
+/// the last space if there is no tab. Labels are names. They are numbered in sorted order, which is numeric if all of
+/// them are integers.
 #[derive(Debug, Clone)]
 pub struct ListFile {
     config: ListFileConfig,
 }
 
 impl ListFile {
-    /// The dataset that `config` describes; nothing is read yet.
+    /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, or if both lists are one.
+    /// If a path is empty, or if both lists are the same.
     pub fn new(config: ListFileConfig) -> Result<Self, ConfigError> {
         check_not_empty("path", Some(&config.path))?;
         check_not_empty("test", config.test.as_ref())?;
         if config.test.as_ref() == Some(&config.path) {
-            return Err(ConfigError::field(
-                "test",
-                config.path.display(),
-                "it must be another list than `path`",
-            ));
+            return Err(ConfigError::field("test", config.path.display(), "it must differ from `path`"));
         }
         Ok(Self { config })
     }
@@ -78,8 +74,8 @@ impl Dataset for ListFile {
         {
             let (with, without) =
                 if train.has_labels() { (&train.file, &test.file) } else { (&test.file, &train.file) };
-            let reason = format!("it has no labels, but {} has", with.display());
-            return Err(error(without, reason, "give both lists labels, or neither"));
+            let reason = format!("it has no labels, but {} does", with.display());
+            return Err(error(without, reason, "add labels to both lists, or to neither"));
         }
         let test = test.map(images).transpose()?;
         Ok(Splits { train: images(train)?, test })
@@ -133,7 +129,7 @@ pub(crate) fn read_list(file: &Path) -> Result<List, DatasetError> {
             return Err(error(
                 file,
                 format!("line {without} has no label, but line {with} has one"),
-                "give every line a label, or none",
+                "add a label to every line, or to none",
             ));
         }
         entries.push(entry);
@@ -145,12 +141,12 @@ pub(crate) fn read_list(file: &Path) -> Result<List, DatasetError> {
             "each line is a path, or a path and a label",
         ));
     };
-    // A look at the first tells a wrong folder from a missing image, without a million looks.
+    // Only the first path is checked: this finds a wrong folder without a million lookups.
     if !first.path.exists() {
         return Err(error(
             file,
-            format!("line {}: there is no file {}", first.line, first.path.display()),
-            "paths start at the folder of the list",
+            format!("line {}: the file {} does not exist", first.line, first.path.display()),
+            "paths are relative to the folder of the list",
         ));
     }
     Ok(List { file: file.to_owned(), entries })
@@ -170,7 +166,7 @@ pub(crate) fn class_names(list: &List) -> Vec<String> {
     let names: BTreeSet<&str> = list.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
     let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
     if names.iter().all(|name| name.parse::<u64>().is_ok()) {
-        // Of `7` and `07`, which are two names, the sort keeps the order.
+        // The sort keeps the order of `7` and `07`, which are two names.
         names.sort_by_key(|name| name.parse::<u64>().unwrap_or_default());
     }
     names
@@ -188,8 +184,8 @@ pub(crate) fn number_labels(
         Some(numbers.get(label).copied().ok_or_else(|| {
             error(
                 &list.file,
-                format!("line {}: no image in {} has label `{label}`", entry.line, train_file.display()),
-                "what is measured on must be of classes that are trained on",
+                format!("line {}: no image in {} has the label `{label}`", entry.line, train_file.display()),
+                "the test classes must be among the training classes",
             )
         }))
     };

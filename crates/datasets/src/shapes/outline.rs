@@ -1,14 +1,14 @@
-//! The outlines that are the classes, as signed distances.
+//! The outlines of the classes, as signed distances.
 
 use std::f32::consts::TAU;
 
-/// An outline in a frame where it about fills the unit circle.
+/// An outline that approximately fills the unit circle.
 pub(super) enum Outline {
-    /// A circle of this radius.
+    /// A circle with this radius.
     Circle(f32),
-    /// What lies between two circles.
+    /// The area between two circles.
     Ring { inner: f32, outer: f32 },
-    /// The unit circle without a circle of radius `bite` around `(shift, 0)`.
+    /// The unit circle minus a circle of radius `bite` around `(shift, 0)`.
     Crescent { bite: f32, shift: f32 },
     /// A simple polygon.
     Polygon(Vec<Edge>),
@@ -21,16 +21,16 @@ pub(super) struct Edge {
     dx: f32,
     dy: f32,
     end_y: f32,
-    /// 1 over the squared length.
+    /// The inverse of the squared length.
     per_length2: f32,
-    /// Change of x along y; unused where the side is level.
+    /// Change of x along y; unused if the side is horizontal.
     slope: f32,
 }
 
 /// No outline reaches further from its center.
 pub(super) const REACH: f32 = 1.2;
 
-/// The classes in the order of their numbers.
+/// The class names, by class index.
 pub(super) const NAMES: [&str; 10] =
     ["circle", "square", "triangle", "star", "cross", "ring", "heart", "crescent", "arrow", "hourglass"];
 
@@ -84,7 +84,7 @@ impl Outline {
     }
 }
 
-/// Edge by edge over a row of points, so that the inner loop is one of plain arithmetic.
+/// Edge by edge over a row of points, so that the inner loop is plain arithmetic.
 fn polygon_distances(edges: &[Edge], x: &[f32], y: &[f32], out: &mut [f32]) {
     const LANES: usize = 16;
     for ((x, y), out) in x.chunks(LANES).zip(y.chunks(LANES)).zip(out.chunks_mut(LANES)) {
@@ -99,7 +99,7 @@ fn polygon_distances(edges: &[Edge], x: &[f32], y: &[f32], out: &mut [f32]) {
                 let along = ((wx * edge.dx + wy * edge.dy) * edge.per_length2).clamp(0.0, 1.0);
                 let (ox, oy) = (wx - along * edge.dx, wy - along * edge.dy);
                 distance2[i] = distance2[i].min(ox * ox + oy * oy);
-                // A ray to the right crosses the sides an odd number of times from within.
+                // A ray to the right crosses the sides an odd number of times if it starts inside.
                 let crosses = ((edge.y <= py[i]) != (edge.end_y <= py[i])) & (wx < wy * edge.slope);
                 sign[i] *= if crosses { -1.0 } else { 1.0 };
             }
@@ -124,7 +124,7 @@ fn polygon(corners: &[(f32, f32)]) -> Outline {
     Outline::Polygon(edges.collect())
 }
 
-/// `n` corners around the center, the first at `start` steps (or turns, below 1) and each at its radius. y points down.
+/// `n` corners around the center, the first at `start` steps (or turns, below 1), each at its radius. y points down.
 fn turn(n: usize, start: f32, radius: impl Fn(usize) -> f32) -> Vec<(f32, f32)> {
     let corner = |i: usize| {
         let angle = TAU * (start + i as f32 / n as f32);
@@ -151,7 +151,7 @@ fn cross(reach: f32, half: f32) -> [(f32, f32); 12] {
     ]
 }
 
-/// The curve (16 sin³t, 13 cos t − 5 cos 2t − 2 cos 3t − cos 4t), brought into the unit circle.
+/// The curve (16 sin³t, 13 cos t − 5 cos 2t − 2 cos 3t − cos 4t), scaled into the unit circle.
 fn heart(n: usize) -> Vec<(f32, f32)> {
     let corner = |i: usize| {
         let t = TAU * i as f32 / n as f32;

@@ -1,4 +1,4 @@
-//! One generated image: what is in it, and painting it.
+//! One generated image: its contents, and how to draw it.
 
 use std::f64::consts::TAU;
 
@@ -7,7 +7,7 @@ use plugin_api::{ByteImage, Rng};
 use super::ShapesConfig;
 use super::outline::{Outline, REACH};
 
-/// Everything about an image but its noise. Lengths are shares of the image's side, colors are of 1.
+/// All parameters of an image except its noise. Lengths are relative to the image size, colors to the full range.
 pub(super) struct Scene<'a> {
     background: Ramp,
     clouds: Clouds,
@@ -19,14 +19,14 @@ pub(super) struct Scene<'a> {
 
 type Color = [f32; 3];
 
-/// Two colors and the direction in which one turns into the other.
+/// Two colors and the direction of the gradient between them.
 struct Ramp {
     from: Color,
     to: Color,
     direction: (f32, f32),
 }
 
-/// Smooth random brightness, the same in every direction and everywhere.
+/// Smooth random brightness, with the same statistics in every direction and everywhere.
 struct Clouds {
     /// `CLOUD_CELLS + 1` squared values around 0.
     lattice: Vec<f32>,
@@ -37,7 +37,7 @@ struct Light {
     direction: (f32, f32),
 }
 
-/// A short line, or a dot where both ends are one.
+/// A short line, or a dot if both ends are equal.
 struct Bit {
     start: (f32, f32),
     end: (f32, f32),
@@ -50,15 +50,15 @@ struct Object<'a> {
     center: (f32, f32),
     radius: f32,
     angle: f32,
-    /// Factors on the two axes of the outline's frame.
+    /// Scale factors of the two axes of the outline.
     stretch: (f32, f32),
     fill: Color,
-    /// The second color, of the texture and of the border.
+    /// The second color, for texture and border.
     ink: Color,
     texture: Texture,
-    /// Where the texture begins, in its periods.
+    /// The phase of the texture, in periods.
     phase: (f32, f32),
-    /// Width of the border in units of the radius; 0 for none.
+    /// Width of the border relative to the radius; 0 for none.
     border: f32,
 }
 
@@ -77,7 +77,7 @@ struct Palette {
 }
 
 impl<'a> Scene<'a> {
-    /// A scene with this outline. The order of the draws is part of what a seed means.
+    /// A random scene with this outline. The order of draws must stay the same, so that a seed gives the same images.
     pub(super) fn draw(config: &ShapesConfig, outline: &'a Outline, rng: &mut Rng) -> Self {
         let palette = Palette::draw(config, rng);
         let tint = uniform(rng, -0.06, 0.06);
@@ -94,7 +94,7 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// The image, `size` x `size`, with noise from `rng`.
+    /// Draws the image, `size` x `size`, with noise from `rng`.
     pub(super) fn paint(&self, size: usize, noise: f64, rng: &mut Rng) -> ByteImage {
         let mut canvas = vec![[0.0_f32; 3]; size * size];
         self.background.paint(&mut canvas, size);
@@ -107,7 +107,7 @@ impl<'a> Scene<'a> {
         ByteImage { width: size, height: size, rgb }
     }
 
-    /// Light, noise and rounding.
+    /// Applies lighting and noise, and rounds.
     fn develop(&self, canvas: &[Color], size: usize, noise: f64, rng: &mut Rng) -> Vec<u8> {
         // The difference of two bytes has a standard deviation of 104.5.
         let noise = (255.0 / 104.5 * noise) as f32;
@@ -129,7 +129,7 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Cells of the clouds along a side.
+/// Cells of the clouds along each axis.
 const CLOUD_CELLS: usize = 6;
 
 const DARKEST: f64 = 0.08;
@@ -139,9 +139,9 @@ impl Palette {
     fn draw(config: &ShapesConfig, rng: &mut Rng) -> Self {
         let ground = rng.uniform(DARKEST, LIGHTEST);
         let fill = other_level(ground, config.contrast, rng);
-        // The ink may be close to the ground, or on its other side: what is inside is then a pattern, not a level.
+        // The colors may be similar to the background, or on its other side: the inside is then a pattern, not a level.
         let ink = other_level(fill, config.contrast, rng);
-        // One tint for all: a second one would mark the image in a way that no change of hue takes away.
+        // One tint for all: a second one would mark the image in a way that no change of hue removes.
         let (hue, chroma) = (rng.uniform(0.0, TAU), rng.uniform(0.0, config.chroma));
         let color = |level: f64| {
             [0.0, TAU / 3.0, 2.0 * TAU / 3.0]
@@ -151,7 +151,7 @@ impl Palette {
     }
 }
 
-/// A level that differs from `level` by `contrast`, or up to 0.2 more, to either side.
+/// A level that differs from `level` by `contrast`, or up to 0.2 more, in either direction.
 fn other_level(level: f64, contrast: f64, rng: &mut Rng) -> f64 {
     let below = (level - contrast - DARKEST).clamp(0.0, 0.2);
     let above = (LIGHTEST - level - contrast).clamp(0.0, 0.2);
@@ -169,7 +169,7 @@ fn direction(rng: &mut Rng) -> (f32, f32) {
     (cos as f32, sin as f32)
 }
 
-/// The middle of pixel `i` as a share of the side.
+/// The center of pixel `i` relative to the image size.
 fn unit(i: usize, size: usize) -> f32 {
     (i as f32 + 0.5) / size as f32
 }
@@ -196,7 +196,7 @@ impl Clouds {
     }
 
     fn paint(&self, canvas: &mut [Color], size: usize) {
-        // Where pixel `i` lies in the lattice: the cell, and how far into it, eased.
+        // The position of pixel `i` in the lattice: the cell, and the smoothed offset in it.
         let places: Vec<(usize, f32)> = (0..size)
             .map(|i| {
                 let at = unit(i, size) * CLOUD_CELLS as f32;
@@ -312,7 +312,7 @@ impl<'a> Object<'a> {
 }
 
 impl Texture {
-    /// How much of the second color there is at a point of the outline's frame.
+    /// The amount of the second color at a point of the outline's frame.
     fn ink(self, u: f32, v: f32, phase: (f32, f32), px_per_unit: f32) -> f32 {
         let from_middle = |w: f32| (w - w.floor() - 0.5).abs();
         match self {
@@ -330,7 +330,7 @@ impl Texture {
     }
 }
 
-/// The share of a pixel that is inside, from the distance of its middle: anti-aliasing.
+/// The share of a pixel that is inside, from the distance of its center: anti-aliasing.
 fn coverage(distance: f32, px_per_unit: f32) -> f32 {
     (0.5 - distance * px_per_unit).clamp(0.0, 1.0)
 }

@@ -74,11 +74,14 @@ fn files_that_are_missing_cut_short_or_of_another_kind_are_refused() {
     let batch = folder.path().join("data_batch_2.bin");
     fs::write(&batch, &record(&[1])[..3000]).unwrap();
     let error = open_error("cifar10", &root(folder.path()));
-    assert!(error.contains("it has 3000 bytes, which is not a whole number of records of 3073"), "{error}");
+    assert!(
+        error.contains("it has 3000 bytes, which is not a multiple of the record size of 3073"),
+        "{error}"
+    );
 
     fs::write(&batch, [record(&[1]), record(&[10])].concat()).unwrap();
     let error = open_error("cifar10", &root(folder.path()));
-    assert!(error.contains("record 1 is of class 10, but there are 10"), "{error}");
+    assert!(error.contains("record 1 has class 10, but there are only 10"), "{error}");
 
     fs::remove_file(&batch).unwrap();
     let error = open_error("cifar10", &root(folder.path()));

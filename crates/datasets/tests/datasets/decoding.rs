@@ -92,7 +92,7 @@ fn a_jpeg_cut_short_anywhere_is_unreadable() {
         let whole = std::fs::read(fixture(name)).unwrap();
         for n in 3..whole.len() {
             let reason = decode_bytes(&whole[..n]).err();
-            assert_eq!(reason.as_deref(), Some("the JPEG file is cut short"), "{name} cut to {n} bytes");
+            assert_eq!(reason.as_deref(), Some("the JPEG file is truncated"), "{name} cut to {n} bytes");
         }
         // Cameras append previews and more.
         let longer = [whole, vec![7; 100]].concat();
@@ -115,7 +115,7 @@ fn other_files_cut_short_are_unreadable() {
 #[test]
 fn what_is_no_image_says_so_in_a_few_words() {
     assert_eq!(decode_bytes(b"").unwrap_err(), "the file is empty");
-    let unknown = "the content is no image format that is known here";
+    let unknown = "the file has no supported image format";
     assert_eq!(decode_bytes(b"<html>404 Not Found</html>").unwrap_err(), unknown);
     assert!(!decode(Path::new("no/such.jpg")).unwrap_err().reason.is_empty());
 }

@@ -47,7 +47,7 @@ fn errors_name_the_file_and_the_line() {
     assert!(error.contains("list.txt: line 3 has no label, but line 2 has one"), "{error}");
     let (_folder, config) = folder("# moved\nimages/a.png\n");
     let error = open_error("list-file", &config);
-    assert!(error.contains("list.txt: line 2: there is no file"), "{error}");
+    assert!(error.contains("list.txt: line 2: the file"), "{error}");
     let (_folder, config) = folder("# nothing\n");
     let error = open_error("list-file", &config);
     assert!(error.contains("list.txt: there are no images in this list"), "{error}");
@@ -65,8 +65,11 @@ fn a_test_list_has_the_classes_of_the_training_list() {
     assert_eq!(test.class_names(), ["3", "7"]);
     std::fs::write(folder.path().join("test.txt"), "\nsub/d.png 8\n").unwrap();
     let error = open_error("list-file", &config);
-    assert!(error.contains("test.txt: line 2: no image in") && error.contains("has label `8`"), "{error}");
+    assert!(
+        error.contains("test.txt: line 2: no image in") && error.contains("has the label `8`"),
+        "{error}"
+    );
     std::fs::write(folder.path().join("test.txt"), "sub/d.png\n").unwrap();
     let error = open_error("list-file", &config);
-    assert!(error.contains("test.txt: it has no labels, but") && error.contains("list.txt has"), "{error}");
+    assert!(error.contains("test.txt: it has no labels, but") && error.contains("list.txt does"), "{error}");
 }
