@@ -1,4 +1,4 @@
-//! Why there is no next batch.
+//! Errors of the data loader.
 
 use plugin_api::UnreadableImage;
 
@@ -6,38 +6,38 @@ use plugin_api::UnreadableImage;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoaderError {
-    /// The dataset does not fill one batch.
+    /// The dataset is smaller than a batch.
     #[error("there are {n_images} images, and a batch takes {batch}")]
     TooFewImages {
         /// Images in the dataset.
         n_images: usize,
-        /// Images in a batch.
+        /// The batch size.
         batch: usize,
     },
-    /// So many images cannot be decoded that training on the rest would be a different experiment.
+    /// Too many images cannot be decoded: training on the rest would be a different experiment.
     #[error(
         "{n_unreadable} of {n_images} images cannot be read, and at most {n_allowed} may be{}",
         named(first, *n_unreadable)
     )]
     TooManyUnreadable {
-        /// Distinct unreadable images met so far.
+        /// Distinct unreadable images found so far.
         n_unreadable: usize,
         /// Images in the dataset.
         n_images: usize,
-        /// The most that is put up with.
+        /// The largest allowed number.
         n_allowed: usize,
         /// The first few of them, by name.
         first: Vec<UnreadableImage>,
     },
-    /// Not one image can be decoded.
+    /// No image can be decoded.
     #[error("none of the {n_images} images can be read")]
     NoneReadable {
         /// Images in the dataset.
         n_images: usize,
     },
-    /// The images of a batch became different sizes.
+    /// A view gives images of different sizes.
     #[error(
-        "view `{view}` of {image} is {} by {} pixels where others of its batch are {} by {}",
+        "view `{view}` of {image} is {} by {} pixels, but others in its batch are {} by {}",
         found.0, found.1, expected.0, expected.1
     )]
     Size {
@@ -50,18 +50,18 @@ pub enum LoaderError {
         /// `(H, W)` of the others.
         expected: (usize, usize),
     },
-    /// A worker panicked: a fault of the program or of a plugin.
+    /// A worker panicked: a bug in the program or in a plugin.
     #[error("loading {image} panicked: {message}")]
     Panicked {
         /// The image that was being loaded.
         image: String,
-        /// What the panic said.
+        /// The panic message.
         message: String,
     },
-    /// The system gives no more threads.
-    #[error("a loader thread cannot be started: {message}")]
+    /// The system could not start a thread.
+    #[error("a data loader worker cannot be started: {message}")]
     Thread {
-        /// What the system said.
+        /// The system's message.
         message: String,
     },
 }
@@ -72,14 +72,14 @@ impl LoaderError {
         match self {
             Self::TooFewImages { .. } => Some("make the batch smaller, or add images"),
             Self::TooManyUnreadable { .. } => Some(
-                "look at the files named above; if the rest is fine, allow a larger share with `data.max_unreadable`",
+                "check the files named above; if the rest is fine, allow a larger share with `data.max_unreadable`",
             ),
-            Self::NoneReadable { .. } => {
-                Some("check that the dataset holds images of a format that can be decoded")
+            Self::NoneReadable { .. } => Some("check that the dataset has images in a supported format"),
+            Self::Size { .. } => {
+                Some("add a step to the view that gives all images the same size, such as a crop")
             }
-            Self::Size { .. } => Some("end the view with a step that gives one size, such as a crop"),
-            Self::Panicked { .. } => Some("this is a fault of the program or of a plugin: please report it"),
-            Self::Thread { .. } => Some("use fewer loader threads"),
+            Self::Panicked { .. } => Some("this is a bug in the program or in a plugin: please report it"),
+            Self::Thread { .. } => Some("use fewer data loader workers"),
         }
     }
 }

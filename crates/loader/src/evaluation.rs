@@ -1,4 +1,4 @@
-//! All images of a split once, to measure on.
+//! Loads all images of a split once, for evaluation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ pub struct EvalPlan {
     pub images: Arc<dyn Images>,
     /// The view: name and transform.
     pub view: (String, Arc<ViewTransform>),
-    /// The pipeline's seed, for views that draw.
+    /// The pipeline's seed, for random views.
     pub seed: u64,
-    /// Images in a batch; the last one may have fewer. 0 counts as 1.
+    /// The batch size; the last batch may be smaller. 0 counts as 1.
     pub batch: usize,
-    /// Threads; 0 counts as 1.
+    /// Worker threads; 0 counts as 1.
     pub n_workers: usize,
-    /// Batches that are made ahead, which bounds memory.
+    /// Batches that are prefetched, which bounds memory.
     pub prefetch_batches: usize,
     /// Where unreadable images are counted.
     pub unreadable: Arc<UnreadableLog>,
@@ -29,17 +29,17 @@ pub struct EvalPlan {
 /// One batch of one view.
 #[derive(Clone, Debug)]
 pub struct EvalBatch {
-    /// The images in it, in order; those that cannot be read are left out.
+    /// The indices of its images, in order, without those that cannot be read.
     pub images: Vec<usize>,
     /// `(H, W)` in pixels.
     pub size: (usize, usize),
-    /// `(N, H, W, 3)` values, a row for each of `images`.
+    /// `(N, H, W, 3)` values, one row per entry of `images`.
     pub values: Vec<f32>,
     /// How long the caller waited for it.
     pub waited: Duration,
 }
 
-/// Gives all images in order, each once, seen through one view.
+/// Loads all images once, in order, with one view.
 pub struct EvalLoader {
     workers: Workers,
     n_images: usize,
@@ -50,7 +50,7 @@ pub struct EvalLoader {
 }
 
 impl EvalLoader {
-    /// Starts the threads, which begin at once.
+    /// Starts the workers, which begin at once.
     ///
     /// # Errors
     /// If threads cannot be started.
@@ -78,7 +78,7 @@ impl EvalLoader {
     /// The next batch, with at least one image; `None` after the last.
     ///
     /// # Errors
-    /// The same error again once a loader has failed.
+    /// After an error, the same error again.
     #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on after an error")]
     pub fn next(&mut self) -> Result<Option<EvalBatch>, LoaderError> {
         if let Some(error) = &self.failed {
@@ -113,7 +113,7 @@ impl EvalLoader {
     }
 }
 
-/// The batch without the places that were left out; `None` if that is all of them.
+/// Removes the places of unreadable images from a batch; `None` if nothing is left.
 fn present(filled: LoadedBatch, start: Instant) -> Option<EvalBatch> {
     let view = filled.views.into_iter().next()?;
     let len = view.size.0 * view.size.1 * 3;

@@ -1,7 +1,7 @@
-//! Images from a dataset to batches: decoded and augmented by worker threads, ahead of the training step.
+//! Loads batches of images: worker threads decode and augment them ahead of the training step.
 //!
-//! Start at [`Loader`]; [`EvalLoader`] is its plain sibling for measuring. What a batch holds depends on the seed, the
-//! epoch and the images alone, bit for bit, and never on how many workers there are or which of them was fast.
+//! Start at [`Loader`]; [`EvalLoader`] is a simpler version for evaluation. The contents of a batch depend only on the
+//! seed, the epoch and the images, bit for bit, and not on the number of workers or their speed.
 
 mod error;
 mod evaluation;

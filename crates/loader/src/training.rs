@@ -1,4 +1,4 @@
-//! Batches to train on.
+//! Loads batches for training.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use plugin_api::Images;
 use plugin_api::Rng;
 use plugin_api::ViewTransform;
 
-/// What becomes of the images of an epoch that do not fill a batch.
+/// What to do with images that do not fill a batch at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// They are left out, another few in each epoch: what a loss over the batch needs.
+    /// Drop them; other ones in each epoch. Required by losses over the batch.
     LeftOut,
-    /// They are a smaller last batch.
+    /// Use them as a smaller last batch.
     Kept,
 }
 
@@ -23,62 +23,64 @@ pub enum Rest {
 pub struct LoaderPlan {
     /// The training images.
     pub images: Arc<dyn Images>,
-    /// The views that are made of each image: name and transform.
+    /// The views of each image: name and transform.
     pub views: Vec<(String, Arc<ViewTransform>)>,
-    /// What the order of the images and their views are drawn from.
+    /// The seed for the order of the images and for their views.
     pub seed: u64,
-    /// What the order within a shuffled pass is drawn from: the engine's seed.
+    /// The seed for the order within a shuffled pass: the engine's seed.
     pub shuffle_seed: u64,
-    /// `N`, images in a batch; at least 1.
+    /// `N`, the batch size; at least 1.
     pub batch: usize,
-    /// What becomes of the images that do not fill a batch.
+    /// What to do with images that do not fill a batch.
     pub rest: Rest,
-    /// How a step goes through its batch.
+    /// How a step processes its batch (in one part or several).
     pub parts: Parts,
-    /// Epoch, and step within it, of the first batch, counted from 0. A step past the epoch's last means the next epoch.
+    /// Epoch, and step within it, of the first batch, counted from 0. A step after the epoch's last means the next
+    /// epoch.
     pub first: (u64, u64),
-    /// Epochs in the whole run; none is loaded from this number on.
+    /// The number of epochs in the run; no more are loaded.
     pub epochs: u64,
-    /// Threads; 0 counts as 1.
+    /// Worker threads; 0 counts as 1.
     pub n_workers: usize,
-    /// Batches that are made ahead of the one being trained on, which bounds memory.
+    /// Batches that are prefetched, which bounds memory.
     pub prefetch_batches: usize,
     /// Where unreadable images are counted.
     pub unreadable: Arc<UnreadableLog>,
 }
 
-/// One batch, or a part of it, the views row for row.
+/// A batch, or a part of one. The rows of its views match.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The epoch, from 0.
     pub epoch: u64,
     /// The step within the epoch, from 0.
     pub step: u64,
-    /// The images; the replacement where an image is unreadable.
+    /// The indices of the images; that of the replacement if an image is unreadable.
     pub images: Vec<usize>,
-    /// The views: all, or those of the pass, in the plan's order.
+    /// The views, all or those of the pass, in the plan's order.
     pub views: Vec<View>,
     /// How long the caller waited for it.
     pub waited: Duration,
 }
 
-/// The next batch, before the loader gives it.
+/// The next batch, before it is consumed.
 #[derive(Clone, Copy, Debug)]
 pub struct LookAhead<'a> {
     /// The epoch, from 0.
     pub epoch: u64,
     /// The step within the epoch, from 0.
     pub step: u64,
-    /// Images in it.
+    /// The number of images in it.
     pub n: usize,
-    /// The views: all, or those of the pass, in the plan's order.
+    /// The views, all or those of the pass, in the plan's order.
     pub views: &'a [View],
 }
 
-/// Gives the batches of a run in order; where a step goes through its batch in parts, the parts of each pass in order.
+/// Loads the batches of a run in order. If a step processes its batch in parts, it loads the parts of each pass in
+/// order.
 ///
-/// Each epoch visits the images in a random order of its own.
-/// An image is decoded once in a pass, and all the views of the pass are made from it. Dropping the loader stops its threads.
+/// Each epoch visits the images in its own random order. An image is decoded once per pass, and all views of the pass
+/// are made from it. Dropping the loader stops its threads.
 pub struct Loader {
     workers: Workers,
     schedule: EpochOrders,
@@ -87,10 +89,10 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts the threads, which begin at once.
+    /// Starts the workers, which begin at once.
     ///
     /// # Errors
-    /// If there are no images, if they do not fill one batch where the rest is left out, or if threads cannot be started.
+    /// If there are no images, if they do not fill one batch and the rest is dropped, or if threads cannot be started.
     pub fn start(plan: LoaderPlan) -> Result<Self, LoaderError> {
         let (n_images, batch) = (plan.images.len(), plan.batch);
         let fewest = match plan.rest {
@@ -118,7 +120,7 @@ impl Loader {
         Ok(loader)
     }
 
-    /// Steps in each epoch.
+    /// Steps per epoch.
     pub fn steps_per_epoch(&self) -> u64 {
         self.schedule.steps_per_epoch
     }
@@ -126,7 +128,7 @@ impl Loader {
     /// The next batch; `None` after the last one of the run.
     ///
     /// # Errors
-    /// The same error again once a loader has failed.
+    /// After an error, the same error again.
     #[expect(clippy::should_implement_trait, reason = "an iterator of results would go on after an error")]
     pub fn next(&mut self) -> Result<Option<Batch>, LoaderError> {
         if let Some(error) = &self.failed {
@@ -139,7 +141,8 @@ impl Loader {
         outcome
     }
 
-    /// The next batch, if it is loaded. [`next`](Self::next) gives it still; what was unreadable in it counts only then.
+    /// The next batch, if it is loaded. [`next`](Self::next) still returns it, and only then counts its unreadable
+    /// images.
     pub fn look_ahead(&mut self) -> Option<LookAhead<'_>> {
         if self.failed.is_some() {
             return None;
@@ -156,7 +159,7 @@ impl Loader {
         Ok(Some(Batch {
             epoch: filled.epoch,
             step: filled.step,
-            // Nothing is left out where unreadable images are replaced.
+            // No image is left out, because unreadable images are replaced.
             images: filled.images.into_iter().flatten().collect(),
             views: filled.views,
             waited: start.elapsed(),
@@ -172,7 +175,7 @@ impl Loader {
     }
 }
 
-/// Which images go into which batch, and in which order they are wanted.
+/// Decides which images go into which batch, and in which order.
 struct EpochOrders {
     seed: u64,
     shuffle_seed: u64,
@@ -187,7 +190,7 @@ struct EpochOrders {
     next: (u64, u64),
     /// Pass and part of that step.
     next_part: (usize, usize),
-    /// The order of epoch `next.0`, once it is known.
+    /// The order of epoch `next.0`, once it is computed.
     order: Option<Vec<usize>>,
 }
 

@@ -1,4 +1,4 @@
-//! The images that could not be decoded, and how many of them a run puts up with.
+//! Counts the images that could not be decoded, up to the allowed number.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,13 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use crate::LoaderError;
 use plugin_api::UnreadableImage;
 
-/// So few unreadable images never end a run, however small the dataset.
+/// This many unreadable images never end a run, however small the dataset.
 const ALWAYS_ALLOWED: usize = 16;
 
-/// How many of them an error names.
+/// How many of them an error lists.
 const N_NAMED: usize = 5;
 
-/// Counts distinct unreadable images, from many threads.
+/// Counts distinct unreadable images, from several threads.
 pub struct UnreadableLog {
     n_images: usize,
     max_share: f64,
@@ -20,10 +20,10 @@ pub struct UnreadableLog {
 }
 
 impl UnreadableLog {
-    /// The share of unreadable images that a pipeline allows if it does not say.
+    /// The default share of unreadable images that a pipeline allows.
     pub const DEFAULT_SHARE: f64 = 0.1;
 
-    /// A log for a dataset of `n_images`, of which a share of `max_share` (0–1) may be unreadable, and 16 always.
+    /// A log for a dataset of `n_images`, in which a share of `max_share` (0–1), and always 16, may be unreadable.
     pub fn new(n_images: usize, max_share: f64) -> Self {
         Self { n_images, max_share, reasons: Mutex::default() }
     }
@@ -33,7 +33,7 @@ impl UnreadableLog {
         ((self.n_images as f64 * self.max_share) as usize).max(ALWAYS_ALLOWED)
     }
 
-    /// How many are.
+    /// The number of unreadable images.
     pub fn len(&self) -> usize {
         self.reasons().len()
     }
@@ -48,12 +48,12 @@ impl UnreadableLog {
         self.reasons().iter().map(|(name, reason)| unreadable(name, reason)).collect()
     }
 
-    /// Takes in an image, once however often it is met.
+    /// Adds an image. Repeated images count once.
     pub fn record(&self, image: UnreadableImage) {
         self.reasons().entry(image.name).or_insert(image.reason);
     }
 
-    /// Whether the run may go on.
+    /// Checks whether the run may continue.
     ///
     /// # Errors
     /// [`LoaderError::TooManyUnreadable`].
@@ -71,7 +71,7 @@ impl UnreadableLog {
     }
 
     fn reasons(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
-        // A map is whole between two calls, so a panic elsewhere has not damaged it.
+        // The map is always consistent between calls, so a panic in another thread does not damage it.
         self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ use plugin_api::ViewTransform;
 use plugin_api::{ByteImage, FloatImage, Rng};
 use plugin_api::{Images, UnreadableImage};
 
-/// Draws for a replacement before all images are tried in order.
+/// Random replacements to try before all images are tried in order.
 const N_DRAWS: u64 = 32;
 
 /// One view of each image of a batch.
@@ -36,25 +36,25 @@ pub(crate) struct Work {
     pub(crate) on_unreadable: OnUnreadable,
 }
 
-/// What takes the place of an image that cannot be decoded.
+/// What to do with an image that cannot be decoded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnUnreadable {
-    /// Another image, drawn by seed, epoch, image and attempt.
+    /// Replace it by another image, drawn from seed, epoch, image and attempt.
     Replace,
-    /// Nothing.
+    /// Leave it out.
     LeaveOut,
 }
 
-/// A batch, or a part of one, to be loaded.
+/// A batch, or a part of one, to load.
 pub(crate) struct Order {
     pub(crate) epoch: u64,
     pub(crate) step: u64,
     pub(crate) images: Vec<usize>,
-    /// The views that are made, by index into [`Work::views`].
+    /// The views to make, by index into [`Work::views`].
     pub(crate) views: Arc<[usize]>,
 }
 
-/// A batch that was loaded.
+/// A loaded batch.
 pub(crate) struct LoadedBatch {
     pub(crate) epoch: u64,
     pub(crate) step: u64,
@@ -66,14 +66,14 @@ pub(crate) struct LoadedBatch {
     pub(crate) unreadable: Vec<Vec<UnreadableImage>>,
 }
 
-/// Worker threads. Memory is bounded by the batches ordered and not yet taken.
+/// Worker threads. Memory is bounded by the batches that were ordered and not yet taken.
 ///
 /// The unit of work is one image, so that all workers fill the batch that is needed next.
 pub(crate) struct Workers {
-    /// `None` once the workers is dismissed.
+    /// `None` once the workers have been dismissed.
     tasks: Option<Sender<Task>>,
     ordered: VecDeque<Receiver<Result<LoadedBatch, LoaderError>>>,
-    /// The oldest ordered batch, once it was looked at.
+    /// The oldest ordered batch, once it has been peeked at.
     seen: Option<Result<LoadedBatch, LoaderError>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -109,7 +109,7 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Number of batches ordered and not yet taken.
+    /// The number of batches ordered and not yet taken.
     pub(crate) fn n_ordered(&self) -> usize {
         self.ordered.len() + usize::from(self.seen.is_some())
     }
@@ -133,15 +133,15 @@ impl Workers {
         });
         if let Some(tasks) = &self.tasks {
             for place in 0..n {
-                // It fails if no worker is left: then the batch is dropped, which `take` reports.
+                // This fails if no worker is left: then the batch is dropped, which `take` reports.
                 let _ = tasks.send(Task { batch: Arc::clone(&batch), place });
             }
         }
         self.ordered.push_back(receiver);
     }
 
-    /// Counts what could not be read for a batch. Batches are counted as they are taken, so the count does not depend on
-    /// which worker was fast.
+    /// Counts what could not be read for a batch. Batches are counted when they are taken, so the count does not depend
+    /// on the speed of the workers.
     fn count(unreadable: &UnreadableLog, filled: &mut LoadedBatch) -> Result<(), LoaderError> {
         for image in filled.unreadable.drain(..).flatten() {
             unreadable.record(image);
@@ -149,7 +149,7 @@ impl Workers {
         unreadable.check()
     }
 
-    /// The oldest ordered batch if it is whole, to look at: [`take`](Self::take) gives it still, and counts it then.
+    /// Peeks at the oldest ordered batch if it is complete: [`take`](Self::take) still returns and counts it.
     pub(crate) fn look(&mut self) -> Option<&LoadedBatch> {
         if self.seen.is_none() {
             self.seen = Some(self.ordered.front()?.try_recv().ok()?);
@@ -158,14 +158,14 @@ impl Workers {
         self.seen.as_ref()?.as_ref().ok()
     }
 
-    /// The oldest ordered batch, waiting until it is whole; `None` if none is ordered.
+    /// Takes the oldest ordered batch, waiting until it is complete; `None` if none is ordered.
     pub(crate) fn take(&mut self) -> Option<Result<LoadedBatch, LoaderError>> {
         let filled = match self.seen.take() {
             Some(seen) => seen,
             None => self.ordered.pop_front()?.recv().unwrap_or_else(|_| {
                 Err(LoaderError::Panicked {
                     image: "a batch".into(),
-                    message: "the loader threads are gone".into(),
+                    message: "the data loader workers have ended".into(),
                 })
             }),
         };
@@ -181,7 +181,7 @@ impl Drop for Workers {
         self.stop.store(true, Ordering::Relaxed);
         self.tasks = None;
         for thread in self.threads.drain(..) {
-            // A panic of a worker was caught and reported with its batch.
+            // A worker's panic was caught and reported with its batch.
             let _ = thread.join();
         }
     }
@@ -216,9 +216,9 @@ impl Task {
     }
 }
 
-/// What one place of a batch got.
+/// The result for one place of a batch.
 struct LoadedImage {
-    /// The image that was used, and its views; `None` where there is none.
+    /// The image that was used, and its views; `None` if there is none.
     image: Option<(usize, Vec<FloatImage>)>,
     /// What was tried before.
     unreadable: Vec<UnreadableImage>,
@@ -231,8 +231,8 @@ impl Work {
         let Some((used, image)) = self.load(epoch, image_idx, &mut unreadable)? else {
             return Ok(LoadedImage { image: None, unreadable });
         };
-        // A replacement is augmented with the draws of the image that it replaces: if its own turn comes in the same
-        // batch, the two are not equal.
+        // A replacement is augmented with the draws of the image that it replaces. If it also appears by itself in the
+        // same batch, the two differ.
         let key = image_idx as u64;
         let mut image = Some(image);
         let last = views.len().saturating_sub(1);
@@ -246,7 +246,7 @@ impl Work {
         Ok(LoadedImage { image: Some((used, made)), unreadable })
     }
 
-    /// The image, or a replacement; `None` where it is left out, or where more was unreadable than any run puts up with.
+    /// The image, or a replacement; `None` if it is left out, or if more images are unreadable than any run allows.
     fn load(
         &self,
         epoch: u64,
@@ -279,7 +279,7 @@ struct Unfinished {
     epoch: u64,
     images: Vec<usize>,
     views: Arc<[usize]>,
-    /// `None` once the batch is sent, or has failed.
+    /// `None` once the batch has been sent or has failed.
     progress: Mutex<Option<Progress>>,
     finished: Sender<Result<LoadedBatch, LoaderError>>,
 }
@@ -313,7 +313,7 @@ impl Unfinished {
         if progress.n_left == 0
             && let Some(Progress { filled, .. }) = guard.take()
         {
-            // It fails only if the loader is gone.
+            // This fails only if the loader is gone.
             let _ = self.finished.try_send(Ok(filled));
         }
         Ok(())
@@ -321,12 +321,12 @@ impl Unfinished {
 
     fn fail(&self, error: LoaderError) {
         *self.progress() = None;
-        // It fails if the loader is gone, or another image of the batch has failed before.
+        // This fails if the loader is gone, or if another image of the batch has failed before.
         let _ = self.finished.try_send(Err(error));
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Option<Progress>> {
-        // After a panic the batch is failed, and what it holds is dropped.
+        // After a panic, the batch has failed, and its contents are dropped.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

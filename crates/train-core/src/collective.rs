@@ -1,23 +1,24 @@
-//! What several training processes do together.
+//! Communication between training processes.
 
-/// The seam for distributed training: everything a step exchanges with other processes goes through here.
+/// The interface for distributed training: everything a step exchanges with other processes goes through it.
 ///
-/// An implementation must give every process the same result in the same order of ranks, so that replicas stay equal.
+/// An implementation must give every process the same result, with ranks in the same order, so that replicas stay
+/// equal.
 pub trait Collective: Send {
-    /// Number of processes, at least 1.
+    /// The number of processes, at least 1.
     fn n_processes(&self) -> usize;
 
-    /// This process, in `0..n_processes()`.
+    /// The rank of this process, in `0..n_processes()`.
     fn rank(&self) -> usize;
 
-    /// Replaces `values` by their mean over the processes.
+    /// Replaces `values` by their mean over the processes (all-reduce).
     fn mean(&self, values: &mut [f32]);
 
-    /// The rows of every process, rank after rank. Each process gives the same number.
+    /// The rows of all processes, in order of rank (all-gather). Each process passes the same number.
     fn gather(&self, rows: Vec<f32>) -> Vec<f32>;
 }
 
-/// One process, alone.
+/// A single process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SingleProcess;
 

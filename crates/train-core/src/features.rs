@@ -1,4 +1,4 @@
-//! From images to features: the one way, for monitors, probes, kNN and embeddings.
+//! Computes features of images, for monitors, probes, kNN and embeddings.
 
 use std::ops::ControlFlow;
 
@@ -8,12 +8,12 @@ use tensor_ops::{Device, FeatureMap, OpError, Recording};
 use crate::engine::{Engine, EngineError, FrozenEncoder};
 use loader::{EvalLoader, EvalPlan, LoaderError};
 
-/// What gives features of images, in eval mode and without a gradient. It stays as it is.
+/// Computes features of images, in eval mode and without gradients. It does not change.
 pub trait BatchEncoder {
     /// The features of images `(N, H, W, 3)` of `size` `(H, W)`: `(N, D)` row by row, and `D`.
     ///
     /// # Errors
-    /// If a module refuses the images.
+    /// If a module rejects the images.
     fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError>;
 }
 
@@ -24,7 +24,7 @@ impl BatchEncoder for FrozenEncoder {
     }
 }
 
-/// The encoder of an engine that trains, as it is now.
+/// The current encoder of an engine in training.
 pub struct EncoderInTraining<'a> {
     /// The engine.
     pub engine: &'a mut Engine,
@@ -54,19 +54,19 @@ pub enum FeaturesError {
     /// Images cannot be loaded.
     #[error(transparent)]
     Loader(#[from] LoaderError),
-    /// The encoder refuses the images.
+    /// The encoder rejects the images.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The caller wanted no more.
+    /// The caller stopped the computation.
     #[error("stopped after {n_images} images")]
     Stopped {
-        /// Images that had been looked at.
+        /// Images that were done.
         n_images: usize,
     },
 }
 
-/// The features of the images of `plan`, in order. After each batch `watch` is told how many images were looked at, and says
-/// whether to go on.
+/// Computes the features of the images of `plan`, in order. After each batch, `watch` gets the number of images done,
+/// and returns whether to continue.
 ///
 /// # Errors
 /// If more images are unreadable than the plan allows, if features cannot be computed, or [`FeaturesError::Stopped`].

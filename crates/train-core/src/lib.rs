@@ -1,6 +1,6 @@
-//! The engine that runs a pipeline, and the loop that trains.
+//! The training engine and the training loop.
 //!
-//! Start at [`trainer::train`]; [`engine::Engine`] is one step. This crate names no plugin.
+//! Start at [`trainer::train`]; [`engine::Engine`] computes a single step. This crate refers to no plugin.
 
 mod collective;
 pub mod engine;

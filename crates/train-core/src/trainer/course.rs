@@ -1,17 +1,17 @@
-//! The course of a run: how long it is, and the numbers of each step.
+//! The length of a run, and the hyperparameters of each step.
 
 use pipeline::{LearningRateConfig, MomentumConfig};
 use plugin_api::{Progress, Schedule};
 
-/// What a run's file says of its length and of what changes along it.
+/// The length of a run, and what changes along it.
 pub(super) struct Course {
-    /// All random draws follow from it.
+    /// The seed of all random draws.
     pub(super) seed: u64,
-    /// Images in a step.
+    /// The batch size.
     pub(super) batch: usize,
     /// Epochs in the run.
     pub(super) epochs: usize,
-    /// Steps in each.
+    /// Steps per epoch.
     pub(super) steps_per_epoch: usize,
     pub(super) momentum: Option<MomentumConfig>,
     pub(super) learning_rate: LearningRateConfig,

@@ -9,24 +9,24 @@ use super::course::Course;
 use super::position::Position;
 use loader::{Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
-/// Batches that workers may be ahead of the training step.
+/// Batches that workers may prefetch.
 const PREFETCH_BATCHES: usize = 3;
 
-/// The dataset, the views of its images, and the threads that make them.
+/// The dataset, the views of its images, and the workers.
 pub(super) struct Data {
     pub(super) splits: Splits,
     pub(super) views: Vec<View>,
-    /// Threads that decode and augment.
+    /// Data loader workers.
     pub(super) n_workers: usize,
     pub(super) unreadable: Arc<UnreadableLog>,
-    n_unreadable_told: usize,
+    n_unreadable_reported: usize,
 }
 
 impl Data {
     pub(super) fn new(splits: Splits, views: Vec<View>, n_workers: usize, max_unreadable: f64) -> Self {
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
         let unreadable = Arc::new(UnreadableLog::new(n_images, max_unreadable));
-        Self { splits, views, n_workers, unreadable, n_unreadable_told: 0 }
+        Self { splits, views, n_workers, unreadable, n_unreadable_reported: 0 }
     }
 
     /// The batches of a run from `position` on.
@@ -59,11 +59,11 @@ impl Data {
         })
     }
 
-    /// The number of unreadable images, if there are more than at the last call.
+    /// The number of unreadable images, if it has grown since the last call.
     pub(super) fn more_unreadable(&mut self) -> Option<usize> {
         let n_images = self.unreadable.len();
-        let is_news = n_images != self.n_unreadable_told;
-        self.n_unreadable_told = n_images;
+        let is_news = n_images != self.n_unreadable_reported;
+        self.n_unreadable_reported = n_images;
         is_news.then_some(n_images)
     }
 }

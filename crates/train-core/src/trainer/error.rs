@@ -1,4 +1,4 @@
-//! Why a run ended before its last epoch.
+//! Errors that end a run.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use run_store::metrics::MetricsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The dataset is not there.
+    /// The dataset is missing.
     #[error("{0}")]
     Dataset(#[from] DatasetError),
     /// Images cannot be loaded.
@@ -31,8 +31,8 @@ pub enum TrainError {
     /// A checkpoint cannot be written or read.
     #[error("{0}")]
     Checkpoint(#[from] CheckpointError),
-    /// A checkpoint is of another network.
-    #[error("this checkpoint does not fit the pipeline: {0}")]
+    /// A checkpoint belongs to another network.
+    #[error("this checkpoint does not match the pipeline: {0}")]
     State(#[from] StateError),
     /// A checkpoint of another program version.
     #[error("the checkpoint's metadata has no `{0}`")]
@@ -43,54 +43,54 @@ pub enum TrainError {
     /// The metrics cannot be written.
     #[error("{0}")]
     Metrics(#[from] MetricsError),
-    /// Somebody who was told of the run failed.
+    /// An observer of the run failed.
     #[error("{0}")]
     Observer(#[source] ObserverError),
-    /// The loader ended before the last epoch: a fault of this program.
-    #[error("there are fewer batches than the epochs need")]
+    /// The loader ended before the last epoch: a bug in this program.
+    #[error("the data loader ended before the last epoch")]
     TooFewBatches,
-    /// Something is not a number any more.
+    /// A value is not finite.
     #[error("training has diverged at epoch {epoch}, step {step}: {what} is not finite")]
     NotFinite {
-        /// The first of what is not finite.
+        /// The first value that is not finite.
         what: NonFinite,
         /// From 1, as shown.
         epoch: usize,
         /// From 1, as shown.
         step: usize,
-        /// The last checkpoint, if there is one: everything in it is finite.
+        /// The last checkpoint, if there is one. Everything in it is finite.
         checkpoint: Option<PathBuf>,
     },
-    /// The device has no room for a step.
+    /// The device has too little memory for a step.
     #[error(
         "the batch of {batch} images{} needs more than the {} of the device{}",
         parts(*batch, *at_once), in_gib(memory.total), others(*memory)
     )]
     OutOfMemory {
-        /// Images in a batch.
+        /// The batch size.
         batch: usize,
-        /// Images that go through the backbone together.
+        /// Images that go through the backbone at once.
         at_once: usize,
-        /// What there was of it.
+        /// The memory that it had.
         memory: DeviceMemory,
         /// What was found to fit.
         fit: Fit,
     },
 }
 
-/// The memory of a device when there was too little of it, in bytes.
+/// The memory of a device when it was too small, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceMemory {
-    /// What this program had.
+    /// Memory that this program used.
     pub own: u64,
-    /// What no program had.
+    /// Free memory.
     pub free: u64,
-    /// All of it.
+    /// Total memory.
     pub total: u64,
 }
 
 impl DeviceMemory {
-    /// What others have, if it is worth telling: a driver and its libraries always have a little.
+    /// Memory that other programs use, if it is significant: a driver and its libraries always use a little.
     fn of_others(self) -> Option<u64> {
         Some(self.total.saturating_sub(self.own + self.free)).filter(|others| *others > self.total / 8)
     }
@@ -107,7 +107,7 @@ fn others(memory: DeviceMemory) -> String {
 }
 
 impl TrainError {
-    /// The device's memory, if this is a step that it had no room for.
+    /// The device's memory, if `self` is a step that ran out of it.
     pub(super) fn no_room(&self) -> Option<DeviceMemory> {
         let Self::Engine(EngineError::Op(source) | EngineError::Step { source, .. }) = self else {
             return None;
@@ -128,11 +128,11 @@ impl TrainError {
             }
             Self::NotFinite { checkpoint, .. } => Some(match checkpoint {
                 Some(checkpoint) => format!(
-                    "the last good checkpoint is `{}`; `stability: (on_nonfinite: RollBack)` in the pipeline goes on from \
-                     it by itself, and a lower `learning_rate.base` or a longer warm-up avoids it",
+                    "the last good checkpoint is `{}`; `stability: (on_nonfinite: RollBack)` in the pipeline resumes from \
+                     it automatically, and a lower `learning_rate.base` or a longer warm-up avoids the problem",
                     checkpoint.display()
                 ),
-                None => "lower `learning_rate.base`, or lengthen the warm-up".into(),
+                None => "lower `learning_rate.base`, or use a longer warm-up".into(),
             }),
             Self::Checkpoint(error) => error.hint(),
             Self::RunFolder(error) => error.hint(),

@@ -1,4 +1,4 @@
-//! Batches on their way into a step; on the CUDA device, the next one while a step computes.
+//! Moves batches to the device; on CUDA, the next batch while a step computes.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::TrainError;
 use crate::engine::EngineError;
 use loader::{Loader, View};
 
-/// The loader, and what of it is on the device already.
+/// The loader, and the part of its next batch that is already on the device.
 ///
-/// What is sent ahead is only looked at in the loader, which gives it and counts it when its step begins. So a feed that is
-/// dropped, by a rollback or at a stop, takes nothing with it.
+/// The loader is only peeked at to send data ahead; it gives and counts a batch when its step starts. So a feed that is
+/// dropped, by a rollback or at a stop, loses nothing.
 pub(super) struct Feed {
     loader: Loader,
     ahead: Option<Ahead>,
 }
 
-/// The views of a batch that the loader has yet to give.
+/// The views of a batch that the loader has not yet given.
 struct Ahead {
     /// Epoch and step.
     at: (u64, u64),
@@ -47,8 +47,8 @@ impl Feed {
         Ok(Fed { views, waited: batch.waited })
     }
 
-    /// Sends the views of the next batch to the device, if it is loaded. To wait for it here would keep the host from the
-    /// rest of its step; the next one waits, and says so.
+    /// Sends the views of the next batch to the device, if it is loaded. Waiting here would keep the host from the rest
+    /// of its step; the next step waits, and records it.
     pub(super) fn send_ahead(&mut self, device: &Device) -> Result<(), EngineError> {
         if self.ahead.is_some() {
             return Ok(());
@@ -56,7 +56,7 @@ impl Feed {
         let Some(batch) = self.loader.look_ahead() else { return Ok(()) };
         self.ahead = match to_device(device, batch.n, batch.views) {
             Ok(views) => Some(Ahead { at: (batch.epoch, batch.step), views }),
-            // There is room once this step is done.
+            // There is memory once this step is done.
             Err(OpError::OutOfMemory { .. }) => None,
             Err(error) => return Err(error.into()),
         };

@@ -1,11 +1,11 @@
-//! The observers that write a run's files: the metrics log, and TensorBoard's events.
+//! The observers that write a run's files: the metrics log and TensorBoard events.
 
 use run_store::RunFolder;
 use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog};
 
 use super::observer::{EpochReport, Observer, ObserverError, RolledBack, Started, StepReport};
 
-/// TensorBoard gets the loss about this often in an epoch.
+/// Approximate number of TensorBoard entries of the loss per epoch.
 const EVENTS_PER_EPOCH: usize = 50;
 
 /// Writes a line of `metrics.jsonl` at the end of each epoch.
@@ -14,7 +14,7 @@ pub(super) struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the log of `run`; lines of steps after `resume_at` are dropped, if the run resumes.
+    /// Opens the log of `run`. If the run resumes, lines of steps after `resume_at` are dropped.
     pub(super) fn open(run: &RunFolder, resume_at: Option<u64>) -> Result<Self, MetricsError> {
         let mut log = MetricsLog::open(run.metrics())?;
         if let Some(step) = resume_at {
@@ -37,12 +37,12 @@ impl Observer for MetricsFile {
 /// Writes scalars for TensorBoard.
 pub(super) struct EventFile {
     log: EventLog,
-    /// Steps between two that are written.
+    /// Steps between two entries.
     every: usize,
 }
 
 impl EventFile {
-    /// Starts a file of events for steps after `steps_done`.
+    /// Creates an event file for steps after `steps_done`.
     pub(super) fn create(run: &RunFolder, steps_done: u64) -> Result<Self, MetricsError> {
         Ok(Self { log: EventLog::create(&run.events(), steps_done)?, every: 1 })
     }

@@ -1,4 +1,4 @@
-//! What would fit, after a step that the device had no room for: found by trying.
+//! Finds by trial what would fit, after a step ran out of device memory.
 
 use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
@@ -6,14 +6,14 @@ use crate::SingleProcess;
 use crate::engine::{Engine, EngineError};
 use pipeline::Pipeline;
 
-/// What a pipeline can be changed to so that its steps fit the device. Each was tried, by halves.
+/// Changes to a pipeline that make its steps fit on the device. Each was tried, halving the size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fit {
-    /// The largest `data.micro_batch` that does.
+    /// The largest `data.micro_batch` that fits.
     pub micro_batch: Option<usize>,
-    /// The largest `data.batch` that does; not looked for where a batch goes through in parts.
+    /// The largest `data.batch` that fits; not searched for if a batch is already processed in parts.
     pub batch: Option<usize>,
-    /// A `data.micro_batch` that the check of the pipeline refuses, and its reason, where it refuses all that are small enough.
+    /// A `data.micro_batch` that the pipeline check rejects, and its reason, if it rejects all that are small enough.
     pub refused: Option<(usize, String)>,
 }
 
@@ -41,15 +41,15 @@ impl Fit {
     }
 }
 
-/// What came of a changed pipeline.
+/// The result for a changed pipeline.
 enum Trial {
     Fits,
     TooLarge,
-    /// The check's message.
+    /// The message of the check.
     Refused(String),
 }
 
-/// Looks for what would fit of the pipeline `text`, which takes `batch` images, `at_once` of them at a time.
+/// Searches for changes of the pipeline `text` that fit. It takes `batch` images, `at_once` of them at a time.
 ///
 /// Nothing else may have values on the device.
 pub(super) fn find_fit(text: &str, batch: usize, at_once: usize, device: &Device) -> Fit {
@@ -62,7 +62,7 @@ pub(super) fn find_fit(text: &str, batch: usize, at_once: usize, device: &Device
         return fit;
     }
     let mut batches = std::iter::successors(Some(fit.micro_batch.unwrap_or(batch / 2)), |n| Some(n / 2));
-    // Batch statistics want two images.
+    // Batch statistics need two images.
     fit.batch = batches.by_ref().take_while(|&n| n >= 2).find(|&n| fits("batch", n));
     if let (None, Some(largest)) = (fit.micro_batch, fit.batch) {
         fit.refused = sizes.into_iter().find(|&size| size <= largest).and_then(|size| {
@@ -96,7 +96,7 @@ fn attempt(text: &str, change: &str, device: &Device) -> Trial {
     }
 }
 
-/// Two steps on made-up images: in the second one, the optimizer has its slots.
+/// Two steps on random images: in the second one, the optimizer state exists.
 fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     let Pipeline { network, seed, batch, views, .. } = pipeline;
     let mut engine = Engine::new(network, seed, device.clone(), Box::new(SingleProcess))?;
@@ -113,7 +113,7 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
             Ok(views.collect::<Result<_, OpError>>()?)
         };
         let mut computed = engine.compute(batch, 0.99, &mut next)?;
-        // Whether they are finite is of no interest here.
+        // Whether they are finite does not matter here.
         let _ = engine.gradient_norms(&mut computed.gradients)?;
         engine.enqueue(&computed.keys)?;
         engine.update(&mut computed.gradients, 0.0)?;

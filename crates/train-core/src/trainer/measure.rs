@@ -1,4 +1,4 @@
-//! Monitors at work: features of the dataset, computed once for all of them.
+//! Runs the monitors, with features of the dataset that are computed once for all of them.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -18,21 +18,21 @@ pub struct Measure<'a> {
     pub splits: &'a Splits,
     /// The pipeline's views.
     pub views: &'a [View],
-    /// The pipeline's seed, for views that draw.
+    /// The pipeline's seed, for random views.
     pub seed: u64,
-    /// Images that go through the encoder at once.
+    /// Images per forward pass.
     pub batch: usize,
-    /// Loader threads.
+    /// Data loader workers.
     pub n_workers: usize,
     /// Where unreadable images are counted.
     pub unreadable: &'a Arc<UnreadableLog>,
 }
 
-/// The metrics of the monitors that are due, and what is off.
+/// The metrics of the monitors that are due, and the monitors that are off.
 #[derive(Debug, Default)]
 pub(super) struct MonitorOutcomes {
     pub(super) metrics: Vec<Metric>,
-    /// Monitors that have nothing to say, with the reason.
+    /// Monitors that cannot measure anything, with the reason.
     pub(super) off: Vec<(String, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Measure<'_> {
     /// Features of a split of the dataset; `None` if the dataset has no such split.
     ///
     /// # Errors
-    /// If images cannot be loaded, or the encoder refuses them.
+    /// If images cannot be loaded, or the encoder rejects them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
         let failed = |message: String| MonitorError { monitor: "features".into(), message };
         let images = match request.split {
@@ -72,7 +72,7 @@ impl Measure<'_> {
             .views
             .iter()
             .find(|view| view.name == request.view)
-            .ok_or_else(|| failed(format!("the pipeline declares no view `{}`", request.view)))?;
+            .ok_or_else(|| failed(format!("the pipeline has no view `{}`", request.view)))?;
         let plan = EvalPlan {
             images: Arc::clone(images),
             view: (view.name.clone(), Arc::clone(&view.transform)),

@@ -1,7 +1,7 @@
 //! The training loop: from a checked pipeline to a trained encoder in a run folder.
 //!
-//! Start at [`train`]. A run can be stopped at any step and goes on with the same bits: everything that a step depends
-//! on is in the checkpoint, and every random draw is keyed by where it is used.
+//! Start at [`train`]. A run can be stopped at any step, and resumes with bit-for-bit the same result: everything that
+//! a step depends on is in the checkpoint, and every random draw is keyed by where it is used.
 
 mod course;
 mod data;
@@ -16,7 +16,6 @@ mod position;
 mod saving;
 mod spikes;
 mod step;
-mod told;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,24 +43,23 @@ use self::feed::Feed;
 use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
-use self::told::Told;
 use crate::SingleProcess;
 use crate::engine::Engine;
 use loader::{Loader, LoaderError};
 
-/// How a run uses the machine; nothing here changes its result.
+/// Resources that a run uses. They do not change its result.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainOptions {
-    /// Threads that decode and augment, at least 1.
+    /// Data loader workers, at least 1.
     pub n_workers: usize,
 }
 
 /// Trains `pipeline` in `run`, from the start or from a checkpoint, until its last epoch or until `stop` is set.
 ///
-/// The run's metrics, events and checkpoints are written to its folder; `observer` is told of all else.
+/// Metrics, events and checkpoints are written to the folder of the run; `observer` gets all events.
 ///
 /// # Errors
-/// Whatever ends a run early. What was saved before that stays.
+/// Any error that ends a run. Saved files stay.
 pub fn train(
     pipeline: Pipeline,
     device: &Device,
@@ -74,11 +72,11 @@ pub fn train(
     Trainer::start(pipeline, device, run, resume, options, observer)?.run(stop)
 }
 
-/// Writes the checkpoint of `pipeline` before its first step into `run`, with `change` made to its tensors: a run that
-/// starts from given weights, and resumes like any other. Gives its path.
+/// Writes the checkpoint of `pipeline` at step 0 into `run`, with `change` applied to its tensors. The result is a run
+/// that starts from given weights and resumes like any other. Returns its path.
 ///
 /// # Errors
-/// If what `change` leaves does not fit the pipeline, or the checkpoint cannot be written.
+/// If the changed tensors do not match the pipeline, or the checkpoint cannot be written.
 pub fn write_start(
     pipeline: Pipeline,
     device: &Device,
@@ -95,7 +93,7 @@ pub fn write_start(
     Ok(CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).save(0, &snapshot)?)
 }
 
-/// A run that is under way.
+/// A run in progress.
 struct Trainer<'a> {
     run: &'a RunFolder,
     engine: Engine,
@@ -105,7 +103,7 @@ struct Trainer<'a> {
     spikes: SpikeDetector,
     rollbacks: Rollbacks,
     saving: Saving,
-    told: Told<'a>,
+    observers: Observers<'a>,
     position: Position,
     loss_range: LossRange,
     /// The metrics of the untrained encoder, if this process measured them.
@@ -113,21 +111,21 @@ struct Trainer<'a> {
     started: Instant,
 }
 
-/// What is measured.
+/// The inputs of measurements.
 struct Monitors {
     list: Vec<(String, Box<dyn Monitor>)>,
-    /// Those that were told to be off.
+    /// Monitors that were reported as off.
     off: Vec<String>,
 }
 
-/// What is done when something is not finite.
+/// What to do if something is not finite.
 struct Rollbacks {
     on_nonfinite: OnNonfinite,
-    /// Where the last one went, and how many went there.
+    /// The checkpoint of the last rollback, and the number of rollbacks to it.
     last: Option<(u64, usize)>,
 }
 
-/// Sums over the part of an epoch that this process ran.
+/// Sums over the part of an epoch that this process trained.
 struct EpochClock {
     started: Instant,
     waited: Duration,
@@ -159,7 +157,7 @@ impl<'a> Trainer<'a> {
         };
         let resume_at = resume.map(|_| position.steps_done);
         let saving = Saving::new(run, pipeline.checkpoint, pipeline.text);
-        let told = Told::new(run, resume_at, observer)?;
+        let observers = Observers::new(run, resume_at, observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
         }
@@ -181,7 +179,7 @@ impl<'a> Trainer<'a> {
             spikes,
             rollbacks: Rollbacks { on_nonfinite, last: None },
             saving,
-            told,
+            observers,
             position,
             before: Vec::new(),
             started: Instant::now(),
@@ -192,28 +190,28 @@ impl<'a> Trainer<'a> {
         let result = self.run_epochs(stop);
         let no_room = result.as_ref().err().and_then(TrainError::no_room);
         if no_room.is_some() {
-            self.told.tell(|observer| observer.note(&Note::NoRoom))?;
+            self.observers.notify(|observer| observer.note(&Note::NoRoom))?;
         }
         self.run.write_unreadable(&self.data.unreadable.list())?;
         let (outcome, caller) = match no_room {
             Some(memory) => self.out_of_memory(memory),
-            None => (result, self.told.caller()),
+            None => (result, self.observers.caller()),
         };
         caller.ended(outcome.as_ref());
         outcome
     }
 
-    /// The error for a step that the device had no room for, with what it has room for.
+    /// The error for a step that ran out of device memory, with what would fit.
     fn out_of_memory(self, memory: DeviceMemory) -> (Result<Finished, TrainError>, &'a mut dyn Observer) {
-        let Self { engine, course: Course { batch, .. }, saving, told, .. } = self;
+        let Self { engine, course: Course { batch, .. }, saving, observers, .. } = self;
         let (device, at_once) = (engine.device().clone(), batch / engine.parts().n_parts);
-        // All that the run had on the device.
+        // Everything that the run had on the device.
         drop(engine);
         let fit = match tensor_ops::give_back_memory() {
             Ok(()) => fit::find_fit(saving.pipeline(), batch, at_once, &device),
             Err(_) => Fit::default(),
         };
-        (Err(TrainError::OutOfMemory { batch, at_once, memory, fit }), told.caller())
+        (Err(TrainError::OutOfMemory { batch, at_once, memory, fit }), observers.caller())
     }
 
     fn run_epochs(&mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
@@ -225,20 +223,20 @@ impl<'a> Trainer<'a> {
             batch: self.course.batch,
             steps_done: steps_before,
         };
-        self.told.tell(|observer| observer.started(&started))?;
+        self.observers.notify(|observer| observer.started(&started))?;
         if self.position == Position::default() {
-            // Saved first, so that a run can be resumed from its first moment.
+            // Saved first, so that a run can be resumed from the start.
             self.save()?;
             let measured = MetricsLog::read(&self.run.metrics())?.iter().any(|line| line["epoch"] == 0);
             if !measured {
                 self.before = self.measure(0)?;
-                self.tell_measured(None, &self.before.clone())?;
+                self.report_measured(None, &self.before.clone())?;
             }
         }
         let mut after = Vec::new();
         let mut feed = Feed::new(self.loader()?);
         let mut clock = EpochClock::start();
-        self.told.tell(|observer| observer.resumed())?;
+        self.observers.notify(|observer| observer.resumed())?;
         while self.position.epoch < self.course.epochs {
             if stop.load(Ordering::Relaxed) {
                 let checkpoint = self.save()?;
@@ -276,7 +274,7 @@ impl<'a> Trainer<'a> {
         self.data.loader(self.engine.graph(), self.engine.parts(), &self.course, &self.position)
     }
 
-    /// Measures, tells and saves after an epoch; gives the metrics.
+    /// Measures, reports and saves after an epoch, and returns the metrics.
     fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Metric>, TrainError> {
         let seconds = clock.started.elapsed().as_secs_f64();
         let n_steps = self.course.steps_per_epoch as f64;
@@ -296,8 +294,8 @@ impl<'a> Trainer<'a> {
         self.spikes.next_epoch();
         self.position.next_epoch();
         let metrics = self.measure(self.position.epoch)?;
-        self.tell_measured(Some(summary), &metrics)?;
-        // Before the epoch counts as done, so that a run killed here measures and compares it again.
+        self.report_measured(Some(summary), &metrics)?;
+        // Before the epoch counts as done, so that a run that is killed here measures and compares it again.
         if let Some(score) = self.saving.score(&metrics) {
             let snapshot = self.snapshot()?;
             self.saving.save_best(score, &snapshot)?;
@@ -306,12 +304,12 @@ impl<'a> Trainer<'a> {
         if last || self.saving.is_due_after_epoch(self.position.epoch) {
             self.save()?;
         }
-        self.told.tell(|observer| observer.resumed())?;
+        self.observers.notify(|observer| observer.resumed())?;
         Ok(metrics)
     }
 
     fn measure(&mut self, epochs_done: usize) -> Result<Vec<Metric>, TrainError> {
-        self.told.tell(|observer| observer.paused())?;
+        self.observers.notify(|observer| observer.paused())?;
         let measure = Measure {
             splits: &self.data.splits,
             views: &self.data.views,
@@ -326,15 +324,15 @@ impl<'a> Trainer<'a> {
         for (monitor, reason) in outcomes.off {
             if !self.monitors.off.contains(&monitor) {
                 let note = Note::MonitorOff { monitor: &monitor, reason: &reason };
-                self.told.tell(|observer| observer.note(&note))?;
+                self.observers.notify(|observer| observer.note(&note))?;
                 self.monitors.off.push(monitor);
             }
         }
-        self.tell_unreadable()?;
+        self.report_unreadable()?;
         Ok(outcomes.metrics)
     }
 
-    fn tell_measured(
+    fn report_measured(
         &mut self,
         training: Option<EpochSummary>,
         metrics: &[Metric],
@@ -345,19 +343,19 @@ impl<'a> Trainer<'a> {
             training,
             metrics,
         };
-        self.told.tell(|observer| observer.measured(&report))
+        self.observers.notify(|observer| observer.measured(&report))
     }
 
     fn save(&mut self) -> Result<PathBuf, TrainError> {
         let snapshot = self.snapshot()?;
         let path = self.saving.save(self.position.steps_done, &snapshot)?;
         self.run.write_unreadable(&self.data.unreadable.list())?;
-        self.told.tell(|observer| observer.saved(&path))?;
+        self.observers.notify(|observer| observer.saved(&path))?;
         Ok(path)
     }
 
     /// # Errors
-    /// If a parameter is not finite: every checkpoint is good to resume from.
+    /// If a parameter is not finite: a run can resume from every checkpoint.
     fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
         if let Some(what) = self.engine.nonfinite_parameter() {
             return Err(self.diverged(what));
@@ -365,11 +363,11 @@ impl<'a> Trainer<'a> {
         self.saving.snapshot(&mut self.engine, &self.position, &self.spikes)
     }
 
-    fn tell_unreadable(&mut self) -> Result<(), TrainError> {
+    fn report_unreadable(&mut self) -> Result<(), TrainError> {
         let Some(n_images) = self.data.more_unreadable() else { return Ok(()) };
         let list = self.run.unreadable();
         let note = Note::Unreadable { n_images, list: &list };
-        self.told.tell(|observer| observer.note(&note))
+        self.observers.notify(|observer| observer.note(&note))
     }
 }
 

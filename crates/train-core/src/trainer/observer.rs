@@ -1,4 +1,4 @@
-//! Who is told of a run while it trains.
+//! Observing a run while it trains.
 
 use std::fmt;
 use std::path::Path;
@@ -10,25 +10,25 @@ use plugin_api::{LossRange, Metric};
 use super::{Finished, TrainError};
 use crate::engine::{GradientNorms, Loss};
 
-/// What ends a run because somebody who was told of it failed.
+/// The error of an observer, which ends the run.
 pub type ObserverError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Is told what happens while a run trains, on the thread that trains.
+/// Receives the events of a run, on the thread that trains.
 ///
-/// Every method does nothing unless it is written. An error ends the run; what was saved before stays.
+/// Every method does nothing by default. An error ends the run; saved files stay.
 pub trait Observer {
     /// The run is about to train.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn started(&mut self, _run: &Started<'_>) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// A part of a step begins, where a batch goes through the encoder in parts.
+    /// A part of a step starts, if the batch is processed in parts.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn part(&mut self, _part: &PartReport) -> Result<(), ObserverError> {
         Ok(())
     }
@@ -36,23 +36,23 @@ pub trait Observer {
     /// A step is done.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn step(&mut self, _step: &StepReport<'_>) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// Something other than a step begins, such as measuring.
+    /// Something other than a step starts, such as measuring.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn paused(&mut self) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// The next step begins, the first one or one after a pause.
+    /// The next step starts: the first one, or one after a pause.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn resumed(&mut self) -> Result<(), ObserverError> {
         Ok(())
     }
@@ -60,23 +60,23 @@ pub trait Observer {
     /// The untrained encoder was measured, or an epoch is done.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn measured(&mut self, _report: &EpochReport<'_>) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// Something has happened that a person should know.
+    /// Something happened that the user should know.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn note(&mut self, _note: &Note<'_>) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// The run has gone back to a checkpoint.
+    /// The run was rolled back to a checkpoint.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn rolled_back(&mut self, _report: &RolledBack<'_>) -> Result<(), ObserverError> {
         Ok(())
     }
@@ -84,16 +84,16 @@ pub trait Observer {
     /// A checkpoint was written.
     ///
     /// # Errors
-    /// Whatever is to end the run.
+    /// Any error that should end the run.
     fn saved(&mut self, _checkpoint: &Path) -> Result<(), ObserverError> {
         Ok(())
     }
 
-    /// The run has ended, well or not. Nothing is told after this.
+    /// The run has ended, successfully or not. This is the last event.
     fn ended(&mut self, _outcome: Result<&Finished, &TrainError>) {}
 }
 
-/// Is told everything and does nothing.
+/// An observer that ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 
@@ -102,19 +102,19 @@ impl Observer for Silent {}
 /// A run that is about to train.
 #[derive(Clone, Copy, Debug)]
 pub struct Started<'a> {
-    /// The run's folder.
+    /// The run folder.
     pub folder: &'a Path,
     /// Epochs in the whole run.
     pub epochs: usize,
-    /// Steps in each.
+    /// Steps per epoch.
     pub steps_per_epoch: usize,
-    /// Images in a batch.
+    /// The batch size.
     pub batch: usize,
-    /// Steps done before: 0 for a new run.
+    /// Steps that were already done: 0 for a new run.
     pub steps_done: u64,
 }
 
-/// A part of a step that begins.
+/// A part of a step that starts.
 #[derive(Clone, Copy, Debug)]
 pub struct PartReport {
     /// The epoch, from 0.
@@ -123,11 +123,11 @@ pub struct PartReport {
     pub step: usize,
     /// The part, from 0, over all passes of the step.
     pub part: usize,
-    /// Parts of the step.
+    /// Parts per step.
     pub n_parts: usize,
 }
 
-/// A step that was just done.
+/// A completed step.
 #[derive(Clone, Copy, Debug)]
 pub struct StepReport<'a> {
     /// The epoch, from 0.
@@ -138,11 +138,11 @@ pub struct StepReport<'a> {
     pub steps_done: u64,
     /// How long it waited for data.
     pub waited: Duration,
-    /// The loss that was minimized.
+    /// The loss that is minimized.
     pub loss: f64,
-    /// What that loss is at chance and at best.
+    /// The value of that loss at chance level, and its lower bound.
     pub loss_range: LossRange,
-    /// Share of queries that are nearest to their own key, 0–1, the mean over all losses.
+    /// Share of queries whose nearest key is their own, 0–1; the mean over all losses.
     pub top1: f64,
     /// Each loss of the graph.
     pub losses: &'a [Loss],
@@ -168,31 +168,31 @@ impl<'a> Gradients<'a> {
     }
 }
 
-/// The untrained encoder as it was measured, or an epoch that is done.
+/// The untrained encoder, or a completed epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochReport<'a> {
     /// Whole epochs done; 0 for the untrained encoder.
     pub epochs_done: usize,
     /// Steps done in the whole run.
     pub steps_done: u64,
-    /// How the epoch went; `None` for the untrained encoder.
+    /// The training results of the epoch; `None` for the untrained encoder.
     pub training: Option<EpochSummary>,
-    /// What the monitors measured; empty if none was due.
+    /// The metrics of the monitors; empty if none was due.
     pub metrics: &'a [Metric],
 }
 
-/// How an epoch went.
+/// The training results of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct EpochSummary {
     /// The mean loss.
     pub loss: f64,
-    /// The mean share of queries that are nearest to their own key, 0–1.
+    /// Mean share of queries whose nearest key is their own, 0–1.
     pub top1: f64,
     /// The learning rate of the last step.
     pub lr: f64,
-    /// What this process spent on it, measuring not included.
+    /// Time that this process spent on it, without measuring.
     pub seconds: f64,
-    /// Images trained on in a second.
+    /// Training images per second.
     pub images_per_s: f64,
     /// Share of the time that steps waited for data, 0–1.
     pub data_wait_share: f64,
@@ -206,18 +206,18 @@ pub struct EpochSummary {
     pub gradient_spikes: usize,
 }
 
-/// A run that has gone back to a checkpoint.
+/// A run that was rolled back to a checkpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct RolledBack<'a> {
-    /// Why.
+    /// The error.
     pub error: &'a TrainError,
-    /// Where to.
+    /// The checkpoint.
     pub checkpoint: &'a Path,
-    /// Steps done there.
+    /// Its number of steps.
     pub steps_done: u64,
 }
 
-/// Something that a person should know. Its text is a sentence without a stop.
+/// Something that the user should know. Its text is a sentence without a full stop.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Note<'a> {
@@ -229,39 +229,39 @@ pub enum Note<'a> {
         step: usize,
         /// The parameter, `module.name`.
         parameter: &'a str,
-        /// Its largest gradient value.
+        /// Its largest absolute gradient value.
         gradient: f32,
-        /// The running median of those before.
+        /// The running median of earlier ones.
         median: f32,
-        /// What is done about it.
+        /// The action that is taken.
         consequence: SpikeConsequence<'a>,
     },
     /// A monitor cannot measure anything on this dataset.
     MonitorOff {
         /// Its name in the pipeline.
         monitor: &'a str,
-        /// Why, and what would change that.
+        /// Why, and what would change it.
         reason: &'a str,
     },
-    /// More images could not be read than were told before.
+    /// More images could not be read than reported before.
     Unreadable {
         /// How many, in the run so far.
         n_images: usize,
         /// The file that lists them.
         list: &'a Path,
     },
-    /// The device has no room for a step; what follows is a search for what would fit.
+    /// The device has too little memory for a step. A search for what would fit follows.
     NoRoom,
 }
 
-/// What is done about a gradient that jumped.
+/// The action taken for a gradient that jumped.
 #[derive(Clone, Copy, Debug)]
 pub enum SpikeConsequence<'a> {
     /// Nothing.
     None,
-    /// The step changes no weights.
+    /// The step does not change the weights.
     StepSkipped,
-    /// These parameters are trained no more.
+    /// These parameters are frozen from now on.
     Frozen(&'a [&'a str]),
 }
 
@@ -298,6 +298,6 @@ impl fmt::Display for Note<'_> {
 
 impl fmt::Display for RolledBack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; resuming from {} with other draws", self.error, self.checkpoint.display())
+        write!(f, "{}; resuming from {} with a different random seed", self.error, self.checkpoint.display())
     }
 }

@@ -1,4 +1,4 @@
-//! Everybody who is told of a run: its files, and the caller.
+//! All observers of a run: its files, and the caller.
 
 use run_store::RunFolder;
 use run_store::metrics::MetricsError;
@@ -8,14 +8,14 @@ use super::files::{EventFile, MetricsFile};
 use super::observer::{Observer, ObserverError};
 
 /// The observers of a run.
-pub(super) struct Told<'a> {
+pub(super) struct Observers<'a> {
     metrics: MetricsFile,
     events: EventFile,
     caller: &'a mut dyn Observer,
 }
 
-impl<'a> Told<'a> {
-    /// Opens the files of `run`, which resumes at a step or starts.
+impl<'a> Observers<'a> {
+    /// Opens the files of `run`, which starts, or resumes at a step.
     pub(super) fn new(
         run: &RunFolder,
         resume_at: Option<u64>,
@@ -28,18 +28,18 @@ impl<'a> Told<'a> {
         })
     }
 
-    /// Tells one after another, until one fails.
-    pub(super) fn tell(
+    /// Notifies one after another, until one fails.
+    pub(super) fn notify(
         &mut self,
-        mut what: impl FnMut(&mut dyn Observer) -> Result<(), ObserverError>,
+        mut event: impl FnMut(&mut dyn Observer) -> Result<(), ObserverError>,
     ) -> Result<(), TrainError> {
         for observer in [&mut self.metrics as &mut dyn Observer, &mut self.events, self.caller] {
-            what(observer).map_err(TrainError::Observer)?;
+            event(observer).map_err(TrainError::Observer)?;
         }
         Ok(())
     }
 
-    /// The caller alone: for the end, which no file is told of.
+    /// Only the caller, for the end of the run, which is not written to files.
     pub(super) fn caller(self) -> &'a mut dyn Observer {
         self.caller
     }

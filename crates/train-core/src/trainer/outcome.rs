@@ -10,9 +10,9 @@ use plugin_api::Metric;
 pub enum Finished {
     /// All epochs are done.
     Completed(Summary),
-    /// It was asked to stop, and did, after a step.
+    /// It was stopped after a step.
     Stopped {
-        /// Where to go on from.
+        /// The checkpoint to resume from.
         checkpoint: PathBuf,
         /// Steps done.
         steps_done: u64,
@@ -28,7 +28,7 @@ pub struct Summary {
     pub before: Vec<Metric>,
     /// The metrics after the last epoch.
     pub after: Vec<Metric>,
-    /// Steps made by this process; 0 if the run was complete before.
+    /// Steps made by this process; 0 if the run was already complete.
     pub n_steps: u64,
     /// Time spent by this process.
     pub took: Duration,

@@ -1,11 +1,11 @@
-//! Where a run is: the counters that a checkpoint holds besides the engine.
+//! The position in a run: the counters in a checkpoint besides the engine's.
 
 use std::collections::BTreeMap;
 
 use super::TrainError;
 use plugin_api::Rng;
 
-/// A place in a run, and the running sums of its epoch.
+/// A position in a run, and the running sums of its epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Position {
     /// Whole epochs done.
@@ -16,9 +16,9 @@ pub(super) struct Position {
     pub(super) steps_done: u64,
     /// Sum of this epoch's losses.
     pub(super) loss_sum: f64,
-    /// Sum of this epoch's shares of queries nearest to their own key.
+    /// Sum of this epoch's shares of queries whose nearest key is their own.
     pub(super) top1_sum: f64,
-    /// How often the run has gone back to a checkpoint: a part of the seed of what is drawn since.
+    /// The number of rollbacks, which is part of the seed of later draws.
     pub(super) rollbacks: u64,
 }
 
@@ -45,8 +45,8 @@ impl Position {
         })
     }
 
-    /// What images are drawn from: the seed, and something else after each rollback, so that a run that diverged does not
-    /// meet the same batches again.
+    /// The seed for images: the run's seed, changed after each rollback, so that a run that diverged does not get the
+    /// same batches again.
     pub(super) fn data_seed(&self, seed: u64) -> u64 {
         match self.rollbacks {
             0 => seed,
@@ -54,7 +54,7 @@ impl Position {
         }
     }
 
-    /// Counts a step in; true if it was the epoch's last, which [`next_epoch`](Self::next_epoch) must follow.
+    /// Counts a step. Returns true if it was the epoch's last, which [`next_epoch`](Self::next_epoch) must follow.
     pub(super) fn count(&mut self, loss: f64, top1: f64, steps_per_epoch: usize) -> bool {
         self.step += 1;
         self.steps_done += 1;

@@ -1,4 +1,4 @@
-//! When a run is saved, and what a checkpoint holds.
+//! When a run is saved, and the contents of a checkpoint.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 pub(super) struct Saving {
     folder: CheckpointFolder,
     config: CheckpointConfig,
-    /// The resolved pipeline, which every checkpoint holds.
+    /// The resolved pipeline, which every checkpoint contains.
     pipeline: String,
     saved_at: Instant,
 }
@@ -33,7 +33,7 @@ impl Saving {
         &self.pipeline
     }
 
-    /// Sets aside what an earlier course of the run saved after `step`.
+    /// Renames checkpoints after `step`, from an earlier course of the run.
     pub(super) fn set_aside_after(&self, step: u64) -> Result<(), CheckpointError> {
         self.folder.set_aside_after(step).map(drop)
     }
@@ -66,7 +66,7 @@ impl Saving {
         Ok(path)
     }
 
-    /// The score by which a checkpoint with these metrics may be the best; more is better.
+    /// The score that decides which checkpoint is best; higher is better.
     pub(super) fn score(&self, metrics: &[Metric]) -> Option<f64> {
         let best = self.config.best.as_ref()?;
         let metric = metrics.iter().find(|metric| metric.name == *best)?;
@@ -77,8 +77,8 @@ impl Saving {
         self.folder.save_best(score, snapshot).map(drop)
     }
 
-    /// What a checkpoint holds. Nothing in it depends on time, place or number of threads: equal runs write equal
-    /// checkpoints.
+    /// The contents of a checkpoint. Nothing in it depends on time, place or number of threads, so equal runs write
+    /// equal checkpoints.
     pub(super) fn snapshot(
         &self,
         engine: &mut Engine,
@@ -92,14 +92,14 @@ impl Saving {
     }
 }
 
-/// Adds to the tensors of an engine what else a checkpoint holds.
+/// Adds to an engine's tensors the other contents of a checkpoint.
 pub(super) fn finish(snapshot: &mut Snapshot, position: &Position, spikes: &SpikeDetector, pipeline: &str) {
     position.save(&mut snapshot.metadata);
     spikes.save(&mut snapshot.metadata);
     snapshot.metadata.insert("pipeline".into(), pipeline.to_owned());
 }
 
-/// Sets everything that a checkpoint holds, and gives where it was written.
+/// Restores everything in a checkpoint, and returns the position at which it was written.
 pub(super) fn restore(
     snapshot: &Snapshot,
     engine: &mut Engine,

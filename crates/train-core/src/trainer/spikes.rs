@@ -1,4 +1,4 @@
-//! Spikes of gradients: norms, spikes, and what is done about them (Chen et al. 2021, arXiv:2104.02057, §4).
+//! Gradient spikes: how they are detected, and what is done about them (Chen et al. 2021, arXiv:2104.02057, §4).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,27 +9,27 @@ use crate::engine::GradientNorms;
 use pipeline::{OnSpike, Parameters, StabilityConfig};
 use plugin_api::ParameterId;
 
-/// Key of the state of spikes in a checkpoint's metadata.
+/// Key of the detector's state in a checkpoint's metadata.
 const KEY: &str = "stability";
 
-/// Norms before a median is trusted, unless the window is shorter.
+/// Norms before the median is used, unless the window is shorter.
 const FEWEST: usize = 10;
 
-/// Watches the largest gradient value of some parameters against its running median.
+/// Compares the largest gradient value of some parameters with its running median.
 pub(super) struct SpikeDetector {
     config: StabilityConfig,
     parameters: Parameters,
     state: State,
-    /// Spikes told in this epoch.
-    n_told: usize,
+    /// Spikes reported in this epoch.
+    n_reported: usize,
 }
 
-/// What a resumed run must know.
+/// State that a resumed run needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct State {
     /// By parameter: the bits of its last norms, oldest first.
     history: BTreeMap<String, VecDeque<u32>>,
-    /// Whether a spike has frozen what it freezes.
+    /// Whether a spike has already frozen parameters.
     has_frozen: bool,
     /// Steps of this epoch with a spike.
     n_spikes: usize,
@@ -43,31 +43,31 @@ struct State {
 pub(super) struct Spike {
     /// The parameter.
     pub(super) name: String,
-    /// Its largest gradient value.
+    /// Its largest absolute gradient value.
     pub(super) norm: f32,
-    /// The running median of those before.
+    /// The running median of earlier ones.
     pub(super) median: f32,
 }
 
-/// What a step's gradients ask for.
+/// What to do with a step.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// Go on.
+    /// Continue.
     Go,
-    /// Go on, and tell.
+    /// Continue, and report it.
     Tell(Spike),
-    /// Change no weights in this step.
+    /// Do not change weights in this step.
     Skip(Spike),
-    /// Train these parameters no more, from this step on.
+    /// Freeze these parameters from this step on.
     Freeze(Spike, Vec<ParameterId>),
 }
 
 impl SpikeDetector {
     pub(super) fn new(config: StabilityConfig, parameters: Parameters) -> Self {
-        Self { config, parameters, state: State::default(), n_told: 0 }
+        Self { config, parameters, state: State::default(), n_reported: 0 }
     }
 
-    /// What the gradients of a step ask for.
+    /// Decides what to do with a step from its gradients.
     pub(super) fn judge(&mut self, norms: &GradientNorms) -> Verdict {
         let larger = |bits: u32, norm: Option<f32>| f32::from_bits(bits).max(norm.unwrap_or(0.0)).to_bits();
         self.state.first = larger(self.state.first, norms.first());
@@ -104,14 +104,14 @@ impl SpikeDetector {
         }
     }
 
-    /// Whether this spike is to be told: the first few of an epoch are.
-    pub(super) fn tells(&mut self) -> bool {
+    /// Whether to report this spike: the first few of an epoch are reported.
+    pub(super) fn should_report(&mut self) -> bool {
         const MOST_IN_AN_EPOCH: usize = 3;
-        self.n_told += 1;
-        self.n_told <= MOST_IN_AN_EPOCH
+        self.n_reported += 1;
+        self.n_reported <= MOST_IN_AN_EPOCH
     }
 
-    /// What a spike freezes, and whether one has.
+    /// The parameters that a spike freezes, and whether it has.
     pub(super) fn frozen_by_spike(&self) -> (&[ParameterId], bool) {
         (&self.parameters.frozen_by_spike, self.state.has_frozen)
     }
@@ -137,7 +137,7 @@ impl SpikeDetector {
     }
 
     pub(super) fn next_epoch(&mut self) {
-        self.n_told = 0;
+        self.n_reported = 0;
         self.state.n_spikes = 0;
         self.state.first = 0;
         self.state.last = 0;

@@ -1,4 +1,4 @@
-//! One step of a run, and what is done when it goes wrong.
+//! One step of a run, and what to do if it fails.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use super::{
 };
 use crate::engine::{Loss, NonFinite};
 
-/// Rollbacks to one checkpoint before the run ends after all.
+/// Rollbacks to the same checkpoint before the run ends with the error.
 const MOST_ROLLBACKS: usize = 3;
 
 impl Trainer<'_> {
-    /// One step; true after an epoch's last.
+    /// One step; returns true after an epoch's last.
     pub(super) fn step(&mut self, feed: &mut Feed, clock: &mut EpochClock) -> Result<bool, TrainError> {
         let at = self.course.at(self.position.epoch, self.position.step);
         let (lr, momentum) = (self.course.lr(at), self.course.momentum(at));
@@ -27,7 +27,7 @@ impl Trainer<'_> {
         let mut next = || -> Result<Vec<FeatureMap>, TrainError> {
             if n_parts > 1 {
                 let report = PartReport { epoch: at.epoch, step: at.step, part, n_parts };
-                self.told.tell(|observer| observer.part(&report))?;
+                self.observers.notify(|observer| observer.part(&report))?;
                 part += 1;
             }
             let Fed { views, waited: waited_here } = feed.next(&device)?;
@@ -40,8 +40,8 @@ impl Trainer<'_> {
             let what = self.first_nonfinite(&computed.losses);
             return Err(self.diverged(what));
         }
-        // The backward pass is given to the device, and the norms wait for its end: time to send what comes next, if it comes
-        // without the measuring and saving of an epoch's end between.
+        // The backward pass is queued on the device, and the norms wait for it. This is the time to send the next
+        // batch, unless the evaluation and saving at the end of an epoch come first.
         if tensor_ops::is_on_device() && n_parts == 1 && at.step + 1 < at.steps_per_epoch {
             feed.send_ahead(&device)?;
         }
@@ -55,18 +55,18 @@ impl Trainer<'_> {
         match self.spikes.judge(&norms) {
             Verdict::Go => self.engine.update(&mut computed.gradients, lr)?,
             Verdict::Tell(spike) => {
-                self.tell_spike(&spike, SpikeConsequence::None)?;
+                self.report_spike(&spike, SpikeConsequence::None)?;
                 self.engine.update(&mut computed.gradients, lr)?;
             }
             Verdict::Skip(spike) => {
-                self.tell_spike(&spike, SpikeConsequence::StepSkipped)?;
+                self.report_spike(&spike, SpikeConsequence::StepSkipped)?;
                 self.engine.skip_update();
             }
             Verdict::Freeze(spike, frozen) => {
                 self.engine.set_trainable(&frozen, false)?;
                 let names: Vec<String> = frozen.iter().map(|&id| self.spikes.name(id).to_owned()).collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                self.tell_spike(&spike, SpikeConsequence::Frozen(&names))?;
+                self.report_spike(&spike, SpikeConsequence::Frozen(&names))?;
                 self.engine.update(&mut computed.gradients, lr)?;
             }
         }
@@ -85,12 +85,12 @@ impl Trainer<'_> {
             lr,
             gradients: Gradients { parameters: self.spikes.parameters(), norms: &norms },
         };
-        self.told.tell(|observer| observer.step(&report))?;
-        self.tell_unreadable()?;
+        self.observers.notify(|observer| observer.step(&report))?;
+        self.report_unreadable()?;
         Ok(epoch_is_done)
     }
 
-    /// Goes back to the last checkpoint, with other draws from there on.
+    /// Goes back to the last checkpoint, with different random draws from there on.
     pub(super) fn roll_back(&mut self, error: TrainError) -> Result<(), TrainError> {
         let Some((path, snapshot)) = self.saving.latest()? else { return Err(error) };
         let rollbacks = self.position.rollbacks + 1;
@@ -106,7 +106,7 @@ impl Trainer<'_> {
         self.rollbacks.last = Some((to, n_here));
         self.position.rollbacks = rollbacks;
         let report = RolledBack { error: &error, checkpoint: &path, steps_done: to };
-        self.told.tell(|observer| observer.rolled_back(&report))
+        self.observers.notify(|observer| observer.rolled_back(&report))
     }
 
     /// The error for a run that has diverged.
@@ -119,7 +119,7 @@ impl Trainer<'_> {
         }
     }
 
-    /// What made a loss not finite: a parameter, or the loss itself.
+    /// Why a loss is not finite: a parameter, or the loss itself.
     fn first_nonfinite(&mut self, losses: &[Loss]) -> NonFinite {
         self.engine.nonfinite_parameter().unwrap_or_else(|| {
             let bad = losses.iter().find(|loss| !loss.value.is_finite());
@@ -127,8 +127,8 @@ impl Trainer<'_> {
         })
     }
 
-    fn tell_spike(&mut self, spike: &Spike, consequence: SpikeConsequence<'_>) -> Result<(), TrainError> {
-        if !self.spikes.tells() {
+    fn report_spike(&mut self, spike: &Spike, consequence: SpikeConsequence<'_>) -> Result<(), TrainError> {
+        if !self.spikes.should_report() {
             return Ok(());
         }
         let note = Note::Spike {
@@ -139,6 +139,6 @@ impl Trainer<'_> {
             median: spike.median,
             consequence,
         };
-        self.told.tell(|observer| observer.note(&note))
+        self.observers.notify(|observer| observer.note(&note))
     }
 }
