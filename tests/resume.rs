@@ -91,7 +91,7 @@ fn a_run_stopped_within_an_epoch_goes_on_to_the_same_bits() {
     xtask(root.path(), run_arguments(&pipeline, "straight", "1", "2")).done();
     let (run, outcome) = interrupted(root.path(), &pipeline, "-TERM");
     assert_eq!(outcome.code, Some(130), "{outcome}");
-    assert!(outcome.stderr.contains("stopping after this step, with a checkpoint"), "{outcome}");
+    assert!(outcome.stderr.contains("stopping after this step and saving a checkpoint"), "{outcome}");
     let newest = *checkpoint_steps(&run).last().unwrap();
     let name = run.file_name().unwrap().to_str().unwrap();
     assert!(outcome.stdout.contains(&format!("stopped after step {newest}, checkpoint")), "{outcome}");
@@ -174,9 +174,9 @@ fn a_damaged_newest_checkpoint_is_refused_and_the_one_before_it_goes_on_to_the_s
     let mut flipped = whole.clone();
     flipped[whole.len() / 2] ^= 1;
     let damages = [
-        (&flipped[..], "is damaged: its checksum does not fit its contents"),
-        (&whole[..whole.len() / 3], "is cut short"),
-        (&[], "is cut short"),
+        (&flipped[..], "is damaged: its checksum does not match its contents"),
+        (&whole[..whole.len() / 3], "is truncated"),
+        (&[], "is truncated"),
         (&[b'x'; 4096], "is not a safetensors file"),
     ];
     for (bytes, reason) in damages {
@@ -218,7 +218,7 @@ fn a_checkpoint_of_another_pipeline_is_refused() {
     let other = checkpoint(&root.path().join("runs/small-002"), last);
     std::fs::copy(other, checkpoint(&run, last + 1)).unwrap();
     let stderr = xtask(root.path(), ["run", "--resume", "runs/small-001"]).refused();
-    assert!(stderr.contains("this checkpoint does not fit the pipeline"), "{stderr}");
+    assert!(stderr.contains("this checkpoint does not match the pipeline"), "{stderr}");
     assert!(stderr.contains("hint: resume with the pipeline that wrote it"), "{stderr}");
 }
 
@@ -230,10 +230,10 @@ fn going_on_without_a_run_says_how_to_start_one() {
     let stderr = xtask(root.path(), ["run", &here("small.ron"), "--resume"]).refused();
     assert!(stderr.contains("no run of the pipeline `small`"), "{stderr}");
     let stderr = xtask(root.path(), ["run", "--resume", &here("small.ron")]).refused();
-    assert!(stderr.contains("is a pipeline file, and a run is needed"), "{stderr}");
+    assert!(stderr.contains("is a pipeline file, not a run"), "{stderr}");
     let pipelines = workspace().join("pipelines").display().to_string();
     let stderr = xtask(root.path(), ["run", "--resume", &pipelines]).refused();
-    assert!(stderr.contains("is not the folder of a run"), "{stderr}");
+    assert!(stderr.contains("is not a run folder"), "{stderr}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What computes.
+//! The compute device.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ pub enum DeviceError {
     /// The driver or the GPU failed.
     #[error("the GPU cannot be used: {reason}")]
     Unusable {
-        /// What the driver said.
+        /// The driver's message.
         reason: String,
     },
     /// The process has chosen another device before.
@@ -25,12 +25,12 @@ pub enum DeviceError {
         /// The one that was chosen first.
         chosen: DeviceChoice,
     },
-    /// The build has no code for this device.
-    #[error("`{asked}` is asked for, but this build computes on the {has} alone")]
+    /// This build cannot use the device.
+    #[error("`{asked}` is not available: this build supports only the {has}")]
     NotBuilt {
         /// The device.
         asked: DeviceChoice,
-        /// What the build has.
+        /// What the build supports.
         has: &'static str,
     },
 }
@@ -49,10 +49,10 @@ impl DeviceError {
     }
 }
 
-/// A device, as it is named on a command line: `cpu`, `cuda`, `cuda:1`.
+/// A device, named as on a command line: `cpu`, `cuda`, `cuda:1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// A GPU, by its number from 0.
     Cuda(usize),
@@ -62,7 +62,8 @@ impl FromStr for DeviceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wanted = || format!("`{text}` is no device: it is `cpu`, `cuda`, or `cuda:` and a number from 0");
+        let wanted =
+            || format!("`{text}` is not a device; use `cpu`, `cuda`, or `cuda:` and a number from 0");
         match text.split_once(':') {
             None if text == "cpu" => Ok(Self::Cpu),
             None if text == "cuda" => Ok(Self::Cuda(0)),
@@ -92,10 +93,10 @@ pub fn choose_device(choice: DeviceChoice) -> Result<(), DeviceError> {
     if chosen == choice { Ok(()) } else { Err(DeviceError::Chosen { asked: choice, chosen }) }
 }
 
-/// What was chosen by [`choose_device`]; otherwise the processor, or GPU 0 of a build with the feature `cuda`.
+/// The device set by [`choose_device`]; by default the CPU, or GPU 0 in a build with the feature `cuda`.
 ///
 /// # Errors
-/// If the build cannot compute there, or the GPU cannot be used.
+/// If this build does not support the device, or the GPU cannot be used.
 pub fn device() -> Result<Device, DeviceError> {
     let is_cuda = cfg!(feature = "cuda");
     let ordinal = match (CHOSEN.get(), is_cuda) {
@@ -122,7 +123,7 @@ pub(crate) fn within<R: Send>(pool: Option<&ThreadPool>, compute: impl FnOnce() 
     }
 }
 
-/// Computes on the thread that asks: dfdx's CUDA tensors cannot go to another.
+/// Computes on the calling thread, because dfdx's CUDA tensors cannot move to another.
 #[cfg(feature = "cuda")]
 pub(crate) fn within<R>(_: Option<&ThreadPool>, compute: impl FnOnce() -> R) -> R {
     compute()

@@ -18,29 +18,30 @@ use crate::{EmbedError, ImageSource, LoadError, OpenRun, Which, device};
 /// Batches that are decoded ahead of the encoder.
 const PREFETCH_BATCHES: usize = 2;
 
-/// Which encoder of a run, and how it uses the machine.
+/// Which encoder of a run to load, and which resources it uses.
 #[derive(Clone, Debug)]
 pub struct EncoderOptions {
-    /// Which checkpoint, if a folder is loaded and not one checkpoint.
+    /// Which checkpoint to load from a run folder. Ignored if a checkpoint is loaded directly.
     pub checkpoint: Which,
-    /// The trained weights, or the momentum encoder's.
+    /// The query encoder or the momentum encoder.
     pub weights: Weights,
     /// Where in the encoder features are taken.
     pub level: Level,
-    /// The view of the pipeline through which images are seen. One that draws, such as a random crop, draws by the seed
-    /// of the run and the place of the image in its list.
+    /// The view of the pipeline that images are passed through. A random view, such as a random crop, depends on the
+    /// seed of the run and the index of the image.
     pub view: String,
-    /// Images that go through the encoder at once; `None` for the pipeline's batch. It bounds memory and changes no value.
+    /// Images per forward pass; `None` for the pipeline's batch size. It bounds memory and does not change the
+    /// features.
     pub batch: Option<usize>,
-    /// Threads that decode; `None` for one a core.
+    /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
-    /// Threads that compute; `None` for those of rayon's global pool, which is one a core unless the program says
-    /// otherwise. A CUDA build takes those in any case.
+    /// Compute threads; `None` for rayon's global pool, which has one per core by default. A CUDA build always uses the
+    /// global pool.
     pub threads: Option<usize>,
 }
 
 impl Default for EncoderOptions {
-    /// Backbone features of the newest checkpoint's trained weights, seen through the view `eval`.
+    /// Backbone features of the query encoder in the newest checkpoint, with the view `eval`.
     fn default() -> Self {
         Self {
             checkpoint: Which::Latest,
@@ -68,19 +69,19 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// The encoder of the run at `path`, a run's folder or one checkpoint in it: backbone features of the newest
-    /// checkpoint, seen through the view `eval`.
+    /// Loads the encoder of the run at `path`, a run folder or a checkpoint in it: backbone features of the newest
+    /// checkpoint, with the view `eval`.
     ///
     /// # Errors
-    /// If it is no run, has no checkpoint or no such view, or if its files cannot be used.
+    /// If it is not a run, has no checkpoint or no such view, or if its files cannot be used.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
         Self::load_with(path, &EncoderOptions::default())
     }
 
-    /// [`load`](Self::load) with other choices.
+    /// [`load`](Self::load) with options.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and if there is no momentum encoder where one is asked for.
+    /// As [`load`](Self::load), and if the momentum encoder is requested but does not exist.
     pub fn load_with(path: impl AsRef<Path>, options: &EncoderOptions) -> Result<Self, LoadError> {
         crate::check_process()?;
         let device = device()?;
@@ -113,17 +114,17 @@ impl Encoder {
         self.encoder.n_features()
     }
 
-    /// `(H, W)` in pixels of what the encoder sees of an image.
+    /// The input size of the encoder, `(H, W)` in pixels.
     pub fn image_size(&self) -> (usize, usize) {
         self.view.size
     }
 
-    /// The checkpoint's file.
+    /// The path of the checkpoint.
     pub fn checkpoint(&self) -> &Path {
         &self.checkpoint
     }
 
-    /// Where the run's images came from. Opening it reads no image.
+    /// The dataset of the run. Opening it reads no image.
     ///
     /// # Errors
     /// If its plugin is not linked in, or refuses its config.
@@ -131,17 +132,18 @@ impl Encoder {
         self.dataset.as_deref().map_err(|fault| PipelineError::from(fault.clone()).into())
     }
 
-    /// The share of images, 0–1, that may be unreadable in the run.
+    /// The share of images, 0–1, that may be unreadable according to the pipeline.
     pub fn max_unreadable(&self) -> f64 {
         self.max_unreadable
     }
 
-    /// Features of `images`, a row each, in order.
+    /// Computes the features of `images`, one row per image, in order.
     ///
     /// Images in memory are copied. Grayscale, palette and CMYK become RGB, 16 bits become 8, alpha is dropped.
     ///
     /// # Errors
-    /// If an image cannot be decoded, naming the first one; [`embed_readable`](Self::embed_readable) leaves it out.
+    /// If an image cannot be decoded; the error names the first one. [`embed_readable`](Self::embed_readable) skips
+    /// such images.
     pub fn embed<I: ImageSource>(&mut self, images: &[I]) -> Result<Embeddings, EmbedError> {
         let images = given(images);
         let unreadable = Arc::new(UnreadableLog::new(images.len(), 1.0));
@@ -156,8 +158,8 @@ impl Encoder {
         }
     }
 
-    /// Features of those of `images` that can be decoded, and the others with the reason;
-    /// [`Embeddings::images`] tells which row is of which image.
+    /// Computes the features of the images that can be decoded, and returns the other images with the reason.
+    /// [`Embeddings::images`] maps rows to images.
     ///
     /// # Errors
     /// If features cannot be computed.
@@ -188,8 +190,8 @@ impl Encoder {
         Ok((embeddings, unreadable.list()))
     }
 
-    /// Features of the images of a dataset. After each batch `watch` is told how many images were looked at, and says whether
-    /// to go on.
+    /// Computes the features of the images of a dataset. After each batch, `watch` gets the number of images done, and
+    /// returns whether to continue.
     ///
     /// # Errors
     /// If more images are unreadable than `unreadable` allows, if features cannot be computed, or
@@ -216,7 +218,7 @@ impl Encoder {
     }
 }
 
-/// An encoder that computes with threads of its own, if it has any.
+/// An encoder with its own compute threads, if it has any.
 struct Pooled<'a> {
     encoder: &'a mut FrozenEncoder,
     pool: Option<&'a ThreadPool>,

@@ -1,4 +1,4 @@
-//! Why there is no encoder, or there are no features.
+//! Errors of encoders and runs.
 
 use std::path::PathBuf;
 
@@ -16,31 +16,31 @@ use crate::{DeviceError, RunError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no such run, or no checkpoint that can be used.
+    /// There is no such run, or no usable checkpoint.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The run's pipeline cannot be used.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The checkpoint is of another network.
-    #[error("`{}` does not fit the run's pipeline: {source}", path.display())]
+    /// The checkpoint belongs to another network.
+    #[error("`{}` does not match the run's pipeline: {source}", path.display())]
     State {
         /// The checkpoint.
         path: PathBuf,
-        /// The first tensor that does not fit.
+        /// The first tensor that does not match.
         source: StateError,
     },
-    /// The view that was asked for is not there.
+    /// The view does not exist.
     #[error("the run's pipeline has no view `{view}`")]
     NoView {
-        /// What was asked for.
+        /// The requested view.
         view: String,
-        /// The views that there are.
+        /// The existing views.
         known: Vec<String>,
     },
-    /// The momentum encoder was asked for, and the features pass through a module that has none.
+    /// The momentum encoder was requested, but the features come from a module that has no momentum copy.
     #[error(
-        "these features have no momentum encoder: no key of the run's pipeline passes through all of their modules"
+        "the momentum encoder has no such features: no key of the run's pipeline passes through all of these modules"
     )]
     NoMomentum,
     /// The GPU cannot be used.
@@ -52,10 +52,10 @@ pub enum LoadError {
     /// The environment asks for kernels that this machine does not have.
     #[error(transparent)]
     Kernels(OpError),
-    /// The system gives no threads.
+    /// The system could not start threads.
     #[error("the threads cannot be started: {reason}")]
     Threads {
-        /// What the system said.
+        /// The system's message.
         reason: String,
     },
 }
@@ -65,12 +65,12 @@ impl LoadError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Run(error) => error.hint(),
-            Self::State { .. } => Some("give a checkpoint that this run has written".into()),
+            Self::State { .. } => Some("use a checkpoint of this run".into()),
             Self::NoView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
-            Self::NoMomentum => Some("take the query encoder".into()),
+            Self::NoMomentum => Some("use the query encoder".into()),
             Self::Device(error) => Some(error.hint().into()),
-            Self::Kernels(_) => Some("take one of these, or unset the variable, for the fastest".into()),
-            Self::Threads { .. } => Some("ask for fewer".into()),
+            Self::Kernels(_) => Some("choose one of these, or unset the variable to use the fastest".into()),
+            Self::Threads { .. } => Some("use fewer".into()),
             Self::Pipeline(_) | Self::Registry(_) => None,
         }
     }
@@ -80,7 +80,7 @@ impl LoadError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbedError {
-    /// An image cannot be decoded, so there would be no row for it.
+    /// An image cannot be decoded, so it would have no row.
     #[error("{image}")]
     Unreadable {
         /// The first such image.
@@ -89,13 +89,13 @@ pub enum EmbedError {
     /// Images cannot be loaded.
     #[error(transparent)]
     Loader(#[from] LoaderError),
-    /// The encoder refuses the images.
+    /// The encoder rejects the images.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The caller wanted no more.
+    /// The caller stopped the computation.
     #[error("stopped after {n_images} images")]
     Stopped {
-        /// Images that had been embedded.
+        /// Images that were done.
         n_images: usize,
     },
 }
@@ -114,7 +114,7 @@ impl EmbedError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unreadable { .. } => Some("leave the image out"),
+            Self::Unreadable { .. } => Some("remove the image"),
             Self::Loader(error) => error.hint(),
             Self::Engine(_) | Self::Stopped { .. } => None,
         }
@@ -128,7 +128,7 @@ pub enum Error {
     /// The pipeline cannot be used.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The dataset is not there.
+    /// The dataset is missing.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// There are too few images.
@@ -140,23 +140,23 @@ pub enum Error {
     /// The run cannot be opened.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The process, or the device, cannot be used.
+    /// The environment, or the device, cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// Training has ended early.
+    /// Training ended early.
     #[cfg(feature = "train")]
     #[error(transparent)]
     Train(#[from] train_core::trainer::TrainError),
-    /// The run was started before.
-    #[error("the run in `{}` was started before", path.display())]
+    /// The run has already started.
+    #[error("the run in `{}` has already started", path.display())]
     Started {
-        /// Its folder.
+        /// The run folder.
         path: PathBuf,
     },
     /// The run was stopped.
-    #[error("the run was stopped; its checkpoint is `{}`", checkpoint.display())]
+    #[error("the run was stopped at the checkpoint `{}`", checkpoint.display())]
     Stopped {
-        /// Where to resume from.
+        /// The checkpoint to resume from.
         checkpoint: PathBuf,
     },
 }

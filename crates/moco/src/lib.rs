@@ -22,7 +22,7 @@
 //! # }
 //! ```
 //!
-//! Images may be files as well, and the choices of a measurement are all there:
+//! Images may also be files, and options select the checkpoint, the features and so on:
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));
@@ -47,9 +47,9 @@
 //! # }
 //! ```
 //!
-//! The same image gives the same bits on one kind of machine, whatever the batch, the order and the number of threads.
-//! An [`Encoder`] can be moved to another thread (not that of a CUDA build); to share one, put it into a `Mutex`, or load one
-//! for each thread.
+//! On one kind of machine, the same image gives bit-for-bit the same features for any batch size, order and number of
+//! threads. An [`Encoder`] can be moved to another thread (except in a CUDA build). To share one, put it into a
+//! `Mutex`, or load one per thread.
 
 mod device;
 mod encoder;
@@ -76,10 +76,10 @@ pub use sweep;
 #[cfg(feature = "train")]
 pub use train_core::trainer::{Finished, Observer, Silent, Summary};
 
-// Without this line no plugin would be linked in.
+// Without this line, no plugin would be linked in.
 use plugins as _;
 
-/// What must hold before anything is built: the environment's kernels are there, and plugins' names are unique.
+/// What must hold before anything is built: the requested kernels exist, and names of plugins are unique.
 fn check_process() -> Result<(), LoadError> {
     tensor_ops::choose_kernels().map_err(LoadError::Kernels)?;
     plugin_api::check_registry()?;

@@ -1,4 +1,4 @@
-//! Opening what a run has written.
+//! Opening runs.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,9 @@ use run_store::{RunFolder, RunFolderError};
 pub struct OpenRun {
     /// The run.
     pub folder: RunFolder,
-    /// The checkpoint's file.
+    /// The path of the checkpoint.
     pub checkpoint: PathBuf,
-    /// What it holds.
+    /// The contents of the checkpoint.
     pub snapshot: Snapshot,
 }
 
@@ -29,31 +29,31 @@ pub enum Which {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The path leads nowhere.
+    /// The path does not exist.
     #[error("`{}` does not exist", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
     },
-    /// It is what a run is started with.
-    #[error("`{}` is a pipeline file, and a run is needed", path.display())]
+    /// The path is a pipeline file.
+    #[error("`{}` is a pipeline file, not a run", path.display())]
     PipelineFile {
         /// The file.
         path: PathBuf,
     },
-    /// The run was not started.
+    /// The run has no checkpoint yet.
     #[error("`{}` has no checkpoint yet", path.display())]
     NoCheckpoint {
-        /// The run's folder.
+        /// The run folder.
         path: PathBuf,
     },
-    /// Nothing was measured by which one could be the best.
+    /// The run has no best checkpoint, because the metric that defines it was not measured.
     #[error("`{}` has no best checkpoint", path.display())]
     NoBest {
-        /// The run's folder.
+        /// The run folder.
         path: PathBuf,
     },
-    /// It is not the folder of a run.
+    /// The path is not a run folder.
     #[error(transparent)]
     Folder(#[from] RunFolderError),
     /// The checkpoint cannot be used.
@@ -65,15 +65,15 @@ impl RunError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { .. } => Some("give the folder of a run, for instance `runs/NAME-001`".into()),
+            Self::Missing { .. } => Some("give a run folder, for instance `runs/NAME-001`".into()),
             Self::PipelineFile { path } => Some(format!(
-                "give a folder such as `runs/NAME-001`; to go on with the newest run of a pipeline, write \
-                 `cargo xtask run {} --resume`",
+                "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
+                 `moco run {} --resume`",
                 path.display()
             )),
-            Self::NoCheckpoint { .. } => Some("a run writes one at its start: start it again".into()),
+            Self::NoCheckpoint { .. } => Some("a run writes one when it starts: start it again".into()),
             Self::NoBest { .. } => Some(
-                "a run keeps one if a monitor measures what `checkpoint.best` names; leave out `--best` for the newest"
+                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; omit `--best` to use the newest"
                     .into(),
             ),
             Self::Folder(error) => error.hint(),
@@ -83,7 +83,7 @@ impl RunError {
 }
 
 impl OpenRun {
-    /// The run at `path`, which is its folder, or a checkpoint in it that is then the one that is opened.
+    /// Opens the run at `path`: a run folder, or a checkpoint in it, which is then the one that is opened.
     ///
     /// # Errors
     /// If it is not a run, has no checkpoint, or the checkpoint cannot be used.
@@ -95,7 +95,7 @@ impl OpenRun {
         Self::of_folder(folder, which)
     }
 
-    /// The folder of the run at `path`, which is that folder or a checkpoint in it.
+    /// The run folder at `path`, which is that folder or a checkpoint in it.
     ///
     /// # Errors
     /// If it is not a run.
@@ -144,11 +144,11 @@ mod tests {
     fn what_is_not_a_run_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let open = |name: &str| failed(OpenRun::open(&root.path().join(name), Which::Latest));
-        assert!(open("nothing").contains("there is no"));
+        assert!(open("nothing").contains("does not exist"));
         std::fs::write(root.path().join("a.ron"), "()").unwrap();
         assert!(open("a.ron").contains("is a pipeline file"));
         std::fs::create_dir(root.path().join("empty")).unwrap();
-        assert!(open("empty").contains("not the folder of a run"));
+        assert!(open("empty").contains("not a run folder"));
         let run = RunFolder::create(root.path(), "moco", None).unwrap();
         run.write_pipeline("()").unwrap();
         assert!(open("moco-001").contains("no checkpoint yet"));

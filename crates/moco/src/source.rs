@@ -6,13 +6,13 @@ use std::sync::Arc;
 use image::{DynamicImage, RgbImage};
 use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 
-/// An image, or where it lies.
+/// An image, or the path of one.
 pub trait ImageSource {
-    /// The image for the threads that decode. An image in memory is copied, in RGB.
+    /// The image for the data loader. An image in memory is copied, as RGB.
     fn give(&self) -> Given;
 }
 
-/// An image on its way to the encoder.
+/// An image for the encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Given {
     /// A file: JPEG, PNG, BMP, GIF, WebP or TIFF.
@@ -77,7 +77,7 @@ fn pixels(image: RgbImage) -> Given {
     Given::Pixels(ByteImage { width, height, rgb: image.into_raw() })
 }
 
-/// Images as the loader takes them.
+/// Images for the data loader.
 pub(crate) struct GivenImages(pub(crate) Vec<Given>);
 
 impl Images for GivenImages {

@@ -1,4 +1,4 @@
-//! A run: a folder in which a pipeline trains, resumes, and is used afterwards.
+//! A run: a folder in which a pipeline is trained and resumed.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,12 @@ use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
 use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device};
 
-/// Where a new run goes.
+/// Where to put a new run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// The folder that holds runs; a new one is `NAME-001` and so on in it.
+    /// The folder that contains runs. A new one is `NAME-001` and so on in it.
     pub root: PathBuf,
-    /// The run's own folder, which must be new or empty, in place of the next number in `root`.
+    /// The run folder itself, which must be new or empty, instead of the next number in `root`.
     pub folder: Option<PathBuf>,
 }
 
@@ -52,21 +52,21 @@ impl Default for RunOptions {
 /// ```
 pub struct Run {
     folder: RunFolder,
-    /// What was opened: the folder, or a checkpoint in it.
+    /// The opened path: the folder, or a checkpoint in it.
     path: PathBuf,
-    /// What is trained, unless it is still in the folder only.
+    /// The pipeline to train; `None` if it has not yet been read from the folder.
     pipeline: Option<Pipeline>,
-    /// What is resumed from, once it was read.
+    /// The checkpoint to resume from, once it has been read.
     open: Option<OpenRun>,
     lock: Option<RunLock>,
     workers: Option<NonZeroUsize>,
 }
 
 impl Run {
-    /// A new run of `pipeline`: the next number in `runs`.
+    /// Creates a new run of `pipeline`, with the next number in `runs`.
     ///
     /// # Errors
-    /// If the dataset is not there or too small, or the folder cannot be made; then there is no folder.
+    /// If the dataset is missing or too small, or the folder cannot be created. Then there is no folder.
     pub fn create(pipeline: Pipeline) -> Result<Self, Error> {
         Self::create_with(pipeline, &RunOptions::default())
     }
@@ -74,7 +74,7 @@ impl Run {
     /// [`create`](Self::create) in another place.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if the folder that was asked for holds something.
+    /// As [`create`](Self::create), and if the requested folder is not empty.
     pub fn create_with(pipeline: Pipeline, options: &RunOptions) -> Result<Self, Error> {
         open_dataset(&pipeline)?;
         let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
@@ -83,36 +83,37 @@ impl Run {
         Ok(Self { folder, path, pipeline: Some(pipeline), open: None, lock: None, workers: None })
     }
 
-    /// The run at `path`: its folder, or a checkpoint in it from which it is then to resume.
+    /// Opens the run at `path`: a run folder, or a checkpoint in it to resume from.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no run.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let folder = OpenRun::folder_of(&path)?;
         Ok(Self { folder, path, pipeline: None, open: None, lock: None, workers: None })
     }
 
-    /// Threads that decode and augment; one a core if this is not said. The result does not depend on it.
+    /// Sets the number of data loader workers; the default is one per core. The result does not depend on it.
     pub fn set_workers(&mut self, n: NonZeroUsize) {
         self.workers = Some(n);
     }
 
-    /// The run's folder.
+    /// The run folder.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
     }
 
-    /// Trains to the last epoch. The run's files are written as [`trainer::train`] says; `observer` is told of all else.
+    /// Trains to the last epoch. The files of the run are written as described at [`trainer::train`]; `observer` gets
+    /// all events.
     ///
     /// # Errors
-    /// If the run was started before, or whatever ends it early; what was saved stays.
+    /// If the run has already started, or if training fails. Saved files stay.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Summary, Error> {
         completed(self.train_until(observer, &AtomicBool::new(false))?)
     }
 
-    /// [`train`](Self::train) until `stop` is set, which another thread or a handler of signals may do: the run then ends after
-    /// its present step, with a checkpoint.
+    /// Like [`train`](Self::train), until `stop` is set, for instance by another thread or a signal handler. The run
+    /// then ends after the current step, with a checkpoint.
     ///
     /// # Errors
     /// As [`train`](Self::train).
@@ -128,16 +129,16 @@ impl Run {
         Ok(finished?)
     }
 
-    /// Resumes from the newest checkpoint, or from the one that was opened, to the last epoch: the bits are those of a run that
-    /// was never interrupted.
+    /// Resumes from the newest checkpoint, or from the one that was opened, to the last epoch. The result is
+    /// bit-for-bit that of a run that was never interrupted.
     ///
     /// # Errors
-    /// If there is no checkpoint, or whatever ends the run early; what was saved stays.
+    /// If there is no checkpoint, or if training fails. Saved files stay.
     pub fn resume(&mut self, observer: &mut dyn Observer) -> Result<Summary, Error> {
         completed(self.resume_until(observer, &AtomicBool::new(false))?)
     }
 
-    /// [`resume`](Self::resume) until `stop` is set.
+    /// Like [`resume`](Self::resume), until `stop` is set.
     ///
     /// # Errors
     /// As [`resume`](Self::resume).
@@ -155,10 +156,10 @@ impl Run {
         Ok(finished?)
     }
 
-    /// Keeps other processes from training here, from now on and not only while this one trains.
+    /// Locks the run folder from now on, so that no other process trains in it.
     ///
     /// # Errors
-    /// If another process, or another part of this one, does.
+    /// If it is already locked, by another process or by this one.
     pub fn lock(&mut self) -> Result<(), Error> {
         if self.lock.is_none() {
             self.lock = Some(self.folder.lock()?);
@@ -166,10 +167,10 @@ impl Run {
         Ok(())
     }
 
-    /// The pipeline that is trained next.
+    /// The pipeline that will be trained.
     ///
     /// # Errors
-    /// If it has to be read from the folder, and cannot be.
+    /// If it has to be read from the folder, and cannot be read.
     pub fn pipeline(&mut self) -> Result<&mut Pipeline, Error> {
         let pipeline = self.take_pipeline()?;
         Ok(self.pipeline.insert(pipeline))
@@ -184,7 +185,7 @@ impl Run {
         Ok(&self.open.insert(open).checkpoint)
     }
 
-    /// The trained encoder: backbone features of the newest checkpoint, seen through the view `eval`.
+    /// The trained encoder: backbone features of the newest checkpoint, with the view `eval`.
     ///
     /// # Errors
     /// If there is no checkpoint or no such view.
@@ -192,7 +193,7 @@ impl Run {
         self.encoder_with(&EncoderOptions::default())
     }
 
-    /// [`encoder`](Self::encoder) with other choices.
+    /// [`encoder`](Self::encoder) with options.
     ///
     /// # Errors
     /// As [`encoder`](Self::encoder).
@@ -200,7 +201,7 @@ impl Run {
         Encoder::load_with(&self.path, options)
     }
 
-    /// The encoder and the run's labeled images, to measure it.
+    /// The encoder and the run's labeled images, for evaluation.
     ///
     /// # Errors
     /// If the run has no checkpoint, or its dataset no labels or no test split.
@@ -244,33 +245,34 @@ fn has_checkpoint(folder: &RunFolder) -> Result<bool, Error> {
 fn completed(finished: Finished) -> Result<Summary, Error> {
     match finished {
         Finished::Completed(summary) => Ok(summary),
-        // Only `stop` ends a run so, and nobody has it.
+        // Only `stop` ends a run this way, and here nobody can set it.
         Finished::Stopped { checkpoint, .. } => Err(Error::Stopped { checkpoint }),
     }
 }
 
-/// The pipeline in the file at `path`, with `overrides` written `path.to.value=VALUE`, checked.
+/// Reads and checks the pipeline file at `path`, with `overrides` of the form `path.to.value=VALUE`.
 ///
 /// # Errors
-/// If the file cannot be read, or the first thing wrong in it.
+/// If the file cannot be read, or the first error in it.
 pub fn read_pipeline(path: impl AsRef<Path>, overrides: &[String]) -> Result<Pipeline, Error> {
     crate::check_process()?;
     Ok(Pipeline::read(path.as_ref(), overrides, &device()?)?)
 }
 
-/// The pipeline `text`, which messages call `origin`, with `overrides` written `path.to.value=VALUE`, checked.
+/// Parses and checks the pipeline `text`, which messages call `origin`, with `overrides` of the form
+/// `path.to.value=VALUE`.
 ///
 /// # Errors
-/// The first thing wrong.
+/// The first error in it.
 pub fn parse_pipeline(origin: &str, text: &str, overrides: &[String]) -> Result<Pipeline, Error> {
     crate::check_process()?;
     Ok(Pipeline::parse(origin, text, overrides, &device()?).map_err(pipeline::PipelineError::from)?)
 }
 
-/// The dataset of `pipeline`, listed: no image is read.
+/// Opens the dataset of `pipeline`. No image is read.
 ///
 /// # Errors
-/// If it is not there, or has fewer images than a batch.
+/// If it is missing, or has fewer images than a batch.
 pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     let splits = pipeline.dataset.open()?;
     let n_images = splits.train.len();

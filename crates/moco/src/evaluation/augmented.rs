@@ -1,4 +1,4 @@
-//! A probe on new random views of the images in each epoch, as papers have it.
+//! A linear probe on new random views of the images in each epoch, as in the papers.
 
 use std::sync::Arc;
 
@@ -10,27 +10,28 @@ use train_core::features::BatchEncoder;
 
 use super::EvaluationError;
 
-/// Images that go through the encoder at once, at most, which bounds memory; it works on each by itself.
+/// The most images per forward pass, which bounds memory. Features do not depend on it.
 const IMAGES_AT_ONCE: usize = 256;
 
-/// What a probe is trained on.
+/// The training data of a probe.
 pub(super) struct Augmented<'a> {
     /// Labeled images.
     pub(super) images: &'a Arc<dyn Images>,
-    /// The random view through which they are seen.
+    /// The random view that they are passed through.
     pub(super) view: &'a View,
-    /// What views, order and initial weights are drawn from.
+    /// The seed for views, order and initial weights.
     pub(super) seed: u64,
-    /// Loader threads.
+    /// Data loader workers.
     pub(super) n_workers: usize,
-    /// Where unreadable images are counted; another image takes their place.
+    /// Where unreadable images are counted. Another image takes their place.
     pub(super) unreadable: &'a Arc<UnreadableLog>,
 }
 
-/// Trains linear classifiers on the features that `encoder` gives. `watch` is told after each batch how many images have been through it, over all epochs.
+/// Trains linear classifiers on the features of `encoder`. After each batch, `watch` gets the number of images
+/// processed so far, over all epochs.
 ///
 /// # Errors
-/// If labels or images are missing, a feature is not finite, or a setting makes no sense.
+/// If labels or images are missing, a feature is not finite, or a setting is invalid.
 pub(super) fn train_augmented(
     encoder: &mut dyn BatchEncoder,
     of: &Augmented<'_>,

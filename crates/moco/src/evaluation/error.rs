@@ -1,4 +1,4 @@
-//! Why an encoder cannot be measured.
+//! Errors of evaluations.
 
 use evaluate::KnnError;
 use evaluate::linear::ProbeError;
@@ -10,17 +10,17 @@ use train_core::features::FeaturesError;
 
 use crate::LoadError;
 
-/// An encoder that cannot be measured.
+/// An encoder that cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvaluationError {
-    /// There is no encoder.
+    /// The encoder cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The dataset is not there.
+    /// The dataset is missing.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
-    /// Images that have no labels are to be told apart.
+    /// The images have no labels.
     #[error("{which} this dataset, {dataset}, have no labels")]
     NoLabels {
         /// Which images: `the test images of`.
@@ -28,7 +28,7 @@ pub enum EvaluationError {
         /// The dataset, as it describes itself.
         dataset: String,
     },
-    /// The dataset lacks a part.
+    /// The dataset lacks a split.
     #[error("this dataset has no {which} images")]
     NoSplit {
         /// `training` or `test`.
@@ -37,12 +37,12 @@ pub enum EvaluationError {
     /// The pipeline has no such view.
     #[error("the run's pipeline has no view `{view}`")]
     NoTrainView {
-        /// What was asked for.
+        /// The requested view.
         view: String,
-        /// The views that there are.
+        /// The existing views.
         known: Vec<String>,
     },
-    /// The view that is trained on gives images of another size than the one that is tested.
+    /// The training view and the test view have different sizes.
     #[error("the view `{view}` is {} by {} pixels, and `{tested}` is {} by {}", size.0, size.1, tested_size.0, tested_size.1)]
     ViewSizes {
         /// The view to train on.
@@ -54,7 +54,7 @@ pub enum EvaluationError {
         /// Its `(H, W)`.
         tested_size: (usize, usize),
     },
-    /// The published probe trains on square crops.
+    /// The published probe trains on square crops, but the view is not square.
     #[error("the view `{view}` is {} by {} pixels, and the published probe trains on square crops", size.0, size.1)]
     NotSquare {
         /// The view.
@@ -70,29 +70,29 @@ pub enum EvaluationError {
         /// Why.
         source: ConfigError,
     },
-    /// Only what the backbone gives can be fine-tuned.
-    #[error("the head is not fine-tuned")]
+    /// Only the backbone can be fine-tuned.
+    #[error("the head cannot be fine-tuned, only the backbone")]
     HeadFineTuned,
-    /// Neighbors cannot vote.
-    #[error("neighbors cannot vote: {0}")]
+    /// kNN classification failed.
+    #[error("kNN classification is not possible: {0}")]
     Knn(#[from] KnnError),
     /// No classifier can be trained.
-    #[error("no classifier can be trained: {0}")]
+    #[error("the classifier cannot be trained: {0}")]
     Probe(#[from] ProbeError),
     /// Images cannot be loaded.
     #[error(transparent)]
     Loader(#[from] LoaderError),
-    /// The encoder refuses the images.
+    /// The encoder rejects the images.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The caller wanted no more.
+    /// The caller stopped the computation.
     #[error("stopped after {n_images} images")]
     Stopped {
-        /// Images that had been looked at.
+        /// Images that were done.
         n_images: usize,
     },
-    /// Measuring has changed the encoder.
-    #[error("measuring has changed `{tensor}` of the encoder: its metrics are not to be used")]
+    /// The evaluation changed the encoder.
+    #[error("the evaluation changed `{tensor}` of the encoder: its results are invalid")]
     Changed {
         /// The first tensor that differs from the checkpoint.
         tensor: String,
@@ -118,26 +118,28 @@ impl From<OpError> for EvaluationError {
 impl EvaluationError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<String> {
-        const WITH_LABELS: &str = "measure on a dataset with labels, such as class folders";
-        const DIVERGED: &str = "training has diverged: take an earlier checkpoint";
+        const WITH_LABELS: &str = "use a dataset with labels, such as class folders";
+        const DIVERGED: &str = "training has diverged: use an earlier checkpoint";
         match self {
             Self::Load(error) => error.hint(),
             Self::Dataset(error) => Some(error.hint.clone()),
             Self::NoLabels { .. } | Self::Knn(KnnError::NoLabels) => Some(WITH_LABELS.into()),
-            Self::NoSplit { .. } => Some("give it both parts, as its plugin describes".into()),
+            Self::NoSplit { .. } => {
+                Some("configure both splits; `moco plugins` shows the fields of the dataset".into())
+            }
             Self::NoTrainView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
-            Self::ViewSizes { .. } => Some("train on a view of the size that is tested".into()),
+            Self::ViewSizes { .. } => Some("train on a view with the size of the test view".into()),
             Self::NotSquare { .. } => Some("train on a random view of the pipeline".into()),
             Self::Config { source, .. } => source.hint().map(str::to_owned),
-            Self::HeadFineTuned => Some("take the backbone's features".into()),
+            Self::HeadFineTuned => Some("use the backbone's features".into()),
             Self::Knn(KnnError::NotFinite) | Self::Probe(ProbeError::NotFinite) => Some(DIVERGED.into()),
             Self::Probe(ProbeError::NoLabels | ProbeError::Classes(_)) => {
-                Some("measure on a dataset with labels of several classes, such as class folders".into())
+                Some("use a dataset with labels of several classes, such as class folders".into())
             }
             Self::Loader(error) => error.hint().map(str::to_owned),
             Self::Engine(error) => error.hint(),
             Self::Changed { .. } => {
-                Some("this is a fault of the program or of a plugin: please report it".into())
+                Some("this is a bug in the program or in a plugin: please report it".into())
             }
             Self::Knn(_) | Self::Probe(_) | Self::Stopped { .. } => None,
         }

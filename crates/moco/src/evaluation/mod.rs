@@ -1,4 +1,4 @@
-//! What a trained encoder is worth: kNN, linear probes and fine-tuning on labeled images.
+//! Evaluation of a trained encoder: kNN, linear probes and fine-tuning on labeled images.
 //!
 //! Start at [`Evaluation`].
 //!
@@ -38,25 +38,25 @@ use crate::encoder::view;
 use crate::run::OpenRun;
 use crate::{LoadError, Which, device};
 
-/// Which encoder is measured, on what, and how it uses the machine.
+/// What to evaluate, and which resources to use.
 #[derive(Clone, Debug)]
 pub struct EvaluationOptions {
-    /// Which checkpoint, if a folder is opened and not one checkpoint.
+    /// Which checkpoint to load from a run folder. Ignored if a checkpoint is opened directly.
     pub checkpoint: Which,
     /// Where in the encoder features are taken.
     pub level: Level,
-    /// The view of the pipeline through which images are seen.
+    /// The view of the pipeline that images are passed through.
     pub view: String,
-    /// The share of the training labels that is used, above 0 and up to 1: of each class, at least one image.
+    /// The share of the training labels to use, above 0 and up to 1, with at least one image per class.
     pub labels: f64,
-    /// What all draws follow from, such as which labels are used.
+    /// The random seed, for instance for the choice of labels.
     pub seed: u64,
-    /// Threads that decode; `None` for one a core.
+    /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
 }
 
 impl Default for EvaluationOptions {
-    /// Backbone features of the newest checkpoint, seen through the view `eval`, and all labels.
+    /// Backbone features of the newest checkpoint with the view `eval`, and all labels.
     fn default() -> Self {
         Self {
             checkpoint: Which::Latest,
@@ -69,17 +69,17 @@ impl Default for EvaluationOptions {
     }
 }
 
-/// A trained encoder, and the labeled images of its run to measure it on.
+/// A trained encoder, and the labeled images of its run to evaluate it on.
 pub struct Evaluation {
     run: OpenRun,
     encoder: FrozenEncoder,
-    /// Of the training split, the images whose labels are used.
+    /// The training images whose labels are used.
     splits: Splits,
     views: Vec<View>,
     view: View,
     plugins: Vec<String>,
     options: EvaluationOptions,
-    /// Of the pipeline: what views draw from.
+    /// The seed of the pipeline, for random views.
     seed: u64,
     batch: usize,
     n_workers: usize,
@@ -87,7 +87,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Opens the run at `path`, its folder or one checkpoint in it, with its encoder and its dataset. No image is read yet.
+    /// Opens the run at `path`, a run folder or a checkpoint in it, with its encoder and its dataset. No image is read
+    /// yet.
     ///
     /// # Errors
     /// If one of them cannot be opened, the pipeline has no such view, or the dataset lacks labels or a test split.
@@ -125,40 +126,40 @@ impl Evaluation {
         })
     }
 
-    /// The run, and the checkpoint that is measured.
+    /// The run, and the checkpoint that is evaluated.
     pub fn run(&self) -> &OpenRun {
         &self.run
     }
 
-    /// The plugins of the pipeline's modules, by the modules' names in order.
+    /// The plugins of the pipeline's modules, in the order of the modules' names.
     pub fn plugins(&self) -> &[String] {
         &self.plugins
     }
 
-    /// Images that train a classifier.
+    /// The images that train a classifier.
     pub fn train_images(&self) -> &Arc<dyn Images> {
         &self.splits.train
     }
 
-    /// Images that test it.
+    /// The images that test it.
     pub fn test_images(&self) -> &Arc<dyn Images> {
         self.splits.test.as_ref().unwrap_or(&self.splits.train)
     }
 
-    /// Images that could not be read so far.
+    /// The number of images that could not be read so far.
     pub fn unreadable(&self) -> Vec<UnreadableImage> {
         self.unreadable.list()
     }
 
-    /// Where images that cannot be read are counted.
+    /// Where unreadable images are counted.
     pub fn unreadable_log(&self) -> Arc<UnreadableLog> {
         Arc::clone(&self.unreadable)
     }
 
-    /// Features of a split, not normalized. After each batch `watch` is told how many images were looked at.
+    /// Computes the features of a split, not normalized. After each batch, `watch` gets the number of images done.
     ///
     /// # Errors
-    /// If images cannot be loaded, or the encoder refuses them.
+    /// If images cannot be loaded, or the encoder rejects them.
     pub fn features(
         &mut self,
         split: Split,
@@ -184,21 +185,21 @@ impl Evaluation {
         Ok(features::embed(&mut self.encoder, plan, &mut go_on)?.with_labels(images.as_ref()))
     }
 
-    /// The share of test images whose `k` nearest training images vote for their class (Wu et al. 2018,
-    /// arXiv:1805.01978), each with exp(similarity / `temperature`).
+    /// The top-1 accuracy of kNN classification: the `k` nearest training images vote for the class of a test image (Wu
+    /// et al. 2018, arXiv:1805.01978), each with weight exp(similarity / `temperature`).
     ///
     /// # Errors
-    /// If features cannot be computed, or do not tell anything.
+    /// If features cannot be computed or compared.
     pub fn knn(&mut self, k: usize, temperature: f64) -> Result<KnnScore, EvaluationError> {
         let test = self.features(Split::Test, &mut |_| {})?;
         let train = self.features(Split::Train, &mut |_| {})?;
         Ok(evaluate::knn(&train, &test, k, temperature)?)
     }
 
-    /// Trains linear classifiers on features that are computed once. `watch` is told after each epoch how many are done.
+    /// Trains linear classifiers on cached features. After each epoch, `watch` gets the number of epochs done.
     ///
     /// # Errors
-    /// If features cannot be computed, or a setting makes no sense.
+    /// If features cannot be computed, or a setting is invalid.
     pub fn cached_probe(
         &mut self,
         protocol: &ProbeProtocol,
@@ -208,20 +209,20 @@ impl Evaluation {
         Ok(train_cached(&train, protocol, self.options.seed, watch)?)
     }
 
-    /// The view that a probe or fine-tuning trains on: the pipeline's view `asked`, or the published one, a random-resized
-    /// crop of at least 8 %, a flip, and the normalization of the view that is tested.
+    /// The training view of a probe or of fine-tuning: the pipeline's view `asked`, or the published one: a random
+    /// resized crop of at least 8 %, a flip, and the normalization of the test view.
     ///
     /// # Errors
-    /// If the pipeline has no such view, or its size is not that of the tested view.
+    /// If the pipeline has no such view, or its size differs from the test view's.
     pub fn training_view(&self, asked: Option<&str>) -> Result<View, EvaluationError> {
         training_view::of(&self.views, &self.view, asked)
     }
 
-    /// Trains linear classifiers on new random views of the images in each epoch, as papers have it. `watch` is told after
-    /// each batch how many images have been through it, over all epochs.
+    /// Trains linear classifiers on new random views of the images in each epoch, as in the papers. After each batch,
+    /// `watch` gets the number of images processed so far, over all epochs.
     ///
     /// # Errors
-    /// If images cannot be loaded, a feature is not finite, or a setting makes no sense.
+    /// If images cannot be loaded, a feature is not finite, or a setting is invalid.
     pub fn probe(
         &mut self,
         view: &View,
@@ -238,10 +239,10 @@ impl Evaluation {
         augmented::train_augmented(&mut self.encoder, &of, protocol, watch)
     }
 
-    /// Compares the encoder with the checkpoint, bit for bit; gives the number of tensors.
+    /// Compares the encoder with the checkpoint, bit for bit, and returns the number of tensors.
     ///
     /// # Errors
-    /// [`EvaluationError::Changed`], which would be a fault of the program.
+    /// [`EvaluationError::Changed`], which would be a bug in the program.
     pub fn check_unchanged(&mut self) -> Result<usize, EvaluationError> {
         let now = self.encoder.tensors();
         for (name, stored) in &now {

@@ -1,4 +1,4 @@
-//! The random view that a full probe, and fine-tuning, train on.
+//! The random view that a full probe and fine-tuning train on.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use plugin_api::{
 
 use super::{EvaluationError, names};
 
-/// What the published crops have of an image's area at least, and at most.
+/// The smallest and largest area of the published crops, as a share of the image.
 const CROP_SCALE: (f64, f64) = (0.08, 1.0);
 const FLIP: &str = "(p: 0.5)";
 
-/// The view `asked` of the pipeline, or the published one: a random-resized crop to the size of the view `eval`, a flip, and
-/// `eval`'s own normalization.
+/// The view `asked` of the pipeline, or the published one: a random resized crop to the size of the view `eval`, a
+/// flip, and `eval`'s normalization.
 ///
 /// # Errors
-/// If the pipeline has no such view, or `eval` is not square, which crops are.
+/// If the pipeline has no such view, or `eval` is not square, because crops are.
 pub(super) fn of(views: &[View], eval: &View, asked: Option<&str>) -> Result<View, EvaluationError> {
     let Some(name) = asked else { return published(eval) };
     let Some(view) = views.iter().find(|view| view.name == name) else {
@@ -53,7 +53,7 @@ fn published(eval: &View) -> Result<View, EvaluationError> {
     Ok(View { name: "linear probe".into(), transform: Arc::new(ViewTransform { steps }), size: eval.size })
 }
 
-/// The step of a view that turns bytes into normalized values, and what follows it.
+/// The step of a view that converts bytes to normalized floats, and the steps after it.
 struct NormalizeAs {
     transform: Arc<ViewTransform>,
     first: usize,

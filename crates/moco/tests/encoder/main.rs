@@ -180,7 +180,7 @@ fn what_cannot_be_loaded_is_told() {
     let text = std::fs::read_to_string(&pipeline).unwrap();
     std::fs::write(&pipeline, text.replace("width: 4", "width: 8")).unwrap();
     let error = Encoder::load(&run).err().unwrap();
-    assert!(error.to_string().contains("does not fit the run's pipeline: `query.backbone."), "{error}");
+    assert!(error.to_string().contains("does not match the run's pipeline: `query.backbone."), "{error}");
     std::fs::write(&pipeline, text.replace("weights: Momentum", "weights: Momentm")).unwrap();
     assert!(matches!(Encoder::load(&run).err().unwrap(), LoadError::Pipeline(_)));
 }

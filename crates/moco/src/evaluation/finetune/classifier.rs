@@ -1,4 +1,4 @@
-//! An encoder with a linear layer on it, trained as a whole.
+//! An encoder with a linear classifier, fine-tuned as a whole.
 
 use nn::{Builder, Init, Linear, LinearConfig};
 use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, Rng, Slots, UpdateStep};
@@ -6,14 +6,15 @@ use tensor_ops::{Device, FeatureMap, Mode, Precision, Recording, backward, to_ro
 
 use evaluate::linear::ProbeError;
 
-/// How the two parts are called.
+/// The names of the two parts.
 const BACKBONE: &str = "backbone";
 const CLASSIFIER: &str = "classifier";
 
 /// The standard deviation of the classifier's initial weights.
 const INITIAL_STD: f64 = 0.01;
 
-/// An encoder and a linear classifier of its features. Every parameter is trained, also those that pre-training had frozen.
+/// An encoder and a linear classifier on its features. All parameters are trained, including those that were frozen in
+/// pre-training.
 pub struct FineTune {
     backbone: Box<dyn Backbone>,
     precision: Precision,
@@ -27,13 +28,13 @@ pub struct FineTune {
 /// What is known of a parameter.
 struct Trained {
     slots: Slots,
-    /// On its learning rate.
+    /// The factor on its learning rate.
     factor: f64,
 }
 
 impl FineTune {
-    /// `backbone` with a classifier of `n_classes` on it, and what moves their parameters; `layer_decay` is the ratio of the
-    /// learning rates of a layer and the one above it.
+    /// `backbone` with a classifier of `n_classes`, and the optimizer for both. `layer_decay` is the ratio between the
+    /// learning rates of a layer and the layer above it.
     ///
     /// # Errors
     /// If the device fails.
@@ -71,21 +72,21 @@ impl FineTune {
         Ok(Self { backbone, precision, classifier, n_classes, optimizer, parameters, n_updates: 0 })
     }
 
-    /// Classes.
+    /// The number of classes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
     }
 
-    /// In how many parts batch norm takes its statistics, of which a batch must be a multiple.
+    /// The number of parts in which batch norm splits a batch. The batch size must be a multiple of it.
     pub(super) fn splits(&self) -> usize {
         self.backbone.batch_norm_splits().unwrap_or(1)
     }
 
-    /// One step on `images` and their classes, at the learning rate `lr` of the classifier; gives the mean cross entropy
-    /// with the smoothed labels before the step, in nats.
+    /// One training step on `images` and their classes, with learning rate `lr` for the classifier. Returns the mean
+    /// cross entropy with label smoothing before the step, in nats.
     ///
     /// # Errors
-    /// If the images do not fit the encoder.
+    /// If the images do not match the encoder.
     pub fn step(
         &mut self,
         images: FeatureMap,
@@ -105,7 +106,7 @@ impl FineTune {
             [(BACKBONE, &mut *self.backbone as &mut dyn Module), (CLASSIFIER, &mut self.classifier)];
         let moved = self.parameters.collect_mut(modules, |_, Trained { slots, factor }, parameter| {
             let n_axes = parameter.shape().len();
-            // Biases and norms are not shrunk, as DeiT and BEiT have it.
+            // No weight decay for biases and norms, as in DeiT and BEiT.
             let weight_decay = (n_axes < 2).then_some(0.0);
             let step = UpdateStep { lr: lr * *factor, n_updates, n_axes, weight_decay };
             step.run(optimizer, parameter, &mut gradients, slots)
@@ -117,24 +118,25 @@ impl FineTune {
     /// The logits of `images`, `(N, classes)` row by row, in eval mode.
     ///
     /// # Errors
-    /// If the images do not fit the encoder.
+    /// If the images do not match the encoder.
     pub fn logits(&mut self, images: FeatureMap) -> Result<Vec<f32>, ProbeError> {
         let features = self.backbone.forward(images.with_precision(self.precision)?, Mode::Eval)?;
         Ok(to_rows(&self.classifier.forward(features)?))
     }
 }
 
-/// The factor on the learning rate of `parameter`, `decay` to the power of the layers above it (ELECTRA's layer-wise decay,
-/// Clark et al. 2020, arXiv:2003.10555, as BEiT has it, arXiv:2106.08254): 1 for the classifier, `decay` for the last layer
-/// of the backbone and what follows it, and so on down to the stem.
+/// The factor on the learning rate of `parameter`: `decay` to the power of the number of layers above it (ELECTRA's
+/// layer-wise decay, Clark et al. 2020, arXiv:2003.10555, as in BEiT, arXiv:2106.08254). It is 1 for the classifier,
+/// `decay` for the last layer of the backbone and what follows it, and so on down to the stem.
 fn layer_factor(backbone: &dyn Backbone, parameter: &str, decay: f64) -> f64 {
     let n_layers = backbone.n_layers();
     let layer = backbone.layer_of(parameter).unwrap_or(n_layers.saturating_sub(1));
     decay.powi(n_layers.saturating_sub(layer) as i32)
 }
 
-/// Turns logits into the gradient of the mean cross entropy, and gives that, as torch.nn.CrossEntropyLoss defines it with
-/// `label_smoothing`: a label is `1 - smoothing` of its class and `smoothing` of all classes alike.
+/// Replaces logits by the gradient of the mean cross entropy, and returns the mean cross entropy, as in
+/// torch.nn.CrossEntropyLoss with `label_smoothing`: a label has weight `1 - smoothing` on its class, and `smoothing`
+/// spread evenly over all classes.
 fn smoothed_cross_entropy(logits: &mut [f32], labels: &[u32], n_classes: usize, smoothing: f64) -> f64 {
     let n = labels.len() as f64;
     let spread = smoothing / n_classes as f64;

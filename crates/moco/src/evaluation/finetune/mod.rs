@@ -1,7 +1,7 @@
 //! Fine-tuning: a linear classifier and the whole encoder under it, trained on labels.
 //!
-//! Start at [`Evaluation::fine_tune`]; [`FineTuneProtocol`] has the settings. Unlike a probe, this changes the encoder: it
-//! works on a copy that no checkpoint sees.
+//! Start at [`Evaluation::fine_tune`]; [`FineTuneProtocol`] has the settings. Fine-tuning works on a copy of the
+//! encoder, so no checkpoint changes.
 
 mod classifier;
 mod protocol;
@@ -16,10 +16,10 @@ pub use self::protocol::FineTuneProtocol;
 use self::train::FineTuneOn;
 use super::{Evaluation, EvaluationError};
 
-/// AdamW's weight decay, as DeiT and BEiT have it; none for biases and norms.
+/// AdamW's weight decay, as in DeiT and BEiT; none for biases and norms.
 const OPTIMIZER: &str = "(weight_decay: 0.05)";
 
-/// What fine-tuning goes through, one after the other.
+/// The phases of fine-tuning, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FineTuneStage {
     /// Training images, over all epochs.
@@ -28,22 +28,22 @@ pub enum FineTuneStage {
     Testing,
 }
 
-/// What came of fine-tuning.
+/// The result of fine-tuning.
 pub struct FineTuned {
     /// The encoder with its classifier.
     pub model: FineTune,
     /// The mean loss of each epoch, in nats.
     pub losses: Vec<f64>,
-    /// How well it tells the classes of the test images.
+    /// The accuracy on the test images.
     pub score: ClassifierScore,
 }
 
 impl Evaluation {
-    /// Puts a linear classifier on a copy of the backbone and trains both by AdamW, on random views of the training images,
-    /// `view`; then tries it on the test images. `watch` is told how many images have been through it.
+    /// Puts a linear classifier on a copy of the backbone, trains both with AdamW on the random view `view` of the
+    /// training images, and evaluates on the test images. `watch` gets the number of images processed so far.
     ///
     /// # Errors
-    /// If features of a head are evaluated, if images cannot be loaded, or a setting makes no sense.
+    /// If the evaluation uses features of a head, if images cannot be loaded, or if a setting is invalid.
     pub fn fine_tune(
         self,
         view: &View,

@@ -1,24 +1,24 @@
-//! How an encoder is fine-tuned.
+//! The settings of fine-tuning.
 
 use evaluate::linear::ProbeError;
 
 /// The settings of fine-tuning with AdamW.
 ///
 /// [`Default`] follows DeiT's and BEiT's fine-tuning of ViTs (Touvron et al. 2021, arXiv:2012.12877; Bao et al. 2021,
-/// arXiv:2106.08254) without their stronger augmentation; neither MoCo paper publishes a recipe of its own.
+/// arXiv:2106.08254) without their stronger augmentation; the MoCo papers publish no recipe for fine-tuning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FineTuneProtocol {
-    /// The learning rate of the classifier for 256 images; that of a batch is this × batch / 256.
+    /// The base learning rate of the classifier; the learning rate is this × batch size / 256.
     pub base_lr: f64,
-    /// What the learning rate of a layer is of that of the layer above it, above 0 and up to 1.
+    /// The learning rate of a layer relative to the layer above it, above 0 and up to 1.
     pub layer_decay: f64,
-    /// The share of a label that is spread over all classes, from 0 to below 1.
+    /// Label smoothing: the share of a label that is spread over all classes, from 0 to below 1.
     pub label_smoothing: f64,
-    /// Images in a step.
+    /// The batch size.
     pub batch: usize,
-    /// Passes over the training images.
+    /// Epochs to train.
     pub epochs: usize,
-    /// Epochs in which the learning rate rises from 0, before it falls by half a cosine.
+    /// Epochs of linear warm-up from 0, before cosine decay.
     pub warmup_epochs: usize,
 }
 
@@ -36,7 +36,7 @@ impl Default for FineTuneProtocol {
 }
 
 impl FineTuneProtocol {
-    /// The learning rate of the classifier at `epochs_done` epochs, parts of one included.
+    /// The learning rate of the classifier after `epochs_done` epochs, which may be a fraction.
     pub fn lr(&self, epochs_done: f64) -> f64 {
         let peak = self.base_lr * self.batch as f64 / 256.0;
         let warmup = self.warmup_epochs as f64;
@@ -48,7 +48,7 @@ impl FineTuneProtocol {
     }
 
     /// # Errors
-    /// If a setting makes no sense.
+    /// If a setting is invalid.
     pub(super) fn check(&self) -> Result<(), ProbeError> {
         let setting =
             |what, value: f64, must| Err(ProbeError::Setting { what, value: value.to_string(), must });

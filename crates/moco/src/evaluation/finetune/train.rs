@@ -1,4 +1,4 @@
-//! Going through labeled images.
+//! Training and testing on labeled images.
 
 use std::sync::Arc;
 
@@ -11,29 +11,30 @@ use tensor_ops::{Device, FeatureMap, Recording};
 use super::super::EvaluationError;
 use super::{FineTune, FineTuneProtocol};
 
-/// Labeled images, and how they are seen.
+/// Labeled images, and how they are loaded.
 pub(super) struct FineTuneOn<'a> {
     /// The images.
     pub(super) images: &'a Arc<dyn Images>,
-    /// The view through which they are seen.
+    /// The view that they are passed through.
     pub(super) view: &'a View,
-    /// Where the encoder is.
+    /// The device of the encoder.
     pub(super) device: &'a Device,
-    /// What views and order are drawn from.
+    /// The seed for views and order.
     pub(super) seed: u64,
-    /// Loader threads.
+    /// Data loader workers.
     pub(super) n_workers: usize,
     /// Where unreadable images are counted.
     pub(super) unreadable: &'a Arc<UnreadableLog>,
 }
 
-/// Trains `model`; gives the mean loss of each epoch, in nats. `watch` is told after each step how many images have been
-/// through it, over all epochs.
+/// Trains `model`, and returns the mean loss of each epoch, in nats. After each step, `watch` gets the number of images
+/// processed so far, over all epochs.
 ///
-/// A batch is smaller than the protocol's where there are fewer images; the rest of an epoch is left out, another in each.
+/// If there are fewer images than a batch, the batch is smaller. Images that do not fill a batch are dropped, other
+/// ones in each epoch.
 ///
 /// # Errors
-/// If labels or images are missing, or a setting makes no sense.
+/// If labels or images are missing, or a setting is invalid.
 pub(super) fn fine_tune(
     model: &mut FineTune,
     on: &FineTuneOn<'_>,
@@ -80,7 +81,7 @@ pub(super) fn fine_tune(
     Ok(losses)
 }
 
-/// How well `model` tells the classes of images, in eval mode.
+/// The accuracy of `model` on images, in eval mode.
 ///
 /// # Errors
 /// If labels or images are missing.
