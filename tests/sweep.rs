@@ -115,7 +115,7 @@ fn a_stopped_sweep_goes_on_to_the_same_table() {
     Command::new("kill").args(["-TERM", &child.id().to_string()]).output().unwrap();
     let outcome = Outcome::from(child.wait_with_output().unwrap());
     assert_eq!(outcome.code, Some(130), "{outcome}");
-    for piece in ["stopped at run ", "resume with: cargo xtask sweep --resume cut", "to come |"] {
+    for piece in ["stopped at run ", "resume with: cargo xtask sweep --resume cut", "pending |"] {
         assert!(outcome.stdout.contains(piece), "{piece:?} is not in\n{outcome}");
     }
     let partial = table(&root.path().join("cut"));
@@ -228,7 +228,7 @@ fn a_sweep_goes_on_only_as_it_was_started() {
     xtask(root.path(), with(&once, &["--resume", "runs/sweep-small-001"])).done();
     let stderr = xtask(root.path(), ["sweep", "--resume", "runs/sweep-small-001/001-seed=0"]).refused();
     assert!(
-        stderr.contains("is not the folder of a sweep") && stderr.contains("cargo xtask run --resume"),
+        stderr.contains("is not a sweep folder") && stderr.contains("cargo xtask run --resume"),
         "{stderr}"
     );
     // A second one does not touch the first.

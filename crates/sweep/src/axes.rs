@@ -1,26 +1,26 @@
-//! What is varied: axes, and the grid that they span.
+//! The axes of a sweep, and the grid that they span.
 
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
 
-/// More runs than this are slips of the pen.
+/// A sweep of more runs is a mistake.
 const MAX_RUNS: usize = 10_000;
 
-/// One value of the pipeline, and what is tried for it.
+/// A value of the pipeline, and the alternatives to try for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Axis {
-    /// Where in the pipeline, names joined by dots.
+    /// The path of the value in the pipeline, names joined by dots.
     pub path: String,
-    /// At least one, each as the file would have it.
+    /// At least one value, each written as in a pipeline file.
     pub values: Vec<String>,
 }
 
 impl Axis {
-    /// The axis of `argument`, `PATH=VALUE,VALUE,..`.
+    /// Parses an axis, `PATH=VALUE,VALUE,..`.
     ///
     /// # Errors
-    /// If there is no path, no value, an empty value or one that stands twice, or a bracket is not closed.
+    /// If there is no path, no value, an empty or a repeated value, or a bracket is not closed.
     pub fn parse(argument: &str) -> Result<Self, SweepError> {
         let bad = |what: &str| SweepError::Axis { axis: argument.into(), what: what.into() };
         let (path, list) = argument.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
@@ -33,13 +33,13 @@ impl Axis {
             return Err(bad("a value is empty"));
         }
         if let Some(twice) = first_twice(&values) {
-            return Err(bad(&format!("{twice} stands twice")));
+            return Err(bad(&format!("{twice} appears twice")));
         }
         Ok(Self { path: path.to_owned(), values })
     }
 }
 
-/// A place in the grid: which value of each axis.
+/// A point of the grid: the index of a value for each axis.
 pub(crate) type Combination = Vec<usize>;
 
 /// Every combination of values, the last axis changing fastest.
@@ -81,7 +81,7 @@ fn first_twice(texts: &[String]) -> Option<&String> {
     texts.iter().enumerate().find(|(i, text)| texts[..*i].contains(text)).map(|(_, text)| text)
 }
 
-/// Cuts `list` at its commas, but for those inside brackets and quotation marks.
+/// Splits `list` at its commas, except those inside brackets and quotation marks.
 fn split(list: &str) -> Result<Vec<String>, String> {
     let mut values = vec![String::new()];
     let mut open = Vec::new();
@@ -95,12 +95,12 @@ fn split(list: &str) -> Result<Vec<String>, String> {
         }
         value.push(letter);
         match letter {
-            // What follows a backslash in a text, above all a quotation mark, does not end it.
+            // An escaped character in a string, above all a quotation mark, does not end it.
             '\\' if in_text => value.extend(letters.next()),
             '"' => in_text = !in_text,
             '(' | '[' | '{' if !in_text => open.push(letter),
             ')' | ']' | '}' if !in_text && open.pop() != Some(opening(letter)) => {
-                return Err(format!("`{letter}` closes nothing"));
+                return Err(format!("`{letter}` has no opening bracket"));
             }
             _ => {}
         }
@@ -153,10 +153,10 @@ mod tests {
             ("=1,2", "there is no path before `=`"),
             ("a=", "a value is empty"),
             ("a=1,,2", "a value is empty"),
-            ("a=1,2,1", "1 stands twice"),
+            ("a=1,2,1", "1 appears twice"),
             ("a=(1,2", "`(` is not closed"),
-            ("a=(1],2", "`]` closes nothing"),
-            ("a=1),2", "`)` closes nothing"),
+            ("a=(1],2", "`]` has no opening bracket"),
+            ("a=1),2", "`)` has no opening bracket"),
             ("a=\"x,y", "a quotation mark is not closed"),
         ] {
             let message = Axis::parse(argument).unwrap_err().to_string();
@@ -179,7 +179,7 @@ mod tests {
     fn a_grid_that_makes_no_sense_is_refused() {
         let refused = |axes: &[Axis], n_seeds| grid(axes, n_seeds).unwrap_err().to_string();
         assert_eq!(refused(&[axis("a=1,2"), axis("a=3")], 1), "`a` is varied twice");
-        assert!(refused(&[axis("seed=1,2")], 1).starts_with("`seed` is not an axis"));
+        assert!(refused(&[axis("seed=1,2")], 1).starts_with("`seed` cannot be varied"));
         assert!(refused(&[axis("a=1,2")], 5001).contains("more than 10000 runs"));
         assert!(refused(&[axis("a=1,2")], usize::MAX).contains("more than 10000 runs"));
     }

@@ -1,4 +1,4 @@
-//! Why there is no sweep, or why it has ended.
+//! Errors of sweeps.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,14 +10,14 @@ use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;
 use train_core::trainer::TrainError;
 
-/// A sweep that cannot be made, or a run of it that cannot be trained.
+/// A sweep that cannot be created, or one of its runs that cannot be trained.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SweepError {
     /// An axis is not written as `PATH=VALUE,VALUE`.
     #[error("`{axis}`: {what}")]
     Axis {
-        /// The axis as it is written.
+        /// The axis as it was written.
         axis: String,
         /// What is wrong with it.
         what: String,
@@ -28,13 +28,13 @@ pub enum SweepError {
         /// The path.
         path: String,
     },
-    /// The seed is varied like any other value.
-    #[error("`seed` is not an axis: runs that differ in it alone are one row of the table")]
+    /// The seed cannot be an axis.
+    #[error("`seed` cannot be varied: runs that differ only in the seed are one row of the table")]
     SeedAxis,
     /// Too many runs.
     #[error("this sweep has more than {most} runs")]
     TooMany {
-        /// The most that there may be.
+        /// The largest allowed number.
         most: usize,
     },
     /// A combination of values cannot be trained.
@@ -45,42 +45,42 @@ pub enum SweepError {
         /// Why.
         source: Box<SweepError>,
     },
-    /// The path leads nowhere.
+    /// The path does not exist.
     #[error("`{}` does not exist", path.display())]
     Missing {
         /// The path.
         path: PathBuf,
     },
-    /// The folder is not that of a sweep.
-    #[error("`{}` is not the folder of a sweep: it has no `{state}`", path.display())]
+    /// The folder is not a sweep.
+    #[error("`{}` is not a sweep folder: it has no `{state}`", path.display())]
     NotASweep {
         /// The folder.
         path: PathBuf,
-        /// The file that it lacks.
+        /// The missing file.
         state: &'static str,
-        /// Whether it is that of a run.
+        /// Whether it is a run folder.
         is_run: bool,
     },
     /// There is no sweep to resume.
     #[error("there is no sweep{} in `{}`", of(name), root.display())]
     None {
-        /// Where it was looked for.
+        /// The folder that was searched.
         root: PathBuf,
-        /// Of which pipeline.
+        /// The pipeline, if one was given.
         name: Option<String>,
     },
     /// The sweep's file is damaged, or of another version.
-    #[error("`{}` cannot be understood: {source}", path.display())]
+    #[error("`{}` is invalid: {source}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong in it.
         source: serde_json::Error,
     },
-    /// What is asked for is not the sweep that is there.
+    /// The sweep in the folder differs from the requested one.
     #[error("`{}` was started with another pipeline or with other arguments", path.display())]
     Other {
-        /// The folder of the sweep that is there.
+        /// The folder of the existing sweep.
         path: PathBuf,
     },
     /// A file cannot be read or written.
@@ -90,16 +90,16 @@ pub enum SweepError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's message.
         source: io::Error,
     },
-    /// A plugin, or the program, has panicked.
-    #[error("the program panicked, which is a fault in it")]
+    /// The program or a plugin panicked.
+    #[error("the program panicked, which is a bug")]
     Panicked,
     /// A pipeline cannot be used.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// A dataset is not there.
+    /// A dataset is missing.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// There are too few images.
@@ -111,7 +111,7 @@ pub enum SweepError {
     /// A checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// Training has ended early.
+    /// Training ended early.
     #[error(transparent)]
     Train(#[from] TrainError),
 }
@@ -126,19 +126,17 @@ impl SweepError {
         Some(match self {
             Self::Axis { .. } => "write `PATH=VALUE,VALUE`, for instance `data.batch=64,128`".into(),
             Self::Twice { path } => format!("write all its values in one list: `{path}=VALUE,VALUE`"),
-            Self::SeedAxis => "ask for more seeds".into(),
+            Self::SeedAxis => "use more seeds".into(),
             Self::TooMany { .. } => "vary fewer values at once".into(),
-            Self::Combination { .. } => {
-                "no run was started; leave out this value, or change the pipeline".into()
-            }
-            Self::NotASweep { is_run: true, .. } => "it is a run".into(),
-            Self::NotASweep { .. } => "give the folder that a sweep has written".into(),
-            Self::None { .. } => "start one, or name its folder".into(),
+            Self::Combination { .. } => "no run was started; omit this value, or change the pipeline".into(),
+            Self::NotASweep { is_run: true, .. } => "this is a run".into(),
+            Self::NotASweep { .. } => "give a folder that a sweep has written".into(),
+            Self::None { .. } => "start one, or give its folder".into(),
             Self::Damaged { .. } => {
                 "it may have been written by another version of this program, or changed by hand".into()
             }
-            Self::Other { .. } => "resume it as it was started, or start a new one".into(),
-            Self::Panicked => "the message above says where".into(),
+            Self::Other { .. } => "resume it with its original arguments, or start a new one".into(),
+            Self::Panicked => "the message above shows where".into(),
             Self::Dataset(error) => error.hint.clone(),
             Self::Loader(error) => return error.hint().map(str::to_owned),
             Self::Folder(error) => return error.hint(),

@@ -1,4 +1,4 @@
-//! What a sweep knows of itself: `sweep.json` in its folder, beside a copy of the pipeline and a folder for each run.
+//! The folder of a sweep: `sweep.json`, a copy of the pipeline, and a folder for each run.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use crate::SweepError;
 use crate::state::SweepState;
 
 const STATE: &str = "sweep.json";
-/// Not `pipeline.ron`: a folder that has one is a run.
+/// Not `pipeline.ron`, because a folder with that file is a run.
 const PIPELINE: &str = "base.ron";
 
 /// The folder of one sweep.
@@ -21,10 +21,10 @@ pub(crate) struct SweepFolder {
 }
 
 impl SweepFolder {
-    /// A new folder: `out`, which must be empty, or else the next number in `root`.
+    /// Creates a folder: `out`, which must be empty, or else the next number in `root`.
     ///
     /// # Errors
-    /// If `out` holds something, or the folder cannot be made.
+    /// If `out` is not empty, or the folder cannot be created.
     pub(crate) fn create(
         sweep: &SweepState,
         pipeline: &str,
@@ -34,15 +34,15 @@ impl SweepFolder {
         let folder = RunFolder::create(root, &format!("sweep-{}", sweep.name), out)?;
         let folder = Self { path: folder.path().to_owned() };
         folder.write(PIPELINE, pipeline)?;
-        // Last, for it is what makes a folder the folder of a sweep.
+        // Written last, because a folder with this file is a sweep.
         folder.save(sweep)?;
         Ok(folder)
     }
 
-    /// The folder of an existing sweep.
+    /// Opens the folder of an existing sweep.
     ///
     /// # Errors
-    /// If there is none at `path`.
+    /// If there is no sweep at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, SweepError> {
         if !path.exists() {
             return Err(SweepError::Missing { path: path.into() });
@@ -54,7 +54,7 @@ impl SweepFolder {
         Err(SweepError::NotASweep { path: path.into(), state: STATE, is_run })
     }
 
-    /// The sweep in `root` that was written to last, of those of the pipeline `name` if that is given.
+    /// The most recently written sweep in `root`, or of the pipeline `name` if it is given.
     ///
     /// # Errors
     /// If there is none.
@@ -73,12 +73,12 @@ impl SweepFolder {
         &self.path
     }
 
-    /// Keeps other processes from going on with the same sweep.
+    /// Keeps other processes from training the same sweep.
     pub(crate) fn lock(&self) -> Result<RunLock, SweepError> {
         Ok(RunLock::take(&self.path)?)
     }
 
-    /// The pipeline that every run is a variation of, as its file was when the sweep started.
+    /// The pipeline that every run is a variation of, as it was when the sweep started.
     pub(crate) fn pipeline(&self) -> Result<String, SweepError> {
         self.read(PIPELINE)
     }
@@ -93,7 +93,7 @@ impl SweepFolder {
         self.write(STATE, &(text + "\n"))
     }
 
-    /// Writes a file of the sweep whole, or not at all.
+    /// Writes a file of the sweep, whole or not at all.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), SweepError> {
         let path = self.path.join(name);
         write_whole(&path, |file| file.write_all(text.as_bytes()))
@@ -161,11 +161,11 @@ mod tests {
     fn what_is_no_sweep_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let said = |path: &Path| SweepFolder::open(path).unwrap_err().to_string();
-        assert!(said(&root.path().join("nothing")).starts_with("there is no"));
-        assert!(said(root.path()).ends_with("is not the folder of a sweep: it has no `sweep.json`"));
+        assert!(said(&root.path().join("nothing")).ends_with("does not exist"));
+        assert!(said(root.path()).ends_with("is not a sweep folder: it has no `sweep.json`"));
         fs::write(root.path().join(STATE), "{}").unwrap();
         let error = SweepFolder::open(root.path()).unwrap().load().unwrap_err().to_string();
-        assert!(error.contains("cannot be understood"), "{error}");
+        assert!(error.contains("is invalid"), "{error}");
     }
 
     #[test]

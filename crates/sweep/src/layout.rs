@@ -1,8 +1,8 @@
-//! Rows of cells as text: for people, and for programs.
+//! Tables as text: for people, and for programs.
 
 use std::fmt::Write as _;
 
-/// A Markdown table whose columns line up in a terminal, too. The first row is the head.
+/// A Markdown table whose columns also line up in a terminal. The first row is the header.
 pub(super) fn padded(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
@@ -19,7 +19,7 @@ pub(super) fn padded(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A line of a CSV file (RFC 4180, but for the line end).
+/// A line of a CSV file (RFC 4180, except for the line ending).
 pub(super) fn csv_line(fields: &[String]) -> String {
     let quoted = fields.iter().map(|field| {
         if field.contains([',', '"', '\n', '\r']) {

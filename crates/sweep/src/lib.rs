@@ -1,8 +1,8 @@
-//! A sweep: a pipeline with several values and seeds, and a table of what came of it.
+//! Sweeps: train variations of a pipeline with several seeds, and compare them in a table.
 //!
-//! Start at [`Variations`], which says what is varied, and [`Sweep`], the folder in which the runs are trained one after the
-//! other. The first seed goes through all combinations before the second one begins, so that a sweep that is stopped early
-//! has something of each.
+//! Start at [`Variations`], which describes what is varied, and [`Sweep`], the folder in which the runs are trained one
+//! after the other. All combinations are trained with the first seed before the second seed starts, so a sweep that is
+//! stopped early has results for each.
 //!
 //! ```
 //! # use plugins as _;

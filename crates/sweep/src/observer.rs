@@ -1,50 +1,50 @@
-//! Who is told of a sweep.
+//! Observing a sweep.
 
 use train_core::trainer::{Observer, Silent, Summary, TrainError};
 
 use crate::SweepError;
 
-/// Is told what happens while a sweep trains. Every method does nothing unless it is written.
+/// Receives the events of a sweep. Every method does nothing by default.
 pub trait SweepObserver {
-    /// A run begins.
+    /// A run starts.
     fn run_started(&mut self, _run: &RunStart<'_>) {}
 
-    /// Who is told of the run that trains now.
+    /// The observer of the current run.
     fn of_run(&mut self) -> Box<dyn Observer> {
         Box::new(Silent)
     }
 
-    /// A run has ended, and the table is written.
+    /// A run has ended, and the table has been written.
     fn run_ended(&mut self, _outcome: &RunOutcome<'_>) {}
 }
 
 impl SweepObserver for Silent {}
 
-/// A run of a sweep that begins.
+/// A run of a sweep that starts.
 #[derive(Clone, Copy, Debug)]
 pub struct RunStart<'a> {
-    /// Which, from 0.
+    /// Its index, from 0.
     pub run: usize,
-    /// Runs of the sweep.
+    /// The number of runs in the sweep.
     pub n_runs: usize,
-    /// What is special about it, as `path=value`; the seed is last.
+    /// The values that make this run, as `path=value`; the seed is last.
     pub overrides: &'a [String],
-    /// Seconds that the rest of the sweep will take, this run included, once a run has shown it.
+    /// Estimated seconds for the rest of the sweep, including this run; `None` before the first run has ended.
     pub rest_seconds: Option<f64>,
 }
 
-/// How a run of a sweep has ended.
+/// How a run of a sweep ended.
 #[derive(Clone, Copy, Debug)]
 pub enum RunOutcome<'a> {
     /// All its epochs are done.
     Completed {
-        /// What it came to.
+        /// Its metrics.
         summary: &'a Summary,
-        /// What this process spent on it.
+        /// The time that this process spent on it.
         seconds: f64,
     },
-    /// Its loss is not a number any more.
+    /// Its loss is not finite.
     Diverged(&'a TrainError),
-    /// Something else has ended it.
+    /// It failed for another reason.
     Failed(&'a SweepError),
 }

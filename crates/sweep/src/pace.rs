@@ -1,8 +1,8 @@
-//! How long the rest of a sweep will take.
+//! Estimates the remaining time of a sweep.
 
 use crate::state::SweepState;
 
-/// Images trained on, and the time that it took: what the rest of a sweep is estimated from.
+/// Images trained on and the time they took, from which the rest of a sweep is estimated.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Pace {
     n_images: usize,
@@ -10,13 +10,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Takes in a run that was made in one go.
+    /// Adds a run that was trained without interruption.
     pub(super) fn add(&mut self, n_images: usize, seconds: f64) {
         self.n_images += n_images;
         self.seconds += seconds;
     }
 
-    /// Seconds for everything in `sweep` that is not done, from its run `place` on.
+    /// Seconds for all runs of `sweep` that are not done, from the run `place` on.
     pub(super) fn rest(self, sweep: &SweepState, place: usize) -> Option<f64> {
         let left = sweep.runs[place..].iter().filter(|run| !run.state.is_settled());
         let n_left: f64 = left.map(|run| run.n_images as f64).sum();

@@ -1,4 +1,4 @@
-//! Which runs a sweep has, each combination checked.
+//! The runs of a sweep, with each combination checked.
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +10,16 @@ use crate::SweepError;
 use crate::axes::{Axis, Combination, grid, overrides};
 use crate::state::{Run, RunState, SweepState, folder_name};
 
-/// What is varied of a pipeline.
+/// What to vary in a pipeline.
 #[derive(Clone, Debug)]
 pub struct Variations {
-    /// The pipeline's file.
+    /// The pipeline file.
     pub file: PathBuf,
-    /// Changes in every run, as `path=value`.
+    /// Overrides for every run, as `path=value`.
     pub set: Vec<String>,
     /// Every combination of their values is tried.
     pub axes: Vec<Axis>,
-    /// Runs of each combination: with the pipeline's seed, the one after it, and so on. At least 1.
+    /// Runs per combination: with the pipeline's seed, the next one, and so on. At least 1.
     pub n_seeds: usize,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Plan {
 }
 
 impl Variations {
-    /// Variations of the pipeline in `file`: nothing is varied yet, and there is one seed.
+    /// Variations of the pipeline in `file`, at first with nothing varied and one seed.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         Self { file: file.into(), set: Vec::new(), axes: Vec::new(), n_seeds: 1 }
     }
 
-    /// The sweep that they make. Every combination has passed its check.
+    /// The sweep of these variations. Every combination has been checked.
     pub(crate) fn plan(&self, device: &Device) -> Result<Plan, SweepError> {
         let n_seeds = self.n_seeds.max(1);
         let grid = grid(&self.axes, n_seeds)?;
@@ -65,7 +65,7 @@ impl Variations {
 
     fn check_all(&self, grid: &[Combination], device: &Device) -> Result<Vec<Check>, SweepError> {
         let mut checks = Vec::new();
-        // Listing a large dataset takes its time, and most sweeps have but one.
+        // Listing a large dataset takes time, and most sweeps have only one.
         let varies_data =
             self.axes.iter().any(|axis| axis.path == "data" || axis.path.starts_with("data.source"));
         let mut n_images = None;
@@ -86,18 +86,18 @@ impl Variations {
     }
 }
 
-/// What is to be known of one combination.
+/// Facts about one combination.
 struct Check {
     name: String,
     seed: u64,
     best: Option<String>,
-    /// In the training part of the dataset.
+    /// The number of training images.
     n_images: usize,
     /// Over all epochs.
     n_trained: usize,
 }
 
-/// Checks as much as can be checked without training.
+/// Checks as much as possible without training.
 fn check(
     file: &Path,
     changes: &[String],

@@ -14,7 +14,7 @@ use crate::axes::overrides;
 use crate::folder::SweepFolder;
 use crate::state::{RunState, SweepState};
 
-/// The changes of the pipeline that make the run `place`; the seed is last.
+/// The overrides of the pipeline for the run `place`; the seed is last.
 pub(crate) fn changes(sweep: &SweepState, place: usize) -> Vec<String> {
     let run = &sweep.runs[place];
     let mut changes = overrides(&sweep.axes, &run.combination);
@@ -22,11 +22,11 @@ pub(crate) fn changes(sweep: &SweepState, place: usize) -> Vec<String> {
     changes
 }
 
-/// Trains one run, from its start or from where it was interrupted.
+/// Trains one run, from the start or from where it was interrupted.
 ///
-/// In this process, not in one of its own: a stop is then a flag, an error a value with its reason, and whoever watches has the
-/// terminal, on every system alike. What ends the whole process, such as want of memory, ends the sweep with it; it can be
-/// resumed. A panic does not: one night's other runs are worth more than a clean end.
+/// Runs share one process: stopping is then a flag, an error is a value with its reason, and the observer can use the
+/// terminal, on every system. If the process is killed, for instance for lack of memory, the sweep ends with it and can
+/// be resumed. A panic does not end the sweep, so the other runs of a night are not lost.
 #[expect(clippy::too_many_arguments, reason = "what a sweep has, and what of it is this run's")]
 pub(crate) fn train(
     sweep: &SweepState,
@@ -61,7 +61,7 @@ pub(crate) fn train(
     catch_unwind(AssertUnwindSafe(train)).unwrap_or(Err(SweepError::Panicked))
 }
 
-/// What to keep of a run that ended with `error`.
+/// What to record for a run that ended with `error`.
 pub(crate) fn lost(error: &SweepError) -> RunState {
     let reason = error.to_string().lines().collect::<Vec<_>>().join(" ");
     match error {

@@ -4,14 +4,14 @@
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) mean: f64,
-    /// The sample standard deviation; `None` of a single number.
+    /// The sample standard deviation; `None` for a single number.
     pub(super) deviation: Option<f64>,
     pub(super) min: f64,
     pub(super) max: f64,
 }
 
 impl Spread {
-    /// `None` of no numbers.
+    /// `None` without numbers.
     pub(super) fn of(values: &[f64]) -> Option<Self> {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;

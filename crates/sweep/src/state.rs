@@ -1,29 +1,29 @@
-//! What a sweep knows of itself, which `sweep.json` keeps.
+//! The state of a sweep, which is stored in `sweep.json`.
 
 use plugin_api::Metric;
 use serde::{Deserialize, Serialize};
 
 use crate::axes::{Axis, Combination};
 
-/// Everything that is needed to resume a sweep, but for the pipeline.
+/// Everything that is needed to resume a sweep, except the pipeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SweepState {
-    /// Of the pipeline.
+    /// The name of the pipeline.
     pub(crate) name: String,
-    /// What `--set` changed in every run.
+    /// The overrides that `--set` made in every run.
     pub(crate) set: Vec<String>,
     pub(crate) axes: Vec<Axis>,
     pub(crate) n_seeds: usize,
-    /// The metric of which the best of each run is wanted, too.
+    /// The metric whose best value per run is reported too.
     pub(crate) best: Option<String>,
-    /// What the metrics that were measured so far mean.
+    /// Descriptions of the metrics that were measured so far.
     pub(crate) metrics: Vec<MetricKind>,
-    /// In the order in which they are made.
+    /// In the order in which they are trained.
     pub(crate) runs: Vec<Run>,
 }
 
-/// What a metric in `metrics.jsonl` means.
+/// The description of a metric in `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct MetricKind {
@@ -36,27 +36,27 @@ pub(crate) struct MetricKind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Run {
-    /// Its folder's name.
+    /// The name of its folder.
     pub(crate) folder: String,
     pub(crate) combination: Combination,
     pub(crate) seed: u64,
-    /// Images that it trains on, over all epochs.
+    /// The number of images that it trains on, over all epochs.
     pub(crate) n_images: usize,
     pub(crate) state: RunState,
-    /// Spent on it so far, measuring included.
+    /// Time spent on it so far, including evaluation.
     pub(crate) seconds: f64,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
     /// It has not started, or was interrupted.
     Waiting,
     /// All epochs are done.
     Completed,
-    /// Its loss is not a number any more, and would not be one the next time either.
+    /// Its loss is not finite. Retrying would give the same result.
     Diverged(String),
-    /// Something else ended it, which may be different the next time.
+    /// It failed for another reason. Retrying may help.
     Failed(String),
 }
 
@@ -68,7 +68,7 @@ impl RunState {
 }
 
 impl SweepState {
-    /// Keeps what metrics mean, for the table.
+    /// Records the descriptions of metrics, for the table.
     pub(crate) fn learn<'a>(&mut self, measured: impl Iterator<Item = &'a Metric>) {
         for metric in measured {
             if self.metrics.iter().all(|known| known.name != metric.name) {
@@ -78,18 +78,18 @@ impl SweepState {
         }
     }
 
-    /// Whether `other` was asked for in the same words.
+    /// Whether `other` was requested with the same arguments.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         (&self.name, &self.set, &self.axes, self.n_seeds)
             == (&other.name, &other.set, &other.axes, other.n_seeds)
     }
 }
 
-/// The name of a run's folder: its number, and what tells it from the others, as far as a file name can say it.
+/// The name of a run's folder: its number, and its values as far as a file name can contain them.
 pub(crate) fn folder_name(number: usize, axes: &[Axis], combination: &[usize], seed: u64) -> String {
     /// Longer values are cut off.
     const MAX_VALUE: usize = 24;
-    /// File systems take names of 255 bytes.
+    /// File systems limit names to 255 bytes.
     const MAX_NAME: usize = 120;
     let mut name = format!("{number:03}");
     for (axis, value) in axes.iter().zip(combination) {

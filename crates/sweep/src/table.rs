@@ -1,4 +1,4 @@
-//! The table of a sweep: a row for each combination of values, over all seeds.
+//! The table of a sweep: one row per combination of values, over all seeds.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,21 +10,21 @@ use crate::layout::{csv_line, padded};
 use crate::spread::Spread;
 use crate::state::{MetricKind, RunState, SweepState};
 
-/// What is told of several runs: one number of each.
+/// A column: one number per run.
 struct Column {
-    /// What `table.csv` calls it.
+    /// Its name in `table.csv`.
     name: String,
-    /// What `table.md` calls it.
+    /// Its name in `table.md`.
     title: String,
     is_share: bool,
     n_decimals: usize,
     of: Box<Number>,
 }
 
-/// A number of a run, if it has it.
+/// The number of a run, if it has it.
 type Number = dyn Fn(&Record) -> Option<f64>;
 
-/// What one run came to.
+/// The results of one run.
 struct Record {
     lines: Vec<Map<String, Value>>,
     seconds: f64,
@@ -35,7 +35,7 @@ impl Record {
         self.lines.iter().rev().find_map(|line| line.get(name)?.as_f64())
     }
 
-    /// The best after an epoch; what was measured before the first does not count.
+    /// The best value after an epoch. Measurements before the first epoch do not count.
     fn best(&self, metric: &MetricKind) -> Option<f64> {
         let trained = self.lines.iter().filter(|line| line.get("epoch").and_then(Value::as_u64) != Some(0));
         let values = trained.filter_map(|line| line.get(&metric.name)?.as_f64());
@@ -47,20 +47,20 @@ impl Record {
     }
 }
 
-/// One row: a combination's values, and its runs.
+/// One row: the values of a combination, and its runs.
 struct Row {
     values: Vec<String>,
-    /// Of completed runs.
+    /// The completed runs.
     spreads: Vec<Option<Spread>>,
     n_completed: usize,
     n_diverged: usize,
     n_failed: usize,
     n_waiting: usize,
-    /// The fewest and the most epochs of any run that has started.
+    /// The smallest and largest number of epochs of any started run.
     epochs: Option<(u64, u64)>,
 }
 
-/// The table of `sweep`, whose runs lie in `folder`.
+/// The table of `sweep`, whose runs are in `folder`.
 pub(crate) struct Table {
     paths: Vec<String>,
     n_seeds: usize,
@@ -71,7 +71,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Reads what the runs have written so far.
+    /// Reads the results so far.
     pub(crate) fn of(sweep: &SweepState, folder: &Path) -> Self {
         let records: Vec<Record> = sweep
             .runs
@@ -101,7 +101,7 @@ impl Table {
         }
     }
 
-    /// For people: means with their spread, and what was lost.
+    /// For people: means with their spread, and the runs without a result.
     pub(crate) fn to_markdown(&self) -> String {
         let mut head = self.paths.clone();
         head.push("runs".into());
@@ -133,7 +133,7 @@ impl Table {
         text
     }
 
-    /// For programs: one number a field; shares are of 1.
+    /// For programs: one number per field; shares are from 0 to 1.
     pub(crate) fn to_csv(&self) -> String {
         let mut head = self.paths.clone();
         head.extend(["completed", "diverged", "failed", "waiting"].map(str::to_owned));
@@ -165,7 +165,7 @@ impl Table {
 
 impl Row {
     fn note(&self) -> String {
-        let counts = [(self.n_diverged, "diverged"), (self.n_failed, "failed"), (self.n_waiting, "to come")];
+        let counts = [(self.n_diverged, "diverged"), (self.n_failed, "failed"), (self.n_waiting, "pending")];
         let notes = counts.iter().filter(|(count, _)| *count > 0);
         notes.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
     }
@@ -194,7 +194,7 @@ fn row(sweep: &SweepState, records: &[Record], columns: &[Column], combination: 
     }
 }
 
-/// The metrics that were measured, the best of one of them, the loss and the time.
+/// The metrics that were measured, the best value of one of them, the loss and the time.
 fn columns(sweep: &SweepState, records: &[Record]) -> Vec<Column> {
     let mut columns = Vec::new();
     let mut names = measured(records);
@@ -235,7 +235,7 @@ fn column(
     Column { name: name.into(), title, is_share: metric.is_share, n_decimals, of: Box::new(of) }
 }
 
-/// The names of what monitors measured: the line of the untrained encoder holds nothing else.
+/// The names of the metrics of monitors: the line of the untrained encoder has nothing else.
 fn measured(records: &[Record]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for line in records.iter().flat_map(|record| &record.lines).filter(|line| line.get("loss").is_none()) {
@@ -247,7 +247,7 @@ fn measured(records: &[Record]) -> Vec<String> {
     names
 }
 
-/// What `name` means. Of one that only runs without a result have measured, it is not known.
+/// The description of `name`. It is unknown if only runs without a result measured it.
 fn metric(sweep: &SweepState, name: &str) -> MetricKind {
     let known = sweep.metrics.iter().find(|metric| metric.name == name);
     let unknown = || MetricKind { name: name.into(), is_share: false, more_is_better: true };
@@ -363,7 +363,7 @@ mod tests {
                 ""
             ]
         );
-        assert_eq!(rows[3][1..], ["0 of 2", "–", "–", "–", "–", "–", "0", "1 diverged, 1 to come"]);
+        assert_eq!(rows[3][1..], ["0 of 2", "–", "–", "–", "–", "–", "0", "1 diverged, 1 pending"]);
         assert!(text.ends_with("Runs without a result:\n\n- `002` diverged: the loss is NaN\n"), "{text}");
     }
 

@@ -1,4 +1,4 @@
-//! A sweep in its folder, trained run after run.
+//! Trains the runs of a sweep, one after the other.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use crate::state::{RunState, SweepState};
 use crate::table::Table;
 use crate::{SweepError, Variations, run};
 
-/// A sweep and its folder, which nobody else trains in meanwhile.
+/// A sweep and its folder, which is locked so that nobody else trains in it.
 pub struct Sweep {
     folder: SweepFolder,
     state: SweepState,
@@ -27,28 +27,28 @@ pub struct Sweep {
     _lock: RunLock,
 }
 
-/// How a sweep has ended.
+/// How a sweep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SweepEnd {
-    /// It has been through all its runs; so many have failed, which a resumed sweep tries again.
+    /// All runs were trained. The failed ones are retried if the sweep is resumed.
     Finished {
-        /// Runs that neither completed nor diverged.
+        /// The number of runs that failed.
         n_failed: usize,
     },
-    /// It was asked to stop.
+    /// It was stopped.
     Stopped {
-        /// The run that was under way or would have been next, from 0.
+        /// The index of the run that was training or would have been next, from 0.
         run: usize,
     },
 }
 
 impl Sweep {
-    /// A new sweep: its folder is `out`, which must be new or empty, or else the next number in `root`.
+    /// Creates a sweep in `out`, which must be new or empty, or else in the next number in `root`.
     ///
-    /// Every combination is checked before there is a folder.
+    /// Every combination is checked before the folder is created.
     ///
     /// # Errors
-    /// If a combination cannot be trained, or the folder cannot be made.
+    /// If a combination cannot be trained, or the folder cannot be created.
     pub fn create(
         variations: &Variations,
         root: &Path,
@@ -60,7 +60,7 @@ impl Sweep {
         Self::locked(folder, state, pipeline)
     }
 
-    /// The sweep in the folder `path`.
+    /// Opens the sweep in the folder `path`.
     ///
     /// # Errors
     /// If it is not a sweep, or another process trains it.
@@ -70,7 +70,7 @@ impl Sweep {
         Self::locked(folder, state, pipeline)
     }
 
-    /// The sweep under `root` that was written to last.
+    /// Opens the most recently written sweep under `root`.
     ///
     /// # Errors
     /// If there is none, or another process trains it.
@@ -78,10 +78,11 @@ impl Sweep {
         Self::open(SweepFolder::newest(root, None)?.path())
     }
 
-    /// The sweep of `variations`: the one in `path`, or else the one of that pipeline under `root` that was written to last.
+    /// Opens the sweep of `variations`: the one in `path`, or else the most recently written sweep of that pipeline
+    /// under `root`.
     ///
     /// # Errors
-    /// If there is none, or it was started with others.
+    /// If there is none, or it was started with other variations.
     pub fn of(
         variations: &Variations,
         root: &Path,
@@ -104,7 +105,7 @@ impl Sweep {
         Ok(Self { folder, state, pipeline, _lock: lock })
     }
 
-    /// The sweep's folder.
+    /// The sweep folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -114,30 +115,30 @@ impl Sweep {
         &self.state.name
     }
 
-    /// What is varied.
+    /// The axes of the sweep.
     pub fn axes(&self) -> &[Axis] {
         &self.state.axes
     }
 
-    /// Seeds of each combination.
+    /// The number of seeds per combination.
     pub fn n_seeds(&self) -> usize {
         self.state.n_seeds
     }
 
-    /// How far each run is, in the order in which they are trained.
+    /// The progress of each run, in the order in which they are trained.
     pub fn runs(&self) -> impl Iterator<Item = &RunState> {
         self.state.runs.iter().map(|run| &run.state)
     }
 
-    /// The table as Markdown: a row for each combination, with mean, sample standard deviation and range.
+    /// The table as Markdown: one row per combination, with mean, sample standard deviation and range.
     pub fn table(&self) -> String {
         Table::of(&self.state, self.path()).to_markdown()
     }
 
-    /// Trains what is not settled, one run after the other, until all are or `stop` is set. After each run `table.md` and
-    /// `table.csv` are written.
+    /// Trains all runs that are not done, one after the other, until all are or `stop` is set. After each run,
+    /// `table.md` and `table.csv` are written.
     ///
-    /// A run that diverges or fails is noted with its reason, and the sweep goes on.
+    /// If a run diverges or fails, the reason is recorded and the sweep continues.
     ///
     /// # Errors
     /// If the sweep's own files cannot be written.
