@@ -1,4 +1,4 @@
-//! Images a second, decoded and made into the two views of MoCo v2 on one thread, and where the time goes.
+//! Times decoding and the two views of MoCo v2 on one thread: images per second, and the time of each operation.
 //!
 //! `cargo run --release -p augment --example two_views -- DIR SIZE SECONDS`
 
@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{:.1} images/s", n_images as f64 / elapsed.as_secs_f64());
     let share = |name: &str, time: Duration| {
         let each = time.as_secs_f64() * 1e6 / n_images as f64;
-        println!("  {name:20} {each:8.1} µs an image");
+        println!("  {name:20} {each:8.1} µs per image");
     };
     share("decode", decoding);
     for ((name, _), time) in steps.iter().zip(&times) {

@@ -1,12 +1,12 @@
-//! The box blur with a fractional radius, in Pillow's whole-number arithmetic.
+//! The box blur with a fractional radius, in Pillow's integer arithmetic.
 
 use plugin_api::ByteImage;
 
 use crate::wide::wide;
 
-/// A box of `2 whole + 1` pixels of weight `near` and one of weight `far` at each end, in 2⁻²⁴.
+/// A box of `2 whole + 1` pixels with weight `near`, and one pixel with weight `far` at each end, in 2⁻²⁴.
 ///
-/// A sum of bytes with these weights fits 32 bits, for the weights add up to 2²⁴ or a little less.
+/// A sum of bytes with these weights fits in 32 bits, because the weights add up to at most 2²⁴.
 #[derive(Clone, Copy)]
 pub(crate) struct BoxKernel {
     whole: usize,
@@ -15,10 +15,10 @@ pub(crate) struct BoxKernel {
 }
 
 impl BoxKernel {
-    /// The greatest radius whose plain sum of bytes fits 16 bits.
+    /// The largest radius for which the plain sum of bytes fits in 16 bits.
     pub(crate) const MAX_RADIUS: f32 = 128.0;
 
-    /// The kernel of a radius from 0 to below [`MAX_RADIUS`](Self::MAX_RADIUS).
+    /// The kernel for a radius from 0 to below [`MAX_RADIUS`](Self::MAX_RADIUS).
     pub(crate) fn new(radius: f32) -> Self {
         let whole = radius as usize;
         let near = (16_777_216.0 / (radius * 2.0 + 1.0)) as u32;
@@ -91,8 +91,8 @@ fn pad(row: &[u8], reach: usize, padded: &mut [u8]) {
     }
 }
 
-/// The weighted sum of the kernel's taps, slices of the length of `out`; loops over two or three slices each, which
-/// the compiler makes vector code of.
+/// The weighted sum of the kernel's taps, slices of the length of `out`. It loops over two or three slices each, which
+/// the compiler vectorizes.
 #[inline(always)]
 fn weigh<'a>(kernel: BoxKernel, tap: impl Fn(usize) -> &'a [u8], sums: &mut [u16], out: &mut [u8]) {
     let n_near = 2 * kernel.whole + 1;

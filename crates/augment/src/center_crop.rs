@@ -1,4 +1,4 @@
-//! Cutting out the middle, for evaluation.
+//! Center crop, for evaluation.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -8,7 +8,7 @@ use crate::checks;
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "center-crop",
-        summary: "cuts out the square in the middle; for evaluation",
+        summary: "crops the central square; for evaluation",
         source: "torchvision CenterCrop",
         example: "(size: 224)",
         schema: || schemars::schema_for!(CenterCropConfig),
@@ -20,23 +20,23 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCropConfig {
-    /// Height and width of the result, in pixels; smaller images are framed in black.
+    /// Height and width of the output, in pixels. Smaller images are padded with black.
     pub size: usize,
 }
 
-/// The square in the middle, [`center_crop`].
+/// Crops the central square, [`center_crop`].
 ///
-/// No draws.
+/// Random draws: none.
 #[derive(Debug, Clone)]
 pub struct CenterCrop {
     size: usize,
 }
 
 impl CenterCrop {
-    /// The step that `config` describes.
+    /// The step for `config`.
     ///
     /// # Errors
-    /// If the size is 0 or beyond reason.
+    /// If the size is 0 or too large.
     pub fn new(config: CenterCropConfig) -> Result<Self, ConfigError> {
         Ok(Self { size: checks::side("size", config.size)? })
     }
@@ -53,7 +53,7 @@ impl Augmentation for CenterCrop {
     }
 }
 
-/// The `size` by `size` pixels in the middle of `image`; what it lacks is black.
+/// The central `size` by `size` pixels of `image`, padded with black.
 pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
     let vertical = Overlap::of(image.height, size);
     let horizontal = Overlap::of(image.width, size);
@@ -66,7 +66,7 @@ pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
     ByteImage { width: size, height: size, rgb }
 }
 
-/// Where a crop and the image overlap, along one side.
+/// The overlap of a crop and the image, along one axis.
 #[derive(Debug, PartialEq)]
 struct Overlap {
     /// In the image.

@@ -1,9 +1,9 @@
-//! What several augmentations ask of their config and of their input.
+//! Checks that several augmentations share.
 
 use plugin_api::ConfigError;
 use plugin_api::{ByteImage, Image, ImageShape, ImageValues};
 
-/// The longest side that a config may ask for; more is a slip of the keyboard.
+/// The largest size that a config may have; larger ones are typos.
 const MAX_SIDE: usize = 1 << 14;
 
 /// `p`, if it is a probability.
@@ -11,7 +11,7 @@ pub(crate) fn probability(p: f64) -> Result<f64, ConfigError> {
     if (0.0..=1.0).contains(&p) { Ok(p) } else { Err(ConfigError::field("p", p, "it must be from 0 to 1")) }
 }
 
-/// `side`, if it is a number of pixels that an image may have.
+/// `side`, if it is a valid size in pixels.
 pub(crate) fn side(field: &'static str, side: usize) -> Result<usize, ConfigError> {
     if (1..=MAX_SIDE).contains(&side) {
         Ok(side)
@@ -45,7 +45,7 @@ pub(crate) fn bytes(name: &str, input: ImageShape) -> Result<ImageShape, ConfigE
     }
 }
 
-/// `change` applied to bytes; floats pass unchanged.
+/// Applies `change` to bytes; floats pass unchanged.
 pub(crate) fn on_bytes(image: Image, change: impl FnOnce(ByteImage) -> ByteImage) -> Image {
     match image {
         Image::Bytes(image) => Image::Bytes(change(image)),
@@ -53,7 +53,7 @@ pub(crate) fn on_bytes(image: Image, change: impl FnOnce(ByteImage) -> ByteImage
     }
 }
 
-/// `change` applied in place to the bytes of an image if `act`.
+/// Applies `change` in place to the bytes of an image if `act`.
 pub(crate) fn in_place(mut image: Image, act: bool, change: impl FnOnce(&mut ByteImage)) -> Image {
     if let (Image::Bytes(image), true) = (&mut image, act) {
         change(image);

@@ -1,4 +1,4 @@
-//! Changing brightness, contrast, saturation and hue.
+//! Color jitter: random brightness, contrast, saturation and hue.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -8,7 +8,7 @@ use crate::{brighten, checks, contrast, saturate, shift_hue};
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "color-jitter",
-        summary: "changes brightness, contrast, saturation and hue, in random order and at random",
+        summary: "randomly changes brightness, contrast, saturation and hue, in random order",
         source: "torchvision ColorJitter; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1)",
         schema: || schemars::schema_for!(ColorJitterConfig),
@@ -20,19 +20,19 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColorJitterConfig {
-    /// The probability of acting. MoCo v2, v3: 0.8; MoCo v1: 1.
+    /// Probability of applying it. MoCo v2, v3: 0.8; MoCo v1: 1.
     #[serde(default = "ColorJitterConfig::moco_v2_p")]
     pub p: f64,
-    /// The brightness is multiplied by up to this much more or less than 1. MoCo v1, v2, v3: 0.4.
+    /// Maximum relative change of brightness: 0.4 means a factor of 0.6-1.4. MoCo v1, v2, v3: 0.4.
     #[serde(default = "ColorJitterConfig::torchvision_amount")]
     pub brightness: f64,
-    /// The contrast is multiplied by up to this much more or less than 1. MoCo v1, v2, v3: 0.4.
+    /// Maximum relative change of contrast. MoCo v1, v2, v3: 0.4.
     #[serde(default = "ColorJitterConfig::torchvision_amount")]
     pub contrast: f64,
-    /// The saturation is multiplied by up to this much more or less than 1. MoCo v1, v2: 0.4; v3: 0.2.
+    /// Maximum relative change of saturation. MoCo v1, v2: 0.4; v3: 0.2.
     #[serde(default = "ColorJitterConfig::torchvision_amount")]
     pub saturation: f64,
-    /// The hue is turned by up to this share of the circle, at most 0.5, either way. MoCo v2, v3: 0.1; v1: 0.4.
+    /// Maximum shift of the hue, as a share of the color circle, 0-0.5. MoCo v2, v3: 0.1; v1: 0.4.
     #[serde(default = "ColorJitterConfig::torchvision_amount")]
     pub hue: f64,
 }
@@ -47,22 +47,23 @@ impl ColorJitterConfig {
     }
 }
 
-/// [`brighten`], [`contrast`], [`saturate`] and [`shift_hue`] in random order, together with probability `p`.
+/// Applies [`brighten`], [`contrast`], [`saturate`] and [`shift_hue`] in random order, together with probability `p`.
 ///
-/// A factor is uniform in `[max(0, 1 - amount), 1 + amount)`, the turn of the hue in `[-amount, amount)`; what has the
-/// amount 0 is left out.
+/// A factor is uniform in `[max(0, 1 - amount), 1 + amount)`, the hue shift in `[-amount, amount)`. An amount of 0
+/// turns the operation off.
 ///
-/// Eight draws: whether to act; three for the order; the factors of brightness, contrast and saturation; the turn.
+/// Random draws: eight. Whether to apply; three for the order; the factors of brightness, contrast and saturation; the
+/// hue shift.
 #[derive(Debug, Clone)]
 pub struct ColorJitter {
     config: ColorJitterConfig,
 }
 
 impl ColorJitter {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If `p` is no probability, or an amount is negative, or the hue's is above 0.5.
+    /// If `p` is not a probability, an amount is negative, or the hue's is above 0.5.
     pub fn new(config: ColorJitterConfig) -> Result<Self, ConfigError> {
         checks::probability(config.p)?;
         let amounts = [
@@ -94,7 +95,7 @@ impl Augmentation for ColorJitter {
     }
 }
 
-/// What was drawn for one image; `None` where the amount is 0.
+/// The draws for one image; `None` if the amount is 0.
 struct Jitter {
     order: Vec<usize>,
     brightness: Option<f32>,

@@ -1,4 +1,4 @@
-//! Mirroring.
+//! Horizontal flip.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -9,7 +9,7 @@ use crate::wide::wide;
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "flip",
-        summary: "mirrors left and right, at random",
+        summary: "randomly flips the image horizontally",
         source: "torchvision RandomHorizontalFlip",
         example: "(p: 0.5)",
         schema: || schemars::schema_for!(FlipConfig),
@@ -21,7 +21,7 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlipConfig {
-    /// The probability of acting. torchvision, MoCo v1, v2, v3: 0.5.
+    /// Probability of applying it. torchvision, MoCo v1, v2, v3: 0.5.
     #[serde(default = "FlipConfig::torchvision_p")]
     pub p: f64,
 }
@@ -32,19 +32,19 @@ impl FlipConfig {
     }
 }
 
-/// Mirrors left and right, [`flip_horizontally`], with probability `p`.
+/// Flips the image horizontally, [`flip_horizontally`], with probability `p`.
 ///
-/// One draw: whether to act.
+/// Random draws: one. Whether to apply.
 #[derive(Debug, Clone)]
 pub struct Flip {
     p: f64,
 }
 
 impl Flip {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If `p` is no probability.
+    /// If `p` is not a probability.
     pub fn new(config: FlipConfig) -> Result<Self, ConfigError> {
         Ok(Self { p: checks::probability(config.p)? })
     }
@@ -61,7 +61,7 @@ impl Augmentation for Flip {
     }
 }
 
-/// Mirrors left and right.
+/// Flips the image horizontally.
 pub fn flip_horizontally(image: &mut ByteImage) {
     wide(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! Blurring, by the three box blurs that Pillow calls a Gaussian blur.
+//! Gaussian blur, approximated by three box blurs as in Pillow.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -6,16 +6,16 @@ use plugin_api::{ByteImage, Image, ImageShape, Rng};
 use crate::box_blur::BoxKernel;
 use crate::checks;
 
-/// Box blurs in a row, in each direction; Pillow's number.
+/// The number of box blurs in each direction; Pillow's number.
 const N_PASSES: usize = 3;
 
-/// The greatest standard deviation, in pixels; its box stays below [`BoxKernel::MAX_RADIUS`].
+/// The largest standard deviation, in pixels; its box stays below [`BoxKernel::MAX_RADIUS`].
 const MAX_SIGMA: f64 = 100.0;
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "gaussian-blur",
-        summary: "blurs, at random",
+        summary: "randomly blurs the image",
         source: "Pillow ImageFilter.GaussianBlur; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.5, sigma: (0.1, 2.0))",
         schema: || schemars::schema_for!(GaussianBlurConfig),
@@ -27,10 +27,10 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GaussianBlurConfig {
-    /// The probability of acting. MoCo v2: 0.5; v3: 1 in its first view, 0.1 in its second.
+    /// Probability of applying it. MoCo v2: 0.5; v3: 1 in its first view, 0.1 in its second.
     #[serde(default = "GaussianBlurConfig::moco_v2_p")]
     pub p: f64,
-    /// Least and greatest standard deviation, in pixels. MoCo v2, v3: (0.1, 2.0).
+    /// Minimum and maximum standard deviation, in pixels. MoCo v2, v3: (0.1, 2.0).
     #[serde(default = "GaussianBlurConfig::moco_sigma")]
     pub sigma: (f64, f64),
 }
@@ -47,7 +47,7 @@ impl GaussianBlurConfig {
 
 /// [`gaussian_blur`] with a standard deviation uniform in `sigma`, with probability `p`.
 ///
-/// Two draws: whether to act; the standard deviation.
+/// Random draws: two. Whether to apply; the standard deviation.
 #[derive(Debug, Clone)]
 pub struct GaussianBlur {
     p: f64,
@@ -55,10 +55,10 @@ pub struct GaussianBlur {
 }
 
 impl GaussianBlur {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If `p` is no probability or `sigma` no range from 0 to 100.
+    /// If `p` is not a probability, or `sigma` is not a range from 0 to 100.
     pub fn new(config: GaussianBlurConfig) -> Result<Self, ConfigError> {
         let must = "the first must not exceed the second, and both must be from 0 to 100";
         Ok(Self {
@@ -81,7 +81,7 @@ impl Augmentation for GaussianBlur {
 }
 
 /// Three extended box blurs (Gwosdek et al. 2011) along the rows, then three along the columns, rounded to bytes after
-/// each; beyond the border, the image's outermost pixels go on. `sigma` is in pixels; above 100, it counts as 100.
+/// each. Beyond the border, the outermost pixels are repeated. `sigma` is in pixels; values above 100 count as 100.
 pub fn gaussian_blur(image: &mut ByteImage, sigma: f32) {
     let radius = box_radius(sigma.min(MAX_SIGMA as f32));
     debug_assert!(radius < BoxKernel::MAX_RADIUS);
@@ -90,7 +90,8 @@ pub fn gaussian_blur(image: &mut ByteImage, sigma: f32) {
     }
 }
 
-/// The radius, with its fraction, of the box whose `N_PASSES`-fold blur has the variance `sigma²` (Gwosdek et al. 2011).
+/// The radius, with its fraction, of the box whose `N_PASSES`-fold blur has the variance `sigma²` (Gwosdek et al.
+/// 2011).
 fn box_radius(sigma: f32) -> f32 {
     let variance = sigma * sigma / N_PASSES as f32;
     let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32; // Of the ideal box, a real number.

@@ -1,4 +1,4 @@
-//! Losing the color.
+//! Random conversion to grayscale.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -10,7 +10,7 @@ use crate::wide::wide;
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "grayscale",
-        summary: "loses the color, at random",
+        summary: "randomly converts the image to grayscale",
         source: "torchvision RandomGrayscale; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.2)",
         schema: || schemars::schema_for!(GrayscaleConfig),
@@ -22,7 +22,7 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrayscaleConfig {
-    /// The probability of acting. MoCo v1, v2, v3: 0.2.
+    /// Probability of applying it. MoCo v1, v2, v3: 0.2.
     #[serde(default = "GrayscaleConfig::moco_p")]
     pub p: f64,
 }
@@ -33,19 +33,19 @@ impl GrayscaleConfig {
     }
 }
 
-/// Replaces a color by its brightness, [`to_gray`], with probability `p`.
+/// Converts the image to grayscale, [`to_gray`], with probability `p`.
 ///
-/// One draw: whether to act.
+/// Random draws: one. Whether to apply.
 #[derive(Debug, Clone)]
 pub struct Grayscale {
     p: f64,
 }
 
 impl Grayscale {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If `p` is no probability.
+    /// If `p` is not a probability.
     pub fn new(config: GrayscaleConfig) -> Result<Self, ConfigError> {
         Ok(Self { p: checks::probability(config.p)? })
     }
@@ -62,7 +62,7 @@ impl Augmentation for Grayscale {
     }
 }
 
-/// Every channel becomes the brightness of ITU-R 601-2, as Pillow's mode `L` has it.
+/// Sets every channel to the luminance of ITU-R 601-2, as in Pillow's mode `L`.
 pub fn to_gray(image: &mut ByteImage) {
     let rgb = &mut image.rgb[..];
     wide(
@@ -86,10 +86,10 @@ fn gray_pixels(rgb: &mut [u8]) {
     );
 }
 
-/// `0.299 R + 0.587 G + 0.114 B`, rounded: a byte, as the `u32` that it is computed in.
+/// `0.299 R + 0.587 G + 0.114 B`, rounded: a byte, returned as the `u32` that it is computed in.
 #[inline(always)]
 pub(crate) fn luma(r: u8, g: u8, b: u8) -> u32 {
-    // The weights in 65536ths; they add up to 65536.
+    // The weights in units of 1/65536; they add up to 65536.
     (u32::from(r) * 19595 + u32::from(g) * 38470 + u32::from(b) * 7471 + 0x8000) >> 16
 }
 

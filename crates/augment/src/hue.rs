@@ -1,13 +1,13 @@
-//! Turning the hue, in Pillow's 8-bit HSV.
+//! Hue shift, in Pillow's 8-bit HSV.
 
 use plugin_api::ByteImage;
 
 use crate::planes::{LANES, Planes, change_pixels};
 use crate::wide::{cut_off_f64, wide};
 
-/// Turns every hue by `turn`, in whole turns from -0.5 to 0.5, by way of 8-bit HSV and back.
+/// Shifts every hue by `turn`, in full turns from -0.5 to 0.5, by converting to 8-bit HSV and back.
 ///
-/// The way through 8 bits loses a little even for `turn` 0, in Pillow too.
+/// The conversion to 8 bits is slightly lossy even for `turn` 0, as in Pillow.
 pub fn shift_hue(image: &mut ByteImage, turn: f64) {
     let steps = (turn * 255.0) as i32 as u8; // Towards zero, then around the byte, as torchvision casts it.
     let rgb = &mut image.rgb[..];
@@ -37,10 +37,10 @@ fn shift_planes(planes: &mut Planes, steps: u8) {
     }
 }
 
-/// Hue, saturation and value; the hue's circle has 255 steps, and 0 and 255 are both red.
+/// Hue, saturation and value. The hue circle has 255 steps; 0 and 255 are both red.
 ///
-/// The precisions are Pillow's: where the exact value is a whole number, they decide whether it or the one below is
-/// given. Free of branches, so that the loop over it becomes vector code.
+/// The precision of each operation is Pillow's: if the exact value is an integer, it decides whether the result is that
+/// integer or the one below. There are no branches, so the loop is vectorized.
 #[inline(always)]
 fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     let max = r.max(g).max(b);
@@ -67,7 +67,7 @@ fn to_hsv(r: u8, g: u8, b: u8) -> (u8, u8, u8) {
     (if colorless { 0 } else { hue }, saturation, max)
 }
 
-/// The color of a hue, saturation and value, in whole numbers: no product here is half-way between two bytes.
+/// The color of a hue, saturation and value, in integers: no product here is half-way between two bytes.
 #[inline(always)]
 fn to_rgb(h: u8, s: u8, v: u8) -> (u8, u8, u8) {
     let (h, s, v) = (u32::from(h) * 6, u32::from(s), u32::from(v));

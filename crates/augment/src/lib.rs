@@ -1,14 +1,14 @@
-//! Augmentations with the semantics of torchvision on Pillow images.
+//! Augmentations that match torchvision on Pillow images.
 //!
-//! One operation a file: the pure function on bytes, then the plugin that draws its numbers and applies it. Start at
-//! [`RandomResizedCrop`]; [`Normalize`] ends every recipe. [`reference_names`] gives the pure functions by the names of
-//! the files that Pillow wrote, and its tests hold them to those files.
+//! There is one file per operation: the pure function on bytes, then the plugin that draws its parameters and applies
+//! it. Start at [`RandomResizedCrop`]; [`Normalize`] ends every view. [`reference_names`] maps names in golden files
+//! from Pillow to the pure functions, and its tests compare the two.
 //!
-//! **Draws.** Each augmentation makes the same number of draws for every image, whatever they turn out to be and
-//! whether or not it then acts, so that one step's luck does not shift the draws of the next. The number and the order
-//! are on each type.
+//! **Random draws.** Each augmentation makes the same number of draws for every image, whatever their values and
+//! whether or not it is applied, so one step does not shift the draws of the next. Each type documents its number and
+//! order.
 //!
-//! Reads no files and decodes nothing: see `datasets`.
+//! This crate reads and decodes no files: see `datasets`.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! From bytes to the floats that an encoder sees.
+//! Converts bytes to normalized floats.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Normalization, Plugin};
 use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
@@ -6,7 +6,7 @@ use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "normalize",
-        summary: "bytes to floats of mean 0 and deviation 1 by channel; the last step of every view",
+        summary: "converts bytes to floats with mean 0 and standard deviation 1 per channel; the last step of every view",
         source: "torchvision ToTensor, Normalize",
         example: "(statistics: ImageNet)",
         schema: || schemars::schema_for!(NormalizeConfig),
@@ -18,11 +18,11 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NormalizeConfig {
-    /// Whose mean and deviation: `ImageNet`, `Cifar10`, `Cifar10Demo` or `Custom(mean: (r, g, b), std: (r, g, b))`.
+    /// Mean and standard deviation: `ImageNet`, `Cifar10`, `Cifar10Demo` or `Custom(mean: (r, g, b), std: (r, g, b))`.
     pub statistics: Statistics,
 }
 
-/// Mean and standard deviation of a data set by channel, with bytes as 0 to 1.
+/// Mean and standard deviation of a dataset per channel, for bytes scaled to 0–1.
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub enum Statistics {
@@ -30,9 +30,10 @@ pub enum Statistics {
     ImageNet,
     /// CIFAR-10: mean .4914 .4822 .4465, std .2470 .2435 .2616.
     Cifar10,
-    /// CIFAR-10 with the std .2023 .1994 .2010 of MoCo's CIFAR-10 demo, the mean of the images' own deviations.
+    /// CIFAR-10 with the std .2023 .1994 .2010 of MoCo's CIFAR-10 demo, the mean of the images' own standard
+    /// deviations.
     Cifar10Demo,
-    /// Given.
+    /// Custom values.
     Custom {
         /// Mean of red, green and blue.
         mean: [f32; 3],
@@ -55,19 +56,19 @@ impl Statistics {
 
 /// `(v / 255 - mean) / std`.
 ///
-/// No draws.
+/// Random draws: none.
 #[derive(Debug, Clone)]
 pub struct Normalize {
     normalization: Normalization,
-    /// The float of every byte, for each channel.
+    /// The float for every byte, per channel.
     tables: Box<[[f32; 256]; 3]>,
 }
 
 impl Normalize {
-    /// The step that `config` describes.
+    /// The step for `config`.
     ///
     /// # Errors
-    /// If a mean is not finite or a deviation not positive.
+    /// If a mean is not finite or a standard deviation is not positive.
     pub fn new(config: NormalizeConfig) -> Result<Self, ConfigError> {
         let (mean, std) = config.statistics.values();
         if let Some(mean) = mean.into_iter().find(|mean| !mean.is_finite()) {

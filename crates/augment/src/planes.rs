@@ -1,6 +1,7 @@
-//! Interleaved pixels, a block at a time as three planes, so that a formula over a pixel's channels is a plain loop.
+//! Splits interleaved pixels into three planes, block by block, so that a formula over a pixel's channels is a plain
+//! loop.
 
-/// Pixels in a block: so many that the compiler makes vector code of a loop over them rather than unroll it.
+/// Pixels per block: enough that the compiler vectorizes a loop over them instead of unrolling it.
 pub(crate) const LANES: usize = 128;
 
 const BLOCK: usize = 3 * LANES;
@@ -34,7 +35,7 @@ impl Planes {
     }
 }
 
-/// Applies `change` to every pixel of `rgb`, block by block; the last block is filled up with black.
+/// Applies `change` to every pixel of `rgb`, block by block; the last block is padded with black.
 #[inline(always)]
 pub(crate) fn change_pixels(rgb: &mut [u8], change: impl Fn(&mut Planes)) {
     let (blocks, rest) = rgb.as_chunks_mut::<BLOCK>();
@@ -53,7 +54,7 @@ pub(crate) fn change_pixels(rgb: &mut [u8], change: impl Fn(&mut Planes)) {
     }
 }
 
-/// The sum of `measure` over the pixels of `rgb`, which must give 0 for black.
+/// The sum of `measure` over the pixels of `rgb`. `measure` must return 0 for black.
 #[inline(always)]
 pub(crate) fn sum_pixels(rgb: &[u8], measure: impl Fn(u8, u8, u8) -> u32) -> u64 {
     let (blocks, rest) = rgb.as_chunks::<BLOCK>();

@@ -1,4 +1,4 @@
-//! Cutting out a random part.
+//! Random resized crop.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{Image, ImageShape, Rng};
@@ -6,13 +6,13 @@ use plugin_api::{Image, ImageShape, Rng};
 use crate::checks;
 use crate::resample::{Region, resized_crop};
 
-/// Draws of a region before the fallback; torchvision's number.
+/// Attempts to draw a region before the fallback; torchvision's number.
 const N_TRIES: usize = 10;
 
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "random-resized-crop",
-        summary: "cuts out a random part and resizes it to a square",
+        summary: "crops a random region and resizes it to a square",
         source: "torchvision RandomResizedCrop (Szegedy et al. 2015, arXiv:1409.4842)",
         example: "(size: 224, scale: (0.2, 1.0))",
         schema: || schemars::schema_for!(RandomResizedCropConfig),
@@ -24,12 +24,13 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
-    /// Height and width of the result, in pixels.
+    /// Height and width of the output, in pixels.
     pub size: usize,
-    /// Least and greatest share of the image's area. torchvision, MoCo v3's ViTs: (0.08, 1.0); MoCo v1, v2: (0.2, 1.0).
+    /// Minimum and maximum area, as a share of the image. torchvision, MoCo v3's ViTs: (0.08, 1.0); MoCo v1, v2: (0.2,
+    /// 1.0).
     #[serde(default = "RandomResizedCropConfig::torchvision_scale")]
     pub scale: (f64, f64),
-    /// Least and greatest width by height. torchvision: 3/4 to 4/3.
+    /// Minimum and maximum aspect ratio (width / height). torchvision: 3/4 to 4/3.
     #[serde(default = "RandomResizedCropConfig::torchvision_ratio")]
     pub ratio: (f64, f64),
 }
@@ -44,22 +45,24 @@ impl RandomResizedCropConfig {
     }
 }
 
-/// A part of the image with a random area, shape and place, resized to a square.
+/// Crops a region with random area, aspect ratio and position, and resizes it to a square.
 ///
-/// The area is uniform in `scale`, the logarithm of the shape uniform in that of `ratio`. A part that would reach
-/// beyond the image is drawn again, up to ten times; then it is the largest central part of an allowed shape.
+/// The area is uniform in `scale`, and the logarithm of the aspect ratio uniform in that of `ratio`. A region that does
+/// not fit into the image is drawn again, up to ten times; the fallback is the largest central region with an allowed
+/// aspect ratio.
 ///
-/// 22 draws: the place, downwards and to the right; then area and shape for each of ten tries, needed or not.
+/// Random draws: 22. The position, vertical and horizontal; then area and aspect ratio for each of ten attempts, needed
+/// or not.
 #[derive(Debug, Clone)]
 pub struct RandomResizedCrop {
     config: RandomResizedCropConfig,
 }
 
 impl RandomResizedCrop {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If the size is 0 or a range is out of order or out of bounds.
+    /// If the size is 0, or a range is out of order or out of bounds.
     pub fn new(config: RandomResizedCropConfig) -> Result<Self, ConfigError> {
         checks::side("size", config.size)?;
         let must = "the first must not exceed the second, and both must be above 0 and at most 1";
@@ -92,7 +95,7 @@ impl RandomResizedCrop {
     }
 }
 
-/// The largest part, in the middle, whose width by height is within `ratio`.
+/// The largest central region whose aspect ratio is within `ratio`.
 fn largest_central((height, width): (usize, usize), ratio: (f64, f64)) -> Region {
     let shape = width as f64 / height as f64;
     let rounded = |side: f64, most: usize| (side.round_ties_even() as usize).clamp(1, most);

@@ -1,5 +1,4 @@
-//! Operations by the names of the golden files, so that a file of images that torchvision and Pillow made can be
-//! checked entry by entry.
+//! Operations by their names in golden files, so that results of torchvision and Pillow can be compared entry by entry.
 //!
 //! | name | operation |
 //! |---|---|
@@ -22,7 +21,8 @@ use crate::{
 /// The shorter side before `center_crop_N`.
 const SHORTER_BEFORE_CROP: usize = 96;
 
-/// What the operation named `op` makes of `image`; `None` if there is none of that name or it does not fit the image.
+/// The result of the operation named `op` on `image`; `None` if the operation is unknown or cannot be applied to the
+/// image.
 ///
 /// ```
 /// use augment::reference_names::apply_named;
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// Operations that torchvision and Pillow compute to the bit as we do.
+    /// Operations that match torchvision and Pillow bit for bit.
     const EXACT: [&str; 8] =
         ["brightness", "contrast", "gaussian_blur", "grayscale", "hflip", "hue", "saturation", "solarize"];
 

@@ -1,4 +1,4 @@
-//! Cutting out and resizing, with Pillow's antialiased bilinear filter.
+//! Cropping and resizing, with Pillow's antialiased bilinear filter.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -25,7 +25,7 @@ impl Region {
     }
 }
 
-/// `region` of `image`, resized to `(height, width)`; what lies outside of the region has no influence.
+/// Resizes `region` of `image` to `(height, width)`. Pixels outside of the region have no influence.
 ///
 /// # Panics
 /// If the region reaches beyond the image or a side is 0.

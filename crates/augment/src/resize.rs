@@ -9,7 +9,7 @@ use crate::resample::{Region, resized_crop};
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "resize",
-        summary: "resizes so that the shorter side has a given length; for evaluation",
+        summary: "resizes the shorter side to a given length; for evaluation",
         source: "torchvision Resize",
         example: "(shorter: 256)",
         schema: || schemars::schema_for!(ResizeConfig),
@@ -21,23 +21,23 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResizeConfig {
-    /// The shorter side of the result, in pixels. The usual evaluation on ImageNet: 256.
+    /// Length of the shorter side of the output, in pixels. Usual for ImageNet evaluation: 256.
     pub shorter: usize,
 }
 
-/// Resizes to a given shorter side, [`resize_shorter`].
+/// Resizes the shorter side to a given length, [`resize_shorter`].
 ///
-/// No draws.
+/// Random draws: none.
 #[derive(Debug, Clone)]
 pub struct Resize {
     shorter: usize,
 }
 
 impl Resize {
-    /// The step that `config` describes.
+    /// The step for `config`.
     ///
     /// # Errors
-    /// If the length is 0 or beyond reason.
+    /// If the length is 0 or too large.
     pub fn new(config: ResizeConfig) -> Result<Self, ConfigError> {
         Ok(Self { shorter: checks::side("shorter", config.shorter)? })
     }
@@ -54,7 +54,7 @@ impl Augmentation for Resize {
     }
 }
 
-/// `image` resized so that its shorter side is `shorter` pixels; the longer one keeps in proportion, rounded down.
+/// Resizes `image` so that its shorter side is `shorter` pixels. The longer side keeps the aspect ratio, rounded down.
 pub fn resize_shorter(image: &ByteImage, shorter: usize) -> ByteImage {
     resized_crop(image, Region::whole(image), resized((image.height, image.width), shorter))
 }

@@ -1,4 +1,4 @@
-//! Inverting what is bright.
+//! Solarization.
 
 use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
 use plugin_api::{ByteImage, Image, ImageShape, Rng};
@@ -9,7 +9,7 @@ use crate::wide::wide;
 inventory::submit! {
     Plugin::<dyn Augmentation> {
         name: "solarize",
-        summary: "inverts the values from a threshold on, at random",
+        summary: "randomly inverts values at or above a threshold",
         source: "Pillow ImageOps.solarize; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(p: 0.2)",
         schema: || schemars::schema_for!(SolarizeConfig),
@@ -21,10 +21,10 @@ inventory::submit! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SolarizeConfig {
-    /// The probability of acting. MoCo v3: 0.2, in its second view only.
+    /// Probability of applying it. MoCo v3: 0.2, in its second view only.
     #[serde(default = "SolarizeConfig::moco_p")]
     pub p: f64,
-    /// The first value, from 0 to 255, that is inverted. Pillow, MoCo v3: 128.
+    /// Smallest value, from 0 to 255, that is inverted. Pillow, MoCo v3: 128.
     #[serde(default = "SolarizeConfig::pillow_threshold")]
     pub threshold: u8,
 }
@@ -41,7 +41,7 @@ impl SolarizeConfig {
 
 /// Inverts bright values, [`solarize`], with probability `p`.
 ///
-/// One draw: whether to act.
+/// Random draws: one. Whether to apply.
 #[derive(Debug, Clone)]
 pub struct Solarize {
     p: f64,
@@ -49,10 +49,10 @@ pub struct Solarize {
 }
 
 impl Solarize {
-    /// The augmentation that `config` describes.
+    /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If `p` is no probability.
+    /// If `p` is not a probability.
     pub fn new(config: SolarizeConfig) -> Result<Self, ConfigError> {
         Ok(Self { p: checks::probability(config.p)?, threshold: config.threshold })
     }
@@ -69,7 +69,7 @@ impl Augmentation for Solarize {
     }
 }
 
-/// `v` stays if it is below `threshold` and becomes `255 - v` otherwise, channel by channel.
+/// Keeps `v` if it is below `threshold`, and sets it to `255 - v` otherwise, per channel.
 pub fn solarize(image: &mut ByteImage, threshold: u8) {
     let rgb = &mut image.rgb[..];
     wide(

@@ -1,4 +1,4 @@
-//! Brightness, contrast and saturation: blending an image with a duller one, as Pillow's ImageEnhance does.
+//! Brightness, contrast and saturation: blends an image with a degenerate one, as in Pillow's ImageEnhance.
 
 use plugin_api::ByteImage;
 
@@ -24,7 +24,7 @@ pub fn contrast(image: &mut ByteImage, factor: f32) {
     );
 }
 
-/// Saturation: blends every pixel with its own brightness. Factor 0 gives a gray image, 1 the image.
+/// Saturation: blends every pixel with its own luminance. Factor 0 gives a gray image, 1 the image.
 pub fn saturate(image: &mut ByteImage, factor: f32) {
     let rgb = &mut image.rgb[..];
     wide(
@@ -33,7 +33,7 @@ pub fn saturate(image: &mut ByteImage, factor: f32) {
     );
 }
 
-/// `dull + factor (v - dull)`, clipped, its fraction cut off.
+/// `dull + factor (v - dull)`, clipped and truncated.
 #[inline(always)]
 fn blend(dull: f32, v: u8, factor: f32) -> u8 {
     cut_off(dull + factor * (f32::from(v) - dull))

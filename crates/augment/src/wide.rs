@@ -1,15 +1,15 @@
-//! Loops compiled once for every x86-64 CPU and once for those with AVX2, the right one chosen at run time.
+//! Loops that are compiled for any x86-64 CPU and for CPUs with AVX2, and selected at run time.
 
 /// Runs `work`, compiled for the widest vectors of this CPU.
 ///
-/// The results do not depend on the CPU: Rust neither reorders nor contracts floating-point operations. `work` must
-/// be `#[inline(always)]`, down to the loop: a function of its own would be compiled once, for every CPU.
+/// Results do not depend on the CPU: Rust neither reorders nor contracts floating-point operations. `work` must be
+/// `#[inline(always)]`, down to the loop, because a separate function would be compiled only for any CPU.
 #[inline(always)]
 pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
 
-/// `x` as a byte: clipped, its fraction cut off, as `x as u8` does, but in operations that vectors have.
+/// Converts `x` to a byte, clipped and truncated, as `x as u8` does, but with operations that vectorize.
 #[inline(always)]
 pub(crate) fn cut_off(x: f32) -> u8 {
     const SHIFT: f32 = 8_388_608.0; // 2²³: from here on, floats are whole numbers, whose last bits count them.
