@@ -44,7 +44,9 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
         assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
     }
     assert!(
-        outcome.stderr.contains("warning: differs from the recipe of MoCo v1/v2: batch size 16 instead of"),
+        outcome
+            .stderr
+            .contains("warning: differs from the recipe of MoCo v1/v2: batch size 16 instead of 256"),
         "{outcome}"
     );
     let folder = root.path().join("run/evaluations");

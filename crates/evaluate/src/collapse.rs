@@ -1,17 +1,18 @@
-//! How far features are from being all the same.
+//! Measures of feature collapse.
 
 use nalgebra::DMatrix;
 
 use crate::normalize::unit_rows;
 
-/// The spread of features, 0–1: the mean over the `d` dimensions of the standard deviation of the rows scaled to unit
-/// length, times √D (Chen and He 2021, arXiv:2011.10566, §4.1).
+/// The spread of features, 0–1: the standard deviation of L2-normalized rows, averaged over the `d` dimensions, times
+/// √D (Chen and He 2021, arXiv:2011.10566, §4.1).
 ///
-/// 0 if all rows point one way, 1 if they are spread evenly over the sphere. `rows`: `(N, D)`; NaN without rows.
+/// 0 if all rows have the same direction, 1 if they are spread evenly over the sphere. `rows`: `(N, D)`; NaN without
+/// rows.
 pub fn feature_std(rows: &[f32], d: usize) -> f64 {
     let unit = unit_rows(rows, d);
     let n = unit.len() as f64 / d as f64;
-    // Two passes: the difference of two large sums would lose a small spread.
+    // Two passes, because the difference of two large sums would lose precision for a small spread.
     let mut means = vec![0.0; d];
     for row in unit.chunks_exact(d) {
         means.iter_mut().zip(row).for_each(|(mean, &value)| *mean += f64::from(value) / n);
@@ -25,13 +26,14 @@ pub fn feature_std(rows: &[f32], d: usize) -> f64 {
     variances.into_iter().map(f64::sqrt).sum::<f64>() / (d as f64).sqrt()
 }
 
-/// The number of directions that features use: exp of the entropy of their singular values, scaled to sum to 1 (Roy and
-/// Vetterli 2007; as a measure of encoders: RankMe, Garrido et al. 2023, arXiv:2210.02885).
+/// The effective rank: exp of the entropy of the singular values, scaled to sum to 1 (Roy and Vetterli 2007; for
+/// encoders: RankMe, Garrido et al. 2023, arXiv:2210.02885).
 ///
-/// Of the rows scaled to unit length and not centered, as in RankMe: 1 if all rows point one way, D if they are spread
-/// over D directions evenly. At most min(N, D), so values compare at one N only. `rows`: `(N, D)`; NaN without rows.
+/// Rows are L2-normalized and not centered, as in RankMe. The result is 1 if all rows have the same direction, and D if
+/// they are spread evenly over D directions. It is at most min(N, D), so values are only comparable at the same N.
+/// `rows`: `(N, D)`; NaN without rows.
 ///
-/// Takes time in the cube of min(N, D): half a second at 512.
+/// Cubic in min(N, D): half a second at 512.
 pub fn effective_rank(rows: &[f32], d: usize) -> f64 {
     let unit: Vec<f64> = unit_rows(rows, d).into_iter().map(f64::from).collect();
     let n = unit.len() / d.max(1);
@@ -39,11 +41,11 @@ pub fn effective_rank(rows: &[f32], d: usize) -> f64 {
         return f64::NAN;
     }
     // nalgebra stores columns, so rows `(N, D)` are its matrix `(D, N)`. Both Gram matrices have the same eigenvalues
-    // but for zeros: the squared singular values.
+    // except for zeros: the squared singular values.
     let columns = DMatrix::from_vec(d, n, unit);
     let gram = if d <= n { &columns * columns.transpose() } else { columns.transpose() * &columns };
     let squares = gram.symmetric_eigenvalues();
-    // Below this they are rounding errors, and the root makes those large.
+    // Smaller eigenvalues are rounding errors, which the square root would amplify.
     let least = squares.max() * 1e-13;
     let singular: Vec<f64> =
         squares.iter().filter(|&&square| square > least).map(|square| square.sqrt()).collect();

@@ -13,7 +13,7 @@ use crate::labeled::{check_every, is_due, level_name};
 inventory::submit! {
     Plugin::<dyn Monitor> {
         name: "feature-collapse",
-        summary: "whether features still differ from image to image: their spread and their effective rank; needs no labels",
+        summary: "detects collapse: spread and effective rank of the features; needs no labels",
         source: "Chen and He 2021, arXiv:2011.10566; Garrido et al. 2023, arXiv:2210.02885",
         example: "(every: 1)",
         schema: || schemars::schema_for!(FeatureCollapseConfig),
@@ -25,21 +25,21 @@ inventory::submit! {
 
 const NAME: &str = "feature-collapse";
 
-/// What a pipeline file says about [`FeatureCollapse`].
+/// The config of [`FeatureCollapse`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureCollapseConfig {
-    /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
+    /// Epochs between measurements. The untrained encoder and the last epoch are always measured.
     #[serde(default = "FeatureCollapseConfig::default_every")]
     pub every: usize,
-    /// The view through which images are seen: one without random steps.
+    /// View that images are passed through. It should have no random steps.
     #[serde(default = "FeatureCollapseConfig::default_view")]
     pub view: String,
-    /// Which features.
+    /// Features to use.
     #[serde(default = "FeatureCollapseConfig::default_level")]
     pub level: Level,
-    /// Images that are looked at, 2-4096, spread evenly over the test split, or over the training split if there is none.
-    /// The effective rank is at most this.
+    /// Number of images, 2-4096, spread evenly over the test split, or over the training split without one. The
+    /// effective rank is at most this.
     #[serde(default = "FeatureCollapseConfig::default_images")]
     pub images: usize,
 }
@@ -66,10 +66,10 @@ pub struct FeatureCollapse {
 }
 
 impl FeatureCollapse {
-    /// The monitor that `config` describes.
+    /// The monitor for `config`.
     ///
     /// # Errors
-    /// If `every` is 0, or `images` out of its range.
+    /// If `every` is 0, or `images` is out of range.
     pub fn new(config: FeatureCollapseConfig) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         if !(2..=4096).contains(&config.images) {
@@ -136,7 +136,7 @@ impl Monitor for FeatureCollapse {
     }
 }
 
-/// Up to `n` rows at equal distances: the first ones may all be of one class.
+/// Up to `n` rows, evenly spaced, because the first ones may all be of one class.
 fn spread_evenly(embedding: &Embedding, n: usize) -> Vec<f32> {
     let n = n.min(embedding.n);
     let d = embedding.d;

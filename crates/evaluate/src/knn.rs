@@ -1,4 +1,4 @@
-//! Classification by the nearest neighbors in feature space.
+//! k-nearest-neighbor classification in feature space.
 
 use std::cmp::Ordering;
 
@@ -8,33 +8,33 @@ use rayon::prelude::*;
 
 use crate::normalize::unit_rows;
 
-/// Rows of the test set that one task compares with the whole bank.
+/// Test rows that one task compares with the whole bank.
 const TEST_ROWS: usize = 64;
 /// Rows of the bank at a time: 64 x 2048 similarities stay in the cache.
 const BANK_ROWS: usize = 2048;
 
-/// How well the neighbors tell the classes.
+/// The accuracy of kNN classification.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnnScore {
-    /// The share of test images whose class is found.
+    /// Top-1 accuracy.
     pub top1: f64,
-    /// The same for each class by itself; `None` for a class without test images.
+    /// Top-1 accuracy per class; `None` for a class without test images.
     pub per_class: Vec<Option<f64>>,
-    /// Neighbors that voted: what was asked for, or as many as there are.
+    /// The number of neighbors that voted: the requested number, or all if there are fewer.
     pub k: usize,
 }
 
 /// Embeddings that cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KnnError {
-    /// One of the two has no labels.
+    /// At least one of the two has no labels.
     #[error("the images have no labels")]
     NoLabels,
-    /// One of the two has no images.
+    /// At least one of the two has no images.
     #[error("there are no images that can be read")]
     NoImages,
-    /// Their features are not equally wide.
-    #[error("the bank has {bank} features an image, but the test set has {test}")]
+    /// Their features have different dimensions.
+    #[error("the bank has {bank} features per image, but the test set has {test}")]
     Width {
         /// `D` of the bank.
         bank: usize,
@@ -48,16 +48,16 @@ pub enum KnnError {
 
 /// Classifies `test` by a vote of the nearest rows of `bank` (Wu et al. 2018, arXiv:1805.01978, §3.4).
 ///
-/// The `k` rows of the largest cosine similarity s vote for their class with weight exp(s / `temperature`). Of two equal
-/// similarities the earlier row is the nearer one, of two equal votes the lower class wins: the result is the same on
-/// any number of threads.
+/// The `k` rows with the largest cosine similarity s vote for their class with weight exp(s / `temperature`). Ties
+/// between similarities go to the earlier row, and ties between votes to the lower class, so the result does not depend
+/// on the number of threads.
 ///
 /// # Errors
-/// If labels or images are missing, or if the features do not fit each other.
+/// If labels or images are missing, or if the features have different dimensions.
 ///
 /// # Panics
-/// If an embedding breaks its own promise: rows that are not `n * d` values, labels that are not `n`, or one of them not
-/// below `n_classes`.
+/// If an embedding is inconsistent: its rows are not `n * d` values, its labels are not `n`, or a label is not below
+/// `n_classes`.
 pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Result<KnnScore, KnnError> {
     let (Some(bank_labels), Some(test_labels)) = (&bank.labels, &test.labels) else {
         return Err(KnnError::NoLabels);
@@ -97,12 +97,12 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
     Ok(KnnScore { top1: right as f64 / test.n as f64, per_class, k })
 }
 
-/// A row of the bank, as near to a query as it is.
+/// A row of the bank, and its similarity to a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbor {
-    /// The cosine of the angle between the two, -1 to 1.
+    /// The cosine similarity, -1 to 1.
     pub similarity: f32,
-    /// Which row of the bank.
+    /// The index of the row.
     pub row: usize,
 }
 
@@ -127,10 +127,10 @@ pub(crate) fn nearest(bank: &[f32], test: &[f32], d: usize, k: usize) -> Vec<Vec
     kept.into_iter().map(Kept::finish).collect()
 }
 
-/// The nearest so far, and up to as many again that have not been sorted out yet.
+/// The nearest so far, and up to as many again that have not been discarded yet.
 struct Kept {
     k: usize,
-    /// Nothing at or below this can be among the `k` nearest: rows are offered in order, and the earlier wins.
+    /// Nothing at or below this can be among the `k` nearest: rows are offered in order, and the earlier row wins ties.
     threshold: f32,
     candidates: Vec<Neighbor>,
 }
@@ -169,12 +169,12 @@ fn nearer(a: &Neighbor, b: &Neighbor) -> Ordering {
     b.similarity.total_cmp(&a.similarity).then(a.row.cmp(&b.row))
 }
 
-/// The class with most votes. `neighbors` are sorted, so that the sums are the same each time.
+/// The class with the most votes. `neighbors` are sorted, so that sums are always the same.
 fn vote(neighbors: &[Neighbor], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
     let nearest = neighbors.first().map_or(0.0, |neighbor| neighbor.similarity);
     let mut votes = vec![0.0; n_classes];
     for neighbor in neighbors {
-        // Relative to the nearest, which changes no winner, and a small temperature cannot overflow.
+        // Relative to the nearest neighbor, which does not change the winner and avoids overflow at small temperatures.
         let weight = (f64::from(neighbor.similarity - nearest) / temperature).exp();
         votes[labels[neighbor.row] as usize] += weight;
     }

@@ -11,7 +11,7 @@ use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
 inventory::submit! {
     Plugin::<dyn Monitor> {
         name: "knn",
-        summary: "how often the nearest training images tell a test image's class; needs labels",
+        summary: "top-1 accuracy of a kNN classifier on the features; needs labels",
         source: "Wu et al. 2018, arXiv:1805.01978",
         example: "(every: 5, k: 200)",
         schema: || schemars::schema_for!(KnnConfig),
@@ -23,23 +23,23 @@ inventory::submit! {
 
 const NAME: &str = "knn";
 
-/// What a pipeline file says about [`KnnMonitor`].
+/// The config of [`KnnMonitor`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnnConfig {
-    /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
+    /// Epochs between measurements. The untrained encoder and the last epoch are always measured.
     #[serde(default = "KnnConfig::default_every")]
     pub every: usize,
-    /// Neighbors that vote; all training images if there are fewer. Wu et al. 2018: 200.
+    /// Number of neighbors; all training images if there are fewer. Wu et al. 2018: 200.
     #[serde(default = "KnnConfig::default_k")]
     pub k: usize,
-    /// T of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
+    /// Temperature T of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
     #[serde(default = "KnnConfig::default_temperature")]
     pub temperature: f64,
-    /// The view through which images are seen: one without random steps, for metrics that can be compared.
+    /// View that images are passed through. It should have no random steps, so that metrics are comparable.
     #[serde(default = "KnnConfig::default_view")]
     pub view: String,
-    /// Which features. The MoCo CIFAR-10 demo measures `Head`.
+    /// Features to use. The MoCo CIFAR-10 demo measures `Head`.
     #[serde(default = "KnnConfig::default_level")]
     pub level: Level,
 }
@@ -69,10 +69,10 @@ pub struct KnnMonitor {
 }
 
 impl KnnMonitor {
-    /// The monitor that `config` describes.
+    /// The monitor for `config`.
     ///
     /// # Errors
-    /// If `every` or `k` is 0, or the temperature not positive.
+    /// If `every` or `k` is 0, or the temperature is not positive.
     pub fn new(config: KnnConfig) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         if config.k == 0 {

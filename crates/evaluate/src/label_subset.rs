@@ -1,14 +1,14 @@
-//! A few labels of each class: how semi-supervised learning is measured (1 % and 10 % of ImageNet's labels).
+//! Subsets of the labels, for semi-supervised evaluation (1 % and 10 % of ImageNet's labels).
 
 use std::sync::Arc;
 
 use plugin_api::{ByteImage, Rng};
 use plugin_api::{Images, UnreadableImage};
 
-/// A share of the images of each class, at least one of each, in their order.
+/// A share of the images of each class, at least one per class, in their original order.
 ///
-/// Which ones is drawn for each class from `seed`, in an order of the class's own: a smaller share is part of a larger one.
-/// `None` if an image has no label.
+/// Images are drawn per class from `seed`. A smaller share is a subset of a larger one. `None` if an image has no
+/// label.
 pub fn label_subset(images: &Arc<dyn Images>, share: f64, seed: u64) -> Option<Arc<dyn Images>> {
     let n_classes = images.class_names().len();
     if n_classes == 0 {
@@ -29,10 +29,10 @@ pub fn label_subset(images: &Arc<dyn Images>, share: f64, seed: u64) -> Option<A
     Some(Arc::new(Subset { images: Arc::clone(images), chosen }))
 }
 
-/// Some images of a dataset.
+/// A subset of a dataset.
 struct Subset {
     images: Arc<dyn Images>,
-    /// In order.
+    /// The indices of its images, in order.
     chosen: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What monitors of labeled features have in common.
+//! Shared code of monitors that need labels.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ pub(crate) struct Labeled {
     pub(crate) test: Arc<Embedding>,
 }
 
-/// Features of `level` through `view`, or why there is nothing to measure.
+/// Features of `level` with `view`, or why there is nothing to measure.
 ///
 /// # Errors
 /// If the encoder or the images fail.
@@ -19,15 +19,15 @@ pub(crate) fn labeled(
     view: &str,
     level: Level,
 ) -> Result<Result<Labeled, &'static str>, MonitorError> {
-    // The small split first: where it is missing, the other need not be computed.
+    // The small split first: if it is missing, the other one need not be computed.
     let Some(test) = features.embed(Embed { split: Split::Test, view, level })? else {
         return Ok(Err(
-            "there is no test split: give the dataset one, or measure `feature-collapse`, which needs none",
+            "there is no test split: add one to the dataset, or use the monitor `feature-collapse`, which needs none",
         ));
     };
     if test.labels.is_none() {
         return Ok(Err(
-            "the images have no labels: use `class-folders` or a `list-file` with labels, or measure \
+            "the images have no labels: use `class-folders` or a `list-file` with labels, or use the monitor \
                        `feature-collapse`, which needs none",
         ));
     }
@@ -37,7 +37,7 @@ pub(crate) fn labeled(
     }
 }
 
-/// Every so many epochs, and before the first and after the last.
+/// Every so many epochs, and always before the first and after the last.
 pub(crate) fn is_due(every: usize, epochs_done: usize, epochs: usize) -> bool {
     epochs_done.is_multiple_of(every) || epochs_done == epochs
 }

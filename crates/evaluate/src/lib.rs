@@ -1,12 +1,12 @@
-//! Monitors and evaluation of encoders.
+//! Monitors, and evaluation of encoders.
 //!
-//! Three monitors, one file each: [`KnnMonitor`], `knn` in a pipeline file, says how well an image's class is found among its
-//! neighbors, [`LinearProbeMonitor`], `linear-probe`, how well a linear classifier tells it, and [`FeatureCollapse`],
-//! `feature-collapse`, whether the features still differ from image to image, which needs no labels. All take features
-//! through [`plugin_api::FeatureExtractor`] and hold no images.
+//! There are three monitors, one file each: [`KnnMonitor`] (`knn` in a pipeline file) measures the accuracy of a kNN
+//! classifier, [`LinearProbeMonitor`] (`linear-probe`) that of a linear classifier, and [`FeatureCollapse`]
+//! (`feature-collapse`) the spread of features, which needs no labels. All of them get features from
+//! [`plugin_api::FeatureExtractor`] and keep no images.
 //!
-//! What they compute is also there without a training run: [`knn()`], [`neighbors()`], [`linear`],
-//! [`feature_std`], [`effective_rank`]. [`label_subset`] takes a few labels of each class.
+//! Their functions can also be used without a training run: [`knn()`], [`neighbors()`], [`linear`], [`feature_std`],
+//! [`effective_rank`]. [`label_subset`] selects a few labels per class.
 
 mod normalize;
 

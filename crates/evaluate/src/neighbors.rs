@@ -1,4 +1,4 @@
-//! The nearest images of an image.
+//! Nearest neighbors of images.
 
 use rayon::prelude::*;
 
@@ -10,14 +10,14 @@ const QUERY_ROWS: usize = 64;
 
 /// For each of the `queries`, `(M, D)`, its `k` nearest rows of `bank`, `(N, D)`, by cosine similarity, nearest first.
 ///
-/// Fewer than `k` where the bank has no more. Of two equal similarities the earlier row is the nearer one; the result is the
-/// same on any number of threads. A row of zeros has similarity 0 with every other.
+/// Returns fewer than `k` if the bank has fewer rows. Ties go to the earlier row, so the result does not depend on the
+/// number of threads. A row of zeros has similarity 0 to every other row.
 ///
 /// # Errors
 /// If the bank has no rows, or a feature is not finite.
 ///
 /// # Panics
-/// If the values are not whole rows of `d`.
+/// If the values are not a multiple of `d`.
 pub fn neighbors(bank: &[f32], queries: &[f32], d: usize, k: usize) -> Result<Vec<Vec<Neighbor>>, KnnError> {
     if bank.is_empty() || d == 0 {
         return Err(KnnError::NoImages);

@@ -1,8 +1,8 @@
-//! Rows of unit length.
+//! L2 normalization.
 
 use rayon::prelude::*;
 
-/// Rows `(N, D)` scaled to unit length. A row of zeros stays one.
+/// L2-normalizes rows `(N, D)`. A row of zeros stays zero.
 pub(crate) fn unit_rows(rows: &[f32], d: usize) -> Vec<f32> {
     let mut unit = rows.to_vec();
     unit.par_chunks_mut(d.max(1)).for_each(|row| {

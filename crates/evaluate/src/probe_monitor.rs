@@ -12,7 +12,7 @@ use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached};
 inventory::submit! {
     Plugin::<dyn Monitor> {
         name: "linear-probe",
-        summary: "how well a linear classifier of the features tells a test image's class; needs labels",
+        summary: "top-1 accuracy of a linear classifier on the features; needs labels",
         source: "He et al. 2020, arXiv:1911.05722, §4.1, with cached features and no augmentation",
         example: "(every: 10, epochs: 20)",
         schema: || schemars::schema_for!(LinearProbeConfig),
@@ -24,33 +24,33 @@ inventory::submit! {
 
 const NAME: &str = "linear-probe";
 
-/// One in so many training images is held out to choose the learning rate with.
+/// One in this many training images is held out to choose the learning rate.
 const HELD_OUT: usize = 10;
 
-/// All draws of the monitor follow from it, so that metrics of several runs compare.
+/// The seed of all draws of the monitor. It is fixed, so that metrics of different runs are comparable.
 const SEED: u64 = 0;
 
-/// What a pipeline file says about [`LinearProbeMonitor`].
+/// The config of [`LinearProbeMonitor`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LinearProbeConfig {
-    /// Epochs between two measurements. The untrained encoder and the last epoch are measured in any case.
+    /// Epochs between measurements. The untrained encoder and the last epoch are always measured.
     #[serde(default = "LinearProbeConfig::default_every")]
     pub every: usize,
-    /// The view through which images are seen: one without random steps, which takes the same features as `knn`.
+    /// View that images are passed through. It should have no random steps; with the view of `knn`, the two share
+    /// features.
     #[serde(default = "LinearProbeConfig::default_view")]
     pub view: String,
-    /// Which features.
+    /// Features to use.
     #[serde(default = "LinearProbeConfig::default_level")]
     pub level: Level,
-    /// Passes over the features of the training images.
+    /// Epochs to train on the cached features.
     #[serde(default = "LinearProbeConfig::default_epochs")]
     pub epochs: usize,
-    /// Features in a step.
+    /// Batch size.
     #[serde(default = "LinearProbeConfig::default_batch")]
     pub batch: usize,
-    /// Learning rates for 256 images that are tried; the one that is best on a tenth of the training images, which is held
-    /// out, counts.
+    /// Base learning rates (per 256 images) to try. The best one on a held-out tenth of the training images is used.
     #[serde(default = "LinearProbeConfig::default_learning_rates")]
     pub learning_rates: Vec<f64>,
 }
@@ -76,18 +76,18 @@ impl LinearProbeConfig {
     }
 }
 
-/// Measures `probe_top1` on the test split: a linear classifier is trained from the start on the features of the training
-/// split at each measurement, in a copy, so that the encoder learns nothing from labels.
+/// Measures `probe_top1` on the test split. Each measurement trains a new linear classifier on the features of the
+/// training split. The encoder does not change, so it learns nothing from labels.
 #[derive(Debug, Clone)]
 pub struct LinearProbeMonitor {
     config: LinearProbeConfig,
 }
 
 impl LinearProbeMonitor {
-    /// The monitor that `config` describes.
+    /// The monitor for `config`.
     ///
     /// # Errors
-    /// If a number is 0, or a learning rate not positive.
+    /// If a number is 0, or a learning rate is not positive.
     pub fn new(config: LinearProbeConfig) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         for (field, value) in [("epochs", config.epochs), ("batch", config.batch)] {
@@ -108,7 +108,7 @@ impl LinearProbeMonitor {
         let LinearProbeConfig { view, level, epochs, batch, learning_rates, .. } = &self.config;
         let (kept, held_out) = held_out(train);
         let mut base_lrs = learning_rates.clone();
-        // Of equals the smaller counts.
+        // The smaller one wins ties.
         base_lrs.sort_by(f64::total_cmp);
         let protocol = ProbeProtocol { base_lrs, batch: *batch, epochs: *epochs, decay: Decay::Cosine };
         let trained = train_cached(&kept, &protocol, SEED, &mut |_| {})?;

@@ -1,26 +1,26 @@
-//! A probe on features that are computed once.
+//! A linear probe on cached features.
 
 use plugin_api::Embedding;
 use plugin_api::Rng;
 
 use super::{LinearProbe, ProbeError, ProbeProtocol};
 
-/// A probe, and how its training went.
+/// A probe, and its learning curve.
 #[derive(Clone, Debug)]
 pub struct TrainedProbe {
     /// The classifiers, in the order of the protocol's learning rates.
     pub probe: LinearProbe,
-    /// For each epoch, the mean loss of each classifier in nats, before each step.
+    /// The mean loss of each classifier in nats, per epoch, before each step.
     pub losses: Vec<Vec<f64>>,
 }
 
-/// Trains linear classifiers on the features `train`, in an order that is drawn from `seed` for each epoch. `watch` is told
-/// after each epoch how many are done.
+/// Trains linear classifiers on the features `train`, in a random order per epoch that depends on `seed`. After each
+/// epoch, `watch` gets the number of epochs done.
 ///
-/// Cheap, but not what papers report: the classifier sees no random views of the images.
+/// This is cheap, but not what papers report: the classifier sees no random views of the images.
 ///
 /// # Errors
-/// If labels or images are missing, a feature is not finite, or a setting makes no sense.
+/// If labels or images are missing, a feature is not finite, or a setting is invalid.
 pub fn train_cached(
     train: &Embedding,
     protocol: &ProbeProtocol,
@@ -52,7 +52,7 @@ pub fn train_cached(
     Ok(TrainedProbe { probe, losses })
 }
 
-/// The labels of features that a classifier can work on.
+/// The labels of features, if a classifier can be trained on them.
 pub(super) fn labels_of(features: &Embedding) -> Result<&[u32], ProbeError> {
     let labels = features.labels.as_deref().ok_or(ProbeError::NoLabels)?;
     if features.n == 0 || features.d == 0 {
@@ -64,19 +64,19 @@ pub(super) fn labels_of(features: &Embedding) -> Result<&[u32], ProbeError> {
     Ok(labels)
 }
 
-/// The mean of losses over an epoch, each batch by its size.
+/// The mean of losses over an epoch, weighted by batch size.
 pub struct MeanLosses {
     sums: Vec<f64>,
     n: usize,
 }
 
 impl MeanLosses {
-    /// Of no batch yet, for so many classifiers.
+    /// No batches yet, for this number of classifiers.
     pub fn new(n_classifiers: usize) -> Self {
         Self { sums: vec![0.0; n_classifiers], n: 0 }
     }
 
-    /// Takes in the losses of a batch of `n` images, one for each classifier.
+    /// Adds the losses of a batch of `n` images, one per classifier.
     pub fn add(&mut self, losses: &[f64], n: usize) {
         self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss * n as f64);
         self.n += n;

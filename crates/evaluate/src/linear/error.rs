@@ -1,4 +1,4 @@
-//! Why there is no probe.
+//! Errors of linear probes.
 
 use plugin_api::{ConfigError, NamesError};
 use tensor_ops::OpError;
@@ -7,40 +7,40 @@ use tensor_ops::OpError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProbeError {
-    /// One of the splits has no labels, or an image without one.
+    /// A split has no labels, or an image without one.
     #[error("the images have no labels")]
     NoLabels,
-    /// One of the splits has no images.
+    /// A split has no images.
     #[error("there are no images that can be read")]
     NoImages,
-    /// There is nothing to tell apart.
+    /// There are fewer than two classes.
     #[error("there is {0} class, and a classifier needs two")]
     Classes(usize),
-    /// The features of the two splits are not equally wide.
-    #[error("the classifier takes {probe} features an image, and there are {found}")]
+    /// The features of the two splits have different dimensions.
+    #[error("the classifier takes {probe} features per image, but there are {found}")]
     Width {
         /// `D` of the probe.
         probe: usize,
-        /// `D` of what it is to classify.
+        /// `D` of the images to classify.
         found: usize,
     },
     /// A feature is infinite or not a number.
     #[error("a feature is infinite or not a number")]
     NotFinite,
-    /// The settings make no sense.
+    /// A setting is invalid.
     #[error("{what} is {value}, but {must}")]
     Setting {
-        /// Which.
+        /// The setting.
         what: &'static str,
         /// Its value.
         value: String,
-        /// What holds for values that make sense.
+        /// The condition for valid values.
         must: &'static str,
     },
     /// An operation failed.
     #[error(transparent)]
     Op(#[from] OpError),
-    /// The encoder has not the parameters that it was built with.
+    /// The encoder has other parameters than it was built with.
     #[error(transparent)]
     Names(#[from] NamesError),
     /// The classifier cannot be built.

@@ -1,7 +1,7 @@
 //! The linear probe: a linear classifier on the features of a frozen encoder (He et al. 2020, arXiv:1911.05722, §4.1).
 //!
-//! Start at [`LinearProbe`]; [`PublishedProbe`] has the published settings, [`train_cached`] trains on features that are computed
-//! once.
+//! Start at [`LinearProbe`]; [`PublishedProbe`] has the published settings, and [`train_cached`] trains on cached
+//! features.
 
 mod cached;
 mod error;

@@ -1,4 +1,4 @@
-//! Linear classifiers, trained side by side.
+//! Linear classifiers that are trained side by side.
 
 use nn::Init;
 use plugin_api::Embedding;
@@ -17,11 +17,10 @@ const INITIAL_STD: f64 = 0.01;
 /// Rows that are classified at a time, which bounds memory.
 const ROWS_AT_ONCE: usize = 2048;
 
-/// Linear classifiers of the same features, one a learning rate; each has two tensors that are trained, a weight and a
-/// bias.
+/// Linear classifiers on the same features, one per learning rate. Each has two trained tensors, a weight and a bias.
 ///
-/// They start from the same values and see the same batches, and lie side by side in one matrix, so that many of them cost
-/// little more than one. None depends on the others.
+/// They start from the same values and see the same batches. Their weights are side by side in one matrix, so that many
+/// of them cost little more than one. They do not influence each other.
 #[derive(Clone, Debug)]
 pub struct LinearProbe {
     d: usize,
@@ -31,9 +30,9 @@ pub struct LinearProbe {
     weight: Vec<f32>,
     /// `classifiers * classes`.
     bias: Vec<f32>,
-    /// SGD's momentum, as `weight`.
+    /// SGD's momentum buffer, as `weight`.
     weight_velocity: Vec<f32>,
-    /// SGD's momentum, as `bias`.
+    /// SGD's momentum buffer, as `bias`.
     bias_velocity: Vec<f32>,
 }
 
@@ -69,12 +68,12 @@ impl LinearProbe {
         self.d
     }
 
-    /// Classes that it tells apart.
+    /// The number of classes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
     }
 
-    /// The weight `(classes, D)` and the bias of classifier `which`, in PyTorch's order.
+    /// The weight `(classes, D)` and the bias of classifier `which`, in PyTorch's layout.
     pub fn classifier(&self, which: usize) -> (Vec<f32>, Vec<f32>) {
         let first = which * self.n_classes;
         let row = self.bias.len();
@@ -85,11 +84,11 @@ impl LinearProbe {
         (weight, self.bias[first..first + self.n_classes].to_vec())
     }
 
-    /// One step of SGD on `rows` `(N, D)` and their classes, with each learning rate times `factor`; gives the mean cross
-    /// entropy of each classifier before the step, in nats.
+    /// One SGD step on `rows` `(N, D)` and their classes, with each learning rate times `factor`. Returns the mean
+    /// cross entropy of each classifier before the step, in nats.
     ///
     /// # Errors
-    /// If the sizes do not fit.
+    /// If the sizes do not match.
     pub fn step(&mut self, rows: &[f32], labels: &[u32], factor: f64) -> Result<Vec<f64>, ProbeError> {
         let mut logits = linear_rows(rows, self.d, &self.weight, &self.bias)?;
         let losses = self.losses_to_gradients(&mut logits, labels);
@@ -104,7 +103,7 @@ impl LinearProbe {
         Ok(losses)
     }
 
-    /// How well each classifier tells the classes of `test`.
+    /// The accuracy of each classifier on `test`.
     ///
     /// # Errors
     /// If `test` has no labels, no images, or other features.
@@ -126,7 +125,8 @@ impl LinearProbe {
         Ok(scores)
     }
 
-    /// Turns logits `(N, classifiers * classes)` into the gradients of the mean cross entropies, and gives these.
+    /// Replaces logits `(N, classifiers * classes)` by the gradients of the mean cross entropies, and returns the
+    /// latter.
     fn losses_to_gradients(&self, logits: &mut [f32], labels: &[u32]) -> Vec<f64> {
         let per_image = 1.0 / labels.len() as f32;
         let by_row: Vec<Vec<f64>> = logits
@@ -138,7 +138,7 @@ impl LinearProbe {
                     .collect()
             })
             .collect();
-        // In the order of the rows, whichever thread was first.
+        // Summed in the order of the rows, independent of threads.
         let mut losses = vec![0.0; self.lrs.len()];
         for row in by_row {
             losses.iter_mut().zip(row).for_each(|(sum, loss)| *sum += loss / labels.len() as f64);
@@ -147,7 +147,7 @@ impl LinearProbe {
     }
 }
 
-/// Softmax less the one-hot label, times `scale`, in place of the logits; gives the cross entropy in nats.
+/// Replaces the logits by softmax minus the one-hot label, times `scale`, and returns the cross entropy in nats.
 fn to_gradient(logits: &mut [f32], label: usize, scale: f32) -> f64 {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let own = logits.get(label).map_or(f32::NEG_INFINITY, |logit| logit - largest);

@@ -2,20 +2,20 @@
 
 use super::ProbeError;
 
-/// The batch that base learning rates are for.
+/// The batch size that base learning rates are for.
 const BASE_BATCH: f64 = 256.0;
 
-/// How the learning rate falls, epoch by epoch.
+/// How the learning rate decays over epochs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decay {
-    /// Tenfold after 60 % and after 80 % of the epochs (MoCo v1, v2: at 60 and 80 of 100).
+    /// Divided by 10 after 60 % and after 80 % of the epochs (MoCo v1, v2: at 60 and 80 of 100).
     Steps,
     /// To 0 by a half cosine (MoCo v3).
     Cosine,
 }
 
 impl Decay {
-    /// The factor on the learning rate in epoch `epoch` of `epochs`, from 0.
+    /// The factor on the learning rate in epoch `epoch`, from 0, of `epochs`.
     pub fn factor(self, epoch: usize, epochs: usize) -> f64 {
         match self {
             Self::Steps => match (10 * epoch >= 6 * epochs, 10 * epoch >= 8 * epochs) {
@@ -28,30 +28,30 @@ impl Decay {
     }
 }
 
-/// What a paper trains its linear classifiers with: SGD of momentum 0.9, no weight decay, weights from N(0, 0.01), biases
-/// 0.
+/// The published settings for linear classifiers: SGD with momentum 0.9, no weight decay, weights from N(0, 0.01),
+/// biases 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PublishedProbe {
-    /// Whose it is.
+    /// The paper.
     pub name: &'static str,
-    /// The learning rate for 256 images; that of a batch is this × batch / 256.
+    /// The base learning rate; the learning rate is this × batch size / 256.
     pub base_lr: f64,
-    /// Images in a step.
+    /// The batch size.
     pub batch: usize,
-    /// Passes over the training images.
+    /// Epochs to train.
     pub epochs: usize,
-    /// How the learning rate falls.
+    /// How the learning rate decays.
     pub decay: Decay,
 }
 
 impl PublishedProbe {
-    /// MoCo v1 and v2 (He et al. 2020, §4.1): learning rate 30 with a batch of 256.
+    /// MoCo v1 and v2 (He et al. 2020, §4.1): learning rate 30 with a batch size of 256.
     pub const MOCO_V1_V2: Self =
         Self { name: "MoCo v1/v2", base_lr: 30.0, batch: 256, epochs: 100, decay: Decay::Steps };
-    /// MoCo v3 with a ResNet (the code of Chen et al. 2021): 0.1 for 256 images, 0.4 with its batch.
+    /// MoCo v3 with a ResNet (the code of Chen et al. 2021): base learning rate 0.1, so 0.4 with its batch size.
     pub const MOCO_V3_RESNET: Self =
         Self { name: "MoCo v3, ResNet", base_lr: 0.1, batch: 1024, epochs: 90, decay: Decay::Cosine };
-    /// MoCo v3 with a ViT (the code of Chen et al. 2021): 3 for 256 images, 12 with its batch.
+    /// MoCo v3 with a ViT (the code of Chen et al. 2021): base learning rate 3, so 12 with its batch size.
     pub const MOCO_V3_VIT: Self =
         Self { name: "MoCo v3, ViT", base_lr: 3.0, batch: 1024, epochs: 90, decay: Decay::Cosine };
 
@@ -66,34 +66,34 @@ impl PublishedProbe {
     }
 }
 
-/// How a probe is trained.
+/// The settings of a probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeProtocol {
-    /// Learning rates for 256 images; a classifier is trained with each, all on the same batches.
+    /// Base learning rates. One classifier is trained with each, all on the same batches.
     pub base_lrs: Vec<f64>,
-    /// Images in a step; the last step of an epoch may have fewer.
+    /// The batch size; the last batch of an epoch may be smaller.
     pub batch: usize,
-    /// Passes over the training images.
+    /// Epochs to train.
     pub epochs: usize,
-    /// How the learning rates fall.
+    /// How the learning rates decay.
     pub decay: Decay,
 }
 
 impl ProbeProtocol {
-    /// The learning rates at the start: base × batch / 256.
+    /// The initial learning rates: base × batch size / 256.
     pub fn lrs(&self) -> Vec<f64> {
         self.base_lrs.iter().map(|base| base * self.batch as f64 / BASE_BATCH).collect()
     }
 
-    /// Where this is not what `recipe` says, in words; learning rates beside the recipe's own are no departure.
+    /// Differences from `recipe`, in words. Additional learning rates do not count.
     pub fn departures(&self, recipe: &PublishedProbe) -> Vec<String> {
         let mut found = Vec::new();
         let mut differs = |what: &str, own: String, published: String| {
             if own != published {
-                found.push(format!("{what} {own} where {} has {published}", recipe.name));
+                found.push(format!("{what} {own} instead of {published}"));
             }
         };
-        differs("batch", self.batch.to_string(), recipe.batch.to_string());
+        differs("batch size", self.batch.to_string(), recipe.batch.to_string());
         differs("epochs", self.epochs.to_string(), recipe.epochs.to_string());
         if !self.base_lrs.contains(&recipe.base_lr) {
             let own: Vec<String> = self.base_lrs.iter().map(f64::to_string).collect();
@@ -105,11 +105,11 @@ impl ProbeProtocol {
     /// Checks the settings.
     ///
     /// # Errors
-    /// If one makes no sense.
+    /// If one is invalid.
     pub fn check(&self) -> Result<(), ProbeError> {
         let setting = |what, value: String, must| Err(ProbeError::Setting { what, value, must });
         if self.batch == 0 {
-            return setting("the batch", "0".into(), "it must be at least 1");
+            return setting("the batch size", "0".into(), "it must be at least 1");
         }
         if self.epochs == 0 {
             return setting("the number of epochs", "0".into(), "it must be at least 1");
@@ -153,8 +153,7 @@ mod tests {
         protocol.base_lrs.push(3.0);
         assert_eq!(protocol.departures(&recipe), [""; 0], "its own rate is among them");
         let protocol = ProbeProtocol { base_lrs: vec![1.0, 3.0], batch: 64, ..protocol };
-        let expected =
-            ["batch 64 where MoCo v1/v2 has 256", "base learning rate 1, 3 where MoCo v1/v2 has 30"];
+        let expected = ["batch size 64 instead of 256", "base learning rate 1, 3 instead of 30"];
         assert_eq!(protocol.departures(&recipe), expected);
     }
 }

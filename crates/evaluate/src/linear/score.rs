@@ -1,22 +1,22 @@
-//! How well a classifier does.
+//! The accuracy of a classifier.
 
-/// What a classifier makes of labeled images.
+/// The predictions of a classifier on labeled images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClassifierScore {
-    /// Classes.
+    /// The number of classes.
     pub n_classes: usize,
-    /// `(classes, classes)`: images by their class, row, and the class that was found, column.
+    /// `(classes, classes)`: the number of images by true class (row) and predicted class (column).
     pub confusion: Vec<u64>,
-    /// Images whose class is among the five of the largest logits.
+    /// The number of images whose class is among the five largest logits.
     pub n_in_top5: u64,
-    /// The sum of the cross entropies, in nats.
+    /// The sum of cross entropies, in nats.
     pub loss_sum: f64,
-    /// Whether all logits were numbers; a learning rate that is far too large ends in others.
+    /// Whether all logits were finite. They are not if the learning rate is far too large.
     pub is_finite: bool,
 }
 
 impl ClassifierScore {
-    /// Of no image yet.
+    /// No images yet.
     pub fn empty(n_classes: usize) -> Self {
         Self {
             n_classes,
@@ -27,7 +27,7 @@ impl ClassifierScore {
         }
     }
 
-    /// Counts an image of class `label`. Of equal logits the lower class is first.
+    /// Adds an image of class `label`. If logits are equal, the lower class is first.
     pub fn count(&mut self, logits: &[f32], label: usize) {
         self.is_finite &= logits.iter().all(|logit| logit.is_finite());
         let found =
@@ -35,7 +35,7 @@ impl ClassifierScore {
         if let Some(found) = found {
             self.confusion[label * self.n_classes + found] += 1;
         }
-        // A class that only the test split has is never found.
+        // A class that only the test split has is never predicted.
         let own = logits.get(label).copied().unwrap_or(f32::NAN);
         let ahead = |class: usize| logits[class] > own || (logits[class] == own && class < label);
         let rank = (0..logits.len()).filter(|class| ahead(*class)).count();
@@ -45,17 +45,17 @@ impl ClassifierScore {
         self.loss_sum += sum.ln() - f64::from(own - largest);
     }
 
-    /// Images.
+    /// The number of images.
     pub fn n(&self) -> u64 {
         self.confusion.iter().sum()
     }
 
-    /// The share of images whose class is found, 0–1; NaN without images.
+    /// Top-1 accuracy, 0–1; NaN without images.
     pub fn top1(&self) -> f64 {
         (0..self.n_classes).map(|class| self.right(class)).sum::<u64>() as f64 / self.n() as f64
     }
 
-    /// The share of images whose class is among the five likeliest; `None` where there are no more than five.
+    /// Top-5 accuracy, 0–1; `None` if there are no more than five classes.
     pub fn top5(&self) -> Option<f64> {
         (self.n_classes > 5).then(|| self.n_in_top5 as f64 / self.n() as f64)
     }
@@ -65,7 +65,7 @@ impl ClassifierScore {
         self.loss_sum / self.n() as f64
     }
 
-    /// For each class, its images and how many of them are found.
+    /// For each class, the number of its images and of correct predictions.
     pub fn per_class(&self) -> Vec<(u64, u64)> {
         let of = |class: usize| self.confusion[class * self.n_classes..][..self.n_classes].iter().sum();
         (0..self.n_classes).map(|class| (of(class), self.right(class))).collect()
