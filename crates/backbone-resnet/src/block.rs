@@ -12,22 +12,22 @@ pub(crate) struct Block {
     /// All but the last layer, each followed by a ReLU.
     inner: Vec<ConvNorm>,
     last: ConvNorm,
-    /// The shortcut where the shape changes; the identity elsewhere.
+    /// The shortcut if the shape changes; the identity otherwise.
     downsample: Option<ConvNorm>,
 }
 
-/// Where a block stands.
+/// The configuration of a block.
 pub(crate) struct Place {
-    /// Channels that come in.
+    /// Input channels.
     pub(crate) n_inputs: usize,
     /// Channels of the 3x3 convolutions.
     pub(crate) width: usize,
-    /// By how much height and width shrink.
+    /// The stride.
     pub(crate) stride: usize,
 }
 
 impl Block {
-    /// A block with torchvision's initial values.
+    /// A block with torchvision's initialization.
     pub(crate) fn new(
         kind: BlockKind,
         place: Place,

@@ -1,4 +1,4 @@
-//! What a pipeline file says of a ResNet, and what follows from it.
+//! The config of a ResNet, and its checks.
 
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::{Deserialize, Serialize};
@@ -10,40 +10,39 @@ use tensor_ops::ConvAlgorithm;
 #[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "plugin_api::schemars")]
 pub struct ResNetConfig {
-    /// Layers: 18, 34, 50, 101 or 152. MoCo: 50. Needed without `blocks`.
+    /// Number of layers: 18, 34, 50, 101 or 152. MoCo: 50. Required without `blocks`.
     pub depth: Option<usize>,
-    /// Blocks in each of the four stages, in place of `depth` and with `block`: a ResNet of any other depth. `[2, 2, 2, 2]`
-    /// of Basic is `depth: 18`, `[3, 4, 6, 3]` of Bottleneck is `depth: 50`.
+    /// Number of blocks in each of the four stages, together with `block` and instead of `depth`, for a ResNet of
+    /// another depth. `[2, 2, 2, 2]` of Basic is `depth: 18`, `[3, 4, 6, 3]` of Bottleneck is `depth: 50`.
     pub blocks: Option<Vec<usize>>,
-    /// The kind of `blocks`.
+    /// Type of the `blocks`.
     pub block: Option<BlockKind>,
     /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
     pub width: usize,
-    /// How an image enters. torchvision: ImageNet.
+    /// Stem. torchvision: ImageNet.
     pub stem: Stem,
-    /// Whether each block starts as the identity: the scale of its last batch norm starts at 0. MoCo v1, v2: false; v3:
-    /// true.
+    /// Whether the last batch norm of each block starts with scale 0, so that the block starts as the identity. MoCo
+    /// v1, v2: false; v3: true.
     pub zero_init_residual: bool,
-    /// Into how many parts each batch norm splits a batch, taking every s-th image; each part is normalized on its own, as
-    /// by as many devices. Shuffling the keys needs at least 2. MoCo's CIFAR-10 demo: 8.
+    /// Number of groups that batch norm splits a batch into (every s-th image), each normalized separately, to simulate
+    /// as many devices. Shuffled keys need at least 2. MoCo's CIFAR-10 demo: 8.
     pub batch_norm_splits: usize,
-    /// How convolutions are computed: Winograd has 3x3 convolutions of stride 1 by a quarter of the products (16 of 36 where
-    /// pairs of bfloat16 are multiplied), and rounds more; Auto, which is meant if nothing is said, does so where it is
-    /// faster; Direct never does.
+    /// Convolution algorithm. Winograd computes 3x3 convolutions of stride 1 with a quarter of the multiplications (16
+    /// of 36 for pairs of bfloat16) and larger rounding errors; Auto uses it if it is faster; Direct never does.
     pub conv: Conv,
 }
 
-/// How convolutions are computed.
+/// The convolution algorithm.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
 pub enum Conv {
-    /// By Winograd's algorithm where that is faster.
+    /// Winograd's algorithm if it is faster.
     #[default]
     Auto,
-    /// Each output by its own products.
+    /// Each output from its own products.
     Direct,
-    /// By Winograd's algorithm wherever it applies.
+    /// Winograd's algorithm wherever it applies.
     Winograd,
 }
 
@@ -57,7 +56,7 @@ impl From<Conv> for ConvAlgorithm {
     }
 }
 
-/// How an image enters a ResNet.
+/// The stem of a ResNet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
@@ -69,7 +68,7 @@ pub enum Stem {
 }
 
 impl Stem {
-    /// Pixels of the image, in height or width, for one of the last feature map.
+    /// The total stride, in height or width, of the last feature map.
     fn total_stride(self) -> usize {
         match self {
             Self::ImageNet => 32,
@@ -108,7 +107,7 @@ impl From<BlockKind> for architecture::Block {
 }
 
 impl BlockKind {
-    /// Channels that leave a block, for one that its 3x3 convolutions have.
+    /// Output channels of a block, per channel of its 3x3 convolutions.
     pub(crate) fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
@@ -136,10 +135,10 @@ impl Default for ResNetConfig {
 impl ResNetConfig {
     /// The widest ResNet that is accepted: far beyond any published one, and far from overflow.
     const MAX_WIDTH: usize = 4096;
-    /// More blocks in a stage are typing errors.
+    /// More blocks per stage are typos.
     const MAX_BLOCKS: usize = 256;
 
-    /// The kind of block, and how many of them each stage has.
+    /// The type of block, and how many of them each stage has.
     pub(crate) fn stages(&self) -> Result<(BlockKind, [usize; 4]), ConfigError> {
         match (self.depth, &self.blocks) {
             (Some(depth), None) => self.stages_of_depth(depth),

@@ -1,8 +1,8 @@
-//! ResNet encoders (He et al. 2016, arXiv:1512.03385), as torchvision builds them.
+//! ResNet backbones (He et al. 2016, arXiv:1512.03385), as in torchvision.
 //!
-//! Start at [`ResNet`]: a stem, then four stages of blocks, each a chain of convolutions with batch
-//! norm around which a residual leads. Names and their order are those of torchvision's `state_dict`; the last linear
-//! layer, `fc`, is a head's.
+//! Start at [`ResNet`]: a stem, then four stages of residual blocks, each a chain of convolutions with batch norm.
+//! Parameter names and their order are those of torchvision's `state_dict`. The final linear layer, `fc`, belongs to a
+//! head.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ pub use self::resnet::ResNet;
 plugin_api::register! {
     dyn Backbone {
         name: "resnet",
-        summary: "ResNet-18, 34, 50, 101, 152 or of other depth, of any width, with the ImageNet or the CIFAR stem",
+        summary: "ResNet of any depth (18, 34, 50, 101, 152 or custom) and width, with the ImageNet or CIFAR stem",
         source: "He et al. 2016, arXiv:1512.03385; torchvision",
         example: "(depth: 18, width: 8, stem: Cifar)",
         build: |config: ResNetConfig, context| ResNet::new(config, context),

@@ -21,7 +21,7 @@ pub struct ResNet {
 }
 
 impl ResNet {
-    /// The network that `config` describes, with torchvision's initial values.
+    /// The network for `config`, with torchvision's initialization.
     ///
     /// # Errors
     /// If a value is out of range, the images are too small, or batch norm cannot split the batch.

@@ -1,4 +1,4 @@
-//! A block of attention and MLP.
+//! A transformer block: attention and MLP.
 
 use nn::{Builder, Init, LayerNormConfig, Linear, LinearConfig};
 use plugin_api::{ConfigError, Module};
@@ -9,7 +9,7 @@ use crate::config::Sizes;
 /// Added to the variance, in every layer norm of a ViT.
 pub(crate) const LAYER_NORM_EPS: f32 = 1e-6;
 
-/// `x + attention(norm(x))`, then `x + mlp(norm(x))`: layer norm comes first.
+/// `x + attention(norm(x))`, then `x + mlp(norm(x))` (pre-norm).
 pub(crate) struct Block {
     norm1: LayerNorm,
     qkv: Linear,
@@ -55,8 +55,8 @@ impl Block {
 
     /// Token 0 of [`forward`](Self::forward), `(N, T, D)` to `(N, 1, D)`.
     ///
-    /// Behind the attention of the last block, the other tokens lead nowhere: they are left out, and so is most of the
-    /// block's work.
+    /// After the attention of the last block, the other tokens are not used. Skipping them saves most of the block's
+    /// work.
     pub(crate) fn forward_first_token(&self, x: Tokens) -> Result<Tokens, OpError> {
         let identity = keep_token(x.fork(), 0)?;
         let x = layer_norm(x, &self.norm1)?;

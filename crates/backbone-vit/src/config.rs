@@ -1,4 +1,4 @@
-//! What a pipeline file says of a vision transformer, and what follows from it.
+//! The config of a vision transformer, and its checks.
 
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::{Deserialize, Serialize};
@@ -11,58 +11,58 @@ use crate::presets::Preset;
 #[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "plugin_api::schemars")]
 pub struct VitConfig {
-    /// A published size, from which `dim`, `depth` and `heads` are taken where they are left out: 384 wide with 12 blocks
-    /// of 12 heads, 768 with 12 of 12, 1024 with 24 of 16, 1280 with 32 of 16. With `stem: Conv` it has one block less, as
+    /// Published size, which sets `dim`, `depth` and `heads` unless they are given: dimension 384 with 12 blocks of 12
+    /// heads, 768 with 12 of 12, 1024 with 24 of 16, 1280 with 32 of 16. With `stem: Conv`, it has one block less, as
     /// in MoCo v3.
     pub preset: Option<Preset>,
-    /// Pixels of a patch, in height and width; each patch becomes one token. MoCo v3: 16.
+    /// Patch size in pixels; each patch becomes one token. MoCo v3: 16.
     pub patch: usize,
-    /// The width of a token, and of the features. Needed without a preset.
+    /// Embedding dimension of a token, and feature dimension. Required without a preset.
     pub dim: Option<usize>,
-    /// Blocks, each of attention and MLP. Needed without a preset.
+    /// Number of transformer blocks. Required without a preset.
     pub depth: Option<usize>,
-    /// Heads of each attention; they must divide the width. Needed without a preset.
+    /// Number of attention heads; must divide `dim`. Required without a preset.
     pub heads: Option<usize>,
-    /// The width of an MLP's hidden layer, as a multiple of `dim`. MoCo v3: 4.
+    /// Hidden dimension of the MLPs, as a multiple of `dim`. MoCo v3: 4.
     pub mlp_ratio: f64,
-    /// How a token knows its place. MoCo v3: SinCos, which is fixed.
+    /// Position embedding. MoCo v3: SinCos, which is fixed.
     pub position: Position,
-    /// How tokens become features. MoCo v3: ClassToken. Without it the sequence has no class token.
+    /// How tokens are pooled into features. MoCo v3: ClassToken. The other choices have no class token.
     pub pool: Pool,
-    /// How patches become tokens: by one linear projection, or by convolutions (Xiao et al. 2021, arXiv:2106.14881), which
-    /// need `patch: 16`. MoCo v3: Patch.
+    /// How patches become tokens: by a linear projection, or by convolutions (Xiao et al. 2021, arXiv:2106.14881),
+    /// which need `patch: 16`. MoCo v3: Patch.
     pub stem: Stem,
-    /// Whether the projection of patches stays as it was drawn, which makes training stable (MoCo v3, §4). The reference:
-    /// false, but true in every one of its recipes.
+    /// Whether to freeze the patch projection at its random initialization, which stabilizes training (MoCo v3, §4).
+    /// MoCo v3's code: false by default, but true in all of its recipes.
     pub freeze_patch_projection: bool,
-    /// Into how many parts each batch norm of the convolution stem splits a batch, taking every s-th image; each part is
-    /// normalized on its own, as by as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
+    /// Number of groups that batch norm in the convolution stem splits a batch into (every s-th image), each normalized
+    /// separately, to simulate as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
     pub batch_norm_splits: usize,
 }
 
-/// How a token knows its place.
+/// The position embedding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
 pub enum Position {
     /// Sines and cosines of row and column, fixed.
     SinCos,
-    /// A table that is trained.
+    /// A learned table.
     Learned,
-    /// It does not.
+    /// None.
     None,
 }
 
-/// How tokens become features.
+/// How tokens are pooled into features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
 pub enum Pool {
-    /// A token of its own, behind the last layer norm.
+    /// The class token, after the final layer norm.
     ClassToken,
-    /// The mean of all tokens, behind the last layer norm.
+    /// The mean of all tokens, after the final layer norm.
     Mean,
-    /// The mean of all tokens as they leave the last block; there is no last layer norm.
+    /// The mean of all tokens after the last block, without a final layer norm.
     MeanWithoutNorm,
 }
 
@@ -77,15 +77,15 @@ pub enum Stem {
     Conv,
 }
 
-/// A config whose numbers fit each other and the images.
+/// A config whose values match each other and the images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) dim: usize,
     pub(crate) depth: usize,
     pub(crate) heads: usize,
-    /// The width of an MLP's hidden layer.
+    /// The hidden dimension of the MLPs.
     pub(crate) hidden: usize,
-    /// Rows and columns of patches.
+    /// The number of rows and columns of patches.
     pub(crate) grid: (usize, usize),
 }
 
@@ -109,18 +109,18 @@ impl Default for VitConfig {
 }
 
 impl VitConfig {
-    /// The widest token that is accepted: beyond any published one, and far from overflow.
+    /// The largest dimension that is accepted: beyond any published one, and far from overflow.
     const MAX_DIM: usize = 8192;
-    /// Deeper networks are typing errors.
+    /// Deeper networks are typos.
     const MAX_DEPTH: usize = 256;
-    /// Wider MLPs are typing errors.
+    /// Wider MLPs are typos.
     const MAX_MLP_RATIO: f64 = 64.0;
 
     fn n_heads(&self) -> Option<usize> {
         self.heads.or(self.preset.map(Preset::heads))
     }
 
-    /// Checks everything.
+    /// Checks all fields.
     pub(crate) fn sizes(&self, context: &ModuleContext) -> Result<Sizes, ConfigError> {
         let (dim, depth, heads) = self.widths()?;
         let hidden = self.hidden(dim)?;
@@ -160,7 +160,7 @@ impl VitConfig {
         Ok((dim, depth, heads))
     }
 
-    /// What to say of a file with neither a preset nor all three sizes.
+    /// The error for a config with neither a preset nor all three sizes.
     fn lacking(&self) -> ConfigError {
         let sizes = [("dim", self.dim), ("depth", self.depth), ("heads", self.heads)];
         let lacking: Vec<String> =
@@ -210,12 +210,12 @@ impl VitConfig {
         Err(ConfigError::unfit(message, hint))
     }
 
-    /// What would do nothing is refused.
+    /// Rejects settings without effect.
     fn check_patch_stem(&self) -> Result<(), ConfigError> {
         if self.batch_norm_splits == 1 {
             return Ok(());
         }
-        let must = "it must be 1 unless `stem` is Conv, for there is no other batch norm";
+        let must = "it must be 1 unless `stem` is Conv, because there is no other batch norm";
         Err(ConfigError::field("batch_norm_splits", self.batch_norm_splits, must))
     }
 

@@ -1,8 +1,7 @@
-//! Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929), as MoCo v3 builds them (Chen et al. 2021,
-//! arXiv:2104.02057).
+//! Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929), as in MoCo v3 (Chen et al. 2021, arXiv:2104.02057).
 //!
-//! Start at [`Vit`]: patches of the image become tokens, positions are added to them, and blocks of attention and MLP
-//! follow. Names and their order are those of timm's `state_dict`; the last linear layer, `head`, is a head's.
+//! Start at [`Vit`]: patches of the image become tokens, position embeddings are added, and transformer blocks follow.
+//! Parameter names and their order are those of timm's `state_dict`. The final linear layer, `head`, belongs to a head.
 
 #![forbid(unsafe_code)]
 
@@ -22,7 +21,7 @@ pub use self::vit::Vit;
 plugin_api::register! {
     dyn Backbone {
         name: "vit",
-        summary: "vision transformer of any size, with fixed sin-cos positions and the patch or the convolution stem",
+        summary: "vision transformer (ViT) of any size, with the patch or convolution stem",
         source: "Dosovitskiy et al. 2021, arXiv:2010.11929; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(patch: 8, dim: 48, depth: 2, heads: 4)",
         build: |config: VitConfig, context| Vit::new(config, context),

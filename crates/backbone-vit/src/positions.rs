@@ -1,4 +1,4 @@
-//! Where each token is in the image.
+//! Position embeddings.
 
 use nn::{Builder, Init};
 use plugin_api::ConfigError;
@@ -6,10 +6,10 @@ use tensor_ops::{Parameter, ParameterKind};
 
 use crate::config::Position;
 
-/// Of a trained table, as in timm.
+/// Standard deviation of a learned table, as in timm.
 const LEARNED_STD: f64 = 0.02;
 
-/// The table that is added to the tokens, `(1, T, D)`; `None` if none is. `n_before` tokens stand before the patches.
+/// The table that is added to the tokens, `(1, T, D)`; `None` without one. `n_before` tokens precede the patches.
 pub(crate) fn table(
     position: Position,
     builder: &Builder<'_>,
@@ -37,7 +37,7 @@ pub(crate) fn table(
 /// Two-dimensional sines and cosines, `(T, D)`: `[sin(a·ω), cos(a·ω), sin(b·ω), cos(b·ω)]` with `a` the row of a patch,
 /// `b` its column, and `ωᵢ = 10000^(−i/d)` for `i` below `d = D/4`.
 ///
-/// The reference calls the first of them the width, but what it computes is the row.
+/// The reference calls the first of them the width, but computes the row.
 pub(crate) fn sin_cos((n_rows, n_columns): (usize, usize), dim: usize) -> Vec<f32> {
     let d = dim / 4;
     let frequencies: Vec<f64> = (0..d).map(|i| 10_000_f64.powf(-(i as f64) / d as f64)).collect();

@@ -5,25 +5,25 @@ use plugin_api::serde::{Deserialize, Serialize};
 
 use crate::config::Stem;
 
-/// A published size: width, blocks and heads.
+/// A published size: dimension, blocks and heads.
 ///
-/// MoCo v3's small one has 12 heads where DeiT's has 6.
+/// MoCo v3's small ViT has 12 heads; DeiT's has 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
 pub enum Preset {
-    /// 384 wide, 12 blocks of 12 heads.
+    /// Dimension 384, 12 blocks of 12 heads.
     Small,
-    /// 768 wide, 12 blocks of 12 heads.
+    /// Dimension 768, 12 blocks of 12 heads.
     Base,
-    /// 1024 wide, 24 blocks of 16 heads.
+    /// Dimension 1024, 24 blocks of 16 heads.
     Large,
-    /// 1280 wide, 32 blocks of 16 heads.
+    /// Dimension 1280, 32 blocks of 16 heads.
     Huge,
 }
 
 impl Preset {
-    /// The width of a token.
+    /// The embedding dimension of a token.
     pub(crate) fn dim(self) -> usize {
         match self {
             Self::Small => 384,
@@ -33,7 +33,7 @@ impl Preset {
         }
     }
 
-    /// Blocks behind `stem`: the convolution stem takes the place of one, so that both have about the same cost.
+    /// The number of blocks after `stem`: the convolution stem replaces one, so that both have about the same cost.
     pub(crate) fn depth(self, stem: Stem) -> usize {
         let n_blocks = match self {
             Self::Small | Self::Base => 12,
@@ -46,7 +46,7 @@ impl Preset {
         }
     }
 
-    /// Heads of each attention.
+    /// The number of attention heads.
     pub(crate) fn heads(self) -> usize {
         match self {
             Self::Small | Self::Base => 12,

@@ -6,9 +6,9 @@ use tensor_ops::{ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Tokens,
 
 use crate::config::{Sizes, Stem, VitConfig};
 
-/// What makes tokens of an image: `(N, H, W, 3)` to `(N, H/P · W/P, D)`, row after row.
+/// Converts an image to tokens: `(N, H, W, 3)` to `(N, H/P · W/P, D)`, row after row.
 pub(crate) struct PatchEmbed {
-    /// The halving layers; none if patches are projected directly.
+    /// The layers that halve the image; none if patches are projected directly.
     layers: Vec<ConvNorm>,
     /// Of a whole batch; `None` without batch norm.
     batch_norm_splits: Option<usize>,
@@ -58,8 +58,8 @@ impl PatchEmbed {
         Ok(Self { layers: Vec::new(), batch_norm_splits: None, last, last_name: String::new() })
     }
 
-    /// Four layers that each halve the image and get wider, then a 1x1 convolution. PyTorch's initial values: the
-    /// reference sets none here.
+    /// Four layers that each halve the image and widen it, then a 1x1 convolution. With PyTorch's initialization,
+    /// because the reference sets none here.
     fn convolutions(
         config: &VitConfig,
         sizes: Sizes,

@@ -31,10 +31,10 @@ pub struct Vit {
 }
 
 impl Vit {
-    /// The network that `config` describes, with the reference's initial values.
+    /// The network for `config`, with the reference's initialization.
     ///
     /// # Errors
-    /// If a size is missing or out of range, or the images cannot be cut into patches.
+    /// If a size is missing or out of range, or the images cannot be split into patches.
     pub fn new(config: VitConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         let sizes = config.sizes(context)?;
         let builder = Builder::of(context);
@@ -110,7 +110,7 @@ impl Backbone for Vit {
         &["patch_embed"]
     }
 
-    /// What makes tokens, and the blocks.
+    /// Converts images to tokens, and applies the blocks.
     fn n_layers(&self) -> usize {
         1 + self.blocks.len()
     }
@@ -119,7 +119,7 @@ impl Backbone for Vit {
         let block = (0..self.blocks.len()).find(|block| name.starts_with(&format!("blocks.{block}.")));
         match block {
             Some(block) => Some(1 + block),
-            // The layer norm behind the blocks.
+            // The final layer norm.
             None if name.starts_with("norm.") => None,
             None => Some(0),
         }

@@ -11,14 +11,14 @@ use tensor_ops::{Features, Mode, OpError};
 #[schemars(crate = "plugin_api::schemars")]
 pub struct IdentityConfig {}
 
-/// Gives what it gets, `(N, D)`: in the place of a head that is left out, as the predictor is in an ablation of MoCo v3
-/// (Chen et al. 2021, arXiv:2104.02057, §6.2).
+/// Returns its input, `(N, D)`. It replaces a head, such as the predictor in an ablation of MoCo v3 (Chen et al. 2021,
+/// arXiv:2104.02057, §6.2).
 pub struct Identity {
     n_features: usize,
 }
 
 impl Identity {
-    /// The identity on what comes in.
+    /// The identity for these inputs.
     pub fn new(IdentityConfig {}: IdentityConfig, context: &ModuleContext) -> Self {
         Self { n_features: context.n_inputs }
     }

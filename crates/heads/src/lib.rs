@@ -1,4 +1,4 @@
-//! Heads: from a backbone's features to the embeddings that a loss compares.
+//! Projection heads: from features of a backbone to embeddings for the loss.
 //!
 //! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. The two are made
 //! of the layers of `nn`, and have the names of PyTorch's modules.
@@ -19,7 +19,7 @@ pub use self::mlp::{Mlp, MlpConfig, Norm};
 plugin_api::register! {
     dyn Head {
         name: "identity",
-        summary: "no head: gives what it gets (MoCo v3 without its predictor)",
+        summary: "returns its input, as if there were no head (MoCo v3 without its predictor)",
         source: "an ablation of MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "()",
         build: |config: IdentityConfig, context| Ok(Identity::new(config, context)),
@@ -39,7 +39,7 @@ plugin_api::register! {
 plugin_api::register! {
     dyn Head {
         name: "mlp",
-        summary: "linear layers with ReLU between them (MoCo v2), and batch norm behind them (MoCo v3)",
+        summary: "linear layers with ReLU between them (MoCo v2), and optionally batch norm (MoCo v3)",
         source: "MoCo v2 (Chen et al. 2020, arXiv:2003.04297), v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(layers: 2, out: 128)",
         build: |config: MlpConfig, context| Mlp::new(config, context),

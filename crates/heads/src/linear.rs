@@ -13,7 +13,7 @@ use crate::width::check_width;
 #[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "plugin_api::schemars")]
 pub struct LinearHeadConfig {
-    /// The width of the embeddings. MoCo: 128.
+    /// Embedding dimension. MoCo: 128.
     pub out: usize,
 }
 
@@ -31,7 +31,7 @@ pub struct LinearHead {
 }
 
 impl LinearHead {
-    /// The head that `config` describes, with PyTorch's initial values.
+    /// The head for `config`, with PyTorch's initialization.
     ///
     /// # Errors
     /// If `out` is out of range.

@@ -13,26 +13,26 @@ use crate::width::check_width;
 #[serde(crate = "plugin_api::serde", default, deny_unknown_fields)]
 #[schemars(crate = "plugin_api::schemars")]
 pub struct MlpConfig {
-    /// Linear layers. MoCo v2: 2; v3's projector: 2 for a ResNet, 3 for a ViT; v3's predictor: 2.
+    /// Number of linear layers. MoCo v2: 2; v3's projector: 2 for a ResNet, 3 for a ViT; v3's predictor: 2.
     pub layers: usize,
-    /// The width between two layers; as wide as what comes in where it is left out, which is MoCo v2's. MoCo v3: 4096.
+    /// Hidden dimension; by default the input dimension, as in MoCo v2. MoCo v3: 4096.
     pub hidden: Option<usize>,
-    /// The width of the embeddings. MoCo v2: 128; v3: 256.
+    /// Embedding dimension. MoCo v2: 128; v3: 256.
     pub out: usize,
-    /// What follows each layer but the last, before its ReLU. MoCo v2: None; v3: Batch. With batch norm no layer has a
-    /// bias.
+    /// Normalization after each layer but the last, before its ReLU. MoCo v2: None; v3: Batch. With batch norm, layers
+    /// have no bias.
     pub norm: Norm,
-    /// Whether batch norm without scale and shift follows the last layer; needs `norm: Batch`. MoCo v3: true, but false
-    /// for the predictor of a ResNet.
+    /// Whether batch norm without affine parameters follows the last layer; needs `norm: Batch`. MoCo v3: true, but
+    /// false for the predictor of a ResNet.
     pub last_norm: bool,
 }
 
-/// What follows a layer.
+/// Normalization after a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(crate = "plugin_api::serde")]
 #[schemars(crate = "plugin_api::schemars")]
 pub enum Norm {
-    /// Nothing.
+    /// None.
     None,
     /// Batch norm.
     Batch,
@@ -47,7 +47,7 @@ impl Default for MlpConfig {
 
 impl MlpConfig {
     fn check(&self, context: &ModuleContext) -> Result<(), ConfigError> {
-        /// Deeper heads are typing errors.
+        /// Deeper heads are typos.
         const MAX_LAYERS: usize = 64;
         if !(1..=MAX_LAYERS).contains(&self.layers) {
             let must = format!("it must be between 1 and {MAX_LAYERS}");
@@ -70,14 +70,14 @@ impl MlpConfig {
 
 /// Linear layers with ReLU between them: `(N, D)` to `(N, C)`.
 ///
-/// The layers are numbered as in the PyTorch `nn.Sequential` of the reference, where batch norm and ReLU count too.
+/// Layers are numbered as in the reference's PyTorch `nn.Sequential`, where batch norm and ReLU count too.
 pub struct Mlp {
     layers: nn::Mlp,
     n_outputs: usize,
 }
 
 impl Mlp {
-    /// The head that `config` describes, with PyTorch's initial values.
+    /// The head for `config`, with PyTorch's initialization.
     ///
     /// # Errors
     /// If a number is out of range, or two fields contradict each other.

@@ -34,7 +34,7 @@ impl<'a> Builder<'a> {
         Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
     }
 
-    /// Where the parameters live.
+    /// The device of the parameters.
     pub fn device(&self) -> &'a Device {
         self.device
     }

@@ -8,9 +8,9 @@ use crate::{Builder, Init};
 /// The config of [`Conv`].
 #[derive(Clone, Copy, Debug)]
 pub struct ConvConfig {
-    /// Channels that come in.
+    /// Input channels.
     pub n_inputs: usize,
-    /// Channels that go out.
+    /// Output channels.
     pub n_outputs: usize,
     /// Kernel, stride and padding.
     pub geometry: ConvGeometry,

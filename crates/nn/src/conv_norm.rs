@@ -1,4 +1,4 @@
-//! A convolution and the batch norm behind it.
+//! A convolution followed by batch norm.
 
 use plugin_api::{ConfigError, Module};
 use tensor_ops::{
@@ -22,7 +22,7 @@ pub struct ConvNormConfig {
     pub n_outputs: usize,
     /// Pixels of the kernel, in height and width; odd. At stride 1 the image keeps its size.
     pub side_px: usize,
-    /// Pixels from one place of the kernel to the next.
+    /// The stride.
     pub stride: usize,
     /// How the weights of the convolution start. The batch norm starts with scale 1 and shift 0.
     pub weight: Init,
@@ -111,7 +111,7 @@ impl ConvNorm {
         }
     }
 
-    /// Starts the batch norm's scale at 0.
+    /// Sets the batch norm's initial scale to 0.
     ///
     /// # Errors
     /// If the device fails.
