@@ -1,4 +1,4 @@
-//! What a pipeline file says of the loss.
+//! The config of the loss.
 
 use plugin_api::ConfigError;
 
@@ -6,7 +6,7 @@ use plugin_api::ConfigError;
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InBatchConfig {
-    /// What similarities are divided by, `T`. MoCo v3: 0.2 for a ViT; 1.0 for a ResNet, and where its code is told nothing.
+    /// Temperature `T`. MoCo v3: 0.2 for a ViT; 1.0 for a ResNet, and by default in its code.
     pub temperature: f64,
 }
 

@@ -6,7 +6,7 @@ use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_b
 
 use crate::InBatchConfig;
 
-/// `2 T` times the cross-entropy of a query over the keys of the whole batch, its own key being the right one.
+/// `2 T` times the cross entropy of a query over the keys of the whole batch, with its own key as the target.
 #[derive(Debug, Clone)]
 pub struct InBatch {
     width: usize,
@@ -14,10 +14,10 @@ pub struct InBatch {
 }
 
 impl InBatch {
-    /// The loss that `config` describes.
+    /// The loss for `config`.
     ///
     /// # Errors
-    /// If the temperature is not positive, or a batch has no other image.
+    /// If the temperature is not positive, or a batch has only one image.
     pub fn new(config: InBatchConfig, context: &LossContext) -> Result<Self, ConfigError> {
         config.check()?;
         if context.batch < 2 {
@@ -28,7 +28,7 @@ impl InBatch {
     }
 }
 
-/// `keys` with rows of unit length.
+/// L2-normalizes the rows of `keys`.
 fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
     let (keys, _) = l2_normalize(keys.clone().put_tape(Recording::Off))?.split_tape();
     Ok(keys)
@@ -55,7 +55,7 @@ impl ContrastiveLoss for InBatch {
         info_nce_in_batch(queries, &all, keys.first, self.temperature as f32, keep)
     }
 
-    /// Keeps nothing: the next step has its own keys.
+    /// Does nothing: the next step has its own keys.
     fn enqueue(&mut self, _: &Matrix) -> Result<(), OpError> {
         Ok(())
     }

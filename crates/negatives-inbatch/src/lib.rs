@@ -1,8 +1,8 @@
 //! Negatives from the other images of the batch (MoCo v3: Chen et al. 2021, arXiv:2104.02057, algorithm 1).
 //!
-//! Start at [`InBatch`]. A query is told apart from the keys of all other images of the batch, those of other processes
-//! included; nothing is kept from step to step. The loss is used in both directions, each view's queries against the
-//! other's keys, and the two are summed: that is the graph's to say.
+//! Start at [`InBatch`]. The negatives of a query are the keys of all other images in the batch, including those of
+//! other processes; nothing is kept between steps. MoCo v3 uses the loss in both directions, with the queries of each
+//! view against the keys of the other, and sums the two; the pipeline's graph defines this.
 
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,7 @@ pub use self::in_batch::InBatch;
 inventory::submit! {
     Plugin::<dyn ContrastiveLoss> {
         name: "in-batch",
-        summary: "InfoNCE against the keys of the other images of the batch, times 2 T (MoCo v3)",
+        summary: "InfoNCE with the other images of the batch as negatives, times 2 T (MoCo v3)",
         source: "Chen et al. 2021, arXiv:2104.02057",
         example: "(temperature: 0.2)",
         schema: || schemars::schema_for!(InBatchConfig),

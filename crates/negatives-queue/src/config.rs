@@ -1,4 +1,4 @@
-//! What a pipeline file says of a queue.
+//! The config of a queue.
 
 use plugin_api::{ConfigError, LossContext};
 
@@ -6,11 +6,11 @@ use plugin_api::{ConfigError, LossContext};
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueConfig {
-    /// Keys kept, `K`; at least those of one step. MoCo v1, v2: 65536; its CIFAR-10 demo: 4096. Need not be a multiple of
-    /// the batch.
+    /// Queue length `K`: the number of keys kept, at least those of one step. MoCo v1, v2: 65536; its CIFAR-10 demo:
+    /// 4096. It need not be a multiple of the batch size.
     #[serde(default = "QueueConfig::moco_len")]
     pub len: usize,
-    /// What similarities are divided by, `T`. MoCo v1: 0.07; v2: 0.2.
+    /// Temperature `T`. MoCo v1: 0.07; v2: 0.2.
     pub temperature: f64,
 }
 

@@ -1,7 +1,7 @@
 //! Negatives from a queue of past keys (MoCo v1 and v2: He et al. 2020, arXiv:1911.05722, §3.1).
 //!
-//! Start at [`Queue`]. A query is compared with its own key and with the `K` newest keys of earlier steps; the keys of a
-//! step enter once its losses are computed, where the oldest ones were.
+//! Start at [`Queue`]. A query is compared with its own key and with the `K` newest keys of earlier steps. After the
+//! losses of a step are computed, its keys replace the oldest ones.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +16,7 @@ pub use self::queue::Queue;
 inventory::submit! {
     Plugin::<dyn ContrastiveLoss> {
         name: "queue",
-        summary: "InfoNCE against a first-in, first-out queue of past keys (MoCo v1, v2)",
+        summary: "InfoNCE with a first-in, first-out queue of negative keys (MoCo v1, v2)",
         source: "He et al. 2020, arXiv:1911.05722",
         example: "(len: 4096, temperature: 0.2)",
         schema: || schemars::schema_for!(QueueConfig),

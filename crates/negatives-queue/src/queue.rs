@@ -7,11 +7,11 @@ use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_
 
 use crate::QueueConfig;
 
-/// The `K` newest keys, and InfoNCE against them.
+/// The `K` newest keys, and InfoNCE with them as negatives.
 pub struct Queue {
-    /// `(K, C)`, rows of unit length, in the order of places.
+    /// `(K, C)`, rows of unit length, in the order of positions.
     keys: Buffer,
-    /// The place of the next key, now that of the oldest one; below `K`.
+    /// The position of the next key, which is that of the oldest one; below `K`.
     pointer: u64,
     len: usize,
     width: usize,
@@ -19,7 +19,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue that `config` describes, full of random unit vectors.
+    /// The queue for `config`, filled with random unit vectors.
     ///
     /// # Errors
     /// If it is too short for the keys of one step or too long for memory, or the temperature is not positive.
@@ -56,7 +56,7 @@ fn random_unit_row(width: usize, rng: &mut Rng) -> impl Iterator<Item = f32> {
     row.into_iter().map(move |v| (v / norm) as f32)
 }
 
-/// `keys` with rows of unit length.
+/// L2-normalizes the rows of `keys`.
 fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
     let (keys, _) = l2_normalize(keys.clone().put_tape(Recording::Off))?.split_tape();
     Ok(keys)
@@ -88,7 +88,7 @@ impl ContrastiveLoss for Queue {
                 must: "it must be at most the length of the queue",
             });
         }
-        // A pointer that was loaded may be anything.
+        // A pointer from a file may have any value.
         let start = (self.pointer % self.len as u64) as usize;
         self.keys.write_rows(start, &normalized(keys)?)?;
         self.pointer = ((start + n_keys) % self.len) as u64;

@@ -4,22 +4,22 @@ use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::UpdateRule;
 
-/// Values that one thread updates in one go: 64 KiB of each array, so that the four of them stay in its cache.
+/// Values that one thread updates at once: 64 KiB of each array, so that the four of them stay in its cache.
 const CHUNK: usize = 1 << 14;
 
 /// The config of [`AdamW`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWConfig {
-    /// How much a parameter shrinks in a step, for each unit of the learning rate; batch norm and biases included. MoCo v3:
-    /// 0.1. PyTorch's own default: 0.01.
+    /// Decoupled weight decay, relative to the learning rate; applies to batch norm and biases too. MoCo v3: 0.1.
+    /// PyTorch's default: 0.01.
     #[serde(default = "AdamWConfig::moco_v3_weight_decay")]
     pub weight_decay: f64,
-    /// What the mean and the mean square of past gradients keep from one step to the next, each from 0 to below 1. PyTorch,
-    /// MoCo v3: (0.9, 0.999).
+    /// Decay rates of the running averages of the gradient and its square, each from 0 to below 1. PyTorch, MoCo v3:
+    /// (0.9, 0.999).
     #[serde(default = "AdamWConfig::pytorch_betas")]
     pub betas: (f64, f64),
-    /// What is added to the root of the mean square, ε. PyTorch, MoCo v3: 1e-8.
+    /// Term ε that is added to the denominator. PyTorch, MoCo v3: 1e-8.
     #[serde(default = "AdamWConfig::pytorch_eps")]
     pub eps: f64,
 }
@@ -41,15 +41,15 @@ impl AdamWConfig {
 /// `p ← (1 − lr λ) p`, then `p ← p − lr m̂ / (√v̂ + ε)`: torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101,
 /// algorithm 2).
 ///
-/// `m̂` and `v̂` are the moving averages of `g` and `g²`, each divided by the share `1 − βᵗ` of it that `t` steps have
-/// filled. The decay acts on the parameter alone, and not through the averages.
+/// `m̂` and `v̂` are the moving averages of `g` and `g²` with bias correction: each is divided by `1 − βᵗ` after `t`
+/// steps. Weight decay acts on the parameter alone, and not through the averages.
 #[derive(Debug, Clone)]
 pub struct AdamW {
     config: AdamWConfig,
 }
 
 impl AdamW {
-    /// The rule that `config` describes.
+    /// The optimizer for `config`.
     ///
     /// # Errors
     /// If a number is out of range.
@@ -68,7 +68,7 @@ impl AdamW {
         Ok(Self { config })
     }
 
-    /// The numbers of one step.
+    /// The coefficients of one step.
     fn step(&self, lr: f64, n_updates: u64, weight_decay: Option<f64>) -> Step {
         let AdamWConfig { betas: (beta1, beta2), eps, .. } = self.config;
         let weight_decay = weight_decay.unwrap_or(self.config.weight_decay);
@@ -122,7 +122,7 @@ impl Optimizer for AdamW {
             "the gradient and the slots of a parameter have its length"
         );
         let step = self.step(lr, n_updates, weight_decay);
-        // Elements do not meet, so the result does not depend on the number of threads.
+        // Elements are independent, so the result does not depend on the number of threads.
         let averages = first.par_chunks_mut(CHUNK).zip(second.par_chunks_mut(CHUNK));
         let chunks = values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(averages);
         chunks.for_each(|((p, g), (m, v))| step.update_chunk(p, g, m, v));

@@ -1,4 +1,4 @@
-//! A learning rate that does not change.
+//! A constant learning rate.
 
 use plugin_api::{Progress, Schedule};
 
@@ -12,7 +12,7 @@ pub struct ConstantConfig {}
 pub struct Constant;
 
 impl Constant {
-    /// The schedule that `config` describes.
+    /// The schedule for `config`.
     pub fn new(_: ConstantConfig) -> Self {
         Self
     }

@@ -1,4 +1,4 @@
-//! Warm-up, then half a cosine.
+//! Warm-up, then cosine decay.
 
 use std::f64::consts::PI;
 
@@ -8,15 +8,14 @@ use plugin_api::{ConfigError, Progress, Schedule, ScheduleContext};
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CosineConfig {
-    /// Epochs in which the rate rises in a straight line from exactly 0; may be a fraction. MoCo v2: 0; v3: 10 for a
-    /// ResNet, 40 for a ViT.
+    /// Epochs of linear warm-up from exactly 0; may be a fraction. MoCo v2: 0; v3: 10 for a ResNet, 40 for a ViT.
     #[serde(default = "CosineConfig::moco_v2_warmup_epochs")]
     pub warmup_epochs: f64,
-    /// When the rate changes. MoCo v2: Epoch; v3: Step.
+    /// When the learning rate changes. MoCo v2: Epoch; v3: Step.
     #[serde(default = "CosineConfig::moco_v3_per")]
     pub per: Per,
-    /// What the first epoch counts as, 0 or 1. Papers: 0. MoCo's CIFAR-10 demo counts 1, 2, ..., so that its last epoch
-    /// has a rate of exactly 0; needs `per: Epoch`.
+    /// Number of the first epoch, 0 or 1. Papers: 0. MoCo's CIFAR-10 demo counts from 1, so that its last epoch has a
+    /// learning rate of exactly 0; needs `per: Epoch`.
     #[serde(default = "CosineConfig::papers_first_epoch")]
     pub first_epoch: usize,
 }
@@ -35,7 +34,7 @@ impl CosineConfig {
     }
 }
 
-/// How often a learning rate changes.
+/// How often the learning rate changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 pub enum Per {
     /// At every step.
@@ -52,10 +51,10 @@ pub struct Cosine {
 }
 
 impl Cosine {
-    /// The schedule that `config` describes.
+    /// The schedule for `config`.
     ///
     /// # Errors
-    /// If the warm-up does not end before the run, or two fields contradict each other.
+    /// If the warm-up is not shorter than the run, or two fields contradict each other.
     pub fn new(config: CosineConfig, context: &ScheduleContext) -> Result<Self, ConfigError> {
         let CosineConfig { warmup_epochs, per, first_epoch } = config;
         if !(warmup_epochs >= 0.0 && warmup_epochs < context.epochs as f64) {

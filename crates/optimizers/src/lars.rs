@@ -1,33 +1,34 @@
-//! Gradient descent with a rate of its own for each layer.
+//! LARS: SGD with layer-wise adaptive learning rates.
 
 use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
-/// Values that one thread handles in one go: 128 KiB of each array, so that the three of them stay in its cache.
+/// Values that one thread handles at once: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
 
 /// The config of [`Lars`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LarsConfig {
-    /// The share of the last step that the next one keeps, from 0 to below 1. MoCo v3: 0.9.
+    /// Momentum, from 0 to below 1. MoCo v3: 0.9.
     #[serde(default = "LarsConfig::moco_v3_momentum")]
     pub momentum: f64,
-    /// The L2 penalty on matrices and kernels; batch norm and biases have none. MoCo v3: 1e-6, and 1.5e-6 for 1000 epochs.
+    /// L2 penalty on matrices and kernels; none on batch norm and biases. MoCo v3: 1e-6, and 1.5e-6 for 1000 epochs.
     #[serde(default = "LarsConfig::moco_v3_weight_decay")]
     pub weight_decay: f64,
-    /// How far a layer may move in one step of rate 1, as a share of its length, η. MoCo v3, lightly: 0.001; solo-learn's
-    /// configs: 0.02.
+    /// Trust coefficient η: how far a layer moves in one step at learning rate 1, relative to its norm. MoCo v3,
+    /// lightly: 0.001; solo-learn's configs: 0.02.
     #[serde(default = "LarsConfig::moco_v3_trust")]
     pub trust: f64,
-    /// What a layer's length is divided by to give its rate. MocoV3: the length of gradient and decay together, as in MoCo
-    /// v3's code. Bolts: the sum of the lengths of the two, as in PyTorch Lightning Bolts, lightly and solo-learn.
+    /// Denominator of a layer's learning rate. MocoV3: the norm of gradient plus decay, as in MoCo v3's code. Bolts:
+    /// the sum of their norms, as in PyTorch Lightning Bolts, lightly and solo-learn.
     #[serde(default = "LarsConfig::moco_v3_rule")]
     pub rule: LarsRule,
 }
 
-/// How the rate of a layer follows from the lengths of its values `p` and its gradient `g`; `λ` is the weight decay.
+/// How the learning rate of a layer follows from the norms of its values `p` and its gradient `g`; `λ` is the weight
+/// decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 pub enum LarsRule {
     /// `η ‖p‖ / ‖g + λ p‖`: MoCo v3's code.
@@ -54,19 +55,19 @@ impl LarsConfig {
     }
 }
 
-/// `µ ← m µ + q (g + λ p)`, then `p ← p − lr µ`, with `q` the rate of the layer, see [`LarsRule`] (You et al. 2017,
-/// arXiv:1708.03888).
+/// `µ ← m µ + q (g + λ p)`, then `p ← p − lr µ`, with `q` the learning rate of the layer, see [`LarsRule`] (You et al.
+/// 2017, arXiv:1708.03888).
 ///
-/// Parameters of one axis, which are batch norm and biases, have `q = 1` and no decay. So has a layer whose `q` would be a
-/// division of or by 0; there [`LarsRule::MocoV3`] still decays. The learning rate is outside of the momentum, unlike in the
-/// paper, which makes a difference where it changes.
+/// Parameters with one axis, which are batch norm and biases, have `q = 1` and no decay. The same holds for a layer
+/// whose `q` would be a division of or by 0, except that [`LarsRule::MocoV3`] still decays it. The learning rate is
+/// outside of the momentum, unlike in the paper, which makes a difference when it changes.
 #[derive(Debug, Clone)]
 pub struct Lars {
     config: LarsConfig,
 }
 
 impl Lars {
-    /// The rule that `config` describes.
+    /// The optimizer for `config`.
     ///
     /// # Errors
     /// If a number is out of range.
@@ -84,7 +85,7 @@ impl Lars {
         Ok(Self { config })
     }
 
-    /// The numbers of one step of a parameter with more than one axis.
+    /// The coefficients of one step of a parameter with more than one axis.
     fn scaled_step(&self, lr: f64, weight_decay: f64, values: &[f32], gradient: &[f32]) -> Step {
         let LarsConfig { momentum, trust, rule, .. } = self.config;
         let step = |weight_decay, rate: f64| Step {
@@ -112,9 +113,9 @@ impl Lars {
     }
 }
 
-/// The lengths of `p` and of `g + λ p`.
+/// The norms of `p` and of `g + λ p`.
 ///
-/// Chunks are summed in double precision and then in their order, so the result does not depend on the number of threads.
+/// Chunks are summed in double precision and then in order, so the result does not depend on the number of threads.
 fn lengths(values: &[f32], gradient: &[f32], weight_decay: f32) -> [f64; 2] {
     let chunks = values.par_chunks(CHUNK).zip(gradient.par_chunks(CHUNK));
     let squares: Vec<[f64; 2]> = chunks.map(|(p, g)| squares_of_chunk(p, g, weight_decay)).collect();
@@ -123,7 +124,7 @@ fn lengths(values: &[f32], gradient: &[f32], weight_decay: f32) -> [f64; 2] {
 }
 
 fn squares_of_chunk(values: &[f32], gradient: &[f32], weight_decay: f32) -> [f64; 2] {
-    // Several sums side by side, which a vector unit adds at once.
+    // Several sums side by side, for vector units.
     const N_SUMS: usize = 8;
     let mut of_values = [0.0_f64; N_SUMS];
     let mut of_gradient = [0.0_f64; N_SUMS];

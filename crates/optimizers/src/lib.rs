@@ -1,8 +1,8 @@
-//! Update rules, and how the learning rate changes.
+//! Optimizers and learning rate schedules.
 //!
 //! [`Sgd`] is the optimizer of MoCo v1 and v2, [`Lars`] and [`AdamW`] those of v3 for a ResNet and a ViT. [`Constant`],
-//! [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the pipeline's learning rate, each a function of the place in the
-//! run alone, so a resumed run needs no state of theirs.
+//! [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the pipeline's learning rate. They depend only on the position
+//! in the run, so a checkpoint needs no state of theirs.
 
 #![forbid(unsafe_code)]
 
@@ -49,7 +49,7 @@ inventory::submit! {
 inventory::submit! {
     Plugin::<dyn Optimizer> {
         name: "lars",
-        summary: "gradient descent with momentum and a rate of its own for each layer, for large batches",
+        summary: "SGD with momentum and layer-wise adaptive learning rates, for large batches",
         source: "You et al. 2017, arXiv:1708.03888; MoCo v3 for a ResNet (arXiv:2104.02057)",
         example: "(weight_decay: 1.5e-6)",
         schema: || schemars::schema_for!(LarsConfig),
@@ -60,7 +60,7 @@ inventory::submit! {
 inventory::submit! {
     Plugin::<dyn Schedule> {
         name: "constant",
-        summary: "the same learning rate throughout",
+        summary: "constant learning rate",
         source: "",
         example: "()",
         schema: || schemars::schema_for!(ConstantConfig),
@@ -71,7 +71,7 @@ inventory::submit! {
 inventory::submit! {
     Plugin::<dyn Schedule> {
         name: "steps",
-        summary: "the learning rate drops by a factor at given epochs",
+        summary: "step decay: the learning rate drops by a factor at given epochs",
         source: "MoCo v1 (He et al. 2020, arXiv:1911.05722)",
         example: "(at: [120, 160], factor: 0.1)",
         schema: || schemars::schema_for!(StepsConfig),
@@ -82,7 +82,7 @@ inventory::submit! {
 inventory::submit! {
     Plugin::<dyn Schedule> {
         name: "cosine",
-        summary: "linear warm-up from 0, then half a cosine down to 0",
+        summary: "linear warm-up from 0, then cosine decay to 0",
         source: "Loshchilov & Hutter 2017, arXiv:1608.03983; MoCo v2 (arXiv:2003.04297), v3 (arXiv:2104.02057)",
         example: "(warmup_epochs: 40)",
         schema: || schemars::schema_for!(CosineConfig),

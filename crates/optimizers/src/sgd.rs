@@ -1,20 +1,20 @@
-//! Stochastic gradient descent, as PyTorch defines it.
+//! Stochastic gradient descent, as in PyTorch.
 
 use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
-/// Values that one thread updates in one go: 128 KiB of each array, so that the three of them stay in its cache.
+/// Values that one thread updates at once: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
 
 /// The config of [`Sgd`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SgdConfig {
-    /// The share of the last step that the next one keeps, from 0 to below 1. MoCo v1, v2: 0.9.
+    /// Momentum, from 0 to below 1. MoCo v1, v2: 0.9.
     #[serde(default = "SgdConfig::moco_momentum")]
     pub momentum: f64,
-    /// The L2 penalty on all parameters, batch norm and biases included. MoCo v1, v2: 1e-4; its CIFAR-10 demo: 5e-4.
+    /// L2 penalty on all parameters, including batch norm and biases. MoCo v1, v2: 1e-4; its CIFAR-10 demo: 5e-4.
     #[serde(default = "SgdConfig::moco_weight_decay")]
     pub weight_decay: f64,
 }
@@ -29,9 +29,9 @@ impl SgdConfig {
     }
 }
 
-/// `µ ← m µ + (g + λ p)`, then `p ← p − lr µ`: torch.optim.SGD without dampening and Nesterov's correction.
+/// `µ ← m µ + (g + λ p)`, then `p ← p − lr µ`: torch.optim.SGD without dampening and Nesterov momentum.
 ///
-/// The decay is part of the gradient, not of the step, and the learning rate is outside of the momentum.
+/// Weight decay is part of the gradient, not of the step, and the learning rate is outside of the momentum.
 #[derive(Debug, Clone)]
 pub struct Sgd {
     momentum: f32,
@@ -39,7 +39,7 @@ pub struct Sgd {
 }
 
 impl Sgd {
-    /// The rule that `config` describes.
+    /// The optimizer for `config`.
     ///
     /// # Errors
     /// If a number is out of range.
@@ -80,7 +80,7 @@ impl Optimizer for Sgd {
             "the gradient and the slots of a parameter have its length"
         );
         let rule = Self { momentum: self.momentum, weight_decay: self.decay(weight_decay) };
-        // Elements do not meet, so the result does not depend on the number of threads.
+        // Elements are independent, so the result does not depend on the number of threads.
         let chunks =
             values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
         chunks.for_each(|((p, g), v)| rule.update_chunk(lr as f32, p, g, v));

@@ -6,9 +6,9 @@ use plugin_api::{ConfigError, Progress, Schedule, ScheduleContext};
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepsConfig {
-    /// The epochs at which the rate drops, counted from 0, in order. MoCo v1: [120, 160] of 200.
+    /// Epochs at which the learning rate drops, counted from 0, in order. MoCo v1: [120, 160] of 200.
     pub at: Vec<usize>,
-    /// What each drop multiplies the rate by. MoCo v1: 0.1.
+    /// Factor of each drop. MoCo v1: 0.1.
     #[serde(default = "StepsConfig::moco_v1_factor")]
     pub factor: f64,
 }
@@ -19,23 +19,23 @@ impl StepsConfig {
     }
 }
 
-/// The product of one factor for each epoch of a list that has been reached.
+/// The product of one factor for each listed epoch that has been reached.
 #[derive(Debug, Clone)]
 pub struct Steps {
     config: StepsConfig,
 }
 
 impl Steps {
-    /// The schedule that `config` describes.
+    /// The schedule for `config`.
     ///
     /// # Errors
-    /// If an epoch is out of order or outside the run, or the factor is no drop.
+    /// If an epoch is out of order or outside the run, or the factor is not below 1.
     pub fn new(config: StepsConfig, context: &ScheduleContext) -> Result<Self, ConfigError> {
         let StepsConfig { at, factor } = &config;
         if !at.is_sorted_by(|a, b| a < b) {
             return Err(ConfigError::field("at", format!("{at:?}"), "it must be in rising order"));
         }
-        // A drop that never comes is a schedule for another number of epochs.
+        // A drop that never comes means that the schedule is for another number of epochs.
         if at.iter().any(|epoch| !(1..context.epochs).contains(epoch)) {
             let must = format!("each epoch must be at least 1 and before the run's end, {}", context.epochs);
             return Err(ConfigError::field("at", format!("{at:?}"), must));
