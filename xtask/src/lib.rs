@@ -1,5 +1,5 @@
-//! The developers' command line, `cargo xtask`: benchmarks and comparisons with the reference. Every other command is that of
-//! [`moco_cli`].
+//! The developers' command line, `cargo xtask`: benchmarks and comparisons with the reference. All other commands are
+//! those of [`moco_cli`].
 
 mod bench;
 mod parity;
@@ -11,14 +11,14 @@ use clap::Subcommand;
 
 const NAME: &str = "cargo xtask";
 
-/// Each command's help is on its `Arguments`: a line, then a paragraph that `--help` shows.
+/// The help of each command is on its `Arguments`: one line, then a paragraph that `--help` shows.
 #[derive(Subcommand)]
 enum Command {
     Parity(parity::Arguments),
     Bench(bench::Arguments),
 }
 
-/// The whole program; `main.rs` gives it its allocator.
+/// The program. `main.rs` sets its allocator.
 pub fn main() -> ExitCode {
     moco_cli::main_with(NAME, |command, out| match command {
         Command::Parity(arguments) => parity::run(&arguments, out),

@@ -1,4 +1,4 @@
-//! `cargo xtask bench augment`: images from files to views.
+//! `cargo xtask bench augment`: times data loading.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -17,22 +17,22 @@ use moco_cli::Failure;
 use moco_cli::compute;
 use moco_cli::pipeline_file::missing;
 
-/// Time input: decoding and augmenting.
+/// Time data loading: decoding and augmenting.
 ///
-/// Times input alone: decoding a JPEG and making the two MoCo v2 views of it (crop, color jitter, grayscale, blur, flip,
-/// normalization), over and over through the JPEG files of a folder.
+/// Times decoding a JPEG and making the two MoCo v2 views of it (crop, color jitter, grayscale, blur, flip,
+/// normalization), repeatedly over the JPEG files of a folder.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// The folder of JPEG files, at any depth.
+    /// Folder of JPEG files, searched recursively.
     dir: PathBuf,
     /// Height and width of a view, in pixels.
     #[arg(long, default_value_t = 224)]
     size: usize,
-    /// How long to measure.
+    /// Seconds to measure.
     #[arg(long, value_name = "S", default_value_t = 10.0, value_parser = seconds)]
     seconds: f64,
-    /// Threads, each working on an image of its own.
+    /// Threads, each working on its own image.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
     threads: NonZeroUsize,
 }
@@ -52,7 +52,7 @@ struct Speed {
     unreadable: usize,
 }
 
-/// What the threads have done.
+/// The totals of all threads.
 #[derive(Default)]
 struct Work {
     n_images: usize,
@@ -61,7 +61,7 @@ struct Work {
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
-    // What an augmentation might do in parallel would count as one of the threads: it gets none beside them.
+    // Parallelism inside an augmentation would count as one of the threads, so it gets no threads of its own.
     let device = compute::start(Some(NonZeroUsize::MIN))?;
     let files = jpeg_files(&arguments.dir)?;
     let pipeline = pipeline_of(arguments.size).build("bench augment", &device)?;
@@ -143,14 +143,14 @@ fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     files.sort();
     if files.is_empty() {
         return Err(Failure::new(
-            format!("`{}` holds no JPEG file", folder.display()),
-            "name a folder with files that end in .jpg or .jpeg",
+            format!("`{}` has no JPEG files", folder.display()),
+            "give a folder with files that end in .jpg or .jpeg",
         ));
     }
     Ok(files)
 }
 
-/// Only the views count here; the model is as small as can be.
+/// Only the views matter here; the model is as small as possible.
 fn pipeline_of(size: usize) -> Moco {
     Moco {
         encoder: Encoder::ResNet { depth: Depth::Layers(18), width: 1, stem: Stem::Cifar },

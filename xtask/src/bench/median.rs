@@ -1,8 +1,8 @@
-//! The middle of several measurements.
+//! The median.
 
-/// The middle one, or the mean of the two in the middle; `None` of no values.
+/// The median; `None` without values.
 ///
-/// A mean would follow the one measurement during which the machine did something else.
+/// A mean would be distorted by a single measurement during which the machine was busy.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

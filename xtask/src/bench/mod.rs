@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: how fast?
+//! `cargo xtask bench`: benchmarks.
 
 mod augmentation;
 mod compare;
@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use self::median::median;
 use self::precision::Precision;
 
-/// Measure speed.
+/// Run benchmarks.
 ///
-/// `step` and `augment` print one JSON line, with the keys of the PyTorch scripts that they are compared with; `compare` runs
-/// such a script in turn with `step`, and prints a table; `ops` times the kernels beneath, one by one.
+/// `step` and `augment` print one JSON line, with the same keys as the PyTorch scripts that they are compared with.
+/// `compare` runs such a script in turn with `step`, and prints a table. `ops` times each kernel by itself.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-/// How this program calls itself beside others.
+/// The name of this program in comparisons.
 fn system() -> String {
     format!("moco-rs {}", env!("CARGO_PKG_VERSION"))
 }
@@ -59,7 +59,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
     (value * scale).round() / scale
 }
 
-/// A time to measure for.
+/// A duration to measure.
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value <= 86_400.0 => Ok(value),

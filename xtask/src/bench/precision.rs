@@ -1,17 +1,17 @@
-//! In which precision is measured.
+//! The precision of a benchmark.
 
-/// As the command line names it.
+/// Named as on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Precision {
     /// Single precision.
     #[default]
     F32,
-    /// bfloat16 between the layers of the backbone; the peer's autocast.
+    /// bfloat16 between the layers of the backbone; autocast in the peer.
     Bf16,
 }
 
 impl Precision {
-    /// As the command line names it.
+    /// The name on the command line.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -19,7 +19,7 @@ impl Precision {
         }
     }
 
-    /// Of a value that is kept between operations.
+    /// The type of values between operations.
     pub(super) fn n_bytes(self) -> usize {
         match self {
             Self::F32 => 4,

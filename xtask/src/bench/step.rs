@@ -1,4 +1,4 @@
-//! `cargo xtask bench step`: a whole training step.
+//! `cargo xtask bench step`: times a training step.
 
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -14,57 +14,59 @@ use super::{Precision, median, rounded, system};
 use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::compute;
 
-/// Time a whole training step.
+/// Time a training step.
 ///
-/// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimizer, queue. Two
-/// steps warm up, then the median of the timed ones counts. The model is built through the same plugins as a pipeline.
+/// Times whole training steps on random images: both encoders, loss, backward pass, momentum encoder, optimizer and
+/// queue. After two warm-up steps, the median of the timed steps counts. The model is built from the same plugins as a
+/// pipeline.
 ///
-/// A ResNet has the CIFAR stem for images of up to 64 pixels, and ImageNet's for larger ones, and convolves by `conv: Auto`; a
-/// ViT's projection of patches is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of 2, batch
-/// norm behind all of them, and AdamW; an image counts once, though both its views pass through both encoders.
+/// A ResNet has the CIFAR stem for images of up to 64 pixels, and the ImageNet stem for larger ones, with `conv: Auto`.
+/// The patch projection of a ViT is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of
+/// 2, batch norm after all of them, and AdamW. An image counts once, although both of its views pass through both
+/// encoders.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Which MoCo: v1 has a linear head, v2 an MLP, v3 a predictor and negatives from the batch.
+    /// MoCo version: v1 has a linear head, v2 an MLP, v3 a predictor and in-batch negatives.
     #[arg(long, value_enum, default_value_t = Variant::V2)]
     variant: Variant,
-    /// The encoder.
+    /// Backbone.
     #[arg(long, value_enum, default_value_t = Arch::Resnet18)]
     arch: Arch,
-    /// Channels of a ResNet's first stage.
+    /// Width of a ResNet: channels of its first stage.
     #[arg(long, default_value_t = 64)]
     width: usize,
-    /// Pixels of a ViT's patch, in height and width.
+    /// Patch size of a ViT, in pixels.
     #[arg(long, default_value_t = 4)]
     patch: usize,
-    /// Width of a ViT's tokens.
+    /// Embedding dimension of a ViT.
     #[arg(long, default_value_t = 192)]
     dim_vit: usize,
-    /// Blocks of a ViT.
+    /// Number of blocks of a ViT.
     #[arg(long, default_value_t = 6)]
     depth: usize,
-    /// Heads of each attention of a ViT.
+    /// Attention heads of a ViT.
     #[arg(long, default_value_t = 3)]
     heads: usize,
     /// Height and width of an image, in pixels.
     #[arg(long, default_value_t = 32)]
     size: usize,
-    /// Images in a step.
+    /// Batch size.
     #[arg(long, default_value_t = 128)]
     batch: usize,
-    /// Width of the embeddings.
+    /// Embedding dimension of the head.
     #[arg(long, default_value_t = 128)]
     dim: usize,
-    /// Width between the layers of v3's projector and predictor.
+    /// Hidden dimension of v3's projector and predictor.
     #[arg(long, default_value_t = 1024)]
     hidden: usize,
-    /// Keys in the queue of v1 and v2.
+    /// Queue length of v1 and v2.
     #[arg(long, default_value_t = 65536)]
     queue: usize,
-    /// Of the loss.
+    /// Temperature of the loss.
     #[arg(long, default_value_t = 0.2)]
     temperature: f64,
-    /// Of the momentum encoder.
+    /// Momentum of the momentum encoder.
     #[arg(long, default_value_t = 0.999)]
     momentum: f64,
     /// Learning rate.
@@ -73,16 +75,16 @@ pub(super) struct Arguments {
     /// Weight decay.
     #[arg(long, default_value_t = 1e-4)]
     wd: f64,
-    /// Timed steps.
+    /// Number of timed steps.
     #[arg(long, default_value_t = NonZeroUsize::new(5).expect("5 is not 0"))]
     steps: NonZeroUsize,
     /// Seed of weights and images.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// How values between the layers of the encoder are kept.
+    /// Precision of values between the layers of the encoder.
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-    /// Threads that compute.
+    /// Compute threads.
     #[arg(long, default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
 }
@@ -242,7 +244,7 @@ fn encoder(arguments: &Arguments) -> Encoder {
     }
 }
 
-/// The most memory that this process has had, of the GPU where that computes, where the system tells.
+/// The peak memory of this process, or of the GPU if it computes, if the system reports it.
 fn peak_mib() -> Option<u64> {
     if let Some(bytes) = tensor_ops::peak_device_memory() {
         return Some(bytes / (1024 * 1024));

@@ -1,4 +1,4 @@
-//! Single augmentations against a golden file.
+//! Compares augmentations with a golden file.
 
 use plugin_api::ByteImage;
 
@@ -6,12 +6,12 @@ use super::golden::{Golden, Tensor, Values};
 use super::report::{Line, Share};
 use moco_cli::Failure;
 
-/// The mean difference may be this much, of 255.
+/// The limit of the mean difference, of 255.
 const MEAN_LIMIT: f64 = 0.5;
 /// The share of values that must be within 2.
 const SHARE_LIMIT: f64 = 0.99;
 
-/// A line for each image and operation: `0/hue/0.07`.
+/// One line per image and operation: `0/hue/0.07`.
 pub(super) fn compare(golden: &Golden) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     for (name, tensor) in golden.under("") {
@@ -29,7 +29,7 @@ pub(super) fn compare(golden: &Golden) -> Result<Vec<Line>, Failure> {
         let input = byte_image(golden, &input_name, input)?;
         let theirs = byte_image(golden, name, tensor)?;
         let ours = augment::reference_names::apply_named(op, &input)
-            .ok_or_else(|| golden.wrong(format!("`{op}` is no augmentation that is known")))?;
+            .ok_or_else(|| golden.wrong(format!("`{op}` is an unknown augmentation")))?;
         lines.push(line(name, &ours, &theirs));
     }
     Ok(lines)

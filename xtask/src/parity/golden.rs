@@ -1,4 +1,4 @@
-//! Reading a golden file.
+//! Reads golden files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -9,7 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors};
 use moco_cli::Failure;
 use moco_cli::pipeline_file::check_file;
 
-/// Results of the reference, with the settings that gave them.
+/// Results of the reference implementation, with its settings.
 pub(super) struct Golden {
     name: String,
     settings: HashMap<String, String>,
@@ -21,22 +21,22 @@ pub(super) struct Golden {
 pub(super) struct Tensor {
     /// Lengths of the axes.
     pub(super) shape: Vec<usize>,
-    /// The last axis fastest.
+    /// The values, the last axis fastest.
     pub(super) values: Values,
 }
 
-/// The types that golden files hold.
+/// The types in golden files.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Values {
     /// Weights, images, results.
     Floats(Vec<f32>),
     /// Counts.
     Counts(Vec<i64>),
-    /// Images as they are decoded.
+    /// Decoded images.
     Bytes(Vec<u8>),
 }
 
-/// What a file is about.
+/// The contents of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Training steps of MoCo v1 or v2.
@@ -48,7 +48,7 @@ pub(super) enum Kind {
 }
 
 impl Golden {
-    /// The file at `path`.
+    /// Reads the file at `path`.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         check_file(path)?;
         let name = path.display().to_string();
@@ -61,7 +61,7 @@ impl Golden {
         let malformed = |reason: String| {
             Failure::new(
                 format!("`{name}` is not a golden file: {reason}"),
-                "it must be a whole safetensors file",
+                "it must be a complete safetensors file",
             )
         };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -78,7 +78,7 @@ impl Golden {
                 }
                 Dtype::U8 => Values::Bytes(view.data().to_vec()),
                 other => {
-                    return Err(malformed(format!("`{tensor}` is of type {other:?}, which is not expected")));
+                    return Err(malformed(format!("`{tensor}` has the unexpected type {other:?}")));
                 }
             };
             tensors.insert(tensor, Tensor { shape: view.shape().to_vec(), values });
@@ -86,12 +86,12 @@ impl Golden {
         Ok(Self { name, settings, tensors })
     }
 
-    /// The file, as the reader wrote it.
+    /// The path, as the user wrote it.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the file is about.
+    /// The kind of the file.
     pub(super) fn kind(&self) -> Result<Kind, Failure> {
         match self.settings.get("kind").map(String::as_str) {
             Some("moco-v1" | "moco-v2") => Ok(Kind::Moco),
@@ -101,18 +101,17 @@ impl Golden {
                 Err(self.wrong(format!("its kind is `{kind}`, {known}")))
             }
             None if self.tensors.keys().any(|name| name.ends_with("/input")) => Ok(Kind::Augmentations),
-            None => Err(self.wrong("it says no `kind`, and has no images to augment")),
+            None => Err(self.wrong("it has neither a `kind` nor images to augment")),
         }
     }
 
     /// The setting called `name`.
     pub(super) fn setting<T: FromStr>(&self, name: &str) -> Result<T, Failure> {
         let text = self.setting_text(name)?;
-        text.parse()
-            .map_err(|_| self.wrong(format!("its setting `{name}` is `{text}`, which is not understood")))
+        text.parse().map_err(|_| self.wrong(format!("its setting `{name}` has the invalid value `{text}`")))
     }
 
-    /// The setting called `name`, as it is written.
+    /// The setting called `name`, as text.
     pub(super) fn setting_text(&self, name: &str) -> Result<&str, Failure> {
         self.settings
             .get(name)
@@ -124,17 +123,17 @@ impl Golden {
     pub(super) fn floats(&self, name: &str) -> Result<(&[usize], &[f32]), Failure> {
         match self.tensors.get(name) {
             Some(Tensor { shape, values: Values::Floats(values) }) => Ok((shape, values)),
-            Some(_) => Err(self.wrong(format!("`{name}` is not of floats"))),
+            Some(_) => Err(self.wrong(format!("`{name}` has no floats"))),
             None => Err(self.wrong(format!("it has no `{name}`"))),
         }
     }
 
-    /// The tensors whose names start with `prefix`, which is taken off.
+    /// The tensors whose names start with `prefix`, with this prefix removed.
     pub(super) fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Tensor)> {
         self.tensors.iter().filter_map(move |(name, tensor)| Some((name.strip_prefix(prefix)?, tensor)))
     }
 
-    /// A failure that names the file.
+    /// An error that names the file.
     pub(super) fn wrong(&self, what: impl std::fmt::Display) -> Failure {
         Failure::plain(format!("`{}`: {what}", self.name))
     }
@@ -185,7 +184,7 @@ pub(super) mod tests {
             ),
             (
                 golden.setting::<f64>("lr").err().unwrap(),
-                "`g`: its setting `lr` is `fast`, which is not understood",
+                "`g`: its setting `lr` has the invalid value `fast`",
             ),
             (golden.setting::<f64>("dim").err().unwrap(), "`g`: it has no setting `dim`"),
             (golden.floats("y").err().unwrap(), "`g`: it has no `y`"),

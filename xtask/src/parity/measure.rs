@@ -1,8 +1,8 @@
-//! The error of a group.
+//! The error of a group of values.
 
 use super::report::Line;
 
-/// Values of a group, ours beside the reference's.
+/// The values of a group, ours and the reference's.
 #[derive(Default)]
 pub(super) struct Group {
     pieces: Vec<Piece>,
@@ -15,20 +15,20 @@ struct Piece {
     scale2: f64,
 }
 
-/// The most that is said of a group that is over its limit.
+/// The number of values that are listed for a group over its limit.
 const N_WORST: usize = 3;
 
 impl Group {
-    /// Adds `ours`; the error is relative to the size of `theirs`.
+    /// Adds `ours`; the error is relative to the norm of `theirs`.
     pub(super) fn add(&mut self, name: &str, ours: &[f32], theirs: &[f32]) {
         self.add_moved(name, ours, theirs, None);
     }
 
-    /// Adds `ours`; the error is relative to how far `theirs` is from `start`.
+    /// Adds `ours`; the error is relative to the distance of `theirs` from `start`.
     pub(super) fn add_moved(&mut self, name: &str, ours: &[f32], theirs: &[f32], start: Option<&[f32]>) {
         if ours.len() != theirs.len() || start.is_some_and(|start| start.len() != theirs.len()) {
             self.unequal.push(format!(
-                "{name}: {} values, and {} of the reference",
+                "{name}: {} values, but {} in the reference",
                 ours.len(),
                 theirs.len()
             ));
@@ -45,11 +45,11 @@ impl Group {
     /// Adds a count, which must be equal.
     pub(super) fn add_count(&mut self, name: &str, ours: u64, theirs: i64) {
         if i64::try_from(ours) != Ok(theirs) {
-            self.unequal.push(format!("{name}: {ours}, and {theirs} in the reference"));
+            self.unequal.push(format!("{name}: {ours}, but {theirs} in the reference"));
         }
     }
 
-    /// |ours − theirs| / |theirs| over all that was added; infinite if a count or a shape differs.
+    /// |ours − theirs| / |theirs| over all added values; infinite if a count or a shape differs.
     pub(super) fn error(&self) -> f64 {
         if !self.unequal.is_empty() {
             return f64::INFINITY;
@@ -59,7 +59,7 @@ impl Group {
         if difference2 == 0.0 { 0.0 } else { (difference2 / scale2).sqrt() }
     }
 
-    /// The group's line of the report; `torch` is by how much PyTorch's float32 is off.
+    /// The group's line of the report; `torch` is the error of PyTorch's float32.
     pub(super) fn line(&self, group: impl Into<String>, torch: f64) -> Line {
         let mut line = Line {
             group: group.into(),

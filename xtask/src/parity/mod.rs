@@ -1,4 +1,4 @@
-//! `cargo xtask parity`: the same numbers as the reference?
+//! `cargo xtask parity`: compares training steps with the reference implementation.
 
 mod augmentations;
 mod golden;
@@ -16,16 +16,17 @@ use self::golden::{Golden, Kind};
 use self::report::Line;
 use moco_cli::compute;
 
-/// Compare training steps with those of the reference implementation.
+/// Compare training steps with the reference implementation.
 ///
-/// Compares with files of results that the reference implementation gave (a "golden" file: safetensors, with the settings in
-/// its metadata). The model that a file describes is built through the same plugins as a user's pipeline, set to the file's
-/// weights, and run over the file's inputs.
+/// Compares with golden files: results of the reference implementation (safetensors, with settings in the metadata).
+/// The model that a file describes is built from the same plugins as a user's pipeline, gets the file's weights, and
+/// runs on the file's inputs.
 ///
-/// A line a group: logits (with one loss) and loss of each step, the first gradient, everything after the last step (weights, momentum
-/// weights, statistics, queue), an evaluation. The error is |ours - theirs| / |theirs| over all values of the group, for the
-/// final state over the distance that it moved; the limit is 1e-4, or 10 times PyTorch's own float32 error if that is more.
-/// Counts must be equal. For augmentations: the mean difference is at most 0.5 of 255, and 99 % of values are within 2.
+/// Prints one line per group: logits (with one loss) and loss of each step, the first gradient, the final state
+/// (weights, momentum weights, statistics, queue), and an evaluation. The error is |ours - theirs| / |theirs| over all
+/// values of the group; for the final state, it is relative to the distance moved. The limit is 1e-4, or 10 times the
+/// error of PyTorch's float32 if that is larger. Counts must be equal. For augmentations, the mean difference is at
+/// most 0.5 of 255, and 99 % of values are within 2.
 ///
 /// The exit code is 1 if any group is over its limit.
 #[derive(clap::Args)]
@@ -34,7 +35,7 @@ pub(crate) struct Arguments {
     /// Golden files.
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Print a JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
 }

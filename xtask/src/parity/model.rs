@@ -1,4 +1,4 @@
-//! Training steps of MoCo v1, v2 and v3 against a golden file.
+//! Compares training steps of MoCo v1, v2 and v3 with a golden file.
 
 use std::collections::BTreeMap;
 
@@ -15,35 +15,35 @@ use super::{names, settings};
 use crate::reference_pipeline::Moco;
 use moco_cli::Failure;
 
-/// A line for each group that the file holds.
+/// One line per group in the file.
 pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::Result<Vec<Line>> {
     let moco = settings::read(golden, kind)?;
     let Names { views, eval } = Names::of(kind);
     let n_steps: usize = golden.setting("steps")?;
     let torch: BTreeMap<String, f64> = serde_json::from_str(golden.setting_text("torch_f32_error")?)
-        .map_err(|error| golden.wrong(format!("its setting `torch_f32_error` is not understood: {error}")))?;
+        .map_err(|error| golden.wrong(format!("its setting `torch_f32_error` is invalid: {error}")))?;
     let torch = |group: &str| {
         torch.get(group).copied().ok_or_else(|| golden.wrong(format!("`torch_f32_error` has no `{group}`")))
     };
     let pipeline = moco.build(golden.name(), device)?;
     let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
-    engine.load_modules(&initial(golden)?).map_err(|error| {
-        golden.wrong(format!("`init` does not fit the model that its settings describe: {error}"))
-    })?;
+    engine
+        .load_modules(&initial(golden)?)
+        .map_err(|error| golden.wrong(format!("`init` does not match the model in its settings: {error}")))?;
 
     let mut lines = Vec::new();
     for step in 0..n_steps {
         let views = views.map(|view| images(golden, &moco, &format!("step{step}/{view}"), device));
         let views = views.into_iter().collect::<anyhow::Result<_>>()?;
         let momentum = match kind {
-            // It moves, and the file says where it was.
+            // It moves, and the file has its initial position.
             Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),
             Kind::Moco | Kind::Augmentations => moco.momentum as f32,
         };
         let forward = engine.forward(views, momentum, KeepLogits::Yes)?;
         let total = [forward.total()];
         let mut results: Vec<(&str, &[f32])> = vec![("loss", &total)];
-        // With several losses the file has only their sum.
+        // With several losses, the file only has their sum.
         if let [only] = &forward.losses[..] {
             results.insert(0, ("logits", only.logits.as_deref().unwrap_or_default()));
         }
@@ -75,9 +75,9 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::R
     Ok(lines)
 }
 
-/// How a kind of file calls what goes in and comes out.
+/// The names of inputs and outputs in a kind of file.
 struct Names {
-    /// The images of a step, as the engine wants them.
+    /// The images of a step, in the engine's order.
     views: [&'static str; 2],
     /// The embeddings of an evaluation.
     eval: &'static str,
@@ -97,13 +97,13 @@ fn initial(golden: &Golden) -> Result<Snapshot, Failure> {
     let mut snapshot = Snapshot::default();
     for (name, tensor) in golden.under("init/") {
         let ours = names::of_state(name)
-            .ok_or_else(|| golden.wrong(format!("`init/{name}` belongs to no part of ours")))?;
+            .ok_or_else(|| golden.wrong(format!("`init/{name}` is not in our model")))?;
         snapshot.tensors.insert(ours, names::to_stored(golden, name, tensor)?);
     }
     Ok(snapshot)
 }
 
-/// Images `(N, 3, H, W)` of the file, of the size that its settings say.
+/// Images `(N, 3, H, W)` from the file, of the size in its settings.
 fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> anyhow::Result<FeatureMap> {
     let (shape, values) = golden.floats(name)?;
     let size = moco.size;
@@ -112,9 +112,7 @@ fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> anyhow::
             let values = names::to_nhwc(values, [n, 3, h, w]);
             Ok(FeatureMap::from_nhwc(device, [n, h, w, 3], &values, Recording::Off)?)
         }
-        _ => Err(golden
-            .wrong(format!("`{name}` is {shape:?}, and images of [N, 3, {size}, {size}] are expected"))
-            .into()),
+        _ => Err(golden.wrong(format!("`{name}` is {shape:?}, expected [N, 3, {size}, {size}]")).into()),
     }
 }
 
@@ -123,9 +121,9 @@ fn gradient_group(golden: &Golden, kind: Kind, ours: &BTreeMap<String, Vec<f32>>
     let mut n = 0;
     for (name, tensor) in golden.under("step0/grad/") {
         let Values::Floats(theirs) = &tensor.values else {
-            return Err(golden.wrong(format!("`step0/grad/{name}` is not of floats")));
+            return Err(golden.wrong(format!("`step0/grad/{name}` has no floats")));
         };
-        // A gradient that we lack counts as wrong, not as absent.
+        // A missing gradient counts as wrong.
         let ours = ours.get(&names::of_gradient(kind, name)).map_or(&[][..], Vec::as_slice);
         group.add(name, ours, theirs);
         n += 1;
@@ -133,7 +131,7 @@ fn gradient_group(golden: &Golden, kind: Kind, ours: &BTreeMap<String, Vec<f32>>
     if n == ours.len() {
         Ok(group)
     } else {
-        Err(golden.wrong(format!("it has {n} gradients, and the model {}", ours.len())))
+        Err(golden.wrong(format!("it has {n} gradients, but the model has {}", ours.len())))
     }
 }
 
@@ -144,7 +142,7 @@ fn final_group(golden: &Golden, snapshot: &Snapshot) -> Result<Group, Failure> {
     for (name, tensor) in golden.under("final/") {
         let start = initial.get(name).ok_or_else(|| golden.wrong(format!("it has no `init/{name}`")))?;
         let ours = names::of_state(name).and_then(|ours| snapshot.tensors.get(&ours));
-        let ours = ours.ok_or_else(|| golden.wrong(format!("`final/{name}` belongs to no part of ours")))?;
+        let ours = ours.ok_or_else(|| golden.wrong(format!("`final/{name}` is not in our model")))?;
         let (theirs, start) =
             (names::to_stored(golden, name, tensor)?, names::to_stored(golden, name, start)?);
         match (ours, &theirs, &start) {
@@ -158,7 +156,7 @@ fn final_group(golden: &Golden, snapshot: &Snapshot) -> Result<Group, Failure> {
             (Stored::U64(ours), Stored::U64(theirs), _) if ours.len() == 1 && theirs.len() == 1 => {
                 group.add_count(name, ours[0], theirs[0] as i64);
             }
-            _ => return Err(golden.wrong(format!("`final/{name}` is of another type than ours"))),
+            _ => return Err(golden.wrong(format!("`final/{name}` has another type than in our model"))),
         }
         n += 1;
     }
@@ -166,6 +164,6 @@ fn final_group(golden: &Golden, snapshot: &Snapshot) -> Result<Group, Failure> {
     if n == n_ours {
         Ok(group)
     } else {
-        Err(golden.wrong(format!("`final` has {n} tensors, and the model {n_ours}")))
+        Err(golden.wrong(format!("`final` has {n} tensors, but the model has {n_ours}")))
     }
 }

@@ -1,4 +1,4 @@
-//! Names and layouts: the reference's, and ours.
+//! Converts the reference's names and layouts to ours.
 
 use run_store::checkpoint::Stored;
 
@@ -6,7 +6,7 @@ use super::golden::{Golden, Kind, Tensor, Values};
 use crate::reference_pipeline::{BACKBONE, CONTRAST, HEAD, PREDICTOR, PROJECTOR};
 use moco_cli::Failure;
 
-/// Our name of a tensor of the reference's state: `encoder_q.fc.weight` is `query.head.weight`, and in v3
+/// Our name of a tensor in the reference's state: `encoder_q.fc.weight` is `query.head.weight`, and in v3
 /// `base_encoder.fc.0.weight` is `query.projector.0.weight`.
 pub(super) fn of_state(theirs: &str) -> Option<String> {
     match theirs {
@@ -25,7 +25,7 @@ pub(super) fn of_state(theirs: &str) -> Option<String> {
     }
 }
 
-/// Our name of a gradient: those of v1 and v2 are of one encoder, and do not say so.
+/// Our name of a gradient: those of v1 and v2 have no prefix, because there is only one trained encoder.
 pub(super) fn of_gradient(kind: Kind, theirs: &str) -> String {
     match kind {
         Kind::MocoV3 => {
@@ -44,14 +44,14 @@ fn of_encoder(head: &str, theirs: &str) -> String {
     }
 }
 
-/// A tensor of the reference's state as a checkpoint of ours holds it. The queue is transposed: a row a key.
+/// A tensor of the reference's state as in our checkpoints. The queue is transposed to one key per row.
 pub(super) fn to_stored(golden: &Golden, theirs: &str, tensor: &Tensor) -> Result<Stored, Failure> {
     match &tensor.values {
         Values::Floats(values) => match (theirs, tensor.shape.as_slice()) {
             ("queue", &[dim, len]) => {
                 Ok(Stored::F32 { shape: vec![len, dim], values: transposed(values, dim, len) })
             }
-            ("queue", _) => Err(golden.wrong("the queue has not 2 axes")),
+            ("queue", _) => Err(golden.wrong("the queue does not have 2 axes")),
             (_, shape) => Ok(Stored::F32 { shape: shape.to_vec(), values: values.clone() }),
         },
         Values::Counts(values) => values
@@ -59,7 +59,7 @@ pub(super) fn to_stored(golden: &Golden, theirs: &str, tensor: &Tensor) -> Resul
             .map(|count| u64::try_from(*count).map_err(|_| golden.wrong(format!("`{theirs}` is below 0"))))
             .collect::<Result<Vec<u64>, Failure>>()
             .map(Stored::U64),
-        Values::Bytes(_) => Err(golden.wrong(format!("`{theirs}` is of bytes"))),
+        Values::Bytes(_) => Err(golden.wrong(format!("`{theirs}` has bytes"))),
     }
 }
 

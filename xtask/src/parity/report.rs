@@ -1,25 +1,25 @@
-//! What a comparison says.
+//! The report of a comparison.
 
 use serde::Serialize;
 
 /// One compared group.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Line {
-    /// What was compared.
+    /// The name of the group.
     pub(super) group: String,
-    /// How far we are off.
+    /// The error.
     pub(super) error: f64,
-    /// How far we may be.
+    /// The largest allowed error.
     pub(super) limit: f64,
-    /// A second bound, for augmentations: the share of values that are near, and what it must be at least.
+    /// A second limit, for augmentations: the share of values that are close, and its minimum.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) share: Option<Share>,
-    /// Where a group that is over its limit is furthest off.
+    /// The largest errors of a group over its limit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) worst: Vec<String>,
 }
 
-/// A share of values that must be near.
+/// A share of values that must be close.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Share {
     pub(super) within_2: f64,
@@ -27,7 +27,7 @@ pub(super) struct Share {
 }
 
 impl Line {
-    /// Whether the group is within its bounds. An error that is no number is not.
+    /// Whether the group is within its limits. An error that is NaN is not.
     pub(super) fn is_ok(&self) -> bool {
         self.error <= self.limit && self.share.is_none_or(|share| share.within_2 >= share.at_least)
     }
@@ -68,7 +68,7 @@ pub(super) fn table(lines: &[Line]) -> String {
     let aligned: Vec<Vec<String>> = rows.iter().filter(|row| row.len() > 1).cloned().collect();
     let mut aligned =
         moco_cli::text::table(&aligned).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
-    // A remark is as long as it is, and moves no column.
+    // Remarks have no column, because of their length.
     let lines = rows
         .iter()
         .map(|row| if row.len() > 1 { aligned.next().unwrap_or_default() } else { row[0].clone() });

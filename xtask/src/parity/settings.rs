@@ -1,4 +1,4 @@
-//! The model that a golden file's settings describe.
+//! The model in a golden file's settings.
 
 use super::golden::{Golden, Kind};
 use pipeline::Precision;
@@ -6,7 +6,7 @@ use pipeline::Precision;
 use crate::reference_pipeline::{Block, Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::Failure;
 
-/// MoCo v1, v2 or v3, by the file's kind.
+/// MoCo v1, v2 or v3, depending on the file's kind.
 pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
     let (encoder, method, rule) = match kind {
         Kind::MocoV3 => {
@@ -51,9 +51,8 @@ fn resnet(golden: &Golden) -> Result<Encoder, Failure> {
         .strip_prefix('[')
         .and_then(|list| list.strip_suffix(']'))
         .and_then(|list| list.split(',').map(|n| n.trim().parse().ok()).collect());
-    let blocks = blocks.ok_or_else(|| {
-        golden.wrong(format!("its setting `layers` is `{layers}`, which is not understood"))
-    })?;
+    let blocks = blocks
+        .ok_or_else(|| golden.wrong(format!("its setting `layers` has the invalid value `{layers}`")))?;
     let stem = choice(golden, "stem", [("cifar", Stem::Cifar), ("imagenet", Stem::ImageNet)])?;
     Ok(Encoder::ResNet { depth: Depth::Blocks(blocks, block), width: golden.setting("width")?, stem })
 }
@@ -73,12 +72,14 @@ fn encoder_v3(golden: &Golden) -> Result<Encoder, Failure> {
     })
 }
 
-/// The ResNet of v3, whose settings do not say it: its tensors do.
+/// The ResNet of v3, which is derived from its tensors, because the settings do not describe it.
 fn resnet_of_shapes(golden: &Golden) -> Result<Encoder, Failure> {
     const PREFIX: &str = "init/base_encoder.";
     let (shape, _) = golden.floats(&format!("{PREFIX}conv1.weight"))?;
     let &[width, 3, side, _] = shape else {
-        return Err(golden.wrong(format!("`{PREFIX}conv1.weight` is {shape:?}, and no first kernel")));
+        return Err(
+            golden.wrong(format!("`{PREFIX}conv1.weight` is {shape:?}, which is not the kernel of a stem"))
+        );
     };
     let has = |name: &str| golden.under(PREFIX).any(|(found, _)| found == name);
     let n_blocks =
@@ -98,6 +99,6 @@ fn choice<T>(golden: &Golden, setting: &str, known: [(&str, T); 2]) -> Result<T,
     let value = known.into_iter().find(|(name, _)| *name == found);
     value.map(|(_, value)| value).ok_or_else(|| {
         let [one, other] = names;
-        golden.wrong(format!("its setting `{setting}` is `{found}`, and only {one} and {other} are known"))
+        golden.wrong(format!("its setting `{setting}` is `{found}`, but only {one} and {other} are known"))
     })
 }

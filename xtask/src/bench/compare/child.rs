@@ -8,20 +8,20 @@ use serde::Deserialize;
 
 use moco_cli::Failure;
 
-/// What is run, before the arguments of a row.
+/// The command, before the arguments of a row.
 pub(super) struct Program {
     executable: PathBuf,
     first: Vec<OsString>,
 }
 
-/// What a run says of itself; other keys are not needed here.
+/// The result that a run prints; other keys are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(super) struct Measured {
     /// Name and version.
     pub(super) system: String,
     /// Images per second.
     pub(super) images_per_s: f64,
-    /// The most memory that the process has had; `None` where the system does not tell.
+    /// The peak memory of the process; `None` if the system does not report it.
     pub(super) peak_mib: Option<f64>,
 }
 
@@ -31,7 +31,7 @@ impl Program {
         Self { executable: executable.into(), first: first.into_iter().collect() }
     }
 
-    /// Runs to the end, in a process of its own, so that its memory is its own.
+    /// Runs a process of its own to the end, so that its memory is its own.
     ///
     /// # Errors
     /// If it does not start, fails, or prints no measurement.
@@ -52,7 +52,7 @@ impl Program {
         }
         last_measured(&String::from_utf8_lossy(&output.stdout)).ok_or_else(|| {
             Failure::new(
-                format!("`{executable}` ran, and printed no measurement"),
+                format!("`{executable}` printed no measurement"),
                 "the last line of its output must be a JSON object with `system`, `images_per_s` and `peak_mib`",
             )
         })
@@ -62,19 +62,22 @@ impl Program {
 fn failed(command: String, reason: &str) -> Failure {
     let message = format!("`{command}` failed: {reason}");
     if reason.starts_with("ModuleNotFoundError") {
-        return Failure::new(message, "install the module into this Python, or name another with `--python`");
+        return Failure::new(
+            message,
+            "install the module into this Python, or use another one with `--python`",
+        );
     }
-    Failure::new(message, "run the command by itself to see all that it says")
+    Failure::new(message, "run the command by itself to see its full output")
 }
 
-/// What our own errors begin with, or else the last line, where Python puts the exception.
+/// The start of our own errors, or else the last line, where Python prints the exception.
 fn reason(stderr: &str) -> Option<String> {
     let lines = || stderr.lines().map(str::trim).filter(|line| !line.is_empty());
     let ours = lines().find_map(|line| line.strip_prefix("error: "));
     ours.or_else(|| lines().next_back()).map(str::to_owned)
 }
 
-/// Libraries print too: the last line that is a measurement counts.
+/// Libraries print too, so the last line that is a measurement counts.
 fn last_measured(stdout: &str) -> Option<Measured> {
     let measured = stdout.lines().rev().find_map(|line| serde_json::from_str::<Measured>(line).ok())?;
     (measured.images_per_s.is_finite() && measured.images_per_s > 0.0).then_some(measured)

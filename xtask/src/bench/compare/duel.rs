@@ -1,4 +1,4 @@
-//! The two programs in turn.
+//! Runs the two programs in turn.
 
 use std::io::Write;
 
@@ -10,38 +10,38 @@ use super::{
 use crate::bench::Precision;
 use moco_cli::Failure;
 
-/// Who is compared, and how.
+/// What is compared, and how.
 pub(super) struct Duel<'a> {
     pub(super) ours: &'a Program,
     pub(super) peer: &'a Program,
-    /// The modes that the peer may choose from.
+    /// The modes of the peer to choose from.
     pub(super) modes: &'a [Mode],
     pub(super) n_rounds: usize,
-    /// For both, after those of the row.
+    /// Arguments for both, after those of the row.
     pub(super) options: Vec<String>,
-    /// In which precision both compute.
+    /// The precision of both.
     pub(super) precision: Precision,
 }
 
-/// What came of one row.
+/// The result of a row.
 pub(super) struct Fought {
-    /// The peer's fastest.
+    /// The peer's fastest mode.
     pub(super) mode: Mode,
-    /// A round each.
+    /// One entry per round.
     pub(super) ours: Vec<Measured>,
-    /// A round each.
+    /// One entry per round.
     pub(super) peer: Vec<Measured>,
 }
 
 impl Duel<'_> {
-    /// Takes a row through all rounds, and tells `progress` of each.
+    /// Runs all rounds of a row, and reports each to `progress`.
     ///
     /// # Errors
     /// If a program fails; one of the peer's modes may.
     pub(super) fn fight(&self, row: &Row, progress: &mut dyn Write) -> Result<Fought, Failure> {
         let shared: Vec<String> = row.arguments().chain(self.options.iter().cloned()).collect();
         let (mut arguments, mut peer_arguments) = (shared.clone(), shared);
-        // Each side says it in its own words.
+        // Each program has its own option for the precision.
         if self.precision == Precision::Bf16 {
             arguments.extend(["--precision".into(), self.precision.name().into()]);
             peer_arguments.push("--bf16".into());
@@ -50,7 +50,7 @@ impl Duel<'_> {
         let peer_arguments = in_mode(&peer_arguments, mode);
         let mut fought = Fought { mode, ours: Vec::new(), peer: Vec::new() };
         for round in 0..self.n_rounds {
-            // Whoever is second finds a warmer machine.
+            // The second program finds a warmer machine.
             let ours_first = round.is_multiple_of(2);
             for is_ours in [ours_first, !ours_first] {
                 if is_ours {
@@ -61,12 +61,12 @@ impl Duel<'_> {
             }
             let (ours, peer) = (fought.ours[round].images_per_s, fought.peer[round].images_per_s);
             let (number, of) = (round + 1, self.n_rounds);
-            tell(progress, &format!("{}: round {number} of {of}: ours {ours}, peer {peer}", row.name));
+            print_line(progress, &format!("{}: round {number} of {of}: ours {ours}, peer {peer}", row.name));
         }
         Ok(fought)
     }
 
-    /// One run in each mode. What is measured here counts for the choice alone: the best of several is flattered.
+    /// One run in each mode. These results only decide which mode to use, because the best of several runs is biased.
     fn fastest_mode(
         &self,
         name: &str,
@@ -81,13 +81,13 @@ impl Duel<'_> {
         for &mode in self.modes {
             match self.peer.measure(&in_mode(arguments, mode)) {
                 Ok(Measured { images_per_s, .. }) => {
-                    tell(progress, &format!("{name}: peer in mode {mode}: {images_per_s} images/s"));
+                    print_line(progress, &format!("{name}: peer in mode {mode}: {images_per_s} images/s"));
                     if fastest.is_none_or(|(_, best)| images_per_s > best) {
                         fastest = Some((mode, images_per_s));
                     }
                 }
                 Err(failure) => {
-                    tell(progress, &format!("{name}: peer in mode {mode}: {failure}"));
+                    print_line(progress, &format!("{name}: peer in mode {mode}: {failure}"));
                     first_failure.get_or_insert(failure);
                 }
             }
@@ -104,8 +104,8 @@ fn in_mode(arguments: &[String], mode: Mode) -> Vec<String> {
     arguments.iter().cloned().chain(mode.arguments().iter().map(|&argument| argument.to_owned())).collect()
 }
 
-/// Who does not want to know need not read it.
-fn tell(progress: &mut dyn Write, line: &str) {
+/// Ignores errors, because progress is optional.
+fn print_line(progress: &mut dyn Write, line: &str) {
     let _ = writeln!(progress, "{line}");
 }
 

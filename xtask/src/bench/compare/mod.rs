@@ -1,7 +1,7 @@
-//! `cargo xtask bench compare`: a training step beside PyTorch's.
+//! `cargo xtask bench compare`: compares a training step with PyTorch's.
 //!
-//! [`row`] says what is compared, [`child`] runs one program once, [`mode`] has the ways in which PyTorch can run,
-//! [`duel`] takes the two in turn, [`report`] shows what came of it.
+//! [`row`] defines what is compared, [`child`] runs one program once, [`mode`] has the modes of PyTorch, [`duel`] runs
+//! the two in turn, [`report`] prints the results.
 
 mod child;
 mod duel;
@@ -21,42 +21,42 @@ use moco_cli::pipeline_file::check_file;
 
 /// Compare a training step with PyTorch's.
 ///
-/// Takes whole training steps of ours and of a PyTorch script in turn, each in a process of its own, on as many threads. A
-/// row is one model and one size of image and batch. PyTorch first runs once in each of its modes, and the fastest stays for
-/// the rounds; the side that begins changes from round to round. The table has the medians over the rounds, in brackets the
-/// least and the most, and ours divided by PyTorch's: more is better for images per second, less for memory. Memory is the
-/// most that a process has had.
+/// Runs training steps of this program and of a PyTorch script in turn, each in its own process, with the same number
+/// of threads. A row is one model with one image size and batch size. PyTorch first runs once in each of its modes, and
+/// the fastest is used for all rounds. The two take turns at starting a round. The table has the median over the
+/// rounds, the minimum and maximum in brackets, and the ratio to PyTorch: higher is better for images per second, lower
+/// for memory. Memory is the peak of a process.
 ///
-/// The script takes `speed` and then the arguments of `cargo xtask bench step`, `--channels-last`, `--compile` and `--bf16`, and prints
-/// a JSON line with `images_per_s` and `peak_mib`.
+/// The script takes `speed`, the arguments of `cargo xtask bench step`, `--channels-last`, `--compile` and `--bf16`,
+/// and prints a JSON line with `images_per_s` and `peak_mib`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// A Python that has PyTorch.
+    /// Python interpreter with PyTorch.
     #[arg(long, value_name = "PYTHON")]
     python: PathBuf,
-    /// The script that trains with PyTorch.
+    /// PyTorch script to compare with.
     #[arg(long, value_name = "SCRIPT")]
     peer: PathBuf,
-    /// How often each side runs.
+    /// Rounds, each with one run per program.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(5).expect("5 is not 0"))]
     rounds: NonZeroUsize,
-    /// Only this row, and others so named; all of them if nothing is said.
+    /// Row to run; may be given several times [default: all rows].
     #[arg(long, value_name = "ROW", value_parser = clap::builder::PossibleValuesParser::new(row::names()))]
     only: Vec<String>,
-    /// In which precision both compute: bf16 is ours between the layers of the encoder, and the script's `--bf16`.
+    /// Precision of both: bf16 applies between the layers of the encoder here, and is `--bf16` for the script.
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-    /// The modes of PyTorch to choose from.
+    /// PyTorch modes to choose from.
     #[arg(long, value_name = "MODES", value_enum, value_delimiter = ',', default_values_t = Mode::ALL)]
     peer_modes: Vec<Mode>,
-    /// Timed steps of each run; their median counts.
+    /// Timed steps per run; their median counts.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(5).expect("5 is not 0"))]
     steps: NonZeroUsize,
-    /// Threads that compute, on each side.
+    /// Compute threads of each program.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
-    /// Also writes every measurement to this file, a JSON line a row, each as soon as the row is done.
+    /// Also write all measurements to this file, one JSON line per row, each when the row is done.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ Examples:
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
     let ours = Program::new(std::env::current_exe()?, ["bench", "step"].map(Into::into));
     let peer = peer(&arguments.python, &arguments.peer)?;
-    // Now, for an hour from now would be late to learn that it cannot be written.
+    // Opened now, because after an hour of measuring it is too late to find out that it cannot be written.
     let mut json = arguments.json.as_deref().map(create).transpose()?;
     let duel = Duel {
         ours: &ours,
@@ -113,7 +113,7 @@ fn create(path: &Path) -> Result<File, Failure> {
     File::create(path).map_err(|error| {
         Failure::new(
             format!("`{}` cannot be written: {error}", path.display()),
-            "name a file in a folder that is there, with `--json`",
+            "use `--json` with a file in an existing folder",
         )
     })
 }

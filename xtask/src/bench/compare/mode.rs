@@ -1,19 +1,19 @@
-//! The ways in which PyTorch can run a step.
+//! The modes in which PyTorch can run a step.
 
 use std::fmt;
 
 use clap::ValueEnum;
 
-/// Which is the fastest depends on the model and the machine.
+/// Which mode is fastest depends on the model and the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
-    /// Eager, images in the order channels, rows, columns.
+    /// Eager, contiguous (NCHW) memory format.
     Plain,
-    /// Eager, channels innermost.
+    /// Eager, channels-last memory format.
     ChannelsLast,
     /// With `torch.compile`.
     Compile,
-    /// With `torch.compile`, channels innermost.
+    /// With `torch.compile`, channels-last memory format.
     Both,
 }
 
@@ -21,7 +21,7 @@ impl Mode {
     /// All of them.
     pub(super) const ALL: [Self; 4] = [Self::Plain, Self::ChannelsLast, Self::Compile, Self::Both];
 
-    /// What the script is told.
+    /// The arguments of the script.
     pub(super) fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Plain => &[],

@@ -1,4 +1,4 @@
-//! What a comparison shows.
+//! The results of a comparison.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use crate::bench::{Precision, median, rounded};
 use moco_cli::Failure;
 use moco_cli::text;
 
-/// One row, as `--json` has it.
+/// One row, for `--json`.
 #[derive(Serialize)]
 pub(super) struct Report {
     row: &'static str,
@@ -17,9 +17,9 @@ pub(super) struct Report {
     mode: String,
     ours: Side,
     peer: Side,
-    /// Ours by the peer's, of the medians.
+    /// The ratio of the medians, ours to the peer's.
     speed_ratio: f64,
-    /// Ours by the peer's, of the medians; `None` where memory is not known.
+    /// The ratio of the medians, ours to the peer's; `None` if memory is unknown.
     memory_ratio: Option<f64>,
 }
 
@@ -34,7 +34,7 @@ struct Side {
 }
 
 impl Side {
-    /// `None` of no rounds.
+    /// `None` without rounds.
     fn of(rounds: &[Measured]) -> Option<Self> {
         let images_per_s: Vec<f64> = rounds.iter().map(|round| round.images_per_s).collect();
         let peak_mib: Vec<Option<f64>> = rounds.iter().map(|round| round.peak_mib).collect();
@@ -61,7 +61,7 @@ impl Side {
 }
 
 impl Report {
-    /// The figures of a row.
+    /// The results of a row.
     ///
     /// # Errors
     /// If nothing was measured.
@@ -72,7 +72,8 @@ impl Report {
         fought: Fought,
     ) -> Result<Self, Failure> {
         let sides = Side::of(&fought.ours).zip(Side::of(&fought.peer));
-        let (ours, peer) = sides.ok_or_else(|| Failure::plain(format!("nothing was measured of `{row}`")))?;
+        let (ours, peer) =
+            sides.ok_or_else(|| Failure::plain(format!("nothing was measured for `{row}`")))?;
         let memory = ours.median_peak_mib.zip(peer.median_peak_mib);
         Ok(Self {
             row,
@@ -87,7 +88,7 @@ impl Report {
     }
 }
 
-/// All rows, for people.
+/// All rows as a table.
 pub(super) fn table(reports: &[Report]) -> String {
     let head = ["row", "images/s", "peer", "ratio", "MiB", "peer", "ratio", "peer's mode"];
     let mut cells = vec![head.map(str::to_owned).to_vec()];
@@ -106,7 +107,7 @@ pub(super) fn table(reports: &[Report]) -> String {
     let mut out = text::table(&cells);
     if let Some(Report { ours, peer, threads, precision, .. }) = reports.first() {
         let threads = text::count(*threads, "thread");
-        out += &format!("{} beside {}, in {precision} on {threads} each\n", ours.system, peer.system);
+        out += &format!("{} and {}, in {precision} on {threads} each\n", ours.system, peer.system);
     }
     out
 }
@@ -140,7 +141,7 @@ mod tests {
             "\
 row     images/s         peer              ratio  MiB  peer  ratio  peer's mode
 v3-vit  30.0 (9.0–33.0)  20.0 (19.0–21.0)  1.50   540  1000  0.54   channels-last
-moco-rs 1 beside pytorch 2, in f32 on 2 threads each
+moco-rs 1 and pytorch 2, in f32 on 2 threads each
 "
         );
     }

@@ -1,10 +1,10 @@
 //! What is compared.
 
-/// One model, and one size of image and batch.
+/// One model, with one image size and batch size.
 pub(super) struct Row {
-    /// What `--only` and the table call it.
+    /// Its name for `--only` and in the table.
     pub(super) name: &'static str,
-    /// For `bench step` and the peer alike.
+    /// Arguments for `bench step` and for the peer.
     pub(super) arguments: &'static str,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn names() -> [&'static str; ROWS.len()] {
 }
 
 impl Row {
-    /// The arguments, one by one.
+    /// The arguments, as a list.
     pub(super) fn arguments(&self) -> impl Iterator<Item = String> {
         self.arguments.split_whitespace().map(str::to_owned)
     }

@@ -1,4 +1,4 @@
-//! What a measurement is.
+//! The definition of a measurement.
 
 use std::time::{Duration, Instant};
 
@@ -8,39 +8,39 @@ use crate::bench::median;
 
 /// One kernel in one shape.
 pub(super) struct Case {
-    /// Kernel, sizes, batch: what `--only` looks into.
+    /// Kernel, sizes, batch size: the name that `--only` matches.
     pub(super) name: String,
     pub(super) passes: Vec<Pass>,
 }
 
-/// What of a kernel is timed.
+/// The part of a kernel that is timed.
 pub(super) struct Pass {
     /// `forward`, `backward`, or the part of the backward pass.
     pub(super) name: &'static str,
     pub(super) work: Work,
-    /// Makes the operands, which only those that are asked for should take time and memory for.
+    /// Creates the operands. They are only created for the kernels that run.
     pub(super) prepare: Box<Prepare>,
 }
 
-/// What a pass does at the least, by which its speed is counted.
+/// The minimum work of a pass, which defines its speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Work {
     /// Multiplications and additions.
     Flops(usize),
-    /// Values that are read or written, for what is bound by memory: those that are `kept` between operations, in whichever
+    /// Values that are read or written, for memory-bound kernels: those that are `kept` between operations, in either
     /// precision, and gradients, which are in single precision.
     Values { kept: usize, gradients: usize },
 }
 
-/// What a kernel runs on.
+/// Where and how a kernel runs.
 #[derive(Clone)]
 pub(super) struct Place {
     pub(super) device: Device,
-    /// Of the values between operations.
+    /// The precision of values between operations.
     pub(super) precision: Precision,
 }
 
-/// From a place to what runs once, and says how long it took.
+/// Maps a place to a function that runs once and returns its time.
 pub(super) type Prepare = dyn Fn(&Place) -> Result<Box<Run>, OpError>;
 /// One run.
 pub(super) type Run = dyn Fn() -> Result<Duration, OpError>;
@@ -48,7 +48,7 @@ pub(super) type Run = dyn Fn() -> Result<Duration, OpError>;
 const N_RUNS_AT_LEAST: usize = 3;
 
 impl Pass {
-    /// A pass that `prepare` makes ready.
+    /// A pass whose operands are created by `prepare`.
     pub(super) fn new<R>(
         name: &'static str,
         work: Work,
@@ -60,7 +60,7 @@ impl Pass {
         Self { name, work, prepare: Box::new(move |place| Ok(Box::new(prepare(place)?))) }
     }
 
-    /// The median of as many runs as fit into `duration`, and of three at least. One before them does not count.
+    /// The median of as many runs as fit into `duration`, and at least three. One run before them is not counted.
     ///
     /// # Errors
     /// If an operation fails.
@@ -76,7 +76,7 @@ impl Pass {
     }
 }
 
-/// How long it takes, without what becomes of the result.
+/// Returns the time, and drops the result.
 pub(super) fn time<T>(work: impl FnOnce() -> Result<T, OpError>) -> Result<Duration, OpError> {
     synchronize()?;
     let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The loss against a queue.
+//! The loss with a queue.
 
 use tensor_ops::{Buffer, KeepLogits, Recording, features_from_rows, info_nce_queue, select_rows};
 
@@ -12,7 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![info_nce(128, 128, 65536)]
 }
 
-/// The gradient is computed together with the loss, when the queries are recorded.
+/// The gradient is computed together with the loss, if the queries are recorded.
 fn info_nce(n: usize, c: usize, n_negatives: usize) -> Case {
     let pass = |name, n_products: usize, start: fn() -> Recording| {
         Pass::new(name, Work::Flops(n_products * 2 * n * n_negatives * c), move |Place { device, .. }| {

@@ -10,7 +10,8 @@ use super::{
     stopwatch::backward_time,
 };
 
-/// ResNet-18's 3x3 on images of 32 px at widths 64 and 16, with stride 1 and 2, and stems; ResNet-50's 1x1 on 224 px.
+/// ResNet-18's 3x3 convolutions on images of 32 px at widths 64 and 16, with stride 1 and 2, and stems; ResNet-50's 1x1
+/// on 224 px.
 pub(super) fn cases() -> Vec<Case> {
     let square = |batch, kernel, stride| {
         move |(n_in, n_out, side)| Convolution { batch, side, n_in, n_out, kernel, stride }.case()

@@ -1,4 +1,4 @@
-//! What a measurement shows.
+//! The result of a measurement.
 
 use std::fmt;
 
@@ -7,18 +7,18 @@ use serde::Serialize;
 use super::case::{Pass, Work};
 use crate::bench::{precision::Precision, rounded, system};
 
-/// One pass of one kernel, as `--json` has it.
+/// One pass of one kernel, for `--json`.
 #[derive(Serialize)]
 pub(super) struct Line {
     system: String,
     op: String,
     pass: &'static str,
     ms: f64,
-    /// `None` where memory is what counts.
+    /// `None` if the kernel is memory-bound.
     gflops: Option<f64>,
-    /// Of the registers' peak.
+    /// The share of the peak of the registers.
     peak_share: Option<f64>,
-    /// `None` where arithmetic is what counts.
+    /// `None` if the kernel is compute-bound.
     gb_per_s: Option<f64>,
     precision: &'static str,
     threads: usize,
@@ -26,12 +26,12 @@ pub(super) struct Line {
     register_peak_gflops: f64,
 }
 
-/// Above the columns of [`Line`].
+/// The header of the columns of [`Line`].
 pub(super) const HEAD: &str =
     "kernel                            pass            ms   GFLOP/s    share     GB/s";
 
 impl Line {
-    /// A pass that took so long; `peak` is in operations a second.
+    /// A pass with its time; `peak` is in operations per second.
     pub(super) fn new(
         op: &str,
         pass: &Pass,

@@ -1,7 +1,7 @@
-//! `cargo xtask bench ops`: one kernel after the other.
+//! `cargo xtask bench ops`: times each kernel.
 //!
-//! [`case`] says what a measurement is, [`convolution`], [`normalization`], [`transformer`] and [`contrast`] which there are,
-//! [`stopwatch`] times a backward pass, [`mod@line`] shows what came of it.
+//! [`case`] defines a measurement, [`convolution`], [`normalization`], [`transformer`] and [`contrast`] the kernels,
+//! [`stopwatch`] times a backward pass, and [`mod@line`] prints the result.
 
 mod case;
 mod contrast;
@@ -26,31 +26,30 @@ use moco_cli::compute;
 
 /// Time each kernel by itself.
 ///
-/// Times the kernels that training consists of, in the shapes of ResNet-18 on 32 px (batch 128), ResNet-50 on 224 px (batch
-/// 16), and two vision transformers. Of a convolution or a linear layer the forward pass, the gradient of its input (`data`)
-/// and that of its weights (`weights`) are timed apart. Each is run once to warm up, then at least three times, and the
-/// median counts.
+/// Times the kernels of training, in the shapes of ResNet-18 on 32 px (batch size 128), ResNet-50 on 224 px (batch size
+/// 16), and two vision transformers. For convolutions and linear layers, the forward pass and the gradients of the
+/// input (`data`) and the weights (`weights`) are timed separately. Each runs once to warm up, then at least three
+/// times; the median counts.
 ///
-/// GFLOP/s count a multiplication and an addition for every tap, those on padding too, as is the custom: a kernel that needs
-/// fewer may seem faster than the machine. The share is of what the registers do with the same instructions and threads when
-/// no memory is touched, measured at the start. GB/s, of what is bound by memory, count each value once that must be read,
-/// and once that must be written.
+/// GFLOP/s count a multiplication and an addition per tap, including padding, as is usual: a kernel that needs fewer
+/// can exceed the peak of the machine. The share is relative to the same instructions and threads on registers only,
+/// measured at the start. GB/s, for memory-bound kernels, count each value that must be read or written once.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Only kernels whose name has this in it, and others so named.
+    /// Only kernels whose name contains this; may be given several times.
     #[arg(long, value_name = "PATTERN")]
     only: Vec<String>,
-    /// How long to measure each pass of each kernel.
+    /// Seconds to measure each pass of each kernel.
     #[arg(long, value_name = "S", default_value_t = 0.3, value_parser = seconds)]
     seconds: f64,
-    /// Threads that compute.
+    /// Compute threads.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
-    /// In which precision values are kept between operations.
+    /// Precision of values between operations.
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
-    /// Prints a JSON object a line instead of the table.
+    /// Print one JSON object per line instead of the table.
     #[arg(long)]
     json: bool,
 }
@@ -90,7 +89,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(())
 }
 
-/// What is timed, in the order of the table.
+/// The kernels, in the order of the table.
 fn cases() -> Vec<Case> {
     let parts = [convolution::cases(), normalization::cases(), transformer::cases(), contrast::cases()];
     parts.into_iter().flatten().collect()

@@ -1,4 +1,4 @@
-//! Batch normalization, and what follows it, of ResNets.
+//! Batch normalization in ResNets, and the operations that follow it.
 
 use std::cell::RefCell;
 
@@ -10,7 +10,7 @@ use super::{
     stopwatch::backward_time,
 };
 
-/// Batch norm with ReLU as ResNet-18 has it on 32 px and ResNet-50 on 224 px, and the end of a residual block.
+/// Batch norm with ReLU as in ResNet-18 on 32 px and ResNet-50 on 224 px, and the end of a residual block.
 pub(super) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = [(128, 64, 32), (128, 128, 16), (128, 128, 4), (128, 16, 32), (16, 256, 56)]
         .map(|(n, c, side)| batch_norm([n, side, side, c]))
@@ -22,7 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
 fn batch_norm(shape: [usize; 4]) -> Case {
     let [n, side, _, c] = shape;
     let operands = move |place: &Place, input| -> Result<_, OpError> {
-        // Running statistics move, and so the operation changes its norm.
+        // Running statistics change, so the operation changes its norm.
         Ok((images(place, shape, input)?, RefCell::new(BatchNorm::new(&place.device, c)?)))
     };
     let apply =
@@ -51,7 +51,7 @@ fn residual(shape: [usize; 4]) -> Case {
     Case { name: format!("add+ReLU {c} {side}px b{n}"), passes: vec![forward] }
 }
 
-/// As many values as so many feature maps, and gradients of them, have.
+/// The work of reading and writing this number of feature maps and gradients.
 fn values(shape: [usize; 4], kept: usize, gradients: usize) -> Work {
     let n_values: usize = shape.iter().product();
     Work::Values { kept: kept * n_values, gradients: gradients * n_values }

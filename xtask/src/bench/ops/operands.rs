@@ -1,10 +1,10 @@
-//! What the kernels are fed.
+//! The inputs of the kernels.
 
 use tensor_ops::{Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens};
 
 use super::case::Place;
 
-/// Whether the gradient of the input is wanted.
+/// Whether the gradient of the input is computed.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
     /// It is.
@@ -40,7 +40,7 @@ pub(super) fn tokens(place: &Place, shape: [usize; 3], input: Input) -> Result<T
     })
 }
 
-/// A parameter of any values.
+/// A parameter with arbitrary values.
 ///
 /// # Errors
 /// If the device fails.
@@ -55,7 +55,7 @@ pub(super) fn parameter(
     Ok(parameter)
 }
 
-/// Numbers between -1 and 1 that look random, made faster than the kernels use them.
+/// Pseudorandom numbers between -1 and 1, generated faster than the kernels consume them.
 pub(super) fn noise(len: usize) -> Vec<f32> {
     let mut state = 1_u32;
     let mut next = || {

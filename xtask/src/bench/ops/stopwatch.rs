@@ -1,4 +1,4 @@
-//! How long the backward pass of one operation takes.
+//! Times the backward pass of a single operation.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,9 +10,9 @@ use tensor_ops::{
     weighted_sum,
 };
 
-/// What an operation takes and gives.
+/// The inputs and outputs of an operation.
 pub(super) trait Value: Sized {
-    /// Everything recorded so far, apart.
+    /// Splits off everything recorded so far.
     fn split(self) -> (Self, Recording);
     /// The same values with another recording.
     fn join(self, recording: Recording) -> Self;
@@ -53,10 +53,10 @@ impl Value for Tokens {
     }
 }
 
-/// The time of the backward pass of `operation` on `x`, and of nothing else.
+/// The time of only the backward pass of `operation` on `x`.
 ///
-/// A recording is run from its end to its beginning. A clock that is recorded after the operation starts when the gradient
-/// has reached the operation's output, and one that is recorded before it stops when the operation has passed it on.
+/// A recording runs from its end to its start. A clock recorded after the operation starts when the gradient has
+/// reached the operation's output, and a clock recorded before it stops when the operation has passed the gradient on.
 ///
 /// # Errors
 /// If an operation fails.

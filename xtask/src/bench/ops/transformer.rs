@@ -1,4 +1,4 @@
-//! The parts of a vision transformer's block.
+//! The parts of a transformer block.
 
 use tensor_ops::{
     LayerNorm, OpError, Parameter, ParameterKind, Tokens, attention, layer_norm, linear_gelu_tokens,
@@ -45,7 +45,7 @@ impl Block {
         ]
     }
 
-    /// `192 65t b64`: what all names end in.
+    /// `192 65t b64`: the end of all names.
     fn sizes(self, widths: &str) -> String {
         format!("{widths} {}t b{}", self.t, self.n)
     }
@@ -80,7 +80,7 @@ impl Block {
     fn attention(self) -> Case {
         let Self { n, t, d, heads } = self;
         let shape = [n, t, 3 * d];
-        // Queries by keys, and weights by values.
+        // Queries times keys, and weights times values.
         let n_flops = 4 * n * t * t * d;
         Case {
             name: format!("attention {}", self.sizes(&d.to_string())),
@@ -89,7 +89,8 @@ impl Block {
                     let qkv = tokens(place, shape, Input::Plain)?;
                     Ok(move || time(|| attention(qkv.share(), heads)))
                 }),
-                // Two products for each of the forward pass's, and queries by keys once more, for nobody keeps them.
+                // Two products for each one of the forward pass, and queries times keys again, because they are not
+                // stored.
                 Pass::new("backward", Work::Flops(n_flops * 5 / 2), move |place| {
                     let qkv = tokens(place, shape, Input::Differentiated)?;
                     Ok(move || backward_time(qkv.share(), |qkv| attention(qkv, heads)))
