@@ -76,7 +76,7 @@ mod tests {
         let mut out = Vec::new();
         print(&mut out, &score(100), &[]).unwrap();
         let said = String::from_utf8(out).unwrap();
-        assert!(said.contains("\n0 ") && said.ends_with("all of them are in result.json\n"), "{said}");
+        assert!(said.contains("\n0 ") && said.ends_with("result.json has all of them\n"), "{said}");
         assert_eq!(said.lines().count(), 32);
     }
 }

@@ -126,7 +126,7 @@ impl EncoderArguments {
             Err(EmbedError::Loader(error @ LoaderError::TooManyUnreadable { .. })) => {
                 return Err(Failure::new(
                     error.to_string(),
-                    "look at the files named above; if the rest is fine, allow a larger share with `--max-unreadable`",
+                    "check the files named above; if the rest is fine, allow a larger share with `--max-unreadable`",
                 )
                 .into());
             }
@@ -134,7 +134,7 @@ impl EncoderArguments {
         };
         for image in unreadable.list() {
             // A closed standard error is no reason to lose the result.
-            let _ = writeln!(io::stderr(), "left out: {}", image.to_string().replace('\n', " "));
+            let _ = writeln!(io::stderr(), "skipped: {}", image.to_string().replace('\n', " "));
         }
         if embeddings.n() == 0 {
             return Err(LoaderError::NoneReadable { n_images }.into());
@@ -187,11 +187,11 @@ impl ImageArguments {
     }
 }
 
-/// `, 3 unreadable images left out`, or nothing.
-pub(crate) fn left_out(n_unreadable: usize) -> String {
+/// `, 3 unreadable images skipped`, or nothing.
+pub(crate) fn skipped(n_unreadable: usize) -> String {
     match n_unreadable {
         0 => String::new(),
-        n => format!(", {} left out", text::count(n, "unreadable image")),
+        n => format!(", {} skipped", text::count(n, "unreadable image")),
     }
 }
 

@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     print(arguments, &protocol, n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;
     if !unreadable.is_empty() {
-        writeln!(out, "{} left out or replaced", text::count(unreadable.len(), "unreadable image"))?;
+        writeln!(out, "{} skipped or replaced", text::count(unreadable.len(), "unreadable image"))?;
     }
     writeln!(
         out,

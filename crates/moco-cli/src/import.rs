@@ -41,7 +41,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   moco import moco_v2_800ep_pretrain.pth.tar
-  moco import moco_v2_800ep_pretrain.pth.tar --pipeline pipelines/imagenet/mocov2-r50.ron --out runs/moco-v2
+  moco import moco_v2_800ep_pretrain.pth.tar \\
+      --pipeline pipelines/imagenet/mocov2-r50.ron --out runs/moco-v2
   moco import resnet50.safetensors --pipeline pipelines/imagenet/mocov2-r50.ron --backbone-only";
 
 /// Names that are printed of each list.

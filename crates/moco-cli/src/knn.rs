@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     out.write_all(text::table(&rows(arguments, &train, &test)?).as_bytes())?;
     let n_unreadable = evaluation.unreadable().len();
     if n_unreadable > 0 {
-        writeln!(out, "{} left out", text::count(n_unreadable, "unreadable image"))?;
+        writeln!(out, "{} skipped", text::count(n_unreadable, "unreadable image"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -277,6 +277,6 @@ mod tests {
         for expected in ["views.png", "views-2.png", "views-3.png"] {
             assert_eq!(create(&usual, None).unwrap().1, folder.path().join(expected));
         }
-        assert!(create(&usual, Some(&usual)).unwrap_err().to_string().contains("not overwritten"));
+        assert!(create(&usual, Some(&usual)).unwrap_err().to_string().contains("already exists"));
     }
 }

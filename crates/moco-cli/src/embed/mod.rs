@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use moco::Embeddings;
 use run_store::write_whole;
 
-use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
+use crate::encoding::{Embedded, EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
 use crate::{new_file, text};
 
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         text::count(rows.features.n(), "row"),
         text::count(rows.features.d(), "feature"),
         arguments.encoder.describe(&encoder),
-        left_out(n_unreadable),
+        skipped(n_unreadable),
     )?;
     if format == Format::Npy {
         writeln!(out, "{}: the path of each row", names_file(path).display())?;
@@ -161,7 +161,10 @@ mod tests {
         assert_eq!(Format::of(Path::new("a/b.NPY")).unwrap(), Format::Npy);
         assert_eq!(Format::of(Path::new("b.csv")).unwrap(), Format::Csv);
         for name in ["b", "b.txt", ".npy"] {
-            assert!(Format::of(Path::new(name)).unwrap_err().to_string().contains("format"), "{name}");
+            assert!(
+                Format::of(Path::new(name)).unwrap_err().to_string().contains("no known extension"),
+                "{name}"
+            );
         }
         let files = Format::Npy.files(Path::new("a/b.npy"));
         assert_eq!(files, [Path::new("a/b.npy"), Path::new("a/b.names.txt")]);

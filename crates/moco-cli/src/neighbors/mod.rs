@@ -15,7 +15,7 @@ use image::RgbImage;
 use plugin_api::Images;
 use run_store::write_whole;
 
-use crate::encoding::{Embedded, EncoderArguments, ImageArguments, left_out, stopped};
+use crate::encoding::{Embedded, EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
 use crate::sheet::{fitted, rgb};
 use crate::{new_file, text};
@@ -174,7 +174,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         path.display(),
         text::count(rows.len(), "query image"),
         text::count(bank.n(), "image"),
-        left_out(n_unreadable),
+        skipped(n_unreadable),
     )?;
     if format == Format::Png {
         list(out, &rows)?;
@@ -289,6 +289,6 @@ mod tests {
     fn the_extension_is_the_format() {
         assert_eq!(Format::of(Path::new("a.PNG")).unwrap(), Format::Png);
         assert_eq!(Format::of(Path::new("a.htm")).unwrap(), Format::Html);
-        assert!(Format::of(Path::new("a.jpg")).unwrap_err().to_string().contains("format"));
+        assert!(Format::of(Path::new("a.jpg")).unwrap_err().to_string().contains("no known extension"));
     }
 }
