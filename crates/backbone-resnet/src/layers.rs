@@ -4,7 +4,7 @@ use nn::{Builder, ChannelSums, ConvNorm, ConvNormConfig, Init};
 use plugin_api::ConfigError;
 use tensor_ops::ConvAlgorithm;
 
-/// How torchvision calls a convolution and its batch norm.
+/// torchvision's names of a convolution and its batch norm.
 pub(crate) struct Names {
     /// For instance `conv1`.
     conv: String,

@@ -69,7 +69,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Building fails on the device alone, because shapes are ours.
+/// Building only fails on the device, because the shapes are valid.
 pub(crate) fn unplaced(error: OpError) -> ConfigError {
     ConfigError::unfit(
         format!("the parameters cannot be placed: {error}"),
