@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pipeline::Pipeline;
-use plugin_api::Level;
-use plugin_api::{ByteImage, Image, Rng};
+use plugin_api::{ByteImage, Image, Level, Rng};
 use plugins as _;
 use run_store::checkpoint;
 use safetensors::SafeTensors;

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use augment as _; // Links the plugins.
-use plugin_api::{Augmentation, AugmentationContext, Config, ConfigError, build};
-use plugin_api::{ByteImage, Image, Rng};
+use plugin_api::{Augmentation, AugmentationContext, ByteImage, Config, ConfigError, Image, Rng, build};
 
 /// As in `xtask`: big buffers are kept for the next image.
 #[global_allocator]

@@ -1,18 +1,16 @@
 //! Center crop, for evaluation.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "center-crop",
         summary: "crops the central square; for evaluation",
         source: "torchvision CenterCrop",
         example: "(size: 224)",
-        schema: || schemars::schema_for!(CenterCropConfig),
-        build: |config, AugmentationContext| Ok(Box::new(CenterCrop::new(config.parse()?)?)),
+        build: |config: CenterCropConfig, _context| CenterCrop::new(config),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Checks that several augmentations share.
 
-use plugin_api::ConfigError;
-use plugin_api::{ByteImage, Image, ImageShape, ImageValues};
+use plugin_api::{ByteImage, ConfigError, Image, ImageShape, ImageValues};
 
 /// The largest size that a config may have; larger ones are typos.
 const MAX_SIDE: usize = 1 << 14;

@@ -1,18 +1,16 @@
 //! Color jitter: random brightness, contrast, saturation and hue.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::{brighten, checks, contrast, saturate, shift_hue};
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "color-jitter",
         summary: "randomly changes brightness, contrast, saturation and hue, in random order",
         source: "torchvision ColorJitter; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.8, brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1)",
-        schema: || schemars::schema_for!(ColorJitterConfig),
-        build: |config, AugmentationContext| Ok(Box::new(ColorJitter::new(config.parse()?)?)),
+        build: |config: ColorJitterConfig, _context| ColorJitter::new(config),
     }
 }
 

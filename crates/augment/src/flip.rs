@@ -1,19 +1,17 @@
 //! Horizontal flip.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::wide::wide;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "flip",
         summary: "randomly flips the image horizontally",
         source: "torchvision RandomHorizontalFlip",
         example: "(p: 0.5)",
-        schema: || schemars::schema_for!(FlipConfig),
-        build: |config, AugmentationContext| Ok(Box::new(Flip::new(config.parse()?)?)),
+        build: |config: FlipConfig, _context| Flip::new(config),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Gaussian blur, approximated by three box blurs as in Pillow.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::box_blur::BoxKernel;
 use crate::checks;
@@ -12,14 +11,13 @@ const N_PASSES: usize = 3;
 /// The largest standard deviation, in pixels; its box stays below [`BoxKernel::MAX_RADIUS`].
 const MAX_SIGMA: f64 = 100.0;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "gaussian-blur",
         summary: "randomly blurs the image",
         source: "Pillow ImageFilter.GaussianBlur; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.5, sigma: (0.1, 2.0))",
-        schema: || schemars::schema_for!(GaussianBlurConfig),
-        build: |config, AugmentationContext| Ok(Box::new(GaussianBlur::new(config.parse()?)?)),
+        build: |config: GaussianBlurConfig, _context| GaussianBlur::new(config),
     }
 }
 

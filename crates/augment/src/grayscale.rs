@@ -1,20 +1,18 @@
 //! Random conversion to grayscale.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::planes::{LANES, change_pixels};
 use crate::wide::wide;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "grayscale",
         summary: "randomly converts the image to grayscale",
         source: "torchvision RandomGrayscale; MoCo v2 (Chen et al. 2020, arXiv:2003.04297)",
         example: "(p: 0.2)",
-        schema: || schemars::schema_for!(GrayscaleConfig),
-        build: |config, AugmentationContext| Ok(Box::new(Grayscale::new(config.parse()?)?)),
+        build: |config: GrayscaleConfig, _context| Grayscale::new(config),
     }
 }
 

@@ -1,16 +1,16 @@
 //! Converts bytes to normalized floats.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Normalization, Plugin};
-use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
+use plugin_api::{
+    Augmentation, ByteImage, ConfigError, FloatImage, Image, ImageShape, ImageValues, Normalization, Rng,
+};
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "normalize",
         summary: "converts bytes to floats with mean 0 and standard deviation 1 per channel; the last step of every view",
         source: "torchvision ToTensor, Normalize",
         example: "(statistics: ImageNet)",
-        schema: || schemars::schema_for!(NormalizeConfig),
-        build: |config, AugmentationContext| Ok(Box::new(Normalize::new(config.parse()?)?)),
+        build: |config: NormalizeConfig, _context| Normalize::new(config),
     }
 }
 

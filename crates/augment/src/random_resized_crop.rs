@@ -1,7 +1,6 @@
 //! Random resized crop.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::resample::{Region, resized_crop};
@@ -9,14 +8,13 @@ use crate::resample::{Region, resized_crop};
 /// Attempts to draw a region before the fallback; torchvision's number.
 const N_TRIES: usize = 10;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "random-resized-crop",
         summary: "crops a random region and resizes it to a square",
         source: "torchvision RandomResizedCrop (Szegedy et al. 2015, arXiv:1409.4842)",
         example: "(size: 224, scale: (0.2, 1.0))",
-        schema: || schemars::schema_for!(RandomResizedCropConfig),
-        build: |config, AugmentationContext| Ok(Box::new(RandomResizedCrop::new(config.parse()?)?)),
+        build: |config: RandomResizedCropConfig, _context| RandomResizedCrop::new(config),
     }
 }
 

@@ -1,19 +1,17 @@
 //! Resizing by the shorter side, for evaluation.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::resample::{Region, resized_crop};
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "resize",
         summary: "resizes the shorter side to a given length; for evaluation",
         source: "torchvision Resize",
         example: "(shorter: 256)",
-        schema: || schemars::schema_for!(ResizeConfig),
-        build: |config, AugmentationContext| Ok(Box::new(Resize::new(config.parse()?)?)),
+        build: |config: ResizeConfig, _context| Resize::new(config),
     }
 }
 

@@ -1,19 +1,17 @@
 //! Solarization.
 
-use plugin_api::{Augmentation, AugmentationContext, ConfigError, Plugin};
-use plugin_api::{ByteImage, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
 use crate::wide::wide;
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "solarize",
         summary: "randomly inverts values at or above a threshold",
         source: "Pillow ImageOps.solarize; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(p: 0.2)",
-        schema: || schemars::schema_for!(SolarizeConfig),
-        build: |config, AugmentationContext| Ok(Box::new(Solarize::new(config.parse()?)?)),
+        build: |config: SolarizeConfig, _context| Solarize::new(config),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What holds for every augmentation of this crate.
 
 use augment as _; // Links the plugins.
-use plugin_api::{Augmentation, AugmentationContext, Config, Plugin, find};
-use plugin_api::{ByteImage, FloatImage, Image, ImageShape, ImageValues, Rng};
+use plugin_api::{
+    Augmentation, AugmentationContext, ByteImage, Config, FloatImage, Image, ImageShape, ImageValues, Plugin,
+    Rng, find,
+};
 
 const NAMES: [&str; 9] = [
     "center-crop",
@@ -45,7 +47,7 @@ fn shape(image: &Image) -> ImageShape {
 
 #[test]
 fn no_plugin_is_missing_from_the_list() {
-    let registered = inventory::iter::<Plugin<dyn Augmentation>>.into_iter().count();
+    let registered = plugin_api::inventory::iter::<Plugin<dyn Augmentation>>.into_iter().count();
     assert_eq!(registered, NAMES.len());
 }
 

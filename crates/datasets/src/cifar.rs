@@ -5,8 +5,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::ByteImage;
-use plugin_api::{DatasetError, Images, Splits, UnreadableImage};
+use plugin_api::{ByteImage, DatasetError, Images, Splits, UnreadableImage};
 
 use crate::files::{check_folder, error};
 

@@ -2,21 +2,18 @@
 
 use std::path::PathBuf;
 
-use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::cifar::Layout;
 use crate::flat_folder::check_not_empty;
 
-inventory::submit! {
-    Plugin::<dyn Dataset> {
+plugin_api::register! {
+    dyn Dataset {
         name: "cifar10",
         summary: "CIFAR-10, from the files of the binary version",
         source: "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
         example: r#"(root: "data/cifar-10-batches-bin")"#,
-        schema: || schemars::schema_for!(Cifar10Config),
-        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
-            Ok(Box::new(Cifar10::new(config.parse()?)?))
-        },
+        build: |config: Cifar10Config, _context| Cifar10::new(config),
     }
 }
 

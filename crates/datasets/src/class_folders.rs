@@ -3,21 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::files::{FileImages, check_folder, error, list_folders, list_images, no_images};
 use crate::flat_folder::check_not_empty;
 
-inventory::submit! {
-    Plugin::<dyn Dataset> {
+plugin_api::register! {
+    dyn Dataset {
         name: "class-folders",
         summary: "one folder per class: root/train/<class>/** and root/val/<class>/** or root/test/<class>/**",
         source: "the layout of torchvision's ImageFolder",
         example: r#"(root: "imagenet")"#,
-        schema: || schemars::schema_for!(ClassFoldersConfig),
-        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
-            Ok(Box::new(ClassFolders::new(config.parse()?)?))
-        },
+        build: |config: ClassFoldersConfig, _context| ClassFolders::new(config),
     }
 }
 

@@ -5,8 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use plugin_api::ByteImage;
-use plugin_api::UnreadableImage;
+use plugin_api::{ByteImage, UnreadableImage};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::ByteImage;
-use plugin_api::{DatasetError, Images, UnreadableImage};
+use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::decode;

@@ -3,20 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::files::{FileImages, list_images, no_images};
 
-inventory::submit! {
-    Plugin::<dyn Dataset> {
+plugin_api::register! {
+    dyn Dataset {
         name: "flat-folder",
         summary: "all images in a folder and its subfolders, without labels",
         source: "",
         example: r#"(root: "photos")"#,
-        schema: || schemars::schema_for!(FlatFolderConfig),
-        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
-            Ok(Box::new(FlatFolder::new(config.parse()?)?))
-        },
+        build: |config: FlatFolderConfig, _context| FlatFolder::new(config),
     }
 }
 

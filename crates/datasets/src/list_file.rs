@@ -4,21 +4,18 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{Config, ConfigError, Dataset, DatasetContext, DatasetError, Plugin, Splits};
+use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::files::{FileImages, error, has_image_extension, relative_hint};
 use crate::flat_folder::check_not_empty;
 
-inventory::submit! {
-    Plugin::<dyn Dataset> {
+plugin_api::register! {
+    dyn Dataset {
         name: "list-file",
         summary: "images listed in a text file, one `path` or `path label` per line",
         source: "",
         example: r#"(path: "train.txt")"#,
-        schema: || schemars::schema_for!(ListFileConfig),
-        build: |config: Config<'_>, _: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
-            Ok(Box::new(ListFile::new(config.parse()?)?))
-        },
+        build: |config: ListFileConfig, _context| ListFile::new(config),
     }
 }
 

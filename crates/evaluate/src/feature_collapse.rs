@@ -3,23 +3,19 @@
 use std::sync::Arc;
 
 use plugin_api::{
-    Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
-    MonitorError, Outcome, Plugin, Split,
+    ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split,
 };
 
 use crate::collapse::{effective_rank, feature_std};
 use crate::labeled::{check_every, is_due, level_name};
 
-inventory::submit! {
-    Plugin::<dyn Monitor> {
+plugin_api::register! {
+    dyn Monitor {
         name: "feature-collapse",
         summary: "detects collapse: spread and effective rank of the features; needs no labels",
         source: "Chen and He 2021, arXiv:2011.10566; Garrido et al. 2023, arXiv:2210.02885",
         example: "(every: 1)",
-        schema: || schemars::schema_for!(FeatureCollapseConfig),
-        build: |config: Config<'_>, _: &MonitorContext| -> Result<Box<dyn Monitor>, ConfigError> {
-            Ok(Box::new(FeatureCollapse::new(config.parse()?)?))
-        },
+        build: |config: FeatureCollapseConfig, _context| FeatureCollapse::new(config),
     }
 }
 

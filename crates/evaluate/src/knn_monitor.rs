@@ -1,23 +1,17 @@
 //! The monitor `knn`.
 
-use plugin_api::{
-    Config, ConfigError, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
-    Plugin,
-};
+use plugin_api::{ConfigError, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome};
 
 use crate::knn::knn;
 use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
 
-inventory::submit! {
-    Plugin::<dyn Monitor> {
+plugin_api::register! {
+    dyn Monitor {
         name: "knn",
         summary: "top-1 accuracy of a kNN classifier on the features; needs labels",
         source: "Wu et al. 2018, arXiv:1805.01978",
         example: "(every: 5, k: 200)",
-        schema: || schemars::schema_for!(KnnConfig),
-        build: |config: Config<'_>, _: &MonitorContext| -> Result<Box<dyn Monitor>, ConfigError> {
-            Ok(Box::new(KnnMonitor::new(config.parse()?)?))
-        },
+        build: |config: KnnConfig, _context| KnnMonitor::new(config),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use plugin_api::{ByteImage, Rng};
-use plugin_api::{Images, UnreadableImage};
+use plugin_api::{ByteImage, Images, Rng, UnreadableImage};
 
 /// A share of the images of each class, at least one per class, in their original order.
 ///

@@ -1,24 +1,19 @@
 //! The monitor `linear-probe`.
 
-use plugin_api::Rng;
 use plugin_api::{
-    Config, ConfigError, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError,
-    Outcome, Plugin,
+    ConfigError, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Rng,
 };
 
 use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
 use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached};
 
-inventory::submit! {
-    Plugin::<dyn Monitor> {
+plugin_api::register! {
+    dyn Monitor {
         name: "linear-probe",
         summary: "top-1 accuracy of a linear classifier on the features; needs labels",
         source: "He et al. 2020, arXiv:1911.05722, §4.1, with cached features and no augmentation",
         example: "(every: 10, epochs: 20)",
-        schema: || schemars::schema_for!(LinearProbeConfig),
-        build: |config: Config<'_>, _: &MonitorContext| -> Result<Box<dyn Monitor>, ConfigError> {
-            Ok(Box::new(LinearProbeMonitor::new(config.parse()?)?))
-        },
+        build: |config: LinearProbeConfig, _context| LinearProbeMonitor::new(config),
     }
 }
 

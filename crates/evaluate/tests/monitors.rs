@@ -64,7 +64,7 @@ fn off(outcome: Outcome) -> String {
 #[test]
 fn every_example_builds_and_every_field_is_explained() {
     let mut names = Vec::new();
-    for plugin in inventory::iter::<Plugin<dyn Monitor>> {
+    for plugin in plugin_api::inventory::iter::<Plugin<dyn Monitor>> {
         let built = (plugin.build)(Config::new(plugin.example), &MonitorContext);
         assert!(built.is_ok(), "{}: {}", plugin.name, built.err().unwrap());
         let schema = (plugin.schema)();

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::workers::{LoadedBatch, OnUnreadable, Order, Work, Workers};
 use crate::{LoaderError, UnreadableLog};
-use plugin_api::Images;
-use plugin_api::ViewTransform;
+use plugin_api::{Images, ViewTransform};
 
 /// What an [`EvalLoader`] loads.
 pub struct EvalPlan {

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use crate::workers::{OnUnreadable, Order, Work, Workers};
 use crate::{LoaderError, UnreadableLog, View};
 use pipeline::{Parts, batch_shuffle};
-use plugin_api::Images;
-use plugin_api::Rng;
-use plugin_api::ViewTransform;
+use plugin_api::{Images, Rng, ViewTransform};
 
 /// What to do with images that do not fill a batch at the end of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::{LoaderError, UnreadableLog};
-use plugin_api::ViewTransform;
-use plugin_api::{ByteImage, FloatImage, Rng};
-use plugin_api::{Images, UnreadableImage};
+use plugin_api::{ByteImage, FloatImage, Images, Rng, UnreadableImage, ViewTransform};
 
 /// Random replacements to try before all images are tried in order.
 const N_DRAWS: u64 = 32;

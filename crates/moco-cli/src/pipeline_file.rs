@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use pipeline::{Network, Pipeline, PipelineError};
-use plugin_api::Entry;
-use plugin_api::nearest;
+use plugin_api::{Entry, nearest};
 use tensor_ops::Device;
 
 use crate::failure::Failure;

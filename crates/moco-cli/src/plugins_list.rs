@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use plugin_api::nearest;
-use plugin_api::{self, Described, Field};
+use plugin_api::{self, Described, Field, nearest};
 
 use crate::failure::Failure;
 use crate::program::program;

@@ -8,9 +8,7 @@ use std::process::ExitCode;
 
 use image::RgbImage;
 use pipeline::{Pipeline, View};
-use plugin_api::Images;
-use plugin_api::ViewTransform;
-use plugin_api::{ByteImage, FloatImage, Image, Rng};
+use plugin_api::{ByteImage, FloatImage, Image, Images, Rng, ViewTransform};
 
 use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};

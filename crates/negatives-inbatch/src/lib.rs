@@ -9,18 +9,15 @@
 mod config;
 mod in_batch;
 
-use plugin_api::{ContrastiveLoss, Plugin};
-
 pub use self::config::InBatchConfig;
 pub use self::in_batch::InBatch;
 
-inventory::submit! {
-    Plugin::<dyn ContrastiveLoss> {
+plugin_api::register! {
+    dyn ContrastiveLoss {
         name: "in-batch",
         summary: "InfoNCE with the other images of the batch as negatives, times 2 T (MoCo v3)",
         source: "Chen et al. 2021, arXiv:2104.02057",
         example: "(temperature: 0.2)",
-        schema: || schemars::schema_for!(InBatchConfig),
-        build: |config, context| Ok(Box::new(InBatch::new(config.parse()?, context)?)),
+        build: |config: InBatchConfig, context| InBatch::new(config, context),
     }
 }

@@ -8,18 +8,15 @@
 mod config;
 mod queue;
 
-use plugin_api::{ContrastiveLoss, Plugin};
-
 pub use self::config::QueueConfig;
 pub use self::queue::Queue;
 
-inventory::submit! {
-    Plugin::<dyn ContrastiveLoss> {
+plugin_api::register! {
+    dyn ContrastiveLoss {
         name: "queue",
         summary: "InfoNCE with a first-in, first-out queue of negative keys (MoCo v1, v2)",
         source: "He et al. 2020, arXiv:1911.05722",
         example: "(len: 4096, temperature: 0.2)",
-        schema: || schemars::schema_for!(QueueConfig),
-        build: |config, context| Ok(Box::new(Queue::new(config.parse()?, context)?)),
+        build: |config: QueueConfig, context| Queue::new(config, context),
     }
 }

@@ -1,8 +1,7 @@
 //! The queue and its loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
-use plugin_api::Rng;
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module};
+use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, Rng};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 
 use crate::QueueConfig;

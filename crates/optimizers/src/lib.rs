@@ -15,8 +15,6 @@ mod on_device;
 mod sgd;
 mod steps;
 
-use plugin_api::{Optimizer, Plugin, Schedule};
-
 pub use self::adamw::{AdamW, AdamWConfig};
 pub use self::constant::{Constant, ConstantConfig};
 pub use self::cosine::{Cosine, CosineConfig, Per};
@@ -24,68 +22,62 @@ pub use self::lars::{Lars, LarsConfig, LarsRule};
 pub use self::sgd::{Sgd, SgdConfig};
 pub use self::steps::{Steps, StepsConfig};
 
-inventory::submit! {
-    Plugin::<dyn Optimizer> {
+plugin_api::register! {
+    dyn Optimizer {
         name: "sgd",
         summary: "stochastic gradient descent with momentum and L2 weight decay",
         source: "torch.optim.SGD; MoCo v1, v2 (He et al. 2020, arXiv:1911.05722)",
         example: "(momentum: 0.9, weight_decay: 1e-4)",
-        schema: || schemars::schema_for!(SgdConfig),
-        build: |config, _| Ok(Box::new(Sgd::new(config.parse()?)?)),
+        build: |config: SgdConfig, _context| Sgd::new(config),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Optimizer> {
+plugin_api::register! {
+    dyn Optimizer {
         name: "adamw",
         summary: "Adam with decoupled weight decay",
         source: "torch.optim.AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101); MoCo v3 for a ViT (arXiv:2104.02057)",
         example: "(weight_decay: 0.1)",
-        schema: || schemars::schema_for!(AdamWConfig),
-        build: |config, _| Ok(Box::new(AdamW::new(config.parse()?)?)),
+        build: |config: AdamWConfig, _context| AdamW::new(config),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Optimizer> {
+plugin_api::register! {
+    dyn Optimizer {
         name: "lars",
         summary: "SGD with momentum and layer-wise adaptive learning rates, for large batches",
         source: "You et al. 2017, arXiv:1708.03888; MoCo v3 for a ResNet (arXiv:2104.02057)",
         example: "(weight_decay: 1.5e-6)",
-        schema: || schemars::schema_for!(LarsConfig),
-        build: |config, _| Ok(Box::new(Lars::new(config.parse()?)?)),
+        build: |config: LarsConfig, _context| Lars::new(config),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Schedule> {
+plugin_api::register! {
+    dyn Schedule {
         name: "constant",
         summary: "constant learning rate",
         source: "",
         example: "()",
-        schema: || schemars::schema_for!(ConstantConfig),
-        build: |config, _| Ok(Box::new(Constant::new(config.parse()?))),
+        build: |config: ConstantConfig, _context| Ok(Constant::new(config)),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Schedule> {
+plugin_api::register! {
+    dyn Schedule {
         name: "steps",
         summary: "step decay: the learning rate drops by a factor at given epochs",
         source: "MoCo v1 (He et al. 2020, arXiv:1911.05722)",
         example: "(at: [120, 160], factor: 0.1)",
-        schema: || schemars::schema_for!(StepsConfig),
-        build: |config, context| Ok(Box::new(Steps::new(config.parse()?, context)?)),
+        build: |config: StepsConfig, context| Steps::new(config, context),
     }
 }
 
-inventory::submit! {
-    Plugin::<dyn Schedule> {
+plugin_api::register! {
+    dyn Schedule {
         name: "cosine",
         summary: "linear warm-up from 0, then cosine decay to 0",
         source: "Loshchilov & Hutter 2017, arXiv:1608.03983; MoCo v2 (arXiv:2003.04297), v3 (arXiv:2104.02057)",
         example: "(warmup_epochs: 40)",
-        schema: || schemars::schema_for!(CosineConfig),
-        build: |config, context| Ok(Box::new(Cosine::new(config.parse()?, context)?)),
+        build: |config: CosineConfig, context| Cosine::new(config, context),
     }
 }

@@ -9,9 +9,7 @@ use crate::measuring::MEASURING;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::{Node, NodeKind};
-use plugin_api::ViewTransform;
-use plugin_api::{Augmentation, AugmentationContext, Monitor};
-use plugin_api::{ImageShape, ImageValues};
+use plugin_api::{Augmentation, AugmentationContext, ImageShape, ImageValues, Monitor, ViewTransform};
 
 /// A declared view.
 #[derive(Clone)]

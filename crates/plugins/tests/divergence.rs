@@ -4,8 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use pipeline::Pipeline;
-use plugin_api::{Augmentation, ConfigError, Plugin};
-use plugin_api::{Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 use plugins as _;
 use run_store::RunFolder;
 use run_store::checkpoint;
@@ -13,17 +12,13 @@ use tensor_ops::Device;
 use train_core::engine::NonFinite;
 use train_core::trainer::{self, Finished, Silent, TrainError, TrainOptions};
 
-inventory::submit! {
-    Plugin::<dyn Augmentation> {
+plugin_api::register! {
+    dyn Augmentation {
         name: "poison",
         summary: "makes a value not a number, at random",
         source: "",
         example: "(p: 0.5)",
-        schema: || schemars::schema_for!(PoisonConfig),
-        build: |config, _| {
-            let PoisonConfig { p } = config.parse()?;
-            Ok(Box::new(Poison { p }))
-        },
+        build: |config: PoisonConfig, _context| Ok(Poison { p: config.p }),
     }
 }
 

@@ -5,25 +5,20 @@ mod scene;
 
 use std::sync::Arc;
 
-use plugin_api::{ByteImage, Rng};
 use plugin_api::{
-    Config, ConfigError, Dataset, DatasetContext, DatasetError, Images, Plugin, Split, Splits,
-    UnreadableImage,
+    ByteImage, ConfigError, Dataset, DatasetError, Images, Rng, Split, Splits, UnreadableImage,
 };
 
 use self::outline::{NAMES, Outline};
 use self::scene::Scene;
 
-inventory::submit! {
-    Plugin::<dyn Dataset> {
+plugin_api::register! {
+    dyn Dataset {
         name: "shapes",
         summary: "generated images of ten kinds of objects, labeled; no download needed",
         source: "",
         example: "(train: 8192, test: 1024)",
-        schema: || schemars::schema_for!(ShapesConfig),
-        build: |config: Config<'_>, context: &DatasetContext| -> Result<Box<dyn Dataset>, ConfigError> {
-            Ok(Box::new(Shapes::new(config.parse()?, context.seed)?))
-        },
+        build: |config: ShapesConfig, context| Shapes::new(config, context.seed),
     }
 }
 

@@ -3,7 +3,7 @@ use plugin_api::{Config, Dataset, DatasetContext, Plugin};
 #[test]
 fn every_example_builds_and_every_field_is_explained() {
     let mut names = Vec::new();
-    for plugin in inventory::iter::<Plugin<dyn Dataset>> {
+    for plugin in plugin_api::inventory::iter::<Plugin<dyn Dataset>> {
         let built = (plugin.build)(Config::new(plugin.example), &DatasetContext { seed: 1 });
         assert!(built.is_ok(), "{}: {}", plugin.name, built.err().unwrap());
         let schema = (plugin.schema)();

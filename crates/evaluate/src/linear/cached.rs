@@ -1,7 +1,6 @@
 //! A linear probe on cached features.
 
-use plugin_api::Embedding;
-use plugin_api::Rng;
+use plugin_api::{Embedding, Rng};
 
 use super::{LinearProbe, ProbeError, ProbeProtocol};
 

@@ -1,8 +1,7 @@
 //! Linear classifiers that are trained side by side.
 
 use nn::Init;
-use plugin_api::Embedding;
-use plugin_api::Rng;
+use plugin_api::{Embedding, Rng};
 use rayon::prelude::*;
 use tensor_ops::{linear_rows, linear_rows_gradient};
 

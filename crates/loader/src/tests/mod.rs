@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::*;
 use pipeline::{Parts, PartsMethod, Pass, batch_shuffle};
-use plugin_api::ViewTransform;
-use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
-use plugin_api::{ByteImage, FloatImage, Image, ImageShape, Rng};
+use plugin_api::{
+    Augmentation, ByteImage, ConfigError, FloatImage, Image, ImageShape, Images, Rng, UnreadableImage,
+    ViewTransform,
+};
 
 mod faults;
 mod order;
