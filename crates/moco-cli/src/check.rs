@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use pipeline::{Pipeline, PipelineError};
 
+use crate::failure::Failure;
 use crate::run::split_sizes;
 use crate::{compute, failure, pipeline_file, text};
 
@@ -32,7 +33,7 @@ Examples:
   moco check pipelines/*.ron pipelines/*/*.ron
   moco check pipelines/mocov2.ron --set modules.contrast.len=100";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(None)?;
     let mut code = ExitCode::SUCCESS;
     for file in &arguments.files {
@@ -48,8 +49,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(code)
 }
 
-fn print_error(error: &anyhow::Error) {
-    match error.downcast_ref::<PipelineError>() {
+fn print_error(error: &Failure) {
+    match error.cause() {
         Some(PipelineError::Fault(fault)) => failure::print_fault(fault),
         _ => {
             failure::report(error);

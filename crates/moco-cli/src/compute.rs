@@ -66,5 +66,5 @@ pub fn default_workers() -> NonZeroUsize {
 }
 
 fn device() -> Result<Device, Failure> {
-    moco::device().map_err(|error| Failure::new(error.to_string(), error.hint()))
+    Ok(moco::device()?)
 }

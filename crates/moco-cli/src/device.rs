@@ -29,7 +29,7 @@ Examples:
   moco device
   moco device --device cuda:1";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(None)?;
     writeln!(out, "device    {}", compute::describe())?;
     let Some(status) = tensor_ops::device_status()? else {
@@ -49,8 +49,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         Some(wrong) => Err(Failure::new(
             format!("in {}, the results of the GPU differ from those of the CPU", wrong.name),
             "train on the CPU, and report this table together with the GPU and its driver",
-        )
-        .into()),
+        )),
     }
 }
 

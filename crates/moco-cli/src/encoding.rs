@@ -76,7 +76,7 @@ fn share(text: &str) -> Result<f64, String> {
 
 impl EncoderArguments {
     /// Loads the encoder of `run`.
-    pub(crate) fn load(&self, run: &std::path::Path) -> anyhow::Result<Encoder> {
+    pub(crate) fn load(&self, run: &std::path::Path) -> Result<Encoder, Failure> {
         stop_on_signal()?;
         compute::start(self.threads)?;
         let options = EncoderOptions {
@@ -107,7 +107,7 @@ impl EncoderArguments {
     }
 
     /// Computes the features of `images`, and lists those that cannot be read.
-    pub(crate) fn embed(&self, encoder: &mut Encoder, images: &Arc<dyn Images>) -> anyhow::Result<Embedded> {
+    pub(crate) fn embed(&self, encoder: &mut Encoder, images: &Arc<dyn Images>) -> Result<Embedded, Failure> {
         let n_images = images.len();
         let share = self.max_unreadable.unwrap_or(encoder.max_unreadable());
         let unreadable = Arc::new(UnreadableLog::new(n_images, share));
@@ -143,8 +143,7 @@ impl EncoderArguments {
             return Err(Failure::new(
                 "a feature is infinite or not a number",
                 "training has diverged: use an earlier checkpoint",
-            )
-            .into());
+            ));
         }
         Ok(Embedded::All { embeddings, n_unreadable: unreadable.len() })
     }
@@ -164,14 +163,14 @@ pub(crate) enum Embedded {
 }
 
 /// Ends a command that was stopped before it wrote anything.
-pub(crate) fn stopped(out: &mut dyn Write) -> anyhow::Result<std::process::ExitCode> {
+pub(crate) fn stopped(out: &mut dyn Write) -> Result<std::process::ExitCode, Failure> {
     writeln!(out, "stopped; nothing was written")?;
     Ok(std::process::ExitCode::from(STOPPED))
 }
 
 impl ImageArguments {
     /// The images. None is read yet.
-    pub(crate) fn open(&self, encoder: &Encoder) -> anyhow::Result<Arc<dyn Images>> {
+    pub(crate) fn open(&self, encoder: &Encoder) -> Result<Arc<dyn Images>, Failure> {
         let Some(part) = self.split else { return Ok(datasets::open_images(&self.images)?) };
         let splits = encoder.dataset()?.open()?;
         match part {
@@ -181,7 +180,6 @@ impl ImageArguments {
                     "the run's dataset has no test images",
                     "use `--split train`, or give images: a folder, a list or files",
                 )
-                .into()
             }),
         }
     }

@@ -59,7 +59,7 @@ fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
     })
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     check_out(arguments)?;
     compute::start(None)?;
     let options = ExportOptions {
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 }
 
 /// The error with the options that help.
-pub(crate) fn with_options(error: ExchangeError) -> anyhow::Error {
+pub(crate) fn with_options(error: ExchangeError) -> Failure {
     let message = error.to_string();
     match error {
         ExchangeError::NoEncoder { .. } => Failure::new(
@@ -108,21 +108,19 @@ pub(crate) fn with_options(error: ExchangeError) -> anyhow::Error {
             message,
             "no import is needed: `moco run --resume`, `knn` and `export` use it directly",
         ),
-        ExchangeError::Mismatch { part, .. } if part != "backbone" => Failure::new(
-            message,
-            "use `--backbone-only` to leave the heads at their random initial values",
-        ),
-        ExchangeError::Run(error) => return error.into(),
-        ExchangeError::Pipeline(error) => return error.into(),
-        ExchangeError::Load(error) => return error.into(),
-        ExchangeError::Read(error) => return error.into(),
-        ExchangeError::Create(error) => return unwrapped(*error),
+        ExchangeError::Mismatch { part, .. } if part != "backbone" => {
+            Failure::new(message, "use `--backbone-only` to leave the heads at their random initial values")
+        }
+        ExchangeError::Run(error) => error.into(),
+        ExchangeError::Pipeline(error) => error.into(),
+        ExchangeError::Load(error) => error.into(),
+        ExchangeError::Read(error) => error.into(),
+        ExchangeError::Create(error) => unwrapped(*error),
         error => match error.hint() {
             Some(hint) => Failure::new(message, hint),
             None => Failure::plain(message),
         },
     }
-    .into()
 }
 
 fn check_out(arguments: &Arguments) -> Result<(), Failure> {

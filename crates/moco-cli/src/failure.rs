@@ -1,21 +1,13 @@
 //! How a command fails: one error, what to do about it, and an exit code.
 
+use std::error::Error;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use loader::LoaderError;
-use moco::{EmbedError, LoadError, RunError};
 use pipeline::{Color, Fault, PipelineError};
-use plugin_api::DatasetError;
-use run_store::RunFolderError;
-use run_store::checkpoint::CheckpointError;
-use run_store::metrics::MetricsError;
-use tensor_ops::OpError;
-use train_core::engine::EngineError;
-use train_core::trainer::TrainError;
 
-use crate::pipeline_file::missing;
+use crate::hint::Hint;
 use crate::program::{named, program};
 
 /// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
@@ -24,49 +16,77 @@ pub const STOPPED: u8 = 130;
 /// The exit code for arguments that make no sense, which is clap's.
 const USAGE: u8 = 2;
 
-/// Something wrong that the command line itself finds.
+/// Why a command has failed: any error that has a [`Hint`], and the exit code.
 #[derive(Debug)]
 pub struct Failure {
+    cause: Box<dyn Hint>,
+    code: u8,
+}
+
+/// Something wrong that the command line itself finds.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Told {
     message: String,
     hint: Option<String>,
-    code: u8,
+}
+
+impl Hint for Told {
+    fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
 }
 
 impl Failure {
     /// `message` without a stop, and what to do about it.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()), code: 1 }
+        Told { message: message.into(), hint: Some(hint.into()) }.into()
     }
 
     /// Where there is nothing that the reader can do, or the message says it.
     pub fn plain(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, code: 1 }
+        Told { message: message.into(), hint: None }.into()
     }
 
     /// Arguments that do not go together.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { code: USAGE, ..Self::new(message, hint) }
     }
+
+    /// The error, if it is an `E`.
+    pub(crate) fn cause<E: Error + 'static>(&self) -> Option<&E> {
+        let cause: &(dyn Error + 'static) = &*self.cause;
+        cause.downcast_ref()
+    }
+
+    /// What the reader can do about it.
+    pub(crate) fn hint(&self) -> Option<String> {
+        self.cause.hint().filter(|hint| !hint.is_empty())
+    }
+}
+
+impl<E: Hint> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { cause: Box::new(error), code: 1 }
+    }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        self.cause.fmt(f)
     }
 }
 
-impl std::error::Error for Failure {}
-
-/// Prints `error` on standard error, once, and gives the exit code.
+/// Prints `failure` on standard error, once, and gives the exit code.
 ///
 /// A reader of standard output that has seen enough, as `head`, is no failure.
-pub fn report(error: &anyhow::Error) -> ExitCode {
-    if is_closed_pipe(error) {
+pub fn report(failure: &Failure) -> ExitCode {
+    if is_closed_pipe(failure) {
         return ExitCode::SUCCESS;
     }
     // If even this cannot be written, the exit code still tells.
-    let _ = io::stderr().write_all(rendered(error, color()).as_bytes());
-    ExitCode::from(error.downcast_ref::<Failure>().map_or(1, |failure| failure.code))
+    let _ = io::stderr().write_all(rendered(failure, color()).as_bytes());
+    ExitCode::from(failure.code)
 }
 
 /// A fault as standard error shows it.
@@ -74,61 +94,23 @@ pub fn print_fault(fault: &Fault) {
     let _ = writeln!(io::stderr(), "{}\n", fault.render(color()));
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+fn is_closed_pipe(failure: &Failure) -> bool {
+    failure.cause::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn rendered(error: &anyhow::Error, color: Color) -> String {
-    if let Some(PipelineError::Fault(fault)) = error.downcast_ref::<PipelineError>() {
+fn rendered(failure: &Failure, color: Color) -> String {
+    if let Some(PipelineError::Fault(fault)) = failure.cause() {
         return fault.render(color) + "\n";
     }
     let (red, bold, end) = match color {
         Color::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
         Color::No => ("", "", ""),
     };
-    let mut text = format!("{red}error:{end} {}\n", named(&error.to_string(), program()));
-    if let Some(hint) = hint_of(error) {
+    let mut text = format!("{red}error:{end} {}\n", named(&failure.to_string(), program()));
+    if let Some(hint) = failure.hint() {
         text += &format!("{bold}hint:{end} {}\n", named(&hint, program()));
     }
     text
-}
-
-/// What the reader can do about `error`, from whichever of its causes knows.
-fn hint_of(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
-        let hint = |hint: Option<String>| hint.filter(|hint| !hint.is_empty());
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
-            hint(failure.hint.clone())
-        } else if let Some(error) = cause.downcast_ref::<TrainError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<CheckpointError>() {
-            hint(error.hint())
-        } else if let Some(RunError::Missing { path }) = cause.downcast_ref::<RunError>() {
-            hint(missing(path).hint)
-        } else if let Some(error) = cause.downcast_ref::<RunError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<LoadError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<EmbedError>() {
-            hint(error.hint().map(str::to_owned))
-        } else if let Some(error) = cause.downcast_ref::<RunFolderError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<DatasetError>() {
-            hint(Some(error.hint.clone()))
-        } else if let Some(error) = cause.downcast_ref::<LoaderError>() {
-            hint(error.hint().map(str::to_owned))
-        } else if let Some(error) = cause.downcast_ref::<weights::ReadError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<EngineError>() {
-            hint(error.hint())
-        } else if let Some(error) = cause.downcast_ref::<OpError>() {
-            hint(error.hint().map(str::to_owned))
-        } else if let Some(error) = cause.downcast_ref::<MetricsError>() {
-            hint(error.hint().map(str::to_owned))
-        } else {
-            None
-        }
-    })
 }
 
 fn color() -> Color {
@@ -138,15 +120,17 @@ fn color() -> Color {
 
 #[cfg(test)]
 mod tests {
+    use loader::LoaderError;
+    use tensor_ops::OpError;
+    use train_core::trainer::{DeviceMemory, Fit, TrainError};
+
     use super::*;
-    use train_core::trainer::{DeviceMemory, Fit};
 
     #[test]
     fn an_error_is_told_once_with_its_hint() {
-        let error = anyhow::Error::from(Failure::new("no run is here", "start one"));
-        assert_eq!(rendered(&error, Color::No), "error: no run is here\nhint: start one\n");
-        let error =
-            anyhow::Error::from(TrainError::from(LoaderError::TooFewImages { n_images: 3, batch: 8 }));
+        let failure = Failure::new("no run is here", "start one");
+        assert_eq!(rendered(&failure, Color::No), "error: no run is here\nhint: start one\n");
+        let error = Failure::from(TrainError::from(LoaderError::TooFewImages { n_images: 3, batch: 8 }));
         assert_eq!(
             rendered(&error, Color::No),
             "error: there are 3 images, and a batch takes 8\nhint: make the batch smaller, or add images\n"

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::by_class::per_cent;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
+use crate::failure::Failure;
 use crate::progress::ImageLine;
 
 use crate::run::format_seconds;
@@ -66,7 +67,7 @@ Examples:
   moco finetune runs/mocov2-001 --labels 0.1         with 10 % of the labels
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let evaluation = arguments.encoder.open()?;
     if arguments.encoder.level_name() != "backbone" {
         return Err(with_hint(EvaluationError::HeadFineTuned));

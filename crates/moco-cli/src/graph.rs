@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::failure::Failure;
 use crate::{compute, pipeline_file};
 
 /// Show the computation graph of a pipeline.
@@ -41,7 +42,7 @@ enum Format {
     Mermaid,
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
     let graph = &pipeline.network.graph;

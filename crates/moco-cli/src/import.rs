@@ -8,6 +8,7 @@ use moco::RunOptions;
 use moco::exchange::{Architecture, Encoders, ForeignWeights, ImportNote, Report};
 
 use crate::export::with_options;
+use crate::failure::Failure;
 use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
@@ -48,7 +49,7 @@ Examples:
 /// Names that are printed of each list.
 const MOST_NAMES: usize = 20;
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let path = &arguments.file;
     pipeline_file::check_file(path)?;
     let foreign = ForeignWeights::read(path).map_err(with_options)?;

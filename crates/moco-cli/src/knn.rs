@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use plugin_api::{Embedding, Split};
 
 use crate::choice::positive;
+use crate::failure::Failure;
 use crate::text;
 use crate::trained::{EncoderArguments, embed, with_hint};
 
@@ -37,7 +38,7 @@ Examples:
   moco knn runs/mocov2-001 --level head
   moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let mut evaluation = arguments.encoder.open()?;
     let test = embed(&mut evaluation, Split::Test)?;
     let train = embed(&mut evaluation, Split::Train)?;
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> anyhow::Result<Vec<Vec<String>>> {
+fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> Result<Vec<Vec<String>>, Failure> {
     let mut rows = vec![vec!["k".to_owned(), "T".to_owned(), "top-1".to_owned()]];
     for k in &arguments.k {
         for temperature in &arguments.temperature {

@@ -22,6 +22,7 @@ mod export;
 pub mod failure;
 mod finetune;
 mod graph;
+mod hint;
 mod import;
 mod knn;
 mod linear;
@@ -47,6 +48,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use plugins as _;
 
 pub use self::failure::Failure;
+pub use self::hint::Hint;
 pub use self::program::program;
 
 /// Self-supervised pre-training of image encoders with MoCo v1, v2 and v3.
@@ -109,7 +111,7 @@ pub fn main() -> ExitCode {
 /// `run` writes its results to the `Write` that it is given, so a closed pipe is an ordinary error.
 pub fn main_with<C: Subcommand>(
     name: &str,
-    run: impl FnOnce(C, &mut dyn Write) -> anyhow::Result<ExitCode>,
+    run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
 ) -> ExitCode {
     program::set_program(name);
     let matches = command_line::<C>(name).get_matches();
@@ -132,9 +134,9 @@ fn command_line<C: Subcommand>(name: &str) -> clap::Command {
 
 fn dispatch<C: Subcommand>(
     matches: &clap::ArgMatches,
-    run: impl FnOnce(C, &mut dyn Write) -> anyhow::Result<ExitCode>,
+    run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
     out: &mut dyn Write,
-) -> anyhow::Result<ExitCode> {
+) -> Result<ExitCode, Failure> {
     if let Some(device) = matches.get_one::<moco::DeviceChoice>("device") {
         moco::choose_device(*device).map_err(|error| Failure::new(error.to_string(), error.hint()))?;
     }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 /// If there is no such file, with the most similar name as a hint; or the first error in it.
-pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Result<Pipeline> {
+pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Pipeline, Failure> {
     check_file(path)?;
     Pipeline::read(path, overrides, device).map_err(|error| to_error(path, error))
 }
@@ -21,20 +21,18 @@ pub fn read(path: &Path, overrides: &[String], device: &Device) -> anyhow::Resul
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_kept(path: &Path, device: &Device) -> anyhow::Result<Pipeline> {
+pub fn read_kept(path: &Path, device: &Device) -> Result<Pipeline, Failure> {
     check_file(path)?;
     Pipeline::read_kept(path, device).map_err(|error| to_error(path, error))
 }
 
-fn to_error(path: &Path, error: PipelineError) -> anyhow::Error {
+fn to_error(path: &Path, error: PipelineError) -> Failure {
     match error {
         PipelineError::Unreadable { reason, .. } => {
             let message = format!("`{}` cannot be read: {reason}", path.display());
             match reason.kind() {
-                std::io::ErrorKind::InvalidData => {
-                    Failure::new(message, "a pipeline file is UTF-8 text").into()
-                }
-                _ => Failure::plain(message).into(),
+                std::io::ErrorKind::InvalidData => Failure::new(message, "a pipeline file is UTF-8 text"),
+                _ => Failure::plain(message),
             }
         }
         error => error.into(),
@@ -139,8 +137,8 @@ mod tests {
     use super::*;
 
     fn message_for(path: &Path) -> String {
-        let error = anyhow::Error::from(check_file(path).unwrap_err());
-        format!("{error} | {:?}", error.downcast_ref::<Failure>().unwrap())
+        let failure = check_file(path).unwrap_err();
+        format!("{failure} | {:?}", failure.hint())
     }
 
     #[test]

@@ -28,7 +28,7 @@ Examples:
   moco plugins resnet
   moco plugins augmentation";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let all = plugin_api::all_plugins();
     let text = match &arguments.name {
         None => {
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
             } else if !of_kind.is_empty() {
                 listing(&of_kind)
             } else {
-                return Err(unknown(name, &all).into());
+                return Err(unknown(name, &all));
             }
         }
     };

@@ -80,13 +80,12 @@ impl Write for WhileRead<'_> {
     }
 }
 
-pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     if arguments.resume.is_some() && !arguments.set.is_empty() {
         return Err(Failure::usage(
             "`--set` cannot be used with `--resume`: a run always resumes with its original pipeline",
             "omit `--set`, or omit `--resume` to start a new run",
-        )
-        .into());
+        ));
     }
     let device = compute::start(arguments.threads)?;
     let workers = arguments.workers.unwrap_or_else(compute::default_workers);
@@ -135,7 +134,7 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> anyhow::Result<E
 }
 
 /// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
-fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Run> {
+fn started(arguments: &Arguments, device: &Device) -> Result<Run, Failure> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
     let pipeline = pipeline_file::read(file, &arguments.set, device)?;
     let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone() };
@@ -143,7 +142,7 @@ fn started(arguments: &Arguments, device: &Device) -> anyhow::Result<Run> {
 }
 
 /// A run to resume.
-fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::Result<Run> {
+fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> Result<Run, Failure> {
     let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
     let root = Path::new(runs::ROOT);
     let run = match (of, &wanted) {
@@ -157,13 +156,13 @@ fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> anyhow::R
     if let (Some(file), Some(wanted)) = (file, &wanted)
         && wanted.text != run.folder().read_pipeline()?
     {
-        return Err(differs(file, run.folder()).into());
+        return Err(differs(file, run.folder()));
     }
     Ok(run)
 }
 
 /// The inner error, with its hint, and the source line if it is an error in a pipeline.
-pub(crate) fn unwrapped(error: moco::Error) -> anyhow::Error {
+pub(crate) fn unwrapped(error: moco::Error) -> Failure {
     match error {
         moco::Error::Pipeline(error) => error.into(),
         moco::Error::Dataset(error) => error.into(),

@@ -14,13 +14,12 @@ pub(crate) const ROOT: &str = "runs";
 ///
 /// # Errors
 /// If there is none.
-pub(crate) fn newest_of(root: &Path, name: &str) -> anyhow::Result<RunFolder> {
+pub(crate) fn newest_of(root: &Path, name: &str) -> Result<RunFolder, Failure> {
     RunFolder::latest(root, name)?.ok_or_else(|| {
         Failure::new(
             format!("`{}` has no run of the pipeline `{name}`", root.display()),
             "omit `--resume` to start one, or give the run folder: `--resume RUN`",
         )
-        .into()
     })
 }
 
@@ -28,7 +27,7 @@ pub(crate) fn newest_of(root: &Path, name: &str) -> anyhow::Result<RunFolder> {
 ///
 /// # Errors
 /// If there is none.
-pub(crate) fn newest(root: &Path) -> anyhow::Result<RunFolder> {
+pub(crate) fn newest(root: &Path) -> Result<RunFolder, Failure> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| RunFolder::open(&entry.path()).ok())
@@ -38,7 +37,6 @@ pub(crate) fn newest(root: &Path) -> anyhow::Result<RunFolder> {
                 format!("there is no run in `{}`", root.display()),
                 "start one with `moco run FILE`, or give the run folder: `--resume RUN`",
             )
-            .into()
         })
 }
 

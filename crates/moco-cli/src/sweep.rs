@@ -11,6 +11,7 @@ use tensor_ops::Device;
 use train_core::trainer::Observer;
 
 use crate::failure::{self, Failure, STOPPED};
+use crate::hint::Hint;
 use crate::pipeline_file::{check_file, missing};
 use crate::program::program;
 use crate::progress::Progress;
@@ -83,7 +84,7 @@ The studies of the MoCo v3 paper, on a pipeline with the modules `backbone` and 
 
 Exit codes: 0 every run completed or diverged, 1 at least one run failed, 130 stopped by Ctrl-C.";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(arguments.threads)?;
     let workers = arguments.workers.unwrap_or_else(compute::default_workers);
     let mut sweep = arguments.sweep(&device)?;
@@ -113,7 +114,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
 }
 
 impl Arguments {
-    fn sweep(&self, device: &Device) -> anyhow::Result<Sweep> {
+    fn sweep(&self, device: &Device) -> Result<Sweep, Failure> {
         let root = Path::new(ROOT);
         let variations = self.file.as_deref().map(|file| self.variations(file)).transpose()?;
         let sweep = match (&variations, &self.resume) {
@@ -126,7 +127,7 @@ impl Arguments {
         sweep.map_err(with_hint)
     }
 
-    fn variations(&self, file: &Path) -> anyhow::Result<Variations> {
+    fn variations(&self, file: &Path) -> Result<Variations, Failure> {
         let axes = self.vary.iter().map(|argument| Axis::parse(argument)).collect::<Result<Vec<_>, _>>();
         let axes = axes.map_err(with_hint)?;
         check_file(file)?;
@@ -160,11 +161,11 @@ impl SweepObserver for Printed<'_> {
                     if metrics.is_empty() { String::new() } else { format!(": {}", metrics.join(", ")) };
                 let _ = writeln!(self.0, "done in {}{metrics}", format_seconds(*seconds));
             }
-            RunOutcome::Diverged(error) => print_error(&error.to_string(), error.hint()),
+            RunOutcome::Diverged(error) => print_error(&error.to_string(), Hint::hint(*error)),
             RunOutcome::Failed(SweepError::Pipeline(pipeline::PipelineError::Fault(fault))) => {
                 failure::print_fault(fault);
             }
-            RunOutcome::Failed(error) => print_error(&error.to_string(), error.hint()),
+            RunOutcome::Failed(error) => print_error(&error.to_string(), Hint::hint(*error)),
         }
     }
 }
@@ -174,7 +175,7 @@ fn print_error(message: &str, hint: Option<String>) {
         Some(hint) => Failure::new(message, hint),
         None => Failure::plain(message),
     };
-    failure::report(&failure.into());
+    failure::report(&failure);
 }
 
 fn describe(out: &mut dyn Write, sweep: &Sweep, n_workers: usize) -> std::io::Result<()> {
@@ -200,18 +201,17 @@ fn describe(out: &mut dyn Write, sweep: &Sweep, n_workers: usize) -> std::io::Re
 }
 
 /// Adds the command line's own hint to an error.
-fn with_hint(error: SweepError) -> anyhow::Error {
+fn with_hint(error: SweepError) -> Failure {
     let message = error.to_string();
-    let hint = error.hint();
+    let hint = Hint::hint(&error);
     match error {
         SweepError::Axis { axis, what } => Failure::usage(
             format!("`--vary {axis}`: {what}"),
             "write `--vary PATH=VALUE,VALUE`, for instance `--vary data.batch=64,128`",
         ),
-        SweepError::Twice { path } => Failure::usage(
-            message,
-            format!("write all its values in one list: `--vary {path}=VALUE,VALUE`"),
-        ),
+        SweepError::Twice { path } => {
+            Failure::usage(message, format!("write all its values in one list: `--vary {path}=VALUE,VALUE`"))
+        }
         SweepError::SeedAxis => Failure::usage(
             message,
             "use `--seeds 3` for more seeds, and `--set seed=10` for another first seed",
@@ -219,19 +219,16 @@ fn with_hint(error: SweepError) -> anyhow::Error {
         SweepError::TooMany { .. } => Failure::usage(message, "vary fewer values at once"),
         SweepError::Combination { source, .. } => {
             failure::report(&with_hint(*source));
-            Failure::new(
-                message,
-                "no run was started; omit this value, or change the pipeline with `--set`",
-            )
+            Failure::new(message, "no run was started; omit this value, or change the pipeline with `--set`")
         }
         SweepError::Missing { path } => missing(&path),
-        SweepError::NotASweep { path, is_run: true, .. } => {
-            Failure::new(message, format!("this is a run, not a sweep: `moco run --resume {}`", path.display()))
-        }
-        SweepError::None { .. } => Failure::new(
+        SweepError::NotASweep { path, is_run: true, .. } => Failure::new(
             message,
-            "omit `--resume` to start one, or give its folder: `--resume DIR`",
+            format!("this is a run, not a sweep: `moco run --resume {}`", path.display()),
         ),
+        SweepError::None { .. } => {
+            Failure::new(message, "omit `--resume` to start one, or give its folder: `--resume DIR`")
+        }
         SweepError::Other { path } => Failure::new(
             message,
             format!(
@@ -239,14 +236,13 @@ fn with_hint(error: SweepError) -> anyhow::Error {
                 path.display()
             ),
         ),
-        SweepError::Pipeline(error) => return error.into(),
-        SweepError::Folder(error) => return error.into(),
-        SweepError::Loader(error) => return error.into(),
-        SweepError::Dataset(error) => return error.into(),
+        SweepError::Pipeline(error) => error.into(),
+        SweepError::Folder(error) => error.into(),
+        SweepError::Loader(error) => error.into(),
+        SweepError::Dataset(error) => error.into(),
         _ => match hint {
             Some(hint) => Failure::new(message, hint),
             None => Failure::plain(message),
         },
     }
-    .into()
 }

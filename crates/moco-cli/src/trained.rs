@@ -53,7 +53,7 @@ impl EncoderArguments {
     ///
     /// # Errors
     /// If one of them cannot be opened, the pipeline has no such view, or the dataset lacks labels or a test split.
-    pub(crate) fn open(&self) -> anyhow::Result<Evaluation> {
+    pub(crate) fn open(&self) -> Result<Evaluation, Failure> {
         compute::start(self.threads)?;
         let options = EvaluationOptions {
             checkpoint: if self.best { Which::Best } else { Which::Latest },
@@ -76,7 +76,7 @@ impl EncoderArguments {
 ///
 /// # Errors
 /// If images cannot be loaded.
-pub(crate) fn embed(evaluation: &mut Evaluation, split: Split) -> anyhow::Result<Embedding> {
+pub(crate) fn embed(evaluation: &mut Evaluation, split: Split) -> Result<Embedding, Failure> {
     let (what, n) = match split {
         Split::Train => ("embedding training images:", evaluation.train_images().len()),
         Split::Test => ("embedding test images:", evaluation.test_images().len()),
@@ -86,7 +86,7 @@ pub(crate) fn embed(evaluation: &mut Evaluation, split: Split) -> anyhow::Result
 }
 
 /// Adds the command line's own hint to an error.
-pub(crate) fn with_hint(error: EvaluationError) -> anyhow::Error {
+pub(crate) fn with_hint(error: EvaluationError) -> Failure {
     let option = match &error {
         EvaluationError::Load(LoadError::NoView { known, .. }) => Some(("--view", known)),
         EvaluationError::NoTrainView { known, .. } => Some(("--train-view", known)),
@@ -94,19 +94,19 @@ pub(crate) fn with_hint(error: EvaluationError) -> anyhow::Error {
     };
     if let Some((option, known)) = option {
         let hint = format!("choose one with `{option}`: {}", known.join(", "));
-        return Failure::new(error.to_string(), hint).into();
+        return Failure::new(error.to_string(), hint);
     }
     match error {
         EvaluationError::NotSquare { .. } => {
-            Failure::new(error.to_string(), "choose a random view of the pipeline with `--train-view`").into()
+            Failure::new(error.to_string(), "choose a random view of the pipeline with `--train-view`")
         }
-        EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`").into(),
+        EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),
         // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),
         EvaluationError::Load(LoadError::Pipeline(error)) => error.into(),
         EvaluationError::Load(error) => error.into(),
         error => match error.hint() {
-            Some(hint) => Failure::new(error.to_string(), hint).into(),
+            Some(hint) => Failure::new(error.to_string(), hint),
             None => error.into(),
         },
     }

@@ -50,14 +50,13 @@ const MIN_CELL_PX: u32 = 96;
 /// How often each view is drawn.
 const N_EPOCHS: u64 = 2;
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let count = arguments.count.get();
     if count > MAX_COUNT {
         return Err(Failure::usage(
             format!("a sheet of {count} images is too large"),
             format!("use at most {MAX_COUNT}"),
-        )
-        .into());
+        ));
     }
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
@@ -72,8 +71,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                 unreadable.join(", ")
             ),
             "check that the dataset has images in a supported format",
-        )
-        .into());
+        ));
     }
     let cells: Vec<&[RgbImage]> = rows.iter().map(|(_, cells)| &cells[..]).collect();
     let sheet = sheet::draw(&cells);
@@ -183,7 +181,7 @@ fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
 }
 
 /// Writes the sheet to `asked`, or to the next free name, without overwriting a file. Returns the path.
-fn write(sheet: &RgbImage, asked: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn write(sheet: &RgbImage, asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let (file, path) = create(Path::new("views.png"), asked)?;
     let mut buffer = BufWriter::new(file);
     let written = sheet::write_png(&mut buffer, sheet).and_then(|()| buffer.flush());

@@ -39,11 +39,13 @@ impl DeviceError {
     /// What the reader can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Unusable { .. } => "check the driver with `nvidia-smi`, or build without `--features cuda`",
+            Self::Unusable { .. } => {
+                "check the driver with `nvidia-smi`, or build without the feature `cuda`"
+            }
             Self::Chosen { .. } => "use one device per process",
-            Self::NotBuilt { asked: DeviceChoice::Cpu, .. } => "build without `--features cuda`",
+            Self::NotBuilt { asked: DeviceChoice::Cpu, .. } => "build without the feature `cuda`",
             Self::NotBuilt { asked: DeviceChoice::Cuda(_), .. } => {
-                "build with `--features cuda`, see the chapter on CUDA in docs/"
+                "build with the feature `cuda`, see the chapter on CUDA in docs/"
             }
         }
     }

@@ -112,11 +112,12 @@ impl From<FeaturesError> for EmbedError {
 
 impl EmbedError {
     /// What the reader can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } => Some("remove the image"),
-            Self::Loader(error) => error.hint(),
-            Self::Engine(_) | Self::Stopped { .. } => None,
+            Self::Unreadable { .. } => Some("remove the image".into()),
+            Self::Loader(error) => error.hint().map(str::to_owned),
+            Self::Engine(error) => error.hint(),
+            Self::Stopped { .. } => None,
         }
     }
 }

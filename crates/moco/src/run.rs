@@ -66,14 +66,10 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Missing { .. } => Some("give a run folder, for instance `runs/NAME-001`".into()),
-            Self::PipelineFile { path } => Some(format!(
-                "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
-                 `moco run {} --resume`",
-                path.display()
-            )),
+            Self::PipelineFile { .. } => Some("give a run folder such as `runs/NAME-001`".into()),
             Self::NoCheckpoint { .. } => Some("a run writes one when it starts: start it again".into()),
             Self::NoBest { .. } => Some(
-                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; omit `--best` to use the newest"
+                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; use the newest"
                     .into(),
             ),
             Self::Folder(error) => error.hint(),

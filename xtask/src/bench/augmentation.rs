@@ -60,7 +60,7 @@ struct Work {
     decoding: Duration,
 }
 
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     // Parallelism inside an augmentation would count as one of the threads, so it gets no threads of its own.
     let device = compute::start(Some(NonZeroUsize::MIN))?;
     let files = jpeg_files(&arguments.dir)?;
@@ -73,8 +73,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         return Err(Failure::new(
             format!("none of the {} JPEG files that were tried can be read", work.n_unreadable),
             "check them with an image viewer",
-        )
-        .into());
+        ));
     }
     let speed = Speed {
         system: system(),

@@ -7,6 +7,7 @@ mod ops;
 mod precision;
 mod step;
 
+use moco_cli::Failure;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ enum What {
     Ops(ops::Arguments),
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match &arguments.what {
         What::Step(arguments) => step::run(arguments, out)?,
         What::Augment(arguments) => augmentation::run(arguments, out)?,

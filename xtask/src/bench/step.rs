@@ -1,5 +1,6 @@
 //! `cargo xtask bench step`: times a training step.
 
+use moco_cli::Failure;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::time::Instant;
@@ -141,7 +142,7 @@ struct Speed {
     kernels: &'static str,
 }
 
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let device = compute::start(Some(arguments.threads))?;
     let moco = pipeline_of(arguments);
     let pipeline = moco.build("bench step", &device)?;

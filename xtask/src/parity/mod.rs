@@ -8,6 +8,7 @@ mod names;
 mod report;
 mod settings;
 
+use moco_cli::Failure;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ Examples:
   cargo xtask parity golden/moco_v2_resnet18_w8.safetensors
   cargo xtask parity golden/moco_v[12]*.safetensors golden/augment.safetensors --json";
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start_exact()?;
     let mut code = ExitCode::SUCCESS;
     for file in &arguments.files {

@@ -16,7 +16,7 @@ use crate::reference_pipeline::Moco;
 use moco_cli::Failure;
 
 /// One line per group in the file.
-pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::Result<Vec<Line>> {
+pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Vec<Line>, Failure> {
     let moco = settings::read(golden, kind)?;
     let Names { views, eval } = Names::of(kind);
     let n_steps: usize = golden.setting("steps")?;
@@ -34,7 +34,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> anyhow::R
     let mut lines = Vec::new();
     for step in 0..n_steps {
         let views = views.map(|view| images(golden, &moco, &format!("step{step}/{view}"), device));
-        let views = views.into_iter().collect::<anyhow::Result<_>>()?;
+        let views = views.into_iter().collect::<Result<_, Failure>>()?;
         let momentum = match kind {
             // It moves, and the file has its initial position.
             Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),
@@ -104,7 +104,7 @@ fn initial(golden: &Golden) -> Result<Snapshot, Failure> {
 }
 
 /// Images `(N, 3, H, W)` from the file, of the size in its settings.
-fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> anyhow::Result<FeatureMap> {
+fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> Result<FeatureMap, Failure> {
     let (shape, values) = golden.floats(name)?;
     let size = moco.size;
     match shape {

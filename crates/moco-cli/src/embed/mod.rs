@@ -65,7 +65,7 @@ enum Format {
     Parquet,
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let path = &arguments.out;
     let format = Format::of(path)?;
     let check =

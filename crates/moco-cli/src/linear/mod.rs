@@ -18,6 +18,7 @@ use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
 use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
+use crate::failure::Failure;
 use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
 
@@ -71,7 +72,7 @@ Examples:
 /// The base learning rates that `--cached` tries in addition to the recipe's.
 const CACHED_RATES: [f64; 7] = [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let mut evaluation = arguments.encoder.open()?;
     let recipe = match arguments.recipe {
         Some(name) => name.recipe(),
@@ -144,7 +145,7 @@ impl Arguments {
         }
     }
 
-    fn train_cached(&self, train: &Embedding, protocol: &ProbeProtocol) -> anyhow::Result<TrainedProbe> {
+    fn train_cached(&self, train: &Embedding, protocol: &ProbeProtocol) -> Result<TrainedProbe, Failure> {
         let mut line = ImageLine::start("training:", protocol.epochs * train.n);
         train_cached(train, protocol, self.encoder.seed, &mut |epochs| line.show(epochs * train.n))
             .map_err(refused)
@@ -155,12 +156,12 @@ impl Arguments {
         evaluation: &mut Evaluation,
         view: &View,
         protocol: &ProbeProtocol,
-    ) -> anyhow::Result<TrainedProbe> {
+    ) -> Result<TrainedProbe, Failure> {
         let mut line = ImageLine::start("training:", protocol.epochs * evaluation.train_images().len());
         evaluation.probe(view, protocol, &mut |n_done| line.show(n_done)).map_err(with_hint)
     }
 }
 
-fn refused(error: ProbeError) -> anyhow::Error {
+fn refused(error: ProbeError) -> Failure {
     with_hint(error.into())
 }

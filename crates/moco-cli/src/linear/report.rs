@@ -53,7 +53,7 @@ impl Report<'_> {
             .unwrap_or(0)
     }
 
-    pub(super) fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn print(&self, out: &mut dyn Write) -> Result<(), Failure> {
         let ProbeProtocol { batch, epochs, .. } = self.protocol;
         writeln!(out, "{}", self.checkpoint)?;
         writeln!(
@@ -126,7 +126,7 @@ impl Report<'_> {
     }
 
     /// The result as a file.
-    pub(super) fn json(&self) -> anyhow::Result<Vec<u8>> {
+    pub(super) fn json(&self) -> Result<Vec<u8>, Failure> {
         let best = self.best();
         let classifiers: Vec<_> = self
             .protocol

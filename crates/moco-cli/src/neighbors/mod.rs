@@ -97,7 +97,7 @@ struct Query<'a> {
     image: usize,
 }
 
-pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let path = &arguments.out;
     let format = Format::of(path)?;
     check_size(arguments)?;
@@ -115,8 +115,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
                 return Err(Failure::new(
                     format!("{} of `--query` cannot be read", text::count(n, "image")),
                     "the reason is printed above; choose other images",
-                )
-                .into());
+                ));
             }
             Embedded::Stopped => return stopped(out),
         }
@@ -140,7 +139,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<
         }
     };
     if queries.len() * (arguments.k.get() + 1) > MAX_CELLS {
-        return Err(too_large(queries.len(), arguments.k.get()).into());
+        return Err(too_large(queries.len(), arguments.k.get()));
     }
     let itself: Vec<Vec<usize>> = queries
         .iter()
@@ -239,7 +238,7 @@ fn same_as<'a>(
     })
 }
 
-fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> anyhow::Result<Row> {
+fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> Result<Row, Failure> {
     let of_query = shown(query.of, query.image)?;
     let mut neighbors = Vec::new();
     for (image, neighbor) in others {
@@ -251,7 +250,7 @@ fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> a
     Ok(Row { query: of_query, neighbors })
 }
 
-fn shown(images: &dyn Images, image: usize) -> anyhow::Result<Shown> {
+fn shown(images: &dyn Images, image: usize) -> Result<Shown, Failure> {
     let class = images.label(image).and_then(|label| images.class_names().get(label as usize).cloned());
     let cell = fitted(&rgb(images.load(image)?), (CELL_PX, CELL_PX));
     Ok(Shown { name: images.name(image), class, similarity: None, agrees: None, cell })

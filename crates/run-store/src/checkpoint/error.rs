@@ -60,10 +60,10 @@ pub enum CheckpointError {
         reason: &'static str,
     },
     /// The newest checkpoint of a run cannot be used.
-    #[error("the newest checkpoint cannot be used: {why}")]
+    #[error("the newest checkpoint cannot be used: {source}")]
     Newest {
         /// What is wrong with it.
-        why: Box<CheckpointError>,
+        source: Box<CheckpointError>,
         /// The newest usable checkpoint, if there is one.
         previous: Option<PathBuf>,
     },
@@ -84,10 +84,10 @@ impl CheckpointError {
             Self::Foreign { .. } => Some("a run can only resume from its own checkpoints".into()),
             Self::Version { .. } => Some("use the version of the program that wrote it".into()),
             Self::Newest { previous: Some(path), .. } => {
-                Some(format!("the one before it is intact; resume from there: `--resume {}`", path.display()))
+                Some(format!("the one before it is intact; resume from there: `{}`", path.display()))
             }
             Self::Newest { previous: None, .. } => {
-                Some("no checkpoint of this run is usable; start again without `--resume`".into())
+                Some("no checkpoint of this run is usable; start again".into())
             }
         }
     }

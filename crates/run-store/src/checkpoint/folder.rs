@@ -106,7 +106,7 @@ impl CheckpointFolder {
             Ok(snapshot) => Ok(Some((newest, snapshot))),
             Err(why) => {
                 let previous = paths.find(|path| read(path).is_ok());
-                Err(CheckpointError::Newest { why: Box::new(why), previous })
+                Err(CheckpointError::Newest { source: Box::new(why), previous })
             }
         }
     }
@@ -213,7 +213,7 @@ mod tests {
         let error = folder.latest().unwrap_err();
         let text = error.to_string();
         assert!(text.contains("step-00000030.safetensors` is truncated"), "{text}");
-        assert!(error.hint().unwrap().ends_with(&format!("`--resume {}`", folder.path_of(10).display())));
+        assert!(error.hint().unwrap().ends_with(&format!("`{}`", folder.path_of(10).display())));
         cut(&folder.path_of(10));
         assert!(folder.latest().unwrap_err().hint().unwrap().contains("start again"));
     }

@@ -49,10 +49,7 @@ impl RunFolderError {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotEmpty { path } => Some(format!(
-                "choose a new folder, or resume the run in this one: `--resume {}`",
-                path.display()
-            )),
+            Self::NotEmpty { .. } => Some("choose a new folder, or resume the run in this one".into()),
             Self::NotAFolder { .. } => Some("choose another path".into()),
             Self::NotARun { .. } => {
                 Some("give a folder that a run has written, or a checkpoint in it".into())

@@ -247,7 +247,7 @@ mod tests {
         folder.write_pipeline("()").unwrap();
         let error = RunFolder::create(root.path(), "moco", Some(out.clone())).unwrap_err();
         assert_eq!(error.to_string(), format!("folder `{}` is not empty", out.display()));
-        assert!(error.hint().unwrap().ends_with(&format!("`--resume {}`", out.display())));
+        assert!(error.hint().unwrap().ends_with("or resume the run in this one"));
         let error = RunFolder::create(root.path(), "moco", Some(folder.pipeline())).unwrap_err();
         assert!(matches!(error, RunFolderError::NotAFolder { .. }), "{error}");
     }

@@ -67,7 +67,7 @@ Examples:
   cargo xtask bench compare --python venv/bin/python --peer torch_moco.py --only v2-resnet18 --rounds 9
   cargo xtask bench compare --python venv/bin/python --peer torch_moco.py --peer-modes channels-last,compile --json out.jsonl";
 
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let ours = Program::new(std::env::current_exe()?, ["bench", "step"].map(Into::into));
     let peer = peer(&arguments.python, &arguments.peer)?;
     // Opened now, because after an hour of measuring it is too late to find out that it cannot be written.

@@ -62,7 +62,7 @@ Examples:
   cargo xtask bench ops --precision bf16                    bfloat16 between operations
   cargo xtask bench ops --json > before.jsonl               to compare after a change";
 
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     let chosen = chosen(cases(), &arguments.only)?;
     let precision = arguments.precision;
     let place = Place { device: compute::start(Some(arguments.threads))?, precision: precision.into() };

@@ -1,0 +1,204 @@
+//! What the reader of an error can do about it, in words of the command line.
+//!
+//! Libraries say what they know in a `hint` of their own, which names no command and no flag. What has more to say here is
+//! matched by its variant.
+
+use std::error::Error;
+use std::io;
+
+use ::sweep::SweepError;
+use loader::LoaderError;
+use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError};
+use pipeline::PipelineError;
+use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
+use run_store::RunFolderError;
+use run_store::checkpoint::CheckpointError;
+use run_store::metrics::MetricsError;
+use tensor_ops::OpError;
+use train_core::engine::{EngineError, StateError};
+use train_core::trainer::TrainError;
+
+use crate::pipeline_file::missing;
+
+/// An error that a command may end with.
+pub trait Hint: Error + Send + Sync + 'static {
+    /// What the reader can do, without a stop; `None` if there is nothing, or if the message says it.
+    fn hint(&self) -> Option<String>;
+}
+
+/// What the library says.
+macro_rules! as_the_library_says {
+    ($($error:ty),+ $(,)?) => {$(
+        impl Hint for $error {
+            fn hint(&self) -> Option<String> {
+                self.hint().map(Into::into)
+            }
+        }
+    )+};
+}
+
+as_the_library_says!(
+    ConfigError,
+    EmbedError,
+    EngineError,
+    LoaderError,
+    MetricsError,
+    OpError,
+    weights::ReadError,
+);
+
+/// Errors that say it in their message.
+macro_rules! nothing_to_add {
+    ($($error:ty),+ $(,)?) => {$(
+        impl Hint for $error {
+            fn hint(&self) -> Option<String> {
+                None
+            }
+        }
+    )+};
+}
+
+nothing_to_add!(PipelineError, RegistryError, StateError, UnreadableImage, io::Error, serde_json::Error);
+
+impl Hint for DatasetError {
+    fn hint(&self) -> Option<String> {
+        Some(self.hint.clone())
+    }
+}
+
+impl Hint for RunFolderError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotEmpty { path } => Some(format!(
+                "choose a new folder, or resume the run in this one: `--resume {}`",
+                path.display()
+            )),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for CheckpointError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Newest { previous: Some(path), .. } => {
+                Some(format!("the one before it is intact; resume from there: `--resume {}`", path.display()))
+            }
+            Self::Newest { previous: None, .. } => {
+                Some("no checkpoint of this run is usable; start again without `--resume`".into())
+            }
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for DeviceError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Unusable { .. } => {
+                "check the driver with `nvidia-smi`, or build without `--features cuda`".into()
+            }
+            Self::NotBuilt { asked: DeviceChoice::Cpu, .. } => "build without `--features cuda`".into(),
+            Self::NotBuilt { asked: DeviceChoice::Cuda(_), .. } => {
+                "build with `--features cuda`, see the chapter on CUDA in docs/".into()
+            }
+            error => error.hint().into(),
+        })
+    }
+}
+
+impl Hint for RunError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { path } => missing(path).hint(),
+            Self::PipelineFile { path } => Some(format!(
+                "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
+                 `moco run {} --resume`",
+                path.display()
+            )),
+            Self::NoBest { .. } => Some(
+                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; omit `--best` to use the newest"
+                    .into(),
+            ),
+            Self::Folder(error) => Hint::hint(error),
+            Self::Checkpoint(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for LoadError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => Hint::hint(error),
+            Self::Device(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for EvaluationError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Load(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for TrainError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Checkpoint(error) => Hint::hint(error),
+            Self::RunFolder(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for moco::Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Folder(error) => Hint::hint(error),
+            Self::Run(error) => Hint::hint(error),
+            Self::Load(error) => Hint::hint(error),
+            Self::Train(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for SweepError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Folder(error) => Hint::hint(error),
+            Self::Checkpoint(error) => Hint::hint(error),
+            Self::Train(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Failure;
+
+    #[test]
+    fn what_the_command_line_adds_is_added_however_deep_the_error_lies() {
+        let full = || RunFolderError::NotEmpty { path: "runs/a".into() };
+        let hints = [
+            Failure::from(full()),
+            RunError::from(full()).into(),
+            LoadError::from(RunError::from(full())).into(),
+            EvaluationError::from(LoadError::from(RunError::from(full()))).into(),
+            TrainError::from(full()).into(),
+            moco::Error::from(TrainError::from(full())).into(),
+            SweepError::from(TrainError::from(full())).into(),
+        ]
+        .map(|failure| failure.hint().unwrap());
+        for hint in hints {
+            assert_eq!(hint, "choose a new folder, or resume the run in this one: `--resume runs/a`");
+        }
+    }
+}
