@@ -26,6 +26,11 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// The command line as clap has it, which runs nothing: for tests.
+pub fn command_line() -> clap::Command {
+    moco_cli::command_line_with::<Command>(NAME)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

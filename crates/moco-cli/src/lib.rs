@@ -8,6 +8,7 @@
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod by_class;
 mod check;
@@ -114,7 +115,7 @@ pub fn main_with<C: Subcommand>(
     run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
 ) -> ExitCode {
     program::set_program(name);
-    let matches = command_line::<C>(name).get_matches();
+    let matches = command_line_with::<C>(name).get_matches();
     let mut out = std::io::stdout();
     let outcome = dispatch(&matches, run, &mut out).and_then(|code| {
         out.flush()?;
@@ -127,8 +128,22 @@ pub fn main_with<C: Subcommand>(
 #[derive(Subcommand)]
 enum NoCommands {}
 
-fn command_line<C: Subcommand>(name: &str) -> clap::Command {
-    let command = C::augment_subcommands(CommandLine::command());
+/// The command line of [`main`] as clap has it, which runs nothing: for tests, and for what shells and pages of manuals need.
+///
+/// ```
+/// let matches = moco_cli::command_line().try_get_matches_from(["moco", "check", "pipelines/mocov2.ron"]);
+/// assert_eq!(matches.unwrap().subcommand_name(), Some("check"));
+/// ```
+pub fn command_line() -> clap::Command {
+    command_line_with::<NoCommands>("moco")
+}
+
+/// [`command_line`] of a program called `name` with commands of its own, the variants of `C`, as [`main_with`] has it.
+pub fn command_line_with<C: Subcommand>(name: &str) -> clap::Command {
+    let command = CommandLine::command();
+    let about = command.get_about().cloned().unwrap_or_default();
+    // `C` has a line of its own, which would stand in place of the program's.
+    let command = C::augment_subcommands(command).about(about).long_about(None);
     program::named_command(command, name).bin_name(name)
 }
 
@@ -165,13 +180,15 @@ fn dispatch<C: Subcommand>(
     }
 }
 
-/// Checks the help of every command of a program called `name` with the commands `C`, for use in a test: each has a
-/// summary, a description and examples, and its arguments are consistent.
+/// Checks the help of a program called `name` with the commands `C`, for use in a test: it begins with what the program
+/// is, each command has a summary, a description and examples, and its arguments are consistent.
 ///
 /// # Panics
 /// If a command lacks one of these.
 pub fn check_help<C: Subcommand>(name: &str) {
-    let mut command = command_line::<C>(name);
+    let mut command = command_line_with::<C>(name);
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    assert!(about.starts_with("MoCo"), "the help begins with {about:?}");
     command.build();
     command.clone().debug_assert();
     let lacks = |command: &clap::Command| {
