@@ -50,6 +50,7 @@
 //! On one kind of machine, the same image gives bit-for-bit the same features for any batch size, order and number of
 //! threads. An [`Encoder`] can be moved to another thread (except in a CUDA build). To share one, put it into a
 //! `Mutex`, or load one per thread.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod device;
 mod encoder;
@@ -74,7 +75,10 @@ pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 #[cfg(feature = "train")]
 pub use sweep;
 #[cfg(feature = "train")]
-pub use train_core::trainer::{Finished, Observer, Silent, Summary};
+pub use train_core::trainer::{
+    EpochReport, EpochSummary, Finished, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
+    SpikeConsequence, Started, StepReport, Summary, TrainError,
+};
 
 // Without this line, no plugin would be linked in.
 use plugins as _;

@@ -25,13 +25,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use evaluate::KnnScore;
-use evaluate::linear::{ProbeProtocol, TrainedProbe, train_cached};
+use evaluate::linear::train_cached;
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, PipelineError, View, Weights};
 use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
+
+pub use evaluate::KnnScore;
+pub use evaluate::linear::{ProbeProtocol, PublishedProbe, TrainedProbe};
 
 pub use self::error::EvaluationError;
 use crate::encoder::view;
