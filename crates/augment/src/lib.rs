@@ -9,7 +9,7 @@
 //! order.
 //!
 //! This crate reads and decodes no files: see `datasets`.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod checks;

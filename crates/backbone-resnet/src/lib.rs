@@ -3,7 +3,7 @@
 //! Start at [`ResNet`]: a stem, then four stages of residual blocks, each a chain of convolutions with batch norm.
 //! Parameter names and their order are those of torchvision's `state_dict`. The final linear layer, `fc`, belongs to a
 //! head.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod block;

@@ -2,7 +2,7 @@
 //!
 //! Start at [`Vit`]: patches of the image become tokens, position embeddings are added, and transformer blocks follow.
 //! Parameter names and their order are those of timm's `state_dict`. The final linear layer, `head`, belongs to a head.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod block;

@@ -13,6 +13,7 @@
 //! Datasets of files share the listing (`files`) and [`decode`], which converts any supported format to RGB bytes.
 //! [`open_images`] is for images outside of a pipeline. Opening a dataset lists its images but reads none; an image
 //! that cannot be decoded is an error of that image only.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod decode;
 mod files;

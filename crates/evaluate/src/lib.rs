@@ -7,6 +7,7 @@
 //!
 //! Their functions can also be used without a training run: [`knn()`], [`neighbors()`], [`linear`], [`feature_std`],
 //! [`effective_rank`]. [`label_subset`] selects a few labels per class.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod normalize;
 

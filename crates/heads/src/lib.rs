@@ -2,7 +2,7 @@
 //!
 //! [`LinearHead`] is MoCo v1's, [`Mlp`] that of v2 and, with batch norm, the projector and predictor of v3. The two are made
 //! of the layers of `nn`, and have the names of PyTorch's modules.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod identity;

@@ -3,7 +3,7 @@
 //! Start at [`InBatch`]. The negatives of a query are the keys of all other images in the batch, including those of
 //! other processes; nothing is kept between steps. MoCo v3 uses the loss in both directions, with the queries of each
 //! view against the keys of the other, and sums the two; the pipeline's graph defines this.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod config;

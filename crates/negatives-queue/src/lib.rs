@@ -2,7 +2,7 @@
 //!
 //! Start at [`Queue`]. A query is compared with its own key and with the `K` newest keys of earlier steps. After the
 //! losses of a step are computed, its keys replace the oldest ones.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod config;

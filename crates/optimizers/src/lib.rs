@@ -3,7 +3,7 @@
 //! [`Sgd`] is the optimizer of MoCo v1 and v2, [`Lars`] and [`AdamW`] those of v3 for a ResNet and a ViT. [`Constant`],
 //! [`Steps`] (v1) and [`Cosine`] (v2, v3) are factors on the pipeline's learning rate. They depend only on the position
 //! in the run, so a checkpoint needs no state of theirs.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod adamw;

@@ -3,6 +3,7 @@
 //! A plugin is a type that implements the trait of its kind ([`Backbone`], [`Head`], [`ContrastiveLoss`],
 //! [`Augmentation`], [`Dataset`], [`Optimizer`], [`Schedule`], [`Monitor`]), and a [`Plugin`] that registers it.
 //! This crate names no plugin, opens no file and prints nothing.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod architecture;
 mod by_name;

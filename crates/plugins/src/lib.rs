@@ -3,7 +3,7 @@
 //! A plugin registers itself when its crate is linked, and a crate that no code names is dropped without a word. So each
 //! has a line here, and a program that wants the plugins has `use plugins as _;`, or calls [`all_plugins`]. To add a plugin
 //! crate: a line here, a line in `Cargo.toml`, and its names in `tests/registry.rs`.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 use augment as _;

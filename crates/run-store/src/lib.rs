@@ -2,6 +2,7 @@
 //!
 //! Start at [`RunFolder`]; [`checkpoint`] stores what is needed to resume a run, [`metrics`] what it measured;
 //! [`tensor_file`] writes named tensors. This crate knows no pipeline and no engine.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod checkpoint;
 pub mod metrics;

@@ -8,6 +8,7 @@
 //! order. They do depend on the instructions in use, see [`kernel_family`] and [`choose_kernels`].
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod accelerator;
 #[cfg(feature = "mimalloc")]

@@ -4,7 +4,7 @@
 //! torchvision (ResNet) and timm (ViT), see [`layout`]; all other conventions are renamings of these.
 //!
 //! PyTorch files are pickles, which are programs. They are parsed without executing code: see [`read`].
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod convention;
