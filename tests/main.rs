@@ -26,3 +26,5 @@ mod commands;
 mod embedding;
 // Who may depend on whom.
 mod architecture;
+// Documents agree with the program.
+mod documents;
