@@ -1,6 +1,6 @@
 //! Safetensors files of named tensors. Equal contents give equal bytes.
 //!
-//! Start at [`write`]. The header is written here, because the metadata of the `safetensors` crate is in random order.
+//! Start at [`write()`]. The header is written here, because the metadata of the `safetensors` crate is in random order.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
