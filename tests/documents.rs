@@ -1,6 +1,7 @@
 //! The documents say what is true: commands are taken, snippets are pipelines, and what is named is there.
 
 mod markdown;
+mod messages;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
