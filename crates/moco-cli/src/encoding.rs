@@ -13,6 +13,7 @@ use plugin_api::Images;
 
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
+use crate::interrupt::stop_softly;
 use crate::progress::ImageLine;
 use crate::{compute, text};
 
@@ -77,7 +78,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl EncoderArguments {
     /// Loads the encoder of `run`.
     pub(crate) fn load(&self, run: &std::path::Path) -> Result<Encoder, Failure> {
-        stop_on_signal()?;
+        stop_softly(&STOP, "stopping after this batch; press Ctrl-C again to stop at once")?;
         compute::start(self.threads)?;
         let options = EncoderOptions {
             checkpoint: if self.best { Which::Best } else { Which::Latest },
@@ -191,15 +192,4 @@ pub(crate) fn skipped(n_unreadable: usize) -> String {
         0 => String::new(),
         n => format!(", {} skipped", text::count(n, "unreadable image")),
     }
-}
-
-/// The first Ctrl-C stops after the current batch, the second one at once.
-fn stop_on_signal() -> Result<(), Failure> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(STOPPED));
-        }
-        let _ = writeln!(io::stderr(), "\nstopping after this batch; press Ctrl-C again to stop at once");
-    })
-    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
 }

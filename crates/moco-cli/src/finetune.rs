@@ -7,18 +7,18 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use evaluate::linear::ClassifierScore;
-use moco::evaluation::EvaluationError;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneStage, FineTuned};
+use moco::evaluation::{EvaluationError, confusion_png};
+use run_store::ResultFolder;
 use serde_json::json;
 
 use crate::by_class::per_cent;
-use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::failure::Failure;
+use crate::interrupt::stop_without_a_result;
 use crate::progress::ImageLine;
-
 use crate::run::format_seconds;
 use crate::trained::{EncoderArguments, with_hint};
-use crate::{by_class, compute, confusion, text};
+use crate::{by_class, compute, text};
 
 /// Evaluate an encoder by fine-tuning it with labels.
 ///
@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         return Err(with_hint(EvaluationError::HeadFineTuned));
     }
     let train_view = evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?;
-    let folder = EvaluationFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
+    let folder = ResultFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
     let protocol = FineTuneProtocol {
         base_lr: arguments.lr,
         layer_decay: arguments.layer_decay,
@@ -130,8 +130,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     });
     let mut json = serde_json::to_vec_pretty(&result)?;
     json.push(b'\n');
-    let path =
-        folder.write(&[("result.json", json), ("confusion.png", confusion::png(&score, &classes)?)])?;
+    let path = folder.write(&[("result.json", json), ("confusion.png", confusion_png(&score, &classes)?)])?;
     writeln!(out, "{checkpoint}")?;
     print(arguments, &protocol, n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;

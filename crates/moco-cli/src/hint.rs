@@ -8,7 +8,7 @@ use std::io;
 
 use ::sweep::SweepError;
 use loader::LoaderError;
-use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError};
+use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError};
 use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
 use run_store::RunFolderError;
@@ -104,6 +104,18 @@ impl Hint for DeviceError {
             }
             error => error.hint().into(),
         })
+    }
+}
+
+impl Hint for TableError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoParquet { .. } => Some(
+                "build with parquet, `cargo run --release --package xtask --features parquet -- embed ...`, or write `.npy` or `.csv`"
+                    .into(),
+            ),
+            error => error.hint().map(Into::into),
+        }
     }
 }
 

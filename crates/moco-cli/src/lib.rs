@@ -3,8 +3,8 @@
 //! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: `compute`
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
-//! labeled images to evaluate it on), `evaluation_folder` and `by_class` (results of an evaluation), `new_file` (not
-//! overwriting files), `sheet` and `confusion` (drawing), `failure` and `hint` (errors and exit codes), `text` (layout).
+//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `sheet`
+//! (drawing), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
@@ -14,17 +14,16 @@ mod by_class;
 mod check;
 mod choice;
 pub mod compute;
-mod confusion;
 mod device;
 mod embed;
 mod encoding;
-mod evaluation_folder;
 mod export;
 pub mod failure;
 mod finetune;
 mod graph;
 mod hint;
 mod import;
+mod interrupt;
 mod knn;
 mod linear;
 mod neighbors;

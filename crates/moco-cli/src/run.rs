@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use moco::{Finished, Run, RunOptions, Summary};
 use pipeline::Pipeline;
@@ -15,7 +15,7 @@ use tensor_ops::Device;
 use crate::failure::{Failure, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
-use crate::{compute, pipeline_file, runs, text};
+use crate::{compute, interrupt, pipeline_file, runs, text};
 
 /// Train a pipeline, or resume a run.
 ///
@@ -261,16 +261,10 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
 
 /// The first Ctrl-C saves a checkpoint and stops, the second one stops at once.
 pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
-    ctrlc::set_handler(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(STOPPED));
-        }
-        let _ = writeln!(
-            io::stderr(),
-            "\nstopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one"
-        );
-    })
-    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
+    interrupt::stop_softly(
+        stop,
+        "stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one",
+    )
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ pub mod evaluation;
 pub mod exchange;
 mod run;
 mod source;
+mod table;
 #[cfg(feature = "train")]
 mod training;
 
@@ -68,6 +69,7 @@ pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
+pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, open_dataset, parse_pipeline, read_pipeline};
 pub use pipeline::{Pipeline, Weights};

@@ -9,4 +9,4 @@ pub mod metrics;
 mod run_folder;
 pub mod tensor_file;
 
-pub use self::run_folder::{RunFolder, RunFolderError, RunLock, write_whole};
+pub use self::run_folder::{ResultFolder, RunFolder, RunFolderError, RunLock, write_whole};

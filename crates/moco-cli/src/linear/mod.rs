@@ -13,12 +13,13 @@ use evaluate::linear::{ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, 
 use moco::evaluation::Evaluation;
 use pipeline::View;
 use plugin_api::{Embedding, Split};
+use run_store::ResultFolder;
 
 use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
-use crate::evaluation_folder::{EvaluationFolder, stop_without_a_result};
 use crate::failure::Failure;
+use crate::interrupt::stop_without_a_result;
 use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
 
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         false => Some(evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?),
     };
     let name = if arguments.cached { "linear-cached" } else { "linear" };
-    let folder = EvaluationFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
+    let folder = ResultFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
     let mut departures = protocol.departures(&recipe);
     departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
     for departure in &departures {

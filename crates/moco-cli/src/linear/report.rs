@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use evaluate::linear::{ClassifierScore, Decay, ProbeProtocol, PublishedProbe, TrainedProbe};
+use moco::evaluation::confusion_png;
 use serde_json::json;
 
 use super::Arguments;
 use crate::by_class::per_cent;
 use crate::failure::Failure;
 use crate::run::format_seconds;
-use crate::{by_class, compute, confusion, text};
+use crate::{by_class, compute, text};
 
 /// The results of a probe.
 pub(super) struct Report<'a> {
@@ -188,6 +189,6 @@ impl Report<'_> {
 
     /// The confusion matrix of the best classifier, as a PNG file.
     pub(super) fn picture(&self) -> Result<Vec<u8>, Failure> {
-        confusion::png(&self.scores[self.best()], &self.classes)
+        Ok(confusion_png(&self.scores[self.best()], &self.classes)?)
     }
 }

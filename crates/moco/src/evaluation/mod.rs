@@ -17,6 +17,7 @@
 //! ```
 
 mod augmented;
+mod confusion;
 mod error;
 pub mod finetune;
 mod training_view;
@@ -33,8 +34,9 @@ use train_core::engine::FrozenEncoder;
 use train_core::features;
 
 pub use evaluate::KnnScore;
-pub use evaluate::linear::{ProbeProtocol, PublishedProbe, TrainedProbe};
+pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, TrainedProbe};
 
+pub use self::confusion::confusion_png;
 pub use self::error::EvaluationError;
 use crate::encoder::view;
 use crate::run::OpenRun;

@@ -19,6 +19,12 @@ pub enum RunFolderError {
         /// The file.
         path: PathBuf,
     },
+    /// The requested folder for results exists.
+    #[error("`{}` already exists", path.display())]
+    AlreadyExists {
+        /// The folder.
+        path: PathBuf,
+    },
     /// There is no run in the folder.
     #[error("`{}` is not a run folder: it has no `pipeline.ron`", path.display())]
     NotARun {
@@ -51,6 +57,7 @@ impl RunFolderError {
         match self {
             Self::NotEmpty { .. } => Some("choose a new folder, or resume the run in this one".into()),
             Self::NotAFolder { .. } => Some("choose another path".into()),
+            Self::AlreadyExists { .. } => Some("choose another name, or remove it first".into()),
             Self::NotARun { .. } => {
                 Some("give a folder that a run has written, or a checkpoint in it".into())
             }

@@ -1,15 +1,15 @@
-//! Where the results of an evaluation are written: a folder of its own in the run folder, whole or not at all.
+//! Folders for the results of an evaluation, written whole or not at all.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use run_store::RunFolder;
+use super::{RunFolder, RunFolderError};
 
-use crate::failure::{Failure, STOPPED};
+const WRITE: &str = "write in";
 
-/// A folder that is not yet written.
-pub(crate) struct EvaluationFolder {
+/// A folder for the results of an evaluation, which is not yet written.
+pub struct ResultFolder {
     parent: PathBuf,
     name: Name,
 }
@@ -21,15 +21,15 @@ enum Name {
     Asked(PathBuf),
 }
 
-impl EvaluationFolder {
+impl ResultFolder {
     /// The folder `asked`, or the next number of `name` in the run's `evaluations`. It is checked before any work, so
     /// no result is lost.
     ///
     /// # Errors
     /// If the folder cannot be written, or `asked` exists.
-    pub(crate) fn new(run: &RunFolder, name: &'static str, asked: Option<&Path>) -> Result<Self, Failure> {
+    pub fn new(run: &RunFolder, name: &'static str, asked: Option<&Path>) -> Result<Self, RunFolderError> {
         let folder = match asked {
-            Some(path) if path.exists() => return Err(there_already(path)),
+            Some(path) if path.exists() => return Err(already_exists(path)),
             Some(path) => Self {
                 parent: match path.parent() {
                     Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
@@ -41,7 +41,7 @@ impl EvaluationFolder {
         };
         fs::create_dir_all(&folder.parent)
             .and_then(|()| tempfile::tempfile_in(&folder.parent).map(drop))
-            .map_err(|error| cannot_write(&folder.parent, &error))?;
+            .map_err(RunFolderError::io(WRITE, &folder.parent))?;
         Ok(folder)
     }
 
@@ -49,8 +49,8 @@ impl EvaluationFolder {
     ///
     /// # Errors
     /// If they cannot be written. Then there is no folder.
-    pub(crate) fn write(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, Failure> {
-        let failed = |error: io::Error| cannot_write(&self.parent, &error);
+    pub fn write(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, RunFolderError> {
+        let failed = |error| RunFolderError::io(WRITE, &self.parent)(error);
         let partial =
             tempfile::Builder::new().prefix(".partial-").tempdir_in(&self.parent).map_err(failed)?;
         for (name, bytes) in files {
@@ -59,7 +59,7 @@ impl EvaluationFolder {
         open_to_all(partial.path()).map_err(failed)?;
         let path = match &self.name {
             // A rename would go over an empty folder.
-            Name::Asked(path) if path.exists() => return Err(there_already(path)),
+            Name::Asked(path) if path.exists() => return Err(already_exists(path)),
             Name::Asked(path) => {
                 fs::rename(partial.path(), path).map_err(failed)?;
                 path.clone()
@@ -86,18 +86,6 @@ impl EvaluationFolder {
     }
 }
 
-/// Makes Ctrl-C end the command at once: nothing is written before its end.
-///
-/// # Errors
-/// If the system does not allow it.
-pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
-    ctrlc::set_handler(|| {
-        let _ = writeln!(io::stderr(), "\nstopped; nothing was written");
-        std::process::exit(i32::from(STOPPED));
-    })
-    .map_err(|error| Failure::plain(format!("Ctrl-C cannot be handled: {error}")))
-}
-
 /// A temporary folder is private to its owner, but a result should not be.
 #[cfg(unix)]
 fn open_to_all(path: &Path) -> io::Result<()> {
@@ -110,15 +98,8 @@ fn open_to_all(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn there_already(path: &Path) -> Failure {
-    Failure::new(format!("`{}` already exists", path.display()), "choose another name, or remove it first")
-}
-
-fn cannot_write(folder: &Path, error: &io::Error) -> Failure {
-    Failure::new(
-        format!("nothing can be written in `{}`: {error}", folder.display()),
-        "choose another folder with `--out`",
-    )
+fn already_exists(path: &Path) -> RunFolderError {
+    RunFolderError::AlreadyExists { path: path.into() }
 }
 
 #[cfg(test)]
@@ -130,7 +111,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let run = RunFolder::create(root.path(), "moco", None).unwrap();
         let write = |text: &str| {
-            let folder = EvaluationFolder::new(&run, "linear", None).unwrap();
+            let folder = ResultFolder::new(&run, "linear", None).unwrap();
             folder.write(&[("result.json", text.into())]).unwrap()
         };
         let (first, second) = (write("1"), write("2"));
@@ -144,11 +125,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let run = RunFolder::create(root.path(), "moco", None).unwrap();
         let asked = root.path().join("result");
-        let new = || EvaluationFolder::new(&run, "linear", Some(&asked));
+        let new = || ResultFolder::new(&run, "linear", Some(&asked));
         new().unwrap().write(&[("a", Vec::new())]).unwrap();
         assert!(new().err().unwrap().to_string().contains("already exists"));
         let file = asked.join("a/below-a-file");
-        let error = EvaluationFolder::new(&run, "linear", Some(&file)).err().unwrap().to_string();
-        assert!(error.starts_with("nothing can be written in"), "{error}");
+        let error = ResultFolder::new(&run, "linear", Some(&file)).err().unwrap().to_string();
+        assert!(error.starts_with("cannot write in"), "{error}");
     }
 }

@@ -8,7 +8,7 @@ pub(super) const IS_BUILT_IN: bool = cfg!(feature = "parquet");
 
 /// Never called, see [`IS_BUILT_IN`].
 #[cfg(not(feature = "parquet"))]
-pub(super) fn write(_: impl std::io::Write + Send, _: &super::Rows) -> std::io::Result<()> {
+pub(super) fn write(_: impl std::io::Write + Send, _: &super::FeatureTable) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
@@ -24,18 +24,18 @@ mod built_in {
     use parquet::file::writer::SerializedFileWriter;
     use parquet::schema::types::{Type, TypePtr};
 
-    use super::super::{Rows, column};
+    use super::super::{FeatureTable, column};
 
     /// Rows per row group, which bounds the memory of a reader.
     const GROUP_ROWS: usize = 1 << 16;
 
     /// Writes a column `path` and one float32 column per feature.
-    pub(in super::super) fn write(file: impl Write + Send, rows: &Rows) -> io::Result<()> {
-        fill(file, rows).map_err(io::Error::other)
+    pub(in super::super) fn write(file: impl Write + Send, table: &FeatureTable) -> io::Result<()> {
+        fill(file, table).map_err(io::Error::other)
     }
 
-    fn fill(file: impl Write + Send, rows: &Rows) -> Result<(), ParquetError> {
-        let (n, d) = (rows.features.n(), rows.features.d());
+    fn fill(file: impl Write + Send, table: &FeatureTable) -> Result<(), ParquetError> {
+        let (n, d) = (table.features.n(), table.features.d());
         // Hardly any two features are equal, so a dictionary would only cost time.
         let properties = WriterProperties::builder().set_dictionary_enabled(false).build();
         let mut writer = SerializedFileWriter::new(file, schema(d)?, Arc::new(properties))?;
@@ -43,12 +43,12 @@ mod built_in {
             let group = first..(first + GROUP_ROWS).min(n);
             let mut row_group = writer.next_row_group()?;
             let paths: Vec<ByteArray> =
-                rows.paths[group.clone()].iter().map(|path| path.as_str().into()).collect();
+                table.paths[group.clone()].iter().map(|path| path.as_str().into()).collect();
             if let Some(mut column) = row_group.next_column()? {
                 column.typed::<ByteArrayType>().write_batch(&paths, None, None)?;
                 column.close()?;
             }
-            let values = &rows.features.values()[group.start * d..group.end * d];
+            let values = &table.features.values()[group.start * d..group.end * d];
             for feature in 0..d {
                 let values: Vec<f32> = values.iter().skip(feature).step_by(d).copied().collect();
                 if let Some(mut column) = row_group.next_column()? {

@@ -1,12 +1,10 @@
 //! Draws a confusion matrix.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use evaluate::linear::ClassifierScore;
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts as _};
 use image::{ImageFormat, Rgb, RgbImage};
-
-use crate::failure::Failure;
 
 /// With more classes, there is no room for text.
 const MOST_WITH_TEXT: usize = 40;
@@ -59,15 +57,14 @@ fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
     picture
 }
 
-/// [`draw`], as a PNG file.
+/// Draws the confusion matrix of a classifier as a PNG file: one row per true class, one column per predicted class, in the
+/// order of `names`. Each cell shows the percentage of its row.
 ///
 /// # Errors
 /// If it cannot be encoded.
-pub(crate) fn png(score: &ClassifierScore, names: &[String]) -> Result<Vec<u8>, Failure> {
+pub fn confusion_png(score: &ClassifierScore, names: &[String]) -> io::Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
-    draw(score, names)
-        .write_to(&mut bytes, ImageFormat::Png)
-        .map_err(|error| Failure::plain(format!("the confusion matrix cannot be drawn: {error}")))?;
+    draw(score, names).write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
     Ok(bytes.into_inner())
 }
 

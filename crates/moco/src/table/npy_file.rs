@@ -2,9 +2,9 @@
 
 use std::io::{self, BufWriter, Write};
 
-use moco::Embeddings;
+use plugin_api::Embeddings;
 
-use crate::failure::Failure;
+use super::TableError;
 
 /// Writes an array `(N, D)` of float32, in version 1.0 of the format.
 pub(super) fn write(file: impl Write, features: &Embeddings) -> io::Result<()> {
@@ -28,12 +28,9 @@ fn header(n: usize, d: usize) -> Vec<u8> {
 ///
 /// # Errors
 /// If a path contains a line break, because lines would no longer match rows.
-pub(super) fn names(paths: &[String]) -> Result<String, Failure> {
+pub(super) fn names(paths: &[String]) -> Result<String, TableError> {
     if let Some(path) = paths.iter().find(|path| path.contains(['\n', '\r'])) {
-        return Err(Failure::new(
-            format!("{path:?} contains a line break, and the list of paths has one path per line"),
-            "write `.csv` or `.parquet`, or rename the file",
-        ));
+        return Err(TableError::LineBreak { name: path.clone() });
     }
     Ok(paths.iter().flat_map(|path| [path, "\n"]).collect())
 }
