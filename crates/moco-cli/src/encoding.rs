@@ -128,8 +128,7 @@ impl EncoderArguments {
                 return Err(Failure::new(
                     error.to_string(),
                     "check the files named above; if the rest is fine, allow a larger share with `--max-unreadable`",
-                )
-                .into());
+                ));
             }
             Err(error) => return Err(error.into()),
         };

@@ -112,7 +112,7 @@ fn images(golden: &Golden, moco: &Moco, name: &str, device: &Device) -> Result<F
             let values = names::to_nhwc(values, [n, 3, h, w]);
             Ok(FeatureMap::from_nhwc(device, [n, h, w, 3], &values, Recording::Off)?)
         }
-        _ => Err(golden.wrong(format!("`{name}` is {shape:?}, expected [N, 3, {size}, {size}]")).into()),
+        _ => Err(golden.wrong(format!("`{name}` is {shape:?}, expected [N, 3, {size}, {size}]"))),
     }
 }
 
