@@ -6,7 +6,7 @@ use super::{documents, nothing};
 use crate::support::workspace;
 
 /// What lines of messages begin with.
-const BEGINNINGS: [&str; 6] = ["error: ", "hint: ", "= help: ", "warning: ", "stopp", "go on"];
+const BEGINNINGS: [&str; 6] = ["error: ", "hint: ", "= help: ", "warning: ", "stopp", "resume with"];
 /// Shorter pieces of a message say nothing.
 const SHORTEST: usize = 10;
 

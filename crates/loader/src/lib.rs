@@ -2,6 +2,7 @@
 //!
 //! Start at [`Loader`]; [`EvalLoader`] is a simpler version for evaluation. The contents of a batch depend only on the
 //! seed, the epoch and the images, bit for bit, and not on the number of workers or their speed.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod error;
 mod evaluation;

@@ -2,7 +2,7 @@
 //!
 //! A config says what a layer is and how it starts, and builds it by a [`Builder`], which knows the device and the random
 //! draws. Names within a layer are PyTorch's; what a layer is called is up to the module that holds it.
-
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod builder;

@@ -4,6 +4,7 @@
 //! every piece the file or argument that it came from, so that a [`Fault`] is drawn where the reader wrote it.
 //! [`PipelineText::set`] and [`PipelineText::change`] edit text and tree; what a pipeline means is not known here, but for views
 //! that are like another.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod change;
 mod document;
