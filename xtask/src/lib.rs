@@ -1,7 +1,8 @@
-//! The developers' command line, `cargo xtask`: benchmarks and comparisons with the reference. All other commands are
+//! The developers' command line, `cargo xtask`: benchmarks, comparisons with the reference, and `ci`. All other commands are
 //! those of [`moco_cli`].
 
 mod bench;
+mod ci;
 mod parity;
 mod reference_pipeline;
 
@@ -16,6 +17,7 @@ const NAME: &str = "cargo xtask";
 enum Command {
     Parity(parity::Arguments),
     Bench(bench::Arguments),
+    Ci(ci::Arguments),
 }
 
 /// The program. `main.rs` sets its allocator.
@@ -23,6 +25,7 @@ pub fn main() -> ExitCode {
     moco_cli::main_with(NAME, |command, out| match command {
         Command::Parity(arguments) => parity::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
+        Command::Ci(arguments) => ci::run(&arguments),
     })
 }
 

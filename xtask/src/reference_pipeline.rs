@@ -94,7 +94,8 @@ pub(crate) enum VitStem {
 pub(crate) enum Method {
     /// Negatives from a queue (v1, v2).
     Queue {
-        head: HeadKind,
+        /// The plugin: `linear` (v1) or `mlp` (v2).
+        head: &'static str,
         /// The queue length.
         len: usize,
     },
@@ -107,15 +108,6 @@ pub(crate) enum Method {
         /// Whether batch norm follows the predictor's last layer.
         predictor_last_norm: bool,
     },
-}
-
-/// The projection head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeadKind {
-    /// One linear layer (v1).
-    Linear,
-    /// Two, with ReLU between them (v2).
-    Mlp,
 }
 
 /// The optimizer.
@@ -184,7 +176,7 @@ impl Moco {
             PluginRef::new("grayscale").with("p", 0.2),
             PluginRef::new("gaussian-blur").with("p", 0.5).with("sigma", (0.1, 2.0)),
             PluginRef::new("flip").with("p", 0.5),
-            PluginRef::new("normalize").with("statistics", Statistics::ImageNet),
+            PluginRef::new("normalize").with("statistics", Named::ImageNet),
         ]
     }
 
@@ -201,17 +193,13 @@ impl Moco {
         let mut modules = vec![(BACKBONE, self.encoder.plugin())];
         match &self.method {
             Method::Queue { head, len } => {
-                let head = match head {
-                    HeadKind::Linear => "linear",
-                    HeadKind::Mlp => "mlp",
-                };
-                modules.push((HEAD, PluginRef::new(head).with("out", self.dim)));
+                modules.push((HEAD, PluginRef::new(*head).with("out", self.dim)));
                 modules.push(loss(PluginRef::new("queue").with("len", len)));
             }
             Method::InBatch { projector_layers, hidden, predictor_last_norm } => {
                 let mlp = |layers: usize, last_norm: bool| {
                     let mlp = PluginRef::new("mlp").with("layers", layers).with("hidden", hidden);
-                    mlp.with("out", self.dim).with("norm", Norm::Batch).with("last_norm", last_norm)
+                    mlp.with("out", self.dim).with("norm", Named::Batch).with("last_norm", last_norm)
                 };
                 modules.push((PROJECTOR, mlp(*projector_layers, true)));
                 modules.push((PREDICTOR, mlp(2, *predictor_last_norm)));
@@ -260,7 +248,7 @@ impl Encoder {
                     Depth::Layers(layers) => plugin.with("depth", layers),
                     Depth::Blocks(blocks, kind) => plugin.with("blocks", blocks).with("block", kind),
                 };
-                plugin.with("width", width).with("stem", stem).with("conv", Conv::Auto)
+                plugin.with("width", width).with("stem", stem).with("conv", Named::Auto)
             }
             Self::Vit { patch, dim, depth, heads, stem, freeze_patch_projection } => PluginRef::new("vit")
                 .with("patch", patch)
@@ -284,21 +272,11 @@ impl Rule {
     }
 }
 
-/// As the `normalize` plugin names it.
+/// Names in the configs of plugins: `statistics` of `normalize`, `norm` of `mlp`, `conv` of `resnet`.
 #[derive(Serialize)]
-enum Statistics {
+enum Named {
     ImageNet,
-}
-
-/// As the `mlp` plugin names it.
-#[derive(Serialize)]
-enum Norm {
     Batch,
-}
-
-/// As the `resnet` plugin names it.
-#[derive(Serialize)]
-enum Conv {
     Auto,
 }
 
@@ -338,7 +316,7 @@ mod tests {
         }
     }
 
-    const QUEUE: Method = Method::Queue { head: HeadKind::Mlp, len: 64 };
+    const QUEUE: Method = Method::Queue { head: "mlp", len: 64 };
     const IN_BATCH: Method = Method::InBatch { projector_layers: 3, hidden: 16, predictor_last_norm: true };
 
     #[test]

@@ -18,7 +18,7 @@ use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::trainer::TrainError;
 
-use crate::pipeline_file::missing;
+use crate::missing_path;
 
 /// An error that a command may end with.
 pub trait Hint: Error + Send + Sync + 'static {
@@ -122,7 +122,7 @@ impl Hint for TableError {
 impl Hint for RunError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { path } => missing(path).hint(),
+            Self::Missing { path } => Some(missing_path::hint(path)),
             Self::PipelineFile { path } => Some(format!(
                 "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
                  `moco run {} --resume`",

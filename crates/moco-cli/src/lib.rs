@@ -26,6 +26,7 @@ mod import;
 mod interrupt;
 mod knn;
 mod linear;
+mod missing_path;
 mod neighbors;
 mod new_file;
 pub mod pipeline_file;

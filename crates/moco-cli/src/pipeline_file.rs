@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use pipeline::{Network, Pipeline, PipelineError};
-use plugin_api::{Entry, nearest};
+use plugin_api::Entry;
 use tensor_ops::Device;
 
 use crate::failure::Failure;
+use crate::missing_path;
 
 /// The pipeline at `path` with `overrides` in it.
 ///
@@ -47,7 +48,7 @@ pub fn check_file(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::new(
             format!("`{}` is a folder, not a file", path.display()),
-            match files_in(path).first() {
+            match missing_path::files_in(path).first() {
                 Some(file) => format!("give a file in it, for instance `{}`", path.join(file).display()),
                 None => "give a file".into(),
             },
@@ -58,43 +59,7 @@ pub fn check_file(path: &Path) -> Result<(), Failure> {
 
 /// The error for a path that does not exist.
 pub fn missing(path: &Path) -> Failure {
-    let message = format!("`{}` does not exist", path.display());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if !folder.is_dir() {
-        return Failure::new(
-            message,
-            format!("the folder `{}` does not exist either: check the path", folder.display()),
-        );
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let names = files_in(folder);
-    if let Some(name) = nearest(&name, &names) {
-        return Failure::new(message, format!("did you mean `{}`?", beside(path, name)));
-    }
-    let hint = match std::env::current_dir() {
-        Ok(here) if path.is_relative() => format!("the path is relative to {}", here.display()),
-        _ => "check the path".into(),
-    };
-    Failure::new(message, hint)
-}
-
-/// `name` in the folder of `path`, as the user wrote that folder.
-fn beside(path: &Path, name: &str) -> String {
-    path.with_file_name(name).display().to_string()
-}
-
-/// The visible entries of `folder`, sorted.
-fn files_in(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !name.starts_with('.'))
-        .collect();
-    names.sort();
-    names
+    Failure::new(format!("`{}` does not exist", path.display()), missing_path::hint(path))
 }
 
 /// Trainable and frozen parameters of the query encoder; momentum copies are not counted.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use walkdir::WalkDir;
 
 use super::{rounded, seconds, system};
-use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem};
+use crate::reference_pipeline::{Depth, Encoder, Method, Moco, Rule, Stem};
 use moco_cli::Failure;
 use moco_cli::compute;
 use moco_cli::pipeline_file::missing;
@@ -153,7 +153,7 @@ fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn pipeline_of(size: usize) -> Moco {
     Moco {
         encoder: Encoder::ResNet { depth: Depth::Layers(18), width: 1, stem: Stem::Cifar },
-        method: Method::Queue { head: HeadKind::Linear, len: 4 },
+        method: Method::Queue { head: "linear", len: 4 },
         dim: 1,
         temperature: 0.2,
         momentum: 0.999,

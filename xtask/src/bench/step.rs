@@ -12,7 +12,7 @@ use train_core::SingleProcess;
 use train_core::engine::Engine;
 
 use super::{Precision, median, rounded, system};
-use crate::reference_pipeline::{Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use crate::reference_pipeline::{Depth, Encoder, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::compute;
 
 /// Time a training step.
@@ -195,8 +195,8 @@ fn pipeline_of(arguments: &Arguments) -> Moco {
     let is_vit = matches!(encoder, Encoder::Vit { .. });
     let queue = |head| Method::Queue { head, len: arguments.queue };
     let (method, rule) = match arguments.variant {
-        Variant::V1 => (queue(HeadKind::Linear), Rule::Sgd(0.9)),
-        Variant::V2 => (queue(HeadKind::Mlp), Rule::Sgd(0.9)),
+        Variant::V1 => (queue("linear"), Rule::Sgd(0.9)),
+        Variant::V2 => (queue("mlp"), Rule::Sgd(0.9)),
         Variant::V3 => {
             let method = Method::InBatch {
                 projector_layers: if is_vit { 3 } else { 2 },

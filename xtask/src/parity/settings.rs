@@ -3,7 +3,7 @@
 use super::golden::{Golden, Kind};
 use pipeline::Precision;
 
-use crate::reference_pipeline::{Block, Depth, Encoder, HeadKind, Method, Moco, Rule, Stem, VitStem};
+use crate::reference_pipeline::{Block, Depth, Encoder, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::Failure;
 
 /// MoCo v1, v2 or v3, depending on the file's kind.
@@ -21,7 +21,7 @@ pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
             (encoder, method, rule)
         }
         Kind::Moco | Kind::Augmentations => {
-            let head = if truth(golden, "mlp")? { HeadKind::Mlp } else { HeadKind::Linear };
+            let head = if truth(golden, "mlp")? { "mlp" } else { "linear" };
             let method = Method::Queue { head, len: golden.setting("queue")? };
             (resnet(golden)?, method, Rule::Sgd(golden.setting("sgd_momentum")?))
         }
