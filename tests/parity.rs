@@ -46,7 +46,7 @@ fn golden(name: &str) -> Option<PathBuf> {
     }
     // Past the test harness, which keeps to itself what a passing test prints.
     let mut terminal = std::io::stderr();
-    writeln!(terminal, "\nSKIPPED: parity with {name}, for there is no {}\n", path.display()).unwrap();
+    writeln!(terminal, "\nSKIPPED: parity with {name}: there is no {}\n", path.display()).unwrap();
     None
 }
 

@@ -2,6 +2,8 @@
 //!
 //!     cargo run --release --package moco --example train_embed_export -- PIPELINE.ron IMAGES OUT
 
+#![allow(clippy::print_stdout)]
+
 use std::error::Error;
 use std::path::Path;
 
