@@ -1,4 +1,4 @@
-//! The convolutions of a ResNet, with torchvision's names and initial values.
+//! The convolutions of a ResNet, with torchvision's names and initialization.
 
 use nn::{Builder, ChannelSums, ConvNorm, ConvNormConfig, Init};
 use plugin_api::ConfigError;
@@ -24,7 +24,7 @@ impl Names {
     }
 }
 
-/// The size of a convolution.
+/// The configuration of a convolution.
 pub(crate) struct Shape {
     /// Channels that come in.
     pub(crate) n_inputs: usize,
@@ -36,7 +36,7 @@ pub(crate) struct Shape {
     pub(crate) stride: usize,
 }
 
-/// What all layers of one ResNet have in common.
+/// Shared settings of all layers of a ResNet.
 #[derive(Clone, Copy)]
 pub(crate) struct Common {
     pub(crate) batch_norm_splits: usize,

@@ -1,4 +1,4 @@
-//! How wide a layer may be.
+//! Checks the width of a layer.
 
 use plugin_api::ConfigError;
 

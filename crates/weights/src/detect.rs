@@ -1,4 +1,4 @@
-//! What encoder some weights belong to.
+//! Detects the encoder that weights belong to.
 
 use run_store::checkpoint::Stored;
 

@@ -1,4 +1,4 @@
-//! Which names and shapes torchvision and timm have for the weights of an encoder.
+//! The names and shapes of an encoder's weights in torchvision and timm.
 
 use run_store::checkpoint::Stored;
 
@@ -32,7 +32,8 @@ impl std::fmt::Display for Shape {
     }
 }
 
-/// The names and shapes of the weights of `architecture`, in the order of PyTorch's `state_dict`, without a last linear layer.
+/// The names and shapes of the weights of `architecture`, in the order of PyTorch's `state_dict`, without the final
+/// linear layer.
 pub fn layout(architecture: &Architecture) -> Vec<(String, Shape)> {
     match architecture {
         Architecture::ResNet(of) => resnet(of),

@@ -1,4 +1,4 @@
-//! Why weights cannot be exchanged.
+//! Errors of export and import.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,34 +12,34 @@ use crate::{DeviceError, LoadError, RunError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// There is no such run, or no checkpoint that can be used.
+    /// There is no such run, or no usable checkpoint.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The run's pipeline cannot be used.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// The process or the device cannot be used.
+    /// The environment or the device cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// The pipeline has no such encoder.
+    /// The checkpoint has no such encoder.
     #[error("the checkpoint has no {side} encoder")]
     NoEncoder {
         /// `query` or `momentum`.
         side: &'static str,
     },
-    /// The backbone is none that other programs have.
+    /// Other programs have no such backbone.
     #[error("`{backbone}` cannot be exported: other programs have no such encoder")]
     NoCounterpart {
         /// The backbone's module.
         backbone: String,
     },
-    /// How images must be normalized is unknown.
+    /// The normalization of images is unknown.
     #[error("the view `{view}` does not end with `normalize`, so the normalization is unknown")]
     NoNormalization {
         /// The view.
         view: String,
     },
-    /// A head is to be exported, and there is none.
+    /// The head was requested, but there is none.
     #[error("the run has no head")]
     NoHead,
     /// The head has several modules.
@@ -48,7 +48,7 @@ pub enum ExchangeError {
         /// Their names.
         names: Vec<String>,
     },
-    /// The head has layers that no target has.
+    /// The head has layers that no target supports.
     #[error("`{head}` has other layers than linear, batch norm and ReLU")]
     ForeignHead {
         /// The head's module.
@@ -59,7 +59,7 @@ pub enum ExchangeError {
     Unfit {
         /// The target.
         target: Target,
-        /// Why, and which targets can.
+        /// The reason, and the targets that can.
         unfit: Unfit,
     },
     /// The file cannot be written.
@@ -67,13 +67,13 @@ pub enum ExchangeError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// The file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The file is one of ours.
+    /// The file is a checkpoint of this program.
     #[error("`{}` is a checkpoint of this program", path.display())]
     OwnCheckpoint {
         /// The file.
@@ -84,10 +84,10 @@ pub enum ExchangeError {
     Unrecognized {
         /// The file.
         path: PathBuf,
-        /// What is not known.
+        /// The reason.
         reason: String,
     },
-    /// The weights do not match where they are to go.
+    /// The weights do not match the run or the encoder.
     #[error("the {part} in `{}` does not match {of}: {mismatch}", path.display())]
     Mismatch {
         /// `backbone`, `head` or `predictor`.

@@ -1,4 +1,4 @@
-//! The encoder for other programs.
+//! Exports the encoder to other programs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,42 +12,43 @@ use super::ExchangeError;
 use super::parts::{self, Parts};
 use crate::{OpenRun, Which, device};
 
-/// What is exported, and for whom.
+/// What to export, and for which program.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
-    /// Whose names and layouts the weights get.
+    /// The program that will load the weights.
     pub target: Target,
-    /// Which checkpoint, if a folder is named and not one checkpoint.
+    /// Which checkpoint to load from a run folder. Ignored if a checkpoint is given directly.
     pub checkpoint: Which,
-    /// The trained weights, or the momentum encoder's.
+    /// The query encoder or the momentum encoder.
     pub weights: Weights,
-    /// Whether the projection head is exported too.
+    /// Whether to include the projection head.
     pub with_head: bool,
 }
 
 impl ExportOptions {
-    /// The trained backbone of the newest checkpoint, for `target`.
+    /// The query backbone of the newest checkpoint, for `target`.
     pub fn new(target: Target) -> Self {
         Self { target, checkpoint: Which::Latest, weights: Weights::Query, with_head: false }
     }
 }
 
-/// What was written.
+/// The exported file.
 #[derive(Clone, Debug)]
 pub struct Exported {
     /// The encoder.
     pub architecture: Architecture,
-    /// How many values there are.
+    /// The number of values.
     pub n_values: usize,
-    /// Lines of Python that load the file strictly.
+    /// Python code that loads the file strictly.
     pub python: String,
-    /// The checkpoint's file.
+    /// The path of the checkpoint.
     pub checkpoint: std::path::PathBuf,
     /// The file's metadata: run, epoch, the backbone's config, normalization, image size and others.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Writes the encoder of the run at `run`, its folder or one checkpoint in it, to `file`: safetensors, or an ONNX graph.
+/// Writes the encoder of the run at `run`, a run folder or a checkpoint in it, to `file`: safetensors, or an ONNX
+/// graph.
 ///
 /// # Errors
 /// If the run cannot be opened, the target cannot represent the encoder, or the file cannot be written.

@@ -1,4 +1,4 @@
-//! Weights of other programs.
+//! Imports weights of other programs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,24 @@ use super::ExchangeError;
 use super::parts::{self, Parts};
 use crate::{Error, Run, RunOptions, device};
 
-/// Weights that another program has written, and what they are.
+/// Weights of another program, and the encoder that they belong to.
 pub struct ForeignWeights {
     path: PathBuf,
     /// The encoders in the file.
     pub encoders: Encoders,
-    /// What the query encoder is.
+    /// The architecture of the query encoder.
     pub architecture: Architecture,
 }
 
-/// What becomes of a part of the weights while a run is made of them.
+/// The result for a part of the weights while a run is created from them.
 #[derive(Clone, Copy, Debug)]
 pub enum ImportNote<'a> {
-    /// These names and shapes were compared with those of the pipeline. Whether they are imported, the end tells.
+    /// These names and shapes were compared with those of the pipeline. The result of the import shows whether they
+    /// match.
     Compared {
         /// `backbone`, `head` or `predictor`.
         part: &'static str,
-        /// What fits and what does not.
+        /// The comparison.
         report: &'a Report,
     },
     /// These modules keep their random initial values.
@@ -48,10 +49,10 @@ pub enum ImportNote<'a> {
 }
 
 impl ForeignWeights {
-    /// Reads safetensors, or what PyTorch's `torch.save` writes. Nothing that is in a pickle is run.
+    /// Reads safetensors, or files of PyTorch's `torch.save`. Pickles are parsed without executing code.
     ///
     /// # Errors
-    /// If the file cannot be read, or its weights are of an unknown encoder.
+    /// If the file cannot be read, or its weights belong to an unknown encoder.
     pub fn read(path: &Path) -> Result<Self, ExchangeError> {
         let tensors = weights::read(path)?;
         if tensors.keys().any(|name| name.starts_with("query.")) {
@@ -64,13 +65,13 @@ impl ForeignWeights {
         Ok(Self { path: path.into(), encoders, architecture })
     }
 
-    /// What the backbone has of an encoder of its kind, and what it lacks.
+    /// Compares the backbone with a complete encoder of its kind.
     pub fn report(&self) -> Report {
         let layout = weights::layout(&self.architecture).into_iter().collect();
         Report::new(&layout, &self.encoders.query.backbone)
     }
 
-    /// Checks that the backbone is a whole encoder of its kind.
+    /// Checks that the backbone is a complete encoder of its kind.
     ///
     /// # Errors
     /// The first mismatch.
@@ -78,11 +79,11 @@ impl ForeignWeights {
         check(&self.path, "backbone", &self.report(), "an encoder of this kind")
     }
 
-    /// Creates a run of `pipeline` before its first step, whose query and momentum encoder have these weights; the heads too,
-    /// unless `backbone_only`. `note` is told what becomes of each part.
+    /// Creates a run of `pipeline` at step 0 whose query and momentum encoders have these weights; the heads too,
+    /// unless `backbone_only`. `note` gets the result for each part.
     ///
     /// # Errors
-    /// If the weights do not match the pipeline, or the run's folder cannot be made.
+    /// If the weights do not match the pipeline, or the run folder cannot be created.
     pub fn create_run(
         self,
         pipeline: Pipeline,
@@ -156,7 +157,7 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Takes `found` for the trained module called `name`.
+    /// Stores `found` for the query module called `name`.
     fn put(
         &mut self,
         part: &'static str,
@@ -171,7 +172,7 @@ impl Place<'_> {
         Ok(())
     }
 
-    /// Takes `found` for the momentum copy of the module called `name`.
+    /// Stores `found` for the momentum copy of the module called `name`.
     fn put_copy(&mut self, part: &'static str, name: &str, found: Tensors) -> Result<(), ExchangeError> {
         check(self.path, part, &Report::new(&self.layout(name), &found), self.of)?;
         self.take(name, found, "momentum");

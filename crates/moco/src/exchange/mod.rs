@@ -1,7 +1,7 @@
-//! Weights for other programs, and from them.
+//! Exports weights to other programs, and imports them.
 //!
 //! [`export`] writes a trained encoder under the names of torchvision, timm, facebookresearch/moco and others, or as an
-//! ONNX graph. [`ForeignWeights`] reads such files, and makes a run that starts from them.
+//! ONNX graph. [`ForeignWeights`] reads such files, and creates a run that starts from them.
 //!
 //! ```
 //! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/encoder/tiny_run.rs"));

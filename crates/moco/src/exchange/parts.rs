@@ -44,12 +44,12 @@ pub(super) fn measuring_view(pipeline: &Pipeline) -> &str {
     }
 }
 
-/// How `view` normalizes; `None` if no step of it says so.
+/// The normalization of `view`; `None` if no step has one.
 pub(super) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
     pipeline.view(view)?.transform.steps.iter().find_map(|step| step.normalization())
 }
 
-/// What the backbone called `name` says of itself.
+/// The architecture of the backbone called `name`.
 pub(super) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
     let mut backbones = pipeline.network.modules.encoders.backbones.iter();
     backbones.find(|named| named.name == name)?.module.architecture()

@@ -1,4 +1,4 @@
-//! Bytes of a pickle as numbers and texts.
+//! Reads numbers and strings from the bytes of a pickle.
 
 use super::*;
 
