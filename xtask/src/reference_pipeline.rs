@@ -148,7 +148,7 @@ impl Moco {
         })
     }
 
-    /// The pipeline as a file would have it. Its views are MoCo v2's.
+    /// The pipeline as text. Its views are MoCo v2's.
     fn config(&self) -> PipelineConfig {
         let mut config = PipelineConfig::new(
             "reference",

@@ -174,7 +174,7 @@ impl Encoder {
     }
 
     /// Features of those images of a dataset or folder that can be decoded, and the others with the reason;
-    /// [`Embeddings::images`] tells which row is of which image. [`open_images`](crate::open_images) opens a folder.
+    /// [`Embeddings::images`] maps rows to images. [`open_images`](crate::open_images) opens a folder.
     ///
     /// # Errors
     /// If features cannot be computed, or no image can be decoded.
