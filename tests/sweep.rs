@@ -52,7 +52,7 @@ fn a_grid_of_values_and_seeds_gives_a_table_with_mean_and_spread() {
         "run 1 of 4: data.batch=8, seed=0\n",
         "run 4 of 4: data.batch=16, seed=1  (ETA of the sweep ",
         "| data.batch | runs   | knn_top1 (%) ",
-        "kept as runs/sweep-small-001/table.md",
+        "written to runs/sweep-small-001/table.md",
     ] {
         assert!(outcome.stdout.contains(piece), "{piece:?} is not in\n{outcome}");
     }
