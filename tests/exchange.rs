@@ -57,12 +57,12 @@ fn say_skipped(what: &str) {
 fn setting(images: &str, what: &str) -> Option<(PathBuf, Vec<PathBuf>)> {
     let Some(python) = python() else {
         say_skipped(&format!(
-            "{what}, for there is no Python with torch, torchvision, timm, safetensors, onnx and onnxruntime; MOCO_PYTHON names one"
+            "{what}: there is no Python with torch, torchvision, timm, safetensors, onnx and onnxruntime; MOCO_PYTHON names one"
         ));
         return None;
     };
     let Some(files) = real_images(images) else {
-        say_skipped(&format!("{what}, for there are no images in ../shared/data/{images}"));
+        say_skipped(&format!("{what}: there are no images in ../shared/data/{images}"));
         return None;
     };
     Some((python, files))

@@ -150,7 +150,7 @@ def named(prefix, model):
 
 
 def optimizer_state(optimizer):
-    """As after a step, for the tensors in it have to be skipped."""
+    """As after a step, because the tensors in it have to be skipped."""
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             parameter.grad = torch.ones_like(parameter)

@@ -93,7 +93,7 @@ impl Values {
     }
 
     /// [`build_summed`](Self::build_summed) for parts that are written as they are kept. Those in bfloat16 are summed up by what
-    /// writes them, `fill(part index, own, part, sums)`, for afterwards it is too late; in single precision a pass over the
+    /// writes them, `fill(part index, own, part, sums)`, because afterwards it is too late; in single precision a pass over the
     /// part while it is in the cache is as fast, and splits long sums.
     pub(crate) fn build_kept<E: Operand, T: Send>(
         part_lens: &[usize],

@@ -52,7 +52,7 @@ fn a_gradient_reaches_everything_that_is_trained_and_nothing_that_is_fixed() {
     let patches = VARIATIONS.map(|fields| with(SMALL, fields));
     for config in patches.iter().map(String::as_str).chain([CONV]) {
         let mut vit = vit(config, (16, 32));
-        // The values of the token that the loss sees enter with weights, for their plain sum of squares is almost the
+        // The values of the token that the loss sees enter with weights, because their plain sum of squares is almost the
         // same whatever comes in: layer norm sees to that.
         let features = vit.forward(images(4, (16, 32), Recording::start()), Mode::Train).unwrap();
         let shape = *features.shape();

@@ -20,7 +20,7 @@ use cudarc::{
 /// The device of this process.
 pub(crate) struct Context {
     device: Arc<CudaDevice>,
-    /// One caller at a time, for a handle has one workspace.
+    /// One caller at a time, because a handle has one workspace.
     blas: Mutex<CudaBlas>,
 }
 

@@ -231,7 +231,7 @@ impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
 trait Packs<G>: Element {
     /// The wanted columns of rows of `n_in` values to `[group of columns][step][column]`, with a tile's columns in a group.
     ///
-    /// What lies behind the last wanted column is not defined, for no tile reads it.
+    /// What lies behind the last wanted column is not defined, because no tile reads it.
     fn pack_rows<L: Lanes>(x: &[Self], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]);
 
     /// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`, if there are any.

@@ -143,7 +143,7 @@ impl BatchNorm {
     }
 }
 
-/// The mean of the moved copies is the move towards the mean, for the move is linear.
+/// The mean of the moved copies is the move towards the mean, because the move is linear.
 fn move_towards(running: &mut Buffer, batch: &[f64], momentum: f64) {
     let moved: Vec<f32> = running.with_values(|running| {
         let moved = |(&old, new): (&f32, &f64)| ((1.0 - momentum) * f64::from(old) + momentum * new) as f32;
