@@ -71,8 +71,8 @@ pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
-pub use self::training::{Run, RunOptions, open_dataset, parse_pipeline, read_pipeline};
-pub use pipeline::{Pipeline, Weights};
+pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
+pub use pipeline::{self, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 #[cfg(feature = "train")]
 pub use sweep;

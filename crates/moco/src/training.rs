@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
-use pipeline::Pipeline;
+use pipeline::{Pipeline, PipelineConfig};
 use plugin_api::Splits;
 use run_store::{RunFolder, RunLock};
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
@@ -267,6 +267,15 @@ pub fn read_pipeline(path: impl AsRef<Path>, overrides: &[String]) -> Result<Pip
 pub fn parse_pipeline(origin: &str, text: &str, overrides: &[String]) -> Result<Pipeline, Error> {
     crate::check_process()?;
     Ok(Pipeline::parse(origin, text, overrides, &device()?).map_err(pipeline::PipelineError::from)?)
+}
+
+/// Checks a pipeline that was built in Rust, as [`read_pipeline`] checks a file.
+///
+/// # Errors
+/// The first error in it, shown in the text of the file that says the same.
+pub fn build_pipeline(config: &PipelineConfig) -> Result<Pipeline, Error> {
+    crate::check_process()?;
+    Ok(Pipeline::from_config(config, &device()?)?)
 }
 
 /// Opens the dataset of `pipeline`. No image is read.

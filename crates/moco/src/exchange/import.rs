@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline::{Modules, Pipeline};
+use pipeline::{Modules, NamedModule, Pipeline};
+use plugin_api::Entry;
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
 use weights::{Architecture, Encoders, Report, Shape, Tensors};
@@ -202,7 +203,7 @@ impl Place<'_> {
 
     fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
         let modules = self.modules.named();
-        modules.into_iter().find(|(own, _)| *own == name).map(parts::layout).unwrap_or_default()
+        modules.into_iter().find(|(own, _)| *own == name).map(layout_of).unwrap_or_default()
     }
 
     fn take(&mut self, name: &str, found: Tensors, side: &str) {
@@ -227,4 +228,18 @@ fn check(path: &Path, part: &'static str, report: &Report, of: &str) -> Result<(
 
 fn is_counter(name: &str) -> bool {
     name.ends_with("num_batches_tracked")
+}
+
+/// The names and shapes of a module's weights.
+fn layout_of((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
+    let mut layout = BTreeMap::new();
+    module.visit(&mut |name, entry| {
+        let shape = match entry {
+            Entry::Parameter(parameter) => Shape::Floats(parameter.torch_shape()),
+            Entry::Buffer(buffer) => Shape::Floats(buffer.shape().to_vec()),
+            Entry::Counter(_) => Shape::Count,
+        };
+        layout.insert(name.to_owned(), shape);
+    });
+    layout
 }

@@ -1,11 +1,9 @@
 //! Which modules of a pipeline are its encoder, and what another program must know to use it.
 
-use std::collections::BTreeMap;
-
-use pipeline::{Graph, HeadId, ModuleId, NamedModule, Pipeline};
+use pipeline::{Graph, HeadId, ModuleId, Pipeline};
+use plugin_api::Normalization;
 use plugin_api::architecture::Architecture;
-use plugin_api::{Entry, Normalization};
-use weights::{Shape, Tensors};
+use weights::Tensors;
 
 /// The modules of an encoder, by role.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,20 +57,6 @@ pub(super) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architectu
 pub(super) fn under(tensors: &Tensors, prefix: &str) -> Tensors {
     let inner = |name: &str| Some(name.strip_prefix(prefix)?.strip_prefix('.')?.to_owned());
     tensors.iter().filter_map(|(name, stored)| Some((inner(name)?, stored.clone()))).collect()
-}
-
-/// The names and shapes of a module's weights.
-pub(super) fn layout((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
-    let mut layout = BTreeMap::new();
-    module.visit(&mut |name, entry| {
-        let shape = match entry {
-            Entry::Parameter(parameter) => Shape::Floats(parameter.torch_shape()),
-            Entry::Buffer(buffer) => Shape::Floats(buffer.shape().to_vec()),
-            Entry::Counter(_) => Shape::Count,
-        };
-        layout.insert(name.to_owned(), shape);
-    });
-    layout
 }
 
 #[cfg(test)]
