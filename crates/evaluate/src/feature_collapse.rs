@@ -19,8 +19,6 @@ plugin_api::register! {
     }
 }
 
-const NAME: &str = "feature-collapse";
-
 /// The config of [`FeatureCollapse`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -107,8 +105,7 @@ impl Monitor for FeatureCollapse {
             return Ok(Outcome::Off { reason: "there are no images to measure on".into() });
         };
         if embedding.rows.iter().any(|value| !value.is_finite()) {
-            let message = "a feature is infinite or not a number".into();
-            return Err(MonitorError { monitor: NAME.into(), message });
+            return Err(MonitorError::NotFinite);
         }
         let d = embedding.d;
         let rows = spread_evenly(&embedding, self.config.images);

@@ -15,8 +15,6 @@ plugin_api::register! {
     }
 }
 
-const NAME: &str = "knn";
-
 /// The config of [`KnnMonitor`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -102,8 +100,8 @@ impl Monitor for KnnMonitor {
             Ok(features) => features,
             Err(reason) => return Ok(Outcome::Off { reason: reason.into() }),
         };
-        let score = knn(&bank, &test, *k, *temperature)
-            .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
+        let score =
+            knn(&bank, &test, *k, *temperature).map_err(|error| MonitorError::Measurement(error.into()))?;
         Ok(Outcome::Measured(vec![Metric {
             name: "knn_top1".into(),
             value: score.top1,

@@ -17,8 +17,6 @@ plugin_api::register! {
     }
 }
 
-const NAME: &str = "linear-probe";
-
 /// One in this many training images is held out to choose the learning rate.
 const HELD_OUT: usize = 10;
 
@@ -159,9 +157,7 @@ impl Monitor for LinearProbeMonitor {
         if train.n < 2 {
             return off("there are fewer than two training images");
         }
-        let metric = self
-            .metric(&train, &test)
-            .map_err(|error| MonitorError { monitor: NAME.into(), message: error.to_string() })?;
+        let metric = self.metric(&train, &test).map_err(|error| MonitorError::Measurement(error.into()))?;
         Ok(Outcome::Measured(vec![metric]))
     }
 }

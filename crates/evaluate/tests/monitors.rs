@@ -186,7 +186,7 @@ fn features_that_are_not_numbers_are_an_error() {
         broken.rows[17] = f32::NAN;
         let mut monitor = monitor(name, "()").unwrap();
         let error = monitor.measure(&mut MadeUp::new(Some(broken.clone()), Some(broken))).unwrap_err();
-        assert_eq!(error.to_string(), format!("{name}: a feature is infinite or not a number"));
+        assert_eq!(error.to_string(), "a feature is infinite or not a number", "{name}");
     }
 }
 

@@ -253,5 +253,5 @@ fn pool(n_threads: usize) -> Result<ThreadPool, LoadError> {
     ThreadPoolBuilder::new()
         .num_threads(n_threads.max(1))
         .build()
-        .map_err(|error| LoadError::Threads { reason: error.to_string() })
+        .map_err(|source| LoadError::Threads { source })
 }

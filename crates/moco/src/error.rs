@@ -53,10 +53,10 @@ pub enum LoadError {
     #[error(transparent)]
     Kernels(OpError),
     /// The system could not start threads.
-    #[error("the threads cannot be started: {reason}")]
+    #[error("the threads cannot be started: {source}")]
     Threads {
         /// The system's message.
-        reason: String,
+        source: rayon::ThreadPoolBuildError,
     },
 }
 

@@ -65,6 +65,17 @@ pub enum FeaturesError {
     },
 }
 
+impl FeaturesError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Loader(error) => error.hint().map(str::to_owned),
+            Self::Engine(error) => error.hint(),
+            Self::Stopped { .. } => None,
+        }
+    }
+}
+
 /// Computes the features of the images of `plan`, in order. After each batch, `watch` gets the number of images done,
 /// and returns whether to continue.
 ///

@@ -16,6 +16,7 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
         /// The reason.
+        #[source]
         reason: std::io::Error,
     },
     /// It is not a weight file.

@@ -1,5 +1,6 @@
 //! What is measured while training.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use super::Split;
@@ -118,14 +119,25 @@ impl std::fmt::Display for Metric {
     }
 }
 
-/// A monitor that failed.
+/// Why a monitor failed. The caller knows its name.
 #[derive(Debug, thiserror::Error)]
-#[error("{monitor}: {message}")]
-pub struct MonitorError {
-    /// The monitor's name.
-    pub monitor: String,
-    /// What went wrong.
-    pub message: String,
+#[non_exhaustive]
+pub enum MonitorError {
+    /// It asks for features of a view that the pipeline does not have.
+    #[error("the pipeline has no view `{view}`")]
+    NoView {
+        /// The view.
+        view: String,
+    },
+    /// The features cannot be computed.
+    #[error(transparent)]
+    Features(Box<dyn Error + Send + Sync>),
+    /// A feature is infinite or not a number.
+    #[error("a feature is infinite or not a number")]
+    NotFinite,
+    /// The features cannot be measured.
+    #[error(transparent)]
+    Measurement(Box<dyn Error + Send + Sync>),
 }
 
 /// A monitor needs nothing but its config.

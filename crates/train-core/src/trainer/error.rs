@@ -6,6 +6,7 @@ use tensor_ops::{OpError, in_gib};
 
 use super::{Fit, ObserverError};
 use crate::engine::{EngineError, NonFinite, StateError};
+use crate::features::FeaturesError;
 use loader::LoaderError;
 use plugin_api::{DatasetError, MonitorError};
 use run_store::RunFolderError;
@@ -17,19 +18,24 @@ use run_store::metrics::MetricsError;
 #[non_exhaustive]
 pub enum TrainError {
     /// The dataset is missing.
-    #[error("{0}")]
+    #[error(transparent)]
     Dataset(#[from] DatasetError),
     /// Images cannot be loaded.
-    #[error("{0}")]
+    #[error(transparent)]
     Loader(#[from] LoaderError),
     /// A step failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Engine(#[from] EngineError),
     /// A monitor failed.
-    #[error("{0}")]
-    Monitor(#[from] MonitorError),
+    #[error("monitor `{monitor}`: {source}")]
+    Monitor {
+        /// Its name.
+        monitor: String,
+        /// Why.
+        source: MonitorError,
+    },
     /// A checkpoint cannot be written or read.
-    #[error("{0}")]
+    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A checkpoint belongs to another network.
     #[error("this checkpoint does not match the pipeline: {0}")]
@@ -38,14 +44,14 @@ pub enum TrainError {
     #[error("the checkpoint's metadata has no `{0}`")]
     Metadata(&'static str),
     /// The run folder cannot be used.
-    #[error("{0}")]
+    #[error(transparent)]
     RunFolder(#[from] RunFolderError),
     /// The metrics cannot be written.
-    #[error("{0}")]
+    #[error(transparent)]
     Metrics(#[from] MetricsError),
     /// An observer of the run failed.
-    #[error("{0}")]
-    Observer(#[source] ObserverError),
+    #[error(transparent)]
+    Observer(ObserverError),
     /// The loader ended before the last epoch: a bug in this program.
     #[error("the data loader ended before the last epoch")]
     TooFewBatches,
@@ -140,7 +146,24 @@ impl TrainError {
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
             Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),
             Self::Engine(error) => error.hint(),
-            Self::Monitor(_) | Self::Observer(_) | Self::TooFewBatches => None,
+            Self::Monitor { source: MonitorError::Features(error), .. } => {
+                error.downcast_ref::<FeaturesError>().and_then(FeaturesError::hint)
+            }
+            Self::Monitor { .. } | Self::Observer(_) | Self::TooFewBatches => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_that_fails_is_named_and_keeps_the_hint_of_its_cause() {
+        let cause = FeaturesError::from(LoaderError::NoneReadable { n_images: 3 });
+        let source = MonitorError::Features(cause.into());
+        let error = TrainError::Monitor { monitor: "knn".into(), source };
+        assert!(error.to_string().starts_with("monitor `knn`: none of the 3 images"), "{error}");
+        assert_eq!(error.hint(), LoaderError::NoneReadable { n_images: 3 }.hint().map(str::to_owned));
     }
 }

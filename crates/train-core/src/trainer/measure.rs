@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::TrainError;
 use crate::engine::Engine;
 use crate::features::{self, EncoderInTraining};
 use loader::{EvalPlan, UnreadableLog};
@@ -43,11 +44,12 @@ impl Measure<'_> {
         engine: &mut Engine,
         monitors: &mut [(String, Box<dyn Monitor>)],
         is_due: impl Fn(&dyn Monitor) -> bool,
-    ) -> Result<MonitorOutcomes, MonitorError> {
+    ) -> Result<MonitorOutcomes, TrainError> {
         let mut outcomes = MonitorOutcomes::default();
         let mut features = CachingEncoder { measure: self, engine, cache: BTreeMap::new() };
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
-            match monitor.measure(&mut features)? {
+            let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
+            match monitor.measure(&mut features).map_err(failed)? {
                 Outcome::Measured(list) => outcomes.metrics.extend(list),
                 Outcome::Off { reason } => outcomes.off.push((name.clone(), reason)),
             }
@@ -60,7 +62,6 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder rejects them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
-        let failed = |message: String| MonitorError { monitor: "features".into(), message };
         let images = match request.split {
             Split::Train => &self.splits.train,
             Split::Test => match &self.splits.test {
@@ -72,7 +73,7 @@ impl Measure<'_> {
             .views
             .iter()
             .find(|view| view.name == request.view)
-            .ok_or_else(|| failed(format!("the pipeline has no view `{}`", request.view)))?;
+            .ok_or_else(|| MonitorError::NoView { view: request.view.into() })?;
         let plan = EvalPlan {
             images: Arc::clone(images),
             view: (view.name.clone(), Arc::clone(&view.transform)),
@@ -84,7 +85,8 @@ impl Measure<'_> {
         };
         let mut encoder = EncoderInTraining { engine, level: request.level };
         let embeddings = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
-        Ok(Some(embeddings.map_err(|error| failed(error.to_string()))?.with_labels(images.as_ref())))
+        let embeddings = embeddings.map_err(|error| MonitorError::Features(error.into()))?;
+        Ok(Some(embeddings.with_labels(images.as_ref())))
     }
 }
 
