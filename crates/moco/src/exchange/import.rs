@@ -10,7 +10,7 @@ use train_core::trainer;
 use weights::{Architecture, Encoders, Report, Shape, Tensors};
 
 use super::ExchangeError;
-use super::parts::{self, Parts};
+use super::parts::Parts;
 use crate::{Error, Run, RunOptions, device};
 
 /// Weights of another program, and the encoder that they belong to.
