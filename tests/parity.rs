@@ -47,7 +47,8 @@ fn golden(name: &str) -> Option<PathBuf> {
     let missing = format!("parity with {name}: there is no {}", path.display());
     assert!(std::env::var_os("MOCO_SKIP_GOLDEN").is_some(), "{missing}; MOCO_SKIP_GOLDEN=1 skips it");
     // Past the test harness, which keeps to itself what a passing test prints.
-    writeln!(std::io::stderr(), "\nSKIPPED: {missing}\n").unwrap();
+    let mut terminal = std::io::stderr();
+    writeln!(terminal, "\nSKIPPED: {missing}\n").unwrap();
     None
 }
 
