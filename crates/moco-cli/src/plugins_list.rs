@@ -7,7 +7,7 @@ use plugin_api::{self, Described, Field, nearest};
 
 use crate::failure::Failure;
 use crate::program::program;
-use crate::text::{WIDTH, table, wrap};
+use crate::text::{table, width, wrap};
 
 /// List plugins, or explain one.
 ///
@@ -67,7 +67,7 @@ fn listing(plugins: &[Described]) -> String {
     let mut out = String::new();
     let mut kinds: Vec<&str> = plugins.iter().map(|plugin| plugin.kind).collect();
     kinds.dedup();
-    let width = plugins.iter().map(|plugin| plugin.name.len()).max().unwrap_or(0);
+    let widest = plugins.iter().map(|plugin| plugin.name.len()).max().unwrap_or(0);
     for kind in kinds {
         if !out.is_empty() {
             out.push('\n');
@@ -76,7 +76,7 @@ fn listing(plugins: &[Described]) -> String {
         let rows: Vec<Vec<String>> = plugins
             .iter()
             .filter(|plugin| plugin.kind == kind)
-            .map(|plugin| vec![format!("  {:<width$}", plugin.name), plugin.summary.to_owned()])
+            .map(|plugin| vec![format!("  {:<widest$}", plugin.name), plugin.summary.to_owned()])
             .collect();
         out += &table(&rows);
     }
@@ -85,8 +85,8 @@ fn listing(plugins: &[Described]) -> String {
 
 fn explained(plugin: &Described) -> String {
     let mut out = format!("{} ({})\n", plugin.name, plugin.kind);
-    out += &wrap(plugin.summary, 2, WIDTH);
-    out += &wrap(&format!("source: {}", plugin.source), 2, WIDTH);
+    out += &wrap(plugin.summary, 2, width());
+    out += &wrap(&format!("source: {}", plugin.source), 2, width());
     if plugin.fields.is_empty() {
         out += "\nIt has no fields.\n";
     } else {
@@ -102,7 +102,7 @@ fn field(field: &Field) -> String {
         Some(default) => format!("default {default}"),
         None => "required".into(),
     };
-    format!("  {}: {}, {default}\n{}", field.name, field.type_name, wrap(&field.help, 6, WIDTH))
+    format!("  {}: {}, {default}\n{}", field.name, field.type_name, wrap(&field.help, 6, width()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! Laying out text for a terminal.
 
-/// Columns that help texts are broken at.
-pub const WIDTH: usize = 100;
+use std::io::{self, IsTerminal as _};
+
+use comfy_table::{ContentArrangement, Table};
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
+
+/// Columns of text at the most; a longer line is hard to read.
+const WIDTH: usize = 100;
 
 /// A count with commas between thousands: `11,173,962`.
 pub fn grouped(n: usize) -> String {
@@ -21,39 +26,34 @@ pub fn count(n: usize, one: &str) -> String {
     format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
+/// Columns of text on standard output: those of the terminal, at most 100; 100 where it is a file or a pipe.
+pub fn width() -> usize {
+    if io::stdout().is_terminal() { textwrap::termwidth().min(WIDTH) } else { WIDTH }
+}
+
 /// Breaks `text` between words into lines of at most `width` columns, each after `indent` spaces.
 pub fn wrap(text: &str, indent: usize, width: usize) -> String {
-    let room = width.saturating_sub(indent).max(1);
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= room => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.into()),
-        }
-    }
     let margin = " ".repeat(indent);
-    lines.iter().map(|line| format!("{margin}{line}\n")).collect()
+    let options = Options::new(width)
+        .initial_indent(&margin)
+        .subsequent_indent(&margin)
+        .break_words(false)
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    textwrap::wrap(&words.join(" "), options).iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Columns as wide as their widest cell, two spaces between them.
 pub fn table(rows: &[Vec<String>]) -> String {
-    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..n_columns)
-        .map(|column| {
-            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        out.push_str(cells.join("  ").trim_end());
-        out.push('\n');
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
     }
-    out
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 #[cfg(test)]
@@ -71,11 +71,16 @@ mod tests {
     fn text_is_broken_between_words_and_a_long_word_stands_alone() {
         assert_eq!(wrap("one two three", 2, 9), "  one two\n  three\n");
         assert_eq!(wrap("a unbreakable b", 0, 5), "a\nunbreakable\nb\n");
+        assert_eq!(wrap("of one-piece:\n  two  spaces", 0, 9), "of\none-piece:\ntwo\nspaces\n");
+        assert_eq!(wrap("", 2, 9), "");
     }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["k".into(), "top-1".into()], vec!["200".into(), "61.2 %".into()]];
         assert_eq!(table(&rows), "k    top-1\n200  61.2 %\n");
+        let rows = [vec!["  é".into(), String::new(), "c".into()], vec!["a".into()], vec![String::new()]];
+        assert_eq!(table(&rows), "  é    c\na\n\n");
+        assert_eq!(table(&[]), "");
     }
 }
