@@ -36,7 +36,7 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
     for piece in [
         "linear probe, cached features, no augmentation: backbone features (32 values), view `eval`",
         "16 test images against 64 training images",
-        "the rate of MoCo v1/v2",
+        "the learning rate of MoCo v1/v2",
         "best of 7 learning rates, chosen on the test images",
         "the encoder is unchanged: ",
         "evaluations/linear-cached-001: result.json, confusion.png",
@@ -103,7 +103,7 @@ fn neighbors_vote_among_the_labels_that_are_used() {
     let all = knn("1").done().stdout;
     assert!(all.contains("200 (there are 64)"), "{all}");
     let few = knn("0.01").done().stdout;
-    assert!(few.contains("1 % of the labels of each class, seed 0"), "{few}");
+    assert!(few.contains("1 % of the labels of each class, drawn from seed 0"), "{few}");
     assert!(few.contains("16 test images against 10 training images"), "{few}");
     assert_eq!(knn("0").code, Some(2));
 }
@@ -127,7 +127,7 @@ fn datasets_without_labels_or_test_images_are_refused_before_any_work() {
     trained(root.path(), "no-test", &["epochs=1", "data.source.test=0", "checkpoint=(best: None)"]);
     for command in ["linear", "knn"] {
         let refused = xtask(root.path(), [command, "flat"]).refused();
-        assert!(refused.contains("have no labels\nhint: measure on a dataset with labels"), "{refused}");
+        assert!(refused.contains("have no labels\nhint: use a dataset with labels"), "{refused}");
         let refused = xtask(root.path(), [command, "no-test"]).refused();
         assert!(refused.starts_with("error: this dataset has no test images\nhint: "), "{refused}");
     }

@@ -337,7 +337,7 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
     let refused = |arguments: &[&str]| xtask(folder, ["export", run].iter().chain(arguments)).refused();
     let said = refused(&["--to", "detectron2", "-o", "e.safetensors"]);
     let expected = "error: `detectron2` cannot take this encoder: only ResNets can be exported to detectron2, and this is a ViT\n\
-                    hint: choose one that fits with `--to`: torchvision, timm, deit, moco-v3, onnx\n";
+                    hint: choose another target with `--to`: torchvision, timm, deit, moco-v3, onnx\n";
     assert_eq!(said, expected);
     let said = refused(&["--to", "deit", "-o", "e.safetensors", "--with-head"]);
     assert!(said.contains("deit has no place for a projection head"), "{said}");

@@ -50,7 +50,7 @@ fn a_grid_of_values_and_seeds_gives_a_table_with_mean_and_spread() {
     for piece in [
         "sweep     small: 2 combinations and 2 seeds, 4 runs",
         "run 1 of 4: data.batch=8, seed=0\n",
-        "run 4 of 4: data.batch=16, seed=1  (ETA of the sweep ",
+        "run 4 of 4: data.batch=16, seed=1  (sweep ETA ",
         "| data.batch | runs   | knn_top1 (%) ",
         "written to runs/sweep-small-001/table.md",
     ] {
