@@ -20,7 +20,8 @@ const BLOCK_KEYS: usize = 256;
 /// arXiv:2104.02057, algorithm 1).
 ///
 /// `q`: `(N, C)`. `keys`: `(M, C)`, those of all processes; the positive of query `i` is key `first + i`. All rows are of
-/// unit length. Only `q` gets a gradient. Logits, if kept, are `(N, M)`, in the order of the keys.
+/// unit length. Only `q` gets a gradient. Logits, if kept, are `q·k / T`, `(N, M)`, in the order of
+/// the keys.
 ///
 /// The factor `2 T` makes the size of the gradient independent of the temperature, as in the reference.
 ///

@@ -83,7 +83,7 @@ pub use self::{
     largest::{largest_gradients, largest_value},
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
+    loss::{backward, loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     mode::Mode,
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     parameter::{Parameter, ParameterKind, TorchValues},

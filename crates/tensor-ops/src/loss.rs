@@ -84,6 +84,36 @@ pub fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpError> {
     with_gradient(&x, recording, sum as f32, || weights.to_vec())
 }
 
+/// A loss of `value` whose gradient in `x`, `(N, D)`, was computed beside it: for a loss that is not made of operations.
+///
+/// ```
+/// use tensor_ops::{Device, Recording, features_from_rows, loss_with_gradient};
+///
+/// // The mean square of all values, and 2 x / (N D).
+/// let rows = vec![1.0, 2.0, 3.0, 4.0];
+/// let value = rows.iter().map(|x| x * x).sum::<f32>() / 4.0;
+/// let gradient = rows.iter().map(|x| 2.0 * x / 4.0).collect();
+/// let x = features_from_rows(&Device::default(), (2, 2), rows, Recording::Off)?;
+/// let loss = loss_with_gradient(x, value, gradient)?;
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
+/// # Errors
+///
+/// When the gradient has another number of values.
+pub fn loss_with_gradient(x: Features, value: f32, gradient: Vec<f32>) -> Result<Scalar, OpError> {
+    let (n, d) = *x.shape();
+    if gradient.len() != n * d {
+        return Err(OpError::shape("loss_with_gradient", "values of the gradient", n * d, gradient.len()));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::is_used() {
+        return crate::cuda::loss_with_gradient(x, value, gradient);
+    }
+    let (x, recording) = x.split_tape();
+    with_gradient(&x, recording, value, || gradient)
+}
+
 /// [`weighted_sum`] with weights that are a matrix, and so where `x` is.
 ///
 /// # Errors
@@ -130,5 +160,25 @@ pub fn backward(loss: Scalar) -> Result<Gradients, OpError> {
     match recording {
         Recording::Off => Err(OpError::NotRecorded { op: "backward" }),
         Recording::On(tape) => Ok(loss.put_tape(tape).try_backward()?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Device, Rows as _, features_from_rows, gradient_of_rows};
+
+    #[test]
+    fn a_gradient_that_was_given_arrives_times_what_follows() {
+        let rows = vec![0.5, -1.0, 2.0, 3.0, 0.0, 1.0];
+        let given = vec![1.0, 2.0, -3.0, 0.25, 5.0, -6.0];
+        let x = features_from_rows(&Device::default(), (3, 2), rows, Recording::start()).unwrap();
+        let (x, recording) = x.split_tape();
+        let input = x.clone();
+        let loss = loss_with_gradient(x.put_tape(recording), 7.0, given.clone()).unwrap();
+        let mut gradients = backward(scale_loss(loss, 2.0).unwrap()).unwrap();
+        let doubled: Vec<f32> = given.iter().map(|value| 2.0 * value).collect();
+        assert_eq!(gradient_of_rows(&input, &mut gradients).unwrap().rows().as_ref(), doubled);
+        assert!(loss_with_gradient(input.put_tape(Recording::Off), 7.0, vec![0.0; 5]).is_err());
     }
 }

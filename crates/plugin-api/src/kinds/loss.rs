@@ -12,6 +12,11 @@ pub trait ContrastiveLoss: Module {
     ///
     /// Must not change the negatives: several losses of one step see the same ones.
     ///
+    /// [`Contrast::loss`] is what is trained, and [`Contrast::value`] the same as a number, which is printed, written to the
+    /// metrics and checked for being finite. Logits are asked for by comparisons with a reference, never in training; a loss
+    /// without logits gives `None`. A loss that is not made of operations gives its gradient by
+    /// [`tensor_ops::loss_with_gradient`].
+    ///
     /// # Errors
     /// If queries and keys do not have the same shape.
     fn loss(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError>;
@@ -23,7 +28,7 @@ pub trait ContrastiveLoss: Module {
     fn enqueue(&mut self, keys: &Matrix) -> Result<(), OpError>;
 
     /// Whether the loss of a query depends on no other query and no other key of its batch. Then a batch may be compared in
-    /// parts, and the losses of the parts averaged.
+    /// parts, and the losses of the parts averaged. `false` by default, which is always right.
     fn is_separable(&self) -> bool {
         false
     }

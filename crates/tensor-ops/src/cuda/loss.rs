@@ -3,7 +3,7 @@
 use cudarc::driver::{CudaSlice, DevicePtrMut, DeviceSlice};
 use dfdx::{
     shapes::HasShape,
-    tensor::{CudaError, PutTape, SplitTape, Tape, Tensor, ZerosTensor},
+    tensor::{CudaError, PutTape, SplitTape, Tape, Tensor, TensorFromVec, ZerosTensor},
 };
 
 use super::{
@@ -72,6 +72,14 @@ pub(crate) fn weighted_sum(x: Features, weights: &[f32]) -> Result<Scalar, OpErr
     // Unlike an upload of borrowed values, this does not wait for the device.
     let weights = context()?.device().htod_copy(weights.to_vec()).map_err(CudaError::from)?;
     sum(x, weights)
+}
+
+/// See [`loss_with_gradient`](crate::loss_with_gradient).
+pub(crate) fn loss_with_gradient(x: Features, value: f32, gradient: Vec<f32>) -> Result<Scalar, OpError> {
+    let gradient = context()?.device().htod_copy(gradient).map_err(CudaError::from)?;
+    let (x, recording) = x.split_tape();
+    let loss: Term = x.device().try_tensor_from_vec(vec![value], ())?;
+    Ok(with_gradient(&x, recording, loss, Some(gradient)))
 }
 
 /// See [`sum_weighted_by`](crate::sum_weighted_by).

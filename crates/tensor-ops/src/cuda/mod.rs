@@ -37,7 +37,7 @@ pub(crate) use self::{
     conv::conv2d,
     features::{concat_rows, gradient_of_rows, l2_normalize, relu_features, select_rows, write_around},
     linear::linear,
-    loss::{scale_loss, sum_losses, sum_weighted_by, weighted_sum},
+    loss::{loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
     norm::{batch_norm, batch_norm_features},
     optimize::{blend_all, largest_of_each, update},
     pointwise::{add_to, cast, gather_rows, relu, sum},
