@@ -5,6 +5,7 @@ use plugin_api::serde::{Deserialize, Serialize};
 use plugin_api::{ConfigError, ModuleContext};
 
 use crate::presets::Preset;
+use crate::stem_choice::Stem;
 
 /// The config of [`Vit`](crate::Vit).
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -64,17 +65,6 @@ pub enum Pool {
     Mean,
     /// The mean of all tokens after the last block, without a final layer norm.
     MeanWithoutNorm,
-}
-
-/// How patches become tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(crate = "plugin_api::serde")]
-#[schemars(crate = "plugin_api::schemars")]
-pub enum Stem {
-    /// One linear projection of each patch.
-    Patch,
-    /// Four 3x3 convolutions with stride 2, each with batch norm and ReLU, and a 1x1 convolution.
-    Conv,
 }
 
 /// A config whose values match each other and the images.

@@ -10,12 +10,14 @@ mod config;
 mod positions;
 mod presets;
 mod stem;
+mod stem_choice;
 #[cfg(test)]
 mod tests;
 mod vit;
 
-pub use self::config::{Pool, Position, Stem, VitConfig};
+pub use self::config::{Pool, Position, VitConfig};
 pub use self::presets::Preset;
+pub use self::stem_choice::Stem;
 pub use self::vit::Vit;
 
 plugin_api::register! {

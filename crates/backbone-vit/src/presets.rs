@@ -3,7 +3,7 @@
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::{Deserialize, Serialize};
 
-use crate::config::Stem;
+use crate::stem_choice::Stem;
 
 /// A published size: dimension, blocks and heads.
 ///

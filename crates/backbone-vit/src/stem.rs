@@ -4,7 +4,8 @@ use nn::{Builder, ChannelSums, Conv, ConvConfig, ConvNorm, ConvNormConfig, Init}
 use plugin_api::{ConfigError, Module, ModuleContext, Part as _, Visitor, VisitorMut};
 use tensor_ops::{ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Tokens, tokens_from_map};
 
-use crate::config::{Sizes, Stem, VitConfig};
+use crate::config::{Sizes, VitConfig};
+use crate::stem_choice::Stem;
 
 /// Converts an image to tokens: `(N, H, W, 3)` to `(N, H/P · W/P, D)`, row after row.
 pub(crate) struct PatchEmbed {

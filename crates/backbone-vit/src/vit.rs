@@ -9,9 +9,10 @@ use tensor_ops::{
 };
 
 use crate::block::{Block, LAYER_NORM_EPS};
-use crate::config::{Pool, Stem, VitConfig};
+use crate::config::{Pool, VitConfig};
 use crate::positions;
 use crate::stem::PatchEmbed;
+use crate::stem_choice::Stem;
 
 /// Of the class token's initial values.
 const CLASS_TOKEN_STD: f64 = 1e-6;
