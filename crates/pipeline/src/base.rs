@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::pipeline::PipelineError;
+use crate::error::PipelineError;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::{Change, Source};

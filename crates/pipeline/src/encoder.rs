@@ -7,12 +7,12 @@ use tensor_ops::{Device, Precision};
 
 use crate::base;
 use crate::build::BuildPlan;
+use crate::error::PipelineError;
 use crate::graph::{Chain, ModuleId};
 use crate::ids::{HeadId, Table};
 use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
 use crate::outline::Outline;
-use crate::pipeline::PipelineError;
 use crate::views::{Needed, View};
 use pipeline_text::Checked;
 use pipeline_text::Fault;

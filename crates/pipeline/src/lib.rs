@@ -16,6 +16,7 @@ mod checker;
 mod config;
 mod drawing;
 mod encoder;
+mod error;
 mod graph;
 mod ids;
 mod measuring;
@@ -36,6 +37,7 @@ pub use self::config::{
     MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
 };
 pub use self::encoder::{EncoderModules, EncoderPipeline};
+pub use self::error::PipelineError;
 pub use self::graph::{Chain, Encode, Graph, Input, KeyStep, LossStep, ModuleId, QueryStep, StepId};
 pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
@@ -43,7 +45,7 @@ pub use self::ids::{
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass, batch_shuffle};
-pub use self::pipeline::{Network, Pipeline, PipelineError, standalone_text};
+pub use self::pipeline::{Network, Pipeline, standalone_text};
 pub use self::plugin_ref::PluginRef;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
 pub use self::views::View;

@@ -10,6 +10,7 @@ use crate::build::build_modules;
 use crate::check_monitors::{check_best, check_monitors};
 use crate::check_numbers::check_momentum;
 use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision};
+use crate::error::PipelineError;
 use crate::graph::Graph;
 use crate::minimize;
 use crate::modules::{Modules, MomentumModules};
@@ -18,7 +19,6 @@ use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
 use crate::stability::StabilityConfig;
 use crate::views::{self, Needed, View};
-use crate::write::WriteError;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::Node;
@@ -79,26 +79,6 @@ pub struct Network {
     pub precision: Precision,
     /// The parameters of all modules, and what is special about some.
     pub parameters: Parameters,
-}
-
-/// A pipeline that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PipelineError {
-    /// The file cannot be read.
-    #[error("{path}: {reason}")]
-    Unreadable {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: std::io::Error,
-    },
-    /// Something in it is wrong.
-    #[error(transparent)]
-    Fault(#[from] Box<Fault>),
-    /// A program has built what no file can say.
-    #[error(transparent)]
-    Write(#[from] WriteError),
 }
 
 impl Pipeline {
