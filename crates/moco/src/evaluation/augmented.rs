@@ -1,31 +1,14 @@
 //! A linear probe on new random views of the images in each epoch, as in the papers.
 
-use std::sync::Arc;
-
 use evaluate::linear::{LinearProbe, MeanLosses, ProbeError, ProbeProtocol, TrainedProbe};
-use loader::{Loader, LoaderPlan, Rest, UnreadableLog};
-use pipeline::{Parts, View};
-use plugin_api::Images;
+use loader::Rest;
 use train_core::features::BatchEncoder;
 
 use super::EvaluationError;
+use super::labeled_images::LabeledImages;
 
 /// The most images per forward pass, which bounds memory. Features do not depend on it.
 const IMAGES_AT_ONCE: usize = 256;
-
-/// The training data of a probe.
-pub(super) struct Augmented<'a> {
-    /// Labeled images.
-    pub(super) images: &'a Arc<dyn Images>,
-    /// The random view that they are passed through.
-    pub(super) view: &'a View,
-    /// The seed for views, order and initial weights.
-    pub(super) seed: u64,
-    /// Data loader workers.
-    pub(super) n_workers: usize,
-    /// Where unreadable images are counted. Another image takes their place.
-    pub(super) unreadable: &'a Arc<UnreadableLog>,
-}
 
 /// Trains linear classifiers on the features of `encoder`. After each batch, `watch` gets the number of images
 /// processed so far, over all epochs.
@@ -34,7 +17,7 @@ pub(super) struct Augmented<'a> {
 /// If labels or images are missing, a feature is not finite, or a setting is invalid.
 pub(super) fn train_augmented(
     encoder: &mut dyn BatchEncoder,
-    of: &Augmented<'_>,
+    of: &LabeledImages<'_>,
     protocol: &ProbeProtocol,
     watch: &mut dyn FnMut(usize),
 ) -> Result<TrainedProbe, EvaluationError> {
@@ -45,20 +28,7 @@ pub(super) fn train_augmented(
         1 => return Err(ProbeError::Classes(1).into()),
         _ => {}
     }
-    let mut loader = Loader::start(LoaderPlan {
-        images: Arc::clone(of.images),
-        views: vec![(of.view.name.clone(), Arc::clone(&of.view.transform))],
-        seed: of.seed,
-        shuffle_seed: of.seed,
-        batch: protocol.batch,
-        rest: Rest::Kept,
-        parts: Parts::whole_of(1),
-        first: (0, 0),
-        epochs: protocol.epochs as u64,
-        n_workers: of.n_workers,
-        prefetch_batches: 2,
-        unreadable: Arc::clone(of.unreadable),
-    })?;
+    let mut loader = of.shuffled(protocol.batch, Rest::Kept, protocol.epochs)?;
     let mut probe = None;
     let mut losses = Vec::new();
     let mut mean = MeanLosses::new(protocol.base_lrs.len());
@@ -69,8 +39,7 @@ pub(super) fn train_augmented(
             let done = std::mem::replace(&mut mean, MeanLosses::new(protocol.base_lrs.len()));
             losses.push(done.finish());
         }
-        let labels: Option<Vec<u32>> = batch.images.iter().map(|&image| of.images.label(image)).collect();
-        let labels = labels.ok_or(ProbeError::NoLabels)?;
+        let labels = of.labels(&batch.images)?;
         let Some(view) = batch.views.first() else { continue };
         let (rows, d) = embed(encoder, view)?;
         let probe = probe.get_or_insert_with(|| LinearProbe::new(d, n_classes, protocol.lrs(), of.seed));

@@ -20,6 +20,7 @@ mod augmented;
 mod confusion;
 mod error;
 pub mod finetune;
+mod labeled_images;
 mod training_view;
 
 use std::ops::ControlFlow;
@@ -38,6 +39,7 @@ pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, Train
 
 pub use self::confusion::confusion_png;
 pub use self::error::EvaluationError;
+use self::labeled_images::LabeledImages;
 use crate::encoder::view;
 use crate::run::OpenRun;
 use crate::{LoadError, Which, device};
@@ -233,7 +235,7 @@ impl Evaluation {
         protocol: &ProbeProtocol,
         watch: &mut dyn FnMut(usize),
     ) -> Result<TrainedProbe, EvaluationError> {
-        let of = augmented::Augmented {
+        let of = LabeledImages {
             images: &self.splits.train,
             view,
             seed: self.options.seed,

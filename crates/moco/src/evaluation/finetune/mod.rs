@@ -13,7 +13,7 @@ use plugin_api::{Config, Level, Optimizer, OptimizerContext, build};
 
 pub use self::classifier::FineTune;
 pub use self::protocol::FineTuneProtocol;
-use self::train::FineTuneOn;
+use super::labeled_images::LabeledImages;
 use super::{Evaluation, EvaluationError};
 
 /// AdamW's weight decay, as in DeiT and BEiT; none for biases and norms.
@@ -62,20 +62,19 @@ impl Evaluation {
         let (backbone, precision) = self.encoder.into_backbone();
         let mut model =
             FineTune::new(backbone, precision, &device, n_classes, optimizer, protocol.layer_decay, seed)?;
-        let mut on = FineTuneOn {
+        let mut on = LabeledImages {
             images: &self.splits.train,
             view,
-            device: &device,
             seed,
             n_workers: self.n_workers,
             unreadable: &self.unreadable,
         };
         let mut training = |n_images| watch(FineTuneStage::Training, n_images);
-        let losses = train::fine_tune(&mut model, &on, protocol, &mut training)?;
+        let losses = train::fine_tune(&mut model, &device, &on, protocol, &mut training)?;
         on.images = &test;
         on.view = &self.view;
         let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);
-        let score = train::score(&mut model, &on, protocol.batch, &mut testing)?;
+        let score = train::score(&mut model, &device, &on, protocol.batch, &mut testing)?;
         Ok(FineTuned { model, losses, score })
     }
 }
