@@ -1,7 +1,7 @@
 //! From a RON file to a checked graph of plugins.
 //!
-//! Start at [`Pipeline::read`], or build a [`PipelineConfig`]. Everything that can be wrong is found here, before the first image is read, and is told
-//! as a [`Fault`]: file, line, column, what was found, what to do.
+//! Start at [`Pipeline::read`], or build a [`PipelineConfig`]. Everything that can be wrong is found here, before the first
+//! image is read, and is told as a [`Fault`]: file, line, column, what was found, what to do.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod base;
