@@ -33,7 +33,7 @@ fn run(
     let mut parameter = Parameter::new(&Device::default(), kind, shape, values.to_vec()).unwrap();
     let mut slots = Slots::zeros(optimizer, shape);
     for (i, lr) in [0.3, 0.3, 0.1].into_iter().enumerate() {
-        let mut gradients = Gradients::leaky();
+        let mut gradients = Gradients::default();
         let gradient = wave(values.len(), 0.7 + i as f32).into_iter().map(|g| g * gradient_scale).collect();
         parameter.put_gradient(&mut gradients, gradient).unwrap();
         let step = UpdateStep { lr, n_updates: i as u64 + 1, n_axes: shape.len(), weight_decay };

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use kernels_cpu::{FamilyError, SizeError};
+
 use crate::device::DeviceError;
 
 /// Why an operation could not be done.
@@ -96,9 +98,23 @@ impl OpError {
 impl From<DeviceError> for OpError {
     fn from(error: DeviceError) -> Self {
         #[cfg(feature = "cuda")]
-        if let Some(out_of_memory) = crate::cuda::out_of_memory(&error) {
+        if let Some(out_of_memory) = crate::backend::cuda_out_of_memory(&error) {
             return out_of_memory;
         }
         Self::Device(error.to_string())
+    }
+}
+
+impl From<SizeError> for OpError {
+    fn from(error: SizeError) -> Self {
+        let SizeError { op, what, got, must } = error;
+        Self::value(op, what, got, must)
+    }
+}
+
+impl From<FamilyError> for OpError {
+    fn from(error: FamilyError) -> Self {
+        let FamilyError { variable, asked, available } = error;
+        Self::Kernels { variable, asked, available }
     }
 }

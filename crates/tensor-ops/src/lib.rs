@@ -11,99 +11,51 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod accelerator;
-#[cfg(feature = "mimalloc")]
-mod allocator;
-mod blend;
-mod buffer;
-mod conv;
-#[cfg(feature = "cuda")]
-mod cuda;
+mod backend;
 mod device;
 mod error;
-mod feature_map;
-mod features;
-mod geometry;
-mod info_nce;
-mod info_nce_in_batch;
-mod l2_normalize;
-mod largest;
-mod layout;
-mod linear;
-mod linear_rows;
-mod loss;
-mod matrix;
-mod memory;
+mod families;
 mod mode;
-#[cfg(any(test, feature = "cuda"))]
-mod noise;
-mod norm;
-mod parameter;
-mod peak;
-mod pointwise;
-mod pool;
-mod precision;
-mod recording;
-mod resident;
-mod rows;
-mod scratch;
-mod simd;
+mod ops;
+mod tape;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod tokens;
-mod update_rule;
 mod values;
 
-// Without this line the emulated driver would not be linked in.
-#[cfg(feature = "cuda-emulated")]
-use cuda_emulation as _;
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
 #[cfg(feature = "mimalloc")]
-pub use self::allocator::keep_memory;
+pub use kernels_cpu::keep_memory;
+pub use kernels_cpu::{ConvGeometry, Precision, conv::ConvAlgorithm, register_peak};
+
 pub use self::{
     accelerator::{
         Check, DeviceStatus, allow_tensor_float, device_status, give_back_memory, kernel_sources,
         open_device, peak_device_memory, self_test, synchronize,
     },
-    blend::blend_values,
-    buffer::Buffer,
-    conv::{ConvAlgorithm, conv2d, conv2d_before_norm},
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
-    feature_map::FeatureMap,
-    features::{
-        Rows, concat_rows, features_from_rows, gradient_of_rows, relu_features, select_rows, to_rows,
-    },
-    geometry::ConvGeometry,
-    info_nce::{InfoNce, KeepLogits, info_nce_queue},
-    info_nce_in_batch::info_nce_in_batch,
-    l2_normalize::l2_normalize,
-    largest::{largest_gradients, largest_value},
-    linear::linear,
-    linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
+    families::{choose_kernels, kernel_family},
     mode::Mode,
-    norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
-    parameter::{Parameter, ParameterKind, TorchValues},
-    peak::register_peak,
-    pointwise::{add, add_relu, relu},
-    pool::{average_pool, global_average_pool, max_pool},
-    precision::Precision,
-    recording::Recording,
-    simd::{choose_kernels, kernel_family},
-    tokens::{
-        LayerNorm, Tokens, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
-        linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token, tokens_from_map,
+    ops::{
+        BatchNorm, DeviceUpdate, InfoNce, KeepLogits, LayerNorm, LayerRate, LinearGradient, Rows, UpdateRule,
+        add, add_bias, add_position, add_relu, attention, average_pool, backward, batch_norm,
+        batch_norm_add_relu, batch_norm_features, batch_norm_relu, blend_on_device, blend_values,
+        concat_rows, conv2d, conv2d_before_norm, features_from_rows, global_average_pool, gradient_of_rows,
+        info_nce_in_batch, info_nce_queue, keep_token, l2_normalize, largest_gradients, largest_value,
+        layer_norm, linear, linear_add_tokens, linear_gelu_tokens, linear_rows, linear_rows_gradient,
+        linear_tokens, loss_with_gradient, max_pool, mean_tokens, prepend_token, relu, relu_features,
+        scale_loss, select_rows, select_token, sum_losses, sum_weighted_by, to_rows, tokens_from_map,
+        update_on_device, weighted_sum,
     },
-    update_rule::{DeviceUpdate, LayerRate, UpdateRule, blend_on_device, update_on_device},
+    tape::{Gradients, Recording},
+    values::{Buffer, FeatureMap, Parameter, ParameterKind, Tokens, TorchValues},
 };
 
 /// Where tensors live: dfdx's CPU device, or its CUDA device in a build with the feature `cuda`.
 pub type Device = AutoDevice;
-/// Gradients of one backward pass, by tensor.
-pub type Gradients = dfdx::tensor::Gradients<f32, Device>;
 /// One row of features an image, `(N, D)`; recorded or not.
 pub type Features = Tensor<(usize, usize), f32, Device, Recording>;
 /// `(N, D)`, never recorded.

@@ -1,21 +1,20 @@
 //! What the tests of several operations share: oracles compute in double precision, one value at a time.
 
-use dfdx::tensor::{PutTape, Tape, TensorFromVec};
-
-pub(crate) use crate::noise::noise;
 use crate::{
-    Device, FeatureMap, Features, Gradients, Parameter, ParameterKind, Recording, Tokens, backward,
-    features_from_rows, is_on_device, layout::Layout, simd::Family, values::Values, weighted_sum,
+    Device, FeatureMap, Features, Gradients, Matrix, Parameter, ParameterKind, Recording, Tokens,
+    backend::{Backend, on},
+    backward, features_from_rows, gradient_of_rows, is_on_device,
+    tape::Slot,
+    to_rows, weighted_sum,
 };
+use dfdx::tensor::{PutTape, TensorFromVec};
+use kernels_cpu::Family;
+pub(crate) use kernels_cpu::testing::{assert_close, differences, noise, weighted, wide};
 
 /// The families that a test of an operation goes through: all of the machine's, or only one where the CUDA device computes, to
 /// which they are all the same.
 pub(crate) fn families() -> Vec<Family> {
-    if is_on_device() { vec![Family::detected()] } else { Family::available() }
-}
-
-pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|&value| f64::from(value)).collect()
+    if is_on_device() { vec![Family::detected()] } else { kernels_cpu::testing::families() }
 }
 
 /// A recorded input that wants its gradient.
@@ -33,28 +32,23 @@ pub(crate) fn vector(values: &[f32]) -> Parameter {
 
 /// The gradients of `sum(weights * y)`; `weights` are `(N, H, W, C)`.
 pub(crate) fn backward_weighted(y: FeatureMap, weights: &[f32]) -> Gradients {
-    let [n, h, w, c] = y.shape();
-    let layout = Layout { n, h, w, c };
-    let mut weights = weights.to_vec();
-    if !are_on_device(&y.values) {
-        weights = layout.pack(&weights);
-    }
-    let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
+    let (layout, device, place) = (y.layout, y.device().clone(), y.values.place());
     let slot = y.slot.clone();
     let (_, mut recording) = y.split_recording();
-    recording.add_backward_op(move |gradients| slot.add(gradients, Values::F32(weights)));
-    backward(loss.put_tape(recording)).unwrap()
+    on!(place, |backend| {
+        let weights = backend.pack(layout, weights).unwrap();
+        send(backend, &mut recording, slot, weights);
+    });
+    run(&device, recording)
 }
 
-/// Whether values are on the CUDA device, where images lie one after the other.
-pub(crate) fn are_on_device(values: &Values) -> bool {
-    #[cfg(feature = "cuda")]
-    return values.on_device().is_some();
-    #[cfg(not(feature = "cuda"))]
-    return {
-        let _ = values;
-        false
-    };
+fn send<B: Backend>(backend: B, recording: &mut Recording, slot: Slot, gradient: B::Values) {
+    recording.record(move |pass| slot.add(backend, pass.by_slot, gradient));
+}
+
+fn run(device: &Device, recording: Recording) -> Gradients {
+    let loss = device.try_tensor_from_vec(vec![0.0], ()).unwrap();
+    backward(loss.put_tape(recording)).unwrap()
 }
 
 /// A recorded input that wants its gradient.
@@ -71,11 +65,13 @@ pub(crate) fn weight_matrix(n_in: usize, n_out: usize, values: &[f32]) -> Parame
 
 /// The gradients of `sum(weights * y)`; `weights` are `(N, T, D)`.
 pub(crate) fn backward_weighted_tokens(y: Tokens, weights: &[f32]) -> Gradients {
-    let loss = y.device().try_tensor_from_vec(vec![0.0], ()).unwrap();
-    let (slot, weights) = (y.slot.clone(), weights.to_vec());
+    let (device, place, slot) = (y.device().clone(), y.values.place(), y.slot.clone());
     let (_, mut recording) = y.split_recording();
-    recording.add_backward_op(move |gradients| slot.add(gradients, weights));
-    backward(loss.put_tape(recording)).unwrap()
+    on!(place, |backend| {
+        let weights = backend.upload(weights.to_vec()).unwrap();
+        send(backend, &mut recording, slot, weights);
+    });
+    run(&device, recording)
 }
 
 /// The gradients of `sum(weights * y)`; `weights` are `(N, D)`.
@@ -83,34 +79,25 @@ pub(crate) fn backward_weighted_rows(y: Features, weights: &[f32]) -> Gradients 
     backward(weighted_sum(y, weights).unwrap()).unwrap()
 }
 
-/// The gradient of `f` at `at`, by central differences.
-pub(crate) fn differences(f: impl Fn(&[f64]) -> f64, at: &[f64]) -> Vec<f64> {
-    const STEP: f64 = 1e-5;
-    let mut at = at.to_vec();
-    let mut gradient = Vec::with_capacity(at.len());
-    for i in 0..at.len() {
-        let here = at[i];
-        at[i] = here + STEP;
-        let above = f(&at);
-        at[i] = here - STEP;
-        let below = f(&at);
-        at[i] = here;
-        gradient.push((above - below) / (2.0 * STEP));
-    }
-    gradient
+/// The gradient that reached a matrix, row after row.
+pub(crate) fn gradient_of(name: &Matrix, gradients: &mut Gradients) -> Vec<f32> {
+    to_rows(&gradient_of_rows(name, gradients).unwrap())
 }
 
-/// `sum(weights * values)`.
-pub(crate) fn weighted(values: &[f64], weights: &[f32]) -> f64 {
-    values.iter().zip(weights).map(|(value, &weight)| value * f64::from(weight)).sum()
+/// `on_family!(family, |backend| work)`: the work on the host with a family, or on the CUDA device, where values are.
+macro_rules! on_family {
+    ($family:expr, |$backend:ident| $work:expr) => {
+        match $crate::values::Place::of_process() {
+            $crate::values::Place::Host => {
+                let $backend = $crate::backend::Host::of_family($family);
+                $work
+            }
+            #[cfg(feature = "cuda")]
+            $crate::values::Place::Cuda => {
+                let $backend = $crate::backend::Cuda;
+                $work
+            }
+        }
+    };
 }
-
-/// Panics when a value is further from the oracle's than `tolerance` times the largest of them.
-pub(crate) fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
-    assert_eq!(got.len(), expected.len(), "{what}: number of values");
-    let scale = expected.iter().fold(1e-3_f64, |scale, value| scale.max(value.abs()));
-    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let error = (f64::from(got) - expected).abs();
-        assert!(error <= tolerance * scale, "{what}: value {i} is {got}, the oracle says {expected}");
-    }
-}
+pub(crate) use on_family;

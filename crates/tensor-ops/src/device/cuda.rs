@@ -14,26 +14,17 @@ impl<T: ?Sized> Movable for T {}
 /// What the device reports when it fails.
 pub(crate) type DeviceError = CudaError;
 
-/// Length of a gradient that nothing has been added to yet. Not 0, which some drivers refuse to allocate.
-pub(super) const UNTOUCHED_LEN: usize = 1;
+/// Length of what is left where a gradient was taken. Not 0, which some drivers refuse to allocate; and never taken for a
+/// gradient, because those that are that short are copied out.
+const TAKEN_LEN: usize = 1;
 
 pub(super) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
-    crate::cuda::download(&take_slice(stored)?)
-}
-
-/// Moves a gradient out where it is.
-pub(crate) fn take_slice(stored: &mut Stored) -> Result<CudaSlice<f32>, DeviceError> {
-    let nothing = crate::cuda::zeros(UNTOUCHED_LEN)?;
-    Ok(std::mem::replace(&mut **stored, nothing))
+    Ok(stored.device().dtoh_sync_copy(&**stored)?)
 }
 
 pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceError> {
-    **stored = stored.device().htod_copy(values).map_err(CudaError::from)?;
+    **stored = stored.device().htod_copy(values)?;
     Ok(())
-}
-
-pub(super) fn len(stored: &Stored) -> usize {
-    DeviceSlice::len(stored)
 }
 
 pub(super) fn rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {

@@ -39,7 +39,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
         let is_right = |row: &[f64]| row[1..].iter().all(|&negative| row[0] > negative);
         let n_right = logits.chunks(1 + n_keys).filter(|row| is_right(row)).count();
         assert_eq!(result.top1, n_right as f32 / n as f32);
-        let gradients = backward(result.loss).unwrap();
+        let mut gradients = backward(result.loss).unwrap();
         let by_q = if temperature < 0.01 {
             // So sharp a softmax is one key a query, where a difference has no digits left.
             let mut expected = Vec::new();
@@ -57,7 +57,7 @@ fn info_nce_agrees_with_differences_at_any_temperature() {
         } else {
             differences(|q| oracle(q).0, &q)
         };
-        assert_close("queries", &to_rows(&gradients.get(&name)), &by_q, 2e-4);
+        assert_close("queries", &crate::testing::gradient_of(&name, &mut gradients), &by_q, 2e-4);
     }
 }
 
@@ -122,7 +122,7 @@ fn the_sum_of_losses_sends_its_gradient_to_each() {
         };
         let loss = sum_losses((0..n_terms).map(|_| term()).collect()).unwrap();
         let value = dfdx::tensor::AsArray::array(&loss);
-        (value, to_rows(&backward(loss).unwrap().get(&name)))
+        (value, crate::testing::gradient_of(&name, &mut backward(loss).unwrap()))
     };
     let ((one, gradient), (two, doubled)) = (run(1), run(2));
     assert_eq!(two, 2.0 * one);
@@ -140,7 +140,7 @@ fn a_scaled_loss_sends_a_scaled_gradient() {
             loss = scale_loss(loss, factor).unwrap();
         }
         let value = dfdx::tensor::AsArray::array(&loss);
-        (value, to_rows(&backward(loss).unwrap().get(&name)))
+        (value, crate::testing::gradient_of(&name, &mut backward(loss).unwrap()))
     };
     let ((value, gradient), (scaled, scaled_gradient)) = (run(None), run(Some(0.25)));
     assert_close("value", &[value], &[weighted(&wide(&noise(1, 6)), &weights)], 1e-6);
@@ -157,7 +157,7 @@ fn weights_that_are_a_matrix_give_the_same_sum() {
             if is_matrix { sum_weighted_by(x, &matrix((2, 3), &weights)) } else { weighted_sum(x, &weights) };
         let sum = sum.unwrap();
         let value = dfdx::tensor::AsArray::array(&sum);
-        (value, to_rows(&backward(sum).unwrap().get(&name)))
+        (value, crate::testing::gradient_of(&name, &mut backward(sum).unwrap()))
     };
     assert_eq!(run(true), run(false));
     let (_, x) = named_rows((2, 3), &noise(1, 6));

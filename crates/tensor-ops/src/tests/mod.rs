@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod losses;
+mod precision;
+mod strided;
 
 /// A recorded input, and a name to ask for its gradient by.
 fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
@@ -116,7 +118,7 @@ fn linear_layers_agree_with_differences() {
         assert_close("output", &to_rows(&y), &oracle(&x, &weight, &bias), 1e-6);
         let mut gradients = backward_weighted_rows(y, &weights);
         let by_x = differences(|x| weighted(&oracle(x, &weight, &bias), &weights), &x);
-        assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-5);
+        assert_close("input", &crate::testing::gradient_of(&name, &mut gradients), &by_x, 1e-5);
         let by_weight = differences(|weight| weighted(&oracle(&x, weight, &bias), &weights), &weight);
         assert_close("weight", &parameter.gradient(&mut gradients).unwrap().unwrap(), &by_weight, 1e-5);
         let by_bias = differences(|bias| weighted(&oracle(&x, &weight, bias), &weights), &bias);
@@ -135,9 +137,9 @@ fn relu_of_features_agrees_with_differences() {
     let y = relu_features(input).unwrap();
     let oracle = |x: &[f64]| -> Vec<f64> { x.iter().map(|x| x.max(0.0)).collect() };
     assert_close("output", &to_rows(&y), &oracle(&wide(&x)), 1e-6);
-    let gradients = backward_weighted_rows(y, &weights);
+    let mut gradients = backward_weighted_rows(y, &weights);
     let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
-    assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-6);
+    assert_close("input", &crate::testing::gradient_of(&name, &mut gradients), &by_x, 1e-6);
 }
 
 #[test]
@@ -153,9 +155,9 @@ fn rows_of_unit_length_agree_with_differences() {
         x.chunks(7).flat_map(unit).collect()
     };
     assert_close("output", &to_rows(&y), &oracle(&wide(&x)), 1e-6);
-    let gradients = backward_weighted_rows(y, &weights);
+    let mut gradients = backward_weighted_rows(y, &weights);
     let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
-    assert_close("input", &to_rows(&gradients.get(&name)), &by_x, 1e-5);
+    assert_close("input", &crate::testing::gradient_of(&name, &mut gradients), &by_x, 1e-5);
 }
 
 #[test]
@@ -291,7 +293,7 @@ fn rows_keep_their_values_when_their_recording_changes() {
 
 #[test]
 fn the_largest_gradient_of_each_parameter_is_found() {
-    let mut gradients = Gradients::leaky();
+    let mut gradients = Gradients::default();
     let lens = [1, 37, 70_001, 5];
     let parameters = lens.map(|len| vector(&vec![0.0; len]));
     let without = vector(&[0.0; 3]);
@@ -346,7 +348,7 @@ fn an_update_wants_the_slots_of_its_rule() {
     for shapes in [&[][..], &[2], &[3, 3]] {
         let mut slots: Vec<Buffer> = shapes.iter().map(|&len| Buffer::zeros(&[len])).collect();
         let mut update = DeviceUpdate { parameter: vector(&[0.0; 3]), slots: &mut slots, rule };
-        let result = update_on_device(&mut [&mut update], &mut Gradients::leaky());
+        let result = update_on_device(&mut [&mut update], &mut Gradients::default());
         assert!(matches!(result, Err(OpError::Shape { .. })), "{shapes:?}");
     }
 }

@@ -86,7 +86,7 @@ impl Engine {
         let keys: Table<KeyId, Matrix> =
             assemblies.iter().map(whole).collect::<Result<_, _>>().map_err(op)?;
 
-        let mut total = Gradients::leaky();
+        let mut total = Gradients::default();
         let mut losses: Vec<Loss> = Vec::new();
         let mut running = Running::of(self);
         for part in 0..n_parts {

@@ -1,0 +1,243 @@
+//! Convolution by kernels of 3x3 with four times fewer products: Winograd's F(4x4, 3x3) (Lavin & Gray 2015,
+//! arXiv:1509.09308).
+//!
+//! Inputs are cut into overlapping tiles of 6x6 pixels. Transformed, a tile has 36 points, and so has a kernel; at each
+//! point, outputs are a plain product of matrices, whose rows are images of tiles and whose inner dimension are the
+//! channels. The products are transformed to tiles of 4x4 outputs.
+
+mod algebra;
+mod gradient;
+pub(super) mod pairs;
+mod passes;
+mod strips;
+mod tiles;
+mod weight;
+mod wide;
+
+pub(super) use self::gradient::gradient;
+use self::{
+    passes::BETWEEN_LEN,
+    tiles::{Channels, N_POINTS, Points, TILE, Target, Tile, n_tiles, transform_input, transform_output},
+    weight::Weights,
+};
+use crate::{
+    ConvGeometry, Precision,
+    layout::Layout,
+    memory::split_mut,
+    scratch::with_scratch,
+    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    values::{Summed, Values},
+};
+/// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
+const N_ROWS: usize = 64;
+
+/// Values of transformed weights up to which each task reads all of them.
+const MAX_NARROW_LEN: usize = N_POINTS * 128 * 128;
+
+/// One convolution, ready to run.
+#[derive(Clone, Copy)]
+pub(super) struct Winograd<'a> {
+    family: Family,
+    from: Layout,
+    to: Layout,
+    padding: (usize, usize),
+    weights: Weights<'a>,
+}
+
+impl<'a> Winograd<'a> {
+    /// A convolution by weights packed `[panel of outputs][tap][input channel][column]`.
+    pub(super) fn forward(
+        family: Family,
+        geometry: ConvGeometry,
+        from: Layout,
+        to: Layout,
+        packed: &'a [f32],
+    ) -> Self {
+        let weights = Weights { packed, n_in: from.c, panel: family.panel(), is_flipped: false };
+        Self { family, from, to, padding: geometry.padding, weights }
+    }
+
+    /// The gradient of the input, by weights packed `[panel of inputs][tap][output channel][column]`.
+    pub(super) fn backward(
+        family: Family,
+        geometry: ConvGeometry,
+        from: Layout,
+        to: Layout,
+        packed: &'a [f32],
+    ) -> Self {
+        let weights = Weights { packed, n_in: from.c, panel: family.panel(), is_flipped: true };
+        let padding = (2 - geometry.padding.0, 2 - geometry.padding.1);
+        Self { family, from, to, padding, weights }
+    }
+
+    /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
+    pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
+        if self.is_wide() {
+            return wide::multiply(*self, &values.whole(), precision, is_summed);
+        }
+        let (tasks, part_lens) = self.tasks();
+        let weights = self.weights.transformed(self.family);
+        let channels = is_summed.then_some(self.to.c);
+        Values::build_summed(self.family, precision, &part_lens, tasks, channels, |_, task, out| {
+            self.run(task, values, &weights, out);
+        })
+    }
+
+    /// Adds the result to what is there.
+    pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
+        if self.is_wide() {
+            return sum.add(&wide::multiply(*self, &values.whole(), Precision::F32, false).values);
+        }
+        let (tasks, part_lens) = self.tasks();
+        let weights = self.weights.transformed(self.family);
+        sum.change(&part_lens, tasks, |_, task, out| self.run(task, values, &weights, out));
+    }
+
+    /// Whether the transformed weights are too many for every task to read them all.
+    fn is_wide(&self) -> bool {
+        self.weights.n_panels() * self.weights.panel_len() > MAX_NARROW_LEN
+    }
+
+    /// Rows of tiles: (block, row), in the order of memory, and how many values each writes.
+    fn tasks(&self) -> (Vec<(usize, usize)>, Vec<usize>) {
+        let Layout { h, w, c, .. } = self.to;
+        let rows = |block| (0..n_tiles(h)).map(move |y| (block, y));
+        let tasks: Vec<(usize, usize)> = (0..self.to.n_blocks()).flat_map(rows).collect();
+        let len = |&(block, y): &(usize, usize)| TILE.min(h - y * TILE) * w * self.to.n_in_block(block) * c;
+        let part_lens = tasks.iter().map(len).collect();
+        (tasks, part_lens)
+    }
+
+    /// Which rows of pixels a row of tiles reads.
+    fn rows_read(&self, block: usize, y: usize) -> RowsRead {
+        let h = self.from.h;
+        let first_y = (y * TILE).saturating_sub(self.padding.0).min(h);
+        let end_y = (y * TILE + TILE + 2).saturating_sub(self.padding.0).min(h);
+        let row_len = self.from.w * self.from.n_in_block(block) * self.from.c;
+        let start = self.from.block_start(block);
+        RowsRead { first_y, range: start + first_y * row_len..start + end_y * row_len }
+    }
+
+    fn run(&self, (block, y): (usize, usize), values: &Values, weights: &[f32], out: &mut [f32]) {
+        let n = self.to.n_in_block(block);
+        let tiles_at_once = (N_ROWS / n).clamp(1, n_tiles(self.to.w));
+        let points = Points::new(tiles_at_once * n, self.from.c);
+        let products = Points::new(tiles_at_once * n, self.to.c);
+        let lens = [BETWEEN_LEN, points.len(), products.len()];
+        let rows = self.rows_read(block, y);
+        with_scratch(lens.iter().sum(), |scratch| {
+            let parts: [&mut [f32]; 3] =
+                split_mut(scratch, &lens).try_into().expect("three parts were asked for");
+            let [between, point_values, product_values] = parts;
+            values.with_part(rows.range.clone(), |values| {
+                self.family.run(RowOfTiles {
+                    winograd: self,
+                    block,
+                    y,
+                    inputs: Channels {
+                        values,
+                        first_y: rows.first_y,
+                        layout: self.from,
+                        range: 0..self.from.c,
+                    },
+                    weights,
+                    tiles_at_once,
+                    between,
+                    points: (points, point_values),
+                    products: (products, product_values),
+                    out,
+                });
+            });
+        });
+    }
+}
+
+/// Rows of pixels of one block.
+struct RowsRead {
+    first_y: usize,
+    /// Where their values are.
+    range: std::ops::Range<usize>,
+}
+
+/// One row of tiles of one block, all channels.
+struct RowOfTiles<'a> {
+    winograd: &'a Winograd<'a>,
+    block: usize,
+    y: usize,
+    inputs: Channels<'a>,
+    weights: &'a [f32],
+    tiles_at_once: usize,
+    between: &'a mut [f32],
+    points: (Points, &'a mut [f32]),
+    products: (Points, &'a mut [f32]),
+    out: &'a mut [f32],
+}
+
+impl Kernel for RowOfTiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Winograd { to, padding, weights, .. } = *self.winograd;
+        let n = to.n_in_block(self.block);
+        let (points, point_values) = self.points;
+        let (products, product_values) = self.products;
+        let mut target =
+            Target { values: self.out, first_y: self.y * TILE, size: (to.h, to.w, n), channels: (to.c, 0) };
+        for first in (0..n_tiles(to.w)).step_by(self.tiles_at_once) {
+            let end = n_tiles(to.w).min(first + self.tiles_at_once);
+            for x in first..end {
+                let tile = Tile { block: self.block, y: self.y, x };
+                transform_input::<L>(
+                    &self.inputs,
+                    tile,
+                    padding,
+                    self.between,
+                    points,
+                    (x - first) * n,
+                    point_values,
+                );
+            }
+            multiply_points::<L>(
+                (points, point_values),
+                (weights, self.weights),
+                (end - first) * n,
+                (products, product_values),
+                to.c,
+            );
+            for x in first..end {
+                let tile = Tile { block: self.block, y: self.y, x };
+                let row = (x - first) * n;
+                transform_output::<L>(products, row, product_values, to.c, tile, self.between, &mut target);
+            }
+        }
+    }
+}
+
+/// The 36 products of `n_rows` rows of points by transformed panels, which together have `n_columns` columns.
+#[inline(always)]
+fn multiply_points<L: Lanes>(
+    (points, point_values): (Points, &[f32]),
+    (weights, panels): (Weights<'_>, &[f32]),
+    n_rows: usize,
+    (products, product_values): (Points, &mut [f32]),
+    n_columns: usize,
+) {
+    let segments = [Segment { a: 0, b: 0, n_steps: weights.n_in }];
+    for point in 0..N_POINTS {
+        for (panel_idx, panel) in panels.chunks_exact(weights.panel_len()).enumerate() {
+            let first_column = panel_idx * weights.panel;
+            let operands = Operands {
+                a: &point_values[point * points.point_len..],
+                a_row: points.row_len,
+                a_step: 1,
+                b: &panel[point * weights.point_len()..][..weights.point_len()],
+                b_step: weights.panel,
+                segments: &segments,
+            };
+            let out = &mut product_values[point * products.point_len + first_column..];
+            let n_columns = weights.panel.min(n_columns - first_column);
+            multiply_rows::<L, _, _>(operands, n_rows, out, products.row_len, n_columns, TileMode::Store);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How a window moves over an image.
+
+use crate::SizeError;
+
+/// The window of a convolution or a pool; each pair is (vertical, horizontal), in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Size of the window.
+    pub kernel: (usize, usize),
+    /// From one window to the next.
+    pub stride: (usize, usize),
+    /// Pixels added on each side.
+    pub padding: (usize, usize),
+}
+
+impl ConvGeometry {
+    /// A square window.
+    pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        Self { kernel: (kernel, kernel), stride: (stride, stride), padding: (padding, padding) }
+    }
+
+    /// `(OH, OW)` for an image of `h` by `w` pixels: `floor((size + 2 padding - kernel) / stride) + 1`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel or the stride is 0, or the padded image is smaller than the kernel.
+    pub fn output(&self, h: usize, w: usize) -> Result<(usize, usize), SizeError> {
+        Ok((
+            Self::output_size(h, self.kernel.0, self.stride.0, self.padding.0)?,
+            Self::output_size(w, self.kernel.1, self.stride.1, self.padding.1)?,
+        ))
+    }
+
+    fn output_size(size: usize, kernel: usize, stride: usize, padding: usize) -> Result<usize, SizeError> {
+        if kernel == 0 {
+            return Err(refused("kernel", kernel, "it must be at least 1"));
+        }
+        if stride == 0 {
+            return Err(refused("stride", stride, "it must be at least 1"));
+        }
+        let padded = size + 2 * padding;
+        if padded < kernel {
+            return Err(refused("padded image size", padded, "the kernel must fit into it"));
+        }
+        Ok((padded - kernel) / stride + 1)
+    }
+}
+
+fn refused(what: &'static str, got: usize, must: &'static str) -> SizeError {
+    SizeError { op: "window", what, got, must }
+}

@@ -1,0 +1,47 @@
+//! The kernels of moco-rs on the CPU: slices in, slices out, with no knowledge of tensors, recordings or devices.
+//!
+//! A kernel is written once, over the registers of [`simd`], and compiled for each [`Family`] of instructions. [`Values`] are
+//! what lies between kernels, in either [`Precision`]; [`Layout`] says how those of a feature map lie.
+//!
+//! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
+//! order. They do depend on the family, see [`choose_kernels`].
+//!
+//! Sizes are the caller's business: one that does not fit is a panic.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
+#[cfg(feature = "mimalloc")]
+mod allocator;
+pub mod blend;
+pub mod contrast;
+pub mod conv;
+mod error;
+mod geometry;
+pub mod largest;
+mod layout;
+pub mod matrix;
+mod memory;
+pub mod norm;
+mod peak;
+pub mod pointwise;
+pub mod pool;
+mod precision;
+pub mod rows;
+mod scratch;
+mod simd;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod tokens;
+pub mod unit_rows;
+mod values;
+
+#[cfg(feature = "mimalloc")]
+pub use self::allocator::keep_memory;
+pub use self::{
+    error::{FamilyError, SizeError},
+    geometry::ConvGeometry,
+    layout::{BLOCK, Layout},
+    peak::register_peak,
+    precision::Precision,
+    simd::{Family, choose_kernels, kernel_family},
+    values::{Lent, Summed, Values},
+};

@@ -1,0 +1,105 @@
+//! Which images are normalized together, and how the work on them is cut.
+
+use crate::{
+    layout::{BLOCK, Layout},
+    memory::TASK_LEN,
+};
+
+/// Group `g` has the images `n ≡ g (mod splits)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Groups {
+    /// Of the values.
+    pub layout: Layout,
+    /// How many.
+    pub splits: usize,
+}
+
+/// The values cut into parts, in memory order, each of which is a repetition of rows of channels whose groups repeat as well.
+///
+/// Does not depend on the number of threads.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) parts: Vec<Part>,
+    /// Different patterns: the group of each row of channels.
+    pub(super) patterns: Vec<Vec<usize>>,
+    n_channels: usize,
+}
+
+/// A part of the values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// First value.
+    pub(super) start: usize,
+    /// Values.
+    pub(super) len: usize,
+    /// Which pattern repeats until the part ends.
+    pub(super) pattern: usize,
+}
+
+impl Part {
+    /// Its values out of all.
+    pub(super) fn of<V>(self, values: &[V]) -> &[V] {
+        &values[self.start..self.start + self.len]
+    }
+}
+
+/// Values that a pattern has at least when there is one group: a loop over few channels would be mostly loop.
+const MIN_PATTERN_LEN: usize = 256;
+
+impl Groups {
+    /// Values a channel and group.
+    pub fn n_values(self) -> usize {
+        self.layout.n_rows() / self.splits
+    }
+
+    /// The parts of the values.
+    pub(super) fn parts(self) -> Parts {
+        let c = self.layout.c;
+        let mut parts = Parts { parts: Vec::new(), patterns: Vec::new(), n_channels: c };
+        if self.splits == 1 {
+            parts.cut(0, self.layout.len(), one_group(c));
+            return parts;
+        }
+        for block in 0..self.layout.n_blocks() {
+            let images = block * BLOCK..block * BLOCK + self.layout.n_in_block(block);
+            let groups_of_rows = images.map(|image| image % self.splits).collect();
+            parts.cut(self.layout.block_start(block), self.layout.block_len(block), groups_of_rows);
+        }
+        parts
+    }
+}
+
+impl Parts {
+    /// The length of each part.
+    pub(super) fn lens(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.len).collect()
+    }
+
+    /// A row of values a group, `(splits, C)`, as each pattern has them.
+    pub(super) fn expand(&self, by_group: &[f32]) -> Vec<Vec<f32>> {
+        let c = self.n_channels;
+        let expanded = |groups: &Vec<usize>| {
+            groups.iter().map(|&group| &by_group[group * c..][..c]).collect::<Vec<_>>().concat()
+        };
+        self.patterns.iter().map(expanded).collect()
+    }
+
+    /// Adds the parts of some values, through which a pattern repeats.
+    fn cut(&mut self, start: usize, len: usize, groups_of_rows: Vec<usize>) {
+        let pattern_len = groups_of_rows.len() * self.n_channels;
+        let part_len = (TASK_LEN / pattern_len).max(1) * pattern_len;
+        let known = self.patterns.iter().position(|pattern| *pattern == groups_of_rows);
+        let pattern = known.unwrap_or_else(|| {
+            self.patterns.push(groups_of_rows);
+            self.patterns.len() - 1
+        });
+        for offset in (0..len).step_by(part_len) {
+            self.parts.push(Part { start: start + offset, len: part_len.min(len - offset), pattern });
+        }
+    }
+}
+
+/// The pattern of rows that are all of one group.
+pub(super) fn one_group(c: usize) -> Vec<usize> {
+    vec![0; MIN_PATTERN_LEN.div_ceil(c)]
+}

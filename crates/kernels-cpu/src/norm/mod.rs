@@ -1,0 +1,13 @@
+//! Batch normalization.
+
+mod backward;
+mod forward;
+mod groups;
+mod statistics;
+
+pub use self::{
+    backward::{Backward, Gradient, Tail},
+    forward::{Affine, Coefficients, apply},
+    groups::Groups,
+    statistics::{ChannelSums, Statistics},
+};

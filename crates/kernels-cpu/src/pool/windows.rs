@@ -1,0 +1,57 @@
+//! Which pixels a window covers.
+
+use crate::{ConvGeometry, Layout};
+
+/// A window that moves over `from`, once for each pixel of `to`.
+#[derive(Clone, Copy)]
+pub(super) struct Windows {
+    pub(super) geometry: ConvGeometry,
+    pub(super) from: Layout,
+    pub(super) to: Layout,
+}
+
+/// A pixel, `y * W + x`, on the other side of a window, and the tap that joins them: row after row, padding counted.
+#[derive(Clone, Copy)]
+pub(super) struct Tap {
+    pub(super) pixel: usize,
+    pub(super) tap: usize,
+}
+
+impl Windows {
+    /// How many taps a window has.
+    pub(super) fn n_taps(self) -> usize {
+        self.geometry.kernel.0 * self.geometry.kernel.1
+    }
+
+    /// The pixels of `from` in the window at `(out_y, out_x)`, row after row.
+    pub(super) fn inside(self, (out_y, out_x): (usize, usize)) -> impl Iterator<Item = Tap> + Clone {
+        let Self { geometry: ConvGeometry { kernel, stride, padding }, from, .. } = self;
+        let reads = |out: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
+            let start = out * stride;
+            (0..kernel).filter_map(move |tap| {
+                let at = (start + tap).checked_sub(padding).filter(|&at| at < size)?;
+                Some((tap, at))
+            })
+        };
+        let ys = reads(out_y, from.h, kernel.0, stride.0, padding.0);
+        let xs = reads(out_x, from.w, kernel.1, stride.1, padding.1);
+        ys.flat_map(move |(tap_y, y)| {
+            xs.clone().map(move |(tap_x, x)| Tap { pixel: y * from.w + x, tap: tap_y * kernel.1 + tap_x })
+        })
+    }
+
+    /// The pixels of `to` whose windows have the pixel `(y, x)` of `from`, row after row.
+    pub(super) fn over(self, (y, x): (usize, usize)) -> impl Iterator<Item = Tap> + Clone {
+        let Self { geometry: ConvGeometry { kernel, stride, padding }, to, .. } = self;
+        let windows = |at: usize, size: usize, kernel: usize, stride: usize, padding: usize| {
+            let padded = at + padding;
+            let first = (padded + 1).saturating_sub(kernel).div_ceil(stride);
+            (first..size.min(padded / stride + 1)).map(move |out| (padded - out * stride, out))
+        };
+        let ys = windows(y, to.h, kernel.0, stride.0, padding.0);
+        let xs = windows(x, to.w, kernel.1, stride.1, padding.1);
+        ys.flat_map(move |(tap_y, y)| {
+            xs.clone().map(move |(tap_x, x)| Tap { pixel: y * to.w + x, tap: tap_y * kernel.1 + tap_x })
+        })
+    }
+}

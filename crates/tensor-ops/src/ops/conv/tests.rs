@@ -1,0 +1,360 @@
+use rayon::ThreadPoolBuilder;
+
+use kernels_cpu::{Family, Values};
+
+use super::{conv2d, conv2d_on};
+use crate::{
+    ConvAlgorithm, ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording,
+    add,
+    testing::{assert_close, backward_weighted, families, image, noise, on_family, vector, wide},
+};
+
+const DIRECT: ConvAlgorithm = ConvAlgorithm::Direct;
+
+/// A convolution with everything around it.
+struct Case {
+    shape: [usize; 4],
+    n_out: usize,
+    geometry: ConvGeometry,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    /// What the gradient of the output is.
+    weights: Vec<f32>,
+}
+
+/// What comes out: the output, and the gradients of input, weight and bias.
+struct Outcome<T> {
+    y: Vec<T>,
+    x: Vec<T>,
+    weight: Vec<T>,
+    bias: Vec<T>,
+}
+
+impl Case {
+    fn new(shape: [usize; 4], n_out: usize, geometry: ConvGeometry) -> Self {
+        let [n, h, w, c] = shape;
+        let (out_h, out_w) = geometry.output(h, w).unwrap();
+        Self {
+            shape,
+            n_out,
+            geometry,
+            x: noise(1, n * h * w * c),
+            weight: noise(2, geometry.kernel.0 * geometry.kernel.1 * c * n_out),
+            bias: noise(3, n_out),
+            weights: noise(4, n * out_h * out_w * n_out),
+        }
+    }
+
+    fn parameters(&self) -> (Parameter, Parameter) {
+        let (kernel_h, kernel_w) = self.geometry.kernel;
+        let shape = [kernel_h, kernel_w, self.shape[3], self.n_out];
+        let weight =
+            Parameter::new(&Device::default(), ParameterKind::Kernel, &shape, self.weight.clone()).unwrap();
+        (weight, vector(&self.bias))
+    }
+
+    fn run(&self, family: Family, algorithm: ConvAlgorithm) -> Outcome<f32> {
+        self.run_in(Precision::F32, family, algorithm)
+    }
+
+    fn run_in(&self, precision: Precision, family: Family, algorithm: ConvAlgorithm) -> Outcome<f32> {
+        let (weight, bias) = self.parameters();
+        let x = image(self.shape, &self.x).with_precision(precision).unwrap();
+        let input = x.share();
+        let y = on_family!(family, |backend| conv2d_on(
+            backend,
+            x,
+            (&weight, Some(&bias)),
+            self.geometry,
+            algorithm,
+            false
+        ))
+        .unwrap();
+        let values = y.to_nhwc();
+        let mut gradients = backward_weighted(y, &self.weights);
+        Outcome {
+            y: values,
+            x: input.gradient(&mut gradients).unwrap().unwrap(),
+            weight: weight.gradient(&mut gradients).unwrap().unwrap(),
+            bias: bias.gradient(&mut gradients).unwrap().unwrap(),
+        }
+    }
+
+    /// The definition, a multiplication at a time, in double precision.
+    fn oracle(&self) -> Outcome<f64> {
+        let [n, h, w, c] = self.shape;
+        let ConvGeometry { kernel, stride, padding } = self.geometry;
+        let (out_h, out_w) = self.geometry.output(h, w).unwrap();
+        let (x, weight, bias, weights) =
+            (wide(&self.x), wide(&self.weight), wide(&self.bias), wide(&self.weights));
+        let mut outcome = Outcome {
+            y: vec![0.0; weights.len()],
+            x: vec![0.0; x.len()],
+            weight: vec![0.0; weight.len()],
+            bias: vec![0.0; bias.len()],
+        };
+        for image in 0..n {
+            for (out_y, out_x) in (0..out_h).flat_map(|y| (0..out_w).map(move |x| (y, x))) {
+                for (o, bias) in bias.iter().enumerate() {
+                    let out = ((image * out_h + out_y) * out_w + out_x) * self.n_out + o;
+                    outcome.y[out] += bias;
+                    outcome.bias[o] += weights[out];
+                    for (tap_y, tap_x) in (0..kernel.0).flat_map(|y| (0..kernel.1).map(move |x| (y, x))) {
+                        let (y, x_pos) = (out_y * stride.0 + tap_y, out_x * stride.1 + tap_x);
+                        if y < padding.0 || x_pos < padding.1 || y - padding.0 >= h || x_pos - padding.1 >= w
+                        {
+                            continue;
+                        }
+                        for i in 0..c {
+                            let from = ((image * h + y - padding.0) * w + x_pos - padding.1) * c + i;
+                            let tap = ((tap_y * kernel.1 + tap_x) * c + i) * self.n_out + o;
+                            outcome.y[out] += x[from] * weight[tap];
+                            outcome.x[from] += weights[out] * weight[tap];
+                            outcome.weight[tap] += weights[out] * x[from];
+                        }
+                    }
+                }
+            }
+        }
+        outcome
+    }
+
+    fn check(&self, family: Family) {
+        self.check_by(family, DIRECT);
+    }
+
+    fn check_by(&self, family: Family, algorithm: ConvAlgorithm) {
+        let (got, expected) = (self.run(family, algorithm), self.oracle());
+        let what =
+            |value: &str| format!("{value} of {:?} to {} by {:?}", self.shape, self.n_out, self.geometry);
+        // Winograd's transforms subtract large numbers from each other.
+        let factor = if algorithm == ConvAlgorithm::Winograd { 20.0 } else { 1.0 };
+        assert_close(&what("output"), &got.y, &expected.y, 2e-6 * factor);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, 2e-6 * factor);
+        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, 5e-6 * factor);
+        assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
+    }
+}
+
+impl Case {
+    /// Of values that bfloat16 has.
+    fn rounded(mut self) -> Self {
+        for values in [&mut self.x, &mut self.weight, &mut self.bias, &mut self.weights] {
+            *values = Values::new(std::mem::take(values), Precision::Bf16).into_whole();
+        }
+        self
+    }
+
+    fn check_in_bf16(&self, family: Family, algorithm: ConvAlgorithm) {
+        let (got, expected) = (self.run_in(Precision::Bf16, family, algorithm), self.oracle());
+        let what = |value: &str| {
+            format!("{value} of {:?} to {} by {:?}, {family:?}", self.shape, self.n_out, self.geometry)
+        };
+        // Products of bfloat16 are exact; Winograd rounds what it has transformed. Outputs and their gradients are kept in
+        // bfloat16.
+        let tolerance = if algorithm == ConvAlgorithm::Winograd { 1.5e-2 } else { 5e-6 };
+        assert_close(&what("output"), &got.y, &expected.y, tolerance + 8e-3);
+        assert_close(&what("gradient of the input"), &got.x, &expected.x, tolerance + 4e-3);
+        assert_close(&what("gradient of the weight"), &got.weight, &expected.weight, tolerance);
+        assert_close(&what("gradient of the bias"), &got.bias, &expected.bias, 5e-6);
+    }
+}
+
+fn geometry(kernel: (usize, usize), stride: (usize, usize), padding: (usize, usize)) -> ConvGeometry {
+    ConvGeometry { kernel, stride, padding }
+}
+
+#[test]
+fn every_family_agrees_with_the_definition_at_odd_sizes() {
+    let cases = [
+        ([5, 7, 9, 3], 5, ConvGeometry::square(3, 1, 1)),
+        ([5, 7, 9, 5], 17, ConvGeometry::square(3, 2, 1)),
+        ([5, 7, 9, 17], 3, ConvGeometry::square(3, 3, 0)),
+        ([5, 7, 9, 17], 33, ConvGeometry::square(1, 1, 0)),
+        ([5, 7, 9, 5], 8, ConvGeometry::square(1, 2, 0)),
+        ([5, 7, 9, 3], 17, ConvGeometry::square(5, 1, 2)),
+        ([5, 7, 9, 3], 5, ConvGeometry::square(7, 2, 3)),
+        ([5, 7, 9, 3], 5, ConvGeometry::square(1, 3, 2)),
+        ([1, 1, 1, 1], 1, ConvGeometry::square(1, 1, 0)),
+        ([1, 7, 9, 3], 2, geometry((7, 9), (1, 1), (0, 0))),
+        ([2, 7, 9, 3], 4, geometry((3, 5), (2, 1), (0, 2))),
+        ([3, 4, 4, 2], 3, ConvGeometry::square(3, 1, 3)),
+        ([3, 5, 5, 2], 3, ConvGeometry::square(2, 2, 0)),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).check(family);
+        }
+    }
+}
+
+#[test]
+fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
+    for n in [15, 16, 17, 37] {
+        for family in families() {
+            Case::new([n, 4, 5, 5], 9, ConvGeometry::square(3, 1, 1)).check(family);
+            Case::new([n, 5, 4, 3], 19, ConvGeometry::square(3, 2, 1)).check(family);
+        }
+    }
+}
+
+#[test]
+fn wide_layers_agree_with_the_definition() {
+    for family in families() {
+        Case::new([3, 3, 3, 70], 150, ConvGeometry::square(3, 1, 1)).check(family);
+        Case::new([17, 2, 2, 40], 130, ConvGeometry::square(3, 2, 1)).check(family);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let case = Case::new([37, 8, 8, 32], 80, ConvGeometry::square(3, 1, 1));
+    let run = |n_threads: usize, precision: Precision, algorithm: ConvAlgorithm| {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        let outcome = pool.install(|| case.run_in(precision, Family::detected(), algorithm));
+        [outcome.y, outcome.x, outcome.weight, outcome.bias].concat()
+    };
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    for precision in [Precision::F32, Precision::Bf16] {
+        for algorithm in [DIRECT, ConvAlgorithm::Winograd] {
+            let (one, three) = (run(1, precision, algorithm), run(3, precision, algorithm));
+            assert_eq!(bits(one), bits(three), "{algorithm:?}, {precision:?}");
+        }
+    }
+}
+
+#[test]
+fn gradients_that_reach_an_input_by_two_branches_add_up() {
+    let three = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        (Case::new([5, 6, 6, 4], 4, three), DIRECT),
+        (Case::new([5, 6, 6, 32], 32, three), ConvAlgorithm::Winograd),
+        (Case::new([5, 6, 6, 4], 4, ConvGeometry::square(1, 1, 0)), DIRECT),
+    ];
+    for (case, algorithm) in cases {
+        let case = case.rounded();
+        // Winograd rounds what it has transformed, if its inputs are rounded; so is each sum, and what it is a sum of.
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)] {
+            let (weight, bias) = case.parameters();
+            let x = image(case.shape, &case.x).with_precision(precision).unwrap();
+            let (input, shortcut) = (x.share(), x.share());
+            let other = conv2d(x.fork(), &weight, None, case.geometry, algorithm).unwrap();
+            let y = conv2d(x, &weight, Some(&bias), case.geometry, algorithm).unwrap();
+            let y = add(add(y, shortcut).unwrap(), other).unwrap();
+            let mut gradients = backward_weighted(y, &case.weights);
+            let once = case.oracle();
+            let expected: Vec<f64> =
+                once.x.iter().zip(&case.weights).map(|(x, &own)| 2.0 * x + f64::from(own)).collect();
+            assert_close("input", &input.gradient(&mut gradients).unwrap().unwrap(), &expected, tolerance);
+            let doubled: Vec<f64> = once.weight.iter().map(|weight| 2.0 * weight).collect();
+            assert_close("weight", &weight.gradient(&mut gradients).unwrap().unwrap(), &doubled, tolerance);
+        }
+    }
+}
+
+#[test]
+fn frozen_parameters_and_images_get_no_gradient() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (mut weight, bias) = case.parameters();
+    weight.set_trainable(false);
+    let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::start()).unwrap();
+    let input = x.share();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
+    let mut gradients = backward_weighted(y, &case.weights);
+    assert_eq!(input.gradient(&mut gradients).unwrap(), None);
+    assert_eq!(weight.gradient(&mut gradients).unwrap(), None);
+    assert!(bias.gradient(&mut gradients).unwrap().is_some());
+}
+
+#[test]
+fn what_is_not_recorded_keeps_nothing() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let x = FeatureMap::from_nhwc(&Device::default(), case.shape, &case.x, Recording::Off).unwrap();
+    let kept = x.share();
+    let y = conv2d(x, &weight, Some(&bias), case.geometry, DIRECT).unwrap();
+    assert!(!y.is_recorded());
+    assert_eq!(std::sync::Arc::strong_count(&kept.values), 1);
+}
+
+#[test]
+fn wrong_shapes_are_errors() {
+    let case = Case::new([2, 4, 4, 3], 5, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let run = |shape: [usize; 4], geometry, bias: &Parameter| {
+        conv2d(image(shape, &noise(1, shape.iter().product())), &weight, Some(bias), geometry, DIRECT)
+            .map(drop)
+    };
+    assert!(matches!(run([2, 4, 4, 4], case.geometry, &bias), Err(OpError::Shape { .. })));
+    assert!(matches!(run(case.shape, ConvGeometry::square(5, 1, 2), &bias), Err(OpError::Shape { .. })));
+    assert!(matches!(run(case.shape, case.geometry, &vector(&[0.0])), Err(OpError::Shape { .. })));
+    assert!(matches!(run([2, 2, 2, 3], ConvGeometry::square(3, 1, 0), &bias), Err(OpError::Value { .. })));
+    assert!(matches!(run(case.shape, ConvGeometry::square(3, 0, 1), &bias), Err(OpError::Value { .. })));
+    assert!(matches!(
+        conv2d(image(case.shape, &case.x), &bias, None, case.geometry, DIRECT),
+        Err(OpError::Shape { .. })
+    ));
+}
+
+#[test]
+fn winograd_agrees_with_the_definition() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 8, 8, 16], 16, same),
+        ([17, 4, 4, 8], 24, same),
+        ([33, 7, 9, 5], 3, same),
+        ([2, 1, 1, 1], 1, same),
+        ([3, 5, 6, 70], 33, ConvGeometry::square(3, 1, 0)),
+        ([3, 6, 5, 17], 9, ConvGeometry::square(3, 1, 2)),
+        ([2, 6, 9, 4], 4, geometry((3, 3), (1, 1), (0, 2))),
+        // Wider than one strip of channels, and than what every task reads.
+        ([19, 4, 4, 150], 140, same),
+        ([35, 7, 7, 130], 150, same),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).check_by(family, ConvAlgorithm::Winograd);
+        }
+    }
+}
+
+#[test]
+fn bfloat16_agrees_with_the_definition_at_odd_sizes() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 7, 9, 6], 5, same),
+        ([5, 7, 9, 6], 34, ConvGeometry::square(3, 2, 1)),
+        ([18, 5, 4, 3], 33, ConvGeometry::square(3, 2, 1)),
+        ([5, 7, 9, 18], 34, ConvGeometry::square(1, 1, 0)),
+        ([17, 7, 9, 6], 8, ConvGeometry::square(1, 2, 0)),
+        ([5, 7, 9, 3], 4, ConvGeometry::square(7, 2, 3)),
+        ([3, 5, 5, 3], 3, ConvGeometry::square(2, 2, 0)),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).rounded().check_in_bf16(family, DIRECT);
+        }
+    }
+}
+
+#[test]
+fn winograd_in_bfloat16_agrees_with_the_definition() {
+    let same = ConvGeometry::square(3, 1, 1);
+    let cases = [
+        ([5, 8, 8, 16], 16, same),
+        ([17, 4, 4, 32], 48, same),
+        ([3, 5, 6, 48], 32, ConvGeometry::square(3, 1, 0)),
+        ([3, 6, 5, 16], 16, ConvGeometry::square(3, 1, 2)),
+        ([2, 6, 9, 16], 16, geometry((3, 3), (1, 1), (0, 2))),
+        ([1, 1, 1, 16], 16, same),
+        // Wider than one strip of channels.
+        ([19, 4, 4, 160], 144, same),
+        ([35, 7, 7, 128], 160, same),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry) in cases {
+            Case::new(shape, n_out, geometry).rounded().check_in_bf16(family, ConvAlgorithm::Winograd);
+        }
+    }
+}

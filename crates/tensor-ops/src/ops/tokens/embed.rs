@@ -1,0 +1,119 @@
+//! From images to tokens.
+
+use std::sync::Arc;
+
+use crate::{
+    FeatureMap, OpError, Parameter, Tokens,
+    backend::{Backend, on},
+    tape::Pass,
+};
+
+/// One token a position, the rows of an image one after the other: `(N, H, W, C)` to `(N, H * W, C)`.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn tokens_from_map(x: FeatureMap) -> Result<Tokens, OpError> {
+    on!(x.values.place(), |backend| from_map(backend, x))
+}
+
+fn from_map<B: Backend>(backend: B, x: FeatureMap) -> Result<Tokens, OpError> {
+    let (device, layout, precision) = (x.device().clone(), x.layout, x.precision());
+    let values = backend.tokens_of_map(layout, &x.values)?;
+    let (x, recording) = x.split_recording();
+    let backward = x.needs_gradient.then(|| {
+        let x = x.slot;
+        move |pass: &mut Pass<'_>, gradient: B::Values| {
+            x.add(backend, pass.by_slot, backend.map_of_tokens(layout, gradient, precision)?)
+        }
+    });
+    Ok(Tokens::output::<B>(&device, [layout.n, layout.h * layout.w, layout.c], values, recording, backward))
+}
+
+/// Adds a table of positions, `(T, D)`, to the tokens of every image.
+///
+/// `table` has `T * D` values, whatever its shape.
+///
+/// # Errors
+///
+/// When the number of values is another.
+pub fn add_position(x: Tokens, table: &Parameter) -> Result<Tokens, OpError> {
+    let [_, t, d] = x.shape();
+    check("add_position", "number of values of the table", t * d, table)?;
+    on!(x.values.place(), |backend| add_repeated(backend, x, table))
+}
+
+/// Adds `bias`, `D` values, to every token.
+///
+/// # Errors
+///
+/// When the number of values is another.
+pub fn add_bias(x: Tokens, bias: &Parameter) -> Result<Tokens, OpError> {
+    check("add_bias", "number of values of the bias", x.d(), bias)?;
+    on!(x.values.place(), |backend| add_repeated(backend, x, bias))
+}
+
+fn add_repeated<B: Backend>(backend: B, x: Tokens, row: &Parameter) -> Result<Tokens, OpError> {
+    let (device, shape) = (x.device().clone(), x.shape());
+    let (x, recording) = x.split_recording();
+    let wants_x = x.needs_gradient.then(|| x.slot.clone());
+    let wants_row = row.is_trainable().then(|| row.slot.clone());
+    let width = row.n_elements();
+    let y = backend.add_row(x.values, &row.values)?;
+    let backward = (wants_x.is_some() || wants_row.is_some()).then_some(
+        move |pass: &mut Pass<'_>, gradient: B::Values| {
+            if let Some(slot) = wants_row {
+                slot.add(backend, pass.by_slot, backend.sum_rows(&gradient, width)?)?;
+            }
+            match wants_x {
+                Some(slot) => slot.add(backend, pass.by_slot, gradient),
+                None => Ok(()),
+            }
+        },
+    );
+    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+}
+
+/// Puts `token`, `D` values, before the tokens of every image: `(N, T, D)` to `(N, T + 1, D)`.
+///
+/// # Errors
+///
+/// When the number of values is another.
+pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
+    check("prepend_token", "number of values of the token", x.d(), token)?;
+    on!(x.values.place(), |backend| prepend(backend, x, token))
+}
+
+fn prepend<B: Backend>(backend: B, x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
+    let [n, t, d] = x.shape();
+    let y = backend.prepend(B::of(&x.values), &token.values, [n, t, d])?;
+    let (device, shape) = (x.device().clone(), [n, t + 1, d]);
+    let (x, recording) = x.split_recording();
+    let wants_token = token.is_trainable().then(|| token.slot.clone());
+    let wants_x = x.needs_gradient.then_some(x.slot);
+    let backward = (wants_x.is_some() || wants_token.is_some()).then_some(
+        move |pass: &mut Pass<'_>, gradient: B::Values| {
+            if let Some(slot) = wants_token {
+                let firsts = backend.take_tokens(&gradient, shape, 0, 1)?;
+                slot.add(backend, pass.by_slot, backend.sum_rows(&firsts, d)?)?;
+            }
+            match wants_x {
+                Some(slot) => slot.add(backend, pass.by_slot, backend.take_tokens(&gradient, shape, 1, t)?),
+                None => Ok(()),
+            }
+        },
+    );
+    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+}
+
+fn check(
+    op: &'static str,
+    what: &'static str,
+    expected: usize,
+    parameter: &Parameter,
+) -> Result<(), OpError> {
+    if parameter.n_elements() != expected {
+        return Err(OpError::shape(op, what, expected, parameter.n_elements()));
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! What a transformer does to its tokens.
+
+mod attention;
+mod embed;
+mod layer_norm;
+mod linear;
+mod pool;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    attention::attention,
+    embed::{add_bias, add_position, prepend_token, tokens_from_map},
+    layer_norm::{LayerNorm, layer_norm},
+    linear::{linear_add_tokens, linear_gelu_tokens, linear_tokens},
+    pool::{keep_token, mean_tokens, select_token},
+};

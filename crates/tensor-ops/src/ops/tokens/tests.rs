@@ -1,0 +1,388 @@
+use dfdx::tensor::{AsArray, PutTape, SplitTape};
+use rayon::ThreadPoolBuilder;
+
+use super::{
+    LayerNorm, add_bias, add_position, attention, keep_token, layer_norm, layer_norm::layer_norm_on,
+    linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token,
+    tokens_from_map,
+};
+use crate::{
+    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens, backward, conv2d,
+    testing::{
+        assert_close, backward_weighted_rows, backward_weighted_tokens, differences, families, image, noise,
+        on_family, rows, tokens, vector, weight_matrix, weighted, wide,
+    },
+    to_rows, weighted_sum,
+};
+
+/// `Φ`, by the series of erf, in double precision.
+fn normal(x: f64) -> f64 {
+    let (mut term, mut sum, mut n) = (x, x, 0.0);
+    while f64::abs(term) > 1e-18 * f64::abs(sum) {
+        n += 1.0;
+        term *= x * x / (2.0 * n + 1.0);
+        sum += term;
+    }
+    0.5 + sum * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
+}
+
+fn linear_oracle(x: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let (n_out, n_in) = (bias.len(), weight.len() / bias.len());
+    let at = |row: &[f64], column: usize| {
+        bias[column] + row.iter().enumerate().map(|(i, x)| x * weight[i * n_out + column]).sum::<f64>()
+    };
+    x.chunks(n_in).flat_map(|row| (0..n_out).map(move |column| at(row, column))).collect()
+}
+
+#[test]
+fn linear_layers_and_what_follows_them_agree_with_differences() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Tail {
+        Plain,
+        Gelu,
+        Add,
+    }
+    for (shape, n_out) in [([1, 1, 1], 1), ([2, 3, 5], 17), ([3, 1, 33], 3)] {
+        for tail in [Tail::Plain, Tail::Gelu, Tail::Add] {
+            let [n, t, n_in] = shape;
+            let (x, weight, bias) = (noise(1, n * t * n_in), noise(2, n_in * n_out), noise(3, n_out));
+            let (residual, weights) = (noise(4, n * t * n_out), noise(5, n * t * n_out));
+            let oracle = |x: &[f64], weight: &[f64], bias: &[f64], residual: &[f64]| -> Vec<f64> {
+                let y = linear_oracle(x, weight, bias);
+                match tail {
+                    Tail::Plain => y,
+                    Tail::Gelu => y.into_iter().map(|y| y * normal(y)).collect(),
+                    Tail::Add => y.into_iter().zip(residual).map(|(y, residual)| y + residual).collect(),
+                }
+            };
+            let (input, other) = (tokens(shape, &x), tokens([n, t, n_out], &residual));
+            let (kept, kept_other) = (input.share(), other.share());
+            let (w, b) = (weight_matrix(n_in, n_out, &weight), vector(&bias));
+            let y = match tail {
+                Tail::Plain => linear_tokens(input, &w, Some(&b)),
+                Tail::Gelu => linear_gelu_tokens(input, &w, Some(&b)),
+                Tail::Add => linear_add_tokens(input, &w, Some(&b), other),
+            }
+            .unwrap();
+            let (x, weight, bias, residual) = (wide(&x), wide(&weight), wide(&bias), wide(&residual));
+            assert_close("output", &y.to_rows(), &oracle(&x, &weight, &bias, &residual), 1e-6);
+            let mut gradients = backward_weighted_tokens(y, &weights);
+            let by_x = differences(|x| weighted(&oracle(x, &weight, &bias, &residual), &weights), &x);
+            assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
+            let by_weight = differences(|w| weighted(&oracle(&x, w, &bias, &residual), &weights), &weight);
+            assert_close("weight", &w.gradient(&mut gradients).unwrap().unwrap(), &by_weight, 1e-5);
+            let by_bias = differences(|b| weighted(&oracle(&x, &weight, b, &residual), &weights), &bias);
+            assert_close("bias", &b.gradient(&mut gradients).unwrap().unwrap(), &by_bias, 1e-5);
+            let by_residual = kept_other.gradient(&mut gradients).unwrap();
+            assert_eq!(by_residual, (tail == Tail::Add).then_some(weights));
+        }
+    }
+}
+
+fn layer_norm_oracle(x: &[f64], scale: &[f64], shift: &[f64], eps: f64) -> Vec<f64> {
+    let d = scale.len();
+    let row = |x: &[f64]| {
+        let mean = x.iter().sum::<f64>() / d as f64;
+        let var = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / d as f64;
+        let at = |i: usize| (x[i] - mean) / (var + eps).sqrt() * scale[i] + shift[i];
+        (0..d).map(at).collect::<Vec<_>>()
+    };
+    x.chunks(d).flat_map(row).collect()
+}
+
+#[test]
+fn layer_normalization_agrees_with_differences() {
+    for family in families() {
+        for shape in [[1, 1, 3], [2, 3, 7], [3, 5, 16], [1, 2, 37]] {
+            let len = shape.iter().product();
+            let d = shape[2];
+            let (x, scale, shift, weights) = (noise(1, len), noise(2, d), noise(3, d), noise(4, len));
+            let mut norm = LayerNorm::new(&Device::default(), d, 1e-6).unwrap();
+            (norm.scale, norm.shift) = (vector(&scale), vector(&shift));
+            let input = tokens(shape, &x);
+            let kept = input.share();
+            let y = on_family!(family, |backend| layer_norm_on(backend, input, &norm)).unwrap();
+            let (x, scale, shift) = (wide(&x), wide(&scale), wide(&shift));
+            let oracle = |x: &[f64], scale: &[f64], shift: &[f64]| layer_norm_oracle(x, scale, shift, 1e-6);
+            assert_close("output", &y.to_rows(), &oracle(&x, &scale, &shift), 1e-5);
+            let mut gradients = backward_weighted_tokens(y, &weights);
+            let by_x = differences(|x| weighted(&oracle(x, &scale, &shift), &weights), &x);
+            assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-4);
+            let by_scale = differences(|scale| weighted(&oracle(&x, scale, &shift), &weights), &scale);
+            let got = norm.scale.gradient(&mut gradients).unwrap().unwrap();
+            assert_close("scale", &got, &by_scale, 1e-5);
+            let by_shift = differences(|shift| weighted(&oracle(&x, &scale, shift), &weights), &shift);
+            let got = norm.shift.gradient(&mut gradients).unwrap().unwrap();
+            assert_close("shift", &got, &by_shift, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn a_mean_far_from_zero_does_not_cost_the_variance_its_digits() {
+    let x: Vec<f32> = noise(1, 2 * 192).iter().map(|value| 1000.0 + value).collect();
+    let norm = LayerNorm::new(&Device::default(), 192, 1e-6).unwrap();
+    let y = layer_norm(tokens([1, 2, 192], &x), &norm).unwrap();
+    let expected = layer_norm_oracle(&wide(&x), &[1.0; 192], &[0.0; 192], 1e-6);
+    // A value of 1000 has steps of 6e-5.
+    assert_close("output", &y.to_rows(), &expected, 2e-4);
+}
+
+/// A block of a transformer, one operation after the other.
+fn block(x: Tokens, norm: &LayerNorm, weights: [&Parameter; 4]) -> Tokens {
+    let residual = x.share();
+    let qkv = linear_tokens(layer_norm(x, norm).unwrap(), weights[0], None).unwrap();
+    let x = linear_add_tokens(attention(qkv, 3).unwrap(), weights[1], None, residual).unwrap();
+    let residual = x.share();
+    let inner = linear_gelu_tokens(layer_norm(x, norm).unwrap(), weights[2], None).unwrap();
+    linear_add_tokens(inner, weights[3], None, residual).unwrap()
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let run = |n_threads: usize| {
+        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            let norm = LayerNorm::new(&Device::default(), 24, 1e-6).unwrap();
+            let weight = |n_in: usize, n_out: usize| weight_matrix(n_in, n_out, &noise(2, n_in * n_out));
+            let weights = [weight(24, 72), weight(24, 24), weight(24, 96), weight(96, 24)];
+            let input = tokens([20, 50, 24], &noise(1, 24_000));
+            let kept = input.share();
+            let y = block(input, &norm, weights.each_ref());
+            let mut values = y.to_rows();
+            let mut gradients = backward_weighted_tokens(y, &noise(3, 24_000));
+            values.extend(kept.gradient(&mut gradients).unwrap().unwrap());
+            for parameter in weights.iter().chain([&norm.scale, &norm.shift]) {
+                values.extend(parameter.gradient(&mut gradients).unwrap().unwrap());
+            }
+            values
+        })
+    };
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    assert_eq!(bits(run(1)), bits(run(3)));
+}
+
+#[test]
+fn a_block_agrees_with_differences() {
+    let (shape, len) = ([2, 3, 6], 36);
+    let norm = LayerNorm::new(&Device::default(), 6, 1e-2).unwrap();
+    let weight = |n_in: usize, n_out: usize| weight_matrix(n_in, n_out, &noise(2, n_in * n_out));
+    let weights = [weight(6, 18), weight(6, 6), weight(6, 12), weight(12, 6)];
+    let (x, factors) = (noise(1, len), noise(3, len));
+    let input = tokens(shape, &x);
+    let kept = input.share();
+    let y = block(input, &norm, weights.each_ref());
+    let mut gradients = backward_weighted_tokens(y, &factors);
+    let got = kept.gradient(&mut gradients).unwrap().unwrap();
+    // In single precision steps must be wide, so a second pair of them takes the cubic part away.
+    let value = |at: usize, step: f32| {
+        let mut x = x.clone();
+        x[at] += step;
+        weighted(&wide(&block(tokens(shape, &x), &norm, weights.each_ref()).to_rows()), &factors)
+    };
+    let slope = |at: usize, step: f32| (value(at, step) - value(at, -step)) / f64::from(2.0 * step);
+    let step = 1.0 / 256.0;
+    let expected: Vec<f64> =
+        (0..len).map(|at| (4.0 * slope(at, step) - slope(at, 2.0 * step)) / 3.0).collect();
+    assert_close("input", &got, &expected, 2e-3);
+}
+
+#[test]
+fn tokens_are_made_of_images_and_get_their_places() {
+    let shape = [18, 3, 2, 4];
+    let len = shape.iter().product();
+    let (x, token, table, bias) = (noise(1, len), noise(2, 4), noise(3, 7 * 4), noise(4, 4));
+    let weights = noise(5, 18 * 7 * 4);
+    let input = image(shape, &x);
+    let kept = input.share();
+    let (token_parameter, table_parameter, bias_parameter) = (vector(&token), vector(&table), vector(&bias));
+    let y = tokens_from_map(input).unwrap();
+    assert_eq!(y.shape(), [18, 6, 4]);
+    let y = add_position(prepend_token(y, &token_parameter).unwrap(), &table_parameter).unwrap();
+    let y = add_bias(y, &bias_parameter).unwrap();
+    let at = |i: usize| {
+        let (image, place) = (i / 28, i % 28);
+        let value = if place < 4 { token[place] } else { x[image * 24 + place - 4] };
+        f64::from(value) + f64::from(table[place]) + f64::from(bias[place % 4])
+    };
+    assert_close("output", &y.to_rows(), &(0..18 * 28).map(at).collect::<Vec<_>>(), 1e-6);
+
+    let mut gradients = backward_weighted_tokens(y, &weights);
+    let expected: Vec<f32> = weights.chunks(28).flat_map(|image| image[4..].to_vec()).collect();
+    assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), expected);
+    let sum_of = |wanted: &dyn Fn(usize) -> usize, len: usize| {
+        let mut sum = vec![0.0; len];
+        for (i, &weight) in weights.iter().enumerate() {
+            if let Some(sum) = sum.get_mut(wanted(i)) {
+                *sum += f64::from(weight);
+            }
+        }
+        sum
+    };
+    let by_token = token_parameter.gradient(&mut gradients).unwrap().unwrap();
+    assert_close("token", &by_token, &sum_of(&|i| i % 28, 4), 1e-6);
+    let by_table = table_parameter.gradient(&mut gradients).unwrap().unwrap();
+    assert_close("table", &by_table, &sum_of(&|i| i % 28, 28), 1e-6);
+    let by_bias = bias_parameter.gradient(&mut gradients).unwrap().unwrap();
+    assert_close("bias", &by_bias, &sum_of(&|i| i % 4, 4), 1e-6);
+}
+
+#[test]
+fn frozen_patches_need_no_gradient_and_keep_nothing() {
+    let values = noise(2, 2 * 2 * 3 * 5);
+    let mut patch =
+        Parameter::new(&Device::default(), ParameterKind::Kernel, &[2, 2, 3, 5], values.clone()).unwrap();
+    patch.set_trainable(false);
+    let pixels = noise(1, 3 * 16 * 3);
+    let x = FeatureMap::from_nhwc(&Device::default(), [3, 4, 4, 3], &pixels, Recording::start()).unwrap();
+    let kept = x.share();
+    let map = conv2d(x, &patch, None, ConvGeometry::square(2, 2, 0), crate::ConvAlgorithm::Auto).unwrap();
+    assert_eq!(std::sync::Arc::strong_count(&kept.values), 1);
+    let y = tokens_from_map(map).unwrap();
+    assert!(!y.needs_gradient && y.is_recorded());
+    let at = |i: usize| {
+        let (image, patch, o) = (i / 20, i / 5 % 4, i % 5);
+        let pixel = |tap: usize| (patch / 2 * 2 + tap / 2) * 4 + patch % 2 * 2 + tap % 2;
+        let term = |j: usize| {
+            f64::from(pixels[(image * 16 + pixel(j / 3)) * 3 + j % 3]) * f64::from(values[j * 5 + o])
+        };
+        (0..12).map(term).sum::<f64>()
+    };
+    assert_close("patches", &y.to_rows(), &(0..60).map(at).collect::<Vec<_>>(), 1e-6);
+
+    let token = vector(&noise(3, 5));
+    let y = prepend_token(y, &token).unwrap();
+    let mut gradients = backward_weighted_tokens(y, &noise(4, 75));
+    assert!(token.gradient(&mut gradients).unwrap().is_some());
+    assert_eq!(kept.gradient(&mut gradients).unwrap(), None);
+}
+
+#[test]
+fn frozen_parameters_get_no_gradient() {
+    let (mut w, b) = (weight_matrix(3, 2, &noise(1, 6)), vector(&noise(2, 2)));
+    w.set_trainable(false);
+    let x = Tokens::from_rows(&Device::default(), [2, 2, 3], noise(3, 12), Recording::start()).unwrap();
+    let kept = x.share();
+    let y = linear_tokens(x, &w, Some(&b)).unwrap();
+    let mut gradients = backward_weighted_tokens(y, &noise(4, 8));
+    assert_eq!(kept.gradient(&mut gradients).unwrap(), None);
+    assert_eq!(w.gradient(&mut gradients).unwrap(), None);
+    assert!(b.gradient(&mut gradients).unwrap().is_some());
+}
+
+#[test]
+fn a_residual_branch_adds_up_forward_and_backward() {
+    let (x, weights) = (noise(1, 2 * 3 * 4), noise(2, 2 * 3 * 4));
+    let (w, identity) = (
+        weight_matrix(4, 4, &noise(3, 16)),
+        weight_matrix(4, 4, &{
+            let mut one = vec![0.0; 16];
+            (0..4).for_each(|i| one[i * 5] = 1.0);
+            one
+        }),
+    );
+    let input = tokens([2, 3, 4], &x);
+    let (kept, residual) = (input.share(), input.share());
+    let fork = linear_tokens(input.fork(), &identity, None).unwrap();
+    let y = linear_add_tokens(input, &w, None, residual).unwrap();
+    let y = linear_add_tokens(y, &identity, None, fork).unwrap();
+    let oracle = |x: &[f64]| -> Vec<f64> {
+        let y = linear_oracle(x, &wide(&w.to_vec()), &[0.0; 4]);
+        y.into_iter().zip(x).map(|(y, x)| y + 2.0 * x).collect()
+    };
+    assert_close("output", &y.to_rows(), &oracle(&wide(&x)), 1e-6);
+    let mut gradients = backward_weighted_tokens(y, &weights);
+    let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
+    assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
+}
+
+#[test]
+fn features_are_a_token_or_a_mean_of_tokens() {
+    let (x, weights) = (noise(1, 3 * 4 * 5), noise(2, 15));
+    for (first, n_tokens) in [(0, 1), (2, 1), (0, 4), (1, 3)] {
+        let input = tokens([3, 4, 5], &x);
+        let kept = input.share();
+        let y = if n_tokens == 1 { select_token(input, first) } else { mean_tokens(input, first) }.unwrap();
+        let oracle = |x: &[f64]| -> Vec<f64> {
+            let mean = |image: &[f64], c: usize| {
+                (first..first + n_tokens).map(|token| image[token * 5 + c]).sum::<f64>() / n_tokens as f64
+            };
+            x.chunks(20).flat_map(|image| (0..5).map(move |c| mean(image, c))).collect()
+        };
+        assert_close("output", &to_rows(&y), &oracle(&wide(&x)), 1e-6);
+        let mut gradients = backward_weighted_rows(y, &weights);
+        let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
+        assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-6);
+    }
+}
+
+#[test]
+fn one_token_is_kept_and_the_others_get_no_gradient() {
+    let (x, weights) = (noise(1, 3 * 4 * 5), noise(2, 15));
+    for token in [0, 3] {
+        let input = tokens([3, 4, 5], &x);
+        let kept = input.share();
+        let y = keep_token(input, token).unwrap();
+        assert_eq!(y.shape(), [3, 1, 5]);
+        let mut expected = vec![0.0; 60];
+        for image in 0..3 {
+            assert_eq!(y.to_rows()[image * 5..][..5], x[(image * 4 + token) * 5..][..5]);
+            expected[(image * 4 + token) * 5..][..5].copy_from_slice(&weights[image * 5..][..5]);
+        }
+        let mut gradients = backward_weighted_tokens(y, &weights);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_weighted_sum_sends_its_weights_backward() {
+    let (x, recording) = rows((2, 3), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).split_tape();
+    let weights = [1.0, 0.0, -1.0, 0.5, 2.0, 0.25];
+    let sum = weighted_sum(x.clone().put_tape(recording), &weights).unwrap();
+    assert_eq!(sum.array(), 1.0 - 3.0 + 2.0 + 10.0 + 1.5);
+    assert_eq!(crate::testing::gradient_of(&x, &mut backward(sum).unwrap()), weights);
+    assert!(matches!(weighted_sum(rows((1, 2), &[0.0; 2]), &[1.0]), Err(OpError::Shape { .. })));
+}
+
+#[test]
+fn gradients_of_two_passes_add_up() {
+    let (w, unused) = (vector(&[1.0, 2.0]), vector(&[1.0]));
+    let pass = |weights: &[f32]| {
+        let x = Tokens::from_rows(&Device::default(), [1, 1, 2], vec![0.0; 2], Recording::start()).unwrap();
+        backward_weighted_tokens(add_bias(x, &w).unwrap(), weights)
+    };
+    let (mut into, mut first, mut second) = (pass(&[0.0; 2]), pass(&[1.0, 2.0]), pass(&[3.0, 5.0]));
+    w.add_gradient(&mut into, &mut first).unwrap();
+    w.add_gradient(&mut into, &mut second).unwrap();
+    assert_eq!(w.gradient(&mut into).unwrap().unwrap(), [4.0, 7.0]);
+    assert_eq!(w.gradient(&mut first).unwrap(), None);
+    let mut empty = backward(weighted_sum(rows((1, 1), &[0.0]), &[0.0]).unwrap()).unwrap();
+    w.add_gradient(&mut empty, &mut into).unwrap();
+    assert_eq!(w.gradient(&mut empty).unwrap().unwrap(), [4.0, 7.0]);
+    unused.add_gradient(&mut empty, &mut into).unwrap();
+    assert_eq!(unused.gradient(&mut empty).unwrap(), None);
+}
+
+#[test]
+fn wrong_sizes_are_errors() {
+    let x = || tokens([2, 3, 4], &noise(1, 24));
+    let w = weight_matrix(4, 5, &noise(2, 20));
+    let is_shape = |result: Result<Tokens, OpError>| matches!(result, Err(OpError::Shape { .. }));
+    let is_value = |result: Result<Tokens, OpError>| matches!(result, Err(OpError::Value { .. }));
+    assert!(is_shape(add_position(x(), &vector(&[0.0; 4]))));
+    assert!(is_shape(add_bias(x(), &vector(&[0.0; 12]))));
+    assert!(is_shape(prepend_token(x(), &vector(&[0.0; 3]))));
+    assert!(is_shape(layer_norm(x(), &LayerNorm::new(&Device::default(), 3, 1e-6).unwrap())));
+    assert!(is_shape(linear_tokens(x(), &weight_matrix(3, 5, &noise(2, 15)), None)));
+    assert!(is_shape(linear_tokens(x(), &vector(&[0.0; 4]), None)));
+    assert!(is_shape(linear_gelu_tokens(x(), &w, Some(&vector(&[0.0; 4])))));
+    assert!(is_shape(linear_add_tokens(x(), &w, None, x())));
+    assert!(is_value(attention(x(), 0)));
+    assert!(is_value(attention(x(), 1)));
+    assert!(is_value(attention(tokens([1, 1, 6], &noise(1, 6)), 4)));
+    assert!(matches!(select_token(x(), 3), Err(OpError::Value { .. })));
+    assert!(matches!(mean_tokens(x(), 3), Err(OpError::Value { .. })));
+    let make = |shape, len| Tokens::from_rows(&Device::default(), shape, noise(1, len), Recording::Off);
+    assert!(is_shape(make([2, 3, 4], 23)));
+    assert!(is_value(make([2, 0, 4], 0)));
+}

@@ -1,0 +1,19 @@
+//! What operations work on, and where it is.
+
+mod any;
+mod buffer;
+mod feature_map;
+mod parameter;
+mod resident;
+mod tokens;
+
+pub(crate) use self::{
+    any::{AnyValues, Place, cast},
+    resident::Resident,
+};
+pub use self::{
+    buffer::Buffer,
+    feature_map::FeatureMap,
+    parameter::{Parameter, ParameterKind, TorchValues},
+    tokens::Tokens,
+};
