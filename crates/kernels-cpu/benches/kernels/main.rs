@@ -8,6 +8,7 @@ mod contrast;
 mod convolution;
 mod norm;
 mod operands;
+mod pool;
 mod tokens;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ fn main() {
         .configure_from_args();
     convolution::bench(&mut criterion);
     norm::bench(&mut criterion);
+    pool::bench(&mut criterion);
     tokens::bench(&mut criterion);
     contrast::bench(&mut criterion);
     criterion.final_summary();

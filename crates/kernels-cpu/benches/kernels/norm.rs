@@ -42,6 +42,21 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                     BatchSize::PerIteration,
                 );
             });
+            // The end of a residual block.
+            let residual = values(layout.len(), precision);
+            group.bench_function("apply to residual", |bencher| {
+                bencher.iter(|| apply(family, groups, &coefficients, &x, Some(&residual), Tail::Relu));
+            });
+            let output = apply(family, groups, &coefficients, &x, Some(&residual), Tail::Relu);
+            let backward = Backward { output: Some(&output), ..backward };
+            group.bench_function("backward of residual", |bencher| {
+                let gradient = || values(layout.len(), precision);
+                bencher.iter_batched(
+                    gradient,
+                    |gradient| backward.run(gradient, true, true),
+                    BatchSize::PerIteration,
+                );
+            });
             group.finish();
         }
     }

@@ -4,6 +4,8 @@ mod backward;
 mod forward;
 mod groups;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     backward::{Backward, Gradient, Tail},

@@ -82,7 +82,7 @@ impl<E: Element> Kernel for Sums<'_, '_, E> {
     fn run<L: Lanes>(self) {
         let Self { windows, side, terms, pixels, w, pixel_len, out } = self;
         let share = L::splat(1.0 / windows.n_taps() as f32);
-        let mut added = Vec::new();
+        let (mut added, mut sum) = (Vec::new(), [0.0; CHUNK]);
         for pixel in pixels {
             let at = (pixel / w, pixel % w);
             added.clear();
@@ -92,7 +92,8 @@ impl<E: Element> Kernel for Sums<'_, '_, E> {
             }
             for start in (0..pixel_len).step_by(CHUNK) {
                 let len = CHUNK.min(pixel_len - start);
-                let mut sum = [0.0; CHUNK];
+                let sum = &mut sum[..len];
+                sum.fill(0.0);
                 for pixel in &added {
                     let terms = &terms[pixel * pixel_len + start..][..len];
                     for (sum, term) in sum.iter_mut().zip(terms) {
@@ -100,7 +101,7 @@ impl<E: Element> Kernel for Sums<'_, '_, E> {
                     }
                 }
                 for_registers!(L, len, |at, n| {
-                    out.push::<L>(L::mul(read_some::<L, _>(&sum, at, n, 0.0), share), n);
+                    out.push::<L>(L::mul(read_some::<L, _>(sum, at, n, 0.0), share), n);
                 });
             }
         }

@@ -80,17 +80,19 @@ impl<E: Element> Kernel for Largest<'_, E> {
     fn run<L: Lanes>(self) {
         let Self { windows, x, first_y, out, taps } = self;
         let pixel_len = x.len() / (windows.from.h * windows.from.w);
+        let (mut best, mut tap_of_best) = ([0.0; CHUNK], [0; CHUNK]);
         let pixels = out.chunks_exact_mut(pixel_len).zip(taps.chunks_exact_mut(pixel_len));
         for (pos, (out, taps)) in pixels.enumerate() {
             let inside = windows.inside((first_y + pos / windows.to.w, pos % windows.to.w));
             let first_tap = inside.clone().next().map_or(0, |first| first.tap as u32);
             let chunks = out.chunks_mut(CHUNK).zip(taps.chunks_mut(CHUNK));
             for (chunk, (out, taps)) in chunks.enumerate() {
-                let mut best = [f32::NEG_INFINITY; CHUNK];
-                let mut tap_of_best = [first_tap; CHUNK];
+                let (best, tap_of_best) = (&mut best[..out.len()], &mut tap_of_best[..out.len()]);
+                best.fill(f32::NEG_INFINITY);
+                tap_of_best.fill(first_tap);
                 for Tap { pixel, tap } in inside.clone() {
                     let x = &x[pixel * pixel_len + chunk * CHUNK..][..out.len()];
-                    for ((x, best), tap_of_best) in x.iter().zip(&mut best).zip(&mut tap_of_best) {
+                    for ((x, best), tap_of_best) in x.iter().zip(&mut *best).zip(&mut *tap_of_best) {
                         let value = x.single();
                         let is_larger = value > *best || value.is_nan();
                         *best = if is_larger { value } else { *best };
@@ -98,10 +100,10 @@ impl<E: Element> Kernel for Largest<'_, E> {
                     }
                 }
                 for_registers!(L, out.len(), |at, n| {
-                    write_some::<L, E>(out, at, n, read_some::<L, _>(&best, at, n, 0.0));
+                    write_some::<L, E>(out, at, n, read_some::<L, _>(best, at, n, 0.0));
                 });
                 for (to, tap) in taps.iter_mut().zip(tap_of_best) {
-                    *to = tap as u8;
+                    *to = *tap as u8;
                 }
             }
         }
@@ -138,10 +140,12 @@ impl<E: Element> Kernel for GiveToLargest<'_, '_, E> {
     fn run<L: Lanes>(self) {
         let Self { windows, taps, gradient, y, out } = self;
         let pixel_len = gradient.len() / (windows.to.h * windows.to.w);
+        let mut sum = [0.0; CHUNK];
         for at in y.flat_map(|y| (0..windows.from.w).map(move |x| (y, x))) {
             for start in (0..pixel_len).step_by(CHUNK) {
                 let len = CHUNK.min(pixel_len - start);
-                let mut sum = [0.0; CHUNK];
+                let sum = &mut sum[..len];
+                sum.fill(0.0);
                 for Tap { pixel, tap } in windows.over(at) {
                     let range = pixel * pixel_len + start..pixel * pixel_len + start + len;
                     let given = taps[range.clone()].iter().zip(&gradient[range]);
@@ -150,7 +154,7 @@ impl<E: Element> Kernel for GiveToLargest<'_, '_, E> {
                     }
                 }
                 for_registers!(L, len, |at, n| {
-                    out.push::<L>(read_some::<L, _>(&sum, at, n, 0.0), n);
+                    out.push::<L>(read_some::<L, _>(sum, at, n, 0.0), n);
                 });
             }
         }

@@ -13,6 +13,6 @@ pub use self::{
     max::{MAX_TAPS, largest, largest_gradient},
 };
 
-/// Values that a loop over the windows of a pixel keeps on the stack: in single precision they fit into the first-level cache
-/// beside what they are computed from.
-const CHUNK: usize = 256;
+/// Values of a pixel that a loop over a window computes at a time, on the stack. All of them where there are 64 channels: pixels
+/// then lie a page apart, and pieces of them would fall into the same places of the first-level cache.
+const CHUNK: usize = 1024;

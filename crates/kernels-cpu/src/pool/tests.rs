@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The second has more values in a pixel than a chunk, and neither has whole registers of them.
-const SHAPES: [Layout; 2] = [Layout { n: 18, h: 5, w: 6, c: 3 }, Layout { n: 11, h: 3, w: 4, c: 27 }];
+const SHAPES: [Layout; 2] = [Layout { n: 18, h: 5, w: 6, c: 3 }, Layout { n: 11, h: 3, w: 4, c: 95 }];
 
 fn geometries() -> [ConvGeometry; 5] {
     let tall = ConvGeometry { kernel: (4, 2), stride: (1, 3), padding: (2, 1) };
