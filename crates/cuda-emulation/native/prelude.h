@@ -33,6 +33,7 @@ void *emulation_shared_memory(void) {
 #define warpSize 32
 
 typedef __SIZE_TYPE__ size_t;
+typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned u32;
 typedef unsigned long long u64;

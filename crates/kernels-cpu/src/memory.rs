@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::simd::{Element, Filling};
+use crate::simd::{Element, Filled, Filling, fill};
 
 /// Elements that one task of an element-wise operation handles: 64 KiB, which stays in a core's second-level cache.
 pub(crate) const TASK_LEN: usize = 16 * 1024;
@@ -46,18 +46,16 @@ pub(crate) fn build_beside<V: Plain, T: Send>(
 /// When a part is not filled to its end.
 pub(crate) fn build_filled<E: Element>(
     part_lens: &[usize],
-    fill: impl Fn(usize, &mut Filling<'_, E>) + Sync,
+    work: impl for<'id> Fn(usize, Filling<'id, '_, E>) -> Filled<'id> + Sync,
 ) -> Vec<E> {
     let len = part_lens.iter().sum();
     let mut values = Vec::with_capacity(len);
     let parts = split_mut(&mut values.spare_capacity_mut()[..len], part_lens);
     parts.into_par_iter().enumerate().for_each(|(part_idx, part)| {
-        let mut filling = Filling::new(part);
-        fill(part_idx, &mut filling);
-        assert!(filling.is_full(), "part {part_idx} is not filled to its end");
+        fill(part, |filling| work(part_idx, filling));
     });
     #[allow(unsafe_code, reason = "as in `build_beside`")]
-    // SAFETY: `len` elements were reserved, and the parts, whose lengths sum to `len`, were all filled: asserted above.
+    // SAFETY: `len` elements were reserved, and the parts, whose lengths sum to `len`, were all filled above.
     unsafe {
         values.set_len(len);
     }

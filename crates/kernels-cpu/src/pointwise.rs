@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::{
     memory::{TASK_LEN, build_evenly, build_filled},
-    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some},
+    simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
 
@@ -66,7 +66,7 @@ fn sum_of<A: Element, B: Element>(family: Family, a: &[A], b: &[B], floor: f32) 
     let parts = a.chunks(TASK_LEN).map(<[A]>::len).collect::<Vec<_>>();
     build_filled(&parts, |part, out| {
         let range = part * TASK_LEN..part * TASK_LEN + parts[part];
-        family.run(Sum { a: &a[range.clone()], b: &b[range], floor, out });
+        family.run(Sum { a: &a[range.clone()], b: &b[range], floor, out })
     })
 }
 
@@ -93,25 +93,26 @@ impl<E: Element> Kernel for Rectify<'_, E> {
     }
 }
 
-struct Sum<'a, 'b, A, B> {
+struct Sum<'a, 'id, A, B> {
     a: &'a [A],
     b: &'a [B],
     /// Below which nothing comes out.
     floor: f32,
-    out: &'a mut Filling<'b, A>,
+    out: Filling<'id, 'a, A>,
 }
 
-impl<A: Element, B: Element> Kernel for Sum<'_, '_, A, B> {
-    type Output = ();
+impl<'id, A: Element, B: Element> Kernel for Sum<'_, 'id, A, B> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Self { a, b, floor, out } = self;
+    fn run<L: Lanes>(self) -> Filled<'id> {
+        let Self { a, b, floor, mut out } = self;
         let floor = L::splat(floor);
         for_registers!(L, a.len(), |at, n| {
             let sum = L::add(read_some::<L, A>(a, at, n, 0.0), read_some::<L, B>(b, at, n, 0.0));
             out.push::<L>(L::max(floor, sum), n);
         });
+        out.end()
     }
 }
 

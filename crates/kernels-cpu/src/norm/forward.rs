@@ -4,7 +4,7 @@ use super::{backward::Tail, groups::Groups, statistics::Statistics};
 use crate::{
     Precision,
     memory::build_filled,
-    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some},
+    simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
 
@@ -89,26 +89,26 @@ fn apply_to<E: Element>(
             residual: residual.map(|residual| part.of(residual)),
             out,
             floor,
-        });
+        })
     })
 }
 
-struct ApplyPart<'a, 'b, E> {
+struct ApplyPart<'id, 'a, E> {
     factor: &'a [f32],
     offset: &'a [f32],
     x: &'a [E],
     residual: Option<&'a [E]>,
-    out: &'a mut Filling<'b, E>,
+    out: Filling<'id, 'a, E>,
     /// Below which nothing comes out: 0 is ReLU.
     floor: f32,
 }
 
-impl<E: Element> Kernel for ApplyPart<'_, '_, E> {
-    type Output = ();
+impl<'id, E: Element> Kernel for ApplyPart<'id, '_, E> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Self { factor, offset, x, residual, out, floor } = self;
+    fn run<L: Lanes>(self) -> Filled<'id> {
+        let Self { factor, offset, x, residual, mut out, floor } = self;
         let (pattern_len, floor) = (factor.len(), L::splat(floor));
         for (row, x) in x.chunks(pattern_len).enumerate() {
             match residual {
@@ -128,6 +128,7 @@ impl<E: Element> Kernel for ApplyPart<'_, '_, E> {
                 }
             }
         }
+        out.end()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     ConvGeometry, Layout,
     layout::PixelRows,
     memory::build_filled,
-    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some},
+    simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
 
@@ -59,12 +59,12 @@ fn sums<E: Element>(family: Family, windows: Windows, side: Side, terms: &[E]) -
             w: of_sums.w,
             pixel_len: of_sums.n_in_block(block) * of_sums.c,
             out,
-        });
+        })
     })
 }
 
 /// Some pixels of a block.
-struct Sums<'a, 'b, E> {
+struct Sums<'a, 'id, E> {
     windows: Windows,
     side: Side,
     terms: &'a [E],
@@ -72,15 +72,15 @@ struct Sums<'a, 'b, E> {
     /// Pixels in a row.
     w: usize,
     pixel_len: usize,
-    out: &'a mut Filling<'b, E>,
+    out: Filling<'id, 'a, E>,
 }
 
-impl<E: Element> Kernel for Sums<'_, '_, E> {
-    type Output = ();
+impl<'id, E: Element> Kernel for Sums<'_, 'id, E> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Self { windows, side, terms, pixels, w, pixel_len, out } = self;
+    fn run<L: Lanes>(self) -> Filled<'id> {
+        let Self { windows, side, terms, pixels, w, pixel_len, mut out } = self;
         let share = L::splat(1.0 / windows.n_taps() as f32);
         let (mut added, mut sum) = (Vec::new(), [0.0; CHUNK]);
         for pixel in pixels {
@@ -105,5 +105,6 @@ impl<E: Element> Kernel for Sums<'_, '_, E> {
                 });
             }
         }
+        out.end()
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     Layout, Precision,
     layout::PixelRows,
     memory::{build, build_filled},
-    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some},
+    simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
 
@@ -94,29 +94,30 @@ fn spread<E: Element>(family: Family, from: Layout, gradient: &[f32]) -> Vec<E> 
     build_filled(&lens, |task_idx, out| {
         let PixelRows { block, ref y } = tasks[task_idx];
         let gradient = of_means(from).block(gradient, block);
-        family.run(Spread { gradient, n_pixels: y.len() * from.w, share: share(from), out });
+        family.run(Spread { gradient, n_pixels: y.len() * from.w, share: share(from), out })
     })
 }
 
 /// The same share of a gradient for each of some pixels.
-struct Spread<'a, 'b, E> {
+struct Spread<'a, 'id, E> {
     gradient: &'a [f32],
     n_pixels: usize,
     share: f32,
-    out: &'a mut Filling<'b, E>,
+    out: Filling<'id, 'a, E>,
 }
 
-impl<E: Element> Kernel for Spread<'_, '_, E> {
-    type Output = ();
+impl<'id, E: Element> Kernel for Spread<'_, 'id, E> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Self { gradient, n_pixels, share, out } = self;
+    fn run<L: Lanes>(self) -> Filled<'id> {
+        let Self { gradient, n_pixels, share, mut out } = self;
         let share = L::splat(share);
         for _ in 0..n_pixels {
             for_registers!(L, gradient.len(), |at, n| {
                 out.push::<L>(L::mul(read_some::<L, _>(gradient, at, n, 0.0), share), n);
             });
         }
+        out.end()
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     ConvGeometry, Layout,
     layout::PixelRows,
     memory::{build_beside, build_filled, split_mut},
-    simd::{Element, Family, Filling, Kernel, Lanes, for_registers, read_some, write_some},
+    simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some, write_some},
     values::{Lent, Operand, Values},
 };
 
@@ -120,25 +120,25 @@ fn give_to_largest<E: Element>(family: Family, windows: Windows, taps: &[u8], gr
             gradient: windows.to.block(gradient, block),
             y: y.clone(),
             out,
-        });
+        })
     })
 }
 
 /// The gradients of some rows of pixels of one block.
-struct GiveToLargest<'a, 'b, E> {
+struct GiveToLargest<'a, 'id, E> {
     windows: Windows,
     taps: &'a [u8],
     gradient: &'a [E],
     y: Range<usize>,
-    out: &'a mut Filling<'b, E>,
+    out: Filling<'id, 'a, E>,
 }
 
-impl<E: Element> Kernel for GiveToLargest<'_, '_, E> {
-    type Output = ();
+impl<'id, E: Element> Kernel for GiveToLargest<'_, 'id, E> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Self { windows, taps, gradient, y, out } = self;
+    fn run<L: Lanes>(self) -> Filled<'id> {
+        let Self { windows, taps, gradient, y, mut out } = self;
         let pixel_len = gradient.len() / (windows.to.h * windows.to.w);
         let mut sum = [0.0; CHUNK];
         for at in y.flat_map(|y| (0..windows.from.w).map(move |x| (y, x))) {
@@ -158,5 +158,6 @@ impl<E: Element> Kernel for GiveToLargest<'_, '_, E> {
                 });
             }
         }
+        out.end()
     }
 }

@@ -1,26 +1,37 @@
 //! A buffer that is written once, from its start on.
 #![allow(unsafe_code, reason = "registers are written to memory that holds nothing yet")]
 
-use std::mem::MaybeUninit;
+use std::{marker::PhantomData, mem::MaybeUninit};
 
 use super::{Element, Lanes, lanes::MAX_LANES, slices::write};
 
-/// A part of a buffer that holds nothing yet.
-pub(crate) struct Filling<'a, E> {
+/// The rest of a part, which holds nothing yet.
+///
+/// It is of one call of [`fill`] alone, which `'id` stands for: no other has the lifetime, as it is neither longer nor
+/// shorter than itself, and only [`fill`] makes one.
+pub(crate) struct Filling<'id, 'a, E> {
     rest: &'a mut [MaybeUninit<E>],
+    id: Id<'id>,
 }
 
-impl<'a, E: Element> Filling<'a, E> {
-    /// Of a whole part.
-    pub(crate) fn new(part: &'a mut [MaybeUninit<E>]) -> Self {
-        Self { rest: part }
-    }
+/// Says that the part of the call `'id` of [`fill`] has been filled to its end.
+pub(crate) struct Filled<'id>(Id<'id>);
 
-    /// Whether every value has been written.
-    pub(crate) fn is_full(&self) -> bool {
-        self.rest.is_empty()
-    }
+/// Lifetimes that differ do not fit each other: the function both takes and gives one.
+type Id<'id> = PhantomData<fn(&'id ()) -> &'id ()>;
 
+/// Lends a part to `work`, which fills it: gives the part, all of which has been written.
+pub(crate) fn fill<'a, E: Element>(
+    part: &'a mut [MaybeUninit<E>],
+    work: impl for<'id> FnOnce(Filling<'id, '_, E>) -> Filled<'id>,
+) -> &'a mut [E] {
+    let Filled(PhantomData) = work(Filling { rest: part, id: PhantomData });
+    // SAFETY: `Filling::end` alone makes a `Filled`, when the `Filling` has no rest. This one is of the `Filling` above, the
+    // only one of its lifetime: all of `part` has been written, and `MaybeUninit<E>` has the layout of `E`.
+    unsafe { &mut *(std::ptr::from_mut(part) as *mut [E]) }
+}
+
+impl<'id, E: Element> Filling<'id, '_, E> {
     /// Writes the first `n` lanes, at most a register's, to the next places.
     ///
     /// # Panics
@@ -28,7 +39,7 @@ impl<'a, E: Element> Filling<'a, E> {
     /// When there are fewer places.
     #[inline(always)]
     pub(crate) fn push<L: Lanes>(&mut self, value: L::V, n: usize) {
-        let (to, rest) = std::mem::take(&mut self.rest).split_at_mut(n);
+        let to = &mut self.rest[..n];
         if n == L::N {
             // SAFETY: there are a register's places, and places hold values of this type.
             unsafe { E::store_single::<L>(to.as_mut_ptr().cast(), value) };
@@ -39,6 +50,18 @@ impl<'a, E: Element> Filling<'a, E> {
                 to.write(E::nearest(lane));
             }
         }
-        self.rest = rest;
+        // After all that may panic: who catches that is not left with a rest that is too short.
+        self.rest = &mut std::mem::take(&mut self.rest)[n..];
+    }
+
+    /// After the last [`push`](Self::push).
+    ///
+    /// # Panics
+    ///
+    /// When there are places that hold nothing.
+    #[inline(always)]
+    pub(crate) fn end(self) -> Filled<'id> {
+        assert!(self.rest.is_empty(), "{} places of a part hold nothing", self.rest.len());
+        Filled(self.id)
     }
 }

@@ -20,7 +20,7 @@ mod x86_64;
 pub use self::choice::{choose_kernels, kernel_family};
 pub(crate) use self::{
     bf16::{narrow, rounded, widen},
-    filling::Filling,
+    filling::{Filled, Filling, fill},
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu, where_positive},
     moments::Moments,

@@ -1,5 +1,7 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::{
-    Family, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, where_positive,
+    Family, Filled, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, where_positive,
     write_some,
 };
 use crate::{memory::build_filled, testing::noise};
@@ -129,22 +131,23 @@ fn blocks_of_all_sizes_are_transposed() {
 }
 
 /// The values where the tests are above 0.
-struct WherePositive<'a, 'b> {
+struct WherePositive<'id, 'a> {
     tests: &'a [f32],
     values: &'a [f32],
-    out: &'a mut Filling<'b, f32>,
+    out: Filling<'id, 'a, f32>,
 }
 
-impl Kernel for WherePositive<'_, '_> {
-    type Output = ();
+impl<'id> Kernel for WherePositive<'id, '_> {
+    type Output = Filled<'id>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) {
+    fn run<L: Lanes>(mut self) -> Filled<'id> {
         for_registers!(L, self.tests.len(), |at, n| {
             let test = read_some::<L, _>(self.tests, at, n, 0.0);
             let value = read_some::<L, _>(self.values, at, n, 0.0);
             self.out.push::<L>(where_positive::<L>(test, value), n);
         });
+        self.out.end()
     }
 }
 
@@ -154,18 +157,37 @@ fn zeros_of_both_signs_are_not_positive() {
     let values = [3.0; 35];
     let expected = [0.0, 0.0, 3.0, 0.0, 3.0, 0.0, 3.0].repeat(5);
     for family in Family::available() {
-        let got = build_filled(&[35], |_, out| {
-            family.run(WherePositive { tests: &tests, values: &values, out });
-        });
+        let got =
+            build_filled(&[35], |_, out| family.run(WherePositive { tests: &tests, values: &values, out }));
         assert_eq!(got, expected, "{family:?}");
     }
 }
 
 #[test]
-#[should_panic(expected = "part 1 is not filled to its end")]
+#[should_panic(expected = "1 places of a part hold nothing")]
 fn a_buffer_that_is_not_filled_is_a_bug() {
     let (tests, values) = ([1.0; 20], [3.0; 20]);
     build_filled::<f32>(&[20, 21], |_, out| {
-        Family::detected().run(WherePositive { tests: &tests, values: &values, out });
+        Family::detected().run(WherePositive { tests: &tests, values: &values, out })
     });
+}
+
+/// Pushes more than there is room for, and does not mind the panic.
+struct PushTooMuch<'id, 'a>(Filling<'id, 'a, f32>);
+
+impl<'id> Kernel for PushTooMuch<'id, '_> {
+    type Output = Filled<'id>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(mut self) -> Filled<'id> {
+        let push = AssertUnwindSafe(|| self.0.push::<L>(L::splat(1.0), 3));
+        assert!(catch_unwind(push).is_err(), "there is room for two");
+        self.0.end()
+    }
+}
+
+#[test]
+#[should_panic(expected = "2 places of a part hold nothing")]
+fn what_does_not_fit_fills_nothing() {
+    build_filled::<f32>(&[2], |_, out| Family::detected().run(PushTooMuch(out)));
 }

@@ -3,10 +3,7 @@
 use dfdx::shapes::HasShape;
 
 use super::{Place, Resident};
-use crate::{
-    Matrix, OpError,
-    backend::{Backend as _, on},
-};
+use crate::{Matrix, OpError, backend::on};
 
 /// Values without gradients, such as running statistics.
 #[derive(Debug)]

@@ -1,0 +1,270 @@
+//! Update rules, moving averages, and the sizes of gradients: of all parameters in one launch.
+
+use std::marker::PhantomData;
+
+use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceSlice};
+
+use crate::{
+    array::{fetch, send, unwritten},
+    error::Result,
+    launch::Launch,
+    program::Program,
+};
+
+pub(crate) static OPTIMIZE: Program = Program::new(
+    "optimize",
+    concat!(include_str!("kernels/reduce.cu"), include_str!("kernels/optimize.cu")),
+    "",
+);
+
+/// Values that one block works on.
+const SPAN: usize = 8192;
+/// Numbers of a row, of any rule.
+const N_NUMBERS: usize = 8;
+
+/// What a launch works on: a row for each parameter, see `kernels/optimize.cu`. It borrows what it has the addresses of.
+#[derive(Debug, Default)]
+struct Table<'a> {
+    rows: Vec<i64>,
+    /// [`N_NUMBERS`] of each row.
+    numbers: Vec<f64>,
+    n_rows: usize,
+    n_blocks: usize,
+    borrowed: PhantomData<&'a mut CudaSlice<f32>>,
+}
+
+impl Table<'_> {
+    /// A row with the addresses of arrays that the table borrows, each of `len` values or more.
+    fn push(&mut self, addresses: [u64; 4], len: usize, numbers: &[f64]) {
+        if len == 0 {
+            return;
+        }
+        self.rows.push(self.n_blocks as i64);
+        self.rows.extend(addresses.map(u64::cast_signed));
+        self.rows.push(len as i64);
+        self.numbers.extend(numbers);
+        self.n_rows += 1;
+        self.numbers.resize(self.n_rows * N_NUMBERS, 0.0);
+        self.n_blocks += len.div_ceil(SPAN);
+    }
+
+    /// The rows and their numbers, on the device; neither waits for it.
+    fn upload(&mut self) -> Result<(CudaSlice<i64>, CudaSlice<f64>)> {
+        let (rows, numbers) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.numbers));
+        Ok((send(rows)?, send(numbers)?))
+    }
+
+    /// # Safety
+    ///
+    /// The kernel is one that goes through this table, and its arrays are those of the table and as long as it has blocks.
+    unsafe fn run(&self, launch: Launch) -> Result<()> {
+        // SAFETY: as above.
+        unsafe { launch.int(self.n_rows).int(SPAN).blocks(self.n_blocks, 1, 1) }
+    }
+}
+
+/// How the rate of a step follows from the lengths of a whole parameter and of its gradient; 1 where these leave it undefined.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// 1.
+    One,
+    /// `trust |p| / |g + weight_decay p|`.
+    OfWhole {
+        /// How far a parameter moves, as a share of its length.
+        trust: f64,
+    },
+    /// `trust |p| / (|g| + weight_decay |p| + 1e-8)`; where it is undefined, there is no decay either.
+    OfSum {
+        /// How far a parameter moves, as a share of its length.
+        trust: f64,
+    },
+}
+
+/// The numbers of `v = momentum v + rate (g + weight_decay p)`, then `p -= lr v`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Momentum {
+    /// The share of the last step that this one keeps.
+    pub momentum: f32,
+    /// The L2 penalty.
+    pub weight_decay: f64,
+    /// The learning rate.
+    pub lr: f32,
+    /// What the gradient is multiplied by.
+    pub rate: Rate,
+}
+
+/// The numbers of `m += first_new (g - m)`, `v = second_kept v + second_new g^2`, then
+/// `p = shrink p - size m / (sqrt(v) / root_of_filled + eps)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// What a value keeps of itself.
+    pub shrink: f32,
+    /// What the mean of gradients takes in.
+    pub first_new: f32,
+    /// What the mean of their squares keeps.
+    pub second_kept: f32,
+    /// What the mean of their squares takes in.
+    pub second_new: f32,
+    /// The root of the share of the mean of squares that is filled.
+    pub root_of_filled: f32,
+    /// Keeps the step finite.
+    pub eps: f32,
+    /// The size of a step.
+    pub size: f32,
+}
+
+/// Moves of many parameters, which are done together.
+#[derive(Debug, Default)]
+pub struct Moves<'a> {
+    with_momentum: Table<'a>,
+    adamw: Table<'a>,
+    has_layer_rates: bool,
+}
+
+impl<'a> Moves<'a> {
+    /// Adds a parameter that moves by its gradient and a velocity.
+    ///
+    /// # Panics
+    ///
+    /// If an array is shorter than the parameter.
+    pub fn push_momentum(
+        &mut self,
+        values: &'a mut CudaSlice<f32>,
+        gradient: &'a CudaSlice<f32>,
+        velocity: &'a mut CudaSlice<f32>,
+        Momentum { momentum, weight_decay, lr, rate }: Momentum,
+    ) {
+        let len = values.len();
+        assert!(gradient.len() >= len && velocity.len() >= len, "each value has a gradient and a velocity");
+        let (trust, kind) = match rate {
+            Rate::One => (0.0, 0.0),
+            Rate::OfWhole { trust } => (trust, 1.0),
+            Rate::OfSum { trust } => (trust, 2.0),
+        };
+        self.has_layer_rates |= kind != 0.0;
+        let addresses = [*values.device_ptr_mut(), *gradient.device_ptr(), *velocity.device_ptr_mut(), 0];
+        let numbers = [f64::from(momentum), weight_decay, f64::from(lr), trust, kind];
+        self.with_momentum.push(addresses, len, &numbers);
+    }
+
+    /// Adds a parameter that moves by the means of its gradient and of its square.
+    ///
+    /// # Panics
+    ///
+    /// If an array is shorter than the parameter.
+    pub fn push_adamw(
+        &mut self,
+        values: &'a mut CudaSlice<f32>,
+        gradient: &'a CudaSlice<f32>,
+        means: [&'a mut CudaSlice<f32>; 2],
+        AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size }: AdamW,
+    ) {
+        let len = values.len();
+        let [first, second] = means;
+        let are_long = gradient.len() >= len && first.len() >= len && second.len() >= len;
+        assert!(are_long, "each value has a gradient and two means");
+        let addresses = [
+            *values.device_ptr_mut(),
+            *gradient.device_ptr(),
+            *first.device_ptr_mut(),
+            *second.device_ptr_mut(),
+        ];
+        let numbers = [shrink, first_new, second_kept, second_new, root_of_filled, eps, size];
+        self.adamw.push(addresses, len, &numbers.map(f64::from));
+    }
+
+    /// Does them all, without waiting for the device.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn run(self) -> Result<()> {
+        let Self { mut with_momentum, mut adamw, has_layer_rates } = self;
+        if with_momentum.n_rows > 0 {
+            let (rows, numbers) = with_momentum.upload()?;
+            let mut partial = None;
+            if has_layer_rates {
+                let partial = partial.insert(unwritten::<f64>(2 * with_momentum.n_blocks)?);
+                let launch =
+                    Launch::new(&OPTIMIZE, "squares_partial").read(&rows).read(&numbers).write(partial);
+                // SAFETY: each block has two sums.
+                unsafe { with_momentum.run(launch) }?;
+            }
+            let launch = Launch::new(&OPTIMIZE, "move_with_momentum")
+                .read(&rows)
+                .read(&numbers)
+                .read_if(partial.as_ref());
+            // SAFETY: the sums are there if a row has a rate of its own.
+            unsafe { with_momentum.run(launch) }?;
+        }
+        if adamw.n_rows > 0 {
+            let (rows, numbers) = adamw.upload()?;
+            let launch = Launch::new(&OPTIMIZE, "move_adamw").read(&rows).read(&numbers);
+            // SAFETY: each row has four arrays.
+            unsafe { adamw.run(launch) }?;
+        }
+        Ok(())
+    }
+}
+
+/// Moving averages of many arrays, which are done together.
+#[derive(Debug, Default)]
+pub struct Blends<'a>(Table<'a>);
+
+impl<'a> Blends<'a> {
+    /// Adds an array that moves towards another.
+    ///
+    /// # Panics
+    ///
+    /// If the other is shorter.
+    pub fn push(&mut self, own: &'a mut CudaSlice<f32>, towards: &'a CudaSlice<f32>) {
+        let len = own.len();
+        assert!(towards.len() >= len, "each value has one to move to");
+        self.0.push([*own.device_ptr_mut(), *towards.device_ptr(), 0, 0], len, &[]);
+    }
+
+    /// `own = momentum own + (1 - momentum) towards` of all, without waiting for the device.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn run(self, momentum: f32) -> Result<()> {
+        let Self(mut table) = self;
+        if table.n_rows == 0 {
+            return Ok(());
+        }
+        let rest = (1.0 - f64::from(momentum)) as f32;
+        let (rows, _) = table.upload()?;
+        let launch = Launch::new(&OPTIMIZE, "blend_all").read(&rows).float(momentum).float(rest);
+        // SAFETY: each row has two arrays.
+        unsafe { table.run(launch) }
+    }
+}
+
+/// The largest absolute value of each, NaN if any is; all come to the host at once.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn largest_of_each(arrays: &[Option<&CudaSlice<f32>>]) -> Result<Vec<Option<f32>>> {
+    let mut table = Table::default();
+    for array in arrays.iter().flatten() {
+        table.push([*array.device_ptr(), 0, 0, 0], array.len(), &[]);
+    }
+    if table.n_rows == 0 {
+        return Ok(vec![None; arrays.len()]);
+    }
+    let (rows, _) = table.upload()?;
+    let mut largest = unwritten::<i32>(table.n_blocks)?;
+    let launch = Launch::new(&OPTIMIZE, "largest_partial").read(&rows).write(&mut largest);
+    // SAFETY: each row has an array, and each block a place for what it finds.
+    unsafe { table.run(launch) }?;
+    let largest = fetch(&largest)?;
+    let mut left = &largest[..];
+    let of_each = arrays.iter().map(|array| {
+        let (own, rest) = left.split_at(array.as_ref()?.len().div_ceil(SPAN));
+        left = rest;
+        own.iter().max().map(|bits| f32::from_bits(bits.cast_unsigned()))
+    });
+    Ok(of_each.collect())
+}

@@ -1,0 +1,147 @@
+//! Tokens of every image, `(N, T, D)`, moved and averaged.
+
+use cudarc::driver::{CudaSlice, DeviceSlice};
+use kernels_cpu::Precision;
+
+use crate::{
+    array::{Array, unwritten},
+    error::Result,
+    launch::Launch,
+    pointwise::{in_precision, typed},
+    program::Program,
+};
+
+pub(crate) static TOKENS: Program =
+    Program::new("tokens_rows", "", include_str!("../kernels/tokens_rows_typed.cu"));
+
+fn check([n, t, d]: [usize; 3], x: &Array) {
+    assert_eq!(x.len(), n * t * d, "tokens are as many as their shape says");
+}
+
+fn check_part([_, t, _]: [usize; 3], first: usize, count: usize) {
+    assert!(count > 0 && first.checked_add(count).is_some_and(|end| end <= t), "the tokens are there");
+}
+
+/// `(N, T + 1, D)`, with `token` first.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the lengths are not those of the shape.
+pub fn prepend(x: &Array, token: &CudaSlice<f32>, shape: [usize; 3]) -> Result<Array> {
+    let [n, t, d] = shape;
+    check(shape, x);
+    assert!(token.len() >= d, "a token has as many features as the others");
+    let mut y = Array::unwritten(n * (t + 1) * d, x.precision())?;
+    // SAFETY: the lengths are those of the shape.
+    unsafe {
+        Launch::new(&TOKENS, typed!(x.precision(), "prepend_token"))
+            .read_array(x)
+            .read(token)
+            .write_array(&mut y)
+            .int(n)
+            .int(t)
+            .int(d)
+            .over_images((t + 1) * d, n)
+    }?;
+    Ok(y)
+}
+
+/// `count` tokens from `first` on, `(N, count, D)`.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the length is not that of the shape, or there are no such tokens.
+pub fn take(x: &Array, shape: [usize; 3], first: usize, count: usize) -> Result<Array> {
+    let [n, t, d] = shape;
+    check(shape, x);
+    check_part(shape, first, count);
+    let mut y = Array::unwritten(n * count * d, x.precision())?;
+    // SAFETY: the lengths are those of the shape, and the tokens are there.
+    unsafe {
+        Launch::new(&TOKENS, typed!(x.precision(), "take_tokens"))
+            .read_array(x)
+            .write_array(&mut y)
+            .int(n)
+            .int(t)
+            .int(d)
+            .int(first)
+            .int(count)
+            .over_images(count * d, n)
+    }?;
+    Ok(y)
+}
+
+/// The mean of `count` tokens from `first` on, `(N, D)`, in single precision.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the length is not that of the shape, or there are no such tokens.
+pub fn mean(x: &Array, shape: [usize; 3], first: usize, count: usize) -> Result<Array> {
+    let [n, t, d] = shape;
+    check(shape, x);
+    check_part(shape, first, count);
+    let mut y = unwritten::<f32>(n * d)?;
+    // SAFETY: the lengths are those of the shape, and the tokens are there.
+    unsafe {
+        Launch::new(&TOKENS, typed!(x.precision(), "mean_tokens"))
+            .read_array(x)
+            .write(&mut y)
+            .int(n)
+            .int(t)
+            .int(d)
+            .int(first)
+            .int(count)
+            .float(1.0 / count as f32)
+            .over_images(d, n)
+    }?;
+    Ok(Array::F32(y))
+}
+
+/// The gradient `(N, T, D)`, in `precision`, of tokens whose mean, of `count` from `first` on, has this gradient, `(N, D)`.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the length is not that of the shape, or there are no such tokens.
+pub fn spread(
+    gradient: &Array,
+    shape: [usize; 3],
+    first: usize,
+    count: usize,
+    precision: Precision,
+) -> Result<Array> {
+    let [n, t, d] = shape;
+    check([n, 1, d], gradient);
+    check_part(shape, first, count);
+    let gradient = in_precision(gradient, Precision::F32)?;
+    let mut by_x = Array::unwritten(n * t * d, precision)?;
+    // SAFETY: the lengths are those of the shape.
+    unsafe {
+        Launch::new(&TOKENS, typed!(precision, "spread_tokens"))
+            .read_array(gradient.get())
+            .write_array(&mut by_x)
+            .int(n)
+            .int(t)
+            .int(d)
+            .int(first)
+            .int(count)
+            .float(1.0 / count as f32)
+            .over_images(t * d, n)
+    }?;
+    Ok(by_x)
+}

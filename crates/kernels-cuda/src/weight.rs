@@ -1,0 +1,83 @@
+//! Weights, and their copies in the forms that products want.
+
+use std::sync::OnceLock;
+
+use cudarc::driver::{CudaSlice, DeviceSlice};
+use kernels_cpu::Precision;
+
+use crate::{
+    array::Array,
+    blas::Operand,
+    error::Result,
+    pointwise::{narrow_slice, transpose_taps},
+};
+
+/// Copies of one weight, each made when it is first asked for. Whoever changes the weight drops them.
+#[derive(Debug, Default)]
+pub struct Forms {
+    narrow: OnceLock<CudaSlice<u16>>,
+    transposed: OnceLock<CudaSlice<f32>>,
+    narrow_transposed: OnceLock<CudaSlice<u16>>,
+}
+
+/// A weight, and its copies.
+#[derive(Clone, Copy, Debug)]
+pub struct Weight<'a> {
+    /// The values themselves.
+    pub values: &'a CudaSlice<f32>,
+    /// Copies of them, and of nothing else.
+    pub forms: &'a Forms,
+}
+
+/// Values where they are, and as they are kept.
+#[derive(Clone, Copy)]
+pub(crate) enum Form<'a> {
+    F32(&'a CudaSlice<f32>),
+    Bf16(&'a CudaSlice<u16>),
+}
+
+impl<'a> Form<'a> {
+    pub(crate) fn operand(self) -> Operand<'a> {
+        match self {
+            Self::F32(values) => Operand::of_slice(values),
+            Self::Bf16(halves) => Operand::of_halves(halves),
+        }
+    }
+}
+
+impl<'a> Weight<'a> {
+    pub(crate) fn len(self) -> usize {
+        self.values.len()
+    }
+
+    /// As it is, in this precision.
+    pub(crate) fn plain(self, precision: Precision) -> Result<Form<'a>> {
+        Ok(match precision {
+            Precision::F32 => Form::F32(self.values),
+            Precision::Bf16 => Form::Bf16(kept(&self.forms.narrow, || narrow_slice(self.values))?),
+        })
+    }
+
+    /// `(taps, in, out)` as `(taps, out, in)`, in this precision. One weight is always asked with the same sizes.
+    pub(crate) fn transposed(self, precision: Precision, sizes: (usize, usize)) -> Result<Form<'a>> {
+        let make = || transpose_taps(self.values, precision, sizes);
+        Ok(match precision {
+            Precision::F32 => Form::F32(kept(&self.forms.transposed, || match make()? {
+                Array::F32(values) => Ok(values),
+                other => other.into_slice(),
+            })?),
+            Precision::Bf16 => Form::Bf16(kept(&self.forms.narrow_transposed, || match make()? {
+                Array::Bf16(halves) => Ok(halves),
+                other => narrow_slice(&other.into_slice()?),
+            })?),
+        })
+    }
+}
+
+fn kept<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(there) = cell.get() {
+        return Ok(there);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
+}

@@ -1,0 +1,127 @@
+//! Feature maps, `(N, H, W, C)`.
+
+use std::{fmt::Debug, sync::Arc};
+
+use kernels_cpu::{Layout, Precision};
+
+use super::{Computed, ConvSpec, NormGradients, NormSpec, NormWanted, Storage, Window};
+use crate::{
+    BatchNorm,
+    values::{AnyValues, Resident},
+};
+
+/// What computes on feature maps.
+pub(crate) trait Maps: Storage {
+    /// Sums of channels that a convolution takes for the batch norm behind it.
+    type Sums: Debug + Send + Sync + 'static;
+    /// What a batch norm keeps for its backward pass, beside its input.
+    type Norm: 'static;
+    /// What a max pool keeps.
+    type Taps: 'static;
+
+    /// Whether a batch norm with ReLU masks its gradient by its output; by its input otherwise, which says as much where
+    /// there is no residual.
+    const MASKS_BY_OUTPUT: bool;
+
+    /// From one image after the other, `(N, H, W, C)`.
+    fn pack(self, layout: Layout, nhwc: &[f32]) -> Computed<Self::Values>;
+    /// To one image after the other, `(N, H, W, C)`.
+    fn unpack(self, layout: Layout, values: &Self::Values) -> Computed<Vec<f32>>;
+    /// The images of `order`.
+    fn select_images(self, from: Layout, values: &Self::Values, order: &[usize]) -> Computed<Self::Values>;
+    /// One token a position, the rows of an image one after the other.
+    fn tokens_of_map(self, layout: Layout, values: &Arc<AnyValues>) -> Computed<Arc<AnyValues>>;
+    /// The gradient of a map from that of its tokens; `precision` is the map's.
+    fn map_of_tokens(
+        self,
+        layout: Layout,
+        gradient: Self::Values,
+        precision: Precision,
+    ) -> Computed<Self::Values>;
+
+    // Convolution. Weights are `(KH, KW, I, O)`.
+
+    fn convolve(
+        self,
+        spec: ConvSpec,
+        x: &Self::Values,
+        weight: &Resident,
+        bias: Option<&Resident>,
+        is_summed: bool,
+    ) -> Computed<(Self::Values, Option<Self::Sums>)>;
+    /// The gradient of the input.
+    fn convolve_data(
+        self,
+        spec: ConvSpec,
+        gradient: &Self::Values,
+        weight: &Resident,
+        before: Option<Self::Values>,
+    ) -> Computed<Self::Values>;
+    /// The gradient of the weights.
+    fn convolve_weights(
+        self,
+        spec: ConvSpec,
+        x: &Self::Values,
+        gradient: &Self::Values,
+        before: Option<Self::Values>,
+    ) -> Computed<Self::Values>;
+
+    // Batch normalization.
+
+    /// In training, the running statistics of `norm` move.
+    fn normalize(
+        self,
+        spec: NormSpec,
+        norm: &mut BatchNorm,
+        x: &Self::Values,
+        sums: Option<&Self::Sums>,
+        residual: Option<&Self::Values>,
+    ) -> Computed<(Self::Values, Self::Norm)>;
+    /// `output` is there where there was ReLU and the gradient is masked by it.
+    fn normalize_backward(
+        self,
+        spec: NormSpec,
+        kept: &Self::Norm,
+        x: &Self::Values,
+        output: Option<&Self::Values>,
+        gradient: Self::Values,
+        wanted: NormWanted<Self::Values>,
+    ) -> Computed<NormGradients<Self::Values>>;
+
+    // Pools.
+
+    fn max_pool(self, window: Window, x: &Self::Values) -> Computed<(Self::Values, Self::Taps)>;
+    fn max_pool_gradient(
+        self,
+        window: Window,
+        taps: &Self::Taps,
+        gradient: &Self::Values,
+        before: Option<Self::Values>,
+    ) -> Computed<Self::Values>;
+    fn average_pool(self, window: Window, x: &Self::Values) -> Computed<Self::Values>;
+    fn average_pool_gradient(
+        self,
+        window: Window,
+        gradient: &Self::Values,
+        before: Option<Self::Values>,
+    ) -> Computed<Self::Values>;
+    /// `(N, C)`, in single precision.
+    fn global_pool(self, from: Layout, x: &Self::Values) -> Computed<Self::Values>;
+    /// `precision` is that of the map.
+    fn global_pool_gradient(
+        self,
+        from: Layout,
+        gradient: &Self::Values,
+        precision: Precision,
+        before: Option<Self::Values>,
+    ) -> Computed<Self::Values>;
+
+    // Element by element.
+
+    /// `max(x, 0)`; NaN stays.
+    fn relu(self, x: &Self::Values) -> Computed<Self::Values>;
+    /// `a + b`, or `max(a + b, 0)`.
+    fn sum(self, a: &Self::Values, b: &Self::Values, is_rectified: bool) -> Computed<Self::Values>;
+    /// The gradient where ReLU was on, by its output.
+    fn mask(self, gradient: Self::Values, output: &Self::Values) -> Computed<Self::Values>;
+}
