@@ -141,3 +141,6 @@ fn multiply_onto(
     add(&mut sum);
     sum
 }
+
+#[cfg(test)]
+mod tests;

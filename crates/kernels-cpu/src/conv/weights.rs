@@ -8,9 +8,9 @@ use super::plan::{AxisPlan, Plan, by_tap};
 use crate::{
     ConvGeometry, Precision,
     layout::Layout,
-    memory::build,
+    matrix::{Blocks, PackedFrom, Rows},
     scratch::with_scratch,
-    simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows, pack_rows_of_halves},
+    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Operand, Values},
 };
 
@@ -40,13 +40,13 @@ pub(super) fn gradient(
     gradient: &Values,
 ) -> Vec<f32> {
     if x.precision() == Precision::Bf16 && family.multiplies_pairs() {
-        sum::<u16>(family, geometry, layout_in, x, layout_out, gradient)
+        gradient_of::<u16>(family, geometry, layout_in, x, layout_out, gradient)
     } else {
-        sum::<f32>(family, geometry, layout_in, x, layout_out, gradient)
+        gradient_of::<f32>(family, geometry, layout_in, x, layout_out, gradient)
     }
 }
 
-fn sum<E: Packs>(
+fn gradient_of<E: Step>(
     family: Family,
     geometry: ConvGeometry,
     layout_in: Layout,
@@ -58,40 +58,34 @@ fn sum<E: Packs>(
     let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
     let units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
     let width = TASK_PANELS * family.panel();
-    let n_strips = layout_out.c.div_ceil(width);
-    let n_rows = geometry.kernel.0 * geometry.kernel.1 * layout_in.c;
-    let n_slices = (N_TASKS / n_strips).min(MAX_PARTIAL_LEN / (n_rows * layout_out.c)).clamp(1, units.len());
-    let task = |task_idx: usize| {
-        let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
-        let first = strip * width;
-        family.run(Task::<E> {
-            operand: PhantomData,
+    let (n_taps, n_in, n_out) = (geometry.kernel.0 * geometry.kernel.1, layout_in.c, layout_out.c);
+    let outs = (0..n_out).step_by(width).map(|first| first..n_out.min(first + width)).collect();
+    let blocks = Blocks { n_taps, ins: vec![0..n_in], outs };
+    let n_slices =
+        (N_TASKS / blocks.len()).min(MAX_PARTIAL_LEN / (n_taps * n_in * n_out)).clamp(1, units.len());
+    let sum_of_slice = |task: usize| {
+        let (slice, (_, columns)) = (task / blocks.len(), blocks.get(task % blocks.len()));
+        let units = &units[units.len() * slice / n_slices..units.len() * (slice + 1) / n_slices];
+        let operand = PhantomData;
+        family.run(SumOfUnits::<E> {
+            operand,
             taps: &taps,
-            units: &units[units.len() * slice / n_slices..units.len() * (slice + 1) / n_slices],
+            units,
             layout_in,
             x,
             layout_out,
             gradient,
-            columns: first..layout_out.c.min(first + width),
+            columns,
         })
     };
-    let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
-
-    // One row of weights a part; slices add up in their order.
-    build(&vec![layout_out.c * layout_in.c; n_rows / layout_in.c], |tap, out| {
-        for (row, out) in out.chunks_exact_mut(layout_out.c).enumerate() {
-            let row = tap * layout_in.c + row;
-            for slice in partial.chunks_exact(n_strips) {
-                for (strip, out) in slice.iter().zip(out.chunks_mut(width)) {
-                    let strip = &strip[row * out.len()..][..out.len()];
-                    for (out, value) in out.iter_mut().zip(strip) {
-                        *out += value;
-                    }
-                }
-            }
-        }
-    })
+    blocks.add_slices((0..n_slices * blocks.len()).into_par_iter().map(sum_of_slice).collect())
 }
+
+/// What a step is packed of: values as they are kept.
+trait Step: Operand + PackedFrom<Self> {}
+
+impl Step for f32 {}
+impl Step for u16 {}
 
 /// For each tap along an axis, pairs of (position of the output, position of the input) that it connects.
 struct Taps {
@@ -123,7 +117,7 @@ fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
 }
 
 /// The sum over some units for some output channels.
-struct Task<'a, E> {
+struct SumOfUnits<'a, E> {
     operand: PhantomData<E>,
     taps: &'a Taps,
     units: &'a [Unit],
@@ -134,7 +128,7 @@ struct Task<'a, E> {
     columns: Range<usize>,
 }
 
-impl<E: Packs> Kernel for Task<'_, E> {
+impl<E: Step> Kernel for SumOfUnits<'_, E> {
     /// `(KH, KW, I, columns)`.
     type Output = Vec<f32>;
 
@@ -174,7 +168,7 @@ impl<E: Packs> Kernel for Task<'_, E> {
     }
 }
 
-impl<E: Packs> Task<'_, E> {
+impl<E: Step> SumOfUnits<'_, E> {
     /// Packs both operands of a unit.
     fn pack<L: Lanes>(&self, unit: &Unit, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
         let Self { layout_in, layout_out, columns, .. } = self;
@@ -190,7 +184,7 @@ impl<E: Packs> Task<'_, E> {
     }
 }
 
-/// See [`Packs::pack_inputs`]. What is lent is lent to closures, which are compiled without the instructions of a family.
+/// Images of `n` at each position, in groups of channels. What is lent is lent to closures, which are compiled without the instructions of a family.
 struct PackInputs<'a, E> {
     values: &'a [E],
     n: usize,
@@ -198,16 +192,17 @@ struct PackInputs<'a, E> {
     packed: &'a mut [f32],
 }
 
-impl<E: Packs> Kernel for PackInputs<'_, E> {
+impl<E: Step> Kernel for PackInputs<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        E::pack_inputs::<L>(self.values, self.n, self.c, self.packed);
+        let rows = Rows { values: self.values, row_len: self.c, n_together: self.n, columns: 0..self.c };
+        E::pack_groups::<L>(&rows, self.packed);
     }
 }
 
-/// See [`Packs::pack_gradients`].
+/// The same in panels of some channels.
 struct PackGradients<'a, E> {
     values: &'a [E],
     n: usize,
@@ -216,12 +211,19 @@ struct PackGradients<'a, E> {
     packed: &'a mut [f32],
 }
 
-impl<E: Packs> Kernel for PackGradients<'_, E> {
+impl<E: Step> Kernel for PackGradients<'_, E> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        E::pack_gradients::<L>(self.values, self.n, self.c, self.columns, self.packed);
+        let Self { values, n, c, columns, packed } = self;
+        let panel = 2 * L::N;
+        let n_steps = Rows { values, row_len: c, n_together: n, columns: 0..c }.n_steps(E::PER_STEP);
+        let panels = packed.chunks_exact_mut((n_steps * panel).max(1));
+        for (first, packed) in columns.clone().step_by(panel).zip(panels) {
+            let columns = first..columns.end.min(first + panel);
+            E::pack_panel::<L>(&Rows { values, row_len: c, n_together: n, columns }, packed, None);
+        }
     }
 }
 
@@ -231,7 +233,7 @@ struct Pass {
     segments: Vec<Segment>,
 }
 
-impl<E: Packs> Task<'_, E> {
+impl<E: Step> SumOfUnits<'_, E> {
     /// Everything that a unit adds, whose positions have `n` steps each; `panels` are the widths of the panels of both
     /// operands, in values.
     fn passes(&self, unit: &Unit, n: usize, panels: (usize, usize)) -> Vec<Pass> {
@@ -292,91 +294,4 @@ fn rows_of_pixels(layout: Layout, block: usize, y: &Range<usize>) -> Range<usize
     let row_len = layout.w * layout.n_in_block(block) * layout.c;
     let start = layout.block_start(block);
     start + y.start * row_len..start + y.end * row_len
-}
-
-/// How the operands are packed, position after position of `n` images.
-trait Packs: Operand {
-    /// Rows of `c` channels to `[panel of channels][step][channel]`, with as many channels in a panel as a tile is high;
-    /// channels past the last are zeros.
-    fn pack_inputs<L: Lanes>(x: &[Self], n: usize, c: usize, packed: &mut [f32]);
-
-    /// Rows of `c` channels to `[panel of the wanted channels][step][channel]`; channels past the last are zeros.
-    fn pack_gradients<L: Lanes>(
-        gradient: &[Self],
-        n: usize,
-        c: usize,
-        wanted: &Range<usize>,
-        packed: &mut [f32],
-    );
-}
-
-/// A row is a step.
-impl Packs for f32 {
-    #[inline(always)]
-    fn pack_inputs<L: Lanes>(x: &[f32], _: usize, c: usize, packed: &mut [f32]) {
-        pack_panels(x, c, &(0..c), L::ROWS, packed);
-    }
-
-    #[inline(always)]
-    fn pack_gradients<L: Lanes>(
-        gradient: &[f32],
-        _: usize,
-        c: usize,
-        wanted: &Range<usize>,
-        packed: &mut [f32],
-    ) {
-        pack_panels(gradient, c, wanted, 2 * L::N, packed);
-    }
-}
-
-/// Two images of a position are a step; an image that is left meets zeros.
-impl Packs for u16 {
-    #[inline(always)]
-    fn pack_inputs<L: Lanes>(x: &[u16], n: usize, c: usize, packed: &mut [f32]) {
-        let n_steps = x.len() / (n * c) * n.div_ceil(2);
-        let steps = x.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
-        let steps = steps.map(|rows| rows.split_at(c));
-        pack_rows_of_halves::<L>(steps, 0..c, n_steps * L::ROWS, packed);
-    }
-
-    #[inline(always)]
-    fn pack_gradients<L: Lanes>(
-        gradient: &[Self],
-        n: usize,
-        c: usize,
-        wanted: &Range<usize>,
-        packed: &mut [f32],
-    ) {
-        let panel = 2 * L::N;
-        let mut to = packed.chunks_exact_mut(panel);
-        for first in wanted.clone().step_by(panel) {
-            let width = panel.min(wanted.end - first);
-            let steps = gradient.chunks_exact(n * c).flat_map(|position| position.chunks(2 * c));
-            for (rows, to) in steps.zip(&mut to) {
-                let (low, high) = rows.split_at(c);
-                let high = high.get(first..first + width).unwrap_or_default();
-                u16::pack_pairs::<L>(&low[first..first + width], high, to);
-            }
-        }
-    }
-}
-
-/// Rows of `c` channels to `[panel of the wanted channels][row][channel]`; channels past the last are zeros.
-#[inline(always)]
-fn pack_panels(values: &[f32], c: usize, wanted: &Range<usize>, panel: usize, packed: &mut [f32]) {
-    let n_rows = values.len() / c;
-    for (panel_idx, packed) in packed.chunks_exact_mut((n_rows * panel).max(1)).enumerate() {
-        let first = wanted.start + panel_idx * panel;
-        let n_columns = panel.min(wanted.end - first);
-        let rows = packed.chunks_exact_mut(panel).zip(values.chunks_exact(c));
-        if n_columns == panel {
-            // Told the length, the compiler copies by registers.
-            rows.for_each(|(to, from)| to.copy_from_slice(&from[first..first + panel]));
-        } else {
-            for (to, from) in rows {
-                to[..n_columns].copy_from_slice(&from[first..first + n_columns]);
-                to[n_columns..].fill(0.0);
-            }
-        }
-    }
 }

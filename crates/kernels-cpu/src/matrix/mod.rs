@@ -2,19 +2,24 @@
 //!
 //! One operand is packed into panels of columns, in the order that a tile reads them; the other is read where it lies.
 //! Three shapes matter: many rows by a few packed panels ([`rows`]), the gradient of weights with its long inner
-//! dimension ([`outer`]), and few rows by many panels ([`strips`]).
+//! dimension ([`outer`]), and few rows by many panels ([`few_rows`]).
 
+mod few_rows;
 mod outer;
-mod pack;
+mod packed;
+mod panels;
 mod rows;
-mod strips;
+mod slices;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::pack::{pack_plain_panel, pack_transposed_pairs, pack_transposed_panel};
+pub(crate) use self::panels::{
+    PackedFrom, Rows, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel,
+};
+pub(crate) use self::slices::Blocks;
 pub use self::{
     outer::outer_products,
-    pack::Packed,
+    packed::Packed,
     rows::{RowsProduct, scale},
 };
 use crate::{
@@ -78,7 +83,7 @@ const MANY_ROWS: usize = 512;
 /// `a * b`, row after row; `a` lies row after row.
 pub fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     if a.len() / b.n_rows < MANY_ROWS {
-        return strips::multiply(family, a, b);
+        return few_rows::multiply(family, a, b);
     }
     let packed = Packed::new(family, b, Precision::F32);
     RowsProduct::plain(&packed).multiply(Lent::F32(a), Precision::F32).into_whole()

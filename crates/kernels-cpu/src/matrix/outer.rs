@@ -4,13 +4,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::{
+    panels::{PackedFrom, Rows},
+    slices::{Blocks, cut_evenly},
+};
 use crate::{
     memory::build,
     rows::sum_rows,
-    simd::{
-        Element, Family, Kernel, Lanes, MAX_LANES, Operands, Segment, TileMode, multiply_groups,
-        pack_rows_of_halves, read, write,
-    },
+    simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_groups},
     values::{Lent, Operand},
 };
 
@@ -18,13 +19,9 @@ use crate::{
 /// cache.
 const PASS_STEPS: usize = 192;
 
-/// Steps that are packed before the next group of columns is begun: so few that what the groups share, the lines of
-/// memory, is still in the first-level cache.
-const PACKED_AT_ONCE: usize = 32;
-
 /// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
-/// in a core's second-level cache. Every strip of outputs packs the inputs anew, and every strip of inputs the gradients,
-/// so wide ones pack less.
+/// in a core's second-level cache. Every range of outputs packs the inputs anew, and every range of inputs the
+/// gradients, so wide ones pack less.
 const TASK_IN: usize = 264;
 
 /// Outputs that a task handles, at most.
@@ -36,7 +33,7 @@ const TILE_IN: usize = 24;
 /// What tiles of all families are wide: a multiple of it.
 const TILE_OUT: usize = 32;
 
-/// Strips of inputs that are tasks enough.
+/// Ranges of inputs that are tasks enough.
 const N_DIRECT: usize = 8;
 
 /// Tasks to cut the work into otherwise, if there are rows enough.
@@ -69,36 +66,36 @@ pub fn outer_products(
     }
 }
 
-fn products<E: Packs<G>, G: Operand>(
+fn products<E: PackedFrom<G>, G: Operand>(
     family: Family,
     (x, n_in): (&[E], usize),
     (gradient, n_out): (&[G], usize),
     wants_bias: bool,
 ) -> OuterProducts {
     let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in, wants_bias };
-    let (ins, outs) = (strips(n_in, TASK_IN, TILE_IN), strips(n_out, TASK_OUT, TILE_OUT));
-    if ins.len() >= N_DIRECT {
-        direct(family, shape, &ins, &outs)
+    let (ins, outs) = (cut_evenly(n_in, TASK_IN, TILE_IN), cut_evenly(n_out, TASK_OUT, TILE_OUT));
+    let blocks = Blocks { n_taps: 1, ins, outs };
+    if blocks.ins.len() >= N_DIRECT {
+        direct(family, shape, &blocks)
     } else {
-        by_slices(family, shape, &ins, &outs)
+        by_slices(family, shape, &blocks)
     }
 }
 
-/// Tasks are strips of inputs, which are rows of the result: they write straight to it.
-fn direct<E: Packs<G>, G: Operand>(
+/// Tasks are ranges of inputs, which are rows of the result: they write straight to it.
+fn direct<E: PackedFrom<G>, G: Operand>(
     family: Family,
     shape: Shape<'_, E, G>,
-    ins: &[Range<usize>],
-    outs: &[Range<usize>],
+    blocks: &Blocks,
 ) -> OuterProducts {
     let Shape { n_out, n_rows, .. } = shape;
     let of_tasks = Shape { wants_bias: false, ..shape };
-    let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
+    let lens: Vec<usize> = blocks.ins.iter().map(|inputs| inputs.len() * n_out).collect();
     let weight = build(&lens, |in_idx, weight| {
-        for outputs in outs {
-            let (inputs, weight) = (ins[in_idx].clone(), &mut weight[outputs.start..]);
+        for outputs in &blocks.outs {
+            let (inputs, weight) = (blocks.ins[in_idx].clone(), &mut weight[outputs.start..]);
             let (shape, rows, outputs) = (of_tasks, 0..n_rows, outputs.clone());
-            family.run(Task { shape, rows, inputs, outputs, weight, weight_row: n_out });
+            family.run(SumOfRows { shape, rows, inputs, outputs, weight, weight_row: n_out });
         }
     });
     let bias = if shape.wants_bias { sum_rows(&G::lend(shape.gradient).whole(), n_out) } else { Vec::new() };
@@ -106,55 +103,35 @@ fn direct<E: Packs<G>, G: Operand>(
 }
 
 /// Tasks are slices of rows, too, whose sums add up at the end.
-fn by_slices<E: Packs<G>, G: Operand>(
+fn by_slices<E: PackedFrom<G>, G: Operand>(
     family: Family,
     shape: Shape<'_, E, G>,
-    ins: &[Range<usize>],
-    outs: &[Range<usize>],
+    blocks: &Blocks,
 ) -> OuterProducts {
-    let Shape { n_out, n_rows, .. } = shape;
-    let n_strips = ins.len() * outs.len();
-    let n_slices = N_TASKS.div_ceil(n_strips).min(n_rows.div_ceil(PASS_STEPS * E::PER_STEP)).max(1);
-    let tasks: Vec<(usize, &Range<usize>, &Range<usize>)> = (0..n_slices)
-        .flat_map(|slice| ins.iter().flat_map(move |ins| outs.iter().map(move |outs| (slice, ins, outs))))
-        .collect();
-    let partial: Vec<(Vec<f32>, Vec<f32>)> = tasks
+    let n_rows = shape.n_rows;
+    let n_slices = N_TASKS.div_ceil(blocks.len()).min(n_rows.div_ceil(PASS_STEPS * E::PER_STEP)).max(1);
+    let (weights, biases): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (0..n_slices * blocks.len())
         .into_par_iter()
-        .map(|(slice, inputs, outputs)| {
+        .map(|task| {
+            let (slice, (inputs, outputs)) = (task / blocks.len(), blocks.get(task % blocks.len()));
+            // The bias is the same for all inputs.
+            let shape = Shape { wants_bias: shape.wants_bias && inputs.start == 0, ..shape };
             let mut weight = vec![0.0; inputs.len() * outputs.len()];
             let rows = n_rows * slice / n_slices..n_rows * (slice + 1) / n_slices;
-            let (inputs, outputs, weight_row) = (inputs.clone(), outputs.clone(), outputs.len());
-            let bias = family.run(Task { shape, rows, inputs, outputs, weight: &mut weight, weight_row });
+            let weight_row = outputs.len();
+            let bias =
+                family.run(SumOfRows { shape, rows, inputs, outputs, weight: &mut weight, weight_row });
             (weight, bias)
         })
-        .collect();
-
-    // Slices add up in their order.
-    let lens: Vec<usize> = ins.iter().map(|inputs| inputs.len() * n_out).collect();
-    let weight = build(&lens, |in_idx, sum| {
-        for (row, sum) in sum.chunks_exact_mut(n_out).enumerate() {
-            for (out_idx, outputs) in outs.iter().enumerate() {
-                let sum = &mut sum[outputs.clone()];
-                for of_slice in partial.chunks_exact(n_strips) {
-                    let (weight, _) = &of_slice[in_idx * outs.len() + out_idx];
-                    for (sum, value) in sum.iter_mut().zip(&weight[row * outputs.len()..]) {
-                        *sum += value;
-                    }
-                }
-            }
+        .unzip();
+    let mut bias = vec![0.0_f64; if shape.wants_bias { shape.n_out } else { 0 }];
+    for slice in biases.chunks_exact(blocks.len()) {
+        for (sum, value) in bias.iter_mut().zip(slice.iter().flatten()) {
+            *sum += f64::from(*value);
         }
-    });
-    let bias_at = |out_idx: usize, column: usize| {
-        partial.chunks_exact(n_strips).map(|of_slice| f64::from(of_slice[out_idx].1[column])).sum::<f64>()
-            as f32
-    };
-    let bias_at = &bias_at;
-    let bias = outs
-        .iter()
-        .enumerate()
-        .filter(|_| shape.wants_bias)
-        .flat_map(|(out_idx, outputs)| (0..outputs.len()).map(move |column| bias_at(out_idx, column)));
-    OuterProducts { weight, bias: bias.collect() }
+    }
+    let bias = bias.into_iter().map(|sum| sum as f32).collect();
+    OuterProducts { weight: blocks.add_slices(weights), bias }
 }
 
 /// The operands.
@@ -168,14 +145,8 @@ struct Shape<'a, E, G> {
     wants_bias: bool,
 }
 
-/// `len` columns in strips of nearly the same width: `max` at most but for rounding to whole tiles.
-fn strips(len: usize, max: usize, tile: usize) -> Vec<Range<usize>> {
-    let width = len.div_ceil(len.div_ceil(max)).next_multiple_of(tile);
-    (0..len).step_by(width).map(|first| first..len.min(first + width)).collect()
-}
-
 /// The sum over some rows, of some inputs by some outputs.
-struct Task<'a, E, G> {
+struct SumOfRows<'a, E, G> {
     shape: Shape<'a, E, G>,
     rows: Range<usize>,
     inputs: Range<usize>,
@@ -186,7 +157,7 @@ struct Task<'a, E, G> {
     weight_row: usize,
 }
 
-impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
+impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
     /// The sum of the gradients of the outputs, if it is asked for.
     type Output = Vec<f32>;
 
@@ -199,7 +170,7 @@ impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
         let n_steps = rows.len().div_ceil(E::PER_STEP);
         let n_passes = n_steps.div_ceil(PASS_STEPS).max(1);
         let group_width = inputs.len().next_multiple_of(L::ROWS);
-        let mut bias = vec![0.0; n_columns.next_multiple_of(panel)];
+        let mut bias = vec![0.0; if wants_bias { n_columns.next_multiple_of(panel) } else { 0 }];
         let mut packed_x = vec![0.0; group_width * n_steps.div_ceil(n_passes)];
         let mut packed_gradient = vec![0.0; panel * n_steps.div_ceil(n_passes)];
         for pass in 0..n_passes {
@@ -207,15 +178,24 @@ impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
             let (start, end) = (end_of(pass), end_of(pass + 1));
             let n_steps = (end - start).div_ceil(E::PER_STEP);
             let packed_x = &mut packed_x[..group_width * n_steps];
-            E::pack_rows::<L>(&x[start * n_in..end * n_in], n_in, &inputs, packed_x);
+            let n_together = (end - start).max(1);
+            let rows = Rows {
+                values: &x[start * n_in..end * n_in],
+                row_len: n_in,
+                n_together,
+                columns: inputs.clone(),
+            };
+            E::pack_groups::<L>(&rows, packed_x);
             let packed_gradient = &mut packed_gradient[..panel * n_steps];
             let segments = [Segment { a: 0, b: 0, n_steps }];
             let mode = if pass == 0 { TileMode::Store } else { TileMode::Add };
             for first in (0..n_columns).step_by(panel) {
                 let width = panel.min(n_columns - first);
-                let from = &gradient[start * n_out + outputs.start + first..end * n_out];
-                let sums = wants_bias.then_some(&mut bias[first..][..panel]);
-                E::pack_and_sum::<L>(from, n_out, width, packed_gradient, sums);
+                let columns = outputs.start + first..outputs.start + first + width;
+                let values = &gradient[start * n_out..end * n_out];
+                let rows = Rows { values, row_len: n_out, n_together, columns };
+                let sums = if wants_bias { Some(&mut bias[first..][..panel]) } else { None };
+                E::pack_panel::<L>(&rows, packed_gradient, sums);
                 let operands = Operands::<E>::packed::<L>(packed_x, packed_gradient, &segments);
                 let out = &mut self.weight[first..];
                 let group_len = L::ROWS * n_steps * E::PER_STEP;
@@ -224,137 +204,5 @@ impl<E: Packs<G>, G: Element> Kernel for Task<'_, E, G> {
         }
         bias.truncate(n_columns);
         bias
-    }
-}
-
-/// How a pass's operands are packed.
-trait Packs<G>: Element {
-    /// The wanted columns of rows of `n_in` values to `[group of columns][step][column]`, with a tile's columns in a group.
-    ///
-    /// What lies behind the last wanted column is not defined, because no tile reads it.
-    fn pack_rows<L: Lanes>(x: &[Self], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]);
-
-    /// Packs a panel of `width` columns, zeros after the last, and adds its rows to `sums`, if there are any.
-    fn pack_and_sum<L: Lanes>(
-        from: &[G],
-        from_row: usize,
-        width: usize,
-        packed: &mut [f32],
-        sums: Option<&mut [f32]>,
-    );
-}
-
-/// Sums of the columns of a panel.
-struct PanelSums<L: Lanes> {
-    low: L::V,
-    high: L::V,
-}
-
-impl<L: Lanes> PanelSums<L> {
-    #[inline(always)]
-    fn new() -> Self {
-        Self { low: L::zero(), high: L::zero() }
-    }
-
-    #[inline(always)]
-    fn add(&mut self, low: L::V, high: L::V) {
-        (self.low, self.high) = (L::add(self.low, low), L::add(self.high, high));
-    }
-
-    #[inline(always)]
-    fn add_to(self, sums: &mut [f32]) {
-        let (low, high) = sums.split_at_mut(L::N);
-        write::<L>(low, L::add(read::<L>(low), self.low));
-        write::<L>(high, L::add(read::<L>(high), self.high));
-    }
-}
-
-impl Packs<f32> for f32 {
-    #[inline(always)]
-    fn pack_rows<L: Lanes>(x: &[f32], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
-        let n_steps = x.len() / n_in;
-        for block in (0..n_steps).step_by(PACKED_AT_ONCE) {
-            let steps = block..n_steps.min(block + PACKED_AT_ONCE);
-            for (group, first) in wanted.clone().step_by(L::ROWS).enumerate() {
-                let width = L::ROWS.min(wanted.end - first);
-                let to = &mut packed[(group * n_steps + block) * L::ROWS..][..steps.len() * L::ROWS];
-                for (step, to) in steps.clone().zip(to.chunks_exact_mut(L::ROWS)) {
-                    let from = &x[step * n_in + first..];
-                    if width == L::ROWS {
-                        // Told the length, the compiler copies by registers.
-                        to.copy_from_slice(&from[..L::ROWS]);
-                    } else {
-                        to[..width].copy_from_slice(&from[..width]);
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn pack_and_sum<L: Lanes>(
-        from: &[f32],
-        from_row: usize,
-        width: usize,
-        packed: &mut [f32],
-        sums: Option<&mut [f32]>,
-    ) {
-        let panel = 2 * L::N;
-        let mut panel_sums = PanelSums::<L>::new();
-        for (to, from) in packed.chunks_exact_mut(panel).zip(from.chunks(from_row)) {
-            if width == panel {
-                to.copy_from_slice(&from[..panel]);
-            } else {
-                to[..width].copy_from_slice(&from[..width]);
-                to[width..].fill(0.0);
-            }
-            if sums.is_some() {
-                panel_sums.add(read::<L>(to), read::<L>(&to[L::N..]));
-            }
-        }
-        if let Some(sums) = sums {
-            panel_sums.add_to(sums);
-        }
-    }
-}
-
-/// Two rows are a step; a row that is left meets zeros.
-impl<G: Element> Packs<G> for u16 {
-    #[inline(always)]
-    fn pack_rows<L: Lanes>(x: &[u16], n_in: usize, wanted: &Range<usize>, packed: &mut [f32]) {
-        let n_steps = x.len().div_ceil(2 * n_in);
-        let steps = x.chunks(2 * n_in).map(|rows| rows.split_at(n_in));
-        pack_rows_of_halves::<L>(steps, wanted.clone(), n_steps * L::ROWS, packed);
-    }
-
-    #[inline(always)]
-    fn pack_and_sum<L: Lanes>(
-        from: &[G],
-        from_row: usize,
-        width: usize,
-        packed: &mut [f32],
-        sums: Option<&mut [f32]>,
-    ) {
-        let panel = 2 * L::N;
-        let mut panel_sums = PanelSums::<L>::new();
-        let mut rest = from;
-        for to in packed.chunks_exact_mut(panel) {
-            let first = &rest[..width];
-            let second = rest.get(from_row..from_row + width).unwrap_or_default();
-            G::pack_pairs::<L>(first, second, to);
-            if sums.is_some() {
-                for row in [first, second] {
-                    let mut lanes = [0.0; 2 * MAX_LANES];
-                    for (lane, value) in lanes.iter_mut().zip(row) {
-                        *lane = value.single();
-                    }
-                    panel_sums.add(read::<L>(&lanes), read::<L>(&lanes[L::N..]));
-                }
-            }
-            rest = rest.get(2 * from_row..).unwrap_or_default();
-        }
-        if let Some(sums) = sums {
-            panel_sums.add_to(sums);
-        }
     }
 }

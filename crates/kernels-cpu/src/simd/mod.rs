@@ -24,7 +24,7 @@ pub(crate) use self::{
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu, where_positive},
     moments::Moments,
-    pairs::{Element, halves_of, pack_rows_of_halves},
+    pairs::{Element, halves_of},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
     tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows, multiply_rows_summed},
 };

@@ -1,8 +1,6 @@
 //! Operands of products: single values, and bfloat16 in pairs.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use std::ops::Range;
-
 use super::{
     Lanes,
     bf16::{rounded, widened},
@@ -214,45 +212,4 @@ fn pair_up_halves<L: Lanes>(low: &[u16], high: &[u16], to: &mut [f32]) {
         to[0] = low.get(whole + i).copied().unwrap_or_default();
         to[1] = high.get(whole + i).copied().unwrap_or_default();
     }
-}
-
-/// [`Element::pack_pairs`] of some columns of pairs of rows that are bfloat16 already, in groups of [`Lanes::ROWS`] columns: the
-/// pair of rows `step` goes to `packed[group * group_len + step * ROWS..]`.
-///
-/// The second row of a pair may be empty. What lies behind the last column is zeros.
-#[inline(always)]
-pub(crate) fn pack_rows_of_halves<'a, L: Lanes>(
-    steps: impl Iterator<Item = (&'a [u16], &'a [u16])> + Clone,
-    columns: Range<usize>,
-    group_len: usize,
-    packed: &mut [f32],
-) {
-    let mut groups = packed.chunks_exact_mut(group_len);
-    let mut first = columns.start;
-    while first < columns.end {
-        let Some(group) = groups.next() else { return };
-        // Where a register is two groups wide, it is filled.
-        if L::N == 2 * L::ROWS && first + L::N <= columns.end {
-            let Some(next) = groups.next() else { return };
-            let to = group.chunks_exact_mut(L::ROWS).zip(next.chunks_exact_mut(L::ROWS));
-            for ((low, high), (to, to_next)) in steps.clone().zip(to) {
-                pack_two_groups::<L>(&low[first..], high.get(first..).unwrap_or_default(), to, to_next);
-            }
-            first += L::N;
-        } else {
-            let columns = first..columns.end.min(first + L::ROWS);
-            for ((low, high), to) in steps.clone().zip(group.chunks_exact_mut(L::ROWS)) {
-                pair_up_halves::<L>(&low[columns.clone()], high.get(columns.clone()).unwrap_or_default(), to);
-            }
-            first += L::ROWS;
-        }
-    }
-}
-
-#[inline(always)]
-fn pack_two_groups<L: Lanes>(low: &[u16], high: &[u16], to: &mut [f32], to_next: &mut [f32]) {
-    let mut pairs = [0.0; MAX_LANES];
-    pair_up_halves::<L>(&low[..L::N], &high[..L::N.min(high.len())], &mut pairs[..L::N]);
-    to[..L::ROWS].copy_from_slice(&pairs[..L::ROWS]);
-    to_next[..L::ROWS].copy_from_slice(&pairs[L::ROWS..2 * L::ROWS]);
 }

@@ -1,11 +1,13 @@
-//! Panels of columns, in the order that a tile reads them.
+//! A whole matrix in panels.
 
-use super::{Side, multiplies_pairs};
+use super::{
+    Side, multiplies_pairs,
+    panels::{pack_plain_pairs, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel},
+};
 use crate::{
     Precision,
     memory::build,
-    scratch::with_scratch,
-    simd::{Element, Family, Kernel, Lanes, halves_of, rounded, transpose},
+    simd::{Family, Kernel, Lanes},
 };
 
 /// A matrix as the right operand of products: `[panel of columns][step][column]`; columns past the last are zeros.
@@ -70,63 +72,4 @@ impl Kernel for PackPanel<'_> {
             }
         }
     }
-}
-
-/// Step `i` of the panel is `n_columns` values at `i * from_row`. `to` holds zeros past the last column.
-#[inline(always)]
-pub(crate) fn pack_plain_panel<L: Lanes>(
-    from: &[f32],
-    from_row: usize,
-    (n_steps, n_columns): (usize, usize),
-    to: &mut [f32],
-) {
-    let panel = 2 * L::N;
-    let steps = to.chunks_exact_mut(panel).take(n_steps).enumerate();
-    if n_columns == panel {
-        // Told the length, the compiler copies by registers.
-        steps.for_each(|(step, to)| to.copy_from_slice(&from[step * from_row..][..panel]));
-    } else {
-        steps.for_each(|(step, to)| to[..n_columns].copy_from_slice(&from[step * from_row..][..n_columns]));
-    }
-}
-
-/// Column `j` of the panel is `n_steps` values at `j * from_row`. `to` holds zeros past the last column.
-#[inline(always)]
-pub(crate) fn pack_transposed_panel<L: Lanes>(
-    from: &[f32],
-    from_row: usize,
-    (n_steps, n_columns): (usize, usize),
-    to: &mut [f32],
-) {
-    transpose::<L>(from, from_row, (n_columns, n_steps), to, 2 * L::N);
-}
-
-/// [`pack_plain_panel`] of two steps in a word; `n_steps` is even.
-#[inline(always)]
-fn pack_plain_pairs<L: Lanes>(
-    from: &[f32],
-    from_row: usize,
-    (n_steps, n_columns): (usize, usize),
-    to: &mut [f32],
-) {
-    for (pair, to) in to.chunks_exact_mut(2 * L::N).take(n_steps / 2).enumerate() {
-        let row = |step: usize| &from[step * from_row..][..n_columns];
-        f32::pack_pairs::<L>(row(2 * pair), row(2 * pair + 1), to);
-    }
-}
-
-/// [`pack_transposed_panel`] of two steps in a word, columns one after the other; `n_steps` is even.
-#[inline(always)]
-pub(crate) fn pack_transposed_pairs<L: Lanes>(
-    from: &[f32],
-    (n_steps, n_columns): (usize, usize),
-    to: &mut [f32],
-) {
-    // Two steps of a column lie side by side: rounded, they are the words to transpose.
-    with_scratch(from.len() / 2, |words| {
-        for (to, &from) in halves_of(words).iter_mut().zip(from) {
-            *to = rounded(from);
-        }
-        transpose::<L>(words, n_steps / 2, (n_columns, n_steps / 2), to, 2 * L::N);
-    });
 }

@@ -1,4 +1,4 @@
-//! Few rows by a matrix: tasks are strips of columns, which pack their own.
+//! Few rows by a matrix: tasks are ranges of columns, which pack their own.
 
 use rayon::prelude::*;
 
@@ -18,14 +18,16 @@ const PASS_STEPS: usize = 384;
 pub(super) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     let n_rows = a.len() / b.n_rows;
     let width = TASK_PANELS * family.panel();
-    let strips: Vec<Vec<f32>> = (0..b.n_columns)
+    let ranges: Vec<Vec<f32>> = (0..b.n_columns)
         .step_by(width)
         .collect::<Vec<_>>()
         .into_par_iter()
-        .map(|first| family.run(Strip { a, n_rows, b, first, n_columns: width.min(b.n_columns - first) }))
+        .map(|first| {
+            family.run(ColumnsProduct { a, n_rows, b, first, n_columns: width.min(b.n_columns - first) })
+        })
         .collect();
-    if strips.len() == 1 {
-        return strips.into_iter().next().unwrap_or_default();
+    if ranges.len() == 1 {
+        return ranges.into_iter().next().unwrap_or_default();
     }
     let rows_in_part = (TASK_LEN / b.n_columns).max(1);
     let part_lens: Vec<usize> =
@@ -33,15 +35,15 @@ pub(super) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     build(&part_lens, |part_idx, part| {
         for (row, out) in part.chunks_exact_mut(b.n_columns).enumerate() {
             let row = part_idx * rows_in_part + row;
-            for (strip, out) in strips.iter().zip(out.chunks_mut(width)) {
-                out.copy_from_slice(&strip[row * out.len()..][..out.len()]);
+            for (range, out) in ranges.iter().zip(out.chunks_mut(width)) {
+                out.copy_from_slice(&range[row * out.len()..][..out.len()]);
             }
         }
     })
 }
 
 /// The columns `first..first + n_columns` of a product.
-struct Strip<'a> {
+struct ColumnsProduct<'a> {
     a: &'a [f32],
     n_rows: usize,
     b: Side<'a>,
@@ -49,7 +51,7 @@ struct Strip<'a> {
     n_columns: usize,
 }
 
-impl Kernel for Strip<'_> {
+impl Kernel for ColumnsProduct<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
