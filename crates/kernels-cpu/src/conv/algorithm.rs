@@ -1,7 +1,13 @@
 //! How a convolution is computed.
 
-use super::winograd::pairs;
-use crate::{ConvGeometry, Precision, simd::Family};
+use super::{
+    gather::Gather,
+    method::{Method, Problem},
+    pixelwise::Pixelwise,
+    tiled::{Tiled, TiledInPairs},
+    winograd::pairs,
+};
+use crate::{ConvGeometry, Precision};
 
 /// How a convolution is computed. All ways compute the same; they differ in speed, and in how they round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,28 +23,11 @@ pub enum ConvAlgorithm {
     Winograd,
 }
 
-/// What computes a convolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Method {
-    /// Pixels are gathered and multiplied.
-    Gather,
-    /// Pixels are rows of one matrix product.
-    Pixelwise,
-    /// Tiles are transformed and multiplied.
-    Winograd,
-    /// Smaller tiles are transformed, and pairs of bfloat16 multiplied.
-    PairsWinograd,
-}
-
 impl ConvAlgorithm {
-    /// What computes a convolution of `n_in` channels to `n_out`, of values that are kept in `precision`.
-    pub(super) fn method(
-        self,
-        family: Family,
-        precision: Precision,
-        geometry: ConvGeometry,
-        (n_in, n_out): (usize, usize),
-    ) -> Method {
+    /// What computes a convolution.
+    pub(super) fn method(self, problem: &Problem) -> &'static dyn Method {
+        let Problem { family, geometry, precision, .. } = *problem;
+        let (n_in, n_out) = (problem.from.c, problem.to.c);
         let ConvGeometry { kernel, stride, padding } = geometry;
         let is_winograd = match self {
             Self::Direct => false,
@@ -46,16 +35,16 @@ impl ConvAlgorithm {
             Self::Auto => n_in.min(n_out) >= MIN_CHANNELS,
         };
         match (kernel, stride, padding) {
-            ((1, 1), (1, 1), (0, 0)) => Method::Pixelwise,
+            ((1, 1), (1, 1), (0, 0)) => &Pixelwise,
             ((3, 3), (1, 1), (..=2, ..=2)) if is_winograd => {
                 let fits = |n: usize| n.is_multiple_of(pairs::CHANNELS_MULTIPLE);
                 if precision == Precision::Bf16 && family.multiplies_pairs() && fits(n_in) && fits(n_out) {
-                    Method::PairsWinograd
+                    &TiledInPairs
                 } else {
-                    Method::Winograd
+                    &Tiled
                 }
             }
-            _ => Method::Gather,
+            _ => &Gather,
         }
     }
 }

@@ -1,12 +1,17 @@
 //! A convolution forward, and the gradient of its input: both gather pixels by a plan and multiply by packed weights.
 
-use super::plan::{Plan, Run, runs};
+use super::{
+    method::{Method, Problem, With, multiply_onto},
+    pack::{pack_forward, pack_transposed},
+    plan::{Plan, Run, runs},
+    weights,
+};
 use crate::{
     Precision,
-    layout::Layout,
+    layout::{Layout, PixelRows},
     matrix::{Onto, Packed},
     memory::change,
-    simd::{Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows_summed},
+    simd::{Addends, Element, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows_summed},
     values::{Operand, Summed, Values},
 };
 
@@ -14,29 +19,53 @@ use crate::{
 /// far away too often.
 const MIN_TASK_ROWS: usize = 128;
 
-/// One convolution, ready to run.
-pub(super) struct Gather<'a> {
+/// Pixels are gathered and multiplied.
+#[derive(Debug)]
+pub(super) struct Gather;
+
+impl Method for Gather {
+    fn forward(&self, problem: &Problem, weight: &[f32], x: &Values, with: With<'_>) -> Summed {
+        let Problem { family, geometry, from, to, precision } = *problem;
+        let packed = pack_forward(family, weight, from.c, to.c, precision);
+        let plan = Plan::forward(geometry, from, to);
+        let gathering = Gathering { plan: &plan, from, to, packed: &packed, bias: with.bias() };
+        gathering.multiply(x, precision, with.is_summed())
+    }
+
+    fn data(&self, problem: &Problem, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
+        let Problem { family, geometry, from, to, precision } = *problem;
+        let packed = pack_transposed(family, weight, from.c, to.c, precision);
+        let plan = Plan::backward(geometry, from, to);
+        let gathering = Gathering { plan: &plan, from: to, to: from, packed: &packed, bias: None };
+        multiply_onto(
+            before,
+            |sum| gathering.add_to(gradient, sum),
+            || gathering.multiply(gradient, precision, false).values,
+        )
+    }
+
+    fn weights(&self, problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+        weights::gradient(problem, x, gradient)
+    }
+}
+
+/// Pixels of one map gathered for another.
+struct Gathering<'a> {
     /// What is read where.
-    pub(super) plan: &'a Plan,
+    plan: &'a Plan,
     /// What is read.
-    pub(super) from: Layout,
+    from: Layout,
     /// What is written.
-    pub(super) to: Layout,
+    to: Layout,
     /// Weights, `[panel of columns][tap][channel read][column]`.
-    pub(super) packed: &'a Packed,
+    packed: &'a Packed,
+    /// One value a channel that is written.
+    bias: Option<&'a [f32]>,
 }
 
-/// Rows of pixels `y_start..y_end` of one block.
-#[derive(Clone, Copy)]
-struct Task {
-    block: usize,
-    y_start: usize,
-    y_end: usize,
-}
-
-impl Gather<'_> {
+impl Gathering<'_> {
     /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
-    pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
+    fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
         match precision {
             Precision::F32 => self.multiply_to::<f32>(values, is_summed),
             Precision::Bf16 => self.multiply_to::<u16>(values, is_summed),
@@ -47,13 +76,13 @@ impl Gather<'_> {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
         let channels = is_summed.then_some(self.to.c);
-        Values::build_kept(self.packed.family, &part_lens, tasks, channels, |_, task, out: &mut [O], sums| {
-            self.run(task, values, &x_runs, out, Onto::Nothing(sums));
+        Values::build_kept(self.packed.family, &part_lens, tasks, channels, |_, rows, out: &mut [O], sums| {
+            self.run(rows, values, &x_runs, out, Onto::Nothing(sums));
         })
     }
 
     /// Adds the result to what is there.
-    pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
+    fn add_to(&self, values: &Values, sum: &mut Values) {
         match sum {
             Values::F32(sum) => self.add_onto(values, sum),
             Values::Bf16(sum) => self.add_onto(values, sum),
@@ -63,11 +92,11 @@ impl Gather<'_> {
     fn add_onto<O: Element>(&self, values: &Values, sum: &mut [O]) {
         let (tasks, part_lens) = self.tasks();
         let x_runs = runs(&self.plan.x);
-        change(sum, &part_lens, tasks, |_, task, out| self.run(task, values, &x_runs, out, Onto::Sum));
+        change(sum, &part_lens, tasks, |_, rows, out| self.run(rows, values, &x_runs, out, Onto::Sum));
     }
 
     /// The tasks, in the order of memory, and how many values each writes. Does not depend on the number of threads.
-    fn tasks(&self) -> (Vec<Task>, Vec<usize>) {
+    fn tasks(&self) -> (Vec<PixelRows>, Vec<usize>) {
         let Layout { h, w, c, .. } = self.to;
         let mut tasks = Vec::new();
         let mut part_lens = Vec::new();
@@ -76,37 +105,45 @@ impl Gather<'_> {
             let n_y = MIN_TASK_ROWS.div_ceil(w * n);
             for y_start in (0..h).step_by(n_y) {
                 let y_end = h.min(y_start + n_y);
-                tasks.push(Task { block, y_start, y_end });
+                tasks.push(PixelRows { block, y: y_start..y_end });
                 part_lens.push((y_end - y_start) * w * n * c);
             }
         }
         (tasks, part_lens)
     }
 
-    fn run<O: Element>(&self, task: Task, values: &Values, x_runs: &[Run], out: &mut [O], onto: Onto<'_>) {
+    fn run<O: Element>(
+        &self,
+        rows: PixelRows,
+        values: &Values,
+        x_runs: &[Run],
+        out: &mut [O],
+        onto: Onto<'_>,
+    ) {
         // Rows of pixels that the task reads.
-        let read = self.plan.y[task.y_start..task.y_end].iter().flatten().map(|&(_, from_y)| from_y);
+        let read = self.plan.y[rows.y.clone()].iter().flatten().map(|&(_, from_y)| from_y);
         let first_y = read.clone().min().unwrap_or(0);
         let end_y = read.max().map_or(0, |last| last + 1);
-        let row_len = self.from.w * self.from.n_in_block(task.block) * self.from.c;
-        let start = self.from.block_start(task.block);
+        let row_len = self.from.w * self.from.n_in_block(rows.block) * self.from.c;
+        let start = self.from.block_start(rows.block);
         let values = values.lend().part(start + first_y * row_len..start + end_y.max(first_y) * row_len);
         let family = self.packed.family;
         if self.packed.is_in_pairs {
             values.with(|values: &[u16]| {
-                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, onto });
+                family.run(GatherRows { gathering: self, rows, values, first_y, x_runs, out, onto });
             });
         } else {
             values.with(|values: &[f32]| {
-                family.run(GatherTask { gather: self, task, values, first_y, x_runs, out, onto });
+                family.run(GatherRows { gathering: self, rows, values, first_y, x_runs, out, onto });
             });
         }
     }
 }
 
-struct GatherTask<'a, E, O> {
-    gather: &'a Gather<'a>,
-    task: Task,
+struct GatherRows<'a, E, O> {
+    gathering: &'a Gathering<'a>,
+    /// What is written.
+    rows: PixelRows,
     /// From row `first_y` on.
     values: &'a [E],
     first_y: usize,
@@ -124,14 +161,14 @@ struct Product {
     out: usize,
 }
 
-impl<E: Element, O> GatherTask<'_, E, O> {
+impl<E: Element, O> GatherRows<'_, E, O> {
     fn products(&self) -> (Vec<Product>, Vec<Segment>) {
-        let Gather { plan, from, to, packed } = *self.gather;
-        let n = to.n_in_block(self.task.block);
+        let Gathering { plan, from, to, packed, .. } = *self.gathering;
+        let n = to.n_in_block(self.rows.block);
         let panel = packed.family.panel();
         let mut products = Vec::new();
         let mut segments = Vec::new();
-        for y in self.task.y_start..self.task.y_end {
+        for y in self.rows.y.clone() {
             for run in self.x_runs {
                 let first = segments.len();
                 for &(tap_y, from_y) in &plan.y[y] {
@@ -146,7 +183,7 @@ impl<E: Element, O> GatherTask<'_, E, O> {
                 products.push(Product {
                     segments: first..segments.len(),
                     n_rows: run.len * n,
-                    out: ((y - self.task.y_start) * to.w + run.start) * n * to.c,
+                    out: ((y - self.rows.y.start) * to.w + run.start) * n * to.c,
                 });
             }
         }
@@ -154,18 +191,24 @@ impl<E: Element, O> GatherTask<'_, E, O> {
     }
 }
 
-impl<E: Element, O: Element> Kernel for GatherTask<'_, E, O> {
+impl<E: Element, O: Element> Kernel for GatherRows<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(mut self) {
         let (products, segments) = self.products();
-        let Gather { from, to, packed, .. } = *self.gather;
+        let Gathering { from, to, packed, bias, .. } = *self.gathering;
         let panel = 2 * L::N;
-        let mode = if matches!(self.onto, Onto::Sum) { TileMode::Add } else { TileMode::Store };
         // One panel at a time for the whole task, so that it stays in the second-level cache.
         for (first_column, b) in packed.panels() {
             let n_columns = panel.min(to.c - first_column);
+            let mode = match (&self.onto, bias) {
+                (Onto::Sum, _) => TileMode::Add,
+                (Onto::Nothing(_), None) => TileMode::Store,
+                (Onto::Nothing(_), Some(bias)) => {
+                    TileMode::StoreWith(Addends { row: Some(&bias[first_column..]), rows: None })
+                }
+            };
             let mut moments = self.onto.moments();
             for product in &products {
                 let operands = Operands {

@@ -2,24 +2,20 @@
 
 mod algorithm;
 mod gather;
+mod method;
 mod pack;
 mod pixelwise;
 mod plan;
+#[cfg(test)]
+mod tests;
+mod tiled;
 mod weights;
 mod winograd;
 
 pub use self::algorithm::ConvAlgorithm;
-use self::{
-    algorithm::Method,
-    gather::Gather,
-    pack::{pack_forward, pack_transposed},
-    pixelwise::Pixelwise,
-    plan::Plan,
-    winograd::{Winograd, pairs::PairsWinograd},
-};
+use self::method::{Method, Problem, With, add_bias};
 use crate::{
     ConvGeometry, Layout, Precision,
-    rows::add_to_rows,
     simd::Family,
     values::{Summed, Values},
 };
@@ -27,12 +23,8 @@ use crate::{
 /// One convolution (cross-correlation, as everywhere), from a map laid `from` to one laid `to`.
 #[derive(Clone, Copy, Debug)]
 pub struct Convolution {
-    family: Family,
-    method: Method,
-    geometry: ConvGeometry,
-    from: Layout,
-    to: Layout,
-    precision: Precision,
+    problem: Problem,
+    method: &'static dyn Method,
 }
 
 impl Convolution {
@@ -45,102 +37,32 @@ impl Convolution {
         from: Layout,
         to: Layout,
     ) -> Self {
-        let method = algorithm.method(family, precision, geometry, (from.c, to.c));
-        Self { family, method, geometry, from, to, precision }
+        let problem = Problem { family, geometry, from, to, precision };
+        Self { problem, method: algorithm.method(&problem) }
     }
 
     /// `(N, H, W, I)` to `(N, OH, OW, O)` by `weight`, `(KH, KW, I, O)`; with the sums of each channel before `bias`, if
     /// they are asked for.
     pub fn forward(&self, weight: &[f32], x: &Values, bias: Option<&[f32]>, is_summed: bool) -> Summed {
-        let Self { family, geometry, from, to, precision, .. } = *self;
-        let pack = |precision| pack_forward(family, weight, from.c, to.c, precision);
-        let mut summed = match self.method {
-            Method::Winograd => {
-                let packed = pack(Precision::F32);
-                Winograd::forward(family, geometry, from, to, &packed.values)
-                    .multiply(x, precision, is_summed)
-            }
-            Method::PairsWinograd => {
-                let packed = pack(Precision::F32);
-                PairsWinograd::forward(geometry, from, to, &packed).multiply(x, precision, is_summed)
-            }
-            Method::Pixelwise => self.pixelwise(weight).forward(x, is_summed),
-            Method::Gather => {
-                let (packed, plan) = (pack(precision), Plan::forward(geometry, from, to));
-                Gather { plan: &plan, from, to, packed: &packed }.multiply(x, precision, is_summed)
-            }
+        let with = match bias {
+            _ if is_summed => With::Sums,
+            Some(bias) => With::Bias(bias),
+            None => With::Nothing,
         };
-        if let Some(bias) = bias {
-            let mut sums = summed.values.into_whole();
-            add_to_rows(&mut sums, bias);
-            summed.values = Values::new(sums, precision);
+        let mut summed = self.method.forward(&self.problem, weight, x, with);
+        if let (Some(bias), With::Sums) = (bias, with) {
+            add_bias(self.problem.to, &mut summed.values, bias);
         }
         summed
     }
 
     /// The gradient of the input, added to what was there `before`.
     pub fn data_gradient(&self, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
-        let Self { family, geometry, from, to, precision, .. } = *self;
-        let pack = |precision| pack_transposed(family, weight, from.c, to.c, precision);
-        match self.method {
-            Method::Winograd => {
-                let packed = pack(Precision::F32);
-                let winograd = Winograd::backward(family, geometry, to, from, &packed.values);
-                multiply_onto(
-                    before,
-                    |sum| winograd.add_to(gradient, sum),
-                    || winograd.multiply(gradient, precision, false).values,
-                )
-            }
-            Method::PairsWinograd => {
-                let packed = pack(Precision::F32);
-                let winograd = PairsWinograd::backward(geometry, to, from, &packed);
-                multiply_onto(
-                    before,
-                    |sum| winograd.add_to(gradient, sum),
-                    || winograd.multiply(gradient, precision, false).values,
-                )
-            }
-            Method::Pixelwise => self.pixelwise(weight).backward(gradient, before),
-            Method::Gather => {
-                let (packed, plan) = (pack(precision), Plan::backward(geometry, from, to));
-                let gather = Gather { plan: &plan, from: to, to: from, packed: &packed };
-                multiply_onto(
-                    before,
-                    |sum| gather.add_to(gradient, sum),
-                    || gather.multiply(gradient, precision, false).values,
-                )
-            }
-        }
+        self.method.data(&self.problem, weight, gradient, before)
     }
 
     /// The gradient of the weights, `(KH, KW, I, O)`.
     pub fn weight_gradient(&self, x: &Values, gradient: &Values) -> Vec<f32> {
-        let Self { family, geometry, from, to, .. } = *self;
-        match self.method {
-            Method::Winograd => winograd::gradient(family, geometry, from, &x.whole(), to, &gradient.whole()),
-            Method::PairsWinograd => winograd::pairs::gradient(family, geometry, from, x, to, gradient),
-            Method::Pixelwise => pixelwise::gradient(family, x, from, to, gradient),
-            Method::Gather => weights::gradient(family, geometry, from, x, to, gradient),
-        }
-    }
-
-    fn pixelwise<'a>(&self, weight: &'a [f32]) -> Pixelwise<'a> {
-        let Self { family, from, to, precision, .. } = *self;
-        Pixelwise { family, weight, n_in: from.c, n_out: to.c, precision }
+        self.method.weights(&self.problem, x, gradient)
     }
 }
-
-/// What was there with something added, or the first of its kind.
-fn multiply_onto(
-    before: Option<Values>,
-    add: impl FnOnce(&mut Values),
-    multiply: impl FnOnce() -> Values,
-) -> Values {
-    let Some(mut sum) = before else { return multiply() };
-    add(&mut sum);
-    sum
-}
-
-#[cfg(test)]
-mod tests;

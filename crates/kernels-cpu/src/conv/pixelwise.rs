@@ -1,49 +1,32 @@
 //! 1x1 convolutions at stride 1: one matrix product, whose rows are pixels.
 
+use super::method::{Method, Problem, With, multiply_onto};
 use crate::{
-    Precision,
-    layout::Layout,
     matrix::{Packed, RowsProduct, Side, outer_products},
-    simd::Family,
     values::{Summed, Values},
 };
 
-/// Weights `(I, O)` of a convolution that sees one pixel at a time.
-pub(super) struct Pixelwise<'a> {
-    pub(super) family: Family,
-    pub(super) weight: &'a [f32],
-    pub(super) n_in: usize,
-    pub(super) n_out: usize,
-    /// How values are kept.
-    pub(super) precision: Precision,
-}
+/// Pixels are rows of one matrix product.
+#[derive(Debug)]
+pub(super) struct Pixelwise;
 
-impl Pixelwise<'_> {
-    /// The output; with the sums of its channels, if they are asked for.
-    pub(super) fn forward(&self, x: &Values, is_summed: bool) -> Summed {
-        let packed =
-            Packed::new(self.family, Side::plain(self.weight, self.n_in, self.n_out), self.precision);
-        RowsProduct::plain(&packed).multiply_summed(x.lend(), self.precision, is_summed)
+impl Method for Pixelwise {
+    fn forward(&self, problem: &Problem, weight: &[f32], x: &Values, with: With<'_>) -> Summed {
+        let Problem { family, from, to, precision, .. } = *problem;
+        let packed = Packed::new(family, Side::plain(weight, from.c, to.c), precision);
+        let product = RowsProduct { packed: &packed, bias: with.bias(), residual: None };
+        product.multiply_summed(x.lend(), precision, with.is_summed())
     }
 
-    /// The gradient of the input, onto what is there.
-    pub(super) fn backward(&self, gradient: &Values, before: Option<Values>) -> Values {
-        let side = Side::transposed(self.weight, self.n_in, self.n_out);
-        let packed = Packed::new(self.family, side, self.precision);
-        let product = RowsProduct::plain(&packed);
-        let Some(mut sum) = before else { return product.multiply(gradient.lend(), self.precision) };
-        product.add_to(gradient.lend(), &mut sum);
-        sum
+    fn data(&self, problem: &Problem, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
+        let Problem { family, from, to, precision, .. } = *problem;
+        let packed = Packed::new(family, Side::transposed(weight, from.c, to.c), precision);
+        let (product, gradient) = (RowsProduct::plain(&packed), gradient.lend());
+        multiply_onto(before, |sum| product.add_to(gradient, sum), || product.multiply(gradient, precision))
     }
-}
 
-/// The gradient of the weights, `(I, O)`.
-pub(super) fn gradient(
-    family: Family,
-    x: &Values,
-    layout_in: Layout,
-    layout_out: Layout,
-    gradient: &Values,
-) -> Vec<f32> {
-    outer_products(family, (x.lend(), layout_in.c), (gradient.lend(), layout_out.c), false).weight
+    fn weights(&self, problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+        let (x, gradient) = ((x.lend(), problem.from.c), (gradient.lend(), problem.to.c));
+        outer_products(problem.family, x, gradient, false).weight
+    }
 }

@@ -4,13 +4,16 @@ use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
-use super::plan::{AxisPlan, Plan, by_tap};
+use super::{
+    method::Problem,
+    plan::{AxisPlan, Plan, by_tap},
+};
 use crate::{
-    ConvGeometry, Precision,
+    Precision,
     layout::Layout,
     matrix::{Blocks, PackedFrom, Rows},
     scratch::with_scratch,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    simd::{Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Operand, Values},
 };
 
@@ -31,29 +34,16 @@ const N_TASKS: usize = 32;
 const MAX_PARTIAL_LEN: usize = 4 << 20;
 
 /// `(KH, KW, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
-pub(super) fn gradient(
-    family: Family,
-    geometry: ConvGeometry,
-    layout_in: Layout,
-    x: &Values,
-    layout_out: Layout,
-    gradient: &Values,
-) -> Vec<f32> {
-    if x.precision() == Precision::Bf16 && family.multiplies_pairs() {
-        gradient_of::<u16>(family, geometry, layout_in, x, layout_out, gradient)
+pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+    if x.precision() == Precision::Bf16 && problem.family.multiplies_pairs() {
+        gradient_of::<u16>(problem, x, gradient)
     } else {
-        gradient_of::<f32>(family, geometry, layout_in, x, layout_out, gradient)
+        gradient_of::<f32>(problem, x, gradient)
     }
 }
 
-fn gradient_of<E: Step>(
-    family: Family,
-    geometry: ConvGeometry,
-    layout_in: Layout,
-    x: &Values,
-    layout_out: Layout,
-    gradient: &Values,
-) -> Vec<f32> {
+fn gradient_of<E: Step>(problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+    let Problem { family, geometry, from: layout_in, to: layout_out, .. } = *problem;
     let plan = Plan::forward(geometry, layout_in, layout_out);
     let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
     let units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
