@@ -21,6 +21,7 @@ mod layout;
 pub mod matrix;
 mod memory;
 pub mod norm;
+mod panels;
 mod peak;
 pub mod pointwise;
 pub mod pool;

@@ -2,6 +2,9 @@
 
 mod in_batch;
 mod queue;
+mod softmax;
+#[cfg(test)]
+mod tests;
 
 pub use self::{in_batch::in_batch, queue::against_queue};
 
