@@ -53,7 +53,7 @@ pub fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
 
 /// Every family that this machine can run, and one of plain Rust in the shape of AVX-512.
 pub fn families() -> Vec<Family> {
-    let mut families = vec![Family::PortableWide];
+    let mut families = vec![Family::portable_wide()];
     families.extend(Family::available());
     families
 }

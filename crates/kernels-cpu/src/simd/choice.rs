@@ -29,17 +29,7 @@ pub fn choose_kernels() -> Result<(), FamilyError> {
 
 /// The instructions that the kernels use: `portable`, `avx2+fma`, `avx512f` or `avx512f+bf16`.
 pub fn kernel_family() -> &'static str {
-    match chosen() {
-        Family::Portable => "portable",
-        #[cfg(any(test, feature = "testing"))]
-        Family::PortableWide => "portable, wide",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx2 => "avx2+fma",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx512 => "avx512f",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx512Bf16 => "avx512f+bf16",
-    }
+    chosen().instructions()
 }
 
 /// What the environment asks for, or else the fastest that this machine has.
@@ -48,33 +38,18 @@ pub(super) fn chosen() -> Family {
 }
 
 fn fastest() -> Family {
-    Family::available().last().copied().unwrap_or(Family::Portable)
+    Family::available().last().copied().unwrap_or(Family::portable())
 }
 
 fn choose(asked: Option<&OsStr>) -> Result<Family, FamilyError> {
     let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return Ok(fastest()) };
     let available = Family::available();
-    let found = available.iter().find(|family| asked == name(**family));
+    let found = available.iter().find(|family| asked == family.name());
     found.copied().ok_or_else(|| FamilyError {
         variable: VARIABLE,
         asked: asked.to_string_lossy().into_owned(),
-        available: available.into_iter().map(name).collect::<Vec<_>>().join(", "),
+        available: available.into_iter().map(Family::name).collect::<Vec<_>>().join(", "),
     })
-}
-
-/// As the variable has it.
-fn name(family: Family) -> &'static str {
-    match family {
-        Family::Portable => "portable",
-        #[cfg(any(test, feature = "testing"))]
-        Family::PortableWide => "portable-wide",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx2 => "avx2",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx512 => "avx512",
-        #[cfg(target_arch = "x86_64")]
-        Family::Avx512Bf16 => "avx512bf16",
-    }
 }
 
 #[cfg(test)]
@@ -84,7 +59,7 @@ mod tests {
     #[test]
     fn every_family_of_the_machine_can_be_named() {
         for family in Family::available() {
-            assert_eq!(choose(Some(name(family).as_ref())), Ok(family));
+            assert_eq!(choose(Some(family.name().as_ref())), Ok(family));
         }
     }
 

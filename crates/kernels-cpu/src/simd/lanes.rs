@@ -8,8 +8,13 @@ use super::{
 
 /// A vector register of `f32`s.
 ///
-/// The methods are safe to call where the instructions are there, which [`Family::run`](super::Family::run) sees to;
-/// their implementations are `#[inline(always)]`, so that they become single instructions inside a kernel.
+/// Their implementations are `#[inline(always)]`, so that they become single instructions inside a kernel.
+///
+/// The methods are safe to call, although not every machine has the instructions: no code can name lanes that need more than
+/// every machine has, since they are private to their modules. It gets them as the type parameter of [`Kernel::run`] or
+/// [`Kernel::run`]'s callees, and that is called with them in one place each, by a value that a look at the machine has made:
+/// [`Family`](super::Family) holds it. Whatever code does with the type from there on, it does on a machine that has the
+/// instructions.
 pub(crate) trait Lanes: Sized + 'static {
     /// The register.
     type V: Copy;
@@ -17,6 +22,8 @@ pub(crate) trait Lanes: Sized + 'static {
     const N: usize;
     /// Rows of a full tile, at most `N`: as many as the registers hold accumulators for, two to a row.
     const ROWS: usize;
+    /// To be evaluated where an array of [`MAX_LANES`] takes a register: code for lanes that do not fit is not compiled.
+    const FITS: () = assert!(Self::N <= MAX_LANES && Self::N.is_power_of_two() && Self::ROWS <= Self::N);
 
     /// Does the work in a function of its own, compiled for these lanes: code that many kernels share is there once.
     fn outlined<K: Kernel>(kernel: K) -> K::Output;
@@ -32,14 +39,18 @@ pub(crate) trait Lanes: Sized + 'static {
     fn mul(a: Self::V, b: Self::V) -> Self::V;
     /// `a / b`.
     fn div(a: Self::V, b: Self::V) -> Self::V;
-    /// The greater; `b` where either is not a number.
+    /// The greater; `b` where either is not a number, and where both are zeros, of whichever sign.
     fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The lesser; `b` where either is not a number, and where both are zeros, of whichever sign.
+    fn min(a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`.
     fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `2^n` for `n` in the lowest bits of the representation, between -126 and 127.
     fn power_of_two(n: Self::V) -> Self::V;
     /// `below` where the sign of `x` is negative, `above` elsewhere.
     fn by_sign(x: Self::V, below: Self::V, above: Self::V) -> Self::V;
+    /// `value` where `test` is above 0; zeros elsewhere, and where `test` is not a number.
+    fn where_positive(test: Self::V, value: Self::V) -> Self::V;
     /// `a.low * b.low + a.high * b.high + c`, where a lane of `a` and of `b` holds two bfloat16 values.
     ///
     /// Families round between these operations as their instructions do.
@@ -70,8 +81,9 @@ pub(crate) trait Lanes: Sized + 'static {
     /// `N` values can be read from `from`.
     #[inline(always)]
     unsafe fn load_halves(from: *const u16) -> Self::V {
+        const { Self::FITS };
         let mut lanes = [0.0; MAX_LANES];
-        // SAFETY: the caller has the values there, and the array has room for a register.
+        // SAFETY: the caller has the values there, and the array has room for a register, asserted above.
         unsafe {
             for (i, lane) in lanes[..Self::N].iter_mut().enumerate() {
                 *lane = widened(*from.add(i));
@@ -79,15 +91,16 @@ pub(crate) trait Lanes: Sized + 'static {
             Self::load(lanes.as_ptr())
         }
     }
-    /// Writes `N` values, rounded to bfloat16.
+    /// Writes `N` values, rounded to bfloat16; what is smaller than its smallest normal number, 1e-38, may become zero.
     ///
     /// # Safety
     ///
     /// `N` values can be written to `to`.
     #[inline(always)]
     unsafe fn store_halves(to: *mut u16, value: Self::V) {
+        const { Self::FITS };
         let mut lanes = [0.0; MAX_LANES];
-        // SAFETY: the array has room for a register, and the caller has it there.
+        // SAFETY: the array has room for a register, asserted above, and the caller has it there.
         unsafe {
             Self::store(lanes.as_mut_ptr(), value);
             for (i, &lane) in lanes[..Self::N].iter().enumerate() {
@@ -124,7 +137,7 @@ pub(crate) const MAX_LANES: usize = 16;
 /// The bfloat16 values that lie first and second in each lane, in single precision.
 #[inline(always)]
 fn halves<L: Lanes>(pairs: L::V) -> (L::V, L::V) {
-    const { assert!(L::N <= MAX_LANES) };
+    const { L::FITS };
     let [mut low, mut high] = [[0.0; MAX_LANES]; 2];
     // SAFETY: the arrays have room for a register, asserted above.
     unsafe {
@@ -139,7 +152,7 @@ fn halves<L: Lanes>(pairs: L::V) -> (L::V, L::V) {
 
 #[inline(always)]
 fn pair_of<L: Lanes>(low: L::V, high: L::V) -> L::V {
-    const { assert!(L::N <= MAX_LANES) };
+    const { L::FITS };
     let [mut lows, mut highs] = [[0.0; MAX_LANES]; 2];
     // SAFETY: the arrays have room for a register, asserted above.
     unsafe {

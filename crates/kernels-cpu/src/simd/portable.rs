@@ -59,6 +59,11 @@ impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
     }
 
     #[inline(always)]
+    fn min(a: Self::V, b: Self::V) -> Self::V {
+        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
     fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // Not `f32::mul_add`, which is a call into the C library where the machine has no such instruction.
         from_fn(|i| a[i] * b[i] + c[i])
@@ -72,6 +77,11 @@ impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
     #[inline(always)]
     fn by_sign(x: Self::V, below: Self::V, above: Self::V) -> Self::V {
         from_fn(|i| if x[i].is_sign_negative() { below[i] } else { above[i] })
+    }
+
+    #[inline(always)]
+    fn where_positive(test: Self::V, value: Self::V) -> Self::V {
+        from_fn(|i| if test[i] > 0.0 { value[i] } else { 0.0 })
     }
 
     #[inline(always)]

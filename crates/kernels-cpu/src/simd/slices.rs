@@ -1,7 +1,7 @@
 //! Between slices and registers.
 #![allow(unsafe_code, reason = "registers are read and written through pointers")]
 
-use super::{Element, Lanes, lanes::MAX_LANES};
+use super::{Element, Lanes, bounds::has_room, lanes::MAX_LANES};
 
 /// The first values of a slice.
 ///
@@ -30,7 +30,7 @@ pub(crate) fn write<L: Lanes>(to: &mut [f32], value: L::V) {
 /// A slice of fewer values than a register, and `fill` in the lanes that are left.
 #[inline(always)]
 fn read_part<L: Lanes, E: Element>(from: &[E], fill: f32) -> L::V {
-    const { assert!(L::N <= MAX_LANES) };
+    const { L::FITS };
     let mut lanes = [fill; MAX_LANES];
     for (lane, value) in lanes.iter_mut().zip(from) {
         *lane = value.single();
@@ -92,8 +92,8 @@ pub(crate) fn transpose<L: Lanes>(
     if n_rows == 0 || n_columns == 0 {
         return;
     }
-    assert!((n_rows - 1) * from_row + n_columns <= from.len(), "rows end before their columns");
-    assert!((n_columns - 1) * to_row + n_rows <= to.len(), "columns end before their rows");
+    assert!(has_room([(n_rows - 1, from_row)], n_columns, from.len()), "rows end before their columns");
+    assert!(has_room([(n_columns - 1, to_row)], n_rows, to.len()), "columns end before their rows");
     let (whole_rows, whole_columns) = (n_rows - n_rows % BLOCK, n_columns - n_columns % BLOCK);
     for row in (0..whole_rows).step_by(BLOCK) {
         for column in (0..whole_columns).step_by(BLOCK) {

@@ -3,6 +3,7 @@
 
 use super::{
     Element, Kernel, Lanes,
+    bounds::has_room,
     moments::{MAX_PANEL, Moments},
 };
 
@@ -205,6 +206,10 @@ struct Tile<'a, O> {
 
 impl<O: Element> Tile<'_, O> {
     /// A tile of `n_rows` rows.
+    ///
+    /// # Panics
+    ///
+    /// When that is none, or more than [`Lanes::ROWS`].
     #[inline(always)]
     fn multiply_rows<L: Lanes, E: Element>(self, n_rows: usize, operands: Operands<'_, E>) {
         match n_rows {
@@ -215,16 +220,16 @@ impl<O: Element> Tile<'_, O> {
             5 => self.multiply::<L, E, 5>(operands),
             6 => self.multiply::<L, E, 6>(operands),
             7 => self.multiply::<L, E, 7>(operands),
-            _ => self.multiply::<L, E, 8>(operands),
+            8 => self.multiply::<L, E, 8>(operands),
+            _ => panic!("a tile of {n_rows} rows"),
         }
     }
 
     #[inline(always)]
     fn multiply<L: Lanes, E: Element, const M: usize>(self, operands: Operands<'_, E>) {
         const { assert!(2 * L::N <= MAX_PANEL) };
-        if M > L::ROWS {
-            return;
-        }
+        // Known to the compiler: there is no code for a tile whose sums have no registers.
+        assert!(M <= L::ROWS, "a tile of {M} rows");
         let Self { out, out_row, n_columns, mode, moments } = self;
         let sums = sum_segments::<L, E, M>(operands);
         if let Some(moments) = moments {
@@ -284,6 +289,7 @@ fn write_panel<L: Lanes, O: Element, const M: usize>(
     out_row: usize,
     mode: TileMode<'_>,
 ) {
+    assert!(has_room([(M - 1, out_row)], 2 * L::N, out.len()), "the output ends before its rows");
     let end = (M - 1) * out_row + 2 * L::N;
     let out = &mut out[..end];
     let Addends { row, rows } = match mode {
@@ -341,11 +347,12 @@ fn sum_segments<L: Lanes, E: Element, const M: usize>(operands: Operands<'_, E>)
         if n_steps == 0 {
             continue;
         }
+        let last = n_steps - 1;
         assert!(
-            segment.a + (M - 1) * a_row + (n_steps - 1) * a_step + per_step <= a.len(),
+            has_room([(1, segment.a), (M - 1, a_row), (last, a_step)], per_step, a.len()),
             "rows end before their segment"
         );
-        assert!(segment.b + (n_steps - 1) * b_step + panel <= b.len(), "panel ends before its segment");
+        assert!(has_room([(1, segment.b), (last, b_step)], panel, b.len()), "panel ends before its segment");
         // SAFETY: the first element of the segment is inside `a` and `b`, asserted above.
         let (mut a_at, mut b_at) = unsafe { (a.as_ptr().add(segment.a), b.as_ptr().add(segment.b)) };
         for _ in 0..n_steps {
