@@ -23,6 +23,9 @@ pub(crate) fn exp<L: Lanes>(x: L::V) -> L::V {
 
 /// GELU, `x * Φ(x)` with the normal distribution `Φ`, and its slope: exact, not the approximation by tanh
 /// (Hendrycks & Gimpel 2016, arXiv:1606.08415).
+///
+/// Far from 0 both are at their limits: `x` and 1 above, up to infinity itself, -0 and 0 to thirty digits below. PyTorch has NaN
+/// at infinities, where they meet a factor of 0. What is not a number stays so, and has no slope.
 #[inline(always)]
 pub(crate) fn gelu<L: Lanes>(x: L::V) -> (L::V, L::V) {
     // Φ(-|x|) is the bell times a function that `t` times a polynomial in `t`, 1 / (1 + 0.3 |x|), meets to 1.3e-7 of its
@@ -38,6 +41,11 @@ pub(crate) fn gelu<L: Lanes>(x: L::V) -> (L::V, L::V) {
         0.035_984_643,
     ];
     const INV_SQRT_TAU: f32 = 0.398_942_3;
+    // Where `t` times the least bell is 0, and this times the least bell is next to 0: infinity times it is not.
+    const FAR: f32 = 1e9;
+    // In this order, what is not a number stays so.
+    let from_below = L::max(L::splat(-FAR), x);
+    let x = L::min(L::splat(FAR), from_below);
     let one = L::splat(1.0);
     let distance = L::max(x, L::sub(L::zero(), x));
     let t = L::div(one, L::mul_add(distance, L::splat(0.3), one));
@@ -45,7 +53,7 @@ pub(crate) fn gelu<L: Lanes>(x: L::V) -> (L::V, L::V) {
     let below = L::mul(L::mul(bell, t), polynomial::<L>(t, TAIL));
     let phi = L::by_sign(x, below, L::sub(one, below));
     let slope = L::mul_add(L::mul(x, bell), L::splat(INV_SQRT_TAU), phi);
-    (L::mul(x, phi), slope)
+    (L::mul(from_below, phi), slope)
 }
 
 /// The coefficient of the lowest power first. By pairs of terms, and pairs of pairs: one term after the other, each
@@ -64,9 +72,8 @@ fn pair<L: Lanes>(x: L::V, constant: f32, slope: f32) -> L::V {
     L::mul_add(x, L::splat(slope), L::splat(constant))
 }
 
-/// `value` where `test` is above 0, and 0 where it is not.
+/// The gradient where ReLU's output is above 0: `value` there, and 0 where `test` is not, or is not a number.
 #[inline(always)]
 pub(crate) fn where_positive<L: Lanes>(test: L::V, value: L::V) -> L::V {
-    // Neither zero is negative, taken from zero.
-    L::by_sign(L::sub(L::zero(), test), value, L::zero())
+    L::where_positive(test, value)
 }

@@ -1,10 +1,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    Family, Filled, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, where_positive,
-    write_some,
+    Family, Filled, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, write_some,
 };
 use crate::{memory::build_filled, testing::noise};
+
+/// What is neither large nor small enough to be a number like others.
+mod special;
 
 struct Exp<'a>(&'a mut [f32]);
 
@@ -145,7 +147,7 @@ impl<'id> Kernel for WherePositive<'id, '_> {
         for_registers!(L, self.tests.len(), |at, n| {
             let test = read_some::<L, _>(self.tests, at, n, 0.0);
             let value = read_some::<L, _>(self.values, at, n, 0.0);
-            self.out.push::<L>(where_positive::<L>(test, value), n);
+            self.out.push::<L>(L::where_positive(test, value), n);
         });
         self.out.end()
     }
