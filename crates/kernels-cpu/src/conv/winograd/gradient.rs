@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     algebra::WeightGradient,
-    passes::{BETWEEN_LEN, transform},
+    passes::transform,
     strips::{add_slices, strips},
     tiles::{Channels, N_POINTS, Points, Tile, tiles_of, transform_gradient, transform_input},
 };
@@ -47,17 +47,16 @@ pub(in super::super) fn gradient(
         let points = Points::new(N_ROWS.max(BLOCK), inputs.len());
         let gradients = Points::new(N_ROWS.max(BLOCK), outputs.len());
         let sums = Points::new(inputs.len(), outputs.len());
-        let lens = [BETWEEN_LEN, points.len(), gradients.len(), sums.len()];
+        let lens = [points.len(), gradients.len(), sums.len()];
         with_scratch(lens.iter().sum(), |scratch| {
-            let parts: [&mut [f32]; 4] =
-                split_mut(scratch, &lens).try_into().expect("four parts were asked for");
-            let [between, point_values, gradient_values, sum_values] = parts;
+            let parts: [&mut [f32]; 3] =
+                split_mut(scratch, &lens).try_into().expect("three parts were asked for");
+            let [point_values, gradient_values, sum_values] = parts;
             family.run(Task {
                 tiles: &tiles[slice],
                 x: (x, layout_in, inputs),
                 gradient: (gradient, layout_out, outputs),
                 padding: geometry.padding,
-                between,
                 points: (points, point_values),
                 gradients: (gradients, gradient_values),
                 sums: (sums, sum_values),
@@ -76,7 +75,6 @@ struct Task<'a> {
     x: (&'a [f32], Layout, Range<usize>),
     gradient: (&'a [f32], Layout, Range<usize>),
     padding: (usize, usize),
-    between: &'a mut [f32],
     points: (Points, &'a mut [f32]),
     gradients: (Points, &'a mut [f32]),
     sums: (Points, &'a mut [f32]),
@@ -103,9 +101,9 @@ impl Kernel for Task<'_> {
                     break;
                 }
                 let x = in_block(&self.x, tile.block);
-                transform_input::<L>(&x, tile, self.padding, self.between, points, n_rows, point_values);
+                transform_input::<L>(&x, tile, self.padding, points, n_rows, point_values);
                 let gradient = in_block(&self.gradient, tile.block);
-                transform_gradient::<L>(&gradient, tile, self.between, gradients, n_rows, gradient_values);
+                transform_gradient::<L>(&gradient, tile, gradients, n_rows, gradient_values);
                 n_rows += n;
                 n_tiles += 1;
             }
@@ -139,7 +137,7 @@ impl Kernel for Task<'_> {
         for (tap, place) in places.as_flattened_mut().iter_mut().enumerate() {
             *place = Some(tap * len);
         }
-        transform::<L, WeightGradient, 6, 3>(&elements, len, self.between, &mut result, &places, false);
+        transform::<L, WeightGradient, 6, 3>(&elements, len, &mut result, &places, false);
         result
     }
 }

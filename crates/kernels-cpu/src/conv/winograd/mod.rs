@@ -10,13 +10,14 @@ mod gradient;
 pub(super) mod pairs;
 mod passes;
 mod strips;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod weight;
 mod wide;
 
 pub(super) use self::gradient::gradient;
 use self::{
-    passes::BETWEEN_LEN,
     tiles::{Channels, N_POINTS, Points, TILE, Target, Tile, n_tiles, transform_input, transform_output},
     weight::Weights,
 };
@@ -33,6 +34,12 @@ const N_ROWS: usize = 64;
 
 /// Values of transformed weights up to which each task reads all of them.
 const MAX_NARROW_LEN: usize = N_POINTS * 128 * 128;
+
+/// Channels from which on their products are added up in parts.
+const MIN_HALVED: usize = 48;
+
+/// Channels of such a part, at most.
+const MAX_STEPS: usize = 64;
 
 /// One convolution, ready to run.
 #[derive(Clone, Copy)]
@@ -95,7 +102,7 @@ impl<'a> Winograd<'a> {
 
     /// Whether the transformed weights are too many for every task to read them all.
     fn is_wide(&self) -> bool {
-        self.weights.n_panels() * self.weights.panel_len() > MAX_NARROW_LEN
+        self.weights.n_panels() * N_POINTS * self.weights.tap_len() > MAX_NARROW_LEN
     }
 
     /// Rows of tiles: (block, row), in the order of memory, and how many values each writes.
@@ -123,12 +130,12 @@ impl<'a> Winograd<'a> {
         let tiles_at_once = (N_ROWS / n).clamp(1, n_tiles(self.to.w));
         let points = Points::new(tiles_at_once * n, self.from.c);
         let products = Points::new(tiles_at_once * n, self.to.c);
-        let lens = [BETWEEN_LEN, points.len(), products.len()];
+        let lens = [points.len(), products.len()];
         let rows = self.rows_read(block, y);
         with_scratch(lens.iter().sum(), |scratch| {
-            let parts: [&mut [f32]; 3] =
-                split_mut(scratch, &lens).try_into().expect("three parts were asked for");
-            let [between, point_values, product_values] = parts;
+            let parts: [&mut [f32]; 2] =
+                split_mut(scratch, &lens).try_into().expect("two parts were asked for");
+            let [point_values, product_values] = parts;
             values.with_part(rows.range.clone(), |values| {
                 self.family.run(RowOfTiles {
                     winograd: self,
@@ -142,7 +149,6 @@ impl<'a> Winograd<'a> {
                     },
                     weights,
                     tiles_at_once,
-                    between,
                     points: (points, point_values),
                     products: (products, product_values),
                     out,
@@ -167,7 +173,6 @@ struct RowOfTiles<'a> {
     inputs: Channels<'a>,
     weights: &'a [f32],
     tiles_at_once: usize,
-    between: &'a mut [f32],
     points: (Points, &'a mut [f32]),
     products: (Points, &'a mut [f32]),
     out: &'a mut [f32],
@@ -188,15 +193,7 @@ impl Kernel for RowOfTiles<'_> {
             let end = n_tiles(to.w).min(first + self.tiles_at_once);
             for x in first..end {
                 let tile = Tile { block: self.block, y: self.y, x };
-                transform_input::<L>(
-                    &self.inputs,
-                    tile,
-                    padding,
-                    self.between,
-                    points,
-                    (x - first) * n,
-                    point_values,
-                );
+                transform_input::<L>(&self.inputs, tile, padding, points, (x - first) * n, point_values);
             }
             multiply_points::<L>(
                 (points, point_values),
@@ -208,9 +205,19 @@ impl Kernel for RowOfTiles<'_> {
             for x in first..end {
                 let tile = Tile { block: self.block, y: self.y, x };
                 let row = (x - first) * n;
-                transform_output::<L>(products, row, product_values, to.c, tile, self.between, &mut target);
+                transform_output::<L>(products, row, product_values, to.c, tile, &mut target);
             }
         }
+    }
+}
+
+/// Channels whose products are added up before they are added to the sum of those before them.
+///
+/// A sum's error grows with its length. Halves make up for what the transforms make of it.
+fn steps(n_in: usize) -> usize {
+    match n_in {
+        ..MIN_HALVED => n_in,
+        _ => n_in.div_ceil(2).min(MAX_STEPS),
     }
 }
 
@@ -223,21 +230,29 @@ fn multiply_points<L: Lanes>(
     (products, product_values): (Points, &mut [f32]),
     n_columns: usize,
 ) {
-    let segments = [Segment { a: 0, b: 0, n_steps: weights.n_in }];
+    let steps = steps(weights.n_in);
     for point in 0..N_POINTS {
         for (panel_idx, panel) in panels.chunks_exact(weights.panel_len()).enumerate() {
             let first_column = panel_idx * weights.panel;
-            let operands = Operands {
-                a: &point_values[point * points.point_len..],
-                a_row: points.row_len,
-                a_step: 1,
-                b: &panel[point * weights.point_len()..][..weights.point_len()],
-                b_step: weights.panel,
-                segments: &segments,
-            };
-            let out = &mut product_values[point * products.point_len + first_column..];
-            let n_columns = weights.panel.min(n_columns - first_column);
-            multiply_rows::<L, _, _>(operands, n_rows, out, products.row_len, n_columns, TileMode::Store);
+            for first in (0..weights.n_in).step_by(steps) {
+                let segments = [Segment {
+                    a: first,
+                    b: first * weights.panel,
+                    n_steps: steps.min(weights.n_in - first),
+                }];
+                let operands = Operands {
+                    a: &point_values[point * points.point_len..],
+                    a_row: points.row_len,
+                    a_step: 1,
+                    b: &panel[point * weights.point_len()..],
+                    b_step: weights.panel,
+                    segments: &segments,
+                };
+                let out = &mut product_values[point * products.point_len + first_column..];
+                let n_columns = weights.panel.min(n_columns - first_column);
+                let mode = if first == 0 { TileMode::Store } else { TileMode::Add };
+                multiply_rows::<L, _, _>(operands, n_rows, out, products.row_len, n_columns, mode);
+            }
         }
     }
 }

@@ -4,12 +4,9 @@
 use super::algebra::Transform;
 use crate::simd::{Lanes, for_registers, read_some, write_some};
 
-/// Values of each element that are transformed at a time, at most: what lies between the two passes stays in the
-/// first-level cache.
+/// Values of each element that are transformed at a time, at most: they stay in the first-level cache between two
+/// readings.
 const SEGMENT: usize = 128;
-
-/// Room that [`transform`] needs between its passes.
-pub(super) const BETWEEN_LEN: usize = 36 * SEGMENT;
 
 /// Where element `(row, column)` of a transformed tile goes; `None`: nowhere.
 pub(super) type Places<const O: usize> = [[Option<usize>; O]; O];
@@ -23,70 +20,91 @@ pub(super) type Places<const O: usize> = [[Option<usize>; O]; O];
 ///
 /// When an element has fewer than `len` values, or a place has no room: a bug of the caller.
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
 pub(super) fn transform<L: Lanes, T: Transform<I, O>, const I: usize, const O: usize>(
     from: &[[&[f32]; I]; I],
     len: usize,
-    between: &mut [f32],
     to: &mut [f32],
     places: &Places<O>,
     adds: bool,
 ) {
     assert!(from.iter().flatten().all(|element| element.len() >= len), "an element is too short");
     assert!(places.iter().flatten().flatten().all(|place| place + len <= to.len()), "a place has no room");
-    assert!(I <= 6 && O <= 6 && between.len() >= BETWEEN_LEN, "no room between the passes");
     for start in (0..len).step_by(SEGMENT) {
-        let segment_len = SEGMENT.min(len - start);
-        for column in 0..I {
-            for_registers!(L, segment_len, |at, n| {
-                let mut values = [L::zero(); I];
-                for row in 0..I {
-                    values[row] = if n == L::N {
-                        // SAFETY: a register at `start + at` ends inside the segment, which ends inside the element.
-                        unsafe { L::load(from[row][column].as_ptr().add(start + at)) }
-                    } else {
-                        read_some::<L, _>(from[row][column], start + at, n, 0.0)
-                    };
-                }
-                let values = T::apply::<L>(values);
-                for row in 0..O {
-                    let place = (row * 6 + column) * SEGMENT + at;
-                    // SAFETY: `row` and `column` are below 6 and `at` is inside a segment, of which `between` has 36.
-                    // A segment is a whole number of registers, so that a register's rest is inside it, too.
-                    unsafe { L::store(between.as_mut_ptr().add(place), values[row]) };
-                }
-            });
-        }
-        for row in 0..O {
-            for_registers!(L, segment_len, |at, n| {
-                let mut values = [L::zero(); I];
-                for column in 0..I {
-                    let place = (row * 6 + column) * SEGMENT + at;
-                    // SAFETY: as above.
-                    values[column] = unsafe { L::load(between.as_ptr().add(place)) };
-                }
-                let values = T::apply::<L>(values);
-                for column in 0..O {
-                    let Some(place) = places[row][column] else { continue };
-                    let place = place + start + at;
-                    if n == L::N {
-                        // SAFETY: the place has room for `len` values, asserted above.
-                        unsafe {
-                            let to = to.as_mut_ptr().add(place);
-                            let value =
-                                if adds { L::add(L::load(to), values[column]) } else { values[column] };
-                            L::store(to, value);
-                        }
-                    } else {
-                        let value = if adds {
-                            L::add(read_some::<L, _>(to, place, n, 0.0), values[column])
-                        } else {
-                            values[column]
-                        };
-                        write_some::<L, _>(to, place, n, value);
-                    }
-                }
-            });
+        let segment = (start, SEGMENT.min(len - start));
+        // Rows of what lies between the passes are as many as the registers hold.
+        if I * O > 24 {
+            // SAFETY: elements have `len` values and places room for them, asserted above; the segment ends before.
+            unsafe {
+                some_rows::<L, T, I, O, 0, 3>(from, segment, to, places, adds);
+                some_rows::<L, T, I, O, 3, 6>(from, segment, to, places, adds);
+            }
+        } else {
+            // SAFETY: as above.
+            unsafe { some_rows::<L, T, I, O, 0, 6>(from, segment, to, places, adds) };
         }
     }
+}
+
+/// Rows `FIRST..END` of the result, if there are so many.
+///
+/// # Safety
+///
+/// Where the segment starts and how many values it has: elements have them, and places have room for them.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "loops of constant length over registers")]
+unsafe fn some_rows<
+    L: Lanes,
+    T: Transform<I, O>,
+    const I: usize,
+    const O: usize,
+    const FIRST: usize,
+    const END: usize,
+>(
+    from: &[[&[f32]; I]; I],
+    (start, len): (usize, usize),
+    to: &mut [f32],
+    places: &Places<O>,
+    adds: bool,
+) {
+    let end = if END < O { END } else { O };
+    for_registers!(L, len, |at, n| {
+        let mut between = [[L::zero(); I]; O];
+        for column in 0..I {
+            let mut values = [L::zero(); I];
+            for row in 0..I {
+                values[row] = if n == L::N {
+                    // SAFETY: the caller has the whole segment there, and a register at `at` ends inside it.
+                    unsafe { L::load(from[row][column].as_ptr().add(start + at)) }
+                } else {
+                    read_some::<L, _>(from[row][column], start + at, n, 0.0)
+                };
+            }
+            let values = T::apply::<L>(values);
+            for row in FIRST..end {
+                between[row][column] = values[row];
+            }
+        }
+        for row in FIRST..end {
+            let values = T::apply::<L>(between[row]);
+            for column in 0..O {
+                let Some(place) = places[row][column] else { continue };
+                let place = place + start + at;
+                if n == L::N {
+                    // SAFETY: the caller has room for the whole segment there, and a register at `at` ends inside it.
+                    unsafe {
+                        let to = to.as_mut_ptr().add(place);
+                        let value = if adds { L::add(L::load(to), values[column]) } else { values[column] };
+                        L::store(to, value);
+                    }
+                } else {
+                    let value = if adds {
+                        L::add(read_some::<L, _>(to, place, n, 0.0), values[column])
+                    } else {
+                        values[column]
+                    };
+                    write_some::<L, _>(to, place, n, value);
+                }
+            }
+        }
+    });
 }

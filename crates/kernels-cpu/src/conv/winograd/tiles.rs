@@ -84,13 +84,12 @@ pub(super) fn transform_input<L: Lanes>(
     from: &Channels<'_>,
     tile: Tile,
     padding: (usize, usize),
-    between: &mut [f32],
     points: Points,
     first_row: usize,
     to: &mut [f32],
 ) {
     let corner = ((tile.y * TILE).wrapping_sub(padding.0), (tile.x * TILE).wrapping_sub(padding.1));
-    spread::<L, Input, 6>(from, tile.block, corner, between, points, first_row, to);
+    spread::<L, Input, 6>(from, tile.block, corner, points, first_row, to);
 }
 
 /// A tile of gradients of outputs, transformed: rows `first_row..` of `points`.
@@ -98,13 +97,12 @@ pub(super) fn transform_input<L: Lanes>(
 pub(super) fn transform_gradient<L: Lanes>(
     from: &Channels<'_>,
     tile: Tile,
-    between: &mut [f32],
     points: Points,
     first_row: usize,
     to: &mut [f32],
 ) {
     let corner = (tile.y * TILE, tile.x * TILE);
-    spread::<L, OutputGradient, 4>(from, tile.block, corner, between, points, first_row, to);
+    spread::<L, OutputGradient, 4>(from, tile.block, corner, points, first_row, to);
 }
 
 /// Transforms `I` by `I` pixels from `corner` on; pixels outside of the image, also those before it, are zeros.
@@ -114,7 +112,6 @@ fn spread<L: Lanes, T: Transform<I, 6>, const I: usize>(
     from: &Channels<'_>,
     block: usize,
     corner: (usize, usize),
-    between: &mut [f32],
     points: Points,
     first_row: usize,
     to: &mut [f32],
@@ -142,7 +139,7 @@ fn spread<L: Lanes, T: Transform<I, 6>, const I: usize>(
             let mut places = points.places(first_row + run);
             places.as_flattened_mut().iter_mut().flatten().for_each(|place| *place += start);
             let elements = elements.map(|row| row.map(|element| part(element, start, len)));
-            transform::<L, T, I, 6>(&elements, len, between, to, &places, false);
+            transform::<L, T, I, 6>(&elements, len, to, &places, false);
         }
     }
 }
@@ -176,7 +173,6 @@ pub(super) fn transform_output<L: Lanes>(
     from: &[f32],
     n_columns: usize,
     tile: Tile,
-    between: &mut [f32],
     to: &mut Target<'_>,
 ) {
     let (h, w, n) = to.size;
@@ -198,6 +194,6 @@ pub(super) fn transform_output<L: Lanes>(
                 }
             }
         }
-        transform::<L, Output, 6, TILE>(&elements, run_len, between, to.values, &places, true);
+        transform::<L, Output, 6, TILE>(&elements, run_len, to.values, &places, true);
     }
 }

@@ -1,13 +1,8 @@
 //! Transformed weights.
 
-use super::{
-    algebra::Weight,
-    passes::{BETWEEN_LEN, transform},
-    tiles::N_POINTS,
-};
+use super::{algebra::Weight, passes::transform, tiles::N_POINTS};
 use crate::{
     memory::build,
-    scratch::with_scratch,
     simd::{Family, Kernel, Lanes},
 };
 
@@ -27,12 +22,18 @@ pub(super) struct Weights<'a> {
 impl Weights<'_> {
     /// Panels.
     pub(super) fn n_panels(self) -> usize {
-        self.packed.len() / (9 * self.point_len())
+        self.packed.len() / (9 * self.tap_len())
     }
 
-    /// Values of a point of a panel.
-    pub(super) fn point_len(self) -> usize {
+    /// Values of a tap of a panel.
+    pub(super) fn tap_len(self) -> usize {
         self.n_in * self.panel
+    }
+
+    /// From one point of a transformed panel to the next: further than a point has values, for points are written side by
+    /// side, and as many as there are would meet in the same places of the cache.
+    pub(super) fn point_len(self) -> usize {
+        self.tap_len() + 48
     }
 
     /// Values of a transformed panel.
@@ -43,16 +44,14 @@ impl Weights<'_> {
     /// All panels, `[panel][point][channel read][column]`.
     pub(super) fn transformed(self, family: Family) -> Vec<f32> {
         build(&vec![self.panel_len(); self.n_panels()], |panel_idx, out| {
-            with_scratch(BETWEEN_LEN, |between| {
-                family.run(TransformPanel { weights: self, panel_idx, between, out })
-            });
+            family.run(TransformPanel { weights: self, panel_idx, out });
         })
     }
 
     /// One panel, `[point][channel read][column]`.
     #[inline(always)]
-    pub(super) fn transform_panel<L: Lanes>(self, panel_idx: usize, between: &mut [f32], out: &mut [f32]) {
-        let len = self.point_len();
+    pub(super) fn transform_panel<L: Lanes>(self, panel_idx: usize, out: &mut [f32]) {
+        let len = self.tap_len();
         let packed = &self.packed[panel_idx * 9 * len..][..9 * len];
         let mut elements: [[&[f32]; 3]; 3] = [[&[]; 3]; 3];
         for (tap, element) in elements.as_flattened_mut().iter_mut().enumerate() {
@@ -61,16 +60,15 @@ impl Weights<'_> {
         }
         let mut places = [[None; 6]; 6];
         for (point, place) in places.as_flattened_mut().iter_mut().enumerate() {
-            *place = Some(point * len);
+            *place = Some(point * self.point_len());
         }
-        transform::<L, Weight, 3, 6>(&elements, len, between, out, &places, false);
+        transform::<L, Weight, 3, 6>(&elements, len, out, &places, false);
     }
 }
 
 struct TransformPanel<'a> {
     weights: Weights<'a>,
     panel_idx: usize,
-    between: &'a mut [f32],
     out: &'a mut [f32],
 }
 
@@ -79,6 +77,6 @@ impl Kernel for TransformPanel<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        self.weights.transform_panel::<L>(self.panel_idx, self.between, self.out);
+        self.weights.transform_panel::<L>(self.panel_idx, self.out);
     }
 }

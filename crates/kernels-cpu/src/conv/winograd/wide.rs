@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use super::{
     Winograd, multiply_points,
-    passes::BETWEEN_LEN,
     tiles::{Channels, Points, Target, Tile, n_tiles, tiles_of, transform_input, transform_output},
 };
 use crate::{
@@ -106,17 +105,8 @@ fn transform_inputs(
         .zip(points)
         .map(|(chunk, points)| {
             let values = build(&[points.len()], |_, out| {
-                with_scratch(BETWEEN_LEN, |between| {
-                    winograd.family.run(TransformInputs {
-                        winograd,
-                        rows,
-                        chunk: chunk.clone(),
-                        values,
-                        points,
-                        between,
-                        out,
-                    });
-                });
+                let chunk = chunk.clone();
+                winograd.family.run(TransformInputs { winograd, rows, chunk, values, points, out });
             });
             (chunk, points, values)
         })
@@ -129,7 +119,6 @@ struct TransformInputs<'a> {
     chunk: std::ops::Range<usize>,
     values: &'a [f32],
     points: Points,
-    between: &'a mut [f32],
     out: &'a mut [f32],
 }
 
@@ -144,15 +133,7 @@ impl Kernel for TransformInputs<'_> {
             let row = self.rows.starts[tile] - first;
             let values = from.block(self.values, self.rows.tiles[tile].block);
             let inputs = Channels { values, first_y: 0, layout: from, range: 0..from.c };
-            transform_input::<L>(
-                &inputs,
-                self.rows.tiles[tile],
-                padding,
-                self.between,
-                self.points,
-                row,
-                self.out,
-            );
+            transform_input::<L>(&inputs, self.rows.tiles[tile], padding, self.points, row, self.out);
         }
     }
 }
@@ -176,11 +157,11 @@ fn multiply_strips(
             let n_rows =
                 points.iter().map(|(_, points, _)| points.point_len).max().unwrap_or(0) / winograd.from.c;
             let products = Points::new(n_rows, n_columns);
-            let lens = [BETWEEN_LEN, panels.len() * weights.panel_len(), products.len()];
+            let lens = [panels.len() * weights.panel_len(), products.len()];
             with_scratch(lens.iter().sum(), |scratch| {
-                let parts: [&mut [f32]; 3] =
-                    split_mut(scratch, &lens).try_into().expect("three parts were asked for");
-                let [between, transformed, product_values] = parts;
+                let parts: [&mut [f32]; 2] =
+                    split_mut(scratch, &lens).try_into().expect("two parts were asked for");
+                let [transformed, product_values] = parts;
                 family.run(Strip {
                     winograd,
                     rows,
@@ -188,7 +169,6 @@ fn multiply_strips(
                     points,
                     panels: panels.clone(),
                     n_columns,
-                    between,
                     transformed,
                     products: (products, product_values),
                     out,
@@ -207,7 +187,6 @@ struct Strip<'a> {
     points: &'a [(std::ops::Range<usize>, Points, Vec<f32>)],
     panels: std::ops::Range<usize>,
     n_columns: usize,
-    between: &'a mut [f32],
     transformed: &'a mut [f32],
     products: (Points, &'a mut [f32]),
     out: &'a mut [f32],
@@ -222,7 +201,7 @@ impl Kernel for Strip<'_> {
         for (panel_idx, out) in
             self.panels.clone().zip(self.transformed.chunks_exact_mut(weights.panel_len()))
         {
-            weights.transform_panel::<L>(panel_idx, self.between, out);
+            weights.transform_panel::<L>(panel_idx, out);
         }
         let (products, product_values) = self.products;
         for (chunk, points, point_values) in self.points {
@@ -246,15 +225,7 @@ impl Kernel for Strip<'_> {
                     channels: (self.n_columns, 0),
                 };
                 let row = self.rows.starts[tile_idx] - first_row;
-                transform_output::<L>(
-                    products,
-                    row,
-                    product_values,
-                    self.n_columns,
-                    tile,
-                    self.between,
-                    &mut target,
-                );
+                transform_output::<L>(products, row, product_values, self.n_columns, tile, &mut target);
             }
         }
     }
