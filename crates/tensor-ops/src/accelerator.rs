@@ -147,30 +147,50 @@ mod backend {
 
 #[cfg(feature = "cuda")]
 mod backend {
-    use super::{Device, DeviceStatus, OpError};
-    use crate::cuda;
+    pub(super) use kernels_cuda::{allow_tensor_float, kernel_sources};
 
-    pub(super) use crate::cuda::{allow_tensor_float, kernel_sources, self_test};
+    use super::{Device, DeviceStatus, OpError};
+    use crate::backend::OnDevice as _;
+    pub(super) use crate::backend::cuda_self_test as self_test;
 
     pub(super) fn open(ordinal: usize) -> Result<Device, OpError> {
-        cuda::open(ordinal)?;
+        kernels_cuda::open(ordinal).map_err(|error| OpError::Device(error.to_string()))?;
         Ok(Device::try_build(ordinal, 0)?)
     }
 
     pub(super) fn status() -> Result<Option<DeviceStatus>, OpError> {
-        Ok(Some(cuda::status()?))
+        let kernels_cuda::Status {
+            name,
+            ordinal,
+            capability,
+            driver,
+            compiler,
+            n_multiprocessors,
+            memory,
+            free_memory,
+        } = kernels_cuda::status().computed()?;
+        Ok(Some(DeviceStatus {
+            name,
+            ordinal,
+            capability,
+            driver,
+            compiler,
+            n_multiprocessors,
+            memory,
+            free_memory,
+        }))
     }
 
     pub(super) fn synchronize() -> Result<(), OpError> {
-        Ok(cuda::synchronize()?)
+        Ok(kernels_cuda::synchronize().computed()?)
     }
 
     pub(super) fn peak_memory() -> Option<u64> {
-        cuda::peak_memory().ok().flatten()
+        kernels_cuda::peak_memory().ok().flatten()
     }
 
     pub(super) fn give_back_memory() -> Result<(), OpError> {
-        Ok(cuda::give_back_memory()?)
+        Ok(kernels_cuda::give_back_memory().computed()?)
     }
 }
 

@@ -13,7 +13,7 @@ mod storage;
 mod tokens;
 
 #[cfg(feature = "cuda")]
-pub(crate) use self::cuda::{Cuda, cuda_out_of_memory, cuda_update};
+pub(crate) use self::cuda::{Cuda, OnDevice, cuda_out_of_memory, cuda_self_test, cuda_strides, cuda_update};
 pub(crate) use self::{
     host::Host,
     maps::Maps,

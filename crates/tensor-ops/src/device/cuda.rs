@@ -1,10 +1,10 @@
 //! dfdx's CUDA device: storage is on the device, and is copied to the host and back for operations of the host.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
+use cudarc::driver::DeviceSlice as _;
 use dfdx::tensor::{CudaError, Tensor};
 
 use super::Stored;
-use crate::Device;
+use crate::{Device, Matrix};
 
 /// What can go to another thread, if tensors can: those of dfdx's CUDA device cannot.
 pub trait Movable {}
@@ -14,11 +14,10 @@ impl<T: ?Sized> Movable for T {}
 /// What the device reports when it fails.
 pub(crate) type DeviceError = CudaError;
 
-/// Length of what is left where a gradient was taken. Not 0, which some drivers refuse to allocate; and never taken for a
-/// gradient, because those that are that short are copied out.
-const TAKEN_LEN: usize = 1;
-
 pub(super) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
+    if stored.len() == 0 {
+        return Ok(Vec::new());
+    }
     Ok(stored.device().dtoh_sync_copy(&**stored)?)
 }
 
@@ -29,4 +28,8 @@ pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceErr
 
 pub(super) fn rows<T>(matrix: &Tensor<(usize, usize), f32, Device, T>) -> Vec<f32> {
     matrix.as_vec()
+}
+
+pub(super) fn strides(matrix: &Matrix) -> Option<[usize; 2]> {
+    crate::backend::cuda_strides(matrix)
 }

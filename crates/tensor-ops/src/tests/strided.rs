@@ -58,6 +58,11 @@ const VIEWS: [View; 4] = [
     },
 ];
 
+/// Those that can be made: slices are kernels of dfdx on the device, which an emulated driver has not.
+fn views() -> impl Iterator<Item = View> {
+    VIEWS.into_iter().filter(|view| !cfg!(feature = "cuda-emulated") || view.name != "sliced")
+}
+
 /// An operation that ends in a loss, and the same in double precision.
 struct Operation {
     name: &'static str,
@@ -182,7 +187,7 @@ const OPERATIONS: [Operation; 9] = [
 
 #[test]
 fn every_operation_takes_rows_of_any_strides() {
-    for View { name, shape, make, source } in VIEWS {
+    for View { name, shape, make, source } in views() {
         let base = noise(5, shape.0 * shape.1);
         let view = |base: &[f64]| -> Vec<f64> { (0..N * D).map(|i| base[source(i / D, i % D)]).collect() };
         for operation in &OPERATIONS {
@@ -198,7 +203,7 @@ fn every_operation_takes_rows_of_any_strides() {
 
 #[test]
 fn every_operation_reads_rows_of_any_strides() {
-    for View { name, shape, make, source } in VIEWS {
+    for View { name, shape, make, source } in views() {
         let base = noise(5, shape.0 * shape.1);
         let expected: Vec<f32> = (0..N * D).map(|i| base[source(i / D, i % D)]).collect();
         let made = || make(named_rows(shape, &base).1);

@@ -170,7 +170,7 @@ impl FeatureMap {
         Ok(Self::input(self.device(), layout, values, Recording::Off))
     }
 
-    fn input(device: &Device, layout: Layout, values: AnyValues, recording: Recording) -> Self {
+    pub(crate) fn input(device: &Device, layout: Layout, values: AnyValues, recording: Recording) -> Self {
         let slot = Slot::new(device, layout.len());
         Self { values: Arc::new(values), layout, slot, needs_gradient: false, recording, sums: None }
     }

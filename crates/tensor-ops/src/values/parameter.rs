@@ -5,6 +5,8 @@ use std::sync::Arc;
 use kernels_cpu::{Values, blend::blend};
 
 use super::{AnyValues, Place, Resident};
+#[cfg(feature = "cuda")]
+use crate::backend::Storage;
 use crate::{
     Device, Gradients, OpError,
     backend::{Backend, Computed, on},
@@ -286,7 +288,7 @@ impl Parameter {
             None => Ok(None),
             Some(AnyValues::Host(gradient)) => Ok(Some(gradient.into_whole())),
             #[cfg(feature = "cuda")]
-            Some(AnyValues::Cuda(gradient)) => Ok(Some(crate::backend::Cuda.to_host(&gradient)?)),
+            Some(AnyValues::Cuda(gradient)) => Ok(Some(Storage::to_host(crate::backend::Cuda, &gradient)?)),
         }
     }
 
@@ -304,7 +306,7 @@ impl Parameter {
         let gradient = match Place::of_process() {
             Place::Host => AnyValues::Host(Values::F32(gradient)),
             #[cfg(feature = "cuda")]
-            Place::Cuda => AnyValues::Cuda(crate::backend::Cuda.upload(gradient)?),
+            Place::Cuda => AnyValues::Cuda(Storage::upload(crate::backend::Cuda, gradient)?),
         };
         self.slot.put_any(&mut gradients.by_slot, gradient);
         Ok(())

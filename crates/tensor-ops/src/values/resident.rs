@@ -4,7 +4,11 @@ use std::sync::OnceLock;
 
 #[cfg(feature = "cuda")]
 use cudarc::driver::CudaSlice;
+#[cfg(feature = "cuda")]
+use kernels_cuda::{Forms, Weight};
 
+#[cfg(feature = "cuda")]
+use crate::backend::OnDevice as _;
 use crate::device::DeviceError;
 
 /// Values on the host, on the device, or on both, copied when they are asked for where they are not.
@@ -16,6 +20,9 @@ pub(crate) struct Resident {
     host: OnceLock<Vec<f32>>,
     #[cfg(feature = "cuda")]
     device: OnceLock<CudaSlice<f32>>,
+    /// Copies of what is on the device.
+    #[cfg(feature = "cuda")]
+    forms: Forms,
 }
 
 impl Resident {
@@ -47,7 +54,10 @@ impl Resident {
     pub(crate) fn host_mut(&mut self) -> &mut Vec<f32> {
         self.host();
         #[cfg(feature = "cuda")]
-        self.device.take();
+        {
+            self.device.take();
+            self.forms = Forms::default();
+        }
         self.host.get_mut().expect("the line above puts it there")
     }
 
@@ -61,7 +71,7 @@ impl Resident {
         let copy = Self { len: self.len, ..Self::default() };
         #[cfg(feature = "cuda")]
         if let Some(device) = self.device.get() {
-            let _ = copy.device.set(kernels_cuda::duplicate(device)?);
+            let _ = copy.device.set(kernels_cuda::duplicate(device).computed()?);
             return Ok(copy);
         }
         let _ = copy.host.set(self.host().to_vec());
@@ -98,16 +108,23 @@ impl Resident {
             return Ok(device);
         }
         let uploaded = match self.host.get() {
-            Some(host) => kernels_cuda::upload(host)?,
-            None => kernels_cuda::zeros(self.len)?,
-        };
+            Some(host) => kernels_cuda::upload(host),
+            None => kernels_cuda::zeros(self.len),
+        }
+        .computed()?;
         Ok(self.device.get_or_init(|| uploaded))
     }
 
-    /// The values on the device, for a change in place; a copy on the host is dropped.
+    /// The values on the device, and their copies there.
+    pub(crate) fn as_weight(&self) -> Result<Weight<'_>, DeviceError> {
+        Ok(Weight { values: self.on_device()?, forms: &self.forms })
+    }
+
+    /// The values on the device, for a change in place; all other copies are dropped.
     pub(crate) fn on_device_mut(&mut self) -> Result<&mut CudaSlice<f32>, DeviceError> {
         self.on_device()?;
         self.host.take();
+        self.forms = Forms::default();
         Ok(self.device.get_mut().expect("the line above puts it there"))
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
-use super::{array::upload, context::with_tensor_float, status::synchronize};
+use kernels_cpu::{Layout, Values};
+use kernels_cuda::{synchronize, with_tensor_float};
+
+use super::OnDevice as _;
 use crate::{
     BatchNorm, Check, ConvAlgorithm, ConvGeometry, Device, FeatureMap, Mode, OpError, Parameter,
-    ParameterKind, Precision, Recording, batch_norm_relu, conv2d, global_average_pool, layout::Layout,
-    max_pool, noise::noise, values::Values, weighted_sum,
+    ParameterKind, Precision, Recording, batch_norm_relu, conv2d, global_average_pool, max_pool,
+    values::{AnyValues, Place},
+    weighted_sum,
 };
 
 /// Images of the comparison, `(N, H, W, C)`; the batch is no multiple of a block's.
@@ -21,7 +25,7 @@ pub(crate) fn self_test(device: &Device, timed: bool) -> Result<Vec<Check>, OpEr
         ("TensorFloat-32", Precision::F32, true, 3e-2),
         ("bfloat16", Precision::Bf16, false, 3e-1),
     ] {
-        let got = with_tensor_float(is_tensor_float, || encoder(device, precision, Place::Device))?;
+        let got = with_tensor_float(is_tensor_float, || encoder(device, precision, Place::Cuda))?;
         let error = got.iter().zip(&host).map(|(got, host)| distance(got, host)).fold(0.0, f64::max);
         let rate = match timed {
             true => Some(with_tensor_float(is_tensor_float, || rate(device, precision))?),
@@ -37,26 +41,20 @@ fn rate(device: &Device, precision: Precision) -> Result<f64, OpError> {
     const N_RUNS: u32 = 20;
     let (shape, side) = ([256, 16, 16, 256], 3);
     let weight = kernel(device, 2, side, 256, 256)?;
-    let x = images(device, shape, Place::Device)?.with_precision(precision)?;
+    let x = images(device, shape, Place::Cuda)?.with_precision(precision)?;
     let run = || {
         let x = x.share();
         conv2d(x, &weight, None, ConvGeometry::square(side, 1, 1), ConvAlgorithm::Direct).map(drop)
     };
     run()?;
-    synchronize()?;
+    synchronize().computed()?;
     let start = Instant::now();
     for _ in 0..N_RUNS {
         run()?;
     }
-    synchronize()?;
+    synchronize().computed()?;
     let operations = 2.0 * (256 * 16 * 16) as f64 * (side * side * 256) as f64 * 256.0;
     Ok(operations * f64::from(N_RUNS) / start.elapsed().as_secs_f64())
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Host,
-    Device,
 }
 
 /// A convolution, batch norm with ReLU, a strided convolution, a pool: the output, and the gradients of the input and of both
@@ -87,11 +85,13 @@ fn images(device: &Device, shape: [usize; 4], place: Place) -> Result<FeatureMap
     let [n, h, w, c] = shape;
     let layout = Layout { n, h, w, c };
     let values = noise(1, layout.len());
-    let values = match place {
-        Place::Host => Values::F32(layout.pack(&values)),
-        Place::Device => Values::Device(super::Array::F32(upload(&values)?)),
-    };
-    FeatureMap::input(device, layout, values, Recording::start())
+    match place {
+        Place::Cuda => FeatureMap::from_nhwc(device, shape, &values, Recording::start()),
+        Place::Host => {
+            let values = AnyValues::Host(Values::F32(layout.pack(&values)));
+            Ok(FeatureMap::input(device, layout, values, Recording::start()))
+        }
+    }
 }
 
 fn kernel(device: &Device, seed: u32, side: usize, n_in: usize, n_out: usize) -> Result<Parameter, OpError> {
@@ -109,4 +109,16 @@ fn distance(got: &[f32], expected: &[f32]) -> f64 {
     let error: f64 = got.iter().zip(expected).map(|(got, expected)| square(got - expected)).sum();
     let distance = (error / expected.iter().map(|&value| square(value)).sum::<f64>()).sqrt();
     if distance.is_nan() { f64::INFINITY } else { distance }
+}
+
+/// Numbers between -1 and 1 that look random.
+fn noise(seed: u32, len: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..len).map(|_| next()).collect()
 }
