@@ -295,6 +295,6 @@ fn the_weight_of_a_loss_scales_its_share_of_sum_range_and_gradients() {
         let values: Vec<f32> = (0..BATCH).flat_map(|place| image(0, view, 0, place)).collect();
         FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
     });
-    let forward = engine.forward(views.collect(), 0.9, KeepLogits::No).unwrap();
-    assert_eq!(forward.total(), forward.losses.iter().map(|loss| loss.value / 2.0).sum::<f32>());
+    let computed = engine.compute_whole(views.collect(), 0.9, KeepLogits::No).unwrap();
+    assert_eq!(computed.total(), computed.losses.iter().map(|loss| loss.value / 2.0).sum::<f32>());
 }

@@ -41,7 +41,7 @@ pub use self::{
     mode::Mode,
     ops::{
         BatchNorm, DeviceUpdate, InfoNce, KeepLogits, LayerNorm, LayerRate, LinearGradient, Rows, UpdateRule,
-        add, add_bias, add_position, add_relu, attention, average_pool, backward, batch_norm,
+        add, add_bias, add_position, add_relu, attention, average_pool, backward, backward_onto, batch_norm,
         batch_norm_add_relu, batch_norm_features, batch_norm_relu, blend_on_device, blend_values,
         concat_rows, conv2d, conv2d_before_norm, features_from_rows, global_average_pool, gradient_of_rows,
         info_nce_in_batch, info_nce_queue, keep_token, l2_normalize, largest_gradients, largest_value,

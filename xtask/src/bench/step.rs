@@ -157,14 +157,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let mut seconds = Vec::new();
     for step in 0..N_WARM_UP + arguments.steps.get() {
         let start = Instant::now();
-        let forward = engine.forward(
+        let mut computed = engine.compute_whole(
             views.iter().map(FeatureMap::share).collect(),
             moco.momentum as f32,
             KeepLogits::No,
         )?;
-        engine.enqueue(&forward.keys)?;
-        let mut gradients = engine.backward(forward)?;
-        engine.update(&mut gradients, moco.lr)?;
+        engine.enqueue(&computed.keys)?;
+        engine.update(&mut computed.gradients, moco.lr)?;
         tensor_ops::synchronize()?;
         if step >= N_WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());

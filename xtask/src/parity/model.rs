@@ -40,11 +40,11 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Ve
             Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),
             Kind::Moco | Kind::Augmentations => moco.momentum as f32,
         };
-        let forward = engine.forward(views, momentum, KeepLogits::Yes)?;
-        let total = [forward.total()];
+        let mut computed = engine.compute_whole(views, momentum, KeepLogits::Yes)?;
+        let total = [computed.total()];
         let mut results: Vec<(&str, &[f32])> = vec![("loss", &total)];
         // With several losses, the file only has their sum.
-        if let [only] = &forward.losses[..] {
+        if let [only] = &computed.losses[..] {
             results.insert(0, ("logits", only.logits.as_deref().unwrap_or_default()));
         }
         for (what, ours) in results {
@@ -53,16 +53,15 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Ve
             group.add(&name, ours, golden.floats(&name)?.1);
             lines.push(group.line(&name, torch(&name)?));
         }
-        engine.enqueue(&forward.keys)?;
-        let mut gradients = engine.backward(forward)?;
+        engine.enqueue(&computed.keys)?;
         if step == 0 {
             let mut ours = BTreeMap::new();
-            engine.visit_gradients(&mut gradients, |name, _, values| {
+            engine.visit_gradients(&mut computed.gradients, |name, _, values| {
                 ours.insert(name.to_owned(), values.to_vec());
             })?;
             lines.push(gradient_group(golden, kind, &ours)?.line("step0/grad", torch("step0/grad")?));
         }
-        engine.update(&mut gradients, moco.lr)?;
+        engine.update(&mut computed.gradients, moco.lr)?;
     }
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot)?;

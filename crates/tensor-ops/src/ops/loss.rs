@@ -2,7 +2,7 @@
 
 use dfdx::{
     shapes::HasShape,
-    tensor::{Merge, PutTape, SplitTape},
+    tensor::{Merge, PutTape, SplitTape, Trace},
     tensor_ops::Backward,
 };
 
@@ -153,11 +153,21 @@ pub(super) fn with_gradient<B: Backend>(
 ///
 /// When nothing was recorded, or the device fails.
 pub fn backward(loss: Scalar) -> Result<Gradients, OpError> {
+    backward_onto(loss, Gradients::default())
+}
+
+/// [`backward`], which adds to the gradients of another pass in place.
+///
+/// # Errors
+///
+/// As [`backward`].
+pub fn backward_onto(loss: Scalar, gradients: Gradients) -> Result<Gradients, OpError> {
     let (loss, recording) = loss.split_tape();
-    match recording {
-        Recording::Off => Err(OpError::NotRecorded { op: "backward" }),
-        Recording::On(tape) => Ok(collected(|| loss.put_tape(tape).try_backward())?),
-    }
+    let Recording::On(tape) = recording else { return Err(OpError::NotRecorded { op: "backward" }) };
+    Ok(collected(gradients, |of_tensors| {
+        let (loss, onto) = loss.traced(of_tensors).split_tape();
+        loss.put_tape(onto.merge(tape)).try_backward()
+    })?)
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ pub use self::{
     largest::{largest_gradients, largest_value},
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
-    loss::{backward, loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum},
+    loss::{
+        backward, backward_onto, loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum,
+    },
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     pointwise::{add, add_relu, relu, relu_features},
     pool::{average_pool, global_average_pool, max_pool},

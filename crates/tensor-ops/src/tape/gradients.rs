@@ -42,11 +42,14 @@ impl Pass<'_> {
     }
 }
 
-/// Runs a backward pass of dfdx, and gives what it leaves.
-pub(crate) fn collected<E>(run: impl FnOnce() -> Result<OfTensors, E>) -> Result<Gradients, E> {
+/// Runs a backward pass of dfdx, which adds to `gradients`.
+pub(crate) fn collected<E>(
+    gradients: Gradients,
+    run: impl FnOnce(OfTensors) -> Result<OfTensors, E>,
+) -> Result<Gradients, E> {
     // What a pass that failed has left is nobody's.
-    RUNNING.take();
-    let of_tensors = run();
+    RUNNING.set(gradients.by_slot);
+    let of_tensors = run(gradients.of_tensors);
     let by_slot = RUNNING.take();
     Ok(Gradients { of_tensors: of_tensors?, by_slot })
 }

@@ -1,30 +1,22 @@
-//! The forward pass of a step, over the graph.
+//! The forward passes of a step, over the graph.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
     FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows,
-    features_from_rows, scale_loss, select_rows, to_rows,
+    features_from_rows, select_rows, to_rows,
 };
 
 use super::encode::{encode, run_backbone, run_heads};
+use super::step::times;
 use super::{Engine, EngineError};
 use pipeline::{
-    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, QueryId, Table, ViewId, batch_shuffle,
+    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
+    batch_shuffle,
 };
 use plugin_api::{Contrast, Keys};
-
-/// What a forward pass gives.
-pub struct Forward {
-    /// Each loss of the graph.
-    pub losses: Vec<Loss>,
-    /// What the negatives take in after the step.
-    pub keys: StepKeys,
-    /// The sum of the losses, with its recording: what the backward pass starts from.
-    pub(super) total: Scalar,
-}
 
 /// One loss of the graph.
 #[derive(Clone, Debug)]
@@ -43,18 +35,6 @@ pub struct Loss {
 
 /// The keys of a step, for each loss module.
 pub struct StepKeys(Vec<(LossId, Matrix)>);
-
-impl Forward {
-    /// The sum of the losses, each times its weight.
-    pub fn total(&self) -> f32 {
-        total(&self.losses)
-    }
-}
-
-/// The sum of `losses`, each times its weight.
-pub(super) fn total(losses: &[Loss]) -> f32 {
-    losses.iter().map(|loss| loss.weight * loss.value).sum()
-}
 
 /// Images by view; not of all views, where a batch goes through in parts.
 #[derive(Default)]
@@ -83,7 +63,7 @@ impl Views {
 pub(super) struct Starts<'a, S> {
     pub(super) views: &'a Views,
     /// For the steps on views.
-    pub(super) features: Table<S, Option<Features>>,
+    pub(super) features: Table<S, Option<Matrix>>,
 }
 
 impl<'a, S: pipeline::Id> Starts<'a, S> {
@@ -91,7 +71,7 @@ impl<'a, S: pipeline::Id> Starts<'a, S> {
         Self { views, features: Table::default() }
     }
 
-    fn take(&mut self, step: S) -> Option<Features> {
+    fn take(&mut self, step: S) -> Option<Matrix> {
         self.features.get_mut(step.index())?.take()
     }
 }
@@ -107,50 +87,22 @@ impl Recorded {
     }
 }
 
-/// Losses as values, and as what gradients come from.
-#[derive(Default)]
-pub(super) struct Losses {
-    pub(super) values: Vec<Loss>,
-    pub(super) scalars: Vec<Scalar>,
-}
-
 impl Engine {
-    /// Runs the graph on `views`, one for each of [`Graph::views`](pipeline::Graph::views).
-    ///
-    /// The momentum copies move first, by `momentum`; every key is made after that (He et al. 2020, algorithm 1).
-    ///
-    /// # Errors
-    /// If a view is missing, or a module refuses what it is given.
-    pub fn forward(
-        &mut self,
-        views: Vec<FeatureMap>,
-        momentum: f32,
-        keep: KeepLogits,
-    ) -> Result<Forward, EngineError> {
-        self.update_momentum(momentum)?;
-        let graph = self.graph.clone();
-        let places: Vec<usize> = (0..graph.views.len()).collect();
-        let views = Views::new(&graph, &places, views);
-        let mut queries = self.queries(&graph, Starts::views(&views))?;
-        let keys = self.keys(&graph, Starts::views(&views), Shuffle::AsDeclared)?;
-        let losses = self.compare(&graph, &mut queries, &keys, keep)?;
-        let keys = self.keys_by_loss(&graph, &keys)?;
-        Ok(Forward { losses: losses.values, total: tensor_ops::sum_losses(losses.scalars)?, keys })
-    }
-
-    /// Makes the queries of all steps.
+    /// Makes the queries of a branch, `steps`.
     pub(super) fn queries(
         &mut self,
         graph: &Graph,
-        mut starts: Starts<'_, QueryId>,
-    ) -> Result<Table<QueryId, Recorded>, EngineError> {
-        let mut queries: Table<QueryId, Recorded> = Table::default();
-        for (id, step) in graph.queries.iter_with_ids() {
+        steps: &[QueryId],
+        starts: &mut Starts<'_, QueryId>,
+    ) -> Result<BTreeMap<QueryId, Recorded>, EngineError> {
+        let mut queries: BTreeMap<QueryId, Recorded> = BTreeMap::new();
+        for &id in steps {
+            let step = &graph.queries[id];
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
             let encoders = &mut self.modules.encoders;
             let features = match (starts.take(id), step.input) {
-                (Some(features), _) => features,
-                (None, Input::Step(from)) => queries[from].take(),
+                (Some(features), _) => features.put_tape(Recording::start()),
+                (None, Input::Step(from)) => take(&mut queries, from),
                 (None, Input::View { view, backbone }) => {
                     let images = starts.views.of(graph, view)?.with_recording(Recording::start());
                     let backbone = &mut *encoders.backbones[backbone].module;
@@ -158,7 +110,7 @@ impl Engine {
                 }
             };
             let features = run_heads(encoders, &step.heads, features, Mode::Train).map_err(failed)?;
-            queries.push(Recorded(features));
+            queries.insert(id, Recorded(features));
         }
         Ok(queries)
     }
@@ -174,7 +126,9 @@ impl Engine {
         for (id, step) in graph.keys.iter_with_ids() {
             let heads = &step.encode.heads;
             let features = match (starts.take(id), step.encode.input) {
-                (Some(features), _) => run_heads(&mut self.momentum_modules, heads, features, Mode::Train),
+                (Some(features), _) => {
+                    run_heads(&mut self.momentum_modules, heads, features.retaped(), Mode::Train)
+                }
                 (None, Input::Step(from)) => {
                     run_heads(&mut self.momentum_modules, heads, keys[from].retaped(), Mode::Train)
                 }
@@ -194,33 +148,28 @@ impl Engine {
         Ok(keys)
     }
 
-    /// All losses of queries against keys.
+    /// One loss of queries against keys: its value, and what its gradients come from.
     pub(super) fn compare(
         &mut self,
         graph: &Graph,
-        queries: &mut Table<QueryId, Recorded>,
+        id: LossStepId,
+        queries: &mut BTreeMap<QueryId, Recorded>,
         keys: &Table<KeyId, Matrix>,
         keep: KeepLogits,
-    ) -> Result<Losses, EngineError> {
-        let mut losses = Losses::default();
-        for step in &graph.loss_steps {
-            let failed = |source| EngineError::Step { step: step.id.clone(), source };
-            let queries = queries[step.queries].take();
-            let contrast = self.loss(step.loss, queries, &keys[step.keys], keep).map_err(failed)?;
-            let weight = step.weight as f32;
-            losses.values.push(Loss {
-                id: step.id.clone(),
-                value: contrast.value,
-                weight,
-                top1: contrast.top1,
-                logits: contrast.logits,
-            });
-            losses.scalars.push(match weight {
-                1.0 => contrast.loss,
-                weight => scale_loss(contrast.loss, weight).map_err(failed)?,
-            });
-        }
-        Ok(losses)
+    ) -> Result<(Loss, Scalar), EngineError> {
+        let step = &graph.loss_steps[id];
+        let failed = |source| EngineError::Step { step: step.id.clone(), source };
+        let queries = take(queries, step.queries);
+        let contrast = self.loss(step.loss, queries, &keys[step.keys], keep).map_err(failed)?;
+        let weight = step.weight as f32;
+        let loss = Loss {
+            id: step.id.clone(),
+            value: contrast.value,
+            weight,
+            top1: contrast.top1,
+            logits: contrast.logits,
+        };
+        Ok((loss, times(contrast.loss, weight).map_err(failed)?))
     }
 
     /// Gives every loss module the keys of a step, once, in the order of the graph's steps.
@@ -312,6 +261,11 @@ pub(super) enum Shuffle {
     AsDeclared,
     /// What is given is shuffled already.
     Done,
+}
+
+/// The queries of a step, with their recording.
+fn take(queries: &mut BTreeMap<QueryId, Recorded>, step: QueryId) -> Features {
+    queries.get_mut(&step).expect("a branch has what its steps start from, and in their order").take()
 }
 
 pub(super) fn unrecorded(features: Features) -> Matrix {

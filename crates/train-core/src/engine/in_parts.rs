@@ -1,65 +1,22 @@
 //! A step whose batch goes through the backbone in parts, with the gradients of the whole batch.
 //!
-//! See [`PartsMethod`] for the two ways. Memory is needed for the activations of one part, and for the features of all.
+//! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
-use dfdx::tensor::PutTape as _;
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows,
-    gradient_of_rows, scale_loss, select_rows, sum_weighted_by,
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, concat_rows,
+    gradient_of_rows, select_rows, sum_weighted_by,
 };
 
 use super::encode::run_backbone;
-use super::forward::{Losses, Shuffle, Starts, StepKeys, Views, total, unrecorded};
+use super::forward::{Shuffle, Starts, Views, unrecorded};
 use super::running::Running;
-use super::{Engine, EngineError, Loss};
-use pipeline::{Graph, Input, KeyId, PartsMethod, QueryId, Table, batch_shuffle};
+use super::{Computed, Engine, EngineError, Loss};
+use pipeline::{Graph, Input, KeyId, QueryId, Table, batch_shuffle};
 use plugin_api::Entry;
 
-/// What a step computes before any weight moves.
-pub struct Computed {
-    /// Each loss of the graph, without logits.
-    pub losses: Vec<Loss>,
-    /// Of every trainable parameter.
-    pub gradients: Gradients,
-    /// What the negatives take in after the step.
-    pub keys: StepKeys,
-}
-
-impl Computed {
-    /// The sum of the losses, each times its weight.
-    pub fn total(&self) -> f32 {
-        total(&self.losses)
-    }
-}
-
 impl Engine {
-    /// Losses and gradients of a batch of `n` images, which `next` gives part by part.
-    ///
-    /// `next` is called once for each part of each pass of the pipeline's [`Parts`](pipeline::Parts), in this order,
-    /// and gives the pass's views.
-    ///
-    /// # Errors
-    /// Those of `next`; and if a module refuses what it is given.
-    pub fn compute<E: From<EngineError>>(
-        &mut self,
-        n: usize,
-        momentum: f32,
-        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
-    ) -> Result<Computed, E> {
-        match self.parts.method {
-            PartsMethod::Whole => {
-                let views = next()?;
-                let forward = self.forward(views, momentum, KeepLogits::No)?;
-                let super::Forward { losses, keys, total } = forward;
-                Ok(Computed { losses, keys, gradients: tensor_ops::backward(total).map_err(op)? })
-            }
-            PartsMethod::Accumulate => self.accumulate(n, momentum, next),
-            PartsMethod::CacheFeatures => self.cache_features(n, momentum, next),
-        }
-    }
-
     /// All keys, then the gradients of each part's share of the loss.
-    fn accumulate<E: From<EngineError>>(
+    pub(super) fn accumulate<E: From<EngineError>>(
         &mut self,
         n: usize,
         momentum: f32,
@@ -95,13 +52,10 @@ impl Engine {
             let places = self.places(1, part, n);
             let own = |keys: &Matrix| select_rows(keys, &places);
             let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
-            let mut queries = self.queries(&graph, Starts::views(&views))?;
-            let Losses { values, scalars } = self.compare(&graph, &mut queries, &keys, KeepLogits::No)?;
+            let (values, mut gradients) =
+                self.learn(&graph, Starts::views(&views), &keys, 1.0 / n_parts as f32, KeepLogits::No)?;
             add_shares(&mut losses, values, n_parts);
-            let share = tensor_ops::sum_losses(scalars)
-                .and_then(|sum| scale_loss(sum, 1.0 / n_parts as f32))
-                .map_err(op)?;
-            self.add_gradients(&mut total, share)?;
+            self.add_gradients(&mut total, &mut gradients)?;
             running.end_part(self)?;
         }
         running.set_means(self)?;
@@ -110,7 +64,7 @@ impl Engine {
     }
 
     /// The features of all parts, the losses of the whole batch, and the gradients of the features back through the parts.
-    fn cache_features<E: From<EngineError>>(
+    pub(super) fn cache_features<E: From<EngineError>>(
         &mut self,
         n: usize,
         momentum: f32,
@@ -141,22 +95,18 @@ impl Engine {
         }
         running.set_means(self)?;
 
-        let query_features = wholes(&of_queries, n, Recording::start).map_err(op)?;
-        let key_features = wholes(&of_keys, n, || Recording::Off).map_err(op)?;
-        let leaf = |features: &Option<Features>| features.as_ref().map(|start| unrecorded(start.retaped()));
-        let leaves: Vec<Option<Matrix>> = query_features.iter().map(leaf).collect();
+        let features_of_queries = wholes(&of_queries, n).map_err(op)?;
+        let features_of_keys = wholes(&of_keys, n).map_err(op)?;
+        let leaves = features_of_queries.clone();
         drop((of_queries, of_keys));
         let none = Views::default();
-        let mut queries = self.queries(&graph, Starts { views: &none, features: query_features })?;
-        let keys = self.keys(&graph, Starts { views: &none, features: key_features }, Shuffle::Done)?;
-        let losses = self.compare(&graph, &mut queries, &keys, KeepLogits::No)?;
+        let keys = self.keys(&graph, Starts { views: &none, features: features_of_keys }, Shuffle::Done)?;
+        let starts = Starts { views: &none, features: features_of_queries };
+        let (losses, mut gradients) = self.learn(&graph, starts, &keys, 1.0, KeepLogits::No)?;
         let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
-        drop(queries);
-        let total = tensor_ops::sum_losses(losses.scalars).map_err(op)?;
-        let mut gradients = tensor_ops::backward(total).map_err(op)?;
         let leaf_gradients: Table<QueryId, Option<Matrix>> = leaves
-            .into_iter()
-            .map(|leaf| leaf.map(|leaf| gradient_of_rows(&leaf, &mut gradients)).transpose())
+            .iter()
+            .map(|leaf| leaf.as_ref().map(|leaf| gradient_of_rows(leaf, &mut gradients)).transpose())
             .collect::<Result<_, _>>()
             .map_err(op)?;
 
@@ -173,11 +123,12 @@ impl Engine {
                 let share = select_rows(wanted, &places)
                     .and_then(|wanted| sum_weighted_by(rows, &wanted))
                     .map_err(op)?;
-                self.add_gradients(&mut gradients, share)?;
+                let mut part = tensor_ops::backward(share).map_err(op)?;
+                self.add_gradients(&mut gradients, &mut part)?;
             }
         }
         running.restore(self)?;
-        Ok(Computed { losses: losses.values, gradients, keys })
+        Ok(Computed { losses, gradients, keys })
     }
 
     /// What the backbone of a step that makes queries makes of its view; `None` for a step on a step.
@@ -232,14 +183,13 @@ impl Engine {
         }
     }
 
-    /// Adds the gradients of `loss` to `total`, parameter after parameter.
-    fn add_gradients(&mut self, total: &mut Gradients, loss: Scalar) -> Result<(), EngineError> {
-        let mut part = tensor_ops::backward(loss)?;
+    /// Adds the gradients of a part to `total`, parameter after parameter.
+    fn add_gradients(&mut self, total: &mut Gradients, part: &mut Gradients) -> Result<(), EngineError> {
         let mut result = Ok(());
         for (_, module) in self.modules.named() {
             module.visit(&mut |_, entry| {
                 if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
-                    result = parameter.add_gradient(total, &mut part);
+                    result = parameter.add_gradient(total, part);
                 }
             });
         }
@@ -302,12 +252,11 @@ fn put(assembly: &mut Option<Assembly>, places: &[usize], features: Option<Featu
     }
 }
 
-/// The features of whole batches, each with a recording of its own.
+/// The features of whole batches.
 fn wholes<I: pipeline::Id>(
     assemblies: &Table<I, Option<Assembly>>,
     n: usize,
-    recording: impl Fn() -> Recording,
-) -> Result<Table<I, Option<Features>>, OpError> {
-    let whole = |assembly: &Assembly| Ok(assembly.whole(n)?.put_tape(recording()));
+) -> Result<Table<I, Option<Matrix>>, OpError> {
+    let whole = |assembly: &Assembly| assembly.whole(n);
     assemblies.iter().map(|assembly| assembly.as_ref().map(whole).transpose()).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
+mod branch;
 mod embed;
 mod encode;
 mod forward;
@@ -12,15 +13,16 @@ mod moving;
 mod norms;
 mod running;
 mod state;
+mod step;
 mod update;
 
 use tensor_ops::{Device, OpError, Precision};
 
-pub use self::forward::{Forward, Loss, StepKeys};
+pub use self::forward::{Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
-pub use self::in_parts::Computed;
 pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
+pub use self::step::Computed;
 
 use crate::Collective;
 use pipeline::{Graph, Modules, MomentumModules, Network, ParameterSettings, Parts};

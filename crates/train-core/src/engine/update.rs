@@ -3,19 +3,11 @@
 use tensor_ops::{Gradients, OpError, Parameter};
 
 use super::moving::{Move, Moved, Taken, move_all};
-use super::{Engine, EngineError, Forward};
+use super::{Engine, EngineError};
 use crate::Collective;
 use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
-    /// The gradients of a forward pass, averaged over all processes when they are used.
-    ///
-    /// # Errors
-    /// If an operation's backward pass fails.
-    pub fn backward(&mut self, forward: Forward) -> Result<Gradients, EngineError> {
-        Ok(tensor_ops::backward(forward.total)?)
-    }
-
     /// Moves every trainable parameter by its gradient.
     ///
     /// Parameters move at the same time, on the host each in chunks: a network has many small ones, and with one after another
