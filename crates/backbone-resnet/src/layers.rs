@@ -1,6 +1,6 @@
 //! The convolutions of a ResNet, with torchvision's names and initialization.
 
-use nn::{Builder, ChannelSums, ConvNorm, ConvNormConfig, Init};
+use nn::{Builder, ConvNorm, ConvNormConfig, Init};
 use plugin_api::ConfigError;
 use tensor_ops::ConvAlgorithm;
 
@@ -62,7 +62,6 @@ impl Common {
             weight: Init::kaiming_fan_out(n_outputs * side_px * side_px),
             algorithm: self.algorithm,
             splits: self.batch_norm_splits,
-            sums: ChannelSums::ByConv,
         };
         config.build(builder)
     }

@@ -1,6 +1,6 @@
 //! From an image to tokens.
 
-use nn::{Builder, ChannelSums, Conv, ConvConfig, ConvNorm, ConvNormConfig, Init};
+use nn::{Builder, Conv, ConvConfig, ConvNorm, ConvNormConfig, Init};
 use plugin_api::{ConfigError, Module, ModuleContext, Part as _, Visitor, VisitorMut};
 use tensor_ops::{ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Tokens, tokens_from_map};
 
@@ -82,7 +82,6 @@ impl PatchEmbed {
                 weight: Init::torch(9 * n_inputs),
                 algorithm: ConvAlgorithm::Auto,
                 splits,
-                sums: ChannelSums::ByNorm,
             };
             layers.push(config.build(builder)?);
             n_inputs = n_outputs;

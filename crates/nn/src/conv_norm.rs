@@ -30,24 +30,12 @@ pub struct ConvNormConfig {
     pub algorithm: ConvAlgorithm,
     /// In how many parts a batch is normalized.
     pub splits: usize,
-    /// What sums up the channels in training.
-    pub sums: ChannelSums,
-}
-
-/// What sums up the channels for the statistics of a batch. Both give the same sums, rounded differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChannelSums {
-    /// The convolution, while its output is in the cache, where the batch is normalized in one part.
-    ByConv,
-    /// The batch norm, which reads the output once more.
-    ByNorm,
 }
 
 /// A convolution without bias, and batch norm.
 pub struct ConvNorm {
     conv: Conv,
     norm: BatchNorm,
-    sums: ChannelSums,
     conv_name: String,
     norm_name: String,
 }
@@ -64,7 +52,7 @@ impl ConvNormConfig {
         let conv = conv.build(&builder.part(&conv_name))?;
         let mut norm = BatchNorm::new(builder.device(), n_outputs).map_err(unplaced)?;
         norm.splits = self.splits;
-        Ok(ConvNorm { conv, norm, sums: self.sums, conv_name, norm_name })
+        Ok(ConvNorm { conv, norm, conv_name, norm_name })
     }
 }
 
@@ -103,7 +91,7 @@ impl ConvNorm {
 
     fn convolve(&self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
         // In evaluation the norm asks for no sums, and norms of several parts sum up each by itself.
-        if self.sums == ChannelSums::ByConv && mode == Mode::Train && self.norm.splits == 1 {
+        if mode == Mode::Train && self.norm.splits == 1 {
             let Conv { weight, geometry, algorithm, .. } = &self.conv;
             conv2d_before_norm(x, weight, *geometry, *algorithm)
         } else {

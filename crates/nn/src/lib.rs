@@ -15,7 +15,7 @@ mod mlp;
 
 pub use self::builder::Builder;
 pub use self::conv::{Conv, ConvConfig};
-pub use self::conv_norm::{ChannelSums, ConvNorm, ConvNormConfig};
+pub use self::conv_norm::{ConvNorm, ConvNormConfig};
 pub use self::init::Init;
 pub use self::layer_norm::LayerNormConfig;
 pub use self::linear::{Linear, LinearConfig};
