@@ -32,6 +32,8 @@ mod program;
 pub mod rows;
 mod staging;
 mod status;
+#[cfg(all(test, feature = "emulated"))]
+mod tests;
 pub mod tokens;
 mod versions;
 mod weight;

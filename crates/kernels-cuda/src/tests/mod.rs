@@ -1,0 +1,86 @@
+//! Kernels against oracles in double precision, on the emulated driver.
+
+mod maps;
+mod tokens;
+
+use kernels_cpu::{
+    Precision,
+    testing::{assert_close, noise, wide},
+};
+
+use crate::{Array, Forms, Weight, upload};
+
+/// Both precisions, and what rounding may make of a value, as a share of the largest.
+const PRECISIONS: [(Precision, f64); 2] = [(Precision::F32, 1e-5), (Precision::Bf16, 1.5e-2)];
+
+/// Values on the device, and what they are there.
+fn array(seed: u32, len: usize, precision: Precision) -> (Array, Vec<f64>) {
+    let array = Array::upload(noise(seed, len)).unwrap().into_precision(precision).unwrap();
+    let values = wide(&array.to_host().unwrap());
+    (array, values)
+}
+
+/// Weights on the device, and what they are in this precision.
+fn weight(seed: u32, len: usize, precision: Precision) -> (cudarc::driver::CudaSlice<f32>, Vec<f64>) {
+    let values = noise(seed, len);
+    let (_, rounded) = array(seed, len, precision);
+    (upload(&values).unwrap(), rounded)
+}
+
+fn check(what: &str, got: &Array, expected: &[f64], tolerance: f64) {
+    assert_close(what, &got.to_host().unwrap(), expected, tolerance);
+}
+
+/// The product of `(m, k)` and `(k, n)`.
+fn product(a: &[f64], b: &[f64], [m, k, n]: [usize; 3]) -> Vec<f64> {
+    let at = |i: usize| (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum();
+    (0..m * n).map(at).collect()
+}
+
+fn transposed(a: &[f64], n_rows: usize) -> Vec<f64> {
+    let n_columns = a.len() / n_rows;
+    (0..a.len()).map(|i| a[i % n_rows * n_columns + i / n_rows]).collect()
+}
+
+fn plus(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+#[test]
+fn copies_of_a_weight_are_made_once() {
+    let (values, _) = weight(1, 24, Precision::Bf16);
+    let forms = Forms::default();
+    let weight = Weight { values: &values, forms: &forms };
+    let address = |precision| match weight.plain(precision).unwrap() {
+        crate::weight::Form::F32(values) => *cudarc::driver::DevicePtr::device_ptr(values),
+        crate::weight::Form::Bf16(halves) => *cudarc::driver::DevicePtr::device_ptr(halves),
+    };
+    assert_eq!(address(Precision::Bf16), address(Precision::Bf16));
+    assert_ne!(address(Precision::Bf16), address(Precision::F32));
+}
+
+#[test]
+fn sizes_beyond_what_kernels_count_are_errors() {
+    use crate::{Error, launch::Launch, pointwise::POINTWISE};
+    // SAFETY: it is refused before it runs.
+    let refused = unsafe { Launch::new(&POINTWISE, "sum_splits").int(1 << 31).blocks(1, 1, 1) };
+    assert!(matches!(refused, Err(Error::Size { got, .. }) if got == 1 << 31));
+    // SAFETY: as above.
+    let refused = unsafe { Launch::new(&POINTWISE, "sum_splits").blocks(1, 1 << 16, 1) };
+    assert!(matches!(refused, Err(Error::Size { got, .. }) if got == 1 << 16));
+}
+
+#[test]
+fn memory_of_something_else_is_read_and_left_alone() {
+    let values = noise(1, 100);
+    let owner = std::rc::Rc::new(upload(&values).unwrap());
+    let address = *cudarc::driver::DevicePtr::device_ptr(&*owner);
+    // SAFETY: the owner has so many values there, and nobody writes to them.
+    let lent = || Array::Lent(unsafe { crate::Lent::new(address, 100, owner.clone()) });
+    let negative: Vec<f64> = values.iter().map(|&value| f64::from(value.max(0.0))).collect();
+    check("relu", &crate::pointwise::relu(&lent()).unwrap(), &negative, 0.0);
+    let mut sum = lent();
+    crate::pointwise::add(&mut sum, &lent()).unwrap();
+    check("sum", &sum, &values.iter().map(|&value| 2.0 * f64::from(value)).collect::<Vec<_>>(), 0.0);
+    check("left alone", &lent(), &wide(&values), 0.0);
+}
