@@ -370,6 +370,7 @@ static double scalar(const void *value, int compute) {
 
 static int gemm(const Handle *handle, int m, int n, int k, const void *alpha, Operand a, Operand b, const void *beta,
                 Result c, int batches, int compute) {
+    emulation_counts[PRODUCTS]++;
     if (!handle) return CUBLAS_NOT_INITIALIZED;
     if (m < 0 || n < 0 || k < 0 || batches < 0 || !alpha || !beta) return CUBLAS_INVALID_VALUE;
     if (a.operation < OP_N || a.operation > OP_C || b.operation < OP_N || b.operation > OP_C)

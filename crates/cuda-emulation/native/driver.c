@@ -19,6 +19,14 @@ void emulation_abort(const char *format, ...) {
     abort();
 }
 
+__thread unsigned long long emulation_counts[COUNTED];
+
+/* How often the calling thread has asked for each of `enum Counted`, since it started. Memory on the host counts as little as
+ * what only asks. */
+void cuda_emulation_counts(unsigned long long counts[COUNTED]) {
+    memcpy(counts, emulation_counts, sizeof emulation_counts);
+}
+
 static const struct {
     int value;
     const char *name, *description;
@@ -209,6 +217,7 @@ int cuDevicePrimaryCtxGetState(int device, unsigned *flags, int *active) {
 }
 
 int cuCtxSetCurrent(void *context) {
+    emulation_counts[CONTEXT_CHANGES]++;
     current_context = context;
     return CUDA_SUCCESS;
 }

@@ -51,6 +51,10 @@ typedef struct Kernel {
 /* Misuse that a GPU would not report aborts: a test that carried on would prove nothing. */
 _Noreturn void emulation_abort(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What a program asked the driver and cuBLAS to do, by thread: see `cuda_emulation_counts`. */
+enum Counted { ALLOCATIONS, FREES, FILLS, COPIES, LAUNCHES, PRODUCTS, CONTEXT_CHANGES, COUNTED };
+extern __thread unsigned long long emulation_counts[COUNTED];
+
 /* Aborts unless the bytes lie within one allocation. */
 void memory_require_range(CUdeviceptr pointer, size_t bytes, const char *use);
 size_t memory_total(void);

@@ -442,6 +442,7 @@ int cuLaunchKernel(Kernel *kernel, unsigned grid_x, unsigned grid_y, unsigned gr
                    unsigned block_y, unsigned block_z, unsigned shared_bytes, void *stream, void **parameters,
                    void **extra) {
     (void)stream;
+    emulation_counts[LAUNCHES]++;
     if (!kernel) return CUDA_ERROR_INVALID_HANDLE;
     if (extra) return CUDA_ERROR_NOT_SUPPORTED;
     unsigned long long threads = (unsigned long long)block_x * block_y * block_z;

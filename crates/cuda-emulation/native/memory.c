@@ -98,7 +98,10 @@ static int release(void *start, Place place, const char *function) {
         check_canary(allocation, allocation->start + allocation->bytes, "after");
         free(allocation->start - CANARY_BYTES);
     }
-    if (place == ON_DEVICE) used -= allocation->bytes;
+    if (place == ON_DEVICE) {
+        used -= allocation->bytes;
+        emulation_counts[FREES]++;
+    }
     free(allocation);
     pthread_mutex_unlock(&registry);
     return CUDA_SUCCESS;
@@ -126,6 +129,7 @@ int cuMemGetInfo_v2(size_t *available, size_t *total) {
 }
 
 static int allocate_on_device(CUdeviceptr *pointer, size_t bytes) {
+    emulation_counts[ALLOCATIONS]++;
     void *start = NULL;
     int result = pointer ? allocate(&start, bytes, ON_DEVICE) : CUDA_ERROR_INVALID_VALUE;
     if (result == CUDA_SUCCESS) *pointer = (uintptr_t)start;
@@ -201,18 +205,21 @@ int cuMemHostGetFlags(unsigned *flags, void *host) {
 }
 
 int cuMemcpyHtoD_v2(CUdeviceptr target, const void *source, size_t bytes) {
+    emulation_counts[COPIES]++;
     memory_require_range(target, bytes, "copy to the device");
     memcpy((void *)(uintptr_t)target, source, bytes);
     return CUDA_SUCCESS;
 }
 
 int cuMemcpyDtoH_v2(void *target, CUdeviceptr source, size_t bytes) {
+    emulation_counts[COPIES]++;
     memory_require_range(source, bytes, "copy from the device");
     memcpy(target, (const void *)(uintptr_t)source, bytes);
     return CUDA_SUCCESS;
 }
 
 int cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
+    emulation_counts[COPIES]++;
     memory_require_range(target, bytes, "target of a copy within the device");
     memory_require_range(source, bytes, "source of a copy within the device");
     memmove((void *)(uintptr_t)target, (const void *)(uintptr_t)source, bytes);
@@ -221,6 +228,7 @@ int cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
 
 /* Either side may be on the host. */
 int cuMemcpy(CUdeviceptr target, CUdeviceptr source, size_t bytes) {
+    emulation_counts[COPIES]++;
     memmove((void *)(uintptr_t)target, (const void *)(uintptr_t)source, bytes);
     return CUDA_SUCCESS;
 }
@@ -246,12 +254,14 @@ int cuMemcpyAsync(CUdeviceptr target, CUdeviceptr source, size_t bytes, void *st
 }
 
 int cuMemsetD8_v2(CUdeviceptr target, unsigned char value, size_t count) {
+    emulation_counts[FILLS]++;
     memory_require_range(target, count, "cuMemsetD8");
     memset((void *)(uintptr_t)target, value, count);
     return CUDA_SUCCESS;
 }
 
 int cuMemsetD16_v2(CUdeviceptr target, unsigned short value, size_t count) {
+    emulation_counts[FILLS]++;
     if (target % sizeof value) return CUDA_ERROR_INVALID_VALUE;
     memory_require_range(target, count * sizeof value, "cuMemsetD16");
     for (size_t index = 0; index < count; index++) ((unsigned short *)(uintptr_t)target)[index] = value;
@@ -259,6 +269,7 @@ int cuMemsetD16_v2(CUdeviceptr target, unsigned short value, size_t count) {
 }
 
 int cuMemsetD32_v2(CUdeviceptr target, unsigned value, size_t count) {
+    emulation_counts[FILLS]++;
     if (target % sizeof value) return CUDA_ERROR_INVALID_VALUE;
     memory_require_range(target, count * sizeof value, "cuMemsetD32");
     for (size_t index = 0; index < count; index++) ((unsigned *)(uintptr_t)target)[index] = value;

@@ -47,6 +47,12 @@
 //! It cannot notice races between blocks, uncoalesced or conflicting accesses, reads past an end, or
 //! that a kernel has too many registers: that takes a GPU. Nor does anything run asynchronously.
 //!
+//! # What it counts
+//!
+//! `void cuda_emulation_counts(unsigned long long counts[7])` tells how often the calling thread has asked for memory on the
+//! device, given it back, filled it, copied to, from or within it, launched a kernel, multiplied matrices and changed its
+//! context, in this order: for tests of how much a program asks of a driver.
+//!
 //! # Environment
 //!
 //! - `CUDA_EMULATION_ORDER`: in what order the threads of a block run between barriers. `reverse` and

@@ -19,6 +19,8 @@ mod columns;
 mod context;
 pub mod contrast;
 pub mod conv;
+#[cfg(feature = "emulated")]
+mod counts;
 pub mod dot;
 mod error;
 mod launch;
@@ -42,6 +44,8 @@ mod weight;
 #[cfg(feature = "emulated")]
 use cuda_emulation as _;
 
+#[cfg(feature = "emulated")]
+pub use self::counts::DriverCalls;
 use self::program::Program;
 pub use self::{
     array::{Array, Lent, download, duplicate, upload, zeros},
