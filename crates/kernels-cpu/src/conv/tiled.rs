@@ -43,7 +43,7 @@ impl Method for Tiled {
 
     fn weights(&self, problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
         let Problem { family, geometry, from, to, .. } = *problem;
-        winograd::gradient(family, geometry, from, &x.whole(), to, &gradient.whole())
+        winograd::gradient(family, geometry, from, x, to, gradient)
     }
 }
 

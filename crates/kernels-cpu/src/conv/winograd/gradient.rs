@@ -2,48 +2,36 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
-    algebra::WeightGradient,
+    algebra::{Input, OutputGradient, WeightGradient},
     passes::transform,
-    strips::{add_slices, strips},
-    tiles::{Channels, N_POINTS, Points, Tile, tiles_of, transform_gradient, transform_input},
+    points::{Channels, Points, TILE, transform_rows},
+    sums::{self, Steps, add_products},
+    tiles::{Tile, Tiling, batches},
 };
 use crate::{
     ConvGeometry,
     layout::{BLOCK, Layout},
     memory::split_mut,
     scratch::with_scratch,
-    simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    simd::{Family, Kernel, Lanes, TileMode},
+    values::Values,
 };
 
-/// Channels of the input and of the output that a task handles, at most.
-const STRIP: usize = 128;
-
-/// Tiles times images that are transformed at a time: the inner dimension of the products.
+/// Images of tiles that are transformed at a time: the inner dimension of the products.
 const N_ROWS: usize = 64;
-
-/// Tasks to cut the work into, if there are tiles enough.
-const N_TASKS: usize = 16;
 
 /// `(3, 3, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
 pub(in super::super) fn gradient(
     family: Family,
     geometry: ConvGeometry,
     layout_in: Layout,
-    x: &[f32],
+    x: &Values,
     layout_out: Layout,
-    gradient: &[f32],
+    gradient: &Values,
 ) -> Vec<f32> {
-    let tiles = tiles_of(layout_out, 0..layout_out.n_blocks());
-    let (ins, outs) = (strips(layout_in.c, STRIP), strips(layout_out.c, STRIP));
-    let n_strips = ins.len() * outs.len();
-    let n_slices = N_TASKS.div_ceil(n_strips).min(tiles.len() * BLOCK / N_ROWS).max(1);
-    let task = |task_idx: usize| {
-        let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
-        let (inputs, outputs) = (ins[strip / outs.len()].clone(), outs[strip % outs.len()].clone());
-        let slice = tiles.len() * slice / n_slices..tiles.len() * (slice + 1) / n_slices;
+    let tiling = Tiling::forward(TILE, geometry, layout_in, layout_out);
+    sums::gradient(tiling, N_ROWS, |tiles, inputs, outputs| {
         let points = Points::new(N_ROWS.max(BLOCK), inputs.len());
         let gradients = Points::new(N_ROWS.max(BLOCK), outputs.len());
         let sums = Points::new(inputs.len(), outputs.len());
@@ -52,98 +40,87 @@ pub(in super::super) fn gradient(
             let parts: [&mut [f32]; 3] =
                 split_mut(scratch, &lens).try_into().expect("three parts were asked for");
             let [point_values, gradient_values, sum_values] = parts;
-            family.run(Task {
-                tiles: &tiles[slice],
-                x: (x, layout_in, inputs),
-                gradient: (gradient, layout_out, outputs),
-                padding: geometry.padding,
-                points: (points, point_values),
-                gradients: (gradients, gradient_values),
-                sums: (sums, sum_values),
-            })
+            let slice = Slice { family, tiling, tiles, x: (x, inputs), gradient: (gradient, outputs) };
+            slice.add_up((points, point_values), (gradients, gradient_values), (sums, sum_values))
         })
-    };
-    let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
-
-    add_slices(&partial, &ins, &outs, layout_out.c)
+    })
 }
 
-/// The sum over some tiles for some channels of both sides.
-struct Task<'a> {
+/// Some tiles, and some channels of both sides.
+struct Slice<'a> {
+    family: Family,
+    tiling: Tiling,
     tiles: &'a [Tile],
-    /// All blocks, and the channels that count.
-    x: (&'a [f32], Layout, Range<usize>),
-    gradient: (&'a [f32], Layout, Range<usize>),
-    padding: (usize, usize),
-    points: (Points, &'a mut [f32]),
-    gradients: (Points, &'a mut [f32]),
-    sums: (Points, &'a mut [f32]),
+    x: (&'a Values, Range<usize>),
+    gradient: (&'a Values, Range<usize>),
 }
 
-impl Kernel for Task<'_> {
+impl Slice<'_> {
     /// `(9, inputs, outputs)`.
+    fn add_up(
+        self,
+        (points, point_values): (Points, &mut [f32]),
+        (gradients, gradient_values): (Points, &mut [f32]),
+        (sums, sum_values): (Points, &mut [f32]),
+    ) -> Vec<f32> {
+        let Self { family, tiling, x: (x, inputs), gradient: (gradient, outputs), .. } = self;
+        let mut mode = TileMode::Store;
+        for batch in batches(self.tiles, tiling.to, N_ROWS, 1) {
+            let mut row = 0;
+            for tiles in batch.rows() {
+                let Tile { block, y, .. } = tiles[0];
+                let (read, written) = (tiling.read(block, y..y + 1), tiling.written(block, y..y + 1));
+                x.with_part(read.range, |values| {
+                    let range = inputs.clone();
+                    let from = Channels { values, first_y: read.first_y, layout: tiling.from, range };
+                    let to = (points, &mut *point_values);
+                    transform_rows::<Input, 6>(family, from, tiles, tiling.padding, row, to);
+                });
+                gradient.with_part(written.range, |values| {
+                    let range = outputs.clone();
+                    let from = Channels { values, first_y: written.first_y, layout: tiling.to, range };
+                    let to = (gradients, &mut *gradient_values);
+                    transform_rows::<OutputGradient, 4>(family, from, tiles, (0, 0), row, to);
+                });
+                row += tiles.len() * tiling.to.n_in_block(block);
+            }
+            let x = points.steps(point_values);
+            let gradient = gradients.steps(gradient_values);
+            add_products::<f32>(family, x, gradient, row, (&mut *sum_values, sums.point_len), mode);
+            mode = TileMode::Add;
+        }
+        family.run(Taps { sums: (sums, sum_values), len: inputs.len() * outputs.len() })
+    }
+}
+
+impl Points {
+    fn steps(self, words: &[f32]) -> Steps<'_> {
+        Steps { words, point_len: self.point_len, n_channels: self.row_len }
+    }
+}
+
+/// `[tap][input][output]` out of the sums at each point.
+struct Taps<'a> {
+    sums: (Points, &'a [f32]),
+    len: usize,
+}
+
+impl Kernel for Taps<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]
     fn run<L: Lanes>(self) -> Vec<f32> {
-        let (points, point_values) = self.points;
-        let (gradients, gradient_values) = self.gradients;
-        let (sums, sum_values) = self.sums;
-        let (n_in, n_out) = (self.x.2.len(), self.gradient.2.len());
-        let mut mode = TileMode::Store;
-        let mut rest = self.tiles;
-        while !rest.is_empty() {
-            let mut n_rows = 0;
-            let mut n_tiles = 0;
-            for &tile in rest {
-                let n = self.x.1.n_in_block(tile.block);
-                if n_tiles > 0 && n_rows + n > N_ROWS {
-                    break;
-                }
-                let x = in_block(&self.x, tile.block);
-                transform_input::<L>(&x, tile, self.padding, points, n_rows, point_values);
-                let gradient = in_block(&self.gradient, tile.block);
-                transform_gradient::<L>(&gradient, tile, gradients, n_rows, gradient_values);
-                n_rows += n;
-                n_tiles += 1;
-            }
-            rest = &rest[n_tiles..];
-            let segments = [Segment { a: 0, b: 0, n_steps: n_rows }];
-            for point in 0..N_POINTS {
-                for first in (0..n_out).step_by(2 * L::N) {
-                    let operands = Operands {
-                        a: &point_values[point * points.point_len..],
-                        a_row: 1,
-                        a_step: points.row_len,
-                        b: &gradient_values[point * gradients.point_len + first..],
-                        b_step: gradients.row_len,
-                        segments: &segments,
-                    };
-                    let n_columns = (2 * L::N).min(n_out - first);
-                    let out = &mut sum_values[point * sums.point_len + first..];
-                    multiply_rows::<L, _, _>(operands, n_in, out, sums.row_len, n_columns, mode);
-                }
-            }
-            mode = TileMode::Add;
-        }
-
-        let len = n_in * n_out;
-        let mut result = vec![0.0; 9 * len];
+        let Self { sums: (sums, values), len } = self;
+        let mut taps = vec![0.0; 9 * len];
         let mut elements: [[&[f32]; 6]; 6] = [[&[]; 6]; 6];
         for (point, element) in elements.as_flattened_mut().iter_mut().enumerate() {
-            *element = &sum_values[point * sums.point_len..][..len];
+            *element = &values[point * sums.point_len..][..len];
         }
         let mut places = [[None; 3]; 3];
         for (tap, place) in places.as_flattened_mut().iter_mut().enumerate() {
             *place = Some(tap * len);
         }
-        transform::<L, WeightGradient, 6, 3>(&elements, len, &mut result, &places, false);
-        result
+        transform::<L, WeightGradient, 6, 3>(&elements, len, &mut taps, &places, false);
+        taps
     }
-}
-
-/// Some channels of one block.
-fn in_block<'a>(from: &(&'a [f32], Layout, Range<usize>), block: usize) -> Channels<'a> {
-    let (values, layout, ref range) = *from;
-    Channels { values: layout.block(values, block), first_y: 0, layout, range: range.clone() }
 }

@@ -9,7 +9,8 @@ mod algebra;
 mod gradient;
 pub(super) mod pairs;
 mod passes;
-mod strips;
+mod points;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -18,7 +19,8 @@ mod wide;
 
 pub(super) use self::gradient::gradient;
 use self::{
-    tiles::{Channels, N_POINTS, Points, TILE, Target, Tile, n_tiles, transform_input, transform_output},
+    points::{Channels, N_POINTS, Points, TILE, Target, transform_input, transform_output},
+    tiles::{Tile, Tiling},
     weight::Weights,
 };
 use crate::{
@@ -29,6 +31,7 @@ use crate::{
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Summed, Values},
 };
+
 /// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
 const N_ROWS: usize = 64;
 
@@ -45,9 +48,7 @@ const MAX_STEPS: usize = 64;
 #[derive(Clone, Copy)]
 pub(super) struct Winograd<'a> {
     family: Family,
-    from: Layout,
-    to: Layout,
-    padding: (usize, usize),
+    tiling: Tiling,
     weights: Weights<'a>,
 }
 
@@ -61,7 +62,7 @@ impl<'a> Winograd<'a> {
         packed: &'a [f32],
     ) -> Self {
         let weights = Weights { packed, n_in: from.c, panel: family.panel(), is_flipped: false };
-        Self { family, from, to, padding: geometry.padding, weights }
+        Self { family, tiling: Tiling::forward(TILE, geometry, from, to), weights }
     }
 
     /// The gradient of the input, by weights packed `[panel of inputs][tap][output channel][column]`.
@@ -73,18 +74,17 @@ impl<'a> Winograd<'a> {
         packed: &'a [f32],
     ) -> Self {
         let weights = Weights { packed, n_in: from.c, panel: family.panel(), is_flipped: true };
-        let padding = (2 - geometry.padding.0, 2 - geometry.padding.1);
-        Self { family, from, to, padding, weights }
+        Self { family, tiling: Tiling::backward(TILE, geometry, from, to), weights }
     }
 
     /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
     pub(super) fn multiply(&self, values: &Values, precision: Precision, is_summed: bool) -> Summed {
         if self.is_wide() {
-            return wide::multiply(*self, &values.whole(), precision, is_summed);
+            return wide::multiply(*self, values, precision, is_summed);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
-        let channels = is_summed.then_some(self.to.c);
+        let channels = is_summed.then_some(self.tiling.to.c);
         Values::build_summed(self.family, precision, &part_lens, tasks, channels, |_, task, out| {
             self.run(task, values, &weights, out);
         })
@@ -93,7 +93,7 @@ impl<'a> Winograd<'a> {
     /// Adds the result to what is there.
     pub(super) fn add_to(&self, values: &Values, sum: &mut Values) {
         if self.is_wide() {
-            return sum.add(&wide::multiply(*self, &values.whole(), Precision::F32, false).values);
+            return sum.add(&wide::multiply(*self, values, Precision::F32, false).values);
         }
         let (tasks, part_lens) = self.tasks();
         let weights = self.weights.transformed(self.family);
@@ -107,31 +107,21 @@ impl<'a> Winograd<'a> {
 
     /// Rows of tiles: (block, row), in the order of memory, and how many values each writes.
     fn tasks(&self) -> (Vec<(usize, usize)>, Vec<usize>) {
-        let Layout { h, w, c, .. } = self.to;
-        let rows = |block| (0..n_tiles(h)).map(move |y| (block, y));
-        let tasks: Vec<(usize, usize)> = (0..self.to.n_blocks()).flat_map(rows).collect();
-        let len = |&(block, y): &(usize, usize)| TILE.min(h - y * TILE) * w * self.to.n_in_block(block) * c;
+        let rows = |block| (0..self.tiling.n_rows()).map(move |y| (block, y));
+        let tasks: Vec<(usize, usize)> = (0..self.tiling.to.n_blocks()).flat_map(rows).collect();
+        let len = |&(block, y): &(usize, usize)| self.tiling.written(block, y..y + 1).range.len();
         let part_lens = tasks.iter().map(len).collect();
         (tasks, part_lens)
     }
 
-    /// Which rows of pixels a row of tiles reads.
-    fn rows_read(&self, block: usize, y: usize) -> RowsRead {
-        let h = self.from.h;
-        let first_y = (y * TILE).saturating_sub(self.padding.0).min(h);
-        let end_y = (y * TILE + TILE + 2).saturating_sub(self.padding.0).min(h);
-        let row_len = self.from.w * self.from.n_in_block(block) * self.from.c;
-        let start = self.from.block_start(block);
-        RowsRead { first_y, range: start + first_y * row_len..start + end_y * row_len }
-    }
-
     fn run(&self, (block, y): (usize, usize), values: &Values, weights: &[f32], out: &mut [f32]) {
-        let n = self.to.n_in_block(block);
-        let tiles_at_once = (N_ROWS / n).clamp(1, n_tiles(self.to.w));
-        let points = Points::new(tiles_at_once * n, self.from.c);
-        let products = Points::new(tiles_at_once * n, self.to.c);
+        let Tiling { from, to, .. } = self.tiling;
+        let n = to.n_in_block(block);
+        let tiles_at_once = (N_ROWS / n).clamp(1, self.tiling.n_columns());
+        let points = Points::new(tiles_at_once * n, from.c);
+        let products = Points::new(tiles_at_once * n, to.c);
         let lens = [points.len(), products.len()];
-        let rows = self.rows_read(block, y);
+        let rows = self.tiling.read(block, y..y + 1);
         with_scratch(lens.iter().sum(), |scratch| {
             let parts: [&mut [f32]; 2] =
                 split_mut(scratch, &lens).try_into().expect("two parts were asked for");
@@ -141,12 +131,7 @@ impl<'a> Winograd<'a> {
                     winograd: self,
                     block,
                     y,
-                    inputs: Channels {
-                        values,
-                        first_y: rows.first_y,
-                        layout: self.from,
-                        range: 0..self.from.c,
-                    },
+                    inputs: Channels { values, first_y: rows.first_y, layout: from, range: 0..from.c },
                     weights,
                     tiles_at_once,
                     points: (points, point_values),
@@ -156,13 +141,6 @@ impl<'a> Winograd<'a> {
             });
         });
     }
-}
-
-/// Rows of pixels of one block.
-struct RowsRead {
-    first_y: usize,
-    /// Where their values are.
-    range: std::ops::Range<usize>,
 }
 
 /// One row of tiles of one block, all channels.
@@ -183,25 +161,22 @@ impl Kernel for RowOfTiles<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Winograd { to, padding, weights, .. } = *self.winograd;
+        let Winograd { tiling: tiling @ Tiling { to, padding, .. }, weights, .. } = *self.winograd;
         let n = to.n_in_block(self.block);
         let (points, point_values) = self.points;
         let (products, product_values) = self.products;
         let mut target =
             Target { values: self.out, first_y: self.y * TILE, size: (to.h, to.w, n), channels: (to.c, 0) };
-        for first in (0..n_tiles(to.w)).step_by(self.tiles_at_once) {
-            let end = n_tiles(to.w).min(first + self.tiles_at_once);
+        for first in (0..tiling.n_columns()).step_by(self.tiles_at_once) {
+            let end = tiling.n_columns().min(first + self.tiles_at_once);
             for x in first..end {
                 let tile = Tile { block: self.block, y: self.y, x };
                 transform_input::<L>(&self.inputs, tile, padding, points, (x - first) * n, point_values);
             }
-            multiply_points::<L>(
-                (points, point_values),
-                (weights, self.weights),
-                (end - first) * n,
-                (products, product_values),
-                to.c,
-            );
+            for (point, out) in product_values.chunks_exact_mut(products.point_len).enumerate() {
+                let points = (points, &*point_values);
+                multiply_point::<L>(point, points, (weights, self.weights), (end - first) * n, out, to.c);
+            }
             for x in first..end {
                 let tile = Tile { block: self.block, y: self.y, x };
                 let row = (x - first) * n;
@@ -221,38 +196,33 @@ fn steps(n_in: usize) -> usize {
     }
 }
 
-/// The 36 products of `n_rows` rows of points by transformed panels, which together have `n_columns` columns.
+/// At one point, the product of `n_rows` rows by transformed panels, which together have `n_columns` columns.
 #[inline(always)]
-fn multiply_points<L: Lanes>(
+fn multiply_point<L: Lanes>(
+    point: usize,
     (points, point_values): (Points, &[f32]),
     (weights, panels): (Weights<'_>, &[f32]),
     n_rows: usize,
-    (products, product_values): (Points, &mut [f32]),
+    out: &mut [f32],
     n_columns: usize,
 ) {
     let steps = steps(weights.n_in);
-    for point in 0..N_POINTS {
-        for (panel_idx, panel) in panels.chunks_exact(weights.panel_len()).enumerate() {
-            let first_column = panel_idx * weights.panel;
-            for first in (0..weights.n_in).step_by(steps) {
-                let segments = [Segment {
-                    a: first,
-                    b: first * weights.panel,
-                    n_steps: steps.min(weights.n_in - first),
-                }];
-                let operands = Operands {
-                    a: &point_values[point * points.point_len..],
-                    a_row: points.row_len,
-                    a_step: 1,
-                    b: &panel[point * weights.point_len()..],
-                    b_step: weights.panel,
-                    segments: &segments,
-                };
-                let out = &mut product_values[point * products.point_len + first_column..];
-                let n_columns = weights.panel.min(n_columns - first_column);
-                let mode = if first == 0 { TileMode::Store } else { TileMode::Add };
-                multiply_rows::<L, _, _>(operands, n_rows, out, products.row_len, n_columns, mode);
-            }
+    for (panel_idx, panel) in panels.chunks_exact(weights.panel_len()).enumerate() {
+        let first_column = panel_idx * weights.panel;
+        for first in (0..weights.n_in).step_by(steps) {
+            let segments =
+                [Segment { a: first, b: first * weights.panel, n_steps: steps.min(weights.n_in - first) }];
+            let operands = Operands {
+                a: &point_values[point * points.point_len..],
+                a_row: points.row_len,
+                a_step: 1,
+                b: &panel[point * weights.point_len()..],
+                b_step: weights.panel,
+                segments: &segments,
+            };
+            let width = weights.panel.min(n_columns - first_column);
+            let mode = if first == 0 { TileMode::Store } else { TileMode::Add };
+            multiply_rows::<L, _, _>(operands, n_rows, &mut out[first_column..], n_columns, width, mode);
         }
     }
 }

@@ -1,199 +1,119 @@
-//! Tiles of four by four outputs.
+//! How both forms cut a feature map: into tiles of outputs, which read overlapping tiles of inputs.
 
-use super::{
-    algebra::{Input, Output, OutputGradient, Transform},
-    passes::{Places, transform},
-};
-use crate::{layout::Layout, simd::Lanes};
+use std::ops::Range;
 
-/// Outputs of a tile along one axis.
-pub(super) const TILE: usize = 4;
-
-/// Elements of a transformed tile: points, in the order of rows.
-pub(super) const N_POINTS: usize = 36;
+use crate::{ConvGeometry, layout::Layout};
 
 /// Where a tile is: its block, and its row and column among the tiles of an image.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     pub(super) block: usize,
     pub(super) y: usize,
     pub(super) x: usize,
 }
 
-/// Tiles along an axis of `len` outputs.
-pub(super) fn n_tiles(len: usize) -> usize {
-    len.div_ceil(TILE)
-}
-
-/// All tiles of some blocks, in the order of memory.
-pub(super) fn tiles_of(layout: Layout, blocks: std::ops::Range<usize>) -> Vec<Tile> {
-    let in_block = |block| {
-        let row = move |y| (0..n_tiles(layout.w)).map(move |x| Tile { block, y, x });
-        (0..n_tiles(layout.h)).flat_map(row)
-    };
-    blocks.flat_map(in_block).collect()
-}
-
-/// Some channels of rows of pixels of one block.
-#[derive(Clone)]
-pub(super) struct Channels<'a> {
-    /// From row `first_y` on.
-    pub(super) values: &'a [f32],
-    pub(super) first_y: usize,
-    /// Of the whole feature map.
-    pub(super) layout: Layout,
-    pub(super) range: std::ops::Range<usize>,
-}
-
-/// Points of tiles, each a matrix: element `(point, row, column)` is at `point * point_len + row * row_len + column`.
-///
-/// A row is an image of a tile, a column is a channel.
+/// The tiles of one convolution.
 #[derive(Clone, Copy)]
-pub(super) struct Points {
-    pub(super) point_len: usize,
-    pub(super) row_len: usize,
+pub(super) struct Tiling {
+    /// Outputs of a tile along one axis.
+    pub(super) side: usize,
+    /// What is read.
+    pub(super) from: Layout,
+    /// What is written, and cut into tiles.
+    pub(super) to: Layout,
+    /// How far a tile's first input is before its first output, along both axes.
+    pub(super) padding: (usize, usize),
 }
 
-impl Points {
-    /// For `n_rows` rows of `n_columns`. The points lie a few lines further apart than they need, for as many of them as
-    /// there are would meet in the same places of the cache.
-    pub(super) fn new(n_rows: usize, n_columns: usize) -> Self {
-        Self { point_len: n_rows * n_columns + 48, row_len: n_columns }
-    }
-
-    /// Values in all.
-    pub(super) fn len(self) -> usize {
-        N_POINTS * self.point_len
-    }
-
-    /// Where the points of a row are.
-    fn places(self, row: usize) -> Places<6> {
-        let mut places = [[None; 6]; 6];
-        for (point, place) in places.as_flattened_mut().iter_mut().enumerate() {
-            *place = Some(point * self.point_len + row * self.row_len);
-        }
-        places
-    }
-}
-
-/// The tile of inputs that a tile of outputs reads, transformed: rows `first_row..` of `points`.
-///
-/// `padding` is how far the tile's first input is before its first output, along both axes.
-#[inline(always)]
-pub(super) fn transform_input<L: Lanes>(
-    from: &Channels<'_>,
-    tile: Tile,
-    padding: (usize, usize),
-    points: Points,
-    first_row: usize,
-    to: &mut [f32],
-) {
-    let corner = ((tile.y * TILE).wrapping_sub(padding.0), (tile.x * TILE).wrapping_sub(padding.1));
-    spread::<L, Input, 6>(from, tile.block, corner, points, first_row, to);
-}
-
-/// A tile of gradients of outputs, transformed: rows `first_row..` of `points`.
-#[inline(always)]
-pub(super) fn transform_gradient<L: Lanes>(
-    from: &Channels<'_>,
-    tile: Tile,
-    points: Points,
-    first_row: usize,
-    to: &mut [f32],
-) {
-    let corner = (tile.y * TILE, tile.x * TILE);
-    spread::<L, OutputGradient, 4>(from, tile.block, corner, points, first_row, to);
-}
-
-/// Transforms `I` by `I` pixels from `corner` on; pixels outside of the image, also those before it, are zeros.
-#[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "rows and columns of pixels are both numbers and indices")]
-fn spread<L: Lanes, T: Transform<I, 6>, const I: usize>(
-    from: &Channels<'_>,
-    block: usize,
-    corner: (usize, usize),
-    points: Points,
-    first_row: usize,
-    to: &mut [f32],
-) {
-    let Channels { values, first_y, layout, ref range } = *from;
-    let n = layout.n_in_block(block);
-    // All images of a position lie side by side; those of some of the channels do not.
-    let is_whole = range.len() == layout.c && points.row_len == layout.c;
-    let (n_runs, run_len) = if is_whole { (1, n * layout.c) } else { (n, range.len()) };
-    for run in 0..n_runs {
-        let mut elements: [[&[f32]; I]; I] = [[&ZEROS; I]; I];
-        for row in 0..I {
-            let y = corner.0.wrapping_add(row);
-            for column in 0..I {
-                let x = corner.1.wrapping_add(column);
-                if y < layout.h && x < layout.w {
-                    let start = (((y - first_y) * layout.w + x) * n + run) * layout.c + range.start;
-                    elements[row][column] = &values[start..start + run_len];
-                }
-            }
-        }
-        // No run is longer than what there are zeros for, but where images have very many channels.
-        for start in (0..run_len).step_by(ZEROS.len()) {
-            let len = ZEROS.len().min(run_len - start);
-            let mut places = points.places(first_row + run);
-            places.as_flattened_mut().iter_mut().flatten().for_each(|place| *place += start);
-            let elements = elements.map(|row| row.map(|element| part(element, start, len)));
-            transform::<L, T, I, 6>(&elements, len, to, &places, false);
-        }
-    }
-}
-
-/// `len` values of an element from `start` on; of zeros, as many as there are.
-#[inline(always)]
-fn part(element: &[f32], start: usize, len: usize) -> &[f32] {
-    if std::ptr::eq(element.as_ptr(), ZEROS.as_ptr()) { element } else { &element[start..start + len] }
-}
-
-/// What lies outside of an image.
-static ZEROS: [f32; 4096] = [0.0; 4096];
-
-/// Where a tile's outputs go.
-pub(super) struct Target<'a> {
-    /// Values laid `[position][image][channel]`, from a first row of pixels on.
-    pub(super) values: &'a mut [f32],
-    /// Their first row of pixels.
+/// Rows of pixels of one block, and where their values lie.
+pub(super) struct Window {
     pub(super) first_y: usize,
-    /// Rows and columns of pixels of the image, and images of the block.
-    pub(super) size: (usize, usize, usize),
-    /// Channels that `values` has, and the one that column 0 of the points goes to.
-    pub(super) channels: (usize, usize),
+    /// Where their values are.
+    pub(super) range: Range<usize>,
 }
 
-/// A tile of outputs out of its products, which are rows `first_row..` of `points`: added to what is there.
-#[inline(always)]
-pub(super) fn transform_output<L: Lanes>(
-    points: Points,
-    first_row: usize,
-    from: &[f32],
-    n_columns: usize,
-    tile: Tile,
-    to: &mut Target<'_>,
-) {
-    let (h, w, n) = to.size;
-    let (c, first_channel) = to.channels;
-    let is_whole = n_columns == c && points.row_len == c;
-    let (n_runs, run_len) = if is_whole { (1, n * c) } else { (n, n_columns) };
-    for run in 0..n_runs {
-        let mut elements: [[&[f32]; 6]; 6] = [[&[]; 6]; 6];
-        for (point, element) in elements.as_flattened_mut().iter_mut().enumerate() {
-            let start = point * points.point_len + (first_row + run) * points.row_len;
-            *element = &from[start..start + run_len];
-        }
-        let mut places = [[None; TILE]; TILE];
-        for (row, places) in places.iter_mut().enumerate() {
-            for (column, place) in places.iter_mut().enumerate() {
-                let (y, x) = (tile.y * TILE + row, tile.x * TILE + column);
-                if y < h && x < w {
-                    *place = Some((((y - to.first_y) * w + x) * n + run) * c + first_channel);
-                }
+impl Tiling {
+    pub(super) fn forward(side: usize, geometry: ConvGeometry, from: Layout, to: Layout) -> Self {
+        Self { side, from, to, padding: geometry.padding }
+    }
+
+    /// Of the gradient of the input: what the convolution writes is read.
+    pub(super) fn backward(side: usize, geometry: ConvGeometry, from: Layout, to: Layout) -> Self {
+        Self { side, from, to, padding: (2 - geometry.padding.0, 2 - geometry.padding.1) }
+    }
+
+    /// Rows of tiles of an image.
+    pub(super) fn n_rows(self) -> usize {
+        self.to.h.div_ceil(self.side)
+    }
+
+    /// Tiles of a row.
+    pub(super) fn n_columns(self) -> usize {
+        self.to.w.div_ceil(self.side)
+    }
+
+    /// All tiles of some blocks, in the order of memory.
+    pub(super) fn tiles(self, blocks: Range<usize>) -> Vec<Tile> {
+        let in_row = move |block, y| (0..self.n_columns()).map(move |x| Tile { block, y, x });
+        let in_block = move |block| (0..self.n_rows()).flat_map(move |y| in_row(block, y));
+        blocks.flat_map(in_block).collect()
+    }
+
+    /// The rows of pixels that some rows of tiles of a block read.
+    pub(super) fn read(self, block: usize, rows: Range<usize>) -> Window {
+        let start = (rows.start * self.side).saturating_sub(self.padding.0);
+        let end = (rows.end * self.side + 2).saturating_sub(self.padding.0);
+        Window::of(self.from, block, start..end)
+    }
+
+    /// The rows of pixels that some rows of tiles of a block write.
+    pub(super) fn written(self, block: usize, rows: Range<usize>) -> Window {
+        Window::of(self.to, block, rows.start * self.side..rows.end * self.side)
+    }
+}
+
+impl Window {
+    /// Of rows `y`, those that are inside the image.
+    fn of(layout: Layout, block: usize, y: Range<usize>) -> Self {
+        let first_y = y.start.min(layout.h);
+        let end_y = y.end.clamp(first_y, layout.h);
+        let (start, row_len) = (layout.block_start(block), layout.w * layout.n_in_block(block) * layout.c);
+        Self { first_y, range: start + first_y * row_len..start + end_y * row_len }
+    }
+}
+
+/// Neighboring tiles that are transformed and multiplied together: at most `n_rows` images of tiles, but at least one tile.
+/// If `per_step` of a tile's images share a step of the product, those that a tile is short of are counted.
+pub(super) fn batches(mut rest: &[Tile], layout: Layout, n_rows: usize, per_step: usize) -> Vec<Batch<'_>> {
+    let rows_of = |tile: &Tile| layout.n_in_block(tile.block).next_multiple_of(per_step);
+    let mut batches = Vec::new();
+    while let Some(first) = rest.first() {
+        let (mut n_tiles, mut n) = (1, rows_of(first));
+        while let Some(tile) = rest.get(n_tiles) {
+            let n_more = rows_of(tile);
+            if n + n_more > n_rows {
+                break;
             }
+            (n_tiles, n) = (n_tiles + 1, n + n_more);
         }
-        transform::<L, Output, 6, TILE>(&elements, run_len, to.values, &places, true);
+        let (tiles, others) = rest.split_at(n_tiles);
+        batches.push(Batch { tiles, n_rows: n });
+        rest = others;
+    }
+    batches
+}
+
+/// Neighboring tiles, whose images are rows of a product.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'a> {
+    pub(super) tiles: &'a [Tile],
+    /// Images of all tiles.
+    pub(super) n_rows: usize,
+}
+
+impl<'a> Batch<'a> {
+    /// The tiles of each row of tiles.
+    pub(super) fn rows(self) -> impl Iterator<Item = &'a [Tile]> {
+        self.tiles.chunk_by(|tile, next| (tile.block, tile.y) == (next.block, next.y))
     }
 }

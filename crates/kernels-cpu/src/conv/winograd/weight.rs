@@ -1,6 +1,6 @@
 //! Transformed weights.
 
-use super::{algebra::Weight, passes::transform, tiles::N_POINTS};
+use super::{algebra::Weight, passes::transform, points::N_POINTS};
 use crate::{
     memory::build,
     simd::{Family, Kernel, Lanes},

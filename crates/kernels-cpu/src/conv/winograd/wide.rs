@@ -1,11 +1,17 @@
 //! Layers with so many channels that no task should read all weights: the inputs of many tiles are transformed first, and
 //! a task then does some of the output channels of all of them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
-    Winograd, multiply_points,
-    tiles::{Channels, Points, Target, Tile, n_tiles, tiles_of, transform_input, transform_output},
+    N_ROWS, Winograd,
+    algebra::Input,
+    multiply_point,
+    points::{Channels, N_POINTS, Points, Target, transform_output, transform_rows},
+    tiles::{Batch, Tile, Tiling, batches},
+    weight::Weights,
 };
 use crate::{
     Precision,
@@ -22,25 +28,26 @@ const TASK_PANELS: usize = 2;
 /// Values of transformed inputs that are kept at a time, if a block has not more: they stay in the last-level cache.
 const MAX_POINTS_LEN: usize = 6 << 20;
 
-/// Rows of a product.
-const N_ROWS: usize = 64;
+/// Groups of points that the threads of a task share out.
+const N_GROUPS: usize = 4;
 
 /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
 pub(super) fn multiply(
     winograd: Winograd<'_>,
-    values: &[f32],
+    values: &Values,
     precision: Precision,
     is_summed: bool,
 ) -> Summed {
-    let to = winograd.to;
-    let block_len = Points::new(n_tiles(to.h) * n_tiles(to.w) * to.n_in_block(0), winograd.from.c).len();
+    let Tiling { from, to, .. } = winograd.tiling;
+    let n_tiles = winograd.tiling.n_rows() * winograd.tiling.n_columns();
+    let block_len = Points::new(n_tiles * to.n_in_block(0), from.c).len();
     let n_at_once = (MAX_POINTS_LEN / block_len).clamp(1, to.n_blocks());
     let mut strips: Vec<Vec<Vec<f32>>> = Vec::new();
     for first in (0..to.n_blocks()).step_by(n_at_once) {
         let blocks = first..to.n_blocks().min(first + n_at_once);
-        let tiles = Rows::new(to, tiles_of(to, blocks.clone()));
-        let points = transform_inputs(winograd, &tiles, values);
-        strips.push(multiply_strips(winograd, &tiles, blocks.start, &points));
+        let tiles = winograd.tiling.tiles(blocks.clone());
+        let inputs = transform_inputs(winograd, &tiles, values);
+        strips.push(multiply_strips(winograd, blocks, &inputs));
     }
     // Strips of channels side by side.
     let width = TASK_PANELS * winograd.weights.panel;
@@ -59,174 +66,171 @@ pub(super) fn multiply(
     })
 }
 
-/// Tiles, and which rows of the points they are.
-struct Rows {
-    tiles: Vec<Tile>,
-    /// The first row of each tile, and the end of the last.
-    starts: Vec<usize>,
+/// The inputs of some tiles, transformed.
+struct Transformed<'a> {
+    batch: Batch<'a>,
+    points: Points,
+    values: Vec<f32>,
 }
 
-impl Rows {
-    fn new(layout: Layout, tiles: Vec<Tile>) -> Self {
-        let mut starts = vec![0];
-        for tile in &tiles {
-            starts.push(starts[starts.len() - 1] + layout.n_in_block(tile.block));
-        }
-        Self { tiles, starts }
-    }
-
-    /// Ranges of tiles with about [`N_ROWS`] rows each.
-    fn chunks(&self) -> Vec<std::ops::Range<usize>> {
-        let mut chunks = Vec::new();
-        let mut first = 0;
-        for end in 1..=self.tiles.len() {
-            if self.starts[end] - self.starts[first] >= N_ROWS || end == self.tiles.len() {
-                chunks.push(first..end);
-                first = end;
-            }
-        }
-        chunks
-    }
-}
-
-/// The points of each chunk of tiles.
-fn transform_inputs(
-    winograd: Winograd<'_>,
-    rows: &Rows,
-    values: &[f32],
-) -> Vec<(std::ops::Range<usize>, Points, Vec<f32>)> {
-    let chunks = rows.chunks();
-    let points: Vec<Points> = chunks
-        .iter()
-        .map(|chunk| Points::new(rows.starts[chunk.end] - rows.starts[chunk.start], winograd.from.c))
-        .collect();
-    chunks
+fn transform_inputs<'a>(winograd: Winograd<'_>, tiles: &'a [Tile], values: &Values) -> Vec<Transformed<'a>> {
+    let Winograd { family, tiling, .. } = winograd;
+    let from = tiling.from;
+    batches(tiles, from, N_ROWS, 1)
         .into_par_iter()
-        .zip(points)
-        .map(|(chunk, points)| {
-            let values = build(&[points.len()], |_, out| {
-                let chunk = chunk.clone();
-                winograd.family.run(TransformInputs { winograd, rows, chunk, values, points, out });
+        .map(|batch| {
+            let points = Points::new(batch.n_rows, from.c);
+            let transformed = build(&[points.len()], |_, out| {
+                let mut row = 0;
+                for tiles in batch.rows() {
+                    let Tile { block, y, .. } = tiles[0];
+                    let read = tiling.read(block, y..y + 1);
+                    values.with_part(read.range, |values| {
+                        let from = Channels { values, first_y: read.first_y, layout: from, range: 0..from.c };
+                        let to = (points, &mut *out);
+                        transform_rows::<Input, 6>(family, from, tiles, tiling.padding, row, to);
+                    });
+                    row += tiles.len() * from.n_in_block(block);
+                }
             });
-            (chunk, points, values)
+            Transformed { batch, points, values: transformed }
         })
         .collect()
 }
 
-struct TransformInputs<'a> {
-    winograd: Winograd<'a>,
-    rows: &'a Rows,
-    chunk: std::ops::Range<usize>,
-    values: &'a [f32],
-    points: Points,
-    out: &'a mut [f32],
-}
-
-impl Kernel for TransformInputs<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<L: Lanes>(self) {
-        let Winograd { from, padding, .. } = self.winograd;
-        let first = self.rows.starts[self.chunk.start];
-        for tile in self.chunk {
-            let row = self.rows.starts[tile] - first;
-            let values = from.block(self.values, self.rows.tiles[tile].block);
-            let inputs = Channels { values, first_y: 0, layout: from, range: 0..from.c };
-            transform_input::<L>(&inputs, self.rows.tiles[tile], padding, self.points, row, self.out);
-        }
-    }
-}
-
-/// For each strip of output channels: `[position][image][channel of the strip]` of all blocks of the tiles.
+/// For each strip of output channels: `[position][image][channel of the strip]` of all blocks.
 fn multiply_strips(
     winograd: Winograd<'_>,
-    rows: &Rows,
-    first_block: usize,
-    points: &[(std::ops::Range<usize>, Points, Vec<f32>)],
+    blocks: Range<usize>,
+    inputs: &[Transformed<'_>],
 ) -> Vec<Vec<f32>> {
-    let Winograd { to, weights, family, .. } = winograd;
+    let Winograd { tiling: Tiling { to, .. }, weights, family } = winograd;
     let n_panels = weights.n_panels();
-    let strips: Vec<std::ops::Range<usize>> =
+    let strips: Vec<Range<usize>> =
         (0..n_panels).step_by(TASK_PANELS).map(|first| first..n_panels.min(first + TASK_PANELS)).collect();
-    let last_block = rows.tiles[rows.tiles.len() - 1].block;
-    let n_pixels = (first_block..=last_block).map(|block| to.block_len(block) / to.c).sum::<usize>();
-    let strip = |panels: std::ops::Range<usize>| {
+    let n_pixels = blocks.clone().map(|block| to.block_len(block) / to.c).sum::<usize>();
+    let n_rows = inputs.iter().map(|input| input.batch.n_rows).max().unwrap_or(0);
+    let strip = |panels: Range<usize>| {
         let n_columns = (panels.len() * weights.panel).min(to.c - panels.start * weights.panel);
         build(&[n_pixels * n_columns], |_, out| {
-            let n_rows =
-                points.iter().map(|(_, points, _)| points.point_len).max().unwrap_or(0) / winograd.from.c;
             let products = Points::new(n_rows, n_columns);
             let lens = [panels.len() * weights.panel_len(), products.len()];
             with_scratch(lens.iter().sum(), |scratch| {
                 let parts: [&mut [f32]; 2] =
                     split_mut(scratch, &lens).try_into().expect("two parts were asked for");
                 let [transformed, product_values] = parts;
-                family.run(Strip {
-                    winograd,
-                    rows,
-                    first_block,
-                    points,
-                    panels: panels.clone(),
-                    n_columns,
-                    transformed,
-                    products: (products, product_values),
-                    out,
-                });
+                family.run(TransformPanels { weights, panels: panels.clone(), out: &mut *transformed });
+                for input in inputs {
+                    multiply_batch(winograd, input, transformed, (products, &mut *product_values), n_columns);
+                    let first_block = blocks.start;
+                    let products = (products, &*product_values);
+                    let batch = input.batch;
+                    family.run(TransformOutputs {
+                        to,
+                        batch,
+                        products,
+                        first_block,
+                        n_columns,
+                        out: &mut *out,
+                    });
+                }
             });
         })
     };
     strips.into_par_iter().map(strip).collect()
 }
 
-/// Some panels of output channels of all tiles.
-struct Strip<'a> {
-    winograd: Winograd<'a>,
-    rows: &'a Rows,
-    first_block: usize,
-    points: &'a [(std::ops::Range<usize>, Points, Vec<f32>)],
-    panels: std::ops::Range<usize>,
-    n_columns: usize,
-    transformed: &'a mut [f32],
-    products: (Points, &'a mut [f32]),
+struct TransformPanels<'a> {
+    weights: Weights<'a>,
+    panels: Range<usize>,
     out: &'a mut [f32],
 }
 
-impl Kernel for Strip<'_> {
+impl Kernel for TransformPanels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Winograd { to, weights, .. } = self.winograd;
-        for (panel_idx, out) in
-            self.panels.clone().zip(self.transformed.chunks_exact_mut(weights.panel_len()))
-        {
-            weights.transform_panel::<L>(panel_idx, out);
+        for (panel_idx, out) in self.panels.zip(self.out.chunks_exact_mut(self.weights.panel_len())) {
+            self.weights.transform_panel::<L>(panel_idx, out);
         }
-        let (products, product_values) = self.products;
-        for (chunk, points, point_values) in self.points {
-            let first_row = self.rows.starts[chunk.start];
-            let n_rows = self.rows.starts[chunk.end] - first_row;
-            multiply_points::<L>(
-                (*points, point_values),
-                (weights, self.transformed),
-                n_rows,
-                (products, product_values),
-                self.n_columns,
-            );
-            for tile_idx in chunk.clone() {
-                let tile = self.rows.tiles[tile_idx];
-                let start =
-                    (to.block_start(tile.block) - to.block_start(self.first_block)) / to.c * self.n_columns;
-                let mut target = Target {
-                    values: &mut self.out[start..],
-                    first_y: 0,
-                    size: (to.h, to.w, to.n_in_block(tile.block)),
-                    channels: (self.n_columns, 0),
-                };
-                let row = self.rows.starts[tile_idx] - first_row;
-                transform_output::<L>(products, row, product_values, self.n_columns, tile, &mut target);
-            }
+    }
+}
+
+/// The products of some tiles by a strip's panels, some points a thread.
+fn multiply_batch(
+    winograd: Winograd<'_>,
+    input: &Transformed<'_>,
+    panels: &[f32],
+    (products, values): (Points, &mut [f32]),
+    n_columns: usize,
+) {
+    const N_AT_ONCE: usize = N_POINTS.div_ceil(N_GROUPS);
+    values.par_chunks_mut(N_AT_ONCE * products.point_len).enumerate().for_each(|(group, values)| {
+        winograd.family.run(MultiplyPoints {
+            winograd,
+            input,
+            panels,
+            first_point: group * N_AT_ONCE,
+            products: (products, values),
+            n_columns,
+        });
+    });
+}
+
+struct MultiplyPoints<'a> {
+    winograd: Winograd<'a>,
+    input: &'a Transformed<'a>,
+    panels: &'a [f32],
+    first_point: usize,
+    products: (Points, &'a mut [f32]),
+    n_columns: usize,
+}
+
+impl Kernel for MultiplyPoints<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { input, first_point, n_columns, .. } = self;
+        let (products, values) = self.products;
+        for (point, out) in values.chunks_exact_mut(products.point_len).enumerate() {
+            let points = (input.points, input.values.as_slice());
+            let weights = (self.winograd.weights, self.panels);
+            multiply_point::<L>(first_point + point, points, weights, input.batch.n_rows, out, n_columns);
+        }
+    }
+}
+
+struct TransformOutputs<'a> {
+    to: Layout,
+    batch: Batch<'a>,
+    products: (Points, &'a [f32]),
+    first_block: usize,
+    n_columns: usize,
+    /// `[position][image][channel of the strip]` from the first block on.
+    out: &'a mut [f32],
+}
+
+impl Kernel for TransformOutputs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { to, n_columns, .. } = self;
+        let (products, values) = self.products;
+        let mut row = 0;
+        for &tile in self.batch.tiles {
+            let n = to.n_in_block(tile.block);
+            let start = (to.block_start(tile.block) - to.block_start(self.first_block)) / to.c * n_columns;
+            let mut target = Target {
+                values: &mut self.out[start..],
+                first_y: 0,
+                size: (to.h, to.w, n),
+                channels: (n_columns, 0),
+            };
+            transform_output::<L>(products, row, values, n_columns, tile, &mut target);
+            row += n;
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use super::super::strips::{add_slices, strips};
+use super::super::{
+    sums::{self, Steps, add_products},
+    tiles::{Batch, Tile, Tiling, batches},
+};
 use super::{
-    N_POINTS, SIDE, TILE, Tile,
+    N_POINTS, SIDE, TILE,
     algebra::{WeightGradient, both_axes},
     points::{Pixels, pair_gradient, pair_input},
 };
@@ -16,18 +17,12 @@ use crate::{
     layout::{BLOCK, Layout},
     memory::split_mut,
     scratch::with_scratch,
-    simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
+    simd::{Element, Family, Kernel, Lanes, TileMode},
     values::{Lent, Values},
 };
 
-/// Channels of the input and of the output that a task handles, at most: a multiple of what a panel is wide.
-const STRIP: usize = 128;
-
-/// Tiles times images that are transformed at a time: the inner dimension of the products.
+/// Images of tiles that are transformed at a time: the inner dimension of the products.
 const N_ROWS: usize = 128;
-
-/// Tasks to cut the work into, if there are tiles enough.
-const N_TASKS: usize = 16;
 
 /// Words between the points, or they would meet in the same places of the cache.
 const GAP: usize = 48;
@@ -55,22 +50,8 @@ fn sum<E: Element>(
     layout_out: Layout,
     gradient: &[E],
 ) -> Vec<f32> {
-    let tiles_in_row = layout_out.w.div_ceil(TILE);
-    let in_block = tiles_in_row * layout_out.h.div_ceil(TILE);
-    // Tiles of all blocks, in the order of memory.
-    let tiles: Vec<(usize, Tile)> = (0..layout_out.n_blocks() * in_block)
-        .map(|idx| {
-            let at = idx % in_block;
-            (idx / in_block, Tile { y: at / tiles_in_row, x: at % tiles_in_row })
-        })
-        .collect();
-    let (ins, outs) = (strips(layout_in.c, STRIP), strips(layout_out.c, STRIP));
-    let n_strips = ins.len() * outs.len();
-    let n_slices = N_TASKS.div_ceil(n_strips).min(tiles.len()).max(1);
-    let task = |task_idx: usize| {
-        let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
-        let (inputs, outputs) = (ins[strip / outs.len()].clone(), outs[strip % outs.len()].clone());
-        let tiles = &tiles[tiles.len() * slice / n_slices..tiles.len() * (slice + 1) / n_slices];
+    let tiling = Tiling::forward(TILE, geometry, layout_in, layout_out);
+    sums::gradient(tiling, N_ROWS, |tiles, inputs, outputs| {
         let n_pairs = N_ROWS.max(BLOCK).div_ceil(2);
         let [points_len, gradients_len] = [inputs.len(), outputs.len()].map(|width| n_pairs * width + GAP);
         let sums_len = inputs.len() * outputs.len() + GAP;
@@ -79,94 +60,80 @@ fn sum<E: Element>(
             let parts: [&mut [f32]; 3] =
                 split_mut(words, &lens).try_into().expect("three parts were asked for");
             let [points, gradients, sums] = parts;
-            family.run(Task {
-                tiles,
-                x: (x, layout_in, inputs),
-                gradient: (gradient, layout_out, outputs),
-                padding: geometry.padding,
-                points: (points, points_len),
-                gradients: (gradients, gradients_len),
-                sums: (sums, sums_len),
-            })
+            let mut mode = TileMode::Store;
+            for batch in batches(tiles, layout_out, N_ROWS, 2) {
+                let n_pairs = family.run(TransformBatch {
+                    batch,
+                    x: (x, layout_in, &inputs),
+                    gradient: (gradient, layout_out, &outputs),
+                    padding: geometry.padding,
+                    points: (&mut *points, points_len),
+                    gradients: (&mut *gradients, gradients_len),
+                });
+                let x = Steps { words: points, point_len: points_len, n_channels: inputs.len() };
+                let gradient =
+                    Steps { words: gradients, point_len: gradients_len, n_channels: outputs.len() };
+                add_products::<u16>(family, x, gradient, n_pairs, (&mut *sums, sums_len), mode);
+                mode = TileMode::Add;
+            }
+            family.run(Taps { sums, sums_len, len: inputs.len() * outputs.len() })
         })
-    };
-    let partial: Vec<Vec<f32>> = (0..n_slices * n_strips).into_par_iter().map(task).collect();
-
-    add_slices(&partial, &ins, &outs, layout_out.c)
+    })
 }
 
-/// The sum over some tiles, for some channels of both sides.
-struct Task<'a, E> {
-    /// With the block of each.
-    tiles: &'a [(usize, Tile)],
+/// Some tiles, and some channels of both sides.
+struct TransformBatch<'a, E> {
+    batch: Batch<'a>,
     /// All blocks, and the channels that count.
-    x: (&'a [E], Layout, Range<usize>),
-    gradient: (&'a [E], Layout, Range<usize>),
+    x: (&'a [E], Layout, &'a Range<usize>),
+    gradient: (&'a [E], Layout, &'a Range<usize>),
     padding: (usize, usize),
     /// `[point][pair of rows][channel]`, a word each, and from one point to the next.
     points: (&'a mut [f32], usize),
     gradients: (&'a mut [f32], usize),
-    /// `[point][input][output]`, and from one point to the next.
-    sums: (&'a mut [f32], usize),
 }
 
-impl<E: Element> Kernel for Task<'_, E> {
-    /// `(9, inputs, outputs)`.
-    type Output = Vec<f32>;
+impl<E: Element> Kernel for TransformBatch<'_, E> {
+    /// Pairs of rows.
+    type Output = usize;
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Vec<f32> {
-        let ((points, points_len), (gradients, gradients_len), (sums, sums_len)) =
-            (self.points, self.gradients, self.sums);
-        let (n_in, n_out) = (self.x.2.len(), self.gradient.2.len());
-        let mut mode = TileMode::Store;
-        let mut rest = self.tiles;
-        while !rest.is_empty() {
-            let (mut n_pairs, mut n_tiles) = (0, 0);
-            for &(block, tile) in rest {
-                let n = self.x.1.n_in_block(block);
-                if n_tiles > 0 && 2 * n_pairs + n > N_ROWS {
-                    break;
-                }
-                let to = &mut points[n_pairs * n_in..];
-                pair_input::<L, E>(
-                    in_block(&self.x, block),
-                    (n, &self.x.2),
-                    tile,
-                    self.padding,
-                    to,
-                    points_len,
-                );
-                let to = &mut gradients[n_pairs * n_out..];
-                let gradient = in_block(&self.gradient, block);
-                pair_gradient::<L, E>(gradient, (n, &self.gradient.2), tile, to, gradients_len);
-                n_pairs += n.div_ceil(2);
-                n_tiles += 1;
-            }
-            rest = &rest[n_tiles..];
-            let segments = [Segment { a: 0, b: 0, n_steps: n_pairs }];
-            for point in 0..N_POINTS {
-                for first in (0..n_out).step_by(2 * L::N) {
-                    let operands = Operands {
-                        a: u16::of_words(&points[point * points_len..]),
-                        a_row: 2,
-                        a_step: 2 * n_in,
-                        b: u16::of_words(&gradients[point * gradients_len + first..]),
-                        b_step: 2 * n_out,
-                        segments: &segments,
-                    };
-                    let n_columns = (2 * L::N).min(n_out - first);
-                    let out = &mut sums[point * sums_len + first..];
-                    multiply_rows::<L, _, _>(operands, n_in, out, n_out, n_columns, mode);
-                }
-            }
-            mode = TileMode::Add;
+    fn run<L: Lanes>(self) -> usize {
+        let ((points, points_len), (gradients, gradients_len)) = (self.points, self.gradients);
+        let (ins, outs) = (self.x.2, self.gradient.2);
+        let mut n_pairs = 0;
+        for &tile in self.batch.tiles {
+            let n = self.x.1.n_in_block(tile.block);
+            let to = &mut points[n_pairs * ins.len()..];
+            let x = in_block(&self.x, tile);
+            pair_input::<L, E>(x, (n, ins), tile, self.padding, to, points_len);
+            let to = &mut gradients[n_pairs * outs.len()..];
+            let gradient = in_block(&self.gradient, tile);
+            pair_gradient::<L, E>(gradient, (n, outs), tile, to, gradients_len);
+            n_pairs += n.div_ceil(2);
         }
-        taps::<L>(sums, sums_len, n_in * n_out)
+        n_pairs
     }
 }
 
 /// `[tap][input][output]` out of the sums at each point.
+struct Taps<'a> {
+    sums: &'a [f32],
+    /// From one point to the next.
+    sums_len: usize,
+    /// Values of a tap.
+    len: usize,
+}
+
+impl Kernel for Taps<'_> {
+    type Output = Vec<f32>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> Vec<f32> {
+        taps::<L>(self.sums, self.sums_len, self.len)
+    }
+}
+
 #[inline(always)]
 fn taps<L: Lanes>(sums: &[f32], sums_len: usize, len: usize) -> Vec<f32> {
     let mut result = vec![0.0; 9 * len];
@@ -188,8 +155,8 @@ fn taps<L: Lanes>(sums: &[f32], sums_len: usize, len: usize) -> Vec<f32> {
 }
 
 /// One block, all its channels.
-fn in_block<'a, E>(from: &(&'a [E], Layout, Range<usize>), block: usize) -> Pixels<'a, E> {
-    let (values, layout, _) = *from;
+fn in_block<'a, E>(from: &(&'a [E], Layout, &Range<usize>), tile: Tile) -> Pixels<'a, E> {
+    let ((values, layout, _), block) = (*from, tile.block);
     let start = layout.block_start(block);
     Pixels {
         values: &values[start..start + layout.block_len(block)],

@@ -13,7 +13,8 @@ mod product;
 mod weight;
 
 pub(in super::super) use self::gradient::gradient;
-use self::weight::transformed;
+use self::weight::Weights;
+use super::tiles::Tiling;
 use crate::{
     ConvGeometry, Precision,
     layout::Layout,
@@ -33,18 +34,9 @@ const N_POINTS: usize = SIDE * SIDE;
 /// What channels are a multiple of: registers of any family.
 pub(in super::super) const CHANNELS_MULTIPLE: usize = 16;
 
-/// Where a tile is: its row and column among the tiles of an image.
-#[derive(Clone, Copy)]
-struct Tile {
-    y: usize,
-    x: usize,
-}
-
 /// One convolution, ready to run.
 pub(in super::super) struct PairsWinograd<'a> {
-    from: Layout,
-    to: Layout,
-    padding: (usize, usize),
+    tiling: Tiling,
     packed: &'a Packed,
     is_flipped: bool,
 }
@@ -57,7 +49,7 @@ impl<'a> PairsWinograd<'a> {
         to: Layout,
         packed: &'a Packed,
     ) -> Self {
-        Self { from, to, padding: geometry.padding, packed, is_flipped: false }
+        Self { tiling: Tiling::forward(TILE, geometry, from, to), packed, is_flipped: false }
     }
 
     /// The gradient of the input, by weights packed `[panel of inputs][tap][output channel][column]`, single values.
@@ -67,8 +59,7 @@ impl<'a> PairsWinograd<'a> {
         to: Layout,
         packed: &'a Packed,
     ) -> Self {
-        let padding = (2 - geometry.padding.0, 2 - geometry.padding.1);
-        Self { from, to, padding, packed, is_flipped: true }
+        Self { tiling: Tiling::backward(TILE, geometry, from, to), packed, is_flipped: true }
     }
 
     /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
@@ -78,13 +69,13 @@ impl<'a> PairsWinograd<'a> {
         precision: Precision,
         is_summed: bool,
     ) -> Summed {
-        let weights = transformed(self.packed, self.from.c, self.is_flipped);
+        let weights = Weights::transformed(self.packed, self.tiling.from.c, self.is_flipped);
         product::multiply(self, values, &weights, precision, is_summed)
     }
 
     /// Adds the result to what is there.
     pub(in super::super) fn add_to(&self, values: &Values, sum: &mut Values) {
-        let weights = transformed(self.packed, self.from.c, self.is_flipped);
+        let weights = Weights::transformed(self.packed, self.tiling.from.c, self.is_flipped);
         product::add_to(self, values, &weights, sum);
     }
 }

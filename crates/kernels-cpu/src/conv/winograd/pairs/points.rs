@@ -3,9 +3,9 @@
 
 use std::ops::Range;
 
-use super::super::algebra::Transform;
+use super::super::{algebra::Transform, tiles::Tile};
 use super::{
-    N_POINTS, SIDE, TILE, Tile,
+    N_POINTS, SIDE, TILE,
     algebra::{Input, Output, OutputGradient, both_axes},
 };
 use crate::simd::{Element, Lanes, Moments};

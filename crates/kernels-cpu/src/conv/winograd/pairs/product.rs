@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::super::tiles::{Tile, Tiling};
 use super::{
-    N_POINTS, PairsWinograd, TILE, Tile,
+    N_POINTS, PairsWinograd, TILE,
     points::{Pixels, Target, transform_input, transform_output},
+    weight::Weights,
 };
 use crate::{
     Precision,
@@ -25,7 +27,7 @@ const GAP: usize = 96;
 pub(super) fn multiply(
     winograd: &PairsWinograd<'_>,
     values: &Values,
-    weights: &[f32],
+    weights: &Weights,
     precision: Precision,
     is_summed: bool,
 ) -> Summed {
@@ -38,25 +40,25 @@ pub(super) fn multiply(
 fn multiply_to<O: Operand>(
     winograd: &PairsWinograd<'_>,
     values: &Values,
-    weights: &[f32],
+    weights: &Weights,
     is_summed: bool,
 ) -> Summed {
     let (tasks, part_lens) = winograd.tasks();
-    let channels = is_summed.then_some(winograd.to.c);
+    let channels = is_summed.then_some(winograd.tiling.to.c);
     Values::build_kept(winograd.packed.family, &part_lens, tasks, channels, |_, task, out: &mut [O], sums| {
         winograd.run(&task, values.lend(), weights, out, Onto::Nothing(sums));
     })
 }
 
 /// Adds the result to what is there.
-pub(super) fn add_to(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], sum: &mut Values) {
+pub(super) fn add_to(winograd: &PairsWinograd<'_>, values: &Values, weights: &Weights, sum: &mut Values) {
     match sum {
         Values::F32(sum) => add_onto(winograd, values, weights, sum),
         Values::Bf16(sum) => add_onto(winograd, values, weights, sum),
     }
 }
 
-fn add_onto<O: Element>(winograd: &PairsWinograd<'_>, values: &Values, weights: &[f32], sum: &mut [O]) {
+fn add_onto<O: Element>(winograd: &PairsWinograd<'_>, values: &Values, weights: &Weights, sum: &mut [O]) {
     let (tasks, part_lens) = winograd.tasks();
     change(sum, &part_lens, tasks, |_, task, out| {
         winograd.run(&task, values.lend(), weights, out, Onto::Sum);
@@ -64,38 +66,37 @@ fn add_onto<O: Element>(winograd: &PairsWinograd<'_>, values: &Values, weights: 
 }
 
 /// Some rows of tiles of one block.
-struct Task {
+struct TileRows {
     block: usize,
     tile_rows: Range<usize>,
 }
 
 impl PairsWinograd<'_> {
     /// The tasks, in the order of memory, and how many values each writes. Does not depend on the number of threads.
-    fn tasks(&self) -> (Vec<Task>, Vec<usize>) {
-        let (n_tile_rows, tiles_in_row) = (self.to.h.div_ceil(TILE), self.to.w.div_ceil(TILE));
+    fn tasks(&self) -> (Vec<TileRows>, Vec<usize>) {
+        let tiling = self.tiling;
         let (mut tasks, mut part_lens) = (Vec::new(), Vec::new());
-        for block in 0..self.to.n_blocks() {
-            let n = self.to.n_in_block(block);
-            let n_rows = N_ROWS.div_ceil(tiles_in_row * n);
-            for start in (0..n_tile_rows).step_by(n_rows) {
-                let tile_rows = start..n_tile_rows.min(start + n_rows);
-                let pixel_rows = self.to.h.min(tile_rows.end * TILE) - start * TILE;
-                part_lens.push(pixel_rows * self.to.w * n * self.to.c);
-                tasks.push(Task { block, tile_rows });
+        for block in 0..tiling.to.n_blocks() {
+            let n_rows = N_ROWS.div_ceil(tiling.n_columns() * tiling.to.n_in_block(block));
+            for start in (0..tiling.n_rows()).step_by(n_rows) {
+                let tile_rows = start..tiling.n_rows().min(start + n_rows);
+                part_lens.push(tiling.written(block, tile_rows.clone()).range.len());
+                tasks.push(TileRows { block, tile_rows });
             }
         }
         (tasks, part_lens)
     }
 
-    fn run<O: Element>(&self, task: &Task, values: Lent<'_>, weights: &[f32], out: &mut [O], onto: Onto<'_>) {
-        let (from, block) = (self.from, task.block);
-        let pixel_len = from.n_in_block(block) * from.c;
-        // Rows of pixels that the task reads.
-        let first_y = (task.tile_rows.start * TILE).saturating_sub(self.padding.0).min(from.h);
-        let end_y = (task.tile_rows.end * TILE + 2).saturating_sub(self.padding.0).clamp(first_y, from.h);
-        let row_len = from.w * pixel_len;
-        let start = from.block_start(block);
-        let values = values.part(start + first_y * row_len..start + end_y * row_len);
+    fn run<O: Element>(
+        &self,
+        task: &TileRows,
+        values: Lent<'_>,
+        weights: &Weights,
+        out: &mut [O],
+        onto: Onto<'_>,
+    ) {
+        let read = self.tiling.read(task.block, task.tile_rows.clone());
+        let (values, first_y) = (values.part(read.range), read.first_y);
         match values {
             Lent::F32(values) => self.run_on(task, (values, first_y), weights, out, onto),
             Lent::Bf16(values) => self.run_on(task, (values, first_y), weights, out, onto),
@@ -104,24 +105,25 @@ impl PairsWinograd<'_> {
 
     fn run_on<E: Element, O: Element>(
         &self,
-        task: &Task,
+        task: &TileRows,
         (values, first_y): (&[E], usize),
-        weights: &[f32],
+        weights: &Weights,
         out: &mut [O],
         onto: Onto<'_>,
     ) {
-        let (from, to, family) = (self.from, self.to, self.packed.family);
+        let (Tiling { from, to, padding, .. }, family) = (self.tiling, self.packed.family);
         let n = to.n_in_block(task.block);
-        let n_tiles = task.tile_rows.len() * to.w.div_ceil(TILE);
+        let n_tiles = task.tile_rows.len() * self.tiling.n_columns();
         let n_at_once = (N_ROWS / n).clamp(1, n_tiles);
         let point_len = n_at_once * n * from.c + GAP;
         let product_len = n_at_once * n * family.panel() + GAP / 2;
         with_halves(N_POINTS * point_len, |points| {
             with_scratch(N_POINTS * product_len, |products| {
-                family.run(TaskKernel {
+                family.run(MultiplyTiles {
+                    block: task.block,
                     tile_rows: task.tile_rows.clone(),
-                    tiles_in_row: to.w.div_ceil(TILE),
-                    padding: self.padding,
+                    tiles_in_row: self.tiling.n_columns(),
+                    padding,
                     pixels: Pixels { values, first_y, size: (from.h, from.w), pixel_len: n * from.c },
                     n_in: from.c,
                     n_at_once,
@@ -141,7 +143,8 @@ impl PairsWinograd<'_> {
     }
 }
 
-struct TaskKernel<'a, E, O> {
+struct MultiplyTiles<'a, E, O> {
+    block: usize,
     tile_rows: Range<usize>,
     tiles_in_row: usize,
     padding: (usize, usize),
@@ -154,13 +157,12 @@ struct TaskKernel<'a, E, O> {
     points: (&'a mut [u16], usize),
     /// `[point][tile and image][column]`, and from one point to the next.
     products: (&'a mut [f32], usize),
-    /// `[panel][point][pair of channels read][column]`
-    weights: &'a [f32],
+    weights: &'a Weights,
     target: Target<'a, O>,
     onto: Onto<'a>,
 }
 
-impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
+impl<E: Element, O: Element> Kernel for MultiplyTiles<'_, E, O> {
     type Output = ();
 
     #[inline(always)]
@@ -169,20 +171,20 @@ impl<E: Element, O: Element> Kernel for TaskKernel<'_, E, O> {
         let ((points, point_len), (products, product_len)) = (self.points, self.products);
         let (_, _, n, c) = target.size;
         let panel = 2 * L::N;
-        let weights_len = n_in / 2 * panel;
         let mut moments: Vec<Option<Moments>> = (0..c.div_ceil(panel)).map(|_| onto.moments()).collect();
         let segments = [Segment { a: 0, b: 0, n_steps: n_in / 2 }];
         let (first, end) = (self.tile_rows.start * self.tiles_in_row, self.tile_rows.end * self.tiles_in_row);
-        let tile_at = |idx: usize| Tile { y: idx / self.tiles_in_row, x: idx % self.tiles_in_row };
+        let tile_at =
+            |idx: usize| Tile { block: self.block, y: idx / self.tiles_in_row, x: idx % self.tiles_in_row };
         for start in (first..end).step_by(self.n_at_once) {
             let n_tiles = self.n_at_once.min(end - start);
             for i in 0..n_tiles {
                 let to = &mut points[i * pixels.pixel_len..];
                 transform_input::<L, E>(pixels, tile_at(start + i), self.padding, to, point_len);
             }
-            for (panel_idx, weights) in weights.chunks_exact(N_POINTS * weights_len).enumerate() {
+            for (panel_idx, weights) in weights.panels().enumerate() {
                 let first_channel = panel_idx * panel;
-                for (point, weights) in weights.chunks_exact(weights_len).enumerate() {
+                for (point, weights) in weights.enumerate() {
                     let operands = Operands {
                         a: &points[point * point_len..],
                         a_row: n_in,

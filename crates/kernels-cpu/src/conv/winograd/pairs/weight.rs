@@ -8,18 +8,43 @@ use super::{
 use crate::{
     matrix::Packed,
     memory::build,
-    simd::{Kernel, Lanes},
+    simd::{Kernel, Lanes, read},
 };
 
-/// `[panel][point][pair of channels read][column]`, a word each; taps in reverse where the gradient of the input meets
-/// them so.
-pub(super) fn transformed(packed: &Packed, n_in: usize, is_flipped: bool) -> Vec<f32> {
-    let family = packed.family;
-    let panel = family.panel();
-    let panels: Vec<&[f32]> = packed.panels().map(|(_, values)| values).collect();
-    build(&vec![N_POINTS * n_in / 2 * panel; panels.len()], |panel_idx, out| {
-        family.run(TransformPanel { from: panels[panel_idx], n_in, is_flipped, out });
-    })
+/// Transformed weights, as products read them: panels of columns, each `[point][pair of channels read][column]`, a word each.
+pub(super) struct Weights {
+    words: Vec<f32>,
+    /// Words of a panel.
+    panel_len: usize,
+}
+
+impl Weights {
+    /// Of packed weights, `[panel][tap][channel read][column]`, single values; taps in reverse where the gradient of the
+    /// input meets them so.
+    ///
+    /// # Panics
+    ///
+    /// When the packed weights are no 3x3 taps of `n_in` channels.
+    pub(super) fn transformed(packed: &Packed, n_in: usize, is_flipped: bool) -> Self {
+        let family = packed.family;
+        let panels: Vec<&[f32]> = packed.panels().map(|(_, values)| values).collect();
+        let panel_len = N_POINTS * point_len(n_in, family.panel());
+        let words = build(&vec![panel_len; panels.len()], |panel_idx, out| {
+            family.run(TransformPanel { from: panels[panel_idx], n_in, is_flipped, out });
+        });
+        Self { words, panel_len }
+    }
+
+    /// Panels, each with its points.
+    pub(super) fn panels(&self) -> impl Iterator<Item = std::slice::ChunksExact<'_, f32>> {
+        self.words.chunks_exact(self.panel_len).map(|panel| panel.chunks_exact(self.panel_len / N_POINTS))
+    }
+}
+
+/// From one point of a panel to the next: further than a point has words, for points are written side by side, and as many
+/// as there are would meet in the same places of the cache.
+fn point_len(n_in: usize, panel: usize) -> usize {
+    n_in / 2 * panel + 48
 }
 
 struct TransformPanel<'a> {
@@ -36,7 +61,7 @@ impl Kernel for TransformPanel<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         let panel = 2 * L::N;
-        let (tap_len, point_len) = (self.n_in * panel, self.n_in / 2 * panel);
+        let (tap_len, point_len) = (self.n_in * panel, point_len(self.n_in, panel));
         assert_eq!((self.from.len(), self.out.len()), (9 * tap_len, N_POINTS * point_len), "a whole panel");
         for pair in 0..self.n_in / 2 {
             for at in [0, L::N] {
@@ -46,7 +71,8 @@ impl Kernel for TransformPanel<'_> {
                     low.into_iter().flatten().zip(high.into_iter().flatten()).enumerate()
                 {
                     let to = point * point_len + pair * panel + at;
-                    // SAFETY: `pair` is below `n_in / 2`, so that the register ends inside the point's part of `out`.
+                    // SAFETY: `pair` is below `n_in / 2`, so that the register ends inside the point's part of `out`, whose
+                    // length is asserted above.
                     unsafe { L::store(self.out.as_mut_ptr().add(to), L::pair(low, high)) };
                 }
             }
@@ -62,9 +88,7 @@ impl TransformPanel<'_> {
         for (tap, value) in taps.as_flattened_mut().iter_mut().enumerate() {
             let tap = if self.is_flipped { 8 - tap } else { tap };
             let start = tap * tap_len + at;
-            debug_assert!(start + L::N <= self.from.len(), "the register is inside its tap");
-            // SAFETY: `at` is a register of a channel below `n_in`, so that it ends inside the tap's part of `from`.
-            *value = unsafe { L::load(self.from.as_ptr().add(start)) };
+            *value = read::<L>(&self.from[start..]);
         }
         both_axes::<L, Weight, 3, 4>(taps)
     }
