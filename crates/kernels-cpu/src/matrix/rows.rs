@@ -5,20 +5,25 @@ use crate::{
     Precision,
     memory::{build_beside, change, split_mut},
     simd::{
-        Addends, Element, Family, Kernel, Lanes, Operands, Segment, TileMode, for_registers, gelu,
+        Addends, Element, Family, Kernel, Lanes, Lines, Operands, Segment, TileMode, for_registers, gelu,
         multiply_rows_summed, read_some, write_some,
     },
     values::{Lent, Operand, Summed, Values},
 };
 
-/// Values of operand and result of one task: 192 KiB, which stay in a core's second-level cache beside a panel.
-const BLOCK_LEN: usize = 48 * 1024;
+/// Bytes of operand and result of one task, which stay in a core's second-level cache beside a panel, and beside those of
+/// the next task, which are fetched meanwhile.
+const BLOCK_BYTES: usize = 192 * 1024;
 
 /// Rows in a block at most: more would not save reading panels.
 const MAX_BLOCK_ROWS: usize = 96;
 
 /// Rows of a block are a multiple of this, so that tiles of any family are full.
 const ROWS_MULTIPLE: usize = 24;
+
+/// Tiles between two fetches of memory for the next block: fewer would cost more calls, more would have too many lines of
+/// memory on the way at a time.
+const TILES_AT_ONCE: usize = 2;
 
 /// `a * b (+ bias) (+ residual)`.
 pub struct RowsProduct<'a> {
@@ -36,20 +41,13 @@ impl RowsProduct<'_> {
         RowsProduct { packed, bias: None, residual: None }
     }
 
-    fn n_block_rows(&self) -> usize {
-        let fitting = BLOCK_LEN / (self.packed.n_inner + self.packed.n_columns);
-        (fitting / ROWS_MULTIPLE * ROWS_MULTIPLE).clamp(ROWS_MULTIPLE, MAX_BLOCK_ROWS)
-    }
-
-    /// Lengths of the blocks of a matrix of as many rows as a left operand of `a_len` values, and `width` columns.
-    fn block_lens(&self, a_len: usize, width: usize) -> Vec<usize> {
-        let (n_rows, n_block) = (a_len / self.packed.n_inner, self.n_block_rows());
-        (0..n_rows).step_by(n_block).map(|row| n_block.min(n_rows - row) * width).collect()
-    }
-
-    /// The blocks of a left operand.
-    fn blocks<'a>(&self, a: Lent<'a>) -> Vec<Lent<'a>> {
-        a.chunks(self.n_block_rows() * self.packed.n_inner)
+    /// How the rows of a left operand are cut into blocks, for a result in `precision`.
+    fn cut(&self, a: Lent<'_>, precision: Precision) -> Cut {
+        let Packed { n_inner, n_columns, .. } = *self.packed;
+        let a_precision = if matches!(a, Lent::F32(_)) { Precision::F32 } else { Precision::Bf16 };
+        let row_bytes = n_inner * bytes_of(a_precision) + n_columns * bytes_of(precision);
+        let fitting = BLOCK_BYTES / row_bytes / ROWS_MULTIPLE * ROWS_MULTIPLE;
+        Cut { n_rows: a.len() / n_inner, in_block: fitting.clamp(ROWS_MULTIPLE, MAX_BLOCK_ROWS), n_inner }
     }
 
     /// The product of the rows of `a`.
@@ -73,45 +71,46 @@ impl RowsProduct<'_> {
 
     fn multiply_to<O: Operand>(&self, a: Lent<'_>, is_summed: bool) -> Summed {
         let n_columns = self.packed.n_columns;
-        let lens = self.block_lens(a.len(), n_columns);
+        let (cut, summed) = (self.cut(a, O::PRECISION), is_summed.then_some(n_columns));
         Values::build_kept(
             self.packed.family,
-            &lens,
-            self.blocks(a),
-            is_summed.then_some(n_columns),
+            &cut.lens(n_columns),
+            cut.blocks(a),
+            summed,
             |block, a, out: &mut [O], sums| {
-                self.block(block, a, out, Onto::Nothing(sums));
+                self.block(cut.start(block), a, out, Onto::Nothing(sums));
             },
         )
     }
 
     /// GELU of the product, and its slopes.
     pub fn multiply_gelu(&self, a: Lent<'_>, precision: Precision) -> (Values, Values) {
-        let blocks = self.blocks(a);
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        Values::build_two(precision, &lens, |block, out, slopes| {
-            self.block(block, blocks[block], out, Onto::Nothing(None));
+        let cut = self.cut(a, precision);
+        let blocks = cut.blocks(a);
+        Values::build_two(precision, &cut.lens(self.packed.n_columns), |block, out, slopes| {
+            self.block(cut.start(block), blocks[block], out, Onto::Nothing(None));
             self.packed.family.run(Gelu { values: out, slopes: Some(slopes) });
         })
     }
 
     /// GELU of the product.
     pub fn multiply_gelu_only(&self, a: Lent<'_>, precision: Precision) -> Values {
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        Values::build_beside(precision, &lens, self.blocks(a), |block, a, out| {
-            self.block(block, a, out, Onto::Nothing(None));
+        let cut = self.cut(a, precision);
+        Values::build_beside(precision, &cut.lens(self.packed.n_columns), cut.blocks(a), |block, a, out| {
+            self.block(cut.start(block), a, out, Onto::Nothing(None));
             self.packed.family.run(Gelu { values: out, slopes: None });
         })
     }
 
     /// Multiplies `a` by `factors` in place, one by one, and then by the matrix.
     pub fn multiply_scaled(&self, a: &mut [f32], factors: Lent<'_>) -> Vec<f32> {
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        let a_lens = self.block_lens(a.len(), self.packed.n_inner);
-        let blocks = split_mut(a, &a_lens).into_iter().zip(self.blocks(factors)).collect();
+        let cut = self.cut(Lent::F32(a), Precision::F32);
+        let a_blocks = split_mut(a, &cut.lens(self.packed.n_inner)).into_iter();
+        let blocks = a_blocks.zip(cut.blocks(factors)).collect();
+        let lens = cut.lens(self.packed.n_columns);
         build_beside(&lens, blocks, |block, (a, factors): (&mut [f32], Lent<'_>), out| {
             factors.with(|factors: &[f32]| scale(self.packed.family, a, factors));
-            self.block(block, Lent::F32(a), out, Onto::Nothing(None));
+            self.block(cut.start(block), Lent::F32(a), out, Onto::Nothing(None));
         })
     }
 
@@ -123,13 +122,16 @@ impl RowsProduct<'_> {
         }
     }
 
-    fn add_onto<O: Element>(&self, a: Lent<'_>, sum: &mut [O]) {
-        let lens = self.block_lens(a.len(), self.packed.n_columns);
-        change(sum, &lens, self.blocks(a), |block, a, out| self.block(block, a, out, Onto::Sum));
+    fn add_onto<O: Operand>(&self, a: Lent<'_>, sum: &mut [O]) {
+        let cut = self.cut(a, O::PRECISION);
+        change(sum, &cut.lens(self.packed.n_columns), cut.blocks(a), |block, a, out| {
+            self.block(cut.start(block), a, out, Onto::Sum);
+        });
     }
 
-    fn block<O: Element>(&self, block: usize, a: Lent<'_>, out: &mut [O], onto: Onto<'_>) {
-        let start = block * self.n_block_rows() * self.packed.n_columns;
+    /// The rows of `a`, the first of which is row `first` of the product.
+    fn block<O: Element>(&self, first: usize, a: Lent<'_>, out: &mut [O], onto: Onto<'_>) {
+        let start = first * self.packed.n_columns;
         let residual = self.residual.map(|residual| residual.part(start..start + out.len()));
         match residual {
             None => self.block_with(a, None, out, onto),
@@ -139,11 +141,53 @@ impl RowsProduct<'_> {
 
     fn block_with<O: Element>(&self, a: Lent<'_>, residual: Option<&[f32]>, out: &mut [O], onto: Onto<'_>) {
         let family = self.packed.family;
+        let read = match a {
+            Lent::F32(a) => Lines::read_after(a),
+            Lent::Bf16(a) => Lines::read_after(a),
+        };
+        let ahead = [read, Lines::written_after(out)];
         if self.packed.is_in_pairs {
-            a.with(|a: &[u16]| family.run(Block { product: self, a, residual, out, onto }));
+            a.with(|a: &[u16]| family.run(Block { product: self, a, residual, out, onto, ahead }));
         } else {
-            a.with(|a: &[f32]| family.run(Block { product: self, a, residual, out, onto }));
+            a.with(|a: &[f32]| family.run(Block { product: self, a, residual, out, onto, ahead }));
         }
+    }
+}
+
+fn bytes_of(precision: Precision) -> usize {
+    match precision {
+        Precision::F32 => 4,
+        Precision::Bf16 => 2,
+    }
+}
+
+/// Rows of a left operand in blocks.
+#[derive(Clone, Copy)]
+struct Cut {
+    n_rows: usize,
+    /// Rows of a block, but for the last.
+    in_block: usize,
+    /// Values of a row.
+    n_inner: usize,
+}
+
+impl Cut {
+    /// The first row of a block.
+    fn start(self, block: usize) -> usize {
+        block * self.in_block
+    }
+
+    /// Values of the blocks of as many rows of `width` values.
+    fn lens(self, width: usize) -> Vec<usize> {
+        (0..self.n_rows)
+            .step_by(self.in_block)
+            .map(|row| self.in_block.min(self.n_rows - row) * width)
+            .collect()
+    }
+
+    /// The blocks of a left operand.
+    fn blocks(self, a: Lent<'_>) -> Vec<Lent<'_>> {
+        a.chunks(self.in_block * self.n_inner)
     }
 }
 
@@ -169,6 +213,8 @@ struct Block<'a, E, O> {
     residual: Option<&'a [f32]>,
     out: &'a mut [O],
     onto: Onto<'a>,
+    /// What the next block reads and writes, most likely on the same core.
+    ahead: [Lines; 2],
 }
 
 impl<E: Element, O: Element> Kernel for Block<'_, E, O> {
@@ -179,25 +225,42 @@ impl<E: Element, O: Element> Kernel for Block<'_, E, O> {
         let Packed { n_inner, n_columns, .. } = *self.product.packed;
         let segments = [Segment { a: 0, b: 0, n_steps: n_inner / E::PER_STEP }];
         let n_rows = self.a.len() / n_inner;
+        let at_once = TILES_AT_ONCE * L::ROWS;
+        let n_calls = n_rows.div_ceil(at_once) * n_columns.div_ceil(2 * L::N);
+        let lines_per_call = self.ahead.each_ref().map(|lines| lines.len().div_ceil(n_calls.max(1)));
         for (first, b) in self.product.packed.panels() {
-            let operands = Operands {
-                a: self.a,
-                a_row: n_inner,
-                a_step: E::PER_STEP,
-                b: E::of_words(b),
-                b_step: 2 * L::N * E::PER_STEP,
-                segments: &segments,
-            };
-            let addends = Addends {
-                row: self.product.bias.map(|bias| &bias[first..]),
-                rows: self.residual.map(|residual| &residual[first..]),
-            };
             let width = (2 * L::N).min(n_columns - first);
-            let out = &mut self.out[first..];
             let is_sum = matches!(self.onto, Onto::Sum);
-            let mode = if is_sum { TileMode::Add } else { TileMode::StoreWith(addends) };
             let mut moments = self.onto.moments();
-            multiply_rows_summed::<L, _, _>(operands, n_rows, out, n_columns, width, mode, moments.as_mut());
+            for row in (0..n_rows).step_by(at_once) {
+                for (lines, &n) in self.ahead.iter_mut().zip(&lines_per_call) {
+                    lines.fetch(n);
+                }
+                let operands = Operands {
+                    a: &self.a[row * n_inner..],
+                    a_row: n_inner,
+                    a_step: E::PER_STEP,
+                    b: E::of_words(b),
+                    b_step: 2 * L::N * E::PER_STEP,
+                    segments: &segments,
+                };
+                let start = row * n_columns + first;
+                let addends = Addends {
+                    row: self.product.bias.map(|bias| &bias[first..]),
+                    rows: self.residual.map(|residual| &residual[start..]),
+                };
+                let mode = if is_sum { TileMode::Add } else { TileMode::StoreWith(addends) };
+                let (n_rows, out) = (at_once.min(n_rows - row), &mut self.out[start..]);
+                multiply_rows_summed::<L, _, _>(
+                    operands,
+                    n_rows,
+                    out,
+                    n_columns,
+                    width,
+                    mode,
+                    moments.as_mut(),
+                );
+            }
             self.onto.keep(first, width, moments.as_ref());
         }
     }

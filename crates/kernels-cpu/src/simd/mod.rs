@@ -12,6 +12,7 @@ mod math;
 mod moments;
 mod pairs;
 mod portable;
+mod prefetch;
 mod slices;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     math::{exp, gelu, where_positive},
     moments::Moments,
     pairs::{Element, halves_of},
+    prefetch::Lines,
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
     tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows, multiply_rows_summed},
 };
