@@ -4,7 +4,10 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::simd::{Element, Filled, Filling, fill};
+use crate::{
+    scratch::with_scratch,
+    simd::{Element, Filled, Filling, fill},
+};
 
 /// Elements that one task of an element-wise operation handles: 64 KiB, which stays in a core's second-level cache.
 pub(crate) const TASK_LEN: usize = 16 * 1024;
@@ -84,6 +87,48 @@ pub(crate) fn build_two(
         second.set_len(len);
     }
     (first, second)
+}
+
+/// Builds a buffer out of pieces that belong to tasks, `(length, task)` each.
+///
+/// `compute(task, values)` has to overwrite all values of a task, whose pieces lie one after the other: they hold what was
+/// left there. What tasks give comes back in their order.
+pub(crate) fn build_scattered<R: Send>(
+    pieces: &[(usize, usize)],
+    n_tasks: usize,
+    compute: impl Fn(usize, &mut [f32]) -> R + Sync,
+) -> (Vec<f32>, Vec<R>) {
+    let lens: Vec<usize> = pieces.iter().map(|&(len, _)| len).collect();
+    let len = lens.iter().sum();
+    let mut values = Vec::with_capacity(len);
+    let mut by_task: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..n_tasks).map(|_| Vec::new()).collect();
+    for (piece, &(_, task)) in
+        split_mut(&mut values.spare_capacity_mut()[..len], &lens).into_iter().zip(pieces)
+    {
+        by_task[task].push(piece);
+    }
+    let run = |(task, pieces): (usize, Vec<&mut [MaybeUninit<f32>]>)| {
+        with_scratch(pieces.iter().map(|piece| piece.len()).sum(), |computed| {
+            let result = compute(task, computed);
+            let mut rest = &*computed;
+            for piece in pieces {
+                let from;
+                (from, rest) = rest.split_at(piece.len());
+                for (to, &from) in piece.iter_mut().zip(from) {
+                    to.write(from);
+                }
+            }
+            result
+        })
+    };
+    let results = by_task.into_par_iter().enumerate().map(run).collect();
+    #[allow(unsafe_code, reason = "as in `build_beside`")]
+    // SAFETY: `len` elements were reserved, and the pieces, whose lengths sum to `len`, were each written to the end by the
+    // task that they belong to.
+    unsafe {
+        values.set_len(len);
+    }
+    (values, results)
 }
 
 /// [`build`] with parts of [`TASK_LEN`].

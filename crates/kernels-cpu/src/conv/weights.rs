@@ -2,8 +2,6 @@
 
 use std::{marker::PhantomData, ops::Range};
 
-use rayon::prelude::*;
-
 use super::{
     method::Problem,
     plan::{AxisPlan, Plan, by_tap},
@@ -11,10 +9,11 @@ use super::{
 use crate::{
     Precision,
     layout::Layout,
-    matrix::{Blocks, PackedFrom, Rows},
+    matrix::{Blocks, PackedFrom, Rows, outer_products},
+    memory::{Plain, build_beside},
     scratch::with_scratch,
     simd::{Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
-    values::{Operand, Values},
+    values::{Lent, Operand, Values},
 };
 
 /// Steps of the inner product between two additions to memory, at most: fewer would add to memory too often, more
@@ -24,17 +23,21 @@ const PASS_STEPS: usize = 512;
 /// Steps that are packed at a time, if the image has them.
 const UNIT_STEPS: usize = 512;
 
+/// The same, where there would be fewer units than slices.
+const FEWER_STEPS: usize = 128;
+
 /// Panels of output channels that a task computes: each packs the input anew.
 const TASK_PANELS: usize = 4;
 
-/// Tasks to cut the work into, if memory allows.
-const N_TASKS: usize = 32;
-
-/// Values of partial sums that the batch may be cut into.
-const MAX_PARTIAL_LEN: usize = 4 << 20;
+/// Input channels that a task computes at most, where the batch cannot be cut into tasks enough: each packs the gradient
+/// anew.
+const TASK_IN: [usize; 3] = [256, 128, 64];
 
 /// `(KH, KW, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
 pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+    if problem.geometry.kernel == (1, 1) && problem.geometry.padding == (0, 0) {
+        return of_pixels(problem, x, gradient);
+    }
     if x.precision() == Precision::Bf16 && problem.family.multiplies_pairs() {
         gradient_of::<u16>(problem, x, gradient)
     } else {
@@ -46,29 +49,53 @@ fn gradient_of<E: Step>(problem: &Problem, x: &Values, gradient: &Values) -> Vec
     let Problem { family, geometry, from: layout_in, to: layout_out, .. } = *problem;
     let plan = Plan::forward(geometry, layout_in, layout_out);
     let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
-    let units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
-    let width = TASK_PANELS * family.panel();
-    let (n_taps, n_in, n_out) = (geometry.kernel.0 * geometry.kernel.1, layout_in.c, layout_out.c);
-    let outs = (0..n_out).step_by(width).map(|first| first..n_out.min(first + width)).collect();
-    let blocks = Blocks { n_taps, ins: vec![0..n_in], outs };
-    let n_slices =
-        (N_TASKS / blocks.len()).min(MAX_PARTIAL_LEN / (n_taps * n_in * n_out)).clamp(1, units.len());
-    let sum_of_slice = |task: usize| {
-        let (slice, (_, columns)) = (task / blocks.len(), blocks.get(task % blocks.len()));
+    let n_taps = geometry.kernel.0 * geometry.kernel.1;
+    let (n_in, n_out) = (layout_in.c, layout_out.c);
+    let outs: Vec<Range<usize>> = cut_by(n_out, TASK_PANELS * family.panel());
+    let ins = std::iter::once(n_in).chain(TASK_IN.into_iter().filter(|&width| width < n_in));
+    let cuts = ins.map(|width| (cut_by(n_in, width), outs.clone()));
+    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, n_out), layout_out.n_rows(), cuts);
+    let mut units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
+    if units.len() < n_slices {
+        units = self::units(&plan.y, layout_out, FEWER_STEPS * E::PER_STEP);
+    }
+    let n_slices = n_slices.min(units.len()).max(1);
+    let sum = |slice: usize, channels, columns, sum: &mut [f32]| {
+        sum.fill(0.0);
         let units = &units[units.len() * slice / n_slices..units.len() * (slice + 1) / n_slices];
-        let operand = PhantomData;
-        family.run(SumOfUnits::<E> {
-            operand,
-            taps: &taps,
-            units,
-            layout_in,
-            x,
-            layout_out,
-            gradient,
-            columns,
-        })
+        let (operand, taps) = (PhantomData, &taps);
+        let (x, gradient) = ((x, channels), (gradient, columns));
+        family.run(SumOfUnits::<E> { operand, taps, units, layout_in, x, layout_out, gradient, sum });
     };
-    blocks.add_slices((0..n_slices * blocks.len()).into_par_iter().map(sum_of_slice).collect())
+    blocks.sum(n_slices, sum).0
+}
+
+fn cut_by(len: usize, width: usize) -> Vec<Range<usize>> {
+    (0..len).step_by(width).map(|first| first..len.min(first + width)).collect()
+}
+
+/// Of a kernel of one tap: the pixels that it meets are rows of one product.
+fn of_pixels(problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
+    let Problem { family, from, to, .. } = *problem;
+    let met = match x.lend() {
+        Lent::F32(x) => Values::F32(pixels_met(problem, x)),
+        Lent::Bf16(x) => Values::Bf16(pixels_met(problem, x)),
+    };
+    outer_products(family, (met.lend(), from.c), (gradient.lend(), to.c), false).weight
+}
+
+/// One pixel of the input for each of the output, laid as the output is.
+fn pixels_met<V: Plain>(problem: &Problem, x: &[V]) -> Vec<V> {
+    let Problem { geometry, from, to, .. } = *problem;
+    let (tasks, lens) = Layout { c: from.c, ..to }.tasks();
+    build_beside(&lens, tasks, |_, rows, part| {
+        let (block, pixel) = (from.block(x, rows.block), from.n_in_block(rows.block) * from.c);
+        let pixels = rows.y.flat_map(|y| (0..to.w).map(move |x| (y, x)));
+        for ((y, x), to) in pixels.zip(part.chunks_exact_mut(pixel)) {
+            let at = (y * geometry.stride.0 * from.w + x * geometry.stride.1) * pixel;
+            to.copy_from_slice(&block[at..at + pixel]);
+        }
+    })
 }
 
 /// What a step is packed of: values as they are kept.
@@ -106,34 +133,32 @@ fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
     units
 }
 
-/// The sum over some units for some output channels.
+/// The sum over some units for some channels of both sides.
 struct SumOfUnits<'a, E> {
     operand: PhantomData<E>,
     taps: &'a Taps,
     units: &'a [Unit],
     layout_in: Layout,
-    x: &'a Values,
+    x: (&'a Values, Range<usize>),
     layout_out: Layout,
-    gradient: &'a Values,
-    columns: Range<usize>,
+    gradient: (&'a Values, Range<usize>),
+    /// What is added to, `(KH, KW, inputs, outputs)`.
+    sum: &'a mut [f32],
 }
 
 impl<E: Step> Kernel for SumOfUnits<'_, E> {
-    /// `(KH, KW, I, columns)`.
-    type Output = Vec<f32>;
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Vec<f32> {
+    fn run<L: Lanes>(mut self) {
         let panel = 2 * L::N;
-        let (ci, n_columns) = (self.layout_in.c, self.columns.len());
-        let n_taps = self.taps.y.len() * self.taps.x.len();
-        let mut sum = vec![0.0; n_taps * ci * n_columns];
+        let (n_in, n_columns) = (self.x.1.len(), self.gradient.1.len());
         for unit in self.units {
             let n_steps = self.layout_in.n_in_block(unit.block).div_ceil(E::PER_STEP);
             // Panels of the input are as narrow as a tile is high, so that a tile reads nothing it does not use.
             let x_panel_len = unit.in_y.len() * self.layout_in.w * n_steps * L::ROWS;
             let gradient_panel_len = unit.out_y.len() * self.layout_out.w * n_steps * panel;
-            let x_len = ci.div_ceil(L::ROWS) * x_panel_len;
+            let x_len = n_in.div_ceil(L::ROWS) * x_panel_len;
             let gradient_len = n_columns.div_ceil(panel) * gradient_panel_len;
             with_scratch(x_len + gradient_len, |packed| {
                 let (packed_x, packed_gradient) = packed.split_at_mut(x_len);
@@ -141,33 +166,35 @@ impl<E: Step> Kernel for SumOfUnits<'_, E> {
                 let passes = self.passes(unit, n_steps, (L::ROWS * E::PER_STEP, panel * E::PER_STEP));
                 for (panel_in, a) in packed_x.chunks_exact(x_panel_len.max(1)).enumerate() {
                     let first_row = panel_in * L::ROWS;
-                    let n_rows = L::ROWS.min(ci - first_row);
+                    let n_rows = L::ROWS.min(n_in - first_row);
                     for (panel_out, b) in packed_gradient.chunks_exact(gradient_panel_len).enumerate() {
                         let first_column = panel_out * panel;
                         let width = panel.min(n_columns - first_column);
                         for pass in &passes {
                             let operands = Operands::<E>::packed::<L>(a, b, &pass.segments);
-                            let out = &mut sum[(pass.tap * ci + first_row) * n_columns + first_column..];
+                            let out =
+                                &mut self.sum[(pass.tap * n_in + first_row) * n_columns + first_column..];
                             multiply_rows::<L, _, _>(operands, n_rows, out, n_columns, width, TileMode::Add);
                         }
                     }
                 }
             });
         }
-        sum
     }
 }
 
 impl<E: Step> SumOfUnits<'_, E> {
     /// Packs both operands of a unit.
-    fn pack<L: Lanes>(&self, unit: &Unit, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
-        let Self { layout_in, layout_out, columns, .. } = self;
+    fn pack<L: Lanes>(&mut self, unit: &Unit, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
+        let Self { layout_in, layout_out, .. } = *self;
         let n = layout_in.n_in_block(unit.block);
-        let x = self.x.lend().part(rows_of_pixels(*layout_in, unit.block, &unit.in_y));
+        let (x, channels) = &self.x;
+        let x = x.lend().part(rows_of_pixels(layout_in, unit.block, &unit.in_y));
         x.with(|values: &[E]| {
-            L::outlined(PackInputs { values, n, c: layout_in.c, packed: packed_x });
+            L::outlined(PackInputs { values, n, c: layout_in.c, channels, packed: packed_x });
         });
-        let gradient = self.gradient.lend().part(rows_of_pixels(*layout_out, unit.block, &unit.out_y));
+        let (gradient, columns) = &self.gradient;
+        let gradient = gradient.lend().part(rows_of_pixels(layout_out, unit.block, &unit.out_y));
         gradient.with(|values: &[E]| {
             L::outlined(PackGradients { values, n, c: layout_out.c, columns, packed: packed_gradient });
         });
@@ -179,6 +206,7 @@ struct PackInputs<'a, E> {
     values: &'a [E],
     n: usize,
     c: usize,
+    channels: &'a Range<usize>,
     packed: &'a mut [f32],
 }
 
@@ -187,7 +215,8 @@ impl<E: Step> Kernel for PackInputs<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let rows = Rows { values: self.values, row_len: self.c, n_together: self.n, columns: 0..self.c };
+        let rows =
+            Rows { values: self.values, row_len: self.c, n_together: self.n, columns: self.channels.clone() };
         E::pack_groups::<L>(&rows, self.packed);
     }
 }

@@ -2,42 +2,29 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{
     panels::{PackedFrom, Rows},
     slices::{Blocks, cut_evenly},
 };
 use crate::{
-    memory::build,
-    rows::sum_rows,
     simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_groups},
-    values::{Lent, Operand},
+    values::Lent,
 };
 
 /// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fit the first-level
 /// cache.
 const PASS_STEPS: usize = 192;
 
-/// Inputs that a task handles, at most: with [`TASK_OUT`], so many that its part of the result, and what it packs, stay
-/// in a core's second-level cache. Every range of outputs packs the inputs anew, and every range of inputs the
-/// gradients, so wide ones pack less.
-const TASK_IN: usize = 264;
-
-/// Outputs that a task handles, at most.
-const TASK_OUT: usize = 512;
+/// Inputs and outputs that a task handles, at most: so many that its part of the result, and what it packs, stay in a core's
+/// second-level cache. Every range of outputs packs the inputs anew, and every range of inputs the gradients, so wide ones
+/// pack less; narrower ones are for results that have no rows to be cut by.
+const TASK_SIZES: [(usize, usize); 3] = [(264, 512), (264, 256), (144, 256)];
 
 /// What tiles of all families are high: a multiple of it.
 const TILE_IN: usize = 24;
 
 /// What tiles of all families are wide: a multiple of it.
 const TILE_OUT: usize = 32;
-
-/// Ranges of inputs that are tasks enough.
-const N_DIRECT: usize = 8;
-
-/// Tasks to cut the work into otherwise, if there are rows enough.
-const N_TASKS: usize = 12;
 
 /// What [`outer_products`] sums.
 pub struct OuterProducts {
@@ -66,72 +53,30 @@ pub fn outer_products(
     }
 }
 
-fn products<E: PackedFrom<G>, G: Operand>(
+fn products<E: PackedFrom<G>, G: Element>(
     family: Family,
     (x, n_in): (&[E], usize),
     (gradient, n_out): (&[G], usize),
     wants_bias: bool,
 ) -> OuterProducts {
-    let shape = Shape { x, n_in, gradient, n_out, n_rows: x.len() / n_in, wants_bias };
-    let (ins, outs) = (cut_evenly(n_in, TASK_IN, TILE_IN), cut_evenly(n_out, TASK_OUT, TILE_OUT));
-    let blocks = Blocks { n_taps: 1, ins, outs };
-    if blocks.ins.len() >= N_DIRECT {
-        direct(family, shape, &blocks)
-    } else {
-        by_slices(family, shape, &blocks)
-    }
-}
-
-/// Tasks are ranges of inputs, which are rows of the result: they write straight to it.
-fn direct<E: PackedFrom<G>, G: Operand>(
-    family: Family,
-    shape: Shape<'_, E, G>,
-    blocks: &Blocks,
-) -> OuterProducts {
-    let Shape { n_out, n_rows, .. } = shape;
-    let of_tasks = Shape { wants_bias: false, ..shape };
-    let lens: Vec<usize> = blocks.ins.iter().map(|inputs| inputs.len() * n_out).collect();
-    let weight = build(&lens, |in_idx, weight| {
-        for outputs in &blocks.outs {
-            let (inputs, weight) = (blocks.ins[in_idx].clone(), &mut weight[outputs.start..]);
-            let (shape, rows, outputs) = (of_tasks, 0..n_rows, outputs.clone());
-            family.run(SumOfRows { shape, rows, inputs, outputs, weight, weight_row: n_out });
-        }
+    let n_rows = x.len() / n_in;
+    let shape = Shape { x, n_in, gradient, n_out, wants_bias };
+    let cuts = TASK_SIZES
+        .map(|(max_in, max_out)| (cut_evenly(n_in, max_in, TILE_IN), cut_evenly(n_out, max_out, TILE_OUT)));
+    let (blocks, n_slices) = Blocks::cut(1, (n_in, n_out), n_rows, cuts);
+    let (weight, biases) = blocks.sum(n_slices, |slice, inputs, outputs, weight| {
+        // The bias is the same for all inputs.
+        let shape = Shape { wants_bias: wants_bias && inputs.start == 0, ..shape };
+        let rows = n_rows * slice / n_slices..n_rows * (slice + 1) / n_slices;
+        family.run(SumOfRows { shape, rows, inputs, outputs, weight })
     });
-    let bias = if shape.wants_bias { sum_rows(&G::lend(shape.gradient).whole(), n_out) } else { Vec::new() };
-    OuterProducts { weight, bias }
-}
-
-/// Tasks are slices of rows, too, whose sums add up at the end.
-fn by_slices<E: PackedFrom<G>, G: Operand>(
-    family: Family,
-    shape: Shape<'_, E, G>,
-    blocks: &Blocks,
-) -> OuterProducts {
-    let n_rows = shape.n_rows;
-    let n_slices = N_TASKS.div_ceil(blocks.len()).min(n_rows.div_ceil(PASS_STEPS * E::PER_STEP)).max(1);
-    let (weights, biases): (Vec<Vec<f32>>, Vec<Vec<f32>>) = (0..n_slices * blocks.len())
-        .into_par_iter()
-        .map(|task| {
-            let (slice, (inputs, outputs)) = (task / blocks.len(), blocks.get(task % blocks.len()));
-            // The bias is the same for all inputs.
-            let shape = Shape { wants_bias: shape.wants_bias && inputs.start == 0, ..shape };
-            let mut weight = vec![0.0; inputs.len() * outputs.len()];
-            let rows = n_rows * slice / n_slices..n_rows * (slice + 1) / n_slices;
-            let weight_row = outputs.len();
-            let bias =
-                family.run(SumOfRows { shape, rows, inputs, outputs, weight: &mut weight, weight_row });
-            (weight, bias)
-        })
-        .unzip();
-    let mut bias = vec![0.0_f64; if shape.wants_bias { shape.n_out } else { 0 }];
-    for slice in biases.chunks_exact(blocks.len()) {
+    let mut bias = vec![0.0_f64; if wants_bias { n_out } else { 0 }];
+    for slice in biases.chunks_exact((biases.len() / n_slices).max(1)) {
         for (sum, value) in bias.iter_mut().zip(slice.iter().flatten()) {
             *sum += f64::from(*value);
         }
     }
-    let bias = bias.into_iter().map(|sum| sum as f32).collect();
-    OuterProducts { weight: blocks.add_slices(weights), bias }
+    OuterProducts { weight, bias: bias.into_iter().map(|sum| sum as f32).collect() }
 }
 
 /// The operands.
@@ -141,7 +86,6 @@ struct Shape<'a, E, G> {
     n_in: usize,
     gradient: &'a [G],
     n_out: usize,
-    n_rows: usize,
     wants_bias: bool,
 }
 
@@ -153,8 +97,6 @@ struct SumOfRows<'a, E, G> {
     outputs: Range<usize>,
     /// What is overwritten by the sum, `(inputs, outputs)`.
     weight: &'a mut [f32],
-    /// From one input's row to the next.
-    weight_row: usize,
 }
 
 impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
@@ -199,7 +141,7 @@ impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
                 let operands = Operands::<E>::packed::<L>(packed_x, packed_gradient, &segments);
                 let out = &mut self.weight[first..];
                 let group_len = L::ROWS * n_steps * E::PER_STEP;
-                multiply_groups::<L, _>(operands, group_len, inputs.len(), out, self.weight_row, width, mode);
+                multiply_groups::<L, _>(operands, group_len, inputs.len(), out, n_columns, width, mode);
             }
         }
         bias.truncate(n_columns);

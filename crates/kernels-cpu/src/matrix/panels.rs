@@ -96,10 +96,35 @@ impl<'a, S: Element> Rows<'a, S> {
 
     /// Both rows of each step of two; the second may be empty.
     #[inline(always)]
-    fn pairs(&self) -> impl Iterator<Item = (&'a [S], &'a [S])> + use<'a, S> {
-        let row_len = self.row_len;
-        let runs = self.values.chunks(self.n_together * row_len);
-        runs.flat_map(move |run| run.chunks(2 * row_len)).map(move |rows| rows.split_at(row_len))
+    fn pairs(&self) -> Pairs<'a, S> {
+        let run_len = self.n_together * self.row_len;
+        Pairs { run: &[], rest: self.values, row_len: self.row_len, run_len }
+    }
+}
+
+/// See [`Rows::pairs`].
+struct Pairs<'a, S> {
+    run: &'a [S],
+    rest: &'a [S],
+    row_len: usize,
+    run_len: usize,
+}
+
+impl<'a, S> Iterator for Pairs<'a, S> {
+    type Item = (&'a [S], &'a [S]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.run.is_empty() {
+            if self.rest.is_empty() {
+                return None;
+            }
+            (self.run, self.rest) = self.rest.split_at(self.run_len.min(self.rest.len()));
+        }
+        let (low, rest) = self.run.split_at(self.row_len);
+        let (high, rest) = rest.split_at(self.row_len.min(rest.len()));
+        self.run = rest;
+        Some((low, high))
     }
 }
 
@@ -121,18 +146,19 @@ impl PackedFrom<f32> for f32 {
     fn pack_groups<L: Lanes>(rows: &Rows<'_, f32>, packed: &mut [f32]) {
         let Rows { values, row_len, ref columns, .. } = *rows;
         let n_steps = rows.n_steps(1);
-        for block in (0..n_steps).step_by(PACKED_AT_ONCE) {
-            let steps = block..n_steps.min(block + PACKED_AT_ONCE);
+        for (block, values) in values.chunks(PACKED_AT_ONCE * row_len).enumerate() {
             for (group, first) in columns.clone().step_by(L::ROWS).enumerate() {
                 let width = L::ROWS.min(columns.end - first);
-                let to = &mut packed[(group * n_steps + block) * L::ROWS..][..steps.len() * L::ROWS];
-                for (step, to) in steps.clone().zip(to.chunks_exact_mut(L::ROWS)) {
-                    let from = &values[step * row_len + first..];
-                    if width == L::ROWS {
-                        // Told the length, the compiler copies by registers.
-                        to.copy_from_slice(&from[..L::ROWS]);
-                    } else {
-                        to[..width].copy_from_slice(&from[..width]);
+                let to = &mut packed[(group * n_steps + block * PACKED_AT_ONCE) * L::ROWS..];
+                let steps = to.chunks_exact_mut(L::ROWS).zip(values.chunks_exact(row_len));
+                if width == L::ROWS {
+                    // Told the length, the compiler copies by registers.
+                    for (to, from) in steps {
+                        to.copy_from_slice(&from[first..first + L::ROWS]);
+                    }
+                } else {
+                    for (to, from) in steps {
+                        to[..width].copy_from_slice(&from[first..first + width]);
                     }
                 }
             }
@@ -176,26 +202,29 @@ impl<S: Element> PackedFrom<S> for u16 {
             for (pair, _) in at_once.iter_mut().zip(steps.clone()) {
                 *pair = pairs.next().expect("a step has a pair of rows");
             }
+            let at_once = &at_once[..steps.len()];
             let (mut first, mut to) = (columns.start, &mut packed[block * L::ROWS..]);
             while first < columns.end {
                 // Where a register is two groups wide, it is filled.
-                let n_groups = if L::N == 2 * L::ROWS && first + L::N <= columns.end { 2 } else { 1 };
-                let width = (n_groups * L::ROWS).min(columns.end - first);
-                for (step, (low, high)) in at_once[..steps.len()].iter().enumerate() {
-                    let (low, high) = (&low[first..first + width], high.get(first..first + width));
-                    let high = high.unwrap_or_default();
-                    let at = step * L::ROWS;
-                    if n_groups == 2 {
+                if L::N == 2 * L::ROWS && first + L::N <= columns.end {
+                    let (group, next) = to.split_at_mut(group_len);
+                    let to_both = group.chunks_exact_mut(L::ROWS).zip(next.chunks_exact_mut(L::ROWS));
+                    for ((low, high), (to, to_next)) in at_once.iter().zip(to_both) {
                         let mut words = [0.0; MAX_LANES];
-                        u16::pack_pairs::<L>(low, high, &mut words[..L::N]);
-                        to[at..at + L::ROWS].copy_from_slice(&words[..L::ROWS]);
-                        to[group_len + at..][..L::ROWS].copy_from_slice(&words[L::ROWS..][..L::ROWS]);
-                    } else {
-                        u16::pack_pairs::<L>(low, high, &mut to[at..at + width]);
+                        let high = high.get(first..first + L::N).unwrap_or_default();
+                        u16::pack_pairs::<L>(&low[first..first + L::N], high, &mut words[..L::N]);
+                        to.copy_from_slice(&words[..L::ROWS]);
+                        to_next.copy_from_slice(&words[L::ROWS..2 * L::ROWS]);
                     }
+                    (first, to) = (first + L::N, to.get_mut(2 * group_len..).unwrap_or_default());
+                } else {
+                    let columns = first..columns.end.min(first + L::ROWS);
+                    for ((low, high), to) in at_once.iter().zip(to.chunks_exact_mut(L::ROWS)) {
+                        let high = high.get(columns.clone()).unwrap_or_default();
+                        u16::pack_pairs::<L>(&low[columns.clone()], high, to);
+                    }
+                    (first, to) = (first + L::ROWS, to.get_mut(group_len..).unwrap_or_default());
                 }
-                first += n_groups * L::ROWS;
-                to = to.get_mut(n_groups * group_len..).unwrap_or_default();
             }
         }
     }
@@ -207,7 +236,12 @@ impl<S: Element> PackedFrom<S> for u16 {
         let mut panel_sums = PanelSums::<L>::new();
         for (to, (first, second)) in packed.chunks_exact_mut(2 * L::N).zip(rows.pairs()) {
             let (first, second) = (&first[columns.clone()], second.get(columns.clone()).unwrap_or_default());
-            S::pack_pairs::<L>(first, second, to);
+            if first.len() == 2 * L::N && second.len() == 2 * L::N {
+                // Told the length, the compiler unrolls.
+                S::pack_pairs::<L>(&first[..2 * L::N], &second[..2 * L::N], &mut to[..2 * L::N]);
+            } else {
+                S::pack_pairs::<L>(first, second, to);
+            }
             if sums.is_some() {
                 for row in [first, second].into_iter().filter(|row| !row.is_empty()) {
                     let low = read_some::<L, S>(row, 0, low_width, 0.0);

@@ -2,7 +2,19 @@
 
 use std::ops::Range;
 
-use crate::memory::{TASK_LEN, build_beside};
+use rayon::prelude::*;
+
+use crate::memory::{TASK_LEN, build_beside, build_scattered};
+
+/// Tasks to cut the work into, if there is enough of it: more than most machines have cores. Does not depend on the machine,
+/// because results would.
+const N_TASKS: usize = 64;
+
+/// Rows of pixels or tokens that a slice has at least: fewer would not pay for adding it up.
+const MIN_SLICE_ROWS: usize = 768;
+
+/// Values that the slices have together, at most: 16 MiB.
+const MAX_PARTIAL_LEN: usize = 4 << 20;
 
 /// A matrix of `n_taps` by `n_in` rows and `n_out` columns, cut into blocks: all taps of some inputs by some outputs.
 pub(crate) struct Blocks {
@@ -14,23 +26,79 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
+    /// The first of some cuts, `(ins, outs)` each from coarse to fine, that makes tasks enough with the slices that a sum
+    /// over `n_rows` may have, or the last; and how many slices it takes.
+    pub(crate) fn cut(
+        n_taps: usize,
+        (n_in, n_out): (usize, usize),
+        n_rows: usize,
+        cuts: impl IntoIterator<Item = (Vec<Range<usize>>, Vec<Range<usize>>)>,
+    ) -> (Self, usize) {
+        let fitting = MAX_PARTIAL_LEN / (n_taps * n_in * n_out).max(1);
+        let max_slices = (n_rows / MIN_SLICE_ROWS).min(fitting).max(1);
+        let mut cut = Self { n_taps, ins: vec![0..n_in], outs: vec![0..n_out] };
+        for (ins, outs) in cuts {
+            cut = Self { n_taps, ins, outs };
+            if cut.len() * max_slices >= N_TASKS {
+                break;
+            }
+        }
+        let n_slices = N_TASKS.div_ceil(cut.len().max(1)).min(max_slices);
+        (cut, n_slices)
+    }
+
+    /// The whole, `(taps, I, O)`, out of the sums over `n_slices` slices, and what else their tasks give, in their order.
+    ///
+    /// `sum(slice, inputs, outputs, values)` has to overwrite the values, `(taps, inputs, outputs)`.
+    pub(crate) fn sum<R: Send>(
+        &self,
+        n_slices: usize,
+        sum: impl Fn(usize, Range<usize>, Range<usize>, &mut [f32]) -> R + Sync,
+    ) -> (Vec<f32>, Vec<R>) {
+        if n_slices == 1 {
+            return build_scattered(&self.pieces(), self.len(), |block, values| {
+                let (inputs, outputs) = self.get(block);
+                sum(0, inputs, outputs, values)
+            });
+        }
+        let (partial, results) = (0..n_slices * self.len())
+            .into_par_iter()
+            .map(|task| {
+                let (inputs, outputs) = self.get(task % self.len());
+                let mut values = vec![0.0; self.n_taps * inputs.len() * outputs.len()];
+                let result = sum(task / self.len(), inputs, outputs, &mut values);
+                (values, result)
+            })
+            .unzip();
+        (self.add_slices(partial), results)
+    }
+
+    /// The rows of all blocks in the order of the whole, with the block of each.
+    fn pieces(&self) -> Vec<(usize, usize)> {
+        let of_row = |row: usize| {
+            self.outs
+                .iter()
+                .enumerate()
+                .map(move |(column, outputs)| (outputs.len(), row * self.outs.len() + column))
+        };
+        let rows = (0..self.n_taps).flat_map(|_| self.ins.iter().enumerate());
+        rows.flat_map(|(row, inputs)| inputs.clone().flat_map(move |_| of_row(row))).collect()
+    }
+
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ins.len() * self.outs.len()
     }
 
     /// Inputs and outputs of a block; the outputs are the inner axis.
-    pub(crate) fn get(&self, block: usize) -> (Range<usize>, Range<usize>) {
+    fn get(&self, block: usize) -> (Range<usize>, Range<usize>) {
         let (row, column) = (block / self.outs.len(), block % self.outs.len());
         (self.ins[row].clone(), self.outs[column].clone())
     }
 
     /// The whole, `(taps, I, O)`, out of what each slice has summed up: its blocks one after the other, `(taps, inputs,
     /// outputs)` each.
-    pub(crate) fn add_slices(&self, mut partial: Vec<Vec<f32>>) -> Vec<f32> {
-        if partial.len() == 1 {
-            return partial.remove(0);
-        }
+    pub(crate) fn add_slices(&self, partial: Vec<Vec<f32>>) -> Vec<f32> {
         let n_out = self.outs.last().map_or(0, |outputs| outputs.end);
         let parts = self.parts((TASK_LEN / n_out.max(1)).max(1));
         let lens: Vec<usize> = parts.iter().map(|part| part.n_rows * n_out).collect();
