@@ -107,6 +107,19 @@ static int release(void *start, Place place, const char *function) {
     return CUDA_SUCCESS;
 }
 
+/* For programs that keep memory for themselves: looks whether something was written beyond the ends of an allocation that is
+ * about to be used anew, and leaves nothing of what was there. */
+void cuda_emulation_poison(CUdeviceptr pointer) {
+    pthread_mutex_lock(&registry);
+    Allocation *allocation = *find_start((const void *)(uintptr_t)pointer);
+    if (!allocation || allocation->place != ON_DEVICE)
+        emulation_abort("%p, which is to be used anew, is no live allocation", (void *)(uintptr_t)pointer);
+    check_canary(allocation, allocation->start - CANARY_BYTES, "before");
+    check_canary(allocation, allocation->start + allocation->bytes, "after");
+    memset(allocation->start, POISON, allocation->bytes);
+    pthread_mutex_unlock(&registry);
+}
+
 void memory_require_range(CUdeviceptr pointer, size_t bytes, const char *use) {
     if (bytes == 0) return;
     const char *start = (const char *)(uintptr_t)pointer;

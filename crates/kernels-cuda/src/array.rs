@@ -2,12 +2,13 @@
 
 use std::{any::Any, fmt, rc::Rc};
 
-use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceRepr, DeviceSlice, result};
+use cudarc::driver::result;
 use kernels_cpu::Precision;
 
 use crate::{
     context::context,
     error::Result,
+    memory::Memory,
     pointwise::{narrow, widen},
 };
 
@@ -15,9 +16,9 @@ use crate::{
 #[derive(Debug)]
 pub enum Array {
     /// As they are.
-    F32(CudaSlice<f32>),
+    F32(Memory<f32>),
     /// The upper halves of their bits.
-    Bf16(CudaSlice<u16>),
+    Bf16(Memory<u16>),
     /// As they are, in memory of something else.
     Lent(Lent),
 }
@@ -51,8 +52,8 @@ impl Array {
     /// Memory that a kernel is about to write whole.
     pub(crate) fn unwritten(len: usize, precision: Precision) -> Result<Self> {
         Ok(match precision {
-            Precision::F32 => Self::F32(unwritten(len)?),
-            Precision::Bf16 => Self::Bf16(unwritten(len)?),
+            Precision::F32 => Self::F32(Memory::unwritten(len)?),
+            Precision::Bf16 => Self::Bf16(Memory::unwritten(len)?),
         })
     }
 
@@ -62,7 +63,7 @@ impl Array {
     ///
     /// When the device fails.
     pub fn upload(values: Vec<f32>) -> Result<Self> {
-        Ok(Self::F32(send(values)?))
+        Ok(Self::F32(Memory::send(values)?))
     }
 
     /// How many there are.
@@ -89,8 +90,8 @@ impl Array {
     /// Where they are.
     pub(crate) fn address(&self) -> u64 {
         match self {
-            Self::F32(values) => *values.device_ptr(),
-            Self::Bf16(halves) => *halves.device_ptr(),
+            Self::F32(values) => values.address(),
+            Self::Bf16(halves) => halves.address(),
             Self::Lent(lent) => lent.address,
         }
     }
@@ -102,8 +103,8 @@ impl Array {
     /// If something else owns them: see [`into_own`](Self::into_own).
     pub(crate) fn address_mut(&mut self) -> u64 {
         match self {
-            Self::F32(values) => *values.device_ptr_mut(),
-            Self::Bf16(halves) => *halves.device_ptr_mut(),
+            Self::F32(values) => values.address_mut(),
+            Self::Bf16(halves) => halves.address_mut(),
             Self::Lent(_) => panic!("values that something else owns are not written"),
         }
     }
@@ -137,11 +138,11 @@ impl Array {
     /// # Errors
     ///
     /// When the device fails.
-    pub fn into_slice(self) -> Result<CudaSlice<f32>> {
+    pub fn into_memory(self) -> Result<Memory<f32>> {
         match self {
             Self::F32(values) => Ok(values),
             Self::Bf16(halves) => widen(&Self::Bf16(halves)),
-            Self::Lent(_) => self.duplicate()?.into_slice(),
+            Self::Lent(_) => self.duplicate()?.into_memory(),
         }
     }
 
@@ -167,7 +168,7 @@ impl Array {
         match self {
             Self::F32(values) => download(values),
             Self::Bf16(halves) => {
-                let halves = context()?.device().dtoh_sync_copy(halves)?;
+                let halves = halves.fetch()?;
                 Ok(halves.into_iter().map(|half| f32::from_bits(u32::from(half) << 16)).collect())
             }
             Self::Lent(lent) => {
@@ -205,7 +206,7 @@ pub(crate) unsafe fn copy_within_device(from: u64, to: u64, n_bytes: usize) -> R
     let context = context()?;
     context.bind()?;
     // SAFETY: as above.
-    Ok(unsafe { result::memcpy_dtod_async(to, from, n_bytes, *context.device().cu_stream()) }?)
+    Ok(unsafe { result::memcpy_dtod_async(to, from, n_bytes, context.stream()) }?)
 }
 
 /// Single-precision values, from the host.
@@ -213,20 +214,14 @@ pub(crate) unsafe fn copy_within_device(from: u64, to: u64, n_bytes: usize) -> R
 /// # Errors
 ///
 /// When the device fails.
-pub fn upload(values: &[f32]) -> Result<CudaSlice<f32>> {
-    let mut slice = unwritten(values.len())?;
-    if !values.is_empty() {
-        context()?.device().htod_sync_copy_into(values, &mut slice)?;
-    }
-    Ok(slice)
-}
-
-/// Numbers that the host gives away: unlike an upload of borrowed ones, this does not wait for the device.
-pub(crate) fn send<T: DeviceRepr + Unpin>(values: Vec<T>) -> Result<CudaSlice<T>> {
-    if values.is_empty() {
-        return unwritten(0);
-    }
-    Ok(context()?.device().htod_copy(values)?)
+pub fn upload(values: &[f32]) -> Result<Memory<f32>> {
+    let memory = Memory::unwritten(values.len())?;
+    let context = context()?;
+    context.bind()?;
+    // SAFETY: there is room for the values, and the host waits until they are there.
+    unsafe { result::memcpy_htod_async(memory.address(), values, context.stream()) }?;
+    context.device().synchronize()?;
+    Ok(memory)
 }
 
 /// Single-precision values, to the host.
@@ -234,22 +229,8 @@ pub(crate) fn send<T: DeviceRepr + Unpin>(values: Vec<T>) -> Result<CudaSlice<T>
 /// # Errors
 ///
 /// When the device fails, now or in what it was given before.
-pub fn download(values: &CudaSlice<f32>) -> Result<Vec<f32>> {
-    fetch(values)
-}
-
-/// Numbers, to the host, which waits for them.
-pub(crate) fn fetch<T: DeviceRepr>(values: &CudaSlice<T>) -> Result<Vec<T>> {
-    if values.len() == 0 {
-        return Ok(Vec::new());
-    }
-    Ok(context()?.device().dtoh_sync_copy(values)?)
-}
-
-/// Memory that a kernel or a copy is about to write whole. There is always some of it: drivers refuse to allocate nothing.
-pub(crate) fn unwritten<T: DeviceRepr>(len: usize) -> Result<CudaSlice<T>> {
-    // SAFETY: numbers of any bits are valid, and whoever asks for memory writes it before it is read.
-    Ok(unsafe { context()?.device().alloc(len.max(1)) }?)
+pub fn download(values: &Memory<f32>) -> Result<Vec<f32>> {
+    values.fetch()
 }
 
 /// What a kernel adds to, or memory that it writes whole, if nothing was there `before`; and whether it adds.
@@ -268,8 +249,14 @@ pub(crate) fn to_add_to(before: Option<Array>, len: usize, precision: Precision)
 /// # Errors
 ///
 /// When the device fails.
-pub fn zeros(len: usize) -> Result<CudaSlice<f32>> {
-    Ok(context()?.device().alloc_zeros(len.max(1))?)
+pub fn zeros(len: usize) -> Result<Memory<f32>> {
+    let memory = Memory::unwritten(len)?;
+    let context = context()?;
+    context.bind()?;
+    let n_bytes = memory.len() * size_of::<f32>();
+    // SAFETY: there are so many bytes.
+    unsafe { result::memset_d8_async(memory.address(), 0, n_bytes, context.stream()) }?;
+    Ok(memory)
 }
 
 /// A copy of its own.
@@ -277,8 +264,9 @@ pub fn zeros(len: usize) -> Result<CudaSlice<f32>> {
 /// # Errors
 ///
 /// When the device fails.
-pub fn duplicate(values: &CudaSlice<f32>) -> Result<CudaSlice<f32>> {
-    let mut copy = unwritten(values.len())?;
-    context()?.device().dtod_copy(values, &mut copy)?;
+pub fn duplicate(values: &Memory<f32>) -> Result<Memory<f32>> {
+    let mut copy = Memory::unwritten(values.len())?;
+    // SAFETY: both are that long.
+    unsafe { copy_within_device(values.address(), copy.address_mut(), values.len() * size_of::<f32>()) }?;
     Ok(copy)
 }

@@ -2,16 +2,14 @@
 
 use std::{ffi::c_void, marker::PhantomData};
 
-use cudarc::{
-    cublas::{result, sys},
-    driver::{CudaSlice, DevicePtr, DeviceSlice},
-};
+use cudarc::cublas::{result, sys};
 use kernels_cpu::Precision;
 
 use crate::{
     array::Array,
     context::{context, is_tensor_float},
     error::{Result, at_most},
+    memory::Memory,
 };
 
 /// One factor or the result of a product: where it is, and how its values are kept.
@@ -35,13 +33,13 @@ impl<'a> Operand<'a> {
     }
 
     /// Single-precision values, row after row.
-    pub(crate) fn of_slice(values: &'a CudaSlice<f32>) -> Self {
-        Self::at(*values.device_ptr(), values.len(), Precision::F32)
+    pub(crate) fn of_slice(values: &'a Memory<f32>) -> Self {
+        Self::at(values.address(), values.len(), Precision::F32)
     }
 
     /// Halves of values, row after row.
-    pub(crate) fn of_halves(halves: &'a CudaSlice<u16>) -> Self {
-        Self::at(*halves.device_ptr(), halves.len(), Precision::Bf16)
+    pub(crate) fn of_halves(halves: &'a Memory<u16>) -> Self {
+        Self::at(halves.address(), halves.len(), Precision::Bf16)
     }
 
     fn at(address: u64, len: usize, precision: Precision) -> Self {

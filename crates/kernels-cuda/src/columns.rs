@@ -1,13 +1,7 @@
 //! Sums over rows.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
-
 use crate::{
-    array::{Array, unwritten},
-    error::Result,
-    launch::Launch,
-    pointwise::typed,
-    program::Program,
+    array::Array, error::Result, launch::Launch, memory::Memory, pointwise::typed, program::Program,
 };
 
 pub(crate) static COLUMNS: Program =
@@ -37,7 +31,7 @@ impl Chunks {
 pub fn sum_rows(values: &Array, n_columns: usize) -> Result<Array> {
     let n_rows = values.len() / n_columns;
     let chunks = Chunks::of(n_rows);
-    let mut partial = unwritten::<f64>(chunks.n * n_columns)?;
+    let mut partial = Memory::<f64>::unwritten(chunks.n * n_columns)?;
     // SAFETY: there are so many rows, and each chunk of them has a row of sums.
     unsafe {
         Launch::new(&COLUMNS, typed!(values.precision(), "sum_rows_partial"))
@@ -52,9 +46,9 @@ pub fn sum_rows(values: &Array, n_columns: usize) -> Result<Array> {
 }
 
 /// The sum of what the chunks found, `(chunks, columns)`, in their order.
-pub(crate) fn finish_sums(partial: &CudaSlice<f64>, n_chunks: usize, n_columns: usize) -> Result<Array> {
+pub(crate) fn finish_sums(partial: &Memory<f64>, n_chunks: usize, n_columns: usize) -> Result<Array> {
     assert!(partial.len() >= n_chunks * n_columns, "each chunk has a row of sums");
-    let mut sum = unwritten(n_columns)?;
+    let mut sum = Memory::unwritten(n_columns)?;
     // SAFETY: both arrays are that long.
     unsafe {
         Launch::new(&COLUMNS, "sum_rows_finish")

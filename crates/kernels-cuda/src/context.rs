@@ -24,6 +24,7 @@ pub(crate) struct Context {
     /// One caller at a time, because a handle has one workspace.
     blas: Mutex<CudaBlas>,
     n_multiprocessors: usize,
+    has_pools: bool,
 }
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -136,7 +137,9 @@ impl Context {
         let blas = Mutex::new(CudaBlas::new(Arc::clone(&device))?);
         let count = device.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let n_multiprocessors = usize::try_from(count).unwrap_or(1).max(1);
-        Ok(Self { device, blas, n_multiprocessors })
+        // What cudarc asks too, to allocate and free in the order of a stream.
+        let has_pools = device.attribute(Attribute::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED)? != 0;
+        Ok(Self { device, blas, n_multiprocessors, has_pools })
     }
 
     pub(crate) fn device(&self) -> &Arc<CudaDevice> {
@@ -146,6 +149,16 @@ impl Context {
     pub(crate) fn blas(&self) -> MutexGuard<'_, CudaBlas> {
         // A panic of another thread leaves the handle as it was.
         self.blas.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The one stream of kernels and copies.
+    pub(crate) fn stream(&self) -> sys::CUstream {
+        *self.device.cu_stream()
+    }
+
+    /// Whether memory can be had and given back in the order of a stream.
+    pub(crate) fn has_pools(&self) -> bool {
+        self.has_pools
     }
 
     /// Multiprocessors of the device.

@@ -3,14 +3,14 @@
 //! All logits exist at once, unlike on the host: 64 MiB for 256 queries and a queue of 65536 keys. They become the weights
 //! of the keys in the gradient, in place.
 
-use cudarc::driver::CudaSlice;
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, fetch, unwritten},
+    array::Array,
     blas::{Operand, Product, Target},
     error::Result,
     launch::Launch,
+    memory::Memory,
     pointwise::{Converted, in_precision},
     program::Program,
 };
@@ -29,7 +29,7 @@ pub enum Candidates<'a> {
         /// A row for each query.
         positives: &'a Array,
         /// The negatives.
-        queue: &'a CudaSlice<f32>,
+        queue: &'a Memory<f32>,
     },
     /// Keys, of which number `first` is the positive of the first query, and so on.
     Keys {
@@ -104,7 +104,7 @@ pub fn contrast(
     let kept = keeps_logits.then(|| logits.to_host()).transpose()?;
 
     let mut gradient = gradient_factor.map(|_| Array::unwritten(n * width, Precision::F32)).transpose()?;
-    let mut results = unwritten::<f64>(3 * n)?;
+    let mut results = Memory::<f64>::unwritten(3 * n)?;
     // SAFETY: rows have the lengths checked above, and each query has three results.
     unsafe {
         Launch::new(&CONTRAST, "contrast")
@@ -130,7 +130,7 @@ pub fn contrast(
     }
 
     // The one wait of a loss.
-    let results = fetch(&results)?;
+    let results = results.fetch()?;
     let [losses, are_right, products] = [0, 1, 2].map(|i| &results[i * n..(i + 1) * n]);
     let logits = kept.map(|kept| match positives {
         None => kept,
@@ -150,14 +150,14 @@ pub fn contrast(
 
 /// Rows that queries are multiplied by.
 enum Keys<'a> {
-    Queue(&'a CudaSlice<f32>),
+    Queue(&'a Memory<f32>),
     Batch(Converted<'a>),
 }
 
 impl Keys<'_> {
     fn len(&self) -> usize {
         match self {
-            Self::Queue(queue) => cudarc::driver::DeviceSlice::len(*queue),
+            Self::Queue(queue) => queue.len(),
             Self::Batch(keys) => keys.get().len(),
         }
     }

@@ -2,16 +2,16 @@
 
 mod variant;
 
-use cudarc::driver::CudaSlice;
 use kernels_cpu::{ConvGeometry, Layout, Precision};
 
 pub(crate) use self::variant::PROGRAMS;
 use self::variant::{DEPTH, ROWS, Variant};
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     blas::{Operand, Product, Target},
     error::{Result, at_most},
     launch::Launch,
+    memory::Memory,
     pointwise::{in_precision, sum_splits},
     weight::{Form, Weight},
 };
@@ -86,12 +86,9 @@ impl Convolution {
     /// # Panics
     ///
     /// If arrays are not as long as the layouts say.
-    pub fn forward(self, x: &Array, weight: Weight<'_>, bias: Option<&CudaSlice<f32>>) -> Result<Array> {
+    pub fn forward(self, x: &Array, weight: Weight<'_>, bias: Option<&Memory<f32>>) -> Result<Array> {
         self.check(x.len(), self.to.len(), weight.len())?;
-        assert!(
-            bias.is_none_or(|bias| cudarc::driver::DeviceSlice::len(bias) >= self.to.c),
-            "each output channel has a bias"
-        );
+        assert!(bias.is_none_or(|bias| bias.len() >= self.to.c), "each output channel has a bias");
         let precision = x.precision();
         let mut y = Array::unwritten(self.to.len(), precision)?;
         if self.is_pixelwise() && bias.is_none() {
@@ -191,7 +188,7 @@ impl Convolution {
         let splits = (ENOUGH_BLOCKS / (rows * columns)).clamp(1, n_steps.div_ceil(LEAST_STEPS));
         let steps_of_split = n_steps.div_ceil(splits);
         let splits = n_steps.div_ceil(steps_of_split);
-        let mut partial = unwritten::<f32>(splits * len)?;
+        let mut partial = Memory::<f32>::unwritten(splits * len)?;
         // SAFETY: as of `forward`, and each split has its own weights.
         unsafe {
             Launch::new(kernel.program(), "convolve_weights")

@@ -1,12 +1,12 @@
 //! Sums of products, and values times a number: what losses are made of. No value goes to the host here.
 
-use cudarc::driver::DeviceSlice;
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, unwritten},
+    array::Array,
     error::Result,
     launch::{BLOCK, Launch},
+    memory::Memory,
     pointwise::in_precision,
     program::Program,
 };
@@ -33,7 +33,7 @@ pub fn dot(a: &Array, b: &Array) -> Result<Array> {
     assert_eq!(n, b.len(), "each value has one to be multiplied by");
     let (a, b) = (in_precision(a, Precision::F32)?, in_precision(b, Precision::F32)?);
     let n_partial = n_partial(n);
-    let (mut partial, mut sum) = (unwritten::<f64>(n_partial)?, unwritten::<f32>(1)?);
+    let (mut partial, mut sum) = (Memory::<f64>::unwritten(n_partial)?, Memory::<f32>::unwritten(1)?);
     // SAFETY: both factors are that long, and each block has a place for its sum.
     unsafe {
         Launch::new(&DOT, "dot_partial")
@@ -58,7 +58,7 @@ pub fn dot(a: &Array, b: &Array) -> Result<Array> {
 pub fn scaled(values: &Array, factor: f32) -> Result<Array> {
     let n = values.len();
     let values = in_precision(values, Precision::F32)?;
-    let mut scaled = unwritten::<f32>(n)?;
+    let mut scaled = Memory::<f32>::unwritten(n)?;
     // SAFETY: both are that long.
     unsafe {
         Launch::new(&DOT, "scaled").write(&mut scaled).read_array(values.get()).float(factor).long(n).over(n)
@@ -74,7 +74,7 @@ pub fn scaled(values: &Array, factor: f32) -> Result<Array> {
 pub fn scaled_by(values: &Array, factor: &Array) -> Result<Array> {
     let n = values.len();
     let (values, factor) = (in_precision(values, Precision::F32)?, in_precision(factor, Precision::F32)?);
-    let mut scaled = unwritten::<f32>(n)?;
+    let mut scaled = Memory::<f32>::unwritten(n)?;
     // SAFETY: both are that long, and an array has a first value.
     unsafe {
         Launch::new(&DOT, "scaled_by")

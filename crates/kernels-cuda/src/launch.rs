@@ -2,12 +2,13 @@
 
 use std::ffi::c_void;
 
-use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceSlice, result};
+use cudarc::driver::result;
 
 use crate::{
     array::Array,
     context::context,
     error::{Error, Result, at_most},
+    memory::Memory,
     program::Program,
 };
 
@@ -60,35 +61,35 @@ impl Launch {
     }
 
     /// An array that the kernel reads.
-    pub(crate) fn read<T>(self, values: &CudaSlice<T>) -> Self {
-        self.word(*values.device_ptr())
+    pub(crate) fn read<T>(self, values: &Memory<T>) -> Self {
+        self.word(values.address())
     }
 
     /// An array from its element `first` on, that the kernel reads.
-    pub(crate) fn read_from<T>(self, values: &CudaSlice<T>, first: usize) -> Self {
+    pub(crate) fn read_from<T>(self, values: &Memory<T>, first: usize) -> Self {
         assert!(first < values.len(), "a part starts within its array");
-        self.word(*values.device_ptr() + (first * size_of::<T>()) as u64)
+        self.word(values.address() + (first * size_of::<T>()) as u64)
     }
 
     /// An array that the kernel reads, if there is one; the kernel gets a null pointer otherwise.
-    pub(crate) fn read_if<T>(self, values: Option<&CudaSlice<T>>) -> Self {
-        self.word(values.map_or(0, |values| *values.device_ptr()))
+    pub(crate) fn read_if<T>(self, values: Option<&Memory<T>>) -> Self {
+        self.word(values.map_or(0, Memory::address))
     }
 
     /// An array that the kernel writes.
-    pub(crate) fn write<T>(self, values: &mut CudaSlice<T>) -> Self {
-        self.word(*values.device_ptr_mut())
+    pub(crate) fn write<T>(self, values: &mut Memory<T>) -> Self {
+        self.word(values.address_mut())
     }
 
     /// An array from its element `first` on, that the kernel writes.
-    pub(crate) fn write_from<T>(self, values: &mut CudaSlice<T>, first: usize) -> Self {
+    pub(crate) fn write_from<T>(self, values: &mut Memory<T>, first: usize) -> Self {
         assert!(first < values.len(), "a part starts within its array");
-        self.word(*values.device_ptr_mut() + (first * size_of::<T>()) as u64)
+        self.word(values.address_mut() + (first * size_of::<T>()) as u64)
     }
 
     /// An array that the kernel writes, if there is one.
-    pub(crate) fn write_if<T>(self, values: Option<&mut CudaSlice<T>>) -> Self {
-        self.word(values.map_or(0, |values| *values.device_ptr_mut()))
+    pub(crate) fn write_if<T>(self, values: Option<&mut Memory<T>>) -> Self {
+        self.word(values.map_or(0, Memory::address_mut))
     }
 
     /// Values of the precision that the kernel is for.
@@ -109,6 +110,11 @@ impl Launch {
     /// Values of the precision that the kernel is for, which it writes, if there are any.
     pub(crate) fn write_array_if(self, array: Option<&mut Array>) -> Self {
         self.word(array.map_or(0, Array::address_mut))
+    }
+
+    /// An array that something else owns.
+    pub(crate) fn address(self, address: u64) -> Self {
+        self.word(address)
     }
 
     /// An `int`.
@@ -214,7 +220,7 @@ impl Launch {
                 (x as u32, y as u32, z as u32),
                 (BLOCK, 1, 1),
                 self.shared_bytes,
-                *context.device().cu_stream(),
+                context.stream(),
                 &mut parameters,
             )
         }?;

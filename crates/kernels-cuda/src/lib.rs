@@ -25,6 +25,7 @@ pub mod dot;
 mod error;
 mod launch;
 pub mod linear;
+mod memory;
 mod memory_pool;
 pub mod norm;
 pub mod optimize;
@@ -52,6 +53,7 @@ pub use self::{
     columns::sum_rows,
     context::{allow_tensor_float, is_used, open, with_tensor_float},
     error::{Error, OpenError, Result},
+    memory::Memory,
     staging::upload_image_batch,
     status::{MemoryUse, Status, give_back_memory, memory_use, peak_memory, status, synchronize},
     weight::{Forms, Weight},

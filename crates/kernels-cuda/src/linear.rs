@@ -1,14 +1,14 @@
 //! Linear layers, with what follows them. Weights are `(in, out)`.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     blas::{Operand, Product, Target},
     columns::finish_sums,
     error::Result,
     launch::Launch,
+    memory::Memory,
     pointwise::{in_precision, typed},
     program::Program,
     weight::Weight,
@@ -67,7 +67,7 @@ impl Layer {
         self,
         x: &Array,
         weight: Weight<'_>,
-        bias: Option<&CudaSlice<f32>>,
+        bias: Option<&Memory<f32>>,
         tail: Tail<'_>,
     ) -> Result<(Array, Option<Gelu>)> {
         self.check(x, weight);
@@ -103,7 +103,7 @@ impl Layer {
     fn finish(
         self,
         product: &mut Array,
-        bias: Option<&CudaSlice<f32>>,
+        bias: Option<&Memory<f32>>,
         residual: Option<&Array>,
         gelu: Option<Option<&mut Array>>,
     ) -> Result<()> {
@@ -188,7 +188,7 @@ impl Layer {
         let n_blocks = n_out.div_ceil(32);
         let rows_of_chunk = n_rows.div_ceil((MOST_BLOCKS / n_blocks).max(1)).max(1).next_multiple_of(GROUP);
         let n_chunks = n_rows.div_ceil(rows_of_chunk).max(1);
-        let mut partial = wants_sums.then(|| unwritten::<f64>(n_chunks * n_out)).transpose()?;
+        let mut partial = wants_sums.then(|| Memory::<f64>::unwritten(n_chunks * n_out)).transpose()?;
         let launch = Launch::new(&LINEAR, typed!(precision, "linear_gradient"));
         let launch = match &gelu {
             Some(Gelu(before)) => {

@@ -1,13 +1,13 @@
 //! Batch normalization. Feature maps lie `(N, H, W, C)`, one image after the other.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::Layout;
 
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     columns::Chunks,
     error::Result,
     launch::Launch,
+    memory::Memory,
     pointwise::{in_precision, typed},
     program::Program,
 };
@@ -53,16 +53,16 @@ impl Over {
 #[derive(Clone, Copy, Debug)]
 pub struct Learned<'a> {
     /// What normalized values are multiplied by; 1 where there is none.
-    pub scale: Option<&'a CudaSlice<f32>>,
+    pub scale: Option<&'a Memory<f32>>,
     /// What is added; 0 where there is none.
-    pub shift: Option<&'a CudaSlice<f32>>,
+    pub shift: Option<&'a Memory<f32>>,
     /// Added to every variance.
     pub eps: f64,
 }
 
 impl Learned<'_> {
     fn check(self, c: usize) {
-        let fits = |values: Option<&CudaSlice<f32>>| values.is_none_or(|values| values.len() >= c);
+        let fits = |values: Option<&Memory<f32>>| values.is_none_or(|values| values.len() >= c);
         assert!(fits(self.scale) && fits(self.shift), "each channel has its numbers");
     }
 }
@@ -71,9 +71,9 @@ impl Learned<'_> {
 #[derive(Debug)]
 pub struct Running<'a> {
     /// Means.
-    pub mean: &'a mut CudaSlice<f32>,
+    pub mean: &'a mut Memory<f32>,
     /// Variances.
-    pub var: &'a mut CudaSlice<f32>,
+    pub var: &'a mut Memory<f32>,
     /// How much of a batch they take in.
     pub momentum: f64,
 }
@@ -81,7 +81,7 @@ pub struct Running<'a> {
 /// Sums of each channel and of its squares, over chunks of rows, `(groups, chunks, 2, C)`.
 #[derive(Debug)]
 pub struct Moments {
-    partial: CudaSlice<f64>,
+    partial: Memory<f64>,
     n_chunks: usize,
     n_groups: usize,
     c: usize,
@@ -101,7 +101,7 @@ impl Moments {
         over.check(x.len());
         let Over { layout: Layout { c, .. }, n_groups } = over;
         let (chunks, [columns, rows, groups]) = over.chunks();
-        let mut partial = unwritten::<f64>(n_groups * chunks.n * 2 * c)?;
+        let mut partial = Memory::<f64>::unwritten(n_groups * chunks.n * 2 * c)?;
         // SAFETY: the map has so many rows, and each chunk of each group has two rows of sums.
         unsafe {
             Launch::new(&NORM, typed!(x.precision(), "moments"))
@@ -121,7 +121,7 @@ impl Moments {
 /// after the other.
 #[derive(Debug)]
 pub struct Coefficients {
-    numbers: CudaSlice<f32>,
+    numbers: Memory<f32>,
     /// Of each.
     len: usize,
     /// Whether the statistics are those of the batch.
@@ -136,7 +136,7 @@ const OFFSET: usize = 3;
 
 impl Coefficients {
     fn unwritten(len: usize, are_of_batch: bool) -> Result<Self> {
-        Ok(Self { numbers: unwritten(4 * len)?, len, are_of_batch })
+        Ok(Self { numbers: Memory::unwritten(4 * len)?, len, are_of_batch })
     }
 
     fn write_all(&mut self, launch: Launch) -> Launch {
@@ -195,12 +195,7 @@ impl Coefficients {
     /// # Panics
     ///
     /// If a channel has no numbers.
-    pub fn of_running(
-        c: usize,
-        mean: &CudaSlice<f32>,
-        var: &CudaSlice<f32>,
-        learned: Learned<'_>,
-    ) -> Result<Self> {
+    pub fn of_running(c: usize, mean: &Memory<f32>, var: &Memory<f32>, learned: Learned<'_>) -> Result<Self> {
         learned.check(c);
         assert!(mean.len() >= c && var.len() >= c, "each channel has its numbers");
         let mut new = Self::unwritten(c, false)?;
@@ -366,7 +361,7 @@ struct Sums {
     by_scale: Array,
     by_shift: Array,
     /// Slope and offset of what each value gets, `(groups, C)` each.
-    spread: CudaSlice<f32>,
+    spread: Memory<f32>,
 }
 
 impl Backward<'_> {
@@ -375,7 +370,7 @@ impl Backward<'_> {
         let Over { layout: Layout { c, .. }, n_groups } = *over;
         let (chunks, [columns, rows, groups]) = over.chunks();
         let n_rows = over.rows_of_group();
-        let mut partial = unwritten::<f64>(n_groups * chunks.n * 2 * c)?;
+        let mut partial = Memory::<f64>::unwritten(n_groups * chunks.n * 2 * c)?;
         let launch = Launch::new(&NORM, typed!(x.precision(), "gradient_sums"))
             .read_array(x)
             .read_array_if(self.output)
@@ -392,8 +387,8 @@ impl Backward<'_> {
                 .long(chunks.rows)
                 .blocks(columns, rows, groups)
         }?;
-        let (mut by_scale, mut by_shift) = (unwritten(c)?, unwritten(c)?);
-        let mut spread = unwritten(2 * n_groups * c)?;
+        let (mut by_scale, mut by_shift) = (Memory::unwritten(c)?, Memory::unwritten(c)?);
+        let mut spread = Memory::unwritten(2 * n_groups * c)?;
         let launch = Launch::new(&NORM, "finish_gradients")
             .read(&partial)
             .int(chunks.n)

@@ -2,14 +2,7 @@
 
 use std::marker::PhantomData;
 
-use cudarc::driver::{CudaSlice, DevicePtr, DevicePtrMut, DeviceSlice};
-
-use crate::{
-    array::{fetch, send, unwritten},
-    error::Result,
-    launch::Launch,
-    program::Program,
-};
+use crate::{error::Result, launch::Launch, memory::Memory, program::Program};
 
 pub(crate) static OPTIMIZE: Program = Program::new(
     "optimize",
@@ -30,7 +23,7 @@ struct Table<'a> {
     numbers: Vec<f64>,
     n_rows: usize,
     n_blocks: usize,
-    borrowed: PhantomData<&'a mut CudaSlice<f32>>,
+    borrowed: PhantomData<&'a mut Memory<f32>>,
 }
 
 impl Table<'_> {
@@ -49,9 +42,9 @@ impl Table<'_> {
     }
 
     /// The rows and their numbers, on the device; neither waits for it.
-    fn upload(&mut self) -> Result<(CudaSlice<i64>, CudaSlice<f64>)> {
+    fn upload(&mut self) -> Result<(Memory<i64>, Memory<f64>)> {
         let (rows, numbers) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.numbers));
-        Ok((send(rows)?, send(numbers)?))
+        Ok((Memory::send(rows)?, Memory::send(numbers)?))
     }
 
     /// # Safety
@@ -129,9 +122,9 @@ impl<'a> Moves<'a> {
     /// If an array is shorter than the parameter.
     pub fn push_momentum(
         &mut self,
-        values: &'a mut CudaSlice<f32>,
-        gradient: &'a CudaSlice<f32>,
-        velocity: &'a mut CudaSlice<f32>,
+        values: &'a mut Memory<f32>,
+        gradient: &'a Memory<f32>,
+        velocity: &'a mut Memory<f32>,
         Momentum { momentum, weight_decay, lr, rate }: Momentum,
     ) {
         let len = values.len();
@@ -142,7 +135,7 @@ impl<'a> Moves<'a> {
             Rate::OfSum { trust } => (trust, 2.0),
         };
         self.has_layer_rates |= kind != 0.0;
-        let addresses = [*values.device_ptr_mut(), *gradient.device_ptr(), *velocity.device_ptr_mut(), 0];
+        let addresses = [values.address_mut(), gradient.address(), velocity.address_mut(), 0];
         let numbers = [f64::from(momentum), weight_decay, f64::from(lr), trust, kind];
         self.with_momentum.push(addresses, len, &numbers);
     }
@@ -154,21 +147,16 @@ impl<'a> Moves<'a> {
     /// If an array is shorter than the parameter.
     pub fn push_adamw(
         &mut self,
-        values: &'a mut CudaSlice<f32>,
-        gradient: &'a CudaSlice<f32>,
-        means: [&'a mut CudaSlice<f32>; 2],
+        values: &'a mut Memory<f32>,
+        gradient: &'a Memory<f32>,
+        means: [&'a mut Memory<f32>; 2],
         AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size }: AdamW,
     ) {
         let len = values.len();
         let [first, second] = means;
         let are_long = gradient.len() >= len && first.len() >= len && second.len() >= len;
         assert!(are_long, "each value has a gradient and two means");
-        let addresses = [
-            *values.device_ptr_mut(),
-            *gradient.device_ptr(),
-            *first.device_ptr_mut(),
-            *second.device_ptr_mut(),
-        ];
+        let addresses = [values.address_mut(), gradient.address(), first.address_mut(), second.address_mut()];
         let numbers = [shrink, first_new, second_kept, second_new, root_of_filled, eps, size];
         self.adamw.push(addresses, len, &numbers.map(f64::from));
     }
@@ -184,7 +172,7 @@ impl<'a> Moves<'a> {
             let (rows, numbers) = with_momentum.upload()?;
             let mut partial = None;
             if has_layer_rates {
-                let partial = partial.insert(unwritten::<f64>(2 * with_momentum.n_blocks)?);
+                let partial = partial.insert(Memory::<f64>::unwritten(2 * with_momentum.n_blocks)?);
                 let launch =
                     Launch::new(&OPTIMIZE, "squares_partial").read(&rows).read(&numbers).write(partial);
                 // SAFETY: each block has two sums.
@@ -217,10 +205,10 @@ impl<'a> Blends<'a> {
     /// # Panics
     ///
     /// If the other is shorter.
-    pub fn push(&mut self, own: &'a mut CudaSlice<f32>, towards: &'a CudaSlice<f32>) {
+    pub fn push(&mut self, own: &'a mut Memory<f32>, towards: &'a Memory<f32>) {
         let len = own.len();
         assert!(towards.len() >= len, "each value has one to move to");
-        self.0.push([*own.device_ptr_mut(), *towards.device_ptr(), 0, 0], len, &[]);
+        self.0.push([own.address_mut(), towards.address(), 0, 0], len, &[]);
     }
 
     /// `own = momentum own + (1 - momentum) towards` of all, without waiting for the device.
@@ -246,20 +234,20 @@ impl<'a> Blends<'a> {
 /// # Errors
 ///
 /// When the device fails.
-pub fn largest_of_each(arrays: &[Option<&CudaSlice<f32>>]) -> Result<Vec<Option<f32>>> {
+pub fn largest_of_each(arrays: &[Option<&Memory<f32>>]) -> Result<Vec<Option<f32>>> {
     let mut table = Table::default();
     for array in arrays.iter().flatten() {
-        table.push([*array.device_ptr(), 0, 0, 0], array.len(), &[]);
+        table.push([array.address(), 0, 0, 0], array.len(), &[]);
     }
     if table.n_rows == 0 {
         return Ok(vec![None; arrays.len()]);
     }
     let (rows, _) = table.upload()?;
-    let mut largest = unwritten::<i32>(table.n_blocks)?;
+    let mut largest = Memory::<i32>::unwritten(table.n_blocks)?;
     let launch = Launch::new(&OPTIMIZE, "largest_partial").read(&rows).write(&mut largest);
     // SAFETY: each row has an array, and each block a place for what it finds.
     unsafe { table.run(launch) }?;
-    let largest = fetch(&largest)?;
+    let largest = largest.fetch()?;
     let mut left = &largest[..];
     let of_each = arrays.iter().map(|array| {
         let (own, rest) = left.split_at(array.as_ref()?.len().div_ceil(SPAN));

@@ -1,12 +1,12 @@
 //! Element by element: casts, sums, ReLU.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     error::Result,
     launch::Launch,
+    memory::Memory,
     program::Program,
 };
 
@@ -53,25 +53,26 @@ pub fn add(sum: &mut Array, values: &Array) -> Result<()> {
     }
 }
 
-/// `sum[i] += values[i]`, of single-precision values.
+/// `sum[i] += values[i]`, of single-precision values in memory of something else.
+///
+/// # Safety
+///
+/// As many single-precision values as `values` has are at the address, on the device of this process, and nothing else uses
+/// them.
 ///
 /// # Errors
 ///
 /// When the device fails.
-///
-/// # Panics
-///
-/// If the lengths differ.
-pub fn add_slice(sum: &mut CudaSlice<f32>, values: &CudaSlice<f32>) -> Result<()> {
-    let n = sum.len();
-    assert_eq!(n, values.len(), "terms have one length");
-    // SAFETY: both are that long.
-    unsafe { Launch::new(&POINTWISE, "add_to_f32").write(sum).read(values).long(n).over(n) }
+pub unsafe fn add_at(sum: u64, values: &Array) -> Result<()> {
+    let n = values.len();
+    let values = in_precision(values, Precision::F32)?;
+    // SAFETY: the caller answers for the sum, and the values are there.
+    unsafe { Launch::new(&POINTWISE, "add_to_f32").address(sum).read_array(values.get()).long(n).over(n) }
 }
 
 /// The sum of consecutive parts of `len` values, in their order, added to what was there `before`.
 pub(crate) fn sum_splits(
-    partial: &CudaSlice<f32>,
+    partial: &Memory<f32>,
     n_splits: usize,
     len: usize,
     before: Option<Array>,
@@ -93,7 +94,7 @@ pub(crate) fn sum_splits(
 
 /// `(taps, in, out)` to `(taps, out, in)`, in this precision.
 pub(crate) fn transpose_taps(
-    weight: &CudaSlice<f32>,
+    weight: &Memory<f32>,
     precision: Precision,
     (n_in, n_out): (usize, usize),
 ) -> Result<Array> {
@@ -140,7 +141,7 @@ pub(crate) fn in_precision(values: &Array, precision: Precision) -> Result<Conve
 /// Single-precision values in bfloat16.
 pub(crate) fn narrow(values: &Array) -> Result<Array> {
     let n = values.len();
-    let mut halves = unwritten(n)?;
+    let mut halves = Memory::unwritten(n)?;
     assert!(values.precision() == Precision::F32, "what is narrowed is of single precision");
     // SAFETY: both are that long.
     unsafe {
@@ -150,18 +151,18 @@ pub(crate) fn narrow(values: &Array) -> Result<Array> {
 }
 
 /// Single-precision values in bfloat16.
-pub(crate) fn narrow_slice(values: &CudaSlice<f32>) -> Result<CudaSlice<u16>> {
+pub(crate) fn narrow_slice(values: &Memory<f32>) -> Result<Memory<u16>> {
     let n = values.len();
-    let mut halves = unwritten(n)?;
+    let mut halves = Memory::unwritten(n)?;
     // SAFETY: both are that long.
     unsafe { Launch::new(&POINTWISE, "from_f32_bf16").read(values).write(&mut halves).long(n).over(n) }?;
     Ok(halves)
 }
 
 /// Values of bfloat16 in single precision.
-pub(crate) fn widen(values: &Array) -> Result<CudaSlice<f32>> {
+pub(crate) fn widen(values: &Array) -> Result<Memory<f32>> {
     let n = values.len();
-    let mut wide = unwritten(n)?;
+    let mut wide = Memory::unwritten(n)?;
     assert!(values.precision() == Precision::Bf16, "what is widened is of bfloat16");
     // SAFETY: both are that long.
     unsafe { Launch::new(&POINTWISE, "to_f32_bf16").read_array(values).write(&mut wide).long(n).over(n) }?;

@@ -1,12 +1,12 @@
 //! Pools. Feature maps lie `(N, H, W, C)`, one image after the other.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::{ConvGeometry, Layout, Precision};
 
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     error::{Result, at_most},
     launch::Launch,
+    memory::Memory,
     pointwise::{in_precision, typed},
     program::Program,
 };
@@ -54,7 +54,7 @@ impl Window {
     fn give(
         self,
         gradient: &Array,
-        taps: Option<&CudaSlice<u8>>,
+        taps: Option<&Memory<u8>>,
         share: f32,
         before: Option<Array>,
     ) -> Result<Array> {
@@ -83,12 +83,12 @@ impl Window {
 /// # Panics
 ///
 /// If the window does not fit the map.
-pub fn largest(window: Window, x: &Array) -> Result<(Array, CudaSlice<u8>)> {
+pub fn largest(window: Window, x: &Array) -> Result<(Array, Memory<u8>)> {
     let Window { to, .. } = window;
     window.check(x.len(), to.len());
     at_most("the size of a window", window.n_taps(), 1 << 8)?;
     let mut y = Array::unwritten(to.len(), x.precision())?;
-    let mut taps = unwritten::<u8>(to.len())?;
+    let mut taps = Memory::<u8>::unwritten(to.len())?;
     let launch = Launch::new(&POOL, typed!(x.precision(), "max_pool"))
         .read_array(x)
         .write_array(&mut y)
@@ -109,7 +109,7 @@ pub fn largest(window: Window, x: &Array) -> Result<(Array, CudaSlice<u8>)> {
 /// If the window does not fit what is given.
 pub fn largest_gradient(
     window: Window,
-    taps: &CudaSlice<u8>,
+    taps: &Memory<u8>,
     gradient: &Array,
     before: Option<Array>,
 ) -> Result<Array> {
@@ -160,7 +160,7 @@ pub fn average_gradient(window: Window, gradient: &Array, before: Option<Array>)
 pub fn global(from: Layout, x: &Array) -> Result<Array> {
     assert_eq!(x.len(), from.len(), "a map is as long as its layout says");
     let n_positions = from.h * from.w;
-    let mut y = unwritten::<f32>(from.n * from.c)?;
+    let mut y = Memory::<f32>::unwritten(from.n * from.c)?;
     // SAFETY: the map is as long as its layout says, and each channel of an image has a mean.
     unsafe {
         Launch::new(&POOL, typed!(x.precision(), "global_pool"))

@@ -1,12 +1,12 @@
 //! Rows of values.
 
-use cudarc::driver::{CudaSlice, DevicePtrMut, DeviceSlice};
 use kernels_cpu::{Precision, unit_rows::MIN_LENGTH};
 
 use crate::{
-    array::{Array, copy_within_device, send, unwritten},
+    array::{Array, copy_within_device},
     error::{Error, Result},
     launch::{BLOCK, Launch, MOST_ACROSS, busy_blocks},
+    memory::Memory,
     pointwise::{in_precision, typed},
     program::Program,
 };
@@ -33,7 +33,7 @@ pub fn gather_rows(values: &Array, width: usize, order: &[usize]) -> Result<Arra
             most: i32::MAX as usize,
         })
     };
-    let order = send(order.iter().map(row).collect::<Result<Vec<i32>>>()?)?;
+    let order = Memory::send(order.iter().map(row).collect::<Result<Vec<i32>>>()?)?;
     let mut to = Array::unwritten(n, values.precision())?;
     // SAFETY: each row of the order is there, and the result has a row for each.
     unsafe {
@@ -54,8 +54,8 @@ pub fn gather_rows(values: &Array, width: usize, order: &[usize]) -> Result<Arra
 ///
 /// When the device fails.
 pub fn concat(parts: &[Array]) -> Result<Array> {
-    let mut whole = unwritten::<f32>(parts.iter().map(Array::len).sum())?;
-    let start = *whole.device_ptr_mut();
+    let mut whole = Memory::<f32>::unwritten(parts.iter().map(Array::len).sum())?;
+    let start = whole.address_mut();
     let mut n_before = 0;
     for part in parts {
         let part = in_precision(part, Precision::F32)?;
@@ -77,7 +77,7 @@ pub fn concat(parts: &[Array]) -> Result<Array> {
 /// # Panics
 ///
 /// If the values are no multiple of the row.
-pub fn add_row(x: Array, row: &CudaSlice<f32>) -> Result<Array> {
+pub fn add_row(x: Array, row: &Memory<f32>) -> Result<Array> {
     let mut y = x.into_own()?;
     let launch =
         Launch::new(&ROWS, typed!(y.precision(), "add_row")).read_array(&y).read(row).write_array(&mut y);
@@ -95,7 +95,7 @@ pub fn add_row(x: Array, row: &CudaSlice<f32>) -> Result<Array> {
 /// # Panics
 ///
 /// As of [`add_row`].
-pub fn add_row_to(x: &Array, row: &CudaSlice<f32>) -> Result<Array> {
+pub fn add_row_to(x: &Array, row: &Memory<f32>) -> Result<Array> {
     let mut y = Array::unwritten(x.len(), x.precision())?;
     let launch =
         Launch::new(&ROWS, typed!(x.precision(), "add_row")).read_array(x).read(row).write_array(&mut y);
@@ -125,7 +125,7 @@ pub fn unit_rows(x: &Array, width: usize) -> Result<(Array, Array)> {
     let x = in_precision(x, Precision::F32)?;
     let x = x.get();
     let n = x.len() / width;
-    let (mut y, mut lengths) = (unwritten::<f32>(x.len())?, unwritten::<f32>(n)?);
+    let (mut y, mut lengths) = (Memory::<f32>::unwritten(x.len())?, Memory::<f32>::unwritten(n)?);
     // SAFETY: all have as many rows.
     unsafe {
         Launch::new(&ROWS, "unit_rows")
@@ -180,7 +180,7 @@ pub fn unit_rows_backward(gradient: Array, output: &Array, lengths: &Array, widt
 /// # Panics
 ///
 /// If there is no such value, or the buffer is smaller than what is written.
-pub fn write_around(to: &mut CudaSlice<f32>, values: &Array, first: usize) -> Result<()> {
+pub fn write_around(to: &mut Memory<f32>, values: &Array, first: usize) -> Result<()> {
     let (len, n) = (to.len(), values.len());
     assert!(first < len && n <= len, "rows fit where they are written");
     let values = in_precision(values, Precision::F32)?;

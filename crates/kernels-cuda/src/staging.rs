@@ -14,13 +14,13 @@ use std::ffi::c_void;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::{
-    CudaSlice, DriverError,
+    DriverError,
     result::{event, malloc_async, memcpy_htod_async, stream},
     sys,
 };
 use rayon::prelude::*;
 
-use crate::{array::upload, context::context, error::Result};
+use crate::{array::upload, context::context, error::Result, memory::Memory};
 
 /// Pinned buffers that are kept: as many batches may be on their way.
 const N_KEPT: usize = 4;
@@ -57,7 +57,7 @@ unsafe impl Send for Pinned {}
 /// # Errors
 ///
 /// When the device fails.
-pub fn upload_image_batch(values: &[f32]) -> Result<CudaSlice<f32>> {
+pub fn upload_image_batch(values: &[f32]) -> Result<Memory<f32>> {
     if values.is_empty() {
         return upload(values);
     }
@@ -85,9 +85,7 @@ impl Staging {
     fn open() -> Result<Option<Self>> {
         let context = context()?;
         context.bind()?;
-        // What cudarc asks too, to allocate and free in the order of a stream.
-        let pools = sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED;
-        if context.device().attribute(pools)? == 0 {
+        if !context.has_pools() {
             return Ok(None);
         }
         // The main stream is the legacy default one, which waits for every stream that is not of this kind.
@@ -132,14 +130,14 @@ impl Staging {
     }
 
     /// Gives the device the copy of the first `len` values.
-    fn send(&self, pinned: &Pinned, len: usize) -> Result<CudaSlice<f32>> {
-        let device = context()?.device();
+    fn send(&self, pinned: &Pinned, len: usize) -> Result<Memory<f32>> {
+        let main = context()?.stream();
         // SAFETY: the stream is there, and nothing reads the memory before the copy below has written it: the side stream in
         // its order, the main one because it waits.
         let address = unsafe { malloc_async(self.stream, len * size_of::<f32>()) }?;
         // SAFETY: the address is that of `len` values, and nobody else frees it.
-        let slice = unsafe { device.upgrade_device_ptr::<f32>(address, len) };
-        if let Err(error) = self.copy(pinned, address, len, *device.cu_stream()) {
+        let slice = unsafe { Memory::of_driver(address, len) };
+        if let Err(error) = self.copy(pinned, address, len, main) {
             // The slice is freed on the main stream, which may not be waiting: everything is over before that.
             // SAFETY: the stream is there.
             let _ = unsafe { stream::synchronize(self.stream) };

@@ -7,6 +7,7 @@ use cudarc::driver::{result, sys};
 use crate::{
     context::context,
     error::Result,
+    memory,
     memory_pool::{bytes_of, pool_of},
     versions,
 };
@@ -100,6 +101,7 @@ pub fn peak_memory() -> Result<Option<u64>> {
 pub fn give_back_memory() -> Result<()> {
     let context = context()?;
     context.bind()?;
+    memory::give_back(context)?;
     // A free is done when the stream gets to it.
     context.device().synchronize()?;
     if let Some(pool) = pool_of(context.device()) {

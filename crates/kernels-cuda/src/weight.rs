@@ -2,29 +2,29 @@
 
 use std::sync::OnceLock;
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::Precision;
 
 use crate::{
     array::Array,
     blas::Operand,
     error::Result,
+    memory::Memory,
     pointwise::{narrow_slice, transpose_taps},
 };
 
 /// Copies of one weight, each made when it is first asked for. Whoever changes the weight drops them.
 #[derive(Debug, Default)]
 pub struct Forms {
-    narrow: OnceLock<CudaSlice<u16>>,
-    transposed: OnceLock<CudaSlice<f32>>,
-    narrow_transposed: OnceLock<CudaSlice<u16>>,
+    narrow: OnceLock<Memory<u16>>,
+    transposed: OnceLock<Memory<f32>>,
+    narrow_transposed: OnceLock<Memory<u16>>,
 }
 
 /// A weight, and its copies.
 #[derive(Clone, Copy, Debug)]
 pub struct Weight<'a> {
     /// The values themselves.
-    pub values: &'a CudaSlice<f32>,
+    pub values: &'a Memory<f32>,
     /// Copies of them, and of nothing else.
     pub forms: &'a Forms,
 }
@@ -32,8 +32,8 @@ pub struct Weight<'a> {
 /// Values where they are, and as they are kept.
 #[derive(Clone, Copy)]
 pub(crate) enum Form<'a> {
-    F32(&'a CudaSlice<f32>),
-    Bf16(&'a CudaSlice<u16>),
+    F32(&'a Memory<f32>),
+    Bf16(&'a Memory<u16>),
 }
 
 impl<'a> Form<'a> {
@@ -64,11 +64,11 @@ impl<'a> Weight<'a> {
         Ok(match precision {
             Precision::F32 => Form::F32(kept(&self.forms.transposed, || match make()? {
                 Array::F32(values) => Ok(values),
-                other => other.into_slice(),
+                other => other.into_memory(),
             })?),
             Precision::Bf16 => Form::Bf16(kept(&self.forms.narrow_transposed, || match make()? {
                 Array::Bf16(halves) => Ok(halves),
-                other => narrow_slice(&other.into_slice()?),
+                other => narrow_slice(&other.into_memory()?),
             })?),
         })
     }

@@ -8,7 +8,7 @@ use kernels_cpu::{
     testing::{assert_close, noise, wide},
 };
 
-use crate::{Array, Forms, Weight, upload};
+use crate::{Array, Forms, Memory, Weight, upload};
 
 /// Both precisions, and what rounding may make of a value, as a share of the largest.
 const PRECISIONS: [(Precision, f64); 2] = [(Precision::F32, 1e-5), (Precision::Bf16, 1.5e-2)];
@@ -21,7 +21,7 @@ fn array(seed: u32, len: usize, precision: Precision) -> (Array, Vec<f64>) {
 }
 
 /// Weights on the device, and what they are in this precision.
-fn weight(seed: u32, len: usize, precision: Precision) -> (cudarc::driver::CudaSlice<f32>, Vec<f64>) {
+fn weight(seed: u32, len: usize, precision: Precision) -> (Memory<f32>, Vec<f64>) {
     let values = noise(seed, len);
     let (_, rounded) = array(seed, len, precision);
     (upload(&values).unwrap(), rounded)
@@ -52,8 +52,8 @@ fn copies_of_a_weight_are_made_once() {
     let forms = Forms::default();
     let weight = Weight { values: &values, forms: &forms };
     let address = |precision| match weight.plain(precision).unwrap() {
-        crate::weight::Form::F32(values) => *cudarc::driver::DevicePtr::device_ptr(values),
-        crate::weight::Form::Bf16(halves) => *cudarc::driver::DevicePtr::device_ptr(halves),
+        crate::weight::Form::F32(values) => values.address(),
+        crate::weight::Form::Bf16(halves) => halves.address(),
     };
     assert_eq!(address(Precision::Bf16), address(Precision::Bf16));
     assert_ne!(address(Precision::Bf16), address(Precision::F32));
@@ -74,7 +74,7 @@ fn sizes_beyond_what_kernels_count_are_errors() {
 fn memory_of_something_else_is_read_and_left_alone() {
     let values = noise(1, 100);
     let owner = std::rc::Rc::new(upload(&values).unwrap());
-    let address = *cudarc::driver::DevicePtr::device_ptr(&*owner);
+    let address = owner.address();
     // SAFETY: the owner has so many values there, and nobody writes to them.
     let lent = || Array::Lent(unsafe { crate::Lent::new(address, 100, owner.clone()) });
     let negative: Vec<f64> = values.iter().map(|&value| f64::from(value.max(0.0))).collect();

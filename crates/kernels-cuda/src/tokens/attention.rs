@@ -3,14 +3,14 @@
 //! Images are taken some at a time, so that the matrices of logits, the largest that there are, stay in the device's cache.
 //! None outlives its images: the backward pass computes them anew from queries, keys and what normalized each softmax.
 
-use cudarc::driver::CudaSlice;
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, unwritten},
+    array::Array,
     blas::{Operand, Product, Target},
     error::{Result, at_most},
     launch::Launch,
+    memory::Memory,
     pointwise::typed,
     program::Program,
 };
@@ -41,7 +41,7 @@ pub struct Kept {
     /// Queries, keys and values by head.
     by_head: Array,
     /// Of each query, its greatest logit and one over the sum of its exponentials.
-    normalizers: CudaSlice<f32>,
+    normalizers: Memory<f32>,
 }
 
 /// What each head attends to, `(N, T, D)`, from queries, keys and values side by side, `(N, T, 3 D)`; and what is kept, if a
@@ -67,7 +67,7 @@ pub fn forward<Input: std::ops::Deref<Target = Array>>(
     // SAFETY: both are as long as the sizes say.
     unsafe { sizes.over(kernels, 3, |launch| launch.read_array(&qkv).write_array(&mut by_head)) }?;
     drop(qkv);
-    let mut normalizers = is_kept.then(|| unwritten(2 * sizes.n_rows(n))).transpose()?;
+    let mut normalizers = is_kept.then(|| Memory::unwritten(2 * sizes.n_rows(n))).transpose()?;
     let out = attend(sizes, &by_head, normalizers.as_mut())?;
     let kept = normalizers.map(|normalizers| Kept { sizes, by_head, normalizers });
     let mut y = Array::unwritten(n * t * sizes.d(), precision)?;
@@ -220,7 +220,7 @@ impl Squares {
 }
 
 /// What each head attends to, `(N, heads, T, dh)`, padded.
-fn attend(sizes: Sizes, by_head: &Array, mut normalizers: Option<&mut CudaSlice<f32>>) -> Result<Array> {
+fn attend(sizes: Sizes, by_head: &Array, mut normalizers: Option<&mut Memory<f32>>) -> Result<Array> {
     at_most("the number of tokens", sizes.padded(), i32::MAX as usize)?;
     let precision = by_head.precision();
     let (padded, head_len) = (sizes.padded(), sizes.head_len());
@@ -252,7 +252,7 @@ fn attend(sizes: Sizes, by_head: &Array, mut normalizers: Option<&mut CudaSlice<
 fn gradients_of_parts(
     sizes: Sizes,
     by_head: &Array,
-    normalizers: &CudaSlice<f32>,
+    normalizers: &Memory<f32>,
     by_out: &Array,
 ) -> Result<Array> {
     let precision = by_head.precision();

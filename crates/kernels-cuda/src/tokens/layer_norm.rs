@@ -1,11 +1,10 @@
 //! Layer normalization.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
-
 use crate::{
-    array::{Array, to_add_to, unwritten},
+    array::{Array, to_add_to},
     error::Result,
     launch::Launch,
+    memory::Memory,
     pointwise::typed,
     program::Program,
 };
@@ -18,7 +17,7 @@ pub(crate) static LAYER_NORM: Program = Program::new(
 
 /// What a layer norm keeps for its backward pass, beside its input: the mean, and one over the standard deviation, of every row.
 #[derive(Debug)]
-pub struct Statistics(CudaSlice<f32>);
+pub struct Statistics(Memory<f32>);
 
 /// Rows of `D` values, `D` being the length of `scale` and of `shift`, normalized; and their statistics, if they are kept.
 ///
@@ -31,8 +30,8 @@ pub struct Statistics(CudaSlice<f32>);
 /// If the lengths do not fit.
 pub fn forward(
     x: &Array,
-    scale: &CudaSlice<f32>,
-    shift: &CudaSlice<f32>,
+    scale: &Memory<f32>,
+    shift: &Memory<f32>,
     eps: f32,
     is_kept: bool,
 ) -> Result<(Array, Option<Statistics>)> {
@@ -40,7 +39,7 @@ pub fn forward(
     let n_rows = x.len() / d;
     assert!(shift.len() == d && x.len() == n_rows * d, "rows are as long as scale and shift");
     let mut y = Array::unwritten(x.len(), x.precision())?;
-    let mut statistics = is_kept.then(|| unwritten(2 * n_rows)).transpose()?;
+    let mut statistics = is_kept.then(|| Memory::unwritten(2 * n_rows)).transpose()?;
     // SAFETY: there are so many rows of that length, and two numbers for each.
     unsafe {
         Launch::new(&LAYER_NORM, typed!(x.precision(), "norm_forward"))
@@ -93,7 +92,7 @@ pub struct Gradients {
 pub fn backward(
     Statistics(statistics): &Statistics,
     x: &Array,
-    scale: &CudaSlice<f32>,
+    scale: &Memory<f32>,
     gradient: Array,
     wanted: Wanted,
 ) -> Result<Gradients> {
@@ -111,7 +110,7 @@ pub fn backward(
     let rows_of_chunk = n_rows.div_ceil(MOST_CHUNKS).max(1).next_multiple_of(GROUP);
     let n_chunks = n_rows.div_ceil(rows_of_chunk).max(1);
     let wants_sums = wanted.scale || wanted.shift;
-    let mut partial = wants_sums.then(|| unwritten::<f32>(n_chunks * 2 * d)).transpose()?;
+    let mut partial = wants_sums.then(|| Memory::<f32>::unwritten(n_chunks * 2 * d)).transpose()?;
     // What has reached the input by another branch grows where it is.
     let (mut by_x, adds) = match wanted.x {
         true => to_add_to(wanted.before, x.len(), x.precision()).map(|(sum, adds)| (Some(sum), adds))?,
@@ -132,8 +131,8 @@ pub fn backward(
             .int(rows_of_chunk)
             .blocks(n_chunks, d.div_ceil(SLAB), 1)
     }?;
-    let mut by_scale = wanted.scale.then(|| unwritten(d)).transpose()?;
-    let mut by_shift = wanted.shift.then(|| unwritten(d)).transpose()?;
+    let mut by_scale = wanted.scale.then(|| Memory::unwritten(d)).transpose()?;
+    let mut by_shift = wanted.shift.then(|| Memory::unwritten(d)).transpose()?;
     if let Some(partial) = partial {
         // SAFETY: as above, and each gradient is a row.
         unsafe {

@@ -1,12 +1,12 @@
 //! Tokens of every image, `(N, T, D)`, moved and averaged.
 
-use cudarc::driver::{CudaSlice, DeviceSlice};
 use kernels_cpu::Precision;
 
 use crate::{
-    array::{Array, unwritten},
+    array::Array,
     error::Result,
     launch::Launch,
+    memory::Memory,
     pointwise::{in_precision, typed},
     program::Program,
 };
@@ -31,7 +31,7 @@ fn check_part([_, t, _]: [usize; 3], first: usize, count: usize) {
 /// # Panics
 ///
 /// If the lengths are not those of the shape.
-pub fn prepend(x: &Array, token: &CudaSlice<f32>, shape: [usize; 3]) -> Result<Array> {
+pub fn prepend(x: &Array, token: &Memory<f32>, shape: [usize; 3]) -> Result<Array> {
     let [n, t, d] = shape;
     check(shape, x);
     assert!(token.len() >= d, "a token has as many features as the others");
@@ -92,7 +92,7 @@ pub fn mean(x: &Array, shape: [usize; 3], first: usize, count: usize) -> Result<
     let [n, t, d] = shape;
     check(shape, x);
     check_part(shape, first, count);
-    let mut y = unwritten::<f32>(n * d)?;
+    let mut y = Memory::<f32>::unwritten(n * d)?;
     // SAFETY: the lengths are those of the shape, and the tokens are there.
     unsafe {
         Launch::new(&TOKENS, typed!(x.precision(), "mean_tokens"))

@@ -16,6 +16,8 @@ use crate::{
     to_rows, update_on_device, weighted_sum,
 };
 
+#[cfg(feature = "cuda-emulated")]
+mod driver_calls;
 mod losses;
 mod precision;
 mod strided;

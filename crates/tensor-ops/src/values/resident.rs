@@ -3,9 +3,7 @@
 use std::sync::OnceLock;
 
 #[cfg(feature = "cuda")]
-use cudarc::driver::CudaSlice;
-#[cfg(feature = "cuda")]
-use kernels_cuda::{Forms, Weight};
+use kernels_cuda::{Forms, Memory, Weight};
 
 #[cfg(feature = "cuda")]
 use crate::backend::OnDevice as _;
@@ -19,7 +17,7 @@ pub(crate) struct Resident {
     len: usize,
     host: OnceLock<Vec<f32>>,
     #[cfg(feature = "cuda")]
-    device: OnceLock<CudaSlice<f32>>,
+    device: OnceLock<Memory<f32>>,
     /// Copies of what is on the device.
     #[cfg(feature = "cuda")]
     forms: Forms,
@@ -103,7 +101,7 @@ impl std::ops::Deref for Resident {
 #[cfg(feature = "cuda")]
 impl Resident {
     /// The values on the device.
-    pub(crate) fn on_device(&self) -> Result<&CudaSlice<f32>, DeviceError> {
+    pub(crate) fn on_device(&self) -> Result<&Memory<f32>, DeviceError> {
         if let Some(device) = self.device.get() {
             return Ok(device);
         }
@@ -121,7 +119,7 @@ impl Resident {
     }
 
     /// The values on the device, for a change in place; all other copies are dropped.
-    pub(crate) fn on_device_mut(&mut self) -> Result<&mut CudaSlice<f32>, DeviceError> {
+    pub(crate) fn on_device_mut(&mut self) -> Result<&mut Memory<f32>, DeviceError> {
         self.on_device()?;
         self.host.take();
         self.forms = Forms::default();

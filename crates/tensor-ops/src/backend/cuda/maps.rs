@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::CudaSlice;
 use kernels_cpu::{Layout, Precision};
-use kernels_cuda::{Array, norm, pointwise, pool};
+use kernels_cuda::{Array, Memory, norm, pointwise, pool};
 
 use super::{Cuda, OnDevice as _, sizes};
 use crate::{
@@ -19,7 +18,7 @@ impl Maps for Cuda {
     type Sums = std::convert::Infallible;
     type Norm = norm::Coefficients;
     /// Which tap of the window was the largest.
-    type Taps = CudaSlice<u8>;
+    type Taps = Memory<u8>;
 
     const MASKS_BY_OUTPUT: bool = false;
 
@@ -109,14 +108,14 @@ impl Maps for Cuda {
         Ok(NormGradients { scale, shift, masked, x })
     }
 
-    fn max_pool(self, window: Window, x: &Array) -> Computed<(Array, CudaSlice<u8>)> {
+    fn max_pool(self, window: Window, x: &Array) -> Computed<(Array, Memory<u8>)> {
         pool::largest(window.on_device(), x).computed()
     }
 
     fn max_pool_gradient(
         self,
         window: Window,
-        taps: &CudaSlice<u8>,
+        taps: &Memory<u8>,
         gradient: &Array,
         before: Option<Array>,
     ) -> Computed<Array> {

@@ -57,7 +57,7 @@ pub(super) fn with_values<S: Shape>(
 ) -> Computed<Tensor<S, f32, Device>> {
     let tensor = device.try_zeros_like(&shape)?;
     let values = match values {
-        Array::Bf16(_) => &Array::F32(values.duplicate().and_then(Array::into_slice).computed()?),
+        Array::Bf16(_) => &Array::F32(values.duplicate().and_then(Array::into_memory).computed()?),
         single => single,
     };
     assert_eq!(values.len(), shape.num_elements().max(1), "a tensor has as many values as its shape says");

@@ -1,7 +1,7 @@
 //! Update rules, moving averages and the sizes of gradients on the CUDA device: of all parameters in one launch.
 
 use kernels_cuda::{
-    Array,
+    Array, Memory,
     optimize::{self, AdamW, Blends, Momentum, Moves, Rate},
 };
 
@@ -78,20 +78,18 @@ pub(crate) fn largest_of_each(
     Ok(largest)
 }
 
-type Slice = cudarc::driver::CudaSlice<f32>;
-
 /// Moves the gradient of a parameter out, if one has arrived.
-fn take(parameter: &Parameter, gradients: &mut Gradients) -> Result<Option<Slice>, OpError> {
+fn take(parameter: &Parameter, gradients: &mut Gradients) -> Result<Option<Memory<f32>>, OpError> {
     let gradient = match parameter.slot.take_any(&mut gradients.by_slot) {
         None => return Ok(None),
         Some(AnyValues::Cuda(gradient)) => gradient,
         Some(AnyValues::Host(gradient)) => Cuda.upload(gradient.into_whole())?,
     };
-    Ok(Some(gradient.into_slice().computed()?))
+    Ok(Some(gradient.into_memory().computed()?))
 }
 
 /// Moves a gradient back, as it was taken.
-fn put(parameter: &Parameter, gradients: &mut Gradients, gradient: Option<Slice>) {
+fn put(parameter: &Parameter, gradients: &mut Gradients, gradient: Option<Memory<f32>>) {
     if let Some(gradient) = gradient {
         parameter.slot.put_any(&mut gradients.by_slot, AnyValues::Cuda(Array::F32(gradient)));
     }
