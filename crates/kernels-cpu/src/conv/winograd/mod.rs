@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
-const N_ROWS: usize = 64;
+const N_ROWS: usize = 32;
 
 /// Values of transformed weights up to which each task reads all of them.
 const MAX_NARROW_LEN: usize = N_POINTS * 128 * 128;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    N_ROWS, Winograd,
+    Winograd,
     algebra::Input,
     multiply_point,
     points::{Channels, N_POINTS, Points, Target, transform_output, transform_rows},
@@ -27,6 +27,9 @@ const TASK_PANELS: usize = 2;
 
 /// Values of transformed inputs that are kept at a time, if a block has not more: they stay in the last-level cache.
 const MAX_POINTS_LEN: usize = 6 << 20;
+
+/// Rows of a product, at most: images of tiles.
+const N_ROWS: usize = 64;
 
 /// Groups of points that the threads of a task share out.
 const N_GROUPS: usize = 4;
