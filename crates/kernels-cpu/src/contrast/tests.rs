@@ -15,6 +15,9 @@ fn unit_rows(seed: u32, n: usize, c: usize) -> Vec<f32> {
     rows
 }
 
+/// The positive of a query, and all others.
+type KeysOfQuery = (Vec<f64>, Vec<Vec<f64>>);
+
 /// A loss, and what it is of.
 #[derive(Clone, Debug)]
 struct Case {
@@ -45,7 +48,7 @@ impl Case {
     }
 
     /// For each query, its positive key and all others.
-    fn rows(&self) -> Vec<(Vec<f64>, Vec<Vec<f64>>)> {
+    fn rows(&self) -> Vec<KeysOfQuery> {
         let keys: Vec<Vec<f64>> = wide(&self.keys).chunks(self.c).map(<[f64]>::to_vec).collect();
         let row = |i: usize| match &self.against {
             Against::Queue(queue) => {
@@ -62,7 +65,7 @@ impl Case {
     /// The loss by its definition, of queries.
     fn loss(&self, queries: &[f64]) -> f64 {
         let rows = self.rows();
-        let loss = |(query, (positive, others)): (&[f64], &(Vec<f64>, Vec<Vec<f64>>))| {
+        let loss = |(query, (positive, others)): (&[f64], &KeysOfQuery)| {
             let (greatest, own, powers) = self.powers(query, positive, others);
             let sum = powers.iter().sum::<f64>();
             // The positive, of the power 1, would take the digits of all that is small.
