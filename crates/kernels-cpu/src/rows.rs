@@ -108,7 +108,7 @@ fn sum_of<E: Element>(family: Family, values: &[E], c: usize) -> Vec<f32> {
 }
 
 /// The sum of rows of `c` values, in their order and in double precision.
-fn combine(rows: &[f32], c: usize) -> Vec<f32> {
+pub(crate) fn combine(rows: &[f32], c: usize) -> Vec<f32> {
     let mut sum = vec![0.0; c];
     sum.par_chunks_mut(COMBINED_COLUMNS).enumerate().for_each(|(part, sum)| {
         let first = part * COMBINED_COLUMNS;

@@ -1,12 +1,10 @@
 //! Layer normalization.
 
-use rayon::prelude::*;
-
 use crate::{
-    memory::split_mut,
-    rows::rows_in_task,
-    simd::{Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
-    values::Values,
+    memory::{build, build_beside, split_mut},
+    rows::{combine, rows_in_task},
+    simd::{Element, Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
+    values::{Operand, Values},
 };
 
 /// Layer normalization of rows of `D` features.
@@ -20,9 +18,9 @@ pub struct LayerNorm<'a> {
 
 /// The gradients of a layer norm.
 #[derive(Debug)]
-pub struct LayerNormGradient {
+pub struct LayerNormGradient<X = Vec<f32>> {
     /// That of the input: `sum` with it added, or the output's own memory.
-    pub x: Vec<f32>,
+    pub x: X,
     /// `D`.
     pub scale: Vec<f32>,
     /// `D`.
@@ -32,36 +30,96 @@ pub struct LayerNormGradient {
 impl LayerNorm<'_> {
     /// Each row less its mean, over the root of its (biased) variance plus `eps`, times scale, plus `shift`.
     pub fn forward(self, family: Family, x: &Values, shift: &[f32]) -> Values {
-        let Self { scale, eps } = self;
-        let tasks = Tasks::new(scale.len(), x.len());
-        Values::build(x.precision(), &tasks.lens, |part, out| {
-            x.with_part(tasks.range(part), |x| family.run(ForwardRows { x, scale, shift, eps, out }));
-        })
+        match x {
+            Values::F32(x) => self.forward_of(family, x, shift),
+            Values::Bf16(x) => self.forward_of(family, x, shift),
+        }
     }
 
-    /// From the gradient of the output to all others; that of the input is added to `sum`, if there is one.
+    fn forward_of<E: Operand>(self, family: Family, x: &[E], shift: &[f32]) -> Values {
+        let Self { scale, eps } = self;
+        let tasks = Tasks::new(scale.len(), x.len());
+        E::values(build(&tasks.lens, |part, out| {
+            family.run(ForwardRows { x: &x[tasks.range(part)], scale, shift, eps, out });
+        }))
+    }
+
+    /// From the gradient of the output to all others, in single precision; that of the input is added to `sum`, if there is one.
     pub fn backward(
         self,
         family: Family,
         x: &Values,
-        mut gradient: Vec<f32>,
-        mut sum: Option<Vec<f32>>,
+        gradient: Vec<f32>,
+        sum: Option<Vec<f32>>,
     ) -> LayerNormGradient {
+        match x {
+            Values::F32(x) => self.backward_of(family, x, gradient, sum),
+            Values::Bf16(x) => self.backward_of(family, x, gradient, sum),
+        }
+    }
+
+    /// From the gradient of the output to all others; that of the input has its precision, and is added to `sum`, if there is
+    /// one. What is summed up is in single precision.
+    pub fn backward_values(
+        self,
+        family: Family,
+        x: &Values,
+        gradient: Values,
+        sum: Option<Values>,
+    ) -> LayerNormGradient<Values> {
+        let sum = sum.map(|sum| sum.with_precision(gradient.precision()));
+        match (gradient, sum) {
+            (Values::Bf16(gradient), None) => self.backward_halves(family, x, gradient, None),
+            (Values::Bf16(gradient), Some(Values::Bf16(sum))) => {
+                self.backward_halves(family, x, gradient, Some(sum))
+            }
+            (gradient, sum) => {
+                let sum = sum.map(Values::into_whole);
+                let LayerNormGradient { x, scale, shift } =
+                    self.backward(family, x, gradient.into_whole(), sum);
+                LayerNormGradient { x: Values::F32(x), scale, shift }
+            }
+        }
+    }
+
+    fn backward_halves(
+        self,
+        family: Family,
+        x: &Values,
+        gradient: Vec<u16>,
+        sum: Option<Vec<u16>>,
+    ) -> LayerNormGradient<Values> {
+        let LayerNormGradient { x, scale, shift } = match x {
+            Values::F32(x) => self.backward_of(family, x, gradient, sum),
+            Values::Bf16(x) => self.backward_of(family, x, gradient, sum),
+        };
+        LayerNormGradient { x: Values::Bf16(x), scale, shift }
+    }
+
+    fn backward_of<E: Element, G: Element>(
+        self,
+        family: Family,
+        x: &[E],
+        mut gradient: Vec<G>,
+        mut sum: Option<Vec<G>>,
+    ) -> LayerNormGradient<Vec<G>> {
         let Self { scale, eps } = self;
-        let tasks = Tasks::new(scale.len(), x.len());
-        let sums: Vec<Option<&mut [f32]>> = match &mut sum {
+        let d = scale.len();
+        let tasks = Tasks::new(d, x.len());
+        let sums: Vec<Option<&mut [G]>> = match &mut sum {
             Some(sum) => split_mut(sum, &tasks.lens).into_iter().map(Some).collect(),
             None => tasks.lens.iter().map(|_| None).collect(),
         };
-        let (by_scale, by_shift): (Vec<_>, Vec<_>) = split_mut(&mut gradient, &tasks.lens)
-            .into_par_iter()
-            .zip(sums)
-            .enumerate()
-            .map(|(part, (gradient, sum))| {
-                x.with_part(tasks.range(part), |x| family.run(BackwardRows { gradient, x, scale, eps, sum }))
-            })
-            .unzip();
-        LayerNormGradient { x: sum.unwrap_or(gradient), scale: total(&by_scale), shift: total(&by_shift) }
+        let beside = split_mut(&mut gradient, &tasks.lens).into_iter().zip(sums).collect();
+        let partial =
+            build_beside(&vec![2 * d; tasks.lens.len()], beside, |part, (gradient, sum), totals| {
+                let (by_scale, by_shift) = totals.split_at_mut(d);
+                let x = &x[tasks.range(part)];
+                family.run(BackwardRows { gradient, x, scale, eps, sum, by_scale, by_shift });
+            });
+        let mut scale = combine(&partial, 2 * d);
+        let shift = scale.split_off(d);
+        LayerNormGradient { x: sum.unwrap_or(gradient), scale, shift }
     }
 }
 
@@ -83,16 +141,9 @@ impl Tasks {
     }
 }
 
-/// The sum of vectors, in their order.
-fn total(partial: &[Vec<f32>]) -> Vec<f32> {
-    let len = partial.first().map_or(0, Vec::len);
-    let at = |i: usize| partial.iter().map(|part| f64::from(part[i])).sum::<f64>() as f32;
-    (0..len).map(at).collect()
-}
-
 /// The mean, and one over the root of the variance plus `eps`.
 #[inline(always)]
-fn statistics<L: Lanes>(x: &[f32], eps: f32) -> (f32, f32) {
+fn statistics<L: Lanes, E: Element>(x: &[E], eps: f32) -> (f32, f32) {
     let share = 1.0 / x.len() as f32;
     let mut sum = L::zero();
     for_registers!(L, x.len(), |at, n| {
@@ -107,15 +158,15 @@ fn statistics<L: Lanes>(x: &[f32], eps: f32) -> (f32, f32) {
     (mean, 1.0 / (sum_lanes::<L>(squares) * share + eps).sqrt())
 }
 
-struct ForwardRows<'a> {
-    x: &'a [f32],
+struct ForwardRows<'a, E> {
+    x: &'a [E],
     scale: &'a [f32],
     shift: &'a [f32],
     eps: f32,
-    out: &'a mut [f32],
+    out: &'a mut [E],
 }
 
-impl Kernel for ForwardRows<'_> {
+impl<E: Element> Kernel for ForwardRows<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -123,7 +174,7 @@ impl Kernel for ForwardRows<'_> {
         let Self { x, scale, shift, eps, out } = self;
         let d = scale.len();
         for (out, x) in out.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
-            let (mean, inv_std) = statistics::<L>(x, eps);
+            let (mean, inv_std) = statistics::<L, _>(x, eps);
             let (mean, inv_std) = (L::splat(mean), L::splat(inv_std));
             for_registers!(L, d, |at, n| {
                 let normalized = L::mul(L::sub(read_some::<L, _>(x, at, n, 0.0), mean), inv_std);
@@ -135,36 +186,37 @@ impl Kernel for ForwardRows<'_> {
     }
 }
 
-struct BackwardRows<'a> {
+struct BackwardRows<'a, E, G> {
     /// Of the output; becomes that of the input, unless there is a `sum` to add it to.
-    gradient: &'a mut [f32],
-    x: &'a [f32],
+    gradient: &'a mut [G],
+    x: &'a [E],
     scale: &'a [f32],
     eps: f32,
-    sum: Option<&'a mut [f32]>,
+    sum: Option<&'a mut [G]>,
+    /// The gradients of scale and shift: zeros.
+    by_scale: &'a mut [f32],
+    by_shift: &'a mut [f32],
 }
 
-impl Kernel for BackwardRows<'_> {
-    /// The gradients of scale and shift.
-    type Output = (Vec<f32>, Vec<f32>);
+impl<E: Element, G: Element> Kernel for BackwardRows<'_, E, G> {
+    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self) -> Self::Output {
-        let Self { gradient, x, scale, eps, mut sum } = self;
+    fn run<L: Lanes>(self) {
+        let Self { gradient, x, scale, eps, mut sum, by_scale, by_shift } = self;
         let d = scale.len();
         let share = 1.0 / d as f32;
-        let (mut by_scale, mut by_shift) = (vec![0.0; d], vec![0.0; d]);
         for (row, (gradient, x)) in gradient.chunks_exact_mut(d).zip(x.chunks_exact(d)).enumerate() {
-            let (mean, inv_std) = statistics::<L>(x, eps);
+            let (mean, inv_std) = statistics::<L, _>(x, eps);
             let (middle, inv_std) = (L::splat(mean), L::splat(inv_std));
             let (mut plain, mut along) = (L::zero(), L::zero());
             for_registers!(L, d, |at, n| {
                 let own = read_some::<L, _>(gradient, at, n, 0.0);
                 let normalized = L::mul(L::sub(read_some::<L, _>(x, at, n, mean), middle), inv_std);
-                let shift = L::add(read_some::<L, _>(&by_shift, at, n, 0.0), own);
-                write_some::<L, _>(&mut by_shift, at, n, shift);
-                let by = L::mul_add(own, normalized, read_some::<L, _>(&by_scale, at, n, 0.0));
-                write_some::<L, _>(&mut by_scale, at, n, by);
+                let shift = L::add(read_some::<L, _>(by_shift, at, n, 0.0), own);
+                write_some::<L, _>(by_shift, at, n, shift);
+                let by = L::mul_add(own, normalized, read_some::<L, _>(by_scale, at, n, 0.0));
+                write_some::<L, _>(by_scale, at, n, by);
                 let scaled = L::mul(own, read_some::<L, _>(scale, at, n, 0.0));
                 plain = L::add(plain, scaled);
                 along = L::mul_add(scaled, normalized, along);
@@ -186,6 +238,8 @@ impl Kernel for BackwardRows<'_> {
                 }
             });
         }
-        (by_scale, by_shift)
     }
 }
+
+#[cfg(test)]
+mod tests;
