@@ -27,7 +27,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
 fn attend(criterion: &mut Criterion, name: &str, precision: Precision, n: usize, sizes: Sizes) {
     let family = Family::detected();
     let qkv = values(n * sizes.t * sizes.width(), precision);
-    let gradient = noise(n * sizes.t * sizes.d());
+    let gradient = values(n * sizes.t * sizes.d(), precision);
     let (_, normalizers) = attention::forward(family, sizes, &qkv);
     let mut group = criterion.benchmark_group(format!("attention {name}"));
     group.bench_function("forward", |bencher| bencher.iter(|| attention::forward(family, sizes, &qkv)));
@@ -80,7 +80,7 @@ fn normalize(criterion: &mut Criterion, name: &str, precision: Precision, (n_row
     let mut group = criterion.benchmark_group(format!("layer norm {name}"));
     group.bench_function("forward", |bencher| bencher.iter(|| norm.forward(family, &x, &shift)));
     group.bench_function("backward", |bencher| {
-        let gradient = || noise(n_rows * d);
+        let gradient = || values(n_rows * d, precision);
         bencher.iter_batched(
             gradient,
             |gradient| norm.backward(family, &x, gradient, None),

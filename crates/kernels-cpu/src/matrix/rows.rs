@@ -1,9 +1,11 @@
 //! Many rows by a matrix: tasks are blocks of rows, which write straight to the result.
 
+use rayon::prelude::*;
+
 use super::{Onto, Packed};
 use crate::{
     Precision,
-    memory::{build_beside, change, split_mut},
+    memory::{TASK_LEN, build_beside, change, split_mut},
     simd::{
         Addends, Element, Family, Kernel, Lanes, Lines, Operands, Segment, TileMode, for_registers, gelu,
         multiply_rows_summed, read_some, write_some,
@@ -103,14 +105,23 @@ impl RowsProduct<'_> {
     }
 
     /// Multiplies `a` by `factors` in place, one by one, and then by the matrix.
-    pub fn multiply_scaled(&self, a: &mut [f32], factors: Lent<'_>) -> Vec<f32> {
-        let cut = self.cut(Lent::F32(a), Precision::F32);
+    pub fn multiply_scaled(&self, a: &mut Values, factors: Lent<'_>, precision: Precision) -> Values {
+        match (a, precision) {
+            (Values::F32(a), Precision::F32) => Values::F32(self.multiply_scaled_to(a, factors)),
+            (Values::F32(a), Precision::Bf16) => Values::Bf16(self.multiply_scaled_to(a, factors)),
+            (Values::Bf16(a), Precision::F32) => Values::F32(self.multiply_scaled_to(a, factors)),
+            (Values::Bf16(a), Precision::Bf16) => Values::Bf16(self.multiply_scaled_to(a, factors)),
+        }
+    }
+
+    fn multiply_scaled_to<A: Operand, O: Operand>(&self, a: &mut [A], factors: Lent<'_>) -> Vec<O> {
+        let cut = self.cut(A::lend(a), O::PRECISION);
         let a_blocks = split_mut(a, &cut.lens(self.packed.n_inner)).into_iter();
         let blocks = a_blocks.zip(cut.blocks(factors)).collect();
         let lens = cut.lens(self.packed.n_columns);
-        build_beside(&lens, blocks, |block, (a, factors): (&mut [f32], Lent<'_>), out| {
-            factors.with(|factors: &[f32]| scale(self.packed.family, a, factors));
-            self.block(cut.start(block), Lent::F32(a), out, Onto::Nothing(None));
+        build_beside(&lens, blocks, |block, (a, factors): (&mut [A], Lent<'_>), out: &mut [O]| {
+            scale_by(self.packed.family, a, factors);
+            self.block(cut.start(block), A::lend(a), out, Onto::Nothing(None));
         })
     }
 
@@ -192,19 +203,40 @@ impl Cut {
 }
 
 /// `a[i] *= factors[i]`.
-pub fn scale(family: Family, a: &mut [f32], factors: &[f32]) {
-    struct Scale<'a>(&'a mut [f32], &'a [f32]);
-    impl Kernel for Scale<'_> {
-        type Output = ();
-
-        #[inline(always)]
-        fn run<L: Lanes>(self) {
-            for (a, factor) in self.0.iter_mut().zip(self.1) {
-                *a *= factor;
-            }
-        }
+pub fn scale(family: Family, a: &mut Values, factors: &Values) {
+    fn by_parts<A: Operand>(family: Family, a: &mut [A], factors: Lent<'_>) {
+        let parts = a.par_chunks_mut(TASK_LEN).zip(factors.chunks(TASK_LEN));
+        parts.for_each(|(a, factors)| scale_by(family, a, factors));
     }
-    family.run(Scale(a, factors));
+    match a {
+        Values::F32(a) => by_parts(family, a, factors.lend()),
+        Values::Bf16(a) => by_parts(family, a, factors.lend()),
+    }
+}
+
+fn scale_by<A: Element>(family: Family, a: &mut [A], factors: Lent<'_>) {
+    match factors {
+        Lent::F32(factors) => family.run(Scale { a, factors }),
+        Lent::Bf16(factors) => family.run(Scale { a, factors }),
+    }
+}
+
+struct Scale<'a, A, F> {
+    a: &'a mut [A],
+    factors: &'a [F],
+}
+
+impl<A: Element, F: Element> Kernel for Scale<'_, A, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { a, factors } = self;
+        for_registers!(L, a.len(), |at, n| {
+            let scaled = L::mul(read_some::<L, A>(a, at, n, 0.0), read_some::<L, F>(factors, at, n, 0.0));
+            write_some::<L, A>(a, at, n, scaled);
+        });
+    }
 }
 
 struct Block<'a, E, O> {

@@ -1,4 +1,4 @@
-use super::{Packed, RowsProduct, Side, multiply, outer_products};
+use super::{Packed, RowsProduct, Side, multiply, outer_products, scale};
 use crate::{
     Precision,
     simd::Family,
@@ -7,6 +7,8 @@ use crate::{
 };
 
 /// `(n, k)` by `(k, m)`, in double precision.
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
 fn oracle(a: &[f32], b: &[f32], k: usize, m: usize) -> Vec<f64> {
     let (a, b) = (wide(a), wide(b));
     let mut out = vec![0.0; a.len() / k * m];
@@ -79,14 +81,29 @@ fn addends_are_added_once() {
 
 #[test]
 fn factors_scale_the_rows_in_place() {
-    let (n, k, m) = (61, 7, 19);
-    for family in Family::available() {
-        let (mut a, factors, b) = (noise(1, n * k), noise(2, n * k), noise(3, k * m));
-        let scaled: Vec<f32> = a.iter().zip(&factors).map(|(a, factor)| a * factor).collect();
-        let packed = Packed::new(family, Side::plain(&b, k, m), Precision::F32);
-        let y = RowsProduct::plain(&packed).multiply_scaled(&mut a, Lent::F32(&factors));
-        assert_eq!(a, scaled);
-        assert_close("product", &y, &oracle(&scaled, &b, k, m), 1e-6);
+    let (n, k, m) = (61, 8, 19);
+    for (a_precision, precision) in
+        PRECISIONS.into_iter().flat_map(|of_a| PRECISIONS.map(|of_y| (of_a, of_y)))
+    {
+        for family in crate::testing::families() {
+            let b = Values::new(noise(3, k * m), a_precision).into_whole();
+            let before = Values::new(noise(1, n * k), a_precision);
+            let factors = Values::new(noise(2, n * k), a_precision);
+            let products: Vec<f32> =
+                before.whole().iter().zip(&*factors.whole()).map(|(a, factor)| a * factor).collect();
+            let scaled = Values::new(products, a_precision);
+            let packed = Packed::new(family, Side::plain(&b, k, m), a_precision);
+            let product = RowsProduct::plain(&packed);
+            let mut a = before.clone();
+            let y = product.multiply_scaled(&mut a, factors.lend(), precision);
+            assert_eq!(a.whole(), scaled.whole(), "{family:?}");
+            let mut alone = before.clone();
+            scale(family, &mut alone, &factors);
+            assert_eq!(alone.whole(), scaled.whole(), "{family:?}");
+            assert_eq!(y.precision(), precision);
+            let tolerance = if precision == Precision::F32 { 1e-6 } else { 5e-3 };
+            assert_close("product", &y.into_whole(), &oracle(&scaled.whole(), &b, k, m), tolerance);
+        }
     }
 }
 

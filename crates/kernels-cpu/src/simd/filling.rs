@@ -39,17 +39,7 @@ impl<'id, E: Element> Filling<'id, '_, E> {
     /// When there are fewer places.
     #[inline(always)]
     pub(crate) fn push<L: Lanes>(&mut self, value: L::V, n: usize) {
-        let to = &mut self.rest[..n];
-        if n == L::N {
-            // SAFETY: there are a register's places, and places hold values of this type.
-            unsafe { E::store_single::<L>(to.as_mut_ptr().cast(), value) };
-        } else {
-            let mut lanes = [0.0; MAX_LANES];
-            write::<L>(&mut lanes, value);
-            for (to, &lane) in to.iter_mut().zip(&lanes[..n]) {
-                to.write(E::nearest(lane));
-            }
-        }
+        write_new::<L, E>(&mut self.rest[..n], value);
         // After all that may panic: who catches that is not left with a rest that is too short.
         self.rest = &mut std::mem::take(&mut self.rest)[n..];
     }
@@ -63,5 +53,25 @@ impl<'id, E: Element> Filling<'id, '_, E> {
     pub(crate) fn end(self) -> Filled<'id> {
         assert!(self.rest.is_empty(), "{} places of a part hold nothing", self.rest.len());
         Filled(self.id)
+    }
+}
+
+/// Writes the first lanes to places that may hold nothing, at most a register's, each the nearest there is.
+///
+/// # Panics
+///
+/// When there are more places than lanes.
+#[inline(always)]
+pub(crate) fn write_new<L: Lanes, E: Element>(to: &mut [MaybeUninit<E>], value: L::V) {
+    if to.len() == L::N {
+        // SAFETY: there are a register's places, and places hold values of this type.
+        unsafe { E::store_single::<L>(to.as_mut_ptr().cast(), value) };
+    } else {
+        let mut lanes = [0.0; MAX_LANES];
+        write::<L>(&mut lanes, value);
+        let lanes = &lanes[..to.len()];
+        for (to, &lane) in to.iter_mut().zip(lanes) {
+            to.write(E::nearest(lane));
+        }
     }
 }

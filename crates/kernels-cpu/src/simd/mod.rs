@@ -22,7 +22,7 @@ mod x86_64;
 
 pub(crate) use self::{
     bf16::{narrow, rounded, widen},
-    filling::{Filled, Filling, fill},
+    filling::{Filled, Filling, fill, write_new},
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu, where_positive},
     moments::Moments,

@@ -1,6 +1,7 @@
 //! Layer normalization.
 
 use crate::{
+    Precision,
     memory::{build, build_beside, split_mut},
     rows::{combine, rows_in_task},
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
@@ -18,9 +19,9 @@ pub struct LayerNorm<'a> {
 
 /// The gradients of a layer norm.
 #[derive(Debug)]
-pub struct LayerNormGradient<X = Vec<f32>> {
+pub struct LayerNormGradient {
     /// That of the input: `sum` with it added, or the output's own memory.
-    pub x: X,
+    pub x: Values,
     /// `D`.
     pub scale: Vec<f32>,
     /// `D`.
@@ -44,13 +45,33 @@ impl LayerNorm<'_> {
         }))
     }
 
-    /// From the gradient of the output to all others, in single precision; that of the input is added to `sum`, if there is one.
+    /// From the gradient of the output to all others; that of the input has its precision, and is added to `sum`, if there is
+    /// one. What is summed up is in single precision.
     pub fn backward(
         self,
         family: Family,
         x: &Values,
-        gradient: Vec<f32>,
-        sum: Option<Vec<f32>>,
+        gradient: Values,
+        sum: Option<Values>,
+    ) -> LayerNormGradient {
+        match (gradient, sum) {
+            (Values::F32(gradient), sum) => {
+                self.backward_by(family, x, gradient, sum.map(Values::into_whole))
+            }
+            (Values::Bf16(gradient), None) => self.backward_by(family, x, gradient, None),
+            (Values::Bf16(gradient), Some(sum)) => match sum.with_precision(Precision::Bf16) {
+                Values::Bf16(sum) => self.backward_by(family, x, gradient, Some(sum)),
+                Values::F32(_) => unreachable!("the precision is asked for"),
+            },
+        }
+    }
+
+    fn backward_by<G: Operand>(
+        self,
+        family: Family,
+        x: &Values,
+        gradient: Vec<G>,
+        sum: Option<Vec<G>>,
     ) -> LayerNormGradient {
         match x {
             Values::F32(x) => self.backward_of(family, x, gradient, sum),
@@ -58,51 +79,13 @@ impl LayerNorm<'_> {
         }
     }
 
-    /// From the gradient of the output to all others; that of the input has its precision, and is added to `sum`, if there is
-    /// one. What is summed up is in single precision.
-    pub fn backward_values(
-        self,
-        family: Family,
-        x: &Values,
-        gradient: Values,
-        sum: Option<Values>,
-    ) -> LayerNormGradient<Values> {
-        let sum = sum.map(|sum| sum.with_precision(gradient.precision()));
-        match (gradient, sum) {
-            (Values::Bf16(gradient), None) => self.backward_halves(family, x, gradient, None),
-            (Values::Bf16(gradient), Some(Values::Bf16(sum))) => {
-                self.backward_halves(family, x, gradient, Some(sum))
-            }
-            (gradient, sum) => {
-                let sum = sum.map(Values::into_whole);
-                let LayerNormGradient { x, scale, shift } =
-                    self.backward(family, x, gradient.into_whole(), sum);
-                LayerNormGradient { x: Values::F32(x), scale, shift }
-            }
-        }
-    }
-
-    fn backward_halves(
-        self,
-        family: Family,
-        x: &Values,
-        gradient: Vec<u16>,
-        sum: Option<Vec<u16>>,
-    ) -> LayerNormGradient<Values> {
-        let LayerNormGradient { x, scale, shift } = match x {
-            Values::F32(x) => self.backward_of(family, x, gradient, sum),
-            Values::Bf16(x) => self.backward_of(family, x, gradient, sum),
-        };
-        LayerNormGradient { x: Values::Bf16(x), scale, shift }
-    }
-
-    fn backward_of<E: Element, G: Element>(
+    fn backward_of<E: Element, G: Operand>(
         self,
         family: Family,
         x: &[E],
         mut gradient: Vec<G>,
         mut sum: Option<Vec<G>>,
-    ) -> LayerNormGradient<Vec<G>> {
+    ) -> LayerNormGradient {
         let Self { scale, eps } = self;
         let d = scale.len();
         let tasks = Tasks::new(d, x.len());
@@ -119,7 +102,7 @@ impl LayerNorm<'_> {
             });
         let mut scale = combine(&partial, 2 * d);
         let shift = scale.split_off(d);
-        LayerNormGradient { x: sum.unwrap_or(gradient), scale, shift }
+        LayerNormGradient { x: G::values(sum.unwrap_or(gradient)), scale, shift }
     }
 }
 

@@ -134,8 +134,9 @@ impl Tokens {
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
     ///
-    /// `backward` gets the gradient of the output; it is not called if none arrived.
+    /// `backward` gets the gradient of the output in what a backward pass computes with; it is not called if none arrived.
     pub(crate) fn output<B: Backend>(
+        backend: B,
         device: &Device,
         shape: [usize; 3],
         values: Arc<AnyValues>,
@@ -145,9 +146,9 @@ impl Tokens {
         let slot = Slot::new(device, values.len());
         let needs_gradient = recording.is_on() && backward.is_some();
         if let (true, Some(backward)) = (recording.is_on(), backward) {
-            let slot = slot.clone();
+            let (slot, precision) = (slot.clone(), values.precision());
             recording.record(move |pass| match slot.take::<B>(pass.by_slot) {
-                Some(gradient) => backward(pass, gradient),
+                Some(gradient) => backward(pass, backend.gradient_for(gradient, precision)?),
                 None => Ok(()),
             });
         }

@@ -1,19 +1,27 @@
-//! The attended values of one image.
+//! The attended values of one head of an image.
 
-use super::sizes::{Left, Rows, Sizes};
-use crate::simd::{
-    Kernel, Lanes, TileMode, exp, for_registers, max_lane, read, read_some, sum_lanes, write, write_some,
+use std::marker::PhantomData;
+
+use bytemuck::Pod;
+
+use super::{heads::HeadOutput, sizes::Sizes};
+use crate::{
+    panels::{Left, Rows},
+    simd::{Element, Kernel, Lanes, TileMode, exp, max_lane, read, sum_lanes, write_some},
 };
 
-/// One image, head after head.
-pub(super) struct ImageForward<'a> {
+/// One head of an image, with products of `E`.
+pub(super) struct HeadForward<'a, 'b, E, O> {
     pub(super) sizes: Sizes,
-    /// `(T, 3 D)`.
-    pub(super) qkv: &'a [f32],
-    /// `(T, D)`.
-    pub(super) out: &'a mut [f32],
-    /// `(heads, T)`.
+    /// Queries, keys and values, `(T, dh)`.
+    pub(super) operands: [&'a [f32]; 3],
+    /// Of [`rooms`](Self::rooms).
+    pub(super) rooms: [&'a mut [f32]; 4],
+    /// `(T, dh)`.
+    pub(super) output: &'a mut HeadOutput<'b, O>,
+    /// `T`.
     pub(super) normalizers: &'a mut [Normalizer],
+    pub(super) products: PhantomData<E>,
 }
 
 /// What turns the logits of one query into probabilities: `exp(scale * (logit - greatest)) * inv_sum`.
@@ -28,62 +36,62 @@ pub struct Normalizer {
     pub inv_sum: f32,
 }
 
-impl Kernel for ImageForward<'_> {
+impl<E: Element, O> HeadForward<'_, '_, E, O> {
+    /// Words of the rooms: keys as columns, values as rows, and for a block of queries logits and output.
+    pub(super) fn rooms(sizes: Sizes, panel: usize) -> [usize; 4] {
+        let Sizes { t, dh, .. } = sizes;
+        let n = sizes.max_block();
+        [
+            Rows::<E>::room_as_columns(t, dh, panel),
+            Rows::<E>::room(t, dh, panel),
+            n * sizes.padded_keys(panel),
+            n * sizes.padded_features(panel),
+        ]
+    }
+}
+
+impl<E: Element + Pod, O: Element> Kernel for HeadForward<'_, '_, E, O> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let Self { sizes, qkv, out, normalizers } = self;
-        let Sizes { t, heads, dh } = sizes;
-        let (d, width, padded) = (sizes.d(), sizes.width(), sizes.padded_keys::<L>());
+        let Self { sizes, operands, rooms, output, normalizers, .. } = self;
+        let Sizes { t, dh, .. } = sizes;
+        let (padded, padded_features) = (sizes.padded_keys(2 * L::N), sizes.padded_features(2 * L::N));
         let scale = 1.0 / (dh as f32).sqrt();
-        let mut keys = vec![0.0; Rows::len_as_columns::<L>(t, dh)];
-        let mut values = vec![0.0; Rows::len::<L>(t, dh)];
-        let mut logits = vec![0.0; sizes.max_block() * padded];
-        for head in 0..heads {
-            let [at_q, at_k, at_v] = sizes.starts(head);
-            let rows = |start: usize| Rows { values: &qkv[start..], row: width, n: t, dh };
-            rows(at_k).pack_as_columns::<L>(&mut keys);
-            rows(at_v).pack::<L>(&mut values);
-            for block in sizes.query_blocks() {
-                let n_rows = block.len();
-                let q = &qkv[block.start * width + at_q..];
-                Left { values: q, row: width, step: 1, n_rows, n_steps: dh }.multiply::<L>(
-                    &keys,
-                    padded,
-                    &mut logits,
-                    padded,
-                    TileMode::Store,
-                );
-                let normalizers = &mut normalizers[head * t..][block.clone()];
-                for (row, normalizer) in logits.chunks_exact_mut(padded).zip(normalizers.iter_mut()) {
-                    *normalizer = exponentials::<L>(row, t, scale);
-                }
-                let out = &mut out[block.start * d + head * dh..];
-                Left { values: &logits, row: padded, step: 1, n_rows, n_steps: t }.multiply::<L>(
-                    &values,
-                    dh,
-                    out,
-                    d,
-                    TileMode::Store,
-                );
-                for (row, normalizer) in normalizers.iter().enumerate() {
-                    let factor = L::splat(normalizer.inv_sum);
-                    let out = &mut out[row * d..][..dh];
-                    for_registers!(L, dh, |at, n| {
-                        let value = read_some::<L, _>(out, at, n, 0.0);
-                        write_some::<L, _>(out, at, n, L::mul(value, factor));
-                    });
-                }
+        let [queries, keys, values] = operands;
+        let queries = Rows::<E>::new(queries, dh);
+        let [key_columns, value_rows, logits, attended] = rooms;
+        Rows::<E>::new(keys, dh).pack_as_columns::<L>(key_columns);
+        Rows::<E>::new(values, dh).pack::<L>(value_rows);
+        for block in sizes.query_blocks() {
+            let n_rows = block.len();
+            let queries = queries.some(block.clone()).left();
+            queries.multiply::<L>(key_columns, padded, logits, padded, TileMode::Store);
+            let normalizers = &mut normalizers[block.clone()];
+            for (row, normalizer) in logits.chunks_exact_mut(padded).zip(normalizers.iter_mut()) {
+                *normalizer = exponentials::<L, E>(row, t, scale);
+            }
+            let powers = Left {
+                values: E::of_words(logits),
+                row: padded * E::PER_STEP,
+                step: E::PER_STEP,
+                n_rows,
+                n_steps: t.div_ceil(E::PER_STEP),
+            };
+            powers.multiply::<L>(value_rows, padded_features, attended, padded_features, TileMode::Store);
+            let rows = attended.chunks_exact(padded_features).zip(normalizers.iter());
+            for (row, normalizer) in rows {
+                output.push_row::<L>(row, L::splat(normalizer.inv_sum));
             }
         }
     }
 }
 
-/// Turns the first `t` logits, before their scale, into `exp(scale * (logit - greatest))`. What lies behind them is
-/// overwritten.
+/// Turns the first `t` logits, before their scale, into `exp(scale * (logit - greatest))` of the products' elements, from the
+/// start of the row's memory on. What lies behind them is overwritten.
 #[inline(always)]
-fn exponentials<L: Lanes>(row: &mut [f32], t: usize, scale: f32) -> Normalizer {
+fn exponentials<L: Lanes, E: Element + Pod>(row: &mut [f32], t: usize, scale: f32) -> Normalizer {
     row[t..].fill(f32::MIN);
     let mut greatest = L::splat(f32::MIN);
     for logits in row.chunks_exact(L::N) {
@@ -91,10 +99,11 @@ fn exponentials<L: Lanes>(row: &mut [f32], t: usize, scale: f32) -> Normalizer {
     }
     let greatest = max_lane::<L>(greatest);
     let mut sum = L::zero();
-    for logits in row.chunks_exact_mut(L::N) {
-        let distance = L::sub(read::<L>(logits), L::splat(greatest));
+    for at in (0..row.len()).step_by(L::N) {
+        let distance = L::sub(read::<L>(&row[at..]), L::splat(greatest));
         let power = exp::<L>(L::mul(distance, L::splat(scale)));
-        write::<L>(logits, power);
+        // An element is at most as long as a logit: none is overwritten before it is read.
+        write_some::<L, E>(bytemuck::cast_slice_mut(row), at, L::N, power);
         sum = L::add(sum, power);
     }
     Normalizer { greatest, inv_sum: 1.0 / sum_lanes::<L>(sum) }

@@ -81,7 +81,7 @@ fn outputs_and_gradients_agree_with_double_precision() {
                 assert_eq!(y.precision(), of_x);
                 assert_close(&what("output"), &y.into_whole(), &expected, 1e-5 + rounding(of_x));
                 for (sum, expected) in [(None, &by_x), (Some(others()), &with_others)] {
-                    let got = norm.backward_values(family, &x, weights(), sum);
+                    let got = norm.backward(family, &x, weights(), sum);
                     assert_eq!(got.x.precision(), of_gradient);
                     assert_close(&what("input"), &got.x.into_whole(), expected, 1e-4 + rounding(of_gradient));
                     assert_close(&what("scale"), &got.scale, &by_scale, 1e-5);
@@ -115,7 +115,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             pool.install(|| {
                 let (norm, gradient) = (LayerNorm { scale: &scale, eps: EPS }, noise(3, n * d));
                 let gradient = Values::new(gradient, precision);
-                let got = norm.backward_values(Family::detected(), &x, gradient, None);
+                let got = norm.backward(Family::detected(), &x, gradient, None);
                 let LayerNormGradient { x, scale, shift } = got;
                 (x.into_whole(), scale, shift)
             })

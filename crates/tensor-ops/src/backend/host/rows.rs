@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernels_cpu::{
-    Lent, Precision, Values,
+    Values,
     contrast::{Setting, against_queue, in_batch},
     matrix::{Packed, RowsProduct, Side, multiply, outer_products, scale},
     rows, unit_rows,
@@ -114,42 +114,43 @@ impl Rows for Host {
         wanted: LinearWanted<Values>,
     ) -> Computed<LinearGradients<Values>> {
         let LinearSpec { n_in, n_out, precision, .. } = spec;
-        let mut gradient = gradient.into_whole();
+        let mut gradient = gradient;
         let mut slopes = gelu;
         let side = Side::transposed(weight, n_in, n_out);
         let by_x = wanted.x.then(|| {
             if spec.is_of_features {
-                return onto(wanted.x_before, Values::F32(multiply(self.family, &gradient, side)));
+                let product = multiply(self.family, &gradient.whole(), side);
+                return onto(wanted.x_before, Values::F32(product));
             }
             let packed = Packed::new(self.family, side, precision);
             let product = RowsProduct::plain(&packed);
             match (slopes.take(), wanted.x_before) {
-                (Some(slopes), None) => Values::F32(product.multiply_scaled(&mut gradient, slopes.lend())),
-                (None, None) => product.multiply(Lent::F32(&gradient), Precision::F32),
+                (Some(slopes), None) => product.multiply_scaled(&mut gradient, slopes.lend(), precision),
+                (None, None) => product.multiply(gradient.lend(), precision),
                 (slopes, Some(mut sum)) => {
                     if let Some(slopes) = slopes {
-                        scale(self.family, &mut gradient, &slopes.whole());
+                        scale(self.family, &mut gradient, &slopes);
                     }
-                    product.add_to(Lent::F32(&gradient), &mut sum);
+                    product.add_to(gradient.lend(), &mut sum);
                     sum
                 }
             }
         });
         if let Some(slopes) = slopes {
-            scale(self.family, &mut gradient, &slopes.whole());
+            scale(self.family, &mut gradient, &slopes);
         }
         let (mut by_weight, mut by_bias) = (None, None);
         match x {
             Some(x) if wanted.weight => {
-                let by_y = (Lent::F32(&gradient), n_out);
+                let by_y = (gradient.lend(), n_out);
                 let sums = outer_products(self.family, (x.lend(), n_in), by_y, wanted.bias);
                 by_weight = Some(onto(wanted.weight_before, Values::F32(sums.weight)));
                 by_bias = wanted.bias.then_some(Values::F32(sums.bias));
             }
-            _ if wanted.bias => by_bias = Some(Values::F32(rows::sum_rows(&gradient, n_out))),
+            _ if wanted.bias => by_bias = Some(Values::F32(rows::sum(gradient.lend(), n_out))),
             _ => {}
         }
-        let residual = wanted.residual.then_some(Values::F32(gradient));
+        let residual = wanted.residual.then_some(gradient);
         Ok(LinearGradients { x: by_x, weight: by_weight, bias: by_bias, residual })
     }
 

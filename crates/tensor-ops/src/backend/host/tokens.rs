@@ -50,9 +50,7 @@ impl Tokens for Host {
         gradient: Values,
     ) -> Computed<Values> {
         let KeptAttention { qkv, normalizers } = kept;
-        let gradient = gradient.into_whole();
-        let qkv = Self::of(&qkv);
-        Ok(Values::F32(attention::backward(self.family, spec.sizes(), qkv, &normalizers, &gradient)))
+        Ok(attention::backward(self.family, spec.sizes(), Self::of(&qkv), &normalizers, &gradient))
     }
 
     fn layer_norm(
@@ -75,10 +73,9 @@ impl Tokens for Host {
         gradient: Values,
         wanted: LayerNormWanted<Values>,
     ) -> Computed<LayerNormGradients<Values>> {
-        let before = wanted.before.map(Values::into_whole);
-        let result = LayerNorm { scale, eps }.backward(self.family, x, gradient.into_whole(), before);
+        let result = LayerNorm { scale, eps }.backward(self.family, x, gradient, wanted.before);
         Ok(LayerNormGradients {
-            x: wanted.x.then_some(Values::F32(result.x)),
+            x: wanted.x.then_some(result.x),
             scale: wanted.scale.then_some(Values::F32(result.scale)),
             shift: wanted.shift.then_some(Values::F32(result.shift)),
         })
@@ -102,8 +99,8 @@ impl Tokens for Host {
         shape: [usize; 3],
         first: usize,
         count: usize,
-        _: Precision,
+        precision: Precision,
     ) -> Computed<Values> {
-        Ok(rows::spread_mean(&gradient.whole(), shape, first, count, Precision::F32))
+        Ok(rows::spread_mean(&gradient.whole(), shape, first, count, precision))
     }
 }

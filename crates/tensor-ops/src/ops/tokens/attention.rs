@@ -40,5 +40,5 @@ fn attention_on<B: Backend>(backend: B, qkv: Tokens, heads: usize) -> Result<Tok
             slot.add(backend, pass.by_slot, backend.attention_backward(spec, kept, gradient)?)
         }
     });
-    Ok(Tokens::output::<B>(&device, [n, t, width / 3], Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, [n, t, width / 3], Arc::new(B::any(y)), recording, backward))
 }

@@ -27,7 +27,14 @@ fn from_map<B: Backend>(backend: B, x: FeatureMap) -> Result<Tokens, OpError> {
             x.add(backend, pass.by_slot, backend.map_of_tokens(layout, gradient, precision)?)
         }
     });
-    Ok(Tokens::output::<B>(&device, [layout.n, layout.h * layout.w, layout.c], values, recording, backward))
+    Ok(Tokens::output(
+        backend,
+        &device,
+        [layout.n, layout.h * layout.w, layout.c],
+        values,
+        recording,
+        backward,
+    ))
 }
 
 /// Adds a table of positions, `(T, D)`, to the tokens of every image.
@@ -71,7 +78,7 @@ fn add_repeated<B: Backend>(backend: B, x: Tokens, row: &Parameter) -> Result<To
             }
         },
     );
-    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }
 
 /// Puts `token`, `D` values, before the tokens of every image: `(N, T, D)` to `(N, T + 1, D)`.
@@ -103,7 +110,7 @@ fn prepend<B: Backend>(backend: B, x: Tokens, token: &Parameter) -> Result<Token
             }
         },
     );
-    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }
 
 fn check(

@@ -82,5 +82,5 @@ pub(super) fn layer_norm_on<B: Backend>(backend: B, x: Tokens, norm: &LayerNorm)
             Ok(())
         }
     });
-    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }

@@ -135,5 +135,5 @@ fn apply_on<B: Backend>(
             Ok(())
         }
     });
-    Ok(Tokens::output::<B>(&device, shape, Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }

@@ -40,7 +40,7 @@ fn keep<B: Backend>(backend: B, x: Tokens, token: usize) -> Result<Tokens, OpErr
             x.add(backend, pass.by_slot, by_x)
         }
     });
-    Ok(Tokens::output::<B>(&device, [n, 1, d], Arc::new(B::any(y)), recording, backward))
+    Ok(Tokens::output(backend, &device, [n, 1, d], Arc::new(B::any(y)), recording, backward))
 }
 
 /// The mean of the tokens from `first` on, `(N, T, D)` to `(N, D)`.
