@@ -14,8 +14,8 @@ const VARIABLE: &str = "MOCO_KERNELS";
 static CHOSEN: LazyLock<Result<Family, FamilyError>> =
     LazyLock::new(|| choose(std::env::var_os(VARIABLE).as_deref()));
 
-/// Says whether the environment asks for kernels that there are: `MOCO_KERNELS` is `portable`, `avx2`, `avx512` or
-/// `avx512bf16`, or is not set, or empty, which is for the fastest of the machine.
+/// Says whether the environment asks for kernels that there are: `MOCO_KERNELS` is `portable`, `avx2`, `avx512`,
+/// `avx512bf16` or `neon`, or is not set, or empty, which is for the fastest of the machine.
 ///
 /// A program calls this at its start. Operations, which have no such start, use the fastest if what is asked for is not
 /// there; [`kernel_family`] tells what is in use.
@@ -27,7 +27,7 @@ pub fn choose_kernels() -> Result<(), FamilyError> {
     CHOSEN.clone().map(drop)
 }
 
-/// The instructions that the kernels use: `portable`, `avx2+fma`, `avx512f` or `avx512f+bf16`.
+/// The instructions that the kernels use: `portable`, `avx2+fma`, `avx512f`, `avx512f+bf16` or `neon`.
 pub fn kernel_family() -> &'static str {
     chosen().instructions()
 }

@@ -1,5 +1,7 @@
 //! Which instructions there are.
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use super::aarch64::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64::{Avx2, Avx512, Avx512Bf16};
 use super::{Kernel, Lanes, choice, portable};
@@ -25,6 +27,9 @@ enum Instructions {
     /// AVX-512F with products of bfloat16.
     #[cfg(target_arch = "x86_64")]
     Avx512Bf16(Avx512Bf16),
+    /// NEON.
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    Neon(Neon),
 }
 
 impl Family {
@@ -53,6 +58,8 @@ impl Family {
             .flatten()
             .map(Self),
         );
+        #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+        families.extend(Neon::detect().map(|neon| Self(Instructions::Neon(neon))));
         families
     }
 
@@ -74,6 +81,8 @@ impl Family {
             Instructions::Avx512(_) => "avx512",
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Bf16(_) => "avx512bf16",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Instructions::Neon(_) => "neon",
         }
     }
 
@@ -89,6 +98,8 @@ impl Family {
             Instructions::Avx512(_) => "avx512f",
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Bf16(_) => "avx512f+bf16",
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Instructions::Neon(_) => "neon",
         }
     }
 
@@ -104,6 +115,8 @@ impl Family {
             Instructions::Avx512(_) => 2 * Avx512::N,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Bf16(_) => 2 * Avx512Bf16::N,
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Instructions::Neon(_) => 2 * Neon::N,
         }
     }
 
@@ -132,6 +145,8 @@ impl Family {
             Instructions::Avx512(there) => there.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Bf16(there) => there.run(kernel),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+            Instructions::Neon(there) => there.run(kernel),
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A kernel is written once, over [`Lanes`], and compiled for each family: see [`Kernel`].
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod aarch64;
 mod bf16;
 mod bounds;
 mod choice;
