@@ -32,6 +32,7 @@ pub struct Layout {
     pub c: usize,
 }
 
+#[allow(clippy::len_without_is_empty, reason = "sizes are at least 1")]
 impl Layout {
     /// Values in all.
     pub fn len(self) -> usize {

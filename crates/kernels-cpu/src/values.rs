@@ -19,6 +19,7 @@ pub enum Values {
     Bf16(Vec<u16>),
 }
 
+#[allow(clippy::len_without_is_empty, reason = "sizes are at least 1")]
 impl Values {
     /// Rounds values to a precision.
     pub fn new(values: Vec<f32>, precision: Precision) -> Self {
@@ -233,6 +234,7 @@ pub enum Lent<'a> {
     Bf16(&'a [u16]),
 }
 
+#[allow(clippy::len_without_is_empty, reason = "sizes are at least 1")]
 impl<'a> Lent<'a> {
     /// How many there are.
     pub fn len(self) -> usize {
