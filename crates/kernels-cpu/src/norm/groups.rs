@@ -1,5 +1,9 @@
 //! Which images are normalized together, and how the work on them is cut.
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use crate::{
     layout::{BLOCK, Layout},
     memory::TASK_LEN,
@@ -41,6 +45,36 @@ impl Part {
     pub(super) fn of<V>(self, values: &[V]) -> &[V] {
         &values[self.start..self.start + self.len]
     }
+}
+
+/// Repetitions of a pattern that a kernel handles at once: what belongs to a channel is read and written once for all of them.
+pub(super) const ROWS: usize = 4;
+
+/// Channels that one task joins the sums of, part by part.
+const CHANNELS: usize = 128;
+
+/// Does some work for ranges of all channels.
+pub(super) fn by_channels<R: Send>(
+    n_channels: usize,
+    work: impl Fn(Range<usize>) -> R + Sync,
+) -> Vec<(Range<usize>, R)> {
+    let starts = (0..n_channels).into_par_iter().step_by(CHANNELS);
+    let range = |start: usize| start..n_channels.min(start + CHANNELS);
+    starts.map(|start| (range(start), work(range(start)))).collect()
+}
+
+/// Puts what [`by_channels`] computed, by group and channel, in order: `(splits, C)` each.
+pub(super) fn join(groups: Groups, computed: &[(Range<usize>, [Vec<f64>; 2])]) -> [Vec<f64>; 2] {
+    let c = groups.layout.c;
+    [0, 1].map(|which| {
+        let mut joined = vec![0.0; groups.splits * c];
+        for (channels, computed) in computed {
+            for (to, from) in joined.chunks_exact_mut(c).zip(computed[which].chunks_exact(channels.len())) {
+                to[channels.clone()].copy_from_slice(from);
+            }
+        }
+        joined
+    })
 }
 
 /// Values that a pattern has at least when there is one group: a loop over few channels would be mostly loop.

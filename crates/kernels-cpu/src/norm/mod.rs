@@ -3,7 +3,11 @@
 mod backward;
 mod forward;
 mod groups;
+mod mask;
+mod prefetch;
+mod spread;
 mod statistics;
+mod sums;
 #[cfg(test)]
 mod tests;
 

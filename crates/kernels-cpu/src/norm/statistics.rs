@@ -1,8 +1,10 @@
 //! Means and variances.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
-use super::groups::{Groups, Part, one_group};
+use super::groups::{Groups, Part, by_channels, join, one_group};
 use crate::{
     simd::{Element, Family, Kernel, Lanes, Moments},
     values::{Lent, Values},
@@ -154,8 +156,21 @@ impl<E: Element> Kernel for SumPart<'_, E> {
 /// Chan, Golub & LeVeque's rule for the statistics of a union, in double precision and in the order of the parts.
 fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
     let c = groups.layout.c;
-    let len = groups.splits * c;
-    let (mut counts, mut mean, mut squares) = (vec![0.0_f64; groups.splits], vec![0.0; len], vec![0.0; len]);
+    let combined = by_channels(c, |channels| combine_channels(parts, groups.splits, c, &channels));
+    let [mean, squares] = join(groups, &combined);
+    let n = groups.n_values() as f64;
+    Statistics { mean, var: squares.into_iter().map(|squares| squares / n).collect() }
+}
+
+/// The means and the squared distances of some channels, by group and channel.
+fn combine_channels(
+    parts: &[ChannelSums],
+    splits: usize,
+    c: usize,
+    channels: &Range<usize>,
+) -> [Vec<f64>; 2] {
+    let len = splits * channels.len();
+    let (mut counts, mut mean, mut squares) = (vec![0.0_f64; splits], vec![0.0; len], vec![0.0; len]);
     for part in parts {
         for (group, count) in counts.iter_mut().enumerate() {
             let n = part.counts[group] as f64;
@@ -164,10 +179,12 @@ fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
             }
             let total = *count + n;
             let (of_one, of_part, of_both) = (1.0 / n, n / total, *count * n / total);
-            let channels = group * c..(group + 1) * c;
-            let sums = part.sum[channels.clone()].iter().zip(&part.sum_of_squares[channels.clone()]);
-            let totals = mean[channels.clone()].iter_mut().zip(&mut squares[channels]);
-            for (((&sum, &sum_of_squares), &shift), (mean, squares)) in sums.zip(&part.shift).zip(totals) {
+            let from = group * c + channels.start..group * c + channels.end;
+            let sums = part.sum[from.clone()].iter().zip(&part.sum_of_squares[from]);
+            let to = group * channels.len()..(group + 1) * channels.len();
+            let totals = mean[to.clone()].iter_mut().zip(&mut squares[to]);
+            let shifts = &part.shift[channels.clone()];
+            for (((&sum, &sum_of_squares), &shift), (mean, squares)) in sums.zip(shifts).zip(totals) {
                 let sum = f64::from(sum);
                 let part_squares = (f64::from(sum_of_squares) - sum * sum * of_one).max(0.0);
                 let distance = f64::from(shift) + sum * of_one - *mean;
@@ -177,6 +194,5 @@ fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
             *count = total;
         }
     }
-    let n = groups.n_values() as f64;
-    Statistics { mean, var: squares.into_iter().map(|squares| squares / n).collect() }
+    [mean, squares]
 }
