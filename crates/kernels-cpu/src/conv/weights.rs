@@ -54,7 +54,7 @@ fn gradient_of<E: Step>(problem: &Problem, x: &Values, gradient: &Values) -> Vec
     let outs: Vec<Range<usize>> = cut_by(n_out, TASK_PANELS * family.panel());
     let ins = std::iter::once(n_in).chain(TASK_IN.into_iter().filter(|&width| width < n_in));
     let cuts = ins.map(|width| (cut_by(n_in, width), outs.clone()));
-    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, n_out), layout_out.n_rows(), cuts);
+    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, n_out), layout_out.n_rows() / E::PER_STEP, cuts);
     let mut units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
     if units.len() < n_slices {
         units = self::units(&plan.y, layout_out, FEWER_STEPS * E::PER_STEP);

@@ -63,7 +63,7 @@ fn products<E: PackedFrom<G>, G: Element>(
     let shape = Shape { x, n_in, gradient, n_out, wants_bias };
     let cuts = TASK_SIZES
         .map(|(max_in, max_out)| (cut_evenly(n_in, max_in, TILE_IN), cut_evenly(n_out, max_out, TILE_OUT)));
-    let (blocks, n_slices) = Blocks::cut(1, (n_in, n_out), n_rows, cuts);
+    let (blocks, n_slices) = Blocks::cut(1, (n_in, n_out), n_rows / E::PER_STEP, cuts);
     let (weight, biases) = blocks.sum(n_slices, |slice, inputs, outputs, weight| {
         // The bias is the same for all inputs.
         let shape = Shape { wants_bias: wants_bias && inputs.start == 0, ..shape };

@@ -193,38 +193,29 @@ impl<S: Element> PackedFrom<S> for u16 {
     #[inline(always)]
     fn pack_groups<L: Lanes>(rows: &Rows<'_, u16>, packed: &mut [f32]) {
         let columns = &rows.columns;
-        let n_steps = rows.n_steps(2);
-        let group_len = n_steps * L::ROWS;
-        let mut pairs = rows.pairs();
-        for block in (0..n_steps).step_by(PACKED_AT_ONCE) {
-            let steps = block..n_steps.min(block + PACKED_AT_ONCE);
-            let mut at_once: [(&[u16], &[u16]); PACKED_AT_ONCE] = [(&[], &[]); PACKED_AT_ONCE];
-            for (pair, _) in at_once.iter_mut().zip(steps.clone()) {
-                *pair = pairs.next().expect("a step has a pair of rows");
-            }
-            let at_once = &at_once[..steps.len()];
-            let (mut first, mut to) = (columns.start, &mut packed[block * L::ROWS..]);
-            while first < columns.end {
-                // Where a register is two groups wide, it is filled.
-                if L::N == 2 * L::ROWS && first + L::N <= columns.end {
-                    let (group, next) = to.split_at_mut(group_len);
-                    let to_both = group.chunks_exact_mut(L::ROWS).zip(next.chunks_exact_mut(L::ROWS));
-                    for ((low, high), (to, to_next)) in at_once.iter().zip(to_both) {
-                        let mut words = [0.0; MAX_LANES];
-                        let high = high.get(first..first + L::N).unwrap_or_default();
-                        u16::pack_pairs::<L>(&low[first..first + L::N], high, &mut words[..L::N]);
-                        to.copy_from_slice(&words[..L::ROWS]);
-                        to_next.copy_from_slice(&words[L::ROWS..2 * L::ROWS]);
-                    }
-                    (first, to) = (first + L::N, to.get_mut(2 * group_len..).unwrap_or_default());
-                } else {
-                    let columns = first..columns.end.min(first + L::ROWS);
-                    for ((low, high), to) in at_once.iter().zip(to.chunks_exact_mut(L::ROWS)) {
-                        let high = high.get(columns.clone()).unwrap_or_default();
-                        u16::pack_pairs::<L>(&low[columns.clone()], high, to);
-                    }
-                    (first, to) = (first + L::ROWS, to.get_mut(group_len..).unwrap_or_default());
+        let mut groups = packed.chunks_exact_mut((rows.n_steps(2) * L::ROWS).max(1));
+        let mut first = columns.start;
+        while first < columns.end {
+            let Some(group) = groups.next() else { return };
+            // Where a register is two groups wide, it is filled.
+            if L::N == 2 * L::ROWS && first + L::N <= columns.end {
+                let Some(next) = groups.next() else { return };
+                let to_both = group.chunks_exact_mut(L::ROWS).zip(next.chunks_exact_mut(L::ROWS));
+                for ((low, high), (to, to_next)) in rows.pairs().zip(to_both) {
+                    let mut words = [0.0; MAX_LANES];
+                    let high = high.get(first..first + L::N).unwrap_or_default();
+                    u16::pack_pairs::<L>(&low[first..first + L::N], high, &mut words[..L::N]);
+                    to.copy_from_slice(&words[..L::ROWS]);
+                    to_next.copy_from_slice(&words[L::ROWS..2 * L::ROWS]);
                 }
+                first += L::N;
+            } else {
+                let columns = first..columns.end.min(first + L::ROWS);
+                for ((low, high), to) in rows.pairs().zip(group.chunks_exact_mut(L::ROWS)) {
+                    let high = high.get(columns.clone()).unwrap_or_default();
+                    u16::pack_pairs::<L>(&low[columns.clone()], high, to);
+                }
+                first += L::ROWS;
             }
         }
     }

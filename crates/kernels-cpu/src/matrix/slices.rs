@@ -10,8 +10,8 @@ use crate::memory::{TASK_LEN, build_beside, build_scattered};
 /// because results would.
 const N_TASKS: usize = 64;
 
-/// Rows of pixels or tokens that a slice has at least: fewer would not pay for adding it up.
-const MIN_SLICE_ROWS: usize = 768;
+/// Steps that a slice has at least: fewer would not pay for adding it up.
+const MIN_SLICE_STEPS: usize = 768;
 
 /// Values that the slices have together, at most: 16 MiB.
 const MAX_PARTIAL_LEN: usize = 4 << 20;
@@ -27,16 +27,16 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     /// The first of some cuts, `(ins, outs)` each from coarse to fine, that makes tasks enough with the slices that a sum
-    /// over `n_rows` may have, or the last; and how many slices it takes.
+    /// over `n_steps` may have, or the last; and how many slices it takes.
     pub(crate) fn cut(
         n_taps: usize,
         (n_in, n_out): (usize, usize),
-        n_rows: usize,
+        n_steps: usize,
         cuts: impl IntoIterator<Item = (Vec<Range<usize>>, Vec<Range<usize>>)>,
     ) -> (Self, usize) {
         let fitting = MAX_PARTIAL_LEN / (n_taps * n_in * n_out).max(1);
-        let max_slices = (n_rows / MIN_SLICE_ROWS).min(fitting).max(1);
-        let mut cut = Self { n_taps, ins: vec![0..n_in], outs: vec![0..n_out] };
+        let max_slices = (n_steps / MIN_SLICE_STEPS).min(fitting).max(1);
+        let mut cut = Self { n_taps, ins: cut_evenly(n_in, n_in, 1), outs: cut_evenly(n_out, n_out, 1) };
         for (ins, outs) in cuts {
             cut = Self { n_taps, ins, outs };
             if cut.len() * max_slices >= N_TASKS {
