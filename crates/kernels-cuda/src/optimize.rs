@@ -27,8 +27,8 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// A row with the addresses of arrays that the table borrows, each of `len` values or more.
-    fn push(&mut self, addresses: [u64; 4], len: usize, numbers: &[f64]) {
+    /// A row with the addresses of arrays that the table borrows, each of `len` values or more; the last is of bfloat16.
+    fn push(&mut self, addresses: [u64; 5], len: usize, numbers: &[f64]) {
         if len == 0 {
             return;
         }
@@ -114,6 +114,23 @@ pub struct Moves<'a> {
     has_layer_rates: bool,
 }
 
+/// Values that move, and their copy in bfloat16 that moves with them, if there is one.
+#[derive(Debug)]
+pub struct Moving<'a> {
+    /// The values.
+    pub values: &'a mut Memory<f32>,
+    /// Their copy.
+    pub narrow: Option<&'a mut Memory<u16>>,
+}
+
+impl Moving<'_> {
+    fn addresses(self) -> (u64, usize, u64) {
+        let len = self.values.len();
+        assert!(self.narrow.as_ref().is_none_or(|narrow| narrow.len() >= len), "each value has a copy");
+        (self.values.address_mut(), len, self.narrow.map_or(0, Memory::address_mut))
+    }
+}
+
 impl<'a> Moves<'a> {
     /// Adds a parameter that moves by its gradient and a velocity.
     ///
@@ -122,12 +139,12 @@ impl<'a> Moves<'a> {
     /// If an array is shorter than the parameter.
     pub fn push_momentum(
         &mut self,
-        values: &'a mut Memory<f32>,
+        moving: Moving<'a>,
         gradient: &'a Memory<f32>,
         velocity: &'a mut Memory<f32>,
         Momentum { momentum, weight_decay, lr, rate }: Momentum,
     ) {
-        let len = values.len();
+        let (values, len, narrow) = moving.addresses();
         assert!(gradient.len() >= len && velocity.len() >= len, "each value has a gradient and a velocity");
         let (trust, kind) = match rate {
             Rate::One => (0.0, 0.0),
@@ -135,7 +152,7 @@ impl<'a> Moves<'a> {
             Rate::OfSum { trust } => (trust, 2.0),
         };
         self.has_layer_rates |= kind != 0.0;
-        let addresses = [values.address_mut(), gradient.address(), velocity.address_mut(), 0];
+        let addresses = [values, gradient.address(), velocity.address_mut(), 0, narrow];
         let numbers = [f64::from(momentum), weight_decay, f64::from(lr), trust, kind];
         self.with_momentum.push(addresses, len, &numbers);
     }
@@ -147,16 +164,16 @@ impl<'a> Moves<'a> {
     /// If an array is shorter than the parameter.
     pub fn push_adamw(
         &mut self,
-        values: &'a mut Memory<f32>,
+        moving: Moving<'a>,
         gradient: &'a Memory<f32>,
         means: [&'a mut Memory<f32>; 2],
         AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size }: AdamW,
     ) {
-        let len = values.len();
+        let (values, len, narrow) = moving.addresses();
         let [first, second] = means;
         let are_long = gradient.len() >= len && first.len() >= len && second.len() >= len;
         assert!(are_long, "each value has a gradient and two means");
-        let addresses = [values.address_mut(), gradient.address(), first.address_mut(), second.address_mut()];
+        let addresses = [values, gradient.address(), first.address_mut(), second.address_mut(), narrow];
         let numbers = [shrink, first_new, second_kept, second_new, root_of_filled, eps, size];
         self.adamw.push(addresses, len, &numbers.map(f64::from));
     }
@@ -205,10 +222,10 @@ impl<'a> Blends<'a> {
     /// # Panics
     ///
     /// If the other is shorter.
-    pub fn push(&mut self, own: &'a mut Memory<f32>, towards: &'a Memory<f32>) {
-        let len = own.len();
+    pub fn push(&mut self, own: Moving<'a>, towards: &'a Memory<f32>) {
+        let (own, len, narrow) = own.addresses();
         assert!(towards.len() >= len, "each value has one to move to");
-        self.0.push([own.address_mut(), towards.address(), 0, 0], len, &[]);
+        self.0.push([own, towards.address(), 0, 0, narrow], len, &[]);
     }
 
     /// `own = momentum own + (1 - momentum) towards` of all, without waiting for the device.
@@ -237,7 +254,7 @@ impl<'a> Blends<'a> {
 pub fn largest_of_each(arrays: &[Option<&Memory<f32>>]) -> Result<Vec<Option<f32>>> {
     let mut table = Table::default();
     for array in arrays.iter().flatten() {
-        table.push([array.address(), 0, 0, 0], array.len(), &[]);
+        table.push([array.address(), 0, 0, 0, 0], array.len(), &[]);
     }
     if table.n_rows == 0 {
         return Ok(vec![None; arrays.len()]);

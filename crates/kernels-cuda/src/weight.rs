@@ -20,6 +20,22 @@ pub struct Forms {
     narrow_transposed: OnceLock<Memory<u16>>,
 }
 
+impl Forms {
+    /// The copy in bfloat16, if it has been made.
+    #[cfg(all(test, feature = "emulated"))]
+    pub(crate) fn narrow(&self) -> Option<&Memory<u16>> {
+        self.narrow.get()
+    }
+
+    /// The copy in bfloat16, for whoever changes the weight to change with it; all others are dropped.
+    pub fn changing(&mut self) -> Option<&mut Memory<u16>> {
+        let Self { narrow, transposed, narrow_transposed } = self;
+        transposed.take();
+        narrow_transposed.take();
+        narrow.get_mut()
+    }
+}
+
 /// A weight, and its copies.
 #[derive(Clone, Copy, Debug)]
 pub struct Weight<'a> {

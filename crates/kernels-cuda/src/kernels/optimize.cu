@@ -1,9 +1,9 @@
 // Update rules, moving averages, and the sizes of gradients: of all parameters in one launch, since a network has many small ones.
 //
-// The table has a row for each parameter: the block that starts on it, up to four addresses, and its number of values. A
-// block works on `span` values of one parameter.
+// The table has a row for each parameter: the block that starts on it, up to four addresses, that of a copy in bfloat16 or null, and
+// its number of values. A block works on `span` values of one parameter.
 
-#define ROW 6
+#define ROW 7
 #define NUMBERS 8
 
 // The row of the table that this block works on: the last that does not start later.
@@ -21,7 +21,7 @@ DEVICE int row_of_block(const long long *table, int n_rows) {
 DEVICE long long first_of_block(const long long *row, int span) { return ((long long)blockIdx.x - row[0]) * span; }
 DEVICE long long end_of_block(const long long *row, int span) {
     long long end = first_of_block(row, span) + span;
-    return end < row[5] ? end : row[5];
+    return end < row[6] ? end : row[6];
 }
 
 // partial[block] = the sums of p^2 and (g + decay p)^2 over the block's values, where a rate comes from them.
@@ -61,10 +61,11 @@ KERNEL(move_with_momentum)(const long long *table, const double *numbers, const 
     const long long *row = table + (long long)at * ROW;
     const double *of_row = numbers + (long long)at * NUMBERS;
     float *values = (float *)row[1], *velocity = (float *)row[3];
+    value_bf16 *narrow = (value_bf16 *)row[5];
     const float *gradient = (const float *)row[2];
     float momentum = (float)of_row[0], decay = (float)of_row[1], lr = (float)of_row[2], rate = 1.0f;
     if (of_row[4] != 0.0) {
-        long long end = row[0] + (row[5] + span - 1) / span;
+        long long end = row[0] + (row[6] + span - 1) / span;
         double length = 0.0, of_gradient = 0.0;
         for (long long block = row[0] + threadIdx.x; block < end; block += 256) {
             length += partial[2 * block];
@@ -86,7 +87,8 @@ KERNEL(move_with_momentum)(const long long *table, const double *numbers, const 
         float p = values[i];
         float v = momentum * velocity[i] + rate * (gradient[i] + decay * p);
         velocity[i] = v;
-        values[i] = p - lr * v;
+        values[i] = p = p - lr * v;
+        if (narrow) narrow[i] = store_bf16(p);
     }
 }
 
@@ -98,6 +100,7 @@ KERNEL(move_adamw)(const long long *table, const double *numbers, int n_rows, in
     const long long *row = table + (long long)at * ROW;
     const double *of_row = numbers + (long long)at * NUMBERS;
     float *values = (float *)row[1], *first = (float *)row[3], *second = (float *)row[4];
+    value_bf16 *narrow = (value_bf16 *)row[5];
     const float *gradient = (const float *)row[2];
     float shrink = (float)of_row[0], first_new = (float)of_row[1], second_kept = (float)of_row[2];
     float second_new = (float)of_row[3], root_of_filled = (float)of_row[4], eps = (float)of_row[5], size = (float)of_row[6];
@@ -110,7 +113,9 @@ KERNEL(move_adamw)(const long long *table, const double *numbers, int n_rows, in
         float root = sqrtf(v) / root_of_filled + eps;
         first[i] = m;
         second[i] = v;
-        values[i] = shrink * values[i] - size * (m / root);
+        float p = shrink * values[i] - size * (m / root);
+        values[i] = p;
+        if (narrow) narrow[i] = store_bf16(p);
     }
 }
 
@@ -120,8 +125,12 @@ KERNEL(blend_all)(const long long *table, float momentum, float rest, int n_rows
     float *own = (float *)row[1];
     const float *towards = (const float *)row[2];
     long long end = end_of_block(row, span);
-    for (long long i = first_of_block(row, span) + threadIdx.x; i < end; i += 256)
-        own[i] = own[i] * momentum + towards[i] * rest;
+    value_bf16 *narrow = (value_bf16 *)row[5];
+    for (long long i = first_of_block(row, span) + threadIdx.x; i < end; i += 256) {
+        float p = own[i] * momentum + towards[i] * rest;
+        own[i] = p;
+        if (narrow) narrow[i] = store_bf16(p);
+    }
 }
 
 // largest[block] = the bits of the largest absolute value of the block's. As integers, absolute values are ordered, and NaN is

@@ -84,3 +84,46 @@ fn memory_of_something_else_is_read_and_left_alone() {
     check("sum", &sum, &values.iter().map(|&value| 2.0 * f64::from(value)).collect::<Vec<_>>(), 0.0);
     check("left alone", &lent(), &wide(&values), 0.0);
 }
+
+#[test]
+fn copies_of_weights_move_with_them() {
+    use crate::optimize::{AdamW, Blends, Momentum, Moves, Moving, Rate};
+    const LEN: usize = 9000;
+    let of = |seed| upload(&noise(seed, LEN)).unwrap();
+    let mut all: Vec<(Memory<f32>, Forms)> = (0..3).map(|seed| (of(seed), Forms::default())).collect();
+    for (values, forms) in &all {
+        Weight { values, forms }.plain(Precision::Bf16).unwrap();
+    }
+    let (gradient, towards) = (of(4), of(5));
+    let (mut velocity, mut means) = (of(6), [of(7), crate::zeros(LEN).unwrap()]);
+    let [(momentum, momentum_forms), (adamw, adamw_forms), (blend, blend_forms)] = &mut all[..] else {
+        panic!("there are three")
+    };
+    let mut moves = Moves::default();
+    let numbers = Momentum { momentum: 0.9, weight_decay: 0.1, lr: 0.5, rate: Rate::One };
+    let moving = Moving { values: momentum, narrow: momentum_forms.changing() };
+    moves.push_momentum(moving, &gradient, &mut velocity, numbers);
+    let numbers = AdamW {
+        shrink: 0.99,
+        first_new: 0.1,
+        second_kept: 0.9,
+        second_new: 0.1,
+        root_of_filled: 0.3,
+        eps: 1e-3,
+        size: 0.1,
+    };
+    let moving = Moving { values: adamw, narrow: adamw_forms.changing() };
+    let [first, second] = &mut means;
+    moves.push_adamw(moving, &gradient, [first, second], numbers);
+    moves.run().unwrap();
+    let mut blends = Blends::default();
+    blends.push(Moving { values: blend, narrow: blend_forms.changing() }, &towards);
+    blends.run(0.9).unwrap();
+    for (seed, (values, forms)) in (0..3).zip(&all) {
+        let moved = crate::download(values).unwrap();
+        assert_ne!(moved, noise(seed, LEN));
+        let narrow = forms.narrow().expect("the copy is kept").fetch().unwrap();
+        let fresh = crate::pointwise::narrow_slice(values).unwrap().fetch().unwrap();
+        assert!(narrow == fresh, "the copy is of the values that moved");
+    }
+}

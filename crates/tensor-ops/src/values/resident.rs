@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 #[cfg(feature = "cuda")]
-use kernels_cuda::{Forms, Memory, Weight};
+use kernels_cuda::{Forms, Memory, Weight, optimize::Moving};
 
 #[cfg(feature = "cuda")]
 use crate::backend::OnDevice as _;
@@ -116,6 +116,14 @@ impl Resident {
     /// The values on the device, and their copies there.
     pub(crate) fn as_weight(&self) -> Result<Weight<'_>, DeviceError> {
         Ok(Weight { values: self.on_device()?, forms: &self.forms })
+    }
+
+    /// The values on the device and their copy in bfloat16 there, for a change of both in place; all other copies are dropped.
+    pub(crate) fn moving(&mut self) -> Result<Moving<'_>, DeviceError> {
+        self.on_device()?;
+        self.host.take();
+        let values = self.device.get_mut().expect("the lines above put it there");
+        Ok(Moving { values, narrow: self.forms.changing() })
     }
 
     /// The values on the device, for a change in place; all other copies are dropped.

@@ -26,7 +26,7 @@ pub(crate) fn update(
         updates.iter_mut().map(|update| &mut **update).zip(&moved)
     {
         let Some(gradient) = gradient else { continue };
-        let values = parameter.own()?.on_device_mut()?;
+        let values = parameter.own()?.moving()?;
         let mut slots = slots.iter_mut().map(|slot| slot.values.on_device_mut());
         let mut slot = || slots.next().expect("the caller has looked whether there is a slot for each");
         match *rule {
@@ -56,7 +56,7 @@ pub(crate) fn update(
 pub(crate) fn blend_all(own: &mut [Parameter], towards: &[Parameter], momentum: f32) -> Result<(), OpError> {
     let mut blends = Blends::default();
     for (own, towards) in own.iter_mut().zip(towards) {
-        blends.push(own.own()?.on_device_mut()?, towards.values.on_device()?);
+        blends.push(own.own()?.moving()?, towards.values.on_device()?);
     }
     Ok(blends.run(momentum).computed()?)
 }
