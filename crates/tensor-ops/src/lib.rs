@@ -8,6 +8,13 @@
 //! order. They do depend on the instructions in use, see [`kernel_family`] and [`choose_kernels`].
 //!
 //! Shapes are checked where an operation begins: a wrong one is an [`OpError`], never a panic.
+#![cfg_attr(
+    feature = "cuda",
+    allow(
+        clippy::arc_with_non_send_sync,
+        reason = "on the CPU values go from thread to thread, on the device they stay"
+    )
+)]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod accelerator;
