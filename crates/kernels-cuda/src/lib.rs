@@ -53,7 +53,7 @@ pub use self::{
     columns::sum_rows,
     context::{allow_tensor_float, is_used, open, with_tensor_float},
     error::{Error, OpenError, Result},
-    memory::Memory,
+    memory::{Memory, with_room},
     staging::upload_image_batch,
     status::{MemoryUse, Status, give_back_memory, memory_use, peak_memory, status, synchronize},
     weight::{Forms, Weight},

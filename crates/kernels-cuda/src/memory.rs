@@ -190,6 +190,18 @@ unsafe fn free(context: &Context, address: u64) -> Result<()> {
     }?)
 }
 
+/// What `ask` gives, which takes memory from the driver itself; if it fails, all that is kept goes back and it is asked again.
+///
+/// # Errors
+///
+/// As of `ask`, the second time.
+pub fn with_room<T, E>(ask: impl Fn() -> Result<T, E>) -> Result<T, E> {
+    ask().or_else(|error| match context().and_then(give_back) {
+        Ok(()) => ask(),
+        Err(_) => Err(error),
+    })
+}
+
 /// Gives all that is kept back to the driver.
 pub(crate) fn give_back(context: &Context) -> Result<()> {
     for address in std::mem::take(&mut *kept()).into_values().flatten() {

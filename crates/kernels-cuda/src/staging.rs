@@ -20,7 +20,12 @@ use cudarc::driver::{
 };
 use rayon::prelude::*;
 
-use crate::{array::upload, context::context, error::Result, memory::Memory};
+use crate::{
+    array::upload,
+    context::context,
+    error::Result,
+    memory::{Memory, with_room},
+};
 
 /// Pinned buffers that are kept: as many batches may be on their way.
 const N_KEPT: usize = 4;
@@ -134,7 +139,7 @@ impl Staging {
         let main = context()?.stream();
         // SAFETY: the stream is there, and nothing reads the memory before the copy below has written it: the side stream in
         // its order, the main one because it waits.
-        let address = unsafe { malloc_async(self.stream, len * size_of::<f32>()) }?;
+        let address = with_room(|| unsafe { malloc_async(self.stream, len * size_of::<f32>()) })?;
         // SAFETY: the address is that of `len` values, and nobody else frees it.
         let slice = unsafe { Memory::of_driver(address, len) };
         if let Err(error) = self.copy(pinned, address, len, main) {

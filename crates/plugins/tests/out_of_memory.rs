@@ -83,7 +83,7 @@ fn a_batch_without_room_is_told_what_fits_and_it_does() {
 
 #[test]
 fn parts_without_room_are_told_smaller_ones() {
-    let text = outcome(0.25, "data.micro_batch=32");
+    let text = outcome(0.3, "data.micro_batch=32");
     assert!(text.contains("error: the batch of 64 images, 32 at a time, needs more than the "), "{text}");
     assert!(text.ends_with("hint: `data.micro_batch: 16` would fit"), "{text}");
 }

@@ -55,7 +55,7 @@ pub(super) fn with_values<S: Shape>(
     shape: S,
     values: &Array,
 ) -> Computed<Tensor<S, f32, Device>> {
-    let tensor = device.try_zeros_like(&shape)?;
+    let tensor = kernels_cuda::with_room(|| device.try_zeros_like(&shape))?;
     let values = match values {
         Array::Bf16(_) => &Array::F32(values.duplicate().and_then(Array::into_memory).computed()?),
         single => single,
