@@ -1,6 +1,6 @@
 //! The kernels of moco-rs on the CPU: slices in, slices out, with no knowledge of tensors, recordings or devices.
 //!
-//! A kernel is written once, over the registers of [`simd`], and compiled for each [`Family`] of instructions. [`Values`] are
+//! A kernel is written once, over vector registers, and compiled for each [`Family`] of instructions. [`Values`] are
 //! what lies between kernels, in either [`Precision`]; [`Layout`] says how those of a feature map lie.
 //!
 //! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed

@@ -1,8 +1,8 @@
 //! The kernels of moco-rs on a CUDA device: arrays in, arrays out, with no knowledge of tensors or recordings.
 //!
-//! Values stay on the device from one function to the next, as [`Array`]s. Kernels are CUDA C in `kernels/`, compiled by NVRTC
+//! Values stay on the device from one function to the next, as `Array`s. Kernels are CUDA C in `kernels/`, compiled by NVRTC
 //! when first used; each module is what one group of operations makes of them. Feature maps lie `(N, H, W, C)`, one image after
-//! the other. A process works on one device, see [`open`].
+//! the other. A process works on one device, see `open`.
 //!
 //! Sums are taken in a fixed order, which does not depend on the device. Gradients between operations are kept in the precision
 //! of the values that they are of; those of weights are single precision.

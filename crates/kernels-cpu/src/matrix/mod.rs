@@ -1,8 +1,8 @@
 //! Products of matrices on the host.
 //!
 //! One operand is packed into panels of columns, in the order that a tile reads them; the other is read where it lies.
-//! Three shapes matter: many rows by a few packed panels ([`rows`]), the gradient of weights with its long inner
-//! dimension ([`outer`]), and few rows by many panels ([`few_rows`]).
+//! Three shapes matter: many rows by a few packed panels (`rows`), the gradient of weights with its long inner
+//! dimension (`outer`), and few rows by many panels (`few_rows`).
 
 mod few_rows;
 mod outer;

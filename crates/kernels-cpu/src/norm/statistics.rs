@@ -75,7 +75,7 @@ impl ChannelSums {
         family.run(SumPart { values, groups_of_rows, splits: 1, c: n_channels })
     }
 
-    /// Of `n_rows` rows of `n_channels` values, all of one group, once [`set`](Self::set) has been told of all channels.
+    /// Of `n_rows` rows of `n_channels` values, all of one group, once `set` has been told of all channels.
     pub fn of_rows(n_rows: usize, n_channels: usize) -> Self {
         let zeros = vec![0.0; n_channels];
         Self { shift: zeros.clone(), counts: vec![n_rows], sum: zeros.clone(), sum_of_squares: zeros }

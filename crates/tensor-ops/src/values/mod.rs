@@ -6,6 +6,7 @@ mod feature_map;
 mod parameter;
 mod resident;
 mod tokens;
+mod transpose;
 
 pub(crate) use self::{
     any::{AnyValues, Place, cast},

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use kernels_cpu::{Values, blend::blend};
 
-use super::{AnyValues, Place, Resident};
-#[cfg(feature = "cuda")]
-use crate::backend::Storage;
+use super::{AnyValues, Place, Resident, transpose::transpose};
 use crate::{
     Device, Gradients, OpError,
     backend::{Backend, Computed, on},
@@ -284,12 +282,14 @@ impl Parameter {
     ///
     /// When the device fails.
     pub fn take_gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
-        match self.slot.take_any(&mut gradients.by_slot) {
-            None => Ok(None),
-            Some(AnyValues::Host(gradient)) => Ok(Some(gradient.into_whole())),
+        Ok(match self.slot.take_any(&mut gradients.by_slot) {
+            None => None,
+            Some(AnyValues::Host(gradient)) => Some(gradient.into_whole()),
             #[cfg(feature = "cuda")]
-            Some(AnyValues::Cuda(gradient)) => Ok(Some(Storage::to_host(crate::backend::Cuda, &gradient)?)),
-        }
+            Some(AnyValues::Cuda(gradient)) => {
+                Some(crate::backend::Storage::to_host(crate::backend::Cuda, &gradient)?)
+            }
+        })
     }
 
     /// Moves a gradient in, in our order: what [`take_gradient`](Self::take_gradient) gave.
@@ -306,7 +306,7 @@ impl Parameter {
         let gradient = match Place::of_process() {
             Place::Host => AnyValues::Host(Values::F32(gradient)),
             #[cfg(feature = "cuda")]
-            Place::Cuda => AnyValues::Cuda(Storage::upload(crate::backend::Cuda, gradient)?),
+            Place::Cuda => AnyValues::Cuda(crate::backend::Storage::upload(crate::backend::Cuda, gradient)?),
         };
         self.slot.put_any(&mut gradients.by_slot, gradient);
         Ok(())
@@ -383,18 +383,6 @@ impl Parameter {
             ParameterKind::Vector => values.to_vec(),
         }
     }
-}
-
-/// `(rows, columns, width)` to `(columns, rows, width)`.
-fn transpose(values: &[f32], n_rows: usize, n_columns: usize, width: usize) -> Vec<f32> {
-    let mut result = Vec::with_capacity(values.len());
-    for column in 0..n_columns {
-        for row in 0..n_rows {
-            let start = (row * n_columns + column) * width;
-            result.extend_from_slice(&values[start..start + width]);
-        }
-    }
-    result
 }
 
 fn add<B: Backend>(backend: B, slot: &Slot, into: &mut BySlot, gradient: AnyValues) -> Computed<()> {
