@@ -1,7 +1,6 @@
 //! Where the gradient passes what follows a norm.
 
-use super::prefetch::prefetch;
-use crate::simd::{Element, Lanes, read_some, where_positive};
+use crate::simd::{Element, Lanes, prefetch, read_some, where_positive};
 
 /// Where a gradient passes.
 pub(super) trait Mask<E: Element>: Copy + Sync {

@@ -4,7 +4,6 @@ mod backward;
 mod forward;
 mod groups;
 mod mask;
-mod prefetch;
 mod spread;
 mod statistics;
 mod sums;

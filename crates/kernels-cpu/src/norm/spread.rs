@@ -1,12 +1,7 @@
 //! The second pass over a gradient: what each value's gets because it moved the statistics.
 
-use super::{
-    groups::ROWS,
-    mask::Mask,
-    prefetch::{begins_line, prefetch},
-    sums::Pattern,
-};
-use crate::simd::{Element, Kernel, Lanes, for_registers, read_some, write_some};
+use super::{groups::ROWS, mask::Mask, sums::Pattern};
+use crate::simd::{Element, Kernel, Lanes, begins_line, for_registers, prefetch, read_some, write_some};
 
 /// `factor * gradient + (slope * (x - mean) + offset)`.
 #[derive(Clone, Copy)]

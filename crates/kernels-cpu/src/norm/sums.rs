@@ -7,9 +7,10 @@ use rayon::prelude::*;
 use super::{
     groups::{Groups, Parts, ROWS, by_channels, join},
     mask::Mask,
-    prefetch::{begins_line, prefetch},
 };
-use crate::simd::{Element, Family, Kernel, Lanes, for_registers, read_some, write_some};
+use crate::simd::{
+    Element, Family, Kernel, Lanes, begins_line, for_registers, prefetch, read_some, write_some,
+};
 
 /// By group and channel, `(splits, C)` each.
 pub(super) struct Sums {

@@ -5,7 +5,7 @@
 /// Numbers that are too large for a `usize` have no room. They would wrap otherwise, in the programs that are fast, and end
 /// far inside of what they are far beyond.
 #[inline(always)]
-pub(super) fn has_room<const N: usize>(steps: [(usize, usize); N], len: usize, available: usize) -> bool {
+pub(crate) fn has_room<const N: usize>(steps: [(usize, usize); N], len: usize, available: usize) -> bool {
     let end = steps.into_iter().try_fold(len, |end, (n, distance)| end.checked_add(n.checked_mul(distance)?));
     end.is_some_and(|end| end <= available)
 }

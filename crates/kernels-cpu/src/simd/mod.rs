@@ -24,12 +24,13 @@ mod x86_64;
 
 pub(crate) use self::{
     bf16::{narrow, rounded, widen},
+    bounds::has_room,
     filling::{Filled, Filling, fill, write_new},
     lanes::{Lanes, MAX_LANES},
     math::{exp, gelu, where_positive},
     moments::Moments,
     pairs::{Element, halves_of},
-    prefetch::Lines,
+    prefetch::{Lines, begins_line, prefetch},
     slices::{for_registers, max_lane, read, read_some, sum_lanes, transpose, write, write_some},
     tile::{Addends, Operands, Segment, TileMode, multiply_groups, multiply_rows, multiply_rows_summed},
 };

@@ -42,6 +42,27 @@ impl Lines {
     }
 }
 
+/// Whether the value that is `at` values after one that begins a line begins a line as well.
+#[inline(always)]
+pub(crate) fn begins_line<E>(at: usize) -> bool {
+    (at * size_of::<E>()).is_multiple_of(LINE)
+}
+
+/// Begins to fetch the line of the value that is `at` values after the first, which may be outside of the slice, to all of a
+/// core's caches.
+#[inline(always)]
+pub(crate) fn prefetch<E>(values: &[E], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let address = values.as_ptr().wrapping_add(at).cast();
+        // SAFETY: every machine of this architecture has the instruction, which ignores what it cannot fetch.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, at);
+}
+
 fn lines_of<T>(slice: &[T]) -> usize {
     std::mem::size_of_val(slice).div_ceil(LINE)
 }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "a bounds check a register would halve the speed")]
 
 use super::algebra::Transform;
-use crate::simd::{Lanes, for_registers, read_some, write_some};
+use crate::simd::{Lanes, for_registers, has_room, read_some, write_some};
 
 /// Values of each element that are transformed at a time, at most: they stay in the first-level cache between two
 /// readings.
@@ -28,7 +28,10 @@ pub(super) fn transform<L: Lanes, T: Transform<I, O>, const I: usize, const O: u
     adds: bool,
 ) {
     assert!(from.iter().flatten().all(|element| element.len() >= len), "an element is too short");
-    assert!(places.iter().flatten().flatten().all(|place| place + len <= to.len()), "a place has no room");
+    assert!(
+        places.iter().flatten().flatten().all(|&place| has_room([(1, place)], len, to.len())),
+        "a place has no room"
+    );
     for start in (0..len).step_by(SEGMENT) {
         let segment = (start, SEGMENT.min(len - start));
         // Rows of what lies between the passes are as many as the registers hold.

@@ -17,7 +17,7 @@ use crate::{
     layout::{BLOCK, Layout},
     memory::split_mut,
     scratch::with_scratch,
-    simd::{Element, Family, Kernel, Lanes, TileMode},
+    simd::{Element, Family, Kernel, Lanes, TileMode, has_room},
     values::{Lent, Values},
 };
 
@@ -138,7 +138,8 @@ impl Kernel for Taps<'_> {
 fn taps<L: Lanes>(sums: &[f32], sums_len: usize, len: usize) -> Vec<f32> {
     let mut result = vec![0.0; 9 * len];
     assert!(len.is_multiple_of(L::N), "channels are whole registers");
-    assert!((N_POINTS - 1) * sums_len + len <= sums.len(), "points end before their sums");
+    assert!(has_room([(N_POINTS - 1, sums_len)], len, sums.len()), "points end before their sums");
+    assert!(has_room([(9, len)], 0, result.len()), "the taps have no room");
     for at in (0..len).step_by(L::N) {
         let mut points = [[L::zero(); SIDE]; SIDE];
         for (point, value) in points.as_flattened_mut().iter_mut().enumerate() {

@@ -8,7 +8,7 @@ use super::{
     N_POINTS, SIDE, TILE,
     algebra::{Input, Output, OutputGradient, both_axes},
 };
-use crate::simd::{Element, Lanes, Moments};
+use crate::simd::{Element, Lanes, Moments, has_room};
 
 /// Rows of pixels of one block, `[row of pixels][column][image][channel]`.
 #[derive(Clone, Copy)]
@@ -77,7 +77,7 @@ fn spread<L: Lanes, E: Element, T: Transform<I, SIDE>, const I: usize>(
 ) {
     let pixel_len = from.pixel_len;
     assert!(pixel_len.is_multiple_of(L::N), "channels are whole registers");
-    assert!((N_POINTS - 1) * point_len + pixel_len <= to.len(), "the points have no room");
+    assert!(has_room([(N_POINTS - 1, point_len)], pixel_len, to.len()), "the points have no room");
     for start in (0..pixel_len).step_by(ZEROS.len()) {
         let len = ZEROS.len().min(pixel_len - start);
         let elements = from.elements(corner, start, len);
@@ -102,7 +102,8 @@ fn pair_up<L: Lanes, E: Element, T: Transform<I, SIDE>, const I: usize>(
 ) {
     let (c, len) = (from.pixel_len / n, channels.len());
     assert!(len.is_multiple_of(L::N) && len <= ZEROS.len(), "channels are whole registers");
-    assert!((N_POINTS - 1) * point_len + n.div_ceil(2) * len <= to.len(), "the points have no room");
+    let steps = [(N_POINTS - 1, point_len), (n.div_ceil(2), len)];
+    assert!(has_room(steps, 0, to.len()), "the points have no room");
     for pair in 0..n.div_ceil(2) {
         let low = from.elements::<I>(corner, 2 * pair * c + channels.start, len);
         let high = if 2 * pair + 1 < n {
@@ -198,14 +199,17 @@ pub(super) fn transform_output<L: Lanes, O: Element>(
     let panel = 2 * L::N;
     let (h, w, n, c) = to.size;
     assert!(n_columns.is_multiple_of(L::N) && n_columns <= panel, "columns are whole registers");
-    assert!((N_POINTS - 1) * point_len + n * panel <= from.len(), "points end before their rows");
+    assert!(has_room([(N_POINTS - 1, point_len), (n, panel)], 0, from.len()), "points end before their rows");
     let mut places = [[None; TILE]; TILE];
     for row in 0..TILE {
         for column in 0..TILE {
             let (y, x) = (tile.y * TILE + row, tile.x * TILE + column);
             if y < h && x < w {
                 let place = ((y - to.first_y) * w + x) * n * c + first_channel;
-                assert!(place + (n - 1) * c + n_columns <= to.values.len(), "a place has no room");
+                assert!(
+                    has_room([(1, place), (n - 1, c)], n_columns, to.values.len()),
+                    "a place has no room"
+                );
                 places[row][column] = Some(place);
             }
         }
