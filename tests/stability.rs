@@ -59,7 +59,8 @@ fn spikes_in_the_first_layer_come_before_the_loss_shows_them() {
     let told = "the gradient of backbone.patch_embed.proj.weight jumps to ";
     assert!(outcome.stderr.contains(told), "{outcome}");
     let first_spike = unstable.iter().position(|(_, spikes)| *spikes > 0.0).unwrap();
-    assert!(first_spike < shown, "{unstable:?}");
+    // A spike is told at its step, the loss of an epoch at its end.
+    assert!(first_spike <= shown, "{unstable:?}");
 
     // Frozen, the first layer is never what spikes, and the run goes on to its end. Whether its loss rises less is
     // chance at a rate that every other layer suffers from too.
