@@ -49,7 +49,7 @@ fn spikes_in_the_first_layer_come_before_the_loss_shows_them() {
     let root = tempdir().unwrap();
     let watched = "stability=(spike: 4.0)";
     // Whether so short a run gets as far as to show it is chance, which falls otherwise with other kernels.
-    let became_unstable = (4..8).find_map(|seed| {
+    let became_unstable = (6..10).find_map(|seed| {
         let out = format!("unstable-{seed}");
         let outcome = run(root.path(), &out, &[watched, &format!("seed={seed}")]).done();
         let epochs = epochs(&root.path().join(out));
@@ -59,8 +59,7 @@ fn spikes_in_the_first_layer_come_before_the_loss_shows_them() {
     let told = "the gradient of backbone.patch_embed.proj.weight jumps to ";
     assert!(outcome.stderr.contains(told), "{outcome}");
     let first_spike = unstable.iter().position(|(_, spikes)| *spikes > 0.0).unwrap();
-    // A spike is told at its step, the loss of an epoch at its end.
-    assert!(first_spike <= shown, "{unstable:?}");
+    assert!(first_spike < shown, "{unstable:?}");
 
     // Frozen, the first layer is never what spikes, and the run goes on to its end. Whether its loss rises less is
     // chance at a rate that every other layer suffers from too.
