@@ -70,11 +70,6 @@ impl Layout {
         self.n_in_block(block) * self.h * self.w * self.c
     }
 
-    /// The length of each block.
-    pub fn block_lens(self) -> Vec<usize> {
-        (0..self.n_blocks()).map(|block| self.block_len(block)).collect()
-    }
-
     /// Tasks of whole rows of pixels, in the order of memory, and how many values each has: a small batch is one block, and
     /// has tasks for many threads all the same.
     pub fn tasks(self) -> (Vec<PixelRows>, Vec<usize>) {

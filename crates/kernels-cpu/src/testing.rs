@@ -1,5 +1,8 @@
 //! What the tests of several kernels and operations share: oracles compute in double precision, one value at a time.
 
+mod attention;
+
+pub use self::attention::attention;
 use crate::simd::Family;
 
 /// Numbers between -1 and 1 that look random.

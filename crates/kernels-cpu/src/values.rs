@@ -1,6 +1,6 @@
 //! What lies between operations.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
     Precision,
@@ -200,11 +200,6 @@ impl Values {
     /// All in single precision: themselves, or a copy.
     pub fn whole(&self) -> Cow<'_, [f32]> {
         self.lend().whole()
-    }
-
-    /// All in single precision, to own: moved where no other handle is left.
-    pub fn take_whole(values: Arc<Self>) -> Vec<f32> {
-        Arc::try_unwrap(values).map_or_else(|shared| shared.whole().into_owned(), Self::into_whole)
     }
 
     /// All in single precision, to own.

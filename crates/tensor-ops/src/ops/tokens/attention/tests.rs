@@ -1,59 +1,14 @@
-use kernels_cpu::Family;
+use kernels_cpu::{Family, testing::attention as oracle};
 use rayon::ThreadPoolBuilder;
 
 use super::attention_on;
 use crate::{
     Device, Recording, Tokens,
-    testing::{
-        assert_close, backward_weighted_tokens, differences, families, noise, on_family, tokens, weighted,
-        wide,
-    },
+    testing::{assert_close, backward_weighted_tokens, families, noise, on_family, tokens, wide},
 };
-
-/// The output, and the gradient of `sum(weights * output)`, of one image.
-fn oracle(qkv: &[f64], weights: &[f64], t: usize, heads: usize) -> (Vec<f64>, Vec<f64>) {
-    let width = qkv.len() / t;
-    let (d, dh) = (width / 3, width / 3 / heads);
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let (mut out, mut gradient) = (vec![0.0; t * d], vec![0.0; t * width]);
-    for head in 0..heads {
-        let start = |token: usize, part: usize| token * width + part * d + head * dh;
-        let at = |token: usize, part: usize| &qkv[start(token, part)..][..dh];
-        for i in 0..t {
-            let logits: Vec<f64> = (0..t).map(|j| dot(at(i, 0), at(j, 1)) / (dh as f64).sqrt()).collect();
-            let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum = logits.iter().map(|logit| (logit - max).exp()).sum::<f64>();
-            let p: Vec<f64> = logits.iter().map(|logit| (logit - max).exp() / sum).collect();
-            let own = &weights[i * d + head * dh..][..dh];
-            let by_p: Vec<f64> = (0..t).map(|j| dot(own, at(j, 2))).collect();
-            let mean = dot(&p, &by_p);
-            for j in 0..t {
-                let by_dot = p[j] * (by_p[j] - mean) / (dh as f64).sqrt();
-                for c in 0..dh {
-                    out[i * d + head * dh + c] += p[j] * at(j, 2)[c];
-                    gradient[start(i, 0) + c] += by_dot * at(j, 1)[c];
-                    gradient[start(j, 1) + c] += by_dot * at(i, 0)[c];
-                    gradient[start(j, 2) + c] += p[j] * own[c];
-                }
-            }
-        }
-    }
-    (out, gradient)
-}
 
 fn noise_of_spread(seed: u32, len: usize, spread: f32) -> Vec<f32> {
     noise(seed, len).iter().map(|value| value * spread).collect()
-}
-
-#[test]
-fn the_oracle_agrees_with_differences() {
-    let (t, heads) = (4, 2);
-    let (qkv, weights) = (wide(&noise_of_spread(1, t * 18, 2.0)), noise(2, t * 6));
-    let (_, gradient) = oracle(&qkv, &wide(&weights), t, heads);
-    let value = |qkv: &[f64]| weighted(&oracle(qkv, &wide(&weights), t, heads).0, &weights);
-    for (exact, by_difference) in gradient.iter().zip(differences(value, &qkv)) {
-        assert!((exact - by_difference).abs() < 1e-8, "{exact} is not {by_difference}");
-    }
 }
 
 #[test]
