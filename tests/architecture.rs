@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cuda-emulation", &[]),
     ("kernels-cpu", &[]),
     ("kernels-cuda", &["kernels-cpu"]),
+    ("processes", &[]),
     ("tensor-ops", &["kernels-cpu"]),
     ("plugin-api", &["tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),
