@@ -24,9 +24,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline-text", &["plugin-api"]),
     ("pipeline", &["pipeline-text", "plugin-api", "tensor-ops"]),
     ("loader", &["pipeline", "plugin-api"]),
-    ("train-core", &["loader", "pipeline", "plugin-api", "run-store", "tensor-ops"]),
+    ("train-core", &["loader", "pipeline", "plugin-api", "processes", "run-store", "tensor-ops"]),
     ("weights", &["plugin-api", "run-store"]),
-    ("sweep", &["loader", "pipeline", "plugin-api", "run-store", "tensor-ops", "train-core"]),
+    ("sweep", &["loader", "pipeline", "plugin-api", "processes", "run-store", "tensor-ops", "train-core"]),
 ];
 
 /// What only the programs at the top may use.

@@ -10,12 +10,12 @@ use std::process::{Command, Stdio};
 use pipeline::Pipeline;
 use plugin_api::{ByteImage, Image, Level, Rng};
 use plugins as _;
+use processes::Alone;
 use run_store::checkpoint;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use tempfile::tempdir;
 use tensor_ops::{Device, FeatureMap, Recording};
-use train_core::SingleProcess;
 use train_core::engine::Engine;
 
 use crate::support::{Outcome, here, workspace, xtask};
@@ -134,7 +134,7 @@ fn features(run: &Path, step: u64, seen: &Seen, kinds: &[Of]) -> Vec<(Vec<f32>, 
     let pipeline = pipeline_of(run);
     let snapshot = checkpoint::read(&crate::support::checkpoint(run, step)).unwrap();
     let mut engine =
-        Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess)).unwrap();
+        Engine::new(pipeline.network, pipeline.seed, device.clone(), std::sync::Arc::new(Alone)).unwrap();
     let of = |kind: &Of| {
         let mut snapshot = snapshot.clone();
         if kind.momentum {

@@ -11,6 +11,7 @@ mod rejected;
 mod rejected_cases;
 // Runs: the same bits however they are cut, and images as they come.
 mod odd_images;
+mod processes;
 mod resume;
 mod sweep;
 // Runs that become unstable.

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
 use tempfile::tempdir;
 
 use crate::support::{
-    Outcome, checkpoint, checkpoint_steps, here, metrics, same_bytes, start, workspace, xtask,
+    Outcome, assert_same_runs, checkpoint, checkpoint_steps, here, start, workspace, xtask,
 };
 
 /// Of the runs that are interrupted here.
@@ -64,24 +63,12 @@ fn interrupted(root: &Path, pipeline: &[String], signal: &str) -> (PathBuf, Outc
     panic!("no run could be interrupted within an epoch");
 }
 
-/// The metrics, without what depends on the clock.
-fn results(run: &Path) -> Vec<Map<String, Value>> {
-    let mut lines = metrics(run);
-    for line in &mut lines {
-        line.retain(|name, _| !["seconds", "images_per_s", "data_wait_share"].contains(&name.as_str()));
-    }
-    lines
-}
-
 #[track_caller]
 fn assert_same_end(run: &Path, straight: &Path) {
     for run in [run, straight] {
         assert_eq!(checkpoint_steps(run).last(), Some(&N_STEPS), "{}", run.display());
     }
-    assert!(same_bytes(&checkpoint(run, N_STEPS), &checkpoint(straight, N_STEPS)), "the last steps differ");
-    let best = |run: &Path| run.join("checkpoints/best.safetensors");
-    assert!(same_bytes(&best(run), &best(straight)), "the best checkpoints differ");
-    assert_eq!(results(run), results(straight));
+    assert_same_runs(run, straight);
 }
 
 #[test]

@@ -109,3 +109,24 @@ pub(crate) fn metrics(run: &Path) -> Vec<Map<String, Value>> {
 pub(crate) fn same_bytes(a: &Path, b: &Path) -> bool {
     std::fs::read(a).unwrap() == std::fs::read(b).unwrap()
 }
+
+/// Checks that two runs have ended with the same bits: last and best checkpoint, and all metrics but those of the clock.
+#[track_caller]
+pub(crate) fn assert_same_runs(run: &Path, other: &Path) {
+    let (last, other_last) = (checkpoint_steps(run).last().copied(), checkpoint_steps(other).last().copied());
+    assert_eq!(last, other_last, "{}", run.display());
+    let last = last.expect("a run has checkpoints");
+    assert!(same_bytes(&checkpoint(run, last), &checkpoint(other, last)), "the last steps differ");
+    let best = |run: &Path| run.join("checkpoints/best.safetensors");
+    assert!(same_bytes(&best(run), &best(other)), "the best checkpoints differ");
+    assert_eq!(results(run), results(other));
+}
+
+/// The metrics, without what depends on the clock.
+fn results(run: &Path) -> Vec<Map<String, Value>> {
+    let mut lines = metrics(run);
+    for line in &mut lines {
+        line.retain(|name, _| !["seconds", "images_per_s", "data_wait_share"].contains(&name.as_str()));
+    }
+    lines
+}

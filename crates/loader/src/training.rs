@@ -1,5 +1,6 @@
 //! Loads batches for training.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct LoaderPlan {
     pub rest: Rest,
     /// How a step processes its batch (in one part or several).
     pub parts: Parts,
+    /// The parts to load, in every pass; at least one.
+    pub own_parts: Range<usize>,
     /// Epoch, and step within it, of the first batch, counted from 0. A step after the epoch's last means the next
     /// epoch.
     pub first: (u64, u64),
@@ -182,6 +185,7 @@ struct EpochOrders {
     epochs: u64,
     steps_per_epoch: u64,
     parts: Parts,
+    own_parts: Range<usize>,
     /// For each pass.
     views: Vec<Arc<[usize]>>,
     /// Epoch and step.
@@ -205,9 +209,10 @@ impl EpochOrders {
                 Rest::Kept => plan.images.len().div_ceil(plan.batch),
             } as u64,
             views: plan.parts.passes.iter().map(|pass| pass.views.as_slice().into()).collect(),
+            next_part: (0, plan.own_parts.start),
             parts: plan.parts.clone(),
+            own_parts: plan.own_parts.clone(),
             next: plan.first,
-            next_part: (0, 0),
             order: None,
         }
     }
@@ -239,11 +244,11 @@ impl Iterator for EpochOrders {
             places.map(|place| batch[place]).collect()
         };
         self.next_part = (pass, part + 1);
-        if self.next_part.1 == self.parts.n_parts {
-            self.next_part = (pass + 1, 0);
+        if self.next_part.1 == self.own_parts.end {
+            self.next_part = (pass + 1, self.own_parts.start);
         }
         if self.next_part.0 == self.parts.passes.len() {
-            self.next_part = (0, 0);
+            self.next_part = (0, self.own_parts.start);
             self.next.1 += 1;
         }
         Some(Order { epoch, step, images, views: Arc::clone(&self.views[pass]) })

@@ -63,7 +63,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     };
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(pipeline, &arguments.set, &device)?;
-    let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone() };
+    let options =
+        RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
     let mut printed = Ok(());
     let mut note = |note: ImportNote<'_>| {
         if printed.is_ok() {

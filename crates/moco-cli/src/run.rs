@@ -137,7 +137,8 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
 fn started(arguments: &Arguments, device: &Device) -> Result<Run, Failure> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
     let pipeline = pipeline_file::read(file, &arguments.set, device)?;
-    let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone() };
+    let options =
+        RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
     Run::create_with(pipeline, &options).map_err(unwrapped)
 }
 

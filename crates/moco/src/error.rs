@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use loader::LoaderError;
 use pipeline::PipelineError;
 use plugin_api::{DatasetError, RegistryError, UnreadableImage};
+use processes::ProcessesError;
 use run_store::RunFolderError;
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
@@ -154,6 +155,17 @@ pub enum Error {
         /// The run folder.
         path: PathBuf,
     },
+    /// A batch does not come out even over the processes.
+    #[error("a batch of {batch} images cannot be dealt to {n_processes} processes")]
+    Undealt {
+        /// Images in a batch.
+        batch: usize,
+        /// Processes that train together.
+        n_processes: usize,
+    },
+    /// An exchange with other processes failed.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
     /// The run was stopped.
     #[error("the run was stopped at the checkpoint `{}`", checkpoint.display())]
     Stopped {
@@ -180,6 +192,10 @@ impl Error {
             Self::Load(error) => error.hint(),
             #[cfg(feature = "train")]
             Self::Train(error) => error.hint(),
+            Self::Undealt { n_processes, .. } => {
+                Some(format!("make `data.batch` a multiple of {n_processes}, or start fewer processes"))
+            }
+            Self::Processes(error) => Some(error.hint().to_owned()),
             Self::Started { .. } => Some("resume it, or start a new one".into()),
             Self::Stopped { .. } => Some("resume it".into()),
         }

@@ -61,6 +61,8 @@ mod run;
 mod source;
 mod table;
 #[cfg(feature = "train")]
+mod together;
+#[cfg(feature = "train")]
 mod training;
 
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device};
@@ -74,6 +76,7 @@ pub use self::table::{FeatureTable, TableError, TableFormat};
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
 pub use pipeline::{self, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
+pub use processes;
 #[cfg(feature = "train")]
 pub use sweep;
 #[cfg(feature = "train")]

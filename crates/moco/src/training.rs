@@ -2,31 +2,35 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
 use pipeline::{Pipeline, PipelineConfig};
 use plugin_api::Splits;
+use processes::{Alone, Processes};
 use run_store::{RunFolder, RunLock};
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
 use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
-use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device};
+use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device, together};
 
-/// Where to put a new run.
+/// Where to put a new run, and who trains it.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
     /// The folder that contains runs. A new one is `NAME-001` and so on in it.
     pub root: PathBuf,
     /// The run folder itself, which must be new or empty, instead of the next number in `root`.
     pub folder: Option<PathBuf>,
+    /// The processes that train the run together, of which this is the first; the others call [`Run::follow`].
+    pub processes: Arc<dyn Processes>,
 }
 
 impl Default for RunOptions {
-    /// The next number in `runs`.
+    /// The next number in `runs`, and this process alone.
     fn default() -> Self {
-        Self { root: "runs".into(), folder: None }
+        Self { root: "runs".into(), folder: None, processes: Arc::new(Alone) }
     }
 }
 
@@ -38,7 +42,7 @@ impl Default for RunOptions {
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let root = tempfile::tempdir()?;
 /// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny.ron");
-/// # let options = RunOptions { root: root.path().into(), folder: None };
+/// # let options = RunOptions { root: root.path().into(), ..RunOptions::default() };
 /// let pipeline = moco::read_pipeline(file, &["seed=7".into()])?; // for instance "pipelines/mocov2.ron"
 /// let mut run = Run::create_with(pipeline, &options)?;
 /// let summary = run.train(&mut Silent)?;
@@ -60,6 +64,7 @@ pub struct Run {
     open: Option<OpenRun>,
     lock: Option<RunLock>,
     workers: Option<NonZeroUsize>,
+    processes: Arc<dyn Processes>,
 }
 
 impl Run {
@@ -74,13 +79,15 @@ impl Run {
     /// [`create`](Self::create) in another place.
     ///
     /// # Errors
-    /// As [`create`](Self::create), and if the requested folder is not empty.
+    /// As [`create`](Self::create), and if the requested folder is not empty, or a batch cannot be dealt to the processes.
     pub fn create_with(pipeline: Pipeline, options: &RunOptions) -> Result<Self, Error> {
+        let processes = Arc::clone(&options.processes);
+        let pipeline = together::dealt(pipeline, &*processes)?;
         open_dataset(&pipeline)?;
         let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
         folder.write_pipeline(&pipeline.text)?;
         let path = folder.path().to_owned();
-        Ok(Self { folder, path, pipeline: Some(pipeline), open: None, lock: None, workers: None })
+        Ok(Self { folder, path, pipeline: Some(pipeline), open: None, lock: None, workers: None, processes })
     }
 
     /// Opens the run at `path`: a run folder, or a checkpoint in it to resume from.
@@ -88,9 +95,17 @@ impl Run {
     /// # Errors
     /// If there is no run.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::open_with(path, Arc::new(Alone))
+    }
+
+    /// [`open`](Self::open), for several processes of which this is the first; the others call [`Run::follow`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_with(path: impl AsRef<Path>, processes: Arc<dyn Processes>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let folder = OpenRun::folder_of(&path)?;
-        Ok(Self { folder, path, pipeline: None, open: None, lock: None, workers: None })
+        Ok(Self { folder, path, pipeline: None, open: None, lock: None, workers: None, processes })
     }
 
     /// Sets the number of data loader workers; the default is one per core. The result does not depend on it.
@@ -123,6 +138,7 @@ impl Run {
             return Err(Error::Started { path: self.folder.path().into() });
         }
         let pipeline = self.take_pipeline()?;
+        self.lead(&pipeline)?;
         let finished =
             trainer::train(pipeline, &device()?, &self.folder, None, &self.options(), observer, stop);
         self.lock = None;
@@ -150,6 +166,7 @@ impl Run {
         self.lock()?;
         let open = self.take_open()?;
         let pipeline = self.take_pipeline()?;
+        self.lead(&pipeline)?;
         let (snapshot, options) = (Some(&open.snapshot), self.options());
         let finished = trainer::train(pipeline, &device()?, &self.folder, snapshot, &options, observer, stop);
         self.lock = None;
@@ -227,13 +244,23 @@ impl Run {
     fn take_pipeline(&mut self) -> Result<Pipeline, Error> {
         match self.pipeline.take() {
             Some(pipeline) => Ok(pipeline),
-            None => Ok(Pipeline::read_kept(&self.folder.pipeline(), &device()?)?),
+            None => {
+                together::dealt(Pipeline::read_kept(&self.folder.pipeline(), &device()?)?, &*self.processes)
+            }
         }
+    }
+
+    /// Tells the other processes what is trained.
+    fn lead(&self, pipeline: &Pipeline) -> Result<(), Error> {
+        together::tell(&*self.processes, self.folder.path(), &pipeline.text)
     }
 
     fn options(&self) -> TrainOptions {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        TrainOptions { n_workers: self.workers.unwrap_or_else(cores).get() }
+        TrainOptions {
+            n_workers: self.workers.unwrap_or_else(cores).get(),
+            processes: Arc::clone(&self.processes),
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use dfdx::tensor::{PutTape as _, SplitTape as _, Tape as _};
 use pipeline::Pipeline;
 use plugin_api::{Head, Module};
 use plugins as _;
+use processes::Alone;
 use tensor_ops::{Device, FeatureMap, Features, Mode, OpError, Recording};
-use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
 
 plugin_api::register! {
@@ -98,7 +98,8 @@ fn keys_come_first_and_a_query_after_the_backward_pass_of_the_one_before() {
     let halves = [&["key"; 4], &queries[..], &queries[..]].concat();
     for (overrides, expected) in [(&[][..], whole), (&["data.micro_batch=4"], halves)] {
         let mut engine =
-            Engine::new(pipeline(overrides).network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
+            Engine::new(pipeline(overrides).network, 0, Device::default(), std::sync::Arc::new(Alone))
+                .unwrap();
         let n = BATCH / engine.parts().n_parts;
         let passes: Vec<usize> = engine.parts().passes.iter().map(|pass| pass.views.len()).collect();
         let mut n_views = passes.iter().flat_map(|&views| vec![views; BATCH / n]);

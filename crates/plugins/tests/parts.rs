@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use pipeline::{Parts, PartsMethod, Pipeline};
 use plugin_api::Rng;
 use plugins as _;
+use processes::Alone;
 use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
-use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
 
 const BATCH: usize = 64;
@@ -123,7 +123,7 @@ struct Outcome {
 }
 
 fn train(pipeline: Pipeline, set: u64) -> Outcome {
-    let mut engine = Engine::new(pipeline.network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
+    let mut engine = Engine::new(pipeline.network, 0, Device::default(), std::sync::Arc::new(Alone)).unwrap();
     let parts = engine.parts().clone();
     let (mut losses, mut gradients, mut state) = ([vec![], vec![]], BTreeMap::new(), Snapshot::default());
     for (step, losses) in (0..).zip(&mut losses) {
@@ -232,7 +232,7 @@ fn averaging_the_gradients_of_small_batches_is_something_else() {
     network.parts.method = PartsMethod::Accumulate;
     network.parts.passes[0].views = vec![0, 1];
     let parts = network.parts.clone();
-    let mut engine = Engine::new(network, 0, Device::default(), Box::new(SingleProcess)).unwrap();
+    let mut engine = Engine::new(network, 0, Device::default(), std::sync::Arc::new(Alone)).unwrap();
     let mut images = images(&parts, 0, 0);
     let mut computed =
         engine.compute(BATCH, 0.9, &mut || Ok::<_, EngineError>(images.next().unwrap())).unwrap();
@@ -269,7 +269,7 @@ fn the_weight_of_a_loss_scales_its_share_of_sum_range_and_gradients() {
     let halves: &[&str] = &["graph.l12.weight=0.5", "graph.l21.weight=0.5"];
     let one: &[&str] = &["graph.l21.weight=0"];
     let engine = |set: &[&str]| {
-        Engine::new(pipeline(V2, set).network, 0, Device::default(), Box::new(SingleProcess)).unwrap()
+        Engine::new(pipeline(V2, set).network, 0, Device::default(), std::sync::Arc::new(Alone)).unwrap()
     };
     let range = |set: &[&str]| engine(set).loss_range(BATCH);
     assert_eq!(range(halves).chance, range(&[]).chance / 2.0);

@@ -3,8 +3,8 @@
 use pipeline::Pipeline;
 use plugin_api::Rng;
 use plugins as _;
+use processes::Alone;
 use tensor_ops::{Device, FeatureMap, Recording};
-use train_core::SingleProcess;
 use train_core::engine::{Engine, EngineError};
 
 const RESNET: &str = r#"("resnet", (depth: 18, width: 16, stem: Cifar))"#;
@@ -41,7 +41,7 @@ fn losses(backbone: &str, precision: &str) -> Vec<f32> {
     let device = Device::default();
     let pipeline =
         Pipeline::parse("test", &text, &[], &device).unwrap_or_else(|fault| panic!("{}", fault.message));
-    let mut engine = Engine::new(pipeline.network, 1, device.clone(), Box::new(SingleProcess)).unwrap();
+    let mut engine = Engine::new(pipeline.network, 1, device.clone(), std::sync::Arc::new(Alone)).unwrap();
     let images = |view: u64| {
         let mut rng = Rng::new(1, "images", &[view]);
         let values: Vec<f32> = (0..32 * 16 * 16 * 3).map(|_| rng.normal() as f32).collect();

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use processes::Alone;
 use run_store::RunLock;
 use tensor_ops::Device;
 use train_core::trainer::{Finished, TrainOptions};
@@ -149,7 +151,7 @@ impl Sweep {
         observer: &mut dyn SweepObserver,
         stop: &AtomicBool,
     ) -> Result<SweepEnd, SweepError> {
-        let options = TrainOptions { n_workers: workers.get() };
+        let options = TrainOptions { n_workers: workers.get(), processes: Arc::new(Alone) };
         let mut pace = Pace::default();
         for place in 0..self.state.runs.len() {
             if self.state.runs[place].state.is_settled() {

@@ -3,10 +3,7 @@
 //! Start at [`trainer::train`]; [`engine::Engine`] computes a single step. This crate refers to no plugin.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-mod collective;
 pub mod engine;
 pub mod features;
 #[cfg(feature = "trainer")]
 pub mod trainer;
-
-pub use self::collective::{Collective, SingleProcess};

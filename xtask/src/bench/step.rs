@@ -6,9 +6,9 @@ use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use plugin_api::Rng;
+use processes::Alone;
 use serde::Serialize;
 use tensor_ops::{FeatureMap, KeepLogits, Recording};
-use train_core::SingleProcess;
 use train_core::engine::Engine;
 
 use super::{Precision, median, rounded, system};
@@ -146,7 +146,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let device = compute::start(Some(arguments.threads))?;
     let moco = pipeline_of(arguments);
     let pipeline = moco.build("bench step", &device)?;
-    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
+    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), std::sync::Arc::new(Alone))?;
     let images = |number: u64| {
         let shape = [moco.batch, moco.size, moco.size, 3];
         let mut rng = Rng::new(moco.seed, "images of the benchmark", &[number]);

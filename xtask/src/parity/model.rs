@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use plugin_api::Level;
+use processes::Alone;
 use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
-use train_core::SingleProcess;
 use train_core::engine::Engine;
 
 use super::golden::{Golden, Kind, Tensor, Values};
@@ -26,7 +26,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Ve
         torch.get(group).copied().ok_or_else(|| golden.wrong(format!("`torch_f32_error` has no `{group}`")))
     };
     let pipeline = moco.build(golden.name(), device)?;
-    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), Box::new(SingleProcess))?;
+    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), std::sync::Arc::new(Alone))?;
     engine
         .load_modules(&initial(golden)?)
         .map_err(|error| golden.wrong(format!("`init` does not match the model in its settings: {error}")))?;

@@ -115,6 +115,7 @@ fn plan(images: Numbers, n_workers: usize) -> LoaderPlan {
         batch: 8,
         rest: Rest::LeftOut,
         parts: in_parts(1, false),
+        own_parts: 0..1,
         first: (0, 0),
         epochs: 3,
         n_workers,

@@ -136,8 +136,23 @@ fn evaluation_gives_every_readable_image_once_in_order() {
 fn parts_hold_the_images_and_views_of_whole_batches() {
     let whole = all(plan(some_unreadable(), 2));
     for is_shuffled in [false, true] {
-        let parts = all(LoaderPlan { parts: in_parts(4, is_shuffled), ..plan(some_unreadable(), 3) });
+        let parts = all(LoaderPlan {
+            parts: in_parts(4, is_shuffled),
+            own_parts: 0..4,
+            ..plan(some_unreadable(), 3)
+        });
         assert_eq!(parts.len(), whole.len() * 8);
+        let own = all(LoaderPlan {
+            parts: in_parts(4, is_shuffled),
+            own_parts: 2..4,
+            ..plan(some_unreadable(), 1)
+        });
+        let expected = parts.chunks(4).flat_map(|pass| &pass[2..]);
+        assert!(
+            own.iter()
+                .map(|part| (&part.images, &part.views))
+                .eq(expected.map(|part| (&part.images, &part.views)))
+        );
         for (step, (batch, parts)) in whole.iter().zip(parts.chunks(8)).enumerate() {
             for (pass, (name, parts)) in ["x2", "x1"].into_iter().zip(parts.chunks(4)).enumerate() {
                 let shuffle = batch_shuffle(6, step as u64, 8);

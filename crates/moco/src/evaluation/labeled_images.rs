@@ -38,6 +38,7 @@ impl LabeledImages<'_> {
             batch,
             rest,
             parts: Parts::whole_of(1),
+            own_parts: 0..1,
             first: (0, 0),
             epochs: epochs as u64,
             n_workers: self.n_workers,

@@ -10,8 +10,8 @@ use loader::UnreadableLog;
 use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, Level, LoadError, OpenRun, Weights, Which};
 use pipeline::Pipeline;
 use plugin_api::{Embed, Split};
+use processes::Alone;
 use tempfile::tempdir;
-use train_core::SingleProcess;
 use train_core::engine::Engine;
 use train_core::trainer::Measure;
 
@@ -51,7 +51,7 @@ fn measured(run: &Path, view: &str, level: Level) -> Vec<f32> {
     let device = moco::device().unwrap();
     let open = OpenRun::open(run, Which::Latest).unwrap();
     let pipeline = Pipeline::read(&open.folder.pipeline(), &[], &device).unwrap();
-    let mut engine = Engine::new(pipeline.network, pipeline.seed, device, Box::new(SingleProcess)).unwrap();
+    let mut engine = Engine::new(pipeline.network, pipeline.seed, device, Arc::new(Alone)).unwrap();
     engine.load(&open.snapshot).unwrap();
     let splits = pipeline.dataset.open().unwrap();
     let measure = Measure {

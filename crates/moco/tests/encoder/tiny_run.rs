@@ -44,7 +44,7 @@ pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::Pat
     let run = run_store::RunFolder::create(root, &pipeline.name, None).unwrap();
     run.write_pipeline(&text).unwrap();
     let engine =
-        train_core::engine::Engine::new(pipeline.network, 0, device, Box::new(train_core::SingleProcess))
+        train_core::engine::Engine::new(pipeline.network, 0, device, std::sync::Arc::new(processes::Alone))
             .unwrap();
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot).unwrap();

@@ -4,8 +4,8 @@
 //! byte, so no change to a file stays unnoticed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, Write};
+use std::fs;
+use std::io::{self, BufWriter, Cursor, Seek, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
@@ -57,11 +57,24 @@ pub(super) fn write_parts(
 /// # Errors
 /// If it is not a checkpoint, or is damaged.
 pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
-    decode(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
+    from_bytes(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
+}
+
+/// The bytes of the file that [`write`] writes.
+///
+/// # Panics
+/// As [`write`].
+pub fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    fill(&mut bytes, &snapshot.tensors, &snapshot.metadata).expect("memory can be written");
+    bytes.into_inner()
 }
 
 /// Parses a checkpoint from `bytes`; `path` is for messages.
-fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
+///
+/// # Errors
+/// If they are no checkpoint, or damaged.
+pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
     let (header_len, header) = parse_header(path, bytes)?;
     let mut metadata: BTreeMap<String, String> =
         header.metadata().clone().unwrap_or_default().into_iter().collect();
@@ -92,13 +105,13 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Snapshot, CheckpointError> {
 }
 
 fn fill(
-    file: &mut File,
+    mut file: impl Write + Seek,
     tensors: &BTreeMap<String, Stored>,
     metadata: &BTreeMap<String, String>,
 ) -> io::Result<()> {
     let header = render_header(tensors, metadata, NO_CHECKSUM);
     let mut hasher = blake3::Hasher::new();
-    let mut writer = BufWriter::new(&mut *file);
+    let mut writer = BufWriter::new(&mut file);
     let mut put = |bytes: &[u8]| {
         hasher.update(bytes);
         writer.write_all(bytes)
@@ -287,10 +300,10 @@ mod tests {
             for flip in [0x01, 0x20, 0x29, 0x80] {
                 let mut bytes = whole.clone();
                 bytes[offset] ^= flip;
-                assert!(decode(&file.path, &bytes).is_err(), "byte {offset} ^ {flip:#x} went unseen");
+                assert!(from_bytes(&file.path, &bytes).is_err(), "byte {offset} ^ {flip:#x} went unseen");
             }
         }
-        assert!(decode(&file.path, &whole).is_ok());
+        assert!(from_bytes(&file.path, &whole).is_ok());
     }
 
     #[test]
@@ -326,7 +339,7 @@ mod tests {
         let file = written(&small());
         let whole = fs::read(&file.path).unwrap();
         for len in 0..whole.len() {
-            let error = decode(&file.path, &whole[..len]).unwrap_err();
+            let error = from_bytes(&file.path, &whole[..len]).unwrap_err();
             let CheckpointError::Truncated { n_bytes, needed, .. } = error else {
                 panic!("{len} bytes: {error}")
             };

@@ -8,6 +8,6 @@ mod file;
 mod folder;
 
 pub use self::error::CheckpointError;
-pub use self::file::{Snapshot, read, write};
+pub use self::file::{Snapshot, from_bytes, read, to_bytes, write};
 pub use self::folder::CheckpointFolder;
 pub use crate::tensor_file::Stored;

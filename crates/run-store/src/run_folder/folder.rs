@@ -51,6 +51,11 @@ impl RunFolder {
         }
     }
 
+    /// The folder of a run that another process keeps, perhaps on another machine: only its paths, for messages.
+    pub fn of_another(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
     /// The run of this name with the highest number under `root`, if there is one.
     ///
     /// # Errors

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dfdx::shapes::HasShape as _;
 use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows,
-    features_from_rows, select_rows, to_rows,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows, select_rows,
 };
 
 use super::encode::{encode, run_backbone, run_heads};
@@ -190,19 +188,7 @@ impl Engine {
         keys: &Matrix,
         keep: KeepLogits,
     ) -> Result<Contrast, OpError> {
-        let all = self.gather(keys)?;
-        let first = self.collective.rank() * keys.shape().0;
-        self.modules.losses[loss].module.loss(queries, Keys { own: keys, all: &all, first }, keep)
-    }
-
-    /// The rows of all processes.
-    fn gather(&self, rows: &Matrix) -> Result<Matrix, OpError> {
-        if self.collective.n_processes() == 1 {
-            return Ok(rows.clone());
-        }
-        let (_, d) = *rows.shape();
-        let all = self.collective.gather(to_rows(rows));
-        Ok(unrecorded(features_from_rows(&self.device, (all.len() / d, d), all, Recording::Off)?))
+        self.modules.losses[loss].module.loss(queries, Keys { own: keys, all: keys, first: 0 }, keep)
     }
 
     pub(super) fn keys_by_loss(
@@ -213,44 +199,31 @@ impl Engine {
         let losses: BTreeSet<LossId> = graph.loss_steps.iter().map(|step| step.loss).collect();
         let of_loss = losses.into_iter().map(|loss| {
             let steps = graph.key_steps(loss).into_iter();
-            let gathered = steps.map(|step| self.gather(&keys[step])).collect::<Result<Vec<_>, _>>()?;
-            Ok(match &gathered[..] {
+            let keys: Vec<&Matrix> = steps.map(|step| &keys[step]).collect();
+            Ok(match keys[..] {
                 [only] => (loss, only.clone()),
-                several => (loss, concat_rows(&several.iter().collect::<Vec<_>>())?),
+                _ => (loss, concat_rows(&keys)?),
             })
         });
         Ok(StepKeys(of_loss.collect::<Result<_, OpError>>()?))
     }
 
-    /// Keys of a shuffled batch, back in order.
-    ///
-    /// Over several processes the whole batch is shuffled, and each process encodes its share (He et al. 2020, §3.3).
+    /// Keys of a shuffled batch, back in order (He et al. 2020, §3.3).
     fn shuffled_keys(
         &mut self,
         backbone: BackboneCopyId,
         heads: &[HeadCopyId],
         images: FeatureMap,
     ) -> Result<Features, OpError> {
-        let n = images.n();
-        let (n_processes, rank) = (self.collective.n_processes(), self.collective.rank());
-        let order = batch_shuffle(self.seed, self.n_steps, n * n_processes);
-        let share = &order[rank * n..(rank + 1) * n];
-        let shuffled = if n_processes == 1 {
-            images.select_images(share)?
-        } else {
-            let [_, h, w, c] = images.shape();
-            let all = self.collective.gather(images.to_nhwc());
-            let all = FeatureMap::from_nhwc(&self.device, [n * n_processes, h, w, c], &all, Recording::Off)?;
-            all.select_images(share)?
-        };
+        let order = batch_shuffle(self.seed, self.n_steps, images.n());
         let copies = &mut self.momentum_modules;
+        let shuffled = images.select_images(&order)?;
         let keys = encode(copies, backbone, heads, shuffled, Mode::Train, self.precision)?;
-        let all = self.gather(&unrecorded(keys))?;
         let mut back = vec![0; order.len()];
         for (position, image) in order.iter().enumerate() {
             back[*image] = position;
         }
-        Ok(select_rows(&all, &back[rank * n..(rank + 1) * n])?.retaped())
+        Ok(select_rows(&unrecorded(keys), &back)?.retaped())
     }
 }
 

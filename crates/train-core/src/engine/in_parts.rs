@@ -3,16 +3,16 @@
 //! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, concat_rows,
-    gradient_of_rows, select_rows, sum_weighted_by,
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, gradient_of_rows,
+    select_rows, sum_weighted_by,
 };
 
 use super::encode::run_backbone;
+use super::exchange::GradientSum;
 use super::forward::{Shuffle, Starts, Views, unrecorded};
 use super::running::Running;
 use super::{Computed, Engine, EngineError, Loss};
 use pipeline::{Graph, Input, KeyId, QueryId, Table, batch_shuffle};
-use plugin_api::Entry;
 
 impl Engine {
     /// All keys, then the gradients of each part's share of the loss.
@@ -24,43 +24,43 @@ impl Engine {
     ) -> Result<Computed, E> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
-        let n_parts = self.parts.n_parts;
+        let share = 1.0 / self.parts.n_parts as f32;
 
-        let mut assemblies: Table<KeyId, Assembly> = graph.keys.iter().map(|_| Assembly::default()).collect();
+        let mut of_parts: Table<KeyId, Vec<Matrix>> = graph.keys.iter().map(|_| Vec::new()).collect();
         let mut running = Running::of(self);
-        for part in 0..n_parts {
+        for _ in self.own_parts() {
             running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
-            let places = self.places(0, part, n);
             let keys = self.keys(&graph, Starts::views(&views), Shuffle::Done)?;
-            for (assembly, rows) in assemblies.iter_mut().zip(&keys) {
-                assembly.put(&places, rows.clone());
+            for (of_parts, rows) in of_parts.iter_mut().zip(&keys) {
+                of_parts.push(rows.clone());
             }
             running.end_part(self)?;
         }
         running.set_means(self)?;
-        let whole = |assembly: &Assembly| assembly.whole(n);
-        let keys: Table<KeyId, Matrix> =
-            assemblies.iter().map(whole).collect::<Result<_, _>>().map_err(op)?;
+        let whole = |of_parts: &Vec<Matrix>| self.whole(0, n, of_parts);
+        let keys: Table<KeyId, Matrix> = of_parts.iter().map(whole).collect::<Result<_, _>>()?;
 
-        let mut total = Gradients::default();
-        let mut losses: Vec<Loss> = Vec::new();
+        let mut sum = GradientSum::default();
+        let mut losses: Vec<Vec<Loss>> = Vec::new();
         let mut running = Running::of(self);
-        for part in 0..n_parts {
+        for part in self.own_parts() {
             running.start_part(self)?;
             let views = self.next_views(&graph, 1, next)?;
             let places = self.places(1, part, n);
             let own = |keys: &Matrix| select_rows(keys, &places);
             let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
-            let (values, mut gradients) =
-                self.learn(&graph, Starts::views(&views), &keys, 1.0 / n_parts as f32, KeepLogits::No)?;
-            add_shares(&mut losses, values, n_parts);
-            self.add_gradients(&mut total, &mut gradients)?;
+            let (of_part, gradients) =
+                self.learn(&graph, Starts::views(&views), &keys, share, KeepLogits::No)?;
+            losses.push(of_part);
+            sum.push(self, gradients)?;
             running.end_part(self)?;
         }
         running.set_means(self)?;
+        let losses = self.whole_losses(&losses)?;
+        let gradients = sum.finish(self)?;
         let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
-        Ok(Computed { losses, gradients: total, keys })
+        Ok(Computed { losses, gradients, keys })
     }
 
     /// The features of all parts, the losses of the whole batch, and the gradients of the features back through the parts.
@@ -72,31 +72,25 @@ impl Engine {
     ) -> Result<Computed, E> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
-        let n_parts = self.parts.n_parts;
 
-        let mut of_queries: Table<QueryId, Option<Assembly>> =
-            graph.queries.iter().map(|step| on_view(step.input)).collect();
-        let mut of_keys: Table<KeyId, Option<Assembly>> =
-            graph.keys.iter().map(|step| on_view(step.encode.input)).collect();
+        let mut of_queries: Table<QueryId, Vec<Matrix>> = graph.queries.iter().map(|_| Vec::new()).collect();
+        let mut of_keys: Table<KeyId, Vec<Matrix>> = graph.keys.iter().map(|_| Vec::new()).collect();
         let mut running = Running::of(self);
-        for part in 0..n_parts {
+        for _ in self.own_parts() {
             running.start_part(self)?;
             let views = self.next_views(&graph, 0, next)?;
-            let places = self.places(0, part, n);
-            for ((id, _), assembly) in graph.queries.iter_with_ids().zip(&mut of_queries) {
-                let features = self.query_features(&graph, &views, id, Recording::Off)?;
-                put(assembly, &places, features);
+            for ((id, _), of_parts) in graph.queries.iter_with_ids().zip(&mut of_queries) {
+                of_parts.extend(self.query_features(&graph, &views, id, Recording::Off)?.map(unrecorded));
             }
-            for ((id, _), assembly) in graph.keys.iter_with_ids().zip(&mut of_keys) {
-                let features = self.key_features(&graph, &views, id)?;
-                put(assembly, &places, features);
+            for ((id, _), of_parts) in graph.keys.iter_with_ids().zip(&mut of_keys) {
+                of_parts.extend(self.key_features(&graph, &views, id)?.map(unrecorded));
             }
             running.end_part(self)?;
         }
         running.set_means(self)?;
 
-        let features_of_queries = wholes(&of_queries, n).map_err(op)?;
-        let features_of_keys = wholes(&of_keys, n).map_err(op)?;
+        let features_of_queries = self.wholes(&of_queries, n)?;
+        let features_of_keys = self.wholes(&of_keys, n)?;
         let leaves = features_of_queries.clone();
         drop((of_queries, of_keys));
         let none = Views::default();
@@ -112,9 +106,11 @@ impl Engine {
 
         // The statistics of this batch are in already, and a backbone does not use its running ones in training.
         let running = Running::of(self);
-        for part in 0..n_parts {
+        let mut sum = GradientSum::default();
+        for part in self.own_parts() {
             let views = self.next_views(&graph, 1, next)?;
             let places = self.places(1, part, n);
+            let mut of_part = Gradients::default();
             for (id, wanted) in leaf_gradients.iter_with_ids() {
                 let Some(wanted) = wanted else { continue };
                 let Some(rows) = self.query_features(&graph, &views, id, Recording::start())? else {
@@ -123,11 +119,14 @@ impl Engine {
                 let share = select_rows(wanted, &places)
                     .and_then(|wanted| sum_weighted_by(rows, &wanted))
                     .map_err(op)?;
-                let mut part = tensor_ops::backward(share).map_err(op)?;
-                self.add_gradients(&mut gradients, &mut part)?;
+                let mut of_query = tensor_ops::backward(share).map_err(op)?;
+                self.add_gradients(&mut of_part, &mut of_query)?;
             }
+            sum.push(self, of_part)?;
         }
         running.restore(self)?;
+        let mut of_backbones = sum.finish(self)?;
+        self.add_gradients(&mut gradients, &mut of_backbones)?;
         Ok(Computed { losses, gradients, keys })
     }
 
@@ -173,7 +172,7 @@ impl Engine {
     }
 
     /// Where in the batch the images of a part belong.
-    fn places(&self, pass: usize, part: usize, n: usize) -> Vec<usize> {
+    pub(super) fn places(&self, pass: usize, part: usize, n: usize) -> Vec<usize> {
         let places = self.parts.places(part, n);
         if self.parts.passes[pass].is_shuffled {
             let order = batch_shuffle(self.seed, self.n_steps, n);
@@ -183,80 +182,20 @@ impl Engine {
         }
     }
 
-    /// Adds the gradients of a part to `total`, parameter after parameter.
-    fn add_gradients(&mut self, total: &mut Gradients, part: &mut Gradients) -> Result<(), EngineError> {
-        let mut result = Ok(());
-        for (_, module) in self.modules.named() {
-            module.visit(&mut |_, entry| {
-                if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
-                    result = parameter.add_gradient(total, part);
-                }
-            });
-        }
-        Ok(result?)
+    /// The features of whole batches, for the steps that have a view.
+    fn wholes<I: pipeline::Id>(
+        &self,
+        of_steps: &Table<I, Vec<Matrix>>,
+        n: usize,
+    ) -> Result<Table<I, Option<Matrix>>, EngineError> {
+        let whole = |of_parts: &Vec<Matrix>| match of_parts.is_empty() {
+            true => Ok(None),
+            false => self.whole(0, n, of_parts).map(Some),
+        };
+        of_steps.iter().map(whole).collect()
     }
 }
 
 fn op(error: OpError) -> EngineError {
     error.into()
-}
-
-/// Adds a part's losses, each its share of the batch's.
-fn add_shares(losses: &mut Vec<Loss>, part: Vec<Loss>, n_parts: usize) {
-    let share = 1.0 / n_parts as f32;
-    for (i, loss) in part.into_iter().enumerate() {
-        if losses.len() == i {
-            losses.push(Loss { value: 0.0, top1: 0.0, ..loss.clone() });
-        }
-        losses[i].value += loss.value * share;
-        losses[i].top1 += loss.top1 * share;
-    }
-}
-
-/// The rows that a step gives, put together from parts.
-#[derive(Default)]
-struct Assembly {
-    /// Of the rows in their batch.
-    places: Vec<usize>,
-    parts: Vec<Matrix>,
-}
-
-impl Assembly {
-    fn put(&mut self, places: &[usize], rows: Matrix) {
-        self.places.extend(places);
-        self.parts.push(rows);
-    }
-
-    /// All `n` rows of the batch, in its order.
-    fn whole(&self, n: usize) -> Result<Matrix, OpError> {
-        let mut order = vec![0; n];
-        for (row, place) in self.places.iter().enumerate() {
-            order[*place] = row;
-        }
-        let whole = concat_rows(&self.parts.iter().collect::<Vec<_>>())?;
-        select_rows(&whole, &order)
-    }
-}
-
-/// Room for the features of a step on a view.
-fn on_view<B, S>(input: Input<B, S>) -> Option<Assembly> {
-    match input {
-        Input::View { .. } => Some(Assembly::default()),
-        Input::Step(_) => None,
-    }
-}
-
-fn put(assembly: &mut Option<Assembly>, places: &[usize], features: Option<Features>) {
-    if let (Some(assembly), Some(features)) = (assembly, features) {
-        assembly.put(places, unrecorded(features));
-    }
-}
-
-/// The features of whole batches.
-fn wholes<I: pipeline::Id>(
-    assemblies: &Table<I, Option<Assembly>>,
-    n: usize,
-) -> Result<Table<I, Option<Matrix>>, OpError> {
-    let whole = |assembly: &Assembly| assembly.whole(n);
-    assemblies.iter().map(|assembly| assembly.as_ref().map(whole).transpose()).collect()
 }

@@ -5,6 +5,7 @@
 mod branch;
 mod embed;
 mod encode;
+mod exchange;
 mod forward;
 mod frozen;
 mod in_parts;
@@ -16,6 +17,10 @@ mod state;
 mod step;
 mod update;
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use processes::{Processes, ProcessesError};
 use tensor_ops::{Device, OpError, Precision};
 
 pub use self::forward::{Loss, StepKeys};
@@ -24,7 +29,6 @@ pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::StateError;
 pub use self::step::Computed;
 
-use crate::Collective;
 use pipeline::{Graph, Modules, MomentumModules, Network, ParameterSettings, Parts};
 use plugin_api::{ByName, LossRange, NamesError, Optimizer, Slots};
 
@@ -48,7 +52,8 @@ pub struct Engine {
     parts: Parts,
     /// How values between the layers of a backbone are kept.
     precision: Precision,
-    collective: Box<dyn Collective>,
+    /// The processes that train this network together.
+    processes: Arc<dyn Processes>,
 }
 
 /// What the engine knows of a parameter.
@@ -81,6 +86,17 @@ pub enum EngineError {
     /// A module has not the parameters that it was built with.
     #[error(transparent)]
     Names(#[from] NamesError),
+    /// The parts of a batch do not come out even over the processes.
+    #[error("a batch in {n_parts} parts cannot be dealt to {n_processes} processes")]
+    Parts {
+        /// Parts of a batch.
+        n_parts: usize,
+        /// Processes that train together.
+        n_processes: usize,
+    },
+    /// An exchange with other processes failed.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
 }
 
 impl EngineError {
@@ -90,6 +106,11 @@ impl EngineError {
             Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
             Self::Names(error) => Some(error.hint().to_owned()),
             Self::NoView { .. } => Some("give images of every view of the graph".into()),
+            Self::Parts { n_processes, .. } => Some(format!(
+                "choose `data.micro_batch` so that the number of parts, `data.batch` over `data.micro_batch`, is a multiple \
+                 of {n_processes}"
+            )),
+            Self::Processes(error) => Some(error.hint().to_owned()),
         }
     }
 }
@@ -98,14 +119,19 @@ impl Engine {
     /// The engine of a checked pipeline's network. Momentum copies start equal to what they follow.
     ///
     /// # Errors
-    /// If the modules have other parameters than the pipeline has found, or a momentum copy cannot be set.
+    /// If the modules have other parameters than the pipeline has found, a momentum copy cannot be set, or the parts of a batch
+    /// cannot be dealt to the processes.
     pub fn new(
         network: Network,
         seed: u64,
         device: Device,
-        collective: Box<dyn Collective>,
+        processes: Arc<dyn Processes>,
     ) -> Result<Self, EngineError> {
         let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters } = network;
+        let (n_parts, n_processes) = (parts.n_parts, processes.n());
+        if !n_parts.is_multiple_of(n_processes) {
+            return Err(EngineError::Parts { n_parts, n_processes });
+        }
         let slots = parameters
             .settings
             .collect(modules.named(), |_, parameter| Slots::zeros(&*optimizer, parameter.shape()))?;
@@ -124,7 +150,7 @@ impl Engine {
             n_steps: 0,
             parts,
             precision: precision.into(),
-            collective,
+            processes,
         };
         engine.update_momentum(0.0)?;
         Ok(engine)
@@ -145,7 +171,7 @@ impl Engine {
         let mut sum = LossRange { chance: 0.0, floor: 0.0 };
         for step in &self.graph.loss_steps {
             let loss = &self.modules.losses[step.loss].module;
-            let one = loss.loss_range(n * self.collective.n_processes());
+            let one = loss.loss_range(n);
             sum.chance += step.weight * one.chance;
             sum.floor += step.weight * one.floor;
         }
@@ -155,6 +181,16 @@ impl Engine {
     /// How a step goes through its batch.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// Those of [`parts`](Self::parts) that go through this process.
+    pub fn own_parts(&self) -> Range<usize> {
+        processes::share(self.parts.n_parts, self.processes.rank(), self.processes.n())
+    }
+
+    /// The processes that train this network together.
+    pub fn processes(&self) -> &dyn Processes {
+        &*self.processes
     }
 
     /// Optimizer steps made.

@@ -11,7 +11,7 @@ use pipeline::{Graph, KeyId, LossStepId, PartsMethod, QueryId, Table};
 pub struct Computed {
     /// Each loss of the graph.
     pub losses: Vec<Loss>,
-    /// Of every trainable parameter; averaged over all processes when they are used.
+    /// Of every trainable parameter.
     pub gradients: Gradients,
     /// What the negatives take in after the step.
     pub keys: StepKeys,

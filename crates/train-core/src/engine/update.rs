@@ -4,7 +4,6 @@ use tensor_ops::{Gradients, OpError, Parameter};
 
 use super::moving::{Move, Moved, Taken, move_all};
 use super::{Engine, EngineError};
-use crate::Collective;
 use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
@@ -20,7 +19,7 @@ impl Engine {
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
         self.n_steps += 1;
-        let (collective, optimizer, n_updates) = (&*self.collective, &*self.optimizer, self.n_updates);
+        let (optimizer, n_updates) = (&*self.optimizer, self.n_updates);
         let mut result = Ok(());
         let taken = self.parameters.collect_mut(self.modules.named_mut(), |_, row, parameter| {
             let settings = row.settings;
@@ -32,7 +31,7 @@ impl Engine {
             };
             let is_wanted = result.is_ok() && parameter.is_trainable();
             let taken = match is_wanted {
-                true => take(step, parameter, gradients, optimizer, collective),
+                true => take(step, parameter, gradients, optimizer),
                 false => Ok(Taken::None),
             };
             taken.unwrap_or_else(|error| {
@@ -103,12 +102,7 @@ fn take(
     parameter: &mut Parameter,
     gradients: &mut Gradients,
     optimizer: &dyn Optimizer,
-    collective: &dyn Collective,
 ) -> Result<Taken, OpError> {
-    if collective.n_processes() > 1 {
-        // Here, and not by the threads: processes exchange gradients in one order.
-        parameter.with_gradient(gradients, |gradient| collective.mean(gradient))?;
-    }
     if let Some(rule) = step.rule_on_device(optimizer) {
         return Ok(Taken::OnDevice(parameter.take(), rule));
     }

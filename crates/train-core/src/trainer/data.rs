@@ -1,5 +1,6 @@
 //! The images of a run, and how they are loaded.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use pipeline::{Graph, Parts, View};
@@ -34,6 +35,7 @@ impl Data {
         &self,
         graph: &Graph,
         parts: &Parts,
+        own_parts: Range<usize>,
         course: &Course,
         position: &Position,
     ) -> Result<Loader, LoaderError> {
@@ -51,6 +53,7 @@ impl Data {
             batch: course.batch,
             rest: Rest::LeftOut,
             parts: parts.clone(),
+            own_parts,
             first: (position.epoch as u64, position.step as u64),
             epochs: course.epochs as u64,
             n_workers: self.n_workers,

@@ -67,6 +67,18 @@ pub enum TrainError {
         /// The last checkpoint, if there is one. Everything in it is finite.
         checkpoint: Option<PathBuf>,
     },
+    /// Processes do not train the same.
+    #[error("the processes have different {what}: process 0 has {first}, process {rank} has {other}")]
+    Apart {
+        /// What differs.
+        what: String,
+        /// The first process that differs from process 0.
+        rank: usize,
+        /// What process 0 has.
+        first: String,
+        /// What the other has.
+        other: String,
+    },
     /// The device has too little memory for a step.
     #[error(
         "the batch of {batch} images{} needs more than the {} of the device{}",
@@ -145,6 +157,11 @@ impl TrainError {
             Self::Metrics(error) => error.hint().map(str::to_owned),
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
             Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),
+            Self::Apart { .. } => Some(
+                "start every process with the same program, pipeline and images; `MOCO_KERNELS` chooses kernels that all \
+                 machines have"
+                    .into(),
+            ),
             Self::Engine(error) => error.hint(),
             Self::Monitor { source: MonitorError::Features(error), .. } => {
                 error.downcast_ref::<FeaturesError>().and_then(FeaturesError::hint)

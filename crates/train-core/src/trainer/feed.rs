@@ -136,6 +136,7 @@ mod tests {
             batch: 4,
             rest: Rest::LeftOut,
             parts: Parts::whole_of(2),
+            own_parts: 0..1,
             first,
             epochs: 2,
             n_workers: 2,

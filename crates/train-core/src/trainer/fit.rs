@@ -2,9 +2,9 @@
 
 use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
-use crate::SingleProcess;
 use crate::engine::{Engine, EngineError};
 use pipeline::Pipeline;
+use processes::Alone;
 
 /// Changes to a pipeline that make its steps fit on the device. Each was tried, halving the size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,7 +99,7 @@ fn attempt(text: &str, change: &str, device: &Device) -> Trial {
 /// Two steps on random images: in the second one, the optimizer state exists.
 fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     let Pipeline { network, seed, batch, views, .. } = pipeline;
-    let mut engine = Engine::new(network, seed, device.clone(), Box::new(SingleProcess))?;
+    let mut engine = Engine::new(network, seed, device.clone(), std::sync::Arc::new(Alone))?;
     let parts = engine.parts().clone();
     let size_of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.size);
     let sizes: Vec<(usize, usize)> = engine.graph().views.iter().filter_map(size_of).collect();

@@ -17,13 +17,16 @@ mod position;
 mod saving;
 mod spikes;
 mod step;
+mod together;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pipeline::{OnNonfinite, Pipeline};
 use plugin_api::{LossRange, Metric, Monitor};
+use processes::{Alone, Processes};
 use run_store::RunFolder;
 use run_store::checkpoint::{CheckpointFolder, Snapshot};
 use run_store::metrics::MetricsLog;
@@ -45,20 +48,25 @@ use self::observers::Observers;
 use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
-use crate::SingleProcess;
-use crate::engine::Engine;
+use self::together::Together;
+use crate::engine::{Engine, EngineError};
 use loader::{Loader, LoaderError};
 
 /// Resources that a run uses. They do not change its result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// Data loader workers, at least 1.
+    /// Data loader workers of this process, at least 1.
     pub n_workers: usize,
+    /// The processes that train together, each of which calls [`train`].
+    pub processes: Arc<dyn Processes>,
 }
 
 /// Trains `pipeline` in `run`, from the start or from a checkpoint, until its last epoch or until `stop` is set.
 ///
 /// Metrics, events and checkpoints are written to the folder of the run; `observer` gets all events.
+///
+/// Of several processes, the first one writes, and resumes all from its `resume`; the others are given a folder by
+/// [`RunFolder::of_another`]. All stop at the same step if any is stopped.
 ///
 /// # Errors
 /// Any error that ends a run. Saved files stay.
@@ -86,7 +94,7 @@ pub fn write_start(
     change: impl FnOnce(&mut Snapshot),
 ) -> Result<PathBuf, TrainError> {
     let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
-    let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
+    let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot)?;
     change(&mut snapshot);
@@ -106,6 +114,7 @@ struct Trainer<'a> {
     rollbacks: Rollbacks,
     saving: Saving,
     observers: Observers<'a>,
+    together: Together,
     position: Position,
     loss_range: LossRange,
     /// The metrics of the untrained encoder, if this process measured them.
@@ -149,17 +158,24 @@ impl<'a> Trainer<'a> {
         if steps_per_epoch == 0 {
             return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
+        let together = Together::new(Arc::clone(&options.processes));
+        together.check_start(&pipeline.text, &splits)?;
         let on_nonfinite = pipeline.stability.on_nonfinite;
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =
-            Engine::new(pipeline.network, pipeline.seed, device.clone(), Box::new(SingleProcess))?;
+            Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::clone(&options.processes))?;
+        let shared = match options.processes.n() {
+            1 => None,
+            _ => saving::share(&*options.processes, resume.cloned())?,
+        };
+        let resume = if options.processes.n() == 1 { resume } else { shared.as_ref() };
         let position = match resume {
             Some(snapshot) => restore(snapshot, &mut engine, &mut spikes)?,
             None => Position::default(),
         };
         let resume_at = resume.map(|_| position.steps_done);
-        let saving = Saving::new(run, pipeline.checkpoint, pipeline.text);
-        let observers = Observers::new(run, resume_at, observer)?;
+        let saving = Saving::new(run, pipeline.checkpoint, pipeline.text, Arc::clone(&options.processes));
+        let observers = Observers::new(run, resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
         }
@@ -182,6 +198,7 @@ impl<'a> Trainer<'a> {
             rollbacks: Rollbacks { on_nonfinite, last: None },
             saving,
             observers,
+            together,
             position,
             before: Vec::new(),
             started: Instant::now(),
@@ -194,7 +211,7 @@ impl<'a> Trainer<'a> {
         if no_room.is_some() {
             self.observers.notify(|observer| observer.note(&Note::NoRoom))?;
         }
-        self.run.write_unreadable(&self.data.unreadable.list())?;
+        self.write_unreadable()?;
         let (outcome, caller) = match no_room {
             Some(memory) => self.out_of_memory(memory),
             None => (result, self.observers.caller()),
@@ -229,8 +246,7 @@ impl<'a> Trainer<'a> {
         if self.position == Position::default() {
             // Saved first, so that a run can be resumed from the start.
             self.save()?;
-            let measured = MetricsLog::read(&self.run.metrics())?.iter().any(|line| line["epoch"] == 0);
-            if !measured {
+            if !self.is_measured()? {
                 self.before = self.measure(0)?;
                 self.report_measured(None, &self.before.clone())?;
             }
@@ -240,7 +256,7 @@ impl<'a> Trainer<'a> {
         let mut clock = EpochClock::start();
         self.observers.notify(|observer| observer.resumed())?;
         while self.position.epoch < self.course.epochs {
-            if stop.load(Ordering::Relaxed) {
+            if self.together.agree(stop.load(Ordering::Relaxed), &self.data.unreadable)? {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
@@ -272,8 +288,16 @@ impl<'a> Trainer<'a> {
         }))
     }
 
+    /// Whether the untrained encoder was measured before, which the process that writes knows.
+    fn is_measured(&self) -> Result<bool, TrainError> {
+        let is_measured = self.saving.is_writer()
+            && MetricsLog::read(&self.run.metrics())?.iter().any(|line| line["epoch"] == 0);
+        Ok(self.engine.processes().any(is_measured).map_err(EngineError::from)?)
+    }
+
     fn loader(&self) -> Result<Loader, LoaderError> {
-        self.data.loader(self.engine.graph(), self.engine.parts(), &self.course, &self.position)
+        let (graph, parts) = (self.engine.graph(), self.engine.parts());
+        self.data.loader(graph, parts, self.engine.own_parts(), &self.course, &self.position)
     }
 
     /// Measures, reports and saves after an epoch, and returns the metrics.
@@ -293,6 +317,7 @@ impl<'a> Trainer<'a> {
             gradient_last_layer,
             gradient_spikes: self.spikes.n_spikes(),
         };
+        self.together.check_networks(&mut self.engine)?;
         self.spikes.next_epoch();
         self.position.next_epoch();
         let metrics = self.measure(self.position.epoch)?;
@@ -351,7 +376,7 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<PathBuf, TrainError> {
         let snapshot = self.snapshot()?;
         let path = self.saving.save(self.position.steps_done, &snapshot)?;
-        self.run.write_unreadable(&self.data.unreadable.list())?;
+        self.write_unreadable()?;
         self.observers.notify(|observer| observer.saved(&path))?;
         Ok(path)
     }
@@ -363,6 +388,13 @@ impl<'a> Trainer<'a> {
             return Err(self.diverged(what));
         }
         self.saving.snapshot(&mut self.engine, &self.position, &self.spikes)
+    }
+
+    fn write_unreadable(&self) -> Result<(), TrainError> {
+        if self.saving.is_writer() {
+            self.run.write_unreadable(&self.data.unreadable.list())?;
+        }
+        Ok(())
     }
 
     fn report_unreadable(&mut self) -> Result<(), TrainError> {

@@ -9,23 +9,22 @@ use super::observer::{Observer, ObserverError};
 
 /// The observers of a run.
 pub(super) struct Observers<'a> {
-    metrics: MetricsFile,
-    events: EventFile,
+    /// Of the process that writes.
+    files: Option<(MetricsFile, EventFile)>,
     caller: &'a mut dyn Observer,
 }
 
 impl<'a> Observers<'a> {
-    /// Opens the files of `run`, which starts, or resumes at a step.
+    /// Opens the files of `run`, which starts, or resumes at a step, in the process that writes them.
     pub(super) fn new(
         run: &RunFolder,
         resume_at: Option<u64>,
+        is_writer: bool,
         caller: &'a mut dyn Observer,
     ) -> Result<Self, MetricsError> {
-        Ok(Self {
-            metrics: MetricsFile::open(run, resume_at)?,
-            events: EventFile::create(run, resume_at.unwrap_or(0))?,
-            caller,
-        })
+        let open =
+            || Ok((MetricsFile::open(run, resume_at)?, EventFile::create(run, resume_at.unwrap_or(0))?));
+        Ok(Self { files: is_writer.then(open).transpose()?, caller })
     }
 
     /// Notifies one after another, until one fails.
@@ -33,10 +32,11 @@ impl<'a> Observers<'a> {
         &mut self,
         mut event: impl FnMut(&mut dyn Observer) -> Result<(), ObserverError>,
     ) -> Result<(), TrainError> {
-        for observer in [&mut self.metrics as &mut dyn Observer, &mut self.events, self.caller] {
-            event(observer).map_err(TrainError::Observer)?;
+        if let Some((metrics, events)) = &mut self.files {
+            event(metrics).map_err(TrainError::Observer)?;
+            event(events).map_err(TrainError::Observer)?;
         }
-        Ok(())
+        event(self.caller).map_err(TrainError::Observer)
     }
 
     /// Only the caller, for the end of the run, which is not written to files.

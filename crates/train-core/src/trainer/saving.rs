@@ -1,17 +1,19 @@
 //! When a run is saved, and the contents of a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use pipeline::CheckpointConfig;
 use plugin_api::Metric;
+use processes::Processes;
 use run_store::RunFolder;
-use run_store::checkpoint::{CheckpointError, CheckpointFolder, Snapshot};
+use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 
 use super::TrainError;
 use super::position::Position;
 use super::spikes::SpikeDetector;
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 
 /// The checkpoints of a run.
 pub(super) struct Saving {
@@ -20,12 +22,24 @@ pub(super) struct Saving {
     /// The resolved pipeline, which every checkpoint contains.
     pipeline: String,
     saved_at: Instant,
+    /// The process whose files they are, and those that train with it.
+    processes: Arc<dyn Processes>,
 }
 
 impl Saving {
-    pub(super) fn new(run: &RunFolder, config: CheckpointConfig, pipeline: String) -> Self {
+    pub(super) fn new(
+        run: &RunFolder,
+        config: CheckpointConfig,
+        pipeline: String,
+        processes: Arc<dyn Processes>,
+    ) -> Self {
         let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
-        Self { folder, config, pipeline, saved_at: Instant::now() }
+        Self { folder, config, pipeline, saved_at: Instant::now(), processes }
+    }
+
+    /// Whether this process writes the files. All others only know what they would be.
+    pub(super) fn is_writer(&self) -> bool {
+        self.processes.is_first()
     }
 
     /// The resolved pipeline.
@@ -35,15 +49,19 @@ impl Saving {
 
     /// Renames checkpoints after `step`, from an earlier course of the run.
     pub(super) fn set_aside_after(&self, step: u64) -> Result<(), CheckpointError> {
-        self.folder.set_aside_after(step).map(drop)
+        if self.is_writer() { self.folder.set_aside_after(step).map(drop) } else { Ok(()) }
     }
 
-    /// The newest checkpoint.
-    pub(super) fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, CheckpointError> {
-        self.folder.latest()
+    /// The newest checkpoint, in every process.
+    pub(super) fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, TrainError> {
+        let own = if self.is_writer() { self.folder.latest()? } else { None };
+        let path = own.as_ref().map_or(PathBuf::new(), |(path, _)| path.clone());
+        let path = self.processes.broadcast(path.to_string_lossy().into_owned().into_bytes());
+        let path = PathBuf::from(String::from_utf8_lossy(&path.map_err(EngineError::from)?).into_owned());
+        Ok(share(&*self.processes, own.map(|(_, snapshot)| snapshot))?.map(|snapshot| (path, snapshot)))
     }
 
-    /// The path of the newest checkpoint, if there is one.
+    /// The path of the newest checkpoint, if there is one here.
     pub(super) fn latest_path(&self) -> Option<PathBuf> {
         self.folder.list().ok()?.into_iter().next_back().map(|(_, path)| path)
     }
@@ -56,11 +74,15 @@ impl Saving {
         epochs_done.is_multiple_of(self.config.every_epochs)
     }
 
+    /// Of the process that writes: clocks differ, and the others have nothing to do.
     pub(super) fn is_due_by_time(&self) -> bool {
-        self.saved_at.elapsed().as_secs_f64() > 60.0 * self.config.every_minutes
+        self.is_writer() && self.saved_at.elapsed().as_secs_f64() > 60.0 * self.config.every_minutes
     }
 
     pub(super) fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+        if !self.is_writer() {
+            return Ok(self.path_of(step));
+        }
         let path = self.folder.save(step, snapshot)?;
         self.saved_at = Instant::now();
         Ok(path)
@@ -74,7 +96,7 @@ impl Saving {
     }
 
     pub(super) fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<(), CheckpointError> {
-        self.folder.save_best(score, snapshot).map(drop)
+        if self.is_writer() { self.folder.save_best(score, snapshot).map(drop) } else { Ok(()) }
     }
 
     /// The contents of a checkpoint. Nothing in it depends on time, place or number of threads, so equal runs write
@@ -90,6 +112,22 @@ impl Saving {
         finish(&mut snapshot, position, spikes, &self.pipeline);
         Ok(snapshot)
     }
+}
+
+/// The checkpoint of the first process, in every process; what the others have is not looked at.
+pub(super) fn share(
+    processes: &dyn Processes,
+    own: Option<Snapshot>,
+) -> Result<Option<Snapshot>, TrainError> {
+    if processes.n() == 1 {
+        return Ok(own);
+    }
+    let bytes = own.as_ref().map(checkpoint::to_bytes).unwrap_or_default();
+    let bytes = processes.broadcast(bytes).map_err(EngineError::from)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(checkpoint::from_bytes(Path::new("the checkpoint of process 0"), &bytes)?))
 }
 
 /// Adds to an engine's tensors the other contents of a checkpoint.

@@ -22,7 +22,7 @@ impl Trainer<'_> {
         let (lr, momentum) = (self.course.lr(at), self.course.momentum(at));
         let mut waited = Duration::ZERO;
         let device = self.engine.device().clone();
-        let n_parts = self.engine.parts().n_parts * self.engine.parts().passes.len();
+        let n_parts = self.engine.own_parts().len() * self.engine.parts().passes.len();
         let mut part = 0;
         let mut next = || -> Result<Vec<FeatureMap>, TrainError> {
             if n_parts > 1 {

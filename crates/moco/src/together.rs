@@ -1,0 +1,60 @@
+//! A run that several processes train together.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use pipeline::{Pipeline, PipelineError};
+use processes::Processes;
+use run_store::RunFolder;
+use train_core::trainer::{self, Finished, Observer, TrainOptions};
+
+use crate::{Error, Run, device};
+
+impl Run {
+    /// Trains as one of several processes, but not the first, which has the [`Run`]: it tells the others what to train.
+    /// Nothing is written here. The result is that of the first process.
+    ///
+    /// # Errors
+    /// If training fails, here or in another process.
+    pub fn follow(
+        processes: Arc<dyn Processes>,
+        n_workers: NonZeroUsize,
+        observer: &mut dyn Observer,
+        stop: &AtomicBool,
+    ) -> Result<Finished, Error> {
+        crate::check_process()?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let folder = text(processes.broadcast(Vec::new())?);
+        let pipeline = text(processes.broadcast(Vec::new())?);
+        let device = device()?;
+        let pipeline =
+            Pipeline::parse("pipeline.ron", &pipeline, &[], &device).map_err(PipelineError::from)?;
+        let options = TrainOptions { n_workers: n_workers.get(), processes };
+        let run = RunFolder::of_another(folder);
+        Ok(trainer::train(pipeline, &device, &run, None, &options, observer, stop)?)
+    }
+}
+
+/// Tells the other processes what is trained, and where, for messages.
+pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &str) -> Result<(), Error> {
+    if processes.n() > 1 {
+        processes.broadcast(folder.to_string_lossy().into_owned().into_bytes())?;
+        processes.broadcast(pipeline.to_owned().into_bytes())?;
+    }
+    Ok(())
+}
+
+/// `pipeline`, with its batches in as many parts as there are processes, if they were whole.
+pub(crate) fn dealt(pipeline: Pipeline, processes: &dyn Processes) -> Result<Pipeline, Error> {
+    let (batch, n) = (pipeline.batch, processes.n());
+    if n == 1 || pipeline.network.parts.n_parts > 1 {
+        return Ok(pipeline);
+    }
+    if !batch.is_multiple_of(n) {
+        return Err(Error::Undealt { batch, n_processes: n });
+    }
+    let set = [format!("data.micro_batch={}", batch / n)];
+    Ok(Pipeline::parse("pipeline.ron", &pipeline.text, &set, &device()?).map_err(PipelineError::from)?)
+}

@@ -1,0 +1,123 @@
+//! What the processes that train one network exchange in a step.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use dfdx::shapes::HasShape as _;
+use plugin_api::Entry;
+use processes::Tree;
+use tensor_ops::{Gradients, Matrix, Recording, concat_rows, features_from_rows, select_rows, to_rows};
+
+use super::forward::unrecorded;
+use super::{Engine, EngineError, Loss};
+
+/// The gradients of parts, as they are added: in an order that does not depend on the number of processes.
+#[derive(Default)]
+pub(super) struct GradientSum(Tree<Gradients>);
+
+impl GradientSum {
+    /// Takes the gradients of the next part of this process. Of `part`, those of parameters are used.
+    pub(super) fn push(&mut self, engine: &Engine, mut part: Gradients) -> Result<(), EngineError> {
+        let mut of_parameters = Gradients::default();
+        engine.add_gradients(&mut of_parameters, &mut part)?;
+        self.0.push(of_parameters, |left, mut right| engine.add_gradients(left, &mut right))
+    }
+
+    /// The sum over all parts of all processes.
+    pub(super) fn finish(self, engine: &Engine) -> Result<Gradients, EngineError> {
+        let own = self.0.finish(|left, mut right| engine.add_gradients(left, &mut right))?;
+        let mut sum = own.unwrap_or_default();
+        engine.sum_gradients(&mut sum)?;
+        Ok(sum)
+    }
+}
+
+impl Engine {
+    /// The rows of a whole batch of `n`, in its order, from those of each part of this process in a pass.
+    pub(super) fn whole(&self, pass: usize, n: usize, own: &[Matrix]) -> Result<Matrix, EngineError> {
+        let mut rows = concat_rows(&own.iter().collect::<Vec<_>>())?;
+        if self.processes.n() > 1 {
+            let (_, d) = *rows.shape();
+            let all = self.processes.gather(&to_rows(&rows))?;
+            rows = unrecorded(features_from_rows(&self.device, (all.len() / d, d), all, Recording::Off)?);
+        }
+        let places = (0..self.parts.n_parts).flat_map(|part| self.places(pass, part, n));
+        let mut order = vec![0; n];
+        for (row, place) in places.enumerate() {
+            order[place] = row;
+        }
+        Ok(select_rows(&rows, &order)?)
+    }
+
+    /// The losses of a batch: the means of those of all parts, from those of each part of this process.
+    pub(super) fn whole_losses(&self, own: &[Vec<Loss>]) -> Result<Vec<Loss>, EngineError> {
+        let Some(first) = own.first() else { return Ok(Vec::new()) };
+        let numbers: Vec<f32> = own.iter().flatten().flat_map(|loss| [loss.value, loss.top1]).collect();
+        let all = self.processes.gather(&numbers)?;
+        let share = 1.0 / self.parts.n_parts as f32;
+        let mut losses: Vec<Loss> =
+            first.iter().map(|loss| Loss { value: 0.0, top1: 0.0, ..loss.clone() }).collect();
+        for part in all.chunks(2 * losses.len()) {
+            for (loss, numbers) in losses.iter_mut().zip(part.as_chunks().0) {
+                let [value, top1] = *numbers;
+                loss.value += value * share;
+                loss.top1 += top1 * share;
+            }
+        }
+        Ok(losses)
+    }
+
+    /// A hash of all parameters, statistics and queues, to compare processes by.
+    pub fn hash_of_values(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let mut hash = |values: &[f32]| values.iter().for_each(|value| value.to_bits().hash(&mut hasher));
+        for (_, module) in self.modules.named().into_iter().chain(self.momentum_modules.named()) {
+            module.visit(&mut |_, entry| match entry {
+                Entry::Parameter(parameter) => parameter.with_values(&mut hash),
+                Entry::Buffer(buffer) => buffer.with_values(&mut hash),
+                Entry::Counter(_) => {}
+            });
+        }
+        hasher.finish()
+    }
+
+    /// Adds the gradients of a part to `total`, parameter after parameter.
+    pub(super) fn add_gradients(
+        &self,
+        total: &mut Gradients,
+        part: &mut Gradients,
+    ) -> Result<(), EngineError> {
+        let mut result = Ok(());
+        for (_, module) in self.modules.named() {
+            module.visit(&mut |_, entry| {
+                if let (Entry::Parameter(parameter), true) = (entry, result.is_ok()) {
+                    result = parameter.add_gradient(total, part);
+                }
+            });
+        }
+        Ok(result?)
+    }
+
+    /// Replaces the gradients of this process by their sum over all.
+    fn sum_gradients(&self, gradients: &mut Gradients) -> Result<(), EngineError> {
+        if self.processes.n() == 1 {
+            return Ok(());
+        }
+        let parameters = self.parameters.collect(self.modules.named(), |_, parameter| parameter.share())?;
+        let mut lengths = Vec::new();
+        let mut values = Vec::new();
+        for parameter in &parameters {
+            let own = parameter.take_gradient(gradients)?;
+            lengths.push(own.as_ref().map(Vec::len));
+            values.extend(own.unwrap_or_default());
+        }
+        let sum = self.processes.sum(values)?;
+        let mut rest = &sum[..];
+        for (parameter, len) in parameters.iter().zip(lengths) {
+            let Some(len) = len else { continue };
+            let (own, others) = rest.split_at(len);
+            parameter.put_gradient(gradients, own.to_vec())?;
+            rest = others;
+        }
+        Ok(())
+    }
+}

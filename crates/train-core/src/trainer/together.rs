@@ -1,0 +1,114 @@
+//! What the processes of a run agree on.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use plugin_api::{Images, Splits, UnreadableImage};
+use processes::Processes;
+use serde::{Deserialize, Serialize};
+
+use super::TrainError;
+use crate::engine::{Engine, EngineError};
+use loader::UnreadableLog;
+
+/// The processes of a run, and what each has told the others.
+pub(super) struct Together {
+    processes: Arc<dyn Processes>,
+    /// The unreadable images that all processes know of.
+    told: BTreeSet<String>,
+}
+
+/// What a process says before each step.
+#[derive(Serialize, Deserialize)]
+struct Said {
+    /// It was asked to stop.
+    stop: bool,
+    /// Names and reasons of the unreadable images that it has met since it said something last.
+    unreadable: Vec<(String, String)>,
+}
+
+impl Together {
+    pub(super) fn new(processes: Arc<dyn Processes>) -> Self {
+        Self { processes, told: BTreeSet::new() }
+    }
+
+    /// Whether any process was asked to stop. The unreadable images of each become those of all, under one limit.
+    pub(super) fn agree(&mut self, stop: bool, unreadable: &UnreadableLog) -> Result<bool, TrainError> {
+        if self.processes.n() == 1 {
+            return Ok(stop);
+        }
+        let mut said = Said { stop, unreadable: Vec::new() };
+        if unreadable.len() > self.told.len() {
+            let new = unreadable.list().into_iter().filter(|image| !self.told.contains(&image.name));
+            said.unreadable = new.map(|image| (image.name, image.reason)).collect();
+        }
+        let own = serde_json::to_vec(&said).expect("a flag and texts are JSON");
+        let mut any = false;
+        for bytes in self.processes.gather_bytes(&own).map_err(EngineError::from)? {
+            // Said by the same version of this program, which was checked at the start.
+            let said: Said = serde_json::from_slice(&bytes).expect("what a process says is JSON");
+            any |= said.stop;
+            for (name, reason) in said.unreadable {
+                self.told.insert(name.clone());
+                unreadable.record(UnreadableImage { name, reason });
+            }
+        }
+        unreadable.check()?;
+        Ok(any)
+    }
+
+    /// Checks that all processes have started the same run.
+    pub(super) fn check_start(&self, pipeline: &str, splits: &Splits) -> Result<(), TrainError> {
+        if self.processes.n() == 1 {
+            return Ok(());
+        }
+        let test = splits.test.as_ref().map(|test| images(&**test));
+        for (what, own) in [
+            ("versions of the program", env!("CARGO_PKG_VERSION").to_owned()),
+            ("kernels", tensor_ops::kernel_family().to_owned()),
+            ("pipelines", hash_of(pipeline)),
+            ("training images", images(&*splits.train)),
+            ("test images", test.unwrap_or_else(|| "none".into())),
+        ] {
+            self.check_same(what, own)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the networks of all processes have the same values.
+    pub(super) fn check_networks(&self, engine: &mut Engine) -> Result<(), TrainError> {
+        if self.processes.n() == 1 {
+            return Ok(());
+        }
+        self.check_same("weights", format!("{:016x}", engine.hash_of_values()))
+    }
+
+    fn check_same(&self, what: &str, own: String) -> Result<(), TrainError> {
+        let all = self.processes.gather_bytes(own.as_bytes()).map_err(EngineError::from)?;
+        let mut texts = all.iter().map(|bytes| String::from_utf8_lossy(bytes));
+        let first = texts.next().unwrap_or_default();
+        match (1..).zip(texts).find(|(_, text)| *text != first) {
+            None => Ok(()),
+            Some((rank, other)) => Err(TrainError::Apart {
+                what: what.into(),
+                rank,
+                first: first.into_owned(),
+                other: other.into_owned(),
+            }),
+        }
+    }
+}
+
+/// The number of images, and a hash of their names.
+fn images(images: &dyn Images) -> String {
+    let mut hasher = DefaultHasher::new();
+    (0..images.len()).for_each(|index| images.name(index).hash(&mut hasher));
+    format!("{}, {:016x}", images.len(), hasher.finish())
+}
+
+fn hash_of(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}

@@ -1,0 +1,218 @@
+//! Several processes that train one network end with the bits of one.
+//!
+//! The processes are threads here; `crates/processes-mpi` has its own tests.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use moco::processes::{Alone, Processes, ThreadGroup};
+use moco::{Error, Finished, Observer, ObserverError, Pipeline, Run, RunOptions, Silent, StepReport};
+use tempfile::tempdir;
+
+use crate::support::{assert_same_runs, here, metrics};
+
+/// Stops a run, or ends it with an error, after a step.
+struct At<F>(u64, F);
+
+impl<F: FnMut() -> Result<(), ObserverError>> Observer for At<F> {
+    fn step(&mut self, step: &StepReport<'_>) -> Result<(), ObserverError> {
+        if step.steps_done == self.0 { (self.1)() } else { Ok(()) }
+    }
+}
+
+/// What every process of a group of `n` makes of `work`, in order of rank.
+fn of_all<R: Send>(n: usize, work: impl Fn(Arc<dyn Processes>) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let work = &work;
+        let threads: Vec<_> = match n {
+            1 => vec![scope.spawn(move || work(Arc::new(Alone)))],
+            _ => ThreadGroup::of(n)
+                .into_iter()
+                .map(|process| scope.spawn(move || work(Arc::new(process))))
+                .collect(),
+        };
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+fn pipeline_of(file: &str, sets: &[&str]) -> Pipeline {
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    moco::read_pipeline(here(file), &sets).unwrap()
+}
+
+/// Trains `file` with `sets` in `folder`, or goes on with the run there, in `n` processes. `observer` and `stop` are given
+/// by rank.
+fn train(
+    n: usize,
+    folder: &Path,
+    what: Option<(&str, &[&str])>,
+    stop_at: Option<(usize, u64)>,
+) -> Vec<Result<Finished, Error>> {
+    of_all(n, |processes| {
+        let stop = AtomicBool::new(false);
+        let mut observer = At(stop_at.map_or(u64::MAX, |(_, step)| step), || {
+            if stop_at.is_some_and(|(rank, _)| rank == processes.rank()) {
+                stop.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+        if !processes.is_first() {
+            return Run::follow(Arc::clone(&processes), NonZeroUsize::MIN, &mut observer, &stop);
+        }
+        let processes = Arc::clone(&processes);
+        match what {
+            Some((file, sets)) => {
+                let options = RunOptions { folder: Some(folder.into()), processes, ..RunOptions::default() };
+                Run::create_with(pipeline_of(file, sets), &options)?.train_until(&mut observer, &stop)
+            }
+            None => Run::open_with(folder, processes)?.resume_until(&mut observer, &stop),
+        }
+    })
+}
+
+/// Trains to the end in `n` processes, in a folder of its own.
+fn run(n: usize, root: &Path, file: &str, sets: &[&str]) -> PathBuf {
+    let folder = root.join(format!("{n}-processes"));
+    for finished in train(n, &folder, Some((file, sets)), None) {
+        assert!(matches!(finished.unwrap(), Finished::Completed(_)));
+    }
+    folder
+}
+
+/// Batch norm split, keys shuffled, a queue; and a ViT with heads over the whole batch. Both monitored.
+const PIPELINES: [(&str, &[&str]); 2] = [
+    ("symmetric.ron", &["data.micro_batch=4", "data.source.train=96"]),
+    ("v3.ron", &["data.micro_batch=4", "data.source.train=96"]),
+];
+
+#[test]
+fn one_two_and_four_processes_end_with_the_same_bits() {
+    for (file, sets) in PIPELINES {
+        let root = tempdir().unwrap();
+        let alone = run(1, root.path(), file, sets);
+        for n in [2, 4] {
+            assert_same_runs(&run(n, root.path(), file, sets), &alone);
+        }
+    }
+}
+
+#[test]
+fn twelve_parts_go_to_three_and_six_processes() {
+    let root = tempdir().unwrap();
+    let sets = ["data.micro_batch=4", "data.batch=48", "modules.backbone.batch_norm_splits=12", "epochs=1"];
+    let sets = [&sets[..], &["data.source.train=96", "modules.contrast.len=96"]].concat();
+    let alone = run(1, root.path(), "symmetric.ron", &sets);
+    for n in [3, 6] {
+        assert_same_runs(&run(n, root.path(), "symmetric.ron", &sets), &alone);
+    }
+}
+
+#[test]
+fn a_run_that_one_process_stops_goes_on_in_any_number_of_them() {
+    let (file, sets) = PIPELINES[0];
+    let root = tempdir().unwrap();
+    let alone = run(1, root.path(), file, sets);
+    let folder = root.path().join("stopped");
+    for finished in train(2, &folder, Some((file, sets)), Some((1, 3))) {
+        let Finished::Stopped { steps_done, checkpoint } = finished.unwrap() else { panic!("it went on") };
+        assert_eq!((steps_done, checkpoint), (3, folder.join("checkpoints/step-00000003.safetensors")));
+    }
+    for finished in train(4, &folder, None, None) {
+        assert!(matches!(finished.unwrap(), Finished::Completed(_)));
+    }
+    assert_same_runs(&folder, &alone);
+}
+
+#[test]
+fn spikes_have_the_same_consequences_in_two_processes() {
+    let sets = ["data.micro_batch=4", "data.source.train=240", "epochs=1"];
+    for on_spike in ["SkipStep", r#"Freeze(["backbone.conv1.weight"])"#] {
+        let root = tempdir().unwrap();
+        let stability = format!("stability=(spike: 1.05, window: 3, on_spike: {on_spike})");
+        let sets = [&sets[..], &[&stability]].concat();
+        let alone = run(1, root.path(), "symmetric.ron", &sets);
+        let n_spikes = metrics(&alone).last().unwrap()["gradient_spikes"].as_f64().unwrap();
+        assert!(n_spikes > 0.0, "nothing happened");
+        assert_same_runs(&run(2, root.path(), "symmetric.ron", &sets), &alone);
+    }
+}
+
+#[test]
+fn what_diverges_rolls_back_in_all_processes() {
+    let root = tempdir().unwrap();
+    let mut finished = Vec::new();
+    for n in [1, 2] {
+        let folder = root.path().join(format!("{n}-processes"));
+        let sets = [
+            "data.micro_batch=4",
+            "data.source.train=96",
+            "learning_rate.base=1e30",
+            "stability=(on_nonfinite: RollBack)",
+        ];
+        let messages = train(n, &folder, Some(("symmetric.ron", &sets)), None).into_iter().map(|finished| {
+            let message = finished.unwrap_err().to_string();
+            assert!(message.starts_with("training has diverged at epoch 1, step"), "{message}");
+            message
+        });
+        finished.extend(messages);
+    }
+    assert!(finished.iter().all(|message| *message == finished[0]), "{finished:?}");
+}
+
+#[test]
+fn an_error_in_one_process_is_one_in_all() {
+    let (file, sets) = PIPELINES[1];
+    let root = tempdir().unwrap();
+    let folder = root.path().join("run");
+    let outcomes = of_all(2, |processes| {
+        let stop = AtomicBool::new(false);
+        let first = processes.is_first();
+        let outcome = if first {
+            let pipeline = pipeline_of(file, sets);
+            let options = RunOptions {
+                folder: Some(folder.clone()),
+                processes: Arc::clone(&processes),
+                ..RunOptions::default()
+            };
+            Run::create_with(pipeline, &options).unwrap().train_until(&mut Silent, &stop)
+        } else {
+            let mut observer = At(2, || Err("the disk is gone".into()));
+            Run::follow(Arc::clone(&processes), NonZeroUsize::MIN, &mut observer, &stop)
+        };
+        if let Err(error) = &outcome {
+            processes.abort(&error.to_string());
+        }
+        outcome.map(drop).map_err(|error| error.to_string())
+    });
+    assert_eq!(
+        outcomes,
+        [Err("process 1 has ended: the disk is gone".to_owned()), Err("the disk is gone".to_owned())]
+    );
+}
+
+#[test]
+fn batches_that_were_whole_are_dealt_out() {
+    let root = tempdir().unwrap();
+    let folder = root.path().join("run");
+    let sets = ["data.source.train=64", "epochs=1"];
+    for finished in train(2, &folder, Some(("symmetric.ron", &sets)), None) {
+        finished.unwrap();
+    }
+    let text = std::fs::read_to_string(folder.join("pipeline.ron")).unwrap();
+    assert!(text.contains("micro_batch: Some(8)") || text.contains("micro_batch: 8"), "{text}");
+
+    let options = |n: usize, folder: &str| {
+        let processes = ThreadGroup::of(n).swap_remove(0);
+        RunOptions {
+            folder: Some(root.path().join(folder)),
+            processes: Arc::new(processes),
+            ..RunOptions::default()
+        }
+    };
+    let pipeline = moco::read_pipeline(here("symmetric.ron"), &[]).unwrap();
+    let error = Run::create_with(pipeline, &options(3, "odd")).err().unwrap();
+    assert_eq!(error.to_string(), "a batch of 16 images cannot be dealt to 3 processes");
+    assert!(!root.path().join("odd").exists());
+}
