@@ -1,5 +1,6 @@
-//! Loads all images of a split once, for evaluation.
+//! Loads images of a split once, for evaluation.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,8 @@ use plugin_api::{Images, ViewTransform};
 pub struct EvalPlan {
     /// The images.
     pub images: Arc<dyn Images>,
+    /// Those of them to load.
+    pub range: Range<usize>,
     /// The view: name and transform.
     pub view: (String, Arc<ViewTransform>),
     /// The pipeline's seed, for random views.
@@ -38,12 +41,12 @@ pub struct EvalBatch {
     pub waited: Duration,
 }
 
-/// Loads all images once, in order, with one view.
+/// Loads images once, in order, with one view.
 pub struct EvalLoader {
     workers: Workers,
-    n_images: usize,
     batch: usize,
-    next_image: usize,
+    /// What is left to order.
+    rest: Range<usize>,
     prefetch_batches: usize,
     failed: Option<LoaderError>,
 }
@@ -54,7 +57,6 @@ impl EvalLoader {
     /// # Errors
     /// If threads cannot be started.
     pub fn start(plan: EvalPlan) -> Result<Self, LoaderError> {
-        let n_images = plan.images.len();
         let work = Work {
             images: plan.images,
             views: vec![plan.view],
@@ -64,9 +66,8 @@ impl EvalLoader {
         };
         let mut loader = Self {
             workers: Workers::start(work, plan.n_workers)?,
-            n_images,
             batch: plan.batch.max(1),
-            next_image: 0,
+            rest: plan.range,
             prefetch_batches: plan.prefetch_batches,
             failed: None,
         };
@@ -102,12 +103,12 @@ impl EvalLoader {
     }
 
     fn order_ahead(&mut self) {
-        while self.workers.n_ordered() <= self.prefetch_batches && self.next_image < self.n_images {
-            let end = (self.next_image + self.batch).min(self.n_images);
-            let step = (self.next_image / self.batch) as u64;
-            let images = (self.next_image..end).collect();
+        while self.workers.n_ordered() <= self.prefetch_batches && !self.rest.is_empty() {
+            let end = (self.rest.start + self.batch).min(self.rest.end);
+            let step = (self.rest.start / self.batch) as u64;
+            let images = (self.rest.start..end).collect();
             self.workers.order(Order { epoch: 0, step, images, views: Arc::new([0]) });
-            self.next_image = end;
+            self.rest.start = end;
         }
     }
 }

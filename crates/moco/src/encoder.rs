@@ -203,6 +203,7 @@ impl Encoder {
         watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Embeddings, EmbedError> {
         let plan = EvalPlan {
+            range: 0..images.len(),
             images: Arc::clone(images),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,

@@ -53,6 +53,7 @@ impl LabeledImages<'_> {
     /// If the workers cannot be started.
     pub(super) fn in_order(&self, batch: usize) -> Result<EvalLoader, LoaderError> {
         EvalLoader::start(EvalPlan {
+            range: 0..self.images.len(),
             images: Arc::clone(self.images),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,

@@ -176,6 +176,7 @@ impl Evaluation {
             Split::Test => Arc::clone(self.test_images()),
         };
         let plan = EvalPlan {
+            range: 0..images.len(),
             images: Arc::clone(&images),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,

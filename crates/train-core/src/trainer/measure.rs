@@ -10,8 +10,10 @@ use crate::features::{self, EncoderInTraining};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::View;
 use plugin_api::{
-    Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split, Splits,
+    Embed, Embedding, Embeddings, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split,
+    Splits,
 };
+use processes::{ProcessesError, share};
 
 /// What measuring needs besides the engine.
 pub struct Measure<'a> {
@@ -57,7 +59,8 @@ impl Measure<'_> {
         Ok(outcomes)
     }
 
-    /// Features of a split of the dataset; `None` if the dataset has no such split.
+    /// Features of a split of the dataset; `None` if the dataset has no such split. Each of several processes computes those
+    /// of its share of the images, and has all in the end.
     ///
     /// # Errors
     /// If images cannot be loaded, or the encoder rejects them.
@@ -74,8 +77,13 @@ impl Measure<'_> {
             .iter()
             .find(|view| view.name == request.view)
             .ok_or_else(|| MonitorError::NoView { view: request.view.into() })?;
+        // Whole batches, so that an image is in the same one for any number of processes.
+        let batches =
+            share(images.len().div_ceil(self.batch), engine.processes().rank(), engine.processes().n());
+        let first = batches.start * self.batch;
         let plan = EvalPlan {
             images: Arc::clone(images),
+            range: first..(batches.end * self.batch).clamp(first, images.len().max(first)),
             view: (view.name.clone(), Arc::clone(&view.transform)),
             seed: self.seed,
             batch: self.batch,
@@ -85,9 +93,26 @@ impl Measure<'_> {
         };
         let mut encoder = EncoderInTraining { engine, level: request.level };
         let embeddings = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
-        let embeddings = embeddings.map_err(|error| MonitorError::Features(error.into()))?;
+        let own = embeddings.map_err(|error| MonitorError::Features(error.into()))?;
+        let embeddings = gathered(engine, own).map_err(|error| MonitorError::Features(error.into()))?;
         Ok(Some(embeddings.with_labels(images.as_ref())))
     }
+}
+
+/// The rows of all processes, in order.
+fn gathered(engine: &Engine, own: Embeddings) -> Result<Embeddings, ProcessesError> {
+    let processes = engine.processes();
+    if processes.n() == 1 {
+        return Ok(own);
+    }
+    let places: Vec<u8> = own.images().iter().flat_map(|place| (*place as u64).to_le_bytes()).collect();
+    let places = processes.gather_bytes(&places)?.concat();
+    let places: Vec<usize> =
+        places.as_chunks().0.iter().map(|place| u64::from_le_bytes(*place) as usize).collect();
+    let values = processes.gather(own.values())?;
+    let mut all = Embeddings::new(values.len() / places.len().max(1));
+    all.append(&places, &values);
+    Ok(all)
 }
 
 struct CachingEncoder<'a> {
