@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels-cpu", &[]),
     ("kernels-cuda", &["kernels-cpu"]),
     ("processes", &[]),
+    ("processes-mpi", &["processes"]),
     ("tensor-ops", &["kernels-cpu"]),
     ("plugin-api", &["tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),

@@ -6,6 +6,7 @@
 
 mod alone;
 mod error;
+mod launcher;
 mod share;
 mod summing;
 mod thread_group;
@@ -16,6 +17,7 @@ use std::fmt::Debug;
 
 pub use self::alone::Alone;
 pub use self::error::ProcessesError;
+pub use self::launcher::{Launcher, launcher, launcher_in};
 pub use self::share::share;
 pub use self::summing::Summing;
 pub use self::thread_group::{ThreadGroup, ThreadProcess};
