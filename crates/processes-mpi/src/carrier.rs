@@ -75,6 +75,7 @@ pub(crate) fn carry(
                 if left.is_ok() {
                     // Waits for the others in the library.
                     drop(universe);
+                    job.leave();
                     let _ = reply.send(left);
                     return;
                 }

@@ -28,6 +28,7 @@ pub(crate) struct Job {
     wake: Sender<Request>,
     tell: fn(&str),
     is_ending: AtomicBool,
+    has_left: AtomicBool,
     failure: OnceLock<ProcessesError>,
 }
 
@@ -42,6 +43,7 @@ impl Job {
             wake,
             tell,
             is_ending: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             failure: OnceLock::new(),
         }
     }
@@ -64,6 +66,11 @@ impl Job {
         self.is_ending.load(Ordering::Acquire)
     }
 
+    /// Remembers that this process has nothing to do with the others anymore.
+    pub(crate) fn leave(&self) {
+        self.has_left.store(true, Ordering::Release);
+    }
+
     /// Tells why, and ends all processes of the job, this one too.
     pub(crate) fn abort(&self, why: &str) -> ! {
         (self.tell)(&format!("process {} of {} on {}: {why}", self.rank, self.n, self.host));
@@ -79,12 +86,15 @@ impl Job {
         std::process::abort();
     }
 
-    /// Has every panic of the program end the job.
+    /// Has every panic of the program end the job, as long as this process is part of it.
     pub(crate) fn abort_on_panic(self: &Arc<Self>) {
         let job = Arc::clone(self);
         let print = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             print(info);
+            if job.has_left.load(Ordering::Acquire) {
+                return;
+            }
             let payload = info.payload();
             let message = payload.downcast_ref::<&str>().copied();
             let message =

@@ -26,7 +26,10 @@ pub(crate) fn agree(all: MpiProcesses, wire: Wire) {
         assert_eq!(gathered, expected);
     }
     let (rank, n) = (all.rank(), all.n());
+    all.abort_on_panic();
     drop(all);
+    // What has left the others ends nobody.
+    assert!(thread::spawn(|| panic!("a panic after all")).join().is_err());
     println!("process {rank} of {n} agrees");
 }
 

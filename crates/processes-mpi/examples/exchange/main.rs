@@ -11,8 +11,7 @@ use std::time::Duration;
 use processes::Wire;
 use processes_mpi::{MpiOptions, MpiProcesses};
 
-const USAGE: &str =
-    "usage: exchange CASE, with one of: agree, bench, differ, abort, panic, kill, sleep, leave, twice";
+const USAGE: &str = "usage: exchange CASE, with one of: agree, agree-bf16, bench, bench-bf16, differ, abort, panic, kill, sleep, leave, twice";
 
 fn main() -> ExitCode {
     let case = std::env::args().nth(1).unwrap_or_default();
