@@ -10,6 +10,8 @@ mod pipelines;
 mod rejected;
 mod rejected_cases;
 // Runs: the same bits however they are cut, and images as they come.
+#[cfg(feature = "mpi")]
+mod mpi;
 mod odd_images;
 mod processes;
 mod resume;

@@ -78,7 +78,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl EncoderArguments {
     /// Loads the encoder of `run`.
     pub(crate) fn load(&self, run: &std::path::Path) -> Result<Encoder, Failure> {
-        stop_softly(&STOP, "stopping after this batch; press Ctrl-C again to stop at once")?;
+        stop_softly(&STOP, Some("stopping after this batch; press Ctrl-C again to stop at once"))?;
         compute::start(self.threads)?;
         let options = EncoderOptions {
             checkpoint: if self.best { Which::Best } else { Which::Latest },

@@ -85,8 +85,13 @@ pub fn report(failure: &Failure) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     // If even this cannot be written, the exit code still tells.
-    let _ = io::stderr().write_all(rendered(failure, color()).as_bytes());
+    let _ = io::stderr().write_all(rendered_in(failure, color()).as_bytes());
     ExitCode::from(failure.code)
+}
+
+/// `failure` as standard error shows it.
+pub(crate) fn rendered(failure: &Failure) -> String {
+    rendered_in(failure, color())
 }
 
 /// A fault as standard error shows it.
@@ -98,7 +103,7 @@ fn is_closed_pipe(failure: &Failure) -> bool {
     failure.cause::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn rendered(failure: &Failure, color: Color) -> String {
+fn rendered_in(failure: &Failure, color: Color) -> String {
     if let Some(PipelineError::Fault(fault)) = failure.cause() {
         return fault.render(color) + "\n";
     }
@@ -129,10 +134,10 @@ mod tests {
     #[test]
     fn an_error_is_told_once_with_its_hint() {
         let failure = Failure::new("no run is here", "start one");
-        assert_eq!(rendered(&failure, Color::No), "error: no run is here\nhint: start one\n");
+        assert_eq!(rendered_in(&failure, Color::No), "error: no run is here\nhint: start one\n");
         let error = Failure::from(TrainError::from(LoaderError::TooFewImages { n_images: 3, batch: 8 }));
         assert_eq!(
-            rendered(&error, Color::No),
+            rendered_in(&error, Color::No),
             "error: there are 3 images, and a batch takes 8\nhint: make the batch smaller, or add images\n"
         );
     }
@@ -144,20 +149,20 @@ mod tests {
         let fit = Fit { micro_batch: Some(64), batch: Some(64), refused: None };
         let error = TrainError::OutOfMemory { batch: 256, at_once: 256, memory, fit };
         assert_eq!(
-            rendered(&error.into(), Color::No),
+            rendered_in(&error.into(), Color::No),
             "error: the batch of 256 images needs more than the 16.0 GiB of the device\n\
              hint: `data.micro_batch: 64` would fit, or a batch of at most 64\n"
         );
         let memory = DeviceMemory { own: GIB, free: GIB, total: 16 * GIB };
         let error = TrainError::OutOfMemory { batch: 256, at_once: 8, memory, fit: Fit::default() };
         assert_eq!(
-            rendered(&error.into(), Color::No),
+            rendered_in(&error.into(), Color::No),
             "error: the batch of 256 images, 8 at a time, needs more than the 16.0 GiB of the device, of which other \
              programs have 14.0 GiB\nhint: nothing would fit, down to the smallest batch: take a smaller network, \
              smaller images or another device; `nvidia-smi` lists the other programs\n"
         );
         let error = OpError::OutOfMemory { own: GIB, free: GIB, total: 2 * GIB };
-        let text = rendered(&error.into(), Color::No);
+        let text = rendered_in(&error.into(), Color::No);
         assert!(text.starts_with("error: the device is out of memory: this program has 1.0 GiB"), "{text}");
         assert!(text.contains("\nhint: take fewer"), "{text}");
     }

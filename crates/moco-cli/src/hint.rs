@@ -8,6 +8,7 @@ use std::io;
 
 use ::sweep::SweepError;
 use loader::LoaderError;
+use moco::processes::ProcessesError;
 use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError};
 use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
@@ -59,6 +60,12 @@ macro_rules! nothing_to_add {
 }
 
 nothing_to_add!(PipelineError, RegistryError, StateError, UnreadableImage, io::Error, serde_json::Error);
+
+impl Hint for ProcessesError {
+    fn hint(&self) -> Option<String> {
+        Some(self.hint().into())
+    }
+}
 
 impl Hint for DatasetError {
     fn hint(&self) -> Option<String> {

@@ -5,16 +5,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::failure::{Failure, STOPPED};
 
-/// The first Ctrl-C sets `stop` and prints `message`, the second one ends the program at once.
+/// The first Ctrl-C sets `stop` and prints `message`, if there is one; the second one ends the program at once.
 ///
 /// # Errors
 /// If the system does not allow it.
-pub(crate) fn stop_softly(stop: &'static AtomicBool, message: &'static str) -> Result<(), Failure> {
+pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static str>) -> Result<(), Failure> {
     handle(move || {
         if stop.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(STOPPED));
         }
-        let _ = writeln!(io::stderr(), "\n{message}");
+        if let Some(message) = message {
+            let _ = writeln!(io::stderr(), "\n{message}");
+        }
     })
 }
 

@@ -4,7 +4,7 @@
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `sheet`
-//! (drawing), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
+//! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
@@ -38,6 +38,7 @@ mod runs;
 mod sheet;
 mod sweep;
 pub mod text;
+mod together;
 mod trained;
 mod views;
 
@@ -157,6 +158,9 @@ fn dispatch<C: Subcommand>(
     }
     compute::choose_kernels()?;
     plugin_api::check_registry()?;
+    if let Some(command) = matches.subcommand_name().filter(|command| *command != "run") {
+        together::refuse_several(command)?;
+    }
     if matches.subcommand_name().is_some_and(C::has_subcommand) {
         return run(C::from_arg_matches(matches).unwrap_or_else(|error| error.exit()), out);
     }

@@ -4,9 +4,11 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use moco::{Finished, Run, RunOptions, Summary};
+use moco::processes::Processes;
+use moco::{Finished, Run, RunOptions, Silent, Summary};
 use pipeline::Pipeline;
 use plugin_api::Splits;
 use run_store::RunFolder;
@@ -15,6 +17,7 @@ use tensor_ops::Device;
 use crate::failure::{Failure, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
+use crate::together::{self, Together};
 use crate::{compute, interrupt, pipeline_file, runs, text};
 
 /// Train a pipeline, or resume a run.
@@ -47,6 +50,8 @@ pub(crate) struct Arguments {
     /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    together: together::Arguments,
 }
 
 const EXAMPLES: &str = "\
@@ -59,7 +64,11 @@ Resume:
   moco run pipelines/mocov2.ron --resume          the newest run of this pipeline
   moco run --resume runs/mocov2-001               this run
   moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
-      from an earlier checkpoint; later ones are renamed to *.superseded";
+      from an earlier checkpoint; later ones are renamed to *.superseded
+
+Several processes (a build with `--features mpi`):
+  moco run --ranks 4 pipelines/mocov2.ron                       on this machine
+  mpirun -n 16 --hostfile hosts --bind-to none moco run FILE    on several";
 
 /// Standard output while it has a reader: a run does not end when `head` does.
 pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
@@ -87,11 +96,43 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
             "omit `--set`, or omit `--resume` to start a new run",
         ));
     }
-    let device = compute::start(arguments.threads)?;
-    let workers = arguments.workers.unwrap_or_else(compute::default_workers);
+    together::start_ranks(&arguments.together)?;
+    let together = Together::join(&arguments.together)?;
+    let outcome = match together.processes.is_first() {
+        true => lead(&arguments, &together, out),
+        false => follow(&arguments, &together),
+    };
+    if let Err(error) = &outcome {
+        together.fail(error);
+    }
+    outcome
+}
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Trains as one of several processes, without a word.
+fn follow(arguments: &Arguments, together: &Together) -> Result<ExitCode, Failure> {
+    let threads = together.threads(arguments.threads);
+    compute::start(threads)?;
+    interrupt::stop_softly(&STOP, None)?;
+    let workers = arguments.workers.or(threads).unwrap_or_else(compute::default_workers);
+    let processes = Arc::clone(&together.processes);
+    match Run::follow(processes, workers, &mut Silent, &STOP).map_err(unwrapped)? {
+        Finished::Completed(_) => Ok(ExitCode::SUCCESS),
+        Finished::Stopped { .. } => Ok(ExitCode::from(STOPPED)),
+    }
+}
+
+/// Trains as the only process, or the first of several.
+fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let threads = together.threads(arguments.threads);
+    let device = compute::start(threads)?;
+    let own_share = if together.processes.n() > 1 { threads } else { None };
+    let workers = arguments.workers.or(own_share).unwrap_or_else(compute::default_workers);
+    let processes = Arc::clone(&together.processes);
     let mut run = match &arguments.resume {
-        Some(of) => resumed(arguments.file.as_deref(), of.as_deref(), &device)?,
-        None => started(&arguments, &device)?,
+        Some(of) => resumed(arguments.file.as_deref(), of.as_deref(), &device, processes)?,
+        None => started(arguments, &device, processes)?,
     };
     run.set_workers(workers);
     run.lock().map_err(unwrapped)?;
@@ -99,6 +140,9 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
     let pipeline = run.pipeline().map_err(unwrapped)?;
     let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
     describe(out, pipeline, &splits, workers.get())?;
+    if let Some(line) = together.describe() {
+        writeln!(out, "processes {line}")?;
+    }
     let folder = run.folder().clone();
     write!(out, "run       {}", folder.path().display())?;
     if arguments.resume.is_some() {
@@ -107,7 +151,6 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
     writeln!(out)?;
     out.flush()?;
 
-    static STOP: AtomicBool = AtomicBool::new(false);
     stop_on_signal(&STOP)?;
     let progress = &mut Progress::default();
     let finished = match arguments.resume {
@@ -134,22 +177,26 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
 }
 
 /// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
-fn started(arguments: &Arguments, device: &Device) -> Result<Run, Failure> {
+fn started(arguments: &Arguments, device: &Device, processes: Arc<dyn Processes>) -> Result<Run, Failure> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
     let pipeline = pipeline_file::read(file, &arguments.set, device)?;
-    let options =
-        RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
+    let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), processes };
     Run::create_with(pipeline, &options).map_err(unwrapped)
 }
 
 /// A run to resume.
-fn resumed(file: Option<&Path>, of: Option<&Path>, device: &Device) -> Result<Run, Failure> {
+fn resumed(
+    file: Option<&Path>,
+    of: Option<&Path>,
+    device: &Device,
+    processes: Arc<dyn Processes>,
+) -> Result<Run, Failure> {
     let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
     let root = Path::new(runs::ROOT);
     let run = match (of, &wanted) {
-        (Some(path), _) => Run::open(path),
-        (None, Some(pipeline)) => Run::open(runs::newest_of(root, &pipeline.name)?.path()),
-        (None, None) => Run::open(runs::newest(root)?.path()),
+        (Some(path), _) => Run::open_with(path, processes),
+        (None, Some(pipeline)) => Run::open_with(runs::newest_of(root, &pipeline.name)?.path(), processes),
+        (None, None) => Run::open_with(runs::newest(root)?.path(), processes),
     };
     let mut run = run.map_err(unwrapped)?;
     // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
@@ -264,7 +311,9 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
 pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
     interrupt::stop_softly(
         stop,
-        "stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one",
+        Some(
+            "stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one",
+        ),
     )
 }
 

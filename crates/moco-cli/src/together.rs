@@ -1,0 +1,246 @@
+//! A run in several processes, which a launcher has started or `--ranks` starts.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::num::NonZeroUsize;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use moco::processes::{Alone, Launcher, Processes, Wire, launcher};
+
+use crate::failure::{self, Failure};
+use crate::program::program;
+use crate::text;
+
+/// How long a process that is not the first keeps an error to itself. Most errors are the same in all processes, and the first
+/// one tells it for all.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How processes train together.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Train in N processes on this machine, which `mpirun` starts. Each takes its share of every batch. Over several
+    /// machines, start this program by `mpirun` or `srun` instead. Needs a build with `--features mpi`.
+    #[arg(long, value_name = "N")]
+    ranks: Option<NonZeroUsize>,
+    /// Seconds that a process waits for the others in one exchange before it gives up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    time_out: u64,
+    /// How gradients travel between processes: `f32`, or `bf16`, which halves what travels and rounds gradients.
+    #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = wire)]
+    wire: Wire,
+}
+
+fn wire(text: &str) -> Result<Wire, String> {
+    match text {
+        "f32" => Ok(Wire::Single),
+        "bf16" => Ok(Wire::Bf16),
+        _ => Err("choose `f32` or `bf16`".into()),
+    }
+}
+
+/// The processes of a run.
+pub(crate) struct Together {
+    pub(crate) processes: Arc<dyn Processes>,
+    /// The machine of each.
+    hosts: Vec<String>,
+}
+
+impl Together {
+    /// The processes that a launcher has started, or this one alone.
+    ///
+    /// # Errors
+    /// If this build cannot work with the others, or they cannot be reached.
+    pub(crate) fn join(arguments: &Arguments) -> Result<Self, Failure> {
+        match launcher() {
+            Some(launcher) if launcher.n != Some(1) => several(launcher, arguments),
+            _ => Ok(Self { processes: Arc::new(Alone), hosts: vec![String::new()] }),
+        }
+    }
+
+    /// Threads of this process, if nobody has asked for a number: its share of the cores of its machine.
+    pub(crate) fn threads(&self, asked: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
+        if asked.is_some() || self.processes.n() == 1 {
+            return asked;
+        }
+        let usable = usable_cores().get();
+        let here = self.n_here();
+        // A launcher that binds each process to cores of its own has divided them already.
+        let threads = if usable < cores() { usable } else { usable / here };
+        NonZeroUsize::new(threads.max(1))
+    }
+
+    /// One line on the processes; `None` of one.
+    pub(crate) fn describe(&self) -> Option<String> {
+        let n = self.processes.n();
+        if n == 1 {
+            return None;
+        }
+        let mut machines: BTreeMap<&str, usize> = BTreeMap::new();
+        self.hosts.iter().for_each(|host| *machines.entry(host).or_default() += 1);
+        let listed: Vec<String> = machines.iter().map(|(host, n)| format!("{host}: {n}")).collect();
+        let threads = text::count(rayon::current_num_threads(), "thread");
+        let mut line = format!(
+            "{n} on {} ({}), {threads} each",
+            text::count(machines.len(), "machine"),
+            listed.join(", ")
+        );
+        let (usable, cores) = (usable_cores().get(), cores());
+        if usable < cores && usable * self.n_here() < cores {
+            line += &format!(
+                "; each is bound to {} of {cores}: start with `--bind-to none` to use all",
+                text::count(usable, "core")
+            );
+        }
+        Some(line)
+    }
+
+    /// Ends all processes after an error of this one.
+    pub(crate) fn fail(&self, error: &Failure) {
+        if self.processes.n() > 1 {
+            if !self.processes.is_first() {
+                std::thread::sleep(PATIENCE);
+            }
+            self.processes.abort(&failure::rendered(error));
+        }
+    }
+
+    /// Processes on this machine.
+    fn n_here(&self) -> usize {
+        let own = &self.hosts[self.processes.rank()];
+        self.hosts.iter().filter(|host| *host == own).count()
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn several(_launcher: Launcher, arguments: &Arguments) -> Result<Together, Failure> {
+    let options = processes_mpi::MpiOptions {
+        wire: arguments.wire,
+        time_out: Some(Duration::from_secs(arguments.time_out)),
+        tell: |words| {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{words}");
+        },
+    };
+    let processes = processes_mpi::MpiProcesses::start(options)?;
+    processes.abort_on_panic();
+    let hosts = processes.hosts().to_vec();
+    Ok(Together { processes: Arc::new(processes), hosts })
+}
+
+#[cfg(not(feature = "mpi"))]
+fn several(launcher: Launcher, _arguments: &Arguments) -> Result<Together, Failure> {
+    Err(Failure::usage(
+        format!("{} has started this program {}, which is built without MPI", launcher.name, times(launcher)),
+        "build it with `--features mpi`, or start it once",
+    ))
+}
+
+/// Refuses a command that runs in one process, if a launcher has started several.
+///
+/// # Errors
+/// If it has.
+pub(crate) fn refuse_several(command: &str) -> Result<(), Failure> {
+    match launcher() {
+        Some(launcher) if launcher.n != Some(1) => Err(Failure::usage(
+            format!(
+                "{} has started this program {}, and `{command}` runs in one process",
+                launcher.name,
+                times(launcher)
+            ),
+            format!("start `{} {command}` without a launcher", program()),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn times(launcher: Launcher) -> String {
+    launcher.n.map_or("several times".into(), |n| format!("{n} times"))
+}
+
+/// Starts this command again in as many processes as `--ranks` asks for, and does not return; does nothing if nobody asks, or if
+/// they have been started.
+///
+/// # Errors
+/// If there is no `mpirun`, or this build cannot work with it.
+pub(crate) fn start_ranks(arguments: &Arguments) -> Result<(), Failure> {
+    let Some(ranks) = arguments.ranks.filter(|_| launcher().is_none()) else { return Ok(()) };
+    if cfg!(not(feature = "mpi")) {
+        return Err(Failure::usage(
+            format!("`--ranks {ranks}` needs MPI, and this program is built without it"),
+            "build it with `--features mpi`",
+        ));
+    }
+    let this = std::env::current_exe()?;
+    let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut mpirun = Command::new("mpirun");
+    mpirun.args(["-n", &ranks.to_string(), "--bind-to", "none"]);
+    if is_open_mpi() {
+        // Ctrl-C: the seconds until it kills processes that finish their step and save.
+        mpirun.args(["--mca", "odls_base_sigkill_timeout", "3600"]);
+        if ranks.get() > usable_cores().get() {
+            // Otherwise it refuses more processes than cores.
+            mpirun.arg("--oversubscribe");
+        }
+    }
+    let error = replaced_by(mpirun.arg(this).args(rest));
+    Err(Failure::new(
+        format!("`mpirun` cannot be started: {error}"),
+        "install Open MPI or MPICH, the one that this program was built with",
+    ))
+}
+
+/// Runs `command` in the place of this process, so that signals reach it; returns if that fails.
+#[cfg(unix)]
+fn replaced_by(command: &mut Command) -> io::Error {
+    std::os::unix::process::CommandExt::exec(command)
+}
+
+#[cfg(not(unix))]
+fn replaced_by(command: &mut Command) -> io::Error {
+    match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    }
+}
+
+fn is_open_mpi() -> bool {
+    let version = Command::new("mpirun").arg("--version").stderr(Stdio::null()).output();
+    version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("Open MPI"))
+}
+
+/// The cores that this process may use.
+fn usable_cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// The cores of this machine, as far as the system tells.
+fn cores() -> usize {
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
+    online_cores(&online).unwrap_or(usable_cores().get())
+}
+
+/// The number of cores in a list such as `0-3,8`.
+fn online_cores(list: &str) -> Option<usize> {
+    let mut n = 0;
+    for range in list.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        n += (last.parse::<usize>().ok()? + 1).checked_sub(first.parse().ok()?)?;
+    }
+    Some(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_cores_are_counted() {
+        assert_eq!(online_cores("0-3,8\n"), Some(5));
+        assert_eq!(online_cores("0\n"), Some(1));
+        assert_eq!(online_cores(""), None);
+        assert_eq!(online_cores("3-1"), None);
+    }
+}
