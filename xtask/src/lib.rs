@@ -9,6 +9,7 @@ mod reference_pipeline;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use moco_cli::together::refuse_several;
 
 const NAME: &str = "cargo xtask";
 
@@ -20,12 +21,31 @@ enum Command {
     Ci(ci::Arguments),
 }
 
+impl Command {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Parity(_) => "parity",
+            Self::Bench(_) => "bench",
+            Self::Ci(_) => "ci",
+        }
+    }
+
+    fn runs_in_several_processes(&self) -> bool {
+        matches!(self, Self::Bench(arguments) if arguments.is_step())
+    }
+}
+
 /// The program. `main.rs` sets its allocator.
 pub fn main() -> ExitCode {
-    moco_cli::main_with(NAME, |command, out| match command {
-        Command::Parity(arguments) => parity::run(&arguments, out),
-        Command::Bench(arguments) => bench::run(&arguments, out),
-        Command::Ci(arguments) => ci::run(&arguments),
+    moco_cli::main_with(NAME, |command: Command, out| {
+        if !command.runs_in_several_processes() {
+            refuse_several(command.name())?;
+        }
+        match command {
+            Command::Parity(arguments) => parity::run(&arguments, out),
+            Command::Bench(arguments) => bench::run(&arguments, out),
+            Command::Ci(arguments) => ci::run(&arguments),
+        }
     })
 }
 

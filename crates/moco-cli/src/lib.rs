@@ -38,7 +38,7 @@ mod runs;
 mod sheet;
 mod sweep;
 pub mod text;
-mod together;
+pub mod together;
 mod trained;
 mod views;
 
@@ -110,7 +110,8 @@ pub fn main() -> ExitCode {
 
 /// Like [`main`], for a program called `name` with extra commands: the variants of `C`, which `run` runs.
 ///
-/// `run` writes its results to the `Write` that it is given, so a closed pipe is an ordinary error.
+/// `run` writes its results to the `Write` that it is given, so a closed pipe is an ordinary error. A command that runs in one
+/// process calls [`together::refuse_several`] first.
 pub fn main_with<C: Subcommand>(
     name: &str,
     run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
@@ -158,11 +159,11 @@ fn dispatch<C: Subcommand>(
     }
     compute::choose_kernels()?;
     plugin_api::check_registry()?;
-    if let Some(command) = matches.subcommand_name().filter(|command| *command != "run") {
-        together::refuse_several(command)?;
-    }
     if matches.subcommand_name().is_some_and(C::has_subcommand) {
         return run(C::from_arg_matches(matches).unwrap_or_else(|error| error.exit()), out);
+    }
+    if let Some(command) = matches.subcommand_name().filter(|command| *command != "run") {
+        together::refuse_several(command)?;
     }
     let CommandLine { command, .. } =
         CommandLine::from_arg_matches(matches).unwrap_or_else(|error| error.exit());

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How processes train together.
 #[derive(clap::Args)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// Train in N processes on this machine, which `mpirun` starts. Each takes its share of every batch. Over several
     /// machines, start this program by `mpirun` or `srun` instead. Needs a build with `--features mpi`.
     #[arg(long, value_name = "N")]
@@ -42,8 +42,9 @@ fn wire(text: &str) -> Result<Wire, String> {
 }
 
 /// The processes of a run.
-pub(crate) struct Together {
-    pub(crate) processes: Arc<dyn Processes>,
+pub struct Together {
+    /// All of them, as this one sees them.
+    pub processes: Arc<dyn Processes>,
     /// The machine of each.
     hosts: Vec<String>,
 }
@@ -53,7 +54,7 @@ impl Together {
     ///
     /// # Errors
     /// If this build cannot work with the others, or they cannot be reached.
-    pub(crate) fn join(arguments: &Arguments) -> Result<Self, Failure> {
+    pub fn join(arguments: &Arguments) -> Result<Self, Failure> {
         match launcher() {
             Some(launcher) if launcher.n != Some(1) => several(launcher, arguments),
             _ => Ok(Self { processes: Arc::new(Alone), hosts: vec![String::new()] }),
@@ -61,7 +62,7 @@ impl Together {
     }
 
     /// Threads of this process, if nobody has asked for a number: its share of the cores of its machine.
-    pub(crate) fn threads(&self, asked: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
+    pub fn threads(&self, asked: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
         if asked.is_some() || self.processes.n() == 1 {
             return asked;
         }
@@ -73,7 +74,7 @@ impl Together {
     }
 
     /// One line on the processes; `None` of one.
-    pub(crate) fn describe(&self) -> Option<String> {
+    pub fn describe(&self) -> Option<String> {
         let n = self.processes.n();
         if n == 1 {
             return None;
@@ -98,7 +99,7 @@ impl Together {
     }
 
     /// Ends all processes after an error of this one.
-    pub(crate) fn fail(&self, error: &Failure) {
+    pub fn fail(&self, error: &Failure) {
         if self.processes.n() > 1 {
             if !self.processes.is_first() {
                 std::thread::sleep(PATIENCE);
@@ -142,7 +143,7 @@ fn several(launcher: Launcher, _arguments: &Arguments) -> Result<Together, Failu
 ///
 /// # Errors
 /// If it has.
-pub(crate) fn refuse_several(command: &str) -> Result<(), Failure> {
+pub fn refuse_several(command: &str) -> Result<(), Failure> {
     match launcher() {
         Some(launcher) if launcher.n != Some(1) => Err(Failure::usage(
             format!(
@@ -165,7 +166,7 @@ fn times(launcher: Launcher) -> String {
 ///
 /// # Errors
 /// If there is no `mpirun`, or this build cannot work with it.
-pub(crate) fn start_ranks(arguments: &Arguments) -> Result<(), Failure> {
+pub fn start_ranks(arguments: &Arguments) -> Result<(), Failure> {
     let Some(ranks) = arguments.ranks.filter(|_| launcher().is_none()) else { return Ok(()) };
     if cfg!(not(feature = "mpi")) {
         return Err(Failure::usage(

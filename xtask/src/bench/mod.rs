@@ -40,6 +40,13 @@ enum What {
     Ops(ops::Arguments),
 }
 
+impl Arguments {
+    /// Whether it times steps.
+    pub(crate) fn is_step(&self) -> bool {
+        matches!(self.what, What::Step(_))
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match &arguments.what {
         What::Step(arguments) => step::run(arguments, out)?,

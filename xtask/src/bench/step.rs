@@ -1,19 +1,20 @@
 //! `cargo xtask bench step`: times a training step.
 
-use moco_cli::Failure;
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Instant;
 
+use pipeline::Pipeline;
 use plugin_api::Rng;
-use processes::Alone;
 use serde::Serialize;
-use tensor_ops::{FeatureMap, KeepLogits, Recording};
-use train_core::engine::Engine;
+use tensor_ops::{FeatureMap, Recording};
+use train_core::engine::{Engine, EngineError};
 
 use super::{Precision, median, rounded, system};
 use crate::reference_pipeline::{Depth, Encoder, Method, Moco, Rule, Stem, VitStem};
-use moco_cli::compute;
+use moco_cli::together::{self, Together};
+use moco_cli::{Failure, compute};
 
 /// Time a training step.
 ///
@@ -25,6 +26,8 @@ use moco_cli::compute;
 /// The patch projection of a ViT is frozen. v3 has a projector of 2 layers for a ResNet and 3 for a ViT, a predictor of
 /// 2, batch norm after all of them, and AdamW. An image counts once, although both of its views pass through both
 /// encoders.
+///
+/// In several processes, each has its share of the batch. Batch norm of v1 and v2 then has as many splits.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
@@ -85,16 +88,19 @@ pub(super) struct Arguments {
     /// Precision of values between the layers of the encoder.
     #[arg(long, value_enum, default_value_t)]
     precision: Precision,
-    /// Compute threads.
+    /// Compute threads of each process.
     #[arg(long, default_value_t = NonZeroUsize::new(2).expect("2 is not 0"))]
     threads: NonZeroUsize,
+    #[command(flatten)]
+    together: together::Arguments,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench step --arch resnet18 --width 64 --size 32 --batch 128
   cargo xtask bench step --arch resnet50 --size 224 --batch 32 --threads 8 --precision bf16
-  cargo xtask bench step --variant v3 --arch vit --dim-vit 192 --depth 6 --heads 3 --patch 4 --batch 64";
+  cargo xtask bench step --variant v3 --arch vit --dim-vit 192 --depth 6 --heads 3 --patch 4 --batch 64
+  cargo xtask bench step --ranks 2 --threads 1     in two processes (a build with `--features mpi`)";
 
 const N_WARM_UP: usize = 2;
 
@@ -139,16 +145,33 @@ struct Speed {
     images_per_s: f64,
     peak_mib: Option<u64>,
     threads: usize,
+    ranks: usize,
     kernels: &'static str,
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
+    together::start_ranks(&arguments.together)?;
+    let together = Together::join(&arguments.together)?;
+    let outcome = time(arguments, &together, out);
+    if let Err(error) = &outcome {
+        together.fail(error);
+    }
+    outcome
+}
+
+fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Result<(), Failure> {
     let device = compute::start(Some(arguments.threads))?;
     let moco = pipeline_of(arguments);
-    let pipeline = moco.build("bench step", &device)?;
-    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), std::sync::Arc::new(Alone))?;
+    let n_ranks = together.processes.n();
+    let mut pipeline = moco.build("bench step", &device)?;
+    if n_ranks > 1 {
+        pipeline = Pipeline::parse("bench step", &pipeline.text, &in_parts(&moco, n_ranks)?, &device)
+            .map_err(pipeline::PipelineError::from)?;
+    }
+    let processes = Arc::clone(&together.processes);
+    let mut engine = Engine::new(pipeline.network, moco.seed, device.clone(), processes)?;
     let images = |number: u64| {
-        let shape = [moco.batch, moco.size, moco.size, 3];
+        let shape = [moco.batch / n_ranks, moco.size, moco.size, 3];
         let mut rng = Rng::new(moco.seed, "images of the benchmark", &[number]);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal() as f32).collect();
         FeatureMap::from_nhwc(&device, shape, &values, Recording::Off)
@@ -157,17 +180,22 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     let mut seconds = Vec::new();
     for step in 0..N_WARM_UP + arguments.steps.get() {
         let start = Instant::now();
-        let mut computed = engine.compute_whole(
-            views.iter().map(FeatureMap::share).collect(),
-            moco.momentum as f32,
-            KeepLogits::No,
-        )?;
+        let passes = engine.parts().passes.clone();
+        let mut passes = passes.iter();
+        let mut next = || -> Result<Vec<FeatureMap>, EngineError> {
+            let pass = passes.next().expect("one part of each pass is asked for");
+            Ok(pass.views.iter().map(|&view| views[view].share()).collect())
+        };
+        let mut computed = engine.compute(moco.batch, moco.momentum as f32, &mut next)?;
         engine.enqueue(&computed.keys)?;
         engine.update(&mut computed.gradients, moco.lr)?;
         tensor_ops::synchronize()?;
         if step >= N_WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());
         }
+    }
+    if !together.processes.is_first() {
+        return Ok(());
     }
     let middle = median(&seconds).expect("clap wants at least one timed step");
     let speed = Speed {
@@ -183,10 +211,26 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
         images_per_s: rounded(moco.batch as f64 / middle, 2),
         peak_mib: peak_mib(),
         threads: rayon::current_num_threads(),
+        ranks: n_ranks,
         kernels: tensor_ops::kernel_family(),
     };
     writeln!(out, "{}", serde_json::to_string(&speed)?)?;
     Ok(())
+}
+
+/// What is set in a pipeline whose batches go to `n` processes.
+fn in_parts(moco: &Moco, n: usize) -> Result<Vec<String>, Failure> {
+    if !moco.batch.is_multiple_of(n) {
+        return Err(Failure::usage(
+            format!("a batch of {} images cannot be dealt to {n} processes", moco.batch),
+            format!("make `--batch` a multiple of {n}"),
+        ));
+    }
+    let mut sets = vec![format!("data.micro_batch={}", moco.batch / n)];
+    if let (Encoder::ResNet { .. }, Method::Queue { .. }) = (&moco.encoder, &moco.method) {
+        sets.push(format!("modules.backbone.batch_norm_splits={n}"));
+    }
+    Ok(sets)
 }
 
 fn pipeline_of(arguments: &Arguments) -> Moco {
