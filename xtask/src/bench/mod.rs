@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod compare;
+mod driver_calls;
 mod median;
 mod ops;
 mod precision;

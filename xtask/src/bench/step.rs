@@ -11,6 +11,7 @@ use serde::Serialize;
 use tensor_ops::{FeatureMap, Recording};
 use train_core::engine::{Engine, EngineError};
 
+use super::driver_calls::{Calls, Counter};
 use super::{Precision, median, rounded, system};
 use crate::reference_pipeline::{Depth, Encoder, Method, Moco, Rule, Stem, VitStem};
 use moco_cli::together::{self, Together};
@@ -147,6 +148,8 @@ struct Speed {
     threads: usize,
     ranks: usize,
     kernels: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver_calls: Option<Calls>,
 }
 
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
@@ -178,7 +181,9 @@ fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     };
     let views = [images(1)?, images(2)?];
     let mut seconds = Vec::new();
+    let mut driver_calls = None;
     for step in 0..N_WARM_UP + arguments.steps.get() {
+        let counter = Counter::start();
         let start = Instant::now();
         let passes = engine.parts().passes.clone();
         let mut passes = passes.iter();
@@ -193,6 +198,7 @@ fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
         if step >= N_WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());
         }
+        driver_calls = counter.calls();
     }
     if !together.processes.is_first() {
         return Ok(());
@@ -213,6 +219,7 @@ fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
         threads: rayon::current_num_threads(),
         ranks: n_ranks,
         kernels: tensor_ops::kernel_family(),
+        driver_calls,
     };
     writeln!(out, "{}", serde_json::to_string(&speed)?)?;
     Ok(())
