@@ -9,7 +9,8 @@ use crate::support::workspace;
 
 /// The floors of the house, from the ground up: a crate may use those of the floors below its own, and of its own floor
 /// none. The plugin crates are the floor `plugin_crates` gives.
-const BELOW_PLUGINS: [&[&str]; 4] = [&["kernels-cpu"], &["tensor-ops"], &["plugin-api"], &["nn"]];
+const BELOW_PLUGINS: [&[&str]; 4] =
+    [&["kernels-cpu", "processes"], &["tensor-ops"], &["plugin-api"], &["nn"]];
 
 /// What is not a plugin, with what of the workspace it is linked with.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -18,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels-cuda", &["kernels-cpu"]),
     ("processes", &[]),
     ("processes-mpi", &["processes"]),
-    ("tensor-ops", &["kernels-cpu"]),
+    ("tensor-ops", &["kernels-cpu", "processes"]),
     ("plugin-api", &["tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &[]),

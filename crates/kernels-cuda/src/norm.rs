@@ -4,7 +4,7 @@ mod backward;
 
 use kernels_cpu::Layout;
 
-pub use self::backward::{Gradients, Mask, Wanted, backward};
+pub use self::backward::{Backward, Gradients, Mask, Wanted};
 use crate::{
     array::Array,
     columns::Chunks,
@@ -34,6 +34,11 @@ impl Over {
             self.n_groups > 0 && self.layout.n.is_multiple_of(self.n_groups),
             "each group has as many images"
         );
+    }
+
+    /// Values of each channel and group.
+    pub fn n_values(self) -> f64 {
+        self.rows_of_group() as f64
     }
 
     fn rows_of_group(self) -> usize {
@@ -118,6 +123,37 @@ impl Moments {
         }?;
         Ok(Self { partial, n_chunks: chunks.n, n_groups, c })
     }
+
+    /// The sum of each channel and that of its squares, to the host.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    ///
+    /// # Panics
+    ///
+    /// If there are several groups.
+    pub fn fetch(&self) -> Result<[Vec<f64>; 2]> {
+        assert_eq!(self.n_groups, 1, "sums of a whole map are fetched");
+        fetch_sums(&self.partial, self.n_chunks, self.c)
+    }
+}
+
+/// The sums over the chunks of one group, `(chunks, 2, C)`, to the host.
+fn fetch_sums(partial: &Memory<f64>, n_chunks: usize, c: usize) -> Result<[Vec<f64>; 2]> {
+    assert!(partial.len() >= n_chunks * 2 * c, "each chunk has its sums");
+    let mut sums = Memory::<f64>::unwritten(2 * c)?;
+    // SAFETY: each chunk has two rows of sums, and the result is as long as two.
+    unsafe {
+        Launch::new(&NORM, "fold_chunks").read(partial).int(n_chunks).int(c).write(&mut sums).blocks(
+            c.div_ceil(32),
+            1,
+            1,
+        )
+    }?;
+    let mut first = sums.fetch()?;
+    let second = first.split_off(c);
+    Ok([first, second])
 }
 
 /// What turns values into normalized ones: mean, one over the standard deviation, factor and offset, each `(groups, C)`, one
@@ -127,8 +163,8 @@ pub struct Coefficients {
     numbers: Memory<f32>,
     /// Of each.
     len: usize,
-    /// Whether the statistics are those of the batch.
-    are_of_batch: bool,
+    /// How many values each of the statistics is of; `None` for running ones, which do not move with the batch.
+    n_values: Option<f64>,
 }
 
 /// The place of each among the [`Coefficients`].
@@ -138,8 +174,8 @@ const FACTOR: usize = 2;
 const OFFSET: usize = 3;
 
 impl Coefficients {
-    fn unwritten(len: usize, are_of_batch: bool) -> Result<Self> {
-        Ok(Self { numbers: Memory::unwritten(4 * len)?, len, are_of_batch })
+    fn unwritten(len: usize, n_values: Option<f64>) -> Result<Self> {
+        Ok(Self { numbers: Memory::unwritten(4 * len)?, len, n_values })
     }
 
     fn write_all(&mut self, launch: Launch) -> Launch {
@@ -171,13 +207,14 @@ impl Coefficients {
         assert!(moments.n_groups == n_groups && moments.c == c, "sums are of what is normalized");
         learned.check(c);
         assert!(running.mean.len() >= c && running.var.len() >= c, "each channel has its numbers");
-        let mut new = Self::unwritten(n_groups * c, true)?;
+        let n_values = over.n_values();
+        let mut new = Self::unwritten(n_groups * c, Some(n_values))?;
         let launch = Launch::new(&NORM, "finish_moments")
             .read(&moments.partial)
             .int(moments.n_chunks)
             .int(n_groups)
             .int(c)
-            .double(over.rows_of_group() as f64)
+            .double(n_values)
             .read_if(learned.scale)
             .read_if(learned.shift)
             .double(learned.eps)
@@ -186,6 +223,43 @@ impl Coefficients {
             .write(running.var);
         // SAFETY: every array has its numbers for each channel, those of a batch for each group.
         unsafe { new.write_all(launch).blocks(c.div_ceil(32), 1, 1) }?;
+        Ok(new)
+    }
+
+    /// Of means and biased variances, `C` each, that are of `n_values` values a channel; the running statistics move.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    ///
+    /// # Panics
+    ///
+    /// If there are more means than variances or fewer, or a channel has no running statistics.
+    pub fn of_statistics(
+        mean: &[f64],
+        var: &[f64],
+        n_values: f64,
+        learned: Learned<'_>,
+        running: Running<'_>,
+    ) -> Result<Self> {
+        let c = mean.len();
+        assert_eq!(c, var.len(), "each channel has a mean and a variance");
+        learned.check(c);
+        assert!(running.mean.len() >= c && running.var.len() >= c, "each channel has its numbers");
+        let statistics = Memory::send([mean, var].concat())?;
+        let mut new = Self::unwritten(c, Some(n_values))?;
+        let launch = Launch::new(&NORM, "given_coefficients")
+            .read(&statistics)
+            .int(c)
+            .double(n_values)
+            .read_if(learned.scale)
+            .read_if(learned.shift)
+            .double(learned.eps)
+            .double(running.momentum)
+            .write(running.mean)
+            .write(running.var);
+        // SAFETY: every array has its numbers for each channel.
+        unsafe { new.write_all(launch).over(c) }?;
         Ok(new)
     }
 
@@ -201,7 +275,7 @@ impl Coefficients {
     pub fn of_running(c: usize, mean: &Memory<f32>, var: &Memory<f32>, learned: Learned<'_>) -> Result<Self> {
         learned.check(c);
         assert!(mean.len() >= c && var.len() >= c, "each channel has its numbers");
-        let mut new = Self::unwritten(c, false)?;
+        let mut new = Self::unwritten(c, None)?;
         let launch = Launch::new(&NORM, "running_coefficients")
             .read(mean)
             .read(var)

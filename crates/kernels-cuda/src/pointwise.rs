@@ -115,6 +115,7 @@ pub(crate) fn transpose_taps(
 }
 
 /// Values as they are, or their copy in another precision.
+#[derive(Debug)]
 pub(crate) enum Converted<'a> {
     Same(&'a Array),
     Copy(Array),

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use kernels_cpu::{FamilyError, SizeError};
+use processes::ProcessesError;
 
 use crate::device::DeviceError;
 
@@ -63,6 +64,9 @@ pub enum OpError {
         /// Bytes of the device.
         total: u64,
     },
+    /// What processes take together, such as the statistics of a batch norm, could not be exchanged.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
@@ -82,6 +86,7 @@ impl OpError {
             Self::OutOfMemory { .. } => {
                 Some("take fewer or smaller images at a time; `nvidia-smi` lists what else is on the device")
             }
+            Self::Processes(error) => Some(error.hint()),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     tape::Slot,
     to_rows, weighted_sum,
 };
-use dfdx::tensor::{PutTape, TensorFromVec};
+use dfdx::tensor::{PutTape, SplitTape as _, TensorFromVec};
 use kernels_cpu::Family;
 pub(crate) use kernels_cpu::testing::{assert_close, differences, noise, weighted, wide};
 
@@ -24,6 +24,12 @@ pub(crate) fn image(shape: [usize; 4], values: &[f32]) -> FeatureMap {
 
 pub(crate) fn rows(shape: (usize, usize), values: &[f32]) -> Features {
     features_from_rows(&Device::default(), shape, values.to_vec(), Recording::start()).unwrap()
+}
+
+/// A recorded input, and a name to ask for its gradient by.
+pub(crate) fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
+    let (matrix, recording) = rows(shape, values).split_tape();
+    (matrix.clone(), matrix.put_tape(recording))
 }
 
 pub(crate) fn vector(values: &[f32]) -> Parameter {

@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion};
 use kernels_cpu::{
     Family, Layout,
-    norm::{Affine, Backward, Coefficients, Groups, Statistics, Tail, apply},
+    norm::{Affine, Backward, Coefficients, Groups, Statistics, Tail, Wanted, apply},
 };
 
 use crate::operands::{PRECISIONS, noise, values};
@@ -32,13 +32,12 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 output: None,
                 statistics: &statistics,
                 coefficients: &coefficients,
-                is_of_batch: true,
             };
             group.bench_function("backward", |bencher| {
                 let gradient = || values(layout.len(), precision);
                 bencher.iter_batched(
                     gradient,
-                    |gradient| backward.run(gradient, true, false),
+                    |gradient| backward.run(gradient, Wanted { x: true, masked: false }),
                     BatchSize::PerIteration,
                 );
             });
@@ -53,7 +52,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 let gradient = || values(layout.len(), precision);
                 bencher.iter_batched(
                     gradient,
-                    |gradient| backward.run(gradient, true, true),
+                    |gradient| backward.run(gradient, Wanted { x: true, masked: true }),
                     BatchSize::PerIteration,
                 );
             });

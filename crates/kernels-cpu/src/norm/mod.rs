@@ -11,8 +11,9 @@ mod sums;
 mod tests;
 
 pub use self::{
-    backward::{Backward, Gradient, Tail},
+    backward::{Backward, Gradient, Tail, Wanted},
     forward::{Affine, Coefficients, apply},
     groups::Groups,
     statistics::{ChannelSums, Statistics},
+    sums::GradientSums,
 };

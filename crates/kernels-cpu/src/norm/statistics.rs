@@ -11,12 +11,14 @@ use crate::{
 };
 
 /// Means and variances, `(splits, C)` each.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Statistics {
     /// The means.
     pub mean: Vec<f64>,
     /// Biased: the means of the squared distances.
     pub var: Vec<f64>,
+    /// How many values each is of, with which they move; `None` for those of training, which do not move with a batch.
+    pub n_values: Option<f64>,
 }
 
 impl Statistics {
@@ -36,12 +38,40 @@ impl Statistics {
     /// Of training.
     pub fn running(mean: &[f32], var: &[f32]) -> Self {
         let widened = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect();
-        Self { mean: widened(mean), var: widened(var) }
+        Self { mean: widened(mean), var: widened(var), n_values: None }
+    }
+
+    /// Of several batches together, in their order, by Chan, Golub & LeVeque's rule. What is of no values counts for nothing.
+    ///
+    /// # Panics
+    ///
+    /// If they differ in length.
+    pub fn union<'a>(batches: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self { mean: Vec::new(), var: Vec::new(), n_values: None };
+        for batch in batches {
+            let Some(n) = batch.n_values else { continue };
+            let Some(count) = all.n_values else {
+                all = batch.clone();
+                continue;
+            };
+            let total = count + n;
+            assert_eq!(all.mean.len(), batch.mean.len(), "statistics are of the same channels");
+            let of_batch = batch.mean.iter().zip(&batch.var);
+            for ((mean, var), (&batch_mean, &batch_var)) in
+                all.mean.iter_mut().zip(&mut all.var).zip(of_batch)
+            {
+                let distance = batch_mean - *mean;
+                *mean += distance * (n / total);
+                *var = (*var * count + batch_var * n + distance * distance * (count * n / total)) / total;
+            }
+            all.n_values = Some(total);
+        }
+        all
     }
 
     /// What the running statistics move towards: the mean over groups, the variance unbiased.
     pub fn for_running(&self, groups: Groups) -> (Vec<f64>, Vec<f64>) {
-        let n = groups.n_values() as f64;
+        let unbiased = self.n_values.map_or(1.0, |n| n / (n - 1.0));
         let over_groups = |by_group: &[f64], factor: f64| {
             let mut mean = vec![0.0; groups.layout.c];
             for row in by_group.chunks_exact(groups.layout.c) {
@@ -51,7 +81,7 @@ impl Statistics {
             }
             mean
         };
-        (over_groups(&self.mean, 1.0), over_groups(&self.var, n / (n - 1.0)))
+        (over_groups(&self.mean, 1.0), over_groups(&self.var, unbiased))
     }
 }
 
@@ -159,7 +189,7 @@ fn combine(parts: &[ChannelSums], groups: Groups) -> Statistics {
     let combined = by_channels(c, |channels| combine_channels(parts, groups.splits, c, &channels));
     let [mean, squares] = join(groups, &combined);
     let n = groups.n_values() as f64;
-    Statistics { mean, var: squares.into_iter().map(|squares| squares / n).collect() }
+    Statistics { mean, var: squares.into_iter().map(|squares| squares / n).collect(), n_values: Some(n) }
 }
 
 /// The means and the squared distances of some channels, by group and channel.

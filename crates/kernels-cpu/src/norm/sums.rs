@@ -12,12 +12,14 @@ use crate::simd::{
     Element, Family, Kernel, Lanes, begins_line, for_registers, prefetch, read_some, write_some,
 };
 
-/// By group and channel, `(splits, C)` each.
-pub(super) struct Sums {
+/// What the gradient of the input takes from all values that were normalized together: sums by group and channel,
+/// `(splits, C)` each.
+#[derive(Clone, Debug)]
+pub struct GradientSums {
     /// Of the gradient.
-    pub(super) plain: Vec<f64>,
+    pub plain: Vec<f64>,
     /// Of the gradient times the distance of the value from the mean.
-    pub(super) with_distance: Vec<f64>,
+    pub with_distance: Vec<f64>,
 }
 
 /// What the normalized values of a part are computed from: as its pattern has them.
@@ -37,7 +39,7 @@ pub(super) fn sums<'a, E: Element, M: Mask<E>>(
     gradients: Vec<&mut [E]>,
     x: &[E],
     mask: M,
-) -> Sums {
+) -> GradientSums {
     let partial: Vec<[Vec<f32>; 2]> = gradients
         .into_par_iter()
         .zip(&parts.parts)
@@ -49,7 +51,7 @@ pub(super) fn sums<'a, E: Element, M: Mask<E>>(
     let c = groups.layout.c;
     let folded = by_channels(c, |channels| fold(&channels, groups, parts, &partial));
     let [plain, with_distance] = join(groups, &folded);
-    Sums { plain, with_distance }
+    GradientSums { plain, with_distance }
 }
 
 /// Adds the sums of some channels up, in the order of the parts: by group and channel.

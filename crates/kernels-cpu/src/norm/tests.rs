@@ -2,7 +2,10 @@
 
 use rayon::ThreadPoolBuilder;
 
-use super::{Affine, Backward, ChannelSums, Coefficients, Gradient, Groups, Statistics, Tail, apply};
+use super::{
+    Affine, Backward, ChannelSums, Coefficients, Gradient, GradientSums, Groups, Statistics, Tail, Wanted,
+    apply,
+};
 use crate::{
     BLOCK, Family, Layout, Precision, Values,
     testing::{assert_close, differences, families, noise, weighted, wide},
@@ -116,9 +119,8 @@ fn backward(family: Family, case: Case, data: &Data, wants_x: bool) -> Gradient 
         output: (case.has_residual && case.tail == Tail::Relu).then_some(&y),
         statistics: &statistics,
         coefficients: &coefficients,
-        is_of_batch: true,
     };
-    backward.run(case.values(data.weights.clone()), wants_x, case.has_residual)
+    backward.run(case.values(data.weights.clone()), Wanted { x: wants_x, masked: case.has_residual })
 }
 
 fn cases(layouts: &[(Layout, usize)]) -> Vec<Case> {
@@ -257,9 +259,8 @@ fn running_statistics_do_not_move_with_the_batch() {
             output: None,
             statistics: &running,
             coefficients: &coefficients,
-            is_of_batch: false,
         };
-        let got = backward.run(Values::F32(data.weights.clone()), true, false);
+        let got = backward.run(Values::F32(data.weights.clone()), Wanted { x: true, masked: false });
         assert_close("input", &got.x.unwrap().whole(), &by_x, 1e-5);
     }
 }
@@ -295,6 +296,73 @@ fn statistics_of_parts_are_those_of_the_whole() {
         let got = Statistics::of_sums(&parts, groups);
         for (got, expected) in got.mean.iter().chain(&got.var).zip(mean.iter().chain(&var)) {
             assert!((got - expected).abs() < 1e-6, "{family:?}: {got} is not {expected}");
+        }
+    }
+}
+
+/// Shares of a batch, in processes of their own, have the statistics and gradients of the batch once they know the sums of all.
+#[test]
+fn shares_of_a_batch_are_normalized_as_the_batch() {
+    let layout = Layout { n: 9, h: 5, w: 4, c: 21 };
+    for case in cases(&[(layout, 1)]) {
+        let data = case.data();
+        // Images 0 to 1, none, and 2 to 8.
+        let shares = [0..2, 2..2, 2..9].map(|images| {
+            let share = Layout { n: images.len(), ..layout };
+            let order: Vec<usize> = images.collect();
+            let of = |values: &[f32]| share.gather_images(layout, values, &order);
+            let (x, residual, weights) = (of(&data.x), of(&data.residual), of(&data.weights));
+            let groups = Groups { layout: share, splits: 1 };
+            let data = Data { x, residual, weights, scale: data.scale.clone(), shift: data.shift.clone() };
+            (order, Case { groups, ..case }, data)
+        });
+        for family in families() {
+            let what = format!("{family:?} {case:?}");
+            let (_, _, y) = forward(family, case, &data);
+            let whole = backward(family, case, &data, true);
+            let own = shares.each_ref().map(|(_, case, data)| {
+                let values = case.values(data.x.clone());
+                match values.len() {
+                    0 => Statistics { mean: Vec::new(), var: Vec::new(), n_values: None },
+                    _ => Statistics::of(family, &values, case.groups),
+                }
+            });
+            let statistics = Statistics::union(&own);
+            assert_eq!(statistics.n_values, Some(180.0));
+            let affine = Affine { scale: Some(&data.scale), shift: Some(&data.shift), eps: EPS };
+            let coefficients = Coefficients::new(&statistics, affine);
+            let [first, _, last] = &shares;
+            let outputs = [first, last].map(|(order, share, own)| {
+                let residual = case.has_residual.then(|| case.values(own.residual.clone()));
+                let x = case.values(own.x.clone());
+                let got = apply(family, share.groups, &coefficients, &x, residual.as_ref(), case.tail);
+                let expected = share.groups.layout.gather_images(layout, &y.whole(), order);
+                assert_close(&what, &got.whole(), &wide(&expected), case.tolerance());
+                got
+            });
+            let gradient = |(i, of_all): (usize, Option<&GradientSums>)| {
+                let (_, share, own) = [first, last][i];
+                let (groups, x) = (share.groups, &case.values(own.x.clone()));
+                let output = (case.has_residual && case.tail == Tail::Relu).then_some(&outputs[i]);
+                let (statistics, coefficients) = (&statistics, &coefficients);
+                let backward =
+                    Backward { family, groups, x, tail: case.tail, output, statistics, coefficients };
+                let wanted = Wanted { x: true, masked: case.has_residual };
+                backward.run_among(case.values(own.weights.clone()), wanted, |own| of_all.cloned().ok_or(own))
+            };
+            let [mut sums, of_last] = [0, 1].map(|i| gradient((i, None)).unwrap_err());
+            let add = |sum: &mut [f64], other: &[f64]| sum.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+            add(&mut sums.plain, &of_last.plain);
+            add(&mut sums.with_distance, &of_last.with_distance);
+            let got = [0, 1].map(|i| gradient((i, Some(&sums))).unwrap());
+            for ((order, share, _), got) in [first, last].into_iter().zip(&got) {
+                let expected = whole.x.as_ref().unwrap().whole();
+                let expected = share.groups.layout.gather_images(layout, &expected, order);
+                assert_close(&what, &got.x.as_ref().unwrap().whole(), &wide(&expected), case.tolerance());
+            }
+            let sum = |of: [&Vec<f32>; 2]| of[0].iter().zip(of[1]).map(|(a, b)| a + b).collect::<Vec<_>>();
+            assert_close(&what, &sum([&got[0].scale, &got[1].scale]), &wide(&whole.scale), 1e-5);
+            assert_close(&what, &sum([&got[0].shift, &got[1].shift]), &wide(&whole.shift), 1e-5);
         }
     }
 }

@@ -16,6 +16,24 @@ DEVICE double sum_of_chunks(const double *partial, int group, int which, int n_c
     return total;
 }
 
+// What normalizes values of this mean and variance, at place `at` of each array.
+DEVICE void write_coefficients(double mean, double var, const float *scale, const float *shift, double eps, int column, int at,
+                               float *mean_out, float *inv_std_out, float *factor, float *offset) {
+    double inv_std = 1.0 / sqrt(var + eps);
+    double f = (scale ? (double)scale[column] : 1.0) * inv_std;
+    mean_out[at] = (float)mean;
+    inv_std_out[at] = (float)inv_std;
+    factor[at] = (float)f;
+    offset[at] = (float)((shift ? (double)shift[column] : 0.0) - mean * f);
+}
+
+// Moves running statistics towards those of a batch.
+DEVICE void move_running(double momentum, double mean, double unbiased_var, int column, float *running_mean,
+                         float *running_var) {
+    running_mean[column] = (float)((1.0 - momentum) * running_mean[column] + momentum * mean);
+    running_var[column] = (float)((1.0 - momentum) * running_var[column] + momentum * unbiased_var);
+}
+
 // Statistics and coefficients of a batch, (groups, C) each, and what the running statistics become. Grid: columns / 32.
 KERNEL(finish_moments)(const double *partial, int n_chunks, int n_groups, int n_columns, double n_values,
                        const float *scale, const float *shift, double eps, double momentum, float *running_mean,
@@ -30,20 +48,34 @@ KERNEL(finish_moments)(const double *partial, int n_chunks, int n_groups, int n_
         if (is_mine) {
             double mean = sum / n_values, var = squares / n_values - mean * mean;
             if (var < 0.0) var = 0.0;
-            double inv_std = 1.0 / sqrt(var + eps);
-            double f = (scale ? (double)scale[column] : 1.0) * inv_std;
             int at = group * n_columns + column;
-            mean_out[at] = (float)mean;
-            inv_std_out[at] = (float)inv_std;
-            factor[at] = (float)f;
-            offset[at] = (float)((shift ? (double)shift[column] : 0.0) - mean * f);
+            write_coefficients(mean, var, scale, shift, eps, column, at, mean_out, inv_std_out, factor, offset);
             mean_over_groups += mean / n_groups;
             var_over_groups += var * (n_values / (n_values - 1.0)) / n_groups;
         }
     }
-    if (is_mine) {
-        running_mean[column] = (float)((1.0 - momentum) * running_mean[column] + momentum * mean_over_groups);
-        running_var[column] = (float)((1.0 - momentum) * running_var[column] + momentum * var_over_groups);
+    if (is_mine) move_running(momentum, mean_over_groups, var_over_groups, column, running_mean, running_var);
+}
+
+// The sum over chunks, out[which][column], of one group. Grid: columns / 32.
+KERNEL(fold_chunks)(const double *partial, int n_chunks, int n_columns, double *out) {
+    __shared__ double sums[8][32];
+    int column = blockIdx.x * 32 + threadIdx.x % 32;
+    for (int which = 0; which < 2; which++) {
+        double sum = sum_of_chunks(partial, 0, which, n_chunks, n_columns, column, sums);
+        if (threadIdx.x / 32 == 0 && column < n_columns) out[which * n_columns + column] = sum;
+    }
+}
+
+// As finish_moments, from means and variances, statistics[which][column], that are known.
+KERNEL(given_coefficients)(const double *statistics, int n_columns, double n_values, const float *scale, const float *shift,
+                           double eps, double momentum, float *running_mean, float *running_var, float *mean_out,
+                           float *inv_std_out, float *factor, float *offset) {
+    for (long long i = THREAD_INDEX; i < n_columns; i += THREAD_COUNT) {
+        int column = (int)i;
+        double mean = statistics[column], var = statistics[n_columns + column];
+        write_coefficients(mean, var, scale, shift, eps, column, column, mean_out, inv_std_out, factor, offset);
+        move_running(momentum, mean, var * (n_values / (n_values - 1.0)), column, running_mean, running_var);
     }
 }
 

@@ -2,13 +2,13 @@
 
 use kernels_cpu::Layout;
 
-use super::{Coefficients, FACTOR, INV_STD, MEAN, NORM, OFFSET, Over};
+use super::{Coefficients, FACTOR, INV_STD, MEAN, NORM, OFFSET, Over, fetch_sums};
 use crate::{
     array::{Array, to_add_to},
     error::Result,
     launch::Launch,
     memory::Memory,
-    pointwise::{in_precision, typed},
+    pointwise::{Converted, in_precision, typed},
 };
 
 /// Where the gradient of the output passes.
@@ -46,71 +46,129 @@ pub struct Gradients {
     pub x: Option<Array>,
 }
 
-/// From the gradient of the output to those of the input, of scale and of shift.
+/// From the gradient of the output to those of the input, of scale and of shift, half way: the maps have been summed up, and
+/// the gradient of the input is still to come.
 ///
-/// # Errors
-///
-/// When the device fails.
-///
-/// # Panics
-///
-/// If the lengths differ.
-pub fn backward(
-    over: Over,
-    coefficients: &Coefficients,
-    x: &Array,
-    mask: Mask<'_>,
+/// Where other values have been normalized together with these, that takes the [`sums`](Self::sums) of all of them.
+#[derive(Debug)]
+pub struct Backward<'a> {
+    maps: Maps<'a>,
     gradient: Array,
-    Wanted { x: wants_x, before, masked: wants_masked }: Wanted,
-) -> Result<Gradients> {
-    over.check(x.len());
-    coefficients.check(over);
-    assert_eq!(gradient.len(), x.len(), "a gradient has the length of what it is of");
-    let precision = x.precision();
-    let converted = match mask {
-        Mask::Output(output) => {
-            assert_eq!(output.len(), x.len(), "a map is as long as its layout says");
-            Some(in_precision(output, precision)?)
-        }
-        _ => None,
-    };
-    let backward = Backward {
-        over,
-        coefficients,
-        x,
-        output: converted.as_ref().map(|output| output.get()),
-        masks_by_input: matches!(mask, Mask::Input),
-    };
-    let mut gradient = gradient.into_precision(precision)?.into_own()?;
-    let sums = backward.sums(&gradient)?;
-    let mut by_x = None;
-    if wants_x && !wants_masked && before.is_none() {
-        let launch = backward.spread().write_array(&mut gradient).write_array(&mut gradient);
-        // SAFETY: both results are the gradient, which is of the input's length and precision.
-        unsafe { backward.run_spread(launch, false, false, &sums) }?;
-        let (scale, shift) = (sums.by_scale, sums.by_shift);
-        return Ok(Gradients { scale, shift, masked: None, x: Some(gradient) });
-    }
-    if wants_x || wants_masked {
-        let (sum, adds) = match wants_x {
-            true => to_add_to(before, x.len(), precision).map(|(sum, adds)| (Some(sum), adds))?,
-            false => (None, false),
+    /// Those of the gradient, and of it times the distance from the mean, over chunks of rows, `(groups, chunks, 2, C)`.
+    own: Memory<f64>,
+    /// Those of all values, `(2, C)`, if there are others.
+    of_all: Option<Memory<f64>>,
+}
+
+impl<'a> Backward<'a> {
+    /// The first pass.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    pub fn new(
+        over: Over,
+        coefficients: &'a Coefficients,
+        x: &'a Array,
+        mask: Mask<'a>,
+        gradient: Array,
+    ) -> Result<Self> {
+        over.check(x.len());
+        coefficients.check(over);
+        assert_eq!(gradient.len(), x.len(), "a gradient has the length of what it is of");
+        let precision = x.precision();
+        let output = match mask {
+            Mask::Output(output) => {
+                assert_eq!(output.len(), x.len(), "a map is as long as its layout says");
+                Some(in_precision(output, precision)?)
+            }
+            _ => None,
         };
-        by_x = sum;
-        let launch = backward.spread().write_array(&mut gradient).write_array_if(by_x.as_mut());
-        // SAFETY: both results are of the input's length and precision, if they are there.
-        unsafe { backward.run_spread(launch, adds, wants_masked, &sums) }?;
+        let maps = Maps { over, coefficients, x, output, masks_by_input: matches!(mask, Mask::Input) };
+        let gradient = gradient.into_precision(precision)?.into_own()?;
+        let own = maps.sums(&gradient)?;
+        Ok(Self { maps, gradient, own, of_all: None })
     }
-    let (scale, shift) = (sums.by_scale, sums.by_shift);
-    Ok(Gradients { scale, shift, masked: wants_masked.then_some(gradient), x: by_x })
+
+    /// The sums of each channel, to the host: of the gradient, and of it times the distance from the mean.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    ///
+    /// # Panics
+    ///
+    /// If there are several groups.
+    pub fn sums(&self) -> Result<[Vec<f64>; 2]> {
+        let Over { layout, n_groups } = self.maps.over;
+        assert_eq!(n_groups, 1, "sums of a whole map are fetched");
+        fetch_sums(&self.own, self.maps.over.chunks().0.n, layout.c)
+    }
+
+    /// Tells of the [`sums`](Self::sums) of all values that were normalized together. The gradients of scale and shift stay
+    /// those of these values.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    ///
+    /// # Panics
+    ///
+    /// If there are several groups, or other numbers of channels.
+    pub fn set_sums_of_all(&mut self, sums: [Vec<f64>; 2]) -> Result<()> {
+        let Over { layout, n_groups } = self.maps.over;
+        assert_eq!(n_groups, 1, "sums of a whole map are told");
+        assert!(sums.iter().all(|sums| sums.len() == layout.c), "each channel has its sums");
+        self.of_all = Some(Memory::send(sums.concat())?);
+        Ok(())
+    }
+
+    /// The second pass.
+    ///
+    /// # Errors
+    ///
+    /// When the device fails.
+    pub fn finish(self, Wanted { x: wants_x, before, masked: wants_masked }: Wanted) -> Result<Gradients> {
+        let Self { maps, mut gradient, own, of_all } = self;
+        let (len, precision) = (maps.x.len(), maps.x.precision());
+        let mut sums = maps.finish_sums(&own, maps.over.chunks().0.n)?;
+        if let Some(of_all) = of_all {
+            sums.spread = maps.finish_sums(&of_all, 1)?.spread;
+        }
+        let mut by_x = None;
+        if wants_x && !wants_masked && before.is_none() {
+            let launch = maps.spread().write_array(&mut gradient).write_array(&mut gradient);
+            // SAFETY: both results are the gradient, which is of the input's length and precision.
+            unsafe { maps.run_spread(launch, false, false, &sums) }?;
+            let (scale, shift) = (sums.by_scale, sums.by_shift);
+            return Ok(Gradients { scale, shift, masked: None, x: Some(gradient) });
+        }
+        if wants_x || wants_masked {
+            let (sum, adds) = match wants_x {
+                true => to_add_to(before, len, precision).map(|(sum, adds)| (Some(sum), adds))?,
+                false => (None, false),
+            };
+            by_x = sum;
+            let launch = maps.spread().write_array(&mut gradient).write_array_if(by_x.as_mut());
+            // SAFETY: both results are of the input's length and precision, if they are there.
+            unsafe { maps.run_spread(launch, adds, wants_masked, &sums) }?;
+        }
+        let (scale, shift) = (sums.by_scale, sums.by_shift);
+        Ok(Gradients { scale, shift, masked: wants_masked.then_some(gradient), x: by_x })
+    }
 }
 
 /// What both passes over a map read, all of one length and precision.
-struct Backward<'a> {
+#[derive(Debug)]
+struct Maps<'a> {
     over: Over,
     coefficients: &'a Coefficients,
     x: &'a Array,
-    output: Option<&'a Array>,
+    output: Option<Converted<'a>>,
     masks_by_input: bool,
 }
 
@@ -122,8 +180,13 @@ struct Sums {
     spread: Memory<f32>,
 }
 
-impl Backward<'_> {
-    fn sums(&self, gradient: &Array) -> Result<Sums> {
+impl Maps<'_> {
+    fn output(&self) -> Option<&Array> {
+        self.output.as_ref().map(|output| output.get())
+    }
+
+    /// See [`Backward::own`].
+    fn sums(&self, gradient: &Array) -> Result<Memory<f64>> {
         let Self { over, coefficients, x, .. } = self;
         let Over { layout: Layout { c, .. }, n_groups } = *over;
         let (chunks, [columns, rows, groups]) = over.chunks();
@@ -131,7 +194,7 @@ impl Backward<'_> {
         let mut partial = Memory::<f64>::unwritten(n_groups * chunks.n * 2 * c)?;
         let launch = Launch::new(&NORM, typed!(x.precision(), "gradient_sums"))
             .read_array(x)
-            .read_array_if(self.output)
+            .read_array_if(self.output())
             .read_array(gradient);
         let launch = self.read_mask(launch);
         // SAFETY: the maps have so many rows, and each chunk of each group has two rows of sums.
@@ -145,14 +208,22 @@ impl Backward<'_> {
                 .long(chunks.rows)
                 .blocks(columns, rows, groups)
         }?;
+        Ok(partial)
+    }
+
+    /// What follows from sums over chunks.
+    fn finish_sums(&self, partial: &Memory<f64>, n_chunks: usize) -> Result<Sums> {
+        let Self { over, coefficients, .. } = self;
+        let Over { layout: Layout { c, .. }, n_groups } = *over;
+        assert!(partial.len() >= n_groups * n_chunks * 2 * c, "each chunk of each group has its sums");
         let (mut by_scale, mut by_shift) = (Memory::unwritten(c)?, Memory::unwritten(c)?);
         let mut spread = Memory::unwritten(2 * n_groups * c)?;
         let launch = Launch::new(&NORM, "finish_gradients")
-            .read(&partial)
-            .int(chunks.n)
+            .read(partial)
+            .int(n_chunks)
             .int(n_groups)
             .int(c)
-            .double(if coefficients.are_of_batch { -1.0 / n_rows as f64 } else { 0.0 });
+            .double(coefficients.n_values.map_or(0.0, |n| -1.0 / n));
         let launch = coefficients.read(launch, INV_STD);
         // SAFETY: each channel has its sums and coefficients, those of a batch for each group.
         unsafe {
@@ -182,7 +253,7 @@ impl Backward<'_> {
             true => typed!(precision, "spread_gradient_four"),
             false => typed!(precision, "spread_gradient"),
         };
-        Launch::new(&NORM, kernel).read_array(self.x).read_array_if(self.output)
+        Launch::new(&NORM, kernel).read_array(self.x).read_array_if(self.output())
     }
 
     /// # Safety

@@ -211,7 +211,9 @@ fn backward_is_right(
         let before = with_before.then(|| array(6, layout.len(), precision).0);
         let wanted = norm::Wanted { x: wants_x, before, masked: keeps };
         let gradient = array(5, layout.len(), precision).0;
-        let got = norm::backward(over, coefficients, x, mask, gradient, wanted).unwrap();
+        let got = norm::Backward::new(over, coefficients, x, mask, gradient)
+            .and_then(|first| first.finish(wanted))
+            .unwrap();
         check(&what, &got.scale, &of_channel(&along), 1e-4);
         check(&what, &got.shift, &of_channel(&plain), 1e-4);
         assert_eq!((got.x.is_some(), got.masked.is_some()), (wants_x, keeps), "{what}");
@@ -222,6 +224,71 @@ fn backward_is_right(
         if let Some(got) = got.masked {
             check(&what, &got, &masked, 0.0);
         }
+    }
+}
+
+/// Shares of a batch have the statistics and gradients of the batch once they know the sums of all.
+#[test]
+fn shares_of_a_batch_are_normalized_as_the_batch() {
+    let whole = Layout { n: 7, h: 5, w: 3, c: 37 };
+    let (scale, shift) = (upload(&noise(3, whole.c)).unwrap(), upload(&noise(4, whole.c)).unwrap());
+    let learned = Learned { scale: Some(&scale), shift: Some(&shift), eps: 1e-5 };
+    let over = |n: usize| Over { layout: Layout { n, ..whole }, n_groups: 1 };
+    let n_before = 2 * whole.h * whole.w * whole.c;
+    for (precision, tolerance) in PRECISIONS {
+        let (x, values) = array(1, whole.len(), precision);
+        let (gradient, by_y) = array(2, whole.len(), precision);
+        let shares = |values: &[f64]| {
+            let narrow = |values: &[f64]| values.iter().map(|value| *value as f32).collect();
+            let (first, second) = values.split_at(n_before);
+            [first, second].map(|own| Array::upload(narrow(own)).unwrap().into_precision(precision).unwrap())
+        };
+        let running = || [0.0, 1.0].map(|value| upload(&vec![value; whole.c]).unwrap());
+        let [mut mean, mut var] = running();
+        let expected_running = Running { mean: &mut mean, var: &mut var, momentum: 0.1 };
+        let moments = Moments::of(over(7), &x).unwrap();
+        let expected = Coefficients::of_batch(over(7), &moments, learned, expected_running).unwrap();
+        let expected_y = norm::normalize(over(7), &expected, &x, None, true).unwrap().to_host().unwrap();
+        let wanted = || norm::Wanted { x: true, before: None, masked: false };
+        let of_whole = norm::Backward::new(over(7), &expected, &x, Mask::Input, gradient)
+            .unwrap()
+            .finish(wanted())
+            .unwrap();
+
+        let own = shares(&values);
+        let sums = |i: usize| Moments::of(over([2, 5][i]), &own[i]).unwrap().fetch().unwrap();
+        let add = |[a, b]: [[Vec<f64>; 2]; 2]| [plus(&a[0], &b[0]), plus(&a[1], &b[1])];
+        let [sum, squares] = add([sums(0), sums(1)]);
+        let n_values = over(7).n_values();
+        let means: Vec<f64> = sum.iter().map(|sum| sum / n_values).collect();
+        let vars: Vec<f64> =
+            squares.iter().zip(&means).map(|(squares, mean)| squares / n_values - mean * mean).collect();
+        let [mut own_mean, mut own_var] = running();
+        let moved = Running { mean: &mut own_mean, var: &mut own_var, momentum: 0.1 };
+        let coefficients = Coefficients::of_statistics(&means, &vars, n_values, learned, moved).unwrap();
+        for (got, expected) in [(&own_mean, &mean), (&own_var, &var)] {
+            let expected = wide(&crate::download(expected).unwrap());
+            assert_close("running", &crate::download(got).unwrap(), &expected, 1e-6);
+        }
+        let gradients = shares(&by_y);
+        let mut passes = [0, 1].map(|i| {
+            let over = over([2, 5][i]);
+            let y = norm::normalize(over, &coefficients, &own[i], None, true).unwrap();
+            let expected = if i == 0 { &expected_y[..n_before] } else { &expected_y[n_before..] };
+            check("output", &y, &wide(expected), tolerance);
+            let gradient = gradients[i].to_host().unwrap();
+            let gradient = Array::upload(gradient).unwrap();
+            norm::Backward::new(over, &coefficients, &own[i], Mask::Input, gradient).unwrap()
+        });
+        let of_all = add(passes.each_ref().map(|pass| pass.sums().unwrap()));
+        passes.iter_mut().for_each(|pass| pass.set_sums_of_all(of_all.clone()).unwrap());
+        let [first, second] = passes.map(|pass| pass.finish(wanted()).unwrap());
+        let by_x = of_whole.x.unwrap().to_host().unwrap();
+        check("input", &first.x.unwrap(), &wide(&by_x[..n_before]), tolerance);
+        check("input", &second.x.unwrap(), &wide(&by_x[n_before..]), tolerance);
+        let host = |of: &Array| wide(&of.to_host().unwrap());
+        check("scale", &of_whole.scale, &plus(&host(&first.scale), &host(&second.scale)), 1e-5);
+        check("shift", &of_whole.shift, &plus(&host(&first.shift), &host(&second.shift)), 1e-5);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use kernels_cpu::{Layout, Precision};
+use kernels_cpu::{Layout, Precision, norm::Statistics};
 
-use super::{Computed, ConvSpec, NormGradients, NormSpec, NormWanted, Storage, Window};
+use super::{Computed, ConvSpec, NormGradients, NormMoments, NormSpec, NormWanted, Storage, Window};
 use crate::{
     BatchNorm,
     values::{AnyValues, Resident},
@@ -68,13 +68,15 @@ pub(crate) trait Maps: Storage {
 
     // Batch normalization.
 
-    /// In training, the running statistics of `norm` move.
+    /// Of `x` as one group, which a convolution may have summed up.
+    fn statistics(self, spec: NormSpec, x: &Self::Values, sums: Option<&Self::Sums>) -> Computed<Statistics>;
+    /// In training, the running statistics of `norm` move; in evaluation, `moments` are not looked at.
     fn normalize(
         self,
         spec: NormSpec,
         norm: &mut BatchNorm,
         x: &Self::Values,
-        sums: Option<&Self::Sums>,
+        moments: NormMoments<'_, Self::Sums>,
         residual: Option<&Self::Values>,
     ) -> Computed<(Self::Values, Self::Norm)>;
     /// `output` is there where there was ReLU and the gradient is masked by it.
@@ -85,7 +87,7 @@ pub(crate) trait Maps: Storage {
         x: &Self::Values,
         output: Option<&Self::Values>,
         gradient: Self::Values,
-        wanted: NormWanted<Self::Values>,
+        wanted: NormWanted<'_, Self::Values>,
     ) -> Computed<NormGradients<Self::Values>>;
 
     // Pools.

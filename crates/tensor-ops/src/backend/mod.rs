@@ -20,7 +20,8 @@ pub(crate) use self::{
     rows::Rows,
     specs::{
         AttentionSpec, Candidates, Contrast, ContrastSpec, ConvSpec, LayerNormGradients, LayerNormWanted,
-        LinearGradients, LinearSpec, LinearWanted, NormGradients, NormSpec, NormWanted, Tail, Window,
+        LinearGradients, LinearSpec, LinearWanted, NormGradients, NormMoments, NormSpec, NormWanted,
+        SumsOfAll, Tail, Window,
     },
     storage::Storage,
     tokens::Tokens,

@@ -1,7 +1,11 @@
 //! What a backend is asked for, and what it gives.
 
-use kernels_cpu::{ConvGeometry, Layout, Precision};
+use kernels_cpu::{
+    ConvGeometry, Layout, Precision,
+    norm::{GradientSums, Statistics},
+};
 
+use super::Computed;
 use crate::{ConvAlgorithm, Mode, values::Resident};
 
 /// A convolution.
@@ -25,15 +29,28 @@ pub(crate) struct NormSpec {
     pub(crate) with_relu: bool,
 }
 
+/// Where a batch norm in training has its statistics from.
+pub(crate) enum NormMoments<'a, S> {
+    /// What it normalizes, which a convolution may have summed up.
+    Own(Option<&'a S>),
+    /// They are those of more than what it normalizes, and given, `C` each.
+    Given(Statistics),
+}
+
 /// What is computed of a batch norm's gradients beside those of scale and shift.
-#[derive(Debug)]
-pub(crate) struct NormWanted<V> {
+pub(crate) struct NormWanted<'a, V> {
     pub(crate) x: bool,
     /// What has reached `x` before.
     pub(crate) before: Option<V>,
     /// The gradient behind the mask of ReLU: that of the residual.
     pub(crate) masked: bool,
+    /// Where statistics were given, this turns the sums of what was normalized into those of all that they are of. It is asked if
+    /// `x` is wanted.
+    pub(crate) of_all: Option<SumsOfAll<'a>>,
 }
+
+/// See [`NormWanted::of_all`].
+pub(crate) type SumsOfAll<'a> = &'a mut dyn FnMut(GradientSums) -> Computed<GradientSums>;
 
 /// The gradients of a batch norm.
 #[derive(Debug)]

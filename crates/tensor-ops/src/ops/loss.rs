@@ -151,7 +151,7 @@ pub(super) fn with_gradient<B: Backend>(
 ///
 /// # Errors
 ///
-/// When nothing was recorded, or the device fails.
+/// When nothing was recorded, the device fails, or processes cannot exchange what batch norm takes together.
 pub fn backward(loss: Scalar) -> Result<Gradients, OpError> {
     backward_onto(loss, Gradients::default())
 }
@@ -164,10 +164,10 @@ pub fn backward(loss: Scalar) -> Result<Gradients, OpError> {
 pub fn backward_onto(loss: Scalar, gradients: Gradients) -> Result<Gradients, OpError> {
     let (loss, recording) = loss.split_tape();
     let Recording::On(tape) = recording else { return Err(OpError::NotRecorded { op: "backward" }) };
-    Ok(collected(gradients, |of_tensors| {
+    collected(gradients, |of_tensors| {
         let (loss, onto) = loss.traced(of_tensors).split_tape();
         loss.put_tape(onto.merge(tape)).try_backward()
-    })?)
+    })
 }
 
 #[cfg(test)]

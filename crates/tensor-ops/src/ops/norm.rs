@@ -1,15 +1,19 @@
 //! Batch normalization.
 
+mod exchange;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use kernels_cpu::Layout;
+use processes::Processes;
+
+use self::exchange::{statistics_of_all, with_sums_of_all};
 
 use crate::{
     Buffer, Device, FeatureMap, Features, Mode, OpError, Parameter, ParameterKind, Rows as _,
-    backend::{Backend, Computed, NormSpec, NormWanted, on},
+    backend::{Backend, Computed, NormMoments, NormSpec, NormWanted, on},
     tape::{NamedRows, Pass, Slot, join},
     values::Place,
 };
@@ -35,6 +39,11 @@ pub struct BatchNorm {
     /// `n ≡ g (mod splits)`; scale and shift are shared, and the running statistics are the mean of what each group
     /// would have made of them.
     pub splits: usize,
+    /// Processes that each have a part of a batch: in training the statistics are those of the whole batch, with `splits` 1,
+    /// and every forward and backward pass is an exchange between all of them. Each process gets its own part of the gradients
+    /// of scale and shift, which add up to those of the batch, as the gradients of all other parameters do. `None`, or one
+    /// process: what is normalized is the batch.
+    pub processes: Option<Arc<dyn Processes>>,
 }
 
 impl BatchNorm {
@@ -60,6 +69,7 @@ impl BatchNorm {
             momentum: 0.1,
             eps: 1e-5,
             splits: 1,
+            processes: None,
         }
     }
 
@@ -95,8 +105,14 @@ impl BatchNorm {
             let must = "the first must be a multiple of the second";
             return Err(OpError::value(OP, "(images, splits)", got, must));
         }
+        let n_processes = self.among(mode).map_or(1, |processes| processes.n());
+        if n_processes > 1 && self.splits != 1 {
+            let must =
+                "statistics over the parts of several processes are those of whole batches: it must be 1";
+            return Err(OpError::value(OP, "splits", self.splits, must));
+        }
         let n_values = layout.n_rows() / self.splits;
-        if n_values < 2 {
+        if n_values * n_processes < 2 {
             return Err(OpError::value(OP, "values a channel", n_values, "a variance needs at least 2"));
         }
         Ok(())
@@ -105,6 +121,12 @@ impl BatchNorm {
     fn spec(&self, layout: Layout, with_relu: bool, mode: Mode) -> NormSpec {
         let splits = if mode == Mode::Train { self.splits } else { 1 };
         NormSpec { layout, splits, mode, with_relu }
+    }
+
+    /// The processes that what is normalized is spread over, if there are several.
+    fn among(&self, mode: Mode) -> Option<Arc<dyn Processes>> {
+        let processes = self.processes.as_ref().filter(|processes| mode == Mode::Train && processes.n() > 1);
+        processes.map(Arc::clone)
     }
 
     /// Moves the running statistics towards those of a batch. The mean of the moved copies of several groups is the move
@@ -124,7 +146,7 @@ impl BatchNorm {
 ///
 /// # Errors
 ///
-/// When the channels differ, the images do not split, or there is one value a channel.
+/// When the channels differ, the images do not split, there is one value a channel, or processes cannot exchange statistics.
 pub fn batch_norm(x: FeatureMap, norm: &mut BatchNorm, mode: Mode) -> Result<FeatureMap, OpError> {
     on!(x.values.place(), |backend| normalize(backend, x, norm, None, false, mode))
 }
@@ -172,7 +194,9 @@ pub(crate) fn normalize<B: Backend>(
     let spec = norm.spec(x.layout, with_relu, mode);
     let sums = x.sums.as_ref().and_then(|sums| sums.downcast_ref::<B::Sums>());
     let residual_values = residual.as_ref().map(|residual| B::of(&residual.values));
-    let (y, kept) = backend.normalize(spec, norm, B::of(&x.values), sums, residual_values)?;
+    let processes = norm.among(mode);
+    let moments = moments(backend, spec, processes.as_deref(), B::of(&x.values), sums)?;
+    let (y, kept) = backend.normalize(spec, norm, B::of(&x.values), moments, residual_values)?;
     let y = Arc::new(B::any(y));
 
     let device = x.device().clone();
@@ -193,13 +217,13 @@ pub(crate) fn normalize<B: Backend>(
         let x = x.values;
         let output = (with_relu && (has_residual || B::MASKS_BY_OUTPUT)).then(|| Arc::clone(&y));
         move |pass: &mut Pass<'_>, gradient: B::Values| {
-            let wanted = NormWanted {
-                x: wants_x.is_some(),
-                before: wants_x.as_ref().and_then(|slot| slot.take::<B>(pass.by_slot)),
-                masked: wants_residual.is_some(),
-            };
+            let before = wants_x.as_ref().and_then(|slot| slot.take::<B>(pass.by_slot));
             let output = output.as_ref().map(|output| B::of(output));
-            let result = backend.normalize_backward(spec, &kept, B::of(&x), output, gradient, wanted)?;
+            let result = with_sums_of_all(processes.as_deref(), pass, |of_all| {
+                let (x_is_wanted, masked) = (wants_x.is_some(), wants_residual.is_some());
+                let wanted = NormWanted { x: x_is_wanted, before, masked, of_all };
+                backend.normalize_backward(spec, &kept, B::of(&x), output, gradient, wanted)
+            })?;
             parameters.give(backend, pass, result.scale, result.shift)?;
             if let (Some(slot), Some(masked)) = (wants_residual, result.masked) {
                 slot.add(backend, pass.by_slot, masked)?;
@@ -233,12 +257,16 @@ fn normalize_features<B: Backend>(
     norm.check(layout, mode)?;
     let spec = norm.spec(layout, false, mode);
     let (x, name, recording) = NamedRows::split(backend, x)?;
-    let (y, kept) = backend.normalize(spec, norm, &x, None, None)?;
+    let processes = norm.among(mode);
+    let moments = moments(backend, spec, processes.as_deref(), &x, None)?;
+    let (y, kept) = backend.normalize(spec, norm, &x, moments, None)?;
     let parameters = Wanted::of(norm);
     let device = name.device().clone();
     let backward = move |pass: &mut Pass<'_>, gradient: B::Values| {
-        let wanted = NormWanted { x: true, before: None, masked: false };
-        let result = backend.normalize_backward(spec, &kept, &x, None, gradient, wanted)?;
+        let result = with_sums_of_all(processes.as_deref(), pass, |of_all| {
+            let wanted = NormWanted { x: true, before: None, masked: false, of_all };
+            backend.normalize_backward(spec, &kept, &x, None, gradient, wanted)
+        })?;
         parameters.give(backend, pass, result.scale, result.shift)?;
         match result.x {
             Some(by_x) => name.add(backend, pass, &by_x),
@@ -246,6 +274,19 @@ fn normalize_features<B: Backend>(
         }
     };
     Ok(NamedRows::output(backend, &device, (n, c), y, recording, Some(backward))?)
+}
+
+/// Where the statistics of a batch are from: from what is normalized, or from all processes.
+fn moments<'a, B: Backend>(
+    backend: B,
+    spec: NormSpec,
+    processes: Option<&dyn Processes>,
+    x: &B::Values,
+    sums: Option<&'a B::Sums>,
+) -> Result<NormMoments<'a, B::Sums>, OpError> {
+    let Some(processes) = processes else { return Ok(NormMoments::Own(sums)) };
+    let own = backend.statistics(spec, x, sums)?;
+    Ok(NormMoments::Given(statistics_of_all(processes, &own)?))
 }
 
 /// Which parameters' gradients are computed.

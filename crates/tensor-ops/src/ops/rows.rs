@@ -158,9 +158,10 @@ pub fn gradient_of_rows(features: &Matrix, gradients: &mut Gradients) -> Result<
 fn gradient<B: Backend>(backend: B, features: &Matrix, gradients: &mut Gradients) -> Computed<Matrix> {
     let Gradients { of_tensors, by_slot } = gradients;
     let shape = *features.shape();
-    let gradient = match NamedRows::of(features).take(backend, &mut Pass { of_tensors, by_slot })? {
-        Some(gradient) => gradient,
-        None => backend.upload(vec![0.0; shape.0 * shape.1])?,
-    };
+    let gradient =
+        match NamedRows::of(features).take(backend, &mut Pass { of_tensors, by_slot, failure: None })? {
+            Some(gradient) => gradient,
+            None => backend.upload(vec![0.0; shape.0 * shape.1])?,
+        };
     backend.matrix(features.device(), shape, gradient)
 }

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use crate::{Device, values::AnyValues};
+use dfdx::tensor::CpuError;
+use processes::ProcessesError;
+
+use crate::{Device, OpError, device::DeviceError, values::AnyValues};
 
 /// Those of dfdx's tensors.
 pub(crate) type OfTensors = dfdx::tensor::Gradients<f32, Device>;
@@ -28,28 +31,52 @@ impl Default for Gradients {
 pub(crate) struct Pass<'a> {
     pub(crate) of_tensors: &'a mut OfTensors,
     pub(crate) by_slot: &'a mut BySlot,
+    /// Why the pass ends, where dfdx has no error for it.
+    pub(crate) failure: Option<ProcessesError>,
+}
+
+/// What dfdx has no place for: it hands its own gradients and its own errors from operation to operation.
+#[derive(Default)]
+struct Running {
+    by_slot: BySlot,
+    failure: Option<ProcessesError>,
 }
 
 thread_local! {
-    /// dfdx hands its own gradients from operation to operation, and has no place for others.
-    static RUNNING: RefCell<BySlot> = RefCell::default();
+    /// Of the pass that runs on this thread.
+    static RUNNING: RefCell<Running> = RefCell::default();
 }
 
 impl Pass<'_> {
     /// Lends the gradients of the pass that runs on this thread.
     pub(super) fn with_running<R>(of_tensors: &mut OfTensors, work: impl FnOnce(&mut Pass<'_>) -> R) -> R {
-        RUNNING.with_borrow_mut(|by_slot| work(&mut Pass { of_tensors, by_slot }))
+        RUNNING.with_borrow_mut(|running| {
+            let mut pass = Pass { of_tensors, by_slot: &mut running.by_slot, failure: None };
+            let result = work(&mut pass);
+            running.failure = pass.failure;
+            result
+        })
+    }
+
+    /// Ends the pass for a reason that dfdx has no error for: what an operation returns in its place.
+    #[allow(clippy::useless_conversion, reason = "with the CUDA device, dfdx's error is another")]
+    pub(crate) fn fail(&mut self, error: ProcessesError) -> DeviceError {
+        self.failure = Some(error);
+        CpuError::WrongNumElements.into()
     }
 }
 
 /// Runs a backward pass of dfdx, which adds to `gradients`.
-pub(crate) fn collected<E>(
+pub(crate) fn collected(
     gradients: Gradients,
-    run: impl FnOnce(OfTensors) -> Result<OfTensors, E>,
-) -> Result<Gradients, E> {
+    run: impl FnOnce(OfTensors) -> Result<OfTensors, DeviceError>,
+) -> Result<Gradients, OpError> {
     // What a pass that failed has left is nobody's.
-    RUNNING.set(gradients.by_slot);
+    RUNNING.set(Running { by_slot: gradients.by_slot, failure: None });
     let of_tensors = run(gradients.of_tensors);
-    let by_slot = RUNNING.take();
+    let Running { by_slot, failure } = RUNNING.take();
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
     Ok(Gradients { of_tensors: of_tensors?, by_slot })
 }

@@ -10,8 +10,8 @@ use crate::{
     largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
     sum_weighted_by,
     testing::{
-        assert_close, backward_weighted, backward_weighted_rows, differences, image, noise, rows, vector,
-        weighted, wide,
+        assert_close, backward_weighted, backward_weighted_rows, differences, image, named_rows, noise, rows,
+        vector, weighted, wide,
     },
     to_rows, update_on_device, weighted_sum,
 };
@@ -21,12 +21,6 @@ mod driver_calls;
 mod losses;
 mod precision;
 mod strided;
-
-/// A recorded input, and a name to ask for its gradient by.
-fn named_rows(shape: (usize, usize), values: &[f32]) -> (Matrix, Features) {
-    let (matrix, recording) = rows(shape, values).split_tape();
-    (matrix.clone(), matrix.put_tape(recording))
-}
 
 fn matrix(shape: (usize, usize), values: &[f32]) -> Matrix {
     rows(shape, values).split_tape().0

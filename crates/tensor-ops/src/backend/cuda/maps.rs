@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use kernels_cpu::{Layout, Precision};
+use kernels_cpu::{
+    Layout, Precision,
+    norm::{GradientSums, Statistics},
+};
 use kernels_cuda::{Array, Memory, norm, pointwise, pool};
 
 use super::{Cuda, OnDevice as _, sizes};
 use crate::{
     BatchNorm,
     backend::{
-        Computed, ConvSpec, Maps, NormGradients, NormSpec, NormWanted, Rows as _, Storage as _, Window,
+        Computed, ConvSpec, Maps, NormGradients, NormMoments, NormSpec, NormWanted, Rows as _, Storage as _,
+        Window,
     },
     values::{AnyValues, Resident},
 };
@@ -75,15 +79,28 @@ impl Maps for Cuda {
         spec.convolution().weight_gradient(x, gradient, before).computed()
     }
 
+    fn statistics(self, spec: NormSpec, x: &Array, _: Option<&Self::Sums>) -> Computed<Statistics> {
+        let over = spec.over();
+        let [sum, squares] = norm::Moments::of(over, x).and_then(|moments| moments.fetch()).computed()?;
+        let n = over.n_values();
+        let mean: Vec<f64> = sum.iter().map(|sum| sum / n).collect();
+        let var = squares.iter().zip(&mean).map(|(squares, mean)| (squares / n - mean * mean).max(0.0));
+        Ok(Statistics { var: var.collect(), mean, n_values: Some(n) })
+    }
+
     fn normalize(
         self,
         spec: NormSpec,
         norm: &mut BatchNorm,
         x: &Array,
-        _: Option<&Self::Sums>,
+        moments: NormMoments<'_, Self::Sums>,
         residual: Option<&Array>,
     ) -> Computed<(Array, norm::Coefficients)> {
-        let coefficients = sizes::coefficients(spec, norm, x)?;
+        let given = match &moments {
+            NormMoments::Own(_) => None,
+            NormMoments::Given(statistics) => Some(statistics),
+        };
+        let coefficients = sizes::coefficients(spec, norm, x, given)?;
         let y = norm::normalize(spec.over(), &coefficients, x, residual, spec.with_relu).computed()?;
         Ok((y, coefficients))
     }
@@ -95,7 +112,7 @@ impl Maps for Cuda {
         x: &Array,
         output: Option<&Array>,
         gradient: Array,
-        NormWanted { x: wants_x, before, masked }: NormWanted<Array>,
+        NormWanted { x: wants_x, before, masked, of_all }: NormWanted<'_, Array>,
     ) -> Computed<NormGradients<Array>> {
         let mask = match output {
             Some(output) => norm::Mask::Output(output),
@@ -103,8 +120,13 @@ impl Maps for Cuda {
             None => norm::Mask::Nothing,
         };
         let wanted = norm::Wanted { x: wants_x, before, masked };
-        let norm::Gradients { scale, shift, masked, x } =
-            norm::backward(spec.over(), kept, x, mask, gradient, wanted).computed()?;
+        let mut backward = norm::Backward::new(spec.over(), kept, x, mask, gradient).computed()?;
+        if let (Some(of_all), true) = (of_all, wants_x) {
+            let [plain, with_distance] = backward.sums().computed()?;
+            let GradientSums { plain, with_distance } = of_all(GradientSums { plain, with_distance })?;
+            backward.set_sums_of_all([plain, with_distance]).computed()?;
+        }
+        let norm::Gradients { scale, shift, masked, x } = backward.finish(wanted).computed()?;
         Ok(NormGradients { scale, shift, masked, x })
     }
 

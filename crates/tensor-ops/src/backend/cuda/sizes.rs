@@ -1,5 +1,6 @@
 //! From what operations say to what kernels take.
 
+use kernels_cpu::norm::Statistics;
 use kernels_cuda::{Array, contrast, conv::Convolution, linear::Layer, norm, pool, tokens::attention};
 
 use super::OnDevice as _;
@@ -40,8 +41,14 @@ impl AttentionSpec {
     }
 }
 
-/// Coefficients of this batch, in training, when the running statistics move; or of those.
-pub(super) fn coefficients(spec: NormSpec, norm: &mut BatchNorm, x: &Array) -> Computed<norm::Coefficients> {
+/// Coefficients of the statistics that are given, or else of this batch, in training, when the running statistics move; or of
+/// those.
+pub(super) fn coefficients(
+    spec: NormSpec,
+    norm: &mut BatchNorm,
+    x: &Array,
+    given: Option<&Statistics>,
+) -> Computed<norm::Coefficients> {
     let on_device =
         |values: &'_ Option<Parameter>| values.as_ref().map(|values| std::sync::Arc::clone(&values.values));
     let (scale, shift) = (on_device(&norm.scale), on_device(&norm.shift));
@@ -54,13 +61,20 @@ pub(super) fn coefficients(spec: NormSpec, norm: &mut BatchNorm, x: &Array) -> C
         let (mean, var) = (norm.running_mean.values.on_device()?, norm.running_var.values.on_device()?);
         return norm::Coefficients::of_running(spec.layout.c, mean, var, learned).computed();
     }
-    let moments = norm::Moments::of(spec.over(), x).computed()?;
     let running = norm::Running {
         mean: norm.running_mean.values.on_device_mut()?,
         var: norm.running_var.values.on_device_mut()?,
         momentum: norm.momentum,
     };
-    let coefficients = norm::Coefficients::of_batch(spec.over(), &moments, learned, running).computed()?;
+    let coefficients = match given {
+        Some(Statistics { mean, var, n_values }) => {
+            let n = n_values.unwrap_or_else(|| spec.over().n_values());
+            norm::Coefficients::of_statistics(mean, var, n, learned, running)
+        }
+        None => norm::Moments::of(spec.over(), x)
+            .and_then(|moments| norm::Coefficients::of_batch(spec.over(), &moments, learned, running)),
+    };
+    let coefficients = coefficients.computed()?;
     norm.n_batches += 1;
     Ok(coefficients)
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use kernels_cpu::{
     Layout, Precision, Values,
     conv::Convolution,
-    norm::{Affine, Backward, ChannelSums, Coefficients, Groups, Statistics, Tail, apply},
+    norm::{Affine, Backward, ChannelSums, Coefficients, Groups, Statistics, Tail, Wanted, apply},
     pointwise, pool,
 };
 
 use super::{Host, onto};
 use crate::{
     BatchNorm, Mode, Parameter,
-    backend::{Computed, ConvSpec, Maps, NormGradients, NormSpec, NormWanted, Storage as _, Window},
+    backend::{
+        Computed, ConvSpec, Maps, NormGradients, NormMoments, NormSpec, NormWanted, Storage as _, Window,
+    },
     values::{AnyValues, Resident},
 };
 
@@ -104,19 +106,27 @@ impl Maps for Host {
         Ok(onto(before, own))
     }
 
+    fn statistics(self, spec: NormSpec, x: &Values, sums: Option<&Vec<ChannelSums>>) -> Computed<Statistics> {
+        let groups = spec.groups();
+        Ok(match sums {
+            Some(sums) if groups.splits == 1 => Statistics::of_sums(sums, groups),
+            _ => Statistics::of(self.family, x, groups),
+        })
+    }
+
     fn normalize(
         self,
         spec: NormSpec,
         norm: &mut BatchNorm,
         x: &Values,
-        sums: Option<&Vec<ChannelSums>>,
+        moments: NormMoments<'_, Vec<ChannelSums>>,
         residual: Option<&Values>,
     ) -> Computed<(Values, KeptNorm)> {
         let groups = spec.groups();
-        let statistics = match (spec.mode, sums) {
+        let statistics = match (spec.mode, moments) {
             (Mode::Eval, _) => Statistics::running(&norm.running_mean.values, &norm.running_var.values),
-            (Mode::Train, Some(sums)) if groups.splits == 1 => Statistics::of_sums(sums, groups),
-            (Mode::Train, _) => Statistics::of(self.family, x, groups),
+            (Mode::Train, NormMoments::Own(sums)) => self.statistics(spec, x, sums)?,
+            (Mode::Train, NormMoments::Given(statistics)) => statistics,
         };
         if spec.mode == Mode::Train {
             let (mean, var) = statistics.for_running(groups);
@@ -141,7 +151,7 @@ impl Maps for Host {
         x: &Values,
         output: Option<&Values>,
         gradient: Values,
-        wanted: NormWanted<Values>,
+        wanted: NormWanted<'_, Values>,
     ) -> Computed<NormGradients<Values>> {
         let backward = Backward {
             family: self.family,
@@ -151,9 +161,12 @@ impl Maps for Host {
             output,
             statistics: &kept.statistics,
             coefficients: &kept.coefficients,
-            is_of_batch: spec.mode == Mode::Train,
         };
-        let result = backward.run(gradient, wanted.x, wanted.masked);
+        let asked = Wanted { x: wanted.x, masked: wanted.masked };
+        let result = match wanted.of_all {
+            None => backward.run(gradient, asked),
+            Some(of_all) => backward.run_among(gradient, asked, of_all)?,
+        };
         Ok(NormGradients {
             scale: Values::F32(result.scale),
             shift: Values::F32(result.shift),
