@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("processes", &[]),
     ("processes-mpi", &["processes"]),
     ("tensor-ops", &["kernels-cpu", "processes"]),
-    ("plugin-api", &["tensor-ops"]),
+    ("plugin-api", &["processes", "tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &[]),
     ("pipeline-text", &["plugin-api"]),

@@ -31,7 +31,7 @@ impl Block {
     pub(crate) fn new(
         kind: BlockKind,
         place: Place,
-        common: Common,
+        common: &Common,
         builder: &Builder<'_>,
     ) -> Result<Self, ConfigError> {
         let Place { n_inputs, width, stride } = place;

@@ -25,7 +25,8 @@ pub struct ResNetConfig {
     /// v1, v2: false; v3: true.
     pub zero_init_residual: bool,
     /// Number of groups that batch norm splits a batch into (every s-th image), each normalized separately, to simulate
-    /// as many devices. Shuffled keys need at least 2. MoCo's CIFAR-10 demo: 8.
+    /// as many devices. Shuffled keys need at least 2. MoCo's CIFAR-10 demo: 8. With several processes that have one part of
+    /// the batch each, 1 normalizes the batch of all of them together. MoCo v3: 1.
     pub batch_norm_splits: usize,
     /// Convolution algorithm. Winograd computes 3x3 convolutions of stride 1 with a quarter of the multiplications (16
     /// of 36 for pairs of bfloat16) and larger rounding errors; Auto uses it if it is faster; Direct never does.

@@ -1,7 +1,7 @@
 //! The convolutions of a ResNet, with torchvision's names and initialization.
 
 use nn::{Builder, ConvNorm, ConvNormConfig, Init};
-use plugin_api::ConfigError;
+use plugin_api::{ConfigError, NormScope};
 use tensor_ops::ConvAlgorithm;
 
 /// torchvision's names of a convolution and its batch norm.
@@ -37,16 +37,15 @@ pub(crate) struct Shape {
 }
 
 /// Shared settings of all layers of a ResNet.
-#[derive(Clone, Copy)]
 pub(crate) struct Common {
-    pub(crate) batch_norm_splits: usize,
+    pub(crate) norm_scope: NormScope,
     pub(crate) algorithm: ConvAlgorithm,
 }
 
 impl Common {
     /// A convolution and its batch norm, of the block that `builder` is for.
     pub(crate) fn conv_norm(
-        self,
+        &self,
         builder: &Builder<'_>,
         names: Names,
         shape: Shape,
@@ -61,7 +60,7 @@ impl Common {
             stride,
             weight: Init::kaiming_fan_out(n_outputs * side_px * side_px),
             algorithm: self.algorithm,
-            splits: self.batch_norm_splits,
+            scope: self.norm_scope.clone(),
         };
         config.build(builder)
     }

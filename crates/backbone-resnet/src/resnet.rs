@@ -30,7 +30,7 @@ impl ResNet {
         let (kind, n_blocks) = config.stages()?;
         let builder = Builder::of(context);
         let common = Common {
-            batch_norm_splits: context.splits_in_part(config.batch_norm_splits)?,
+            norm_scope: context.norm_scope(config.batch_norm_splits)?,
             algorithm: config.conv.into(),
         };
         let (side_px, stride) = match config.stem {
@@ -39,7 +39,7 @@ impl ResNet {
         };
         let shape = Shape { n_inputs: context.n_inputs, n_outputs: config.width, side_px, stride };
         let first = common.conv_norm(&builder, Names::numbered(1), shape)?;
-        let mut stages = build_stages(config.width, kind, n_blocks, common, &builder)?;
+        let mut stages = build_stages(config.width, kind, n_blocks, &common, &builder)?;
         if config.zero_init_residual {
             stages.iter_mut().flatten().try_for_each(Block::zero_last_scale)?;
         }
@@ -64,7 +64,7 @@ fn build_stages(
     width: usize,
     kind: BlockKind,
     n_blocks: [usize; 4],
-    common: Common,
+    common: &Common,
     builder: &Builder<'_>,
 ) -> Result<[Vec<Block>; 4], ConfigError> {
     let mut n_inputs = width;
@@ -136,6 +136,8 @@ mod tests {
     use tensor_ops::{Device, Parameter, Recording, backward, to_rows, weighted_sum};
 
     use plugin_api::Entry;
+    use plugin_api::processes::Alone;
+    use std::sync::Arc;
 
     use super::*;
 
@@ -146,6 +148,7 @@ mod tests {
             image_size: (size_px, size_px),
             batch,
             parts: 1,
+            processes: Arc::new(Alone),
             seed: 1,
             name: "backbone".into(),
         }

@@ -37,7 +37,8 @@ pub struct VitConfig {
     /// MoCo v3's code: false by default, but true in all of its recipes.
     pub freeze_patch_projection: bool,
     /// Number of groups that batch norm in the convolution stem splits a batch into (every s-th image), each normalized
-    /// separately, to simulate as many devices. Must be 1 with `stem: Patch`, which has no batch norm.
+    /// separately, to simulate as many devices. Must be 1 with `stem: Patch`, which has no batch norm. With several
+    /// processes that have one part of the batch each, 1 normalizes the batch of all of them together.
     pub batch_norm_splits: usize,
 }
 

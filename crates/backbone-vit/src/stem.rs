@@ -67,7 +67,7 @@ impl PatchEmbed {
         context: &ModuleContext,
         builder: &Builder<'_>,
     ) -> Result<Self, ConfigError> {
-        let splits = context.splits_in_part(config.batch_norm_splits)?;
+        let scope = context.norm_scope(config.batch_norm_splits)?;
         let dim = sizes.dim;
         let mut n_inputs = context.n_inputs;
         let mut layers = Vec::new();
@@ -81,7 +81,7 @@ impl PatchEmbed {
                 stride: 2,
                 weight: Init::torch(9 * n_inputs),
                 algorithm: ConvAlgorithm::Auto,
-                splits,
+                scope: scope.clone(),
             };
             layers.push(config.build(builder)?);
             n_inputs = n_outputs;

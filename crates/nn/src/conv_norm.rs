@@ -1,6 +1,6 @@
 //! A convolution followed by batch norm.
 
-use plugin_api::{ConfigError, Module};
+use plugin_api::{ConfigError, Module, NormScope};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, batch_norm, batch_norm_add_relu,
     batch_norm_relu, conv2d_before_norm,
@@ -28,8 +28,8 @@ pub struct ConvNormConfig {
     pub weight: Init,
     /// How the convolution is computed.
     pub algorithm: ConvAlgorithm,
-    /// In how many parts a batch is normalized.
-    pub splits: usize,
+    /// What the batch norm takes its statistics over, from [`ModuleContext::norm_scope`](plugin_api::ModuleContext::norm_scope).
+    pub scope: NormScope,
 }
 
 /// A convolution without bias, and batch norm.
@@ -46,12 +46,12 @@ impl ConvNormConfig {
     /// # Errors
     /// If the device has no room for it.
     pub fn build(self, builder: &Builder<'_>) -> Result<ConvNorm, ConfigError> {
-        let Self { conv_name, norm_name, n_inputs, n_outputs, weight, algorithm, .. } = self;
+        let Self { conv_name, norm_name, n_inputs, n_outputs, weight, algorithm, scope, .. } = self;
         let geometry = ConvGeometry::square(self.side_px, self.stride, self.side_px / 2);
         let conv = ConvConfig { n_inputs, n_outputs, geometry, weight, bias: None, algorithm };
         let conv = conv.build(&builder.part(&conv_name))?;
         let mut norm = BatchNorm::new(builder.device(), n_outputs).map_err(unplaced)?;
-        norm.splits = self.splits;
+        NormScope { splits: norm.splits, processes: norm.processes } = scope;
         Ok(ConvNorm { conv, norm, conv_name, norm_name })
     }
 }
@@ -60,7 +60,8 @@ impl ConvNorm {
     /// `norm(conv(x))`, `(N, H, W, I)` to `(N, H', W', O)`.
     ///
     /// # Errors
-    /// If the channels are others, or the batch does not divide into the parts of the norm.
+    /// If the channels are others, the batch does not divide into the parts of the norm, or its processes cannot exchange
+    /// statistics.
     pub fn forward(&mut self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
         let x = self.convolve(x, mode)?;
         batch_norm(x, &mut self.norm, mode)

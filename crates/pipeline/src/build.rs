@@ -1,6 +1,6 @@
 //! Building the modules, each told the width of what comes in.
 
-use tensor_ops::Device;
+use std::sync::Arc;
 
 use crate::check_graph::place;
 use crate::checker::Checker;
@@ -9,6 +9,7 @@ use crate::graph::{Encode, Graph, Input, ModuleId, StepId};
 use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
 use crate::pixels;
+use crate::site::Site;
 use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
 
@@ -22,7 +23,7 @@ pub(crate) struct BuildPlan<'a> {
     pub(crate) view_sizes: &'a Table<ViewId, (usize, usize)>,
     /// Parts in which a batch goes through a backbone.
     pub(crate) n_parts: usize,
-    pub(crate) device: &'a Device,
+    pub(crate) site: &'a Site,
 }
 
 impl BuildPlan<'_> {
@@ -49,11 +50,12 @@ impl BuildPlan<'_> {
 
     fn context(&self, name: &str, n_inputs: usize, image_size: (usize, usize)) -> ModuleContext {
         ModuleContext {
-            device: self.device.clone(),
+            device: self.site.device.clone(),
             n_inputs,
             image_size,
             batch: self.config.data.batch,
             parts: self.n_parts,
+            processes: Arc::clone(&self.site.processes),
             seed: self.config.seed,
             name: name.to_owned(),
         }
@@ -203,7 +205,7 @@ impl<'a> Builder<'a> {
     }
 
     fn loss(&mut self, i: usize, id: LossStepId) -> Checked<()> {
-        let BuildPlan { checker, config, graph, device, .. } = self.plan;
+        let BuildPlan { checker, config, graph, site, .. } = self.plan;
         let step = &graph.loss_steps[id];
         let (n_inputs, n_of_keys) = (self.query_widths[step.queries], self.key_widths[step.keys]);
         if n_inputs != n_of_keys {
@@ -222,7 +224,7 @@ impl<'a> Builder<'a> {
         }
         let name = &graph.losses[step.loss];
         let context = LossContext {
-            device: device.clone(),
+            device: site.device.clone(),
             n_inputs,
             batch: config.data.batch,
             keys_per_step: config.data.batch * graph.key_steps(step.loss).len(),

@@ -13,6 +13,7 @@ use crate::ids::{HeadId, Table};
 use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
 use crate::outline::Outline;
+use crate::site::Site;
 use crate::views::{Needed, View};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
@@ -123,7 +124,10 @@ impl EncoderPipeline {
         let outline = Outline::check(text, Needed::Encoder)?;
         let sizes = outline.view_sizes();
         let chain = outline.graph.features(level);
-        let modules = EncoderModules::build(outline.build_plan(&sizes, device), chain)?;
+        // Images that are not trained on go through whole.
+        let site = Site::from(device);
+        let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&sizes, &site) };
+        let modules = EncoderModules::build(plan, chain)?;
         let has_copy = |module| outline.graph.has_copy(module);
         let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))
             && chain.heads.iter().all(|head| has_copy(ModuleId::Head(*head)));

@@ -1,7 +1,5 @@
 //! What all of a pipeline and its encoder alone have in outline.
 
-use tensor_ops::Device;
-
 use crate::build::BuildPlan;
 use crate::check_graph::check_graph;
 use crate::check_losses::check_weight_words;
@@ -14,6 +12,7 @@ use crate::measuring;
 use crate::minimize;
 use crate::modules;
 use crate::parts::check_micro_batch;
+use crate::site::Site;
 use crate::views::{Needed, Views, check_views};
 use pipeline_text::Checked;
 use pipeline_text::PipelineText;
@@ -54,10 +53,10 @@ impl Outline {
     pub(crate) fn build_plan<'a>(
         &'a self,
         view_sizes: &'a Table<ViewId, (usize, usize)>,
-        device: &'a Device,
+        site: &'a Site,
     ) -> BuildPlan<'a> {
         let Self { checker, config, graph, n_parts, .. } = self;
-        BuildPlan { checker, config, graph, view_sizes, n_parts: *n_parts, device }
+        BuildPlan { checker, config, graph, view_sizes, n_parts: *n_parts, site }
     }
 }
 

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tensor_ops::Device;
-
 use crate::base;
 use crate::build::build_modules;
 use crate::check_monitors::{check_best, check_monitors};
@@ -17,6 +15,7 @@ use crate::modules::{Modules, MomentumModules};
 use crate::outline::Outline;
 use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
+use crate::site::Site;
 use crate::stability::StabilityConfig;
 use crate::views::{self, Needed, View};
 use pipeline_text::Checked;
@@ -84,12 +83,12 @@ pub struct Network {
 impl Pipeline {
     /// Reads, overrides and checks the file at `path`.
     ///
-    /// `overrides` are written `path.to.value=VALUE`.
+    /// `overrides` are written `path.to.value=VALUE`. `site` is a device, or that and the processes that train on it.
     ///
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in it.
-    pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Self, PipelineError> {
-        Ok(Self::check(base::read(path)?, overrides, device)?)
+    pub fn read(path: &Path, overrides: &[String], site: impl Into<Site>) -> Result<Self, PipelineError> {
+        Ok(Self::check(base::read(path)?, overrides, site.into())?)
     }
 
     /// Reads and checks the file at `path` that a run has kept of its pipeline.
@@ -98,10 +97,10 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_kept(path: &Path, device: &Device) -> Result<Self, PipelineError> {
+    pub fn read_kept(path: &Path, site: impl Into<Site>) -> Result<Self, PipelineError> {
         let mut text = base::read(path)?;
         minimize::remove(&mut text);
-        Ok(Self::check(text, &[], device)?)
+        Ok(Self::check(text, &[], site.into())?)
     }
 
     /// Checks the pipeline `text`, which messages call `origin`. It cannot start from a file.
@@ -112,9 +111,9 @@ impl Pipeline {
         origin: &str,
         text: &str,
         overrides: &[String],
-        device: &Device,
+        site: impl Into<Site>,
     ) -> Result<Self, Box<Fault>> {
-        Self::check(base::without_file(origin, text)?, overrides, device)
+        Self::check(base::without_file(origin, text)?, overrides, site.into())
     }
 
     /// [`parse`](Self::parse) for a text that a run, a sweep or a checkpoint has kept, see [`read_kept`](Self::read_kept).
@@ -125,11 +124,11 @@ impl Pipeline {
         origin: &str,
         text: &str,
         overrides: &[String],
-        device: &Device,
+        site: impl Into<Site>,
     ) -> Result<Self, Box<Fault>> {
         let mut text = base::without_file(origin, text)?;
         minimize::remove(&mut text);
-        Self::check(text, overrides, device)
+        Self::check(text, overrides, site.into())
     }
 
     /// Checks a pipeline that a program has built, as [`parse`](Self::parse) checks the text of a file that says the same:
@@ -137,18 +136,18 @@ impl Pipeline {
     ///
     /// # Errors
     /// If it cannot be written, or the first thing wrong.
-    pub fn from_config(config: &PipelineConfig, device: &Device) -> Result<Self, PipelineError> {
+    pub fn from_config(config: &PipelineConfig, site: impl Into<Site>) -> Result<Self, PipelineError> {
         let origin = format!("the pipeline `{}`", config.name);
-        Ok(Self::parse(&origin, &config.to_ron()?, &[], device)?)
+        Ok(Self::parse(&origin, &config.to_ron()?, &[], site)?)
     }
 
-    fn check(mut text: PipelineText, overrides: &[String], device: &Device) -> Checked<Self> {
+    fn check(mut text: PipelineText, overrides: &[String], site: Site) -> Checked<Self> {
         for argument in overrides {
             text.set(argument)?;
         }
         let outline = Outline::check(text, Needed::All)?;
         let sizes = outline.view_sizes();
-        let (mut modules, momentum_modules) = build_modules(outline.build_plan(&sizes, device))?;
+        let (mut modules, momentum_modules) = build_modules(outline.build_plan(&sizes, &site))?;
         let Outline { checker, config, views, graph, n_parts } = outline;
         let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;

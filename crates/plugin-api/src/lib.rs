@@ -18,7 +18,7 @@ mod transform;
 
 // What a plugin's code names, so that it needs no dependency but this one: derives are told by
 // `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]`.
-pub use {inventory, schemars, serde, tensor_ops};
+pub use {inventory, processes, schemars, serde, tensor_ops};
 
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
@@ -27,7 +27,7 @@ pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
     DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys, Level,
-    LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError,
+    LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope,
     Normalization, Optimizer, OptimizerContext, Outcome, Part, Progress, Schedule, ScheduleContext, Slots,
     Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };

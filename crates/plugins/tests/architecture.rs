@@ -25,6 +25,7 @@ fn backbone(plugin: &str, config: &str) -> Box<dyn Backbone> {
         image_size: (32, 32),
         batch: 4,
         parts: 1,
+        processes: std::sync::Arc::new(plugin_api::processes::Alone),
         seed: 0,
         name: "backbone".into(),
     };

@@ -13,6 +13,7 @@ fn context(n_inputs: usize) -> ModuleContext {
         image_size: (32, 32),
         batch: 4,
         parts: 1,
+        processes: std::sync::Arc::new(plugin_api::processes::Alone),
         seed: 7,
         name: "module".into(),
     }

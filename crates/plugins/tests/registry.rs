@@ -41,6 +41,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         image_size: (32, 32),
         batch: 64,
         parts: 1,
+        processes: std::sync::Arc::new(plugin_api::processes::Alone),
         seed: 0,
         name: "module".into(),
     };

@@ -22,6 +22,7 @@ fn context(image_size: (usize, usize)) -> ModuleContext {
         image_size,
         batch: 4,
         parts: 1,
+        processes: std::sync::Arc::new(plugin_api::processes::Alone),
         seed: 1,
         name: "backbone".into(),
     }

@@ -1,5 +1,8 @@
 //! What has parameters: encoders and heads.
 
+use std::sync::Arc;
+
+use processes::Processes;
 use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError};
 
 use super::{Visitor, VisitorMut};
@@ -85,29 +88,45 @@ pub struct ModuleContext {
     /// Images in a batch.
     pub batch: usize,
     /// Parts in which a batch goes through a backbone, one after another; 1 where it goes through as a whole. A backbone
-    /// that takes statistics over the batch can do so within a part only. Heads see whole batches.
+    /// that takes statistics over the batch can do so within a part only, or over all parts where each process has one. Heads
+    /// see whole batches.
     pub parts: usize,
+    /// Who trains together: [`Alone`](processes::Alone), or as many as the parts are dealt to.
+    pub processes: Arc<dyn Processes>,
     /// The pipeline's seed.
     pub seed: u64,
     /// The module's name in the pipeline.
     pub name: String,
 }
 
+/// What a batch norm of a backbone takes its statistics over, as a part of a batch goes through it.
+#[derive(Clone, Debug)]
+pub struct NormScope {
+    /// Splits of the part, each with statistics of its own.
+    pub splits: usize,
+    /// Processes whose parts have their statistics together; `None`: the part has its own.
+    pub processes: Option<Arc<dyn Processes>>,
+}
+
 impl ModuleContext {
-    /// In how many splits batch norm normalizes a part, where it normalizes a whole batch in `splits`: the value of the
+    /// What batch norm takes its statistics over in a part, where it normalizes a whole batch in `splits`: the value of the
     /// field `batch_norm_splits`.
     ///
     /// # Errors
-    /// If the parts do not divide into splits: statistics of more than a part cannot be taken in a part.
-    pub fn splits_in_part(&self, splits: usize) -> Result<usize, ConfigError> {
+    /// If the parts do not divide into splits, unless there is one split and each process has one part: statistics of more than
+    /// a part can be had only where all parts go through the backbone at once.
+    pub fn norm_scope(&self, splits: usize) -> Result<NormScope, ConfigError> {
         if splits.is_multiple_of(self.parts) {
-            return Ok(splits / self.parts);
+            return Ok(NormScope { splits: splits / self.parts, processes: None });
+        }
+        if splits == 1 && self.processes.n() == self.parts {
+            return Ok(NormScope { splits, processes: Some(Arc::clone(&self.processes)) });
         }
         let parts = self.parts;
         let must = format!(
             "it must be a multiple of {parts}: `data.micro_batch` takes the batch in {parts} parts, and statistics over \
              more than a part cannot be had; `batch_norm_splits: {parts}` gives each part its own, which is called ghost \
-             batch norm"
+             batch norm; or train in as many processes as parts, {parts}, with `batch_norm_splits: 1`"
         );
         Err(ConfigError::field("batch_norm_splits", splits, must))
     }

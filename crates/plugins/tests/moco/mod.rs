@@ -32,6 +32,7 @@ impl Encoder {
             image_size: (size_px, size_px),
             batch: golden.setting("batch"),
             parts: 1,
+            processes: std::sync::Arc::new(plugin_api::processes::Alone),
             seed: 0,
             name: prefix.into(),
         };
