@@ -161,6 +161,48 @@ fn what_diverges_rolls_back_in_all_processes() {
     assert!(finished.iter().all(|message| *message == finished[0]), "{finished:?}");
 }
 
+/// MoCo v3 on a ResNet whose batch norm is over the whole batch.
+const WHOLE_NORM: [&str; 3] = [
+    "data.source.train=16",
+    "epochs=1",
+    r#"modules.backbone=("resnet", (depth: 18, width: 4, stem: Cifar, conv: Direct))"#,
+];
+
+#[test]
+fn batch_norm_over_the_whole_batch_is_so_in_several_processes() {
+    let root = tempdir().unwrap();
+    let alone = run(1, root.path(), "v3.ron", &WHOLE_NORM);
+    let losses_alone = losses(&alone);
+    for n in [2, 4] {
+        let folder = run(n, root.path(), "v3.ron", &WHOLE_NORM);
+        for (loss, alone) in losses(&folder).into_iter().zip(&losses_alone) {
+            assert!((loss - alone).abs() < 1e-5 * alone, "{loss} in {n} processes, {alone} in one");
+        }
+        // What several processes have trained, one can use.
+        let mut encoder = moco::Encoder::load(&folder).unwrap();
+        assert_eq!(encoder.n_features(), 32);
+        encoder.embed(&[image::RgbImage::new(20, 20)]).unwrap();
+        let file = root.path().join(format!("{n}.safetensors"));
+        moco::exchange::export(
+            &folder,
+            &file,
+            &moco::exchange::ExportOptions::new(moco::exchange::Target::Torchvision),
+        )
+        .unwrap();
+    }
+    // With statistics of its own, each part has another loss.
+    let split = [&WHOLE_NORM[..2], &[r#"modules.backbone=("resnet", (depth: 18, width: 4, stem: Cifar, conv: Direct, batch_norm_splits: 2))"#]].concat();
+    let folder = root.path().join("split");
+    train(2, &folder, Some(("v3.ron", &split)), None)
+        .into_iter()
+        .for_each(|finished| drop(finished.unwrap()));
+    assert!((losses(&folder)[0] - losses_alone[0]).abs() > 1e-3 * losses_alone[0]);
+}
+
+fn losses(run: &Path) -> Vec<f64> {
+    metrics(run).iter().filter_map(|line| line.get("loss")?.as_f64()).collect()
+}
+
 #[test]
 fn an_error_in_one_process_is_one_in_all() {
     let (file, sets) = PIPELINES[1];

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline::{Network, Pipeline, PipelineError};
+use pipeline::{Network, Pipeline, PipelineError, Site};
 use plugin_api::Entry;
 use tensor_ops::Device;
 
@@ -13,18 +13,18 @@ use crate::missing_path;
 ///
 /// # Errors
 /// If there is no such file, with the most similar name as a hint; or the first error in it.
-pub fn read(path: &Path, overrides: &[String], device: &Device) -> Result<Pipeline, Failure> {
+pub fn read(path: &Path, overrides: &[String], site: impl Into<Site>) -> Result<Pipeline, Failure> {
     check_file(path)?;
-    Pipeline::read(path, overrides, device).map_err(|error| to_error(path, error))
+    Pipeline::read(path, overrides, site).map_err(|error| to_error(path, error))
 }
 
-/// The pipeline that a run saved at `path`.
+/// The pipeline that a run saved at `path`, to look at it.
 ///
 /// # Errors
 /// As [`read`].
 pub fn read_kept(path: &Path, device: &Device) -> Result<Pipeline, Failure> {
     check_file(path)?;
-    Pipeline::read_kept(path, device).map_err(|error| to_error(path, error))
+    Pipeline::read_kept(path, Site::to_look(device)).map_err(|error| to_error(path, error))
 }
 
 fn to_error(path: &Path, error: PipelineError) -> Failure {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use moco::processes::Processes;
 use moco::{Finished, Run, RunOptions, Silent, Summary};
-use pipeline::Pipeline;
+use pipeline::{Pipeline, Site};
 use plugin_api::Splits;
 use run_store::RunFolder;
 use tensor_ops::Device;
@@ -179,7 +179,8 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
 /// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
 fn started(arguments: &Arguments, device: &Device, processes: Arc<dyn Processes>) -> Result<Run, Failure> {
     let file = arguments.file.as_deref().unwrap_or(Path::new(""));
-    let pipeline = pipeline_file::read(file, &arguments.set, device)?;
+    let site = Site::of_processes(device, Arc::clone(&processes));
+    let pipeline = pipeline_file::read(file, &arguments.set, site)?;
     let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), processes };
     Run::create_with(pipeline, &options).map_err(unwrapped)
 }
@@ -191,7 +192,9 @@ fn resumed(
     device: &Device,
     processes: Arc<dyn Processes>,
 ) -> Result<Run, Failure> {
-    let wanted = file.map(|file| pipeline_file::read(file, &[], device)).transpose()?;
+    let site = Site::of_processes(device, Arc::clone(&processes));
+    let wanted = file.map(|file| pipeline_file::read(file, &[], site)).transpose()?;
+    let wanted = wanted.map(|wanted| moco::dealt(wanted, &processes)).transpose().map_err(unwrapped)?;
     let root = Path::new(runs::ROOT);
     let run = match (of, &wanted) {
         (Some(path), _) => Run::open_with(path, processes),

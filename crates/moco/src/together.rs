@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pipeline::{Pipeline, PipelineError};
+use pipeline::{Pipeline, PipelineError, Site};
 use processes::Processes;
 use run_store::RunFolder;
 use train_core::trainer::{self, Finished, Observer, TrainOptions};
@@ -29,8 +29,8 @@ impl Run {
         let folder = text(processes.broadcast(Vec::new())?);
         let pipeline = text(processes.broadcast(Vec::new())?);
         let device = device()?;
-        let pipeline =
-            Pipeline::parse("pipeline.ron", &pipeline, &[], &device).map_err(PipelineError::from)?;
+        let site = Site::of_processes(&device, Arc::clone(&processes));
+        let pipeline = Pipeline::parse("pipeline.ron", &pipeline, &[], site).map_err(PipelineError::from)?;
         let options = TrainOptions { n_workers: n_workers.get(), processes };
         let run = RunFolder::of_another(folder);
         Ok(trainer::train(pipeline, &device, &run, None, &options, observer, stop)?)
@@ -46,8 +46,11 @@ pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &str) -> 
     Ok(())
 }
 
-/// `pipeline`, with its batches in as many parts as there are processes, if they were whole.
-pub(crate) fn dealt(pipeline: Pipeline, processes: &dyn Processes) -> Result<Pipeline, Error> {
+/// `pipeline`, with its batches in as many parts as there are processes, if they were whole: what [`Run`] trains.
+///
+/// # Errors
+/// If a batch does not come out even over the processes, or the pipeline cannot be computed in parts.
+pub fn dealt(pipeline: Pipeline, processes: &Arc<dyn Processes>) -> Result<Pipeline, Error> {
     let (batch, n) = (pipeline.batch, processes.n());
     if n == 1 || pipeline.network.parts.n_parts > 1 {
         return Ok(pipeline);
@@ -55,6 +58,7 @@ pub(crate) fn dealt(pipeline: Pipeline, processes: &dyn Processes) -> Result<Pip
     if !batch.is_multiple_of(n) {
         return Err(Error::Undealt { batch, n_processes: n });
     }
+    let site = Site::of_processes(&device()?, Arc::clone(processes));
     let set = [format!("data.micro_batch={}", batch / n)];
-    Ok(Pipeline::parse("pipeline.ron", &pipeline.text, &set, &device()?).map_err(PipelineError::from)?)
+    Ok(Pipeline::parse("pipeline.ron", &pipeline.text, &set, site).map_err(PipelineError::from)?)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
-use pipeline::{Pipeline, PipelineConfig};
+use pipeline::{Pipeline, PipelineConfig, Site};
 use plugin_api::Splits;
 use processes::{Alone, Processes};
 use run_store::{RunFolder, RunLock};
@@ -82,7 +82,7 @@ impl Run {
     /// As [`create`](Self::create), and if the requested folder is not empty, or a batch cannot be dealt to the processes.
     pub fn create_with(pipeline: Pipeline, options: &RunOptions) -> Result<Self, Error> {
         let processes = Arc::clone(&options.processes);
-        let pipeline = together::dealt(pipeline, &*processes)?;
+        let pipeline = together::dealt(pipeline, &processes)?;
         open_dataset(&pipeline)?;
         let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
         folder.write_pipeline(&pipeline.text)?;
@@ -245,7 +245,8 @@ impl Run {
         match self.pipeline.take() {
             Some(pipeline) => Ok(pipeline),
             None => {
-                together::dealt(Pipeline::read_kept(&self.folder.pipeline(), &device()?)?, &*self.processes)
+                let site = Site::of_processes(&device()?, Arc::clone(&self.processes));
+                together::dealt(Pipeline::read_kept(&self.folder.pipeline(), site)?, &self.processes)
             }
         }
     }

@@ -145,7 +145,10 @@ impl Pipeline {
         for argument in overrides {
             text.set(argument)?;
         }
-        let outline = Outline::check(text, Needed::All)?;
+        let mut outline = Outline::check(text, Needed::All)?;
+        if site.has_whole_batches {
+            outline.n_parts = 1;
+        }
         let sizes = outline.view_sizes();
         let (mut modules, momentum_modules) = build_modules(outline.build_plan(&sizes, &site))?;
         let Outline { checker, config, views, graph, n_parts } = outline;

@@ -12,11 +12,25 @@ pub struct Site {
     pub device: Device,
     /// All that train together. Modules that take statistics over the whole batch exchange them there.
     pub processes: Arc<dyn Processes>,
+    /// Whether batches are whole, whatever the pipeline says: for who looks at a pipeline and does not train it.
+    pub has_whole_batches: bool,
+}
+
+impl Site {
+    /// Several processes that train together, of which this one has `device`.
+    pub fn of_processes(device: &Device, processes: Arc<dyn Processes>) -> Self {
+        Self { device: device.clone(), processes, has_whole_batches: false }
+    }
+
+    /// To look at a pipeline, also at one that takes several processes to train.
+    pub fn to_look(device: &Device) -> Self {
+        Self { has_whole_batches: true, ..Self::from(device) }
+    }
 }
 
 impl From<&Device> for Site {
     fn from(device: &Device) -> Self {
-        Self { device: device.clone(), processes: Arc::new(Alone) }
+        Self::of_processes(device, Arc::new(Alone))
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pipeline::Pipeline;
+use pipeline::{Pipeline, Site};
 use plugin_api::Rng;
 use serde::Serialize;
 use tensor_ops::{FeatureMap, Recording};
@@ -168,7 +168,8 @@ fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let n_ranks = together.processes.n();
     let mut pipeline = moco.build("bench step", &device)?;
     if n_ranks > 1 {
-        pipeline = Pipeline::parse("bench step", &pipeline.text, &in_parts(&moco, n_ranks)?, &device)
+        let site = Site::of_processes(&device, Arc::clone(&together.processes));
+        pipeline = Pipeline::parse("bench step", &pipeline.text, &in_parts(&moco, n_ranks)?, site)
             .map_err(pipeline::PipelineError::from)?;
     }
     let processes = Arc::clone(&together.processes);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pipeline::{Pipeline, Weights};
+use pipeline::{Pipeline, Site, Weights};
 use plugin_api::Normalization;
 use run_store::checkpoint::Stored;
 use weights::{Architecture, Facts, HeadLayers, Target, Tensors};
@@ -55,7 +55,7 @@ pub struct Exported {
 pub fn export(run: &Path, file: &Path, options: &ExportOptions) -> Result<Exported, ExchangeError> {
     crate::check_process()?;
     let run = OpenRun::open(run, options.checkpoint)?;
-    let pipeline = Pipeline::read_kept(&run.folder.pipeline(), &device()?)?;
+    let pipeline = Pipeline::read_kept(&run.folder.pipeline(), Site::to_look(&device()?))?;
     let Taken { architecture, backbone, head, predictor, layers } =
         take(options, &run.snapshot.tensors, &pipeline)?;
     let view = parts::measuring_view(&pipeline);
