@@ -36,6 +36,11 @@ impl<T> Tree<T> {
         Ok(())
     }
 
+    /// The sums so far, left to right. The next value is added to the last of them, the result to the one before, and so on.
+    pub fn into_sums(self) -> Vec<T> {
+        self.subtrees.into_iter().map(|(_, value)| value).collect()
+    }
+
     /// The sum; `None` of nothing.
     ///
     /// # Errors
@@ -112,6 +117,22 @@ mod tests {
         assert_eq!(text(1).unwrap(), "0");
         assert_eq!(text(4).unwrap(), "((0+1)+(2+3))");
         assert_eq!(text(7).unwrap(), "(((0+1)+(2+3))+((4+5)+6))");
+    }
+
+    #[test]
+    fn a_last_value_may_be_added_by_hand() {
+        let add = |left: &mut f32, right| {
+            *left += right;
+            Ok::<_, Infallible>(())
+        };
+        for n in 1..20 {
+            let values = values(n);
+            let (last, others) = values.split_last().unwrap();
+            let mut unfinished = Tree::default();
+            others.iter().for_each(|value| unfinished.push(*value, add).unwrap());
+            let sum = unfinished.into_sums().iter().rev().fold(*last, |sum, left| left + sum);
+            assert_eq!(sum.to_bits(), tree(values).to_bits(), "{n}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use dfdx::{
 use crate::{
     Device, Features, Gradients, Matrix, OpError, Recording, Scalar,
     backend::{Backend, Computed, on},
-    tape::{Named, NamedRows, collected},
+    tape::{GradientWatch, Named, NamedRows, collected},
     values::Place,
 };
 
@@ -162,9 +162,30 @@ pub fn backward(loss: Scalar) -> Result<Gradients, OpError> {
 ///
 /// As [`backward`].
 pub fn backward_onto(loss: Scalar, gradients: Gradients) -> Result<Gradients, OpError> {
+    run_backward(loss, gradients, None)
+}
+
+/// [`backward_onto`], with the gradients of some parameters handed over while the pass runs.
+///
+/// # Errors
+///
+/// As [`backward`], and those of who takes the gradients.
+pub fn backward_watched(
+    loss: Scalar,
+    gradients: Gradients,
+    watch: GradientWatch,
+) -> Result<Gradients, OpError> {
+    run_backward(loss, gradients, Some(watch))
+}
+
+fn run_backward(
+    loss: Scalar,
+    gradients: Gradients,
+    watch: Option<GradientWatch>,
+) -> Result<Gradients, OpError> {
     let (loss, recording) = loss.split_tape();
     let Recording::On(tape) = recording else { return Err(OpError::NotRecorded { op: "backward" }) };
-    collected(gradients, |of_tensors| {
+    collected(gradients, watch, |of_tensors| {
         let (loss, onto) = loss.traced(of_tensors).split_tape();
         loss.put_tape(onto.merge(tape)).try_backward()
     })

@@ -27,7 +27,8 @@ pub use self::{
     linear::linear,
     linear_rows::{LinearGradient, linear_rows, linear_rows_gradient},
     loss::{
-        backward, backward_onto, loss_with_gradient, scale_loss, sum_losses, sum_weighted_by, weighted_sum,
+        backward, backward_onto, backward_watched, loss_with_gradient, scale_loss, sum_losses,
+        sum_weighted_by, weighted_sum,
     },
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     pointwise::{add, add_relu, relu, relu_features},

@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::HashMap};
 use dfdx::tensor::CpuError;
 use processes::ProcessesError;
 
+use super::GradientWatch;
 use crate::{Device, OpError, device::DeviceError, values::AnyValues};
 
 /// Those of dfdx's tensors.
@@ -39,7 +40,8 @@ pub(crate) struct Pass<'a> {
 #[derive(Default)]
 struct Running {
     by_slot: BySlot,
-    failure: Option<ProcessesError>,
+    failure: Option<OpError>,
+    watch: Option<GradientWatch>,
 }
 
 thread_local! {
@@ -53,7 +55,15 @@ impl Pass<'_> {
         RUNNING.with_borrow_mut(|running| {
             let mut pass = Pass { of_tensors, by_slot: &mut running.by_slot, failure: None };
             let result = work(&mut pass);
-            running.failure = pass.failure;
+            if let Some(error) = pass.failure {
+                running.failure = Some(error.into());
+            }
+            if let Some(watch) = &mut running.watch
+                && let Err(error) = watch.look(&mut running.by_slot)
+            {
+                running.failure = Some(error);
+                running.watch = None;
+            }
             result
         })
     }
@@ -66,17 +76,22 @@ impl Pass<'_> {
     }
 }
 
-/// Runs a backward pass of dfdx, which adds to `gradients`.
+/// Runs a backward pass of dfdx, which adds to `gradients`; what is watched is taken out of them.
 pub(crate) fn collected(
     gradients: Gradients,
+    watch: Option<GradientWatch>,
     run: impl FnOnce(OfTensors) -> Result<OfTensors, DeviceError>,
 ) -> Result<Gradients, OpError> {
     // What a pass that failed has left is nobody's.
-    RUNNING.set(Running { by_slot: gradients.by_slot, failure: None });
+    RUNNING.set(Running { by_slot: gradients.by_slot, failure: None, watch });
     let of_tensors = run(gradients.of_tensors);
-    let Running { by_slot, failure } = RUNNING.take();
+    let Running { by_slot, failure, watch } = RUNNING.take();
     if let Some(error) = failure {
-        return Err(error.into());
+        return Err(error);
     }
-    Ok(Gradients { of_tensors: of_tensors?, by_slot })
+    let mut gradients = Gradients { of_tensors: of_tensors?, by_slot };
+    if let Some(watch) = watch {
+        watch.finish(&mut gradients)?;
+    }
+    Ok(gradients)
 }

@@ -8,8 +8,13 @@ mod gradients;
 mod named;
 mod recording;
 mod slot;
+mod watch;
 
-pub use self::{gradients::Gradients, recording::Recording};
+pub use self::{
+    gradients::Gradients,
+    recording::Recording,
+    watch::{GradientWatch, TakeGradient},
+};
 pub(crate) use self::{
     gradients::{BySlot, Pass, collected},
     named::{Named, NamedRows},

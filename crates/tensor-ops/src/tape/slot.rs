@@ -1,6 +1,9 @@
 //! The place of one gradient among the gradients of a backward pass.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use super::BySlot;
 use crate::{
@@ -17,18 +20,26 @@ pub(crate) struct Slot {
     device: Device,
     number: u64,
     len: usize,
+    /// Counts the clones.
+    handles: Arc<()>,
 }
 
 impl Slot {
     /// A new name for the gradient of `len` values.
     pub(crate) fn new(device: &Device, len: usize) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { device: device.clone(), number: NEXT.fetch_add(1, Ordering::Relaxed), len }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { device: device.clone(), number, len, handles: Arc::new(()) }
     }
 
     /// Where tensors live.
     pub(crate) fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How many clones there are, this one included.
+    pub(crate) fn n_handles(&self) -> usize {
+        Arc::strong_count(&self.handles)
     }
 
     /// Number of values of the gradient.

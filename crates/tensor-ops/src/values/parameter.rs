@@ -282,7 +282,11 @@ impl Parameter {
     ///
     /// When the device fails.
     pub fn take_gradient(&self, gradients: &mut Gradients) -> Result<Option<Vec<f32>>, OpError> {
-        Ok(match self.slot.take_any(&mut gradients.by_slot) {
+        self.take_by_slot(&mut gradients.by_slot)
+    }
+
+    pub(crate) fn take_by_slot(&self, by_slot: &mut BySlot) -> Result<Option<Vec<f32>>, OpError> {
+        Ok(match self.slot.take_any(by_slot) {
             None => None,
             Some(AnyValues::Host(gradient)) => Some(gradient.into_whole()),
             #[cfg(feature = "cuda")]

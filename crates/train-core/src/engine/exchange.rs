@@ -1,35 +1,13 @@
-//! What the processes that train one network exchange in a step.
+//! What the processes that train one network gather in a step.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use dfdx::shapes::HasShape as _;
 use plugin_api::Entry;
-use processes::Tree;
 use tensor_ops::{Gradients, Matrix, Recording, concat_rows, features_from_rows, select_rows, to_rows};
 
 use super::forward::unrecorded;
 use super::{Engine, EngineError, Loss};
-
-/// The gradients of parts, as they are added: in an order that does not depend on the number of processes.
-#[derive(Default)]
-pub(super) struct GradientSum(Tree<Gradients>);
-
-impl GradientSum {
-    /// Takes the gradients of the next part of this process. Of `part`, those of parameters are used.
-    pub(super) fn push(&mut self, engine: &Engine, mut part: Gradients) -> Result<(), EngineError> {
-        let mut of_parameters = Gradients::default();
-        engine.add_gradients(&mut of_parameters, &mut part)?;
-        self.0.push(of_parameters, |left, mut right| engine.add_gradients(left, &mut right))
-    }
-
-    /// The sum over all parts of all processes.
-    pub(super) fn finish(self, engine: &Engine) -> Result<Gradients, EngineError> {
-        let own = self.0.finish(|left, mut right| engine.add_gradients(left, &mut right))?;
-        let mut sum = own.unwrap_or_default();
-        engine.sum_gradients(&mut sum)?;
-        Ok(sum)
-    }
-}
 
 impl Engine {
     /// The rows of a whole batch of `n`, in its order, from those of each part of this process in a pass.
@@ -95,29 +73,5 @@ impl Engine {
             });
         }
         Ok(result?)
-    }
-
-    /// Replaces the gradients of this process by their sum over all.
-    fn sum_gradients(&self, gradients: &mut Gradients) -> Result<(), EngineError> {
-        if self.processes.n() == 1 {
-            return Ok(());
-        }
-        let parameters = self.parameters.collect(self.modules.named(), |_, parameter| parameter.share())?;
-        let mut lengths = Vec::new();
-        let mut values = Vec::new();
-        for parameter in &parameters {
-            let own = parameter.take_gradient(gradients)?;
-            lengths.push(own.as_ref().map(Vec::len));
-            values.extend(own.unwrap_or_default());
-        }
-        let sum = self.processes.sum(values)?;
-        let mut rest = &sum[..];
-        for (parameter, len) in parameters.iter().zip(lengths) {
-            let Some(len) = len else { continue };
-            let (own, others) = rest.split_at(len);
-            parameter.put_gradient(gradients, own.to_vec())?;
-            rest = others;
-        }
-        Ok(())
     }
 }

@@ -3,13 +3,13 @@
 //! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, gradient_of_rows,
-    select_rows, sum_weighted_by,
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, backward_onto,
+    backward_watched, gradient_of_rows, select_rows, sum_weighted_by,
 };
 
 use super::encode::run_backbone;
-use super::exchange::GradientSum;
 use super::forward::{Shuffle, Starts, Views, unrecorded};
+use super::gradient_sum::GradientSum;
 use super::running::Running;
 use super::{Computed, Engine, EngineError, Loss};
 use pipeline::{Graph, Input, KeyId, QueryId, Table, batch_shuffle};
@@ -50,8 +50,10 @@ impl Engine {
             let places = self.places(1, part, n);
             let own = |keys: &Matrix| select_rows(keys, &places);
             let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
+            let is_last = part + 1 == self.own_parts().end;
+            let watch = if is_last { sum.watch(self)? } else { None };
             let (of_part, gradients) =
-                self.learn(&graph, Starts::views(&views), &keys, share, KeepLogits::No)?;
+                self.learn(&graph, Starts::views(&views), &keys, share, KeepLogits::No, watch)?;
             losses.push(of_part);
             sum.push(self, gradients)?;
             running.end_part(self)?;
@@ -96,7 +98,7 @@ impl Engine {
         let none = Views::default();
         let keys = self.keys(&graph, Starts { views: &none, features: features_of_keys }, Shuffle::Done)?;
         let starts = Starts { views: &none, features: features_of_queries };
-        let (losses, mut gradients) = self.learn(&graph, starts, &keys, 1.0, KeepLogits::No)?;
+        let (losses, mut gradients) = self.learn(&graph, starts, &keys, 1.0, KeepLogits::No, None)?;
         let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
         let leaf_gradients: Table<QueryId, Option<Matrix>> = leaves
             .iter()
@@ -111,16 +113,24 @@ impl Engine {
             let views = self.next_views(&graph, 1, next)?;
             let places = self.places(1, part, n);
             let mut of_part = Gradients::default();
+            let last = match part + 1 == self.own_parts().end {
+                true => leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some()).last(),
+                false => None,
+            };
             for (id, wanted) in leaf_gradients.iter_with_ids() {
                 let Some(wanted) = wanted else { continue };
+                let watch = if last.is_some_and(|(last, _)| last == id) { sum.watch(self)? } else { None };
                 let Some(rows) = self.query_features(&graph, &views, id, Recording::start())? else {
                     continue;
                 };
                 let share = select_rows(wanted, &places)
                     .and_then(|wanted| sum_weighted_by(rows, &wanted))
                     .map_err(op)?;
-                let mut of_query = tensor_ops::backward(share).map_err(op)?;
-                self.add_gradients(&mut of_part, &mut of_query)?;
+                of_part = match watch {
+                    Some(watch) => backward_watched(share, of_part, watch),
+                    None => backward_onto(share, of_part),
+                }
+                .map_err(op)?;
             }
             sum.push(self, of_part)?;
         }

@@ -8,6 +8,7 @@ mod encode;
 mod exchange;
 mod forward;
 mod frozen;
+mod gradient_sum;
 mod in_parts;
 mod momentum;
 mod moving;

@@ -1,6 +1,9 @@
 //! What a step computes before any weight moves.
 
-use tensor_ops::{FeatureMap, Gradients, KeepLogits, Matrix, OpError, Scalar, backward_onto, scale_loss};
+use tensor_ops::{
+    FeatureMap, GradientWatch, Gradients, KeepLogits, Matrix, OpError, Scalar, backward_onto,
+    backward_watched, scale_loss,
+};
 
 use super::branch::branches;
 use super::forward::{Shuffle, Starts, Views};
@@ -65,14 +68,14 @@ impl Engine {
         let places: Vec<usize> = (0..graph.views.len()).collect();
         let views = Views::new(&graph, &places, views);
         let keys = self.keys(&graph, Starts::views(&views), Shuffle::AsDeclared)?;
-        let (losses, gradients) = self.learn(&graph, Starts::views(&views), &keys, 1.0, keep)?;
+        let (losses, gradients) = self.learn(&graph, Starts::views(&views), &keys, 1.0, keep, None)?;
         Ok(Computed { losses, gradients, keys: self.keys_by_loss(&graph, &keys)? })
     }
 
     /// Makes all queries and compares them with `keys`; gives the losses, and the gradients of their sum times `share`.
     ///
     /// Each branch of the graph goes forward and then backward before the next one starts, so that one recording is in
-    /// memory at a time.
+    /// memory at a time. The gradients of what is watched are handed over while the last one goes backward.
     pub(super) fn learn(
         &mut self,
         graph: &Graph,
@@ -80,10 +83,13 @@ impl Engine {
         keys: &Table<KeyId, Matrix>,
         share: f32,
         keep: KeepLogits,
+        mut watch: Option<GradientWatch>,
     ) -> Result<(Vec<Loss>, Gradients), EngineError> {
         let mut gradients = Gradients::default();
         let mut losses: Vec<(LossStepId, Loss)> = Vec::new();
-        for branch in branches(graph) {
+        let branches = branches(graph);
+        let last = branches.iter().rposition(|branch| !branch.losses.is_empty());
+        for (i, branch) in branches.into_iter().enumerate() {
             let mut queries = self.queries(graph, &branch.queries, &mut starts)?;
             let mut scalars = Vec::new();
             for id in branch.losses {
@@ -95,7 +101,10 @@ impl Engine {
             drop(queries);
             if !scalars.is_empty() {
                 let sum = times(tensor_ops::sum_losses(scalars)?, share)?;
-                gradients = backward_onto(sum, gradients)?;
+                gradients = match watch.take_if(|_| Some(i) == last) {
+                    Some(watch) => backward_watched(sum, gradients, watch)?,
+                    None => backward_onto(sum, gradients)?,
+                };
             }
         }
         losses.sort_by_key(|(id, _)| *id);
