@@ -110,9 +110,9 @@ fn a_command_that_the_program_does_not_take_is_found() {
     assert!(!refused("cargo xtask bench ops --only 'layer norm 192'  # a comment"));
 }
 
-/// Long options that are other programs': cargo's, and those that scripts of `bench compare` are called with.
-const FOREIGN_OPTIONS: [&str; 5] =
-    ["--features", "--release", "--package", "--workspace", "--no-default-features"];
+/// Long options that are other programs': cargo's and `mpirun`'s.
+const FOREIGN_OPTIONS: [&str; 7] =
+    ["--features", "--release", "--package", "--workspace", "--no-default-features", "--bind-to", "--mca"];
 
 fn options(command: &clap::Command, found: &mut BTreeSet<String>) {
     found.extend(

@@ -128,6 +128,8 @@ fn several(_launcher: Launcher, arguments: &Arguments) -> Result<Together, Failu
     let processes = processes_mpi::MpiProcesses::start(options)?;
     processes.abort_on_panic();
     let hosts = processes.hosts().to_vec();
+    // A GPU for each process of a machine, unless `--device` says otherwise.
+    moco::prefer_gpu(hosts[..processes.rank()].iter().filter(|host| *host == processes.host()).count());
     Ok(Together { processes: Arc::new(processes), hosts })
 }
 

@@ -95,6 +95,14 @@ pub fn choose_device(choice: DeviceChoice) -> Result<(), DeviceError> {
     if chosen == choice { Ok(()) } else { Err(DeviceError::Chosen { asked: choice, chosen }) }
 }
 
+/// Makes GPU `number` the default of this process, in a build with the feature `cuda`: for several processes on one machine.
+/// Nothing changes if a device was chosen before, or without the feature.
+pub fn prefer_gpu(number: usize) {
+    if cfg!(feature = "cuda") {
+        CHOSEN.get_or_init(|| DeviceChoice::Cuda(number));
+    }
+}
+
 /// The device set by [`choose_device`]; by default the CPU, or GPU 0 in a build with the feature `cuda`.
 ///
 /// # Errors

@@ -65,7 +65,7 @@ mod together;
 #[cfg(feature = "train")]
 mod training;
 
-pub use self::device::{DeviceChoice, DeviceError, choose_device, device};
+pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_gpu};
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
