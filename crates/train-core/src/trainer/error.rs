@@ -9,6 +9,7 @@ use crate::engine::{EngineError, NonFinite, StateError};
 use crate::features::FeaturesError;
 use loader::LoaderError;
 use plugin_api::{DatasetError, MonitorError};
+use processes::ProcessesError;
 use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;
 use run_store::metrics::MetricsError;
@@ -66,6 +67,16 @@ pub enum TrainError {
         step: usize,
         /// The last checkpoint, if there is one. Everything in it is finite.
         checkpoint: Option<PathBuf>,
+    },
+    /// An exchange with the other processes failed.
+    #[error("training has stopped at epoch {epoch}, step {step}: {source}")]
+    Exchange {
+        /// Why.
+        source: ProcessesError,
+        /// From 1, as shown.
+        epoch: usize,
+        /// From 1, as shown: the step that was not finished.
+        step: usize,
     },
     /// Processes do not train the same.
     #[error("the processes have different {what}: process 0 has {first}, process {rank} has {other}")]
@@ -125,6 +136,19 @@ fn others(memory: DeviceMemory) -> String {
 }
 
 impl TrainError {
+    /// `self`, or where training has stopped, if an exchange with the other processes failed there. `epoch` and `step` are from
+    /// 0.
+    pub(super) fn at(self, epoch: usize, step: usize) -> Self {
+        match self {
+            Self::Engine(
+                EngineError::Processes(source)
+                | EngineError::Op(OpError::Processes(source))
+                | EngineError::Step { source: OpError::Processes(source), .. },
+            ) => Self::Exchange { source, epoch: epoch + 1, step: step + 1 },
+            other => other,
+        }
+    }
+
     /// The device's memory, if `self` is a step that ran out of it.
     pub(super) fn no_room(&self) -> Option<DeviceMemory> {
         let Self::Engine(EngineError::Op(source) | EngineError::Step { source, .. }) = self else {
@@ -163,6 +187,7 @@ impl TrainError {
                     .into(),
             ),
             Self::Engine(error) => error.hint(),
+            Self::Exchange { source, .. } => Some(source.hint().to_owned()),
             Self::Monitor { source: MonitorError::Features(error), .. } => {
                 error.downcast_ref::<FeaturesError>().and_then(FeaturesError::hint)
             }
@@ -173,7 +198,26 @@ impl TrainError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn an_exchange_that_fails_names_its_step_wherever_it_was() {
+        let cause = ProcessesError::TimedOut { after: Duration::from_secs(5) };
+        let in_graph = EngineError::Step { step: "q".into(), source: OpError::Processes(cause.clone()) };
+        for failed in [EngineError::Processes(cause.clone()), EngineError::Op(cause.clone().into()), in_graph]
+        {
+            let error = TrainError::from(failed).at(1, 6);
+            assert_eq!(
+                error.to_string(),
+                "training has stopped at epoch 2, step 7: the other processes have not answered for 5 s"
+            );
+            assert_eq!(error.hint().as_deref(), Some(cause.hint()));
+        }
+        let other = TrainError::TooFewBatches.at(1, 6);
+        assert!(matches!(other, TrainError::TooFewBatches), "{other}");
+    }
 
     #[test]
     fn a_monitor_that_fails_is_named_and_keeps_the_hint_of_its_cause() {

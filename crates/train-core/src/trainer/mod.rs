@@ -206,7 +206,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn run(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
-        let result = self.run_epochs(stop);
+        let result = self.run_epochs(stop).map_err(|error| error.at(self.position.epoch, self.position.step));
         let no_room = result.as_ref().err().and_then(TrainError::no_room);
         if no_room.is_some() {
             self.observers.notify(|observer| observer.note(&Note::NoRoom))?;
