@@ -1,4 +1,4 @@
-//! What the tests of this crate start in several processes, and a benchmark of exchanges:
+//! What the tests of this crate start in several processes, and benchmarks of exchanges:
 //! `mpirun -n 2 target/release/examples/exchange bench`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example is a program")]
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 use processes::Wire;
 use processes_mpi::{MpiOptions, MpiProcesses};
 
-const USAGE: &str = "usage: exchange CASE, with one of: agree, agree-bf16, bench, bench-bf16, differ, abort, panic, kill, sleep, leave, twice";
+const USAGE: &str = "usage: exchange CASE, with one of: agree, agree-bf16, bench, bench-bf16, overlap, overlap-bf16, differ, abort, panic, kill, sleep, leave, twice";
 
 fn main() -> ExitCode {
     let case = std::env::args().nth(1).unwrap_or_default();
@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         "twice" => cases::twice(start(Wire::Single, long)),
         "bench" => bench::run(&start(Wire::Single, long), "f32"),
         "bench-bf16" => bench::run(&start(Wire::Bf16, long), "bf16"),
+        "overlap" => bench::overlap(&start(Wire::Single, long), "f32"),
+        "overlap-bf16" => bench::overlap(&start(Wire::Bf16, long), "bf16"),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
