@@ -75,22 +75,39 @@ fn children(parent: &Child) -> Vec<String> {
     found
 }
 
+/// What a signal is sent to.
+#[derive(Clone, Copy)]
+enum To {
+    OneProcess,
+    TheStarted,
+}
+
 /// Of the runs that are interrupted here.
 const N_STEPS: u64 = 80;
 
-/// A run in four processes, one of which `signal` met within it: its folder, how it ended, and how long that took.
+/// A run in four processes, which `start` starts with its arguments and `signal` met within it: in one of its processes, or in
+/// `start`'s if `to` says so. Its folder, how it ended, and how long that took.
 ///
 /// On a busy machine, a run may be further than it seems: then another is tried.
-fn interrupted(root: &Path, signal: &str) -> (String, Outcome, Duration) {
+fn interrupted(
+    root: &Path,
+    start: impl Fn(&[&str]) -> Child,
+    signal: &str,
+    to: To,
+) -> (String, Outcome, Duration) {
     let file = here("symmetric.ron");
     for attempt in 0..10 {
         let out = format!("interrupted-{attempt}");
         let newest = || checkpoint_steps(&root.join(&out)).last().copied().unwrap_or(0);
-        let mut child = start(root, 4, &arguments(&file, &out, &[]));
+        let mut child = start(&arguments(&file, &out, &[]));
         while newest() == 0 && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let Some(process) = children(&child).pop() else { continue };
+        let process = match to {
+            To::OneProcess => children(&child).pop(),
+            To::TheStarted => Some(child.id().to_string()),
+        };
+        let Some(process) = process else { continue };
         let start = Instant::now();
         Command::new("kill").args([signal, &process]).output().unwrap();
         let outcome = Outcome::from(child.wait_with_output().unwrap());
@@ -122,11 +139,16 @@ fn one_two_and_four_processes_write_the_same_files() {
             assert_same_runs(&root.path().join(&out), &root.path().join("alone"));
         }
         let out = "by-itself";
-        let ranks = [&arguments(&path, out, &short)[..], &["--ranks", "2"]].concat();
-        let outcome = Outcome::from(as_root(command(root.path(), ranks)).output().unwrap()).done();
+        let mut ranks = with_ranks(root.path(), 2, &arguments(&path, out, &short));
+        let outcome = Outcome::from(ranks.output().unwrap()).done();
         assert!(outcome.stdout.contains("processes 2 on 1 machine ("), "{outcome}");
         assert_same_runs(&root.path().join(out), &root.path().join("alone"));
     }
+}
+
+/// The program with `arguments`, which starts itself in `n` processes.
+fn with_ranks(folder: &Path, n: usize, arguments: &[&str]) -> Command {
+    as_root(command(folder, [arguments, &["--ranks", &n.to_string()]].concat()))
 }
 
 /// Lets the `mpirun` that a command starts run as root.
@@ -135,10 +157,22 @@ fn as_root(mut command: Command) -> Command {
     command
 }
 
+/// Tells that a run was stopped softly, and where.
+fn assert_stopped(root: &Path, folder: &str, outcome: &Outcome, took: Duration) {
+    assert_eq!(outcome.code, Some(130), "{outcome}");
+    assert!(took < SOON, "{took:?}");
+    let newest = *checkpoint_steps(&root.join(folder)).last().unwrap();
+    assert!(
+        outcome.stdout.contains(&format!("stopped after step {newest}, checkpoint {folder}/")),
+        "{outcome}"
+    );
+}
+
 #[test]
 fn a_killed_process_ends_all_and_the_run_goes_on_to_the_same_bits() {
     let root = tempdir().unwrap();
-    let (folder, outcome, took) = interrupted(root.path(), "-KILL");
+    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
+    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-KILL", To::OneProcess);
     assert!(!matches!(outcome.code, Some(0 | 130)), "{outcome}");
     assert!(took < SOON, "{took:?}");
     assert_goes_on(root.path(), &folder);
@@ -147,15 +181,54 @@ fn a_killed_process_ends_all_and_the_run_goes_on_to_the_same_bits() {
 #[test]
 fn a_signal_to_one_process_stops_all_at_one_step_and_the_run_goes_on_to_the_same_bits() {
     let root = tempdir().unwrap();
-    let (folder, outcome, took) = interrupted(root.path(), "-TERM");
-    assert_eq!(outcome.code, Some(130), "{outcome}");
-    assert!(took < SOON, "{took:?}");
-    let newest = *checkpoint_steps(&root.path().join(&folder)).last().unwrap();
-    assert!(
-        outcome.stdout.contains(&format!("stopped after step {newest}, checkpoint {folder}/")),
-        "{outcome}"
-    );
+    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
+    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-TERM", To::OneProcess);
+    assert_stopped(root.path(), &folder, &outcome, took);
     assert_goes_on(root.path(), &folder);
+}
+
+#[test]
+fn mpirun_passes_a_signal_on_that_stops_a_run_softly() {
+    let root = tempdir().unwrap();
+    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
+    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-USR1", To::TheStarted);
+    assert_stopped(root.path(), &folder, &outcome, took);
+}
+
+#[test]
+fn ranks_end_soon_whatever_ends_them() {
+    let root = tempdir().unwrap();
+    let by_itself = |arguments: &[&str]| with_ranks(root.path(), 4, arguments).spawn().unwrap();
+    let clock = Instant::now();
+    let outcome = Outcome::from(by_itself(&["run", "nothing.ron"]).wait_with_output().unwrap());
+    assert_eq!(outcome.stderr.matches("`nothing.ron` does not exist").count(), 1, "{outcome}");
+    assert!(!matches!(outcome.code, Some(0 | 130)) && clock.elapsed() < SOON, "{outcome}");
+
+    // `mpirun` has not started a process yet.
+    let mut child = by_itself(&arguments(&here("symmetric.ron"), "early", &["epochs=1000"]));
+    std::thread::sleep(Duration::from_millis(40));
+    let clock = Instant::now();
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).output().unwrap();
+    assert_ne!(child.wait().unwrap().code(), Some(0));
+    assert!(clock.elapsed() < SOON, "{:?}", clock.elapsed());
+
+    for signal in ["-INT", "-TERM"] {
+        let (folder, outcome, took) = interrupted(root.path(), by_itself, signal, To::TheStarted);
+        assert_stopped(root.path(), &folder, &outcome, took);
+        std::fs::remove_dir_all(root.path().join(folder)).unwrap();
+    }
+    let (_, outcome, took) = interrupted(root.path(), by_itself, "-KILL", To::OneProcess);
+    assert!(!matches!(outcome.code, Some(0 | 130)), "{outcome}");
+    assert!(took < SOON, "{took:?}");
+}
+
+#[test]
+fn a_launcher_and_ranks_must_agree() {
+    let root = tempdir().unwrap();
+    let outcome = run(root.path(), 2, &["run", &here("small.ron"), "--ranks", "3"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    let told = "has started this program 2 times, and `--ranks 3` asks for another number";
+    assert_eq!(outcome.stderr.matches(told).count(), 1, "{outcome}");
 }
 
 #[test]
@@ -192,8 +265,6 @@ fn a_command_for_one_process_refuses_to_run_in_several() {
     let root = tempdir().unwrap();
     let outcome = run(root.path(), 2, &["check", &here("small.ron")]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
-    assert!(
-        outcome.stderr.contains("has started this program 2 times, and `check` runs in one process"),
-        "{outcome}"
-    );
+    let told = "has started this program 2 times, and `check` runs in one process";
+    assert_eq!(outcome.stderr.matches(told).count(), 1, "once for all: {outcome}");
 }

@@ -2,20 +2,36 @@
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(unix)]
+use std::thread;
+
+#[cfg(unix)]
+use signal_hook::{consts::SIGUSR1, iterator::Signals};
 
 use crate::failure::{Failure, STOPPED};
 
 /// The first Ctrl-C sets `stop` and prints `message`, if there is one; the second one ends the program at once.
 ///
+/// SIGUSR1 does what the first one does, however often it comes. A launcher of several processes passes it on to all of them, and
+/// does not end them itself, as it does after Ctrl-C.
+///
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static str>) -> Result<(), Failure> {
-    handle(move || {
-        if stop.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(STOPPED));
-        }
-        if let Some(message) = message {
+    let is_first = move || {
+        let is_first = !stop.swap(true, Ordering::Relaxed);
+        if let (true, Some(message)) = (is_first, message) {
             let _ = writeln!(io::stderr(), "\n{message}");
+        }
+        is_first
+    };
+    #[cfg(unix)]
+    handle_passed_on(move || {
+        is_first();
+    })?;
+    handle(move || {
+        if !is_first() {
+            std::process::exit(i32::from(STOPPED));
         }
     })
 }
@@ -29,6 +45,15 @@ pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
         let _ = writeln!(io::stderr(), "\nstopped; nothing was written");
         std::process::exit(i32::from(STOPPED));
     })
+}
+
+#[cfg(unix)]
+fn handle_passed_on(handler: impl Fn() + Send + 'static) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::plain(format!("SIGUSR1 cannot be handled: {error}"));
+    let mut signals = Signals::new([SIGUSR1]).map_err(failed)?;
+    let wait = move || signals.forever().for_each(|_| handler());
+    thread::Builder::new().name("sigusr1".into()).spawn(wait).map_err(failed)?;
+    Ok(())
 }
 
 fn handle(handler: impl FnMut() + Send + 'static) -> Result<(), Failure> {

@@ -33,6 +33,7 @@ pub mod pipeline_file;
 mod plugins_list;
 mod program;
 mod progress;
+mod ranks;
 mod run;
 mod runs;
 mod sheet;
@@ -117,13 +118,21 @@ pub fn main_with<C: Subcommand>(
     run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
 ) -> ExitCode {
     program::set_program(name);
-    let matches = command_line_with::<C>(name).get_matches();
+    let matches = command_line_with::<C>(name).try_get_matches().unwrap_or_else(|error| {
+        if error.use_stderr() {
+            together::let_the_first_speak();
+        }
+        error.exit()
+    });
     let mut out = std::io::stdout();
     let outcome = dispatch(&matches, run, &mut out).and_then(|code| {
         out.flush()?;
         Ok(code)
     });
-    outcome.unwrap_or_else(|error| failure::report(&error))
+    outcome.unwrap_or_else(|error| {
+        together::let_the_first_speak();
+        failure::report(&error)
+    })
 }
 
 // No doc comment: clap would print it as the description of the program.

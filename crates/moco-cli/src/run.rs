@@ -25,8 +25,8 @@ use crate::{compute, interrupt, pipeline_file, runs, text};
 /// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
 ///
 /// Each run has its own folder, `runs/NAME-001` and so on, with the resolved pipeline (`pipeline.ron`, which reproduces
-/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C or SIGTERM stops a run after the current step
-/// and saves a checkpoint. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
+/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM or SIGUSR1 stops a run after the current
+/// step and saves a checkpoint. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
 /// different numbers of workers and threads.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -96,7 +96,9 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
             "omit `--set`, or omit `--resume` to start a new run",
         ));
     }
-    together::start_ranks(&arguments.together)?;
+    if let Some(code) = together::start_ranks(&arguments.together)? {
+        return Ok(code);
+    }
     let together = Together::join(&arguments.together)?;
     let outcome = match together.processes.is_first() {
         true => lead(&arguments, &together, out),

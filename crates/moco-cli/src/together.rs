@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
 use std::num::NonZeroUsize;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use moco::processes::{Alone, Launcher, Processes, Wire, launcher};
 
 use crate::failure::{self, Failure};
 use crate::program::program;
-use crate::text;
+use crate::{ranks, text};
 
 /// How long a process that is not the first keeps an error to itself. Most errors are the same in all processes, and the first
 /// one tells it for all.
@@ -26,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     ranks: Option<NonZeroUsize>,
     /// Seconds that a process waits for the others in one exchange before it gives up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..))]
     time_out: u64,
     /// How gradients travel between processes: `f32`, or `bf16`, which halves what travels and rounds gradients.
     #[arg(long, value_name = "TYPE", default_value = "f32", value_parser = wire)]
@@ -160,16 +159,23 @@ pub fn refuse_several(command: &str) -> Result<(), Failure> {
 }
 
 fn times(launcher: Launcher) -> String {
-    launcher.n.map_or("several times".into(), |n| format!("{n} times"))
+    match launcher.n {
+        None => "several times".into(),
+        Some(1) => "once".into(),
+        Some(n) => format!("{n} times"),
+    }
 }
 
-/// Starts this command again in as many processes as `--ranks` asks for, and does not return; does nothing if nobody asks, or if
+/// Starts this command again in as many processes as `--ranks` asks for, and gives their exit code; `None` if nobody asks, or if
 /// they have been started.
 ///
 /// # Errors
-/// If there is no `mpirun`, or this build cannot work with it.
-pub fn start_ranks(arguments: &Arguments) -> Result<(), Failure> {
-    let Some(ranks) = arguments.ranks.filter(|_| launcher().is_none()) else { return Ok(()) };
+/// If a launcher has started another number of them, there is no `mpirun`, or this build cannot work with it.
+pub fn start_ranks(arguments: &Arguments) -> Result<Option<ExitCode>, Failure> {
+    let Some(ranks) = arguments.ranks else { return Ok(None) };
+    if let Some(launcher) = launcher() {
+        return check_started(launcher, ranks).map(|()| None);
+    }
     if cfg!(not(feature = "mpi")) {
         return Err(Failure::usage(
             format!("`--ranks {ranks}` needs MPI, and this program is built without it"),
@@ -180,32 +186,38 @@ pub fn start_ranks(arguments: &Arguments) -> Result<(), Failure> {
     let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut mpirun = Command::new("mpirun");
     mpirun.args(["-n", &ranks.to_string(), "--bind-to", "none"]);
-    if is_open_mpi() {
-        // Ctrl-C: the seconds until it kills processes that finish their step and save.
-        mpirun.args(["--mca", "odls_base_sigkill_timeout", "3600"]);
-        if ranks.get() > usable_cores().get() {
-            // Otherwise it refuses more processes than cores.
-            mpirun.arg("--oversubscribe");
-        }
+    if ranks.get() > usable_cores().get() && is_open_mpi() {
+        // Otherwise it refuses more processes than cores.
+        mpirun.arg("--oversubscribe");
     }
-    let error = replaced_by(mpirun.arg(this).args(rest));
-    Err(Failure::new(
-        format!("`mpirun` cannot be started: {error}"),
-        "install Open MPI or MPICH, the one that this program was built with",
+    let code = ranks::run(mpirun.arg(this).args(rest)).map_err(|error| {
+        Failure::new(
+            format!("`mpirun` cannot be started: {error}"),
+            "install Open MPI or MPICH, the one that this program was built with",
+        )
+    })?;
+    Ok(Some(code))
+}
+
+/// Checks that a launcher has started as many processes as `--ranks` asks for: this program does, or a user has said both.
+fn check_started(launcher: Launcher, ranks: NonZeroUsize) -> Result<(), Failure> {
+    if launcher.n.is_none_or(|n| n == ranks.get()) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!(
+            "{} has started this program {}, and `--ranks {ranks}` asks for another number",
+            launcher.name,
+            times(launcher)
+        ),
+        "omit `--ranks`: a launcher says how many processes there are",
     ))
 }
 
-/// Runs `command` in the place of this process, so that signals reach it; returns if that fails.
-#[cfg(unix)]
-fn replaced_by(command: &mut Command) -> io::Error {
-    std::os::unix::process::CommandExt::exec(command)
-}
-
-#[cfg(not(unix))]
-fn replaced_by(command: &mut Command) -> io::Error {
-    match command.status() {
-        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-        Err(error) => error,
+/// Lets the first process that a launcher has started tell an error that all have. Then the launcher ends this one.
+pub fn let_the_first_speak() {
+    if launcher().and_then(|launcher| launcher.rank).is_some_and(|rank| rank > 0) {
+        std::thread::sleep(PATIENCE);
     }
 }
 

@@ -50,7 +50,7 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match &arguments.what {
-        What::Step(arguments) => step::run(arguments, out)?,
+        What::Step(arguments) => return step::run(arguments, out),
         What::Augment(arguments) => augmentation::run(arguments, out)?,
         What::Compare(arguments) => compare::run(arguments, out)?,
         What::Ops(arguments) => ops::run(arguments, out)?,

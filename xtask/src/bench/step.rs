@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -152,14 +153,16 @@ struct Speed {
     driver_calls: Option<Calls>,
 }
 
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
-    together::start_ranks(&arguments.together)?;
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    if let Some(code) = together::start_ranks(&arguments.together)? {
+        return Ok(code);
+    }
     let together = Together::join(&arguments.together)?;
     let outcome = time(arguments, &together, out);
     if let Err(error) = &outcome {
         together.fail(error);
     }
-    outcome
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 fn time(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Result<(), Failure> {
