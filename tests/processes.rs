@@ -238,6 +238,74 @@ fn an_error_in_one_process_is_one_in_all() {
     );
 }
 
+/// 40 images in two classes of `folder`, of which every fourth is none, and 8 to measure with.
+fn write_images(folder: &Path) {
+    for (split, n) in [("train", 20), ("val", 4)] {
+        for class in ["one", "two"] {
+            let folder = folder.join(split).join(class);
+            std::fs::create_dir_all(&folder).unwrap();
+            for i in 0..n {
+                let file = folder.join(format!("{i}.png"));
+                match i % 4 {
+                    1 => std::fs::write(file, "no image").unwrap(),
+                    _ => {
+                        image::RgbImage::from_pixel(20, 20, image::Rgb([9 * i as u8; 3])).save(file).unwrap()
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn unreadable_images_of_all_processes_are_listed_and_count_together() {
+    let root = tempdir().unwrap();
+    write_images(&root.path().join("images"));
+    let source = format!(r#"data.source=("class-folders", (root: {:?}))"#, root.path().join("images"));
+    let list = |folder: &Path| std::fs::read_to_string(folder.join("unreadable.txt")).unwrap();
+    // Each epoch is one step, after which nothing is said before the end; and with monitors.
+    for (name, monitor) in [("trained", "monitor=[]"), ("measured", r#"monitor=[("knn", (every: 1, k: 5))]"#)]
+    {
+        let sets = ["data.micro_batch=8", "data.batch=32", "epochs=1", &source, monitor];
+        let sets = [&sets[..], &["modules.backbone.batch_norm_splits=4", "checkpoint.best=None"]].concat();
+        let root = root.path().join(name);
+        let alone = run(1, &root, "symmetric.ron", &sets);
+        assert!(list(&alone).lines().count() > 5, "{}", list(&alone));
+        for n in [2, 4] {
+            let folder = run(n, &root, "symmetric.ron", &sets);
+            assert_eq!(list(&folder), list(&alone), "{n} processes, {name}");
+            let last = |run: &Path, what: &str| metrics(run).last().unwrap()[what].clone();
+            for what in ["unreadable", "loss"] {
+                assert_eq!(last(&folder, what), last(&alone, what), "{what} of {n} processes, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn too_many_unreadable_images_end_all_processes_at_one_step_with_a_whole_list() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    write_images(&images);
+    for i in (0..20).filter(|i| i % 4 != 0) {
+        std::fs::write(images.join(format!("train/one/{i}.png")), "no image").unwrap();
+    }
+    let source = format!(r#"data.source=("class-folders", (root: {images:?}))"#);
+    let sets = ["data.micro_batch=8", "data.batch=32", &source, "monitor=[]", "checkpoint.best=None"];
+    let mut ends = Vec::new();
+    for n in [1, 2, 4] {
+        let folder = root.path().join(format!("{n}-processes"));
+        for finished in train(n, &folder, Some(("symmetric.ron", &sets)), None) {
+            let list = std::fs::read_to_string(folder.join("unreadable.txt")).unwrap();
+            ends.push((finished.unwrap_err().to_string(), list));
+        }
+    }
+    let (error, list) = &ends[0];
+    assert!(error.contains("of 48 images cannot be read, and at most 16 may be"), "{error}");
+    assert!(error.starts_with(&list.lines().count().to_string()), "{error}\n{list}");
+    assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}");
+}
+
 #[test]
 fn batches_that_were_whole_are_dealt_out() {
     let root = tempdir().unwrap();

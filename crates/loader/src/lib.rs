@@ -15,6 +15,6 @@ mod tests;
 
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
-pub use self::training::{Batch, Loader, LoaderPlan, LookAhead, Rest};
+pub use self::training::{Batch, LimitCheck, Loader, LoaderPlan, LookAhead, Rest};
 pub use self::unreadable::UnreadableLog;
 pub use self::workers::View;

@@ -18,6 +18,16 @@ pub enum Rest {
     Kept,
 }
 
+/// Who checks that no more images are unreadable than a run allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitCheck {
+    /// The loader, with each batch.
+    ByLoader,
+    /// The caller, by [`UnreadableLog::check`], when all batches of a step are loaded, in all processes. The loader still fails
+    /// if it gives up on finding a replacement.
+    ByCaller,
+}
+
 /// What a [`Loader`] loads.
 pub struct LoaderPlan {
     /// The training images.
@@ -47,6 +57,8 @@ pub struct LoaderPlan {
     pub prefetch_batches: usize,
     /// Where unreadable images are counted.
     pub unreadable: Arc<UnreadableLog>,
+    /// Who checks that they are not too many.
+    pub limit_check: LimitCheck,
 }
 
 /// A batch, or a part of one. The rows of its views match.
@@ -109,7 +121,7 @@ impl Loader {
             views: plan.views,
             seed: plan.seed,
             unreadable: plan.unreadable,
-            on_unreadable: OnUnreadable::Replace,
+            on_unreadable: OnUnreadable::Replace(plan.limit_check),
         };
         let mut loader = Self {
             workers: Workers::start(work, plan.n_workers)?,

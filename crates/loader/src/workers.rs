@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::{LoaderError, UnreadableLog};
+use crate::{LimitCheck, LoaderError, UnreadableLog};
 use plugin_api::{ByteImage, FloatImage, Images, Rng, UnreadableImage, ViewTransform};
 
 /// Random replacements to try before all images are tried in order.
@@ -38,7 +38,7 @@ pub(crate) struct Work {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnUnreadable {
     /// Replace it by another image, drawn from seed, epoch, image and attempt.
-    Replace,
+    Replace(LimitCheck),
     /// Leave it out.
     LeaveOut,
 }
@@ -76,6 +76,7 @@ pub(crate) struct Workers {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     unreadable: Arc<UnreadableLog>,
+    on_unreadable: OnUnreadable,
 }
 
 impl Workers {
@@ -89,6 +90,7 @@ impl Workers {
             stop: Arc::clone(&stop),
             threads: Vec::new(),
             unreadable: Arc::clone(&work.unreadable),
+            on_unreadable: work.on_unreadable,
         };
         let work = Arc::new(work);
         for i in 0..n_workers.max(1) {
@@ -140,11 +142,15 @@ impl Workers {
 
     /// Counts what could not be read for a batch. Batches are counted when they are taken, so the count does not depend
     /// on the speed of the workers.
-    fn count(unreadable: &UnreadableLog, filled: &mut LoadedBatch) -> Result<(), LoaderError> {
+    fn count(&self, filled: &mut LoadedBatch) -> Result<(), LoaderError> {
         for image in filled.unreadable.drain(..).flatten() {
-            unreadable.record(image);
+            self.unreadable.record(image);
         }
-        unreadable.check()
+        let is_whole = filled.images.iter().all(Option::is_some);
+        match self.on_unreadable {
+            OnUnreadable::Replace(LimitCheck::ByCaller) if is_whole => Ok(()),
+            _ => self.unreadable.check(),
+        }
     }
 
     /// Peeks at the oldest ordered batch if it is complete: [`take`](Self::take) still returns and counts it.
@@ -168,7 +174,7 @@ impl Workers {
             }),
         };
         Some(filled.and_then(|mut filled| {
-            Self::count(&self.unreadable, &mut filled)?;
+            self.count(&mut filled)?;
             Ok(filled)
         }))
     }

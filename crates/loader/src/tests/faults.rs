@@ -31,6 +31,22 @@ fn too_many_unreadable_images_end_the_run_for_good() {
 }
 
 #[test]
+fn a_caller_that_checks_by_itself_gets_every_batch() {
+    let images = Numbers { n: 50, unreadable: (0..20).collect(), ..Numbers::default() };
+    let plan = LoaderPlan { limit_check: LimitCheck::ByCaller, ..plan(images, 2) };
+    let unreadable = Arc::clone(&plan.unreadable);
+    assert_eq!(all(plan).len(), 18);
+    assert_eq!(unreadable.len(), 20);
+    assert!(matches!(unreadable.check(), Err(LoaderError::TooManyUnreadable { n_unreadable: 20, .. })));
+
+    // It does not search through all images for one that can be read.
+    let images = Numbers { n: 500, unreadable: (1..500).collect(), ..Numbers::default() };
+    let plan = LoaderPlan { limit_check: LimitCheck::ByCaller, ..super::plan(images, 2) };
+    let error = Loader::start(plan).unwrap().next().unwrap_err();
+    assert!(matches!(error, LoaderError::TooManyUnreadable { .. }), "{error}");
+}
+
+#[test]
 fn a_small_dataset_of_unreadable_images_is_an_error_and_no_endless_search() {
     let images = Numbers { n: 10, unreadable: (0..10).collect(), ..Numbers::default() };
     let error = Loader::start(plan(images, 2)).unwrap().next().unwrap_err();

@@ -121,6 +121,7 @@ fn plan(images: Numbers, n_workers: usize) -> LoaderPlan {
         n_workers,
         prefetch_batches: 2,
         unreadable,
+        limit_check: LimitCheck::ByLoader,
     }
 }
 

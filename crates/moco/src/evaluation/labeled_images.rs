@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use evaluate::linear::ProbeError;
-use loader::{EvalLoader, EvalPlan, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
+use loader::{EvalLoader, EvalPlan, LimitCheck, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 use pipeline::{Parts, View};
 use plugin_api::Images;
 
@@ -44,6 +44,7 @@ impl LabeledImages<'_> {
             n_workers: self.n_workers,
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(self.unreadable),
+            limit_check: LimitCheck::ByLoader,
         })
     }
 

@@ -8,7 +8,7 @@ use plugin_api::Splits;
 
 use super::course::Course;
 use super::position::Position;
-use loader::{Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
+use loader::{LimitCheck, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
 /// Batches that workers may prefetch.
 const PREFETCH_BATCHES: usize = 3;
@@ -59,6 +59,7 @@ impl Data {
             n_workers: self.n_workers,
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(&self.unreadable),
+            limit_check: LimitCheck::ByCaller,
         })
     }
 

@@ -77,7 +77,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use loader::{LoaderPlan, Rest, UnreadableLog};
+    use loader::{LimitCheck, LoaderPlan, Rest, UnreadableLog};
     use pipeline::Parts;
     use plugin_api::ViewTransform;
     use plugin_api::{Augmentation, ConfigError, Images, UnreadableImage};
@@ -142,6 +142,7 @@ mod tests {
             n_workers: 2,
             prefetch_batches: 2,
             unreadable: Arc::clone(&unreadable),
+            limit_check: LimitCheck::ByCaller,
         });
         (Feed::new(loader.unwrap()), unreadable)
     }

@@ -1,13 +1,14 @@
 //! Runs the monitors, with features of the dataset that are computed once for all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::TrainError;
-use crate::engine::Engine;
-use crate::features::{self, EncoderInTraining};
-use loader::{EvalPlan, UnreadableLog};
+use super::together::tell_unreadable;
+use crate::engine::{Engine, EngineError};
+use crate::features::{self, EncoderInTraining, FeaturesError};
+use loader::{EvalPlan, LoaderError, UnreadableLog};
 use pipeline::View;
 use plugin_api::{
     Embed, Embedding, Embeddings, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split,
@@ -92,10 +93,24 @@ impl Measure<'_> {
             unreadable: Arc::clone(self.unreadable),
         };
         let mut encoder = EncoderInTraining { engine, level: request.level };
-        let embeddings = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
-        let own = embeddings.map_err(|error| MonitorError::Features(error.into()))?;
-        let embeddings = gathered(engine, own).map_err(|error| MonitorError::Features(error.into()))?;
+        let own = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
+        let embeddings = self.of_all(engine, own).map_err(|error| MonitorError::Features(error.into()))?;
         Ok(Some(embeddings.with_labels(images.as_ref())))
+    }
+
+    /// The features of all processes, from those of this one.
+    fn of_all(
+        &self,
+        engine: &Engine,
+        own: Result<Embeddings, FeaturesError>,
+    ) -> Result<Embeddings, FeaturesError> {
+        if let Ok(_) | Err(FeaturesError::Loader(LoaderError::TooManyUnreadable { .. })) = own {
+            // One process may have met too many by itself. All end then, and know of all.
+            tell_unreadable(engine.processes(), self.unreadable, &mut BTreeSet::new())
+                .map_err(EngineError::from)?;
+            self.unreadable.check()?;
+        }
+        Ok(gathered(engine, own?).map_err(EngineError::from)?)
     }
 }
 

@@ -256,7 +256,7 @@ impl<'a> Trainer<'a> {
         let mut clock = EpochClock::start();
         self.observers.notify(|observer| observer.resumed())?;
         while self.position.epoch < self.course.epochs {
-            if self.together.agree(stop.load(Ordering::Relaxed), &self.data.unreadable)? {
+            if self.together.any_stops(stop.load(Ordering::Relaxed))? {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }

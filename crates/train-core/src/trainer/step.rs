@@ -35,6 +35,7 @@ impl Trainer<'_> {
             Ok(views)
         };
         let mut computed = self.engine.compute(self.course.batch, momentum as f32, &mut next)?;
+        self.together.check_unreadable(&self.data.unreadable)?;
         let loss = computed.total();
         if !loss.is_finite() {
             let what = self.first_nonfinite(&computed.losses);

@@ -5,8 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use plugin_api::{Images, Splits, UnreadableImage};
-use processes::Processes;
-use serde::{Deserialize, Serialize};
+use processes::{Processes, ProcessesError};
 
 use super::TrainError;
 use crate::engine::{Engine, EngineError};
@@ -19,43 +18,23 @@ pub(super) struct Together {
     told: BTreeSet<String>,
 }
 
-/// What a process says before each step.
-#[derive(Serialize, Deserialize)]
-struct Said {
-    /// It was asked to stop.
-    stop: bool,
-    /// Names and reasons of the unreadable images that it has met since it said something last.
-    unreadable: Vec<(String, String)>,
-}
-
 impl Together {
     pub(super) fn new(processes: Arc<dyn Processes>) -> Self {
         Self { processes, told: BTreeSet::new() }
     }
 
-    /// Whether any process was asked to stop. The unreadable images of each become those of all, under one limit.
-    pub(super) fn agree(&mut self, stop: bool, unreadable: &UnreadableLog) -> Result<bool, TrainError> {
-        if self.processes.n() == 1 {
-            return Ok(stop);
+    /// Whether any process was asked to stop.
+    pub(super) fn any_stops(&self, own: bool) -> Result<bool, TrainError> {
+        match self.processes.n() {
+            1 => Ok(own),
+            _ => Ok(self.processes.any(own).map_err(EngineError::from)?),
         }
-        let mut said = Said { stop, unreadable: Vec::new() };
-        if unreadable.len() > self.told.len() {
-            let new = unreadable.list().into_iter().filter(|image| !self.told.contains(&image.name));
-            said.unreadable = new.map(|image| (image.name, image.reason)).collect();
-        }
-        let own = serde_json::to_vec(&said).expect("a flag and texts are JSON");
-        let mut any = false;
-        for bytes in self.processes.gather_bytes(&own).map_err(EngineError::from)? {
-            // Said by the same version of this program, which was checked at the start.
-            let said: Said = serde_json::from_slice(&bytes).expect("what a process says is JSON");
-            any |= said.stop;
-            for (name, reason) in said.unreadable {
-                self.told.insert(name.clone());
-                unreadable.record(UnreadableImage { name, reason });
-            }
-        }
-        unreadable.check()?;
-        Ok(any)
+    }
+
+    /// Makes the unreadable images of each process those of all, and checks that they are not too many.
+    pub(super) fn check_unreadable(&mut self, unreadable: &UnreadableLog) -> Result<(), TrainError> {
+        tell_unreadable(&*self.processes, unreadable, &mut self.told).map_err(EngineError::from)?;
+        Ok(unreadable.check()?)
     }
 
     /// Checks that all processes have started the same run.
@@ -100,10 +79,36 @@ impl Together {
     }
 }
 
-/// The number of images, and a hash of their names.
+/// Makes the unreadable images of each process those of all. `told` has the names of those that all know of, and gets the new ones.
+pub(super) fn tell_unreadable(
+    processes: &dyn Processes,
+    unreadable: &UnreadableLog,
+    told: &mut BTreeSet<String>,
+) -> Result<(), ProcessesError> {
+    if processes.n() == 1 {
+        return Ok(());
+    }
+    let mut new: Vec<(String, String)> = Vec::new();
+    if unreadable.len() > told.len() {
+        let images = unreadable.list().into_iter().filter(|image| !told.contains(&image.name));
+        new = images.map(|image| (image.name, image.reason)).collect();
+    }
+    let own = serde_json::to_vec(&new).expect("texts are JSON");
+    for bytes in processes.gather_bytes(&own)? {
+        // Said by the same version of this program, which was checked at the start.
+        let new: Vec<(String, String)> = serde_json::from_slice(&bytes).expect("what a process says is JSON");
+        for (name, reason) in new {
+            told.insert(name.clone());
+            unreadable.record(UnreadableImage { name, reason });
+        }
+    }
+    Ok(())
+}
+
+/// The number of images, and a hash of their names and labels.
 fn images(images: &dyn Images) -> String {
     let mut hasher = DefaultHasher::new();
-    (0..images.len()).for_each(|index| images.name(index).hash(&mut hasher));
+    (0..images.len()).for_each(|index| (images.name(index), images.label(index)).hash(&mut hasher));
     format!("{}, {:016x}", images.len(), hasher.finish())
 }
 
