@@ -328,5 +328,18 @@ fn batches_that_were_whole_are_dealt_out() {
     let pipeline = moco::read_pipeline(here("symmetric.ron"), &[]).unwrap();
     let error = Run::create_with(pipeline, &options(3, "odd")).err().unwrap();
     assert_eq!(error.to_string(), "a batch of 16 images cannot be dealt to 3 processes");
-    assert!(!root.path().join("odd").exists());
+    let pipeline = pipeline_of("symmetric.ron", &["data.micro_batch=4"]);
+    let error = Run::create_with(pipeline, &options(3, "odd")).err().unwrap();
+    assert_eq!(error.to_string(), "a batch in 4 parts cannot be dealt to 3 processes");
+    assert!(!root.path().join("odd").exists(), "an error leaves no folder");
+
+    // The same file goes on in any number of processes, and another does not.
+    for n in [1, 2] {
+        let mut run = Run::open_with(&folder, options(n, "").processes).unwrap();
+        let pipeline = |sets: &[&str]| pipeline_of("symmetric.ron", &[sets, &["epochs=1"]].concat());
+        assert!(run.was_started_with(&pipeline(&["data.source.train=64"])).unwrap());
+        assert!(!run.was_started_with(&pipeline(&["data.source.train=65"])).unwrap());
+        let parts = ["data.source.train=64", "data.micro_batch=4"];
+        assert!(!run.was_started_with(&pipeline(&parts)).unwrap());
+    }
 }

@@ -196,7 +196,6 @@ fn resumed(
 ) -> Result<Run, Failure> {
     let site = Site::of_processes(device, Arc::clone(&processes));
     let wanted = file.map(|file| pipeline_file::read(file, &[], site)).transpose()?;
-    let wanted = wanted.map(|wanted| moco::dealt(wanted, &processes)).transpose().map_err(unwrapped)?;
     let root = Path::new(runs::ROOT);
     let run = match (of, &wanted) {
         (Some(path), _) => Run::open_with(path, processes),
@@ -207,7 +206,7 @@ fn resumed(
     // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
     run.checkpoint().map_err(unwrapped)?;
     if let (Some(file), Some(wanted)) = (file, &wanted)
-        && wanted.text != run.folder().read_pipeline()?
+        && !run.was_started_with(wanted).map_err(unwrapped)?
     {
         return Err(differs(file, run.folder()));
     }

@@ -73,8 +73,6 @@ pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
-pub use self::together::dealt;
-#[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
 pub use pipeline::{self, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};

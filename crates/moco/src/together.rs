@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use pipeline::{Pipeline, PipelineError, Site};
 use processes::Processes;
 use run_store::RunFolder;
-use train_core::trainer::{self, Finished, Observer, TrainOptions};
+use train_core::engine::EngineError;
+use train_core::trainer::{self, Finished, Observer, TrainError, TrainOptions};
 
 use crate::{Error, Run, device};
 
@@ -35,6 +36,26 @@ impl Run {
         let run = RunFolder::of_another(folder);
         Ok(trainer::train(pipeline, &device, &run, None, &options, observer, stop)?)
     }
+
+    /// Whether the run was started with `pipeline`. Processes that have dealt out its batches have written `data.micro_batch` into
+    /// the run's own.
+    ///
+    /// # Errors
+    /// If the run's own cannot be read.
+    pub fn was_started_with(&mut self, pipeline: &Pipeline) -> Result<bool, Error> {
+        let site = Site::of_processes(&device()?, Arc::clone(self.processes()));
+        let own = self.pipeline()?;
+        if own.text == pipeline.text {
+            return Ok(true);
+        }
+        let n_parts = own.network.parts.n_parts;
+        if pipeline.network.parts.n_parts > 1 || own.batch != pipeline.batch {
+            return Ok(false);
+        }
+        let set = [format!("data.micro_batch={}", own.batch / n_parts)];
+        let dealt = Pipeline::parse("pipeline.ron", &pipeline.text, &set, site);
+        Ok(dealt.is_ok_and(|dealt| dealt.text == own.text))
+    }
 }
 
 /// Tells the other processes what is trained, and where, for messages.
@@ -49,10 +70,14 @@ pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &str) -> 
 /// `pipeline`, with its batches in as many parts as there are processes, if they were whole: what [`Run`] trains.
 ///
 /// # Errors
-/// If a batch does not come out even over the processes, or the pipeline cannot be computed in parts.
-pub fn dealt(pipeline: Pipeline, processes: &Arc<dyn Processes>) -> Result<Pipeline, Error> {
+/// If a batch or its parts do not come out even over the processes, or the pipeline cannot be computed in parts.
+pub(crate) fn dealt(pipeline: Pipeline, processes: &Arc<dyn Processes>) -> Result<Pipeline, Error> {
     let (batch, n) = (pipeline.batch, processes.n());
-    if n == 1 || pipeline.network.parts.n_parts > 1 {
+    let n_parts = pipeline.network.parts.n_parts;
+    if n_parts > 1 && !n_parts.is_multiple_of(n) {
+        return Err(TrainError::from(EngineError::Parts { n_parts, n_processes: n }).into());
+    }
+    if n == 1 || n_parts > 1 {
         return Ok(pipeline);
     }
     if !batch.is_multiple_of(n) {

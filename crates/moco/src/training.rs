@@ -113,6 +113,11 @@ impl Run {
         self.workers = Some(n);
     }
 
+    /// Those that train the run together.
+    pub(crate) fn processes(&self) -> &Arc<dyn Processes> {
+        &self.processes
+    }
+
     /// The run folder.
     pub fn folder(&self) -> &RunFolder {
         &self.folder
