@@ -14,6 +14,7 @@ mod by_class;
 mod check;
 mod choice;
 pub mod compute;
+mod cores;
 mod device;
 mod embed;
 mod encoding;

@@ -44,10 +44,11 @@ pub(crate) struct Arguments {
     /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Data loader workers [default: one per core]. The result does not depend on it.
+    /// Data loader workers of each process [default: one per core, of those that are its share]. The result does not depend
+    /// on it.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
-    /// Compute threads [default: one per core].
+    /// Compute threads of each process [default: one per core, of those that are its share].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]

@@ -1,6 +1,6 @@
 //! A run in several processes, which a launcher has started or `--ranks` starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::process::{Command, ExitCode, Stdio};
@@ -11,7 +11,7 @@ use moco::processes::{Alone, Launcher, Processes, Wire, launcher};
 
 use crate::failure::{self, Failure};
 use crate::program::program;
-use crate::{ranks, text};
+use crate::{cores, ranks, text};
 
 /// How long a process that is not the first keeps an error to itself. Most errors are the same in all processes, and the first
 /// one tells it for all.
@@ -44,8 +44,16 @@ fn wire(text: &str) -> Result<Wire, String> {
 pub struct Together {
     /// All of them, as this one sees them.
     pub processes: Arc<dyn Processes>,
-    /// The machine of each.
-    hosts: Vec<String>,
+    /// Where each is.
+    places: Vec<Place>,
+}
+
+/// Where a process is.
+struct Place {
+    /// Its machine.
+    host: String,
+    /// The cores that it is bound to, as the system lists them.
+    cores: String,
 }
 
 impl Together {
@@ -56,7 +64,10 @@ impl Together {
     pub fn join(arguments: &Arguments) -> Result<Self, Failure> {
         match launcher() {
             Some(launcher) if launcher.n != Some(1) => several(launcher, arguments),
-            _ => Ok(Self { processes: Arc::new(Alone), hosts: vec![String::new()] }),
+            _ => {
+                let place = Place { host: String::new(), cores: cores::bound_to() };
+                Ok(Self { processes: Arc::new(Alone), places: vec![place] })
+            }
         }
     }
 
@@ -65,11 +76,10 @@ impl Together {
         if asked.is_some() || self.processes.n() == 1 {
             return asked;
         }
-        let usable = usable_cores().get();
-        let here = self.n_here();
         // A launcher that binds each process to cores of its own has divided them already.
-        let threads = if usable < cores() { usable } else { usable / here };
-        NonZeroUsize::new(threads.max(1))
+        let own = &self.places[self.processes.rank()];
+        let n_sharing = self.here().filter(|place| place.cores == own.cores).count();
+        NonZeroUsize::new((cores::usable().get() / n_sharing.max(1)).max(1))
     }
 
     /// One line on the processes; `None` of one.
@@ -79,7 +89,7 @@ impl Together {
             return None;
         }
         let mut machines: BTreeMap<&str, usize> = BTreeMap::new();
-        self.hosts.iter().for_each(|host| *machines.entry(host).or_default() += 1);
+        self.places.iter().for_each(|place| *machines.entry(&place.host).or_default() += 1);
         let listed: Vec<String> = machines.iter().map(|(host, n)| format!("{host}: {n}")).collect();
         let threads = text::count(rayon::current_num_threads(), "thread");
         let mut line = format!(
@@ -87,11 +97,14 @@ impl Together {
             text::count(machines.len(), "machine"),
             listed.join(", ")
         );
-        let (usable, cores) = (usable_cores().get(), cores());
-        if usable < cores && usable * self.n_here() < cores {
+        // Processes that are all bound to the same cores are in a container that has no others.
+        let bindings: BTreeSet<&str> = self.here().map(|place| &*place.cores).collect();
+        let used: BTreeSet<usize> = bindings.iter().flat_map(|list| cores::parse(list)).collect();
+        let n_cores = cores::online().len();
+        if bindings.len() > 1 && used.len() < n_cores {
             line += &format!(
-                "; each is bound to {} of {cores}: start with `--bind-to none` to use all",
-                text::count(usable, "core")
+                "; those of one machine are bound to {} of {n_cores}: start with `--bind-to none` to use all",
+                text::count(used.len(), "core")
             );
         }
         Some(line)
@@ -107,10 +120,10 @@ impl Together {
         }
     }
 
-    /// Processes on this machine.
-    fn n_here(&self) -> usize {
-        let own = &self.hosts[self.processes.rank()];
-        self.hosts.iter().filter(|host| *host == own).count()
+    /// The processes on this machine.
+    fn here(&self) -> impl Iterator<Item = &Place> {
+        let own = &self.places[self.processes.rank()];
+        self.places.iter().filter(|place| place.host == own.host)
     }
 }
 
@@ -126,10 +139,16 @@ fn several(_launcher: Launcher, arguments: &Arguments) -> Result<Together, Failu
     };
     let processes = processes_mpi::MpiProcesses::start(options)?;
     processes.abort_on_panic();
-    let hosts = processes.hosts().to_vec();
+    let hosts = processes.hosts();
     // A GPU for each process of a machine, unless `--device` says otherwise.
     moco::prefer_gpu(hosts[..processes.rank()].iter().filter(|host| *host == processes.host()).count());
-    Ok(Together { processes: Arc::new(processes), hosts })
+    let bindings = processes.gather_bytes(cores::bound_to().as_bytes())?;
+    let place = |(host, cores): (&String, &Vec<u8>)| Place {
+        host: host.clone(),
+        cores: String::from_utf8_lossy(cores).into_owned(),
+    };
+    let places = hosts.iter().zip(&bindings).map(place).collect();
+    Ok(Together { processes: Arc::new(processes), places })
 }
 
 #[cfg(not(feature = "mpi"))]
@@ -186,7 +205,7 @@ pub fn start_ranks(arguments: &Arguments) -> Result<Option<ExitCode>, Failure> {
     let rest: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut mpirun = Command::new("mpirun");
     mpirun.args(["-n", &ranks.to_string(), "--bind-to", "none"]);
-    if ranks.get() > usable_cores().get() && is_open_mpi() {
+    if ranks.get() > cores::usable().get() && is_open_mpi() {
         // Otherwise it refuses more processes than cores.
         mpirun.arg("--oversubscribe");
     }
@@ -224,38 +243,4 @@ pub fn let_the_first_speak() {
 fn is_open_mpi() -> bool {
     let version = Command::new("mpirun").arg("--version").stderr(Stdio::null()).output();
     version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("Open MPI"))
-}
-
-/// The cores that this process may use.
-fn usable_cores() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-/// The cores of this machine, as far as the system tells.
-fn cores() -> usize {
-    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-    online_cores(&online).unwrap_or(usable_cores().get())
-}
-
-/// The number of cores in a list such as `0-3,8`.
-fn online_cores(list: &str) -> Option<usize> {
-    let mut n = 0;
-    for range in list.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        n += (last.parse::<usize>().ok()? + 1).checked_sub(first.parse().ok()?)?;
-    }
-    Some(n)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_cores_are_counted() {
-        assert_eq!(online_cores("0-3,8\n"), Some(5));
-        assert_eq!(online_cores("0\n"), Some(1));
-        assert_eq!(online_cores(""), None);
-        assert_eq!(online_cores("3-1"), None);
-    }
 }
