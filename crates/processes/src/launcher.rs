@@ -46,7 +46,7 @@ pub fn launcher() -> Option<Launcher> {
 }
 
 /// The launcher that an environment shows. `variable` gives the value of a variable that is set.
-pub fn launcher_in(variable: impl Fn(&str) -> Option<String>) -> Option<Launcher> {
+fn launcher_in(variable: impl Fn(&str) -> Option<String>) -> Option<Launcher> {
     let launcher = LAUNCHERS.iter().find(|launcher| variable(launcher.sign).is_some())?;
     let number = |name| variable(name)?.trim().parse().ok();
     Some(Launcher { name: launcher.name, n: number(launcher.n), rank: number(launcher.rank) })

@@ -17,7 +17,7 @@ use std::fmt::Debug;
 
 pub use self::alone::Alone;
 pub use self::error::ProcessesError;
-pub use self::launcher::{Launcher, launcher, launcher_in};
+pub use self::launcher::{Launcher, launcher};
 pub use self::share::share;
 pub use self::summing::Summing;
 pub use self::thread_group::{ThreadGroup, ThreadProcess};
@@ -67,20 +67,6 @@ pub trait Processes: Send + Sync + Debug {
             .iter()
             .flat_map(|of_rank| of_rank.as_chunks().0)
             .map(|value| f32::from_le_bytes(*value))
-            .collect())
-    }
-
-    /// The values of all processes, rank after rank, in double precision.
-    ///
-    /// # Errors
-    /// See [`ProcessesError`].
-    fn gather_f64(&self, own: &[f64]) -> Result<Vec<f64>, ProcessesError> {
-        let bytes: Vec<u8> = own.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let all = self.gather_bytes(&bytes)?;
-        Ok(all
-            .iter()
-            .flat_map(|of_rank| of_rank.as_chunks().0)
-            .map(|value| f64::from_le_bytes(*value))
             .collect())
     }
 

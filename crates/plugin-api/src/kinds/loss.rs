@@ -45,7 +45,7 @@ pub type Contrast = InfoNce;
 pub struct Keys<'a> {
     /// The keys of the same images, `(N, C)`, row for row.
     pub own: &'a Matrix,
-    /// The keys of all processes, `(N * processes, C)`, rank after rank.
+    /// The keys of the whole batch that the loss is over, of which `own` are a part or all.
     pub all: &'a Matrix,
     /// Where `own` starts in `all`.
     pub first: usize,

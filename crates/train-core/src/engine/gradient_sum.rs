@@ -104,7 +104,10 @@ impl Sums {
         self.message.pieces.push(Piece { place, len: gradient.len() });
         match self.message.values.is_empty() {
             true => self.message.values = gradient,
-            false => self.message.values.extend(gradient),
+            false => {
+                self.message.values.reserve(VALUES_IN_A_MESSAGE);
+                self.message.values.extend(gradient);
+            }
         }
         if self.message.values.len() >= VALUES_IN_A_MESSAGE {
             self.send()?;
