@@ -200,7 +200,7 @@ fn a_pipeline_is_built_for_the_processes_that_train_it() {
     let alone = Pipeline::parse("processes.ron", PIPELINE, &[], &device).map(drop).unwrap_err();
     assert!(alone.to_string().contains("train in as many processes as parts, 2"), "{alone}");
     for process in ThreadGroup::of(2) {
-        let site = Site { device: device.clone(), processes: Arc::new(process) };
+        let site = Site::of_processes(&device, Arc::new(process));
         let pipeline = Pipeline::parse("processes.ron", PIPELINE, &[], &site).unwrap();
         assert_eq!(pipeline.network.parts.n_parts, 2);
     }

@@ -60,10 +60,10 @@ pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
     from_bytes(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
 }
 
-/// The bytes of the file that [`write`] writes.
+/// The bytes of the file that [`write()`] writes.
 ///
 /// # Panics
-/// As [`write`].
+/// As [`write()`].
 pub fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     fill(&mut bytes, &snapshot.tensors, &snapshot.metadata).expect("memory can be written");
