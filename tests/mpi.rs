@@ -136,6 +136,8 @@ fn one_two_and_four_processes_write_the_same_files() {
             let out = format!("{n}-processes");
             let outcome = run(root.path(), n, &arguments(&path, &out, &short)).done();
             assert!(outcome.stdout.contains(&format!("processes {n} on 1 machine (")), "{outcome}");
+            let parts = format!("parts     4 of 4 images (`data.micro_batch: 4`), {} a process", 4 / n);
+            assert!(outcome.stdout.contains(&parts), "{outcome}");
             assert_same_runs(&root.path().join(&out), &root.path().join("alone"));
         }
         let out = "by-itself";

@@ -145,6 +145,12 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     describe(out, pipeline, &splits, workers.get())?;
     if let Some(line) = together.describe() {
         writeln!(out, "processes {line}")?;
+        let n_processes = together.processes.n();
+        writeln!(
+            out,
+            "parts     {}",
+            dealt_parts(pipeline.network.parts.n_parts, pipeline.batch, n_processes)
+        )?;
     }
     let folder = run.folder().clone();
     write!(out, "run       {}", folder.path().display())?;
@@ -266,6 +272,18 @@ fn describe(
     writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "data loader worker"))
 }
 
+/// How the parts of a batch go to `n_processes`.
+fn dealt_parts(n_parts: usize, batch: usize, n_processes: usize) -> String {
+    let size = batch / n_parts;
+    let each = n_parts / n_processes;
+    let mut text =
+        format!("{n_parts} of {} (`data.micro_batch: {size}`), {each} a process", text::count(size, "image"));
+    if !each.is_power_of_two() {
+        text += ": the result of one process to within rounding, and not to the bit";
+    }
+    text
+}
+
 /// The number of images and classes.
 pub(crate) fn split_sizes(splits: &Splits) -> String {
     let mut text = text::count(splits.train.len(), "training image");
@@ -344,6 +362,14 @@ mod tests {
         let mut out = WhileRead(&mut closed);
         writeln!(out, "data").unwrap();
         out.flush().unwrap();
+    }
+
+    #[test]
+    fn a_run_in_several_processes_says_whether_it_has_the_bits_of_one() {
+        assert_eq!(dealt_parts(8, 256, 4), "8 of 32 images (`data.micro_batch: 32`), 2 a process");
+        let rounded = dealt_parts(12, 48, 4);
+        assert!(rounded.starts_with("12 of 4 images (`data.micro_batch: 4`), 3 a process: "), "{rounded}");
+        assert!(rounded.ends_with("to within rounding, and not to the bit"), "{rounded}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod outcome;
 mod position;
 mod saving;
 mod spikes;
+mod start;
 mod step;
 mod together;
 
@@ -26,9 +27,9 @@ use std::time::{Duration, Instant};
 
 use pipeline::{OnNonfinite, Pipeline};
 use plugin_api::{LossRange, Metric, Monitor};
-use processes::{Alone, Processes};
+use processes::Processes;
 use run_store::RunFolder;
-use run_store::checkpoint::{CheckpointFolder, Snapshot};
+use run_store::checkpoint::Snapshot;
 use run_store::metrics::MetricsLog;
 use tensor_ops::Device;
 
@@ -40,6 +41,7 @@ pub use self::observer::{
     SpikeConsequence, Started, StepReport,
 };
 pub use self::outcome::{Finished, Summary};
+pub use self::start::write_start;
 
 use self::course::Course;
 use self::data::Data;
@@ -80,27 +82,6 @@ pub fn train(
     stop: &AtomicBool,
 ) -> Result<Finished, TrainError> {
     Trainer::start(pipeline, device, run, resume, options, observer)?.run(stop)
-}
-
-/// Writes the checkpoint of `pipeline` at step 0 into `run`, with `change` applied to its tensors. The result is a run
-/// that starts from given weights and resumes like any other. Returns its path.
-///
-/// # Errors
-/// If the changed tensors do not match the pipeline, or the checkpoint cannot be written.
-pub fn write_start(
-    pipeline: Pipeline,
-    device: &Device,
-    run: &RunFolder,
-    change: impl FnOnce(&mut Snapshot),
-) -> Result<PathBuf, TrainError> {
-    let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
-    let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
-    let mut snapshot = Snapshot::default();
-    engine.save(&mut snapshot)?;
-    change(&mut snapshot);
-    saving::finish(&mut snapshot, &Position::default(), &spikes, &pipeline.text);
-    restore(&snapshot, &mut engine, &mut spikes)?;
-    Ok(CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).save(0, &snapshot)?)
 }
 
 /// A run in progress.
