@@ -146,11 +146,13 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     if let Some(line) = together.describe() {
         writeln!(out, "processes {line}")?;
         let n_processes = together.processes.n();
-        writeln!(
-            out,
-            "parts     {}",
-            dealt_parts(pipeline.network.parts.n_parts, pipeline.batch, n_processes)
-        )?;
+        let network = &pipeline.network;
+        let mut backbones = network.modules.encoders.backbones.iter();
+        // Parts cannot have these by themselves.
+        let has_whole_norms = backbones.any(|backbone| backbone.module.batch_norm_splits() == Some(1));
+        let is_exact = (network.parts.n_parts / n_processes).is_power_of_two() && !has_whole_norms;
+        let parts = dealt_parts(network.parts.n_parts, pipeline.batch, n_processes, is_exact);
+        writeln!(out, "parts     {parts}")?;
     }
     let folder = run.folder().clone();
     write!(out, "run       {}", folder.path().display())?;
@@ -273,12 +275,12 @@ fn describe(
 }
 
 /// How the parts of a batch go to `n_processes`.
-fn dealt_parts(n_parts: usize, batch: usize, n_processes: usize) -> String {
+fn dealt_parts(n_parts: usize, batch: usize, n_processes: usize, is_exact: bool) -> String {
     let size = batch / n_parts;
     let each = n_parts / n_processes;
     let mut text =
         format!("{n_parts} of {} (`data.micro_batch: {size}`), {each} a process", text::count(size, "image"));
-    if !each.is_power_of_two() {
+    if !is_exact {
         text += ": the result of one process to within rounding, and not to the bit";
     }
     text
@@ -366,8 +368,8 @@ mod tests {
 
     #[test]
     fn a_run_in_several_processes_says_whether_it_has_the_bits_of_one() {
-        assert_eq!(dealt_parts(8, 256, 4), "8 of 32 images (`data.micro_batch: 32`), 2 a process");
-        let rounded = dealt_parts(12, 48, 4);
+        assert_eq!(dealt_parts(8, 256, 4, true), "8 of 32 images (`data.micro_batch: 32`), 2 a process");
+        let rounded = dealt_parts(12, 48, 4, false);
         assert!(rounded.starts_with("12 of 4 images (`data.micro_batch: 4`), 3 a process: "), "{rounded}");
         assert!(rounded.ends_with("to within rounding, and not to the bit"), "{rounded}");
     }
