@@ -2,6 +2,7 @@
 //!
 //! The processes are threads here; `crates/processes-mpi` has its own tests.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use moco::processes::{Alone, Processes, ThreadGroup};
 use moco::{Error, Finished, Observer, ObserverError, Pipeline, Run, RunOptions, Silent, StepReport};
+use run_store::checkpoint::Stored;
 use tempfile::tempdir;
 
-use crate::support::{assert_same_runs, here, metrics};
+use crate::support::{assert_same_runs, checkpoint, here, metrics};
 
 /// Stops a run, or ends it with an error, after a step.
 struct At<F>(u64, F);
@@ -98,14 +100,50 @@ fn one_two_and_four_processes_end_with_the_same_bits() {
     }
 }
 
+/// Batches of twelve parts, for runs of `symmetric.ron`.
+const TWELVE_PARTS: [&str; 5] = [
+    "data.micro_batch=4",
+    "data.batch=48",
+    "modules.backbone.batch_norm_splits=12",
+    "modules.contrast.len=96",
+    "epochs=1",
+];
+
 #[test]
 fn twelve_parts_go_to_three_and_six_processes() {
     let root = tempdir().unwrap();
-    let sets = ["data.micro_batch=4", "data.batch=48", "modules.backbone.batch_norm_splits=12", "epochs=1"];
-    let sets = [&sets[..], &["data.source.train=96", "modules.contrast.len=96"]].concat();
+    let sets = [&TWELVE_PARTS[..], &["data.source.train=96"]].concat();
     let alone = run(1, root.path(), "symmetric.ron", &sets);
     for n in [3, 6] {
         assert_same_runs(&run(n, root.path(), "symmetric.ron", &sets), &alone);
+    }
+}
+
+/// What sums of gradients are after one step: the momentum of SGD.
+fn gradients(run: &Path) -> BTreeMap<String, Vec<f32>> {
+    let snapshot = run_store::checkpoint::read(&checkpoint(run, 1)).unwrap();
+    let gradients = snapshot.tensors.into_iter().filter_map(|(name, stored)| match stored {
+        Stored::F32 { values, .. } if name.starts_with("optimizer.") => Some((name, values)),
+        _ => None,
+    });
+    gradients.collect()
+}
+
+#[test]
+fn three_parts_a_process_give_the_same_gradients_to_within_rounding() {
+    let root = tempdir().unwrap();
+    let sets = [&TWELVE_PARTS[..], &["data.source.train=48"]].concat();
+    let alone = gradients(&run(1, root.path(), "symmetric.ron", &sets));
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    for n in [2, 4] {
+        let together = gradients(&run(n, root.path(), "symmetric.ron", &sets));
+        assert_ne!(together, alone, "three is no power of two");
+        assert!(together.keys().eq(alone.keys()));
+        for (name, values) in &alone {
+            let error = norm(&mut values.iter().zip(&together[name]).map(|(a, b)| a - b));
+            let size = norm(&mut values.iter().copied());
+            assert!(error <= 1e-5 * size, "{name}: {error} of {size}, {n} processes");
+        }
     }
 }
 
