@@ -134,7 +134,8 @@ fn several(_launcher: Launcher, arguments: &Arguments) -> Result<Together, Failu
         time_out: Some(Duration::from_secs(arguments.time_out)),
         tell: |words| {
             use std::io::Write as _;
-            let _ = writeln!(std::io::stderr(), "{words}");
+            // In one piece, or the launcher mixes it with what other processes print.
+            let _ = std::io::stderr().write_all(format!("{words}\n").as_bytes());
         },
     };
     let processes = processes_mpi::MpiProcesses::start(options)?;

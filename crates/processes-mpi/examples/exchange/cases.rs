@@ -7,6 +7,8 @@ use std::time::Duration;
 use processes::{Processes, ProcessesError, ThreadGroup, Wire};
 use processes_mpi::{MpiOptions, MpiProcesses};
 
+use crate::say;
+
 /// Lengths of sums: none, fewer than processes, what travels with its announcement, one piece, and several.
 const LENS: [usize; 8] = [0, 1, 2, 1000, 4096, 4097, 200_001, 5_000_003];
 
@@ -89,7 +91,7 @@ pub(crate) fn differ(all: &MpiProcesses) {
     };
     assert!(matches!(error, ProcessesError::OutOfStep { .. }), "{error}");
     assert_eq!(all.gather_bytes(&[1]), Err(error.clone()));
-    eprintln!("process {} says: {error}", all.rank());
+    say(&format!("process {} says: {error}", all.rank()));
     // The others print the same: the first to end ends all.
     thread::sleep(Duration::from_secs(1));
 }
@@ -141,7 +143,7 @@ pub(crate) fn sleep(all: &MpiProcesses) {
     }
     let error = all.gather_bytes(&[]).unwrap_err();
     assert_eq!(error, ProcessesError::TimedOut { after: Duration::from_millis(500) });
-    eprintln!("process {} says: {error}", all.rank());
+    say(&format!("process {} says: {error}", all.rank()));
 }
 
 /// Process 1 ends early, as after an error of its own.

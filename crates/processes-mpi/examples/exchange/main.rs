@@ -5,6 +5,7 @@
 mod bench;
 mod cases;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -42,7 +43,10 @@ fn main() -> ExitCode {
 }
 
 fn tell(text: &str) {
-    // In one piece, or the launcher mixes it with what other processes print.
-    let line = format!("ended by {text}\n");
-    eprint!("{line}");
+    say(&format!("ended by {text}"));
+}
+
+/// Prints a line in one piece, or the launcher mixes it with what other processes print.
+fn say(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
