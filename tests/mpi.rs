@@ -170,11 +170,15 @@ fn assert_stopped(root: &Path, folder: &str, outcome: &Outcome, took: Duration) 
     );
 }
 
+/// [`interrupted`] for four processes that `mpirun` starts.
+fn interrupted_under_mpirun(root: &Path, signal: &str, to: To) -> (String, Outcome, Duration) {
+    interrupted(root, |arguments| start(root, 4, arguments), signal, to)
+}
+
 #[test]
 fn a_killed_process_ends_all_and_the_run_goes_on_to_the_same_bits() {
     let root = tempdir().unwrap();
-    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
-    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-KILL", To::OneProcess);
+    let (folder, outcome, took) = interrupted_under_mpirun(root.path(), "-KILL", To::OneProcess);
     assert!(!matches!(outcome.code, Some(0 | 130)), "{outcome}");
     assert!(took < SOON, "{took:?}");
     assert_goes_on(root.path(), &folder);
@@ -183,8 +187,7 @@ fn a_killed_process_ends_all_and_the_run_goes_on_to_the_same_bits() {
 #[test]
 fn a_signal_to_one_process_stops_all_at_one_step_and_the_run_goes_on_to_the_same_bits() {
     let root = tempdir().unwrap();
-    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
-    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-TERM", To::OneProcess);
+    let (folder, outcome, took) = interrupted_under_mpirun(root.path(), "-TERM", To::OneProcess);
     assert_stopped(root.path(), &folder, &outcome, took);
     assert_goes_on(root.path(), &folder);
 }
@@ -192,8 +195,7 @@ fn a_signal_to_one_process_stops_all_at_one_step_and_the_run_goes_on_to_the_same
 #[test]
 fn mpirun_passes_a_signal_on_that_stops_a_run_softly() {
     let root = tempdir().unwrap();
-    let by_mpirun = |arguments: &[&str]| start(root.path(), 4, arguments);
-    let (folder, outcome, took) = interrupted(root.path(), by_mpirun, "-USR1", To::TheStarted);
+    let (folder, outcome, took) = interrupted_under_mpirun(root.path(), "-USR1", To::TheStarted);
     assert_stopped(root.path(), &folder, &outcome, took);
 }
 

@@ -184,6 +184,18 @@ impl Coefficients {
             .fold(launch, |launch, which| launch.write_from(&mut self.numbers, which * self.len))
     }
 
+    /// What is learned goes in, the running statistics move, and the coefficients come out.
+    fn write_in_training(&mut self, launch: Launch, learned: Learned<'_>, running: Running<'_>) -> Launch {
+        let launch = launch
+            .read_if(learned.scale)
+            .read_if(learned.shift)
+            .double(learned.eps)
+            .double(running.momentum)
+            .write(running.mean)
+            .write(running.var);
+        self.write_all(launch)
+    }
+
     fn read(&self, launch: Launch, which: usize) -> Launch {
         launch.read_from(&self.numbers, which * self.len)
     }
@@ -214,15 +226,9 @@ impl Coefficients {
             .int(moments.n_chunks)
             .int(n_groups)
             .int(c)
-            .double(n_values)
-            .read_if(learned.scale)
-            .read_if(learned.shift)
-            .double(learned.eps)
-            .double(running.momentum)
-            .write(running.mean)
-            .write(running.var);
+            .double(n_values);
         // SAFETY: every array has its numbers for each channel, those of a batch for each group.
-        unsafe { new.write_all(launch).blocks(c.div_ceil(32), 1, 1) }?;
+        unsafe { new.write_in_training(launch, learned, running).blocks(c.div_ceil(32), 1, 1) }?;
         Ok(new)
     }
 
@@ -248,18 +254,9 @@ impl Coefficients {
         assert!(running.mean.len() >= c && running.var.len() >= c, "each channel has its numbers");
         let statistics = Memory::send([mean, var].concat())?;
         let mut new = Self::unwritten(c, Some(n_values))?;
-        let launch = Launch::new(&NORM, "given_coefficients")
-            .read(&statistics)
-            .int(c)
-            .double(n_values)
-            .read_if(learned.scale)
-            .read_if(learned.shift)
-            .double(learned.eps)
-            .double(running.momentum)
-            .write(running.mean)
-            .write(running.var);
+        let launch = Launch::new(&NORM, "given_coefficients").read(&statistics).int(c).double(n_values);
         // SAFETY: every array has its numbers for each channel.
-        unsafe { new.write_all(launch).over(c) }?;
+        unsafe { new.write_in_training(launch, learned, running).over(c) }?;
         Ok(new)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pipeline::{Pipeline, PipelineError, Site};
+use pipeline::{Fault, Pipeline, PipelineError, Site};
 use processes::Processes;
 use run_store::RunFolder;
 use train_core::engine::EngineError;
@@ -52,8 +52,7 @@ impl Run {
         if pipeline.network.parts.n_parts > 1 || own.batch != pipeline.batch {
             return Ok(false);
         }
-        let set = [format!("data.micro_batch={}", own.batch / n_parts)];
-        let dealt = Pipeline::parse("pipeline.ron", &pipeline.text, &set, site);
+        let dealt = in_parts(pipeline, n_parts, site);
         Ok(dealt.is_ok_and(|dealt| dealt.text == own.text))
     }
 }
@@ -74,16 +73,21 @@ pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &str) -> 
 pub(crate) fn dealt(pipeline: Pipeline, processes: &Arc<dyn Processes>) -> Result<Pipeline, Error> {
     let (batch, n) = (pipeline.batch, processes.n());
     let n_parts = pipeline.network.parts.n_parts;
-    if n_parts > 1 && !n_parts.is_multiple_of(n) {
-        return Err(TrainError::from(EngineError::Parts { n_parts, n_processes: n }).into());
-    }
-    if n == 1 || n_parts > 1 {
+    if n_parts.is_multiple_of(n) {
         return Ok(pipeline);
+    }
+    if n_parts > 1 {
+        return Err(TrainError::from(EngineError::Parts { n_parts, n_processes: n }).into());
     }
     if !batch.is_multiple_of(n) {
         return Err(Error::Undealt { batch, n_processes: n });
     }
     let site = Site::of_processes(&device()?, Arc::clone(processes));
-    let set = [format!("data.micro_batch={}", batch / n)];
-    Ok(Pipeline::parse("pipeline.ron", &pipeline.text, &set, site).map_err(PipelineError::from)?)
+    Ok(in_parts(&pipeline, n, site).map_err(PipelineError::from)?)
+}
+
+/// `pipeline` with its batches in `n_parts`.
+fn in_parts(pipeline: &Pipeline, n_parts: usize, site: Site) -> Result<Pipeline, Box<Fault>> {
+    let set = [format!("data.micro_batch={}", pipeline.batch / n_parts)];
+    Pipeline::parse("pipeline.ron", &pipeline.text, &set, site)
 }

@@ -109,17 +109,16 @@ impl Engine {
         // The statistics of this batch are in already, and a backbone does not use its running ones in training.
         let running = Running::of(self);
         let mut sum = GradientSum::default();
+        let of_views = leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some());
+        let last_query = of_views.map(|(id, _)| id).last();
         for part in self.own_parts() {
             let views = self.next_views(&graph, 1, next)?;
             let places = self.places(1, part, n);
             let mut of_part = Gradients::default();
-            let last = match part + 1 == self.own_parts().end {
-                true => leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some()).last(),
-                false => None,
-            };
             for (id, wanted) in leaf_gradients.iter_with_ids() {
                 let Some(wanted) = wanted else { continue };
-                let watch = if last.is_some_and(|(last, _)| last == id) { sum.watch(self)? } else { None };
+                let is_last = part + 1 == self.own_parts().end && Some(id) == last_query;
+                let watch = if is_last { sum.watch(self)? } else { None };
                 let Some(rows) = self.query_features(&graph, &views, id, Recording::start())? else {
                     continue;
                 };

@@ -51,7 +51,7 @@ use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
 use self::together::Together;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use loader::{Loader, LoaderError};
 
 /// Resources that a run uses. They do not change its result.
@@ -145,16 +145,12 @@ impl<'a> Trainer<'a> {
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::clone(&options.processes))?;
-        let shared = match options.processes.n() {
-            1 => None,
-            _ => saving::share(&*options.processes, resume.cloned())?,
-        };
-        let resume = if options.processes.n() == 1 { resume } else { shared.as_ref() };
-        let position = match resume {
+        let resume = saving::share(&*options.processes, resume)?;
+        let position = match resume.as_deref() {
             Some(snapshot) => restore(snapshot, &mut engine, &mut spikes)?,
             None => Position::default(),
         };
-        let resume_at = resume.map(|_| position.steps_done);
+        let resume_at = resume.is_some().then_some(position.steps_done);
         let saving = Saving::new(run, pipeline.checkpoint, pipeline.text, Arc::clone(&options.processes));
         let observers = Observers::new(run, resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
@@ -237,7 +233,7 @@ impl<'a> Trainer<'a> {
         let mut clock = EpochClock::start();
         self.observers.notify(|observer| observer.resumed())?;
         while self.position.epoch < self.course.epochs {
-            if self.together.any_stops(stop.load(Ordering::Relaxed))? {
+            if self.together.any(stop.load(Ordering::Relaxed))? {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
@@ -273,7 +269,7 @@ impl<'a> Trainer<'a> {
     fn is_measured(&self) -> Result<bool, TrainError> {
         let is_measured = self.saving.is_writer()
             && MetricsLog::read(&self.run.metrics())?.iter().any(|line| line["epoch"] == 0);
-        Ok(self.engine.processes().any(is_measured).map_err(EngineError::from)?)
+        self.together.any(is_measured)
     }
 
     fn loader(&self) -> Result<Loader, LoaderError> {

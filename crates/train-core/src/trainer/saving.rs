@@ -1,5 +1,6 @@
 //! When a run is saved, and the contents of a checkpoint.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,10 +56,14 @@ impl Saving {
     /// The newest checkpoint, in every process.
     pub(super) fn latest(&self) -> Result<Option<(PathBuf, Snapshot)>, TrainError> {
         let own = if self.is_writer() { self.folder.latest()? } else { None };
+        if self.processes.n() == 1 {
+            return Ok(own);
+        }
         let path = own.as_ref().map_or(PathBuf::new(), |(path, _)| path.clone());
         let path = self.processes.broadcast(path.to_string_lossy().into_owned().into_bytes());
         let path = PathBuf::from(String::from_utf8_lossy(&path.map_err(EngineError::from)?).into_owned());
-        Ok(share(&*self.processes, own.map(|(_, snapshot)| snapshot))?.map(|snapshot| (path, snapshot)))
+        let snapshot = share(&*self.processes, own.as_ref().map(|(_, snapshot)| snapshot))?;
+        Ok(snapshot.map(|snapshot| (path, snapshot.into_owned())))
     }
 
     /// The path of the newest checkpoint, if there is one here.
@@ -115,19 +120,20 @@ impl Saving {
 }
 
 /// The checkpoint of the first process, in every process; what the others have is not looked at.
-pub(super) fn share(
+pub(super) fn share<'a>(
     processes: &dyn Processes,
-    own: Option<Snapshot>,
-) -> Result<Option<Snapshot>, TrainError> {
+    own: Option<&'a Snapshot>,
+) -> Result<Option<Cow<'a, Snapshot>>, TrainError> {
     if processes.n() == 1 {
-        return Ok(own);
+        return Ok(own.map(Cow::Borrowed));
     }
-    let bytes = own.as_ref().map(checkpoint::to_bytes).unwrap_or_default();
+    let bytes = own.map(checkpoint::to_bytes).unwrap_or_default();
     let bytes = processes.broadcast(bytes).map_err(EngineError::from)?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    Ok(Some(checkpoint::from_bytes(Path::new("the checkpoint of process 0"), &bytes)?))
+    let snapshot = checkpoint::from_bytes(Path::new("the checkpoint of process 0"), &bytes)?;
+    Ok(Some(Cow::Owned(snapshot)))
 }
 
 /// Adds to an engine's tensors the other contents of a checkpoint.

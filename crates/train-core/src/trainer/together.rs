@@ -23,12 +23,9 @@ impl Together {
         Self { processes, told: BTreeSet::new() }
     }
 
-    /// Whether any process was asked to stop.
-    pub(super) fn any_stops(&self, own: bool) -> Result<bool, TrainError> {
-        match self.processes.n() {
-            1 => Ok(own),
-            _ => Ok(self.processes.any(own).map_err(EngineError::from)?),
-        }
+    /// Whether any process says so.
+    pub(super) fn any(&self, own: bool) -> Result<bool, TrainError> {
+        Ok(self.processes.any(own).map_err(EngineError::from)?)
     }
 
     /// Makes the unreadable images of each process those of all, and checks that they are not too many.
