@@ -90,7 +90,7 @@ impl Seen {
         for file in files {
             let image = image::open(file).unwrap().to_rgb8();
             let (width, height) = (image.width() as usize, image.height() as usize);
-            let mut picture = Image::Bytes(ByteImage { width, height, rgb: image.into_raw() });
+            let mut picture = Image::Bytes(ByteImage::rgb(width, height, image.into_raw()));
             for step in &view.transform.steps {
                 picture = step.apply(picture, &mut Rng::new(0, "a view without draws", &[]));
             }

@@ -73,7 +73,7 @@ fn images_under(folder: &str) -> Vec<PathBuf> {
 
 fn decode(path: &PathBuf) -> Result<ByteImage, Box<dyn std::error::Error>> {
     let image = image::ImageReader::open(path)?.decode()?.into_rgb8();
-    Ok(ByteImage { width: image.width() as usize, height: image.height() as usize, rgb: image.into_raw() })
+    Ok(ByteImage::rgb(image.width() as usize, image.height() as usize, image.into_raw()))
 }
 
 type Step = (&'static str, Box<dyn Augmentation>);

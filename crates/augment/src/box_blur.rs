@@ -45,7 +45,7 @@ fn blur_rows(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
     let reach = kernel.whole + 1;
     let mut padded = vec![0; len + 6 * reach];
     let mut sums = vec![0; len];
-    for row in image.rgb.chunks_exact_mut(len) {
+    for row in image.values.chunks_exact_mut(len) {
         for _ in 0..n_passes {
             pad(row, reach, &mut padded);
             weigh(
@@ -64,19 +64,19 @@ fn blur_columns(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
     let len = 3 * image.width;
     let reach = kernel.whole + 1;
     let mut sums = vec![0; len];
-    let mut blurred = vec![0; image.rgb.len()];
+    let mut blurred = vec![0; image.values.len()];
     for _ in 0..n_passes {
         for (y, row) in blurred.chunks_exact_mut(len).enumerate() {
             let tap_row = |tap: usize| (y + tap).saturating_sub(reach).min(image.height - 1);
             weigh(
                 kernel,
                 #[inline(always)]
-                |tap| &image.rgb[tap_row(tap) * len..][..len],
+                |tap| &image.values[tap_row(tap) * len..][..len],
                 &mut sums,
                 row,
             );
         }
-        std::mem::swap(&mut image.rgb, &mut blurred);
+        std::mem::swap(&mut image.values, &mut blurred);
     }
 }
 
@@ -133,13 +133,13 @@ mod tests {
             let line: Vec<u8> = (0..len).map(|i| (i * i * 31 + i * 7) as u8).collect();
             let rgb: Vec<u8> = line.iter().flat_map(|&v| [v, 255 - v, 9]).collect();
             for radius in [0.01, 0.7, 1.0, 1.4, 2.5, 30.0] {
-                let mut row = ByteImage { width: len, height: 1, rgb: rgb.clone() };
-                let mut column = ByteImage { width: 1, height: len, rgb: rgb.clone() };
+                let mut row = ByteImage::rgb(len, 1, rgb.clone());
+                let mut column = ByteImage::rgb(1, len, rgb.clone());
                 BoxKernel::new(radius).blur(&mut row, 1);
                 BoxKernel::new(radius).blur(&mut column, 1);
-                let red: Vec<u8> = row.rgb.iter().copied().step_by(3).collect();
+                let red: Vec<u8> = row.values.iter().copied().step_by(3).collect();
                 assert_eq!(red, plain(&line, radius), "{len} pixels, radius {radius}");
-                assert_eq!(row.rgb, column.rgb);
+                assert_eq!(row.values, column.values);
             }
         }
     }

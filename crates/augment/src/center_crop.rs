@@ -59,9 +59,9 @@ pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
     for row in 0..vertical.n {
         let from = 3 * ((vertical.from + row) * image.width + horizontal.from);
         let to = 3 * ((vertical.to + row) * size + horizontal.to);
-        rgb[to..][..3 * horizontal.n].copy_from_slice(&image.rgb[from..][..3 * horizontal.n]);
+        rgb[to..][..3 * horizontal.n].copy_from_slice(&image.values[from..][..3 * horizontal.n]);
     }
-    ByteImage { width: size, height: size, rgb }
+    ByteImage::rgb(size, size, rgb)
 }
 
 /// The overlap of a crop and the image, along one axis.
@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn a_small_image_is_framed_in_black() {
-        let image = ByteImage { width: 1, height: 3, rgb: vec![9; 9] };
+        let image = ByteImage::rgb(1, 3, vec![9; 9]);
         let framed = center_crop(&image, 2);
         // One column of the two, in the left one; the rows 0 and 1 of three.
-        assert_eq!(framed.rgb, [9, 9, 9, 0, 0, 0, 9, 9, 9, 0, 0, 0]);
+        assert_eq!(framed.values, [9, 9, 9, 0, 0, 0, 9, 9, 9, 0, 0, 0]);
     }
 }

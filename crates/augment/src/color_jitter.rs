@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn amounts_of_zero_change_nothing() {
-        let image = ByteImage { width: 2, height: 2, rgb: (100..112).collect() };
+        let image = ByteImage::rgb(2, 2, (100..112).collect());
         let jitter = ColorJitter::new(config(0.0)).unwrap();
         let after = jitter.apply(Image::Bytes(image.clone()), &mut Rng::new(0, "jitter", &[]));
         assert_eq!(after, Image::Bytes(image));
@@ -178,7 +178,7 @@ mod tests {
     fn the_next_step_draws_the_same_whether_or_not_this_one_acts() {
         let next = |p: f64, amount: f64| {
             let mut rng = Rng::new(3, "view", &[1]);
-            let image = ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
+            let image = ByteImage::rgb(1, 1, vec![1, 2, 3]);
             ColorJitter::new(ColorJitterConfig { p, ..config(amount) })
                 .unwrap()
                 .apply(Image::Bytes(image), &mut rng);

@@ -70,7 +70,7 @@ pub fn flip_horizontally(image: &mut ByteImage) {
 #[inline(always)]
 fn flip_rows(image: &mut ByteImage) {
     let mut planes = [vec![0; image.width], vec![0; image.width], vec![0; image.width]];
-    for row in image.rgb.chunks_exact_mut(3 * image.width) {
+    for row in image.values.chunks_exact_mut(3 * image.width) {
         let pixels = row.as_chunks_mut::<3>().0;
         let [r, g, b] = &mut planes;
         for (((r, g), b), pixel) in r.iter_mut().zip(g).zip(b).zip(&*pixels) {
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn pixels_change_sides_and_channels_stay_in_order() {
-        let mut image = ByteImage { width: 3, height: 2, rgb: (0..18).collect() };
+        let mut image = ByteImage::rgb(3, 2, (0..18).collect());
         flip_horizontally(&mut image);
-        assert_eq!(image.rgb, [6, 7, 8, 3, 4, 5, 0, 1, 2, 15, 16, 17, 12, 13, 14, 9, 10, 11]);
+        assert_eq!(image.values, [6, 7, 8, 3, 4, 5, 0, 1, 2, 15, 16, 17, 12, 13, 14, 9, 10, 11]);
     }
 }

@@ -118,18 +118,18 @@ mod tests {
     #[test]
     fn a_flat_image_stays_as_it_is() {
         for sigma in [0.0, 0.1, 1.0, 2.0, 9.0, 1e9] {
-            let mut image = ByteImage { width: 5, height: 3, rgb: [7, 128, 255].repeat(15) };
+            let mut image = ByteImage::rgb(5, 3, [7, 128, 255].repeat(15));
             gaussian_blur(&mut image, sigma);
-            assert_eq!(image.rgb, [7, 128, 255].repeat(15), "{sigma}");
+            assert_eq!(image.values, [7, 128, 255].repeat(15), "{sigma}");
         }
     }
 
     #[test]
     fn a_point_spreads_evenly_in_both_directions() {
-        let mut image = ByteImage { width: 15, height: 15, rgb: vec![0; 15 * 15 * 3] };
-        image.rgb[(7 * 15 + 7) * 3 + 1] = 255;
+        let mut image = ByteImage::rgb(15, 15, vec![0; 15 * 15 * 3]);
+        image.values[(7 * 15 + 7) * 3 + 1] = 255;
         gaussian_blur(&mut image, 1.5);
-        let at = |x: usize, y: usize| image.rgb[(y * 15 + x) * 3 + 1];
+        let at = |x: usize, y: usize| image.values[(y * 15 + x) * 3 + 1];
         assert!(at(7, 7) > at(8, 7) && at(8, 7) > at(9, 7) && at(9, 7) > 0);
         for y in 0..15 {
             for x in 0..15 {
@@ -137,6 +137,6 @@ mod tests {
                 assert!(at(x, y).abs_diff(at(y, x)) <= 1);
             }
         }
-        assert!(image.rgb.iter().step_by(3).all(|&red| red == 0));
+        assert!(image.values.iter().step_by(3).all(|&red| red == 0));
     }
 }

@@ -62,7 +62,7 @@ impl Augmentation for Grayscale {
 
 /// Sets every channel to the luminance of ITU-R 601-2, as in Pillow's mode `L`.
 pub fn to_gray(image: &mut ByteImage) {
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || gray_pixels(rgb),
@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_row_shorter_than_a_block_is_changed_to_its_end() {
-        let mut image = ByteImage { width: 2, height: 1, rgb: vec![255, 0, 0, 0, 0, 255] };
+        let mut image = ByteImage::rgb(2, 1, vec![255, 0, 0, 0, 0, 255]);
         to_gray(&mut image);
-        assert_eq!(image.rgb, [76, 76, 76, 29, 29, 29]);
+        assert_eq!(image.values, [76, 76, 76, 29, 29, 29]);
     }
 }

@@ -10,7 +10,7 @@ use crate::wide::{cut_off_f64, wide};
 /// The conversion to 8 bits is slightly lossy even for `turn` 0, as in Pillow.
 pub fn shift_hue(image: &mut ByteImage, turn: f64) {
     let steps = (turn * 255.0) as i32 as u8; // Towards zero, then around the byte, as torchvision casts it.
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || shift_pixels(rgb, steps),
@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn a_third_of_a_turn_makes_green_of_red() {
-        let mut image = ByteImage { width: 1, height: 1, rgb: vec![200, 0, 0] };
+        let mut image = ByteImage::rgb(1, 1, vec![200, 0, 0]);
         shift_hue(&mut image, 1.0 / 3.0);
-        assert_eq!(image.rgb, [0, 200, 0]);
+        assert_eq!(image.values, [0, 200, 0]);
     }
 
     fn every_triple() -> impl Iterator<Item = (u8, u8, u8)> {

@@ -87,12 +87,12 @@ impl Normalize {
     /// The normalized image.
     pub fn normalize(&self, image: &ByteImage) -> FloatImage {
         let [red, green, blue] = &*self.tables;
-        let mut values = vec![0.0; image.rgb.len()];
-        let pixels = image.rgb.as_chunks::<3>().0;
+        let mut values = vec![0.0; image.values.len()];
+        let pixels = image.values.as_chunks::<3>().0;
         for (out, [r, g, b]) in values.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
             *out = [red[usize::from(*r)], green[usize::from(*g)], blue[usize::from(*b)]];
         }
-        FloatImage { width: image.width, height: image.height, values }
+        FloatImage { width: image.width, height: image.height, channels: image.channels, values }
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn values_are_those_of_torchvision() {
         // T.Normalize([.485, .456, .406], [.229, .224, .225])(T.ToTensor()(image))
-        let image = ByteImage { width: 1, height: 1, rgb: vec![0, 128, 255] };
+        let image = ByteImage::rgb(1, 1, vec![0, 128, 255]);
         let values = build("(statistics: ImageNet)").unwrap().normalize(&image).values;
         for (value, expected) in values.iter().zip([-2.117904, 0.205182, 2.64]) {
             assert!((value - expected).abs() < 1e-5, "{values:?}");
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn statistics_may_be_given() {
         let step = build("(statistics: Custom(mean: (0.0, 0.5, 1.0), std: (1.0, 0.5, 2.0)))").unwrap();
-        let image = ByteImage { width: 1, height: 1, rgb: vec![255, 255, 255] };
+        let image = ByteImage::rgb(1, 1, vec![255, 255, 255]);
         assert_eq!(step.normalize(&image).values, [1.0, 1.0, 0.0]);
     }
 

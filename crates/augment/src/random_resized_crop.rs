@@ -157,10 +157,10 @@ mod tests {
 
     #[test]
     fn one_pixel_is_enough() {
-        let image = plugin_api::ByteImage { width: 1, height: 1, rgb: vec![1, 2, 3] };
+        let image = plugin_api::ByteImage::rgb(1, 1, vec![1, 2, 3]);
         let image = crop((0.08, 1.0)).apply(Image::Bytes(image), &mut Rng::new(0, "crop", &[]));
         let Image::Bytes(image) = image else { panic!("bytes stay bytes") };
-        assert_eq!(image.rgb, [1, 2, 3].repeat(32 * 32));
+        assert_eq!(image.values, [1, 2, 3].repeat(32 * 32));
     }
 
     #[test]

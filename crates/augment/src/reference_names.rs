@@ -27,8 +27,8 @@ const SHORTER_BEFORE_CROP: usize = 96;
 /// ```
 /// use augment::reference_names::apply_named;
 /// use plugin_api::ByteImage;
-/// let image = ByteImage { width: 1, height: 1, rgb: vec![10, 20, 30] };
-/// assert_eq!(apply_named("brightness/2", &image).unwrap().rgb, [20, 40, 60]);
+/// let image = ByteImage::rgb(1, 1, vec![10, 20, 30]);
+/// assert_eq!(apply_named("brightness/2", &image).unwrap().values, [20, 40, 60]);
 /// assert!(apply_named("sharpness/2", &image).is_none());
 /// ```
 pub fn apply_named(op: &str, image: &ByteImage) -> Option<ByteImage> {
@@ -119,7 +119,7 @@ mod tests {
 
     fn compare(name: &str, op: &str, ours: &ByteImage, theirs: &ByteImage) {
         assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{name}");
-        let errors: Vec<u8> = ours.rgb.iter().zip(&theirs.rgb).map(|(a, b)| a.abs_diff(*b)).collect();
+        let errors: Vec<u8> = ours.values.iter().zip(&theirs.values).map(|(a, b)| a.abs_diff(*b)).collect();
         let share = |above: u8| errors.iter().filter(|&&e| e > above).count() as f64 / errors.len() as f64;
         let mean = errors.iter().map(|&e| f64::from(e)).sum::<f64>() / errors.len() as f64;
         let most = errors.iter().max().unwrap();
@@ -133,12 +133,12 @@ mod tests {
     fn image(file: &SafeTensors<'_>, name: &str) -> ByteImage {
         let tensor = file.tensor(name).unwrap();
         let [height, width, 3] = tensor.shape()[..] else { panic!("{name} is no image") };
-        ByteImage { width, height, rgb: tensor.data().to_vec() }
+        ByteImage::rgb(width, height, tensor.data().to_vec())
     }
 
     #[test]
     fn parameters_that_do_not_fit_give_nothing() {
-        let image = ByteImage { width: 2, height: 2, rgb: vec![0; 12] };
+        let image = ByteImage::rgb(2, 2, vec![0; 12]);
         let ops = [
             "resized_crop/0_0_3_1_to_4",
             "resized_crop/0_0_1_to_4",

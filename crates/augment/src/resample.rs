@@ -31,7 +31,7 @@ impl Region {
 /// If the region reaches beyond the image or a side is 0.
 pub fn resized_crop(image: &ByteImage, region: Region, (height, width): (usize, usize)) -> ByteImage {
     let [top, left, old_height, old_width] = [region.top, region.left, region.height, region.width].map(side);
-    let source = TypedImageRef::<U8x3>::from_buffer(side(image.width), side(image.height), &image.rgb)
+    let source = TypedImageRef::<U8x3>::from_buffer(side(image.width), side(image.height), &image.values)
         .expect("an image has three bytes a pixel");
     let source = TypedCroppedImage::new(source, left, top, old_width, old_height)
         .expect("the caller keeps the region within the image");
@@ -41,7 +41,7 @@ pub fn resized_crop(image: &ByteImage, region: Region, (height, width): (usize, 
     let options =
         ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
     Resizer::new().resize_typed(&source, &mut target, &options).expect("the region is the whole view");
-    ByteImage { width, height, rgb }
+    ByteImage::rgb(width, height, rgb)
 }
 
 fn side(pixels: usize) -> u32 {

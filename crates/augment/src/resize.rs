@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn a_flat_image_stays_flat() {
-        let image = ByteImage { width: 9, height: 7, rgb: [0, 100, 255].repeat(63) };
+        let image = ByteImage::rgb(9, 7, [0, 100, 255].repeat(63));
         for shorter in [3, 7, 20] {
-            assert!(resize_shorter(&image, shorter).rgb.chunks(3).all(|pixel| pixel == [0, 100, 255]));
+            assert!(resize_shorter(&image, shorter).values.chunks(3).all(|pixel| pixel == [0, 100, 255]));
         }
     }
 }

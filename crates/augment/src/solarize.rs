@@ -69,7 +69,7 @@ impl Augmentation for Solarize {
 
 /// Keeps `v` if it is below `threshold`, and sets it to `255 - v` otherwise, per channel.
 pub fn solarize(image: &mut ByteImage, threshold: u8) {
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || solarize_values(rgb, threshold),
@@ -89,8 +89,8 @@ mod tests {
 
     #[test]
     fn values_from_the_threshold_on_are_inverted() {
-        let mut image = ByteImage { width: 2, height: 1, rgb: vec![0, 127, 128, 129, 254, 255] };
+        let mut image = ByteImage::rgb(2, 1, vec![0, 127, 128, 129, 254, 255]);
         solarize(&mut image, 128);
-        assert_eq!(image.rgb, [0, 127, 127, 126, 1, 0]);
+        assert_eq!(image.values, [0, 127, 127, 126, 1, 0]);
     }
 }

@@ -8,7 +8,7 @@ use crate::wide::{cut_off, wide};
 
 /// Brightness: blends with black. Factor 0 gives black, 1 the image.
 pub fn brighten(image: &mut ByteImage, factor: f32) {
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || blend_with_value(rgb, 0, factor),
@@ -17,7 +17,7 @@ pub fn brighten(image: &mut ByteImage, factor: f32) {
 
 /// Contrast: blends with the image's mean brightness, rounded. Factor 0 gives that gray everywhere, 1 the image.
 pub fn contrast(image: &mut ByteImage, factor: f32) {
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || blend_with_mean(rgb, factor),
@@ -26,7 +26,7 @@ pub fn contrast(image: &mut ByteImage, factor: f32) {
 
 /// Saturation: blends every pixel with its own luminance. Factor 0 gives a gray image, 1 the image.
 pub fn saturate(image: &mut ByteImage, factor: f32) {
-    let rgb = &mut image.rgb[..];
+    let rgb = &mut image.values[..];
     wide(
         #[inline(always)]
         || blend_with_luma(rgb, factor),
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     fn image() -> ByteImage {
-        ByteImage { width: 2, height: 1, rgb: vec![10, 200, 30, 255, 0, 77] }
+        ByteImage::rgb(2, 1, vec![10, 200, 30, 255, 0, 77])
     }
 
     #[test]
@@ -91,19 +91,19 @@ mod tests {
     fn factor_zero_leaves_the_dull_image() {
         let mut black = image();
         brighten(&mut black, 0.0);
-        assert_eq!(black.rgb, [0; 6]);
+        assert_eq!(black.values, [0; 6]);
         let mut flat = image();
         contrast(&mut flat, 0.0);
-        assert_eq!(flat.rgb, [105; 6]); // The brightnesses are 124 and 85; their mean is 104.5.
+        assert_eq!(flat.values, [105; 6]); // The brightnesses are 124 and 85; their mean is 104.5.
         let mut gray = image();
         saturate(&mut gray, 0.0);
-        assert_eq!(gray.rgb, [124, 124, 124, 85, 85, 85]);
+        assert_eq!(gray.values, [124, 124, 124, 85, 85, 85]);
     }
 
     #[test]
     fn values_are_clipped_and_cut_off() {
         let mut bright = image();
         brighten(&mut bright, 1.45);
-        assert_eq!(bright.rgb, [14, 255, 43, 255, 0, 111]);
+        assert_eq!(bright.values, [14, 255, 43, 255, 0, 111]);
     }
 }

@@ -34,7 +34,7 @@ fn plugins() -> Vec<Built> {
 
 fn image(height: usize, width: usize) -> Image {
     let rgb = (0..height * width * 3).map(|i| (i * 37 % 256) as u8).collect();
-    Image::Bytes(ByteImage { width, height, rgb })
+    Image::Bytes(ByteImage::rgb(width, height, rgb))
 }
 
 fn shape(image: &Image) -> ImageShape {
@@ -42,7 +42,7 @@ fn shape(image: &Image) -> ImageShape {
         Image::Bytes(image) => ((image.height, image.width), ImageValues::Bytes),
         Image::Floats(image) => ((image.height, image.width), ImageValues::Floats),
     };
-    ImageShape { size: Some(size), values }
+    ImageShape { size: Some(size), channels: 3, values }
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
                 let given = augmentation.apply(image, &mut Rng::new(seed, "test", &[]));
                 assert_eq!(shape(&given), announced, "{}", plugin.name);
                 let n_values = match &given {
-                    Image::Bytes(image) => image.rgb.len(),
+                    Image::Bytes(image) => image.values.len(),
                     Image::Floats(image) => image.values.len(),
                 };
                 let (height, width) = announced.size.unwrap();
@@ -73,7 +73,7 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
 
 #[test]
 fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
-    let unknown = ImageShape { size: None, values: ImageValues::Bytes };
+    let unknown = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };
     for (plugin, augmentation) in plugins() {
         let known = augmentation.output(unknown).unwrap().size;
         let fixed = ["center-crop", "random-resized-crop"].contains(&plugin.name);
@@ -83,8 +83,8 @@ fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
 
 #[test]
 fn nothing_comes_after_normalization() {
-    let floats = ImageShape { size: Some((2, 2)), values: ImageValues::Floats };
-    let image = Image::Floats(FloatImage { width: 2, height: 2, values: vec![0.5; 12] });
+    let floats = ImageShape { size: Some((2, 2)), channels: 3, values: ImageValues::Floats };
+    let image = Image::Floats(FloatImage { width: 2, height: 2, channels: 3, values: vec![0.5; 12] });
     for (plugin, augmentation) in plugins() {
         let error = augmentation.output(floats).unwrap_err();
         assert!(error.hint().is_some(), "{}: {error}", plugin.name);

@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let picture = images.load(column * n_rows + row)?;
             let side = picture.width as u32;
             let picture =
-                image::RgbImage::from_raw(side, side, picture.rgb).ok_or("the image has too few bytes")?;
+                image::RgbImage::from_raw(side, side, picture.values).ok_or("the image has too few bytes")?;
             image::imageops::replace(&mut sheet, &picture, (column * cell) as i64, (row * cell) as i64);
         }
     }

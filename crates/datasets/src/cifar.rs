@@ -48,6 +48,7 @@ impl Layout {
         Ok(Splits {
             train: Arc::new(self.list(&folder, self.train_files)?),
             test: Some(Arc::new(self.list(&folder, self.test_files)?)),
+            notes: Vec::new(),
         })
     }
 
@@ -160,6 +161,6 @@ impl Images for CifarImages {
         let rgb = (0..PLANE_BYTES)
             .flat_map(|at| [planes[at], planes[PLANE_BYTES + at], planes[2 * PLANE_BYTES + at]])
             .collect();
-        Ok(ByteImage { width: SIDE_PX, height: SIDE_PX, rgb })
+        Ok(ByteImage::rgb(SIDE_PX, SIDE_PX, rgb))
     }
 }

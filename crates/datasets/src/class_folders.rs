@@ -93,7 +93,11 @@ impl Dataset for ClassFolders {
         if let (Some(test), Some(test_images)) = (&test, &test_images) {
             check_same_classes(&train, &train_images.class_names, test, &test_images.class_names)?;
         }
-        Ok(Splits { train: Arc::new(train_images), test: test_images.map(|images| Arc::new(images) as _) })
+        Ok(Splits {
+            train: Arc::new(train_images),
+            test: test_images.map(|images| Arc::new(images) as _),
+            notes: Vec::new(),
+        })
     }
 
     fn describe(&self) -> String {

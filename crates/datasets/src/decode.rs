@@ -75,7 +75,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<ByteImage, String> {
     check_size(width, height)?;
     let mut rgb = vec![0; width * height * 3];
     decoder.decode_into(&mut rgb).map_err(explain)?;
-    Ok(ByteImage { width, height, rgb })
+    Ok(ByteImage::rgb(width, height, rgb))
 }
 
 /// Whether the end-of-image marker is present after the scans: a preview in the header has its own.
@@ -117,7 +117,7 @@ fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<ByteImage, String> 
     check_size(width as usize, height as usize)?;
     image::ImageDecoder::set_limits(&mut decoder, limits()).map_err(explain)?;
     let rgb = DynamicImage::from_decoder(decoder).map_err(explain)?.into_rgb8();
-    Ok(ByteImage { width: rgb.width() as usize, height: rgb.height() as usize, rgb: rgb.into_raw() })
+    Ok(ByteImage::rgb(rgb.width() as usize, rgb.height() as usize, rgb.into_raw()))
 }
 
 /// Eight bytes per pixel: four channels of 16 bits.

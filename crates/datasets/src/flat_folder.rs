@@ -58,6 +58,7 @@ impl Dataset for FlatFolder {
         Ok(Splits {
             train: images(&self.config.root)?,
             test: self.config.test.as_ref().map(images).transpose()?,
+            notes: Vec::new(),
         })
     }
 

@@ -75,7 +75,7 @@ impl Dataset for ListFile {
             return Err(error(without, reason, "add labels to both lists, or to neither"));
         }
         let test = test.map(images).transpose()?;
-        Ok(Splits { train: images(train)?, test })
+        Ok(Splits { train: images(train)?, test, notes: Vec::new() })
     }
 
     fn describe(&self) -> String {

@@ -82,7 +82,7 @@ mod tests {
         }
 
         fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
-            Ok(ByteImage { width: 1, height: 1, rgb: vec![index as u8; 3] })
+            Ok(ByteImage::rgb(1, 1, vec![index as u8; 3]))
         }
     }
 
@@ -100,7 +100,7 @@ mod tests {
         (0..subset.len()).for_each(|image| counts[subset.label(image).unwrap() as usize] += 1);
         assert_eq!(counts, [20, 5, 1]);
         for image in 0..subset.len() {
-            let byte = subset.load(image).unwrap().rgb[0];
+            let byte = subset.load(image).unwrap().values[0];
             assert_eq!(subset.name(image), byte.to_string());
         }
     }

@@ -50,6 +50,18 @@ pub enum LoaderError {
         /// `(H, W)` of the others.
         expected: (usize, usize),
     },
+    /// Images of a view have different numbers of channels.
+    #[error("view `{view}` of {image} has {found} channels, but others in its batch have {expected}")]
+    Channels {
+        /// The view.
+        view: String,
+        /// The image.
+        image: String,
+        /// The channels of this image.
+        found: usize,
+        /// Those of the others.
+        expected: usize,
+    },
     /// A worker panicked: a bug in the program or in a plugin.
     #[error("loading {image} panicked: {message}")]
     Panicked {
@@ -77,6 +89,9 @@ impl LoaderError {
             Self::NoneReadable { .. } => Some("check that the dataset has images in a supported format"),
             Self::Size { .. } => {
                 Some("add a step to the view that gives all images the same size, such as a crop")
+            }
+            Self::Channels { .. } => {
+                Some("a dataset must give all images as many channels as it says that they have")
             }
             Self::Panicked { .. } => Some("this is a bug in the program or in a plugin: please report it"),
             Self::Thread { .. } => Some("use fewer data loader workers"),

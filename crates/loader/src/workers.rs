@@ -21,7 +21,9 @@ pub struct View {
     pub name: String,
     /// `(H, W)` in pixels.
     pub size: (usize, usize),
-    /// `(N, H, W, 3)` values.
+    /// `C`: 3 for RGB.
+    pub channels: usize,
+    /// `(N, H, W, C)` values.
     pub values: Vec<f32>,
 }
 
@@ -341,7 +343,8 @@ fn empty_views<'a>(n: usize, names: impl Iterator<Item = &'a String>, images: &[
         .map(|(name, image)| View {
             name: name.clone(),
             size: (image.height, image.width),
-            values: vec![0.0; n * image.height * image.width * 3],
+            channels: image.channels,
+            values: vec![0.0; n * image.values.len()],
         })
         .collect()
 }
@@ -356,7 +359,11 @@ fn copy_into(
     if found != view.size {
         return Err(LoaderError::Size { view: view.name.clone(), image: name(), found, expected: view.size });
     }
-    let len = view.size.0 * view.size.1 * 3;
+    if image.channels != view.channels {
+        let (found, expected) = (image.channels, view.channels);
+        return Err(LoaderError::Channels { view: view.name.clone(), image: name(), found, expected });
+    }
+    let len = image.values.len();
     view.values[place * len..(place + 1) * len].copy_from_slice(&image.values);
     Ok(())
 }

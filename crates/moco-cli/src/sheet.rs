@@ -11,7 +11,7 @@ const GAP_PX: u32 = 4;
 
 /// Converts an image for the drawing functions.
 pub(crate) fn rgb(image: ByteImage) -> RgbImage {
-    RgbImage::from_raw(image.width as u32, image.height as u32, image.rgb)
+    RgbImage::from_raw(image.width as u32, image.height as u32, image.values)
         .expect("an image has three bytes for each pixel")
 }
 

@@ -151,13 +151,13 @@ impl Range {
                 bytes.push((share * 255.0).round().clamp(0.0, 255.0) as u8);
             }
         }
-        rgb(ByteImage { width: image.width, height: image.height, rgb: bytes })
+        rgb(ByteImage::rgb(image.width, image.height, bytes))
     }
 }
 
 /// The values of a `byte` after the step of `transform` that converts bytes to floats.
 fn normalized(transform: &ViewTransform, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
-    let probe = ByteImage { width, height, rgb: vec![byte; width * height * 3] };
+    let probe = ByteImage::rgb(width, height, vec![byte; width * height * 3]);
     for step in &transform.steps {
         let mut rng = Rng::new(0, "what is black and what is white", &[]);
         if let Image::Floats(image) = step.apply(Image::Bytes(probe.clone()), &mut rng)
@@ -233,11 +233,11 @@ mod tests {
         }
 
         fn apply(&self, picture: Image, _: &mut Rng) -> Image {
-            let Image::Bytes(ByteImage { width, height, rgb }) = picture else { return picture };
+            let Image::Bytes(ByteImage { width, height, channels, values }) = picture else { return picture };
             let value =
                 |(i, byte): (usize, &u8)| (f32::from(*byte) / 255.0 - 0.5) / 0.25 * (i % 3 + 1) as f32;
-            let values = rgb.iter().enumerate().map(value).collect();
-            Image::Floats(FloatImage { width, height, values })
+            let values = values.iter().enumerate().map(value).collect();
+            Image::Floats(FloatImage { width, height, channels, values })
         }
     }
 
@@ -249,7 +249,7 @@ mod tests {
             size: (2, 128),
         };
         let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte, 255 - byte, byte / 2]).collect();
-        let image = ByteImage { width: 128, height: 2, rgb: bytes.clone() };
+        let image = ByteImage::rgb(128, 2, bytes.clone());
         let seen = view.transform.apply(image, 0, 0, 0, "x");
         assert_eq!(Range::of(&view).undo(&seen).into_raw(), bytes);
     }

@@ -74,7 +74,7 @@ pub fn open_images(path: impl AsRef<Path>) -> Result<Arc<dyn Images>, DatasetErr
 
 fn pixels(image: RgbImage) -> Given {
     let (width, height) = (image.width() as usize, image.height() as usize);
-    Given::Pixels(ByteImage { width, height, rgb: image.into_raw() })
+    Given::Pixels(ByteImage::rgb(width, height, image.into_raw()))
 }
 
 /// Images for the data loader.
@@ -103,7 +103,7 @@ impl Images for GivenImages {
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         match &self.0[index] {
             Given::File(path) => datasets::decode(path),
-            Given::Pixels(image) if image.rgb.is_empty() => {
+            Given::Pixels(image) if image.values.is_empty() => {
                 Err(UnreadableImage { name: self.name(index), reason: "it has no pixels".into() })
             }
             Given::Pixels(image) => Ok(image.clone()),

@@ -46,7 +46,7 @@ pub(crate) fn declare(
 /// The step of a view that makes floats of bytes.
 fn normalization<'a>(checker: &'a Checker, view: &str) -> Option<&'a Node> {
     let NodeKind::Items(steps) = &checker.tree().find(&["views", view])?.kind else { return None };
-    let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
+    let mut shape = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };
     for (i, step) in steps.iter().enumerate() {
         let path = ["views", view, &i.to_string()];
         let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext).ok()?;

@@ -69,7 +69,7 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig, needed: Ne
 
 /// Builds the view called `name`, and follows size and values through it.
 pub(crate) fn check_view(checker: &Checker, name: &str) -> Checked<View> {
-    let mut shape = ImageShape { size: None, values: ImageValues::Bytes };
+    let mut shape = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };
     let mut steps = Vec::new();
     for i in 0..n_steps(checker, name) {
         let i = i.to_string();

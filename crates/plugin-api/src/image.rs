@@ -1,5 +1,8 @@
 //! One image on its way from a file to a batch.
 
+/// The most channels that an image may have.
+pub const MAX_CHANNELS: usize = 16;
+
 /// An image between two augmentations: bytes first, floats after normalization.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Image {
@@ -9,25 +12,36 @@ pub enum Image {
     Floats(FloatImage),
 }
 
-/// `(H, W, 3)` bytes, RGB, row by row.
+/// `(H, W, C)` bytes, row by row, the channels of a pixel side by side. Three channels are red, green and blue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByteImage {
     /// `W`, at least 1.
     pub width: usize,
     /// `H`, at least 1.
     pub height: usize,
-    /// `H * W * 3` values.
-    pub rgb: Vec<u8>,
+    /// `C`, from 1 to [`MAX_CHANNELS`].
+    pub channels: usize,
+    /// `H * W * C` values.
+    pub values: Vec<u8>,
 }
 
-/// `(H, W, 3)` floats, RGB, row by row.
+impl ByteImage {
+    /// An image in RGB of `height * width * 3` values.
+    pub fn rgb(width: usize, height: usize, values: Vec<u8>) -> Self {
+        Self { width, height, channels: 3, values }
+    }
+}
+
+/// `(H, W, C)` floats, row by row, the channels of a pixel side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatImage {
     /// `W`, at least 1.
     pub width: usize,
     /// `H`, at least 1.
     pub height: usize,
-    /// `H * W * 3` values.
+    /// `C`, from 1 to [`MAX_CHANNELS`].
+    pub channels: usize,
+    /// `H * W * C` values.
     pub values: Vec<f32>,
 }
 
@@ -36,6 +50,8 @@ pub struct FloatImage {
 pub struct ImageShape {
     /// `(H, W)` in pixels, if every image has the same.
     pub size: Option<(usize, usize)>,
+    /// `C`: 3 for RGB.
+    pub channels: usize,
     /// Bytes or floats.
     pub values: ImageValues,
 }

@@ -23,7 +23,7 @@ pub use {inventory, processes, schemars, serde, tensor_ops};
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
 pub use self::embeddings::Embeddings;
-pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues};
+pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
     DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys, Level,

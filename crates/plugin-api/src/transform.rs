@@ -30,9 +30,9 @@ impl ViewTransform {
         }
         match image {
             Image::Floats(image) => image,
-            Image::Bytes(ByteImage { width, height, rgb }) => {
-                let values = rgb.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-                FloatImage { width, height, values }
+            Image::Bytes(ByteImage { width, height, channels, values: bytes }) => {
+                let values = bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+                FloatImage { width, height, channels, values }
             }
         }
     }

@@ -38,7 +38,7 @@ pub(super) fn compare(golden: &Golden) -> Result<Vec<Line>, Failure> {
 fn byte_image(golden: &Golden, name: &str, tensor: &Tensor) -> Result<ByteImage, Failure> {
     match (&tensor.values, tensor.shape.as_slice()) {
         (Values::Bytes(rgb), &[height, width, 3]) if height > 0 && width > 0 => {
-            Ok(ByteImage { width, height, rgb: rgb.clone() })
+            Ok(ByteImage::rgb(width, height, rgb.clone()))
         }
         _ => Err(golden.wrong(format!("`{name}` is not an image of bytes, (H, W, 3)"))),
     }
@@ -57,8 +57,8 @@ fn line(name: &str, ours: &ByteImage, theirs: &ByteImage) -> Line {
         line.worst.push(format!("ours is {} px, theirs {}", size(ours), size(theirs)));
         return line;
     }
-    let n = theirs.rgb.len() as f64;
-    let differences = || ours.rgb.iter().zip(&theirs.rgb).map(|(ours, theirs)| ours.abs_diff(*theirs));
+    let n = theirs.values.len() as f64;
+    let differences = || ours.values.iter().zip(&theirs.values).map(|(ours, theirs)| ours.abs_diff(*theirs));
     line.error = differences().map(f64::from).sum::<f64>() / n;
     let n_near = differences().filter(|difference| *difference <= 2).count();
     line.share = Some(Share { within_2: n_near as f64 / n, at_least: SHARE_LIMIT });
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     fn image(rgb: &[u8]) -> ByteImage {
-        ByteImage { width: rgb.len() / 3, height: 1, rgb: rgb.to_vec() }
+        ByteImage::rgb(rgb.len() / 3, 1, rgb.to_vec())
     }
 
     #[test]
@@ -78,12 +78,12 @@ mod tests {
         let theirs = image(&[100; 300]);
         assert!(line("a", &theirs, &theirs).is_ok());
         let mut ours = theirs.clone();
-        ours.rgb[..150].fill(101);
+        ours.values[..150].fill(101);
         assert!(line("a", &ours, &theirs).is_ok());
-        ours.rgb[..160].fill(101);
+        ours.values[..160].fill(101);
         assert!(!line("a", &ours, &theirs).is_ok());
         let mut ours = theirs.clone();
-        ours.rgb[..4].fill(103);
+        ours.values[..4].fill(103);
         assert!(!line("a", &ours, &theirs).is_ok());
         assert!(!line("a", &image(&[100; 297]), &theirs).is_ok());
     }

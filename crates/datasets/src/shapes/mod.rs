@@ -198,6 +198,7 @@ impl Dataset for Shapes {
         Ok(Splits {
             train: self.split(Split::Train, train),
             test: (test > 0).then(|| self.split(Split::Test, test)),
+            notes: Vec::new(),
         })
     }
 

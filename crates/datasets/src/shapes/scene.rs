@@ -104,7 +104,7 @@ impl<'a> Scene<'a> {
         }
         self.object.paint(&mut canvas, size);
         let rgb = self.develop(&canvas, size, noise, rng);
-        ByteImage { width: size, height: size, rgb }
+        ByteImage::rgb(size, size, rgb)
     }
 
     /// Applies lighting and noise, and rounds.

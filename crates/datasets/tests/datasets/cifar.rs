@@ -30,10 +30,10 @@ fn the_five_batches_are_one_training_split() {
     assert_eq!(labels(&*train), [1, 9, 2, 9, 3, 9, 4, 9, 5, 9].map(Some));
     assert_eq!((train.class_names()[0].as_str(), train.class_names()[9].as_str()), ("airplane", "truck"));
     let image = train.load(4).unwrap();
-    assert_eq!((image.width, image.height, image.rgb.len()), (32, 32, 3072));
+    assert_eq!((image.width, image.height, image.values.len()), (32, 32, 3072));
     // The second pixel of the third row: planes have become channels.
     let at = (2 * 32 + 1) * 3;
-    assert_eq!(image.rgb[at..at + 3], [4, 54, 104]);
+    assert_eq!(image.values[at..at + 3], [4, 54, 104]);
     assert!(train.name(4).ends_with("data_batch_3.bin, record 0"), "{}", train.name(4));
     assert_eq!(labels(&*splits.test.unwrap()), [Some(3)]);
 }
@@ -54,7 +54,7 @@ fn cifar100_has_its_fine_labels() {
     assert_eq!(labels(&*splits.train), [Some(30), Some(99)]);
     assert_eq!(splits.train.class_names().len(), 100);
     assert_eq!(splits.train.class_names()[30], "dolphin");
-    assert_eq!(splits.train.load(0).unwrap().rgb[..3], [30, 80, 130]);
+    assert_eq!(splits.train.load(0).unwrap().values[..3], [30, 80, 130]);
 }
 
 #[test]

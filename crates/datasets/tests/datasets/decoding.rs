@@ -18,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 fn quadrants(image: &ByteImage) -> [[u8; 3]; 4] {
     [(8, 4), (24, 4), (8, 12), (24, 12)].map(|(x, y)| {
         let at = (y * image.width + x) * 3;
-        [image.rgb[at], image.rgb[at + 1], image.rgb[at + 2]]
+        [image.values[at], image.values[at + 1], image.values[at + 2]]
     })
 }
 
@@ -44,7 +44,7 @@ fn every_kind_of_file_has_the_right_colors() {
         let image = decode(&fixture(name)).unwrap();
         // An EXIF orientation is not applied, as torchvision does not.
         assert_eq!((image.width, image.height), (32, 16), "{name}");
-        assert_eq!(image.rgb.len(), 32 * 16 * 3);
+        assert_eq!(image.values.len(), 32 * 16 * 3);
         for (found, expected) in quadrants(&image).iter().zip(QUADRANTS) {
             let far = found.iter().zip(expected).any(|(found, expected)| found.abs_diff(expected) > 3);
             assert!(!far, "{name}: {found:?}, expected {expected:?}");
@@ -68,22 +68,26 @@ fn formats_are_known_by_their_content() {
 #[test]
 fn sixteen_bits_become_eight_and_gray_becomes_rgb() {
     let deep = ImageBuffer::from_pixel(1, 1, Rgb([65535_u16, 32896, 257]));
-    assert_eq!(decode_bytes(&encode(deep, ImageFormat::Png)).unwrap().rgb, [255, 128, 1]);
+    assert_eq!(decode_bytes(&encode(deep, ImageFormat::Png)).unwrap().values, [255, 128, 1]);
     let deep_gray = ImageBuffer::from_pixel(1, 1, Luma([25700_u16]));
-    assert_eq!(decode_bytes(&encode(deep_gray, ImageFormat::Png)).unwrap().rgb, [100; 3]);
+    assert_eq!(decode_bytes(&encode(deep_gray, ImageFormat::Png)).unwrap().values, [100; 3]);
     let gray = ImageBuffer::from_pixel(9, 5, Luma([77_u8]));
-    assert_eq!(decode_bytes(&encode(gray.clone(), ImageFormat::Png)).unwrap().rgb, [77; 9 * 5 * 3]);
-    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Jpeg)).unwrap().rgb, [77; 9 * 5 * 3]);
+    assert_eq!(decode_bytes(&encode(gray.clone(), ImageFormat::Png)).unwrap().values, [77; 9 * 5 * 3]);
+    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Jpeg)).unwrap().values, [77; 9 * 5 * 3]);
 }
 
 #[test]
 fn alpha_is_dropped_and_not_blended() {
     let clear = RgbaImage::from_pixel(1, 1, Rgba([200, 100, 50, 0]));
     for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::WebP] {
-        assert_eq!(decode_bytes(&encode(clear.clone(), format)).unwrap().rgb, [200, 100, 50], "{format:?}");
+        assert_eq!(
+            decode_bytes(&encode(clear.clone(), format)).unwrap().values,
+            [200, 100, 50],
+            "{format:?}"
+        );
     }
     let gray = ImageBuffer::from_pixel(1, 1, LumaA([90_u8, 3]));
-    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Png)).unwrap().rgb, [90; 3]);
+    assert_eq!(decode_bytes(&encode(gray, ImageFormat::Png)).unwrap().values, [90; 3]);
 }
 
 #[test]
@@ -154,7 +158,7 @@ fn damaged_files_are_errors_and_never_panics() {
             }
             // Both outcomes are right: what is left may still be an image.
             if let Ok(image) = decode_bytes(&damaged) {
-                assert_eq!(image.rgb.len(), image.width * image.height * 3);
+                assert_eq!(image.values.len(), image.width * image.height * 3);
             }
         }
     }

@@ -26,7 +26,7 @@ fn classes_are_numbered_by_name_and_files_come_by_path() {
     assert_eq!(names(&*test, folder.path()), ["test/bee/1.png", "test/owl/1.png"]);
     let image = train.load(2).unwrap();
     assert_eq!((image.width, image.height), (4, 3));
-    assert_eq!(image.rgb[..3], RED);
+    assert_eq!(image.values[..3], RED);
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn paths_start_at_the_list_and_comments_are_skipped() {
     assert_eq!(names(&*splits.train, folder.path()), ["a.png", "b c.png", "sub/d.png"]);
     assert_eq!(labels(&*splits.train), [None; 3]);
     assert!(splits.train.class_names().is_empty() && splits.test.is_none());
-    assert_eq!(splits.train.load(1).unwrap().rgb[0], 2);
+    assert_eq!(splits.train.load(1).unwrap().values[0], 2);
 }
 
 #[test]

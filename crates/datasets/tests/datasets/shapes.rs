@@ -2,7 +2,7 @@ use super::*;
 
 fn image_bytes(config: &str, seed: u64, index: usize) -> Vec<u8> {
     let dataset = build::<dyn Dataset>("shapes", Config::new(config), &DatasetContext { seed }).unwrap();
-    dataset.open().unwrap().train.load(index).unwrap().rgb
+    dataset.open().unwrap().train.load(index).unwrap().values
 }
 
 #[test]
@@ -11,10 +11,14 @@ fn an_image_depends_on_seed_split_and_index_alone() {
     let (train, test) = (splits.train, splits.test.unwrap());
     assert_eq!((train.len(), test.len()), (50, 20));
     let image = train.load(7).unwrap();
-    assert_eq!((image.width, image.height, image.rgb.len()), (32, 32, 3072));
+    assert_eq!((image.width, image.height, image.values.len()), (32, 32, 3072));
     assert_eq!(train.load(7).unwrap(), image);
-    assert_eq!(image_bytes("(train: 9, test: 0)", 0, 7), image.rgb, "the number of images does not matter");
-    assert_ne!(image_bytes("(train: 9, test: 0)", 1, 7), image.rgb);
+    assert_eq!(
+        image_bytes("(train: 9, test: 0)", 0, 7),
+        image.values,
+        "the number of images does not matter"
+    );
+    assert_ne!(image_bytes("(train: 9, test: 0)", 1, 7), image.values);
     assert_ne!(test.load(7).unwrap(), image);
     assert_ne!(train.load(17).unwrap(), image);
 }
@@ -40,7 +44,7 @@ fn other_sizes_and_extreme_settings_work() {
         for index in 0..30 {
             let image = train.load(index).unwrap();
             assert!(
-                image.rgb.iter().max() > image.rgb.iter().min(),
+                image.values.iter().max() > image.values.iter().min(),
                 "{config}: image {index} is of one color"
             );
         }
@@ -67,7 +71,7 @@ fn settings_out_of_range_are_refused() {
 fn nearest_neighbors_in_raw_pixels_rarely_have_the_same_class() {
     let splits = open("shapes", "(train: 4000, test: 500)").unwrap();
     let rows = |images: &dyn Images| -> Vec<Vec<f32>> {
-        (0..images.len()).map(|i| unit(&images.load(i).unwrap().rgb)).collect()
+        (0..images.len()).map(|i| unit(&images.load(i).unwrap().values)).collect()
     };
     let (train, test) = (rows(&*splits.train), rows(&*splits.test.unwrap()));
     let mut right = 0;

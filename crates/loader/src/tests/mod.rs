@@ -51,7 +51,7 @@ impl Images for Numbers {
         if self.unreadable.contains(&index) {
             return Err(UnreadableImage { name: self.name(index), reason: "made to fail".into() });
         }
-        Ok(ByteImage { width: 2, height: 2, rgb: vec![index as u8; 12] })
+        Ok(ByteImage::rgb(2, 2, vec![index as u8; 12]))
     }
 }
 
@@ -67,9 +67,10 @@ impl Augmentation for Noise {
         let noisy = |value: f32| value + rng.unit() as f32;
         match image {
             Image::Bytes(image) => Image::Floats(FloatImage {
+                channels: 3,
                 width: image.width,
                 height: image.height,
-                values: image.rgb.iter().map(|&byte| f32::from(byte)).map(noisy).collect(),
+                values: image.values.iter().map(|&byte| f32::from(byte)).map(noisy).collect(),
             }),
             Image::Floats(mut image) => {
                 image.values = image.values.into_iter().map(noisy).collect();
@@ -89,8 +90,8 @@ impl Augmentation for Uneven {
 
     fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
         match image {
-            Image::Bytes(image) if image.rgb[0] == 3 => {
-                Image::Floats(FloatImage { width: 4, height: 2, values: vec![0.0; 24] })
+            Image::Bytes(image) if image.values[0] == 3 => {
+                Image::Floats(FloatImage { width: 4, height: 2, channels: 3, values: vec![0.0; 24] })
             }
             other => other,
         }

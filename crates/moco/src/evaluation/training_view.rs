@@ -71,7 +71,7 @@ impl Augmentation for NormalizeAs {
 
 fn first_float_step(view: &View) -> usize {
     let (height, width) = view.size;
-    let mut image = Image::Bytes(ByteImage { width, height, rgb: vec![0; width * height * 3] });
+    let mut image = Image::Bytes(ByteImage::rgb(width, height, vec![0; width * height * 3]));
     let mut rng = Rng::new(0, "which step normalizes", &[]);
     for (i, step) in view.transform.steps.iter().enumerate() {
         image = step.apply(image, &mut rng);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_plain_image_is_normalized_as_the_eval_view_does_it() {
-        let gray = || ByteImage { width: 50, height: 40, rgb: vec![77; 50 * 40 * 3] };
+        let gray = || ByteImage::rgb(50, 40, vec![77; 50 * 40 * 3]);
         let view = published(&eval(32)).unwrap();
         assert_eq!(view.size, (32, 32));
         let seen = view.transform.apply(gray(), 3, 1, 2, &view.name);
@@ -109,9 +109,10 @@ mod tests {
     #[test]
     fn crops_change_from_epoch_to_epoch() {
         let noisy = || ByteImage {
+            channels: 3,
             width: 50,
             height: 40,
-            rgb: (0..6000_u32).map(|i| (i * 7919 % 251) as u8).collect(),
+            values: (0..6000_u32).map(|i| (i * 7919 % 251) as u8).collect(),
         };
         let view = published(&eval(32)).unwrap();
         let seen = |epoch| view.transform.apply(noisy(), 3, epoch, 2, &view.name).values;

@@ -13,6 +13,11 @@ pub trait Dataset: Send + Sync {
     /// If there is no such place, or nothing in it.
     fn open(&self) -> Result<Splits, DatasetError>;
 
+    /// The channels of every image that it has; 3 for RGB.
+    fn channels(&self) -> usize {
+        3
+    }
+
     /// One line for the start of a run: `class folders of data/cifar10`.
     fn describe(&self) -> String;
 }
@@ -31,6 +36,8 @@ pub struct Splits {
     pub train: Arc<dyn Images>,
     /// Images that training never sees, if there are any.
     pub test: Option<Arc<dyn Images>>,
+    /// What listing left out or found odd, one sentence each, for the person who runs it.
+    pub notes: Vec<String>,
 }
 
 /// Which part of a dataset.
@@ -61,11 +68,20 @@ pub trait Images: Send + Sync {
     /// How messages call image `index`: its path, or its place in a file.
     fn name(&self, index: usize) -> String;
 
-    /// Image `index`, in RGB. The same index gives the same bytes each time.
+    /// Image `index`, in as many channels as the dataset says. The same index gives the same bytes each time.
     ///
     /// # Errors
     /// If the image cannot be decoded; the run goes on without it.
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage>;
+
+    /// The bytes of the file of image `index`, if it is an image file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let _ = index;
+        Ok(None)
+    }
 }
 
 /// An image that could not be decoded.

@@ -107,7 +107,7 @@ mod tests {
             if index == 7 {
                 return Err(UnreadableImage { name: self.name(index), reason: "made to fail".into() });
             }
-            Ok(ByteImage { width: 2, height: 2, rgb: vec![index as u8; 12] })
+            Ok(ByteImage::rgb(2, 2, vec![index as u8; 12]))
         }
     }
 
@@ -120,8 +120,13 @@ mod tests {
 
         fn apply(&self, image: Image, rng: &mut Rng) -> Image {
             let Image::Bytes(image) = image else { return image };
-            let values = image.rgb.iter().map(|&byte| f32::from(byte) + rng.unit() as f32).collect();
-            Image::Floats(FloatImage { width: image.width, height: image.height, values })
+            let values = image.values.iter().map(|&byte| f32::from(byte) + rng.unit() as f32).collect();
+            Image::Floats(FloatImage {
+                width: image.width,
+                height: image.height,
+                channels: image.channels,
+                values,
+            })
         }
     }
 
