@@ -35,6 +35,14 @@ pub enum LoaderError {
         /// Images in the dataset.
         n_images: usize,
     },
+    /// In place of one image, many others were tried.
+    #[error("{n_tried} images in a row cannot be read; the last one: {last}")]
+    NoneFound {
+        /// How many.
+        n_tried: usize,
+        /// The last of them.
+        last: UnreadableImage,
+    },
     /// A view gives images of different sizes.
     #[error(
         "view `{view}` of {image} is {} by {} pixels, but others in its batch are {} by {}",
@@ -87,6 +95,7 @@ impl LoaderError {
                 "check the files named above; if the rest is fine, allow a larger share with `data.max_unreadable`",
             ),
             Self::NoneReadable { .. } => Some("check that the dataset has images in a supported format"),
+            Self::NoneFound { .. } => Some("check that the images are still where they were"),
             Self::Size { .. } => {
                 Some("add a step to the view that gives all images the same size, such as a crop")
             }

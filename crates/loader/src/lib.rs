@@ -6,6 +6,7 @@
 
 mod error;
 mod evaluation;
+mod kept;
 mod training;
 mod unreadable;
 mod workers;
@@ -15,6 +16,7 @@ mod tests;
 
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
+pub use self::kept::{KEPT_BYTES, keep_small};
 pub use self::training::{Batch, LimitCheck, Loader, LoaderPlan, LookAhead, Rest};
 pub use self::unreadable::UnreadableLog;
 pub use self::workers::View;

@@ -1,6 +1,6 @@
 //! The worker threads, and the batches that they fill.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,9 @@ use plugin_api::{ByteImage, FloatImage, Images, Rng, UnreadableImage, ViewTransf
 
 /// Random replacements to try before all images are tried in order.
 const N_DRAWS: u64 = 32;
+
+/// Images to try in place of one. Where so many in a row cannot be read, a search has no end in sight.
+const MOST_TRIES: usize = 4096;
 
 /// One view of each image of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -265,18 +268,25 @@ impl Work {
             Rng::new(self.seed, "replacement of an unreadable image", &key).below(n)
         });
         let in_turn = (1..n).map(|offset| (image_idx + offset) % n);
-        for candidate in std::iter::once(image_idx).chain(drawn).chain(in_turn) {
+        let candidates = std::iter::once(image_idx).chain(drawn).chain(in_turn);
+        let mut names = HashSet::new();
+        for candidate in candidates.take(MOST_TRIES) {
             match self.images.load(candidate) {
                 Ok(image) => return Ok(Some((candidate, image))),
-                Err(error) if !unreadable.contains(&error) => unreadable.push(error),
+                // Draws repeat, and so may the lines of a list.
+                Err(error) if names.insert(error.name.clone()) => unreadable.push(error),
                 Err(_) => {}
             }
-            if self.on_unreadable == OnUnreadable::LeaveOut || unreadable.len() > self.unreadable.n_allowed()
-            {
+            if self.on_unreadable == OnUnreadable::LeaveOut || names.len() > self.unreadable.n_allowed() {
                 return Ok(None);
             }
         }
-        Err(LoaderError::NoneReadable { n_images: n })
+        match unreadable.last() {
+            Some(last) if n > MOST_TRIES => {
+                Err(LoaderError::NoneFound { n_tried: MOST_TRIES, last: last.clone() })
+            }
+            _ => Err(LoaderError::NoneReadable { n_images: n }),
+        }
     }
 }
 

@@ -56,6 +56,23 @@ fn a_small_dataset_of_unreadable_images_is_an_error_and_no_endless_search() {
 }
 
 #[test]
+fn images_that_have_vanished_end_a_run_at_once() {
+    for same_name in [false, true] {
+        // A tenth of them may be unreadable, which is more than one search tries.
+        let images =
+            Numbers { n: 300_000, unreadable: (0..300_000).collect(), same_name, ..Numbers::default() };
+        let images = Arc::new(images);
+        let base = plan(Numbers { n: 300_000, ..Numbers::default() }, 2);
+        let mut loader = Loader::start(LoaderPlan { images: Arc::clone(&images) as _, ..base }).unwrap();
+        let error = loader.next().unwrap_err();
+        assert!(matches!(error, LoaderError::NoneFound { .. }), "{error}");
+        drop(loader);
+        let n_loads = images.n_loads.load(Ordering::SeqCst);
+        assert!(n_loads < 40_000, "{n_loads}");
+    }
+}
+
+#[test]
 fn a_panic_of_a_worker_is_an_error_that_names_the_image() {
     for n_workers in [1, 3] {
         let images = Numbers { n: 50, panics_at: Some(12), ..Numbers::default() };

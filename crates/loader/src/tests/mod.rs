@@ -22,6 +22,8 @@ struct Numbers {
     unreadable: BTreeSet<usize>,
     panics_at: Option<usize>,
     slow: Option<usize>,
+    /// As many lines of a list with one path in it.
+    same_name: bool,
     n_loads: AtomicUsize,
 }
 
@@ -39,7 +41,7 @@ impl Images for Numbers {
     }
 
     fn name(&self, index: usize) -> String {
-        format!("number {index}")
+        if self.same_name { "one for all".into() } else { format!("number {index}") }
     }
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {

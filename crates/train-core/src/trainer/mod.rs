@@ -52,7 +52,7 @@ use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
 use self::together::Together;
 use crate::engine::Engine;
-use loader::{Loader, LoaderError};
+use loader::{Loader, LoaderError, keep_small};
 
 /// Resources that a run uses. They do not change its result.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ impl<'a> Trainer<'a> {
         options: &TrainOptions,
         observer: &'a mut dyn Observer,
     ) -> Result<Self, TrainError> {
-        let splits = pipeline.dataset.open()?;
+        let splits = keep_small(pipeline.dataset.open()?);
         let n_images = splits.train.len();
         let steps_per_epoch = n_images / pipeline.batch;
         if steps_per_epoch == 0 {
