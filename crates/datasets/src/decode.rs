@@ -44,7 +44,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
+pub(crate) fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
     if bytes.is_empty() {
         return Err("the file is empty".into());
     }
@@ -135,4 +135,17 @@ fn check_size(width: usize, height: usize) -> Result<(), String> {
         return Err(format!("{width} x {height} pixels are more than the limit of {MAX_PIXELS}"));
     }
     Ok(())
+}
+
+/// The name of the format that `bytes` are in, by their first ones: `JPEG`, `PNG`.
+pub fn format_of(bytes: &[u8]) -> Option<&'static str> {
+    match image::guess_format(bytes).ok()? {
+        ImageFormat::Jpeg => Some("JPEG"),
+        ImageFormat::Png => Some("PNG"),
+        ImageFormat::Bmp => Some("BMP"),
+        ImageFormat::Gif => Some("GIF"),
+        ImageFormat::WebP => Some("WebP"),
+        ImageFormat::Tiff => Some("TIFF"),
+        _ => None,
+    }
 }

@@ -8,6 +8,7 @@
 //! | `flat-folder` | [`FlatFolder`]: all images in a folder and its subfolders | no |
 //! | `list-file` | [`ListFile`]: a text file with one path per line | optional |
 //! | `cifar10`, `cifar100` | [`Cifar10`], [`Cifar100`]: the binary versions of these datasets | yes |
+//! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
 //! Datasets of files share the listing (`files`) and [`decode`], which converts any supported format to RGB bytes.
@@ -18,6 +19,7 @@
 mod decode;
 mod files;
 mod given;
+mod positioned;
 
 mod cifar;
 mod cifar10;
@@ -25,13 +27,15 @@ mod cifar100;
 mod class_folders;
 mod flat_folder;
 mod list_file;
+mod pack;
 mod shapes;
 
 pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
-pub use self::decode::{MAX_PIXELS, decode};
+pub use self::decode::{MAX_PIXELS, decode, format_of};
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::open_images;
 pub use self::list_file::{ListFile, ListFileConfig};
+pub use self::pack::{Encoding, OneOrMore, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
 pub use self::shapes::{Shapes, ShapesConfig};

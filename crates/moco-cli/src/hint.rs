@@ -8,6 +8,7 @@ use std::io;
 
 use ::sweep::SweepError;
 use loader::LoaderError;
+use moco::data::DataError;
 use moco::processes::ProcessesError;
 use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError};
 use pipeline::PipelineError;
@@ -64,6 +65,18 @@ nothing_to_add!(PipelineError, RegistryError, StateError, UnreadableImage, io::E
 impl Hint for ProcessesError {
     fn hint(&self) -> Option<String> {
         Some(self.hint().into())
+    }
+}
+
+impl Hint for DataError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoFile { .. } => Some("pack decoded pixels instead, with `--shorter N`".into()),
+            Self::Loader(LoaderError::TooManyUnreadable { .. }) => Some(
+                "check the files named above; if the rest is fine, allow a larger share with `--max-unreadable`".into(),
+            ),
+            error => error.hint(),
+        }
     }
 }
 

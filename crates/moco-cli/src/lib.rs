@@ -3,7 +3,8 @@
 //! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: `compute`
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
-//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `sheet`
+//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists),
+//! `notes` (what listing left out), `sheet`
 //! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
@@ -23,6 +24,7 @@ pub mod failure;
 mod finetune;
 mod graph;
 mod hint;
+mod image_list;
 mod import;
 mod interrupt;
 mod knn;
@@ -30,6 +32,8 @@ mod linear;
 mod missing_path;
 mod neighbors;
 mod new_file;
+mod notes;
+mod pack;
 pub mod pipeline_file;
 mod plugins_list;
 mod program;
@@ -37,7 +41,9 @@ mod progress;
 mod ranks;
 mod run;
 mod runs;
+mod scan;
 mod sheet;
+mod source;
 mod sweep;
 pub mod text;
 pub mod together;
@@ -92,6 +98,8 @@ enum Command {
     Linear(linear::Arguments),
     Finetune(finetune::Arguments),
     Views(views::Arguments),
+    Scan(scan::Arguments),
+    Pack(pack::Arguments),
     Device(device::Arguments),
 }
 
@@ -191,6 +199,8 @@ fn dispatch<C: Subcommand>(
         Command::Linear(arguments) => linear::run(&arguments, out),
         Command::Finetune(arguments) => finetune::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
+        Command::Scan(arguments) => scan::run(&arguments, out),
+        Command::Pack(arguments) => pack::run(&arguments, out),
         Command::Device(arguments) => device::run(&arguments, out),
     }
 }

@@ -11,6 +11,8 @@ pub(crate) enum Overwrite {
     Yes,
     /// Existing files are an error.
     No,
+    /// The command has no `--force`.
+    Never,
 }
 
 impl From<bool> for Overwrite {
@@ -43,13 +45,15 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
             "choose another name",
         ));
     }
-    if path.exists() && overwrite == Overwrite::No {
-        return Err(Failure::new(
-            format!("`{}` already exists", path.display()),
-            "choose another name, or overwrite it with `--force`",
-        ));
+    if !path.exists() {
+        return Ok(());
     }
-    Ok(())
+    let hint = match overwrite {
+        Overwrite::Yes => return Ok(()),
+        Overwrite::No => "choose another name, or overwrite it with `--force`",
+        Overwrite::Never => "choose another name",
+    };
+    Err(Failure::new(format!("`{}` already exists", path.display()), hint))
 }
 
 #[cfg(test)]

@@ -26,6 +26,18 @@ pub fn count(n: usize, one: &str) -> String {
     format!("{} {one}{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
+/// `512 B`, `34.5 MB`: thousands, as disks are sold and as `ls` and `du` call them with `--si`.
+pub fn bytes(n: u64) -> String {
+    let mut value = n as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 999.5 || unit == "TB" {
+            return if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    unreachable!("the last unit takes any number")
+}
+
 /// Columns of text on standard output: those of the terminal, at most 100; 100 where it is a file or a pipe.
 pub fn width() -> usize {
     if io::stdout().is_terminal() { textwrap::termwidth().min(WIDTH) } else { WIDTH }

@@ -52,6 +52,7 @@
 //! `Mutex`, or load one per thread.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+pub mod data;
 mod device;
 mod encoder;
 mod error;

@@ -4,6 +4,7 @@ mod cifar;
 mod decoding;
 mod folders;
 mod lists;
+mod packs;
 mod registry;
 mod shapes;
 

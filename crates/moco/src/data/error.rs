@@ -1,0 +1,57 @@
+//! What can go wrong while images are looked at or packed.
+
+use datasets::PackError;
+use loader::LoaderError;
+use pipeline::PipelineError;
+use plugin_api::{ConfigError, DatasetError};
+
+use crate::DeviceError;
+
+/// Images that cannot be looked at or packed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The pipeline that names the images is wrong.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The GPU cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// There are no images.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// An option is wrong.
+    #[error(transparent)]
+    Option(#[from] ConfigError),
+    /// Too many images cannot be read.
+    #[error(transparent)]
+    Loader(#[from] LoaderError),
+    /// The pack cannot be written.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// Only image files have bytes to keep.
+    #[error("{name} is not an image file, so there are no bytes to keep")]
+    NoFile {
+        /// The image.
+        name: String,
+    },
+}
+
+impl DataError {
+    /// What to do about it; `None` if the message says it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Pipeline(_) => None,
+            Self::Device(error) => Some(error.hint().into()),
+            Self::Dataset(error) => Some(error.hint.clone()),
+            Self::Option(error) => error.hint().map(Into::into),
+            Self::Loader(error) => error.hint().map(Into::into),
+            Self::Pack(PackError::Exists { .. }) => Some("choose another name".into()),
+            Self::Pack(PackError::Write { .. }) => {
+                Some("nothing was written; check the place and its free space".into())
+            }
+            Self::Pack(PackError::Image { .. }) => None,
+            Self::NoFile { .. } => Some("pack decoded pixels instead".into()),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Writes packs, with all threads.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use datasets::{Encoding, PackError, PackPlan, PackWriter, Packed};
+use loader::UnreadableLog;
+use plugin_api::{Augmentation, AugmentationContext, ByteImage, Config, Image, Rng, Split, UnreadableImage};
+use rayon::prelude::*;
+
+use super::source::Place;
+use super::{DataError, DataSource};
+
+/// Images that a thread prepares before the next ones are written.
+const N_PER_THREAD: usize = 8;
+
+/// How to pack.
+#[derive(Clone, Debug)]
+pub struct PackOptions {
+    /// Keep decoded pixels, with the shorter side of larger images reduced to this many; `None` keeps the files' own bytes.
+    pub shorter: Option<usize>,
+    /// Files to divide the pack into, at least 1.
+    pub n_shards: usize,
+    /// The share of images, 0–1, that may be unreadable; 16 always may be.
+    pub max_unreadable: f64,
+}
+
+impl Default for PackOptions {
+    /// One file with the files' own bytes.
+    fn default() -> Self {
+        Self { shorter: None, n_shards: 1, max_unreadable: UnreadableLog::DEFAULT_SHARE }
+    }
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct PackProgress {
+    /// Images that are done.
+    pub n_done: usize,
+    /// Bytes that are written.
+    pub n_bytes: u64,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Packing {
+    /// The pack is written.
+    Done {
+        /// The pack, or its shards in order.
+        files: Vec<PathBuf>,
+        /// Images in it, for training and for testing.
+        n_images: (usize, usize),
+        /// Its length.
+        n_bytes: u64,
+        /// Images that are not in it.
+        left_out: Vec<UnreadableImage>,
+    },
+    /// The caller has stopped it; nothing is written.
+    Stopped,
+}
+
+/// Packs all images of `source` to the file `path`, or to as many shards beside it.
+///
+/// Images keep their order, names and labels, so a pack of files gives the same training, bit for bit. Images that cannot be
+/// read are left out and told.
+///
+/// # Errors
+/// If a file exists or cannot be written, or too many images cannot be read. Then no file is left.
+pub fn pack(
+    source: &DataSource,
+    path: &Path,
+    options: &PackOptions,
+    on_progress: &mut dyn FnMut(PackProgress) -> ControlFlow<()>,
+) -> Result<Packing, DataError> {
+    let preparation = Preparation::of(options)?;
+    let places = source.places();
+    let files = shard_names(path, options.n_shards.max(1));
+    let plan = PackPlan {
+        encoding: if options.shorter.is_some() { Encoding::Pixels } else { Encoding::Files },
+        channels: source.channels,
+        class_names: source.splits.train.class_names().to_vec(),
+        source: source.description.clone(),
+    };
+    let unreadable = UnreadableLog::new(places.len(), options.max_unreadable);
+    let mut writers = Vec::new();
+    let (mut n_done, mut n_images) = (0, (0, 0));
+    for (shard, file) in files.iter().enumerate() {
+        let mut writer = PackWriter::create(file, plan.clone())?;
+        let done_bytes: u64 = writers.iter().map(PackWriter::n_bytes).sum();
+        let mine: Vec<Place<'_>> = source
+            .parts()
+            .iter()
+            .flat_map(|(split, images)| {
+                let range = images.len() * shard / files.len()..images.len() * (shard + 1) / files.len();
+                range.map(|index| Place { split: *split, images: &***images, index })
+            })
+            .collect();
+        for chunk in mine.chunks(N_PER_THREAD * rayon::current_num_threads()) {
+            let prepared: Vec<_> = chunk.par_iter().map(|place| preparation.prepare(place)).collect();
+            for (place, image) in chunk.iter().zip(prepared) {
+                match image? {
+                    Ok(image) => {
+                        let label = place.images.label(place.index);
+                        writer.push(place.split, &place.images.name(place.index), label, &image)?;
+                        match place.split {
+                            Split::Train => n_images.0 += 1,
+                            Split::Test => n_images.1 += 1,
+                        }
+                    }
+                    Err(image) => unreadable.record(image),
+                }
+            }
+            unreadable.check()?;
+            n_done += chunk.len();
+            if on_progress(PackProgress { n_done, n_bytes: done_bytes + writer.n_bytes() }).is_break() {
+                return Ok(Packing::Stopped);
+            }
+        }
+        writers.push(writer);
+    }
+    finish(writers, &files)?;
+    let n_bytes = files.iter().filter_map(|file| file.metadata().ok()).map(|data| data.len()).sum();
+    Ok(Packing::Done { files, n_images, n_bytes, left_out: unreadable.list() })
+}
+
+/// Gives all shards their names, or none.
+fn finish(writers: Vec<PackWriter>, files: &[PathBuf]) -> Result<(), PackError> {
+    for (i, writer) in writers.into_iter().enumerate() {
+        if let Err(error) = writer.finish() {
+            for file in &files[..i] {
+                // They are ours, from a moment ago; if one cannot be removed, the error tells enough.
+                let _ = std::fs::remove_file(file);
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// `photos.pack`, or `photos-00000-of-00004.pack` and so on.
+fn shard_names(path: &Path, n: usize) -> Vec<PathBuf> {
+    if n == 1 {
+        return vec![path.into()];
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let extension =
+        path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
+    (0..n).map(|i| path.with_file_name(format!("{stem}-{i:05}-of-{n:05}{extension}"))).collect()
+}
+
+/// What is done to an image before it is written.
+struct Preparation {
+    /// `None`: the bytes of the file.
+    reduce: Option<(usize, Box<dyn Augmentation>)>,
+}
+
+impl Preparation {
+    fn of(options: &PackOptions) -> Result<Self, DataError> {
+        let Some(shorter) = options.shorter else { return Ok(Self { reduce: None }) };
+        let config = format!("(shorter: {shorter})");
+        let resize =
+            plugin_api::build::<dyn Augmentation>("resize", Config::new(&config), &AugmentationContext)?;
+        Ok(Self { reduce: Some((shorter, resize)) })
+    }
+
+    /// The inner error is an image to leave out.
+    fn prepare(&self, place: &Place<'_>) -> Result<Result<Packed, UnreadableImage>, DataError> {
+        let Some((shorter, resize)) = &self.reduce else {
+            return match place.images.encoded(place.index) {
+                Ok(Some(bytes)) => Ok(Ok(Packed::File(bytes))),
+                Ok(None) => Err(DataError::NoFile { name: place.images.name(place.index) }),
+                Err(error) => Ok(Err(error)),
+            };
+        };
+        Ok(place.images.load(place.index).map(|image| {
+            if image.width.min(image.height) <= *shorter {
+                return Packed::Pixels(image);
+            }
+            Packed::Pixels(reduced(&**resize, image))
+        }))
+    }
+}
+
+/// `resize` draws nothing.
+fn reduced(resize: &dyn Augmentation, image: ByteImage) -> ByteImage {
+    match resize.apply(Image::Bytes(image), &mut Rng::new(0, "pack", &[])) {
+        Image::Bytes(image) => image,
+        Image::Floats(_) => unreachable!("`resize` gives bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_numbered() {
+        assert_eq!(shard_names(Path::new("d/a.pack"), 1), [Path::new("d/a.pack")]);
+        let names = shard_names(Path::new("d/a.b.pack"), 2);
+        assert_eq!(names, [Path::new("d/a.b-00000-of-00002.pack"), Path::new("d/a.b-00001-of-00002.pack")]);
+    }
+}

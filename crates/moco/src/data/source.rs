@@ -1,0 +1,132 @@
+//! Images named on a command line: a pipeline, a pack, a dataset's folder, folders and files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::{Pipeline, Site};
+use plugin_api::{Config, Dataset, DatasetContext, Images, Split, Splits};
+
+use super::DataError;
+
+/// The images of a source, in both splits.
+pub struct DataSource {
+    /// The images.
+    pub splits: Splits,
+    /// Channels of every image.
+    pub channels: usize,
+    /// Where they are from, in words.
+    pub description: String,
+}
+
+impl DataSource {
+    /// Finds the images at `paths`. None is read.
+    ///
+    /// One path may be a pipeline (`.ron`), which means its dataset; a pack; or a folder with a folder `train` in it, which
+    /// is read as class folders where it has them. Everything else is as for [`open_images`](crate::open_images).
+    ///
+    /// # Errors
+    /// If there are none, or the pipeline is wrong.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
+        if let [path] = paths {
+            if path.extension().is_some_and(|extension| extension == "ron") {
+                return Self::of_pipeline(path, &[]);
+            }
+            if path.extension().is_some_and(|extension| extension == "pack") {
+                return Self::of_plugin("pack", &format!("(path: {})", quoted(path)));
+            }
+            if has_class_folders(&path.join("train")) {
+                return Self::of_plugin("class-folders", &format!("(root: {})", quoted(path)));
+            }
+        }
+        let images = datasets::open_images(paths)?;
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let splits = Splits { train: images, test: None, notes: Vec::new() };
+        Ok(Self { splits, channels: 3, description: names.join(", ") })
+    }
+
+    /// The dataset of the pipeline at `path`, with `overrides` in it, each `path.to.value=VALUE`.
+    ///
+    /// # Errors
+    /// If the pipeline is wrong, or there are no images.
+    pub fn of_pipeline(path: &Path, overrides: &[String]) -> Result<Self, DataError> {
+        let pipeline = Pipeline::read(path, overrides, Site::to_look(&crate::device()?))?;
+        Self::of_dataset(&*pipeline.dataset)
+    }
+
+    /// The images of `dataset`.
+    ///
+    /// # Errors
+    /// If there are none.
+    pub fn of_dataset(dataset: &dyn Dataset) -> Result<Self, DataError> {
+        let splits = dataset.open()?;
+        Ok(Self { splits, channels: dataset.channels(), description: dataset.describe() })
+    }
+
+    fn of_plugin(name: &str, config: &str) -> Result<Self, DataError> {
+        let dataset =
+            plugin_api::build::<dyn Dataset>(name, Config::new(config), &DatasetContext::default())?;
+        Self::of_dataset(&*dataset)
+    }
+
+    /// The splits that have images.
+    pub(super) fn parts(&self) -> Vec<(Split, &Arc<dyn Images>)> {
+        let test = self.splits.test.as_ref().map(|images| (Split::Test, images));
+        std::iter::once((Split::Train, &self.splits.train)).chain(test).collect()
+    }
+
+    /// Images in all splits.
+    pub fn n_images(&self) -> usize {
+        self.parts().iter().map(|(_, images)| images.len()).sum()
+    }
+
+    /// Image number `image`, counted over both splits, training images first: its split, and its place there.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn image(&self, image: usize) -> (Split, &dyn Images, usize) {
+        let n_train = self.splits.train.len();
+        match &self.splits.test {
+            Some(test) if image >= n_train => (Split::Test, &**test, image - n_train),
+            _ => (Split::Train, &*self.splits.train, image),
+        }
+    }
+
+    /// What messages call image number `image`.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn name(&self, image: usize) -> String {
+        let (_, images, index) = self.image(image);
+        images.name(index)
+    }
+
+    /// Each image of both splits, training images first.
+    pub(super) fn places(&self) -> Vec<Place<'_>> {
+        let parts = self.parts().into_iter();
+        parts
+            .flat_map(|(split, images)| {
+                (0..images.len()).map(move |index| Place { split, images: &**images, index })
+            })
+            .collect()
+    }
+}
+
+/// One image.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) split: Split,
+    pub(super) images: &'a dyn Images,
+    pub(super) index: usize,
+}
+
+/// A path as RON writes strings.
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}
+
+fn has_class_folders(train: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(train) else { return false };
+    entries
+        .filter_map(Result::ok)
+        .any(|entry| entry.path().is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b"."))
+}
