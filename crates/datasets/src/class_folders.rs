@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
+use crate::decode::ReadOptions;
 use crate::files::{FileImages, check_folder, error, list_folders, list_images, no_images};
 use crate::flat_folder::check_not_empty;
 
@@ -35,6 +36,9 @@ pub struct ClassFoldersConfig {
     /// Folder under `root` with the class folders to evaluate on. By default `val`, then `test`, or no test split.
     #[serde(default)]
     pub test: Option<PathBuf>,
+    /// How the files become images.
+    #[serde(default)]
+    pub read: ReadOptions,
 }
 
 /// One folder per class. Classes are numbered in the order of their names.
@@ -47,7 +51,7 @@ impl ClassFolders {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, or if both splits are the same folder.
+    /// If a path is empty, if both splits are the same folder, or if `read` makes no sense.
     pub fn new(config: ClassFoldersConfig) -> Result<Self, ConfigError> {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("train", config.train.as_ref())?;
@@ -57,12 +61,13 @@ impl ClassFolders {
         {
             return Err(ConfigError::field("test", test.display(), "it must differ from `train`"));
         }
+        config.read.check()?;
         Ok(Self { config })
     }
 
     /// The folders of the two splits.
     fn folders(&self) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
-        let ClassFoldersConfig { root, train, test } = &self.config;
+        let ClassFoldersConfig { root, train, test, .. } = &self.config;
         check_folder(root)?;
         let named_test = test.as_ref().map(|name| root.join(name));
         let found_test = || TEST.iter().map(|name| root.join(name)).find(|folder| folder.is_dir());
@@ -88,8 +93,8 @@ impl ClassFolders {
 impl Dataset for ClassFolders {
     fn open(&self) -> Result<Splits, DatasetError> {
         let (train, test) = self.folders()?;
-        let train_images = list_classes(&train)?;
-        let test_images = test.as_deref().map(list_classes).transpose()?;
+        let train_images = list_classes(&train, &self.config.read)?;
+        let test_images = test.as_deref().map(|test| list_classes(test, &self.config.read)).transpose()?;
         if let (Some(test), Some(test_images)) = (&test, &test_images) {
             check_same_classes(&train, &train_images.class_names, test, &test_images.class_names)?;
         }
@@ -100,12 +105,16 @@ impl Dataset for ClassFolders {
         })
     }
 
+    fn channels(&self) -> usize {
+        self.config.read.channels()
+    }
+
     fn describe(&self) -> String {
         format!("class folders of {}", self.config.root.display())
     }
 }
 
-fn list_classes(folder: &Path) -> Result<FileImages, DatasetError> {
+fn list_classes(folder: &Path, read: &ReadOptions) -> Result<FileImages, DatasetError> {
     let classes = list_folders(folder)?;
     if classes.is_empty() {
         return Err(error(
@@ -128,6 +137,7 @@ fn list_classes(folder: &Path) -> Result<FileImages, DatasetError> {
         paths,
         labels: Some(labels),
         class_names: classes.into_iter().map(|(name, _)| name).collect(),
+        read: read.clone(),
     })
 }
 

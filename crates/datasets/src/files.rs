@@ -6,10 +6,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::decode;
-
-/// Files with other extensions are skipped.
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff"];
+use crate::decode::{EXTENSIONS, ReadOptions, decode_file, notes};
 
 /// Image files, and their classes if they have any.
 pub(crate) struct FileImages {
@@ -17,6 +14,7 @@ pub(crate) struct FileImages {
     /// One per path, or empty.
     pub(crate) labels: Option<Vec<u32>>,
     pub(crate) class_names: Arc<[String]>,
+    pub(crate) read: ReadOptions,
 }
 
 impl Images for FileImages {
@@ -37,7 +35,11 @@ impl Images for FileImages {
     }
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
-        decode(&self.paths[index])
+        decode_file(&self.paths[index], &self.read)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        notes(&self.paths, &self.read)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
+use crate::decode::ReadOptions;
 use crate::files::{FileImages, list_images, no_images};
 
 plugin_api::register! {
@@ -26,6 +27,9 @@ pub struct FlatFolderConfig {
     /// Folder of test images, for monitors that need no labels.
     #[serde(default)]
     pub test: Option<PathBuf>,
+    /// How the files become images.
+    #[serde(default)]
+    pub read: ReadOptions,
 }
 
 /// All images in a folder and its subfolders, without labels.
@@ -38,10 +42,11 @@ impl FlatFolder {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If the path is empty.
+    /// If a path is empty, or if `read` makes no sense.
     pub fn new(config: FlatFolderConfig) -> Result<Self, ConfigError> {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("test", config.test.as_ref())?;
+        config.read.check()?;
         Ok(Self { config })
     }
 }
@@ -53,13 +58,22 @@ impl Dataset for FlatFolder {
             if paths.is_empty() {
                 return Err(no_images(folder));
             }
-            Ok(Arc::new(FileImages { paths, labels: None, class_names: Arc::new([]) }))
+            Ok(Arc::new(FileImages {
+                paths,
+                labels: None,
+                class_names: Arc::new([]),
+                read: self.config.read.clone(),
+            }))
         };
         Ok(Splits {
             train: images(&self.config.root)?,
             test: self.config.test.as_ref().map(images).transpose()?,
             notes: Vec::new(),
         })
+    }
+
+    fn channels(&self) -> usize {
+        self.config.read.channels()
     }
 
     fn describe(&self) -> String {

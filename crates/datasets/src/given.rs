@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use plugin_api::{DatasetError, Images};
 
+use crate::decode::{ReadOptions, begins_like_image};
 use crate::files::{FileImages, error, has_image_extension, list_images, no_images, relative_hint};
 use crate::list_file::{class_names, number_labels, read_list};
 
@@ -26,7 +27,12 @@ pub fn open_images(paths: &[PathBuf]) -> Result<Arc<dyn Images>, DatasetError> {
     if let [path] = paths {
         return Ok(Arc::new(open_one(path)?));
     }
-    let mut all = FileImages { paths: Vec::new(), labels: None, class_names: Arc::new([]) };
+    let mut all = FileImages {
+        paths: Vec::new(),
+        labels: None,
+        class_names: Arc::new([]),
+        read: ReadOptions::default(),
+    };
     for path in paths {
         all.paths.extend(open_one(path)?.paths);
     }
@@ -45,8 +51,13 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
         return Err(error(path, "the file or folder does not exist", relative_hint(path)));
     }
     let start = first_bytes(path);
-    if has_image_extension(path) || image::guess_format(&start).is_ok() {
-        return Ok(FileImages { paths: vec![path.into()], labels: None, class_names: Arc::new([]) });
+    if has_image_extension(path) || begins_like_image(&start) {
+        return Ok(FileImages {
+            paths: vec![path.into()],
+            labels: None,
+            class_names: Arc::new([]),
+            read: ReadOptions::default(),
+        });
     }
     if start.contains(&0) {
         return Err(error(
@@ -58,7 +69,8 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
     let list = read_list(path)?;
     let class_names: Arc<[String]> = class_names(&list).into();
     let labels = number_labels(&list, &class_names, path)?;
-    Ok(FileImages { paths: list.entries.into_iter().map(|entry| entry.path).collect(), labels, class_names })
+    let paths = list.entries.into_iter().map(|entry| entry.path).collect();
+    Ok(FileImages { paths, labels, class_names, read: ReadOptions::default() })
 }
 
 /// Images of `folder`, with its subfolders as classes if every image is in one.
@@ -70,12 +82,12 @@ fn with_classes(folder: &Path, paths: Vec<PathBuf>) -> FileImages {
     };
     let classes: Option<Vec<String>> = paths.iter().map(class).collect();
     let Some(classes) = classes else {
-        return FileImages { paths, labels: None, class_names: Arc::new([]) };
+        return FileImages { paths, labels: None, class_names: Arc::new([]), read: ReadOptions::default() };
     };
     let class_names: Vec<String> = classes.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
     let number = |class: &String| class_names.binary_search(class).unwrap_or_default() as u32;
     let labels = classes.iter().map(number).collect();
-    FileImages { paths, labels: Some(labels), class_names: class_names.into() }
+    FileImages { paths, labels: Some(labels), class_names: class_names.into(), read: ReadOptions::default() }
 }
 
 /// The start of a file. Read errors are left to the code that reads it as a list.

@@ -11,7 +11,8 @@
 //! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
-//! Datasets of files share the listing (`files`) and [`decode`], which converts any supported format to RGB bytes.
+//! Datasets of files share the listing (`files`) and [`decode_file`], which reads any supported format as [`ReadOptions`]
+//! say.
 //! [`open_images`] is for images outside of a pipeline. Opening a dataset lists its images but reads none; an image
 //! that cannot be decoded is an error of that image only.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -33,7 +34,7 @@ mod shapes;
 pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
-pub use self::decode::{MAX_PIXELS, decode, format_of};
+pub use self::decode::{MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name};
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::open_images;
 pub use self::list_file::{ListFile, ListFileConfig};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
+use crate::decode::ReadOptions;
 use crate::files::{FileImages, error, has_image_extension, relative_hint};
 use crate::flat_folder::check_not_empty;
 
@@ -29,6 +30,9 @@ pub struct ListFileConfig {
     /// List of the test images; no test split by default.
     #[serde(default)]
     pub test: Option<PathBuf>,
+    /// How the files become images.
+    #[serde(default)]
+    pub read: ReadOptions,
 }
 
 /// Images listed in a text file.
@@ -45,13 +49,14 @@ impl ListFile {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, or if both lists are the same.
+    /// If a path is empty, if both lists are the same, or if `read` makes no sense.
     pub fn new(config: ListFileConfig) -> Result<Self, ConfigError> {
         check_not_empty("path", Some(&config.path))?;
         check_not_empty("test", config.test.as_ref())?;
         if config.test.as_ref() == Some(&config.path) {
             return Err(ConfigError::field("test", config.path.display(), "it must differ from `path`"));
         }
+        config.read.check()?;
         Ok(Self { config })
     }
 }
@@ -64,7 +69,8 @@ impl Dataset for ListFile {
         let images = |list: List| -> Result<_, DatasetError> {
             let labels = number_labels(&list, &class_names, &self.config.path)?;
             let paths = list.entries.into_iter().map(|entry| entry.path).collect();
-            Ok(Arc::new(FileImages { paths, labels, class_names: Arc::clone(&class_names) }) as _)
+            let read = self.config.read.clone();
+            Ok(Arc::new(FileImages { paths, labels, class_names: Arc::clone(&class_names), read }) as _)
         };
         if let Some(test) = &test
             && test.has_labels() != train.has_labels()
@@ -76,6 +82,10 @@ impl Dataset for ListFile {
         }
         let test = test.map(images).transpose()?;
         Ok(Splits { train: images(train)?, test, notes: Vec::new() })
+    }
+
+    fn channels(&self) -> usize {
+        self.config.read.channels()
     }
 
     fn describe(&self) -> String {

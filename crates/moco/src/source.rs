@@ -102,7 +102,7 @@ impl Images for GivenImages {
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         match &self.0[index] {
-            Given::File(path) => datasets::decode(path),
+            Given::File(path) => datasets::decode_file(path, &datasets::ReadOptions::default()),
             Given::Pixels(image) if image.values.is_empty() => {
                 Err(UnreadableImage { name: self.name(index), reason: "it has no pixels".into() })
             }

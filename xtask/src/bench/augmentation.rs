@@ -111,7 +111,8 @@ fn measure(files: &[PathBuf], view: &View, duration: Duration, n_threads: usize)
 /// Decodes the next image, and makes two views of it.
 fn one(files: &[PathBuf], view: &View, number: usize, work: &mut Work) {
     let start = Instant::now();
-    let Ok(image) = datasets::decode(&files[number % files.len()]) else {
+    let Ok(image) = datasets::decode_file(&files[number % files.len()], &datasets::ReadOptions::default())
+    else {
         work.n_unreadable += 1;
         return;
     };

@@ -12,6 +12,7 @@ use plugin_api::{ConfigError, Dataset, DatasetError, MAX_CHANNELS, Split, Splits
 pub use self::format::Encoding;
 use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
+use crate::decode::ReadOptions;
 use crate::files::error;
 
 plugin_api::register! {
@@ -30,15 +31,12 @@ plugin_api::register! {
 pub struct PackConfig {
     /// The pack, or a list of packs that follow one another. A relative path starts at the working directory.
     pub path: OneOrMore,
-    /// Channels of the images, 3 for RGB. A pack of decoded images must have as many.
-    #[serde(default = "PackConfig::rgb")]
-    pub channels: usize,
-}
-
-impl PackConfig {
-    fn rgb() -> usize {
-        3
-    }
+    /// Channels of decoded images. By default 3, RGB, or as many as `read` takes of a file.
+    #[serde(default)]
+    pub channels: Option<usize>,
+    /// How the files become images; for packs of files.
+    #[serde(default)]
+    pub read: ReadOptions,
 }
 
 /// A path, or several.
@@ -58,6 +56,7 @@ pub enum OneOrMore {
 pub struct PackFile {
     paths: Vec<PathBuf>,
     channels: usize,
+    read: ReadOptions,
 }
 
 impl PackFile {
@@ -81,11 +80,13 @@ impl PackFile {
                 return Err(ConfigError::field("path", path.display(), "each pack may be listed once"));
             }
         }
-        if !(1..=MAX_CHANNELS).contains(&config.channels) {
+        config.read.check()?;
+        let channels = config.channels.unwrap_or_else(|| config.read.channels());
+        if !(1..=MAX_CHANNELS).contains(&channels) {
             let must = format!("it must be from 1 to {MAX_CHANNELS}");
-            return Err(ConfigError::field("channels", config.channels, must));
+            return Err(ConfigError::field("channels", channels, must));
         }
-        Ok(Self { paths, channels: config.channels })
+        Ok(Self { paths, channels, read: config.read })
     }
 }
 
@@ -102,16 +103,19 @@ impl Dataset for PackFile {
                     "list packs of one dataset, as `moco pack --shards` writes them",
                 ));
             }
-            if pack.meta.channels != self.channels {
-                let found = pack.meta.channels;
+            let found = match pack.meta.encoding {
+                Encoding::Files => self.read.channels(),
+                Encoding::Pixels => pack.meta.channels,
+            };
+            if found != self.channels {
                 let reason = format!("its images have {found} channels, and `channels` is {}", self.channels);
                 return Err(error(path, reason, format!("set `channels: {found}`")));
             }
         }
-        let Some(train) = PackImages::of(&packs, Split::Train) else {
+        let Some(train) = PackImages::of(&packs, Split::Train, &self.read) else {
             return Err(error(&self.paths[0], "there are no training images in it", "pack them again"));
         };
-        Ok(Splits { train, test: PackImages::of(&packs, Split::Test), notes: Vec::new() })
+        Ok(Splits { train, test: PackImages::of(&packs, Split::Test, &self.read), notes: Vec::new() })
     }
 
     fn channels(&self) -> usize {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, DatasetError, Images, Split, UnreadableImage};
 
 use super::format::{self, Encoding, End, HEAD_BYTES, MAGIC, Meta, Record, VERSION};
-use crate::decode::decode_bytes;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::files::{error, relative_hint};
 use crate::positioned::{buffer, read_exact_at};
 
@@ -145,10 +145,10 @@ impl Pack {
         Ok(bytes)
     }
 
-    fn image(&self, record: &Record) -> Result<ByteImage, String> {
+    fn image(&self, record: &Record, read: &ReadOptions) -> Result<ByteImage, String> {
         let values = self.bytes(record)?;
         match self.meta.encoding {
-            Encoding::Files => decode_bytes(&values),
+            Encoding::Files => decode_bytes(&values, read),
             Encoding::Pixels => {
                 let [width, height] = [record.width as usize, record.height as usize];
                 let channels = self.meta.channels;
@@ -170,6 +170,7 @@ pub(super) struct PackImages {
     parts: Vec<Part>,
     len: usize,
     class_names: Arc<[String]>,
+    read: ReadOptions,
 }
 
 /// The images that a split has from one pack.
@@ -183,8 +184,8 @@ struct Part {
 
 impl PackImages {
     /// The images that `packs` have in `split`; `None` if there are none.
-    pub(super) fn of(packs: &[Arc<Pack>], split: Split) -> Option<Arc<dyn Images>> {
-        let mut images = Self { parts: Vec::new(), len: 0, class_names: Arc::new([]) };
+    pub(super) fn of(packs: &[Arc<Pack>], split: Split, read: &ReadOptions) -> Option<Arc<dyn Images>> {
+        let mut images = Self { parts: Vec::new(), len: 0, class_names: Arc::new([]), read: read.clone() };
         for pack in packs {
             let n = pack.meta.n_images(split);
             let from = if split == Split::Test { pack.meta.n_train } else { 0 };
@@ -229,7 +230,7 @@ impl Images for PackImages {
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let (pack, place) = self.locate(index);
-        self.named(index, pack.image(&pack.record(place)))
+        self.named(index, pack.image(&pack.record(place), &self.read))
     }
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use datasets::decode;
+use datasets::{ReadOptions, decode_file};
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, Rgba, RgbaImage};
 use plugin_api::{ByteImage, Rng};
 use tempfile::tempdir;
@@ -26,7 +26,7 @@ fn decode_bytes(bytes: &[u8]) -> Result<ByteImage, String> {
     let folder = tempdir().unwrap();
     let path = folder.path().join("image.jpg");
     std::fs::write(&path, bytes).unwrap();
-    decode(&path).map_err(|error| {
+    decode_file(&path, &ReadOptions::default()).map_err(|error| {
         assert!(error.name.ends_with("image.jpg"));
         error.reason
     })
@@ -41,7 +41,7 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 #[test]
 fn every_kind_of_file_has_the_right_colors() {
     for name in ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "palette.png", "turned_by_exif.jpg"] {
-        let image = decode(&fixture(name)).unwrap();
+        let image = decode_file(&fixture(name), &ReadOptions::default()).unwrap();
         // An EXIF orientation is not applied, as torchvision does not.
         assert_eq!((image.width, image.height), (32, 16), "{name}");
         assert_eq!(image.values.len(), 32 * 16 * 3);
@@ -121,7 +121,7 @@ fn what_is_no_image_says_so_in_a_few_words() {
     assert_eq!(decode_bytes(b"").unwrap_err(), "the file is empty");
     let unknown = "the file has no supported image format";
     assert_eq!(decode_bytes(b"<html>404 Not Found</html>").unwrap_err(), unknown);
-    assert!(!decode(Path::new("no/such.jpg")).unwrap_err().reason.is_empty());
+    assert!(!decode_file(Path::new("no/such.jpg"), &ReadOptions::default()).unwrap_err().reason.is_empty());
 }
 
 #[test]

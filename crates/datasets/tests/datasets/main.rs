@@ -5,8 +5,11 @@ mod decoding;
 mod folders;
 mod lists;
 mod packs;
+mod pillow;
+mod reading;
 mod registry;
 mod shapes;
+mod tiff_file;
 
 use std::path::Path;
 

@@ -74,6 +74,13 @@ pub trait Images: Send + Sync {
     /// If the image cannot be decoded; the run goes on without it.
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage>;
 
+    /// What a person should know of how the images are read, one sentence each: the same ones each time.
+    ///
+    /// It reads a few images, so that it is asked once, when a person is there.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The bytes of the file of image `index`, if it is an image file.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ impl Look {
         Self {
             n_bytes: encoded.as_ref().map_or(0, |bytes| bytes.len() as u64),
             format: match &encoded {
-                Some(bytes) => datasets::format_of(bytes).unwrap_or("unknown").into(),
+                Some(bytes) => datasets::format_name(bytes).unwrap_or("unknown").into(),
                 None => "pixels".into(),
             },
             hash,

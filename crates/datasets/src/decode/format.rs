@@ -1,0 +1,107 @@
+//! Which format a file has.
+
+/// Files with other extensions are no images. A list may name files of any extension.
+pub(crate) const EXTENSIONS: [&str; 16] = [
+    "jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "jfif", "ppm", "pgm", "pbm", "pnm", "tga",
+    "qoi", "ico",
+];
+
+/// A format that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Jpeg,
+    Png,
+    Tiff,
+    Gif,
+    WebP,
+    Bmp,
+    Pnm,
+    Qoi,
+    Ico,
+    Tga,
+}
+
+/// The format of a file, from its first bytes.
+///
+/// # Errors
+/// If it is none of ours: the reason says which format it is, where that is known, and what to do.
+pub(super) fn format_of(bytes: &[u8]) -> Result<Format, String> {
+    if bytes.is_empty() {
+        return Err("the file is empty".into());
+    }
+    if let Some(format) = by_signature(bytes) {
+        return Ok(format);
+    }
+    if let Some(name) = foreign(bytes) {
+        return Err(format!("{name} is not read: convert the file to PNG or JPEG"));
+    }
+    // It has no signature, so that it comes last.
+    if is_tga(bytes) {
+        return Ok(Format::Tga);
+    }
+    Err("the file has no supported image format".into())
+}
+
+/// Whether a file begins like an image that is read.
+pub(crate) fn begins_like_image(bytes: &[u8]) -> bool {
+    by_signature(bytes).is_some()
+}
+
+fn by_signature(bytes: &[u8]) -> Option<Format> {
+    let tiff: [&[u8]; 4] = [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"];
+    match bytes {
+        [0xff, 0xd8, 0xff, ..] => Some(Format::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Format::Png),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Format::WebP),
+        [b'B', b'M', ..] => Some(Format::Bmp),
+        [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Some(Format::Pnm),
+        [b'q', b'o', b'i', b'f', ..] => Some(Format::Qoi),
+        [0, 0, 1, 0, n_low, n_high, ..] if (*n_low, *n_high) != (0, 0) => Some(Format::Ico),
+        _ if tiff.iter().any(|start| bytes.starts_with(start)) => Some(Format::Tiff),
+        _ => None,
+    }
+}
+
+/// The name of a format that people have images in, and that is not read.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return Some(match bytes.get(8..12)? {
+            b"avif" | b"avis" => "AVIF",
+            b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"mif1" | b"msf1" => "HEIC",
+            b"crx " => "Canon's raw format",
+            _ => "a film or an image of the ISO media format",
+        });
+    }
+    let starts: [(&[u8], &str); 8] = [
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"\x93NUMPY", "a NumPy array"),
+        (b"8BPS", "Photoshop's format"),
+        (b"%PDF", "PDF"),
+        (b"\x76\x2f\x31\x01", "OpenEXR"),
+    ];
+    if bytes.get(128..132) == Some(b"DICM") {
+        return Some("DICOM");
+    }
+    starts.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, name)| *name)
+}
+
+/// Whether the header makes sense as one of TGA, which begins with no signature.
+fn is_tga(bytes: &[u8]) -> bool {
+    let Some(&[_, has_map, kind, _, _, _, _, map_bits, _, _, _, _, w0, w1, h0, h1, bits, descriptor]) =
+        bytes.first_chunk::<18>()
+    else {
+        return false;
+    };
+    let has_pixels = (w0, w1) != (0, 0) && (h0, h1) != (0, 0);
+    let fits = match kind {
+        1 | 9 => has_map == 1 && matches!(map_bits, 15 | 16 | 24 | 32) && bits == 8,
+        2 | 10 => has_map <= 1 && matches!(bits, 15 | 16 | 24 | 32),
+        3 | 11 => has_map == 0 && matches!(bits, 8 | 16),
+        _ => false,
+    };
+    fits && has_pixels && descriptor & 0xc0 == 0
+}

@@ -1,0 +1,87 @@
+//! Image files become bytes of pixels.
+//!
+//! The content decides, not the name. [`ReadOptions`] say what is taken of a file; without any, an image is what
+//! `Image.open(path).convert("RGB")` gives in Pillow, which torchvision uses. The exceptions are in the book's chapter
+//! "Your own images", and in the tests that compare the two.
+//!
+//! A decoder gives rows to a `Canvas`, which takes the channels that are asked for and scales them. Nothing is allocated
+//! before the size is checked against the limits, and against what a file of its length can hold.
+
+mod canvas;
+mod file;
+mod format;
+mod gif;
+mod jpeg;
+mod jpeg_segments;
+mod limits;
+mod notes;
+mod options;
+mod orientation;
+mod png;
+mod pnm;
+mod through_image;
+mod tiff;
+mod tiff_colors;
+mod tiff_header;
+mod webp;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use plugin_api::{ByteImage, UnreadableImage};
+
+use self::canvas::Decoded;
+pub(crate) use self::format::{EXTENSIONS, begins_like_image};
+use self::format::{Format, format_of};
+pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};
+pub(crate) use self::notes::notes;
+pub use self::options::{Orientation, ReadOptions};
+
+/// Decodes an image file.
+///
+/// # Errors
+/// If the file cannot be read, is not an image, is damaged or truncated, is too large, or has not the channels or values
+/// that the options need.
+pub fn decode_file(path: &Path, options: &ReadOptions) -> Result<ByteImage, UnreadableImage> {
+    let decoded = file::read_file(path).and_then(|bytes| decode_bytes(&bytes, options));
+    decoded.map_err(|reason| UnreadableImage { name: path.display().to_string(), reason })
+}
+
+/// Decodes the bytes of an image file.
+///
+/// # Errors
+/// The reason, as for [`decode_file`].
+pub fn decode_bytes(bytes: &[u8], options: &ReadOptions) -> Result<ByteImage, String> {
+    decode(bytes, options).map(|decoded| decoded.image)
+}
+
+/// The name of the format that the bytes of a file are in, by its first ones: `JPEG`, `PNG`; `None` for one that is not read.
+pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
+    format_of(bytes).ok().map(Format::name)
+}
+
+/// The decoders are other people's: one that panics over a damaged file has no more to say than one that fails.
+fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
+    let format = format_of(bytes)?;
+    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
+    decoded.unwrap_or_else(|_| Err(format!("damaged {format:?}: its decoder gave up")))
+}
+
+fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
+    let decoded = match format {
+        Format::Jpeg => jpeg::decode(bytes, options)?,
+        Format::Png => png::decode(bytes, options)?,
+        Format::Tiff => tiff::decode(bytes, options)?,
+        Format::Gif => gif::decode(bytes, options)?,
+        Format::WebP => through_image::webp(bytes, options)?,
+        Format::Bmp => through_image::bmp(bytes, options)?,
+        Format::Pnm => pnm::decode(bytes, options)?,
+        Format::Qoi => through_image::qoi(bytes, options)?,
+        Format::Ico => through_image::ico(bytes, options)?,
+        Format::Tga => through_image::tga(bytes, options)?,
+    };
+    match options.orientation {
+        Orientation::Ignore => Ok(decoded),
+        Orientation::Exif => orientation::turned(decoded, orientation::orientation_of(bytes, format)),
+    }
+}
