@@ -11,6 +11,9 @@ use super::options::ReadOptions;
 /// A code of 12 bits stands for a string of at most 4096 pixels.
 const MOST_PER_BYTE: usize = 4096 * 8 / 12;
 
+/// A larger screen needs a file that could fill it. A smaller one may be bare around a small image.
+const MAX_BARE_PIXELS: usize = 1 << 22;
+
 pub(super) fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let mut gif_options = DecodeOptions::new();
     gif_options.set_color_output(ColorOutput::Indexed);
@@ -28,6 +31,9 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Str
     // A frame may reach beyond the screen, as it does in Pillow.
     let width = usize::from(decoder.width()).max(left + frame_width);
     let height = usize::from(decoder.height()).max(top + frame_height);
+    if width * height > MAX_BARE_PIXELS {
+        check_length(bytes.len(), width * height, MOST_PER_BYTE)?;
+    }
     let mut canvas = Canvas::new(Shape::rgb(width, height), options, n_indices)?;
     let mut indices = zeros(n_indices)?;
     decoder.read_into_buffer(&mut indices).map_err(explain)?;

@@ -34,12 +34,14 @@ pub(super) fn check_memory(n_bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if a file is too short for what its header promises.
+/// Fails if a file is too short for the `n_values` that its header promises.
 ///
-/// `most_per_byte` is how many pixels a byte of the file can stand for at best. Memory is taken after this check.
-pub(super) fn check_length(n_file_bytes: usize, n_pixels: usize, most_per_byte: usize) -> Result<(), String> {
-    if n_file_bytes.saturating_mul(most_per_byte) < n_pixels {
-        return Err(format!("the file is truncated: {n_file_bytes} bytes cannot hold {n_pixels} pixels"));
+/// `most_per_byte` is how many a byte of the file can stand for at best. Memory is taken after this check.
+pub(super) fn check_length(n_file_bytes: usize, n_values: usize, most_per_byte: usize) -> Result<(), String> {
+    if n_file_bytes.saturating_mul(most_per_byte) < n_values {
+        return Err(format!(
+            "the file is truncated: its {n_file_bytes} bytes cannot hold an image of its size"
+        ));
     }
     Ok(())
 }

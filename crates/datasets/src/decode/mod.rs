@@ -11,6 +11,7 @@ mod canvas;
 mod file;
 mod format;
 mod gif;
+mod ico;
 mod jpeg;
 mod jpeg_segments;
 mod limits;
@@ -77,7 +78,7 @@ fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Deco
         Format::Bmp => through_image::bmp(bytes, options)?,
         Format::Pnm => pnm::decode(bytes, options)?,
         Format::Qoi => through_image::qoi(bytes, options)?,
-        Format::Ico => through_image::ico(bytes, options)?,
+        Format::Ico => ico::decode(bytes, options)?,
         Format::Tga => through_image::tga(bytes, options)?,
     };
     match options.orientation {

@@ -1,9 +1,9 @@
-//! Formats that `image` decodes: WebP, BMP, QOI, ICO, TGA.
+//! Formats that `image` decodes: WebP, BMP, QOI, TGA, and the bitmaps in ICO.
 
 use std::error::Error;
 use std::io::{Cursor, ErrorKind};
 
-use image::codecs::{bmp::BmpDecoder, ico::IcoDecoder, qoi::QoiDecoder, tga::TgaDecoder, webp::WebPDecoder};
+use image::codecs::{bmp::BmpDecoder, qoi::QoiDecoder, tga::TgaDecoder, webp::WebPDecoder};
 use image::{ColorType, ImageDecoder, ImageError};
 
 use super::canvas::{Canvas, Decoded, Depth, Meaning, Shape};
@@ -13,53 +13,65 @@ use super::webp;
 
 pub(super) fn webp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     webp::check_frames(bytes)?;
-    // The decoder's own image of 4 bytes a pixel, and those that it is composed on.
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| explain("WebP", error))?;
+    // An image of one color takes a few bytes, whatever its size.
+    check_bits(&decoder, bytes.len(), 0)?;
+    // The decoder's own image, and those that one of an animation is composed on.
     let n_decoder_bytes = if decoder.has_animation() { 8 } else { 4 };
-    decode("WebP", decoder, options, bytes.len(), usize::MAX, n_decoder_bytes)
+    decode("WebP", decoder, options, n_decoder_bytes)
 }
 
 pub(super) fn bmp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| explain("BMP", error))?;
-    let most_per_byte = match bytes.get(14..34) {
-        // Runs of up to 255 pixels take two bytes; what is skipped takes none.
-        Some(header) if matches!(header[16], 1 | 2) => usize::MAX,
-        // One bit each.
-        _ => 8,
-    };
-    decode("BMP", decoder, options, bytes.len(), most_per_byte, 0)
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
+    let is_core_header = byte(14) == 12;
+    let bits = if is_core_header { byte(24) } else { byte(28) };
+    // Pixels that a run skips take no bytes at all.
+    let has_runs = !is_core_header && matches!(byte(30), 1 | 2);
+    check_bits(&decoder, bytes.len(), if has_runs { 0 } else { bits.into() })?;
+    decode("BMP", decoder, options, 0)
 }
 
 pub(super) fn qoi(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let decoder = QoiDecoder::new(Cursor::new(bytes)).map_err(|error| explain("QOI", error))?;
-    // The longest run.
-    decode("QOI", decoder, options, bytes.len(), 62, 0)
-}
-
-pub(super) fn ico(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
-    let decoder = IcoDecoder::new(Cursor::new(bytes)).map_err(|error| explain("ICO", error))?;
-    decode("ICO", decoder, options, bytes.len(), usize::MAX, 0)
+    const LONGEST_RUN: usize = 62;
+    check_bits(&decoder, bytes.len().saturating_mul(LONGEST_RUN), 8)?;
+    decode("QOI", decoder, options, 0)
 }
 
 pub(super) fn tga(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let decoder = TgaDecoder::new(Cursor::new(bytes)).map_err(|error| explain("TGA", error))?;
-    // The longest run takes two bytes. Color maps and 15 bits are expanded from a copy.
-    decode("TGA", decoder, options, bytes.len(), 64, 2)
+    let has_runs = bytes[2] >= 8;
+    // A run of 128 pixels takes a byte beside that of its color.
+    let longest_run = if has_runs { 128 } else { 1 };
+    check_bits(&decoder, bytes.len().saturating_mul(longest_run), bytes[16].into())?;
+    // Color maps and 15 bits are expanded from a copy.
+    decode("TGA", decoder, options, 2)
 }
 
-/// `n_decoder_bytes` is what the decoder holds beside its output, in bytes per pixel.
-fn decode(
+/// Fails for an image that is too large, or whose file is too short at `n_bits` a pixel.
+pub(super) fn check_bits(
+    decoder: &impl ImageDecoder,
+    n_file_bytes: usize,
+    n_bits: usize,
+) -> Result<(), String> {
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    check_size(width, height)?;
+    check_length(n_file_bytes, (width * height).saturating_mul(n_bits) / 8, 1)
+}
+
+/// The image of a decoder whose size has been checked.
+///
+/// `n_decoder_bytes` is what it holds beside its output, in bytes per pixel.
+pub(super) fn decode(
     name: &str,
     decoder: impl ImageDecoder,
     options: &ReadOptions,
-    n_file_bytes: usize,
-    most_per_byte: usize,
     n_decoder_bytes: usize,
 ) -> Result<Decoded, String> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
-    check_length(n_file_bytes, width * height, most_per_byte)?;
     let color = decoder.color_type();
     let (meaning, has_alpha) = match color {
         ColorType::L8 => (Meaning::Gray, false),
@@ -80,7 +92,7 @@ fn decode(
     )
 }
 
-fn explain(name: &str, error: ImageError) -> String {
+pub(super) fn explain(name: &str, error: ImageError) -> String {
     match error {
         ImageError::Unsupported(error) => format!("this kind of {name} is not read: {error}"),
         ImageError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
