@@ -65,7 +65,9 @@ pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
 fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let format = format_of(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
-    decoded.unwrap_or_else(|_| Err(format!("damaged {format:?}: its decoder gave up")))
+    let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {format:?}: its decoder gave up")));
+    // Reasons are listed one a line, and some decoders have longer ones.
+    decoded.map_err(|reason| reason.trim_end().replace('\n', " "))
 }
 
 fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 
 use image::metadata::Orientation as Turn;
-use tiff::TiffError;
 use tiff::decoder::{Decoder, DecodingResult, Limits};
+use tiff::{ColorType, TiffError};
 
 use super::canvas::{Canvas, Decoded, Depth, Meaning, Part, Place, Shape};
 use super::jpeg_segments::Segments;
@@ -31,6 +31,9 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Str
     limits.decoding_buffer_size = MAX_DECODING_BYTES;
     limits.intermediate_buffer_size = MAX_DECODING_BYTES;
     let mut decoder = Decoder::new(reader).map_err(explain)?.with_limits(limits);
+    if !page.is_as(&mut decoder) {
+        return Err("damaged TIFF: what it says of its pixels is not clear".into());
+    }
     for (i, chunk) in page.chunks().enumerate() {
         let samples = decoder.read_chunk(i as u32).map_err(explain)?;
         page.draw(&mut canvas, &colors, &chunk, samples)?;
@@ -139,6 +142,22 @@ impl Page {
             ));
         }
         Ok(page)
+    }
+
+    /// Whether the decoder has understood the same.
+    fn is_as(&self, decoder: &mut Decoder<Amended<'_>>) -> bool {
+        let (bits, n_samples) = match decoder.colortype() {
+            Ok(ColorType::Gray(bits)) => (bits, 1),
+            Ok(ColorType::Multiband { bit_depth, num_samples }) => (bit_depth, num_samples),
+            _ => return false,
+        };
+        let size = |(width, height): (u32, u32)| (width as usize, height as usize);
+        let chunk_size = size(decoder.chunk_dimensions());
+        usize::from(bits) == self.bits
+            && usize::from(n_samples) == self.n_samples
+            && decoder.dimensions().ok().map(size) == Some((self.width, self.height))
+            && (chunk_size.0, chunk_size.1.min(self.height))
+                == (self.chunk_size.0, self.chunk_size.1.min(self.height))
     }
 
     /// Samples that lie side by side.

@@ -86,7 +86,8 @@ impl<'a> Directory<'a> {
             if at.checked_add(n_bytes).is_none_or(|end| end > file.bytes.len() as u64) {
                 return Err(TRUNCATED.into());
             }
-            entries.entry(tag).or_insert(Entry { kind, count, at: at as usize });
+            // Of a tag that comes twice, the decoder takes the last one.
+            entries.insert(tag, Entry { kind, count, at: at as usize });
             entry += n_entry;
         }
         let next = file.number(entry, n_value).unwrap_or(0);
