@@ -80,6 +80,10 @@ impl Images for Kept {
         Ok(image)
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.images.notes()
+    }
+
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
         self.images.encoded(index)
     }

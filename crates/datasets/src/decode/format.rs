@@ -21,6 +21,24 @@ pub(super) enum Format {
     Tga,
 }
 
+impl Format {
+    /// As people write it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Tiff => "TIFF",
+            Self::Gif => "GIF",
+            Self::WebP => "WebP",
+            Self::Bmp => "BMP",
+            Self::Pnm => "PNM",
+            Self::Qoi => "QOI",
+            Self::Ico => "ICO",
+            Self::Tga => "TGA",
+        }
+    }
+}
+
 /// The format of a file, from its first bytes.
 ///
 /// # Errors
