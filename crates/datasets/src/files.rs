@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::decode::{EXTENSIONS, ReadOptions, decode_file, notes};
+use crate::decode::{EXTENSIONS, ReadOptions, decode_file, notes, read_file};
 
 /// Image files, and their classes if they have any.
 pub(crate) struct FileImages {
@@ -36,6 +36,13 @@ impl Images for FileImages {
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         decode_file(&self.paths[index], &self.read)
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let path = &self.paths[index];
+        read_file(path)
+            .map(Some)
+            .map_err(|reason| UnreadableImage { name: path.display().to_string(), reason })
     }
 
     fn notes(&self) -> Vec<String> {

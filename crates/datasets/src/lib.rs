@@ -34,7 +34,9 @@ mod shapes;
 pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
-pub use self::decode::{MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name};
+pub use self::decode::{
+    MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name,
+};
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::open_images;
 pub use self::list_file::{ListFile, ListFileConfig};

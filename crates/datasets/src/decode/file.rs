@@ -11,7 +11,7 @@ use super::limits::MAX_FILE_BYTES;
 /// # Errors
 /// If it is not a regular file, is too large, or cannot be read. A pipe or a device is not opened: it could block, or
 /// have no end.
-pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, String> {
     let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a regular file".into());

@@ -32,6 +32,7 @@ use std::path::Path;
 use plugin_api::{ByteImage, UnreadableImage};
 
 use self::canvas::Decoded;
+pub(crate) use self::file::read_file;
 pub(crate) use self::format::{EXTENSIONS, begins_like_image};
 use self::format::{Format, format_of};
 pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};

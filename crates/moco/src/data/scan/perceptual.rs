@@ -35,36 +35,53 @@ pub(super) fn hash(image: &ByteImage) -> Option<u64> {
     Some(kept.iter().fold(0, |bits, &value| bits << 1 | u64::from(value > median)))
 }
 
-/// The means of the cells of a grid of `SIDE` x `SIDE`; of an image that is smaller, the nearest pixels.
+/// The means over the cells of a grid of `SIDE` x `SIDE`; a pixel that cells share counts in each as far as it covers it.
 fn reduced(image: &ByteImage) -> Vec<f64> {
-    let cell = |i: usize, side: usize| {
-        let from = i * side / SIDE;
-        from..((i + 1) * side / SIDE).max(from + 1)
-    };
-    let mut gray = Vec::with_capacity(SIDE * SIDE);
-    for y in 0..SIDE {
-        let rows = cell(y, image.height);
-        for x in 0..SIDE {
-            let columns = cell(x, image.width);
-            let mut sum = 0;
-            for row in rows.clone() {
-                let start = (row * image.width + columns.start) * image.channels;
-                sum += brightness(&image.values[start..][..columns.len() * image.channels], image.channels);
+    let columns: Vec<Cell> = (0..SIDE).map(|i| Cell::of(i, image.width)).collect();
+    let mut gray = vec![0.0; SIDE * SIDE];
+    for (cells, row) in gray.chunks_exact_mut(SIDE).zip((0..SIDE).map(|i| Cell::of(i, image.height))) {
+        for (y, height) in row.pixels() {
+            let pixels = &image.values[y * image.width * image.channels..];
+            for (cell, column) in cells.iter_mut().zip(&columns) {
+                let sum: f64 = column
+                    .pixels()
+                    .map(|(x, width)| width * brightness(&pixels[x * image.channels..][..image.channels]))
+                    .sum();
+                *cell += height * sum;
             }
-            gray.push(sum as f64 / (rows.len() * columns.len()) as f64);
         }
     }
     gray
 }
 
-/// The sum over pixels: the usual weights for three channels, otherwise the mean of the channels.
-fn brightness(values: &[u8], channels: usize) -> u64 {
-    let pixels = values.chunks_exact(channels);
-    if channels == 3 {
-        let weighted = |p: &[u8]| 299 * u64::from(p[0]) + 587 * u64::from(p[1]) + 114 * u64::from(p[2]);
-        return pixels.map(weighted).sum::<u64>() / 1000;
+/// A part of a side, of as many as `SIDE`.
+struct Cell {
+    from: f64,
+    to: f64,
+}
+
+impl Cell {
+    fn of(i: usize, side: usize) -> Self {
+        let place = |i: usize| (i * side) as f64 / SIDE as f64;
+        Self { from: place(i), to: place(i + 1) }
     }
-    values.iter().map(|&value| u64::from(value)).sum::<u64>() / channels as u64
+
+    /// The pixels that it touches, and the share of it that each covers.
+    fn pixels(&self) -> impl Iterator<Item = (usize, f64)> {
+        let (from, to) = (self.from, self.to);
+        (from as usize..to.ceil() as usize).map(move |pixel| {
+            let covered = (pixel as f64 + 1.0).min(to) - (pixel as f64).max(from);
+            (pixel, covered / (to - from))
+        })
+    }
+}
+
+/// The usual weights for three channels, otherwise the mean of the channels.
+fn brightness(pixel: &[u8]) -> f64 {
+    match pixel {
+        &[r, g, b] => 0.299 * f64::from(r) + 0.587 * f64::from(g) + 0.114 * f64::from(b),
+        values => values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64,
+    }
 }
 
 /// `cos(pi (2 x + 1) u / 2 SIDE)` for each frequency `u` and place `x`.
@@ -94,16 +111,19 @@ fn frequencies(gray: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// A smooth picture that depends on `kind`.
-    fn picture(kind: f64, width: usize, height: usize) -> ByteImage {
-        let value = |x: usize, y: usize, c: f64| {
-            let (x, y) = (x as f64 / width as f64, y as f64 / height as f64);
-            (127.0 + 90.0 * (kind * x + c).sin() + 30.0 * (2.0 * kind * y).cos()) as u8
+    /// A smooth picture, of waves whose heights are drawn by `kind`.
+    fn picture(kind: u64, width: usize, height: usize) -> ByteImage {
+        let mut rng = plugin_api::Rng::new(kind, "picture", &[]);
+        let heights: Vec<f64> = (0..64).map(|_| 12.0 * rng.normal()).collect();
+        let value = |x: usize, y: usize| {
+            let (x, y) = ((x as f64 + 0.5) / width as f64, (y as f64 + 0.5) / height as f64);
+            let wave = |i: usize| (PI * x * (i % 8) as f64).cos() * (PI * y * (i / 8) as f64).cos();
+            let sum: f64 = heights.iter().enumerate().map(|(i, height)| height * wave(i)).sum();
+            (127.0 + sum).clamp(0.0, 255.0) as u8
         };
         let values = (0..height)
-            .flat_map(|y| {
-                (0..width).flat_map(move |x| [value(x, y, 0.0), value(x, y, 0.1), value(x, y, 0.2)])
-            })
+            .flat_map(|y| (0..width).map(move |x| (x, y)))
+            .flat_map(|(x, y)| [value(x, y); 3])
             .collect();
         ByteImage::rgb(width, height, values)
     }
@@ -114,10 +134,10 @@ mod tests {
 
     #[test]
     fn another_size_looks_alike_and_another_picture_does_not() {
-        let large = picture(7.0, 300, 200);
-        assert!(distance(&large, &picture(7.0, 150, 100)) <= 4);
-        assert!(distance(&large, &picture(7.0, 64, 64)) <= 4);
-        assert!(distance(&large, &picture(3.0, 300, 200)) > 8);
+        let large = picture(7, 300, 200);
+        assert!(distance(&large, &picture(7, 150, 100)) <= 4);
+        assert!(distance(&large, &picture(7, 64, 64)) <= 4);
+        assert!(distance(&large, &picture(3, 300, 200)) > 8);
     }
 
     #[test]
