@@ -6,7 +6,7 @@ use std::path::Path;
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, Rgb, RgbImage};
 use tempfile::tempdir;
 
-use crate::support::{checkpoint_steps, here, metrics, workspace, xtask};
+use crate::support::{Outcome, checkpoint_steps, here, metrics, workspace, xtask};
 
 /// A picture with something in it, another one for each number.
 fn picture(number: u32, side: u32) -> RgbImage {
@@ -163,4 +163,77 @@ fn fewer_images_than_a_batch_are_refused() {
     let stderr = xtask(root.path(), ["run", &here("small.ron"), "--set", set]).refused();
     assert!(stderr.contains("error: there are 7 images, and a batch takes 8"), "{stderr}");
     assert!(!root.path().join("runs").exists());
+}
+
+/// What a run begins with: the line of its data.
+fn data_line(outcome: &Outcome) -> String {
+    outcome.stdout.lines().find(|line| line.contains("training images")).unwrap_or_default().to_owned()
+}
+
+/// Every command that lists images says what it passed over.
+#[test]
+fn images_that_are_passed_over_are_counted_by_every_command() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    write_good(&images, 16);
+    for (ending, n) in [("HEIC", 12), ("avif", 3), ("txt", 1)] {
+        (0..n).for_each(|number| std::fs::write(images.join(format!("x{number}.{ending}")), "").unwrap());
+    }
+    let expected = [
+        "note: images: 15 images are not read, because of the format: 12 heic, 3 avif; convert them, for instance to JPEG",
+        "note: images: 1 file is passed over, since it does not end like an image: 1 txt",
+    ];
+    let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 8)"#;
+    let check = xtask(root.path(), ["check", &here("small.ron"), "--set", set]).done();
+    assert!(expected.iter().all(|note| check.stdout.contains(note)), "{check}");
+    let views = xtask(root.path(), ["views", &here("small.ron"), "--set", set]).done();
+    let run = xtask(root.path(), ["run", &here("small.ron"), "--set", set, "--set", "epochs=1"]).done();
+    let embed = xtask(root.path(), ["embed", "runs/small-001", "images", "-o", "features.csv"]).done();
+    let neighbors = xtask(root.path(), ["neighbors", "runs/small-001", "images", "-o", "near.png"]).done();
+    for outcome in [views, run, embed, neighbors] {
+        let notes: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("note: ")).collect();
+        assert_eq!(notes, expected, "{outcome}");
+    }
+}
+
+/// `views`, a run and `neighbors` write beside the images, and the images stay the same.
+#[test]
+fn what_the_program_writes_into_a_folder_of_images_is_no_part_of_it() {
+    let root = tempdir().unwrap();
+    write_good(root.path(), 8);
+    let set = r#"data=(source: ("flat-folder", (root: ".")), batch: 8)"#;
+    let check = || xtask(root.path(), ["check", &here("small.ron"), "--set", set]).done();
+    assert!(data_line(&check()).ends_with(" 8 training images, no test images, no labels"), "{}", check());
+    xtask(root.path(), ["views", &here("small.ron"), "--set", set]).done();
+    let run = xtask(root.path(), ["run", &here("small.ron"), "--set", set, "--set", "epochs=1"]).done();
+    assert!(data_line(&run).ends_with(" 8 training images, no test images, no labels"), "{run}");
+    xtask(root.path(), ["neighbors", "runs/small-001", ".", "-o", "near.png"]).done();
+    let last = check();
+    assert!(data_line(&last).ends_with(" 8 training images, no test images, no labels"), "{last}");
+    for note in [
+        "note: .: 2 pictures are passed over, since this program drew them: near.png, views.png",
+        "note: .: 1 folder of runs is no part of the data: runs",
+    ] {
+        assert!(last.stdout.contains(note), "{last}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_one_unreadable_image() {
+    let root = tempdir().unwrap();
+    let images = root.path().join("images");
+    write_good(&images, 8);
+    for name in ["gone.jpg", "notes.txt"] {
+        std::os::unix::fs::symlink("nowhere", images.join(name)).unwrap();
+    }
+    let set = r#"data=(source: ("flat-folder", (root: "images")), batch: 9)"#;
+    let outcome = xtask(root.path(), ["run", &here("small.ron"), "--set", set, "--set", "epochs=1"]).done();
+    assert!(outcome.stderr.contains("note: images: 1 link leads nowhere: notes.txt"), "{outcome}");
+    assert!(outcome.stdout.contains("1 unreadable image, listed in"), "{outcome}");
+    let listed: Vec<String> =
+        unreadable(&root.path().join("runs/small-001")).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(listed, ["gone.jpg"]);
+    let embed = xtask(root.path(), ["embed", "runs/small-001", "images", "-o", "features.csv"]).done();
+    assert!(embed.stderr.contains("skipped: images/gone.jpg: No such file"), "{embed}");
 }

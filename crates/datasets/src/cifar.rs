@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use plugin_api::{ByteImage, DatasetError, Images, Splits, UnreadableImage};
 
-use crate::files::{check_folder, error};
+use crate::places::{check_folder, error};
 
 const SIDE_PX: usize = 32;
 const PLANE_BYTES: usize = SIDE_PX * SIDE_PX;

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
+use crate::classes::{Classed, listed, number_classes, uneven_classes};
 use crate::decode::ReadOptions;
-use crate::files::{FileImages, check_folder, error, list_folders, list_images, no_images};
 use crate::flat_folder::check_not_empty;
+use crate::images::StoredImages;
+use crate::listing::{Patterns, shown, shown_path};
+use crate::places::error;
+use crate::root::Root;
 
 plugin_api::register! {
     dyn Dataset {
@@ -39,19 +43,26 @@ pub struct ClassFoldersConfig {
     /// How the files become images.
     #[serde(default)]
     pub read: ReadOptions,
+    /// Patterns of what is left out, for paths below the root: `**/masks/**`, `*.gif`. A pattern that matches a folder
+    /// leaves out all that is in it.
+    #[serde(default)]
+    pub exclude: Vec<String>,
 }
 
-/// One folder per class. Classes are numbered in the order of their names.
+/// One folder per class. The classes of both splits are numbered together, in the order of their names.
+///
+/// A class folder without images in either split is left out, and a class that only one split has is a note.
 #[derive(Debug, Clone)]
 pub struct ClassFolders {
     config: ClassFoldersConfig,
+    exclude: Patterns,
 }
 
 impl ClassFolders {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, if both splits are the same folder, or if `read` makes no sense.
+    /// If a path is empty, both splits are the same folder, a pattern is none, or `read` makes no sense.
     pub fn new(config: ClassFoldersConfig) -> Result<Self, ConfigError> {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("train", config.train.as_ref())?;
@@ -62,47 +73,79 @@ impl ClassFolders {
             return Err(ConfigError::field("test", test.display(), "it must differ from `train`"));
         }
         config.read.check()?;
-        Ok(Self { config })
+        let exclude = Patterns::new("exclude", &config.exclude)?;
+        Ok(Self { config, exclude })
     }
 
-    /// The folders of the two splits.
-    fn folders(&self) -> Result<(PathBuf, Option<PathBuf>), DatasetError> {
-        let ClassFoldersConfig { root, train, test, .. } = &self.config;
-        check_folder(root)?;
-        let named_test = test.as_ref().map(|name| root.join(name));
-        let found_test = || TEST.iter().map(|name| root.join(name)).find(|folder| folder.is_dir());
-        if let Some(name) = train {
-            return Ok((root.join(name), named_test.or_else(found_test)));
+    /// The folders of the two splits below `root`; `None` stands for `root` itself. Notes tell what is beside them.
+    fn folders(&self, root: &Root, notes: &mut Vec<String>) -> Result<SplitFolders, DatasetError> {
+        let ClassFoldersConfig { train, test, .. } = &self.config;
+        let found_test = || TEST.into_iter().map(PathBuf::from).find(|folder| root.has(folder));
+        let test = test.clone().or_else(found_test);
+        if let Some(train) = train {
+            return Ok(SplitFolders { train: Some(train.clone()), test });
         }
-        let train = root.join(TRAIN);
-        if train.is_dir() {
-            return Ok((train, named_test.or_else(found_test)));
+        if root.has(Path::new(TRAIN)) {
+            notes.extend(beside_train(root, test.as_deref(), &self.exclude)?);
+            return Ok(SplitFolders { train: Some(TRAIN.into()), test });
         }
-        match named_test.or_else(found_test) {
-            None => Ok((root.clone(), None)),
+        match test {
+            None => Ok(SplitFolders { train: None, test: None }),
             // `root` itself would have the test folder as a class.
             Some(test) => Err(error(
-                root,
-                format!("there is a folder of test images, `{}`, but no folder `{TRAIN}`", name_of(&test)),
+                root.path(),
+                format!("there is a folder of test images, `{}`, but no folder `{TRAIN}`", test.display()),
                 "set the folder of training images: `train: \"...\"`",
             )),
         }
     }
+
+    /// Adds the images of `root` to the splits.
+    fn add(&self, root: &Root, splits: &mut ByClass) -> Result<(), DatasetError> {
+        let folders = self.folders(root, &mut splits.notes)?;
+        let mut train = root.list(folders.train.as_deref(), &self.exclude)?;
+        if let Some(test) = &folders.test {
+            // With `train: "."`, the folder of the test images is among the class folders.
+            if folders.train.as_deref().is_some_and(is_here) {
+                train.leave_out(test);
+            }
+            splits.test.get_or_insert_default().add(root.list(Some(test), &self.exclude)?);
+        }
+        splits.train.add(train);
+        Ok(())
+    }
+}
+
+/// Folders below a root.
+struct SplitFolders {
+    train: Option<PathBuf>,
+    test: Option<PathBuf>,
+}
+
+#[derive(Default)]
+struct ByClass {
+    train: Classed,
+    test: Option<Classed>,
+    notes: Vec<String>,
 }
 
 impl Dataset for ClassFolders {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let (train, test) = self.folders()?;
-        let train_images = list_classes(&train, &self.config.read)?;
-        let test_images = test.as_deref().map(|test| list_classes(test, &self.config.read)).transpose()?;
-        if let (Some(test), Some(test_images)) = (&test, &test_images) {
-            check_same_classes(&train, &train_images.class_names, test, &test_images.class_names)?;
-        }
-        Ok(Splits {
-            train: Arc::new(train_images),
-            test: test_images.map(|images| Arc::new(images) as _),
-            notes: Vec::new(),
-        })
+        let mut splits = ByClass::default();
+        let root = Root::open(&self.config.root)?;
+        self.add(&root, &mut splits)?;
+        let ByClass { train, test, mut notes } = splits;
+        train.check()?;
+        test.as_ref().map_or(Ok(()), Classed::check)?;
+        let (labels, test_labels, empty) = number_classes(&train, test.as_ref());
+        notes.extend(train.notes.iter().chain(test.iter().flat_map(|test| &test.notes)).cloned());
+        notes.extend(empty);
+        notes.extend(self.exclude.notes());
+        let read = &self.config.read;
+        let test = test.zip(test_labels).map(|(test, labels)| StoredImages::new(test.parts, labels, read));
+        let train = StoredImages::new(train.parts, labels, read);
+        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
+        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
     }
 
     fn channels(&self) -> usize {
@@ -114,53 +157,39 @@ impl Dataset for ClassFolders {
     }
 }
 
-fn list_classes(folder: &Path, read: &ReadOptions) -> Result<FileImages, DatasetError> {
-    let classes = list_folders(folder)?;
-    if classes.is_empty() {
-        return Err(error(
-            folder,
-            "there are no class folders in it",
-            "for images without class folders, use `flat-folder`",
+/// What is beside the folder of training images and is no split, one sentence for folders and one for images.
+fn beside_train(root: &Root, test: Option<&Path>, patterns: &Patterns) -> Result<Vec<String>, DatasetError> {
+    let is_split = |name: &str| name == TRAIN || TEST.contains(&name) || test == Some(Path::new(name));
+    let top = root.top(patterns)?;
+    let folders: Vec<String> =
+        top.folders.iter().map(|name| shown(name)).filter(|name| !is_split(name)).collect();
+    let place = shown_path(root.path());
+    let mut notes = Vec::new();
+    if !folders.is_empty() {
+        let are = if folders.len() == 1 {
+            "is 1 folder that is"
+        } else {
+            &format!("are {} folders that are", folders.len())
+        };
+        let names = listed(folders.into_iter());
+        notes.push(format!(
+            "{place}: beside `{TRAIN}` there {are} no part of the data: {names}; if `{TRAIN}` is a class like these, write \
+             `train: \".\"`"
         ));
     }
-    let mut paths = Vec::new();
-    let mut labels = Vec::new();
-    for (label, (_, class)) in (0_u32..).zip(&classes) {
-        let found = list_images(class)?;
-        if found.is_empty() {
-            return Err(no_images(class));
-        }
-        labels.extend(found.iter().map(|_| label));
-        paths.extend(found);
+    if !top.images.is_empty() {
+        let are = if top.images.len() == 1 {
+            "is 1 image that is"
+        } else {
+            &format!("are {} images that are", top.images.len())
+        };
+        let names = listed(top.images.iter().map(|name| shown(name)));
+        notes.push(format!("{place}: beside `{TRAIN}` there {are} no part of the data: {names}"));
     }
-    Ok(FileImages {
-        paths,
-        labels: Some(labels),
-        class_names: classes.into_iter().map(|(name, _)| name).collect(),
-        read: read.clone(),
-    })
+    Ok(notes)
 }
 
-fn check_same_classes(
-    train: &Path,
-    train_names: &[String],
-    test: &Path,
-    test_names: &[String],
-) -> Result<(), DatasetError> {
-    let odd = |here: &Path, here_names: &[String], there: &Path, there_names: &[String]| {
-        // Both lists are sorted.
-        let name = here_names.iter().find(|name| there_names.binary_search(name).is_err())?;
-        Some(error(
-            here,
-            format!("class folder `{name}` is missing in {}", there.display()),
-            "both splits need the same classes: add or remove the folder, or set other folders with `train` and `test`",
-        ))
-    };
-    odd(test, test_names, train, train_names)
-        .or_else(|| odd(train, train_names, test, test_names))
-        .map_or(Ok(()), Err)
-}
-
-fn name_of(folder: &Path) -> String {
-    folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+/// Whether `folder` is the folder in which it stands.
+fn is_here(folder: &Path) -> bool {
+    folder.components().all(|part| part == std::path::Component::CurDir)
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::decode::ReadOptions;
-use crate::files::{FileImages, list_images, no_images};
+use crate::images::{Labels, StoredImages};
+use crate::listing::Patterns;
+use crate::root::Root;
 
 plugin_api::register! {
     dyn Dataset {
@@ -30,46 +32,46 @@ pub struct FlatFolderConfig {
     /// How the files become images.
     #[serde(default)]
     pub read: ReadOptions,
+    /// Patterns of what is left out, for paths below the root: `**/masks/**`, `*.gif`. A pattern that matches a folder
+    /// leaves out all that is in it.
+    #[serde(default)]
+    pub exclude: Vec<String>,
 }
 
 /// All images in a folder and its subfolders, without labels.
 #[derive(Debug, Clone)]
 pub struct FlatFolder {
     config: FlatFolderConfig,
+    exclude: Patterns,
 }
 
 impl FlatFolder {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, or if `read` makes no sense.
+    /// If a path is empty, a pattern is none, or `read` makes no sense.
     pub fn new(config: FlatFolderConfig) -> Result<Self, ConfigError> {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("test", config.test.as_ref())?;
         config.read.check()?;
-        Ok(Self { config })
+        let exclude = Patterns::new("exclude", &config.exclude)?;
+        Ok(Self { config, exclude })
     }
 }
 
 impl Dataset for FlatFolder {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let images = |folder: &PathBuf| -> Result<Arc<dyn plugin_api::Images>, DatasetError> {
-            let paths = list_images(folder)?;
-            if paths.is_empty() {
-                return Err(no_images(folder));
-            }
-            Ok(Arc::new(FileImages {
-                paths,
-                labels: None,
-                class_names: Arc::new([]),
-                read: self.config.read.clone(),
-            }))
+        let mut notes = Vec::new();
+        let mut images = |folder: &PathBuf| -> Result<Arc<dyn plugin_api::Images>, DatasetError> {
+            let found = Root::open(folder)?.list(None, &self.exclude)?;
+            found.check_not_empty()?;
+            notes.extend(found.notes());
+            Ok(Arc::new(StoredImages::new(vec![found.part], Labels::none(), &self.config.read)))
         };
-        Ok(Splits {
-            train: images(&self.config.root)?,
-            test: self.config.test.as_ref().map(images).transpose()?,
-            notes: Vec::new(),
-        })
+        let train = images(&self.config.root)?;
+        let test = self.config.test.as_ref().map(images).transpose()?;
+        notes.extend(self.exclude.notes());
+        Ok(Splits { train, test, notes })
     }
 
     fn channels(&self) -> usize {

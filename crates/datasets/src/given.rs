@@ -1,6 +1,6 @@
 //! Images given by path, without a pipeline.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,24 @@ use std::sync::Arc;
 use plugin_api::{DatasetError, Images};
 
 use crate::decode::{ReadOptions, begins_like_image};
-use crate::files::{FileImages, error, has_image_extension, list_images, no_images, relative_hint};
-use crate::list_file::{class_names, number_labels, read_list};
+use crate::images::{Labels, Part, StoredImages};
+use crate::list::{List, number_labels, read_list};
+use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
+use crate::places::{error, relative_hint};
+use crate::root::Root;
+use crate::store::Folder;
 
 /// Magic bytes that distinguish images and other files from text.
 const N_BYTES_LOOKED_AT: u64 = 32;
+
+/// Images given by path.
+#[derive(Clone)]
+pub struct OpenedImages {
+    /// The images.
+    pub images: Arc<dyn Images>,
+    /// What listing left out or found odd, one sentence each, for the person who runs it.
+    pub notes: Vec<String>,
+}
 
 /// The images at `paths`, in the order of `paths`. Only names are read.
 ///
@@ -23,41 +36,37 @@ const N_BYTES_LOOKED_AT: u64 = 32;
 ///
 /// # Errors
 /// If a path does not exist, or is not an image.
-pub fn open_images(paths: &[PathBuf]) -> Result<Arc<dyn Images>, DatasetError> {
-    if let [path] = paths {
-        return Ok(Arc::new(open_one(path)?));
-    }
-    let mut all = FileImages {
-        paths: Vec::new(),
-        labels: None,
-        class_names: Arc::new([]),
-        read: ReadOptions::default(),
-    };
+pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
+    let mut notes = Vec::new();
+    let (mut parts, mut labels) = (Vec::new(), Labels::none());
     for path in paths {
-        all.paths.extend(open_one(path)?.paths);
+        let (part, its_labels) = open_one(path, &mut notes)?;
+        parts.push(part);
+        if paths.len() == 1 {
+            labels = its_labels;
+        }
     }
-    Ok(Arc::new(all))
+    Ok(OpenedImages { images: Arc::new(StoredImages::new(parts, labels, &ReadOptions::default())), notes })
 }
 
-fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
+fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Part, Labels), DatasetError> {
     if path.is_dir() {
-        let paths = list_images(path)?;
-        if paths.is_empty() {
-            return Err(no_images(path));
-        }
-        return Ok(with_classes(path, paths));
+        let found = Root::open(path)?.list(None, &Patterns::default())?;
+        found.check_not_empty()?;
+        notes.extend(found.notes());
+        let labels = labels_of_folders(&found.part.entries);
+        return Ok((found.part, labels));
     }
     if !path.exists() {
         return Err(error(path, "the file or folder does not exist", relative_hint(path)));
     }
+    let name = bytes_of(path.as_os_str()).unwrap_or_default();
     let start = first_bytes(path);
-    if has_image_extension(path) || begins_like_image(&start) {
-        return Ok(FileImages {
-            paths: vec![path.into()],
-            labels: None,
-            class_names: Arc::new([]),
-            read: ReadOptions::default(),
-        });
+    if is_image(name) || begins_like_image(&start) {
+        let mut entries = Entries::default();
+        entries.push(&[name], 0);
+        let store = Arc::new(Folder { path: PathBuf::new() });
+        return Ok((Part { place: PathBuf::new(), store, entries }, Labels::none()));
     }
     if start.contains(&0) {
         return Err(error(
@@ -67,27 +76,21 @@ fn open_one(path: &Path) -> Result<FileImages, DatasetError> {
         ));
     }
     let list = read_list(path)?;
-    let class_names: Arc<[String]> = class_names(&list).into();
-    let labels = number_labels(&list, &class_names, path)?;
-    let paths = list.entries.into_iter().map(|entry| entry.path).collect();
-    Ok(FileImages { paths, labels, class_names, read: ReadOptions::default() })
+    notes.extend(list.notes());
+    let (labels, _) = number_labels(&list, None);
+    let List { part, .. } = list;
+    Ok((part, labels))
 }
 
-/// Images of `folder`, with its subfolders as classes if every image is in one.
-fn with_classes(folder: &Path, paths: Vec<PathBuf>) -> FileImages {
-    let class = |path: &PathBuf| {
-        let mut parts = path.strip_prefix(folder).ok()?.components();
-        let first = parts.next()?.as_os_str().to_string_lossy().into_owned();
-        parts.next().map(|_| first)
+/// The first folder of each path as its class, if every path has one.
+fn labels_of_folders(entries: &Entries) -> Labels {
+    let class = |path| split_first(path).map(|(class, _)| class);
+    let Some(classes) = entries.paths().map(class).collect::<Option<BTreeSet<&[u8]>>>() else {
+        return Labels::none();
     };
-    let classes: Option<Vec<String>> = paths.iter().map(class).collect();
-    let Some(classes) = classes else {
-        return FileImages { paths, labels: None, class_names: Arc::new([]), read: ReadOptions::default() };
-    };
-    let class_names: Vec<String> = classes.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect();
-    let number = |class: &String| class_names.binary_search(class).unwrap_or_default() as u32;
-    let labels = classes.iter().map(number).collect();
-    FileImages { paths, labels: Some(labels), class_names: class_names.into(), read: ReadOptions::default() }
+    let numbers: BTreeMap<&[u8], u32> = classes.iter().copied().zip(0..).collect();
+    let labels = entries.paths().filter_map(class).map(|class| numbers[class]).collect();
+    Labels { of_images: Some(labels), class_names: classes.into_iter().map(shown).collect() }
 }
 
 /// The start of a file. Read errors are left to the code that reads it as a list.
@@ -121,13 +124,13 @@ mod tests {
         std::fs::write(root.join("list.txt"), "# two\nc.webp\nb/2.png\n").unwrap();
         let open =
             |given: &[&str]| open_images(&given.iter().map(|name| root.join(name)).collect::<Vec<_>>());
-        let images = open(&["c.webp", "b", "list.txt", "a.png"]).unwrap();
+        let images = open(&["c.webp", "b", "list.txt", "a.png"]).unwrap().images;
         let expected = ["c.webp", "b/2.png", "b/deep/1.jpg", "c.webp", "b/2.png", "a.png"];
         assert_eq!(names(images.as_ref(), root), expected);
         assert!(images.class_names().is_empty());
         // An image without an extension is known by what is in it.
         std::fs::write(root.join("photo"), b"\x89PNG\r\n\x1a\n").unwrap();
-        assert_eq!(names(open(&["photo"]).unwrap().as_ref(), root), ["photo"]);
+        assert_eq!(names(open(&["photo"]).unwrap().images.as_ref(), root), ["photo"]);
     }
 
     #[test]
@@ -137,13 +140,13 @@ mod tests {
         for name in ["all/dog/1.png", "all/cat/deep/2.png", "all/cat/3.png"] {
             touch(&root.join(name));
         }
-        let images = open_images(&[root.join("all")]).unwrap();
+        let images = open_images(&[root.join("all")]).unwrap().images;
         assert_eq!(images.class_names(), ["cat", "dog"]);
         assert_eq!((0..3).map(|i| images.label(i).unwrap()).collect::<Vec<_>>(), [0, 0, 1]);
         touch(&root.join("all/0.png"));
-        assert_eq!(open_images(&[root.join("all")]).unwrap().label(0), None);
+        assert_eq!(open_images(&[root.join("all")]).unwrap().images.label(0), None);
         std::fs::write(root.join("list"), "all/dog/1.png dog\nall/cat/3.png cat\n").unwrap();
-        let images = open_images(&[root.join("list")]).unwrap();
+        let images = open_images(&[root.join("list")]).unwrap().images;
         assert_eq!((images.label(0), images.class_names().len()), (Some(1), 2));
     }
 

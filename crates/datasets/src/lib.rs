@@ -11,23 +11,27 @@
 //! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
-//! Datasets of files share the listing (`files`) and [`decode_file`], which reads any supported format as [`ReadOptions`]
-//! say.
+//! Datasets of files share the `listing` and [`decode_file`], which reads any supported format as [`ReadOptions`] say.
 //! [`open_images`] is for images outside of a pipeline. Opening a dataset lists its images but reads none; an image
 //! that cannot be decoded is an error of that image only.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod classes;
 mod decode;
-mod files;
 mod given;
+mod images;
+mod listing;
+mod places;
 mod positioned;
+mod root;
+mod store;
 
 mod cifar;
 mod cifar10;
 mod cifar100;
 mod class_folders;
 mod flat_folder;
-mod list_file;
+mod list;
 mod pack;
 mod shapes;
 
@@ -38,7 +42,8 @@ pub use self::decode::{
     MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
-pub use self::given::open_images;
-pub use self::list_file::{ListFile, ListFileConfig};
+pub use self::given::{OpenedImages, open_images};
+pub use self::list::{ListFile, ListFileConfig};
+pub use self::listing::PICTURE_MARK;
 pub use self::pack::{Encoding, OneOrMore, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
 pub use self::shapes::{Shapes, ShapesConfig};

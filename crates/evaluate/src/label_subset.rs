@@ -55,6 +55,10 @@ impl Images for Subset {
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         self.images.load(self.chosen[index])
     }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        self.images.encoded(self.chosen[index])
+    }
 }
 
 #[cfg(test)]

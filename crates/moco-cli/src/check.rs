@@ -70,7 +70,11 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
         text::count(pipeline.epochs, "epoch"),
         pipeline.batch,
     )?;
-    match pipeline.dataset.open() {
+    let opened = pipeline.dataset.open();
+    for note in opened.iter().flat_map(|splits| &splits.notes) {
+        writeln!(out, "  note: {note}")?;
+    }
+    match opened {
         Ok(splits) if splits.train.len() < pipeline.batch => writeln!(
             out,
             "  note: {} do not fill a batch of {}",

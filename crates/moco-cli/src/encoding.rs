@@ -15,7 +15,7 @@ use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
 use crate::interrupt::stop_softly;
 use crate::progress::ImageLine;
-use crate::{compute, text};
+use crate::{compute, notes, text};
 
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -171,8 +171,13 @@ pub(crate) fn stopped(out: &mut dyn Write) -> Result<std::process::ExitCode, Fai
 impl ImageArguments {
     /// The images. None is read yet.
     pub(crate) fn open(&self, encoder: &Encoder) -> Result<Arc<dyn Images>, Failure> {
-        let Some(part) = self.split else { return Ok(datasets::open_images(&self.images)?) };
+        let Some(part) = self.split else {
+            let opened = datasets::open_images(&self.images)?;
+            notes::print(&opened.notes);
+            return Ok(opened.images);
+        };
         let splits = encoder.dataset()?.open()?;
+        notes::print(&splits.notes);
         match part {
             Part::Train => Ok(splits.train),
             Part::Test => splits.test.ok_or_else(|| {

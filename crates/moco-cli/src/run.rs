@@ -18,7 +18,7 @@ use crate::failure::{Failure, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
 use crate::together::{self, Together};
-use crate::{compute, interrupt, pipeline_file, runs, text};
+use crate::{compute, interrupt, notes, pipeline_file, runs, text};
 
 /// Train a pipeline, or resume a run.
 ///
@@ -143,6 +143,7 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let pipeline = run.pipeline().map_err(unwrapped)?;
     let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
     describe(out, pipeline, &splits, workers.get())?;
+    notes::print(&splits.notes);
     if let Some(line) = together.describe() {
         writeln!(out, "processes {line}")?;
         let n_processes = together.processes.n();

@@ -1,10 +1,7 @@
 //! Sheets of small images.
 
-use std::io::{self, Write};
-
-use image::codecs::png::PngEncoder;
 use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder as _, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
 use plugin_api::ByteImage;
 
 const GAP_PX: u32 = 4;
@@ -42,14 +39,4 @@ pub(crate) fn draw(rows: &[&[RgbImage]]) -> RgbImage {
         }
     }
     sheet
-}
-
-/// Writes `image` as PNG.
-///
-/// # Errors
-/// If `file` cannot be written.
-pub(crate) fn write_png(file: impl Write, image: &RgbImage) -> io::Result<()> {
-    PngEncoder::new(file)
-        .write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8)
-        .map_err(io::Error::other)
 }

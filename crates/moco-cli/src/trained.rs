@@ -8,9 +8,9 @@ use moco::{LoadError, Which};
 use plugin_api::{Embedding, Split};
 
 use crate::choice::Layer;
-use crate::compute;
 use crate::failure::Failure;
 use crate::progress::ImageLine;
+use crate::{compute, notes};
 
 /// Options of the encoder, the images, and the resources to use.
 #[derive(clap::Args)]
@@ -63,7 +63,9 @@ impl EncoderArguments {
             seed: self.seed,
             workers: self.workers.map(usize::from),
         };
-        Evaluation::open(&self.run, &options).map_err(with_hint)
+        let evaluation = Evaluation::open(&self.run, &options).map_err(with_hint)?;
+        notes::print(evaluation.notes());
+        Ok(evaluation)
     }
 
     /// The name of the features in messages.

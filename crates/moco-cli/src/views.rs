@@ -12,7 +12,7 @@ use plugin_api::{ByteImage, FloatImage, Image, Images, Rng, ViewTransform};
 
 use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};
-use crate::{compute, pipeline_file};
+use crate::{compute, notes, pipeline_file};
 
 /// Draw a sheet of augmented images.
 ///
@@ -60,7 +60,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
-    let images = pipeline.dataset.open()?.train;
+    let splits = pipeline.dataset.open()?;
+    notes::print(&splits.notes);
+    let images = splits.train;
     let views: Vec<&View> =
         pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();
     let (rows, unreadable) = rows(&pipeline, images.as_ref(), &views, count);
@@ -184,7 +186,7 @@ fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
 fn write(sheet: &RgbImage, asked: Option<&Path>) -> Result<PathBuf, Failure> {
     let (file, path) = create(Path::new("views.png"), asked)?;
     let mut buffer = BufWriter::new(file);
-    let written = sheet::write_png(&mut buffer, sheet).and_then(|()| buffer.flush());
+    let written = moco::write_picture(&mut buffer, sheet).and_then(|()| buffer.flush());
     written.map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
     Ok(path)
 }

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{} steps; {}", summary.n_steps, summary.checkpoint.display());
 
     let mut encoder = run.encoder()?;
-    let images = moco::open_images(images)?;
+    let images = moco::open_images(images)?.images;
     let (features, unreadable) = encoder.embed_dataset(&images)?;
     println!("{} images, {} features each; {} unreadable", features.n(), features.d(), unreadable.len());
 

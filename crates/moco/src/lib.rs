@@ -58,6 +58,7 @@ mod encoder;
 mod error;
 pub mod evaluation;
 pub mod exchange;
+mod picture;
 mod run;
 mod source;
 mod table;
@@ -70,11 +71,13 @@ pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
+pub use self::picture::write_picture;
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
+pub use datasets::OpenedImages;
 pub use pipeline::{self, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 pub use processes;

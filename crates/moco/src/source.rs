@@ -1,8 +1,8 @@
 //! What can be embedded.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use datasets::OpenedImages;
 use image::{DynamicImage, RgbImage};
 use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
 
@@ -64,11 +64,11 @@ impl ImageSource for String {
 }
 
 /// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a text file with one path
-/// per line; or an image. No image is read yet.
+/// per line; or an image. No image is read yet. Notes tell what was passed over.
 ///
 /// # Errors
 /// If the path leads nowhere, or to no image.
-pub fn open_images(path: impl AsRef<Path>) -> Result<Arc<dyn Images>, DatasetError> {
+pub fn open_images(path: impl AsRef<Path>) -> Result<OpenedImages, DatasetError> {
     datasets::open_images(&[path.as_ref().to_owned()])
 }
 

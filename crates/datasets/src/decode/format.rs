@@ -1,9 +1,9 @@
 //! Which format a file has.
 
 /// Files with other extensions are no images. A list may name files of any extension.
-pub(crate) const EXTENSIONS: [&str; 16] = [
-    "jpg", "jpeg", "png", "bmp", "gif", "webp", "tif", "tiff", "jfif", "ppm", "pgm", "pbm", "pnm", "tga",
-    "qoi", "ico",
+pub(crate) const EXTENSIONS: [&str; 20] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "apng", "bmp", "dib", "gif", "webp", "tif", "tiff", "ppm", "pgm",
+    "pbm", "pnm", "pam", "tga", "qoi", "ico",
 ];
 
 /// A format that is read.

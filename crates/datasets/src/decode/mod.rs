@@ -36,7 +36,7 @@ pub(crate) use self::file::read_file;
 pub(crate) use self::format::{EXTENSIONS, begins_like_image};
 use self::format::{Format, format_of};
 pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};
-pub(crate) use self::notes::notes;
+pub(crate) use self::notes::{Looked, notes};
 pub use self::options::{Orientation, ReadOptions};
 
 /// Decodes an image file.

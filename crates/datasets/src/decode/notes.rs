@@ -1,10 +1,8 @@
 //! What a person should know of how files are read, from a look at a few of them.
 
-use std::path::{Path, PathBuf};
-
 use super::format::{Format, format_of};
 use super::options::ReadOptions;
-use super::{decode, file, gif, png, tiff_header, webp};
+use super::{decode, gif, png, tiff_header, webp};
 
 /// How many files are looked at. They are spread over the dataset, because its parts may have come from elsewhere.
 const N_LOOKED_AT: usize = 16;
@@ -12,20 +10,26 @@ const N_LOOKED_AT: usize = 16;
 /// 16-bit images with no value above this use less than a sixteenth of their range.
 const DARK: u16 = u16::MAX / 16;
 
-/// One sentence for each thing found, the same ones each time. Files that cannot be read have nothing to say here.
-pub(crate) fn notes(paths: &[PathBuf], options: &ReadOptions) -> Vec<String> {
+/// A file that is looked at.
+pub(crate) struct Looked {
+    /// How messages call it.
+    pub(crate) name: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// One sentence for each thing found in a few of `n` files, the same ones each time. Files that `look` cannot read have
+/// nothing to say here.
+pub(crate) fn notes(n: usize, look: &dyn Fn(usize) -> Option<Looked>, options: &ReadOptions) -> Vec<String> {
     let mut several = None;
     let mut left_out = None;
     let mut highest_word = None;
-    for path in spread(paths) {
-        let Ok(bytes) = file::read_file(path) else { continue };
+    for Looked { name, bytes } in spread(n).filter_map(look) {
         let Ok(decoded) = decode(&bytes, options) else { continue };
-        several = several.or_else(|| several_images(path, &bytes));
+        several = several.or_else(|| several_images(&name, &bytes));
         left_out = left_out.or(decoded.found.left_out.map(|(n, n_taken)| {
             let taken = if n_taken == 1 { "first is" } else { "first 3 are" };
             format!(
-                "{} has {n} channels, of which the {taken} taken: `bands` of the dataset's `read` names others",
-                path.display()
+                "{name} has {n} channels, of which the {taken} taken: `bands` of the dataset's `read` names others"
             )
         }));
         highest_word = highest_word.max(decoded.found.highest_word);
@@ -40,7 +44,7 @@ pub(crate) fn notes(paths: &[PathBuf], options: &ReadOptions) -> Vec<String> {
     several.into_iter().chain(left_out).chain(dark).collect()
 }
 
-fn several_images(path: &Path, bytes: &[u8]) -> Option<String> {
+fn several_images(name: &str, bytes: &[u8]) -> Option<String> {
     let (n, what) = match format_of(bytes).ok()? {
         Format::Tiff => (tiff_header::n_pages(bytes), "pages"),
         Format::Gif => (gif::n_frames(bytes), "images"),
@@ -48,11 +52,11 @@ fn several_images(path: &Path, bytes: &[u8]) -> Option<String> {
         Format::Png => (png::Chunks::read(bytes).ok()?.n_frames as usize, "images"),
         _ => return None,
     };
-    (n > 1).then(|| format!("{} has {n} {what}, the first is taken", path.display()))
+    (n > 1).then(|| format!("{name} has {n} {what}, the first is taken"))
 }
 
-/// At most so many paths, evenly spaced, with the first and the last.
-fn spread(paths: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
-    let n = paths.len().min(N_LOOKED_AT);
-    (0..n).map(move |i| &paths[if n > 1 { i * (paths.len() - 1) / (n - 1) } else { 0 }])
+/// At most so many of `n`, evenly spaced, with the first and the last.
+fn spread(n: usize) -> impl Iterator<Item = usize> {
+    let n_looked_at = n.min(N_LOOKED_AT);
+    (0..n_looked_at).map(move |i| if n_looked_at > 1 { i * (n - 1) / (n_looked_at - 1) } else { 0 })
 }

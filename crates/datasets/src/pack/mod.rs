@@ -13,7 +13,7 @@ pub use self::format::Encoding;
 use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
 use crate::decode::ReadOptions;
-use crate::files::error;
+use crate::places::error;
 
 plugin_api::register! {
     dyn Dataset {

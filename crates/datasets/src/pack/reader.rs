@@ -8,7 +8,7 @@ use plugin_api::{ByteImage, DatasetError, Images, Split, UnreadableImage};
 
 use super::format::{self, Encoding, End, HEAD_BYTES, MAGIC, Meta, Record, VERSION};
 use crate::decode::{ReadOptions, decode_bytes};
-use crate::files::{error, relative_hint};
+use crate::places::{error, relative_hint};
 use crate::positioned::{buffer, read_exact_at};
 
 /// More than any list of class names needs.

@@ -62,17 +62,24 @@ fn the_folders_of_the_splits_can_be_named() {
 }
 
 #[test]
-fn splits_with_other_classes_are_refused_and_the_odd_one_is_named() {
+fn classes_are_numbered_over_both_splits_and_those_of_one_are_told() {
     let folder = tempdir().unwrap();
-    for file in ["train/bee/1.png", "train/owl/1.png", "val/bee/1.png"] {
+    for file in ["train/bee/1.png", "train/owl/1.png", "val/ant/1.png", "val/bee/1.png"] {
         save(folder.path().join(file), RED);
     }
-    let error = open_error("class-folders", &root(folder.path()));
-    assert!(error.contains("train: class folder `owl` is missing in"), "{error}");
-    save(folder.path().join("val/owl/1.png"), RED);
-    save(folder.path().join("val/yak/1.png"), RED);
-    let error = open_error("class-folders", &root(folder.path()));
-    assert!(error.contains("val: class folder `yak` is missing in"), "{error}");
+    let splits = open("class-folders", &root(folder.path())).unwrap();
+    let test = splits.test.unwrap();
+    assert_eq!(
+        (splits.train.class_names(), test.class_names()),
+        (test.class_names(), splits.train.class_names())
+    );
+    assert_eq!(test.class_names(), ["ant", "bee", "owl"]);
+    assert_eq!((labels(&*splits.train), labels(&*test)), (vec![Some(1), Some(2)], vec![Some(0), Some(1)]));
+    let expected = [
+        "1 class has no test image: owl",
+        "1 class has test images and no training image, so that it cannot be recognized: ant",
+    ];
+    assert_eq!(splits.notes, expected);
 }
 
 #[test]
@@ -83,15 +90,84 @@ fn test_images_without_training_images_are_no_class() {
     assert!(error.contains("there is a folder of test images, `val`, but no folder `train`"), "{error}");
 }
 
+/// A folder that another program leaves, and a class without images in one split only.
 #[test]
-fn a_class_folder_without_images_is_named() {
+fn class_folders_without_images_are_left_out_with_one_note() {
     let folder = tempdir().unwrap();
-    save(folder.path().join("bee/1.png"), RED);
+    for file in ["train/ant/1.png", "train/bee/1.png", "train/bee/2.png", "val/ant/1.png", "val/bee/1.png"] {
+        save(folder.path().join(file), RED);
+    }
+    for empty in ["train/__MACOSX", "train/cow", "train/yak", "val/cow", "val/ant/deeper"] {
+        std::fs::create_dir(folder.path().join(empty)).unwrap();
+    }
+    std::fs::write(folder.path().join("train/yak/notes.txt"), "moo").unwrap();
+    let splits = open("class-folders", &root(folder.path())).unwrap();
+    assert_eq!((splits.train.len(), splits.test.unwrap().len()), (3, 2));
+    assert_eq!(splits.train.class_names(), ["ant", "bee"]);
+    let train = folder.path().join("train");
+    let expected = [
+        format!("{}: 1 file is passed over, since it does not end like an image: 1 txt", train.display()),
+        format!("{}: 1 hidden image or folder is passed over: __MACOSX", train.display()),
+        "2 class folders have no image and are left out: cow, yak".to_owned(),
+    ];
+    assert_eq!(splits.notes, expected);
+}
+
+#[test]
+fn class_folders_of_which_none_has_an_image_are_an_error() {
+    let folder = tempdir().unwrap();
     std::fs::create_dir(folder.path().join("owl")).unwrap();
     std::fs::write(folder.path().join("owl/notes.txt"), "hoo").unwrap();
     let error = open_error("class-folders", &root(folder.path()));
-    assert!(error.contains("owl: there are no images in this folder"), "{error}");
-    assert!(error.contains("jpg, jpeg, png, bmp, gif, webp, tif, tiff"), "{error}");
+    assert!(error.contains(": there are no images in this folder"), "{error}");
+    assert!(error.contains("1 txt") && error.contains("jpg, jpeg, jpe, jfif, png, apng, bmp"), "{error}");
+}
+
+#[test]
+fn images_beside_class_folders_are_told() {
+    let folder = tempdir().unwrap();
+    for file in ["bee/1.png", "owl/1.png", "loose.png"] {
+        save(folder.path().join(file), RED);
+    }
+    let splits = open("class-folders", &root(folder.path())).unwrap();
+    assert_eq!(names(&*splits.train, folder.path()), ["bee/1.png", "owl/1.png"]);
+    let expected = format!(
+        "{}: 1 image is beside the class folders, without a class, and left out: loose.png",
+        folder.path().display()
+    );
+    assert_eq!(splits.notes, [expected]);
+}
+
+#[test]
+fn folders_beside_train_are_told_and_may_be_classes_with_it() {
+    let folder = tempdir().unwrap();
+    for file in ["bus/1.png", "car/1.png", "train/electric/1.png", "train/steam/1.png", "plan.png"] {
+        save(folder.path().join(file), RED);
+    }
+    let splits = open("class-folders", &root(folder.path())).unwrap();
+    assert_eq!(splits.train.class_names(), ["electric", "steam"]);
+    let place = folder.path().display();
+    let expected = [
+        format!(
+            "{place}: beside `train` there are 2 folders that are no part of the data: bus, car; if `train` is a class \
+             like these, write `train: \".\"`"
+        ),
+        format!("{place}: beside `train` there is 1 image that is no part of the data: plan.png"),
+    ];
+    assert_eq!(splits.notes, expected);
+
+    let all = format!("(root: {:?}, train: \".\")", folder.path());
+    let splits = open("class-folders", &all).unwrap();
+    assert_eq!(splits.train.class_names(), ["bus", "car", "train"]);
+    assert_eq!((splits.train.len(), splits.test.is_none()), (4, true));
+
+    // The folder of test images is no class then, and folders of splits need no note.
+    save(folder.path().join("val/bus/2.png"), RED);
+    let splits = open("class-folders", &all).unwrap();
+    assert_eq!(splits.train.class_names(), ["bus", "car", "train"]);
+    assert_eq!(names(&*splits.test.unwrap(), folder.path()), ["val/bus/2.png"]);
+    let beside = open("class-folders", &root(folder.path())).unwrap().notes;
+    assert!(beside[0].contains("2 folders that are no part of the data: bus, car;"), "{beside:?}");
 }
 
 #[test]

@@ -56,20 +56,51 @@ fn errors_name_the_file_and_the_line() {
 }
 
 #[test]
-fn a_test_list_has_the_classes_of_the_training_list() {
+fn classes_are_numbered_over_both_lists() {
     let (folder, config) = folder("a.png 3\nb c.png 7\n");
     let config = config.replace(')', &format!(", test: {:?})", folder.path().join("test.txt")));
     std::fs::write(folder.path().join("test.txt"), "sub/d.png 7\n").unwrap();
     let test = open("list-file", &config).unwrap().test.unwrap();
     assert_eq!(labels(&*test), [Some(1)]);
     assert_eq!(test.class_names(), ["3", "7"]);
-    std::fs::write(folder.path().join("test.txt"), "\nsub/d.png 8\n").unwrap();
-    let error = open_error("list-file", &config);
-    assert!(
-        error.contains("test.txt: line 2: no image in") && error.contains("has the label `8`"),
-        "{error}"
-    );
+    std::fs::write(folder.path().join("test.txt"), "\nsub/d.png 5\n").unwrap();
+    let splits = open("list-file", &config).unwrap();
+    let test = splits.test.unwrap();
+    assert_eq!((labels(&*splits.train), labels(&*test)), (vec![Some(0), Some(2)], vec![Some(1)]));
+    assert_eq!((splits.train.class_names(), test.class_names()), (test.class_names(), test.class_names()));
+    assert_eq!(test.class_names(), ["3", "5", "7"]);
+    let expected = [
+        "2 classes have no test image: 3, 7",
+        "1 class has test images and no training image, so that it cannot be recognized: 5",
+    ];
+    assert_eq!(splits.notes, expected);
     std::fs::write(folder.path().join("test.txt"), "sub/d.png\n").unwrap();
     let error = open_error("list-file", &config);
     assert!(error.contains("test.txt: it has no labels, but") && error.contains("list.txt does"), "{error}");
+}
+
+#[test]
+fn lines_that_repeat_an_image_are_counted() {
+    let (folder, config) = folder("a.png 1\nb c.png 2\na.png 1\n# again\na.png 2\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(splits.train.len(), 4);
+    let expected = format!(
+        "{}: 2 lines repeat an image of another line, 1 of them with another label, and such images count as often as \
+         they are listed: line 3, a.png",
+        folder.path().join("list.txt").display()
+    );
+    assert_eq!(splits.notes, [expected]);
+}
+
+#[cfg(unix)]
+#[test]
+fn paths_that_are_no_text_are_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let (folder, config) = folder("");
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    std::fs::copy(folder.path().join("a.png"), folder.path().join(name)).unwrap();
+    std::fs::write(folder.path().join("list.txt"), b"caf\xe9.png\n").unwrap();
+    let train = open("list-file", &config).unwrap().train;
+    assert_eq!(train.name(0), format!("{}/caf\\xe9.png", folder.path().display()));
+    assert_eq!(train.load(0).unwrap().values[0], 1);
 }

@@ -5,6 +5,7 @@ mod decoding;
 mod folders;
 mod lists;
 mod packs;
+mod passed_over;
 mod pillow;
 mod reading;
 mod registry;

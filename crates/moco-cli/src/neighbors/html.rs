@@ -8,7 +8,6 @@ use image::RgbImage;
 use maud::{DOCTYPE, Markup, html};
 
 use super::{Row, Shown};
-use crate::sheet;
 
 const STYLE: &str = "\
 body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff }
@@ -69,7 +68,7 @@ fn cell(shown: &Shown) -> io::Result<Markup> {
 
 fn data_uri(image: &RgbImage) -> io::Result<String> {
     let mut png = Cursor::new(Vec::new());
-    sheet::write_png(&mut png, image)?;
+    moco::write_picture(&mut png, image)?;
     Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())))
 }
 

@@ -18,7 +18,7 @@ use run_store::write_whole;
 use crate::encoding::{Embedded, EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
 use crate::sheet::{fitted, rgb};
-use crate::{new_file, text};
+use crate::{new_file, notes, text};
 
 /// Draw images and their nearest neighbors.
 ///
@@ -108,6 +108,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         None
     } else {
         let queries = datasets::open_images(&arguments.query)?;
+        notes::print(&queries.notes);
+        let queries = queries.images;
         // The queries first: a mistake in a name should not cost a pass over all images.
         match arguments.encoder.embed(&mut encoder, &queries)? {
             Embedded::All { embeddings, n_unreadable: 0 } => Some((queries, embeddings)),

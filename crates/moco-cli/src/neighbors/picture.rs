@@ -18,7 +18,7 @@ pub(super) fn write(file: impl Write, rows: &[Row]) -> io::Result<()> {
     let cells: Vec<Vec<RgbImage>> = rows.iter().map(cells).collect();
     let cells: Vec<&[RgbImage]> = cells.iter().map(Vec::as_slice).collect();
     let mut file = BufWriter::new(file);
-    sheet::write_png(&mut file, &sheet::draw(&cells))?;
+    moco::write_picture(&mut file, &sheet::draw(&cells))?;
     file.flush()
 }
 

@@ -38,9 +38,9 @@ impl DataSource {
                 return Self::of_plugin("class-folders", &format!("(root: {})", quoted(path)));
             }
         }
-        let images = datasets::open_images(paths)?;
+        let datasets::OpenedImages { images, notes } = datasets::open_images(paths)?;
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        let splits = Splits { train: images, test: None, notes: Vec::new() };
+        let splits = Splits { train: images, test: None, notes };
         Ok(Self { splits, channels: 3, description: names.join(", ") })
     }
 

@@ -4,7 +4,9 @@ use std::io::{self, Cursor};
 
 use evaluate::linear::ClassifierScore;
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts as _};
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{Rgb, RgbImage};
+
+use crate::write_picture;
 
 /// With more classes, there is no room for text.
 const MOST_WITH_TEXT: usize = 40;
@@ -64,7 +66,7 @@ fn draw(score: &ClassifierScore, names: &[String]) -> RgbImage {
 /// If it cannot be encoded.
 pub fn confusion_png(score: &ClassifierScore, names: &[String]) -> io::Result<Vec<u8>> {
     let mut bytes = Cursor::new(Vec::new());
-    draw(score, names).write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
+    write_picture(&mut bytes, &draw(score, names))?;
     Ok(bytes.into_inner())
 }
 

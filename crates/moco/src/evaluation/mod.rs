@@ -152,6 +152,11 @@ impl Evaluation {
         self.splits.test.as_ref().unwrap_or(&self.splits.train)
     }
 
+    /// What listing the dataset left out or found odd, one sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.splits.notes
+    }
+
     /// The number of images that could not be read so far.
     pub fn unreadable(&self) -> Vec<UnreadableImage> {
         self.unreadable.list()

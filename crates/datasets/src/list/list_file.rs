@@ -1,0 +1,97 @@
+//! Images listed in a text file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
+
+use super::{List, number_labels, read_list};
+use crate::classes::uneven_classes;
+use crate::decode::ReadOptions;
+use crate::flat_folder::check_not_empty;
+use crate::images::StoredImages;
+use crate::listing::shown_path;
+use crate::places::error;
+
+plugin_api::register! {
+    dyn Dataset {
+        name: "list-file",
+        summary: "images listed in a text file, one `path` or `path label` per line",
+        source: "",
+        example: r#"(path: "train.txt")"#,
+        build: |config: ListFileConfig, _context| ListFile::new(config),
+    }
+}
+
+/// The config of [`ListFile`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListFileConfig {
+    /// List of the training images. Each line is a path, optionally followed by a tab or space and a label. Paths are
+    /// relative to the list's folder. Lines that start with `#` are comments.
+    pub path: PathBuf,
+    /// List of the test images; no test split by default.
+    #[serde(default)]
+    pub test: Option<PathBuf>,
+    /// How the files become images.
+    #[serde(default)]
+    pub read: ReadOptions,
+}
+
+/// Images listed in a text file.
+///
+/// A line that ends in an image extension is a path as a whole. Otherwise, the label is what follows the last tab, or
+/// the last space if there is no tab. Labels are names. They are numbered in sorted order, which is numeric if all of
+/// them are integers.
+#[derive(Debug, Clone)]
+pub struct ListFile {
+    config: ListFileConfig,
+}
+
+impl ListFile {
+    /// The dataset for `config`. Nothing is read yet.
+    ///
+    /// # Errors
+    /// If a path is empty, if both lists are the same, or if `read` makes no sense.
+    pub fn new(config: ListFileConfig) -> Result<Self, ConfigError> {
+        check_not_empty("path", Some(&config.path))?;
+        check_not_empty("test", config.test.as_ref())?;
+        if config.test.as_ref() == Some(&config.path) {
+            return Err(ConfigError::field("test", config.path.display(), "it must differ from `path`"));
+        }
+        config.read.check()?;
+        Ok(Self { config })
+    }
+}
+
+impl Dataset for ListFile {
+    fn open(&self) -> Result<Splits, DatasetError> {
+        let train = read_list(&self.config.path)?;
+        let test = self.config.test.as_deref().map(read_list).transpose()?;
+        if let Some(test) = &test
+            && test.has_labels() != train.has_labels()
+        {
+            let (with, without) =
+                if train.has_labels() { (&train.file, &test.file) } else { (&test.file, &train.file) };
+            let reason = format!("it has no labels, but {} does", shown_path(with));
+            return Err(error(without, reason, "add labels to both lists, or to neither"));
+        }
+        let mut notes = train.notes();
+        notes.extend(test.iter().flat_map(List::notes));
+        let (labels, test_labels) = number_labels(&train, test.as_ref());
+        let read = &self.config.read;
+        let test = test.zip(test_labels);
+        let test = test.map(|(list, labels)| StoredImages::new(vec![list.part], labels, read));
+        let train = StoredImages::new(vec![train.part], labels, read);
+        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
+        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+    }
+
+    fn channels(&self) -> usize {
+        self.config.read.channels()
+    }
+
+    fn describe(&self) -> String {
+        format!("images listed in {}", self.config.path.display())
+    }
+}

@@ -1,0 +1,71 @@
+//! Patterns of paths that are left out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use plugin_api::ConfigError;
+
+use super::names::path_of;
+
+/// Patterns such as `**/masks/**`, matched against paths below a root.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Patterns {
+    texts: Vec<String>,
+    set: GlobSet,
+    /// Which of them have matched something.
+    used: Arc<[AtomicBool]>,
+}
+
+impl Patterns {
+    /// # Errors
+    /// If one of `texts`, which the field `field` has, is no pattern.
+    pub(crate) fn new(field: &'static str, texts: &[String]) -> Result<Self, ConfigError> {
+        let mut set = GlobSetBuilder::new();
+        for text in texts {
+            set.add(glob(field, text)?);
+        }
+        let set = set.build().map_err(|failure| refused(field, &texts.join(", "), &failure))?;
+        let used = texts.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self { texts: texts.to_vec(), set, used })
+    }
+
+    /// Whether `path` is left out. Patterns that match something that `counts` are those in use.
+    pub(crate) fn excludes(&self, path: &[u8], counts: bool) -> bool {
+        if self.texts.is_empty() {
+            return false;
+        }
+        let matches = self.set.matches(path_of(path));
+        if counts {
+            matches.iter().for_each(|&index| self.used[index].store(true, Ordering::Relaxed));
+        }
+        !matches.is_empty()
+    }
+
+    /// A sentence for each pattern that has matched nothing yet.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let unused =
+            self.texts.iter().zip(self.used.iter()).filter(|(_, used)| !used.load(Ordering::Relaxed));
+        unused
+            .map(|(text, _)| {
+                format!(
+                    "the pattern `{text}` of `exclude` matches nothing; patterns are for paths below the root"
+                )
+            })
+            .collect()
+    }
+}
+
+fn glob(field: &'static str, text: &str) -> Result<Glob, ConfigError> {
+    // `*` stays within a folder, as in a shell; `**` does not.
+    let built = GlobBuilder::new(text).literal_separator(true).build();
+    built.map_err(|failure| refused(field, text, &failure))
+}
+
+fn refused(field: &'static str, text: &str, failure: &globset::Error) -> ConfigError {
+    ConfigError::field(
+        field,
+        format!("{text:?}"),
+        format!("it must be a pattern such as `**/masks/**`: {}", failure.kind()),
+    )
+}
