@@ -1,19 +1,21 @@
 //! All images in a folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
+use crate::classes::uneven_classes;
 use crate::decode::ReadOptions;
-use crate::images::{Labels, StoredImages};
+use crate::images::{Labels, Part, StoredImages};
+use crate::list::{Columns, LabelFile, number_both};
 use crate::listing::Patterns;
 use crate::root::Root;
 
 plugin_api::register! {
     dyn Dataset {
         name: "flat-folder",
-        summary: "all images in a folder and its subfolders, without labels",
+        summary: "all images in a folder and its subfolders, with labels from a list if one is given",
         source: "",
         example: r#"(root: "photos")"#,
         build: |config: FlatFolderConfig, _context| FlatFolder::new(config),
@@ -32,13 +34,26 @@ pub struct FlatFolderConfig {
     /// How the files become images.
     #[serde(default)]
     pub read: ReadOptions,
+    /// List of labels for the images of both folders: a table or text, as the dataset `list-file` takes it. A line has the path
+    /// of an image below its folder, or only the name of its file, with or without the ending. Images without a label are
+    /// left out.
+    #[serde(default)]
+    pub labels: Option<PathBuf>,
+    /// The column with the paths, in a list of labels that ends in `.csv` or `.tsv`. By default one that is called `path`,
+    /// `filename`, `file`, `image` or the like.
+    #[serde(default)]
+    pub path_column: Option<String>,
+    /// The column with the labels. By default one that is called `label`, `class`, `category` or the like, or the other
+    /// one of two columns.
+    #[serde(default)]
+    pub label_column: Option<String>,
     /// Patterns of what is left out, for paths below the root: `**/masks/**`, `*.gif`. A pattern that matches a folder
     /// leaves out all that is in it.
     #[serde(default)]
     pub exclude: Vec<String>,
 }
 
-/// All images in a folder and its subfolders, without labels.
+/// All images in a folder and its subfolders, with labels from a list if one is given.
 #[derive(Debug, Clone)]
 pub struct FlatFolder {
     config: FlatFolderConfig,
@@ -54,24 +69,41 @@ impl FlatFolder {
         check_not_empty("root", Some(&config.root))?;
         check_not_empty("test", config.test.as_ref())?;
         config.read.check()?;
+        check_not_empty("labels", config.labels.as_ref())?;
         let exclude = Patterns::new("exclude", &config.exclude)?;
         Ok(Self { config, exclude })
+    }
+}
+
+impl FlatFolder {
+    fn list(&self, folder: &Path, notes: &mut Vec<String>) -> Result<Vec<Part>, DatasetError> {
+        let found = Root::open(folder)?.list(None, &self.exclude)?;
+        found.check_not_empty()?;
+        notes.extend(found.notes());
+        Ok(vec![found.part])
     }
 }
 
 impl Dataset for FlatFolder {
     fn open(&self) -> Result<Splits, DatasetError> {
         let mut notes = Vec::new();
-        let mut images = |folder: &PathBuf| -> Result<Arc<dyn plugin_api::Images>, DatasetError> {
-            let found = Root::open(folder)?.list(None, &self.exclude)?;
-            found.check_not_empty()?;
-            notes.extend(found.notes());
-            Ok(Arc::new(StoredImages::new(vec![found.part], Labels::none(), &self.config.read)))
-        };
-        let train = images(&self.config.root)?;
-        let test = self.config.test.as_ref().map(images).transpose()?;
+        let mut train = self.list(&self.config.root, &mut notes)?;
+        let mut test = self.config.test.as_ref().map(|test| self.list(test, &mut notes)).transpose()?;
+        let mut labels = (Labels::none(), test.as_ref().map(|_| Labels::none()));
+        if let Some(file) = &self.config.labels {
+            let FlatFolderConfig { path_column, label_column, .. } = self.config.clone();
+            let file = LabelFile::read(file, &Columns { path: path_column, label: label_column })?;
+            let of_train = file.label(&mut train, &mut notes)?;
+            let of_test = test.as_mut().map(|test| file.label(test, &mut notes)).transpose()?;
+            notes.extend(file.notes());
+            labels = number_both(&of_train, of_test.as_ref());
+        }
+        let train = StoredImages::new(train, labels.0, &self.config.read);
+        let test =
+            test.zip(labels.1).map(|(test, labels)| StoredImages::new(test, labels, &self.config.read));
+        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
         notes.extend(self.exclude.notes());
-        Ok(Splits { train, test, notes })
+        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
     }
 
     fn channels(&self) -> usize {

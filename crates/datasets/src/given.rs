@@ -10,7 +10,7 @@ use plugin_api::{DatasetError, Images};
 
 use crate::decode::{ReadOptions, begins_like_image};
 use crate::images::{Labels, Part, StoredImages};
-use crate::list::{List, number_labels, read_list};
+use crate::list::{Columns, List, number_labels, read_list};
 use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
 use crate::places::{error, relative_hint};
 use crate::root::Root;
@@ -75,7 +75,7 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Part, Labels), Data
             "a list is a text file with one image path per line",
         ));
     }
-    let list = read_list(path)?;
+    let list = read_list(path, &Columns::default())?;
     notes.extend(list.notes());
     let (labels, _) = number_labels(&list, None);
     let List { part, .. } = list;

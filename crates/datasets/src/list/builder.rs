@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use plugin_api::DatasetError;
 
-use super::{List, ListedLabels};
-use crate::images::Part;
+use super::List;
+use crate::images::{Labels, Part};
 use crate::listing::{Entries, path_of, shown, shown_path};
 use crate::places::error;
 use crate::store::Folder;
@@ -15,11 +15,37 @@ use crate::store::Folder;
 /// What has been read of a list.
 pub(super) struct Builder {
     pub(super) file: PathBuf,
-    entries: Entries,
-    labels: Vec<u32>,
+    pub(super) entries: Entries,
+    pub(super) labels: Vec<u32>,
     /// Each label, and its place in the order in which they came.
     numbers: HashMap<String, u32>,
     pub(super) notes: Vec<String>,
+}
+
+/// Lines of which an earlier line has the same path.
+struct Repeats {
+    n: usize,
+    /// Those with another label than the line before.
+    n_at_odds: usize,
+    /// The index of the first of them.
+    first: Option<usize>,
+}
+
+/// Labels as a list has them.
+pub(crate) struct ListedLabels {
+    /// Which of `names` each image has.
+    pub(super) of_images: Vec<u32>,
+    /// In the order in which they come.
+    pub(super) names: Vec<String>,
+}
+
+impl ListedLabels {
+    /// With the numbers that the names have in `class_names`.
+    pub(super) fn numbered(&self, numbers: &HashMap<&str, u32>, class_names: &Arc<[String]>) -> Labels {
+        let names: Vec<u32> = self.names.iter().map(|name| numbers[name.as_str()]).collect();
+        let of_images = self.of_images.iter().map(|&name| names[name as usize]).collect();
+        Labels { of_images: Some(of_images), class_names: Arc::clone(class_names) }
+    }
 }
 
 impl Builder {
@@ -65,44 +91,66 @@ impl Builder {
         // Only the first path is checked: this finds a wrong folder without a million lookups.
         let first = folder.join(path_of(self.entries.path(0)));
         if !first.exists() {
-            return Err(error(
-                &self.file,
-                format!("line {}: the file {} does not exist", self.entries.number(0), shown_path(&first)),
-                "paths are relative to the folder of the list",
-            ));
+            let hint = match self.entries.path(0).contains(&b',') {
+                true => {
+                    "a tab or a space separates path and label; commas are read in a list that ends in `.csv`"
+                }
+                false => "paths are relative to the folder of the list",
+            };
+            let reason =
+                format!("line {}: the file {} does not exist", self.entries.number(0), shown_path(&first));
+            return Err(error(&self.file, reason, hint));
         }
         self.notes.extend(self.repeated());
-        let mut names = vec![String::new(); self.numbers.len()];
-        self.numbers.into_iter().for_each(|(name, number)| names[number as usize] = name);
+        let names = self.label_names();
         let labels = (!self.labels.is_empty()).then_some(ListedLabels { of_images: self.labels, names });
         let store = Arc::new(Folder { path: folder.clone() });
         let part = Part { place: folder, store, entries: self.entries };
         Ok(List { file: self.file, part, labels, notes: self.notes })
     }
 
+    /// The labels in the order in which they came.
+    pub(super) fn label_names(&self) -> Vec<String> {
+        let mut names = vec![String::new(); self.numbers.len()];
+        self.numbers.iter().for_each(|(name, &number)| names[number as usize].clone_from(name));
+        names
+    }
+
     /// What to say of images that are listed more than once.
     fn repeated(&self) -> Option<String> {
+        let Repeats { n, n_at_odds, first } = self.repeats();
+        let lines = if n == 1 { "1 line repeats".into() } else { format!("{n} lines repeat") };
+        let at_odds =
+            if n_at_odds > 0 { format!(", {n_at_odds} of them with another label") } else { String::new() };
+        first.map(|first| {
+            format!(
+                "{lines} an image of another line{at_odds}, and such images count as often as they are listed: line \
+                 {}, {}",
+                self.entries.number(first),
+                shown(self.entries.path(first))
+            )
+        })
+    }
+
+    /// What to say of images that have several labels.
+    pub(super) fn at_odds(&self) -> Option<String> {
+        let Repeats { n_at_odds: n, .. } = self.repeats();
+        let lines = if n == 1 { "1 line has".into() } else { format!("{n} lines have") };
+        (n > 0).then(|| format!("{lines} another label for an image of an earlier line, which counts"))
+    }
+
+    fn repeats(&self) -> Repeats {
         let mut order: Vec<u32> = (0..self.entries.len() as u32).collect();
         let path = |index: u32| self.entries.path(index as usize);
         order.sort_unstable_by(|&a, &b| path(a).cmp(path(b)).then(a.cmp(&b)));
-        let (mut n_repeated, mut n_at_odds, mut first) = (0_usize, 0_usize, u32::MAX);
+        let mut repeats = Repeats { n: 0, n_at_odds: 0, first: None };
         for pair in order.windows(2).filter(|pair| path(pair[0]) == path(pair[1])) {
-            n_repeated += 1;
-            first = first.min(pair[1]);
+            repeats.n += 1;
+            repeats.first =
+                Some(repeats.first.map_or(pair[1] as usize, |first: usize| first.min(pair[1] as usize)));
             let label = |index: u32| self.labels.get(index as usize);
-            n_at_odds += usize::from(label(pair[0]) != label(pair[1]));
+            repeats.n_at_odds += usize::from(label(pair[0]) != label(pair[1]));
         }
-        let lines =
-            if n_repeated == 1 { "1 line repeats".into() } else { format!("{n_repeated} lines repeat") };
-        let at_odds =
-            if n_at_odds > 0 { format!(", {n_at_odds} of them with another label") } else { String::new() };
-        (n_repeated > 0).then(|| {
-            let line = self.entries.number(first as usize);
-            format!(
-                "{lines} an image of another line{at_odds}, and such images count as often as they are listed: line \
-                 {line}, {}",
-                shown(path(first))
-            )
-        })
+        repeats
     }
 }

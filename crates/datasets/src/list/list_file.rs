@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
-use super::{List, number_labels, read_list};
+use super::{Columns, List, number_labels, read_list};
 use crate::classes::uneven_classes;
 use crate::decode::ReadOptions;
 use crate::flat_folder::check_not_empty;
@@ -16,7 +16,7 @@ use crate::places::error;
 plugin_api::register! {
     dyn Dataset {
         name: "list-file",
-        summary: "images listed in a text file, one `path` or `path label` per line",
+        summary: "images listed in a text file, one `path` or `path label` per line, or in a table (.csv, .tsv)",
         source: "",
         example: r#"(path: "train.txt")"#,
         build: |config: ListFileConfig, _context| ListFile::new(config),
@@ -28,7 +28,8 @@ plugin_api::register! {
 #[serde(deny_unknown_fields)]
 pub struct ListFileConfig {
     /// List of the training images. Each line is a path, optionally followed by a tab or space and a label. Paths are
-    /// relative to the list's folder. Lines that start with `#` are comments.
+    /// relative to the list's folder. Lines that start with `#` are comments. A list that ends in `.csv` or `.tsv` is a
+    /// table, with the names of the columns in its first line.
     pub path: PathBuf,
     /// List of the test images; no test split by default.
     #[serde(default)]
@@ -36,11 +37,20 @@ pub struct ListFileConfig {
     /// How the files become images.
     #[serde(default)]
     pub read: ReadOptions,
+    /// The column with the paths, in a list that ends in `.csv` or `.tsv`. By default one that is called `path`,
+    /// `filename`, `file`, `image` or the like.
+    #[serde(default)]
+    pub path_column: Option<String>,
+    /// The column with the labels. By default one that is called `label`, `class`, `category` or the like, or the other
+    /// one of two columns.
+    #[serde(default)]
+    pub label_column: Option<String>,
 }
 
 /// Images listed in a text file.
 ///
-/// A line that ends in an image extension is a path as a whole. Otherwise, the label is what follows the last tab, or
+/// A table that ends in `.csv` (with commas or semicolons) or `.tsv` has columns of paths and labels; without a first line
+/// of names it may have two. In other lists, a line that ends in an image extension is a path as a whole. Otherwise, the label is what follows the last tab, or
 /// the last space if there is no tab. Labels are names. They are numbered in sorted order, which is numeric if all of
 /// them are integers.
 #[derive(Debug, Clone)]
@@ -66,8 +76,10 @@ impl ListFile {
 
 impl Dataset for ListFile {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let train = read_list(&self.config.path)?;
-        let test = self.config.test.as_deref().map(read_list).transpose()?;
+        let ListFileConfig { path_column, label_column, .. } = self.config.clone();
+        let columns = Columns { path: path_column, label: label_column };
+        let train = read_list(&self.config.path, &columns)?;
+        let test = self.config.test.as_deref().map(|test| read_list(test, &columns)).transpose()?;
         if let Some(test) = &test
             && test.has_labels() != train.has_labels()
         {

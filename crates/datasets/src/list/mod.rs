@@ -1,20 +1,22 @@
 //! Images listed in a file.
 
 mod builder;
+mod label_file;
 mod list_file;
+mod table;
 mod text;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use plugin_api::DatasetError;
 
-use self::builder::Builder;
+use self::builder::{Builder, ListedLabels};
 use crate::images::{Labels, Part};
-use crate::listing::shown_path;
+use crate::listing::{bytes_of, shown_path};
 use crate::places::{error, relative_hint};
 
+pub(crate) use self::label_file::{LabelFile, number_both};
 pub use self::list_file::{ListFile, ListFileConfig};
 
 /// The images that a file lists: at least one, and all or none of them have labels.
@@ -26,12 +28,11 @@ pub(crate) struct List {
     notes: Vec<String>,
 }
 
-/// Labels as a list has them.
-struct ListedLabels {
-    /// Which of `names` each image has.
-    of_images: Vec<u32>,
-    /// In the order in which they come.
-    names: Vec<String>,
+/// Which columns of a table have paths and labels.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Columns {
+    pub(crate) path: Option<String>,
+    pub(crate) label: Option<String>,
 }
 
 impl List {
@@ -44,18 +45,6 @@ impl List {
         let file = shown_path(&self.file);
         self.notes.iter().map(|note| format!("{file}: {note}")).collect()
     }
-
-    fn label_names(&self) -> &[String] {
-        self.labels.as_ref().map_or(&[], |labels| &labels.names)
-    }
-
-    fn numbered(&self, numbers: &HashMap<&str, u32>, class_names: &Arc<[String]>) -> Labels {
-        let number = |labels: &ListedLabels| {
-            let names: Vec<u32> = labels.names.iter().map(|name| numbers[name.as_str()]).collect();
-            labels.of_images.iter().map(|&name| names[name as usize]).collect()
-        };
-        Labels { of_images: self.labels.as_ref().map(number), class_names: Arc::clone(class_names) }
-    }
 }
 
 /// Reads the list `file`.
@@ -63,7 +52,11 @@ impl List {
 /// # Errors
 /// If it cannot be read or lists no images, some lines have a label and some have none, or the first image does not
 /// exist.
-pub(crate) fn read_list(file: &Path) -> Result<List, DatasetError> {
+pub(crate) fn read_list(file: &Path, columns: &Columns) -> Result<List, DatasetError> {
+    parse(file, columns)?.finish()
+}
+
+fn parse(file: &Path, columns: &Columns) -> Result<Builder, DatasetError> {
     let bytes = std::fs::read(file).map_err(|failure| {
         let hint = match failure.kind() {
             std::io::ErrorKind::NotFound => relative_hint(file),
@@ -77,18 +70,25 @@ pub(crate) fn read_list(file: &Path) -> Result<List, DatasetError> {
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let mut builder = Builder::new(file);
-    text::read(bytes, &mut builder)?;
-    builder.finish()
+    if table::is_table(bytes_of(file.as_os_str()).unwrap_or_default()) {
+        table::read(bytes, columns, &mut builder)?;
+    } else {
+        text::read(bytes, &mut builder)?;
+    }
+    Ok(builder)
 }
 
 /// The labels of both lists, numbered together: in the order of their names, which is numeric if all of them are whole
 /// numbers.
 pub(crate) fn number_labels(train: &List, test: Option<&List>) -> (Labels, Option<Labels>) {
-    let names = |list: Option<&'_ List>| list.map(List::label_names).unwrap_or_default().to_vec();
-    let all: BTreeSet<String> = names(Some(train)).into_iter().chain(names(test)).collect();
-    let class_names: Arc<[String]> = in_order(all).into();
-    let numbers: HashMap<&str, u32> = class_names.iter().map(String::as_str).zip(0..).collect();
-    (train.numbered(&numbers, &class_names), test.map(|test| test.numbered(&numbers, &class_names)))
+    match (&train.labels, test.map(|test| test.labels.as_ref())) {
+        (None, None) => (Labels::none(), None),
+        (None, Some(_)) => (Labels::none(), Some(Labels::none())),
+        (Some(train), test) => {
+            let (train, numbered) = number_both(train, test.flatten());
+            (train, numbered.or_else(|| test.map(|_| Labels::none())))
+        }
+    }
 }
 
 /// Whole numbers by their value, other names by their letters.

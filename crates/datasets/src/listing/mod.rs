@@ -10,8 +10,8 @@ mod walk;
 
 pub use self::own_files::PICTURE_MARK;
 
-pub(crate) use self::endings::is_image;
-pub(crate) use self::entries::{Entries, SEPARATOR, split_first};
+pub(crate) use self::endings::{ending_of, is_image};
+pub(crate) use self::entries::{Entries, SEPARATOR, file_name, split_first};
 pub(crate) use self::names::{bytes_of, path_of, shown, shown_path};
 pub(crate) use self::passed_over::PassedOver;
 pub(crate) use self::patterns::Patterns;

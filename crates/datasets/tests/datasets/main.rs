@@ -10,6 +10,7 @@ mod pillow;
 mod reading;
 mod registry;
 mod shapes;
+mod tables;
 mod tiff_file;
 
 use std::path::Path;
