@@ -3,6 +3,7 @@
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
+use crate::region::{self, Region};
 
 plugin_api::register! {
     dyn Augmentation {
@@ -49,19 +50,29 @@ impl Augmentation for CenterCrop {
     fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
         checks::on_bytes(image, |image| center_crop(&image, self.size))
     }
+
+    fn center(&self) -> Option<(usize, usize)> {
+        Some((self.size, self.size))
+    }
 }
 
 /// The central `size` by `size` pixels of `image`, padded with black.
 pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
-    let vertical = Overlap::of(image.height, size);
-    let horizontal = Overlap::of(image.width, size);
-    let mut rgb = vec![0; 3 * size * size];
-    for row in 0..vertical.n {
-        let from = 3 * ((vertical.from + row) * image.width + horizontal.from);
-        let to = 3 * ((vertical.to + row) * size + horizontal.to);
-        rgb[to..][..3 * horizontal.n].copy_from_slice(&image.values[from..][..3 * horizontal.n]);
-    }
-    ByteImage::rgb(size, size, rgb)
+    let (rows, columns) = (Overlap::of(image.height, size), Overlap::of(image.width, size));
+    let mut cropped = region::black((size, size), image.channels);
+    region::copy(
+        image,
+        central((image.height, image.width), (size, size)),
+        &mut cropped,
+        (rows.to, columns.to),
+    );
+    cropped
+}
+
+/// What [`center_crop`] keeps of an image of `(H, W)` pixels.
+pub(crate) fn central((height, width): (usize, usize), crop: (usize, usize)) -> Region {
+    let (rows, columns) = (Overlap::of(height, crop.0), Overlap::of(width, crop.1));
+    Region { top: rows.from, left: columns.from, height: rows.n, width: columns.n }
 }
 
 /// The overlap of a crop and the image, along one axis.

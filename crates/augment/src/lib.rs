@@ -17,6 +17,7 @@ mod wide;
 
 mod box_blur;
 mod planes;
+mod region;
 mod resample;
 
 mod center_crop;
@@ -41,7 +42,8 @@ pub use self::grayscale::{Grayscale, GrayscaleConfig, to_gray};
 pub use self::hue::shift_hue;
 pub use self::normalize::{Normalize, NormalizeConfig, Statistics};
 pub use self::random_resized_crop::{RandomResizedCrop, RandomResizedCropConfig};
-pub use self::resample::{Region, resized_crop};
+pub use self::region::Region;
+pub use self::resample::resized_crop;
 pub use self::resize::{Resize, ResizeConfig, resize_shorter};
 pub use self::solarize::{Solarize, SolarizeConfig, solarize};
 pub use self::tone::{brighten, contrast, saturate};

@@ -3,7 +3,8 @@
 use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
-use crate::resample::{Region, resized_crop};
+use crate::region::Region;
+use crate::resample::resized_crop;
 
 /// Attempts to draw a region before the fallback; torchvision's number.
 const N_TRIES: usize = 10;

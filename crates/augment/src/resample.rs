@@ -1,49 +1,211 @@
 //! Cropping and resizing, with Pillow's antialiased bilinear filter.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8x3;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use plugin_api::ByteImage;
 
-/// A rectangle of an image, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// Rows above it.
-    pub top: usize,
-    /// Columns left of it.
-    pub left: usize,
-    /// Rows in it, at least 1.
-    pub height: usize,
-    /// Columns in it, at least 1.
-    pub width: usize,
-}
+use crate::region::{self, Region};
 
-impl Region {
-    /// All of `image`.
-    pub fn whole(image: &ByteImage) -> Self {
-        Self { top: 0, left: 0, height: image.height, width: image.width }
-    }
-}
+/// The longest side that is filtered together with the other one. It is that of the largest JPEG file.
+const LONG: usize = 1 << 16;
+
+/// The most channels that are filtered at a time.
+const MAX_TOGETHER: usize = 4;
 
 /// Resizes `region` of `image` to `(height, width)`. Pixels outside of the region have no influence.
 ///
+/// Besides the result it takes the memory of the larger of the region and the result, or of 65,536 columns in the height
+/// of the result: a longer side is shrunk first, and by itself.
+///
 /// # Panics
 /// If the region reaches beyond the image or a side is 0.
-pub fn resized_crop(image: &ByteImage, region: Region, (height, width): (usize, usize)) -> ByteImage {
-    let [top, left, old_height, old_width] = [region.top, region.left, region.height, region.width].map(side);
-    let source = TypedImageRef::<U8x3>::from_buffer(side(image.width), side(image.height), &image.values)
-        .expect("an image has three bytes a pixel");
-    let source = TypedCroppedImage::new(source, left, top, old_width, old_height)
+pub fn resized_crop(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteImage {
+    let (height, width) = size;
+    let shrunk = if region.width > LONG.max(width) {
+        in_strips(image, region, (region.height, width))
+    } else if region.height > LONG.max(height) {
+        in_strips(image, region, (height, region.width))
+    } else {
+        return filtered(image, region, Window::whole(region), size);
+    };
+    resized_crop(&shrunk, Region::whole(&shrunk), size)
+}
+
+/// The `part` of what `image` resized to `full` is; nothing else of that is made.
+///
+/// Values may differ by one level from those of the whole, whose filter is rounded by its own largest weight.
+pub(crate) fn resized_part(image: &ByteImage, full: (usize, usize), part: Region) -> ByteImage {
+    let region = Region::whole(image);
+    filtered(image, region, Window::of(region, full, part), (part.height, part.width))
+}
+
+/// Resizes along the axis on which `region` is very long, in strips whose filters have about [`LONG`] weights.
+fn in_strips(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteImage {
+    let (height, width) = size;
+    let n_together = |from: usize, to: usize| (LONG / from.div_ceil(to)).max(1);
+    let along_rows = height == region.height;
+    let n = if along_rows { n_together(region.width, width) } else { n_together(region.height, height) };
+    let mut shrunk = region::black(size, image.channels);
+    for start in (0..if along_rows { width } else { height }).step_by(n) {
+        let part = if along_rows {
+            Region { top: 0, left: start, height, width: n.min(width - start) }
+        } else {
+            Region { top: start, left: 0, height: n.min(height - start), width }
+        };
+        let window = Window::of(region, size, part);
+        let strip = filtered(image, region, window, (part.height, part.width));
+        region::copy(&strip, Region::whole(&strip), &mut shrunk, (part.top, part.left));
+    }
+    shrunk
+}
+
+/// The part of a region that a result shows, in fractions of pixels.
+#[derive(Clone, Copy)]
+struct Window {
+    top: f64,
+    left: f64,
+    height: f64,
+    width: f64,
+}
+
+impl Window {
+    fn whole(region: Region) -> Self {
+        Self { top: 0.0, left: 0.0, height: region.height as f64, width: region.width as f64 }
+    }
+
+    /// What becomes `part` when all of `region` becomes `full`.
+    fn of(region: Region, full: (usize, usize), part: Region) -> Self {
+        let span = |side: usize, full: usize, from: usize, n: usize| {
+            let scale = side as f64 / full as f64;
+            let start = from as f64 * scale;
+            (start, (n as f64 * scale).min(side as f64 - start))
+        };
+        let (top, height) = span(region.height, full.0, part.top, part.height);
+        let (left, width) = span(region.width, full.1, part.left, part.width);
+        Self { top, left, height, width }
+    }
+}
+
+/// The `window` of `region` in `size`. Pixels of the region next to the window have their influence.
+fn filtered(image: &ByteImage, region: Region, window: Window, size: (usize, usize)) -> ByteImage {
+    let filter = match image.channels {
+        1 => filtered_as::<U8>,
+        2 => filtered_as::<U8x2>,
+        3 => filtered_as::<U8x3>,
+        4 => filtered_as::<U8x4>,
+        _ => filtered_in_groups,
+    };
+    filter(image, region, window, size)
+}
+
+fn filtered_as<P: PixelTrait>(
+    image: &ByteImage,
+    region: Region,
+    window: Window,
+    size: (usize, usize),
+) -> ByteImage {
+    let source = TypedImageRef::<P>::from_buffer(side(image.width), side(image.height), &image.values)
+        .expect("an image has a byte for each channel of each pixel");
+    let [top, left, height, width] = [region.top, region.left, region.height, region.width].map(side);
+    let source = TypedCroppedImage::new(source, left, top, width, height)
         .expect("the caller keeps the region within the image");
-    let mut rgb = vec![0; 3 * width * height];
-    let mut target = TypedImage::<U8x3>::from_buffer(side(width), side(height), &mut rgb)
-        .expect("the buffer has three bytes a pixel");
-    let options =
-        ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false);
-    Resizer::new().resize_typed(&source, &mut target, &options).expect("the region is the whole view");
-    ByteImage::rgb(width, height, rgb)
+    let mut filtered = region::black(size, image.channels);
+    let mut target = TypedImage::<P>::from_buffer(side(size.1), side(size.0), &mut filtered.values)
+        .expect("the buffer has a byte for each channel of each pixel");
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(window.left, window.top, window.width, window.height)
+        .use_alpha(false);
+    Resizer::new().resize_typed(&source, &mut target, &options).expect("the window is within the region");
+    filtered
+}
+
+/// Four channels at a time: each is filtered by itself, so that its neighbors make no difference.
+fn filtered_in_groups(image: &ByteImage, region: Region, window: Window, size: (usize, usize)) -> ByteImage {
+    let n_channels = image.channels;
+    let mut whole = region::black(size, n_channels);
+    for first in (0..n_channels).step_by(MAX_TOGETHER) {
+        let n = MAX_TOGETHER.min(n_channels - first);
+        let mut group = region::black((region.height, region.width), n);
+        for (row, values) in group.values.chunks_exact_mut(n * region.width).enumerate() {
+            let start = n_channels * ((region.top + row) * image.width + region.left);
+            let pixels = image.values[start..].chunks_exact(n_channels);
+            for (value, pixel) in values.chunks_exact_mut(n).zip(pixels) {
+                value.copy_from_slice(&pixel[first..first + n]);
+            }
+        }
+        let group = filtered(&group, Region::whole(&group), window, size);
+        for (pixel, value) in whole.values.chunks_exact_mut(n_channels).zip(group.values.chunks_exact(n)) {
+            pixel[first..first + n].copy_from_slice(value);
+        }
+    }
+    whole
 }
 
 fn side(pixels: usize) -> u32 {
     u32::try_from(pixels).expect("no image has four billion pixels in a row")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise((height, width): (usize, usize), channels: usize) -> ByteImage {
+        let mut image = region::black((height, width), channels);
+        for (i, value) in image.values.iter_mut().enumerate() {
+            *value = (i * i * 31 + i * 7 + i / 5) as u8;
+        }
+        image
+    }
+
+    fn channel(image: &ByteImage, c: usize) -> ByteImage {
+        let values = image.values.iter().copied().skip(c).step_by(image.channels).collect();
+        ByteImage { channels: 1, values, ..*image }
+    }
+
+    #[test]
+    fn each_channel_is_resized_as_if_it_were_alone() {
+        let region = Region { top: 3, left: 5, height: 30, width: 41 };
+        for n_channels in 1..=16 {
+            let image = noise((40, 57), n_channels);
+            for size in [(17, 17), (64, 50), (30, 12), (9, 41)] {
+                let resized = resized_crop(&image, region, size);
+                assert_eq!(resized.channels, n_channels);
+                for c in 0..n_channels {
+                    let alone = resized_crop(&channel(&image, c), region, size);
+                    assert_eq!(channel(&resized, c), alone, "channel {c} of {n_channels}, {size:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_the_whole_there_to_within_a_level() {
+        let image = noise((60, 45), 3);
+        for full in [(32, 24), (100, 75), (61, 44)] {
+            let part = Region { top: 7, left: 3, height: 20, width: 19 };
+            let whole = resized_crop(&image, Region::whole(&image), full);
+            let mut cut = region::black((20, 19), 3);
+            region::copy(&whole, part, &mut cut, (0, 0));
+            let part = resized_part(&image, full, part);
+            assert!(part.values.iter().zip(&cut.values).all(|(a, b)| a.abs_diff(*b) <= 1), "{full:?}");
+        }
+    }
+
+    #[test]
+    fn a_very_long_side_is_shrunk_as_a_shorter_one_is() {
+        // A ramp that rises by one every thousand pixels.
+        let ramp = |pixel: usize| (pixel / 1000) as u8;
+        let row =
+            ByteImage { width: 100_000, height: 1, channels: 1, values: (0..100_000).map(ramp).collect() };
+        let column = ByteImage { width: 1, height: 100_000, ..row.clone() };
+        let shrunk = resized_crop(&row, Region::whole(&row), (2, 50));
+        // Each pixel is the mean of four thousand or so, the middle of which is at 2000 (i + 1/2).
+        for (i, value) in shrunk.values[1..49].iter().enumerate() {
+            assert!(value.abs_diff((2 * (i + 1)) as u8) <= 1, "{:?}", shrunk.values);
+        }
+        assert_eq!(shrunk.values[..50], shrunk.values[50..]);
+        assert_eq!(resized_crop(&column, Region::whole(&column), (50, 1)).values, shrunk.values[..50]);
+    }
 }

@@ -13,7 +13,8 @@ impl ViewTransform {
     /// The view `view_name` of `image`.
     ///
     /// Every step has draws of its own, keyed by seed, epoch, image, view and the step's place, so no view depends on
-    /// another, nor on the order in which images arrive. Bytes that no step normalized are scaled to 0–1.
+    /// another, nor on the order in which images arrive. A step makes no more than the [`center`](Augmentation::center)
+    /// that the next one keeps. Bytes that no step normalized are scaled to 0–1.
     pub fn apply(
         &self,
         image: ByteImage,
@@ -26,7 +27,11 @@ impl ViewTransform {
         let mut image = Image::Bytes(image);
         for (step_idx, step) in self.steps.iter().enumerate() {
             let mut rng = Rng::new(seed, &purpose, &[epoch, image_index, step_idx as u64]);
-            image = step.apply(image, &mut rng);
+            let center = self.steps.get(step_idx + 1).and_then(|next| next.center());
+            image = match center {
+                Some(center) => step.apply_for_center(image, center, &mut rng),
+                None => step.apply(image, &mut rng),
+            };
         }
         match image {
             Image::Floats(image) => image,
