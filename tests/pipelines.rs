@@ -158,3 +158,62 @@ fn a_run_without_monitors_can_be_measured_afterwards() {
     let resolved = measured("bare.ron", "resolved");
     assert!(!declared.0.is_empty() && declared == resolved, "{} {}", declared.0, resolved.0);
 }
+
+/// The pipelines with `eval` at another size than is trained on, and with sides that differ.
+#[test]
+fn an_encoder_is_measured_at_another_size_and_its_figures_say_so() {
+    let root = tempdir().unwrap();
+    let of_run = |arguments: &[&str]| xtask(root.path(), arguments);
+    let not_square = |view: &str| format!("views.{view}.random-resized-crop.size=(24, 32)");
+    let (query, key) = (not_square("query"), not_square("key"));
+    let small = here("small.ron");
+    let mut arguments = vec!["run", &small, "--out", "resnet", "--set", "epochs=1"];
+    for set in [
+        &query,
+        &key,
+        "views.eval.resize=(\"resize\", (cover: (40, 48)))",
+        "views.eval.center-crop.size=(40, 48)",
+    ] {
+        arguments.extend(["--set", set]);
+    }
+    let said = of_run(&arguments).done().stdout;
+    let note = "images of 48 × 40 px, trained on 32 × 24 px";
+    assert!(said.contains(&format!("view `eval`; {note}")), "{said}");
+    let knn = of_run(&["knn", "resnet", "--k", "5"]).done().stdout;
+    assert!(knn.contains(&format!("\n{note}\n")), "{knn}");
+
+    for position in ["SinCos", "Learned"] {
+        let v3 = here("v3.ron");
+        let position = format!("modules.backbone.position={position}");
+        let out = position.clone();
+        let mut arguments = vec!["run", &v3, "--out", &out, "--set", "epochs=1", "--set", &position];
+        for set in ["data.source.train=32", "views.eval.resize.shorter=24", "views.eval.center-crop.size=24"]
+        {
+            arguments.extend(["--set", set]);
+        }
+        let said = of_run(&arguments).done().stdout;
+        assert!(said.contains("images of 24 × 24 px, trained on 16 × 16 px"), "{said}");
+    }
+    // Patches of 4 pixels.
+    let v3 = here("v3.ron");
+    let arguments =
+        ["check", &v3, "--set", "views.eval.resize.shorter=18", "--set", "views.eval.center-crop.size=18"];
+    let said = of_run(&arguments).refused();
+    assert!(said.contains("images of 18x18 pixels cannot be cut into patches of 4x4"), "{said}");
+}
+
+#[test]
+fn a_view_that_is_not_square_is_measured_through_its_middle() {
+    let root = tempdir().unwrap();
+    let small = std::fs::read_to_string(here("small.ron")).unwrap();
+    let start = small.find("        \"eval\": [").unwrap();
+    let end = start + small[start..].find("        ],\n").unwrap() + "        ],\n".len();
+    let text = small.replace(&small[start..end], "").replace("size: 32", "size: (24, 48)");
+    std::fs::write(root.path().join("wide.ron"), text).unwrap();
+    xtask(root.path(), ["run", "wide.ron", "--out", "wide", "--set", "epochs=1"]).done();
+    let kept = std::fs::read_to_string(root.path().join("wide/pipeline.ron")).unwrap();
+    let middle = "(\"resize\", (cover: (24, 48))), (\"center-crop\", (size: (24, 48)))";
+    assert!(kept.contains(middle), "{kept}");
+    xtask(root.path(), ["knn", "wide", "--k", "5"]).done();
+    xtask(root.path(), ["linear", "wide", "--epochs", "1"]).done();
+}

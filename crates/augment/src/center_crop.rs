@@ -2,13 +2,13 @@
 
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
-use crate::checks;
 use crate::region::{self, Region};
+use crate::{Size, checks};
 
 plugin_api::register! {
     dyn Augmentation {
         name: "center-crop",
-        summary: "crops the central square; for evaluation",
+        summary: "crops the central part; for evaluation",
         source: "torchvision CenterCrop",
         example: "(size: 224)",
         build: |config: CenterCropConfig, _context| CenterCrop::new(config),
@@ -19,32 +19,33 @@ plugin_api::register! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CenterCropConfig {
-    /// Height and width of the output, in pixels. Smaller images are padded with black.
-    pub size: usize,
+    /// Height and width of the output, in pixels: `224` or `(height, width)`. Smaller images are padded with black.
+    pub size: Size,
 }
 
-/// Crops the central square, [`center_crop`].
+/// Crops the central part, [`center_crop`].
 ///
 /// Random draws: none.
 #[derive(Debug, Clone)]
 pub struct CenterCrop {
-    size: usize,
+    /// `(H, W)`.
+    size: (usize, usize),
 }
 
 impl CenterCrop {
     /// The step for `config`.
     ///
     /// # Errors
-    /// If the size is 0 or too large.
+    /// If a side is 0 or too large.
     pub fn new(config: CenterCropConfig) -> Result<Self, ConfigError> {
-        Ok(Self { size: checks::side("size", config.size)? })
+        Ok(Self { size: checks::size("size", config.size)? })
     }
 }
 
 impl Augmentation for CenterCrop {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("center-crop", input)?;
-        Ok(ImageShape { size: Some((self.size, self.size)), ..input })
+        Ok(ImageShape { size: Some(self.size), ..input })
     }
 
     fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
@@ -52,20 +53,16 @@ impl Augmentation for CenterCrop {
     }
 
     fn center(&self) -> Option<(usize, usize)> {
-        Some((self.size, self.size))
+        Some(self.size)
     }
 }
 
-/// The central `size` by `size` pixels of `image`, padded with black.
-pub fn center_crop(image: &ByteImage, size: usize) -> ByteImage {
-    let (rows, columns) = (Overlap::of(image.height, size), Overlap::of(image.width, size));
-    let mut cropped = region::black((size, size), image.channels);
-    region::copy(
-        image,
-        central((image.height, image.width), (size, size)),
-        &mut cropped,
-        (rows.to, columns.to),
-    );
+/// The central `(H, W)` pixels of `image`, padded with black.
+pub fn center_crop(image: &ByteImage, size: (usize, usize)) -> ByteImage {
+    let (rows, columns) = (Overlap::of(image.height, size.0), Overlap::of(image.width, size.1));
+    let kept = central((image.height, image.width), size);
+    let mut cropped = region::black(size, image.channels);
+    region::copy(image, kept, &mut cropped, (rows.to, columns.to));
     cropped
 }
 
@@ -108,8 +105,9 @@ mod tests {
     #[test]
     fn a_small_image_is_framed_in_black() {
         let image = ByteImage::rgb(1, 3, vec![9; 9]);
-        let framed = center_crop(&image, 2);
+        let framed = center_crop(&image, (2, 2));
         // One column of the two, in the left one; the rows 0 and 1 of three.
         assert_eq!(framed.values, [9, 9, 9, 0, 0, 0, 9, 9, 9, 0, 0, 0]);
+        assert_eq!(center_crop(&image, (1, 2)).values, [9, 9, 9, 0, 0, 0]);
     }
 }

@@ -2,6 +2,8 @@
 
 use plugin_api::{ByteImage, ConfigError, Image, ImageShape, ImageValues};
 
+use crate::Size;
+
 /// The largest size that a config may have; larger ones are typos.
 const MAX_SIDE: usize = 1 << 14;
 
@@ -16,6 +18,15 @@ pub(crate) fn side(field: &'static str, side: usize) -> Result<usize, ConfigErro
         Ok(side)
     } else {
         Err(ConfigError::field(field, side, format!("it must be from 1 to {MAX_SIDE}")))
+    }
+}
+
+/// `(H, W)` of `size`, if both are valid.
+pub(crate) fn size(field: &'static str, size: Size) -> Result<(usize, usize), ConfigError> {
+    if [size.height, size.width].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
+        Ok((size.height, size.width))
+    } else {
+        Err(ConfigError::field(field, size, format!("it must be from 1 to {MAX_SIDE}")))
     }
 }
 

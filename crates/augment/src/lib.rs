@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod size;
 mod wide;
 
 mod box_blur;
@@ -44,6 +45,7 @@ pub use self::normalize::{Normalize, NormalizeConfig, Statistics};
 pub use self::random_resized_crop::{RandomResizedCrop, RandomResizedCropConfig};
 pub use self::region::Region;
 pub use self::resample::resized_crop;
-pub use self::resize::{Resize, ResizeConfig, resize_shorter};
+pub use self::resize::{Resize, ResizeConfig, resize_shorter, resize_to_cover};
+pub use self::size::Size;
 pub use self::solarize::{Solarize, SolarizeConfig, solarize};
 pub use self::tone::{brighten, contrast, saturate};

@@ -2,9 +2,9 @@
 
 use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 
-use crate::checks;
 use crate::region::Region;
 use crate::resample::resized_crop;
+use crate::{Size, checks};
 
 /// Attempts to draw a region before the fallback; torchvision's number.
 const N_TRIES: usize = 10;
@@ -12,7 +12,7 @@ const N_TRIES: usize = 10;
 plugin_api::register! {
     dyn Augmentation {
         name: "random-resized-crop",
-        summary: "crops a random region and resizes it to a square",
+        summary: "crops a random region and resizes it to one size",
         source: "torchvision RandomResizedCrop (Szegedy et al. 2015, arXiv:1409.4842)",
         example: "(size: 224, scale: (0.2, 1.0))",
         build: |config: RandomResizedCropConfig, _context| RandomResizedCrop::new(config),
@@ -23,13 +23,14 @@ plugin_api::register! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
-    /// Height and width of the output, in pixels.
-    pub size: usize,
+    /// Height and width of the output, in pixels: `224` or `(height, width)`.
+    pub size: Size,
     /// Minimum and maximum area, as a share of the image. torchvision, MoCo v3's ViTs: (0.08, 1.0); MoCo v1, v2: (0.2,
     /// 1.0).
     #[serde(default = "RandomResizedCropConfig::torchvision_scale")]
     pub scale: (f64, f64),
-    /// Minimum and maximum aspect ratio (width / height). torchvision: 3/4 to 4/3.
+    /// Minimum and maximum aspect ratio (width / height) of the region, whatever that of the output is. torchvision: 3/4 to
+    /// 4/3.
     #[serde(default = "RandomResizedCropConfig::torchvision_ratio")]
     pub ratio: (f64, f64),
 }
@@ -44,7 +45,7 @@ impl RandomResizedCropConfig {
     }
 }
 
-/// Crops a region with random area, aspect ratio and position, and resizes it to a square.
+/// Crops a region with random area, aspect ratio and position, and resizes it to one size.
 ///
 /// The area is uniform in `scale`, and the logarithm of the aspect ratio uniform in that of `ratio`. A region that does
 /// not fit into the image is drawn again, up to ten times; the fallback is the largest central region with an allowed
@@ -55,20 +56,22 @@ impl RandomResizedCropConfig {
 #[derive(Debug, Clone)]
 pub struct RandomResizedCrop {
     config: RandomResizedCropConfig,
+    /// `(H, W)`.
+    size: (usize, usize),
 }
 
 impl RandomResizedCrop {
     /// The augmentation for `config`.
     ///
     /// # Errors
-    /// If the size is 0, or a range is out of order or out of bounds.
+    /// If a side is 0, or a range is out of order or out of bounds.
     pub fn new(config: RandomResizedCropConfig) -> Result<Self, ConfigError> {
-        checks::side("size", config.size)?;
+        let size = checks::size("size", config.size)?;
         let must = "the first must not exceed the second, and both must be above 0 and at most 1";
         checks::range("scale", config.scale, (f64::MIN_POSITIVE, 1.0), must)?;
         let must = "the first must not exceed the second, and both must be from 0.01 to 100";
         checks::range("ratio", config.ratio, (0.01, 100.0), must)?;
-        Ok(Self { config })
+        Ok(Self { config, size })
     }
 
     fn draw_region(&self, (height, width): (usize, usize), rng: &mut Rng) -> Region {
@@ -111,13 +114,13 @@ fn largest_central((height, width): (usize, usize), ratio: (f64, f64)) -> Region
 impl Augmentation for RandomResizedCrop {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("random-resized-crop", input)?;
-        Ok(ImageShape { size: Some((self.config.size, self.config.size)), ..input })
+        Ok(ImageShape { size: Some(self.size), ..input })
     }
 
     fn apply(&self, image: Image, rng: &mut Rng) -> Image {
         checks::on_bytes(image, |image| {
             let region = self.draw_region((image.height, image.width), rng);
-            resized_crop(&image, region, (self.config.size, self.config.size))
+            resized_crop(&image, region, self.size)
         })
     }
 }
@@ -128,7 +131,7 @@ mod tests {
 
     fn crop(scale: (f64, f64)) -> RandomResizedCrop {
         let ratio = RandomResizedCropConfig::torchvision_ratio();
-        RandomResizedCrop::new(RandomResizedCropConfig { size: 32, scale, ratio }).unwrap()
+        RandomResizedCrop::new(RandomResizedCropConfig { size: Size::square(32), scale, ratio }).unwrap()
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn ranges_out_of_order_are_refused() {
-        let config = RandomResizedCropConfig { size: 32, scale: (0.5, 0.2), ratio: (1.0, 1.0) };
+        let config = RandomResizedCropConfig { size: Size::square(32), scale: (0.5, 0.2), ratio: (1.0, 1.0) };
         assert!(
             RandomResizedCrop::new(config).unwrap_err().to_string().starts_with("`scale` is (0.5, 0.2), but")
         );

@@ -36,7 +36,7 @@ pub fn apply_named(op: &str, image: &ByteImage) -> Option<ByteImage> {
         return Some(resize_shorter(image, positive(size)?));
     }
     if let Some(size) = op.strip_prefix("center_crop_") {
-        return Some(center_crop(&resize_shorter(image, SHORTER_BEFORE_CROP), positive(size)?));
+        return Some(cropped(&resize_shorter(image, SHORTER_BEFORE_CROP), positive(size)?));
     }
     let (name, parameters) = op.split_once('/').unwrap_or((op, ""));
     if name == "resized_crop" {
@@ -55,6 +55,10 @@ pub fn apply_named(op: &str, image: &ByteImage) -> Option<ByteImage> {
         _ => return None,
     }
     Some(changed)
+}
+
+fn cropped(image: &ByteImage, side: usize) -> ByteImage {
+    center_crop(image, (side, side))
 }
 
 fn crop_named(parameters: &str, image: &ByteImage) -> Option<ByteImage> {
@@ -113,7 +117,7 @@ mod tests {
         }
         for index in inputs.keys() {
             let resized = image(&file, &format!("{index}/resize_shorter_{SHORTER_BEFORE_CROP}"));
-            assert_eq!(center_crop(&resized, 64), image(&file, &format!("{index}/center_crop_64")));
+            assert_eq!(cropped(&resized, 64), image(&file, &format!("{index}/center_crop_64")));
         }
     }
 

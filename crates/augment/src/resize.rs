@@ -1,11 +1,11 @@
-//! Resizing by the shorter side, for evaluation.
+//! Resizing, for evaluation.
 
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::center_crop::central;
-use crate::checks;
 use crate::region::Region;
 use crate::resample::{resized_crop, resized_part};
+use crate::{Size, checks};
 
 /// The most pixels that are made of an image whose sides differ: a hundred megabytes in RGB, which 256 pixels are for images
 /// up to 512 times as long as they are wide.
@@ -18,22 +18,28 @@ const ELONGATED: usize = 16;
 plugin_api::register! {
     dyn Augmentation {
         name: "resize",
-        summary: "resizes the shorter side to a given length; for evaluation",
+        summary: "resizes the image by its shorter side, to cover a size, or to a size; for evaluation",
         source: "torchvision Resize",
         example: "(shorter: 256)",
         build: |config: ResizeConfig, _context| Resize::new(config),
     }
 }
 
-/// The config of [`Resize`].
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
+/// The config of [`Resize`]: one of the three.
+#[derive(Debug, Clone, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct ResizeConfig {
-    /// Length of the shorter side of the output, in pixels. Usual for ImageNet evaluation: 256.
-    pub shorter: usize,
+    /// Length of the shorter side of the output, in pixels; the aspect ratio is kept. Usual for ImageNet evaluation: 256.
+    pub shorter: Option<usize>,
+    /// Height and width, in pixels, that the output covers, `96` or `(height, width)`: the smallest that does so with the
+    /// image's aspect ratio. A center crop of this size cuts as little as can be.
+    pub cover: Option<Size>,
+    /// Height and width of the output, in pixels, `96` or `(height, width)`, whatever the image's aspect ratio is.
+    pub size: Option<Size>,
 }
 
-/// Resizes the shorter side to a given length, [`resize_shorter`].
+/// Resizes the image: by its shorter side, [`resize_shorter`], to cover a size, [`resize_to_cover`], or to a size,
+/// [`resized_crop`] of all of it.
 ///
 /// An image that is more than 16 times as long as it is wide is made only as far as a `center-crop` that follows keeps it,
 /// with values that may differ by one level from those of the whole.
@@ -41,31 +47,80 @@ pub struct ResizeConfig {
 /// Random draws: none.
 #[derive(Debug, Clone)]
 pub struct Resize {
-    shorter: usize,
+    to: To,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum To {
+    Shorter(usize),
+    /// `(H, W)`.
+    Cover((usize, usize)),
+    /// `(H, W)`.
+    Size((usize, usize)),
 }
 
 impl Resize {
     /// The step for `config`.
     ///
     /// # Errors
-    /// If the length is 0 or too large.
+    /// If there is no size or more than one, or a side is 0 or too large.
     pub fn new(config: ResizeConfig) -> Result<Self, ConfigError> {
-        Ok(Self { shorter: checks::side("shorter", config.shorter)? })
+        let to = match (config.shorter, config.cover, config.size) {
+            (Some(shorter), None, None) => To::Shorter(checks::side("shorter", shorter)?),
+            (None, Some(size), None) => To::Cover(checks::size("cover", size)?),
+            (None, None, Some(size)) => To::Size(checks::size("size", size)?),
+            (None, None, None) => {
+                return Err(ConfigError::unfit(
+                    "this `resize` has no size",
+                    "write `shorter: 256`, `cover: (96, 64)` or `size: (96, 64)`",
+                ));
+            }
+            _ => {
+                return Err(ConfigError::unfit(
+                    "this `resize` has more than one size",
+                    "keep one of `shorter`, `cover` and `size`",
+                ));
+            }
+        };
+        Ok(Self { to })
+    }
+}
+
+impl To {
+    /// `(H, W)` of what an image of `(H, W)` becomes.
+    fn size(self, (height, width): (usize, usize)) -> (usize, usize) {
+        match self {
+            Self::Shorter(shorter) => cover((height, width), (shorter, shorter)),
+            Self::Cover(size) => cover((height, width), size),
+            Self::Size(size) => size,
+        }
+    }
+
+    fn resize(self, image: &ByteImage, center: Option<(usize, usize)>) -> ByteImage {
+        let full = self.size((image.height, image.width));
+        match self {
+            Self::Size(_) => resized_crop(image, Region::whole(image), full),
+            Self::Shorter(_) | Self::Cover(_) => resize_for_center(image, full, center),
+        }
     }
 }
 
 impl Augmentation for Resize {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
         let input = checks::bytes("resize", input)?;
-        Ok(ImageShape { size: input.size.map(|size| bounded(resized(size, self.shorter))), ..input })
+        let size = match self.to {
+            To::Size(size) => Some(size),
+            to => input.size.map(|size| bounded(to.size(size))),
+        };
+        Ok(ImageShape { size, ..input })
     }
 
     fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
-        checks::on_bytes(image, |image| resize_shorter(&image, self.shorter))
+        checks::on_bytes(image, |image| self.to.resize(&image, None))
     }
 
     fn apply_for_center(&self, image: Image, center: (usize, usize), _draws: &mut Rng) -> Image {
-        checks::on_bytes(image, |image| resize_for_center(&image, self.shorter, center))
+        checks::on_bytes(image, |image| self.to.resize(&image, Some(center)))
     }
 }
 
@@ -73,22 +128,32 @@ impl Augmentation for Resize {
 ///
 /// Of a result of more than 33,554,432 pixels only the central ones are made, or as many as are in a square.
 pub fn resize_shorter(image: &ByteImage, shorter: usize) -> ByteImage {
-    resize_for_center(image, shorter, (usize::MAX, usize::MAX))
+    To::Shorter(shorter).resize(image, None)
 }
 
-/// As [`resize_shorter`], but of an elongated image no more than the central pixels that a crop keeps.
-fn resize_for_center(image: &ByteImage, shorter: usize, center: (usize, usize)) -> ByteImage {
-    let full = resized((image.height, image.width), shorter);
+/// Resizes `image` to the smallest image of its aspect ratio, rounded down, that covers `(H, W)` pixels. As much of it is
+/// made as by [`resize_shorter`].
+pub fn resize_to_cover(image: &ByteImage, size: (usize, usize)) -> ByteImage {
+    To::Cover(size).resize(image, None)
+}
+
+/// Resizes `image` to `full`, but makes of an elongated one no more than the central pixels that a crop keeps.
+fn resize_for_center(image: &ByteImage, full: (usize, usize), center: Option<(usize, usize)>) -> ByteImage {
     let made = bounded(full);
-    let kept = (made.0.min(center.0), made.1.min(center.1));
-    if made == full && (kept == full || full.0.max(full.1) <= ELONGATED * shorter) {
+    let kept = center.map_or(made, |center| (made.0.min(center.0), made.1.min(center.1)));
+    if made == full && (kept == full || full.0.max(full.1) <= ELONGATED * full.0.min(full.1)) {
         return resized_crop(image, Region::whole(image), full);
     }
     resized_part(image, full, central(full, kept))
 }
 
-fn resized((height, width): (usize, usize), shorter: usize) -> (usize, usize) {
-    if width <= height { (shorter * height / width, shorter) } else { (shorter, shorter * width / height) }
+/// The smallest size of the aspect ratio of `(height, width)`, rounded down, that covers `size`.
+fn cover((height, width): (usize, usize), size: (usize, usize)) -> (usize, usize) {
+    if size.0 * width <= size.1 * height {
+        (size.1 * height / width, size.1)
+    } else {
+        (size.0, size.0 * width / height)
+    }
 }
 
 /// What is made of a result of `(H, W)` pixels.
@@ -105,20 +170,51 @@ mod tests {
 
     #[test]
     fn the_longer_side_is_rounded_down() {
-        assert_eq!(resized((375, 500), 256), (256, 341));
-        assert_eq!(resized((500, 333), 256), (384, 256));
-        assert_eq!(resized((32, 32), 32), (32, 32));
+        let shorter = |size, shorter| To::Shorter(shorter).size(size);
+        assert_eq!(shorter((375, 500), 256), (256, 341));
+        assert_eq!(shorter((500, 333), 256), (384, 256));
+        assert_eq!(shorter((32, 32), 32), (32, 32));
+    }
+
+    #[test]
+    fn a_size_is_covered_by_the_smallest_image_of_the_same_shape() {
+        assert_eq!(cover((375, 500), (96, 64)), (96, 128));
+        assert_eq!(cover((375, 500), (64, 96)), (72, 96));
+        assert_eq!(cover((500, 375), (64, 96)), (128, 96));
+        assert_eq!(cover((2, 3), (64, 96)), (64, 96));
+    }
+
+    #[test]
+    fn height_and_width_are_reached_whatever_the_shape_is() {
+        let image = ByteImage::rgb(9, 7, [0, 100, 255].repeat(63));
+        let resize = Resize::new(ResizeConfig {
+            size: Some(Size { height: 12, width: 5 }),
+            ..ResizeConfig::default()
+        });
+        let resized = resize.unwrap().apply(Image::Bytes(image), &mut Rng::new(0, "test", &[]));
+        assert_eq!(resized, Image::Bytes(ByteImage::rgb(5, 12, [0, 100, 255].repeat(60))));
+    }
+
+    #[test]
+    fn one_size_is_needed() {
+        let refused = |config: &str| {
+            let error = Resize::new(plugin_api::Config::new(config).parse().unwrap()).unwrap_err();
+            format!("{error}: {}", error.hint().unwrap_or("no hint"))
+        };
+        assert!(refused("()").starts_with("this `resize` has no size: write"));
+        assert!(refused("(shorter: 9, size: 9)").starts_with("this `resize` has more than one size: keep"));
+        assert!(refused("(size: (9, 0))").starts_with("`size` is (9, 0), but it must be from 1 to"));
     }
 
     #[test]
     fn a_crop_sees_the_same_of_an_image_that_was_made_as_far_as_the_crop_keeps_it() {
-        let crop = |image: &ByteImage| center_crop(image, 24);
+        let crop = |image: &ByteImage| center_crop(image, (24, 24));
         for (height, width) in [(20, 500), (500, 20), (19, 401), (40, 900), (25, 33)] {
             let values = (0..height * width * 3).map(|i| (i * i * 31 + i * 7) as u8).collect();
             let image = ByteImage::rgb(width, height, values);
             for shorter in [32, 31, 7] {
                 let whole = crop(&resize_shorter(&image, shorter));
-                let part = crop(&resize_for_center(&image, shorter, (24, 24)));
+                let part = crop(&To::Shorter(shorter).resize(&image, Some((24, 24))));
                 let is_ordinary = height.max(width) <= ELONGATED * height.min(width);
                 let tolerance = if is_ordinary { 0 } else { 1 };
                 let is_near = |(a, b): (&u8, &u8)| a.abs_diff(*b) <= tolerance;

@@ -66,6 +66,8 @@ fn an_elongated_image_takes_no_more_memory_than_an_ordinary_one() {
         ("random-resized-crop", "(size: 224, scale: (0.9, 1.0), ratio: (0.01, 100.0))", 2 * MEGABYTE),
         ("center-crop", "(size: 224)", MEGABYTE),
         ("resize", "(shorter: 256)", 150 * MEGABYTE),
+        ("resize", "(cover: (200, 300))", 150 * MEGABYTE),
+        ("resize", "(size: (200, 300))", 50 * MEGABYTE),
     ] {
         let step = step(name, config);
         for shape in SHAPES {

@@ -76,6 +76,24 @@ impl Stem {
             Self::Cifar => 8,
         }
     }
+
+    /// Whether something is left of images of `(H, W)` pixels.
+    pub(crate) fn check_image(self, (height, width): (usize, usize)) -> Result<(), ConfigError> {
+        let smallest = self.total_stride();
+        if height >= smallest && width >= smallest {
+            return Ok(());
+        }
+        let message = format!(
+            "images of {height}x{width} pixels are too small for a ResNet with the {:?} stem, which halves them to \
+             nothing below {smallest}x{smallest}",
+            self
+        );
+        let hint = match self {
+            Self::ImageNet => format!("use `stem: Cifar`, or views of at least {smallest} pixels"),
+            Self::Cifar => format!("use views of at least {smallest} pixels"),
+        };
+        Err(ConfigError::unfit(message, hint))
+    }
 }
 
 impl From<Stem> for architecture::ResNetStem {
@@ -192,26 +210,8 @@ impl ResNetConfig {
             let must = format!("it must be between 1 and {}", Self::MAX_WIDTH);
             return Err(ConfigError::field("width", self.width, must));
         }
-        self.check_image(context)?;
+        self.stem.check_image(context.image_size)?;
         self.check_splits(context)
-    }
-
-    fn check_image(&self, context: &ModuleContext) -> Result<(), ConfigError> {
-        let (height, width) = context.image_size;
-        let smallest = self.stem.total_stride();
-        if height >= smallest && width >= smallest {
-            return Ok(());
-        }
-        let message = format!(
-            "images of {height}x{width} pixels are too small for a ResNet with the {:?} stem, which halves them to \
-             nothing below {smallest}x{smallest}",
-            self.stem
-        );
-        let hint = match self.stem {
-            Stem::ImageNet => format!("use `stem: Cifar`, or views of at least {smallest} pixels"),
-            Stem::Cifar => format!("use views of at least {smallest} pixels"),
-        };
-        Err(ConfigError::unfit(message, hint))
     }
 
     fn check_splits(&self, context: &ModuleContext) -> Result<(), ConfigError> {

@@ -96,6 +96,10 @@ impl Module for ResNet {
 }
 
 impl Backbone for ResNet {
+    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
+        self.stem.check_image(size)
+    }
+
     fn n_features(&self) -> usize {
         self.n_features
     }

@@ -181,24 +181,10 @@ impl VitConfig {
     }
 
     fn grid(&self, context: &ModuleContext) -> Result<(usize, usize), ConfigError> {
-        let (patch, (height, width)) = (self.patch, context.image_size);
-        if patch == 0 {
-            return Err(ConfigError::field("patch", patch, "it must be at least 1"));
+        if self.patch == 0 {
+            return Err(ConfigError::field("patch", self.patch, "it must be at least 1"));
         }
-        if height.is_multiple_of(patch) && width.is_multiple_of(patch) {
-            return Ok((height / patch, width / patch));
-        }
-        let message =
-            format!("images of {height}x{width} pixels cannot be cut into patches of {patch}x{patch}");
-        let fitting =
-            (1..patch).rev().find(|side| height.is_multiple_of(*side) && width.is_multiple_of(*side));
-        let hint = match fitting {
-            Some(side) if side > 1 => {
-                format!("use views whose sides are multiples of {patch}, or for instance `patch: {side}`")
-            }
-            _ => format!("use views whose sides are multiples of {patch}"),
-        };
-        Err(ConfigError::unfit(message, hint))
+        grid(self.patch, context.image_size)
     }
 
     /// Rejects settings without effect.
@@ -241,4 +227,20 @@ impl VitConfig {
         }
         Ok(())
     }
+}
+
+/// Rows and columns of patches of `patch` pixels in images of `(H, W)`.
+pub(crate) fn grid(patch: usize, (height, width): (usize, usize)) -> Result<(usize, usize), ConfigError> {
+    if height.is_multiple_of(patch) && width.is_multiple_of(patch) {
+        return Ok((height / patch, width / patch));
+    }
+    let message = format!("images of {height}x{width} pixels cannot be cut into patches of {patch}x{patch}");
+    let fitting = (1..patch).rev().find(|side| height.is_multiple_of(*side) && width.is_multiple_of(*side));
+    let hint = match fitting {
+        Some(side) if side > 1 => {
+            format!("use views whose sides are multiples of {patch}, or for instance `patch: {side}`")
+        }
+        _ => format!("use views whose sides are multiples of {patch}"),
+    };
+    Err(ConfigError::unfit(message, hint))
 }

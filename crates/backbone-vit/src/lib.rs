@@ -9,6 +9,7 @@ mod block;
 mod config;
 mod positions;
 mod presets;
+mod resample;
 mod stem;
 mod stem_choice;
 #[cfg(test)]

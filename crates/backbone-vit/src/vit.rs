@@ -9,8 +9,9 @@ use tensor_ops::{
 };
 
 use crate::block::{Block, LAYER_NORM_EPS};
-use crate::config::{Pool, VitConfig};
+use crate::config::{Pool, Position, VitConfig, grid};
 use crate::positions;
+use crate::resample::for_grid;
 use crate::stem::PatchEmbed;
 use crate::stem_choice::Stem;
 
@@ -23,11 +24,13 @@ pub struct Vit {
     class_token: Option<Parameter>,
     /// `(1, T, D)`.
     positions: Option<Parameter>,
+    position: Position,
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     norm: Option<LayerNorm>,
     architecture: architecture::Vit,
     n_features: usize,
+    /// `(H, W)` of the images that it was built for.
     image_size: (usize, usize),
 }
 
@@ -74,6 +77,7 @@ impl Vit {
         Ok(Self {
             class_token,
             positions,
+            position: config.position,
             patch_embed,
             blocks,
             norm,
@@ -81,6 +85,30 @@ impl Vit {
             n_features: sizes.dim,
             image_size: context.image_size,
         })
+    }
+}
+
+impl Vit {
+    /// The positions for images of `(H, W)`, where these are others than the network was built for. Those that are learned
+    /// can be resampled, but not trained there.
+    fn positions_for(&self, size: (usize, usize), mode: Mode) -> Result<Option<Parameter>, OpError> {
+        if size == self.image_size {
+            return Ok(None);
+        }
+        let patch = self.architecture.patch;
+        let grids = grid(patch, self.image_size).and_then(|trained| Ok((trained, grid(patch, size)?)));
+        let is_fixed = mode == Mode::Eval || self.position != Position::Learned;
+        let (Ok((trained, new)), true) = (grids, is_fixed) else {
+            return Err(OpError::Shape {
+                op: "vit",
+                what: "height and width of the images",
+                expected: format!("{:?}", self.image_size),
+                got: format!("{size:?}"),
+            });
+        };
+        let n_before = usize::from(self.class_token.is_some());
+        let resampled = |table| for_grid(table, self.position, n_before, trained, new);
+        self.positions.as_ref().map(resampled).transpose()
     }
 }
 
@@ -111,7 +139,10 @@ impl Backbone for Vit {
         &["patch_embed"]
     }
 
-    /// Converts images to tokens, and applies the blocks.
+    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
+        grid(self.architecture.patch, size).map(drop)
+    }
+
     fn n_layers(&self) -> usize {
         1 + self.blocks.len()
     }
@@ -126,21 +157,14 @@ impl Backbone for Vit {
         }
     }
 
+    /// Converts images to tokens, and applies the blocks.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
-        let image_size = (images.h(), images.w());
-        if image_size != self.image_size {
-            return Err(OpError::Shape {
-                op: "vit",
-                what: "height and width of the images",
-                expected: format!("{:?}", self.image_size),
-                got: format!("{image_size:?}"),
-            });
-        }
+        let resampled = self.positions_for((images.h(), images.w()), mode)?;
         let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, 3) → (N, T, D)
         if let Some(token) = &self.class_token {
             x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
         }
-        if let Some(table) = &self.positions {
+        if let Some(table) = resampled.as_ref().or(self.positions.as_ref()) {
             x = add_position(x, table)?;
         }
         if let Some((last, others)) = self.blocks.split_last() {

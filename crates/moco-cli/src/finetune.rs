@@ -84,6 +84,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     };
     stop_without_a_result()?;
     let started = Instant::now();
+    let size_note = evaluation.size_note();
     let checkpoint = evaluation.run().checkpoint.display().to_string();
     let classes = evaluation.train_images().class_names().to_vec();
     let (n_train, n_test) = (evaluation.train_images().len(), evaluation.test_images().len());
@@ -106,6 +107,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         "protocol": "fine-tuning, random crops and flips",
         "checkpoint": checkpoint,
         "view": arguments.encoder.view,
+        "size_note": size_note,
         "train_view": train_view.name,
         "train_images": n_train,
         "test_images": score.n(),
@@ -132,6 +134,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     json.push(b'\n');
     let path = folder.write(&[("result.json", json), ("confusion.png", confusion_png(&score, &classes)?)])?;
     writeln!(out, "{checkpoint}")?;
+    if let Some(note) = &size_note {
+        writeln!(out, "{note}")?;
+    }
     print(arguments, &protocol, n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;
     if !unreadable.is_empty() {

@@ -53,6 +53,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         text::count(test.n, "test image"),
         text::count(train.n, "training image"),
     )?;
+    if let Some(note) = evaluation.size_note() {
+        writeln!(out, "{note}")?;
+    }
     if arguments.encoder.labels < 1.0 {
         let EncoderArguments { labels, seed, .. } = &arguments.encoder;
         writeln!(out, "{} % of the labels of each class, drawn from seed {seed}", 100.0 * labels)?;

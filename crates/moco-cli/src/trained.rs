@@ -99,9 +99,6 @@ pub(crate) fn with_hint(error: EvaluationError) -> Failure {
         return Failure::new(error.to_string(), hint);
     }
     match error {
-        EvaluationError::NotSquare { .. } => {
-            Failure::new(error.to_string(), "choose a random view of the pipeline with `--train-view`")
-        }
         EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),
         // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),

@@ -231,9 +231,18 @@ impl BatchEncoder for Pooled<'_> {
     }
 }
 
-/// The view called `name`.
+/// The view called `name`, whose images the encoder can take.
 pub(crate) fn view(pipeline: &EncoderPipeline, name: &str) -> Result<View, LoadError> {
     if let Some(view) = pipeline.view(name) {
+        if view.size != pipeline.trained_size {
+            let backbone = &pipeline.modules.backbone.module;
+            backbone.check_image_size(view.size).map_err(|source| LoadError::ViewSize {
+                view: name.to_owned(),
+                size: view.size,
+                trained_size: pipeline.trained_size,
+                source: Box::new(source),
+            })?;
+        }
         return Ok(view.clone());
     }
     let fault = pipeline.view_faults.iter().find(|(view, _)| view == name);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use loader::LoaderError;
 use pipeline::PipelineError;
-use plugin_api::{DatasetError, RegistryError, UnreadableImage};
+use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
 use processes::ProcessesError;
 use run_store::RunFolderError;
 use tensor_ops::OpError;
@@ -39,6 +39,21 @@ pub enum LoadError {
         /// The existing views.
         known: Vec<String>,
     },
+    /// The encoder cannot take images of the view's size.
+    #[error(
+        "the view `{view}` gives images of {} by {} pixels, and the encoder was trained on {} by {}: {source}",
+        size.0, size.1, trained_size.0, trained_size.1
+    )]
+    ViewSize {
+        /// The view.
+        view: String,
+        /// Its `(H, W)`.
+        size: (usize, usize),
+        /// `(H, W)` of the view that was trained on.
+        trained_size: (usize, usize),
+        /// Why the backbone does not take them.
+        source: Box<ConfigError>,
+    },
     /// The momentum encoder was requested, but the features come from a module that has no momentum copy.
     #[error(
         "the momentum encoder has no such features: no key of the run's pipeline passes through all of these modules"
@@ -67,6 +82,7 @@ impl LoadError {
         match self {
             Self::Run(error) => error.hint(),
             Self::State { .. } => Some("use a checkpoint of this run".into()),
+            Self::ViewSize { source, .. } => source.hint().map(str::to_owned),
             Self::NoView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
             Self::NoMomentum => Some("use the query encoder".into()),
             Self::Device(error) => Some(error.hint().into()),

@@ -6,17 +6,25 @@ use crate::measuring::MEASURING;
 use crate::pixels;
 use crate::views::{View, Views};
 use pipeline_text::Checked;
-use plugin_api::{Monitor, MonitorContext};
+use plugin_api::{Backbone, Monitor, MonitorContext};
 
 /// Monitors with their plugins' names.
 pub(crate) type Monitors = Vec<(String, Box<dyn Monitor>)>;
 
-/// Builds the monitors, each of which needs its views, of the encoder's `size`.
+/// What monitors look at.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured<'a> {
+    pub(crate) backbone: &'a dyn Backbone,
+    /// `(H, W)` of the images that it trains on, in pixels.
+    pub(crate) size: (usize, usize),
+}
+
+/// Builds the monitors, each of which needs its views, of a size that the encoder can take.
 pub(crate) fn check_monitors(
     checker: &Checker,
     config: &PipelineConfig,
     views: &Views,
-    size: (usize, usize),
+    measured: Measured<'_>,
 ) -> Checked<Monitors> {
     let mut monitors = Monitors::new();
     for (i, plugin) in config.monitor.iter().enumerate() {
@@ -35,31 +43,33 @@ pub(crate) fn check_monitors(
                     ),
                 ));
             };
-            check_size(checker, view, size)?;
+            check_size(checker, view, measured)?;
         }
         monitors.push((plugin.name().to_owned(), monitor));
     }
     if let Some(view) = views.get(MEASURING) {
-        check_size(checker, view, size)?;
+        check_size(checker, view, measured)?;
     }
     Ok(monitors)
 }
 
-/// A view for measuring must have the encoder's `size`.
-fn check_size(checker: &Checker, view: &View, size: (usize, usize)) -> Checked<()> {
+/// A view for measuring must have the size that the encoder trains on, or another that its backbone can take.
+fn check_size(checker: &Checker, view: &View, Measured { backbone, size }: Measured<'_>) -> Checked<()> {
     if view.size == size {
         return Ok(());
     }
-    Err(checker.fault_at_name(
-        &["views", &view.name],
-        format!(
-            "the view `{}` gives images of {}, but the encoder trains on {}",
-            view.name,
-            pixels(view.size),
-            pixels(size)
-        ),
-        "give every view of one encoder the same size",
-    ))
+    backbone.check_image_size(view.size).map_err(|error| {
+        checker.fault_at_name(
+            &["views", &view.name],
+            format!(
+                "the view `{}` gives images of {}, but the encoder trains on {}: {error}",
+                view.name,
+                pixels(view.size),
+                pixels(size)
+            ),
+            error.hint().unwrap_or("give every view of one encoder the same size"),
+        )
+    })
 }
 
 /// The best checkpoint is that of a metric which some monitor takes.

@@ -37,6 +37,8 @@ pub struct EncoderPipeline {
     pub dataset: Result<Box<dyn Dataset>, Box<Fault>>,
     /// The views that can be built.
     pub views: Vec<View>,
+    /// `(H, W)` of the images that the encoder is trained on, in pixels.
+    pub trained_size: (usize, usize),
     /// The plugins of all modules, by the modules' names in order.
     pub module_plugins: Vec<String>,
     /// What is wrong with the other views, by name.
@@ -127,6 +129,7 @@ impl EncoderPipeline {
         // Images that are not trained on go through whole.
         let site = Site::from(device);
         let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&sizes, &site) };
+        let trained_size = sizes[chain.view];
         let modules = EncoderModules::build(plan, chain)?;
         let has_copy = |module| outline.graph.has_copy(module);
         let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))
@@ -143,6 +146,7 @@ impl EncoderPipeline {
             max_unreadable: config.data.max_unreadable,
             dataset,
             views: views.built,
+            trained_size,
             view_faults: views.faults,
             module_plugins,
             modules,

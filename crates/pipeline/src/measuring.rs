@@ -29,15 +29,21 @@ pub(crate) fn declare(
     let is_linked = [RESIZE, CENTER_CROP].iter().all(|name| find::<dyn Augmentation>(name).is_some());
     let trained_on = &graph.views[graph.encoder().view];
     let Some(view) = views.get(trained_on) else { return Ok(()) };
-    let (side, width) = view.size;
-    if is_named || !is_linked || side != width {
+    let (height, width) = view.size;
+    if is_named || !is_linked {
         return Ok(());
     }
     let Some(normalization) = normalization(checker, trained_on) else { return Ok(()) };
     let span = normalization.span.clone();
     let normalize = &checker.text.text[span.clone()];
-    let recipe =
-        format!("[(\"{RESIZE}\", (shorter: {side})), (\"{CENTER_CROP}\", (size: {side})), {normalize}]");
+    let steps = match height == width {
+        true => format!("(\"{RESIZE}\", (shorter: {height})), (\"{CENTER_CROP}\", (size: {height}))"),
+        false => {
+            let size = format!("({height}, {width})");
+            format!("(\"{RESIZE}\", (cover: {size})), (\"{CENTER_CROP}\", (size: {size}))")
+        }
+    };
+    let recipe = format!("[{steps}, {normalize}]");
     checker.text.add_view(MEASURING, &recipe, span)?;
     views.built.push(check_view(checker, MEASURING)?);
     Ok(())

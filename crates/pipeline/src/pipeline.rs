@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::base;
 use crate::build::build_modules;
-use crate::check_monitors::{check_best, check_monitors};
+use crate::check_monitors::{Measured, check_best, check_monitors};
 use crate::check_numbers::check_momentum;
 use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision};
 use crate::error::PipelineError;
@@ -42,6 +42,8 @@ pub struct Pipeline {
     pub dataset: Box<dyn Dataset>,
     /// Every declared view.
     pub views: Vec<View>,
+    /// `(H, W)` of the images that the encoder is trained on, in pixels; it may be measured at another.
+    pub trained_size: (usize, usize),
     /// The plugin of each module, by the module's name.
     pub module_plugins: BTreeMap<String, String>,
     /// What a step computes, and what trains it.
@@ -158,7 +160,11 @@ impl Pipeline {
         let optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
         let schedule =
             checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
-        let monitors = check_monitors(&checker, &config, &views, sizes[graph.encoder().view])?;
+        let encoder = graph.encoder();
+        let trained_size = sizes[encoder.view];
+        let backbone = &*modules.encoders.backbones[encoder.backbone].module;
+        let measured = Measured { backbone, size: trained_size };
+        let monitors = check_monitors(&checker, &config, &views, measured)?;
         views::check_all_used(&checker, &views, &graph, &monitors)?;
         let dataset =
             checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
@@ -173,6 +179,7 @@ impl Pipeline {
             epochs: config.epochs,
             dataset,
             views: views.built,
+            trained_size,
             module_plugins,
             network: Network {
                 graph,

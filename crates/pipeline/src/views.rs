@@ -6,6 +6,7 @@ use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::Graph;
 use crate::measuring::MEASURING;
+use crate::pixels;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::{Node, NodeKind};
@@ -20,6 +21,15 @@ pub struct View {
     pub transform: Arc<ViewTransform>,
     /// `(H, W)` of what it gives, in pixels.
     pub size: (usize, usize),
+}
+
+impl View {
+    /// What must be known of a figure that was measured through this view on an encoder which was trained on images of
+    /// another size, `(H, W)` in pixels: `images of 64 × 64 px, trained on 32 × 32 px`. `None` if they are the same.
+    pub fn size_note(&self, trained: (usize, usize)) -> Option<String> {
+        let note = || format!("images of {}, trained on {}", pixels(self.size), pixels(trained));
+        (self.size != trained).then(note)
+    }
 }
 
 /// What of a pipeline must be right.

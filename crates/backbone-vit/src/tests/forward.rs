@@ -6,7 +6,7 @@ use dfdx::prelude::HasShape;
 use plugin_api::{Backbone as _, Entry, EntryMut, Module as _};
 use tensor_ops::{Mode, Recording, backward, weighted_sum};
 
-use super::{CONV, SMALL, images, visit_parameters, vit, with};
+use super::{CONV, SMALL, images, parameter, visit_parameters, vit, with};
 use crate::Vit;
 
 const VARIATIONS: [&str; 7] = [
@@ -38,13 +38,39 @@ fn every_variation_gives_features_of_its_width_for_images_of_any_sides() {
 }
 
 #[test]
-fn images_of_another_size_are_an_error() {
-    for fields in ["", "position: None, pool: Mean"] {
+fn images_of_a_size_that_the_network_cannot_take_are_an_error() {
+    let refused = |fields: &str, size, mode| {
         let mut vit = vit(&with(SMALL, fields), (24, 40));
-        let error = vit.forward(images(3, (40, 24), Recording::Off), Mode::Eval).map(drop).unwrap_err();
-        let expected = "vit: height and width of the images must be (24, 40), got (40, 24)";
+        let error = vit.forward(images(3, size, Recording::Off), mode).map(drop).unwrap_err();
+        let expected = format!("vit: height and width of the images must be (24, 40), got {size:?}");
         assert_eq!(error.to_string(), expected);
+    };
+    for fields in ["", "position: None, pool: Mean"] {
+        refused(fields, (24, 44), Mode::Eval);
     }
+    // A gradient for a resampled table would reach none of the network's.
+    refused("position: Learned", (40, 24), Mode::Train);
+    let error = vit(SMALL, (24, 40)).check_image_size((24, 44)).unwrap_err();
+    assert_eq!(error.to_string(), "images of 24x44 pixels cannot be cut into patches of 8x8");
+}
+
+/// A network that was built for the size, with all other parameters the same.
+#[test]
+fn images_of_another_size_are_measured_with_positions_of_their_grid() {
+    let size = (40, 32);
+    for fields in ["", "position: None, pool: Mean", "pool: MeanWithoutNorm"] {
+        let config = with(SMALL, fields);
+        let mut trained = vit(&config, (24, 40));
+        trained.check_image_size(size).unwrap();
+        let features =
+            |vit: &mut Vit| vit.forward(images(3, size, Recording::Off), Mode::Eval).unwrap().as_vec();
+        assert_eq!(features(&mut trained), features(&mut vit(&config, size)), "{fields}");
+    }
+    let mut learned = vit(&with(SMALL, "position: Learned"), (24, 40));
+    let features = learned.forward(images(3, size, Recording::Off), Mode::Eval).unwrap();
+    assert!(features.as_vec().iter().all(|value| value.is_finite()));
+    // Its own size is left as it was.
+    assert_eq!(parameter(&learned, "pos_embed").shape(), [1, 16, 16]);
 }
 
 #[test]

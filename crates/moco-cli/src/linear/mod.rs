@@ -88,6 +88,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let folder = ResultFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
     let mut departures = protocol.departures(&recipe);
     departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
+    departures.extend(evaluation.size_note());
     for departure in &departures {
         let _ = writeln!(io::stderr(), "warning: differs from the recipe of {}: {departure}", recipe.name);
     }

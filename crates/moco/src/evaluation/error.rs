@@ -54,14 +54,6 @@ pub enum EvaluationError {
         /// Its `(H, W)`.
         tested_size: (usize, usize),
     },
-    /// The published probe trains on square crops, but the view is not square.
-    #[error("the view `{view}` is {} by {} pixels, and the published probe trains on square crops", size.0, size.1)]
-    NotSquare {
-        /// The view.
-        view: String,
-        /// Its `(H, W)`.
-        size: (usize, usize),
-    },
     /// A part of the probe cannot be built.
     #[error("the probe's {what} cannot be built: {source}")]
     Config {
@@ -129,7 +121,6 @@ impl EvaluationError {
             }
             Self::NoTrainView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
             Self::ViewSizes { .. } => Some("train on a view with the size of the test view".into()),
-            Self::NotSquare { .. } => Some("train on a random view of the pipeline".into()),
             Self::Config { source, .. } => source.hint().map(str::to_owned),
             Self::HeadFineTuned => Some("use the backbone's features".into()),
             Self::Knn(KnnError::NotFinite) | Self::Probe(ProbeError::NotFinite) => Some(DIVERGED.into()),

@@ -83,6 +83,8 @@ pub struct Evaluation {
     splits: Splits,
     views: Vec<View>,
     view: View,
+    /// `(H, W)` of the images that the encoder was trained on.
+    trained_size: (usize, usize),
     plugins: Vec<String>,
     options: EvaluationOptions,
     /// The seed of the pipeline, for random views.
@@ -123,6 +125,7 @@ impl Evaluation {
             splits,
             views: pipeline.views,
             view,
+            trained_size: pipeline.trained_size,
             plugins: pipeline.module_plugins,
             options: options.clone(),
             seed: pipeline.seed,
@@ -135,6 +138,11 @@ impl Evaluation {
     /// The run, and the checkpoint that is evaluated.
     pub fn run(&self) -> &OpenRun {
         &self.run
+    }
+
+    /// What a figure's protocol must say if images are seen at another size than the encoder was trained on.
+    pub fn size_note(&self) -> Option<String> {
+        self.view.size_note(self.trained_size)
     }
 
     /// The plugins of the pipeline's modules, in the order of the modules' names.

@@ -18,7 +18,7 @@ const FLIP: &str = "(p: 0.5)";
 /// flip, and `eval`'s normalization.
 ///
 /// # Errors
-/// If the pipeline has no such view, or `eval` is not square, because crops are.
+/// If the pipeline has no such view, or it has another size than `eval`.
 pub(super) fn of(views: &[View], eval: &View, asked: Option<&str>) -> Result<View, EvaluationError> {
     let Some(name) = asked else { return published(eval) };
     let Some(view) = views.iter().find(|view| view.name == name) else {
@@ -36,15 +36,11 @@ pub(super) fn of(views: &[View], eval: &View, asked: Option<&str>) -> Result<Vie
 }
 
 fn published(eval: &View) -> Result<View, EvaluationError> {
-    let (height, width) = eval.size;
-    if height != width {
-        return Err(EvaluationError::NotSquare { view: eval.name.clone(), size: eval.size });
-    }
     let build = |plugin: &str, config: &str| {
         build::<dyn Augmentation>(plugin, Config::new(config), &AugmentationContext)
             .map_err(|source| EvaluationError::Config { what: "view", source })
     };
-    let crop = format!("(size: {height}, scale: {CROP_SCALE:?})");
+    let crop = format!("(size: {:?}, scale: {CROP_SCALE:?})", eval.size);
     let steps: Vec<Box<dyn Augmentation>> = vec![
         build("random-resized-crop", &crop)?,
         build("flip", FLIP)?,
@@ -121,8 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_is_not_square_needs_a_training_view_of_its_own() {
+    fn a_view_that_is_not_square_is_trained_on_crops_of_its_height_and_width() {
         let wide = View { size: (32, 64), ..eval(32) };
-        assert!(published(&wide).err().unwrap().to_string().contains("32 by 64"));
+        let view = published(&wide).unwrap();
+        let seen = view.transform.apply(ByteImage::rgb(50, 40, vec![77; 6000]), 3, 1, 2, &view.name);
+        assert_eq!((seen.height, seen.width), (32, 64));
     }
 }

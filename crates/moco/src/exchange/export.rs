@@ -62,7 +62,7 @@ pub fn export(run: &Path, file: &Path, options: &ExportOptions) -> Result<Export
     let Some(Normalization { mean, std }) = parts::normalization(&pipeline, view) else {
         return Err(ExchangeError::NoNormalization { view: view.into() });
     };
-    let image_size = pipeline.view(view).map_or((0, 0), |view| view.size);
+    let image_size = pipeline.trained_size;
     let target = options.target;
     target
         .check(&architecture, image_size, layers.as_ref())

@@ -57,6 +57,7 @@ fn measured(run: &Path, view: &str, level: Level) -> Vec<f32> {
     let measure = Measure {
         splits: &splits,
         views: &pipeline.views,
+        trained_size: pipeline.trained_size,
         seed: pipeline.seed,
         batch: pipeline.batch,
         n_workers: 1,

@@ -37,8 +37,22 @@ pub trait Backbone: Module {
     /// The features of `images`; recorded exactly if `images` is.
     ///
     /// # Errors
-    /// If the images have another size than the backbone was built for.
+    /// If the images have another size than the backbone was built for, unless [`check_image_size`](Self::check_image_size)
+    /// accepts it and `mode` is [`Mode::Eval`].
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
+
+    /// Accepts images of `(H, W)` pixels, other than it was built for, in [`Mode::Eval`]: an encoder can then be measured at
+    /// another size than it is trained at.
+    ///
+    /// # Errors
+    /// If it cannot take them. Without an implementation it takes none.
+    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
+        let _ = size;
+        Err(ConfigError::unfit(
+            "this backbone takes images of the size that it is trained on, and no others",
+            "give every view of one encoder the same size",
+        ))
+    }
 
     /// What other programs know of it, if they have encoders of its kind; without it, it is not exported for them.
     fn architecture(&self) -> Option<Architecture> {

@@ -98,6 +98,11 @@ impl Parameter {
         }
     }
 
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        self.slot.device()
+    }
+
     /// In our order.
     pub fn shape(&self) -> &[usize] {
         &self.shape

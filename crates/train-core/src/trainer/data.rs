@@ -17,6 +17,8 @@ const PREFETCH_BATCHES: usize = 3;
 pub(super) struct Data {
     pub(super) splits: Splits,
     pub(super) views: Vec<View>,
+    /// `(H, W)` that the encoder is trained on.
+    pub(super) trained_size: (usize, usize),
     /// Data loader workers.
     pub(super) n_workers: usize,
     pub(super) unreadable: Arc<UnreadableLog>,
@@ -24,10 +26,15 @@ pub(super) struct Data {
 }
 
 impl Data {
-    pub(super) fn new(splits: Splits, views: Vec<View>, n_workers: usize, max_unreadable: f64) -> Self {
+    pub(super) fn new(
+        splits: Splits,
+        (views, trained_size): (Vec<View>, (usize, usize)),
+        n_workers: usize,
+        max_unreadable: f64,
+    ) -> Self {
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
         let unreadable = Arc::new(UnreadableLog::new(n_images, max_unreadable));
-        Self { splits, views, n_workers, unreadable, n_unreadable_reported: 0 }
+        Self { splits, views, trained_size, n_workers, unreadable, n_unreadable_reported: 0 }
     }
 
     /// The batches of a run from `position` on.

@@ -22,6 +22,8 @@ pub struct Measure<'a> {
     pub splits: &'a Splits,
     /// The pipeline's views.
     pub views: &'a [View],
+    /// `(H, W)` of the images that the encoder is trained on, in pixels.
+    pub trained_size: (usize, usize),
     /// The pipeline's seed, for random views.
     pub seed: u64,
     /// Images per forward pass.
@@ -53,11 +55,24 @@ impl Measure<'_> {
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
             let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
             match monitor.measure(&mut features).map_err(failed)? {
-                Outcome::Measured(list) => outcomes.metrics.extend(list),
+                Outcome::Measured(mut list) => {
+                    self.note_sizes(monitor.as_ref(), &mut list);
+                    outcomes.metrics.extend(list);
+                }
                 Outcome::Off { reason } => outcomes.off.push((name.clone(), reason)),
             }
         }
         Ok(outcomes)
+    }
+
+    /// Tells in the protocol if `monitor` saw images of another size than the encoder is trained on.
+    fn note_sizes(&self, monitor: &dyn Monitor, metrics: &mut [Metric]) {
+        let seen = |name| self.views.iter().find(|view| view.name == name);
+        for note in monitor.views().into_iter().filter_map(|name| seen(name)?.size_note(self.trained_size)) {
+            for metric in &mut *metrics {
+                metric.protocol = format!("{}; {note}", metric.protocol);
+            }
+        }
     }
 
     /// Features of a split of the dataset; `None` if the dataset has no such split. Each of several processes computes those

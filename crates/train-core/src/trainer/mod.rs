@@ -169,7 +169,12 @@ impl<'a> Trainer<'a> {
                 learning_rate: pipeline.learning_rate,
                 schedule: pipeline.schedule,
             },
-            data: Data::new(splits, pipeline.views, options.n_workers, pipeline.max_unreadable),
+            data: Data::new(
+                splits,
+                (pipeline.views, pipeline.trained_size),
+                options.n_workers,
+                pipeline.max_unreadable,
+            ),
             monitors: Monitors { list: pipeline.monitors, off: Vec::new() },
             spikes,
             rollbacks: Rollbacks { on_nonfinite, last: None },
@@ -317,6 +322,7 @@ impl<'a> Trainer<'a> {
         let measure = Measure {
             splits: &self.data.splits,
             views: &self.data.views,
+            trained_size: self.data.trained_size,
             seed: self.course.seed,
             batch: self.course.batch,
             n_workers: self.data.n_workers,

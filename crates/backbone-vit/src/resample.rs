@@ -1,0 +1,146 @@
+//! Position embeddings for images of another size than the encoder was built for.
+
+use tensor_ops::{OpError, Parameter, ParameterKind};
+
+use crate::config::Position;
+use crate::positions::sin_cos;
+
+/// Catmull and Rom's, which PyTorch's antialiased interpolation has.
+const CUBIC: f64 = -0.5;
+
+/// The `table` of an encoder with `position`, `(1, T, D)`, for patches of another `grid` than the `trained` one: sines and
+/// cosines of the new grid, or the learned rows interpolated. The `n_before` rows that precede the patches stay as they are.
+pub(crate) fn for_grid(
+    table: &Parameter,
+    position: Position,
+    n_before: usize,
+    trained: (usize, usize),
+    grid: (usize, usize),
+) -> Result<Parameter, OpError> {
+    let dim = table.shape()[2];
+    let mut values = table.to_vec();
+    let rows = values.split_off(n_before * dim);
+    values.extend(match position {
+        Position::Learned => resampled(&rows, dim, trained, grid),
+        Position::SinCos | Position::None => sin_cos(grid, dim),
+    });
+    let shape = [1, n_before + grid.0 * grid.1, dim];
+    let mut table = Parameter::new(table.device(), ParameterKind::Vector, &shape, values)?;
+    table.set_trainable(false);
+    Ok(table)
+}
+
+/// Rows `(T, D)` of a grid, interpolated at the places of another: bicubic, antialiased, as timm's `resample_abs_pos_embed`.
+fn resampled(rows: &[f32], dim: usize, from: (usize, usize), to: (usize, usize)) -> Vec<f32> {
+    let weights = |from, to| (0..to).map(|place| Weights::of(place, from, to)).collect::<Vec<_>>();
+    let (down, across) = (weights(from.0, to.0), weights(from.1, to.1));
+    let mut values = Vec::with_capacity(to.0 * to.1 * dim);
+    for vertical in &down {
+        for horizontal in &across {
+            let mut sums = vec![0.0; dim];
+            for (i, weight) in vertical.of_places() {
+                for (j, other) in horizontal.of_places() {
+                    let row = &rows[(i * from.1 + j) * dim..][..dim];
+                    for (sum, value) in sums.iter_mut().zip(row) {
+                        *sum += weight * other * f64::from(*value);
+                    }
+                }
+            }
+            values.extend(sums.into_iter().map(|sum| sum as f32));
+        }
+    }
+    values
+}
+
+/// What the places along an axis count for at one new place.
+struct Weights {
+    /// The first that counts.
+    first: usize,
+    weights: Vec<f64>,
+}
+
+impl Weights {
+    fn of(place: usize, from: usize, to: usize) -> Self {
+        let scale = from as f64 / to as f64;
+        let width = scale.max(1.0);
+        let center = scale * (place as f64 + 0.5);
+        let reach = 2.0 * width;
+        let first = (center - reach + 0.5).max(0.0) as usize;
+        let end = ((center + reach + 0.5) as usize).min(from);
+        let mut weights: Vec<f64> =
+            (first..end).map(|place| cubic((place as f64 - center + 0.5) / width)).collect();
+        let sum: f64 = weights.iter().sum();
+        weights.iter_mut().for_each(|weight| *weight /= sum);
+        Self { first, weights }
+    }
+
+    fn of_places(&self) -> impl Iterator<Item = (usize, f64)> {
+        (self.first..).zip(self.weights.iter().copied())
+    }
+}
+
+/// Keys's cubic convolution kernel.
+fn cubic(x: f64) -> f64 {
+    let x = x.abs();
+    if x < 1.0 {
+        ((CUBIC + 2.0) * x - (CUBIC + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * CUBIC
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tensor_ops::Device;
+
+    /// ```python
+    /// import torch
+    /// from timm.layers import resample_abs_pos_embed  # timm 1.0
+    /// def table(n):
+    ///     return torch.tensor([[[((i * 7 + (i * i) % 5 + j * 3) % 11) / 4 - 1 for j in range(2)] for i in range(n)]])
+    /// for old, new, before in [((2, 3), (4, 5), 1), ((6, 5), (2, 3), 0)]:
+    ///     resized = resample_abs_pos_embed(table(before + old[0] * old[1]), list(new), list(old), before)
+    ///     print(resized.flatten().tolist())
+    /// ```
+    #[test]
+    fn learned_positions_are_those_of_timm() {
+        #[rustfmt::skip]
+        let larger = [
+            -1.0, -0.25, 1.034267, -1.43424, 1.021949, -0.181903, 0.860294, 1.610294, 0.031936, 1.073474, -0.499861,
+            0.511099, 0.982716, -0.612197, 0.804824, 0.164726, 0.491071, 1.241071, 0.224813, 0.702598, 0.083929, 0.221294,
+            0.880492, 1.017857, 0.37428, 0.852066, -0.241071, 0.508929, 0.607276, -0.032823, 1.241543, -0.353369, 0.82894,
+            1.8399, 0.157155, 1.198694, -0.610294, 0.139706, 0.800154, -0.403698, 1.825333, -0.643174,
+        ];
+        #[rustfmt::skip]
+        let smaller = [
+            -0.019231, 0.008198, 0.41276, 0.119982, 0.333097, 0.420091, 0.597672, 0.387955, -0.095349, 0.549801, -0.107692,
+            0.301063,
+        ];
+        for (trained, grid, n_before, expected) in
+            [((2, 3), (4, 5), 1, &larger[..]), ((6, 5), (2, 3), 0, &smaller[..])]
+        {
+            let n = n_before + trained.0 * trained.1;
+            let values = (0..n)
+                .flat_map(|i: usize| [0, 3].map(|j| ((i * 7 + (i * i) % 5 + j) % 11) as f32 / 4.0 - 1.0));
+            let table =
+                Parameter::new(&Device::default(), ParameterKind::Vector, &[1, n, 2], values.collect())
+                    .unwrap();
+            let resized = for_grid(&table, Position::Learned, n_before, trained, grid).unwrap();
+            assert_eq!(resized.shape(), [1, n_before + grid.0 * grid.1, 2]);
+            for (ours, theirs) in resized.to_vec().iter().zip(expected) {
+                assert!((ours - theirs).abs() < 2e-6, "{ours} instead of {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_grid_that_was_trained_on_keeps_its_values() {
+        let rows: Vec<f32> = (0..24).map(|i| (i as f32 * 1.7).sin()).collect();
+        for (new, old) in resampled(&rows, 2, (3, 4), (3, 4)).iter().zip(&rows) {
+            assert!((new - old).abs() < 1e-6);
+        }
+    }
+}
