@@ -41,17 +41,18 @@ impl BoxKernel {
 
 #[inline(always)]
 fn blur_rows(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
-    let len = 3 * image.width;
+    let n = image.channels;
+    let len = n * image.width;
     let reach = kernel.whole + 1;
-    let mut padded = vec![0; len + 6 * reach];
+    let mut padded = vec![0; len + 2 * n * reach];
     let mut sums = vec![0; len];
     for row in image.values.chunks_exact_mut(len) {
         for _ in 0..n_passes {
-            pad(row, reach, &mut padded);
+            pad(row, n, reach, &mut padded);
             weigh(
                 kernel,
                 #[inline(always)]
-                |tap| &padded[3 * tap..][..len],
+                |tap| &padded[n * tap..][..len],
                 &mut sums,
                 row,
             );
@@ -61,7 +62,7 @@ fn blur_rows(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
 
 #[inline(always)]
 fn blur_columns(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
-    let len = 3 * image.width;
+    let len = image.channels * image.width;
     let reach = kernel.whole + 1;
     let mut sums = vec![0; len];
     let mut blurred = vec![0; image.values.len()];
@@ -80,14 +81,14 @@ fn blur_columns(kernel: BoxKernel, image: &mut ByteImage, n_passes: usize) {
     }
 }
 
-/// `row` with its first and last pixel repeated `reach` times.
+/// `row` with its first and last pixel of `n` channels repeated `reach` times.
 #[inline(always)]
-fn pad(row: &[u8], reach: usize, padded: &mut [u8]) {
-    let (first, last) = (&row[..3], &row[row.len() - 3..]);
-    padded[3 * reach..][..row.len()].copy_from_slice(row);
+fn pad(row: &[u8], n: usize, reach: usize, padded: &mut [u8]) {
+    let (first, last) = (&row[..n], &row[row.len() - n..]);
+    padded[n * reach..][..row.len()].copy_from_slice(row);
     for i in 0..reach {
-        padded[3 * i..][..3].copy_from_slice(first);
-        padded[3 * reach + row.len() + 3 * i..][..3].copy_from_slice(last);
+        padded[n * i..][..n].copy_from_slice(first);
+        padded[n * reach + row.len() + n * i..][..n].copy_from_slice(last);
     }
 }
 
@@ -114,6 +115,24 @@ fn weigh<'a>(kernel: BoxKernel, tap: impl Fn(usize) -> &'a [u8], sums: &mut [u16
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_channel_is_blurred_as_if_it_were_alone() {
+        for n_channels in [2, 3, 5, 16] {
+            let values = (0..11 * 9 * n_channels).map(|i| (i * i * 31 + i * 7) as u8).collect();
+            let image = ByteImage { width: 11, height: 9, channels: n_channels, values };
+            let mut all = image.clone();
+            BoxKernel::new(1.4).blur(&mut all, 3);
+            for c in 0..n_channels {
+                let of = |image: &ByteImage| -> Vec<u8> {
+                    image.values.iter().copied().skip(c).step_by(n_channels).collect()
+                };
+                let mut alone = ByteImage { channels: 1, values: of(&image), ..image };
+                BoxKernel::new(1.4).blur(&mut alone, 3);
+                assert_eq!(of(&all), alone.values, "channel {c} of {n_channels}");
+            }
+        }
+    }
 
     /// One pass along a line, term by term.
     fn plain(line: &[u8], radius: f32) -> Vec<u8> {

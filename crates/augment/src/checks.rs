@@ -55,6 +55,20 @@ pub(crate) fn bytes(name: &str, input: ImageShape) -> Result<ImageShape, ConfigE
     }
 }
 
+/// `input`, if it is bytes of red, green and blue.
+pub(crate) fn rgb(name: &str, input: ImageShape) -> Result<ImageShape, ConfigError> {
+    let input = bytes(name, input)?;
+    if input.channels == 3 {
+        return Ok(input);
+    }
+    let n = input.channels;
+    let images = if n == 1 { "have 1 channel".to_owned() } else { format!("have {n} channels") };
+    Err(ConfigError::unfit(
+        format!("`{name}` changes colors, red, green and blue, but the images {images}"),
+        "remove it from this view; `random-resized-crop`, `flip`, `gaussian-blur` and `solarize` take any channels",
+    ))
+}
+
 /// Applies `change` to bytes; floats pass unchanged.
 pub(crate) fn on_bytes(image: Image, change: impl FnOnce(ByteImage) -> ByteImage) -> Image {
     match image {

@@ -83,7 +83,7 @@ impl ColorJitter {
 
 impl Augmentation for ColorJitter {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
-        checks::bytes("color-jitter", input)
+        checks::rgb("color-jitter", input)
     }
 
     fn apply(&self, image: Image, rng: &mut Rng) -> Image {

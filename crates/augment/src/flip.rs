@@ -69,6 +69,9 @@ pub fn flip_horizontally(image: &mut ByteImage) {
 
 #[inline(always)]
 fn flip_rows(image: &mut ByteImage) {
+    if image.channels != 3 {
+        return flip_rows_of_any(image);
+    }
     let mut planes = [vec![0; image.width], vec![0; image.width], vec![0; image.width]];
     for row in image.values.chunks_exact_mut(3 * image.width) {
         let pixels = row.as_chunks_mut::<3>().0;
@@ -83,9 +86,25 @@ fn flip_rows(image: &mut ByteImage) {
     }
 }
 
+fn flip_rows_of_any(image: &mut ByteImage) {
+    let n = image.channels;
+    for row in image.values.chunks_exact_mut(n * image.width) {
+        // All values in the other order, and then those of each pixel again.
+        row.reverse();
+        row.chunks_exact_mut(n).for_each(<[u8]>::reverse);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_number_of_channels_changes_sides_in_order() {
+        let mut image = ByteImage { width: 3, height: 2, channels: 2, values: (0..12).collect() };
+        flip_horizontally(&mut image);
+        assert_eq!(image.values, [4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7]);
+    }
 
     #[test]
     fn pixels_change_sides_and_channels_stay_in_order() {

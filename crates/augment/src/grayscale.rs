@@ -51,7 +51,7 @@ impl Grayscale {
 
 impl Augmentation for Grayscale {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
-        checks::bytes("grayscale", input)
+        checks::rgb("grayscale", input)
     }
 
     fn apply(&self, image: Image, rng: &mut Rng) -> Image {

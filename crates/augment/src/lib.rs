@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod per_channel;
 mod size;
 mod wide;
 
@@ -42,6 +43,7 @@ pub use self::gaussian_blur::{GaussianBlur, GaussianBlurConfig, gaussian_blur};
 pub use self::grayscale::{Grayscale, GrayscaleConfig, to_gray};
 pub use self::hue::shift_hue;
 pub use self::normalize::{Normalize, NormalizeConfig, Statistics};
+pub use self::per_channel::PerChannel;
 pub use self::random_resized_crop::{RandomResizedCrop, RandomResizedCropConfig};
 pub use self::region::Region;
 pub use self::resample::resized_crop;

@@ -71,6 +71,35 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
     }
 }
 
+/// Those that change colors.
+const OF_RGB: [&str; 3] = ["color-jitter", "grayscale", "normalize"];
+
+#[test]
+fn images_of_any_channels_go_through_every_step_that_is_not_of_colors() {
+    for n_channels in 1..=16 {
+        for (plugin, augmentation) in plugins() {
+            let shape = ImageShape { size: Some((20, 31)), channels: n_channels, values: ImageValues::Bytes };
+            let announced = augmentation.output(shape);
+            if OF_RGB.contains(&plugin.name) && n_channels != 3 {
+                let error = announced.unwrap_err();
+                assert!(error.hint().is_some(), "{}: {error}", plugin.name);
+                assert!(error.to_string().contains(&n_channels.to_string()), "{}: {error}", plugin.name);
+                continue;
+            }
+            let announced = announced.unwrap();
+            assert_eq!(announced.channels, n_channels);
+            let values = (0..20 * 31 * n_channels).map(|i| (i * 37 % 256) as u8).collect();
+            let image = ByteImage { width: 31, height: 20, channels: n_channels, values };
+            let given = augmentation.apply(Image::Bytes(image), &mut Rng::new(3, "test", &[]));
+            let (size, n_values) = match &given {
+                Image::Bytes(image) => ((image.height, image.width), image.values.len()),
+                Image::Floats(image) => ((image.height, image.width), image.values.len()),
+            };
+            assert_eq!((Some(size), n_values), (announced.size, size.0 * size.1 * n_channels));
+        }
+    }
+}
+
 #[test]
 fn a_size_is_known_afterwards_where_it_does_not_depend_on_the_image() {
     let unknown = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };

@@ -9,7 +9,7 @@ use crate::block::{Block, Place};
 use crate::config::{BlockKind, ResNetConfig, Stem};
 use crate::layers::{Common, Names, Shape};
 
-/// Images `(N, H, W, 3)` to features `(N, D)`, `D` = 8 × width × the block's expansion.
+/// Images `(N, H, W, C)` to features `(N, D)`, `D` = 8 × width × the block's expansion.
 pub struct ResNet {
     first: ConvNorm,
     stem: Stem,
@@ -48,6 +48,7 @@ impl ResNet {
             blocks: n_blocks,
             width: config.width,
             stem: config.stem.into(),
+            channels: context.n_inputs,
         };
         Ok(Self {
             first,

@@ -7,7 +7,7 @@ use tensor_ops::{ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, Tokens,
 use crate::config::{Sizes, VitConfig};
 use crate::stem_choice::Stem;
 
-/// Converts an image to tokens: `(N, H, W, 3)` to `(N, H/P · W/P, D)`, row after row.
+/// Converts an image to tokens: `(N, H, W, C)` to `(N, H/P · W/P, D)`, row after row.
 pub(crate) struct PatchEmbed {
     /// The layers that halve the image; none if patches are projected directly.
     layers: Vec<ConvNorm>,

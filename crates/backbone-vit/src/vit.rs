@@ -18,7 +18,7 @@ use crate::stem_choice::Stem;
 /// Of the class token's initial values.
 const CLASS_TOKEN_STD: f64 = 1e-6;
 
-/// Images `(N, H, W, 3)` to features `(N, D)`.
+/// Images `(N, H, W, C)` to features `(N, D)`.
 pub struct Vit {
     /// `(1, 1, D)`, if the features are taken from it.
     class_token: Option<Parameter>,
@@ -73,6 +73,7 @@ impl Vit {
                 Stem::Patch => VitStem::Patch,
                 Stem::Conv => VitStem::Conv,
             },
+            channels: context.n_inputs,
         };
         Ok(Self {
             class_token,
@@ -160,7 +161,7 @@ impl Backbone for Vit {
     /// Converts images to tokens, and applies the blocks.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
         let resampled = self.positions_for((images.h(), images.w()), mode)?;
-        let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, 3) → (N, T, D)
+        let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, C) → (N, T, D)
         if let Some(token) = &self.class_token {
             x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
         }

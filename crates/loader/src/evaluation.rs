@@ -35,7 +35,9 @@ pub struct EvalBatch {
     pub images: Vec<usize>,
     /// `(H, W)` in pixels.
     pub size: (usize, usize),
-    /// `(N, H, W, 3)` values, one row per entry of `images`.
+    /// `C`: 3 for RGB.
+    pub channels: usize,
+    /// `(N, H, W, C)` values, one row per entry of `images`.
     pub values: Vec<f32>,
     /// How long the caller waited for it.
     pub waited: Duration,
@@ -116,7 +118,7 @@ impl EvalLoader {
 /// Removes the places of unreadable images from a batch; `None` if nothing is left.
 fn present(filled: LoadedBatch, start: Instant) -> Option<EvalBatch> {
     let view = filled.views.into_iter().next()?;
-    let len = view.size.0 * view.size.1 * 3;
+    let len = view.size.0 * view.size.1 * view.channels;
     let mut values = view.values;
     let mut images = Vec::with_capacity(filled.images.len());
     for (place, image) in filled.images.into_iter().enumerate() {
@@ -127,5 +129,5 @@ fn present(filled: LoadedBatch, start: Instant) -> Option<EvalBatch> {
         images.push(image);
     }
     values.truncate(images.len() * len);
-    Some(EvalBatch { images, size: view.size, values, waited: start.elapsed() })
+    Some(EvalBatch { images, size: view.size, channels: view.channels, values, waited: start.elapsed() })
 }

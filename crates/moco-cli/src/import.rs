@@ -89,6 +89,14 @@ fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::Result<()> 
         ImportNote::Random { part, modules } => {
             writeln!(out, "{part:<9} keeps its random initial values: {}", modules.join(", "))?;
         }
+        ImportNote::Adapted { channels: 1 } => writeln!(
+            out,
+            "channels  the first layer takes 1 channel: the sum of its kernels for red, green and blue"
+        )?,
+        ImportNote::Adapted { channels } => writeln!(
+            out,
+            "channels  the first layer takes {channels} channels: its kernels for red, green and blue, repeated, times 3/{channels}"
+        )?,
         ImportNote::Queue => writeln!(out, "queue     imported")?,
         ImportNote::RandomQueue { module } => writeln!(
             out,

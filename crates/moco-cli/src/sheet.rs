@@ -6,10 +6,30 @@ use plugin_api::ByteImage;
 
 const GAP_PX: u32 = 4;
 
-/// Converts an image for the drawing functions.
+/// Converts an image for the drawing functions: one channel as gray, others by their first three.
 pub(crate) fn rgb(image: ByteImage) -> RgbImage {
-    RgbImage::from_raw(image.width as u32, image.height as u32, image.values)
-        .expect("an image has three bytes for each pixel")
+    let ByteImage { width, height, channels, values } = image;
+    let colors = |pixel: &[u8]| match *pixel {
+        [gray] => [gray; 3],
+        [first, second] => [first, second, 0],
+        [red, green, blue, ..] => [red, green, blue],
+        [] => [0; 3],
+    };
+    let values = match channels {
+        3 => values,
+        _ => values.chunks_exact(channels).flat_map(colors).collect(),
+    };
+    RgbImage::from_raw(width as u32, height as u32, values).expect("a pixel has three bytes now")
+}
+
+/// What must be said of pictures that [`rgb`] makes of images of so many channels; nothing for RGB.
+pub(crate) fn colors_note(channels: usize) -> Option<String> {
+    match channels {
+        3 => None,
+        1 => Some("images of 1 channel are drawn in gray".into()),
+        2 => Some("images of 2 channels are drawn with these as red and green".into()),
+        n => Some(format!("images of {n} channels are drawn with the first three as red, green and blue")),
+    }
 }
 
 /// Scales `image`, keeping its aspect ratio, and centers it in a gray cell.
@@ -39,4 +59,21 @@ pub(crate) fn draw(rows: &[&[RgbImage]]) -> RgbImage {
         }
     }
     sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_any_channels_are_drawn() {
+        let drawn = |channels, values: &[u8]| {
+            rgb(ByteImage { width: 2, height: 1, channels, values: values.to_vec() }).into_raw()
+        };
+        assert_eq!(drawn(1, &[7, 9]), [7, 7, 7, 9, 9, 9]);
+        assert_eq!(drawn(2, &[1, 2, 3, 4]), [1, 2, 0, 3, 4, 0]);
+        assert_eq!(drawn(3, &[1, 2, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(drawn(5, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), [1, 2, 3, 6, 7, 8]);
+        assert!(colors_note(3).is_none() && [1, 2, 4, 16].iter().all(|n| colors_note(*n).is_some()));
+    }
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use image::RgbImage;
 use pipeline::{Pipeline, View};
-use plugin_api::{ByteImage, FloatImage, Image, Images, Rng, ViewTransform};
+use plugin_api::{ByteImage, FloatImage, Image, Images, Rng};
 
 use crate::failure::Failure;
 use crate::sheet::{self, fitted, rgb};
@@ -87,6 +87,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     for (row, (name, _)) in rows.iter().enumerate() {
         writeln!(out, "row {:>2}: {name}", row + 1)?;
     }
+    if let Some(note) = sheet::colors_note(pipeline.dataset.channels()) {
+        writeln!(out, "note: {note}")?;
+    }
     for name in unreadable {
         writeln!(out, "skipped: {name}")?;
     }
@@ -133,42 +136,41 @@ fn rows(
 
 /// What a view makes of black and of white, per channel. Normalization is a linear map between the two.
 struct Range {
-    black: [f32; 3],
-    white: [f32; 3],
+    black: Vec<f32>,
+    white: Vec<f32>,
 }
 
 impl Range {
     fn of(view: &View) -> Self {
-        Self {
-            black: normalized(&view.transform, view.size, 0),
-            white: normalized(&view.transform, view.size, 255),
-        }
+        Self { black: normalized(view, 0), white: normalized(view, 255) }
     }
 
     fn undo(&self, image: &FloatImage) -> RgbImage {
         let mut bytes = Vec::with_capacity(image.values.len());
-        for pixel in image.values.chunks_exact(3) {
-            for ((value, black), white) in pixel.iter().zip(self.black).zip(self.white) {
+        for pixel in image.values.chunks_exact(image.channels) {
+            for ((value, black), white) in pixel.iter().zip(&self.black).zip(&self.white) {
                 let share = if white == black { 0.5 } else { (value - black) / (white - black) };
                 bytes.push((share * 255.0).round().clamp(0.0, 255.0) as u8);
             }
         }
-        rgb(ByteImage::rgb(image.width, image.height, bytes))
+        let FloatImage { width, height, channels, .. } = *image;
+        rgb(ByteImage { width, height, channels, values: bytes })
     }
 }
 
-/// The values of a `byte` after the step of `transform` that converts bytes to floats.
-fn normalized(transform: &ViewTransform, (height, width): (usize, usize), byte: u8) -> [f32; 3] {
-    let probe = ByteImage::rgb(width, height, vec![byte; width * height * 3]);
-    for step in &transform.steps {
+/// The values of a `byte` in each channel after the step of `view` that converts bytes to floats.
+fn normalized(view: &View, byte: u8) -> Vec<f32> {
+    let ((height, width), channels) = (view.size, view.channels);
+    let probe = ByteImage { width, height, channels, values: vec![byte; width * height * channels] };
+    for step in &view.transform.steps {
         let mut rng = Rng::new(0, "what is black and what is white", &[]);
         if let Image::Floats(image) = step.apply(Image::Bytes(probe.clone()), &mut rng)
-            && let [red, green, blue, ..] = image.values[..]
+            && let Some(pixel) = image.values.get(..channels)
         {
-            return [red, green, blue];
+            return pixel.to_vec();
         }
     }
-    [f32::from(byte) / 255.0; 3]
+    vec![f32::from(byte) / 255.0; channels]
 }
 
 /// `(width, height)` of a cell: the size of the view, enlarged by a whole number if it is small.
@@ -221,8 +223,7 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
 #[cfg(test)]
 mod tests {
     use image::Rgb;
-    use plugin_api::ImageShape;
-    use plugin_api::{Augmentation, ConfigError};
+    use plugin_api::{Augmentation, ConfigError, ImageShape, ViewTransform};
 
     use super::*;
 
@@ -249,6 +250,7 @@ mod tests {
             name: "x".into(),
             transform: std::sync::Arc::new(ViewTransform { steps: vec![Box::new(Line)] }),
             size: (2, 128),
+            channels: 3,
         };
         let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte, 255 - byte, byte / 2]).collect();
         let image = ByteImage::rgb(128, 2, bytes.clone());

@@ -12,7 +12,7 @@ use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
 use crate::device::within;
-use crate::source::GivenImages;
+use crate::source::{GivenImages, OfChannels};
 use crate::{EmbedError, ImageSource, LoadError, OpenRun, Which, device};
 
 /// Batches that are decoded ahead of the encoder.
@@ -59,6 +59,8 @@ impl Default for EncoderOptions {
 pub struct Encoder {
     encoder: FrozenEncoder,
     view: View,
+    /// Of the images that it takes.
+    channels: usize,
     seed: u64,
     batch: usize,
     n_workers: usize,
@@ -99,6 +101,7 @@ impl Encoder {
         Ok(Self {
             encoder,
             view,
+            channels: pipeline.channels,
             seed: pipeline.seed,
             batch: options.batch.unwrap_or(pipeline.batch).max(1),
             n_workers: options.workers.unwrap_or_else(cores).max(1),
@@ -117,6 +120,11 @@ impl Encoder {
     /// The input size of the encoder, `(H, W)` in pixels.
     pub fn image_size(&self) -> (usize, usize) {
         self.view.size
+    }
+
+    /// Channels of the images that the encoder takes: 3 for RGB.
+    pub fn channels(&self) -> usize {
+        self.channels
     }
 
     /// The path of the checkpoint.
@@ -139,7 +147,9 @@ impl Encoder {
 
     /// Computes the features of `images`, one row per image, in order.
     ///
-    /// Images in memory are copied. Grayscale, palette and CMYK become RGB, 16 bits become 8, alpha is dropped.
+    /// Images in memory are copied. Those of `image` and files become RGB: grayscale, palette and CMYK too, 16 bits become 8,
+    /// alpha is dropped. An encoder of other [`channels`](Self::channels) takes [`ByteImage`](plugin_api::ByteImage)s of as
+    /// many.
     ///
     /// # Errors
     /// If an image cannot be decoded; the error names the first one. [`embed_readable`](Self::embed_readable) skips
@@ -204,7 +214,7 @@ impl Encoder {
     ) -> Result<Embeddings, EmbedError> {
         let plan = EvalPlan {
             range: 0..images.len(),
-            images: Arc::clone(images),
+            images: Arc::new(OfChannels { images: Arc::clone(images), channels: self.channels }),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,
             batch: self.batch,
@@ -226,8 +236,8 @@ struct Pooled<'a> {
 }
 
 impl BatchEncoder for Pooled<'_> {
-    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
-        within(self.pool, || self.encoder.features(size, values))
+    fn features(&mut self, shape: [usize; 3], values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        within(self.pool, || self.encoder.features(shape, values))
     }
 }
 

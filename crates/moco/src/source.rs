@@ -39,6 +39,13 @@ impl ImageSource for RgbImage {
     }
 }
 
+/// Pixels in the channels that the encoder takes.
+impl ImageSource for ByteImage {
+    fn give(&self) -> Given {
+        Given::Pixels(self.clone())
+    }
+}
+
 impl ImageSource for Path {
     fn give(&self) -> Given {
         Given::File(self.into())
@@ -77,6 +84,47 @@ fn pixels(image: RgbImage) -> Given {
     Given::Pixels(ByteImage::rgb(width, height, image.into_raw()))
 }
 
+/// Images of which those with other than so many channels cannot be read.
+pub(crate) struct OfChannels {
+    pub(crate) images: Arc<dyn Images>,
+    pub(crate) channels: usize,
+}
+
+impl Images for OfChannels {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+
+    fn class_names(&self) -> &[String] {
+        self.images.class_names()
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(index)
+    }
+
+    fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        let image = self.images.load(index)?;
+        if image.channels == self.channels {
+            return Ok(image);
+        }
+        let reason = format!("it has {} channels, but the encoder takes {}", image.channels, self.channels);
+        Err(UnreadableImage { name: self.name(index), reason })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.images.notes()
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        self.images.encoded(index)
+    }
+}
+
 /// Images for the data loader.
 pub(crate) struct GivenImages(pub(crate) Vec<Given>);
 
@@ -105,6 +153,12 @@ impl Images for GivenImages {
             Given::File(path) => datasets::decode_file(path, &datasets::ReadOptions::default()),
             Given::Pixels(image) if image.values.is_empty() => {
                 Err(UnreadableImage { name: self.name(index), reason: "it has no pixels".into() })
+            }
+            Given::Pixels(image) if image.values.len() != image.width * image.height * image.channels => {
+                let ByteImage { width, height, channels, values } = image;
+                let reason =
+                    format!("it has {} values instead of {width} x {height} x {channels}", values.len());
+                Err(UnreadableImage { name: self.name(index), reason })
             }
             Given::Pixels(image) => Ok(image.clone()),
         }

@@ -10,6 +10,7 @@ use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Tab
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
 use crate::pixels;
 use crate::site::Site;
+use crate::views::View;
 use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
 
@@ -19,22 +20,32 @@ pub(crate) struct BuildPlan<'a> {
     pub(crate) checker: &'a Checker,
     pub(crate) config: &'a PipelineConfig,
     pub(crate) graph: &'a Graph,
-    /// `(H, W)` of the views of the graph, in pixels.
-    pub(crate) view_sizes: &'a Table<ViewId, (usize, usize)>,
+    /// What the views of the graph give.
+    pub(crate) view_images: &'a Table<ViewId, ViewImages>,
     /// Parts in which a batch goes through a backbone.
     pub(crate) n_parts: usize,
     pub(crate) site: &'a Site,
 }
 
+/// What a view gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ViewImages {
+    /// `(H, W)` in pixels.
+    pub(crate) size: (usize, usize),
+    pub(crate) channels: usize,
+}
+
+impl ViewImages {
+    pub(crate) fn of(view: &View) -> Self {
+        Self { size: view.size, channels: view.channels }
+    }
+}
+
 impl BuildPlan<'_> {
     /// The backbone of that id. Initial values depend on seed and name alone, so a second call gives an equal one.
-    pub(crate) fn backbone(
-        &self,
-        id: BackboneId,
-        image_size: (usize, usize),
-    ) -> Checked<Named<Box<dyn Backbone>>> {
+    pub(crate) fn backbone(&self, id: BackboneId, images: ViewImages) -> Checked<Named<Box<dyn Backbone>>> {
         let name = &self.graph.backbones[id];
-        let context = self.context(name, 3, image_size);
+        let context = self.context(name, images.channels, images.size);
         let module = self.checker.build::<dyn Backbone>(&["modules", name], &context)?;
         Ok(Named { name: name.clone(), module })
     }
@@ -42,7 +53,7 @@ impl BuildPlan<'_> {
     /// The head of that id, as [`backbone`](Self::backbone).
     pub(crate) fn head(&self, id: HeadId, n_inputs: usize) -> Checked<Named<Box<dyn Head>>> {
         let name = &self.graph.heads[id];
-        let image_size = self.view_sizes.first().copied().unwrap_or_default();
+        let image_size = self.view_images.first().copied().unwrap_or_default().size;
         let context = self.context(name, n_inputs, image_size);
         let module = self.checker.build::<dyn Head>(&["modules", name], &context)?;
         Ok(Named { name: name.clone(), module })
@@ -80,7 +91,7 @@ struct Builder<'a> {
     encoders: Encoders<BackboneId, HeadId>,
     losses: Table<LossId, Named<Box<dyn ContrastiveLoss>>>,
     /// What each was built for.
-    image_sizes: Table<BackboneId, (usize, usize)>,
+    images: Table<BackboneId, ViewImages>,
     head_inputs: Table<HeadId, usize>,
     loss_inputs: Table<LossId, usize>,
     /// What each step gives.
@@ -91,14 +102,17 @@ struct Builder<'a> {
 /// What a module takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
-    Images((usize, usize)),
+    Images(ViewImages),
     Features(usize),
 }
 
 impl std::fmt::Display for Taken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Images(size) => write!(f, "images of {}", pixels(*size)),
+            Self::Images(ViewImages { size, channels: 3 }) => write!(f, "images of {}", pixels(*size)),
+            Self::Images(ViewImages { size, channels }) => {
+                write!(f, "images of {} with {channels} channels", pixels(*size))
+            }
             Self::Features(n) => write!(f, "{n} features"),
         }
     }
@@ -110,7 +124,7 @@ impl<'a> Builder<'a> {
             plan,
             encoders: Encoders { backbones: Table::default(), heads: Table::default() },
             losses: Table::default(),
-            image_sizes: Table::default(),
+            images: Table::default(),
             head_inputs: Table::default(),
             loss_inputs: Table::default(),
             query_widths: Table::default(),
@@ -151,16 +165,16 @@ impl<'a> Builder<'a> {
         match step.input {
             Input::Step(from) => Ok((width(self, from), 0)),
             Input::View { view, backbone } => {
-                let (id, size) = (trained(backbone), self.plan.view_sizes[view]);
-                match self.image_sizes.get(id.index()) {
+                let (id, images) = (trained(backbone), self.plan.view_images[view]);
+                match self.images.get(id.index()) {
                     Some(known) => {
-                        let (known, taken) = (Taken::Images(*known), Taken::Images(size));
+                        let (known, taken) = (Taken::Images(*known), Taken::Images(images));
                         self.check_same(i, 0, ModuleId::Backbone(id), known, taken)?;
                     }
                     None => {
-                        let built = self.plan.backbone(id, size)?;
+                        let built = self.plan.backbone(id, images)?;
                         self.encoders.backbones.push(built);
-                        self.image_sizes.push(size);
+                        self.images.push(images);
                     }
                 }
                 Ok((self.encoders.backbones[id].module.n_features(), 1))
@@ -270,7 +284,7 @@ impl<'a> Builder<'a> {
         let heads = graph.head_copies.iter();
         Ok(Encoders {
             backbones: backbones
-                .map(|id| self.plan.backbone(*id, self.image_sizes[*id]))
+                .map(|id| self.plan.backbone(*id, self.images[*id]))
                 .collect::<Checked<_>>()?,
             heads: heads.map(|id| self.plan.head(*id, self.head_inputs[*id])).collect::<Checked<_>>()?,
         })

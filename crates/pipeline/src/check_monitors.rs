@@ -1,5 +1,6 @@
 //! Monitors, and the best checkpoint by what they measure.
 
+use crate::build::ViewImages;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::measuring::MEASURING;
@@ -15,8 +16,8 @@ pub(crate) type Monitors = Vec<(String, Box<dyn Monitor>)>;
 #[derive(Clone, Copy)]
 pub(crate) struct Measured<'a> {
     pub(crate) backbone: &'a dyn Backbone,
-    /// `(H, W)` of the images that it trains on, in pixels.
-    pub(crate) size: (usize, usize),
+    /// What it trains on.
+    pub(crate) images: ViewImages,
 }
 
 /// Builds the monitors, each of which needs its views, of a size that the encoder can take.
@@ -43,18 +44,30 @@ pub(crate) fn check_monitors(
                     ),
                 ));
             };
-            check_size(checker, view, measured)?;
+            check_images(checker, view, measured)?;
         }
         monitors.push((plugin.name().to_owned(), monitor));
     }
     if let Some(view) = views.get(MEASURING) {
-        check_size(checker, view, measured)?;
+        check_images(checker, view, measured)?;
     }
     Ok(monitors)
 }
 
-/// A view for measuring must have the size that the encoder trains on, or another that its backbone can take.
-fn check_size(checker: &Checker, view: &View, Measured { backbone, size }: Measured<'_>) -> Checked<()> {
+/// A view for measuring must have the channels and the size that the encoder trains on, or another size that its backbone
+/// can take.
+fn check_images(checker: &Checker, view: &View, Measured { backbone, images }: Measured<'_>) -> Checked<()> {
+    let ViewImages { size, channels } = images;
+    if view.channels != channels {
+        return Err(checker.fault_at_name(
+            &["views", &view.name],
+            format!(
+                "the view `{}` gives images of {} channels, but the encoder trains on {channels}",
+                view.name, view.channels
+            ),
+            "give every view of one encoder the same channels",
+        ));
+    }
     if view.size == size {
         return Ok(());
     }

@@ -18,7 +18,7 @@ use crate::views::{Needed, View};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::PipelineText;
-use plugin_api::{Backbone, Dataset, DatasetContext, Head, Level};
+use plugin_api::{Backbone, Dataset, Head, Level};
 
 /// What is needed of a pipeline to use its trained encoder.
 ///
@@ -39,6 +39,8 @@ pub struct EncoderPipeline {
     pub views: Vec<View>,
     /// `(H, W)` of the images that the encoder is trained on, in pixels.
     pub trained_size: (usize, usize),
+    /// Channels of these images: 3 for RGB.
+    pub channels: usize,
     /// The plugins of all modules, by the modules' names in order.
     pub module_plugins: Vec<String>,
     /// What is wrong with the other views, by name.
@@ -64,7 +66,7 @@ pub struct EncoderModules {
 impl EncoderModules {
     /// Builds the modules of `chain`, and nothing else.
     fn build(plan: BuildPlan<'_>, chain: Chain<'_>) -> Checked<Self> {
-        let backbone = plan.backbone(chain.backbone, plan.view_sizes[chain.view])?;
+        let backbone = plan.backbone(chain.backbone, plan.view_images[chain.view])?;
         let mut width = backbone.module.n_features();
         let mut this = Self { backbone, heads: Table::default(), chain: Vec::new() };
         let mut places = BTreeMap::new();
@@ -124,19 +126,17 @@ impl EncoderPipeline {
     fn check(mut text: PipelineText, level: Level, device: &Device) -> Checked<Self> {
         minimize::remove(&mut text);
         let outline = Outline::check(text, Needed::Encoder)?;
-        let sizes = outline.view_sizes();
+        let images = outline.view_images();
         let chain = outline.graph.features(level);
         // Images that are not trained on go through whole.
         let site = Site::from(device);
-        let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&sizes, &site) };
-        let trained_size = sizes[chain.view];
+        let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&images, &site) };
+        let trained = images[chain.view];
         let modules = EncoderModules::build(plan, chain)?;
         let has_copy = |module| outline.graph.has_copy(module);
         let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))
             && chain.heads.iter().all(|head| has_copy(ModuleId::Head(*head)));
-        let Outline { checker, config, views, .. } = outline;
-        let dataset =
-            checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed });
+        let Outline { checker, config, views, dataset, .. } = outline;
         let plugin_of = |module: &String| Ok(checker.plugin_at(&["modules", module])?.0);
         let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
         Ok(Self {
@@ -146,7 +146,8 @@ impl EncoderPipeline {
             max_unreadable: config.data.max_unreadable,
             dataset,
             views: views.built,
-            trained_size,
+            trained_size: trained.size,
+            channels: trained.channels,
             view_faults: views.faults,
             module_plugins,
             modules,

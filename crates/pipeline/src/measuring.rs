@@ -22,6 +22,7 @@ pub(crate) fn declare(
     checker: &mut Checker,
     config: &PipelineConfig,
     views: &mut Views,
+    channels: Option<usize>,
     graph: &Graph,
 ) -> Checked<()> {
     let is_named =
@@ -33,7 +34,7 @@ pub(crate) fn declare(
     if is_named || !is_linked {
         return Ok(());
     }
-    let Some(normalization) = normalization(checker, trained_on) else { return Ok(()) };
+    let Some(normalization) = normalization(checker, trained_on, view.channels) else { return Ok(()) };
     let span = normalization.span.clone();
     let normalize = &checker.text.text[span.clone()];
     let steps = match height == width {
@@ -45,14 +46,14 @@ pub(crate) fn declare(
     };
     let recipe = format!("[{steps}, {normalize}]");
     checker.text.add_view(MEASURING, &recipe, span)?;
-    views.built.push(check_view(checker, MEASURING)?);
+    views.built.push(check_view(checker, MEASURING, channels)?);
     Ok(())
 }
 
-/// The step of a view that makes floats of bytes.
-fn normalization<'a>(checker: &'a Checker, view: &str) -> Option<&'a Node> {
+/// The step of a view that makes floats of bytes of so many channels.
+fn normalization<'a>(checker: &'a Checker, view: &str, channels: usize) -> Option<&'a Node> {
     let NodeKind::Items(steps) = &checker.tree().find(&["views", view])?.kind else { return None };
-    let mut shape = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };
+    let mut shape = ImageShape { size: None, channels, values: ImageValues::Bytes };
     for (i, step) in steps.iter().enumerate() {
         let path = ["views", view, &i.to_string()];
         let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext).ok()?;

@@ -1,6 +1,6 @@
 //! What all of a pipeline and its encoder alone have in outline.
 
-use crate::build::BuildPlan;
+use crate::build::{BuildPlan, ViewImages};
 use crate::check_graph::check_graph;
 use crate::check_losses::check_weight_words;
 use crate::check_numbers::check_numbers;
@@ -16,6 +16,7 @@ use crate::site::Site;
 use crate::views::{Needed, Views, check_views};
 use pipeline_text::Checked;
 use pipeline_text::PipelineText;
+use plugin_api::{Dataset, DatasetContext, MAX_CHANNELS};
 
 /// A pipeline whose names, numbers, views and graph are right, and of which no module is built.
 pub(crate) struct Outline {
@@ -23,6 +24,8 @@ pub(crate) struct Outline {
     pub(crate) config: PipelineConfig,
     pub(crate) views: Views,
     pub(crate) graph: Graph,
+    /// Where images come from, or why it cannot be told.
+    pub(crate) dataset: Checked<Box<dyn Dataset>>,
     /// Parts in which a batch goes through a backbone.
     pub(crate) n_parts: usize,
 }
@@ -34,29 +37,44 @@ impl Outline {
         minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
-        let mut views = check_views(&checker, &config, needed)?;
+        let dataset = read_dataset(&checker, &config);
+        let channels = dataset.as_ref().ok().map(|dataset| dataset.channels());
+        let mut views = check_views(&checker, &config, channels, needed)?;
         let kinds = modules::kinds(&checker, &config, needed)?;
         let graph = check_graph(&checker, &config, &kinds)?;
-        measuring::declare(&mut checker, &config, &mut views, &graph)?;
+        measuring::declare(&mut checker, &config, &mut views, channels, &graph)?;
         let n_parts = check_micro_batch(&checker, &config)?;
-        Ok(Self { checker, config, views, graph, n_parts })
+        Ok(Self { checker, config, views, graph, dataset, n_parts })
     }
 
-    /// `(H, W)` of the graph's views, in pixels.
-    pub(crate) fn view_sizes(&self) -> Table<ViewId, (usize, usize)> {
-        // All views of one encoder have one size, so that of a view that cannot be built is that of the others.
+    /// What the graph's views give.
+    pub(crate) fn view_images(&self) -> Table<ViewId, ViewImages> {
+        // A view that cannot be built is taken to be like one that can: that for measuring, which most often is.
         let known = |name: &String| self.views.get(name).or(self.views.built.first());
-        let size = |name: &String| known(name).map(|view| view.size).unwrap_or_default();
-        self.graph.views.iter().map(size).collect()
+        let images = |name: &String| known(name).map(ViewImages::of).unwrap_or_default();
+        self.graph.views.iter().map(images).collect()
     }
 
     pub(crate) fn build_plan<'a>(
         &'a self,
-        view_sizes: &'a Table<ViewId, (usize, usize)>,
+        view_images: &'a Table<ViewId, ViewImages>,
         site: &'a Site,
     ) -> BuildPlan<'a> {
         let Self { checker, config, graph, n_parts, .. } = self;
-        BuildPlan { checker, config, graph, view_sizes, n_parts: *n_parts, site }
+        BuildPlan { checker, config, graph, view_images, n_parts: *n_parts, site }
+    }
+}
+
+fn read_dataset(checker: &Checker, config: &PipelineConfig) -> Checked<Box<dyn Dataset>> {
+    let path = ["data", "source"];
+    let dataset = checker.build::<dyn Dataset>(&path, &DatasetContext { seed: config.seed })?;
+    match dataset.channels() {
+        1..=MAX_CHANNELS => Ok(dataset),
+        n => Err(checker.fault(
+            &path,
+            format!("the images have {n} channels, but they must have from 1 to {MAX_CHANNELS}"),
+            "choose among the channels, if the dataset has a field for that",
+        )),
     }
 }
 

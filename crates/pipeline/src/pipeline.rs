@@ -22,7 +22,7 @@ use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::Node;
 use pipeline_text::PipelineText;
-use plugin_api::{Dataset, DatasetContext, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
+use plugin_api::{Dataset, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
 
 /// A checked pipeline: every plugin built, every shape known, no image read.
 pub struct Pipeline {
@@ -151,9 +151,9 @@ impl Pipeline {
         if site.has_whole_batches {
             outline.n_parts = 1;
         }
-        let sizes = outline.view_sizes();
-        let (mut modules, momentum_modules) = build_modules(outline.build_plan(&sizes, &site))?;
-        let Outline { checker, config, views, graph, n_parts } = outline;
+        let images = outline.view_images();
+        let (mut modules, momentum_modules) = build_modules(outline.build_plan(&images, &site))?;
+        let Outline { checker, config, views, graph, dataset, n_parts } = outline;
         let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
         check_momentum(&checker, &config)?;
@@ -161,13 +161,12 @@ impl Pipeline {
         let schedule =
             checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
         let encoder = graph.encoder();
-        let trained_size = sizes[encoder.view];
+        let trained = images[encoder.view];
         let backbone = &*modules.encoders.backbones[encoder.backbone].module;
-        let measured = Measured { backbone, size: trained_size };
+        let measured = Measured { backbone, images: trained };
         let monitors = check_monitors(&checker, &config, &views, measured)?;
         views::check_all_used(&checker, &views, &graph, &monitors)?;
-        let dataset =
-            checker.build::<dyn Dataset>(&["data", "source"], &DatasetContext { seed: config.seed })?;
+        let dataset = dataset?;
         check_best(&checker, &config, &monitors)?;
         let plugin_of = |module: &String| Ok((module.clone(), checker.plugin_at(&["modules", module])?.0));
         let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
@@ -179,7 +178,7 @@ impl Pipeline {
             epochs: config.epochs,
             dataset,
             views: views.built,
-            trained_size,
+            trained_size: trained.size,
             module_plugins,
             network: Network {
                 graph,

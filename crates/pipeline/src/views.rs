@@ -12,6 +12,9 @@ use pipeline_text::Fault;
 use pipeline_text::{Node, NodeKind};
 use plugin_api::{Augmentation, AugmentationContext, ImageShape, ImageValues, Monitor, ViewTransform};
 
+/// Channels where nothing tells of others.
+const RGB: usize = 3;
+
 /// A declared view.
 #[derive(Clone)]
 pub struct View {
@@ -21,6 +24,8 @@ pub struct View {
     pub transform: Arc<ViewTransform>,
     /// `(H, W)` of what it gives, in pixels.
     pub size: (usize, usize),
+    /// Channels of what it gives: 3 for RGB.
+    pub channels: usize,
 }
 
 impl View {
@@ -54,8 +59,13 @@ impl Views {
     }
 }
 
-/// Builds the views of `config`.
-pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig, needed: Needed) -> Checked<Views> {
+/// Builds the views of `config`, of images of so many `channels`; see [`check_view`].
+pub(crate) fn check_views(
+    checker: &Checker,
+    config: &PipelineConfig,
+    channels: Option<usize>,
+    needed: Needed,
+) -> Checked<Views> {
     if config.views.is_empty() {
         return Err(checker.fault(
             &["views"],
@@ -65,7 +75,7 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig, needed: Ne
     }
     let mut views = Views { built: Vec::new(), faults: Vec::new() };
     for name in config.views.keys() {
-        match check_view(checker, name) {
+        match check_view(checker, name, channels) {
             Ok(view) => views.built.push(view),
             Err(fault) if needed == Needed::All => return Err(fault),
             Err(fault) => views.faults.push((name.clone(), fault)),
@@ -77,16 +87,20 @@ pub(crate) fn check_views(checker: &Checker, config: &PipelineConfig, needed: Ne
     Ok(views)
 }
 
-/// Builds the view called `name`, and follows size and values through it.
-pub(crate) fn check_view(checker: &Checker, name: &str) -> Checked<View> {
-    let mut shape = ImageShape { size: None, channels: 3, values: ImageValues::Bytes };
+/// Builds the view called `name`, and follows size, channels and values through it. Where the dataset does not tell its
+/// `channels`, the view must fit images of as many as it normalizes, or RGB.
+pub(crate) fn check_view(checker: &Checker, name: &str, channels: Option<usize>) -> Checked<View> {
     let mut steps = Vec::new();
     for i in 0..n_steps(checker, name) {
-        let i = i.to_string();
-        let path = ["views", name, i.as_str()];
-        let augmentation = checker.build::<dyn Augmentation>(&path, &AugmentationContext)?;
-        shape = augmentation.output(shape).map_err(|error| checker.unfit(&path, &error))?;
-        steps.push(augmentation);
+        let path = ["views", name, &i.to_string()];
+        steps.push(checker.build::<dyn Augmentation>(&path, &AugmentationContext)?);
+    }
+    let normalized = || steps.iter().find_map(|step| Some(step.normalization()?.mean.len()));
+    let channels = channels.or_else(normalized).unwrap_or(RGB);
+    let mut shape = ImageShape { size: None, channels, values: ImageValues::Bytes };
+    for (i, step) in steps.iter().enumerate() {
+        let path = ["views", name, &i.to_string()];
+        shape = step.output(shape).map_err(|error| checker.unfit(&path, &error))?;
     }
     if shape.values != ImageValues::Floats {
         return Err(checker.fault_at_name(
@@ -102,7 +116,8 @@ pub(crate) fn check_view(checker: &Checker, name: &str) -> Checked<View> {
             "add `(\"random-resized-crop\", (size: ..))` to train, or `(\"resize\", ..), (\"center-crop\", ..)` to evaluate",
         ));
     };
-    Ok(View { name: name.to_owned(), transform: Arc::new(ViewTransform { steps }), size })
+    let transform = Arc::new(ViewTransform { steps });
+    Ok(View { name: name.to_owned(), transform, size, channels: shape.channels })
 }
 
 fn n_steps(checker: &Checker, view: &str) -> usize {

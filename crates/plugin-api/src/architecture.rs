@@ -26,6 +26,8 @@ pub struct ResNet {
     pub width: usize,
     /// The stem.
     pub stem: ResNetStem,
+    /// Channels of the images: 3 for RGB.
+    pub channels: usize,
 }
 
 /// The two residual blocks.
@@ -67,6 +69,8 @@ pub struct Vit {
     pub norm: bool,
     /// The stem.
     pub stem: VitStem,
+    /// Channels of the images: 3 for RGB.
+    pub channels: usize,
 }
 
 /// The stem of a ViT.
@@ -94,6 +98,23 @@ impl Architecture {
         match self {
             Self::ResNet(resnet) => 8 * resnet.width * resnet.block.expansion(),
             Self::Vit(vit) => vit.dim,
+        }
+    }
+
+    /// Channels of the images.
+    pub fn channels(&self) -> usize {
+        match self {
+            Self::ResNet(resnet) => resnet.channels,
+            Self::Vit(vit) => vit.channels,
+        }
+    }
+
+    /// The name of the weight that sees the images: kernels of [`channels`](Self::channels).
+    pub fn first_weight(&self) -> &'static str {
+        match self {
+            Self::ResNet(_) => "conv1.weight",
+            Self::Vit(Vit { stem: VitStem::Patch, .. }) => "patch_embed.proj.weight",
+            Self::Vit(Vit { stem: VitStem::Conv, .. }) => "patch_embed.proj.0.weight",
         }
     }
 
@@ -130,7 +151,16 @@ impl ResNet {
         if self.stem == ResNetStem::Cifar {
             text += ", CIFAR stem";
         }
-        text
+        text + &of_channels(self.channels)
+    }
+}
+
+/// What a description adds where images are not RGB.
+fn of_channels(n: usize) -> String {
+    match n {
+        3 => String::new(),
+        1 => ", images of 1 channel".into(),
+        n => format!(", images of {n} channels"),
     }
 }
 
@@ -145,6 +175,6 @@ impl Vit {
         if !self.class_token {
             text += ", mean of tokens";
         }
-        text
+        text + &of_channels(self.channels)
     }
 }

@@ -10,16 +10,16 @@ use loader::{EvalLoader, EvalPlan, LoaderError};
 
 /// Computes features of images, in eval mode and without gradients. It does not change.
 pub trait BatchEncoder {
-    /// The features of images `(N, H, W, 3)` of `size` `(H, W)`: `(N, D)` row by row, and `D`.
+    /// The features of images `(N, H, W, C)`, whose `shape` is `[H, W, C]`: `(N, D)` row by row, and `D`.
     ///
     /// # Errors
     /// If a module rejects the images.
-    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError>;
+    fn features(&mut self, shape: [usize; 3], values: &[f32]) -> Result<(Vec<f32>, usize), EngineError>;
 }
 
 impl BatchEncoder for FrozenEncoder {
-    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
-        let images = feature_map(self.device(), size, values)?;
+    fn features(&mut self, shape: [usize; 3], values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        let images = feature_map(self.device(), shape, values)?;
         Ok((self.embed(images)?, self.n_features()))
     }
 }
@@ -33,18 +33,18 @@ pub struct EncoderInTraining<'a> {
 }
 
 impl BatchEncoder for EncoderInTraining<'_> {
-    fn features(&mut self, size: (usize, usize), values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
-        let images = feature_map(self.engine.device(), size, values)?;
+    fn features(&mut self, shape: [usize; 3], values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
+        let images = feature_map(self.engine.device(), shape, values)?;
         self.engine.embed(images, self.level)
     }
 }
 
 fn feature_map(
     device: &Device,
-    (height, width): (usize, usize),
+    [height, width, channels]: [usize; 3],
     values: &[f32],
 ) -> Result<FeatureMap, OpError> {
-    let shape = [values.len() / (height * width * 3).max(1), height, width, 3];
+    let shape = [values.len() / (height * width * channels).max(1), height, width, channels];
     FeatureMap::from_nhwc(device, shape, values, Recording::Off)
 }
 
@@ -89,7 +89,7 @@ pub fn embed(
     let mut embeddings: Option<Embeddings> = None;
     let mut loader = EvalLoader::start(plan)?;
     while let Some(batch) = loader.next()? {
-        let (rows, d) = encoder.features(batch.size, &batch.values)?;
+        let (rows, d) = encoder.features([batch.size.0, batch.size.1, batch.channels], &batch.values)?;
         embeddings.get_or_insert_with(|| Embeddings::new(d)).append(&batch.images, &rows);
         let n_images = batch.images.last().map_or(0, |last| last + 1);
         if watch(n_images).is_break() {

@@ -184,7 +184,8 @@ mod tests {
     use crate::{Architecture, Block, ResNet, ResNetStem, Shape, Target, layout};
 
     fn resnet() -> Tensors {
-        let resnet = ResNet { block: Block::Basic, blocks: [1; 4], width: 2, stem: ResNetStem::Cifar };
+        let resnet =
+            ResNet { block: Block::Basic, blocks: [1; 4], width: 2, stem: ResNetStem::Cifar, channels: 3 };
         tensors_of(&layout(&Architecture::ResNet(resnet)))
     }
 

@@ -22,8 +22,8 @@ pub fn detect(backbone: &Tensors) -> Result<Architecture, Unrecognized> {
 }
 
 fn resnet(tensors: &Tensors) -> Result<ResNet, Unrecognized> {
-    let &[width, 3, side, _] = floats(tensors, "conv1.weight")? else {
-        return Err(Unrecognized::shape("conv1.weight", tensors, "[channels, 3, height, width]"));
+    let &[width, channels, side, _] = floats(tensors, "conv1.weight")? else {
+        return Err(Unrecognized::shape("conv1.weight", tensors, "[width, channels, height, width]"));
     };
     let stem = match side {
         7 => ResNetStem::ImageNet,
@@ -35,7 +35,7 @@ fn resnet(tensors: &Tensors) -> Result<ResNet, Unrecognized> {
     if blocks.contains(&0) {
         return Err(Unrecognized::Stages { blocks });
     }
-    Ok(ResNet { block, blocks, width, stem })
+    Ok(ResNet { block, blocks, width, stem, channels })
 }
 
 fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
@@ -45,6 +45,11 @@ fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
     };
     let &[dim, _, side, _] = floats(tensors, kernel)? else {
         return Err(Unrecognized::shape(kernel, tensors, "[dim, channels, height, width]"));
+    };
+    // The last convolution is not the first.
+    let first = if stem == VitStem::Conv { "patch_embed.proj.0.weight" } else { kernel };
+    let &[_, channels, _, _] = floats(tensors, first)? else {
+        return Err(Unrecognized::shape(first, tensors, "[dim, channels, height, width]"));
     };
     let &[hidden, _] = floats(tensors, "blocks.0.mlp.fc1.weight")? else {
         return Err(Unrecognized::shape("blocks.0.mlp.fc1.weight", tensors, "[hidden, dim]"));
@@ -65,6 +70,7 @@ fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
         positions,
         norm: tensors.contains_key("norm.weight"),
         stem,
+        channels,
     })
 }
 
@@ -89,7 +95,7 @@ mod tests {
     use crate::{Shape, layout};
 
     fn resnet(block: Block, blocks: [usize; 4], width: usize, stem: ResNetStem) -> Architecture {
-        Architecture::ResNet(ResNet { block, blocks, width, stem })
+        Architecture::ResNet(ResNet { block, blocks, width, stem, channels: 3 })
     }
 
     fn vit(stem: VitStem) -> Vit {
@@ -103,6 +109,7 @@ mod tests {
             positions: Some(5),
             norm: true,
             stem,
+            channels: 3,
         }
     }
 
@@ -113,6 +120,15 @@ mod tests {
             resnet(Block::Bottleneck, [1, 2, 1, 1], 4, ResNetStem::Cifar),
             Architecture::Vit(vit(VitStem::Patch)),
             Architecture::Vit(vit(VitStem::Conv)),
+            Architecture::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: [1; 4],
+                width: 8,
+                stem: ResNetStem::Cifar,
+                channels: 5,
+            }),
+            Architecture::Vit(Vit { channels: 4, ..vit(VitStem::Patch) }),
+            Architecture::Vit(Vit { channels: 1, ..vit(VitStem::Conv) }),
             Architecture::Vit(Vit {
                 class_token: false,
                 positions: None,

@@ -47,7 +47,7 @@ fn resnet(resnet: &ResNet) -> Vec<(String, Shape)> {
         ResNetStem::ImageNet => 7,
         ResNetStem::Cifar => 3,
     };
-    layout.convolution("conv1", [resnet.width, 3, side, side]);
+    layout.convolution("conv1", [resnet.width, resnet.channels, side, side]);
     layout.batch_norm("bn1", resnet.width);
     let mut n_inputs = resnet.width;
     for (stage, n_blocks) in resnet.blocks.into_iter().enumerate() {
@@ -86,11 +86,11 @@ fn vit(vit: &Vit) -> Vec<(String, Shape)> {
     }
     match vit.stem {
         VitStem::Patch => {
-            layout.convolution("patch_embed.proj", [dim, 3, vit.patch, vit.patch]);
+            layout.convolution("patch_embed.proj", [dim, vit.channels, vit.patch, vit.patch]);
             layout.floats("patch_embed.proj.bias", &[dim]);
         }
         VitStem::Conv => {
-            let mut n_inputs = 3;
+            let mut n_inputs = vit.channels;
             for (i, n) in [dim / 8, dim / 4, dim / 2, dim].into_iter().enumerate() {
                 layout.convolution(&format!("patch_embed.proj.{}", 3 * i), [n, n_inputs, 3, 3]);
                 layout.batch_norm(&format!("patch_embed.proj.{}", 3 * i + 1), n);

@@ -7,6 +7,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
+mod channels;
 mod convention;
 mod detect;
 mod error;
@@ -26,6 +27,7 @@ use run_store::checkpoint::Stored;
 
 pub use plugin_api::architecture::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
 
+pub use self::channels::adapt_channels;
 pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};
 pub use self::detect::detect;
 pub use self::error::{ReadError, Unrecognized};

@@ -9,10 +9,10 @@ pub struct Facts<'a> {
     pub file: &'a str,
     /// Height and width of the images that the encoder was trained on, in pixels.
     pub image_size: (usize, usize),
-    /// Mean of red, green and blue, for bytes scaled to 0–1.
-    pub mean: [f32; 3],
+    /// Mean of each channel, for bytes scaled to 0–1.
+    pub mean: &'a [f32],
     /// Standard deviation of the same.
-    pub std: [f32; 3],
+    pub std: &'a [f32],
     /// The head, if it was exported too.
     pub head: Option<&'a HeadLayers>,
 }
@@ -54,10 +54,11 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
                      return super()._make_layer(block, planes * {width} // 64, *rest, **named)\n\n\
              model = ResNet({block}, {blocks:?})\n"
         );
-        if resnet.stem == ResNetStem::ImageNet {
-            lines += &format!("model.conv1 = torch.nn.Conv2d(3, {width}, 7, 2, 3, bias=False)\n");
-        }
+        lines += &imagenet_stem(resnet);
         lines += &format!("model.bn1 = torch.nn.BatchNorm2d({width})\n");
+    }
+    if resnet.width == 64 && resnet.channels != 3 {
+        lines += &imagenet_stem(resnet);
     }
     lines += &cifar_stem(resnet);
     lines += &format!("model.fc = {}\n", head_module(facts.head));
@@ -65,12 +66,15 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
 }
 
 fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
+    let in_chans = in_chans(resnet.channels);
     let mut lines = String::from("import timm, torch\nfrom safetensors.torch import load_file\n\n");
     match resnet.published() {
-        Some((name, _)) => lines += &format!("model = timm.create_model(\"{name}\", num_classes=0)\n"),
+        Some((name, _)) => {
+            lines += &format!("model = timm.create_model(\"{name}\", num_classes=0{in_chans})\n");
+        }
         None => {
             lines += &format!(
-                "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0)\n",
+                "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0{in_chans})\n",
                 block_class(resnet),
                 resnet.blocks
             );
@@ -87,15 +91,31 @@ fn block_class(resnet: &ResNet) -> String {
     format!("{:?}", resnet.block) + if resnet.block == crate::Block::Basic { "Block" } else { "" }
 }
 
+/// The first layer, where it is not the one of torchvision's constructor.
+fn imagenet_stem(resnet: &ResNet) -> String {
+    match resnet.stem {
+        ResNetStem::ImageNet => format!(
+            "model.conv1 = torch.nn.Conv2d({}, {}, 7, 2, 3, bias=False)\n",
+            resnet.channels, resnet.width
+        ),
+        ResNetStem::Cifar => String::new(),
+    }
+}
+
 fn cifar_stem(resnet: &ResNet) -> String {
     match resnet.stem {
         ResNetStem::ImageNet => String::new(),
         ResNetStem::Cifar => format!(
-            "model.conv1 = torch.nn.Conv2d(3, {}, 3, 1, 1, bias=False)  # the CIFAR stem\n\
+            "model.conv1 = torch.nn.Conv2d({}, {}, 3, 1, 1, bias=False)  # the CIFAR stem\n\
              model.maxpool = torch.nn.Identity()\n",
-            resnet.width
+            resnet.channels, resnet.width
         ),
     }
+}
+
+/// timm's argument for images of other than three channels.
+fn in_chans(channels: usize) -> String {
+    if channels == 3 { String::new() } else { format!(", in_chans={channels}") }
 }
 
 fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
@@ -110,6 +130,10 @@ fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
         vit.dim,
         vit.hidden
     );
+    if vit.channels != 3 {
+        let Vit { channels, dim, patch, .. } = vit;
+        lines += &format!("model.conv_proj = torch.nn.Conv2d({channels}, {dim}, {patch}, {patch})\n");
+    }
     lines += &format!("model.heads = {}\n", head_module(facts.head));
     lines + &load(facts)
 }
@@ -131,12 +155,13 @@ fn timm_vit(vit: &Vit, facts: &Facts<'_>) -> String {
         "model = VisionTransformer(\n    \
              img_size=({height}, {width}), patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?},\n    \
              {pool}, pos_embed=\"{positions}\",\n    \
-             final_norm={norm}, fc_norm=False, norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_classes=0,\n)\n",
+             final_norm={norm}, fc_norm=False, norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_classes=0{},\n)\n",
         vit.patch,
         vit.dim,
         vit.depth,
         heads(vit),
         vit.hidden as f64 / vit.dim as f64,
+        in_chans(vit.channels),
     );
     if facts.head.is_some() {
         lines += &format!("model.head = {}\n", head_module(facts.head));
@@ -152,12 +177,21 @@ fn load(facts: &Facts<'_>) -> String {
     format!(
         "model.load_state_dict(load_file({}), strict=True)\n\
          model.eval()\n\
-         # Input: {} RGB images scaled to 0-1, minus {:?}, divided by {:?}.\n",
+         # Input: {} {} scaled to 0-1, minus {:?}, divided by {:?}.\n",
         quoted(facts.file),
         size(facts),
+        images(facts),
         facts.mean,
         facts.std
     )
+}
+
+fn images(facts: &Facts<'_>) -> String {
+    match facts.mean.len() {
+        3 => "RGB images".into(),
+        1 => "images of 1 channel".into(),
+        n => format!("images of {n} channels"),
+    }
 }
 
 fn size(facts: &Facts<'_>) -> String {
@@ -218,8 +252,9 @@ fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
 
 fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
     let made = with_extension(facts.file, "pkl");
-    let in_bytes =
-        |values: [f32; 3]| values.map(|value| (f64::from(value) * 255.0 * 1000.0).round() / 1000.0);
+    let in_bytes = |values: &[f32]| -> Vec<f64> {
+        values.iter().map(|value| (f64::from(*value) * 255.0 * 1000.0).round() / 1000.0).collect()
+    };
     let mut lines = format!(
         "import pickle\n\nfrom safetensors.numpy import load_file\n\n\
          with open({made}, \"wb\") as file:\n    \
@@ -247,7 +282,7 @@ fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
 
 /// torchvision's name of it, if it has one.
 fn torchvision_name(resnet: &ResNet) -> Option<&'static str> {
-    if resnet.width != 64 || resnet.stem != ResNetStem::ImageNet {
+    if resnet.width != 64 || resnet.stem != ResNetStem::ImageNet || resnet.channels != 3 {
         return None;
     }
     resnet.published().map(|(name, _)| name)
@@ -283,10 +318,12 @@ fn onnx(facts: &Facts<'_>) -> String {
         "import onnxruntime\n\n\
          session = onnxruntime.InferenceSession({})\n\
          model = lambda images: session.run([\"features\"], {{\"images\": images}})[0]\n\
-         # Input: a float32 array (N, 3, {}, {}) of RGB images scaled to 0-1, minus {:?}, divided by {:?}.\n",
+         # Input: a float32 array (N, {}, {}, {}) of {} scaled to 0-1, minus {:?}, divided by {:?}.\n",
         quoted(facts.file),
+        facts.mean.len(),
         facts.image_size.0,
         facts.image_size.1,
+        images(facts),
         facts.mean,
         facts.std
     )
@@ -295,7 +332,8 @@ fn onnx(facts: &Facts<'_>) -> String {
 /// The `-a` argument of facebookresearch/moco-v3 for this ViT.
 fn moco_v3_name(vit: &Vit) -> Option<&'static str> {
     let is = |dim, depth| {
-        (vit.dim, vit.depth, vit.hidden, vit.heads, vit.patch) == (dim, depth, 4 * dim, Some(12), 16)
+        let sizes = (vit.dim, vit.depth, vit.hidden, vit.heads, vit.patch, vit.channels);
+        sizes == (dim, depth, 4 * dim, Some(12), 16, 3)
     };
     match vit.stem {
         VitStem::Patch if is(384, 12) => Some("vit_small"),
@@ -323,14 +361,15 @@ mod tests {
     use crate::Block;
 
     fn facts<'a>(head: Option<&'a HeadLayers>) -> Facts<'a> {
-        let (mean, std) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        let (mean, std) = (&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]);
         Facts { file: "a/\"e\".safetensors", image_size: (32, 32), mean, std, head }
     }
 
     #[test]
     fn published_encoders_have_short_constructors_and_others_long_ones() {
-        let resnet =
-            |width, stem| Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem });
+        let resnet = |width, stem| {
+            Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 3 })
+        };
         let lines = loading_lines(Target::Torchvision, &resnet(64, ResNetStem::ImageNet), &facts(None));
         let expected = "import torch, torchvision
 from safetensors.torch import load_file
@@ -353,6 +392,44 @@ model.eval()
     }
 
     #[test]
+    fn encoders_of_other_images_than_rgb_get_a_first_layer_of_their_channels() {
+        let (mean, std) = (&[0.5; 4], &[0.25; 4]);
+        let facts = Facts { file: "e.safetensors", image_size: (96, 64), mean, std, head: None };
+        let resnet = |width, stem| {
+            Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 4 })
+        };
+        let has = |target, architecture: &Architecture, piece: &str| {
+            let lines = loading_lines(target, architecture, &facts);
+            assert!(lines.contains(piece), "{piece} is not in\n{lines}");
+        };
+        let (wide, narrow) = (resnet(64, ResNetStem::ImageNet), resnet(8, ResNetStem::Cifar));
+        has(Target::Torchvision, &wide, "model.conv1 = torch.nn.Conv2d(4, 64, 7, 2, 3, bias=False)\n");
+        has(Target::Torchvision, &narrow, "model.conv1 = torch.nn.Conv2d(4, 8, 3, 1, 1, bias=False)");
+        has(
+            Target::Torchvision,
+            &wide,
+            "# Input: 96x64 images of 4 channels scaled to 0-1, minus [0.5, 0.5, 0.5, 0.5]",
+        );
+        has(Target::Timm, &wide, "timm.create_model(\"resnet18\", num_classes=0, in_chans=4)");
+        has(Target::Onnx, &wide, "(N, 4, 96, 64) of images of 4 channels");
+        has(Target::Moco, &wide, "has no constructor for this encoder (resnet18, images of 4 channels)");
+        let vit = Architecture::Vit(Vit {
+            patch: 8,
+            dim: 16,
+            depth: 1,
+            heads: Some(2),
+            hidden: 64,
+            class_token: true,
+            positions: Some(97),
+            norm: true,
+            stem: VitStem::Patch,
+            channels: 4,
+        });
+        has(Target::Timm, &vit, "num_classes=0, in_chans=4,\n)");
+        has(Target::Torchvision, &vit, "model.conv_proj = torch.nn.Conv2d(4, 16, 8, 8)\n");
+    }
+
+    #[test]
     fn deit_is_told_of_the_heads_of_the_small_vit() {
         let vit = Architecture::Vit(Vit {
             patch: 16,
@@ -364,6 +441,7 @@ model.eval()
             positions: Some(197),
             norm: true,
             stem: VitStem::Patch,
+            channels: 3,
         });
         assert!(loading_lines(Target::Deit, &vit, &facts(None)).contains("set num_heads=12"));
         assert!(loading_lines(Target::MocoV3, &vit, &facts(None)).contains("-a vit_small"));

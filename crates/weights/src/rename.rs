@@ -115,6 +115,7 @@ mod tests {
             blocks: [3, 4, 6, 3],
             width: 64,
             stem: ResNetStem::ImageNet,
+            channels: 3,
         });
         for (name, _) in layout(&resnet) {
             let other = resnet_to_detectron2(&name).unwrap();
@@ -130,6 +131,7 @@ mod tests {
             positions: Some(197),
             norm: true,
             stem: VitStem::Patch,
+            channels: 3,
         });
         for (name, _) in layout(&vit) {
             let other = vit_to_torchvision(&name).unwrap();

@@ -103,6 +103,9 @@ impl Target {
                     Some(format!("timm's ResNets have a width of 64, and this one has {}", resnet.width))
                 }
                 Self::Deit => Some("DeiT supports only ViTs, and this is a ResNet".into()),
+                Self::Detectron2 if resnet.channels != 3 => {
+                    Some(not_rgb("detectron2's data loader", resnet.channels))
+                }
                 Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
                     "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
                 ),
@@ -119,6 +122,7 @@ impl Target {
         match self {
             Self::Detectron2 => Some("only ResNets can be exported to detectron2, and this is a ViT".into()),
             Self::Moco => Some("facebookresearch/moco supports only ResNets, and this is a ViT".into()),
+            Self::Deit if vit.channels != 3 => Some(not_rgb("DeiT", vit.channels)),
             Self::Torchvision | Self::Timm | Self::Deit if vit.stem == VitStem::Conv => {
                 Some(format!("{} has no ViT with MoCo v3's convolution stem", self.name()))
             }
@@ -197,6 +201,10 @@ impl Target {
     }
 }
 
+fn not_rgb(who: &str, channels: usize) -> String {
+    format!("{who} takes RGB images, and this encoder takes images of {channels} channels")
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
@@ -218,7 +226,7 @@ mod tests {
     use crate::{Block, HeadLayer, ResNet, layout};
 
     fn resnet(width: usize, stem: ResNetStem) -> Architecture {
-        Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem })
+        Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 3 })
     }
 
     fn vit(stem: VitStem, class_token: bool) -> Architecture {
@@ -232,6 +240,7 @@ mod tests {
             positions: Some(17),
             norm: true,
             stem,
+            channels: 3,
         })
     }
 
@@ -260,6 +269,11 @@ mod tests {
         let error = Target::Detectron2.check(&vit(VitStem::Conv, true), (32, 32), None).unwrap_err();
         assert_eq!(error.to_string(), "only ResNets can be exported to detectron2, and this is a ViT");
         assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);
+        let Architecture::Vit(vit_of_rgb) = vit(VitStem::Patch, true) else { panic!("it is a ViT") };
+        let of_four = Architecture::Vit(Vit { channels: 4, ..vit_of_rgb });
+        assert_eq!(fitting(&of_four, None), ["torchvision", "timm", "moco-v3", "onnx"]);
+        let error = Target::Deit.check(&of_four, (32, 32), None).unwrap_err();
+        assert_eq!(error.to_string(), "DeiT takes RGB images, and this encoder takes images of 4 channels");
         let error = Target::Deit.check(&vit(VitStem::Patch, true), (32, 48), None).unwrap_err();
         assert_eq!(error.to_string(), "deit's ViT takes square images, and this one was trained on 32x48");
         assert_eq!(error.fitting, [Target::Timm, Target::Onnx]);

@@ -23,7 +23,7 @@ fn layout(name: &str) -> Vec<(String, Shape)> {
 }
 
 fn resnet(block: Block, blocks: [usize; 4]) -> Architecture {
-    Architecture::ResNet(ResNet { block, blocks, width: 64, stem: ResNetStem::ImageNet })
+    Architecture::ResNet(ResNet { block, blocks, width: 64, stem: ResNetStem::ImageNet, channels: 3 })
 }
 
 fn vit_small() -> Architecture {
@@ -37,6 +37,7 @@ fn vit_small() -> Architecture {
         positions: Some(197),
         norm: true,
         stem: VitStem::Patch,
+        channels: 3,
     })
 }
 

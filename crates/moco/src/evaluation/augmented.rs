@@ -54,11 +54,11 @@ pub(super) fn train_augmented(
 
 /// Features of a batch, `(N, D)` row by row, and `D`.
 fn embed(encoder: &mut dyn BatchEncoder, view: &loader::View) -> Result<(Vec<f32>, usize), EvaluationError> {
-    let (height, width) = view.size;
+    let shape = [view.size.0, view.size.1, view.channels];
     let mut all = Vec::new();
     let mut d = 0;
-    for values in view.values.chunks(IMAGES_AT_ONCE * height * width * 3) {
-        let (rows, width) = encoder.features(view.size, values)?;
+    for values in view.values.chunks(IMAGES_AT_ONCE * shape.iter().product::<usize>()) {
+        let (rows, width) = encoder.features(shape, values)?;
         all.extend(rows);
         d = width;
     }

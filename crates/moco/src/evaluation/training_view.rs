@@ -46,7 +46,8 @@ fn published(eval: &View) -> Result<View, EvaluationError> {
         build("flip", FLIP)?,
         Box::new(NormalizeAs { first: first_float_step(eval), transform: Arc::clone(&eval.transform) }),
     ];
-    Ok(View { name: "linear probe".into(), transform: Arc::new(ViewTransform { steps }), size: eval.size })
+    let transform = Arc::new(ViewTransform { steps });
+    Ok(View { name: "linear probe".into(), transform, size: eval.size, channels: eval.channels })
 }
 
 /// The step of a view that converts bytes to normalized floats, and the steps after it.
@@ -67,7 +68,9 @@ impl Augmentation for NormalizeAs {
 
 fn first_float_step(view: &View) -> usize {
     let (height, width) = view.size;
-    let mut image = Image::Bytes(ByteImage::rgb(width, height, vec![0; width * height * 3]));
+    let channels = view.channels;
+    let values = vec![0; width * height * channels];
+    let mut image = Image::Bytes(ByteImage { width, height, channels, values });
     let mut rng = Rng::new(0, "which step normalizes", &[]);
     for (i, step) in view.transform.steps.iter().enumerate() {
         image = step.apply(image, &mut rng);
@@ -88,7 +91,8 @@ mod tests {
         };
         let steps =
             vec![step("center-crop", &format!("(size: {size})")), step("normalize", "(statistics: Cifar10)")];
-        View { name: "eval".into(), transform: Arc::new(ViewTransform { steps }), size: (size, size) }
+        let transform = Arc::new(ViewTransform { steps });
+        View { name: "eval".into(), transform, size: (size, size), channels: 3 }
     }
 
     #[test]

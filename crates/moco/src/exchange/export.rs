@@ -68,7 +68,7 @@ pub fn export(run: &Path, file: &Path, options: &ExportOptions) -> Result<Export
         .check(&architecture, image_size, layers.as_ref())
         .map_err(|unfit| ExchangeError::Unfit { target, unfit })?;
     let name = file.display().to_string();
-    let facts = Facts { file: &name, image_size, mean, std, head: layers.as_ref() };
+    let facts = Facts { file: &name, image_size, mean: &mean, std: &std, head: layers.as_ref() };
     let python = weights::loading_lines(target, &architecture, &facts);
     let metadata = metadata(options, &run, &pipeline, &architecture, &facts, &python);
     let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);

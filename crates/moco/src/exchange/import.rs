@@ -7,10 +7,10 @@ use pipeline::{Modules, NamedModule, Pipeline};
 use plugin_api::Entry;
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
-use weights::{Architecture, Encoders, Report, Shape, Tensors};
+use weights::{Architecture, Encoders, Report, Shape, Tensors, adapt_channels};
 
 use super::ExchangeError;
-use super::parts::Parts;
+use super::parts::{self, Parts};
 use crate::{Error, Run, RunOptions, device};
 
 /// Weights of another program, and the encoder that they belong to.
@@ -39,6 +39,12 @@ pub enum ImportNote<'a> {
         part: &'static str,
         /// The modules.
         modules: &'a [String],
+    },
+    /// The first layer was made for images of as many channels as the pipeline has, from one for RGB: see
+    /// [`adapt_channels`](weights::adapt_channels).
+    Adapted {
+        /// Channels of the pipeline's images.
+        channels: usize,
     },
     /// The queue of keys was imported.
     Queue,
@@ -84,7 +90,8 @@ impl ForeignWeights {
     /// unless `backbone_only`. `note` gets the result for each part.
     ///
     /// # Errors
-    /// If the weights do not match the pipeline, or the run folder cannot be created.
+    /// If the weights do not match the pipeline, or the run folder cannot be created. Weights for RGB match a pipeline of
+    /// images of other channels: their first layer is adapted.
     pub fn create_run(
         self,
         pipeline: Pipeline,
@@ -122,8 +129,14 @@ impl ForeignWeights {
         let modules = &pipeline.network.modules;
         let mut place = Place { path: &self.path, of: &of, modules, taken: Tensors::new() };
         let takes_heads = self.encoders.convention.has_projection_heads() && !backbone_only;
-        let Encoders { query, momentum, predictor, queue, .. } = self.encoders;
-        let momentum = momentum.unwrap_or_else(|| query.clone());
+        let Encoders { mut query, momentum, predictor, queue, .. } = self.encoders;
+        let mut momentum = momentum.unwrap_or_else(|| query.clone());
+        if let Some(channels) = parts::architecture(pipeline, &parts.backbone).map(|ours| ours.channels()) {
+            let adapt = |backbone| adapt_channels(backbone, &self.architecture, channels);
+            if [&mut query.backbone, &mut momentum.backbone].map(adapt).contains(&true) {
+                note(ImportNote::Adapted { channels });
+            }
+        }
         place.put("backbone", &parts.backbone, query.backbone, note)?;
         place.put_copy("backbone", &parts.backbone, momentum.backbone)?;
         match parts.heads.as_slice() {

@@ -88,7 +88,7 @@ mod tests {
         let Some(Architecture::Vit(vit)) = architecture(&pipeline, "backbone") else { panic!("no ViT") };
         assert_eq!(vit.heads, Some(2));
         assert_eq!(architecture(&pipeline, "projector"), None);
-        let cifar = Normalization { mean: [0.4914, 0.4822, 0.4465], std: [0.2470, 0.2435, 0.2616] };
+        let cifar = Normalization { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2470, 0.2435, 0.2616] };
         assert_eq!(measuring_view(&pipeline), "eval");
         assert_eq!(normalization(&pipeline, "eval"), Some(cifar));
     }

@@ -39,13 +39,13 @@ pub trait Augmentation: Send + Sync {
     }
 }
 
-/// `(v / 255 - mean) / std` of red, green and blue.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// `(v / 255 - mean) / std` of each channel.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Normalization {
-    /// What is subtracted.
-    pub mean: [f32; 3],
-    /// What it is divided by.
-    pub std: [f32; 3],
+    /// What is subtracted: a value for each channel.
+    pub mean: Vec<f32>,
+    /// What it is divided by: as many values.
+    pub std: Vec<f32>,
 }
 
 /// An augmentation needs nothing but its config.

@@ -29,7 +29,7 @@ pub trait Module: Movable {
     }
 }
 
-/// Images `(N, H, W, 3)` to features `(N, D)`.
+/// Images `(N, H, W, C)` to features `(N, D)`.
 pub trait Backbone: Module {
     /// `D`.
     fn n_features(&self) -> usize;
@@ -95,7 +95,7 @@ pub trait Head: Module {
 pub struct ModuleContext {
     /// Where its parameters live.
     pub device: Device,
-    /// What comes in: the channels of an image, 3, or the features of the module before.
+    /// What comes in: the channels of an image, 3 for RGB, or the features of the module before.
     pub n_inputs: usize,
     /// `(H, W)` of the images, in pixels.
     pub image_size: (usize, usize),

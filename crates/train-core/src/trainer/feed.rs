@@ -66,7 +66,7 @@ impl Feed {
 
 fn to_device(device: &Device, n: usize, views: &[View]) -> Result<Vec<FeatureMap>, OpError> {
     let to_images = |view: &View| {
-        let shape = [n, view.size.0, view.size.1, 3];
+        let shape = [n, view.size.0, view.size.1, view.channels];
         FeatureMap::from_nhwc(device, shape, &view.values, Recording::Off)
     };
     views.iter().map(to_images).collect()

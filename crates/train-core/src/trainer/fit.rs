@@ -101,15 +101,18 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     let Pipeline { network, seed, batch, views, .. } = pipeline;
     let mut engine = Engine::new(network, seed, device.clone(), std::sync::Arc::new(Alone))?;
     let parts = engine.parts().clone();
-    let size_of = |name: &String| views.iter().find(|view| view.name == *name).map(|view| view.size);
-    let sizes: Vec<(usize, usize)> = engine.graph().views.iter().filter_map(size_of).collect();
+    let shape_of = |name: &String| {
+        let view = views.iter().find(|view| view.name == *name)?;
+        Some([view.size.0, view.size.1, view.channels])
+    };
+    let shapes: Vec<[usize; 3]> = engine.graph().views.iter().filter_map(shape_of).collect();
     for _ in 0..2 {
         let mut n_given = 0;
         let mut next = || -> Result<Vec<FeatureMap>, EngineError> {
             let pass = &parts.passes[n_given / parts.n_parts];
             n_given += 1;
             let n = batch / parts.n_parts;
-            let views = pass.views.iter().map(|&view| made_up(device, n, sizes[view]));
+            let views = pass.views.iter().map(|&view| made_up(device, n, shapes[view]));
             Ok(views.collect::<Result<_, OpError>>()?)
         };
         let mut computed = engine.compute(batch, 0.99, &mut next)?;
@@ -121,9 +124,9 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn made_up(device: &Device, n: usize, (h, w): (usize, usize)) -> Result<FeatureMap, OpError> {
-    let values: Vec<f32> = (0..n * h * w * 3).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect();
-    FeatureMap::from_nhwc(device, [n, h, w, 3], &values, Recording::Off)
+fn made_up(device: &Device, n: usize, [h, w, c]: [usize; 3]) -> Result<FeatureMap, OpError> {
+    let values: Vec<f32> = (0..n * h * w * c).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect();
+    FeatureMap::from_nhwc(device, [n, h, w, c], &values, Recording::Off)
 }
 
 #[cfg(test)]

@@ -17,14 +17,14 @@ use run_store::write_whole;
 use self::graph::{Graph, Size};
 use crate::{Architecture, HeadLayers, Tensors};
 
-/// The input of the graph, float32 `(N, 3, H, W)`, normalized.
+/// The input of the graph, float32 `(N, C, H, W)`, normalized.
 const INPUT: &str = "images";
 /// Its output, float32 `(N, D)`.
 const OUTPUT: &str = "features";
 /// A protocol buffer has at most 2 GiB.
 const MOST_BYTES: usize = i32::MAX as usize;
 
-/// Writes `backbone`, followed by the layers of `head`, as an ONNX graph from images `(N, 3, H, W)` to features `(N,
+/// Writes `backbone`, followed by the layers of `head`, as an ONNX graph from images `(N, C, H, W)` to features `(N,
 /// D)`, for any `N`. The file is written completely or not at all. Equal contents give equal bytes.
 ///
 /// The weights must be those of `architecture`; the number of attention heads of a ViT must be set.
@@ -60,7 +60,12 @@ fn encode(
     let output = graph.head(&layers, head, &features)?;
     let n_outputs = layers.n_outputs().unwrap_or(architecture.n_features());
     graph.node_to("Identity", &[&output], OUTPUT);
-    let input = [Size::Any("N"), Size::Known(3), Size::Known(image_size.0), Size::Known(image_size.1)];
+    let input = [
+        Size::Any("N"),
+        Size::Known(architecture.channels()),
+        Size::Known(image_size.0),
+        Size::Known(image_size.1),
+    ];
     let model =
         graph.into_model((INPUT, &input), (OUTPUT, &[Size::Any("N"), Size::Known(n_outputs)]), metadata);
     if model.encoded_len() > MOST_BYTES {
@@ -97,8 +102,13 @@ mod tests {
 
     #[test]
     fn graphs_are_whole() {
-        let resnet =
-            ResNet { block: Block::Bottleneck, blocks: [1; 4], width: 2, stem: ResNetStem::ImageNet };
+        let resnet = ResNet {
+            block: Block::Bottleneck,
+            blocks: [1; 4],
+            width: 2,
+            stem: ResNetStem::ImageNet,
+            channels: 3,
+        };
         let model = decoded(&Architecture::ResNet(resnet));
         assert_eq!(model.metadata_props[0].value, "a");
         let n = |op: &str| {
@@ -117,6 +127,7 @@ mod tests {
                 positions: class_token.then_some(5),
                 norm: class_token,
                 stem,
+                channels: 4,
             }));
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn fine_tune(
     while let Some(loaded) = loader.next()? {
         let labels = on.labels(&loaded.images)?;
         let Some(view) = loaded.views.first() else { continue };
-        let images = images(device, view.size, &view.values)?;
+        let images = images(device, [view.size.0, view.size.1, view.channels], &view.values)?;
         let epochs_done = loaded.epoch as f64 + loaded.step as f64 / steps_per_epoch as f64;
         let loss = model.step(images, &labels, protocol.label_smoothing, protocol.lr(epochs_done))?;
         if !loss.is_finite() {
@@ -66,7 +66,8 @@ pub(super) fn score(
     let mut score = ClassifierScore::empty(n_classes.max(on.images.class_names().len()));
     while let Some(loaded) = loader.next()? {
         let labels = on.labels(&loaded.images)?;
-        let logits = model.logits(images(device, loaded.size, &loaded.values)?)?;
+        let logits =
+            model.logits(images(device, [loaded.size.0, loaded.size.1, loaded.channels], &loaded.values)?)?;
         for (logits, &label) in logits.chunks_exact(n_classes).zip(&labels) {
             score.count(logits, label as usize);
         }
@@ -77,9 +78,9 @@ pub(super) fn score(
 
 fn images(
     device: &Device,
-    (height, width): (usize, usize),
+    [height, width, channels]: [usize; 3],
     values: &[f32],
 ) -> Result<FeatureMap, EvaluationError> {
-    let shape = [values.len() / (height * width * 3), height, width, 3];
+    let shape = [values.len() / (height * width * channels), height, width, channels];
     Ok(FeatureMap::from_nhwc(device, shape, values, Recording::Off)?)
 }

@@ -189,6 +189,25 @@ fn every_family_agrees_with_the_definition_at_odd_sizes() {
     }
 }
 
+/// The first layers of a ResNet and of a ViT.
+#[test]
+fn stems_take_images_of_any_channels() {
+    for n_channels in [1, 2, 4, 5, 8, 13, 16] {
+        for geometry in [
+            ConvGeometry::square(7, 2, 3),
+            ConvGeometry::square(3, 1, 1),
+            ConvGeometry::square(3, 2, 1),
+            ConvGeometry::square(4, 4, 0),
+        ] {
+            let case = || Case::new([17, 8, 12, n_channels], 6, geometry);
+            for family in families() {
+                case().check_by(family, ConvAlgorithm::Auto);
+                case().rounded().check_in_bf16(family, ConvAlgorithm::Auto);
+            }
+        }
+    }
+}
+
 #[test]
 fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
     for n in [15, 16, 17, 37] {
