@@ -16,8 +16,8 @@ pub(super) fn webp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Strin
     let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| explain("WebP", error))?;
     // An image of one color takes a few bytes, whatever its size.
     check_bits(&decoder, bytes.len(), 0)?;
-    // The decoder's own image, and those that one of an animation is composed on.
-    let n_decoder_bytes = if decoder.has_animation() { 8 } else { 4 };
+    // The decoder's own image with its transforms, and those that one of an animation is composed on.
+    let n_decoder_bytes = if decoder.has_animation() { 10 } else { 6 };
     decode("WebP", decoder, options, n_decoder_bytes)
 }
 
