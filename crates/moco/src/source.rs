@@ -1,6 +1,7 @@
 //! What can be embedded.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datasets::OpenedImages;
 use image::{DynamicImage, RgbImage};

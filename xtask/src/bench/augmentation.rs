@@ -2,14 +2,16 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use loader::keep_small;
+use moco::data::DataSource;
 use pipeline::{Precision, View};
+use plugin_api::Images;
 use serde::Serialize;
-use walkdir::WalkDir;
 
 use super::{rounded, seconds, system};
 use crate::reference_pipeline::{Depth, Encoder, Method, Moco, Rule, Stem};
@@ -19,13 +21,17 @@ use moco_cli::pipeline_file::missing;
 
 /// Time data loading: decoding and augmenting.
 ///
-/// Times decoding a JPEG and making the two MoCo v2 views of it (crop, color jitter, grayscale, blur, flip,
-/// normalization), repeatedly over the JPEG files of a folder.
+/// Times decoding an image and making the two MoCo v2 views of it (crop, color jitter, grayscale, blur, flip,
+/// normalization), one image after another and over again.
+///
+/// As in a run, small images are decoded once and kept, up to 256 MiB of them; with `--decode-always` each is decoded each
+/// time.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
-    /// Folder of JPEG files, searched recursively.
-    dir: PathBuf,
+    /// Images: a folder (searched recursively), a list, files or a pack.
+    #[arg(value_name = "SOURCE", required = true)]
+    sources: Vec<PathBuf>,
     /// Height and width of a view, in pixels.
     #[arg(long, default_value_t = 224)]
     size: usize,
@@ -35,18 +41,23 @@ pub(super) struct Arguments {
     /// Threads, each working on its own image.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
     threads: NonZeroUsize,
+    /// Decode small images each time, too.
+    #[arg(long)]
+    decode_always: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench augment data/imagenet --size 224 --threads 1
-  cargo xtask bench augment data/cifar10-jpeg/train --size 32 --seconds 5";
+  cargo xtask bench augment data/cifar10-jpeg/train --size 32 --seconds 5
+  cargo xtask bench augment imagenet-256.pack --size 224";
 
 #[derive(Serialize)]
 struct Speed {
     system: String,
     size: usize,
     images_per_s: f64,
+    /// Of the time of the threads, what reading and decoding took.
     decode_share: f64,
     threads: usize,
     unreadable: usize,
@@ -63,15 +74,15 @@ struct Work {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Failure> {
     // Parallelism inside an augmentation would count as one of the threads, so it gets no threads of its own.
     let device = compute::start(Some(NonZeroUsize::MIN))?;
-    let files = jpeg_files(&arguments.dir)?;
+    let images = images(arguments)?;
     let pipeline = pipeline_of(arguments.size).build("bench augment", &device)?;
     let view = pipeline.view("query").unwrap_or_else(|| unreachable!("the pipeline declares this view"));
     let start = Instant::now();
-    let work = measure(&files, view, Duration::from_secs_f64(arguments.seconds), arguments.threads.get());
+    let work = measure(&*images, view, Duration::from_secs_f64(arguments.seconds), arguments.threads.get());
     let took = start.elapsed().as_secs_f64();
     if work.n_images == 0 {
         return Err(Failure::new(
-            format!("none of the {} JPEG files that were tried can be read", work.n_unreadable),
+            format!("none of the {} images that were tried can be read", work.n_unreadable),
             "check them with an image viewer",
         ));
     }
@@ -87,7 +98,16 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<(), Fail
     Ok(())
 }
 
-fn measure(files: &[PathBuf], view: &View, duration: Duration, n_threads: usize) -> Work {
+/// The images that were named, as a run has them.
+fn images(arguments: &Arguments) -> Result<Arc<dyn Images>, Failure> {
+    if let Some(path) = arguments.sources.iter().find(|path| !path.exists()) {
+        return Err(missing(path));
+    }
+    let splits = DataSource::open(&arguments.sources)?.splits;
+    Ok(if arguments.decode_always { splits.train } else { keep_small(splits).train })
+}
+
+fn measure(images: &dyn Images, view: &View, duration: Duration, n_threads: usize) -> Work {
     let next = AtomicUsize::new(0);
     let total = Mutex::new(Work::default());
     let start = Instant::now();
@@ -96,7 +116,7 @@ fn measure(files: &[PathBuf], view: &View, duration: Duration, n_threads: usize)
             scope.spawn(|| {
                 let mut work = Work::default();
                 while start.elapsed() < duration {
-                    one(files, view, next.fetch_add(1, Ordering::Relaxed), &mut work);
+                    one(images, view, next.fetch_add(1, Ordering::Relaxed), &mut work);
                 }
                 let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 total.n_images += work.n_images;
@@ -109,10 +129,9 @@ fn measure(files: &[PathBuf], view: &View, duration: Duration, n_threads: usize)
 }
 
 /// Decodes the next image, and makes two views of it.
-fn one(files: &[PathBuf], view: &View, number: usize, work: &mut Work) {
+fn one(images: &dyn Images, view: &View, number: usize, work: &mut Work) {
     let start = Instant::now();
-    let Ok(image) = datasets::decode_file(&files[number % files.len()], &datasets::ReadOptions::default())
-    else {
+    let Ok(image) = images.load(number % images.len()) else {
         work.n_unreadable += 1;
         return;
     };
@@ -121,33 +140,6 @@ fn one(files: &[PathBuf], view: &View, number: usize, work: &mut Work) {
     let second = view.transform.apply(image, 0, 0, number as u64, "key");
     std::hint::black_box((first, second));
     work.n_images += 1;
-}
-
-fn jpeg_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !folder.exists() {
-        return Err(missing(folder));
-    }
-    let is_jpeg = |path: &Path| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| {
-            ["jpg", "jpeg"].iter().any(|known| known.eq_ignore_ascii_case(extension))
-        })
-    };
-    let mut files: Vec<PathBuf> = WalkDir::new(folder)
-        .follow_links(true)
-        .into_iter()
-        .flatten()
-        .filter(|entry| entry.file_type().is_file() && is_jpeg(entry.path()))
-        .map(walkdir::DirEntry::into_path)
-        .collect();
-    files.sort();
-    if files.is_empty() {
-        return Err(Failure::new(
-            format!("`{}` has no JPEG files", folder.display()),
-            "give a folder with files that end in .jpg or .jpeg",
-        ));
-    }
-    Ok(files)
 }
 
 /// Only the views matter here; the model is as small as possible.
