@@ -10,12 +10,15 @@
 //! | `resized_crop/TOP_LEFT_HEIGHT_WIDTH_to_SIZE` | [`resized_crop`] to a square |
 //! | `resize_shorter_N` | [`resize_shorter`] |
 //! | `center_crop_N` | [`resize_shorter`] to 96, then [`center_crop`] |
+//! | `vflip`, `quarter_turn/N` | [`flip_vertically`], [`turn`] |
+//! | `erase/TOP_LEFT_HEIGHT_WIDTH` | [`erase`] to black |
+//! | `resize/HEIGHT_WIDTH`, `crop_middle/HEIGHT_WIDTH` | [`resized_crop`] of all of it, [`center_crop`] |
 
 use plugin_api::ByteImage;
 
 use crate::{
-    Region, brighten, center_crop, contrast, flip_horizontally, gaussian_blur, resize_shorter, resized_crop,
-    saturate, shift_hue, solarize, to_gray,
+    Region, brighten, center_crop, contrast, erase, flip_horizontally, flip_vertically, gaussian_blur,
+    resize_shorter, resized_crop, saturate, shift_hue, solarize, to_gray, turn,
 };
 
 /// The shorter side before `center_crop_N`.
@@ -39,11 +42,17 @@ pub fn apply_named(op: &str, image: &ByteImage) -> Option<ByteImage> {
         return Some(cropped(&resize_shorter(image, SHORTER_BEFORE_CROP), positive(size)?));
     }
     let (name, parameters) = op.split_once('/').unwrap_or((op, ""));
-    if name == "resized_crop" {
-        return crop_named(parameters, image);
+    match name {
+        "resized_crop" => return crop_named(parameters, image),
+        "quarter_turn" => return Some(turn(image, parameters.parse().ok()?)),
+        "resize" => return Some(resized_crop(image, Region::whole(image), sides(parameters)?)),
+        "crop_middle" => return Some(center_crop(image, sides(parameters)?)),
+        _ => {}
     }
     let mut changed = image.clone();
     match name {
+        "vflip" => flip_vertically(&mut changed),
+        "erase" => erase(&mut changed, region_within(parameters, image)?, |_| 0),
         "brightness" => brighten(&mut changed, parameters.parse().ok()?),
         "contrast" => contrast(&mut changed, parameters.parse().ok()?),
         "saturation" => saturate(&mut changed, parameters.parse().ok()?),
@@ -63,11 +72,23 @@ fn cropped(image: &ByteImage, side: usize) -> ByteImage {
 
 fn crop_named(parameters: &str, image: &ByteImage) -> Option<ByteImage> {
     let (region, size) = parameters.split_once("_to_")?;
-    let numbers: Vec<usize> = region.split('_').map(|number| number.parse().ok()).collect::<Option<_>>()?;
-    let [top, left, height, width] = numbers[..] else { return None };
-    let inside = height > 0 && width > 0 && top + height <= image.height && left + width <= image.width;
     let size = positive(size)?;
-    inside.then(|| resized_crop(image, Region { top, left, height, width }, (size, size)))
+    Some(resized_crop(image, region_within(region, image)?, (size, size)))
+}
+
+fn region_within(text: &str, image: &ByteImage) -> Option<Region> {
+    let [top, left, height, width] = numbers(text)?[..] else { return None };
+    let inside = height > 0 && width > 0 && top + height <= image.height && left + width <= image.width;
+    inside.then_some(Region { top, left, height, width })
+}
+
+fn sides(text: &str) -> Option<(usize, usize)> {
+    let [height, width] = numbers(text)?[..] else { return None };
+    (height > 0 && width > 0).then_some((height, width))
+}
+
+fn numbers(text: &str) -> Option<Vec<usize>> {
+    text.split('_').map(|number| number.parse().ok()).collect()
 }
 
 fn positive(text: &str) -> Option<usize> {
@@ -83,10 +104,23 @@ mod tests {
     use safetensors::SafeTensors;
 
     use super::*;
+    use crate::add_noise;
 
     /// Operations that match torchvision and Pillow bit for bit.
-    const EXACT: [&str; 8] =
-        ["brightness", "contrast", "gaussian_blur", "grayscale", "hflip", "hue", "saturation", "solarize"];
+    const EXACT: [&str; 12] = [
+        "brightness",
+        "contrast",
+        "crop_middle",
+        "erase",
+        "gaussian_blur",
+        "grayscale",
+        "hflip",
+        "hue",
+        "quarter_turn",
+        "saturation",
+        "solarize",
+        "vflip",
+    ];
 
     #[test]
     fn every_operation_is_within_a_rounding_error_of_pillow() {
@@ -121,6 +155,36 @@ mod tests {
         }
     }
 
+    /// What `tests/torchvision/make.py` has made.
+    #[test]
+    fn operations_on_small_images_are_those_of_torchvision() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/torchvision/golden.safetensors");
+        let bytes = std::fs::read(path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut n_compared = 0;
+        for name in file.names() {
+            let (index, op) = name.split_once('/').unwrap();
+            if ["input", "noise"].contains(&op) {
+                continue;
+            }
+            let input = image(&file, &format!("{index}/input"));
+            let ours = match op.strip_prefix("gaussian_noise/") {
+                Some(sigma) => {
+                    let noise = file.tensor(&format!("{index}/noise")).unwrap();
+                    let mut draws = noise.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                    let mut noisy = input;
+                    add_noise(&mut noisy, sigma.parse().unwrap(), || draws.next().unwrap());
+                    assert_eq!(noisy, image(&file, name), "{name}");
+                    noisy
+                }
+                None => apply_named(op, &input).expect(op),
+            };
+            compare(name, op, &ours, &image(&file, name));
+            n_compared += 1;
+        }
+        assert_eq!(n_compared, 2 * 15);
+    }
+
     fn compare(name: &str, op: &str, ours: &ByteImage, theirs: &ByteImage) {
         assert_eq!((ours.width, ours.height), (theirs.width, theirs.height), "{name}");
         let errors: Vec<u8> = ours.values.iter().zip(&theirs.values).map(|(a, b)| a.abs_diff(*b)).collect();
@@ -149,6 +213,10 @@ mod tests {
             "hue/x",
             "center_crop_0",
             "resize_shorter_",
+            "resize/3",
+            "resize/3_0",
+            "erase/0_0_3_1",
+            "quarter_turn/",
         ];
         assert!(ops.iter().all(|op| apply_named(op, &image).is_none()));
     }

@@ -1,0 +1,215 @@
+//! Random erasing.
+
+use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
+
+use crate::checks;
+use crate::region::Region;
+
+/// Attempts to draw a region; torchvision's number.
+const N_TRIES: usize = 10;
+
+plugin_api::register! {
+    dyn Augmentation {
+        name: "random-erasing",
+        summary: "randomly erases a rectangle of the image",
+        source: "torchvision RandomErasing (Zhong et al. 2017, arXiv:1708.04896)",
+        example: "(p: 0.5)",
+        build: |config: RandomErasingConfig, _context| RandomErasing::new(config),
+    }
+}
+
+/// The config of [`RandomErasing`].
+#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RandomErasingConfig {
+    /// Probability of applying it. torchvision: 0.5.
+    pub p: f64,
+    /// Minimum and maximum area, as a share of the image. torchvision: (0.02, 0.33).
+    pub scale: (f64, f64),
+    /// Minimum and maximum aspect ratio (height / width) of the rectangle. torchvision: 0.3 to 3.3.
+    pub ratio: (f64, f64),
+    /// What is there afterwards. torchvision, on images of 0 to 1: Black.
+    pub fill: Fill,
+}
+
+/// torchvision's.
+impl Default for RandomErasingConfig {
+    fn default() -> Self {
+        Self { p: 0.5, scale: (0.02, 0.33), ratio: (0.3, 3.3), fill: Fill::Black }
+    }
+}
+
+/// What is where something was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Fill {
+    /// 0 in every channel.
+    Black,
+    /// The image's own mean in each channel, which is about 0 after normalization.
+    Mean,
+    /// Random values, uniform from 0 to 255.
+    Noise,
+}
+
+/// Erases a rectangle, [`erase`], with probability `p`.
+///
+/// The area is uniform in `scale`, and the logarithm of the aspect ratio uniform in that of `ratio`. A rectangle that is as
+/// high or as wide as the image or more is drawn again, up to ten times; then nothing is erased.
+///
+/// Random draws: 24. Whether to apply; the position, vertical and horizontal; area and aspect ratio for each of ten
+/// attempts, needed or not; the key of the noise.
+#[derive(Debug, Clone)]
+pub struct RandomErasing {
+    config: RandomErasingConfig,
+}
+
+impl RandomErasing {
+    /// The augmentation for `config`.
+    ///
+    /// # Errors
+    /// If `p` is not a probability, or a range is out of order or out of bounds.
+    pub fn new(config: RandomErasingConfig) -> Result<Self, ConfigError> {
+        checks::probability(config.p)?;
+        let must = "the first must not exceed the second, and both must be from 0 to 1";
+        checks::range("scale", config.scale, (0.0, 1.0), must)?;
+        let must = "the first must not exceed the second, and both must be from 0.01 to 100";
+        checks::range("ratio", config.ratio, (0.01, 100.0), must)?;
+        Ok(Self { config })
+    }
+
+    /// A part of an image of `(H, W)` pixels that is neither empty nor as high or as wide as the image.
+    fn draw_region(&self, (height, width): (usize, usize), rng: &mut Rng) -> Option<Region> {
+        let RandomErasingConfig { scale, ratio, .. } = self.config;
+        let [down, right] = [rng.unit(), rng.unit()];
+        let tries: [_; N_TRIES] = std::array::from_fn(|_| {
+            let area = (height * width) as f64 * rng.uniform(scale.0, scale.1);
+            (area, rng.uniform(ratio.0.ln(), ratio.1.ln()).exp())
+        });
+        tries.into_iter().find_map(|(area, shape)| {
+            let high = (area * shape).sqrt().round_ties_even() as usize;
+            let wide = (area / shape).sqrt().round_ties_even() as usize;
+            let place = |share: f64, room: usize| (share * (room + 1) as f64) as usize;
+            ((1..height).contains(&high) && (1..width).contains(&wide)).then(|| Region {
+                top: place(down, height - high),
+                left: place(right, width - wide),
+                height: high,
+                width: wide,
+            })
+        })
+    }
+}
+
+impl Augmentation for RandomErasing {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
+        checks::bytes("random-erasing", input)
+    }
+
+    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+        let act = rng.chance(self.config.p);
+        let size = match &image {
+            Image::Bytes(image) => (image.height, image.width),
+            Image::Floats(image) => (image.height, image.width),
+        };
+        let region = self.draw_region(size, rng);
+        let key = rng.bits();
+        checks::in_place(image, act, |image| {
+            let Some(region) = region else { return };
+            match self.config.fill {
+                Fill::Black => erase(image, region, |_| 0),
+                Fill::Mean => {
+                    let means = means(image);
+                    erase(image, region, |channel| means[channel]);
+                }
+                Fill::Noise => {
+                    let mut noise = Rng::new(key, "noise of random-erasing", &[]);
+                    erase(image, region, |_| noise.bits() as u8);
+                }
+            }
+        })
+    }
+}
+
+/// Sets each value of `region` to what `value` gives for its channel.
+///
+/// # Panics
+/// If the region reaches beyond the image.
+pub fn erase(image: &mut ByteImage, region: Region, mut value: impl FnMut(usize) -> u8) {
+    let n = image.channels;
+    for row in region.top..region.top + region.height {
+        let start = n * (row * image.width + region.left);
+        for (i, erased) in image.values[start..][..n * region.width].iter_mut().enumerate() {
+            *erased = value(i % n);
+        }
+    }
+}
+
+/// The mean of each channel, rounded.
+fn means(image: &ByteImage) -> Vec<u8> {
+    let n_pixels = (image.width * image.height) as f64;
+    let of_channel = |c: usize| {
+        let sum: u64 =
+            image.values.iter().skip(c).step_by(image.channels).map(|&value| u64::from(value)).sum();
+        (sum as f64 / n_pixels).round() as u8
+    };
+    (0..image.channels).map(of_channel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn erasing(fill: Fill) -> RandomErasing {
+        RandomErasing::new(RandomErasingConfig { p: 1.0, fill, ..RandomErasingConfig::default() }).unwrap()
+    }
+
+    #[test]
+    fn regions_have_the_areas_shapes_and_places_asked_for() {
+        let erasing = erasing(Fill::Black);
+        let regions: Vec<Region> = (0..4000)
+            .filter_map(|i| erasing.draw_region((300, 400), &mut Rng::new(i, "erase", &[])))
+            .collect();
+        assert_eq!(regions.len(), 4000);
+        let mean = |value: fn(&Region) -> f64| regions.iter().map(value).sum::<f64>() / 4000.0;
+        let area = |r: &Region| (r.height * r.width) as f64 / 120_000.0;
+        let shape = |r: &Region| r.height as f64 / r.width as f64;
+        assert!(regions.iter().all(|r| (0.019..0.335).contains(&area(r)) && (0.28..3.5).contains(&shape(r))));
+        assert!((mean(area) - 0.175).abs() < 0.01, "{}", mean(area));
+        assert!(regions.iter().all(|r| r.top + r.height <= 300 && r.left + r.width <= 400));
+        assert!((mean(|r| (r.top as f64 + 0.5) / (301 - r.height) as f64) - 0.5).abs() < 0.02);
+        assert!((mean(|r| (r.left as f64 + 0.5) / (401 - r.width) as f64) - 0.5).abs() < 0.02);
+    }
+
+    #[test]
+    fn the_rectangle_is_filled_and_the_rest_stays() {
+        let values = (0..20 * 30 * 4).map(|i| (i % 4 * 50 + 40) as u8).collect();
+        let image = ByteImage { width: 30, height: 20, channels: 4, values };
+        let mut erased = image.clone();
+        erase(&mut erased, Region { top: 2, left: 3, height: 4, width: 5 }, |channel| channel as u8);
+        let changed = |i: usize| {
+            let (row, column) = (i / 4 / 30, i / 4 % 30);
+            (2..6).contains(&row) && (3..8).contains(&column)
+        };
+        for (i, (before, after)) in image.values.iter().zip(&erased.values).enumerate() {
+            assert_eq!(*after, if changed(i) { (i % 4) as u8 } else { *before });
+        }
+        let apply = |fill| {
+            let mut rng = Rng::new(5, "erase", &[]);
+            let Image::Bytes(image) = erasing(fill).apply(Image::Bytes(image.clone()), &mut rng) else {
+                panic!("bytes stay bytes")
+            };
+            (image, rng.bits())
+        };
+        // Its own mean is what is everywhere.
+        assert_eq!(apply(Fill::Mean).0, image);
+        let (black, noise) = (apply(Fill::Black), apply(Fill::Noise));
+        assert!(black.0.values.contains(&0) && black.0 != noise.0);
+        assert_eq!(black.1, noise.1);
+    }
+
+    #[test]
+    fn an_image_without_an_inside_is_left_alone() {
+        for (height, width) in [(1, 1), (1, 9), (9, 1)] {
+            let image = Image::Bytes(ByteImage::rgb(width, height, vec![7; 3 * width * height]));
+            assert_eq!(erasing(Fill::Noise).apply(image.clone(), &mut Rng::new(0, "erase", &[])), image);
+        }
+    }
+}
