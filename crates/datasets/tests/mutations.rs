@@ -73,7 +73,25 @@ fn damage_all() {
 
 /// Files by name.
 fn seeds() -> Vec<(String, Vec<u8>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pillow/files.zip");
+    let mut seeds = seeds_of("files.zip");
+    if cfg!(feature = "jxl") {
+        seeds.extend(seeds_of("jxl.zip"));
+    }
+    if cfg!(feature = "npy") {
+        for (kind, shape, n_bytes) in
+            [("|u1", "(3, 4)", 12), (">u2", "(2, 5, 3)", 60), ("<f4", "(3, 4, 5)", 240)]
+        {
+            let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+            let start = [&b"\x93NUMPY\x01\0"[..], &(header.len() as u16).to_le_bytes()].concat();
+            seeds.push((format!("{kind} {shape}"), [start, header.into_bytes(), vec![9; n_bytes]].concat()));
+        }
+    }
+    assert!(seeds.len() > 400);
+    seeds
+}
+
+fn seeds_of(archive: &str) -> Vec<(String, Vec<u8>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pillow").join(archive);
     let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
     let mut seeds = Vec::new();
     for i in 0..archive.len() {
@@ -85,7 +103,6 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
             seeds.push((name, bytes));
         }
     }
-    assert!(seeds.len() > 400);
     seeds
 }
 

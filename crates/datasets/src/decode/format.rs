@@ -1,9 +1,31 @@
 //! Which format a file has.
 
 /// Files with other extensions are no images. A list may name files of any extension.
-pub(crate) const EXTENSIONS: [&str; 20] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "apng", "bmp", "dib", "gif", "webp", "tif", "tiff", "ppm", "pgm",
-    "pbm", "pnm", "pam", "tga", "qoi", "ico",
+pub(crate) const EXTENSIONS: &[&str] = &[
+    "jpg",
+    "jpeg",
+    "jpe",
+    "jfif",
+    "png",
+    "apng",
+    "bmp",
+    "dib",
+    "gif",
+    "webp",
+    "tif",
+    "tiff",
+    "ppm",
+    "pgm",
+    "pbm",
+    "pnm",
+    "pam",
+    "tga",
+    "qoi",
+    "ico",
+    #[cfg(feature = "jxl")]
+    "jxl",
+    #[cfg(feature = "npy")]
+    "npy",
 ];
 
 /// A format that is read.
@@ -19,6 +41,10 @@ pub(super) enum Format {
     Qoi,
     Ico,
     Tga,
+    #[cfg(feature = "jxl")]
+    Jxl,
+    #[cfg(feature = "npy")]
+    Npy,
 }
 
 impl Format {
@@ -35,6 +61,10 @@ impl Format {
             Self::Qoi => "QOI",
             Self::Ico => "ICO",
             Self::Tga => "TGA",
+            #[cfg(feature = "jxl")]
+            Self::Jxl => "JPEG XL",
+            #[cfg(feature = "npy")]
+            Self::Npy => "NumPy",
         }
     }
 }
@@ -51,7 +81,7 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<Format, String> {
         return Ok(format);
     }
     if let Some(name) = foreign(bytes) {
-        return Err(format!("{name} is not read: convert the file to PNG or JPEG"));
+        return Err(format!("{name} is not read: {}", what_to_do(name)));
     }
     // It has no signature, so that it comes last.
     if is_tga(bytes) {
@@ -75,9 +105,29 @@ fn by_signature(bytes: &[u8]) -> Option<Format> {
         [b'B', b'M', ..] => Some(Format::Bmp),
         [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Some(Format::Pnm),
         [b'q', b'o', b'i', b'f', ..] => Some(Format::Qoi),
+        #[cfg(feature = "jxl")]
+        _ if is_jxl(bytes) => Some(Format::Jxl),
+        #[cfg(feature = "npy")]
+        _ if bytes.starts_with(NPY_START) => Some(Format::Npy),
         [0, 0, 1, 0, n_low, n_high, ..] if (*n_low, *n_high) != (0, 0) => Some(Format::Ico),
         _ if tiff.iter().any(|start| bytes.starts_with(start)) => Some(Format::Tiff),
         _ => None,
+    }
+}
+
+const JXL: &str = "JPEG XL";
+const NPY: &str = "a NumPy array";
+const NPY_START: &[u8] = b"\x93NUMPY";
+
+fn is_jxl(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\xff\x0a") || bytes.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
+}
+
+fn what_to_do(name: &str) -> &'static str {
+    match name {
+        JXL => "convert the file to PNG or JPEG, or build with the feature `jxl`",
+        NPY => "convert the file to PNG or TIFF, or build with the feature `npy`",
+        _ => "convert the file to PNG or JPEG",
     }
 }
 
@@ -91,12 +141,13 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
             _ => "a film or an image of the ISO media format",
         });
     }
-    let starts: [(&[u8], &str); 8] = [
-        (b"\xff\x0a", "JPEG XL"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+    if is_jxl(bytes) {
+        return Some(JXL);
+    }
+    let starts: [(&[u8], &str); 6] = [
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xff\x4f\xff\x51", "JPEG 2000"),
-        (b"\x93NUMPY", "a NumPy array"),
+        (NPY_START, NPY),
         (b"8BPS", "Photoshop's format"),
         (b"%PDF", "PDF"),
         (b"\x76\x2f\x31\x01", "OpenEXR"),

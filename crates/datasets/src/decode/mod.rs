@@ -14,8 +14,12 @@ mod gif;
 mod ico;
 mod jpeg;
 mod jpeg_segments;
+#[cfg(feature = "jxl")]
+mod jxl;
 mod limits;
 mod notes;
+#[cfg(feature = "npy")]
+mod npy;
 mod options;
 mod orientation;
 mod png;
@@ -66,7 +70,7 @@ pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
 fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let format = format_of(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
-    let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {format:?}: its decoder gave up")));
+    let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {}: its decoder gave up", format.name())));
     // Reasons are listed one a line, and some decoders have longer ones.
     decoded.map_err(|reason| reason.trim_end().replace('\n', " "))
 }
@@ -83,6 +87,10 @@ fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Deco
         Format::Qoi => through_image::qoi(bytes, options)?,
         Format::Ico => ico::decode(bytes, options)?,
         Format::Tga => through_image::tga(bytes, options)?,
+        #[cfg(feature = "jxl")]
+        Format::Jxl => jxl::decode(bytes, options)?,
+        #[cfg(feature = "npy")]
+        Format::Npy => npy::decode(bytes, options)?,
     };
     match options.orientation {
         Orientation::Ignore => Ok(decoded),

@@ -50,6 +50,8 @@ fn several_images(name: &str, bytes: &[u8]) -> Option<String> {
         Format::Gif => (gif::n_frames(bytes), "images"),
         Format::WebP => (webp::n_frames(bytes), "images"),
         Format::Png => (png::Chunks::read(bytes).ok()?.n_frames as usize, "images"),
+        #[cfg(feature = "jxl")]
+        Format::Jxl => (super::jxl::n_frames(bytes), "images"),
         _ => return None,
     };
     (n > 1).then(|| format!("{name} has {n} {what}, the first is taken"))

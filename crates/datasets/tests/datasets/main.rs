@@ -3,7 +3,11 @@
 mod cifar;
 mod decoding;
 mod folders;
+#[cfg(feature = "jxl")]
+mod jpeg_xl;
 mod lists;
+#[cfg(feature = "npy")]
+mod numpy;
 mod packs;
 mod passed_over;
 mod pillow;

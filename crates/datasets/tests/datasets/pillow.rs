@@ -11,7 +11,12 @@ use plugin_api::ByteImage;
 
 /// Files by name, and what Pillow reads of those that it reads.
 pub(crate) fn files() -> BTreeMap<String, (Vec<u8>, Option<ByteImage>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pillow/files.zip");
+    files_of("files.zip")
+}
+
+/// The same for another archive.
+pub(crate) fn files_of(archive: &str) -> BTreeMap<String, (Vec<u8>, Option<ByteImage>)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pillow").join(archive);
     let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
     let mut entries = BTreeMap::new();
     for i in 0..archive.len() {

@@ -530,21 +530,22 @@ add("cut-strips.tif", tiff(whole, rows=2)[:-60])
 
 # --- The archive
 
-n_read = 0
-with zipfile.ZipFile(Path(__file__).parent / "files.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-    def write(name, data):
-        archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_STORED)
+if __name__ == "__main__":
+    n_read = 0
+    with zipfile.ZipFile(Path(__file__).parent / "files.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        def write(name, data):
+            archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data, zipfile.ZIP_STORED)
 
-    for name, data in files.items():
-        write(name, data)
-        try:
-            image = Image.open(io.BytesIO(data))
-            image.load()
-            image = image.convert("RGB")
-        except Exception as error:
-            print(f"Pillow refuses {name}: {error}")
-            continue
-        n_read += 1
-        write(f"{name}.pixels", struct.pack(">HH", *image.size) + image.tobytes())
-size = (Path(__file__).parent / "files.zip").stat().st_size
-print(f"Pillow {PIL.__version__} reads {n_read} of {len(files)} files; {size} bytes")
+        for name, data in files.items():
+            write(name, data)
+            try:
+                image = Image.open(io.BytesIO(data))
+                image.load()
+                image = image.convert("RGB")
+            except Exception as error:
+                print(f"Pillow refuses {name}: {error}")
+                continue
+            n_read += 1
+            write(f"{name}.pixels", struct.pack(">HH", *image.size) + image.tobytes())
+    size = (Path(__file__).parent / "files.zip").stat().st_size
+    print(f"Pillow {PIL.__version__} reads {n_read} of {len(files)} files; {size} bytes")
