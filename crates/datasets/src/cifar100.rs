@@ -6,6 +6,7 @@ use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
 
 use crate::cifar::Layout;
 use crate::flat_folder::check_not_empty;
+use crate::roots::at_home;
 
 plugin_api::register! {
     dyn Dataset {
@@ -60,7 +61,7 @@ impl Cifar100 {
 
 impl Dataset for Cifar100 {
     fn open(&self) -> Result<Splits, DatasetError> {
-        LAYOUT.open(&self.config.root)
+        LAYOUT.open(&at_home(&self.config.root))
     }
 
     fn describe(&self) -> String {

@@ -12,6 +12,7 @@ use crate::images::StoredImages;
 use crate::listing::{Patterns, shown, shown_path};
 use crate::places::error;
 use crate::root::Root;
+use crate::roots::{OneOrMore, check_paths, expanded};
 
 plugin_api::register! {
     dyn Dataset {
@@ -31,8 +32,9 @@ const TEST: [&str; 2] = ["val", "test"];
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClassFoldersConfig {
-    /// Root folder of the dataset. A relative path starts at the working directory.
-    pub root: PathBuf,
+    /// Root folder of the dataset, or a .zip or .tar file with the same in it; or a list of these. A relative path starts at
+    /// the working directory, `~` is the home folder, and a pattern such as `part-*` stands for all that it matches.
+    pub root: OneOrMore,
     /// Folder under `root` with the class folders to train on. By default `train`, or `root` itself if there is no such
     /// folder.
     #[serde(default)]
@@ -64,7 +66,7 @@ impl ClassFolders {
     /// # Errors
     /// If a path is empty, both splits are the same folder, a pattern is none, or `read` makes no sense.
     pub fn new(config: ClassFoldersConfig) -> Result<Self, ConfigError> {
-        check_not_empty("root", Some(&config.root))?;
+        check_paths("root", &config.root)?;
         check_not_empty("train", config.train.as_ref())?;
         check_not_empty("test", config.test.as_ref())?;
         if let (Some(train), Some(test)) = (&config.train, &config.test)
@@ -132,8 +134,12 @@ struct ByClass {
 impl Dataset for ClassFolders {
     fn open(&self) -> Result<Splits, DatasetError> {
         let mut splits = ByClass::default();
-        let root = Root::open(&self.config.root)?;
-        self.add(&root, &mut splits)?;
+        for path in expanded(&self.config.root)? {
+            let root = Root::open(&path, &self.exclude)?;
+            splits.notes.extend_from_slice(root.notes());
+            let has_names = self.config.train.is_some() || self.config.test.is_some();
+            self.add(&if has_names { root } else { root.inner(&[TRAIN, TEST[0], TEST[1]]) }, &mut splits)?;
+        }
         let ByClass { train, test, mut notes } = splits;
         train.check()?;
         test.as_ref().map_or(Ok(()), Classed::check)?;
@@ -153,7 +159,7 @@ impl Dataset for ClassFolders {
     }
 
     fn describe(&self) -> String {
-        format!("class folders of {}", self.config.root.display())
+        format!("class folders of {}", self.config.root.told())
     }
 }
 

@@ -1,6 +1,6 @@
 //! All images in a folder.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
@@ -11,6 +11,7 @@ use crate::images::{Labels, Part, StoredImages};
 use crate::list::{Columns, LabelFile, number_both};
 use crate::listing::Patterns;
 use crate::root::Root;
+use crate::roots::{OneOrMore, at_home, check_paths, expanded};
 
 plugin_api::register! {
     dyn Dataset {
@@ -26,11 +27,12 @@ plugin_api::register! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlatFolderConfig {
-    /// Folder of the images. A relative path starts at the working directory.
-    pub root: PathBuf,
-    /// Folder of test images, for monitors that need no labels.
+    /// Folder of the images, or a .zip or .tar file with them; or a list of these. A relative path starts at the working
+    /// directory, `~` is the home folder, and a pattern such as `part-*` stands for all that it matches.
+    pub root: OneOrMore,
+    /// Folder of test images, for monitors that need no labels; or a list, as for `root`.
     #[serde(default)]
-    pub test: Option<PathBuf>,
+    pub test: Option<OneOrMore>,
     /// How the files become images.
     #[serde(default)]
     pub read: ReadOptions,
@@ -66,8 +68,8 @@ impl FlatFolder {
     /// # Errors
     /// If a path is empty, a pattern is none, or `read` makes no sense.
     pub fn new(config: FlatFolderConfig) -> Result<Self, ConfigError> {
-        check_not_empty("root", Some(&config.root))?;
-        check_not_empty("test", config.test.as_ref())?;
+        check_paths("root", &config.root)?;
+        config.test.as_ref().map_or(Ok(()), |test| check_paths("test", test))?;
         config.read.check()?;
         check_not_empty("labels", config.labels.as_ref())?;
         let exclude = Patterns::new("exclude", &config.exclude)?;
@@ -76,11 +78,17 @@ impl FlatFolder {
 }
 
 impl FlatFolder {
-    fn list(&self, folder: &Path, notes: &mut Vec<String>) -> Result<Vec<Part>, DatasetError> {
-        let found = Root::open(folder)?.list(None, &self.exclude)?;
-        found.check_not_empty()?;
-        notes.extend(found.notes());
-        Ok(vec![found.part])
+    fn list(&self, roots: &OneOrMore, notes: &mut Vec<String>) -> Result<Vec<Part>, DatasetError> {
+        let mut parts = Vec::new();
+        for path in expanded(roots)? {
+            let root = Root::open(&path, &self.exclude)?;
+            let found = root.list(None, &self.exclude)?;
+            notes.extend_from_slice(root.notes());
+            found.check_not_empty()?;
+            notes.extend(found.notes());
+            parts.push(found.part);
+        }
+        Ok(parts)
     }
 }
 
@@ -92,7 +100,7 @@ impl Dataset for FlatFolder {
         let mut labels = (Labels::none(), test.as_ref().map(|_| Labels::none()));
         if let Some(file) = &self.config.labels {
             let FlatFolderConfig { path_column, label_column, .. } = self.config.clone();
-            let file = LabelFile::read(file, &Columns { path: path_column, label: label_column })?;
+            let file = LabelFile::read(&at_home(file), &Columns { path: path_column, label: label_column })?;
             let of_train = file.label(&mut train, &mut notes)?;
             let of_test = test.as_mut().map(|test| file.label(test, &mut notes)).transpose()?;
             notes.extend(file.notes());
@@ -111,7 +119,7 @@ impl Dataset for FlatFolder {
     }
 
     fn describe(&self) -> String {
-        format!("images under {}", self.config.root.display())
+        format!("images under {}", self.config.root.told())
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use plugin_api::{DatasetError, Images};
 
+use crate::archive::{self, is_archive_file};
 use crate::decode::{ReadOptions, begins_like_image};
 use crate::images::{Labels, Part, StoredImages};
-use crate::list::{Columns, List, number_labels, read_list};
+use crate::list::{Columns, List, number_both, number_labels, read_list};
 use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
 use crate::places::{error, relative_hint};
 use crate::root::Root;
@@ -31,7 +32,7 @@ pub struct OpenedImages {
 /// The images at `paths`, in the order of `paths`. Only names are read.
 ///
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
-/// [`ListFile`](crate::ListFile); or an image. A single path gives labels if it has them: a list with labels, or a
+/// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); or an image. A single path gives labels if it has them: a list with labels, or a
 /// folder in which every image is in a class folder.
 ///
 /// # Errors
@@ -40,8 +41,8 @@ pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
     let mut notes = Vec::new();
     let (mut parts, mut labels) = (Vec::new(), Labels::none());
     for path in paths {
-        let (part, its_labels) = open_one(path, &mut notes)?;
-        parts.push(part);
+        let (found, its_labels) = open_one(path, &mut notes)?;
+        parts.extend(found);
         if paths.len() == 1 {
             labels = its_labels;
         }
@@ -49,16 +50,22 @@ pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
     Ok(OpenedImages { images: Arc::new(StoredImages::new(parts, labels, &ReadOptions::default())), notes })
 }
 
-fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Part, Labels), DatasetError> {
+fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels), DatasetError> {
     if path.is_dir() {
-        let found = Root::open(path)?.list(None, &Patterns::default())?;
+        let found = Root::open(path, &Patterns::default())?.list(None, &Patterns::default())?;
         found.check_not_empty()?;
         notes.extend(found.notes());
         let labels = labels_of_folders(&found.part.entries);
-        return Ok((found.part, labels));
+        return Ok((vec![found.part], labels));
     }
     if !path.exists() {
         return Err(error(path, "the file or folder does not exist", relative_hint(path)));
+    }
+    if is_archive_file(path) {
+        let listed = archive::list(&[path.to_owned()], &Patterns::default(), None)?;
+        notes.extend(listed.notes);
+        let labels = listed.labels.map_or_else(Labels::none, |labels| number_both(&labels, None).0);
+        return Ok((listed.parts, labels));
     }
     let name = bytes_of(path.as_os_str()).unwrap_or_default();
     let start = first_bytes(path);
@@ -66,7 +73,7 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Part, Labels), Data
         let mut entries = Entries::default();
         entries.push(&[name], 0);
         let store = Arc::new(Folder { path: PathBuf::new() });
-        return Ok((Part { place: PathBuf::new(), store, entries }, Labels::none()));
+        return Ok((vec![Part { place: PathBuf::new(), store, entries }], Labels::none()));
     }
     if start.contains(&0) {
         return Err(error(
@@ -79,7 +86,7 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Part, Labels), Data
     notes.extend(list.notes());
     let (labels, _) = number_labels(&list, None);
     let List { part, .. } = list;
-    Ok((part, labels))
+    Ok((vec![part], labels))
 }
 
 /// The first folder of each path as its class, if every path has one.

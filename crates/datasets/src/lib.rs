@@ -6,9 +6,12 @@
 //! |---|---|---|
 //! | `class-folders` | [`ClassFolders`]: `root/train/<class>/**` and `root/val/<class>/**` | yes |
 //! | `flat-folder` | [`FlatFolder`]: all images in a folder and its subfolders | no |
+//! | `archive` | [`ArchiveDataset`]: images in .zip and .tar files | optional |
 //! | `list-file` | [`ListFile`]: a text file with one path per line | optional |
 //! | `cifar10`, `cifar100` | [`Cifar10`], [`Cifar100`]: the binary versions of these datasets | yes |
 //! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
+//! | `stl10` | [`Stl10`]: the binary version | of the labeled part |
+//! | `tiny-imagenet` | [`TinyImageNet`]: its folder or its zip file | yes |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
 //! Datasets of files share the `listing` and [`decode_file`], which reads any supported format as [`ReadOptions`] say.
@@ -24,8 +27,10 @@ mod listing;
 mod places;
 mod positioned;
 mod root;
+mod roots;
 mod store;
 
+mod archive;
 mod cifar;
 mod cifar10;
 mod cifar100;
@@ -34,7 +39,10 @@ mod flat_folder;
 mod list;
 mod pack;
 mod shapes;
+mod stl10;
+mod tiny_imagenet;
 
+pub use self::archive::{ArchiveConfig, ArchiveDataset};
 pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
@@ -45,5 +53,8 @@ pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::{OpenedImages, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;
-pub use self::pack::{Encoding, OneOrMore, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
+pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
+pub use self::roots::OneOrMore;
 pub use self::shapes::{Shapes, ShapesConfig};
+pub use self::stl10::{Stl10, Stl10Config, Stl10Part};
+pub use self::tiny_imagenet::{TinyImageNet, TinyImageNetConfig};

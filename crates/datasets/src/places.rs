@@ -15,7 +15,10 @@ pub(crate) fn check_folder(folder: &Path) -> Result<(), DatasetError> {
         return Ok(());
     }
     let (reason, hint) = if folder.exists() {
-        ("this is a file, not a folder", "give the folder with the images".to_owned())
+        (
+            "this is a file, not a folder",
+            "give the folder with the images, or a .zip or .tar file with them".to_owned(),
+        )
     } else {
         ("the folder does not exist", relative_hint(folder))
     };

@@ -1,18 +1,31 @@
-//! A place of images: a folder.
+//! A place of images: a folder, or an archive that is read as if it was unpacked.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugin_api::DatasetError;
 
+use crate::archive;
+use crate::decode::read_file;
 use crate::images::Part;
-use crate::listing::{PassedOver, Patterns, SEPARATOR, Top, Walked, bytes_of, shown_path, walk, walk_top};
-use crate::places::{check_folder, no_images};
+use crate::listing::{
+    Entries, PassedOver, Patterns, SEPARATOR, Top, Walked, bytes_of, path_of, shown_path, split_first, walk,
+    walk_top,
+};
+use crate::places::{check_folder, error, no_images};
 use crate::store;
 
-/// A folder that is there.
-pub(crate) struct Root {
-    path: PathBuf,
+/// A place that is there.
+pub(crate) enum Root {
+    Folder(PathBuf),
+    /// Its images, with paths below the place.
+    Archive {
+        part: Part,
+        /// Its other files.
+        others: Entries,
+        notes: Vec<String>,
+    },
 }
 
 /// What is below a place.
@@ -26,19 +39,74 @@ pub(crate) struct Found {
 
 impl Root {
     /// # Errors
-    /// If `path` is no folder.
-    pub(crate) fn open(path: &Path) -> Result<Self, DatasetError> {
-        check_folder(path)?;
-        Ok(Self { path: path.to_owned() })
+    /// If `path` is neither a folder nor an archive.
+    pub(crate) fn open(path: &Path, patterns: &Patterns) -> Result<Self, DatasetError> {
+        if !archive::is_archive_file(path) {
+            check_folder(path)?;
+            return Ok(Self::Folder(path.to_owned()));
+        }
+        let mut archive = archive::open(path, patterns)?;
+        archive.others.paths().for_each(|path| archive.passed.add_file(path));
+        let mut notes = archive.notes;
+        notes.extend(archive.passed.notes(&shown_path(path)));
+        Ok(Self::Archive { part: archive.part, others: archive.others, notes })
+    }
+
+    /// The bytes of the file `path` in it, which is no image.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read: why, in a few words.
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Folder(root) => read_file(&root.join(path)),
+            Self::Archive { part, others, .. } => {
+                let found = (0..others.len()).find(|&index| others.path(index) == path.as_bytes());
+                let index = found.ok_or("there is no such file in the archive")?;
+                part.store.read(others.path(index), others.number(index))
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        match self {
+            Self::Folder(path) => path,
+            Self::Archive { part, .. } => &part.place,
+        }
+    }
+
+    /// What is odd about an archive, one sentence each.
+    pub(crate) fn notes(&self) -> &[String] {
+        match self {
+            Self::Folder(_) => &[],
+            Self::Archive { notes, .. } => notes,
+        }
+    }
+
+    /// An archive often has one folder around all others: that folder, unless it is called as one of `names`.
+    pub(crate) fn inner(self, names: &[&str]) -> Self {
+        let Self::Archive { mut part, mut others, notes } = self else { return self };
+        loop {
+            let Some((first, _)) = part.entries.paths().next().and_then(split_first) else { break };
+            let first = first.to_vec();
+            let is_around = |path| {
+                split_first(path).is_some_and(|(folder, rest)| folder == first && split_first(rest).is_some())
+            };
+            if names.iter().any(|name| name.as_bytes() == first) || !part.entries.paths().all(is_around) {
+                break;
+            }
+            part.entries = part.entries.below(&first);
+            others = others.below(&first);
+            part.place = part.place.join(path_of(&first));
+        }
+        Self::Archive { part, others, notes }
     }
 
     /// Whether `folder` is in it.
     pub(crate) fn has(&self, folder: &Path) -> bool {
-        self.path.join(folder).is_dir()
+        match self {
+            Self::Folder(path) => path.join(folder).is_dir(),
+            Self::Archive { part, .. } => !below(part, folder).entries.is_empty(),
+        }
     }
 
     /// What is directly in it, sorted.
@@ -46,20 +114,56 @@ impl Root {
     /// # Errors
     /// If it cannot be listed.
     pub(crate) fn top(&self, patterns: &Patterns) -> Result<Top, DatasetError> {
-        walk_top(&self.path, patterns)
+        match self {
+            Self::Folder(path) => walk_top(path, patterns),
+            Self::Archive { part, .. } => {
+                let loose = part.entries.paths().filter(|path| split_first(path).is_none());
+                Ok(Top { folders: top_folders(part), images: loose.map(<[u8]>::to_vec).collect() })
+            }
+        }
     }
 
-    /// What is below it, or below its folder `below`, but for what `patterns` leave out.
+    /// What is below it, or below its folder `folder`, but for what `patterns` leave out.
     ///
     /// # Errors
     /// If there is no such folder, or it cannot be listed.
-    pub(crate) fn list(&self, below: Option<&Path>, patterns: &Patterns) -> Result<Found, DatasetError> {
-        let place = below.map_or_else(|| self.path.clone(), |below| self.path.join(below));
-        check_folder(&place)?;
-        let Walked { entries, top_folders, passed, .. } = walk(&place, patterns)?;
-        let store = Arc::new(store::Folder { path: place.clone() });
-        Ok(Found { part: Part { place, store, entries }, top_folders, passed })
+    pub(crate) fn list(&self, folder: Option<&Path>, patterns: &Patterns) -> Result<Found, DatasetError> {
+        match self {
+            Self::Folder(path) => {
+                let place = folder.map_or_else(|| path.clone(), |folder| path.join(folder));
+                check_folder(&place)?;
+                let Walked { entries, top_folders, passed, .. } = walk(&place, &patterns.below(folder))?;
+                let store = Arc::new(store::Folder { path: place.clone() });
+                Ok(Found { part: Part { place, store, entries }, top_folders, passed })
+            }
+            Self::Archive { part, .. } => {
+                let part = folder.map_or_else(|| part.clone(), |folder| below(part, folder));
+                if part.entries.is_empty() && folder.is_some() {
+                    return Err(error(
+                        &part.place,
+                        "there are no images in this folder of the archive",
+                        "check the name",
+                    ));
+                }
+                Ok(Found { top_folders: top_folders(&part), part, passed: PassedOver::default() })
+            }
+        }
     }
+}
+
+/// What is below `folder` in an archive.
+fn below(part: &Part, folder: &Path) -> Part {
+    let is_name = |part: &std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+    let names = folder.components().filter(is_name);
+    let entries = names.fold(part.entries.clone(), |entries, name| {
+        bytes_of(name.as_os_str()).map(|name| entries.below(name)).unwrap_or_default()
+    });
+    Part { place: part.place.join(folder), store: Arc::clone(&part.store), entries }
+}
+
+fn top_folders(part: &Part) -> Vec<Vec<u8>> {
+    let folders = part.entries.paths().filter_map(|path| split_first(path).map(|(folder, _)| folder));
+    folders.collect::<BTreeSet<_>>().into_iter().map(<[u8]>::to_vec).collect()
 }
 
 impl Found {
@@ -80,9 +184,6 @@ impl Found {
     /// # Errors
     /// If there is no image.
     pub(crate) fn check_not_empty(&self) -> Result<(), DatasetError> {
-        if !self.part.entries.is_empty() {
-            return Ok(());
-        }
-        Err(no_images(&self.part.place, &self.notes()))
+        if self.part.entries.is_empty() { Err(no_images(&self.part.place, &self.notes())) } else { Ok(()) }
     }
 }

@@ -9,7 +9,21 @@ use tensor_ops::Device;
 
 /// The names that pipeline files rely on, by kind. A crate that fell out of `plugins` leaves a gap here.
 const EXPECTED: &[(&str, &[&str])] = &[
-    ("dataset", &["cifar10", "cifar100", "class-folders", "flat-folder", "list-file", "shapes"]),
+    (
+        "dataset",
+        &[
+            "archive",
+            "cifar10",
+            "cifar100",
+            "class-folders",
+            "flat-folder",
+            "list-file",
+            "pack",
+            "shapes",
+            "stl10",
+            "tiny-imagenet",
+        ],
+    ),
     (
         "augmentation",
         &[

@@ -11,7 +11,7 @@ pub const MAX_PIXELS: usize = 1 << 27;
 pub const MAX_DECODING_BYTES: usize = 512 << 20;
 
 /// Larger files are refused.
-pub(super) const MAX_FILE_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 512 << 20;
 
 /// Fails for an image without pixels, and for one with too many.
 pub(super) fn check_size(width: usize, height: usize) -> Result<(), String> {

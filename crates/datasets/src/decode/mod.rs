@@ -39,6 +39,7 @@ use self::canvas::Decoded;
 pub(crate) use self::file::read_file;
 pub(crate) use self::format::{EXTENSIONS, begins_like_image};
 use self::format::{Format, format_of};
+pub(crate) use self::limits::MAX_FILE_BYTES;
 pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};
 pub(crate) use self::notes::{Looked, notes};
 pub use self::options::{Orientation, ReadOptions};

@@ -40,6 +40,19 @@ pub(crate) struct ListedLabels {
 }
 
 impl ListedLabels {
+    /// One label per image.
+    pub(crate) fn of(labels: Vec<String>) -> Self {
+        let mut numbers: HashMap<String, u32> = HashMap::new();
+        let number = |label: String| {
+            let n = numbers.len() as u32;
+            *numbers.entry(label).or_insert(n)
+        };
+        let of_images = labels.into_iter().map(number).collect();
+        let mut names = vec![String::new(); numbers.len()];
+        numbers.into_iter().for_each(|(name, number)| names[number as usize] = name);
+        Self { of_images, names }
+    }
+
     /// With the numbers that the names have in `class_names`.
     pub(super) fn numbered(&self, numbers: &HashMap<&str, u32>, class_names: &Arc<[String]>) -> Labels {
         let names: Vec<u32> = self.names.iter().map(|name| numbers[name.as_str()]).collect();

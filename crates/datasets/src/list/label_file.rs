@@ -40,6 +40,18 @@ impl Key {
     }
 }
 
+/// The labels of a file by one kind of key.
+struct ByKey<'a> {
+    key: Key,
+    numbers: HashMap<&'a [u8], u32>,
+}
+
+impl ByKey<'_> {
+    fn number(&self, path: &[u8]) -> Option<u32> {
+        self.numbers.get(self.key.of(path)).copied()
+    }
+}
+
 impl LabelFile {
     /// Reads `file`, a list as [`ListFile`](super::ListFile) takes it, in which every line has a label.
     ///
@@ -65,13 +77,18 @@ impl LabelFile {
         parts: &mut [Part],
         notes: &mut Vec<String>,
     ) -> Result<ListedLabels, DatasetError> {
-        let numbers = [Key::Path, Key::Name, Key::Stem].into_iter().find_map(|key| {
-            let numbers = self.by(key);
-            let is_known = |path: &[u8]| numbers.contains_key(key.of(path));
-            parts.iter().any(|part| part.entries.paths().any(is_known)).then_some((key, numbers))
-        });
+        // The kind of key that labels most; of equals, the surest.
+        let mut best: Option<(usize, ByKey<'_>)> = None;
+        for key in [Key::Path, Key::Name, Key::Stem] {
+            let labels = self.by(key);
+            let paths = parts.iter().flat_map(|part| part.entries.paths());
+            let n = paths.filter(|path| labels.number(path).is_some()).count();
+            if n > best.as_ref().map_or(0, |&(most, _)| most) {
+                best = Some((n, labels));
+            }
+        }
         let file = &self.builder.file;
-        let Some((key, numbers)) = numbers else {
+        let Some((_, labels)) = best else {
             let (here, there) =
                 (&self.builder.entries, parts.iter().find_map(|part| part.entries.paths().next()));
             return Err(error(
@@ -86,7 +103,7 @@ impl LabelFile {
         };
         let mut of_images = Vec::new();
         for part in parts.iter_mut() {
-            let number = |path: &[u8]| numbers.get(key.of(path)).copied();
+            let number = |path: &[u8]| labels.number(path);
             let without: Vec<&[u8]> = part.entries.paths().filter(|path| number(path).is_none()).collect();
             of_images.extend(part.entries.paths().filter_map(number));
             if without.is_empty() {
@@ -105,13 +122,13 @@ impl LabelFile {
         Ok(ListedLabels { of_images, names: self.builder.label_names() })
     }
 
-    fn by(&self, key: Key) -> HashMap<&[u8], u32> {
+    fn by(&self, key: Key) -> ByKey<'_> {
         let Builder { entries, labels, .. } = &self.builder;
         let mut numbers = HashMap::with_capacity(entries.len());
         for (path, &label) in Entries::paths(entries).zip(labels) {
             numbers.entry(without_here(key.of(path))).or_insert(label);
         }
-        numbers
+        ByKey { key, numbers }
     }
 
     /// What is odd about the file, one sentence each.

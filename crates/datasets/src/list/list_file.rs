@@ -12,6 +12,7 @@ use crate::flat_folder::check_not_empty;
 use crate::images::StoredImages;
 use crate::listing::shown_path;
 use crate::places::error;
+use crate::roots::at_home;
 
 plugin_api::register! {
     dyn Dataset {
@@ -78,8 +79,8 @@ impl Dataset for ListFile {
     fn open(&self) -> Result<Splits, DatasetError> {
         let ListFileConfig { path_column, label_column, .. } = self.config.clone();
         let columns = Columns { path: path_column, label: label_column };
-        let train = read_list(&self.config.path, &columns)?;
-        let test = self.config.test.as_deref().map(|test| read_list(test, &columns)).transpose()?;
+        let train = read_list(&at_home(&self.config.path), &columns)?;
+        let test = self.config.test.as_deref().map(|test| read_list(&at_home(test), &columns)).transpose()?;
         if let Some(test) = &test
             && test.has_labels() != train.has_labels()
         {

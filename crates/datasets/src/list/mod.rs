@@ -11,11 +11,12 @@ use std::path::{Path, PathBuf};
 
 use plugin_api::DatasetError;
 
-use self::builder::{Builder, ListedLabels};
+use self::builder::Builder;
 use crate::images::{Labels, Part};
 use crate::listing::{bytes_of, shown_path};
 use crate::places::{error, relative_hint};
 
+pub(crate) use self::builder::ListedLabels;
 pub(crate) use self::label_file::{LabelFile, number_both};
 pub use self::list_file::{ListFile, ListFileConfig};
 

@@ -101,6 +101,29 @@ impl Entries {
         self
     }
 
+    /// What is below `folder`, with paths that start there.
+    pub(crate) fn below(&self, folder: &[u8]) -> Self {
+        let mut below = Self::default();
+        for index in 0..self.len() {
+            if let Some((first, rest)) = split_first(self.path(index))
+                && first == folder
+            {
+                below.push(&[rest], self.number(index));
+            }
+        }
+        below
+    }
+
+    /// Of sorted entries those that come last under their path, and how many do not.
+    pub(crate) fn last_of_each(self) -> (Self, usize) {
+        let is_last = |index: usize| index + 1 == self.len() || self.path(index) != self.path(index + 1);
+        let n_repeated = (0..self.len()).filter(|&index| !is_last(index)).count();
+        match n_repeated {
+            0 => (self, 0),
+            n => (self.taken((0..self.len()).filter(|&index| is_last(index))), n),
+        }
+    }
+
     fn taken(&self, indices: impl Iterator<Item = usize>) -> Self {
         let mut taken = Self::default();
         indices.for_each(|index| taken.push(&[self.path(index)], self.number(index)));

@@ -138,7 +138,8 @@ impl Reason {
             Self::RunFolder => verb(n, "folder of runs is", "folders of runs are") + " no part of the data",
             Self::Unlistable => verb(n, "folder or file", "folders or files") + " cannot be listed",
             Self::Archive => {
-                verb(n, "archive is", "archives are") + " passed over, since only what is unpacked is read"
+                verb(n, "archive is", "archives are")
+                    + " passed over: name it as `root`, or use the dataset `archive`"
             }
             Self::Unnameable => verb(n, "name is", "names are") + " no text",
         }

@@ -1,12 +1,13 @@
 //! Patterns of paths that are left out.
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use plugin_api::ConfigError;
 
-use super::names::path_of;
+use super::names::{bytes_of, path_of};
 
 /// Patterns such as `**/masks/**`, matched against paths below a root.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct Patterns {
     set: GlobSet,
     /// Which of them have matched something.
     used: Arc<[AtomicBool]>,
+    /// What stands before the paths that are asked about.
+    prefix: Vec<u8>,
 }
 
 impl Patterns {
@@ -27,7 +30,16 @@ impl Patterns {
         }
         let set = set.build().map_err(|failure| refused(field, &texts.join(", "), &failure))?;
         let used = texts.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { texts: texts.to_vec(), set, used })
+        Ok(Self { texts: texts.to_vec(), set, used, prefix: Vec::new() })
+    }
+
+    /// The same patterns, asked about paths below `folder`.
+    pub(crate) fn below(&self, folder: Option<&Path>) -> Self {
+        let names = folder.into_iter().flat_map(Path::components);
+        let names = names.filter(|part| matches!(part, Component::Normal(_)));
+        let prefix =
+            names.filter_map(|name| bytes_of(name.as_os_str())).flat_map(|name| [name, b"/"].concat());
+        Self { prefix: prefix.collect(), ..self.clone() }
     }
 
     /// Whether `path` is left out. Patterns that match something that `counts` are those in use.
@@ -35,7 +47,7 @@ impl Patterns {
         if self.texts.is_empty() {
             return false;
         }
-        let matches = self.set.matches(path_of(path));
+        let matches = self.set.matches(path_of(&[&self.prefix, path].concat()));
         if counts {
             matches.iter().for_each(|&index| self.used[index].store(true, Ordering::Relaxed));
         }

@@ -14,6 +14,7 @@ use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
 use crate::decode::ReadOptions;
 use crate::places::error;
+use crate::roots::OneOrMore;
 
 plugin_api::register! {
     dyn Dataset {
@@ -37,16 +38,6 @@ pub struct PackConfig {
     /// How the files become images; for packs of files.
     #[serde(default)]
     pub read: ReadOptions,
-}
-
-/// A path, or several.
-#[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMore {
-    /// One path.
-    One(PathBuf),
-    /// Several, in order.
-    More(Vec<PathBuf>),
 }
 
 /// A dataset in one file or more: its images with their labels, names and order.

@@ -1,10 +1,12 @@
 //! The datasets as a pipeline sees them: built from RON text by name, opened, read.
 
+mod archives;
 mod cifar;
 mod decoding;
 mod folders;
 #[cfg(feature = "jxl")]
 mod jpeg_xl;
+mod known_sets;
 mod lists;
 #[cfg(feature = "npy")]
 mod numpy;

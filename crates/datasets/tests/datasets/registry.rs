@@ -14,5 +14,19 @@ fn every_example_builds_and_every_field_is_explained() {
         names.push(plugin.name);
     }
     names.sort_unstable();
-    assert_eq!(names, ["cifar10", "cifar100", "class-folders", "flat-folder", "list-file", "pack", "shapes"]);
+    assert_eq!(
+        names,
+        [
+            "archive",
+            "cifar10",
+            "cifar100",
+            "class-folders",
+            "flat-folder",
+            "list-file",
+            "pack",
+            "shapes",
+            "stl10",
+            "tiny-imagenet"
+        ]
+    );
 }
