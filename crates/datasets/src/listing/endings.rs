@@ -3,7 +3,7 @@
 use super::entries::file_name;
 use crate::decode::EXTENSIONS;
 
-/// Files that end so are images, in formats that are not read here.
+/// Files that end so are images, in formats that are not read here, or not by every build.
 const NOT_READ: [&str; 32] = [
     "3fr", "arw", "avif", "avifs", "bpg", "cr2", "cr3", "dcm", "dds", "dng", "emf", "exr", "fits", "hdr",
     "heic", "heif", "hif", "j2k", "jp2", "jpf", "jpx", "jxl", "nef", "orf", "pcx", "psd", "raf", "rw2",
@@ -35,7 +35,7 @@ pub(crate) fn is_image(path: &[u8]) -> bool {
 
 /// Whether `ending` is that of an image in a format that is not read here.
 pub(crate) fn is_foreign_image(ending: &str) -> bool {
-    NOT_READ.binary_search(&ending).is_ok()
+    NOT_READ.binary_search(&ending).is_ok() && !EXTENSIONS.contains(&ending)
 }
 
 #[cfg(test)]
