@@ -237,3 +237,38 @@ fn a_link_that_leads_nowhere_is_one_unreadable_image() {
     let embed = xtask(root.path(), ["embed", "runs/small-001", "images", "-o", "features.csv"]).done();
     assert!(embed.stderr.contains("skipped: images/gone.jpg: No such file"), "{embed}");
 }
+
+/// Values of 12 bits in files of 16 are told, and with a range a run and what is done with it read them alike.
+#[test]
+fn twelve_bits_in_sixteen_are_told_and_read_in_their_range() {
+    let root = tempdir().unwrap();
+    for number in 0..16_u32 {
+        let level = |x: u32, y: u32| (x * 97 + y * 61 + number * 211) % 4096;
+        let slice = ImageBuffer::from_fn(32, 32, |x, y| Luma([level(x, y) as u16]));
+        let plain = ImageBuffer::from_fn(32, 32, |x, y| {
+            Luma([(f64::from(level(x, y)) / 4095.0 * 255.0).round() as u8])
+        });
+        for (folder, image) in
+            [("slices", DynamicImage::ImageLuma16(slice)), ("plain", DynamicImage::ImageLuma8(plain))]
+        {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+            image.save(root.path().join(folder).join(format!("{number:02}.png"))).unwrap();
+        }
+    }
+    let data = |read: &str| format!(r#"data=(source: ("flat-folder", (root: "slices", read: {read})), batch: 8)"#);
+    let told = "the 16-bit images that were looked at have no value above 409";
+    let small = here("small.ron");
+    let check = xtask(root.path(), ["check", &small, "--set", &data("()")]).done();
+    assert!(check.stdout.contains(told), "{check}");
+    let views = xtask(root.path(), ["views", &small, "--set", &data("()")]).done();
+    assert!(views.stderr.contains(told), "{views}");
+
+    let with_range = data("(range: (0, 4095))");
+    let run = xtask(root.path(), ["run", &small, "--set", &with_range, "--set", "epochs=1"]).done();
+    assert!(!run.stderr.contains("note: "), "{run}");
+    for folder in ["slices", "plain"] {
+        xtask(root.path(), ["embed", "runs/small-001", folder, "-o", &format!("{folder}.npy")]).done();
+    }
+    let features = |name: &str| std::fs::read(root.path().join(name)).unwrap();
+    assert!(features("slices.npy") == features("plain.npy"));
+}

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use crate::classes::{Classed, listed, number_classes, uneven_classes};
-use crate::decode::ReadOptions;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
 use crate::images::StoredImages;
 use crate::listing::{Patterns, shown, shown_path};
@@ -156,6 +156,10 @@ impl Dataset for ClassFolders {
 
     fn channels(&self) -> usize {
         self.config.read.channels()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        Some(decode_bytes(bytes, &self.config.read))
     }
 
     fn describe(&self) -> String {

@@ -48,6 +48,7 @@ pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
 pub use self::decode::{
     MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name,
+    read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::{OpenedImages, open_images};

@@ -8,11 +8,12 @@ use pipeline::{Pipeline, PipelineError};
 
 use crate::failure::Failure;
 use crate::run::split_sizes;
-use crate::{compute, failure, pipeline_file, text};
+use crate::{compute, failure, notes, pipeline_file, text};
 
 /// Check pipeline files without training.
 ///
-/// Runs the same checks as `run` does before training: names, values, shapes and the graph. No image is read.
+/// Runs the same checks as `run` does before training: names, values, shapes and the graph. A few images are read, to
+/// tell what is odd about them.
 ///
 /// Only the first error in each file is shown. A missing dataset is a note, not an error. The exit code is 1 if any
 /// file has an error.
@@ -71,7 +72,7 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
         pipeline.batch,
     )?;
     let opened = pipeline.dataset.open();
-    for note in opened.iter().flat_map(|splits| &splits.notes) {
+    for note in opened.iter().flat_map(notes::of) {
         writeln!(out, "  note: {note}")?;
     }
     match opened {

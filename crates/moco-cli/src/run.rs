@@ -143,7 +143,7 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let pipeline = run.pipeline().map_err(unwrapped)?;
     let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
     describe(out, pipeline, &splits, workers.get())?;
-    notes::print(&splits.notes);
+    notes::print(&notes::of(&splits));
     if let Some(line) = together.describe() {
         writeln!(out, "processes {line}")?;
         let n_processes = together.processes.n();

@@ -57,7 +57,7 @@ const N_SHOWN: usize = 5;
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     compute::start(arguments.threads)?;
     let source = arguments.source.open()?;
-    notes::print(&source.splits.notes);
+    notes::print(&notes::of(&source.splits));
     let list = match &arguments.list {
         Some(file) => Some(ImageList::plan(file, &source, arguments.force.into())?),
         None => None,

@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
     let splits = pipeline.dataset.open()?;
-    notes::print(&splits.notes);
+    notes::print(&notes::of(&splits));
     let images = splits.train;
     let views: Vec<&View> =
         pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();

@@ -12,7 +12,7 @@ use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
 use crate::device::within;
-use crate::source::{GivenImages, OfChannels};
+use crate::source::{AsTrained, GivenImages};
 use crate::{EmbedError, ImageSource, LoadError, OpenRun, Which, device};
 
 /// Batches that are decoded ahead of the encoder.
@@ -66,7 +66,7 @@ pub struct Encoder {
     n_workers: usize,
     pool: Option<ThreadPool>,
     checkpoint: PathBuf,
-    dataset: Result<Box<dyn Dataset>, Box<Fault>>,
+    dataset: Result<Arc<dyn Dataset>, Box<Fault>>,
     max_unreadable: f64,
 }
 
@@ -107,7 +107,7 @@ impl Encoder {
             n_workers: options.workers.unwrap_or_else(cores).max(1),
             pool,
             checkpoint: run.checkpoint,
-            dataset: pipeline.dataset,
+            dataset: pipeline.dataset.map(Arc::from),
             max_unreadable: pipeline.max_unreadable,
         })
     }
@@ -214,7 +214,11 @@ impl Encoder {
     ) -> Result<Embeddings, EmbedError> {
         let plan = EvalPlan {
             range: 0..images.len(),
-            images: Arc::new(OfChannels { images: Arc::clone(images), channels: self.channels }),
+            images: Arc::new(AsTrained {
+                images: Arc::clone(images),
+                dataset: self.dataset.as_ref().ok().map(Arc::clone),
+                channels: self.channels,
+            }),
             view: (self.view.name.clone(), Arc::clone(&self.view.transform)),
             seed: self.seed,
             batch: self.batch,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datasets::OpenedImages;
 use image::{DynamicImage, RgbImage};
-use plugin_api::{ByteImage, DatasetError, Images, UnreadableImage};
+use plugin_api::{ByteImage, Dataset, DatasetError, Images, UnreadableImage};
 
 /// An image, or the path of one.
 pub trait ImageSource {
@@ -16,7 +16,7 @@ pub trait ImageSource {
 /// An image for the encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Given {
-    /// A file: JPEG, PNG, BMP, GIF, WebP or TIFF.
+    /// An image file, which is read as the run's dataset reads its own.
     File(PathBuf),
     /// Its pixels.
     Pixels(ByteImage),
@@ -85,13 +85,28 @@ fn pixels(image: RgbImage) -> Given {
     Given::Pixels(ByteImage::rgb(width, height, image.into_raw()))
 }
 
-/// Images of which those with other than so many channels cannot be read.
-pub(crate) struct OfChannels {
+/// Images as the encoder was trained on: files are read as its dataset reads them, and those with other than so many
+/// channels cannot be read.
+pub(crate) struct AsTrained {
     pub(crate) images: Arc<dyn Images>,
+    /// The dataset of the run, if its plugin is there.
+    pub(crate) dataset: Option<Arc<dyn Dataset>>,
     pub(crate) channels: usize,
 }
 
-impl Images for OfChannels {
+impl AsTrained {
+    fn decode(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        if let Some(dataset) = &self.dataset
+            && let Some(bytes) = self.images.encoded(index)?
+            && let Some(decoded) = dataset.decode(&bytes)
+        {
+            return decoded.map_err(|reason| UnreadableImage { name: self.name(index), reason });
+        }
+        self.images.load(index)
+    }
+}
+
+impl Images for AsTrained {
     fn len(&self) -> usize {
         self.images.len()
     }
@@ -109,7 +124,7 @@ impl Images for OfChannels {
     }
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
-        let image = self.images.load(index)?;
+        let image = self.decode(index)?;
         if image.channels == self.channels {
             return Ok(image);
         }
@@ -162,6 +177,13 @@ impl Images for GivenImages {
                 Err(UnreadableImage { name: self.name(index), reason })
             }
             Given::Pixels(image) => Ok(image.clone()),
+        }
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        match &self.0[index] {
+            Given::File(path) => datasets::read_image_file(path).map(Some),
+            Given::Pixels(_) => Ok(None),
         }
     }
 }

@@ -50,8 +50,16 @@ pub use self::options::{Orientation, ReadOptions};
 /// If the file cannot be read, is not an image, is damaged or truncated, is too large, or has not the channels or values
 /// that the options need.
 pub fn decode_file(path: &Path, options: &ReadOptions) -> Result<ByteImage, UnreadableImage> {
-    let decoded = file::read_file(path).and_then(|bytes| decode_bytes(&bytes, options));
+    let decoded = decode_bytes(&read_image_file(path)?, options);
     decoded.map_err(|reason| UnreadableImage { name: path.display().to_string(), reason })
+}
+
+/// The bytes of an image file.
+///
+/// # Errors
+/// If it is not a regular file, is too large, or cannot be read.
+pub fn read_image_file(path: &Path) -> Result<Vec<u8>, UnreadableImage> {
+    read_file(path).map_err(|reason| UnreadableImage { name: path.display().to_string(), reason })
 }
 
 /// Decodes the bytes of an image file.

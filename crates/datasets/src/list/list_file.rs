@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use super::{Columns, List, number_labels, read_list};
 use crate::classes::uneven_classes;
-use crate::decode::ReadOptions;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
 use crate::images::StoredImages;
 use crate::listing::shown_path;
@@ -102,6 +102,10 @@ impl Dataset for ListFile {
 
     fn channels(&self) -> usize {
         self.config.read.channels()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        Some(decode_bytes(bytes, &self.config.read))
     }
 
     fn describe(&self) -> String {

@@ -7,12 +7,12 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Dataset, DatasetError, MAX_CHANNELS, Split, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, MAX_CHANNELS, Split, Splits};
 
 pub use self::format::Encoding;
 use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
-use crate::decode::ReadOptions;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::places::error;
 use crate::roots::OneOrMore;
 
@@ -111,6 +111,10 @@ impl Dataset for PackFile {
 
     fn channels(&self) -> usize {
         self.channels
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        Some(decode_bytes(bytes, &self.read))
     }
 
     fn describe(&self) -> String {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, DatasetError, Images, Split, UnreadableImage};
 
 use super::format::{self, Encoding, End, HEAD_BYTES, MAGIC, Meta, Record, VERSION};
-use crate::decode::{ReadOptions, decode_bytes};
+use crate::decode::{Looked, ReadOptions, decode_bytes, notes};
 use crate::places::{error, relative_hint};
 use crate::positioned::{buffer, read_exact_at};
 
@@ -231,6 +231,11 @@ impl Images for PackImages {
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let (pack, place) = self.locate(index);
         self.named(index, pack.image(&pack.record(place), &self.read))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let look = |index| Some(Looked { name: self.name(index), bytes: self.encoded(index).ok()?? });
+        notes(self.len, &look, &self.read)
     }
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {

@@ -18,6 +18,13 @@ pub trait Dataset: Send + Sync {
         3
     }
 
+    /// The image in the bytes of a file, as this dataset reads its own files: other images that a trained encoder is given
+    /// must look alike. `None` where it reads no image files.
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        let _ = bytes;
+        None
+    }
+
     /// One line for the start of a run: `class folders of data/cifar10`.
     fn describe(&self) -> String;
 }
