@@ -255,7 +255,8 @@ fn twelve_bits_in_sixteen_are_told_and_read_in_their_range() {
             image.save(root.path().join(folder).join(format!("{number:02}.png"))).unwrap();
         }
     }
-    let data = |read: &str| format!(r#"data=(source: ("flat-folder", (root: "slices", read: {read})), batch: 8)"#);
+    let data =
+        |read: &str| format!(r#"data=(source: ("flat-folder", (root: "slices", read: {read})), batch: 8)"#);
     let told = "the 16-bit images that were looked at have no value above 409";
     let small = here("small.ron");
     let check = xtask(root.path(), ["check", &small, "--set", &data("()")]).done();

@@ -1,5 +1,7 @@
 //! Datasets that are scanned and packed, as a program does it.
 
+mod batches;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -154,7 +156,7 @@ fn a_stop_or_too_many_unreadable_images_leave_nothing() {
     dataset(&root);
     let path = folder.path().join("a.pack");
     let stopped =
-        pack(&open(&[root.clone()]), &path, &PackOptions::default(), &mut |_| ControlFlow::Break(()));
+        pack(&open(std::slice::from_ref(&root)), &path, &PackOptions::default(), &mut |_| ControlFlow::Break(()));
     assert!(matches!(stopped, Ok(Packing::Stopped)));
     for i in 0..20 {
         fs::write(root.join(format!("train/cat/broken {i}.png")), "no image").unwrap();
