@@ -217,3 +217,54 @@ fn a_view_that_is_not_square_is_measured_through_its_middle() {
     xtask(root.path(), ["knn", "wide", "--k", "5"]).done();
     xtask(root.path(), ["linear", "wide", "--epochs", "1"]).done();
 }
+
+/// Small views beside a large one, each compared with the key of the large one.
+#[test]
+fn small_views_train_beside_large_ones_and_a_slip_is_told_from_them() {
+    let root = tempdir().unwrap();
+    let check = |name: &str, text: &str| {
+        std::fs::write(root.path().join(name), text).unwrap();
+        xtask(root.path(), ["check", name])
+    };
+    let small = std::fs::read_to_string(here("small.ron")).unwrap();
+    let views = |size: usize| {
+        format!(
+            "        \"s{size}\": [(\"random-resized-crop\", (size: {size}, scale: (0.05, 0.2))), (\"normalize\", (statistics: Cifar10))],\n"
+        )
+    };
+    let steps = |size: usize| {
+        format!(
+            "        (id: \"q{size}\", run: [\"backbone\", \"head\"], on: [\"s{size}\"]),\n\
+             \x20       (id: \"l{size}\", run: [\"contrast\"], on: [\"q{size}\", \"k\"], weight: 0.5),\n"
+        )
+    };
+    let last = "        (id: \"loss\", run: [\"contrast\"], on: [\"q\", \"k\"]),\n";
+    let many = small
+        .replace("    views: {\n", &format!("    views: {{\n{}{}", views(16), views(24)))
+        .replace(last, &format!("{last}{}{}", steps(16), steps(24)));
+    check("many.ron", &many).done();
+    for out in ["first", "second"] {
+        xtask(root.path(), ["run", "many.ron", "--out", out, "--set", "epochs=1"]).done();
+    }
+    let [first, second] = ["first", "second"].map(|run| checkpoint(&root.path().join(run), 4));
+    assert!(same_bytes(&first, &second));
+    xtask(root.path(), ["knn", "first", "--k", "5"]).done();
+
+    let said = check("slip.ron", &many.replacen("size: 32", "size: 40", 1)).refused();
+    assert!(
+        said.contains(
+            "`backbone` takes images of 40 × 40 px in an earlier step, and images of 32 × 32 px here"
+        ),
+        "{said}"
+    );
+
+    // A ViT computes its fixed positions for each size, and has one table of learned ones.
+    let vit = many.replace(
+        "(\"resnet\", (depth: 18, width: 4, stem: Cifar))",
+        "(\"vit\", (patch: 4, dim: 16, depth: 1, heads: 2))",
+    );
+    check("vit.ron", &vit).done();
+    xtask(root.path(), ["run", "vit.ron", "--out", "vit", "--set", "epochs=1"]).done();
+    let learned = check("learned.ron", &vit.replace("heads: 2", "heads: 2, position: Learned")).refused();
+    assert!(learned.contains("learned positions are trained at one size"), "{learned}");
+}

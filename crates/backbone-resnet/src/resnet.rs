@@ -97,7 +97,7 @@ impl Module for ResNet {
 }
 
 impl Backbone for ResNet {
-    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
+    fn check_image_size(&self, size: (usize, usize), _mode: Mode) -> Result<(), ConfigError> {
         self.stem.check_image(size)
     }
 

@@ -140,8 +140,15 @@ impl Backbone for Vit {
         &["patch_embed"]
     }
 
-    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
-        grid(self.architecture.patch, size).map(drop)
+    fn check_image_size(&self, size: (usize, usize), mode: Mode) -> Result<(), ConfigError> {
+        grid(self.architecture.patch, size)?;
+        if mode == Mode::Eval || self.position != Position::Learned {
+            return Ok(());
+        }
+        Err(ConfigError::unfit(
+            "learned positions are trained at one size",
+            "use `position: SinCos`, or give every view that is trained on the same size",
+        ))
     }
 
     fn n_layers(&self) -> usize {

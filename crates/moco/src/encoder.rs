@@ -8,6 +8,7 @@ use loader::{EvalPlan, LoaderError, UnreadableLog};
 use pipeline::{EncoderPipeline, Fault, PipelineError, View, Weights};
 use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use tensor_ops::Mode;
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
@@ -250,7 +251,7 @@ pub(crate) fn view(pipeline: &EncoderPipeline, name: &str) -> Result<View, LoadE
     if let Some(view) = pipeline.view(name) {
         if view.size != pipeline.trained_size {
             let backbone = &pipeline.modules.backbone.module;
-            backbone.check_image_size(view.size).map_err(|source| LoadError::ViewSize {
+            backbone.check_image_size(view.size, Mode::Eval).map_err(|source| LoadError::ViewSize {
                 view: name.to_owned(),
                 size: view.size,
                 trained_size: pipeline.trained_size,

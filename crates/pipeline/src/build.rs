@@ -13,6 +13,7 @@ use crate::site::Site;
 use crate::views::View;
 use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
+use tensor_ops::Mode;
 
 /// What a module is built for besides the graph.
 #[derive(Clone, Copy)]
@@ -79,6 +80,7 @@ pub(crate) fn build_modules(plan: BuildPlan<'_>) -> Checked<(Modules, MomentumMo
     for (i, step) in plan.graph.steps.iter().enumerate() {
         builder.step(i, *step)?;
     }
+    builder.check_images()?;
     builder.check_shuffles()?;
     let copies = builder.copies()?;
     let Builder { encoders, losses, .. } = builder;
@@ -118,6 +120,14 @@ impl std::fmt::Display for Taken {
     }
 }
 
+/// A step that starts from a view.
+#[derive(Clone, Copy)]
+struct OnView {
+    backbone: BackboneId,
+    images: ViewImages,
+    is_key: bool,
+}
+
 impl<'a> Builder<'a> {
     fn new(plan: BuildPlan<'a>) -> Self {
         Self {
@@ -138,14 +148,14 @@ impl<'a> Builder<'a> {
             StepId::Query(id) => {
                 let step = &graph.queries[id];
                 let start =
-                    self.start(step, |backbone| backbone, |widths, from| widths.query_widths[from], i)?;
+                    self.start(step, |backbone| backbone, |widths, from| widths.query_widths[from])?;
                 let width = self.heads(i, start, step.heads.iter().copied())?;
                 self.query_widths.push(width);
             }
             StepId::Key(id) => {
                 let step = &graph.keys[id].encode;
                 let trained = |copy| graph.backbone_copies[copy];
-                let start = self.start(step, trained, |widths, from| widths.key_widths[from], i)?;
+                let start = self.start(step, trained, |widths, from| widths.key_widths[from])?;
                 let width = self.heads(i, start, step.heads.iter().map(|head| graph.head_copies[*head]))?;
                 self.key_widths.push(width);
             }
@@ -160,22 +170,16 @@ impl<'a> Builder<'a> {
         step: &Encode<B, H, S>,
         trained: impl Fn(B) -> BackboneId,
         width: impl Fn(&Self, S) -> usize,
-        i: usize,
     ) -> Checked<(usize, usize)> {
         match step.input {
             Input::Step(from) => Ok((width(self, from), 0)),
             Input::View { view, backbone } => {
                 let (id, images) = (trained(backbone), self.plan.view_images[view]);
-                match self.images.get(id.index()) {
-                    Some(known) => {
-                        let (known, taken) = (Taken::Images(*known), Taken::Images(images));
-                        self.check_same(i, 0, ModuleId::Backbone(id), known, taken)?;
-                    }
-                    None => {
-                        let built = self.plan.backbone(id, images)?;
-                        self.encoders.backbones.push(built);
-                        self.images.push(images);
-                    }
+                // Several sizes are checked when all steps are known.
+                if self.images.get(id.index()).is_none() {
+                    let built = self.plan.backbone(id, images)?;
+                    self.encoders.backbones.push(built);
+                    self.images.push(images);
                 }
                 Ok((self.encoders.backbones[id].module.n_features(), 1))
             }
@@ -249,6 +253,60 @@ impl<'a> Builder<'a> {
         self.losses.push(Named { name: name.clone(), module });
         self.loss_inputs.push(n_inputs);
         Ok(())
+    }
+
+    /// A backbone takes images of one size, unless queries see more sizes than keys do: small views beside large ones
+    /// (Caron et al. 2020, arXiv:2006.09882). Views of keys that differ, or that no query has the size of, are slips.
+    fn check_images(&self) -> Checked<()> {
+        let steps: Vec<Option<OnView>> =
+            self.plan.graph.steps.iter().map(|step| self.on_view(*step)).collect();
+        for (i, step) in steps.iter().enumerate() {
+            let Some(OnView { backbone: id, images, is_key }) = *step else { continue };
+            let built = self.images[id];
+            if images == built {
+                continue;
+            }
+            let (known, taken) = (Taken::Images(built), Taken::Images(images));
+            let of_backbone = || steps.iter().flatten().filter(|other| other.backbone == id);
+            let keys = of_backbone().find(|other| other.is_key).map(|key| key.images);
+            let has_query_like = |keys| of_backbone().any(|other| !other.is_key && other.images == keys);
+            let is_slip = images.channels != built.channels
+                || keys.is_some_and(|keys| !has_query_like(keys) || is_key && images != keys);
+            if is_slip {
+                self.check_same(i, 0, ModuleId::Backbone(id), known, taken)?;
+            }
+            let backbone = &self.encoders.backbones[id].module;
+            backbone.check_image_size(images.size, Mode::Train).map_err(|error| {
+                let name = self.plan.graph.module_name(ModuleId::Backbone(id));
+                self.plan.checker.fault_at(
+                    &place(i, &["run", "0"]),
+                    format!("`{name}` takes {known} in an earlier step, and {taken} here: {error}"),
+                    error.hint().unwrap_or("give every view that is trained on the same size"),
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What a step that starts from a view sees.
+    fn on_view(&self, step: StepId) -> Option<OnView> {
+        let BuildPlan { graph, view_images, .. } = self.plan;
+        match step {
+            StepId::Query(id) => match graph.queries[id].input {
+                Input::View { view, backbone } => {
+                    Some(OnView { backbone, images: view_images[view], is_key: false })
+                }
+                Input::Step(_) => None,
+            },
+            StepId::Key(id) => match graph.keys[id].encode.input {
+                Input::View { view, backbone } => {
+                    let backbone = graph.backbone_copies[backbone];
+                    Some(OnView { backbone, images: view_images[view], is_key: true })
+                }
+                Input::Step(_) => None,
+            },
+            StepId::Loss(_) => None,
+        }
     }
 
     /// A shuffle changes nothing unless batch statistics are taken over parts of the batch.

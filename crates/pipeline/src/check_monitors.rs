@@ -8,6 +8,7 @@ use crate::pixels;
 use crate::views::{View, Views};
 use pipeline_text::Checked;
 use plugin_api::{Backbone, Monitor, MonitorContext};
+use tensor_ops::Mode;
 
 /// Monitors with their plugins' names.
 pub(crate) type Monitors = Vec<(String, Box<dyn Monitor>)>;
@@ -71,7 +72,7 @@ fn check_images(checker: &Checker, view: &View, Measured { backbone, images }: M
     if view.size == size {
         return Ok(());
     }
-    backbone.check_image_size(view.size).map_err(|error| {
+    backbone.check_image_size(view.size, Mode::Eval).map_err(|error| {
         checker.fault_at_name(
             &["views", &view.name],
             format!(

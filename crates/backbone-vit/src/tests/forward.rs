@@ -50,7 +50,7 @@ fn images_of_a_size_that_the_network_cannot_take_are_an_error() {
     }
     // A gradient for a resampled table would reach none of the network's.
     refused("position: Learned", (40, 24), Mode::Train);
-    let error = vit(SMALL, (24, 40)).check_image_size((24, 44)).unwrap_err();
+    let error = vit(SMALL, (24, 40)).check_image_size((24, 44), Mode::Eval).unwrap_err();
     assert_eq!(error.to_string(), "images of 24x44 pixels cannot be cut into patches of 8x8");
 }
 
@@ -61,12 +61,15 @@ fn images_of_another_size_are_measured_with_positions_of_their_grid() {
     for fields in ["", "position: None, pool: Mean", "pool: MeanWithoutNorm"] {
         let config = with(SMALL, fields);
         let mut trained = vit(&config, (24, 40));
-        trained.check_image_size(size).unwrap();
+        trained.check_image_size(size, Mode::Train).unwrap();
         let features =
             |vit: &mut Vit| vit.forward(images(3, size, Recording::Off), Mode::Eval).unwrap().as_vec();
         assert_eq!(features(&mut trained), features(&mut vit(&config, size)), "{fields}");
     }
     let mut learned = vit(&with(SMALL, "position: Learned"), (24, 40));
+    learned.check_image_size(size, Mode::Eval).unwrap();
+    let error = learned.check_image_size(size, Mode::Train).unwrap_err();
+    assert_eq!(error.to_string(), "learned positions are trained at one size");
     let features = learned.forward(images(3, size, Recording::Off), Mode::Eval).unwrap();
     assert!(features.as_vec().iter().all(|value| value.is_finite()));
     // Its own size is left as it was.

@@ -38,16 +38,16 @@ pub trait Backbone: Module {
     ///
     /// # Errors
     /// If the images have another size than the backbone was built for, unless [`check_image_size`](Self::check_image_size)
-    /// accepts it and `mode` is [`Mode::Eval`].
+    /// accepts it for this `mode`.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
 
-    /// Accepts images of `(H, W)` pixels, other than it was built for, in [`Mode::Eval`]: an encoder can then be measured at
-    /// another size than it is trained at.
+    /// Accepts images of `(H, W)` pixels, other than it was built for. In [`Mode::Eval`] an encoder can then be measured at
+    /// another size than it is trained at, in [`Mode::Train`] it can be trained at several.
     ///
     /// # Errors
     /// If it cannot take them. Without an implementation it takes none.
-    fn check_image_size(&self, size: (usize, usize)) -> Result<(), ConfigError> {
-        let _ = size;
+    fn check_image_size(&self, size: (usize, usize), mode: Mode) -> Result<(), ConfigError> {
+        let _ = (size, mode);
         Err(ConfigError::unfit(
             "this backbone takes images of the size that it is trained on, and no others",
             "give every view of one encoder the same size",
