@@ -204,7 +204,8 @@ impl Page {
         let is_premultiplied = extra.first() == Some(&1) && self.bits == 8 && !self.is_planar;
         Ok(match photometric {
             0 | 1 => {
-                let meaning = if n - extra.len().min(n) <= 1 { Meaning::Gray } else { Meaning::Unknown };
+                // More channels are bands, even where they are declared as extras of a gray one.
+                let meaning = if n <= 2 { Meaning::Gray } else { Meaning::Unknown };
                 let colors = match (photometric, is_premultiplied && n == 2) {
                     (0, _) => Colors::Inverted,
                     (_, true) => Colors::Premultiplied { n_colors: 1, n_channels: n },
@@ -220,7 +221,9 @@ impl Page {
                     true => Colors::Premultiplied { n_colors: 3, n_channels: n },
                     false => Colors::AsTheyAre,
                 };
-                (colors, shape(n, Meaning::Rgb, has_alpha))
+                // Pillow takes three extras at most.
+                let meaning = if n <= 6 { Meaning::Rgb } else { Meaning::Unknown };
+                (colors, shape(n, meaning, has_alpha))
             }
             3 => {
                 if self.bits > 8 || self.is_planar && n > 1 {

@@ -44,6 +44,20 @@ fn thirteen_channels_are_counted_and_those_named_are_taken() {
     let bands = words(2, 13, &values);
     let reason = read(&bands).unwrap_err();
     assert_eq!(reason, "the file has 13 channels of 16 bits, and 3 are read: choose them with `bands`");
+    // Writers declare them as extras of gray, or of RGB.
+    for (photometric, n_extra) in [(1, 12), (2, 10)] {
+        let declared = TiffFile {
+            width: 1,
+            height: 1,
+            n_channels: 13,
+            bits: 16,
+            format: 1,
+            photometric,
+            extra: &vec![0; n_extra],
+            samples: vec![7; 26],
+        };
+        assert_eq!(read(&declared.bytes(1)).unwrap_err(), reason, "{photometric}");
+    }
     let image = decode_bytes(&bands, &with_bands(&[12, 0, 3, 3])).unwrap();
     assert_eq!((image.width, image.height, image.channels), (2, 1, 4));
     assert_eq!(image.values, [12, 0, 3, 3, 25, 13, 16, 16]);
