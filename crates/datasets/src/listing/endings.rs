@@ -35,6 +35,7 @@ pub(crate) fn is_image(path: &[u8]) -> bool {
 
 /// Whether `ending` is that of an image in a format that is not read here.
 pub(crate) fn is_foreign_image(ending: &str) -> bool {
+    // A build with more features reads more of them.
     NOT_READ.binary_search(&ending).is_ok() && !EXTENSIONS.contains(&ending)
 }
 

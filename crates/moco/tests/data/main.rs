@@ -155,8 +155,9 @@ fn a_stop_or_too_many_unreadable_images_leave_nothing() {
     let root = folder.path().join("photos");
     dataset(&root);
     let path = folder.path().join("a.pack");
-    let stopped =
-        pack(&open(std::slice::from_ref(&root)), &path, &PackOptions::default(), &mut |_| ControlFlow::Break(()));
+    let stopped = pack(&open(std::slice::from_ref(&root)), &path, &PackOptions::default(), &mut |_| {
+        ControlFlow::Break(())
+    });
     assert!(matches!(stopped, Ok(Packing::Stopped)));
     for i in 0..20 {
         fs::write(root.join(format!("train/cat/broken {i}.png")), "no image").unwrap();
