@@ -61,6 +61,14 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels),
     if !path.exists() {
         return Err(error(path, "the file or folder does not exist", relative_hint(path)));
     }
+    // A pipe or a device could block, or have no end.
+    if !path.is_file() {
+        return Err(error(
+            path,
+            "this is neither a folder nor a regular file",
+            "give a folder, a list or images",
+        ));
+    }
     if is_archive_file(path) {
         let listed = archive::list(&[path.to_owned()], &Patterns::default(), None)?;
         notes.extend(listed.notes);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use crate::classes::uneven_classes;
-use crate::decode::ReadOptions;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
 use crate::images::StoredImages;
 use crate::list::{ListedLabels, number_both};
@@ -99,6 +99,10 @@ impl Dataset for TinyImageNet {
 
     fn channels(&self) -> usize {
         self.config.read.channels()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        Some(decode_bytes(bytes, &self.config.read))
     }
 
     fn describe(&self) -> String {

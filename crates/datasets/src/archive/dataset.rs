@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use super::{files_of, open, webdataset};
 use crate::classes::uneven_classes;
-use crate::decode::ReadOptions;
+use crate::decode::{ReadOptions, decode_bytes};
 use crate::images::{Labels, Part, StoredImages};
 use crate::list::{ListedLabels, number_both};
 use crate::listing::{Patterns, shown, shown_path, split_first};
@@ -162,6 +162,10 @@ impl Dataset for ArchiveDataset {
 
     fn channels(&self) -> usize {
         self.config.read.channels()
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
+        Some(decode_bytes(bytes, &self.config.read))
     }
 
     fn describe(&self) -> String {

@@ -103,6 +103,9 @@ pub(crate) fn open(path: &Path, patterns: &Patterns) -> Result<Archive, DatasetE
     if !path.exists() {
         return Err(error(path, "the archive does not exist", relative_hint(path)));
     }
+    if !path.is_file() {
+        return Err(error(path, "this is not a regular file", "archives end in .zip or .tar"));
+    }
     let Some(kind) = kind_of(path)? else {
         return Err(error(path, "this is no archive", "archives end in .zip or .tar"));
     };

@@ -36,7 +36,7 @@ use std::path::Path;
 use plugin_api::{ByteImage, UnreadableImage};
 
 use self::canvas::Decoded;
-pub(crate) use self::file::read_file;
+pub(crate) use self::file::{read_file, read_up_to};
 pub(crate) use self::format::{EXTENSIONS, begins_like_image};
 use self::format::{Format, format_of};
 pub(crate) use self::limits::MAX_FILE_BYTES;

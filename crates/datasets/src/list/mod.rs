@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use plugin_api::DatasetError;
 
 use self::builder::Builder;
+use crate::decode::read_up_to;
 use crate::images::{Labels, Part};
 use crate::listing::{bytes_of, shown_path};
 use crate::places::{error, relative_hint};
@@ -48,6 +49,9 @@ impl List {
     }
 }
 
+/// More than the paths of a hundred million images.
+const MAX_LIST_BYTES: u64 = 1 << 34;
+
 /// Reads the list `file`.
 ///
 /// # Errors
@@ -58,12 +62,13 @@ pub(crate) fn read_list(file: &Path, columns: &Columns) -> Result<List, DatasetE
 }
 
 fn parse(file: &Path, columns: &Columns) -> Result<Builder, DatasetError> {
-    let bytes = std::fs::read(file).map_err(|failure| {
-        let hint = match failure.kind() {
-            std::io::ErrorKind::NotFound => relative_hint(file),
-            _ => "check that it is a text file that can be read".into(),
+    let bytes = read_up_to(file, MAX_LIST_BYTES).map_err(|reason| {
+        let hint = if file.exists() {
+            "check that it is a text file that can be read".into()
+        } else {
+            relative_hint(file)
         };
-        error(file, format!("the list cannot be read: {failure}"), hint)
+        error(file, format!("the list cannot be read: {reason}"), hint)
     })?;
     // Other programs save text in pairs of bytes.
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {

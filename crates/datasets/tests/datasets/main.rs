@@ -13,6 +13,8 @@ mod numpy;
 mod packs;
 mod passed_over;
 mod pillow;
+#[cfg(unix)]
+mod pipes;
 mod reading;
 mod registry;
 mod shapes;
