@@ -78,8 +78,9 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
     match opened {
         Ok(splits) if splits.train.len() < pipeline.batch => writeln!(
             out,
-            "  note: {} do not fill a batch of {}",
+            "  note: {} {} not fill a batch of {}",
             text::count(splits.train.len(), "training image"),
+            if splits.train.len() == 1 { "does" } else { "do" },
             pipeline.batch
         ),
         Ok(splits) => writeln!(out, "  data: {}: {}", pipeline.dataset.describe(), split_sizes(&splits)),

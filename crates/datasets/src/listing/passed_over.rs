@@ -138,8 +138,9 @@ impl Reason {
             Self::RunFolder => verb(n, "folder of runs is", "folders of runs are") + " no part of the data",
             Self::Unlistable => verb(n, "folder or file", "folders or files") + " cannot be listed",
             Self::Archive => {
-                verb(n, "archive is", "archives are")
-                    + " passed over: name it as `root`, or use the dataset `archive`"
+                let whom = if n == 1 { "it" } else { "one" };
+                let are = verb(n, "archive is", "archives are");
+                format!("{are} passed over: name {whom} as `root`, or use the dataset `archive`")
             }
             Self::Unnameable => verb(n, "name is", "names are") + " no text",
         }

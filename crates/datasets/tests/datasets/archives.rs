@@ -192,7 +192,7 @@ fn shards_of_webdataset_have_their_labels_beside_the_images() {
     // A folder that has archives and no images points to the dataset.
     let error = open_error("flat-folder", &root_of(&at("shards")));
     assert!(
-        error.contains("2 archives are passed over: name it as `root`, or use the dataset `archive`"),
+        error.contains("2 archives are passed over: name one as `root`, or use the dataset `archive`"),
         "{error}"
     );
 }
