@@ -69,9 +69,11 @@ impl ClassFolders {
         check_paths("root", &config.root)?;
         check_not_empty("train", config.train.as_ref())?;
         check_not_empty("test", config.test.as_ref())?;
-        if let (Some(train), Some(test)) = (&config.train, &config.test)
-            && train == test
-        {
+        let is_train = |test: &PathBuf| match &config.train {
+            Some(train) => train == test,
+            None => test == Path::new(TRAIN),
+        };
+        if let Some(test) = config.test.as_ref().filter(|test| is_train(test)) {
             return Err(ConfigError::field("test", test.display(), "it must differ from `train`"));
         }
         config.read.check()?;

@@ -1,5 +1,6 @@
 //! Lists of images, as the dataset `list-file` reads them.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,43 +10,53 @@ use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 use crate::new_file::{self, Overwrite};
+use crate::{notes, text};
 
 /// Lists that will be written: one of the training images, and one of the test images if there are any.
 pub(crate) struct ImageList {
     train: PathBuf,
     test: Option<PathBuf>,
     overwrite: Overwrite,
+    /// Images that cannot stand in a list.
+    cannot: BTreeSet<usize>,
 }
 
 impl ImageList {
     /// Checks that `source` can be listed and that its lists can be written, before any image is read.
     ///
     /// # Errors
-    /// If an image is no file of its own, or its name cannot stand in a list; if a list exists and must not be overwritten.
+    /// If no image is a file of its own, or a list exists and must not be overwritten.
     pub(crate) fn plan(file: &Path, source: &DataSource, overwrite: Overwrite) -> Result<Self, Failure> {
         let train = file.to_owned();
         let test = source.splits.test.as_ref().map(|_| test_name(file));
+        if file.extension().is_some_and(|it| it.eq_ignore_ascii_case("csv") || it.eq_ignore_ascii_case("tsv"))
+        {
+            return Err(Failure::usage(
+                format!("`{}` would be read as a table, and this list has one path a line", file.display()),
+                "choose another ending, such as `.txt`",
+            ));
+        }
         for list in std::iter::once(&train).chain(&test) {
             new_file::check(list, overwrite)?;
         }
-        for image in 0..source.n_images() {
-            let name = source.name(image);
-            if !Path::new(&name).is_file() {
+        let cannot: BTreeSet<usize> =
+            (0..source.n_images()).filter(|&image| !has_line(source, image)).collect();
+        if let Some(&first) = cannot.first() {
+            let name = source.name(first);
+            if cannot.len() == source.n_images() {
                 return Err(Failure::new(
-                    format!("{name} is not a file of its own, so it cannot be listed"),
+                    format!(
+                        "these images are not files of their own, so they cannot be listed: {name} and others"
+                    ),
                     "leave out `--list`; it is for folders and lists of image files",
                 ));
             }
-            if name.contains(['\n', '\r', '\t']) {
-                return Err(Failure::new(
-                    format!(
-                        "the name {name:?} has a line break or a tab in it, and a list has one path a line"
-                    ),
-                    "rename the file",
-                ));
-            }
+            notes::print(&[format!(
+                "{} cannot be listed, because of special characters in the name or because it is no file: {name}",
+                text::count(cannot.len(), "image")
+            )]);
         }
-        Ok(Self { train, test, overwrite })
+        Ok(Self { train, test, overwrite, cannot })
     }
 
     /// Writes the images whose numbers are `kept`, with their labels, and gives the lists with their lengths.
@@ -59,7 +70,7 @@ impl ImageList {
             let Some(file) = file else { continue };
             let mut lines = String::new();
             let mut n = 0;
-            for &image in kept {
+            for &image in kept.iter().filter(|image| !self.cannot.contains(image)) {
                 let (of, images, index) = source.image(image);
                 if of == split {
                     lines += &line(images, index)?;
@@ -71,6 +82,12 @@ impl ImageList {
         }
         Ok(written)
     }
+}
+
+/// Whether a line of a list can name the image: its name, as messages have it, is the path of a file.
+fn has_line(source: &DataSource, image: usize) -> bool {
+    let name = source.name(image);
+    !name.contains(['\n', '\r', '\t']) && Path::new(&name).is_file()
 }
 
 /// `clean.txt` becomes `clean-test.txt`.

@@ -39,14 +39,20 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
             "create the folder first, or choose another one",
         ));
     }
-    if path.is_dir() {
+    // `nope/` is a folder, whether it is there or not.
+    if path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(Failure::new(
             format!("`{}` cannot be written: it is a folder", path.display()),
             "choose another name",
         ));
     }
-    if !path.exists() {
-        return Ok(());
+    let Ok(found) = path.symlink_metadata() else { return Ok(()) };
+    // A new file would take the place of the device, the pipe or the link.
+    if !found.is_file() {
+        return Err(Failure::new(
+            format!("`{}` cannot be written: it is a link or a device, and no regular file", path.display()),
+            "choose another name",
+        ));
     }
     let hint = match overwrite {
         Overwrite::Yes => return Ok(()),
@@ -71,5 +77,8 @@ mod tests {
         assert!(message(&path, Overwrite::No).ends_with("already exists"));
         assert!(message(folder.path(), Overwrite::Yes).ends_with("it is a folder"));
         assert!(message(&folder.path().join("b/a.npy"), Overwrite::Yes).contains("does not exist"));
+        assert!(message(&folder.path().join("b/"), Overwrite::Yes).contains("it is a folder"));
+        #[cfg(unix)]
+        assert!(message(Path::new("/dev/null"), Overwrite::Yes).contains("no regular file"));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     /// Keep decoded pixels, with the shorter side of larger images reduced to N pixels.
     #[arg(long, value_name = "N")]
     shorter: Option<NonZeroUsize>,
-    /// Files to divide the pack into; `NAME-00000-of-00004.pack` and so on.
+    /// Files to divide the pack into, at most 1024; `NAME-00000-of-00004.pack` and so on.
     #[arg(long, value_name = "N", default_value_t = NonZeroUsize::MIN)]
     shards: NonZeroUsize,
     /// Share of images, from 0 to 1, that may be unreadable; up to 16 images always may be.

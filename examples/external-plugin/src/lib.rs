@@ -67,8 +67,8 @@ impl Augmentation for Cutout {
         let (x, y) = (rng.below(image.width), rng.below(image.height));
         let columns = x.saturating_sub(half)..(x + self.config.size - half).min(image.width);
         for row in y.saturating_sub(half)..(y + self.config.size - half).min(image.height) {
-            let start = row * image.width;
-            image.rgb[3 * (start + columns.start)..3 * (start + columns.end)].fill(self.config.gray);
+            let (start, n) = (row * image.width, image.channels);
+            image.values[n * (start + columns.start)..n * (start + columns.end)].fill(self.config.gray);
         }
         Image::Bytes(image)
     }
@@ -83,13 +83,13 @@ mod tests {
     #[test]
     fn a_square_is_covered_and_the_rest_stays() {
         let cutout = Cutout::new(CutoutConfig { size: 4, gray: 7 }).unwrap();
-        let white = ByteImage { width: 32, height: 32, rgb: vec![255; 32 * 32 * 3] };
+        let white = ByteImage::rgb(32, 32, vec![255; 32 * 32 * 3]);
         let Image::Bytes(image) = cutout.apply(Image::Bytes(white), &mut Rng::new(0, "test", &[])) else {
             panic!("the image is not bytes")
         };
-        let n_covered = image.rgb.iter().filter(|value| **value == 7).count();
+        let n_covered = image.values.iter().filter(|value| **value == 7).count();
         assert!((12..=48).contains(&n_covered), "{n_covered}");
-        assert!(image.rgb.iter().all(|value| [7, 255].contains(value)));
+        assert!(image.values.iter().all(|value| [7, 255].contains(value)));
     }
 
     #[test]

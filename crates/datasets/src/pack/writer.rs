@@ -89,7 +89,7 @@ impl PackWriter {
         let mut writer = Self {
             path: path.into(),
             plan,
-            file: BufWriter::with_capacity(1 << 20, file),
+            file: BufWriter::with_capacity(1 << 16, file),
             n_bytes: 0,
             names: Vec::new(),
             index: Vec::new(),

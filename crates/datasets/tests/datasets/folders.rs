@@ -220,6 +220,7 @@ fn configs_that_cannot_be_meant_are_refused() {
     for (name, config, expected) in [
         ("flat-folder", "(root: \"\")", "`root` is \"\", but it must be a path"),
         ("class-folders", "(root: \"x\", train: \"a\", test: \"a\")", "it must differ from `train`"),
+        ("class-folders", "(root: \"x\", test: \"train\")", "it must differ from `train`"),
         ("list-file", "(path: \"a\", test: \"a\")", "it must differ from `path`"),
         ("class-folders", "(rot: \"x\")", "unknown field `rot`"),
     ] {

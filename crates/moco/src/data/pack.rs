@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use datasets::{Encoding, PackError, PackPlan, PackWriter, Packed};
 use loader::UnreadableLog;
-use plugin_api::{Augmentation, AugmentationContext, ByteImage, Config, Image, Rng, Split, UnreadableImage};
+use plugin_api::{
+    Augmentation, AugmentationContext, ByteImage, Config, ConfigError, Image, Rng, Split, UnreadableImage,
+};
 use rayon::prelude::*;
 
 use super::source::Place;
@@ -14,12 +16,15 @@ use super::{DataError, DataSource};
 /// Images that a thread prepares before the next ones are written.
 const N_PER_THREAD: usize = 8;
 
+/// All shards are open until the last is whole.
+const MOST_SHARDS: usize = 1024;
+
 /// How to pack.
 #[derive(Clone, Debug)]
 pub struct PackOptions {
     /// Keep decoded pixels, with the shorter side of larger images reduced to this many; `None` keeps the files' own bytes.
     pub shorter: Option<usize>,
-    /// Files to divide the pack into, at least 1.
+    /// Files to divide the pack into, from 1 to 1024, and no more than there are training images.
     pub n_shards: usize,
     /// The share of images, 0–1, that may be unreadable; 16 always may be.
     pub max_unreadable: f64,
@@ -65,7 +70,7 @@ pub enum Packing {
 /// read are left out and told.
 ///
 /// # Errors
-/// If a file exists or cannot be written, or too many images cannot be read. Then no file is left.
+/// If there are too many shards, a file exists or cannot be written, or too many images cannot be read. Then no file is left.
 pub fn pack(
     source: &DataSource,
     path: &Path,
@@ -74,7 +79,13 @@ pub fn pack(
 ) -> Result<Packing, DataError> {
     let preparation = Preparation::of(options)?;
     let places = source.places();
-    let files = shard_names(path, options.n_shards.max(1));
+    let most = MOST_SHARDS.min(source.splits.train.len());
+    if !(1..=most).contains(&options.n_shards) {
+        let must =
+            format!("it must be from 1 to {most}: at most {MOST_SHARDS}, and each needs a training image");
+        return Err(ConfigError::field("n_shards", options.n_shards, must).into());
+    }
+    let files = shard_names(path, options.n_shards);
     let plan = PackPlan {
         encoding: if options.shorter.is_some() { Encoding::Pixels } else { Encoding::Files },
         channels: source.channels,

@@ -171,3 +171,21 @@ fn a_stop_or_too_many_unreadable_images_leave_nothing() {
         .collect();
     assert_eq!(left, ["photos"]);
 }
+
+#[test]
+fn each_shard_needs_a_training_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("photos");
+    dataset(&root);
+    for n_shards in [0, 11, 100_000] {
+        let options = PackOptions { n_shards, ..PackOptions::default() };
+        let path = folder.path().join("a.pack");
+        let error =
+            pack(&open(std::slice::from_ref(&root)), &path, &options, &mut |_| ControlFlow::Continue(()));
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("`n_shards` is {n_shards}, but it must be from 1 to 10")),
+            "{error}"
+        );
+    }
+}
