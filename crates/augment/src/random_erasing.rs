@@ -3,10 +3,7 @@
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::checks;
-use crate::region::Region;
-
-/// Attempts to draw a region; torchvision's number.
-const N_TRIES: usize = 10;
+use crate::region::{Region, RegionDraws};
 
 plugin_api::register! {
     dyn Augmentation {
@@ -79,22 +76,13 @@ impl RandomErasing {
     /// A part of an image of `(H, W)` pixels that is neither empty nor as high or as wide as the image.
     fn draw_region(&self, (height, width): (usize, usize), rng: &mut Rng) -> Option<Region> {
         let RandomErasingConfig { scale, ratio, .. } = self.config;
-        let [down, right] = [rng.unit(), rng.unit()];
-        let tries: [_; N_TRIES] = std::array::from_fn(|_| {
-            let area = (height * width) as f64 * rng.uniform(scale.0, scale.1);
-            (area, rng.uniform(ratio.0.ln(), ratio.1.ln()).exp())
-        });
-        tries.into_iter().find_map(|(area, shape)| {
+        let draws = RegionDraws::new((height, width), scale, ratio, rng);
+        let fits = draws.tries.into_iter().find_map(|(area, shape)| {
             let high = (area * shape).sqrt().round_ties_even() as usize;
             let wide = (area / shape).sqrt().round_ties_even() as usize;
-            let place = |share: f64, room: usize| (share * (room + 1) as f64) as usize;
-            ((1..height).contains(&high) && (1..width).contains(&wide)).then(|| Region {
-                top: place(down, height - high),
-                left: place(right, width - wide),
-                height: high,
-                width: wide,
-            })
-        })
+            ((1..height).contains(&high) && (1..width).contains(&wide)).then_some((high, wide))
+        });
+        fits.map(|size| draws.place((height, width), size))
     }
 }
 

@@ -2,12 +2,9 @@
 
 use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 
-use crate::region::Region;
+use crate::region::{Region, RegionDraws};
 use crate::resample::resized_crop;
 use crate::{Size, checks};
-
-/// Attempts to draw a region before the fallback; torchvision's number.
-const N_TRIES: usize = 10;
 
 plugin_api::register! {
     dyn Augmentation {
@@ -76,22 +73,14 @@ impl RandomResizedCrop {
 
     fn draw_region(&self, (height, width): (usize, usize), rng: &mut Rng) -> Region {
         let RandomResizedCropConfig { scale, ratio, .. } = self.config;
-        let [down, right] = [rng.unit(), rng.unit()];
-        let tries: [_; N_TRIES] = std::array::from_fn(|_| {
-            let area = (height * width) as f64 * rng.uniform(scale.0, scale.1);
-            (area, rng.uniform(ratio.0.ln(), ratio.1.ln()).exp())
-        });
-        let fits = tries.into_iter().find_map(|(area, shape)| {
+        let draws = RegionDraws::new((height, width), scale, ratio, rng);
+        let fits = draws.tries.into_iter().find_map(|(area, shape)| {
             let wide = (area * shape).sqrt().round_ties_even() as usize;
             let high = (area / shape).sqrt().round_ties_even() as usize;
             ((1..=width).contains(&wide) && (1..=height).contains(&high)).then_some((high, wide))
         });
         match fits {
-            Some((high, wide)) => {
-                let place = |share: f64, room: usize| (share * (room + 1) as f64) as usize;
-                let (top, left) = (place(down, height - high), place(right, width - wide));
-                Region { top, left, height: high, width: wide }
-            }
+            Some(size) => draws.place((height, width), size),
             None => largest_central((height, width), ratio),
         }
     }
