@@ -1,18 +1,17 @@
 //! One folder per class.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
-use crate::classes::{Classed, listed, number_classes, uneven_classes};
+use crate::classes::{Classed, listed, number_classes};
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
-use crate::images::StoredImages;
 use crate::listing::{Patterns, shown, shown_path};
 use crate::places::error;
 use crate::root::Root;
 use crate::roots::{OneOrMore, check_paths, expanded};
+use crate::splits::splits_of;
 
 plugin_api::register! {
     dyn Dataset {
@@ -149,11 +148,8 @@ impl Dataset for ClassFolders {
         notes.extend(train.notes.iter().chain(test.iter().flat_map(|test| &test.notes)).cloned());
         notes.extend(empty);
         notes.extend(self.exclude.notes());
-        let read = &self.config.read;
-        let test = test.zip(test_labels).map(|(test, labels)| StoredImages::new(test.parts, labels, read));
-        let train = StoredImages::new(train.parts, labels, read);
-        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
-        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+        let test = test.map(|test| test.parts).zip(test_labels);
+        Ok(splits_of((train.parts, labels), test, &self.config.read, notes))
     }
 
     fn channels(&self) -> usize {

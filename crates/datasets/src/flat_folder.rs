@@ -1,17 +1,16 @@
 //! All images in a folder.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
-use crate::classes::uneven_classes;
 use crate::decode::{ReadOptions, decode_bytes};
-use crate::images::{Labels, Part, StoredImages};
+use crate::images::{Labels, Part};
 use crate::list::{Columns, LabelFile, number_both};
 use crate::listing::Patterns;
 use crate::root::Root;
 use crate::roots::{OneOrMore, at_home, check_paths, expanded};
+use crate::splits::splits_of;
 
 plugin_api::register! {
     dyn Dataset {
@@ -106,12 +105,9 @@ impl Dataset for FlatFolder {
             notes.extend(file.notes());
             labels = number_both(&of_train, of_test.as_ref());
         }
-        let train = StoredImages::new(train, labels.0, &self.config.read);
-        let test =
-            test.zip(labels.1).map(|(test, labels)| StoredImages::new(test, labels, &self.config.read));
-        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
-        notes.extend(self.exclude.notes());
-        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+        let mut splits = splits_of((train, labels.0), test.zip(labels.1), &self.config.read, notes);
+        splits.notes.extend(self.exclude.notes());
+        Ok(splits)
     }
 
     fn channels(&self) -> usize {

@@ -28,6 +28,7 @@ mod places;
 mod positioned;
 mod root;
 mod roots;
+mod splits;
 mod store;
 
 mod archive;

@@ -2,19 +2,17 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
-use crate::classes::uneven_classes;
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
-use crate::images::StoredImages;
 use crate::list::{ListedLabels, number_both};
 use crate::listing::{Patterns, file_name, shown, split_first};
 use crate::places::error;
 use crate::root::{Found, Root};
 use crate::roots::at_home;
+use crate::splits::splits_of;
 
 plugin_api::register! {
     dyn Dataset {
@@ -90,11 +88,8 @@ impl Dataset for TinyImageNet {
         let train_labels = labels_of_folders(&train)?;
         let test_labels = labels_of_annotations(&root, &test)?;
         let (labels, test_labels) = number_both(&train_labels, Some(&test_labels));
-        let read = &self.config.read;
-        let train = StoredImages::new(vec![train.part], labels, read);
-        let test = test_labels.map(|labels| StoredImages::new(vec![test.part], labels, read));
-        let notes = test.iter().flat_map(|test| uneven_classes(&train, test)).collect();
-        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+        let test = test_labels.map(|labels| (vec![test.part], labels));
+        Ok(splits_of((vec![train.part], labels), test, &self.config.read, Vec::new()))
     }
 
     fn channels(&self) -> usize {

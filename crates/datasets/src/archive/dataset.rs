@@ -1,18 +1,17 @@
 //! The dataset of archives.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use super::{files_of, open, webdataset};
-use crate::classes::uneven_classes;
 use crate::decode::{ReadOptions, decode_bytes};
-use crate::images::{Labels, Part, StoredImages};
+use crate::images::{Labels, Part};
 use crate::list::{ListedLabels, number_both};
 use crate::listing::{Patterns, shown, shown_path, split_first};
 use crate::places::no_images;
 use crate::roots::{OneOrMore, check_paths, expanded};
+use crate::splits::splits_of;
 
 plugin_api::register! {
     dyn Dataset {
@@ -152,12 +151,10 @@ impl Dataset for ArchiveDataset {
                 (Labels::none(), Some(Labels::none()))
             }
         };
-        let read = &self.config.read;
-        let train = StoredImages::new(train.parts, labels, read);
-        let test = test.zip(test_labels).map(|(test, labels)| StoredImages::new(test.parts, labels, read));
-        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
-        notes.extend(self.exclude.notes());
-        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+        let test = test.map(|test| test.parts).zip(test_labels);
+        let mut splits = splits_of((train.parts, labels), test, &self.config.read, notes);
+        splits.notes.extend(self.exclude.notes());
+        Ok(splits)
     }
 
     fn channels(&self) -> usize {

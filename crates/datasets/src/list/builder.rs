@@ -17,8 +17,7 @@ pub(super) struct Builder {
     pub(super) file: PathBuf,
     pub(super) entries: Entries,
     pub(super) labels: Vec<u32>,
-    /// Each label, and its place in the order in which they came.
-    numbers: HashMap<String, u32>,
+    numbers: LabelNumbers,
     pub(super) notes: Vec<String>,
 }
 
@@ -29,6 +28,23 @@ struct Repeats {
     n_at_odds: usize,
     /// The index of the first of them.
     first: Option<usize>,
+}
+
+/// Each label, and its place in the order in which they came.
+#[derive(Default)]
+struct LabelNumbers(HashMap<String, u32>);
+
+impl LabelNumbers {
+    fn number(&mut self, label: String) -> u32 {
+        let n = self.0.len() as u32;
+        *self.0.entry(label).or_insert(n)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![String::new(); self.0.len()];
+        self.0.iter().for_each(|(name, &number)| names[number as usize].clone_from(name));
+        names
+    }
 }
 
 /// Labels as a list has them.
@@ -42,15 +58,9 @@ pub(crate) struct ListedLabels {
 impl ListedLabels {
     /// One label per image.
     pub(crate) fn of(labels: Vec<String>) -> Self {
-        let mut numbers: HashMap<String, u32> = HashMap::new();
-        let number = |label: String| {
-            let n = numbers.len() as u32;
-            *numbers.entry(label).or_insert(n)
-        };
-        let of_images = labels.into_iter().map(number).collect();
-        let mut names = vec![String::new(); numbers.len()];
-        numbers.into_iter().for_each(|(name, number)| names[number as usize] = name);
-        Self { of_images, names }
+        let mut numbers = LabelNumbers::default();
+        let of_images = labels.into_iter().map(|label| numbers.number(label)).collect();
+        Self { of_images, names: numbers.names() }
     }
 
     /// With the numbers that the names have in `class_names`.
@@ -67,7 +77,7 @@ impl Builder {
             file: file.to_owned(),
             entries: Entries::default(),
             labels: Vec::new(),
-            numbers: HashMap::new(),
+            numbers: LabelNumbers::default(),
             notes: Vec::new(),
         }
     }
@@ -86,8 +96,7 @@ impl Builder {
         }
         self.entries.push(&[path], line);
         if let Some(label) = label {
-            let n = self.numbers.len() as u32;
-            self.labels.push(*self.numbers.entry(shown(label)).or_insert(n));
+            self.labels.push(self.numbers.number(shown(label)));
         }
         Ok(())
     }
@@ -124,9 +133,7 @@ impl Builder {
 
     /// The labels in the order in which they came.
     pub(super) fn label_names(&self) -> Vec<String> {
-        let mut names = vec![String::new(); self.numbers.len()];
-        self.numbers.iter().for_each(|(name, &number)| names[number as usize].clone_from(name));
-        names
+        self.numbers.names()
     }
 
     /// What to say of images that are listed more than once.

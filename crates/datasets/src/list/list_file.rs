@@ -1,18 +1,16 @@
 //! Images listed in a text file.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use super::{Columns, List, number_labels, read_list};
-use crate::classes::uneven_classes;
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
-use crate::images::StoredImages;
 use crate::listing::shown_path;
 use crate::places::error;
 use crate::roots::at_home;
+use crate::splits::splits_of;
 
 plugin_api::register! {
     dyn Dataset {
@@ -92,12 +90,8 @@ impl Dataset for ListFile {
         let mut notes = train.notes();
         notes.extend(test.iter().flat_map(List::notes));
         let (labels, test_labels) = number_labels(&train, test.as_ref());
-        let read = &self.config.read;
-        let test = test.zip(test_labels);
-        let test = test.map(|(list, labels)| StoredImages::new(vec![list.part], labels, read));
-        let train = StoredImages::new(vec![train.part], labels, read);
-        notes.extend(test.iter().flat_map(|test| uneven_classes(&train, test)));
-        Ok(Splits { train: Arc::new(train), test: test.map(|test| Arc::new(test) as _), notes })
+        let test = test.map(|list| vec![list.part]).zip(test_labels);
+        Ok(splits_of((vec![train.part], labels), test, &self.config.read, notes))
     }
 
     fn channels(&self) -> usize {

@@ -4,7 +4,6 @@ mod format;
 mod reader;
 mod writer;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, MAX_CHANNELS, Split, Splits};
@@ -14,7 +13,7 @@ use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::places::error;
-use crate::roots::OneOrMore;
+use crate::roots::{OneOrMore, check_paths, expanded};
 
 plugin_api::register! {
     dyn Dataset {
@@ -30,7 +29,8 @@ plugin_api::register! {
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackConfig {
-    /// The pack, or a list of packs that follow one another. A relative path starts at the working directory.
+    /// The pack, or a list of packs that follow one another. A relative path starts at the working directory, `~` is the home
+    /// folder, and a pattern such as `photos-*.pack` stands for all that it matches.
     pub path: OneOrMore,
     /// Channels of decoded images. By default 3, RGB, or as many as `read` takes of a file.
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct PackConfig {
 /// A pack of files gives the same images, bit for bit, as the files themselves.
 #[derive(Debug, Clone)]
 pub struct PackFile {
-    paths: Vec<PathBuf>,
+    path: OneOrMore,
     channels: usize,
     read: ReadOptions,
 }
@@ -54,43 +54,30 @@ impl PackFile {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If no path is given, or an empty one, or one twice.
+    /// If no path is given, or an empty one, or one twice; if `channels` or `read` make no sense.
     pub fn new(config: PackConfig) -> Result<Self, ConfigError> {
-        let paths = match config.path {
-            OneOrMore::One(path) => vec![path],
-            OneOrMore::More(paths) => paths,
-        };
-        if paths.is_empty() {
-            return Err(ConfigError::field("path", "[]", "it must have a path"));
-        }
-        for (i, path) in paths.iter().enumerate() {
-            if path.as_os_str().is_empty() {
-                return Err(ConfigError::field("path", "\"\"", "it must be a path"));
-            }
-            if paths[..i].contains(path) {
-                return Err(ConfigError::field("path", path.display(), "each pack may be listed once"));
-            }
-        }
+        check_paths("path", &config.path)?;
         config.read.check()?;
         let channels = config.channels.unwrap_or_else(|| config.read.channels());
         if !(1..=MAX_CHANNELS).contains(&channels) {
             let must = format!("it must be from 1 to {MAX_CHANNELS}");
             return Err(ConfigError::field("channels", channels, must));
         }
-        Ok(Self { paths, channels, read: config.read })
+        Ok(Self { path: config.path, channels, read: config.read })
     }
 }
 
 impl Dataset for PackFile {
     fn open(&self) -> Result<Splits, DatasetError> {
+        let paths = expanded(&self.path)?;
         let packs: Vec<Arc<Pack>> =
-            self.paths.iter().map(|path| Pack::open(path).map(Arc::new)).collect::<Result<_, _>>()?;
+            paths.iter().map(|path| Pack::open(path).map(Arc::new)).collect::<Result<_, _>>()?;
         let first = &packs[0];
-        for (pack, path) in packs.iter().zip(&self.paths) {
+        for (pack, path) in packs.iter().zip(&paths) {
             if pack.meta.class_names != first.meta.class_names {
                 return Err(error(
                     path,
-                    format!("it has other classes than {}", self.paths[0].display()),
+                    format!("it has other classes than {}", paths[0].display()),
                     "list packs of one dataset, as `moco pack --shards` writes them",
                 ));
             }
@@ -104,7 +91,7 @@ impl Dataset for PackFile {
             }
         }
         let Some(train) = PackImages::of(&packs, Split::Train, &self.read) else {
-            return Err(error(&self.paths[0], "there are no training images in it", "pack them again"));
+            return Err(error(&paths[0], "there are no training images in it", "pack them again"));
         };
         Ok(Splits { train, test: PackImages::of(&packs, Split::Test, &self.read), notes: Vec::new() })
     }
@@ -118,9 +105,6 @@ impl Dataset for PackFile {
     }
 
     fn describe(&self) -> String {
-        match &self.paths[..] {
-            [path] => format!("the pack {}", path.display()),
-            paths => format!("{} packs, {} and so on", paths.len(), paths[0].display()),
-        }
+        format!("the pack {}", self.path.told())
     }
 }
