@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use moco::data::DataSource;
 use plugin_api::{Images, Split};
-use tempfile::NamedTempFile;
+use run_store::write_whole;
 
 use crate::failure::Failure;
 use crate::new_file::{self, Overwrite};
@@ -77,7 +77,11 @@ impl ImageList {
                     n += 1;
                 }
             }
-            write_whole(&file, &lines, self.overwrite)?;
+            // Another command may have written a file there in the meantime.
+            new_file::check(&file, self.overwrite)?;
+            write_whole(&file, |file| file.write_all(lines.as_bytes())).map_err(|error| {
+                Failure::plain(format!("`{}` cannot be written: {error}", file.display()))
+            })?;
             written.push((file, n));
         }
         Ok(written)
@@ -102,22 +106,6 @@ fn line(images: &dyn Images, index: usize) -> Result<String, Failure> {
     let path = std::path::absolute(images.name(index))?;
     let label = images.label(index).map(|label| format!("\t{}", images.class_names()[label as usize]));
     Ok(format!("{}{}\n", path.display(), label.unwrap_or_default()))
-}
-
-fn write_whole(file: &Path, text: &str, overwrite: Overwrite) -> Result<(), Failure> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = |error| Failure::plain(format!("`{}` cannot be written: {error}", file.display()));
-    let mut builder = tempfile::Builder::new();
-    // As for any new file, the user's mask decides who may read it.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut temporary: NamedTempFile = builder.tempfile_in(folder).map_err(failed)?;
-    temporary.write_all(text.as_bytes()).map_err(failed)?;
-    let done = match overwrite {
-        Overwrite::Yes => temporary.persist(file),
-        Overwrite::No | Overwrite::Never => temporary.persist_noclobber(file),
-    };
-    done.map(drop).map_err(|error| failed(error.error))
 }
 
 #[cfg(test)]

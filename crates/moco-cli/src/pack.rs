@@ -13,7 +13,7 @@ use crate::encoding::{share, stopped};
 use crate::failure::Failure;
 use crate::new_file::{self, Overwrite};
 use crate::progress::ImageLine;
-use crate::source::{STOP, SourceArguments};
+use crate::source::{STOP, SourceArguments, counted};
 use crate::{compute, notes, text};
 
 /// Write the images of a dataset to one file.
@@ -76,12 +76,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         // A closed standard error is no reason to lose the result.
         let _ = writeln!(io::stderr(), "left out: {}", image.to_string().replace('\n', " "));
     }
-    let (train, test) = n_images;
-    let parts = if test > 0 {
-        format!("{} and {}", text::count(train, "training image"), text::count(test, "test image"))
-    } else {
-        text::count(train, "image")
-    };
     let what = if options.shorter.is_some() { "decoded pixels" } else { "image files" };
     let left_out = if left_out.is_empty() {
         String::new()
@@ -92,6 +86,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         [file] => file.display().to_string(),
         files => format!("{} and {} more", files[0].display(), files.len() - 1),
     };
-    writeln!(out, "{name}: {parts}, {what}, {}{left_out}", text::bytes(n_bytes))?;
+    writeln!(out, "{name}: {}, {what}, {}{left_out}", counted(n_images), text::bytes(n_bytes))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use crate::encoding::stopped;
 use crate::failure::Failure;
 use crate::image_list::ImageList;
 use crate::progress::ImageLine;
-use crate::source::{STOP, SourceArguments};
+use crate::source::{STOP, SourceArguments, counted};
 use crate::{compute, notes, text};
 
 /// Look at every image of a dataset, and say what is there.
@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let scanned = scan(&source, &mut |n_done| {
         line.show(n_done);
         if STOP.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+    });
     drop(line);
     let Scanned::All(found) = scanned else { return stopped(out) };
     let name = |image: usize| source.name(image);
@@ -85,16 +85,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 }
 
 fn print(out: &mut dyn Write, found: &Found, name: &dyn Fn(usize) -> String) -> io::Result<()> {
-    let (train, test) = found.n_images;
-    let parts = if test > 0 {
-        format!("{} and {}", text::count(train, "training image"), text::count(test, "test image"))
-    } else {
-        text::count(train, "image")
-    };
     let formats: Vec<String> =
         found.formats.iter().map(|(name, n)| format!("{} {name}", text::grouped(*n))).collect();
     let bytes = if found.n_bytes > 0 { format!(", {}", text::bytes(found.n_bytes)) } else { String::new() };
-    writeln!(out, "images: {parts}{bytes}")?;
+    writeln!(out, "images: {}{bytes}", counted(found.n_images))?;
     writeln!(out, "formats: {}", formats.join(", "))?;
     let range = |[least, median, most]: [usize; 3]| format!("{least} to {most} px, median {median}");
     let sizes = &found.sizes;

@@ -7,7 +7,7 @@ use moco::data::DataSource;
 
 use crate::failure::Failure;
 use crate::interrupt::stop_softly;
-use crate::{missing_path, pipeline_file};
+use crate::{missing_path, pipeline_file, text};
 
 /// Set by Ctrl-C.
 pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
@@ -47,5 +47,13 @@ impl SourceArguments {
             ));
         }
         Ok(DataSource::open(&self.paths)?)
+    }
+}
+
+/// How many images there are for training and for testing, in words.
+pub(crate) fn counted((train, test): (usize, usize)) -> String {
+    match test {
+        0 => text::count(train, "image"),
+        test => format!("{} and {}", text::count(train, "training image"), text::count(test, "test image")),
     }
 }

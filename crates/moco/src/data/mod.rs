@@ -16,7 +16,7 @@
 //! use moco::data::{DataSource, PackOptions, Scanned, pack, scan};
 //!
 //! let source = DataSource::open(&[photos])?; // for instance "photos"
-//! let Scanned::All(found) = scan(&source, &mut |_| ControlFlow::Continue(()))? else { unreachable!() };
+//! let Scanned::All(found) = scan(&source, &mut |_| ControlFlow::Continue(())) else { unreachable!() };
 //! assert_eq!(found.identical.len(), 1); // one group of images with the same bytes
 //!
 //! let file = folder.path().join("photos.pack");

@@ -78,7 +78,6 @@ pub fn pack(
     on_progress: &mut dyn FnMut(PackProgress) -> ControlFlow<()>,
 ) -> Result<Packing, DataError> {
     let preparation = Preparation::of(options)?;
-    let places = source.places();
     let most = MOST_SHARDS.min(source.splits.train.len());
     if !(1..=most).contains(&options.n_shards) {
         let must =
@@ -92,7 +91,7 @@ pub fn pack(
         class_names: source.splits.train.class_names().to_vec(),
         source: source.description.clone(),
     };
-    let unreadable = UnreadableLog::new(places.len(), options.max_unreadable);
+    let unreadable = UnreadableLog::new(source.n_images(), options.max_unreadable);
     let mut writers = Vec::new();
     let (mut n_done, mut n_images) = (0, (0, 0));
     for (shard, file) in files.iter().enumerate() {

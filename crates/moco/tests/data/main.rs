@@ -41,7 +41,7 @@ fn open(paths: &[PathBuf]) -> DataSource {
 }
 
 fn found(source: &DataSource) -> Found {
-    match scan(source, &mut |_| ControlFlow::Continue(())).unwrap() {
+    match scan(source, &mut |_| ControlFlow::Continue(())) {
         Scanned::All(found) => *found,
         Scanned::Stopped => panic!("nobody stopped it"),
     }

@@ -11,7 +11,7 @@ use plugin_api::{Split, UnreadableImage};
 use rayon::prelude::*;
 
 use self::image::Look;
-use super::{DataError, DataSource};
+use super::DataSource;
 
 /// Images that are looked at between two reports.
 const N_PER_THREAD: usize = 16;
@@ -83,20 +83,14 @@ pub struct Sizes {
 
 /// Looks at every image of `source`.
 ///
-/// `on_progress` is told how many images are done.
-///
-/// # Errors
-/// None so far but those of the source; images that cannot be read are part of the result.
-pub fn scan(
-    source: &DataSource,
-    on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<Scanned, DataError> {
+/// `on_progress` is told how many images are done. Images that cannot be read are part of the result.
+pub fn scan(source: &DataSource, on_progress: &mut dyn FnMut(usize) -> ControlFlow<()>) -> Scanned {
     let places = source.places();
     let mut looks = Vec::with_capacity(places.len());
     for chunk in places.chunks(N_PER_THREAD * rayon::current_num_threads()) {
         looks.par_extend(chunk.par_iter().map(|place| Look::at(place.images, place.index)));
         if on_progress(looks.len()).is_break() {
-            return Ok(Scanned::Stopped);
+            return Scanned::Stopped;
         }
     }
     let n_test = places.iter().filter(|place| place.split == Split::Test).count();
@@ -123,7 +117,7 @@ pub fn scan(
         }
     }
     found.n_test_in_train = repeated_tests.len();
-    Ok(Scanned::All(Box::new(found)))
+    Scanned::All(Box::new(found))
 }
 
 fn sizes(looks: &[Look]) -> Sizes {
