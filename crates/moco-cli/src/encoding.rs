@@ -14,6 +14,7 @@ use plugin_api::Images;
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
 use crate::interrupt::stop_softly;
+use crate::moved::{self, MovedArguments};
 use crate::progress::ImageLine;
 use crate::{compute, notes, text};
 
@@ -38,6 +39,8 @@ pub(crate) struct EncoderArguments {
     /// Share of images, from 0 to 1, that may be unreadable; up to 16 images always may be [default: the pipeline's].
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_unreadable: Option<f64>,
+    #[command(flatten)]
+    moved: MovedArguments,
     /// Images per forward pass, which bounds memory [default: the pipeline's batch size].
     #[arg(long, value_name = "N")]
     batch: Option<NonZeroUsize>,
@@ -87,6 +90,7 @@ impl EncoderArguments {
             view: self.view.clone(),
             batch: self.batch.map(usize::from),
             workers: self.workers.map(usize::from),
+            moved: self.moved.moved(),
             threads: None,
         };
         Encoder::load_with(run, &options).map_err(|error| match error {
@@ -176,7 +180,7 @@ impl ImageArguments {
             notes::print(&opened.notes);
             return Ok(opened.images);
         };
-        let splits = encoder.dataset()?.open()?;
+        let splits = encoder.dataset()?.open().map_err(|error| moved::with_way_out(&error))?;
         notes::print(&splits.notes);
         match part {
             Part::Train => Ok(splits.train),

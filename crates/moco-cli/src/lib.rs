@@ -4,7 +4,7 @@
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists),
-//! `notes` (what listing left out), `sheet`
+//! `notes` (what listing left out), `moved` (images that have moved), `sheet`
 //! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
@@ -30,6 +30,7 @@ mod interrupt;
 mod knn;
 mod linear;
 mod missing_path;
+mod moved;
 mod neighbors;
 mod new_file;
 mod notes;

@@ -15,6 +15,7 @@ use run_store::RunFolder;
 use tensor_ops::Device;
 
 use crate::failure::{Failure, STOPPED};
+use crate::moved::{self, MovedArguments};
 use crate::program::program;
 use crate::progress::Progress;
 use crate::together::{self, Together};
@@ -41,6 +42,8 @@ pub(crate) struct Arguments {
     /// pipeline].
     #[arg(long, value_name = "RUN")]
     resume: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    moved: MovedArguments,
     /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -133,15 +136,24 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let own_share = if together.processes.n() > 1 { threads } else { None };
     let workers = arguments.workers.or(own_share).unwrap_or_else(compute::default_workers);
     let processes = Arc::clone(&together.processes);
+    if arguments.moved.is_given() && arguments.resume.is_none() {
+        return Err(Failure::usage(
+            "`--data-root` says where the images of an earlier run are now, and this is a new run",
+            "change the path with `--set`, for instance `--set 'data.source.root=\"PATH\"'`",
+        ));
+    }
     let mut run = match &arguments.resume {
-        Some(of) => resumed(arguments.file.as_deref(), of.as_deref(), &device, processes)?,
+        Some(of) => resumed(arguments, of.as_deref(), &device, processes)?,
         None => started(arguments, &device, processes)?,
     };
     run.set_workers(workers);
     run.lock().map_err(unwrapped)?;
     let out = &mut WhileRead(out);
     let pipeline = run.pipeline().map_err(unwrapped)?;
-    let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
+    let splits = moco::open_dataset(pipeline).map_err(|error| match error {
+        moco::Error::Dataset(error) if arguments.resume.is_some() => moved::with_way_out(&error),
+        error => unwrapped(error),
+    })?;
     describe(out, pipeline, &splits, workers.get())?;
     notes::print(&notes::of(&splits));
     if let Some(line) = together.describe() {
@@ -199,12 +211,13 @@ fn started(arguments: &Arguments, device: &Device, processes: Arc<dyn Processes>
 
 /// A run to resume.
 fn resumed(
-    file: Option<&Path>,
+    arguments: &Arguments,
     of: Option<&Path>,
     device: &Device,
     processes: Arc<dyn Processes>,
 ) -> Result<Run, Failure> {
     let site = Site::of_processes(device, Arc::clone(&processes));
+    let file = arguments.file.as_deref();
     let wanted = file.map(|file| pipeline_file::read(file, &[], site)).transpose()?;
     let root = Path::new(runs::ROOT);
     let run = match (of, &wanted) {
@@ -213,6 +226,7 @@ fn resumed(
         (None, None) => Run::open_with(runs::newest(root)?.path(), processes),
     };
     let mut run = run.map_err(unwrapped)?;
+    run.set_moved(arguments.moved.moved());
     // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
     run.checkpoint().map_err(unwrapped)?;
     if let (Some(file), Some(wanted)) = (file, &wanted)

@@ -9,6 +9,7 @@ use plugin_api::{Embedding, Split};
 
 use crate::choice::Layer;
 use crate::failure::Failure;
+use crate::moved::{self, MovedArguments};
 use crate::progress::ImageLine;
 use crate::{compute, notes};
 
@@ -33,6 +34,8 @@ pub(crate) struct EncoderArguments {
     /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
+    #[command(flatten)]
+    moved: MovedArguments,
     /// Data loader workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
@@ -61,6 +64,7 @@ impl EncoderArguments {
             view: self.view.clone(),
             labels: self.labels,
             seed: self.seed,
+            moved: self.moved.moved(),
             workers: self.workers.map(usize::from),
         };
         let evaluation = Evaluation::open(&self.run, &options).map_err(with_hint)?;
@@ -99,6 +103,7 @@ pub(crate) fn with_hint(error: EvaluationError) -> Failure {
         return Failure::new(error.to_string(), hint);
     }
     match error {
+        EvaluationError::Dataset(error) => moved::with_way_out(&error),
         EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),
         // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),

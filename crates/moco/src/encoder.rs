@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use loader::{EvalPlan, LoaderError, UnreadableLog};
-use pipeline::{EncoderPipeline, Fault, PipelineError, View, Weights};
+use pipeline::{EncoderPipeline, Fault, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tensor_ops::Mode;
@@ -13,8 +13,9 @@ use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
 use crate::device::within;
+use crate::run::moved;
 use crate::source::{AsTrained, GivenImages};
-use crate::{EmbedError, ImageSource, LoadError, OpenRun, Which, device};
+use crate::{EmbedError, ImageSource, LoadError, OpenRun, RunError, Which, device};
 
 /// Batches that are decoded ahead of the encoder.
 const PREFETCH_BATCHES: usize = 2;
@@ -36,6 +37,8 @@ pub struct EncoderOptions {
     pub batch: Option<usize>,
     /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
+    /// Where images of the run's dataset are now, if they have moved since.
+    pub moved: Moved,
     /// Compute threads; `None` for rayon's global pool, which has one per core by default. A CUDA build always uses the
     /// global pool.
     pub threads: Option<usize>,
@@ -51,6 +54,7 @@ impl Default for EncoderOptions {
             view: "eval".into(),
             batch: None,
             workers: None,
+            moved: Moved::default(),
             threads: None,
         }
     }
@@ -90,7 +94,11 @@ impl Encoder {
         let device = device()?;
         let pool = options.threads.map(pool).transpose()?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint)?;
-        let pipeline = EncoderPipeline::read(&run.folder.pipeline(), options.level, &device)?;
+        let pipeline = {
+            let moved = moved(&run.folder, &options.moved).map_err(RunError::from)?;
+            let site = Site::from(&device).with_moved(moved);
+            EncoderPipeline::read(&run.folder.pipeline(), options.level, site)?
+        };
         let view = view(&pipeline, &options.view)?;
         if options.weights == Weights::Momentum && !pipeline.has_momentum {
             return Err(LoadError::NoMomentum);

@@ -78,7 +78,7 @@ pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
 pub use datasets::OpenedImages;
-pub use pipeline::{self, Pipeline, Weights};
+pub use pipeline::{self, Move, Moved, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};
 pub use processes;
 #[cfg(feature = "train")]

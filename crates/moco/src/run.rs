@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline::{Move, Moved};
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 use run_store::{RunFolder, RunFolderError};
 
@@ -59,6 +60,12 @@ pub enum RunError {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+}
+
+/// Where the images of the run in `folder` are now: what it knows itself, and then `later`.
+pub(crate) fn moved(folder: &RunFolder, later: &Moved) -> Result<Moved, RunFolderError> {
+    let known = folder.read_moved()?.into_iter().map(|(old, new)| Move { old, new });
+    Ok(known.collect::<Moved>().then(later))
 }
 
 impl RunError {

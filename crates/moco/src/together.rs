@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pipeline::{Fault, Pipeline, PipelineError, Site};
+use pipeline::{Fault, Move, Pipeline, PipelineError, Site};
 use processes::Processes;
 use run_store::RunFolder;
 use train_core::engine::EngineError;
@@ -29,8 +29,12 @@ impl Run {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let folder = text(processes.broadcast(Vec::new())?);
         let pipeline = text(processes.broadcast(Vec::new())?);
+        // Of the same version of this program, or else the run ends here.
+        let moves: Vec<Move> =
+            text(processes.broadcast(Vec::new())?).split('\0').filter_map(|text| text.parse().ok()).collect();
         let device = device()?;
-        let site = Site::of_processes(&device, Arc::clone(&processes));
+        let site =
+            Site::of_processes(&device, Arc::clone(&processes)).with_moved(moves.into_iter().collect());
         let pipeline = Pipeline::parse("pipeline.ron", &pipeline, &[], site).map_err(PipelineError::from)?;
         let options = TrainOptions { n_workers: n_workers.get(), processes };
         let run = RunFolder::of_another(folder);
@@ -58,10 +62,12 @@ impl Run {
 }
 
 /// Tells the other processes what is trained, and where, for messages.
-pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &str) -> Result<(), Error> {
+pub(crate) fn tell(processes: &dyn Processes, folder: &Path, pipeline: &Pipeline) -> Result<(), Error> {
     if processes.n() > 1 {
         processes.broadcast(folder.to_string_lossy().into_owned().into_bytes())?;
-        processes.broadcast(pipeline.to_owned().into_bytes())?;
+        processes.broadcast(pipeline.text.clone().into_bytes())?;
+        let moves: Vec<String> = pipeline.moved.moves().iter().map(ToString::to_string).collect();
+        processes.broadcast(moves.join("\0").into_bytes())?;
     }
     Ok(())
 }
@@ -89,5 +95,5 @@ pub(crate) fn dealt(pipeline: Pipeline, processes: &Arc<dyn Processes>) -> Resul
 /// `pipeline` with its batches in `n_parts`.
 fn in_parts(pipeline: &Pipeline, n_parts: usize, site: Site) -> Result<Pipeline, Box<Fault>> {
     let set = [format!("data.micro_batch={}", pipeline.batch / n_parts)];
-    Pipeline::parse("pipeline.ron", &pipeline.text, &set, site)
+    Pipeline::parse("pipeline.ron", &pipeline.text, &set, site.with_moved(pipeline.moved.clone()))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
-use pipeline::{Pipeline, PipelineConfig, Site};
+use pipeline::{Move, Moved, Pipeline, PipelineConfig, Site};
 use plugin_api::Splits;
 use processes::{Alone, Processes};
 use run_store::{RunFolder, RunLock};
@@ -14,7 +14,9 @@ use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
 use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
-use crate::{Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device, together};
+use crate::{
+    Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device, run, together,
+};
 
 /// Where to put a new run, and who trains it.
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub struct Run {
     open: Option<OpenRun>,
     lock: Option<RunLock>,
     workers: Option<NonZeroUsize>,
+    /// Where images are now, if they have moved since the run was last trained.
+    moved: Moved,
     processes: Arc<dyn Processes>,
 }
 
@@ -87,7 +91,16 @@ impl Run {
         let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
         folder.write_pipeline(&pipeline.text)?;
         let path = folder.path().to_owned();
-        Ok(Self { folder, path, pipeline: Some(pipeline), open: None, lock: None, workers: None, processes })
+        Ok(Self {
+            folder,
+            path,
+            pipeline: Some(pipeline),
+            open: None,
+            lock: None,
+            workers: None,
+            moved: Moved::default(),
+            processes,
+        })
     }
 
     /// Opens the run at `path`: a run folder, or a checkpoint in it to resume from.
@@ -105,12 +118,28 @@ impl Run {
     pub fn open_with(path: impl AsRef<Path>, processes: Arc<dyn Processes>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let folder = OpenRun::folder_of(&path)?;
-        Ok(Self { folder, path, pipeline: None, open: None, lock: None, workers: None, processes })
+        Ok(Self {
+            folder,
+            path,
+            pipeline: None,
+            open: None,
+            lock: None,
+            workers: None,
+            moved: Moved::default(),
+            processes,
+        })
     }
 
     /// Sets the number of data loader workers; the default is one per core. The result does not depend on it.
     pub fn set_workers(&mut self, n: NonZeroUsize) {
         self.workers = Some(n);
+    }
+
+    /// Says where images of the run's dataset are now, if they have moved since. The run keeps it in its folder once it
+    /// trains.
+    pub fn set_moved(&mut self, moved: Moved) {
+        self.moved = moved;
+        self.pipeline = None;
     }
 
     /// Those that train the run together.
@@ -250,7 +279,8 @@ impl Run {
         match self.pipeline.take() {
             Some(pipeline) => Ok(pipeline),
             None => {
-                let site = Site::of_processes(&device()?, Arc::clone(&self.processes));
+                let moved = run::moved(&self.folder, &self.moved)?;
+                let site = Site::of_processes(&device()?, Arc::clone(&self.processes)).with_moved(moved);
                 together::dealt(Pipeline::read_kept(&self.folder.pipeline(), site)?, &self.processes)
             }
         }
@@ -258,7 +288,11 @@ impl Run {
 
     /// Tells the other processes what is trained.
     fn lead(&self, pipeline: &Pipeline) -> Result<(), Error> {
-        together::tell(&*self.processes, self.folder.path(), &pipeline.text)
+        if !self.moved.is_empty() {
+            let moves = pipeline.moved.moves().iter().cloned().map(|Move { old, new }| (old, new));
+            self.folder.write_moved(&moves.collect::<Vec<_>>())?;
+        }
+        together::tell(&*self.processes, self.folder.path(), pipeline)
     }
 
     fn options(&self) -> TrainOptions {

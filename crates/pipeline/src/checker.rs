@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::moved::Moved;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::PipelineText;
@@ -89,9 +90,25 @@ impl Checker {
     where
         Plugin<T>: inventory::Collect,
     {
+        self.build_moved(path, context, &Moved::default())
+    }
+
+    /// [`build`](Self::build) with paths in the config as they are after `moved`.
+    pub(crate) fn build_moved<T: Kind + ?Sized>(
+        &self,
+        path: &[&str],
+        context: &T::Context,
+        moved: &Moved,
+    ) -> Checked<Box<T>>
+    where
+        Plugin<T>: inventory::Collect,
+    {
         let (name, name_span, config_span) = self.plugin_at(path)?;
-        let config = Config::new(&self.text.text[config_span.clone()]);
-        plugin_api::build::<T>(&name, config, context)
+        let config = match self.tree().find(path).and_then(Node::plugin) {
+            Some((_, config)) if !moved.is_empty() => moved.text_of(&self.text.text, config),
+            _ => self.text.text[config_span.clone()].to_owned(),
+        };
+        plugin_api::build::<T>(&name, Config::new(&config), context)
             .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
     }
 

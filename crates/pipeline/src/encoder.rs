@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tensor_ops::{Device, Precision};
+use tensor_ops::Precision;
 
 use crate::base;
 use crate::build::BuildPlan;
@@ -111,25 +111,24 @@ impl EncoderPipeline {
     ///
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in what is needed of it.
-    pub fn read(path: &Path, level: Level, device: &Device) -> Result<Self, PipelineError> {
-        Ok(Self::check(base::read(path)?, level, device)?)
+    pub fn read(path: &Path, level: Level, site: impl Into<Site>) -> Result<Self, PipelineError> {
+        Ok(Self::check(base::read(path)?, level, site.into())?)
     }
 
     /// The same from the pipeline `text`, which messages call `origin`.
     ///
     /// # Errors
     /// The first thing wrong in what is needed of it.
-    pub fn parse(origin: &str, text: &str, level: Level, device: &Device) -> Result<Self, Box<Fault>> {
-        Self::check(base::without_file(origin, text)?, level, device)
+    pub fn parse(origin: &str, text: &str, level: Level, site: impl Into<Site>) -> Result<Self, Box<Fault>> {
+        Self::check(base::without_file(origin, text)?, level, site.into())
     }
 
-    fn check(mut text: PipelineText, level: Level, device: &Device) -> Checked<Self> {
+    fn check(mut text: PipelineText, level: Level, site: Site) -> Checked<Self> {
         minimize::remove(&mut text);
-        let outline = Outline::check(text, Needed::Encoder)?;
+        let outline = Outline::check(text, Needed::Encoder, &site.moved)?;
         let images = outline.view_images();
         let chain = outline.graph.features(level);
         // Images that are not trained on go through whole.
-        let site = Site::from(device);
         let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&images, &site) };
         let trained = images[chain.view];
         let modules = EncoderModules::build(plan, chain)?;

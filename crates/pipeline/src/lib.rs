@@ -22,6 +22,7 @@ mod ids;
 mod measuring;
 mod minimize;
 mod modules;
+mod moved;
 mod outline;
 mod parameters;
 mod parts;
@@ -44,6 +45,7 @@ pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
 };
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
+pub use self::moved::{Move, Moved};
 pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass, batch_shuffle};
 pub use self::pipeline::{Network, Pipeline, standalone_text};

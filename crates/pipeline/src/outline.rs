@@ -11,6 +11,7 @@ use crate::ids::{Table, ViewId};
 use crate::measuring;
 use crate::minimize;
 use crate::modules;
+use crate::moved::Moved;
 use crate::parts::check_micro_batch;
 use crate::site::Site;
 use crate::views::{Needed, Views, check_views};
@@ -31,13 +32,13 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    pub(crate) fn check(mut text: PipelineText, needed: Needed) -> Checked<Self> {
+    pub(crate) fn check(mut text: PipelineText, needed: Needed, moved: &Moved) -> Checked<Self> {
         text.write_out_views()?;
         let mut checker = Checker::new(text);
         minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
-        let dataset = read_dataset(&checker, &config);
+        let dataset = read_dataset(&checker, &config, moved);
         let channels = dataset.as_ref().ok().map(|dataset| dataset.channels());
         let mut views = check_views(&checker, &config, channels, needed)?;
         let kinds = modules::kinds(&checker, &config, needed)?;
@@ -65,9 +66,10 @@ impl Outline {
     }
 }
 
-fn read_dataset(checker: &Checker, config: &PipelineConfig) -> Checked<Box<dyn Dataset>> {
+fn read_dataset(checker: &Checker, config: &PipelineConfig, moved: &Moved) -> Checked<Box<dyn Dataset>> {
     let path = ["data", "source"];
-    let dataset = checker.build::<dyn Dataset>(&path, &DatasetContext { seed: config.seed })?;
+    moved.check(&checker.text)?;
+    let dataset = checker.build_moved::<dyn Dataset>(&path, &DatasetContext { seed: config.seed }, moved)?;
     match dataset.channels() {
         1..=MAX_CHANNELS => Ok(dataset),
         n => Err(checker.fault(

@@ -12,6 +12,7 @@ use crate::error::PipelineError;
 use crate::graph::Graph;
 use crate::minimize;
 use crate::modules::{Modules, MomentumModules};
+use crate::moved::Moved;
 use crate::outline::Outline;
 use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
@@ -60,6 +61,8 @@ pub struct Pipeline {
     pub checkpoint: CheckpointConfig,
     /// What is done when training becomes unstable.
     pub stability: StabilityConfig,
+    /// Where images are now, of a pipeline that a run has kept; `text` has their old places.
+    pub moved: Moved,
     /// Where everything stands in `text`.
     tree: Node,
 }
@@ -147,7 +150,7 @@ impl Pipeline {
         for argument in overrides {
             text.set(argument)?;
         }
-        let mut outline = Outline::check(text, Needed::All)?;
+        let mut outline = Outline::check(text, Needed::All, &site.moved)?;
         if site.has_whole_batches {
             outline.n_parts = 1;
         }
@@ -196,6 +199,7 @@ impl Pipeline {
             checkpoint: config.checkpoint,
             stability: config.stability,
             text: checker.text.text,
+            moved: site.moved,
             tree: checker.text.tree,
         })
     }

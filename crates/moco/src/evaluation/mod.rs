@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use evaluate::linear::train_cached;
 use loader::{EvalPlan, UnreadableLog};
-use pipeline::{EncoderPipeline, PipelineError, View, Weights};
+use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
@@ -41,8 +41,8 @@ pub use self::confusion::confusion_png;
 pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;
 use crate::encoder::view;
-use crate::run::OpenRun;
-use crate::{LoadError, Which, device};
+use crate::run::{OpenRun, moved};
+use crate::{LoadError, RunError, Which, device};
 
 /// What to evaluate, and which resources to use.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct EvaluationOptions {
     pub labels: f64,
     /// The random seed, for instance for the choice of labels.
     pub seed: u64,
+    /// Where images of the run's dataset are now, if they have moved since.
+    pub moved: Moved,
     /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
 }
@@ -70,6 +72,7 @@ impl Default for EvaluationOptions {
             view: "eval".into(),
             labels: 1.0,
             seed: 0,
+            moved: Moved::default(),
             workers: None,
         }
     }
@@ -104,8 +107,11 @@ impl Evaluation {
         crate::check_process()?;
         let device = device().map_err(LoadError::from)?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint).map_err(LoadError::from)?;
+        let moved =
+            moved(&run.folder, &options.moved).map_err(|error| LoadError::from(RunError::from(error)))?;
+        let site = Site::from(&device).with_moved(moved);
         let pipeline =
-            EncoderPipeline::read(&run.folder.pipeline(), options.level, &device).map_err(LoadError::from)?;
+            EncoderPipeline::read(&run.folder.pipeline(), options.level, site).map_err(LoadError::from)?;
         let view = view(&pipeline, &options.view)?;
         let source = pipeline.dataset.map_err(|fault| LoadError::from(PipelineError::from(fault)))?;
         let (dataset, mut splits) = (source.describe(), source.open()?);

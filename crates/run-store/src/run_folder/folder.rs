@@ -11,6 +11,7 @@ use super::{RunFolderError, RunLock};
 
 const PIPELINE: &str = "pipeline.ron";
 const CHECKPOINTS: &str = "checkpoints";
+const MOVED: &str = "moved.json";
 
 /// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,33 @@ impl RunFolder {
     pub fn read_pipeline(&self) -> Result<String, RunFolderError> {
         let path = self.pipeline();
         fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
+    }
+
+    /// The places, old and new, of images that have moved since the run was started; none for most runs.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or is not a list of pairs.
+    pub fn read_moved(&self) -> Result<Vec<(String, String)>, RunFolderError> {
+        let path = self.path.join(MOVED);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| RunFolderError::io("read", &path)(io::Error::other(error))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(RunFolderError::io("read", &path)(error)),
+        }
+    }
+
+    /// Writes the places, old and new, of images that have moved, in the order in which they did.
+    ///
+    /// # Errors
+    /// If the file cannot be written. An older one is then unchanged.
+    pub fn write_moved(&self, moves: &[(String, String)]) -> Result<(), RunFolderError> {
+        let path = self.path.join(MOVED);
+        let write = |file: &mut fs::File| {
+            serde_json::to_writer_pretty(&mut *file, moves)?;
+            file.write_all(b"\n")
+        };
+        write_whole(&path, write).map_err(RunFolderError::io("write", &path))
     }
 
     /// Appends `images` to the list of unreadable images: one line per image, with its name and the reason. Without
