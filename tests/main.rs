@@ -10,11 +10,13 @@ mod pipelines;
 mod rejected;
 mod rejected_cases;
 // Runs: the same bits however they are cut, and images as they come.
+mod images_elsewhere;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod odd_images;
 mod processes;
 mod resume;
+mod starting_from;
 mod sweep;
 // Runs that become unstable.
 mod stability;

@@ -96,3 +96,48 @@ fn a_run_that_diverges_names_what_is_wrong_and_where_to_go_on() {
     assert!(stderr.contains("is not finite"), "{stderr}");
     assert!(stderr.contains("hint: the last good checkpoint is `diverged/checkpoints/step-"), "{stderr}");
 }
+
+/// `small.ron` with a learning rate at which the features overflow though the loss does not, measured every epoch.
+fn diverging_features(monitor: &str) -> Vec<String> {
+    let sets = [
+        "learning_rate.base=1e6",
+        "epochs=4",
+        "data.batch=8",
+        r#"schedule=("constant", ())"#,
+        &format!("monitor=[{monitor}]"),
+    ];
+    sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect()
+}
+
+#[test]
+fn divergence_that_only_a_monitor_meets_is_divergence() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    let small = here("small.ron");
+    for (name, monitor) in [
+        ("knn", r#"("knn", (every: 1, k: 5))"#),
+        ("linear-probe", r#"("linear-probe", (every: 1, epochs: 2))"#),
+        ("feature-collapse", r#"("feature-collapse", (every: 1))"#),
+    ] {
+        let sets = diverging_features(monitor);
+        let arguments = ["run", &small, "--out", name].map(str::to_owned).into_iter();
+        let stderr = xtask(root, arguments.chain(sets)).refused();
+        assert!(stderr.contains("error: training has diverged at epoch "), "{stderr}");
+        let what = format!("a feature that the monitor `{name}` measures is not finite");
+        assert!(stderr.contains(&what), "{stderr}");
+        let hint = format!("hint: the last good checkpoint is `{name}/checkpoints/step-");
+        assert!(stderr.contains(&hint), "{stderr}");
+    }
+    let monitor = r#"("feature-collapse", (every: 1))"#;
+    let mut sets = diverging_features(monitor);
+    sets.extend(["--set".into(), "stability=(on_nonfinite: RollBack)".into()]);
+    let arguments = ["run", &small, "--out", "back"].map(str::to_owned).into_iter();
+    let stderr = xtask(root, arguments.chain(sets)).refused();
+    assert!(stderr.contains("with a different random seed"), "{stderr}");
+
+    let arguments =
+        ["sweep", &small, "--out", "sweep", "--vary", "learning_rate.base=0.03,1e6"].map(str::to_owned);
+    let sets = diverging_features(monitor);
+    let outcome = xtask(root, arguments.into_iter().chain(sets.into_iter().skip(2)));
+    assert!(outcome.stdout.contains("diverged"), "{outcome}");
+}

@@ -183,6 +183,16 @@ impl Hint for TrainError {
         match self {
             Self::Checkpoint(error) => Hint::hint(error),
             Self::RunFolder(error) => Hint::hint(error),
+            Self::ChangedImages { checkpoint, within_epoch, .. } => {
+                let from = match (checkpoint, within_epoch) {
+                    (Some(path), Some(_)) => format!(" between two epochs: `--resume {}", path.display()),
+                    (None, Some(_)) => return self.hint(),
+                    (_, None) => ": `--resume RUN".to_owned(),
+                };
+                Some(format!(
+                    "give the run its images back, for the same result; or go on with the others{from} --accept-changed-data`"
+                ))
+            }
             error => error.hint(),
         }
     }

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use moco::RunOptions;
-use moco::exchange::{Architecture, Encoders, ForeignWeights, ImportNote, Report};
+use moco::exchange::{Architecture, Encoders, ImportNote, Report};
+use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 
 use crate::export::with_options;
 use crate::failure::Failure;
+use crate::from::{self, unwrapped_origin};
 use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
@@ -51,8 +52,10 @@ const MOST_NAMES: usize = 20;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let path = &arguments.file;
-    pipeline_file::check_file(path)?;
-    let foreign = ForeignWeights::read(path).map_err(with_options)?;
+    let foreign = match from::open(path)? {
+        Origin::Weights(weights) => weights,
+        Origin::Checkpoint(checkpoint) => return import_own(arguments, &checkpoint, out),
+    };
     describe(out, path, &foreign.encoders, &foreign.architecture)?;
     let Some(pipeline) = &arguments.pipeline else {
         print_report(out, "backbone", &foreign.report())?;
@@ -74,6 +77,32 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let run = foreign.create_run(pipeline, arguments.backbone_only, &options, &mut note);
     let run = run.map_err(with_options)?;
     printed?;
+    print_run(out, &run)
+}
+
+/// Says what a checkpoint of this program is good for, or creates a run from it.
+fn import_own(
+    arguments: &Arguments,
+    checkpoint: &OwnCheckpoint,
+    out: &mut dyn Write,
+) -> Result<ExitCode, Failure> {
+    let Some(pipeline) = &arguments.pipeline else {
+        let (program, path) = (program(), checkpoint.path().display());
+        let epochs = checkpoint.reached().map_err(unwrapped_origin)?.epochs;
+        writeln!(out, "file      {path}: a checkpoint of this program, after epoch {epochs}")?;
+        writeln!(out, "go on:    {program} run --from {path} --epochs N")?;
+        writeln!(out, "start another pipeline with these weights: {program} run FILE --from {path}")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let device = compute::start(None)?;
+    let pipeline = pipeline_file::read(pipeline, &arguments.set, &device)?;
+    let options =
+        RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
+    let run = from::start_from_own(checkpoint, pipeline, arguments.backbone_only, &options, out)?;
+    print_run(out, &run)
+}
+
+fn print_run(out: &mut dyn Write, run: &Run) -> Result<ExitCode, Failure> {
     let run = run.folder().path().display();
     writeln!(
         out,
@@ -83,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::Result<()> {
+pub(crate) fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::Result<()> {
     match note {
         ImportNote::Compared { part, report } => print_report(out, part, report)?,
         ImportNote::Random { part, modules } => {

@@ -15,6 +15,7 @@ use run_store::RunFolder;
 use tensor_ops::Device;
 
 use crate::failure::{Failure, STOPPED};
+use crate::from::{self, FromArguments};
 use crate::moved::{self, MovedArguments};
 use crate::program::program;
 use crate::progress::Progress;
@@ -32,8 +33,8 @@ use crate::{compute, interrupt, notes, pipeline_file, runs, text};
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Pipeline file (RON). Not needed with `--resume`.
-    #[arg(required_unless_present = "resume")]
+    /// Pipeline file (RON). Not needed with `--resume` and `--from`.
+    #[arg(required_unless_present_any = ["resume", "from"])]
     file: Option<PathBuf>,
     /// Run folder, which must be new or empty [default: the next number in runs/].
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
@@ -43,7 +44,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN")]
     resume: Option<Option<PathBuf>>,
     #[command(flatten)]
+    from: FromArguments,
+    /// Number of epochs: short for `--set epochs=N`.
+    #[arg(long, value_name = "N")]
+    epochs: Option<NonZeroUsize>,
+    #[command(flatten)]
     moved: MovedArguments,
+    /// Resume with other images than the checkpoint has seen, from the start of an epoch. The result is then another than
+    /// that of a run without a stop.
+    #[arg(long)]
+    accept_changed_data: bool,
     /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
@@ -70,6 +80,11 @@ Resume:
   moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
       from an earlier checkpoint; later ones are renamed to *.superseded
 
+Go on in a new folder, or start from weights:
+  moco run --from runs/mocov2-001 --epochs 400    as if it had 400 epochs from here on
+  moco run other.ron --from runs/mocov2-001       a pipeline with that run's weights, from its first epoch
+  moco run other.ron --from resnet50.safetensors  with weights of another program
+
 Several processes (a build with `--features mpi`):
   moco run --ranks 4 pipelines/mocov2.ron                       on this machine
   mpirun -n 16 --hostfile hosts --bind-to none moco run FILE    on several";
@@ -94,12 +109,7 @@ impl Write for WhileRead<'_> {
 }
 
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    if arguments.resume.is_some() && !arguments.set.is_empty() {
-        return Err(Failure::usage(
-            "`--set` cannot be used with `--resume`: a run always resumes with its original pipeline",
-            "omit `--set`, or omit `--resume` to start a new run",
-        ));
-    }
+    check_arguments(&arguments)?;
     if let Some(code) = together::start_ranks(&arguments.together)? {
         return Ok(code);
     }
@@ -112,6 +122,40 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
         together.fail(error);
     }
     outcome
+}
+
+/// Options that do not go together.
+fn check_arguments(arguments: &Arguments) -> Result<(), Failure> {
+    let is_new = arguments.resume.is_none() && arguments.from.from.is_none();
+    let option = match (arguments.epochs, arguments.set.first()) {
+        (Some(_), _) => Some("--epochs"),
+        (None, Some(_)) => Some("--set"),
+        (None, None) => None,
+    };
+    if let (Some(option), Some(of)) = (option, &arguments.resume) {
+        let run = of.as_deref().map_or("RUN".into(), |path| path.display().to_string());
+        let moves_images = arguments.set.iter().any(|set| set.starts_with("data.source"));
+        let more = if moves_images { "; for images that have moved, use `--data-root OLD=NEW`" } else { "" };
+        return Err(Failure::usage(
+            format!(
+                "`{option}` cannot be used with `--resume`: a run always resumes with its original pipeline"
+            ),
+            format!("go on in a new folder: `moco run --from {run} {option} ...`{more}"),
+        ));
+    }
+    if arguments.moved.is_given() && arguments.resume.is_none() {
+        return Err(Failure::usage(
+            "`--data-root` says where the images of a run to resume are now, and this is a new run",
+            "change the path with `--set`, for instance `--set 'data.source.root=\"PATH\"'`",
+        ));
+    }
+    if is_new && arguments.accept_changed_data {
+        return Err(Failure::usage(
+            "`--accept-changed-data` is for a run that goes on, and this is a new one",
+            "omit it",
+        ));
+    }
+    Ok(())
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -136,22 +180,20 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let own_share = if together.processes.n() > 1 { threads } else { None };
     let workers = arguments.workers.or(own_share).unwrap_or_else(compute::default_workers);
     let processes = Arc::clone(&together.processes);
-    if arguments.moved.is_given() && arguments.resume.is_none() {
-        return Err(Failure::usage(
-            "`--data-root` says where the images of an earlier run are now, and this is a new run",
-            "change the path with `--set`, for instance `--set 'data.source.root=\"PATH\"'`",
-        ));
-    }
+    let out = &mut WhileRead(out);
     let mut run = match &arguments.resume {
         Some(of) => resumed(arguments, of.as_deref(), &device, processes)?,
-        None => started(arguments, &device, processes)?,
+        None => started(arguments, &device, processes, out)?,
     };
+    let goes_on = arguments.resume.is_some() || arguments.from.from.is_some();
+    if arguments.accept_changed_data {
+        run.accept_changed_images();
+    }
     run.set_workers(workers);
     run.lock().map_err(unwrapped)?;
-    let out = &mut WhileRead(out);
     let pipeline = run.pipeline().map_err(unwrapped)?;
     let splits = moco::open_dataset(pipeline).map_err(|error| match error {
-        moco::Error::Dataset(error) if arguments.resume.is_some() => moved::with_way_out(&error),
+        moco::Error::Dataset(error) if goes_on => moved::with_way_out(&error),
         error => unwrapped(error),
     })?;
     describe(out, pipeline, &splits, workers.get())?;
@@ -169,21 +211,22 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     }
     let folder = run.folder().clone();
     write!(out, "run       {}", folder.path().display())?;
-    if arguments.resume.is_some() {
+    if goes_on {
         write!(out, ", from {}", run.checkpoint().map_err(unwrapped)?.display())?;
     }
     writeln!(out)?;
     out.flush()?;
 
     stop_on_signal(&STOP)?;
-    let progress = &mut Progress::default();
-    let finished = match arguments.resume {
-        Some(_) => run.resume_until(progress, &STOP),
-        None => run.train_until(progress, &STOP),
+    let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
+    let progress = &mut Progress::new(started_as);
+    let finished = match goes_on {
+        true => run.resume_until(progress, &STOP),
+        false => run.train_until(progress, &STOP),
     };
     match finished.map_err(unwrapped)? {
         Finished::Completed(summary) => {
-            print_summary(out, &folder, &summary)?;
+            print_summary(out, &folder, &summary, started_as)?;
             Ok(ExitCode::SUCCESS)
         }
         Finished::Stopped { checkpoint, steps_done } => {
@@ -201,12 +244,31 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
 }
 
 /// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
-fn started(arguments: &Arguments, device: &Device, processes: Arc<dyn Processes>) -> Result<Run, Failure> {
-    let file = arguments.file.as_deref().unwrap_or(Path::new(""));
+fn started(
+    arguments: &Arguments,
+    device: &Device,
+    processes: Arc<dyn Processes>,
+    out: &mut dyn Write,
+) -> Result<Run, Failure> {
+    let mut changes = arguments.set.clone();
+    changes.extend(arguments.epochs.map(|epochs| format!("epochs={epochs}")));
+    let FromArguments { from, backbone_only } = &arguments.from;
     let site = Site::of_processes(device, Arc::clone(&processes));
-    let pipeline = pipeline_file::read(file, &arguments.set, site)?;
     let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), processes };
-    Run::create_with(pipeline, &options).map_err(unwrapped)
+    match (&arguments.file, from) {
+        (Some(file), None) => {
+            let pipeline = pipeline_file::read(file, &changes, site)?;
+            Run::create_with(pipeline, &options).map_err(unwrapped)
+        }
+        (Some(file), Some(from)) => {
+            let pipeline = pipeline_file::read(file, &changes, site)?;
+            // Before the folder is created.
+            moco::open_dataset(&pipeline).map_err(unwrapped)?;
+            from::start(from, pipeline, *backbone_only, &options, out)
+        }
+        (None, Some(from)) => from::go_on(from, &changes, &options, out),
+        (None, None) => unreachable!("a new run has a file, or goes on from another"),
+    }
 }
 
 /// A run to resume.
@@ -314,9 +376,18 @@ pub(crate) fn split_sizes(splits: &Splits) -> String {
     }
 }
 
-fn print_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io::Result<()> {
+fn print_summary(
+    out: &mut dyn Write,
+    run: &RunFolder,
+    summary: &Summary,
+    started_as: &str,
+) -> io::Result<()> {
     if summary.n_steps == 0 {
-        writeln!(out, "this run is already complete: {}", run.path().display())?;
+        let (program, run) = (program(), run.path().display());
+        writeln!(
+            out,
+            "this run is already complete: {run}\n  go on with: {program} run --from {run} --epochs N"
+        )?;
     } else {
         writeln!(out, "done in {}: {}", format_seconds(summary.took.as_secs_f64()), run.path().display())?;
     }
@@ -325,7 +396,8 @@ fn print_summary(out: &mut dyn Write, run: &RunFolder, summary: &Summary) -> io:
     }
     for metric in &summary.after {
         let before = summary.before.iter().find(|before| before.name == metric.name);
-        let before = before.map(|before| format!(", untrained {}", before.shown_value())).unwrap_or_default();
+        let before =
+            before.map(|before| format!(", {started_as} {}", before.shown_value())).unwrap_or_default();
         writeln!(out, "  {} {}{before} ({})", metric.name, metric.shown_value(), metric.protocol)?;
     }
     if summary.n_unreadable > 0 {

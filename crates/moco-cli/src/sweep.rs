@@ -150,7 +150,7 @@ impl SweepObserver for Printed<'_> {
     }
 
     fn of_run(&mut self) -> Box<dyn Observer> {
-        Box::new(Progress::default())
+        Box::new(Progress::new("untrained"))
     }
 
     fn run_ended(&mut self, outcome: &RunOutcome<'_>) {

@@ -171,6 +171,14 @@ pub enum Error {
         /// The run folder.
         path: PathBuf,
     },
+    /// A file of an earlier run cannot be copied.
+    #[error("`{}` cannot be copied: {source}", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A batch does not come out even over the processes.
     #[error("a batch of {batch} images cannot be dealt to {n_processes} processes")]
     Undealt {
@@ -200,7 +208,7 @@ impl Error {
     /// What the reader can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Pipeline(_) => None,
+            Self::Pipeline(_) | Self::Copy { .. } => None,
             Self::Dataset(error) => Some(error.hint.clone()),
             Self::Loader(error) => error.hint().map(str::to_owned),
             Self::Folder(error) => error.hint(),

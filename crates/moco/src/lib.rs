@@ -58,6 +58,8 @@ mod encoder;
 mod error;
 pub mod evaluation;
 pub mod exchange;
+#[cfg(feature = "train")]
+mod origin;
 mod picture;
 mod run;
 mod source;
@@ -71,6 +73,8 @@ pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
+#[cfg(feature = "train")]
+pub use self::origin::{GoesOn, ModuleStart, Origin, OriginError, OwnCheckpoint};
 pub use self::picture::write_picture;
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
@@ -85,8 +89,8 @@ pub use processes;
 pub use sweep;
 #[cfg(feature = "train")]
 pub use train_core::trainer::{
-    EpochReport, EpochSummary, Finished, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
-    SpikeConsequence, Started, StepReport, Summary, TrainError,
+    EpochReport, EpochSummary, Finished, Note, Observer, ObserverError, PartReport, Reached, RolledBack,
+    Silent, SpikeConsequence, Started, StepReport, Summary, TrainError,
 };
 
 // Without this line, no plugin would be linked in.

@@ -36,7 +36,7 @@ impl Run {
         let site =
             Site::of_processes(&device, Arc::clone(&processes)).with_moved(moves.into_iter().collect());
         let pipeline = Pipeline::parse("pipeline.ron", &pipeline, &[], site).map_err(PipelineError::from)?;
-        let options = TrainOptions { n_workers: n_workers.get(), processes };
+        let options = TrainOptions { n_workers: n_workers.get(), processes, accept_changed_images: false };
         let run = RunFolder::of_another(folder);
         Ok(trainer::train(pipeline, &device, &run, None, &options, observer, stop)?)
     }

@@ -68,6 +68,7 @@ pub struct Run {
     workers: Option<NonZeroUsize>,
     /// Where images are now, if they have moved since the run was last trained.
     moved: Moved,
+    accept_changed_images: bool,
     processes: Arc<dyn Processes>,
 }
 
@@ -99,6 +100,7 @@ impl Run {
             lock: None,
             workers: None,
             moved: Moved::default(),
+            accept_changed_images: false,
             processes,
         })
     }
@@ -126,6 +128,7 @@ impl Run {
             lock: None,
             workers: None,
             moved: Moved::default(),
+            accept_changed_images: false,
             processes,
         })
     }
@@ -140,6 +143,12 @@ impl Run {
     pub fn set_moved(&mut self, moved: Moved) {
         self.moved = moved;
         self.pipeline = None;
+    }
+
+    /// Lets the run go on with other images than its checkpoint has seen, from the start of an epoch. Otherwise that is an
+    /// error, because the result would be another.
+    pub fn accept_changed_images(&mut self) {
+        self.accept_changed_images = true;
     }
 
     /// Those that train the run together.
@@ -300,6 +309,7 @@ impl Run {
         TrainOptions {
             n_workers: self.workers.unwrap_or_else(cores).get(),
             processes: Arc::clone(&self.processes),
+            accept_changed_images: self.accept_changed_images,
         }
     }
 }

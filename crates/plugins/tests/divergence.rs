@@ -83,7 +83,11 @@ fn train(root: &Path, name: &str, sets: &[&str]) -> (RunFolder, Result<Finished,
     let pipeline =
         Pipeline::parse("poisoned.ron", TEXT, &sets, &device).unwrap_or_else(|fault| panic!("{fault}"));
     let run = RunFolder::create(root, name, None).unwrap();
-    let options = TrainOptions { n_workers: 2, processes: std::sync::Arc::new(processes::Alone) };
+    let options = TrainOptions {
+        n_workers: 2,
+        processes: std::sync::Arc::new(processes::Alone),
+        accept_changed_images: false,
+    };
     let finished =
         trainer::train(pipeline, &device, &run, None, &options, &mut Silent, &AtomicBool::new(false));
     (run, finished)

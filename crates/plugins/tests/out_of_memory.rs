@@ -59,7 +59,11 @@ fn trains_in_the_second_process() {
         Pipeline::parse("large.ron", TEXT, &changes, &device).unwrap_or_else(|fault| panic!("{fault}"));
     let root = tempfile::tempdir().unwrap();
     let run = RunFolder::create(root.path(), "large", None).unwrap();
-    let options = TrainOptions { n_workers: 1, processes: std::sync::Arc::new(processes::Alone) };
+    let options = TrainOptions {
+        n_workers: 1,
+        processes: std::sync::Arc::new(processes::Alone),
+        accept_changed_images: false,
+    };
     let finished =
         trainer::train(pipeline, &device, &run, None, &options, &mut Silent, &AtomicBool::new(false));
     let checkpoints = std::fs::read_dir(run.checkpoints()).unwrap().count();

@@ -151,7 +151,11 @@ impl Sweep {
         observer: &mut dyn SweepObserver,
         stop: &AtomicBool,
     ) -> Result<SweepEnd, SweepError> {
-        let options = TrainOptions { n_workers: workers.get(), processes: Arc::new(Alone) };
+        let options = TrainOptions {
+            n_workers: workers.get(),
+            processes: Arc::new(Alone),
+            accept_changed_images: false,
+        };
         let mut pace = Pace::default();
         for place in 0..self.state.runs.len() {
             if self.state.runs[place].state.is_settled() {

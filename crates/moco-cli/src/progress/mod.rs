@@ -16,13 +16,19 @@ pub(crate) use self::image_line::ImageLine;
 use self::line::{BegunPart, DoneStep, ProgressLine, ProgressPlan};
 
 /// Shows a run on standard error: one line that is updated, with messages above it.
-#[derive(Default)]
 pub(crate) struct Progress {
+    /// What the encoder is before the first step.
+    started_as: &'static str,
     /// `None` until the run starts.
     line: Option<ProgressLine>,
 }
 
 impl Progress {
+    /// For an encoder that is `started_as`, for instance `untrained`, before its first step.
+    pub(crate) fn new(started_as: &'static str) -> Self {
+        Self { started_as, line: None }
+    }
+
     fn println(&mut self, message: &str) {
         if let Some(line) = &mut self.line {
             line.println(message);
@@ -77,7 +83,7 @@ impl Observer for Progress {
 
     fn measured(&mut self, report: &EpochReport<'_>) -> Result<(), ObserverError> {
         let when = match report.epochs_done {
-            0 => "untrained".to_owned(),
+            0 => self.started_as.to_owned(),
             epoch => format!("epoch {epoch}"),
         };
         for metric in report.metrics {

@@ -11,6 +11,7 @@ use weights::{Architecture, Encoders, Report, Shape, Tensors, adapt_channels};
 
 use super::ExchangeError;
 use super::parts::{self, Parts};
+use crate::origin::NewRun;
 use crate::{Error, Run, RunOptions, device};
 
 /// Weights of another program, and the encoder that they belong to.
@@ -99,10 +100,9 @@ impl ForeignWeights {
         options: &RunOptions,
         note: &mut dyn FnMut(ImportNote<'_>),
     ) -> Result<Run, ExchangeError> {
+        let origin = format!("weights of {}", self.path.display());
         let imported = self.fit(&pipeline, backbone_only, note)?;
-        let folder = run_store::RunFolder::create(&options.root, &pipeline.name, options.folder.clone())
-            .map_err(Error::from)?;
-        let text = pipeline.text.clone();
+        let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
         let set = |snapshot: &mut Snapshot| {
             for (name, stored) in imported {
                 // Without a momentum encoder in the pipeline, there is nothing to set.
@@ -111,10 +111,9 @@ impl ForeignWeights {
                 }
             }
         };
-        trainer::write_start(pipeline, &device()?, &folder, set).map_err(Error::from)?;
-        // Last, because a folder with a pipeline is a run.
-        folder.write_pipeline(&text).map_err(Error::from)?;
-        Ok(Run::open(folder.path())?)
+        let snapshot = trainer::started_with(pipeline, &device()?, set).map_err(Error::from)?;
+        let new = NewRun { text: &text, name: &name, keep, moved: &[], origin: &origin };
+        Ok(new.create(&snapshot, 0, options)?)
     }
 
     /// The weights under the names of a checkpoint of `pipeline`, if they match.

@@ -12,6 +12,7 @@ use super::{RunFolderError, RunLock};
 const PIPELINE: &str = "pipeline.ron";
 const CHECKPOINTS: &str = "checkpoints";
 const MOVED: &str = "moved.json";
+const ORIGIN: &str = "origin.txt";
 
 /// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +151,20 @@ impl RunFolder {
         write_whole(&path, write).map_err(RunFolderError::io("write", &path))
     }
 
+    /// What the run started from, in words; `None` if that was nothing.
+    pub fn read_origin(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(ORIGIN)).ok().map(|text| text.trim_end().to_owned())
+    }
+
+    /// Writes what the run started from, in words.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_origin(&self, origin: &str) -> Result<(), RunFolderError> {
+        let path = self.path.join(ORIGIN);
+        write_whole(&path, |file| writeln!(file, "{origin}")).map_err(RunFolderError::io("write", &path))
+    }
+
     /// Appends `images` to the list of unreadable images: one line per image, with its name and the reason. Without
     /// images, no list is written.
     ///
@@ -259,6 +274,20 @@ mod tests {
         let latest = RunFolder::latest(root.path(), "moco").unwrap().unwrap();
         assert_eq!(latest, folders[1]);
         assert_eq!(latest.read_pipeline().unwrap(), "second");
+    }
+
+    #[test]
+    fn what_a_folder_tells_of_its_run_reads_back() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(root.path(), "moco", None).unwrap();
+        assert_eq!((run.read_moved().unwrap(), run.read_origin()), (Vec::new(), None));
+        let moves = [("/old".to_owned(), "/new \"place\"".to_owned())];
+        run.write_moved(&moves).unwrap();
+        run.write_origin("weights of another").unwrap();
+        assert_eq!(run.read_moved().unwrap(), moves);
+        assert_eq!(run.read_origin().as_deref(), Some("weights of another"));
+        fs::write(run.path().join(MOVED), "{").unwrap();
+        assert!(run.read_moved().unwrap_err().to_string().contains(MOVED));
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub enum NonFinite {
     Gradient(String),
     /// A loss, though the parameters are finite.
     Loss(String),
+    /// A feature of an image.
+    Feature {
+        /// The monitor that was to measure it.
+        monitor: String,
+    },
 }
 
 impl std::fmt::Display for NonFinite {
@@ -57,6 +62,7 @@ impl std::fmt::Display for NonFinite {
             Self::Parameter(name) => write!(f, "the parameter `{name}`"),
             Self::Gradient(name) => write!(f, "the gradient of `{name}`"),
             Self::Loss(id) => write!(f, "the loss `{id}`"),
+            Self::Feature { monitor } => write!(f, "a feature that the monitor `{monitor}` measures"),
         }
     }
 }

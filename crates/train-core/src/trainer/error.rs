@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tensor_ops::{OpError, in_gib};
 
-use super::{Fit, ObserverError};
+use super::{ChangedImages, Fit, ObserverError};
 use crate::engine::{EngineError, NonFinite, StateError};
 use crate::features::FeaturesError;
 use loader::LoaderError;
@@ -90,6 +90,18 @@ pub enum TrainError {
         /// What the other has.
         other: String,
     },
+    /// A run would go on with other images than its checkpoint has seen.
+    #[error("the images have changed since the checkpoint was written: {images}{}", within(*within_epoch, *accepted))]
+    ChangedImages {
+        /// What has changed.
+        images: ChangedImages,
+        /// Whether other images are accepted.
+        accepted: bool,
+        /// The epoch, from 1, in whose middle the checkpoint was written.
+        within_epoch: Option<usize>,
+        /// The newest checkpoint between two epochs.
+        checkpoint: Option<PathBuf>,
+    },
     /// The device has too little memory for a step.
     #[error(
         "the batch of {batch} images{} needs more than the {} of the device{}",
@@ -122,6 +134,17 @@ impl DeviceMemory {
     /// Memory that other programs use, if it is significant: a driver and its libraries always use a little.
     fn of_others(self) -> Option<u64> {
         Some(self.total.saturating_sub(self.own + self.free)).filter(|others| *others > self.total / 8)
+    }
+}
+
+fn within(epoch: Option<usize>, accepted: bool) -> String {
+    match epoch {
+        Some(epoch) if accepted => {
+            format!(
+                "; a run goes on with others only from the start of an epoch, and this is within epoch {epoch}"
+            )
+        }
+        _ => String::new(),
     }
 }
 
@@ -186,8 +209,22 @@ impl TrainError {
                  machines have"
                     .into(),
             ),
+            Self::ChangedImages { checkpoint: Some(path), within_epoch: Some(_), .. } => Some(format!(
+                "give the run its images back, for the same result; or resume from `{}`, between two epochs, and accept \
+                 the others",
+                path.display()
+            )),
+            Self::ChangedImages { within_epoch: Some(_), .. } => {
+                Some("give the run its images back; no checkpoint between two epochs is left".into())
+            }
+            Self::ChangedImages { .. } => {
+                Some("give the run its images back, for the same result; or accept the others".into())
+            }
             Self::Engine(error) => error.hint(),
             Self::Exchange { source, .. } => Some(source.hint().to_owned()),
+            Self::Monitor { source: MonitorError::NotFinite, .. } => {
+                Some("the weights that the run starts from are of no use".into())
+            }
             Self::Monitor { source: MonitorError::Features(error), .. } => {
                 error.downcast_ref::<FeaturesError>().and_then(FeaturesError::hint)
             }

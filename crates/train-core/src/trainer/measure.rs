@@ -110,6 +110,9 @@ impl Measure<'_> {
         let mut encoder = EncoderInTraining { engine, level: request.level };
         let own = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
         let embeddings = self.of_all(engine, own).map_err(|error| MonitorError::Features(error.into()))?;
+        if !embeddings.values().iter().all(|value| value.is_finite()) {
+            return Err(MonitorError::NotFinite);
+        }
         Ok(Some(embeddings.with_labels(images.as_ref())))
     }
 

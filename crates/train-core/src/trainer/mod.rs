@@ -9,6 +9,7 @@ mod error;
 mod feed;
 mod files;
 mod fit;
+mod images;
 mod measure;
 mod observer;
 mod observers;
@@ -26,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pipeline::{OnNonfinite, Pipeline};
-use plugin_api::{LossRange, Metric, Monitor};
+use plugin_api::{LossRange, Metric, Monitor, MonitorError};
 use processes::Processes;
 use run_store::RunFolder;
 use run_store::checkpoint::Snapshot;
@@ -35,23 +36,25 @@ use tensor_ops::Device;
 
 pub use self::error::{DeviceMemory, TrainError};
 pub use self::fit::Fit;
+pub use self::images::ChangedImages;
 pub use self::measure::Measure;
 pub use self::observer::{
     EpochReport, EpochSummary, Gradients, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
     SpikeConsequence, Started, StepReport,
 };
 pub use self::outcome::{Finished, Summary};
-pub use self::start::write_start;
+pub use self::start::{Reached, continued, started_with};
 
 use self::course::Course;
 use self::data::Data;
 use self::feed::Feed;
+use self::images::ImageSets;
 use self::observers::Observers;
 use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
 use self::together::Together;
-use crate::engine::Engine;
+use crate::engine::{Engine, NonFinite};
 use loader::{Loader, LoaderError, keep_small};
 
 /// Resources that a run uses. They do not change its result.
@@ -61,6 +64,9 @@ pub struct TrainOptions {
     pub n_workers: usize,
     /// The processes that train together, each of which calls [`train`].
     pub processes: Arc<dyn Processes>,
+    /// Whether a run may go on with other images than its checkpoint has seen, from the start of an epoch. Its result is then
+    /// another.
+    pub accept_changed_images: bool,
 }
 
 /// Trains `pipeline` in `run`, from the start or from a checkpoint, until its last epoch or until `stop` is set.
@@ -98,6 +104,8 @@ struct Trainer<'a> {
     together: Together,
     position: Position,
     loss_range: LossRange,
+    /// What has changed since the checkpoint that this process resumed from.
+    changed_images: Option<ChangedImages>,
     /// The metrics of the untrained encoder, if this process measured them.
     before: Vec<Metric>,
     started: Instant,
@@ -141,6 +149,12 @@ impl<'a> Trainer<'a> {
         }
         let together = Together::new(Arc::clone(&options.processes));
         together.check_start(&pipeline.text, &splits)?;
+        let images = ImageSets::of(&splits, &pipeline.moved);
+        let saving =
+            Saving::new(run, pipeline.checkpoint, pipeline.text, images, Arc::clone(&options.processes));
+        // Before anything is built, and in the first process for all.
+        let check = |snapshot| saving.check_images(snapshot, options.accept_changed_images);
+        let changed_images = resume.map(check).transpose()?.flatten();
         let on_nonfinite = pipeline.stability.on_nonfinite;
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =
@@ -151,7 +165,6 @@ impl<'a> Trainer<'a> {
             None => Position::default(),
         };
         let resume_at = resume.is_some().then_some(position.steps_done);
-        let saving = Saving::new(run, pipeline.checkpoint, pipeline.text, Arc::clone(&options.processes));
         let observers = Observers::new(run, resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
@@ -182,6 +195,7 @@ impl<'a> Trainer<'a> {
             observers,
             together,
             position,
+            changed_images,
             before: Vec::new(),
             started: Instant::now(),
         })
@@ -225,6 +239,9 @@ impl<'a> Trainer<'a> {
             steps_done: steps_before,
         };
         self.observers.notify(|observer| observer.started(&started))?;
+        if let Some(images) = self.changed_images.take() {
+            self.observers.notify(|observer| observer.note(&Note::ChangedImages(images)))?;
+        }
         if self.position == Position::default() {
             // Saved first, so that a run can be resumed from the start.
             self.save()?;
@@ -242,22 +259,20 @@ impl<'a> Trainer<'a> {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
             }
-            let epoch_is_done = match self.step(&mut feed, &mut clock) {
+            match self.advance(&mut feed, &mut clock) {
                 Err(error @ TrainError::NotFinite { .. })
                     if self.rollbacks.on_nonfinite == OnNonfinite::RollBack =>
                 {
                     self.roll_back(error)?;
                     feed = Feed::new(self.loader()?);
                     clock = EpochClock::start();
-                    continue;
                 }
-                done => done?,
-            };
-            if epoch_is_done {
-                after = self.end_epoch(&clock)?;
-                clock = EpochClock::start();
-            } else if self.saving.is_due_by_time() {
-                self.save()?;
+                outcome => {
+                    if let Some(metrics) = outcome? {
+                        after = metrics;
+                        clock = EpochClock::start();
+                    }
+                }
             }
         }
         Ok(Finished::Completed(Summary {
@@ -268,6 +283,21 @@ impl<'a> Trainer<'a> {
             took: self.started.elapsed(),
             n_unreadable: self.data.unreadable.len(),
         }))
+    }
+
+    /// Makes a step, and what follows it: the end of its epoch, whose metrics are returned, or a checkpoint that is due.
+    fn advance(
+        &mut self,
+        feed: &mut Feed,
+        clock: &mut EpochClock,
+    ) -> Result<Option<Vec<Metric>>, TrainError> {
+        if self.step(feed, clock)? {
+            return self.end_epoch(clock).map(Some);
+        }
+        if self.saving.is_due_by_time() {
+            self.save()?;
+        }
+        Ok(None)
     }
 
     /// Whether the untrained encoder was measured before, which the process that writes knows.
@@ -330,7 +360,13 @@ impl<'a> Trainer<'a> {
         };
         let epochs = self.course.epochs;
         let is_due = |monitor: &dyn Monitor| monitor.is_due(epochs_done, epochs);
-        let outcomes = measure.metrics(&mut self.engine, &mut self.monitors.list, is_due)?;
+        let outcomes = match measure.metrics(&mut self.engine, &mut self.monitors.list, is_due) {
+            // Weights that a run starts from may be bad, but have not diverged.
+            Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
+                return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
+            }
+            outcomes => outcomes?,
+        };
         for (monitor, reason) in outcomes.off {
             if !self.monitors.off.contains(&monitor) {
                 let note = Note::MonitorOff { monitor: &monitor, reason: &reason };
@@ -368,7 +404,7 @@ impl<'a> Trainer<'a> {
     /// If a parameter is not finite: a run can resume from every checkpoint.
     fn snapshot(&mut self) -> Result<Snapshot, TrainError> {
         if let Some(what) = self.engine.nonfinite_parameter() {
-            return Err(self.diverged(what));
+            return Err(self.diverged_by_now(what));
         }
         self.saving.snapshot(&mut self.engine, &self.position, &self.spikes)
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pipeline::Parameters;
 use plugin_api::{LossRange, Metric};
 
+use super::images::ChangedImages;
 use super::{Finished, TrainError};
 use crate::engine::{GradientNorms, Loss};
 
@@ -250,6 +251,8 @@ pub enum Note<'a> {
         /// The file that lists them.
         list: &'a Path,
     },
+    /// A resumed run goes on with other images than its checkpoint has seen.
+    ChangedImages(ChangedImages),
     /// The device has too little memory for a step. A search for what would fit follows.
     NoRoom,
 }
@@ -291,6 +294,9 @@ impl fmt::Display for Note<'_> {
                 if *n_images == 1 { "image" } else { "images" },
                 list.display()
             ),
+            Self::ChangedImages(images) => {
+                write!(f, "the images have changed, and the run goes on with them: {images}")
+            }
             Self::NoRoom => f.write_str("the device is out of memory; trying what would fit"),
         }
     }

@@ -12,6 +12,7 @@ use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 
 use super::TrainError;
+use super::images::{ChangedImages, ImageSets};
 use super::position::Position;
 use super::spikes::SpikeDetector;
 use crate::engine::{Engine, EngineError};
@@ -22,6 +23,8 @@ pub(super) struct Saving {
     config: CheckpointConfig,
     /// The resolved pipeline, which every checkpoint contains.
     pipeline: String,
+    /// What is trained and measured on, which every checkpoint tells.
+    images: ImageSets,
     saved_at: Instant,
     /// The process whose files they are, and those that train with it.
     processes: Arc<dyn Processes>,
@@ -32,10 +35,11 @@ impl Saving {
         run: &RunFolder,
         config: CheckpointConfig,
         pipeline: String,
+        images: ImageSets,
         processes: Arc<dyn Processes>,
     ) -> Self {
         let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
-        Self { folder, config, pipeline, saved_at: Instant::now(), processes }
+        Self { folder, config, pipeline, images, saved_at: Instant::now(), processes }
     }
 
     /// Whether this process writes the files. All others only know what they would be.
@@ -115,7 +119,42 @@ impl Saving {
         let mut snapshot = Snapshot::default();
         engine.save(&mut snapshot)?;
         finish(&mut snapshot, position, spikes, &self.pipeline);
+        self.images.save(&mut snapshot.metadata);
         Ok(snapshot)
+    }
+
+    /// Checks that the images are those that `snapshot` has seen. If not, they may be `accepted` at the start of an epoch,
+    /// and are returned to be told.
+    ///
+    /// # Errors
+    /// [`TrainError::ChangedImages`].
+    pub(super) fn check_images(
+        &self,
+        snapshot: &Snapshot,
+        accepted: bool,
+    ) -> Result<Option<ChangedImages>, TrainError> {
+        let Some(images) = self.images.change_since(&snapshot.metadata) else { return Ok(None) };
+        let position = Position::load(&snapshot.metadata)?;
+        let within_epoch = (position.step > 0).then_some(position.epoch + 1);
+        match (accepted, within_epoch) {
+            (true, None) => Ok(Some(images)),
+            _ => Err(TrainError::ChangedImages {
+                images,
+                accepted,
+                within_epoch,
+                checkpoint: self.latest_between_epochs(position.steps_done),
+            }),
+        }
+    }
+
+    /// The newest checkpoint up to `step` that was written between two epochs.
+    fn latest_between_epochs(&self, step: u64) -> Option<PathBuf> {
+        let is_between = |path: &PathBuf| {
+            let position = checkpoint::read(path).ok().map(|snapshot| Position::load(&snapshot.metadata));
+            position.is_some_and(|position| position.is_ok_and(|position| position.step == 0))
+        };
+        let known = self.folder.list().ok()?.into_iter().rev().filter(|(at, _)| *at <= step);
+        known.map(|(_, path)| path).find(is_between)
     }
 }
 

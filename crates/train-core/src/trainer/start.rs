@@ -1,31 +1,51 @@
-//! A run that starts from given weights.
+//! Checkpoints that a run starts from, without having been trained to them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use pipeline::Pipeline;
 use processes::Alone;
-use run_store::RunFolder;
-use run_store::checkpoint::{CheckpointFolder, Snapshot};
+use run_store::checkpoint::Snapshot;
 use tensor_ops::Device;
 
 use super::TrainError;
+use super::images::carry_images;
 use super::position::Position;
 use super::saving::{finish, restore};
 use super::spikes::SpikeDetector;
 use crate::engine::Engine;
 
-/// Writes the checkpoint of `pipeline` at step 0 into `run`, with `change` applied to its tensors. The result is a run
-/// that starts from given weights and resumes like any other. Returns its path.
+/// How far a checkpoint has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Whole epochs done.
+    pub epochs: usize,
+    /// Steps done after these.
+    pub steps: usize,
+    /// Steps done in the whole run.
+    pub steps_done: u64,
+}
+
+impl Reached {
+    /// How far `snapshot` has come.
+    ///
+    /// # Errors
+    /// If its metadata do not tell.
+    pub fn of(snapshot: &Snapshot) -> Result<Self, TrainError> {
+        let Position { epoch, step, steps_done, .. } = Position::load(&snapshot.metadata)?;
+        Ok(Self { epochs: epoch, steps: step, steps_done })
+    }
+}
+
+/// The checkpoint of `pipeline` at step 0, with `change` applied to its tensors: a run with it starts from given weights, and
+/// resumes like any other.
 ///
 /// # Errors
-/// If the changed tensors do not match the pipeline, or the checkpoint cannot be written.
-pub fn write_start(
+/// If the changed tensors do not match the pipeline.
+pub fn started_with(
     pipeline: Pipeline,
     device: &Device,
-    run: &RunFolder,
     change: impl FnOnce(&mut Snapshot),
-) -> Result<PathBuf, TrainError> {
+) -> Result<Snapshot, TrainError> {
     let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
     let mut snapshot = Snapshot::default();
@@ -33,5 +53,21 @@ pub fn write_start(
     change(&mut snapshot);
     finish(&mut snapshot, &Position::default(), &spikes, &pipeline.text);
     restore(&snapshot, &mut engine, &mut spikes)?;
-    Ok(CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).save(0, &snapshot)?)
+    Ok(snapshot)
+}
+
+/// The checkpoint `of` another run as one of `pipeline`, which has the same network: a run with it goes on where the other was,
+/// with all of its state, for as many epochs and with such hyperparameters as `pipeline` has.
+///
+/// # Errors
+/// If the networks differ.
+pub fn continued(pipeline: Pipeline, device: &Device, of: &Snapshot) -> Result<Snapshot, TrainError> {
+    let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
+    let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
+    let position = restore(of, &mut engine, &mut spikes)?;
+    let mut snapshot = Snapshot::default();
+    engine.save(&mut snapshot)?;
+    finish(&mut snapshot, &position, &spikes, &pipeline.text);
+    carry_images(&of.metadata, &mut snapshot.metadata);
+    Ok(snapshot)
 }

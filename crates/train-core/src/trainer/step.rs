@@ -110,14 +110,22 @@ impl Trainer<'_> {
         self.observers.notify(|observer| observer.rolled_back(&report))
     }
 
-    /// The error for a run that has diverged.
-    pub(super) fn diverged(&self, what: NonFinite) -> TrainError {
-        TrainError::NotFinite {
-            what,
-            epoch: self.position.epoch + 1,
-            step: self.position.step + 1,
-            checkpoint: self.saving.latest_path(),
+    /// The error for a run that has diverged in the step under way.
+    fn diverged(&self, what: NonFinite) -> TrainError {
+        self.diverged_at(self.position.epoch + 1, self.position.step + 1, what)
+    }
+
+    /// The error for a run that has diverged in the last step or before it.
+    pub(super) fn diverged_by_now(&self, what: NonFinite) -> TrainError {
+        match (self.position.epoch, self.position.step) {
+            (0, 0) => self.diverged(what),
+            (epoch, 0) => self.diverged_at(epoch, self.course.steps_per_epoch, what),
+            (epoch, step) => self.diverged_at(epoch + 1, step, what),
         }
+    }
+
+    fn diverged_at(&self, epoch: usize, step: usize, what: NonFinite) -> TrainError {
+        TrainError::NotFinite { what, epoch, step, checkpoint: self.saving.latest_path() }
     }
 
     /// Why a loss is not finite: a parameter, or the loss itself.

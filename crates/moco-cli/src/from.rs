@@ -1,0 +1,142 @@
+//! `moco run --from`: a new run that starts from an earlier one, or from weights.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use moco::{ModuleStart, Origin, OriginError, OwnCheckpoint, Run, RunOptions};
+use pipeline::Pipeline;
+use train_core::trainer::TrainError;
+
+use crate::export::with_options;
+use crate::failure::Failure;
+use crate::import::print_note;
+use crate::pipeline_file;
+use crate::run::unwrapped;
+
+/// What a new run starts from.
+#[derive(clap::Args)]
+pub(crate) struct FromArguments {
+    /// Start a new run from an earlier one, given by its folder or by a checkpoint in it, or from weights of another program.
+    /// With FILE, the pipeline in it starts at its first epoch with these weights. Without FILE, the earlier run goes on in a
+    /// new folder, with all of its state, for `--epochs` in all or with other changes.
+    #[arg(long, value_name = "RUN|FILE", conflicts_with = "resume")]
+    pub(crate) from: Option<PathBuf>,
+    /// With `--from` and FILE: leave heads and queue at their random initial values.
+    #[arg(long, requires_all = ["from", "file"])]
+    pub(crate) backbone_only: bool,
+}
+
+/// What is at `path`.
+pub(crate) fn open(path: &Path) -> Result<Origin, Failure> {
+    if !path.is_dir() {
+        pipeline_file::check_file(path)?;
+    }
+    Origin::open(path).map_err(unwrapped_origin)
+}
+
+/// A run of `pipeline` with the weights of `from`.
+pub(crate) fn start(
+    from: &Path,
+    pipeline: Pipeline,
+    backbone_only: bool,
+    options: &RunOptions,
+    out: &mut dyn Write,
+) -> Result<Run, Failure> {
+    match open(from)? {
+        Origin::Checkpoint(checkpoint) => start_from_own(&checkpoint, pipeline, backbone_only, options, out),
+        Origin::Weights(weights) => {
+            writeln!(out, "from      {}: {}", from.display(), weights.encoders.convention)?;
+            let mut printed = Ok(());
+            let mut note = |note: moco::exchange::ImportNote<'_>| {
+                if printed.is_ok() {
+                    printed = print_note(out, note);
+                }
+            };
+            let run = weights.create_run(pipeline, backbone_only, options, &mut note);
+            let run = run.map_err(with_options)?;
+            printed?;
+            Ok(run)
+        }
+    }
+}
+
+/// A run of `pipeline` with the weights of a checkpoint of this program.
+pub(crate) fn start_from_own(
+    checkpoint: &OwnCheckpoint,
+    pipeline: Pipeline,
+    backbone_only: bool,
+    options: &RunOptions,
+    out: &mut dyn Write,
+) -> Result<Run, Failure> {
+    let (run, modules) = checkpoint.start(pipeline, backbone_only, options).map_err(unwrapped_origin)?;
+    print_modules(checkpoint, &modules, out)?;
+    Ok(run)
+}
+
+fn print_modules(checkpoint: &OwnCheckpoint, modules: &[ModuleStart], out: &mut dyn Write) -> io::Result<()> {
+    let reached = checkpoint.reached().map(|reached| reached.epochs).unwrap_or_default();
+    writeln!(out, "from      {}, after epoch {reached}", checkpoint.path().display())?;
+    let taken: Vec<&str> = modules
+        .iter()
+        .filter(|module| module.random.is_none())
+        .map(|module| module.module.as_str())
+        .collect();
+    writeln!(out, "weights   {}", taken.join(", "))?;
+    for ModuleStart { module, random } in modules {
+        if let Some(why) = random {
+            writeln!(out, "random    {module}: {why}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The run at `from`, going on in a new folder with `changes` to its pipeline.
+pub(crate) fn go_on(
+    from: &Path,
+    changes: &[String],
+    options: &RunOptions,
+    out: &mut dyn Write,
+) -> Result<Run, Failure> {
+    let checkpoint = match open(from)? {
+        Origin::Checkpoint(checkpoint) => checkpoint,
+        Origin::Weights(_) => {
+            return Err(Failure::usage(
+                format!("`{}` has weights of another program, which belong to no pipeline", from.display()),
+                "give the pipeline to start from them: `moco run FILE --from WEIGHTS`",
+            ));
+        }
+    };
+    let (run, goes_on) = checkpoint.go_on(changes, options).map_err(|error| match error {
+        OriginError::Create(moco::Error::Train(TrainError::State(error))) => Failure::new(
+            format!("this change makes another network: {error}"),
+            format!(
+                "start it from these weights, as a pipeline of its own: `moco run FILE --from {}`",
+                from.display()
+            ),
+        ),
+        error => unwrapped_origin(error),
+    })?;
+    writeln!(out, "from      {}\ngoes on   {goes_on}", checkpoint.path().display())?;
+    Ok(run)
+}
+
+/// The inner error, with the options that help.
+pub(crate) fn unwrapped_origin(error: OriginError) -> Failure {
+    let message = error.to_string();
+    match error {
+        OriginError::Exchange(error) => with_options(error),
+        OriginError::Create(error) => unwrapped(error),
+        OriginError::NothingLeft { done, .. } => Failure::new(
+            message,
+            format!("say how many it is to have in all, more than {done}, with `--epochs`"),
+        ),
+        OriginError::NoPipeline { .. } => Failure::new(
+            message,
+            "give a pipeline to start from its weights: `moco run FILE --from CHECKPOINT`",
+        ),
+        error => match error.hint() {
+            Some(hint) => Failure::new(message, hint),
+            None => Failure::plain(message),
+        },
+    }
+}

@@ -1,0 +1,359 @@
+//! What a new run starts from: an earlier run, one of its checkpoints, or weights of another program.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline::{Pipeline, PipelineError, Site};
+use plugin_api::Progress;
+use run_store::RunFolder;
+use run_store::checkpoint::{self, CheckpointFolder, Snapshot, Stored};
+use train_core::trainer::{self, Reached};
+
+use crate::exchange::{ExchangeError, ForeignWeights};
+use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
+
+/// What a new run starts from.
+pub enum Origin {
+    /// A checkpoint of this program.
+    Checkpoint(OwnCheckpoint),
+    /// Weights of another program.
+    Weights(ForeignWeights),
+}
+
+/// A checkpoint of this program, in its run or alone.
+pub struct OwnCheckpoint {
+    path: PathBuf,
+    snapshot: Snapshot,
+    /// The run that it is in.
+    folder: Option<RunFolder>,
+}
+
+/// What has become of a module of a run that starts from a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleStart {
+    /// The module.
+    pub module: String,
+    /// Why it keeps its random initial values; `None` if it has those of the checkpoint.
+    pub random: Option<String>,
+}
+
+/// A run that goes on in another folder, and what its learning rate does there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GoesOn {
+    /// How far it has come.
+    pub reached: Reached,
+    /// Epochs it was to have.
+    pub epochs_before: usize,
+    /// Epochs it is to have now.
+    pub epochs: usize,
+    /// The learning rate of the next step: as it would have been, unless the run was at its end, and as it is now.
+    pub learning_rate: [f64; 2],
+}
+
+/// A checkpoint that a new run cannot start from.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OriginError {
+    /// The file cannot be read, or is neither.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// The run cannot be created.
+    #[error(transparent)]
+    Create(#[from] Error),
+    /// The checkpoint has no pipeline in it.
+    #[error("`{}` does not say which pipeline it is of", path.display())]
+    NoPipeline {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// The run has done all the epochs that it is to have.
+    #[error("`{}` has done {done} epochs, and is to have {epochs}", path.display())]
+    NothingLeft {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Epochs done.
+        done: usize,
+        /// Epochs of the pipeline.
+        epochs: usize,
+    },
+    /// The pipeline's backbone is another one.
+    #[error("the backbone `{module}` of the pipeline does not match `{}`: {mismatch}", path.display())]
+    Backbone {
+        /// The module.
+        module: String,
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first mismatch.
+        mismatch: String,
+    },
+}
+
+impl OriginError {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exchange(error) => error.hint(),
+            Self::Create(error) => error.hint(),
+            Self::NoPipeline { .. } => Some("give a pipeline, and start it from these weights".into()),
+            Self::NothingLeft { done, .. } => {
+                Some(format!("give the number of all epochs, more than {done}"))
+            }
+            Self::Backbone { .. } => {
+                Some("use a pipeline with the backbone of that run, under the same name".into())
+            }
+        }
+    }
+}
+
+impl From<RunError> for OriginError {
+    fn from(error: RunError) -> Self {
+        Self::Create(error.into())
+    }
+}
+
+impl From<PipelineError> for OriginError {
+    fn from(error: PipelineError) -> Self {
+        Self::Create(error.into())
+    }
+}
+
+impl From<trainer::TrainError> for OriginError {
+    fn from(error: trainer::TrainError) -> Self {
+        Self::Create(error.into())
+    }
+}
+
+impl Origin {
+    /// Opens a run folder, whose newest checkpoint is taken; a checkpoint; or weights of another program.
+    ///
+    /// # Errors
+    /// If it is none of them, or cannot be read.
+    pub fn open(path: &Path) -> Result<Self, OriginError> {
+        if path.is_dir() || !path.exists() {
+            let OpenRun { folder, checkpoint, snapshot } = OpenRun::open(path, Which::Latest)?;
+            let folder = Some(folder);
+            return Ok(Self::Checkpoint(OwnCheckpoint { path: checkpoint, snapshot, folder }));
+        }
+        match ForeignWeights::read(path) {
+            Ok(weights) => Ok(Self::Weights(weights)),
+            Err(ExchangeError::OwnCheckpoint { .. }) => {
+                let snapshot = checkpoint::read(path).map_err(RunError::from)?;
+                let folder = RunFolder::open(path).ok();
+                Ok(Self::Checkpoint(OwnCheckpoint { path: path.into(), snapshot, folder }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl OwnCheckpoint {
+    /// The checkpoint's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How far it has come.
+    ///
+    /// # Errors
+    /// If it does not tell.
+    pub fn reached(&self) -> Result<Reached, OriginError> {
+        Ok(Reached::of(&self.snapshot)?)
+    }
+
+    /// Creates a run of `pipeline` at step 0 whose modules have the weights of this checkpoint's modules of the same names, the
+    /// momentum encoder and the queue included. The optimizer starts anew. Also returns what has become of each module.
+    ///
+    /// # Errors
+    /// If a backbone of the pipeline does not match, or the run folder cannot be created.
+    pub fn start(
+        &self,
+        pipeline: Pipeline,
+        backbone_only: bool,
+        options: &RunOptions,
+    ) -> Result<(Run, Vec<ModuleStart>), OriginError> {
+        let pipeline = together::dealt(pipeline, &options.processes)?;
+        let backbones = &pipeline.network.graph.backbones;
+        let backbones: Vec<String> = backbones.iter().cloned().collect();
+        let names = pipeline.network.modules.named().into_iter().map(|(name, _)| name.to_owned());
+        let names: Vec<String> = names.collect();
+        let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
+        let mut modules = Vec::new();
+        let mut wrong = None;
+        let fill = |fresh: &mut Snapshot| {
+            let has_tensors = |module: &str, fresh: &Snapshot| {
+                fresh.tensors.keys().any(|name| name.starts_with(&format!("query.{module}.")))
+            };
+            for module in names {
+                if !has_tensors(&module, fresh) {
+                    continue;
+                }
+                let is_backbone = backbones.contains(&module);
+                let random = match backbone_only && !is_backbone {
+                    true => Some("only the backbone is taken".to_owned()),
+                    false => self.fill(&module, fresh).err(),
+                };
+                if let (true, Some(mismatch)) = (is_backbone, &random) {
+                    wrong.get_or_insert((module.clone(), mismatch.clone()));
+                }
+                modules.push(ModuleStart { module, random });
+            }
+        };
+        let snapshot = trainer::started_with(pipeline, &device().map_err(Error::from)?, fill)?;
+        if let Some((module, mismatch)) = wrong {
+            return Err(OriginError::Backbone { module, path: self.path.clone(), mismatch });
+        }
+        let origin = format!("weights of {}, after epoch {}", self.path.display(), self.reached()?.epochs);
+        let new = NewRun { text: &text, name: &name, keep, moved: &[], origin: &origin };
+        Ok((new.create(&snapshot, 0, options)?, modules))
+    }
+
+    /// Creates a run in a new folder that goes on with the state of this checkpoint: weights, queue, optimizer, position. It
+    /// has the pipeline of the checkpoint with `overrides`, for instance `epochs=400`, whose schedule it follows from here
+    /// on.
+    ///
+    /// # Errors
+    /// If nothing is left to do, an override is wrong or changes the network, or the run folder cannot be created.
+    pub fn go_on(&self, overrides: &[String], options: &RunOptions) -> Result<(Run, GoesOn), OriginError> {
+        let text = self.snapshot.metadata.get("pipeline");
+        let text = text.ok_or_else(|| OriginError::NoPipeline { path: self.path.clone() })?;
+        let origin = format!("the pipeline of `{}`", self.path.display());
+        let device = device().map_err(Error::from)?;
+        let site = || Site::of_processes(&device, Arc::clone(&options.processes));
+        let parse = |overrides: &[String]| {
+            let pipeline = Pipeline::parse_kept(&origin, text, overrides, site());
+            pipeline.map_err(PipelineError::from)
+        };
+        let reached = self.reached()?;
+        let before = parse(&[])?;
+        let pipeline = together::dealt(parse(overrides)?, &options.processes)?;
+        if reached.epochs >= pipeline.epochs {
+            let (path, done) = (self.path.clone(), reached.epochs);
+            return Err(OriginError::NothingLeft { path, done, epochs: pipeline.epochs });
+        }
+        let goes_on = GoesOn {
+            reached,
+            epochs_before: before.epochs,
+            epochs: pipeline.epochs,
+            learning_rate: [&before, &pipeline].map(|pipeline| learning_rate(pipeline, reached)),
+        };
+        let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
+        let snapshot = trainer::continued(pipeline, &device, &self.snapshot)?;
+        let moved = match &self.folder {
+            Some(folder) => folder.read_moved().map_err(Error::from)?,
+            None => Vec::new(),
+        };
+        let origin = format!("state of {}, after epoch {}", self.path.display(), reached.epochs);
+        let new = NewRun { text: &text, name: &name, keep, moved: &moved, origin: &origin };
+        let run = new.create(&snapshot, reached.steps_done, options)?;
+        // The course up to here, for whoever draws it. Resuming leaves out what came after the checkpoint.
+        if let Some(metrics) = self.folder.as_ref().map(RunFolder::metrics).filter(|path| path.is_file()) {
+            let copied = std::fs::copy(&metrics, run.folder().metrics());
+            copied.map_err(|source| Error::Copy { path: metrics, source })?;
+        }
+        Ok((run, goes_on))
+    }
+
+    /// Sets the tensors of `module` in `fresh` to those of this checkpoint, or says why not, and then sets none.
+    fn fill(&self, module: &str, fresh: &mut Snapshot) -> Result<(), String> {
+        let mut found = Vec::new();
+        for (side, other) in [("query", "query"), ("momentum", "query")] {
+            let prefix = format!("{side}.{module}.");
+            for (name, own) in fresh.tensors.iter().filter(|(name, _)| name.starts_with(&prefix)) {
+                // A checkpoint without a momentum encoder starts it as a new run does: as the query encoder.
+                let part = &name[prefix.len()..];
+                let stored = self.snapshot.tensors.get(name);
+                let stored =
+                    stored.or_else(|| self.snapshot.tensors.get(&format!("{other}.{module}.{part}")));
+                let stored = stored.ok_or_else(|| match self.has(module) {
+                    true => format!("it has no `{name}`"),
+                    false => "it has no such module".to_owned(),
+                })?;
+                if !same_shape(own, stored) {
+                    return Err(format!("`{name}` is {}, expected {}", shown(stored), shown(own)));
+                }
+                found.push((name.clone(), stored.clone()));
+            }
+        }
+        let surplus =
+            self.snapshot.tensors.keys().find(|name| {
+                name.starts_with(&format!("query.{module}.")) && !fresh.tensors.contains_key(*name)
+            });
+        if let Some(name) = surplus {
+            return Err(format!("`{name}` is unexpected"));
+        }
+        fresh.tensors.extend(found);
+        Ok(())
+    }
+
+    fn has(&self, module: &str) -> bool {
+        let prefix = format!("query.{module}.");
+        self.snapshot.tensors.keys().any(|name| name.starts_with(&prefix))
+    }
+}
+
+/// The learning rate of the next step of `pipeline` after `reached`; that of its end, if it was there.
+fn learning_rate(pipeline: &Pipeline, reached: Reached) -> f64 {
+    // The length of an epoch is not known here. A schedule by steps differs by less than an epoch's change.
+    let epoch = reached.epochs.min(pipeline.epochs);
+    let at = Progress { epoch, step: 0, steps_per_epoch: 1, epochs: pipeline.epochs };
+    pipeline.learning_rate.scaled(pipeline.batch) * pipeline.schedule.factor(at)
+}
+
+fn same_shape(a: &Stored, b: &Stored) -> bool {
+    match (a, b) {
+        (Stored::F32 { shape: a, .. }, Stored::F32 { shape: b, .. }) => a == b,
+        (Stored::U64(a), Stored::U64(b)) => a.len() == b.len(),
+        _ => false,
+    }
+}
+
+fn shown(stored: &Stored) -> String {
+    match stored {
+        Stored::F32 { shape, .. } => format!("{shape:?}"),
+        Stored::U64(_) => "a count".into(),
+    }
+}
+
+impl fmt::Display for GoesOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reached, epochs_before, epochs, learning_rate: [before, now] } = self;
+        write!(f, "epoch {} of {epochs}", reached.epochs + 1)?;
+        if epochs != epochs_before {
+            write!(f, " instead of {epochs_before}")?;
+        }
+        write!(f, ", learning rate {now:.3e}")?;
+        if before != now {
+            write!(f, " instead of {before:.3e}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A run that is written with its first checkpoint.
+pub(crate) struct NewRun<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) name: &'a str,
+    /// Checkpoints to keep.
+    pub(crate) keep: usize,
+    /// Places of its images, old and new.
+    pub(crate) moved: &'a [(String, String)],
+    /// What it starts from, in words.
+    pub(crate) origin: &'a str,
+}
+
+impl NewRun<'_> {
+    /// Creates the folder with the checkpoint of `step`.
+    pub(crate) fn create(&self, snapshot: &Snapshot, step: u64, options: &RunOptions) -> Result<Run, Error> {
+        let folder = RunFolder::create(&options.root, self.name, options.folder.clone())?;
+        let saved = CheckpointFolder::new(folder.checkpoints(), self.keep).save(step, snapshot);
+        saved.map_err(RunError::from)?;
+        if !self.moved.is_empty() {
+            folder.write_moved(self.moved)?;
+        }
+        folder.write_origin(self.origin)?;
+        // Last, because a folder with a pipeline is a run.
+        folder.write_pipeline(self.text)?;
+        Run::open_with(folder.path(), Arc::clone(&options.processes))
+    }
+}
