@@ -102,7 +102,7 @@ fn diverging_features(monitor: &str) -> Vec<String> {
     let sets = [
         "learning_rate.base=1e6",
         "epochs=4",
-        "data.batch=8",
+        "data.source.train=32",
         r#"schedule=("constant", ())"#,
         &format!("monitor=[{monitor}]"),
     ];
