@@ -232,3 +232,78 @@ fn a_finished_run_goes_on_to_nothing_and_stays_as_it_is() {
     assert_eq!(checkpoint_steps(&run), [before, last]);
     assert!(std::fs::read(checkpoint(&run, last)).unwrap() == bytes);
 }
+
+#[test]
+fn signals_of_schedulers_and_the_end_of_its_time_stop_a_run_with_a_checkpoint() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    let endless = [
+        "--set",
+        "epochs=100000",
+        "--set",
+        "monitor=[]",
+        "--set",
+        "checkpoint=(every_epochs: 100000, best: None)",
+    ];
+    let arguments = |out: &str| {
+        let start = ["run", &here("small.ron"), "--out", out].map(str::to_owned);
+        start.into_iter().chain(endless.map(str::to_owned)).collect::<Vec<_>>()
+    };
+    for signal in ["-USR1", "-USR2"] {
+        let run = root.join(signal);
+        let mut child = start(root, arguments(run.to_str().unwrap()));
+        wait_until(&mut child, || !checkpoint_steps(&run).is_empty());
+        // The first checkpoint is written before the run listens.
+        std::thread::sleep(Duration::from_millis(300));
+        send(signal, &child);
+        let outcome = Outcome::from(child.wait_with_output().unwrap());
+        assert_eq!(outcome.code, Some(130), "{signal}: {outcome}");
+        assert!(checkpoint_steps(&run).last().is_some_and(|step| *step > 0), "{signal}: {outcome}");
+    }
+    let timed = arguments("timed").into_iter().chain(["--for".to_owned(), "1s".to_owned()]);
+    let outcome = xtask(root, timed);
+    assert_eq!(outcome.code, Some(75), "{outcome}");
+    assert!(outcome.stderr.contains("the time is up"), "{outcome}");
+    let newest = checkpoint_steps(&root.join("timed")).last().copied().unwrap();
+    assert!(newest > 0, "{outcome}");
+    let outcome = xtask(root, ["run", "--resume", "timed", "--for", "500ms"]);
+    assert_eq!(outcome.code, Some(75), "{outcome}");
+    assert!(checkpoint_steps(&root.join("timed")).last().is_some_and(|step| *step > newest), "{outcome}");
+    let outcome = xtask(root, ["run", "--resume", "timed", "--for", "soon"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("write for instance `90s`, `45m`, `2h` or `1d 12h`"), "{outcome}");
+}
+
+#[test]
+fn a_run_ends_early_when_its_metric_gets_no_better_and_stays_ended() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    let small = here("small.ron");
+    // With a learning rate of 0 nothing gets better.
+    let sets = [
+        "learning_rate.base=0",
+        "epochs=20",
+        r#"early_stopping=(metric: "feature_std", patience: 2)"#,
+        "checkpoint=(keep_every: 2)",
+        r#"monitor=[("feature-collapse", (every: 1)), ("knn", (every: 1, k: 5))]"#,
+    ];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let outcome = xtask(root, ["run", &small, "--out", "run"].into_iter().chain(sets)).done();
+    let said = "ended early: feature_std was best after epoch ";
+    assert!(outcome.stdout.contains(said), "{outcome}");
+    let epochs = crate::support::metrics(&root.join("run")).len() - 1;
+    assert!((3..20).contains(&epochs), "{outcome}");
+    // Every second checkpoint is kept, besides the newest two.
+    let kept = |epoch: usize| root.join(format!("run/checkpoints/epoch-{epoch:04}.safetensors"));
+    assert!(kept(2).is_file() && !kept(3).is_file());
+    let outcome = xtask(root, ["run", "--resume", "run"]).done();
+    assert!(outcome.stdout.contains("already complete") && outcome.stdout.contains(said), "{outcome}");
+
+    // From an earlier checkpoint, the later one that was kept is set aside, and comes again.
+    let outcome = xtask(root, ["run", "--resume", "run/checkpoints/epoch-0002.safetensors"]).done();
+    assert!(outcome.stdout.contains(said), "{outcome}");
+    let refused =
+        xtask(root, ["run", &small, "--set", r#"early_stopping=(metric: "knn_top2", patience: 2)"#])
+            .refused();
+    assert!(refused.contains("no monitor measures `knn_top2`"), "{refused}");
+}

@@ -13,6 +13,9 @@ use crate::program::{named, program};
 /// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
 pub const STOPPED: u8 = 130;
 
+/// The exit code of a run whose time is up and that is to go on: that of a failure that passes (`EX_TEMPFAIL`).
+pub const GO_ON: u8 = 75;
+
 /// The exit code for arguments that make no sense, which is clap's.
 const USAGE: u8 = 2;
 

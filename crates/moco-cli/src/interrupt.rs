@@ -2,18 +2,21 @@
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(unix)]
 use std::thread;
+use std::time::Duration;
 
 #[cfg(unix)]
-use signal_hook::{consts::SIGUSR1, iterator::Signals};
+use signal_hook::{
+    consts::{SIGUSR1, SIGUSR2},
+    iterator::Signals,
+};
 
 use crate::failure::{Failure, STOPPED};
 
 /// The first Ctrl-C sets `stop` and prints `message`, if there is one; the second one ends the program at once.
 ///
-/// SIGUSR1 does what the first one does, however often it comes. A launcher of several processes passes it on to all of them, and
-/// does not end them itself, as it does after Ctrl-C.
+/// SIGUSR1 and SIGUSR2 do what the first one does, however often they come. Schedulers send them before a time limit. A launcher
+/// of several processes passes them on to all, and does not end them itself, as it does after Ctrl-C.
 ///
 /// # Errors
 /// If the system does not allow it.
@@ -36,6 +39,29 @@ pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static st
     })
 }
 
+/// Sets `stop` and `is_over` when `limit` is over, and says so.
+///
+/// # Errors
+/// If the system has no thread to wait.
+pub(crate) fn stop_after(
+    limit: Duration,
+    stop: &'static AtomicBool,
+    is_over: &'static AtomicBool,
+) -> Result<(), Failure> {
+    let wait = move || {
+        thread::sleep(limit);
+        // A run that is stopping already was not stopped by its time.
+        if !stop.swap(true, Ordering::Relaxed) {
+            is_over.store(true, Ordering::Relaxed);
+            let _ =
+                writeln!(io::stderr(), "\nthe time is up; stopping after this step and saving a checkpoint");
+        }
+    };
+    let started = thread::Builder::new().name("time limit".into()).spawn(wait);
+    started.map_err(|error| Failure::plain(format!("the time cannot be limited: {error}")))?;
+    Ok(())
+}
+
 /// Ctrl-C ends the program at once: for a command that writes nothing before its end.
 ///
 /// # Errors
@@ -49,10 +75,10 @@ pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
 
 #[cfg(unix)]
 fn handle_passed_on(handler: impl Fn() + Send + 'static) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::plain(format!("SIGUSR1 cannot be handled: {error}"));
-    let mut signals = Signals::new([SIGUSR1]).map_err(failed)?;
+    let failed = |error: io::Error| Failure::plain(format!("SIGUSR1 and SIGUSR2 cannot be handled: {error}"));
+    let mut signals = Signals::new([SIGUSR1, SIGUSR2]).map_err(failed)?;
     let wait = move || signals.forever().for_each(|_| handler());
-    thread::Builder::new().name("sigusr1".into()).spawn(wait).map_err(failed)?;
+    thread::Builder::new().name("sigusr".into()).spawn(wait).map_err(failed)?;
     Ok(())
 }
 

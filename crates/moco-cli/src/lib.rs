@@ -82,7 +82,7 @@ A first run, which needs no download:
   moco run pipelines/mocov2.ron      train (a few minutes on two cores)
   moco knn runs/mocov2-001           evaluate the encoder
 
-Exit codes: 0 success, 1 failure, 2 invalid arguments, 130 stopped by Ctrl-C.";
+Exit codes: 0 success, 1 failure, 2 invalid arguments, 75 the time of `run --for` is up, 130 stopped by a signal.";
 
 /// The help of each command is on its `Arguments`: one line, then a paragraph that `--help` shows.
 #[derive(Subcommand)]

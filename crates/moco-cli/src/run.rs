@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use moco::processes::Processes;
 use moco::{Finished, Run, RunOptions, Silent, Summary};
@@ -14,7 +15,7 @@ use plugin_api::Splits;
 use run_store::RunFolder;
 use tensor_ops::Device;
 
-use crate::failure::{Failure, STOPPED};
+use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
 use crate::moved::{self, MovedArguments};
 use crate::program::program;
@@ -27,8 +28,8 @@ use crate::{compute, interrupt, notes, pipeline_file, runs, text};
 /// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
 ///
 /// Each run has its own folder, `runs/NAME-001` and so on, with the resolved pipeline (`pipeline.ron`, which reproduces
-/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM or SIGUSR1 stops a run after the current
-/// step and saves a checkpoint. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
+/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 stops a run after the
+/// current step and saves a checkpoint; so does the end of the time that `--for` gives. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
 /// different numbers of workers and threads.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -57,6 +58,10 @@ pub(crate) struct Arguments {
     /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Stop after this time, for instance `2h` or `1h 30m`, counted from the start of the program, with a checkpoint and exit
+    /// code 75. The step under way is finished first, and so is a measurement.
+    #[arg(long = "for", value_name = "TIME", value_parser = time)]
+    time: Option<Duration>,
     /// Data loader workers of each process [default: one per core, of those that are its share]. The result does not depend
     /// on it.
     #[arg(long, value_name = "N")]
@@ -80,6 +85,9 @@ Resume:
   moco run --resume runs/mocov2-001/checkpoints/step-00000320.safetensors
       from an earlier checkpoint; later ones are renamed to *.superseded
 
+In a job of limited time:
+  moco run --resume runs/mocov2-001 --for 3h30m   stops with a checkpoint, exit code 75: resume it in the next job
+
 Go on in a new folder, or start from weights:
   moco run --from runs/mocov2-001 --epochs 400    as if it had 400 epochs from here on
   moco run other.ron --from runs/mocov2-001       a pipeline with that run's weights, from its first epoch
@@ -88,6 +96,14 @@ Go on in a new folder, or start from weights:
 Several processes (a build with `--features mpi`):
   moco run --ranks 4 pipelines/mocov2.ron                       on this machine
   mpirun -n 16 --hostfile hosts --bind-to none moco run FILE    on several";
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("it must be more than nothing".into()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(format!("{error}; write for instance `90s`, `45m`, `2h` or `1d 12h`")),
+    }
+}
 
 /// Standard output while it has a reader: a run does not end when `head` does.
 pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
@@ -160,6 +176,12 @@ fn check_arguments(arguments: &Arguments) -> Result<(), Failure> {
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Whether [`STOP`] is set because the time is up.
+static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
+
+/// What processes may need to find each other.
+const JOINING: Duration = Duration::from_secs(10);
+
 /// Trains as one of several processes, without a word.
 fn follow(arguments: &Arguments, together: &Together) -> Result<ExitCode, Failure> {
     let threads = together.threads(arguments.threads);
@@ -167,14 +189,22 @@ fn follow(arguments: &Arguments, together: &Together) -> Result<ExitCode, Failur
     interrupt::stop_softly(&STOP, None)?;
     let workers = arguments.workers.or(threads).unwrap_or_else(compute::default_workers);
     let processes = Arc::clone(&together.processes);
+    let started = Instant::now();
     match Run::follow(processes, workers, &mut Silent, &STOP).map_err(unwrapped)? {
         Finished::Completed(_) => Ok(ExitCode::SUCCESS),
-        Finished::Stopped { .. } => Ok(ExitCode::from(STOPPED)),
+        // The first process has the clock. A launcher may return the code of any.
+        Finished::Stopped { .. } => {
+            let time_is_up = arguments.time.is_some_and(|time| started.elapsed() + JOINING >= time);
+            Ok(ExitCode::from(if time_is_up { GO_ON } else { STOPPED }))
+        }
     }
 }
 
 /// Trains as the only process, or the first of several.
 fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    if let Some(time) = arguments.time {
+        interrupt::stop_after(time, &STOP, &TIME_IS_UP)?;
+    }
     let threads = together.threads(arguments.threads);
     let device = compute::start(threads)?;
     let own_share = if together.processes.n() > 1 { threads } else { None };
@@ -238,7 +268,7 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
                 folder.path().display(),
                 program = program()
             )?;
-            Ok(ExitCode::from(STOPPED))
+            Ok(ExitCode::from(if TIME_IS_UP.load(Ordering::Relaxed) { GO_ON } else { STOPPED }))
         }
     }
 }
@@ -390,6 +420,9 @@ fn print_summary(
         )?;
     } else {
         writeln!(out, "done in {}: {}", format_seconds(summary.took.as_secs_f64()), run.path().display())?;
+    }
+    if let Some(early_stop) = &summary.early_stop {
+        writeln!(out, "  ended early: {early_stop}")?;
     }
     if summary.after.is_empty() && summary.before.is_empty() {
         writeln!(out, "  evaluate with: {} knn {}", program(), run.path().display())?;

@@ -2,7 +2,7 @@
 
 use crate::build::ViewImages;
 use crate::checker::Checker;
-use crate::config::PipelineConfig;
+use crate::config::{EarlyStoppingConfig, PipelineConfig};
 use crate::measuring::MEASURING;
 use crate::pixels;
 use crate::views::{View, Views};
@@ -90,13 +90,33 @@ fn check_images(checker: &Checker, view: &View, Measured { backbone, images }: M
 pub(crate) fn check_best(checker: &Checker, config: &PipelineConfig, monitors: &Monitors) -> Checked<()> {
     let Some(best) = &config.checkpoint.best else { return Ok(()) };
     let named = checker.tree().find(&["checkpoint", "best"]).is_some();
-    let metrics: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.metrics()).copied().collect();
-    if named && !metrics.contains(&best.as_str()) {
-        return Err(checker.fault(
-            &["checkpoint", "best"],
-            format!("no monitor measures `{best}`"),
-            plugin_api::suggest(best, &metrics),
-        ));
+    if named { check_measured(checker, &["checkpoint", "best"], best, monitors) } else { Ok(()) }
+}
+
+/// A run ends early by a metric that some monitor takes.
+pub(crate) fn check_early_stopping(
+    checker: &Checker,
+    config: &PipelineConfig,
+    monitors: &Monitors,
+) -> Checked<()> {
+    match &config.early_stopping {
+        None => Ok(()),
+        Some(EarlyStoppingConfig { patience: 0, .. }) => Err(checker.fault(
+            &["early_stopping", "patience"],
+            "the run would end after its first measurement",
+            "write the number of epochs that the metric may get no better, for instance 20",
+        )),
+        Some(EarlyStoppingConfig { metric, .. }) => {
+            check_measured(checker, &["early_stopping", "metric"], metric, monitors)
+        }
     }
-    Ok(())
+}
+
+/// Some monitor takes `metric`, which stands at `path`.
+fn check_measured(checker: &Checker, path: &[&str], metric: &str, monitors: &Monitors) -> Checked<()> {
+    let metrics: Vec<&str> = monitors.iter().flat_map(|(_, monitor)| monitor.metrics()).copied().collect();
+    if metrics.contains(&metric) {
+        return Ok(());
+    }
+    Err(checker.fault(path, format!("no monitor measures `{metric}`"), plugin_api::suggest(metric, &metrics)))
 }

@@ -58,6 +58,13 @@ pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Check
     if config.checkpoint.keep == 0 {
         return Err(checker.fault(&["checkpoint", "keep"], "no checkpoint would be kept", "write 1 or more"));
     }
+    if config.checkpoint.keep_every == Some(0) {
+        return Err(checker.fault(
+            &["checkpoint", "keep_every"],
+            "checkpoints would be kept every 0 epochs",
+            "write 10 to keep every tenth, or leave it out",
+        ));
+    }
     if config.checkpoint.every_epochs == 0 {
         return Err(checker.fault(
             &["checkpoint", "every_epochs"],

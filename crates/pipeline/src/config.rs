@@ -96,6 +96,9 @@ pub struct PipelineConfig {
     /// What is measured while training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub monitor: Vec<PluginRef>,
+    /// Whether the run ends before its last epoch if a metric gets no better.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early_stopping: Option<EarlyStoppingConfig>,
     /// When the state is saved.
     #[serde(default, skip_serializing_if = "is_default")]
     pub checkpoint: CheckpointConfig,
@@ -314,6 +317,16 @@ pub enum Selection {
     Named(Vec<String>),
 }
 
+/// `(metric: "knn_top1", patience: 20)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename = "early_stopping")]
+pub struct EarlyStoppingConfig {
+    /// The metric, which some monitor measures.
+    pub metric: String,
+    /// Epochs that it may get no better before the run ends.
+    pub patience: usize,
+}
+
 /// When checkpoints are written and which are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename = "checkpoint")]
@@ -324,6 +337,9 @@ pub struct CheckpointConfig {
     pub every_minutes: f64,
     /// The newest that stay.
     pub keep: usize,
+    /// Those after every so many epochs stay as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_every: Option<usize>,
     /// The metric whose best checkpoint stays besides; none to keep no best.
     #[serde(skip_serializing_if = "CheckpointConfig::is_usual")]
     pub best: Option<String>,
@@ -331,7 +347,13 @@ pub struct CheckpointConfig {
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_epochs: 1, every_minutes: 10.0, keep: 2, best: Some(Self::USUAL_BEST.into()) }
+        Self {
+            every_epochs: 1,
+            every_minutes: 10.0,
+            keep: 2,
+            keep_every: None,
+            best: Some(Self::USUAL_BEST.into()),
+        }
     }
 }
 

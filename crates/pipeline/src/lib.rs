@@ -35,8 +35,8 @@ mod views;
 mod write;
 
 pub use self::config::{
-    CheckpointConfig, DataConfig, GroupConfig, LearningRateConfig, LearningRateScale, MomentumConfig,
-    MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
+    CheckpointConfig, DataConfig, EarlyStoppingConfig, GroupConfig, LearningRateConfig, LearningRateScale,
+    MomentumConfig, MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
 };
 pub use self::encoder::{EncoderModules, EncoderPipeline};
 pub use self::error::PipelineError;

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use crate::base;
 use crate::build::build_modules;
-use crate::check_monitors::{Measured, check_best, check_monitors};
+use crate::check_monitors::{Measured, check_best, check_early_stopping, check_monitors};
 use crate::check_numbers::check_momentum;
-use crate::config::{CheckpointConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision};
+use crate::config::{
+    CheckpointConfig, EarlyStoppingConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision,
+};
 use crate::error::PipelineError;
 use crate::graph::Graph;
 use crate::minimize;
@@ -57,6 +59,8 @@ pub struct Pipeline {
     pub schedule: Box<dyn Schedule>,
     /// What is measured, with each monitor's name.
     pub monitors: Vec<(String, Box<dyn Monitor>)>,
+    /// Whether the run ends early if a metric gets no better.
+    pub early_stopping: Option<EarlyStoppingConfig>,
     /// When checkpoints are written and which are kept.
     pub checkpoint: CheckpointConfig,
     /// What is done when training becomes unstable.
@@ -171,6 +175,7 @@ impl Pipeline {
         views::check_all_used(&checker, &views, &graph, &monitors)?;
         let dataset = dataset?;
         check_best(&checker, &config, &monitors)?;
+        check_early_stopping(&checker, &config, &monitors)?;
         let plugin_of = |module: &String| Ok((module.clone(), checker.plugin_at(&["modules", module])?.0));
         let module_plugins = config.modules.keys().map(plugin_of).collect::<Checked<_>>()?;
         Ok(Self {
@@ -196,6 +201,7 @@ impl Pipeline {
             learning_rate: config.learning_rate,
             schedule,
             monitors,
+            early_stopping: config.early_stopping,
             checkpoint: config.checkpoint,
             stability: config.stability,
             text: checker.text.text,

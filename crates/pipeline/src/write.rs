@@ -52,6 +52,7 @@ impl PipelineConfig {
             groups: Vec::new(),
             stability: StabilityConfig::default(),
             monitor: Vec::new(),
+            early_stopping: None,
             checkpoint: CheckpointConfig::default(),
         }
     }

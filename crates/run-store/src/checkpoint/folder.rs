@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::write_parts;
 use super::{CheckpointError, Snapshot, read, write};
-use crate::run_folder::remove_partial;
+use crate::run_folder::{remove_partial, write_whole};
 
 const BEST: &str = "best.safetensors";
 const SCORE_KEY: &str = "score";
@@ -119,12 +119,44 @@ impl CheckpointFolder {
     pub fn set_aside_after(&self, step: u64) -> Result<Vec<PathBuf>, CheckpointError> {
         let mut moved = Vec::new();
         for (_, path) in self.list()?.into_iter().filter(|(later, _)| *later > step) {
-            let mut name = path.clone().into_os_string();
-            name.push(".superseded");
-            fs::rename(&path, &name).map_err(CheckpointError::io("rename", &path))?;
-            moved.push(name.into());
+            moved.push(set_aside(&path)?);
         }
         Ok(moved)
+    }
+
+    /// Keeps the checkpoint at `path`, after `epoch` epochs, under another name, which no later one replaces: a second name of
+    /// the same file where the file system can have that, and otherwise a copy. Returns the name.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn keep(&self, path: &Path, epoch: usize) -> Result<PathBuf, CheckpointError> {
+        let kept = self.path.join(format!("epoch-{epoch:04}.safetensors"));
+        // An earlier course of the run may have left one.
+        match fs::remove_file(&kept) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CheckpointError::io("replace", &kept)(error)),
+        }
+        if fs::hard_link(path, &kept).is_err() {
+            let copy = |file: &mut fs::File| io::copy(&mut fs::File::open(path)?, file).map(drop);
+            write_whole(&kept, copy).map_err(CheckpointError::io("write", &kept))?;
+        }
+        Ok(kept)
+    }
+
+    /// Renames those of the [kept](Self::keep) checkpoints that are `later` than where a run resumes to `*.superseded`.
+    ///
+    /// # Errors
+    /// If a file cannot be renamed.
+    pub fn set_aside_kept(&self, later: impl Fn(&Snapshot) -> bool) -> Result<(), CheckpointError> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for path in entries.map(|entry| entry.path()).filter(|path| is_kept(path)) {
+            // A damaged one is not known to be later, and nothing is lost by leaving it.
+            if read(&path).is_ok_and(|snapshot| later(&snapshot)) {
+                set_aside(&path)?;
+            }
+        }
+        Ok(())
     }
 
     fn prepare(&self) -> Result<(), CheckpointError> {
@@ -140,6 +172,20 @@ impl CheckpointFolder {
         }
         self.best.flatten()
     }
+}
+
+/// Renames a checkpoint of a later step, and returns its new name.
+fn set_aside(path: &Path) -> Result<PathBuf, CheckpointError> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".superseded");
+    fs::rename(path, &name).map_err(CheckpointError::io("rename", path))?;
+    Ok(name.into())
+}
+
+fn is_kept(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let number = name.and_then(|name| name.strip_prefix("epoch-")?.strip_suffix(".safetensors"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn step_of(path: &Path) -> Option<u64> {
@@ -248,5 +294,25 @@ mod tests {
         assert_eq!(moved, [root.path().join("step-00000020.safetensors.superseded")]);
         assert_eq!(folder.latest().unwrap().unwrap().1, snapshot(10));
         assert_eq!(read(&moved[0]).unwrap(), snapshot(20));
+    }
+
+    #[test]
+    fn a_kept_checkpoint_outlives_later_ones_and_is_set_aside_by_an_earlier_one() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        let first = folder.save(1, &snapshot(1)).unwrap();
+        let kept = folder.keep(&first, 10).unwrap();
+        folder.save(2, &snapshot(2)).unwrap();
+        assert_eq!(steps(&folder), [2]);
+        assert_eq!(read(&kept).unwrap(), snapshot(1));
+        let again = folder.keep(&folder.path_of(2), 10).unwrap();
+        assert_eq!((&again, read(&kept).unwrap()), (&kept, snapshot(2)));
+        let later_than = |step: u64| {
+            move |of: &Snapshot| *of != snapshot(0) && (0..=step).all(|step| *of != snapshot(step))
+        };
+        folder.set_aside_kept(later_than(2)).unwrap();
+        assert!(kept.is_file());
+        folder.set_aside_kept(later_than(1)).unwrap();
+        assert!(!kept.exists() && root.path().join("epoch-0010.safetensors.superseded").is_file());
     }
 }

@@ -5,6 +5,7 @@
 
 mod course;
 mod data;
+mod early_stopping;
 mod error;
 mod feed;
 mod files;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pipeline::{OnNonfinite, Pipeline};
+use pipeline::{EarlyStoppingConfig, OnNonfinite, Pipeline};
 use plugin_api::{LossRange, Metric, Monitor, MonitorError};
 use processes::Processes;
 use run_store::RunFolder;
@@ -34,6 +35,7 @@ use run_store::checkpoint::Snapshot;
 use run_store::metrics::MetricsLog;
 use tensor_ops::Device;
 
+pub use self::early_stopping::EarlyStop;
 pub use self::error::{DeviceMemory, TrainError};
 pub use self::fit::Fit;
 pub use self::images::ChangedImages;
@@ -99,6 +101,7 @@ struct Trainer<'a> {
     monitors: Monitors,
     spikes: SpikeDetector,
     rollbacks: Rollbacks,
+    early_stopping: Option<EarlyStoppingConfig>,
     saving: Saving,
     observers: Observers<'a>,
     together: Together,
@@ -191,6 +194,7 @@ impl<'a> Trainer<'a> {
             monitors: Monitors { list: pipeline.monitors, off: Vec::new() },
             spikes,
             rollbacks: Rollbacks { on_nonfinite, last: None },
+            early_stopping: pipeline.early_stopping,
             saving,
             observers,
             together,
@@ -254,7 +258,7 @@ impl<'a> Trainer<'a> {
         let mut feed = Feed::new(self.loader()?);
         let mut clock = EpochClock::start();
         self.observers.notify(|observer| observer.resumed())?;
-        while self.position.epoch < self.course.epochs {
+        while self.position.epoch < self.course.epochs && self.early_stop().is_none() {
             if self.together.any(stop.load(Ordering::Relaxed))? {
                 let checkpoint = self.save()?;
                 return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
@@ -279,6 +283,7 @@ impl<'a> Trainer<'a> {
             checkpoint: self.saving.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
             after,
+            early_stop: if self.position.epoch < self.course.epochs { self.early_stop() } else { None },
             n_steps: self.position.steps_done - steps_before,
             took: self.started.elapsed(),
             n_unreadable: self.data.unreadable.len(),
@@ -339,12 +344,18 @@ impl<'a> Trainer<'a> {
             let snapshot = self.snapshot()?;
             self.saving.save_best(score, &snapshot)?;
         }
-        let last = self.position.epoch == self.course.epochs;
+        early_stopping::note(self.early_stopping.as_ref(), &mut self.position, &metrics);
+        let last = self.position.epoch == self.course.epochs || self.early_stop().is_some();
         if last || self.saving.is_due_after_epoch(self.position.epoch) {
             self.save()?;
         }
         self.observers.notify(|observer| observer.resumed())?;
         Ok(metrics)
+    }
+
+    /// Why the run ends here, if it does so early.
+    fn early_stop(&self) -> Option<EarlyStop> {
+        early_stopping::is_due(self.early_stopping.as_ref(), &self.position)
     }
 
     fn measure(&mut self, epochs_done: usize) -> Result<Vec<Metric>, TrainError> {

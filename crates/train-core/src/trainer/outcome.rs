@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use plugin_api::Metric;
 
+use super::EarlyStop;
+
 /// How a run ended.
 #[derive(Debug)]
 pub enum Finished {
@@ -28,6 +30,8 @@ pub struct Summary {
     pub before: Vec<Metric>,
     /// The metrics after the last epoch.
     pub after: Vec<Metric>,
+    /// Why it ended before its last epoch, if it did.
+    pub early_stop: Option<EarlyStop>,
     /// Steps made by this process; 0 if the run was already complete.
     pub n_steps: u64,
     /// Time spent by this process.

@@ -20,6 +20,19 @@ pub(super) struct Position {
     pub(super) top1_sum: f64,
     /// The number of rollbacks, which is part of the seed of later draws.
     pub(super) rollbacks: u64,
+    /// The metric that may end the run early.
+    pub(super) best: Option<Best>,
+}
+
+/// How a metric has developed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Best {
+    /// Its best score; more is better.
+    pub(super) score: f64,
+    /// The epoch, from 1, after which it was that.
+    pub(super) epoch: usize,
+    /// The epoch after which it was last measured.
+    pub(super) measured: usize,
 }
 
 impl Position {
@@ -31,6 +44,9 @@ impl Position {
         metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
         metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
         metadata.insert("rollbacks".into(), self.rollbacks.to_string());
+        if let Some(Best { score, epoch, measured }) = self.best {
+            metadata.insert("early_stopping".into(), format!("{score:?} {epoch} {measured}"));
+        }
     }
 
     /// Reads what [`save`](Self::save) wrote.
@@ -42,6 +58,12 @@ impl Position {
             loss_sum: read(metadata, "loss_sum")?,
             top1_sum: read(metadata, "top1_sum")?,
             rollbacks: read(metadata, "rollbacks")?,
+            best: metadata.get("early_stopping").and_then(|best| {
+                let mut parts = best.split(' ');
+                let score = parts.next()?.parse().ok()?;
+                let mut epoch = || parts.next()?.parse().ok();
+                Some(Best { score, epoch: epoch()?, measured: epoch()? })
+            }),
         })
     }
 
@@ -92,6 +114,7 @@ mod tests {
             loss_sum: 0.1 + 0.2,
             top1_sum: 1.0 / 3.0,
             rollbacks: 2,
+            best: Some(Best { score: -0.1 / 3.0, epoch: 2, measured: 3 }),
         };
         let mut metadata = BTreeMap::new();
         position.save(&mut metadata);

@@ -54,7 +54,14 @@ impl Saving {
 
     /// Renames checkpoints after `step`, from an earlier course of the run.
     pub(super) fn set_aside_after(&self, step: u64) -> Result<(), CheckpointError> {
-        if self.is_writer() { self.folder.set_aside_after(step).map(drop) } else { Ok(()) }
+        if !self.is_writer() {
+            return Ok(());
+        }
+        self.folder.set_aside_after(step)?;
+        let is_later = |snapshot: &Snapshot| {
+            Position::load(&snapshot.metadata).is_ok_and(|position| position.steps_done > step)
+        };
+        self.folder.set_aside_kept(is_later)
     }
 
     /// The newest checkpoint, in every process.
@@ -80,7 +87,8 @@ impl Saving {
     }
 
     pub(super) fn is_due_after_epoch(&self, epochs_done: usize) -> bool {
-        epochs_done.is_multiple_of(self.config.every_epochs)
+        let is_kept = self.config.keep_every.is_some_and(|every| epochs_done.is_multiple_of(every));
+        is_kept || epochs_done.is_multiple_of(self.config.every_epochs)
     }
 
     /// Of the process that writes: clocks differ, and the others have nothing to do.
@@ -93,6 +101,14 @@ impl Saving {
             return Ok(self.path_of(step));
         }
         let path = self.folder.save(step, snapshot)?;
+        let position = (snapshot.metadata.get("epoch"), snapshot.metadata.get("step"));
+        if let (Some(every), (Some(epoch), Some(step))) = (self.config.keep_every, position)
+            && let (Ok(epoch), "0") = (epoch.parse::<usize>(), step.as_str())
+            && epoch > 0
+            && epoch.is_multiple_of(every)
+        {
+            self.folder.keep(&path, epoch)?;
+        }
         self.saved_at = Instant::now();
         Ok(path)
     }
