@@ -53,6 +53,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     check()?;
     let mut encoder = arguments.encoder.load(&arguments.run)?;
     let images = arguments.images.open(&encoder)?;
+    // Before the first image is read: afterwards, hours would be lost.
+    format.check_names(&*images)?;
+    new_file::check_room(path, format.size(&*images, encoder.n_features()))?;
     let (features, n_unreadable) = match arguments.encoder.embed(&mut encoder, &images)? {
         Embedded::All { embeddings, n_unreadable } => (embeddings, n_unreadable),
         Embedded::Stopped => return stopped(out),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::failure::Failure;
+use crate::text;
 
 /// Whether existing files are overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
             "choose another name",
         ));
     }
+    run_store::check_writable(folder_of(path))
+        .map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
     let Ok(found) = path.symlink_metadata() else { return Ok(()) };
     // A new file would take the place of the device, the pipe or the link.
     if !found.is_file() {
@@ -60,6 +63,32 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), Failure> {
         Overwrite::Never => "choose another name",
     };
     Err(Failure::new(format!("`{}` already exists", path.display()), hint))
+}
+
+/// Fails if the disk has no room for about `n_bytes` at `path`.
+///
+/// # Errors
+/// If less is free.
+pub(crate) fn check_room(path: &Path, n_bytes: u64) -> Result<(), Failure> {
+    match run_store::free_space(folder_of(path)) {
+        Some(free) if free < n_bytes => Err(Failure::new(
+            format!(
+                "`{}` would take about {}, and its disk has {} free",
+                path.display(),
+                text::bytes(n_bytes),
+                text::bytes(free)
+            ),
+            "make room, or write it elsewhere",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +107,9 @@ mod tests {
         assert!(message(folder.path(), Overwrite::Yes).ends_with("it is a folder"));
         assert!(message(&folder.path().join("b/a.npy"), Overwrite::Yes).contains("does not exist"));
         assert!(message(&folder.path().join("b/"), Overwrite::Yes).contains("it is a folder"));
+        check_room(&path, 1).unwrap();
+        #[cfg(unix)]
+        assert!(check_room(&path, u64::MAX).unwrap_err().to_string().contains("would take about"));
         #[cfg(unix)]
         assert!(message(Path::new("/dev/null"), Overwrite::Yes).contains("no regular file"));
     }

@@ -5,8 +5,10 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod checkpoint;
+mod disk;
 pub mod metrics;
 mod run_folder;
 pub mod tensor_file;
 
+pub use self::disk::{check_writable, free_space};
 pub use self::run_folder::{ResultFolder, RunFolder, RunFolderError, RunLock, write_whole};

@@ -110,6 +110,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let queries = datasets::open_images(&arguments.query)?;
         notes::print(&queries.notes);
         let queries = queries.images;
+        if queries.len() * (arguments.k.get() + 1) > MAX_CELLS {
+            return Err(too_large(queries.len(), arguments.k.get()));
+        }
         // The queries first: a mistake in a name should not cost a pass over all images.
         match arguments.encoder.embed(&mut encoder, &queries)? {
             Embedded::All { embeddings, n_unreadable: 0 } => Some((queries, embeddings)),
@@ -140,9 +143,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             )
         }
     };
-    if queries.len() * (arguments.k.get() + 1) > MAX_CELLS {
-        return Err(too_large(queries.len(), arguments.k.get()));
-    }
     let itself: Vec<Vec<usize>> = queries
         .iter()
         .map(|query| {

@@ -96,6 +96,27 @@ impl TableFormat {
         }
     }
 
+    /// Checks that the names of `images` can be written in this format.
+    ///
+    /// # Errors
+    /// If one contains a line break and the format is [`Npy`](Self::Npy).
+    pub fn check_names(self, images: &dyn Images) -> Result<(), TableError> {
+        match self {
+            Self::Npy => (0..images.len()).try_for_each(|index| npy_file::check_name(&images.name(index))),
+            Self::Csv | Self::Parquet => Ok(()),
+        }
+    }
+
+    /// About how many bytes a table of `images` with `n_features` each takes, names left out.
+    pub fn size(self, images: &dyn Images, n_features: usize) -> u64 {
+        let n_bytes = match self {
+            Self::Npy | Self::Parquet => 4,
+            // Nine digits, a point, a comma, and now and then a sign.
+            Self::Csv => 12,
+        };
+        (images.len() as u64).saturating_mul(n_features as u64).saturating_mul(n_bytes)
+    }
+
     /// The files of a table at `path`; the table itself is the first.
     pub fn files(self, path: &Path) -> Vec<PathBuf> {
         match self {

@@ -29,10 +29,16 @@ fn header(n: usize, d: usize) -> Vec<u8> {
 /// # Errors
 /// If a path contains a line break, because lines would no longer match rows.
 pub(super) fn names(paths: &[String]) -> Result<String, TableError> {
-    if let Some(path) = paths.iter().find(|path| path.contains(['\n', '\r'])) {
-        return Err(TableError::LineBreak { name: path.clone() });
-    }
+    paths.iter().try_for_each(|path| check_name(path))?;
     Ok(paths.iter().flat_map(|path| [path, "\n"]).collect())
+}
+
+/// Checks that `path` is a line.
+pub(super) fn check_name(path: &str) -> Result<(), TableError> {
+    match path.contains(['\n', '\r']) {
+        true => Err(TableError::LineBreak { name: path.to_owned() }),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

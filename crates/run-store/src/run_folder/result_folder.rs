@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{RunFolder, RunFolderError};
+use crate::disk::check_writable;
 
 const WRITE: &str = "write in";
 
@@ -40,7 +41,7 @@ impl ResultFolder {
             None => Self { parent: run.path().join("evaluations"), name: Name::Numbered(name) },
         };
         fs::create_dir_all(&folder.parent)
-            .and_then(|()| tempfile::tempfile_in(&folder.parent).map(drop))
+            .and_then(|()| check_writable(&folder.parent))
             .map_err(RunFolderError::io(WRITE, &folder.parent))?;
         Ok(folder)
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tensor_ops::{OpError, in_gib};
 
-use super::{ChangedImages, Fit, ObserverError};
+use super::{ChangedImages, Fit, ObserverError, ShortOfSpace};
 use crate::engine::{EngineError, NonFinite, StateError};
 use crate::features::FeaturesError;
 use loader::LoaderError;
@@ -90,6 +90,9 @@ pub enum TrainError {
         /// What the other has.
         other: String,
     },
+    /// The disk has no room for a checkpoint.
+    #[error("{0}")]
+    NoSpace(ShortOfSpace),
     /// A run would go on with other images than its checkpoint has seen.
     #[error("the images have changed since the checkpoint was written: {images}{}", within(*within_epoch, *accepted))]
     ChangedImages {
@@ -202,6 +205,7 @@ impl TrainError {
             Self::Checkpoint(error) => error.hint(),
             Self::RunFolder(error) => error.hint(),
             Self::Metrics(error) => error.hint().map(str::to_owned),
+            Self::NoSpace(_) => Some("make room, or put the run elsewhere".into()),
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
             Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),
             Self::Apart { .. } => Some(

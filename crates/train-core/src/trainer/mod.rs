@@ -6,6 +6,7 @@
 mod course;
 mod data;
 mod early_stopping;
+mod epoch_end;
 mod error;
 mod feed;
 mod files;
@@ -17,6 +18,7 @@ mod observers;
 mod outcome;
 mod position;
 mod saving;
+mod space;
 mod spikes;
 mod start;
 mod step;
@@ -28,7 +30,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pipeline::{EarlyStoppingConfig, OnNonfinite, Pipeline};
-use plugin_api::{LossRange, Metric, Monitor, MonitorError};
+use plugin_api::{LossRange, Metric, Monitor};
 use processes::Processes;
 use run_store::RunFolder;
 use run_store::checkpoint::Snapshot;
@@ -45,6 +47,7 @@ pub use self::observer::{
     SpikeConsequence, Started, StepReport,
 };
 pub use self::outcome::{Finished, Summary};
+pub use self::space::ShortOfSpace;
 pub use self::start::{Reached, continued, started_with};
 
 use self::course::Course;
@@ -56,7 +59,7 @@ use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
 use self::together::Together;
-use crate::engine::{Engine, NonFinite};
+use crate::engine::Engine;
 use loader::{Loader, LoaderError, keep_small};
 
 /// Resources that a run uses. They do not change its result.
@@ -249,10 +252,14 @@ impl<'a> Trainer<'a> {
         if self.position == Position::default() {
             // Saved first, so that a run can be resumed from the start.
             self.save()?;
-            if !self.is_measured()? {
-                self.before = self.measure(0)?;
-                self.report_measured(None, &self.before.clone())?;
-            }
+        }
+        let epochs_left = self.position.epoch..self.course.epochs;
+        if let Some(short) = self.saving.check_space(epochs_left)? {
+            self.observers.notify(|observer| observer.note(&Note::ShortOfSpace(&short)))?;
+        }
+        if self.position == Position::default() && !self.is_measured()? {
+            self.before = self.measure(0)?;
+            self.report_measured(None, &self.before.clone())?;
         }
         let mut after = Vec::new();
         let mut feed = Feed::new(self.loader()?);
@@ -315,92 +322,6 @@ impl<'a> Trainer<'a> {
     fn loader(&self) -> Result<Loader, LoaderError> {
         let (graph, parts) = (self.engine.graph(), self.engine.parts());
         self.data.loader(graph, parts, self.engine.own_parts(), &self.course, &self.position)
-    }
-
-    /// Measures, reports and saves after an epoch, and returns the metrics.
-    fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Metric>, TrainError> {
-        let seconds = clock.started.elapsed().as_secs_f64();
-        let n_steps = self.course.steps_per_epoch as f64;
-        let [gradient_first_layer, gradient_last_layer] = self.spikes.largest();
-        let summary = EpochSummary {
-            loss: self.position.loss_sum / n_steps,
-            top1: self.position.top1_sum / n_steps,
-            lr: self.course.lr(self.course.at(self.position.epoch, self.position.step - 1)),
-            seconds,
-            images_per_s: (clock.n_steps * self.course.batch) as f64 / seconds,
-            data_wait_share: clock.waited.as_secs_f64() / seconds,
-            n_unreadable: self.data.unreadable.len(),
-            gradient_first_layer,
-            gradient_last_layer,
-            gradient_spikes: self.spikes.n_spikes(),
-        };
-        self.together.check_networks(&mut self.engine)?;
-        self.spikes.next_epoch();
-        self.position.next_epoch();
-        let metrics = self.measure(self.position.epoch)?;
-        self.report_measured(Some(summary), &metrics)?;
-        // Before the epoch counts as done, so that a run that is killed here measures and compares it again.
-        if let Some(score) = self.saving.score(&metrics) {
-            let snapshot = self.snapshot()?;
-            self.saving.save_best(score, &snapshot)?;
-        }
-        early_stopping::note(self.early_stopping.as_ref(), &mut self.position, &metrics);
-        let last = self.position.epoch == self.course.epochs || self.early_stop().is_some();
-        if last || self.saving.is_due_after_epoch(self.position.epoch) {
-            self.save()?;
-        }
-        self.observers.notify(|observer| observer.resumed())?;
-        Ok(metrics)
-    }
-
-    /// Why the run ends here, if it does so early.
-    fn early_stop(&self) -> Option<EarlyStop> {
-        early_stopping::is_due(self.early_stopping.as_ref(), &self.position)
-    }
-
-    fn measure(&mut self, epochs_done: usize) -> Result<Vec<Metric>, TrainError> {
-        self.observers.notify(|observer| observer.paused())?;
-        let measure = Measure {
-            splits: &self.data.splits,
-            views: &self.data.views,
-            trained_size: self.data.trained_size,
-            seed: self.course.seed,
-            batch: self.course.batch,
-            n_workers: self.data.n_workers,
-            unreadable: &self.data.unreadable,
-        };
-        let epochs = self.course.epochs;
-        let is_due = |monitor: &dyn Monitor| monitor.is_due(epochs_done, epochs);
-        let outcomes = match measure.metrics(&mut self.engine, &mut self.monitors.list, is_due) {
-            // Weights that a run starts from may be bad, but have not diverged.
-            Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
-                return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
-            }
-            outcomes => outcomes?,
-        };
-        for (monitor, reason) in outcomes.off {
-            if !self.monitors.off.contains(&monitor) {
-                let note = Note::MonitorOff { monitor: &monitor, reason: &reason };
-                self.observers.notify(|observer| observer.note(&note))?;
-                self.monitors.off.push(monitor);
-            }
-        }
-        self.report_unreadable()?;
-        Ok(outcomes.metrics)
-    }
-
-    fn report_measured(
-        &mut self,
-        training: Option<EpochSummary>,
-        metrics: &[Metric],
-    ) -> Result<(), TrainError> {
-        let report = EpochReport {
-            epochs_done: self.position.epoch,
-            steps_done: self.position.steps_done,
-            training,
-            metrics,
-        };
-        self.observers.notify(|observer| observer.measured(&report))
     }
 
     fn save(&mut self) -> Result<PathBuf, TrainError> {

@@ -8,7 +8,7 @@ use pipeline::Parameters;
 use plugin_api::{LossRange, Metric};
 
 use super::images::ChangedImages;
-use super::{Finished, TrainError};
+use super::{Finished, ShortOfSpace, TrainError};
 use crate::engine::{GradientNorms, Loss};
 
 /// The error of an observer, which ends the run.
@@ -253,6 +253,8 @@ pub enum Note<'a> {
     },
     /// A resumed run goes on with other images than its checkpoint has seen.
     ChangedImages(ChangedImages),
+    /// The disk has room for the next checkpoint, but not for all that the run will keep.
+    ShortOfSpace(&'a ShortOfSpace),
     /// The device has too little memory for a step. A search for what would fit follows.
     NoRoom,
 }
@@ -296,6 +298,9 @@ impl fmt::Display for Note<'_> {
             ),
             Self::ChangedImages(images) => {
                 write!(f, "the images have changed, and the run goes on with them: {images}")
+            }
+            Self::ShortOfSpace(short) => {
+                write!(f, "{short}; with a smaller `checkpoint.keep` they take less")
             }
             Self::NoRoom => f.write_str("the device is out of memory; trying what would fit"),
         }

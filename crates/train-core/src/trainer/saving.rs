@@ -11,10 +11,10 @@ use processes::Processes;
 use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 
-use super::TrainError;
 use super::images::{ChangedImages, ImageSets};
 use super::position::Position;
 use super::spikes::SpikeDetector;
+use super::{ShortOfSpace, TrainError};
 use crate::engine::{Engine, EngineError};
 
 /// The checkpoints of a run.
@@ -111,6 +111,36 @@ impl Saving {
         }
         self.saved_at = Instant::now();
         Ok(path)
+    }
+
+    /// Checks that there is room for the next checkpoint, as large as the newest, and returns what is missing for all that will
+    /// be kept at a time.
+    ///
+    /// # Errors
+    /// [`TrainError::NoSpace`].
+    pub(super) fn check_space(
+        &self,
+        epochs: std::ops::Range<usize>,
+    ) -> Result<Option<ShortOfSpace>, TrainError> {
+        let Some(newest) = self.latest_path().filter(|_| self.is_writer()) else { return Ok(None) };
+        let (Ok(newest_size), Some(free)) =
+            (newest.metadata().map(|data| data.len()), run_store::free_space(&newest))
+        else {
+            return Ok(None);
+        };
+        let n_there = self.folder.list()?.len().min(self.config.keep) as u64;
+        let every = self.config.keep_every.unwrap_or(usize::MAX);
+        let n_kept = epochs.end / every - epochs.start / every;
+        // One is written before an older one goes.
+        let n_to_come = self.config.keep as u64 - n_there + 1;
+        let n_best = u64::from(self.config.best.is_some() && !self.folder.best_path().is_file());
+        let short = ShortOfSpace {
+            folder: newest.parent().map(Path::to_owned).unwrap_or_default(),
+            checkpoint: newest_size,
+            needed: newest_size * (n_to_come + n_best + n_kept as u64),
+            free,
+        };
+        short.judged()
     }
 
     /// The score that decides which checkpoint is best; higher is better.
