@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use run_store::checkpoint::Stored;
 use tempfile::tempdir;
 
 use crate::support::{Outcome, here, metrics, xtask};
@@ -140,4 +141,38 @@ fn divergence_that_only_a_monitor_meets_is_divergence() {
     let sets = diverging_features(monitor);
     let outcome = xtask(root, arguments.into_iter().chain(sets.into_iter().skip(2)));
     assert!(outcome.stdout.contains("diverged"), "{outcome}");
+}
+
+#[test]
+fn a_step_with_clipped_gradients_is_as_long_as_the_norm_and_the_rate_allow() {
+    let root = tempdir().unwrap();
+    let small = here("small.ron");
+    let sets = [
+        "data.source.train=16",
+        "epochs=1",
+        r#"optimizer=("sgd", (momentum: 0.0, weight_decay: 0.0))"#,
+        "learning_rate.base=0.5",
+        r#"schedule=("constant", ())"#,
+        "stability=(clip_norm: 0.01)",
+        "checkpoint=(best: None)",
+    ];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    xtask(root.path(), ["run", &small, "--out", "run"].into_iter().chain(sets)).done();
+    let [before, after] = [0, 1].map(|step| {
+        run_store::checkpoint::read(&crate::support::checkpoint(&root.path().join("run"), step))
+            .unwrap()
+            .tensors
+    });
+    let mut squares = 0.0;
+    for (name, value) in &before {
+        let is_statistic = name.contains("running_") || name.contains("contrast");
+        let (Stored::F32 { values: before, .. }, Stored::F32 { values: after, .. }) = (value, &after[name])
+        else {
+            continue;
+        };
+        if name.starts_with("query.") && !is_statistic {
+            squares += before.iter().zip(after).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+        }
+    }
+    assert!((squares.sqrt() / (0.5 * 0.01) - 1.0).abs() < 1e-3, "{}", squares.sqrt());
 }

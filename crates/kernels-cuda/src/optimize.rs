@@ -273,3 +273,44 @@ pub fn largest_of_each(arrays: &[Option<&Memory<f32>>]) -> Result<Vec<Option<f32
     });
     Ok(of_each.collect())
 }
+
+/// The squares of all values of all arrays, added in double precision: within blocks on the device, and those in order.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn sum_of_squares(arrays: &[&Memory<f32>]) -> Result<f64> {
+    let mut table = Table::default();
+    for array in arrays {
+        table.push([array.address(), 0, 0, 0, 0], array.len(), &[]);
+    }
+    if table.n_rows == 0 {
+        return Ok(0.0);
+    }
+    let (rows, _) = table.upload()?;
+    let mut sums = Memory::<f64>::unwritten(table.n_blocks)?;
+    let launch = Launch::new(&OPTIMIZE, "squares_of_block").read(&rows).write(&mut sums);
+    // SAFETY: each row has an array, and each block a place for its sum.
+    unsafe { table.run(launch) }?;
+    Ok(sums.fetch()?.iter().sum())
+}
+
+/// Multiplies all values of all arrays by `factor`, without waiting for the device.
+///
+/// # Errors
+///
+/// When the device fails.
+pub fn scale_all(arrays: &mut [&mut Memory<f32>], factor: f32) -> Result<()> {
+    let mut table = Table::default();
+    for array in arrays {
+        let len = array.len();
+        table.push([array.address_mut(), 0, 0, 0, 0], len, &[]);
+    }
+    if table.n_rows == 0 {
+        return Ok(());
+    }
+    let (rows, _) = table.upload()?;
+    let launch = Launch::new(&OPTIMIZE, "scale_all").read(&rows).float(factor);
+    // SAFETY: each row has an array.
+    unsafe { table.run(launch) }
+}

@@ -19,6 +19,9 @@ pub struct StabilityConfig {
     pub on_spike: OnSpike,
     /// What is done when a loss or a gradient is not finite.
     pub on_nonfinite: OnNonfinite,
+    /// Gradients of a larger Euclidean norm, of all parameters together, are scaled down to this one; positive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
 }
 
 impl Default for StabilityConfig {
@@ -29,6 +32,7 @@ impl Default for StabilityConfig {
             window: 50,
             on_spike: OnSpike::Nothing,
             on_nonfinite: OnNonfinite::Stop,
+            clip_norm: None,
         }
     }
 }
@@ -61,6 +65,13 @@ pub(crate) fn check(checker: &Checker, config: &StabilityConfig) -> Checked<()> 
             &["stability", "spike"],
             format!("a spike is {spike} times the median, but it must be more than once"),
             "10 is a clear spike",
+        ));
+    }
+    if let Some(norm) = config.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
+        return Err(checker.fault(
+            &["stability", "clip_norm"],
+            format!("gradients cannot be scaled to a norm of {norm}"),
+            "write a positive number; 1 is usual for vision transformers",
         ));
     }
     if *window < 3 {

@@ -153,3 +153,23 @@ KERNEL(largest_partial)(const long long *table, int *largest, int n_rows, int sp
     }
     if (threadIdx.x == 0) largest[blockIdx.x] = scratch[0];
 }
+
+// sums[block] = the sum of the squares of the block's values.
+KERNEL(squares_of_block)(const long long *table, double *sums, int n_rows, int span) {
+    __shared__ double scratch[256];
+    const long long *row = table + (long long)row_of_block(table, n_rows) * ROW;
+    const float *values = (const float *)row[1];
+    long long end = end_of_block(row, span);
+    double sum = 0.0;
+    for (long long i = first_of_block(row, span) + threadIdx.x; i < end; i += 256) sum += (double)values[i] * (double)values[i];
+    sum = sum_of_block(sum, scratch);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+// values = factor values
+KERNEL(scale_all)(const long long *table, float factor, int n_rows, int span) {
+    const long long *row = table + (long long)row_of_block(table, n_rows) * ROW;
+    float *values = (float *)row[1];
+    long long end = end_of_block(row, span);
+    for (long long i = first_of_block(row, span) + threadIdx.x; i < end; i += 256) values[i] *= factor;
+}

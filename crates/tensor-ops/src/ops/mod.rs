@@ -2,6 +2,7 @@
 //! backward pass if its input is recorded.
 
 mod blend;
+mod clip;
 mod conv;
 mod info_nce;
 mod info_nce_in_batch;
@@ -19,6 +20,7 @@ mod update_rule;
 
 pub use self::{
     blend::blend_values,
+    clip::clip_gradients,
     conv::{conv2d, conv2d_before_norm},
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,

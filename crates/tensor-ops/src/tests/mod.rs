@@ -6,9 +6,9 @@ use rayon::ThreadPoolBuilder;
 use crate::{
     Buffer, Device, DeviceUpdate, FeatureMap, Features, Gradients, KeepLogits, LayerRate, Matrix, OpError,
     Parameter, ParameterKind, Recording, Rows, UpdateRule, add, add_relu, backward, blend_on_device,
-    concat_rows, features_from_rows, gradient_of_rows, info_nce_queue, is_on_device, l2_normalize,
-    largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows, sum_losses,
-    sum_weighted_by,
+    clip_gradients, concat_rows, features_from_rows, gradient_of_rows, info_nce_queue, is_on_device,
+    l2_normalize, largest_gradients, largest_value, linear, relu, relu_features, scale_loss, select_rows,
+    sum_losses, sum_weighted_by,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, differences, image, named_rows, noise, rows,
         vector, weighted, wide,
@@ -285,6 +285,32 @@ fn rows_keep_their_values_when_their_recording_changes() {
     let features = matrix.with_recording(Recording::start());
     assert_eq!((features.n(), features.d(), features.rows()), (2, 3, values));
     assert!(features.split_recording().1.is_on());
+}
+
+#[test]
+fn gradients_are_clipped_together_by_their_norm() {
+    // a, b = torch.tensor([3.0, -4.0]), torch.tensor([12.0]); a.grad, b.grad = a, b
+    // torch.nn.utils.clip_grad_norm_([a, b], 6.5) is 13, and leaves [1.5, -2.0] and [6.0]
+    let (a, without, b) = (vector(&[0.0; 2]), vector(&[0.0; 3]), vector(&[0.0]));
+    let mut gradients = Gradients::default();
+    a.put_gradient(&mut gradients, vec![3.0, -4.0]).unwrap();
+    b.put_gradient(&mut gradients, vec![12.0]).unwrap();
+    let parameters = [&a, &without, &b];
+    assert_eq!(clip_gradients(&parameters, &mut gradients, 14.0).unwrap(), 13.0);
+    assert_eq!(a.gradient(&mut gradients).unwrap().unwrap(), [3.0, -4.0], "a smaller norm stays");
+    assert_eq!(clip_gradients(&parameters, &mut gradients, 6.5).unwrap(), 13.0);
+    let values =
+        [a.gradient(&mut gradients), b.gradient(&mut gradients)].map(|values| values.unwrap().unwrap());
+    for (value, expected) in values.concat().into_iter().zip([1.5, -2.0, 6.0]) {
+        assert!((value - expected).abs() < 1e-6, "{values:?}");
+    }
+    // More values than a block has.
+    let long = vector(&vec![0.0; 70_001]);
+    long.put_gradient(&mut gradients, vec![2.0; 70_001]).unwrap();
+    let norm = clip_gradients(&[&long], &mut gradients, 1.0).unwrap();
+    assert!((norm - (4.0 * 70_001.0_f64).sqrt()).abs() < 1e-9, "{norm}");
+    let value = long.gradient(&mut gradients).unwrap().unwrap()[70_000];
+    assert!((f64::from(value) - 2.0 / norm).abs() < 1e-8, "{value}");
 }
 
 #[test]

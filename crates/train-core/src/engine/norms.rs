@@ -1,6 +1,6 @@
 //! How large gradients are, and whether they are numbers.
 
-use tensor_ops::{Gradients, Parameter, ParameterKind, largest_gradients, largest_value};
+use tensor_ops::{Gradients, Parameter, ParameterKind, clip_gradients, largest_gradients, largest_value};
 
 use super::{Engine, EngineError};
 use plugin_api::{Entry, ParameterId};
@@ -92,6 +92,18 @@ impl Engine {
             norms.push(norm);
         }
         Ok(Ok(GradientNorms { norms, weights }))
+    }
+
+    /// Scales the gradients of all trained parameters down to the Euclidean norm `max_norm`, if theirs is larger.
+    ///
+    /// # Errors
+    /// If the device fails, or a module has changed its parameters.
+    pub fn clip_gradients(&self, gradients: &mut Gradients, max_norm: f64) -> Result<(), EngineError> {
+        let parameters = self.parameters.collect(self.modules.named(), |_, parameter| parameter.share())?;
+        let trained: Vec<&Parameter> =
+            parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
+        clip_gradients(&trained, gradients, max_norm)?;
+        Ok(())
     }
 
     /// The first parameter that is not finite.

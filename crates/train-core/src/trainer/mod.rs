@@ -105,6 +105,8 @@ struct Trainer<'a> {
     spikes: SpikeDetector,
     rollbacks: Rollbacks,
     early_stopping: Option<EarlyStoppingConfig>,
+    /// The largest norm that all gradients together may have.
+    clip_norm: Option<f64>,
     saving: Saving,
     observers: Observers<'a>,
     together: Together,
@@ -161,7 +163,7 @@ impl<'a> Trainer<'a> {
         // Before anything is built, and in the first process for all.
         let check = |snapshot| saving.check_images(snapshot, options.accept_changed_images);
         let changed_images = resume.map(check).transpose()?.flatten();
-        let on_nonfinite = pipeline.stability.on_nonfinite;
+        let (on_nonfinite, clip_norm) = (pipeline.stability.on_nonfinite, pipeline.stability.clip_norm);
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::clone(&options.processes))?;
@@ -198,6 +200,7 @@ impl<'a> Trainer<'a> {
             spikes,
             rollbacks: Rollbacks { on_nonfinite, last: None },
             early_stopping: pipeline.early_stopping,
+            clip_norm,
             saving,
             observers,
             together,

@@ -53,6 +53,9 @@ impl Trainer<'_> {
         let n_losses = computed.losses.len() as f64;
         let top1 = computed.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / n_losses;
         self.engine.enqueue(&computed.keys)?;
+        if let Some(max_norm) = self.clip_norm {
+            self.engine.clip_gradients(&mut computed.gradients, max_norm)?;
+        }
         match self.spikes.judge(&norms) {
             Verdict::Go => self.engine.update(&mut computed.gradients, lr)?,
             Verdict::Tell(spike) => {

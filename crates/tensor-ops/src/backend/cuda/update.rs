@@ -78,6 +78,38 @@ pub(crate) fn largest_of_each(
     Ok(largest)
 }
 
+/// See [`clip_gradients`](crate::clip_gradients).
+pub(crate) fn sum_of_squares(parameters: &[&Parameter], gradients: &mut Gradients) -> Result<f64, OpError> {
+    let mut taken = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        taken.push(take(parameter, gradients)?);
+    }
+    let arrays: Vec<_> = taken.iter().flatten().collect();
+    let sum = optimize::sum_of_squares(&arrays).computed()?;
+    for (parameter, gradient) in parameters.iter().zip(taken) {
+        put(parameter, gradients, gradient);
+    }
+    Ok(sum)
+}
+
+/// See [`clip_gradients`](crate::clip_gradients).
+pub(crate) fn scale(
+    parameters: &[&Parameter],
+    gradients: &mut Gradients,
+    factor: f32,
+) -> Result<(), OpError> {
+    let mut taken = Vec::with_capacity(parameters.len());
+    for parameter in parameters {
+        taken.push(take(parameter, gradients)?);
+    }
+    let mut arrays: Vec<_> = taken.iter_mut().flatten().collect();
+    optimize::scale_all(&mut arrays, factor).computed()?;
+    for (parameter, gradient) in parameters.iter().zip(taken) {
+        put(parameter, gradients, gradient);
+    }
+    Ok(())
+}
+
 /// Moves the gradient of a parameter out, if one has arrived.
 fn take(parameter: &Parameter, gradients: &mut Gradients) -> Result<Option<Memory<f32>>, OpError> {
     let gradient = match parameter.slot.take_any(&mut gradients.by_slot) {
