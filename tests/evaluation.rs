@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use moco::KeptClassifier;
 use run_store::checkpoint::{self, Stored};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{Outcome, checkpoint, here, metrics, xtask};
+use crate::support::{Outcome, checkpoint, here, metrics, same_bytes, xtask};
 
 /// A run of the small pipeline in `root`, with some of its values changed.
 fn trained(root: &Path, out: &str, set: &[&str]) {
@@ -39,7 +40,7 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
         "the learning rate of MoCo v1/v2",
         "best of 7 learning rates, chosen on the test images",
         "the encoder is unchanged: ",
-        "evaluations/linear-cached-001: result.json, confusion.png",
+        "evaluations/linear-cached-001: result.json, confusion.png, classifier.safetensors",
     ] {
         assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
     }
@@ -65,6 +66,26 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
     let second = result(&folder.join("linear-cached-002"));
     assert_eq!(first["classifiers"], second["classifiers"]);
     assert_eq!(first["best"], second["best"]);
+    let [kept, other] =
+        [1, 2].map(|number| folder.join(format!("linear-cached-{number:03}")).join(KeptClassifier::FILE));
+    assert!(same_bytes(&kept, &other));
+    let kept = KeptClassifier::read(&kept).unwrap();
+    let rate = &first["classifiers"][best]["base_lr"];
+    assert_eq!(
+        kept.facts.protocol,
+        format!(
+            "linear probe, cached features, no augmentation, base learning rate {rate}, batch 16, 20 epochs"
+        )
+    );
+    assert_eq!((kept.facts.classes.len(), kept.facts.checkpoint.as_str()), (10, "step-00000004.safetensors"));
+    assert_eq!(first["dataset"], kept.facts.dataset);
+    // The encoder of the checkpoint, and a classifier on it.
+    let run = checkpoint::read(&checkpoint(&root.path().join("run"), 4)).unwrap();
+    let of_encoder = |name: &&String| !name.starts_with("classifier.");
+    assert!(
+        kept.tensors.keys().filter(of_encoder).all(|name| run.tensors[name].has_bits_of(&kept.tensors[name]))
+    );
+    assert_eq!(kept.tensors.len(), first["encoder_tensors_unchanged"].as_u64().unwrap() as usize + 2);
     let other = probe(&["--seed", "1", "--out", "elsewhere"]);
     assert!(other.stdout.contains("written to elsewhere: "), "{other}");
     let refused = linear(root.path(), &["run", "--cached", "--out", "elsewhere"]).refused();
@@ -153,6 +174,14 @@ fn fine_tuning_learns_from_labels_and_leaves_the_checkpoint_as_it_is() {
     finetune(&["--threads", "2", "--workers", "3"]);
     assert_eq!(at(1)["train_loss"], at(2)["train_loss"]);
     assert_eq!(at(1)["confusion"], at(2)["confusion"]);
+    let kept =
+        |number| root.path().join(format!("run/evaluations/finetune-{number:03}")).join(KeptClassifier::FILE);
+    assert!(same_bytes(&kept(1), &kept(2)));
+    let tensors = KeptClassifier::read(&kept(1)).unwrap().tensors;
+    let run = checkpoint::read(&checkpoint(&root.path().join("run"), 4)).unwrap();
+    let Stored::F32 { shape, .. } = &tensors["query.backbone.conv1.weight"] else { panic!("it is a weight") };
+    assert_eq!(shape, &[4, 3, 3, 3]);
+    assert!(!tensors["query.backbone.conv1.weight"].has_bits_of(&run.tensors["query.backbone.conv1.weight"]));
     // Fewer images than a batch has.
     let outcome = finetune(&["--labels", "0.01"]);
     assert!(outcome.stdout.contains("against 10 training images"), "{outcome}");

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use evaluate::linear::ClassifierScore;
+use moco::KeptClassifier;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneStage, FineTuned};
 use moco::evaluation::{EvaluationError, confusion_png};
 use run_store::ResultFolder;
@@ -27,8 +28,9 @@ use crate::{by_class, compute, text};
 /// smoothing, random resized crops and flips. Layers that were frozen in pre-training are trained too.
 ///
 /// The defaults follow the fine-tuning of DeiT and BEiT without their stronger augmentation; the MoCo papers publish no
-/// such settings. Checkpoints of the run are not changed. The result is written to `RUN/evaluations`; no file is
-/// overwritten. Ctrl-C writes nothing.
+/// such settings. Checkpoints of the run are not changed. The result is written to `RUN/evaluations`, and so is the
+/// fine-tuned encoder with its classifier, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C
+/// writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -86,6 +88,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let started = Instant::now();
     let size_note = evaluation.size_note();
     let checkpoint = evaluation.run().checkpoint.display().to_string();
+    let dataset = evaluation.dataset().to_owned();
     let classes = evaluation.train_images().class_names().to_vec();
     let (n_train, n_test) = (evaluation.train_images().len(), evaluation.test_images().len());
     let unreadable = evaluation.unreadable_log();
@@ -99,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         }
         line.show(n_images);
     };
-    let FineTuned { losses, score, .. } =
+    let FineTuned { losses, score, kept, .. } =
         evaluation.fine_tune(&train_view, &protocol, &mut watch).map_err(with_hint)?;
     drop(line);
     let seconds = started.elapsed().as_secs_f64();
@@ -111,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         "train_view": train_view.name,
         "train_images": n_train,
         "test_images": score.n(),
+        "dataset": dataset,
         "unreadable_images": unreadable.len(),
         "labels": arguments.encoder.labels,
         "seed": seed,
@@ -132,7 +136,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     });
     let mut json = serde_json::to_vec_pretty(&result)?;
     json.push(b'\n');
-    let path = folder.write(&[("result.json", json), ("confusion.png", confusion_png(&score, &classes)?)])?;
+    let path = folder.write(&[
+        ("result.json", json),
+        ("confusion.png", confusion_png(&score, &classes)?),
+        (KeptClassifier::FILE, kept.to_bytes()),
+    ])?;
     writeln!(out, "{checkpoint}")?;
     if let Some(note) = &size_note {
         writeln!(out, "{note}")?;
@@ -144,9 +152,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     writeln!(
         out,
-        "took {}; written to {}: result.json, confusion.png",
+        "took {}; written to {}: result.json, confusion.png, {}",
         format_seconds(seconds),
-        path.display()
+        path.display(),
+        KeptClassifier::FILE
     )?;
     Ok(ExitCode::SUCCESS)
 }

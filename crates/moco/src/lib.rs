@@ -52,6 +52,7 @@
 //! `Mutex`, or load one per thread.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod classifier;
 pub mod data;
 mod device;
 mod encoder;
@@ -69,6 +70,7 @@ mod together;
 #[cfg(feature = "train")]
 mod training;
 
+pub use self::classifier::{ClassifierError, ClassifierFacts, KeptClassifier, find_classifier};
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_gpu};
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use evaluate::linear::{ProbeError, ProbeProtocol, PublishedProbe, TrainedProbe, train_cached};
+use moco::KeptClassifier;
 use moco::evaluation::Evaluation;
 use pipeline::View;
 use plugin_api::{Embedding, Split};
@@ -30,8 +31,11 @@ use crate::trained::{EncoderArguments, embed, with_hint};
 /// test images, and verifies that the encoder is still bit-for-bit equal to the checkpoint.
 ///
 /// `--cached` computes the features once, without augmentation, and trains with many learning rates at once. It takes
-/// seconds instead of hours, but its accuracy is not the one that papers report. The result, with accuracy per class
-/// and a confusion matrix, is written to `RUN/evaluations`; no file is overwritten. Ctrl-C writes nothing.
+/// seconds instead of hours, but its accuracy is not the one that papers report.
+///
+/// The result, with accuracy per class and a confusion matrix, is written to `RUN/evaluations`, and so is the best
+/// classifier with its encoder, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C writes
+/// nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -120,11 +124,20 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         seconds_embedding,
         seconds_training,
         checkpoint: evaluation.run().checkpoint.display().to_string(),
+        dataset: evaluation.dataset().to_owned(),
         n_unreadable: evaluation.unreadable().len(),
     };
-    let path = folder.write(&[("result.json", report.json()?), ("confusion.png", report.picture()?)])?;
+    let best = report.best();
+    let mut files = vec![("result.json", report.json()?), ("confusion.png", report.picture()?)];
+    // One that has diverged can classify nothing.
+    if scores[best].is_finite {
+        let kept = evaluation.keep_probe(&training.probe, best, report.describe(best));
+        files.push((KeptClassifier::FILE, kept.to_bytes()));
+    }
+    let path = folder.write(&files)?;
     report.print(out)?;
-    writeln!(out, "written to {}: result.json, confusion.png", path.display())?;
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    writeln!(out, "written to {}: {}", path.display(), names.join(", "))?;
     Ok(ExitCode::SUCCESS)
 }
 

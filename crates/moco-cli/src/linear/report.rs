@@ -30,10 +30,22 @@ pub(super) struct Report<'a> {
     /// Time for training the classifiers, and for the features of the training images if they are not cached.
     pub(super) seconds_training: f64,
     pub(super) checkpoint: String,
+    pub(super) dataset: String,
     pub(super) n_unreadable: usize,
 }
 
 impl Report<'_> {
+    /// How a classifier was trained, in words.
+    pub(super) fn describe(&self, classifier: usize) -> String {
+        let ProbeProtocol { base_lrs, batch, epochs, .. } = self.protocol;
+        format!(
+            "linear probe, {}, base learning rate {}, batch {batch}, {}",
+            self.method(),
+            base_lrs[classifier],
+            text::count(*epochs, "epoch")
+        )
+    }
+
     /// The protocol, which must match for results to be comparable.
     fn method(&self) -> &'static str {
         if self.arguments.cached { "cached features, no augmentation" } else { "random crops and flips" }
@@ -47,7 +59,7 @@ impl Report<'_> {
     }
 
     /// The classifier that is reported per class: the best on the test images.
-    fn best(&self) -> usize {
+    pub(super) fn best(&self) -> usize {
         let top1 = |which: usize| if self.scores[which].is_finite { self.scores[which].top1() } else { -1.0 };
         (0..self.scores.len())
             .reduce(|best, other| if top1(other) > top1(best) { other } else { best })
@@ -163,6 +175,7 @@ impl Report<'_> {
             "view": encoder.view,
             "train_images": self.n_train,
             "test_images": self.n_test,
+            "dataset": self.dataset,
             "unreadable_images": self.n_unreadable,
             "labels": encoder.labels,
             "seed": encoder.seed,

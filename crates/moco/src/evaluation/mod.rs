@@ -27,10 +27,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use evaluate::linear::train_cached;
+use evaluate::linear::{LinearProbe, train_cached};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
+use run_store::checkpoint::Stored;
 use train_core::engine::FrozenEncoder;
 use train_core::features;
 
@@ -40,9 +41,10 @@ pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, Train
 pub use self::confusion::confusion_png;
 pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;
+use crate::classifier::{BIAS, WEIGHT};
 use crate::encoder::view;
 use crate::run::{OpenRun, moved};
-use crate::{LoadError, RunError, Which, device};
+use crate::{ClassifierFacts, KeptClassifier, LoadError, RunError, Which, device};
 
 /// What to evaluate, and which resources to use.
 #[derive(Clone, Debug)]
@@ -81,7 +83,11 @@ impl Default for EvaluationOptions {
 /// A trained encoder, and the labeled images of its run to evaluate it on.
 pub struct Evaluation {
     run: OpenRun,
+    /// The text of its pipeline.
+    pipeline: String,
     encoder: FrozenEncoder,
+    /// The dataset, as it describes itself.
+    dataset: String,
     /// The training images whose labels are used.
     splits: Splits,
     views: Vec<View>,
@@ -112,14 +118,17 @@ impl Evaluation {
         let site = Site::from(&device).with_moved(moved);
         let pipeline =
             EncoderPipeline::read(&run.folder.pipeline(), options.level, site).map_err(LoadError::from)?;
+        let text = pipeline::standalone_text(&run.folder.pipeline()).map_err(LoadError::from)?;
         let view = view(&pipeline, &options.view)?;
         let source = pipeline.dataset.map_err(|fault| LoadError::from(PipelineError::from(fault)))?;
         let (dataset, mut splits) = (source.describe(), source.open()?);
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
         check_labeled(&dataset, &splits)?;
         if options.labels < 1.0 {
-            splits.train = evaluate::label_subset(&splits.train, options.labels, options.seed)
-                .ok_or(EvaluationError::NoLabels { which: "some images of", dataset })?;
+            splits.train =
+                evaluate::label_subset(&splits.train, options.labels, options.seed).ok_or_else(|| {
+                    EvaluationError::NoLabels { which: "some images of", dataset: dataset.clone() }
+                })?;
         }
         let encoder =
             FrozenEncoder::new(pipeline.modules, pipeline.precision, &run.snapshot, Weights::Query, device)
@@ -127,7 +136,9 @@ impl Evaluation {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             run,
+            pipeline: text,
             encoder,
+            dataset,
             splits,
             views: pipeline.views,
             view,
@@ -164,6 +175,11 @@ impl Evaluation {
     /// The images that test it.
     pub fn test_images(&self) -> &Arc<dyn Images> {
         self.splits.test.as_ref().unwrap_or(&self.splits.train)
+    }
+
+    /// The dataset, as it describes itself.
+    pub fn dataset(&self) -> &str {
+        &self.dataset
     }
 
     /// What listing the dataset left out or found odd, one sentence each.
@@ -263,6 +279,39 @@ impl Evaluation {
             unreadable: &self.unreadable,
         };
         augmented::train_augmented(&mut self.encoder, &of, protocol, watch)
+    }
+
+    /// Classifier number `which` of `probe`, with the encoder that it was trained on, to be kept in a file. `protocol` says how
+    /// it was trained.
+    ///
+    /// # Panics
+    /// If there are not so many classifiers.
+    pub fn keep_probe(&self, probe: &LinearProbe, which: usize, protocol: String) -> KeptClassifier {
+        let (weight, bias) = probe.classifier(which);
+        let (n_classes, d) = (probe.n_classes(), probe.n_features());
+        let mut tensors = self.encoder.tensors();
+        tensors.insert(WEIGHT.into(), Stored::F32 { shape: vec![n_classes, d], values: weight });
+        tensors.insert(BIAS.into(), Stored::F32 { shape: vec![n_classes], values: bias });
+        KeptClassifier { tensors, facts: self.facts(protocol) }
+    }
+
+    /// What is known of a classifier that is trained here.
+    fn facts(&self, protocol: String) -> ClassifierFacts {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let position = |key: &str| self.run.snapshot.metadata.get(key).cloned().unwrap_or_default();
+        ClassifierFacts {
+            pipeline: self.pipeline.clone(),
+            classes: self.train_images().class_names().to_vec(),
+            level: self.options.level,
+            view: self.view.name.clone(),
+            image_size: self.view.size,
+            protocol,
+            dataset: self.dataset.clone(),
+            run: name(self.run.folder.path()),
+            checkpoint: name(&self.run.checkpoint),
+            epoch: position("epoch"),
+            step: position("steps_done"),
+        }
     }
 
     /// Compares the encoder with the checkpoint, bit for bit, and returns the number of tensors.

@@ -8,7 +8,7 @@ use tensor_ops::{Device, FeatureMap, Mode, Precision};
 use super::encode::run_backbone;
 use super::state::{all, load_module, nothing_left, save_module};
 use super::{EngineError, StateError};
-use pipeline::{EncoderModules, Weights};
+use pipeline::{EncoderModules, Named, Weights};
 use plugin_api::Backbone;
 use run_store::checkpoint::{Snapshot, Stored};
 
@@ -64,8 +64,8 @@ impl FrozenEncoder {
     }
 
     /// The backbone, and how values between its layers are kept; the rest is dropped.
-    pub fn into_backbone(self) -> (Box<dyn Backbone>, Precision) {
-        (self.modules.backbone.module, self.precision)
+    pub fn into_backbone(self) -> (Named<Box<dyn Backbone>>, Precision) {
+        (self.modules.backbone, self.precision)
     }
 
     /// The values of all modules, by the names that they have in a checkpoint.

@@ -116,8 +116,8 @@ fn save_modules(tensors: &mut BTreeMap<String, Stored>, prefix: &str, modules: V
     }
 }
 
-/// Adds the values of a module, each with `prefix` and a dot before its name.
-pub(super) fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &dyn Module) {
+/// Adds the values of a module, each with `prefix` and a dot before its name, in PyTorch's shapes and orders.
+pub fn save_module(tensors: &mut BTreeMap<String, Stored>, prefix: &str, module: &dyn Module) {
     module.visit(&mut |name, entry| {
         let stored = match entry {
             Entry::Parameter(parameter) => {

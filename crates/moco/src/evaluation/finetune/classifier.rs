@@ -1,10 +1,14 @@
 //! An encoder with a linear classifier, fine-tuned as a whole.
 
+use std::collections::BTreeMap;
+
 use nn::{Builder, Init, Linear, LinearConfig};
 use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, Rng, Slots, UpdateStep};
+use run_store::checkpoint::Stored;
 use tensor_ops::{Device, FeatureMap, Mode, Precision, Recording, backward, to_rows, weighted_sum};
 
 use evaluate::linear::ProbeError;
+use train_core::engine::save_module;
 
 /// The names of the two parts.
 const BACKBONE: &str = "backbone";
@@ -70,6 +74,15 @@ impl FineTune {
             },
         })?;
         Ok(Self { backbone, precision, classifier, n_classes, optimizer, parameters, n_updates: 0 })
+    }
+
+    /// The values of both parts: those of the encoder as a checkpoint names them where the pipeline calls its backbone
+    /// `backbone`, and those of the classifier as `classifier.weight` `(classes, D)` and `classifier.bias`.
+    pub fn tensors(&self, backbone: &str) -> BTreeMap<String, Stored> {
+        let mut tensors = BTreeMap::new();
+        save_module(&mut tensors, &format!("query.{backbone}"), &*self.backbone);
+        save_module(&mut tensors, CLASSIFIER, &self.classifier);
+        tensors
     }
 
     /// The number of classes.

@@ -15,6 +15,7 @@ pub use self::classifier::FineTune;
 pub use self::protocol::FineTuneProtocol;
 use super::labeled_images::LabeledImages;
 use super::{Evaluation, EvaluationError};
+use crate::KeptClassifier;
 
 /// AdamW's weight decay, as in DeiT and BEiT; none for biases and norms.
 const OPTIMIZER: &str = "(weight_decay: 0.05)";
@@ -36,6 +37,8 @@ pub struct FineTuned {
     pub losses: Vec<f64>,
     /// The accuracy on the test images.
     pub score: ClassifierScore,
+    /// The model as it is kept in a file.
+    pub kept: KeptClassifier,
 }
 
 impl Evaluation {
@@ -59,9 +62,18 @@ impl Evaluation {
         let n_classes = self.train_images().class_names().len();
         let test = self.test_images().clone();
         let device = self.encoder.device().clone();
+        let facts = self.facts(protocol.describe());
         let (backbone, precision) = self.encoder.into_backbone();
-        let mut model =
-            FineTune::new(backbone, precision, &device, n_classes, optimizer, protocol.layer_decay, seed)?;
+        let name = backbone.name;
+        let mut model = FineTune::new(
+            backbone.module,
+            precision,
+            &device,
+            n_classes,
+            optimizer,
+            protocol.layer_decay,
+            seed,
+        )?;
         let mut on = LabeledImages {
             images: &self.splits.train,
             view,
@@ -75,6 +87,7 @@ impl Evaluation {
         on.view = &self.view;
         let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);
         let score = train::score(&mut model, &device, &on, protocol.batch, &mut testing)?;
-        Ok(FineTuned { model, losses, score })
+        let kept = KeptClassifier { tensors: model.tensors(&name), facts };
+        Ok(FineTuned { model, losses, score, kept })
     }
 }

@@ -36,6 +36,15 @@ impl Default for FineTuneProtocol {
 }
 
 impl FineTuneProtocol {
+    /// The protocol in words: `fine-tuning, base learning rate 0.001, layer decay 0.75, ...`.
+    pub fn describe(&self) -> String {
+        let Self { base_lr, layer_decay, label_smoothing, batch, epochs, .. } = self;
+        format!(
+            "fine-tuning, base learning rate {base_lr}, layer decay {layer_decay}, label smoothing {label_smoothing}, batch \
+             {batch}, {epochs} epochs"
+        )
+    }
+
     /// The learning rate of the classifier after `epochs_done` epochs, which may be a fraction.
     pub fn lr(&self, epochs_done: f64) -> f64 {
         let peak = self.base_lr * self.batch as f64 / 256.0;
