@@ -29,6 +29,7 @@ mod exchange;
 // Every command.
 mod commands;
 mod embedding;
+mod predicting;
 // Who may depend on whom.
 mod architecture;
 // Documents agree with the program.

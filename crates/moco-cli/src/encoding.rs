@@ -1,25 +1,17 @@
 //! A trained encoder and images for it, for `embed` and `neighbors`.
 
-use std::io::{self, Write};
-use std::num::NonZeroUsize;
-use std::ops::ControlFlow;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use loader::{LoaderError, UnreadableLog};
-use moco::{EmbedError, Embeddings, Encoder, EncoderOptions, LoadError, Which};
+use moco::{Embeddings, Encoder, EncoderOptions, LoadError, Which};
 use plugin_api::Images;
 
 use crate::choice::{Layer, Side};
 use crate::failure::{Failure, STOPPED};
-use crate::interrupt::stop_softly;
+use crate::image_pass::{PassArguments, Passed, none_readable, not_finite};
 use crate::moved::{self, MovedArguments};
-use crate::progress::ImageLine;
-use crate::{compute, notes, text};
-
-/// Set by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
+use crate::{notes, text};
 
 /// Options of the encoder, and of the resources that it uses.
 #[derive(clap::Args)]
@@ -36,20 +28,10 @@ pub(crate) struct EncoderArguments {
     /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
-    /// Share of images, from 0 to 1, that may be unreadable; up to 16 images always may be [default: the pipeline's].
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    max_unreadable: Option<f64>,
     #[command(flatten)]
     moved: MovedArguments,
-    /// Images per forward pass, which bounds memory [default: the pipeline's batch size].
-    #[arg(long, value_name = "N")]
-    batch: Option<NonZeroUsize>,
-    /// Data loader workers [default: one per core].
-    #[arg(long, value_name = "N")]
-    workers: Option<NonZeroUsize>,
-    /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
-    threads: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pass: PassArguments,
 }
 
 /// Options of the images.
@@ -71,25 +53,17 @@ enum Part {
     Test,
 }
 
-pub(crate) fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => Err("it must be a number from 0 to 1".into()),
-    }
-}
-
 impl EncoderArguments {
     /// Loads the encoder of `run`.
     pub(crate) fn load(&self, run: &std::path::Path) -> Result<Encoder, Failure> {
-        stop_softly(&STOP, Some("stopping after this batch; press Ctrl-C again to stop at once"))?;
-        compute::start(self.threads)?;
+        self.pass.start()?;
         let options = EncoderOptions {
             checkpoint: if self.best { Which::Best } else { Which::Latest },
             weights: self.encoder.weights(),
             level: self.level.level(),
             view: self.view.clone(),
-            batch: self.batch.map(usize::from),
-            workers: self.workers.map(usize::from),
+            batch: self.pass.batch.map(usize::from),
+            workers: self.pass.workers.map(usize::from),
             moved: self.moved.moved(),
             threads: None,
         };
@@ -113,43 +87,21 @@ impl EncoderArguments {
 
     /// Computes the features of `images`, and lists those that cannot be read.
     pub(crate) fn embed(&self, encoder: &mut Encoder, images: &Arc<dyn Images>) -> Result<Embedded, Failure> {
-        let n_images = images.len();
-        let share = self.max_unreadable.unwrap_or(encoder.max_unreadable());
-        let unreadable = Arc::new(UnreadableLog::new(n_images, share));
-        let mut line = ImageLine::start("embedding", n_images);
-        let outcome = encoder.embed_images(images, &unreadable, &mut |n_done| {
-            line.show(n_done);
-            match STOP.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        drop(line);
-        let embeddings = match outcome {
-            Ok(embeddings) => embeddings,
-            Err(EmbedError::Stopped { .. }) => return Ok(Embedded::Stopped),
-            Err(EmbedError::Loader(error @ LoaderError::TooManyUnreadable { .. })) => {
-                return Err(Failure::new(
-                    error.to_string(),
-                    "check the files named above; if the rest is fine, allow a larger share with `--max-unreadable`",
-                ));
-            }
-            Err(error) => return Err(error.into()),
+        let allowed = encoder.max_unreadable();
+        let passed = self.pass.run("embedding", images.len(), allowed, |unreadable, watch| {
+            encoder.embed_images(images, unreadable, watch)
+        })?;
+        let (embeddings, n_unreadable) = match passed {
+            Passed::All { result, n_unreadable } => (result, n_unreadable),
+            Passed::Stopped => return Ok(Embedded::Stopped),
         };
-        for image in unreadable.list() {
-            // A closed standard error is no reason to lose the result.
-            let _ = writeln!(io::stderr(), "skipped: {}", image.to_string().replace('\n', " "));
-        }
         if embeddings.n() == 0 {
-            return Err(LoaderError::NoneReadable { n_images }.into());
+            return Err(none_readable(images.len()));
         }
         if !embeddings.values().iter().all(|value| value.is_finite()) {
-            return Err(Failure::new(
-                "a feature is infinite or not a number",
-                "training has diverged: use an earlier checkpoint",
-            ));
+            return Err(not_finite("a feature"));
         }
-        Ok(Embedded::All { embeddings, n_unreadable: unreadable.len() })
+        Ok(Embedded::All { embeddings, n_unreadable })
     }
 }
 

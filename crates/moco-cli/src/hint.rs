@@ -10,7 +10,9 @@ use ::sweep::SweepError;
 use loader::LoaderError;
 use moco::data::DataError;
 use moco::processes::ProcessesError;
-use moco::{DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError};
+use moco::{
+    ClassifierError, DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError,
+};
 use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
 use run_store::RunFolderError;
@@ -164,6 +166,19 @@ impl Hint for LoadError {
         match self {
             Self::Run(error) => Hint::hint(error),
             Self::Device(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for ClassifierError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { path } => Some(missing_path::hint(path)),
+            Self::None { .. } | Self::OfARun { .. } => Some(
+                "train one with `moco linear` or `moco finetune`, which keep it in the folder of the evaluation".into(),
+            ),
+            Self::Load(error) => Hint::hint(error),
             error => error.hint(),
         }
     }

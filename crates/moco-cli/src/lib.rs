@@ -3,7 +3,7 @@
 //! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: `compute`
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
-//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists),
+//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
 //! `notes` (what listing left out), `moved` (images that have moved), `from` (a run that starts from another), `sheet`
 //! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
@@ -26,6 +26,7 @@ mod from;
 mod graph;
 mod hint;
 mod image_list;
+mod image_pass;
 mod import;
 mod interrupt;
 mod knn;
@@ -38,6 +39,7 @@ mod notes;
 mod pack;
 pub mod pipeline_file;
 mod plugins_list;
+mod predict;
 mod program;
 mod progress;
 mod ranks;
@@ -99,6 +101,7 @@ enum Command {
     Import(import::Arguments),
     Linear(linear::Arguments),
     Finetune(finetune::Arguments),
+    Predict(predict::Arguments),
     Views(views::Arguments),
     Scan(scan::Arguments),
     Pack(pack::Arguments),
@@ -200,6 +203,7 @@ fn dispatch<C: Subcommand>(
         Command::Import(arguments) => import::run(&arguments, out),
         Command::Linear(arguments) => linear::run(&arguments, out),
         Command::Finetune(arguments) => finetune::run(&arguments, out),
+        Command::Predict(arguments) => predict::run(&arguments, out),
         Command::Views(arguments) => views::run(&arguments, out),
         Command::Scan(arguments) => scan::run(&arguments, out),
         Command::Pack(arguments) => pack::run(&arguments, out),

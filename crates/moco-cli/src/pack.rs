@@ -9,8 +9,9 @@ use std::sync::atomic::Ordering;
 
 use moco::data::{PackOptions, Packing, pack};
 
-use crate::encoding::{share, stopped};
+use crate::encoding::stopped;
 use crate::failure::Failure;
+use crate::image_pass::share;
 use crate::new_file::{self, Overwrite};
 use crate::progress::ImageLine;
 use crate::source::{STOP, SourceArguments, counted};

@@ -8,7 +8,8 @@ use loader::{EvalPlan, LoaderError, UnreadableLog};
 use pipeline::{EncoderPipeline, Fault, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Dataset, Embeddings, Images, Level, UnreadableImage};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tensor_ops::Mode;
+use run_store::checkpoint::Snapshot;
+use tensor_ops::{Device, Mode};
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
@@ -92,20 +93,31 @@ impl Encoder {
     pub fn load_with(path: impl AsRef<Path>, options: &EncoderOptions) -> Result<Self, LoadError> {
         crate::check_process()?;
         let device = device()?;
-        let pool = options.threads.map(pool).transpose()?;
         let run = OpenRun::open(path.as_ref(), options.checkpoint)?;
-        let pipeline = {
-            let moved = moved(&run.folder, &options.moved).map_err(RunError::from)?;
-            let site = Site::from(&device).with_moved(moved);
-            EncoderPipeline::read(&run.folder.pipeline(), options.level, site)?
-        };
+        let moved = moved(&run.folder, &options.moved).map_err(RunError::from)?;
+        let site = Site::from(&device).with_moved(moved);
+        let pipeline = EncoderPipeline::read(&run.folder.pipeline(), options.level, site)?;
+        Self::of(Source { pipeline, snapshot: &run.snapshot, file: run.checkpoint.clone() }, options, device)
+    }
+
+    /// The encoder of `source`, with those of `options` that do not choose a checkpoint.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub(crate) fn of(
+        source: Source<'_>,
+        options: &EncoderOptions,
+        device: Device,
+    ) -> Result<Self, LoadError> {
+        let Source { pipeline, snapshot, file } = source;
+        let pool = options.threads.map(pool).transpose()?;
         let view = view(&pipeline, &options.view)?;
         if options.weights == Weights::Momentum && !pipeline.has_momentum {
             return Err(LoadError::NoMomentum);
         }
         let encoder =
-            FrozenEncoder::new(pipeline.modules, pipeline.precision, &run.snapshot, options.weights, device)
-                .map_err(|source| LoadError::State { path: run.checkpoint.clone(), source })?;
+            FrozenEncoder::new(pipeline.modules, pipeline.precision, snapshot, options.weights, device)
+                .map_err(|source| LoadError::State { path: file.clone(), source })?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             encoder,
@@ -115,7 +127,7 @@ impl Encoder {
             batch: options.batch.unwrap_or(pipeline.batch).max(1),
             n_workers: options.workers.unwrap_or_else(cores).max(1),
             pool,
-            checkpoint: run.checkpoint,
+            checkpoint: file,
             dataset: pipeline.dataset.map(Arc::from),
             max_unreadable: pipeline.max_unreadable,
         })
@@ -164,17 +176,7 @@ impl Encoder {
     /// If an image cannot be decoded; the error names the first one. [`embed_readable`](Self::embed_readable) skips
     /// such images.
     pub fn embed<I: ImageSource>(&mut self, images: &[I]) -> Result<Embeddings, EmbedError> {
-        let images = given(images);
-        let unreadable = Arc::new(UnreadableLog::new(images.len(), 1.0));
-        let mut go_on = |_| match unreadable.is_empty() {
-            true => ControlFlow::Continue(()),
-            false => ControlFlow::Break(()),
-        };
-        let outcome = self.embed_images(&images, &unreadable, &mut go_on);
-        match unreadable.list().into_iter().next() {
-            Some(image) => Err(EmbedError::Unreadable { image }),
-            None => outcome,
-        }
+        all_readable(images, |images, unreadable, watch| self.embed_images(images, unreadable, watch))
     }
 
     /// Computes the features of the images that can be decoded, and returns the other images with the reason.
@@ -221,6 +223,22 @@ impl Encoder {
         unreadable: &Arc<UnreadableLog>,
         watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Embeddings, EmbedError> {
+        let d = self.n_features();
+        let embeddings = self.rows(images, unreadable, watch, None)?;
+        Ok(if embeddings.n() == 0 { Embeddings::new(d) } else { embeddings })
+    }
+
+    /// As [`embed_images`](Self::embed_images), with a last layer on the features.
+    ///
+    /// # Errors
+    /// As [`embed_images`](Self::embed_images).
+    pub(crate) fn rows(
+        &mut self,
+        images: &Arc<dyn Images>,
+        unreadable: &Arc<UnreadableLog>,
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+        last: Last<'_>,
+    ) -> Result<Embeddings, EmbedError> {
         let plan = EvalPlan {
             range: 0..images.len(),
             images: Arc::new(AsTrained {
@@ -235,23 +253,38 @@ impl Encoder {
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(unreadable),
         };
-        let d = self.n_features();
-        let mut encoder = Pooled { encoder: &mut self.encoder, pool: self.pool.as_ref() };
-        let embeddings = features::embed(&mut encoder, plan, watch)?;
-        Ok(if embeddings.n() == 0 { Embeddings::new(d) } else { embeddings })
+        let mut encoder = Pooled { encoder: &mut self.encoder, pool: self.pool.as_ref(), last };
+        Ok(features::embed(&mut encoder, plan, watch)?)
     }
 }
 
-/// An encoder with its own compute threads, if it has any.
+/// What makes other rows of features `(N, D)`, row by row, and tells their width.
+type Last<'a> = Option<&'a (dyn Fn(&[f32]) -> Result<(Vec<f32>, usize), EngineError> + Sync)>;
+
+/// An encoder with its own compute threads, if it has any, and a last layer on its features.
 struct Pooled<'a> {
     encoder: &'a mut FrozenEncoder,
     pool: Option<&'a ThreadPool>,
+    last: Last<'a>,
 }
 
 impl BatchEncoder for Pooled<'_> {
     fn features(&mut self, shape: [usize; 3], values: &[f32]) -> Result<(Vec<f32>, usize), EngineError> {
-        within(self.pool, || self.encoder.features(shape, values))
+        let Self { encoder, pool, last } = self;
+        within(*pool, || match last {
+            Some(last) => last(&encoder.features(shape, values)?.0),
+            None => encoder.features(shape, values),
+        })
     }
+}
+
+/// Where an encoder comes from.
+pub(crate) struct Source<'a> {
+    pub(crate) pipeline: EncoderPipeline,
+    /// The tensors of the encoder, named as in a checkpoint.
+    pub(crate) snapshot: &'a Snapshot,
+    /// The file of these tensors, for messages.
+    pub(crate) file: PathBuf,
 }
 
 /// The view called `name`, whose images the encoder can take.
@@ -278,7 +311,32 @@ pub(crate) fn view(pipeline: &EncoderPipeline, name: &str) -> Result<View, LoadE
     })
 }
 
-fn given<I: ImageSource>(images: &[I]) -> Arc<dyn Images> {
+/// What `compute` makes of `images`, each of which must be readable.
+///
+/// # Errors
+/// The first image that is not, or that of `compute`.
+pub(crate) fn all_readable<I: ImageSource, T>(
+    images: &[I],
+    compute: impl FnOnce(
+        &Arc<dyn Images>,
+        &Arc<UnreadableLog>,
+        &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<T, EmbedError>,
+) -> Result<T, EmbedError> {
+    let images = given(images);
+    let unreadable = Arc::new(UnreadableLog::new(images.len(), 1.0));
+    let mut go_on = |_| match unreadable.is_empty() {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    let outcome = compute(&images, &unreadable, &mut go_on);
+    match unreadable.list().into_iter().next() {
+        Some(image) => Err(EmbedError::Unreadable { image }),
+        None => outcome,
+    }
+}
+
+pub(crate) fn given<I: ImageSource>(images: &[I]) -> Arc<dyn Images> {
     Arc::new(GivenImages(images.iter().map(ImageSource::give).collect()))
 }
 

@@ -70,7 +70,10 @@ mod together;
 #[cfg(feature = "train")]
 mod training;
 
-pub use self::classifier::{ClassifierError, ClassifierFacts, KeptClassifier, find_classifier};
+pub use self::classifier::{
+    Classifier, ClassifierError, ClassifierFacts, ClassifierOptions, KeptClassifier, Prediction,
+    PredictionFormat, PredictionTable, Predictions, find_classifier,
+};
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_gpu};
 pub use self::encoder::{Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
