@@ -70,8 +70,14 @@ fn setting(images: &str, what: &str) -> Option<(PathBuf, Vec<PathBuf>)> {
 
 #[track_caller]
 fn round_trip(python: &Path, folder: &Path, arguments: &[&Path]) -> String {
+    run_python(python, "round_trip.py", folder, arguments)
+}
+
+#[track_caller]
+fn run_python(python: &Path, script: &str, folder: &Path, arguments: &[&Path]) -> String {
     let mut command = Command::new(python);
-    command.arg(workspace().join("tests/python/round_trip.py")).args(arguments).current_dir(folder);
+    command.arg(workspace().join("tests/python").join(script)).args(arguments).current_dir(folder);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     let outcome = Outcome::from(command.output().unwrap());
     assert_eq!(outcome.code, Some(0), "{outcome}");
     outcome.stdout
@@ -254,6 +260,103 @@ fn exported_encoders_give_the_same_features_in_python() {
     let said = round_trip(&python, folder, &arguments);
     assert_eq!(said.lines().count(), n_exported, "{said}");
     writeln!(std::io::stdout(), "{said}").unwrap();
+}
+
+/// Trains a classifier on the encoder of a run, and gives the folder of the evaluation.
+fn evaluated(folder: &Path, run: &Path, command: &str) -> PathBuf {
+    let name = command.split([' ', '=']).collect::<Vec<_>>().join("");
+    let out = folder.join(format!("{}-{name}", run.file_name().unwrap().display()));
+    let mut arguments: Vec<&str> = command.split(' ').collect();
+    arguments.insert(1, run.to_str().unwrap());
+    xtask(folder, arguments.into_iter().chain(["--out", out.to_str().unwrap()])).done();
+    out
+}
+
+const PROBE: &str = "linear --cached --epochs 5 --batch 16 --lr 1";
+const PROBE_OF_HEAD: &str = "linear --cached --epochs 5 --batch 16 --lr 1 --level head";
+const FINETUNE: &str = "finetune --epochs 1 --warmup-epochs 0 --batch 16 --lr 0.02";
+
+#[test]
+fn exported_classifiers_take_images_for_the_same_classes_in_python() {
+    let Some((python, files)) = setting("cifar10-jpeg/test", "exported classifiers in Python") else {
+        return;
+    };
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let wide = ["modules.backbone.width=64", "modules.backbone.stem=ImageNet"];
+    let cases = [
+        (
+            ("narrow", "small.ron", &[][..]),
+            &["torchvision", "onnx"][..],
+            &[PROBE, FINETUNE, PROBE_OF_HEAD][..],
+        ),
+        (("wide", "small.ron", &wide[..]), &["torchvision", "timm", "onnx"], &[FINETUNE]),
+        (("vit", "v3.ron", &[]), &["timm", "torchvision", "deit", "onnx"], &[PROBE, FINETUNE]),
+    ];
+    let mut groups: Vec<PathBuf> = Vec::new();
+    let mut n_exported = 0;
+    for ((name, file, set), targets, commands) in cases {
+        let (run, _) = small_run(folder, name, file, set);
+        let (shape, images) = Seen::through_eval(&pipeline_of(&run), &files).to_nchw();
+        for command in commands {
+            let evaluation = evaluated(folder, &run, command);
+            let mut classifier = moco::Classifier::load(&evaluation).unwrap();
+            let n_classes = classifier.class_names().len();
+            let logits = classifier.predict(&files).unwrap().logits().values().to_vec();
+            let expected = evaluation.join("expected.logits");
+            save(&expected, &[("images", &shape, &images), ("logits", &[N_IMAGES, n_classes], &logits)]);
+            groups.extend([PathBuf::from("--"), expected]);
+            groups.extend(targets.iter().map(|target| {
+                n_exported += 1;
+                export(folder, &evaluation, target, &[])
+            }));
+        }
+    }
+    let arguments: Vec<&Path> = groups.iter().map(PathBuf::as_path).collect();
+    let said = run_python(&python, "classifier.py", folder, &arguments);
+    assert_eq!(said.lines().count(), n_exported, "{said}");
+    writeln!(std::io::stdout(), "{said}").unwrap();
+}
+
+#[test]
+fn a_classifier_is_exported_by_the_names_of_the_target_with_its_classes() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let (run, _) = small_run(folder, "vit", "v3.ron", &[]);
+    let evaluation = evaluated(folder, &run, PROBE);
+    let before =
+        xtask(folder, ["export", run.to_str().unwrap(), "--to", "timm", "-o", "encoder.safetensors"]).done();
+    assert!(!before.stdout.contains("classes = "), "{before}");
+    // Nothing but the evaluation is needed.
+    std::fs::remove_dir_all(&run).unwrap();
+    let exported = export(folder, &evaluation, "timm", &[]);
+    let bytes = std::fs::read(&exported).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("head.weight").unwrap().shape()[0], 10);
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let facts = header.metadata().as_ref().unwrap();
+    let classes: Vec<String> = serde_json::from_str(&facts["classes"]).unwrap();
+    assert_eq!(classes, moco::Classifier::load(&evaluation).unwrap().class_names());
+    assert_eq!((facts["run"].as_str(), facts["epoch"].as_str()), ("vit", "1"));
+    assert!(facts["protocol"].starts_with("linear probe, cached features"), "{}", facts["protocol"]);
+    assert!(facts["python"].contains("model.head = torch.nn.Linear("), "{}", facts["python"]);
+    let torchvision = std::fs::read(export(folder, &evaluation, "torchvision", &[])).unwrap();
+    assert!(SafeTensors::deserialize(&torchvision).unwrap().tensor("heads.head.bias").is_ok());
+
+    let evaluation = evaluation.to_str().unwrap();
+    let export = |more: &[&str]| xtask(folder, ["export", evaluation].iter().chain(more));
+    let outcome = export(&["--to", "onnx", "-o", "c.onnx"]).done();
+    assert!(outcome.stdout.contains("\nclassifier of 10 classes with its encoder, of "), "{outcome}");
+    let said = export(&["--to", "moco-v3", "-o", "c.safetensors"]).refused();
+    assert!(said.contains("facebookresearch/moco-v3 trains a classifier of its own"), "{said}");
+    assert!(
+        said.contains("hint: choose another target with `--to`: torchvision, timm, deit, onnx\n"),
+        "{said}"
+    );
+    let outcome = export(&["--to", "timm", "-o", "c.safetensors", "--with-head"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("stands on the query encoder alone, and a projection head"), "{outcome}");
+    assert!(!folder.join("c.safetensors").exists());
 }
 
 #[test]

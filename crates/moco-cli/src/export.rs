@@ -13,18 +13,22 @@ use crate::failure::Failure;
 use crate::run::unwrapped;
 use crate::{compute, new_file, text};
 
-/// Export a trained encoder to another program.
+/// Export a trained encoder, or a classifier with its encoder, to another program.
 ///
 /// Writes the encoder as a safetensors file with the target's names and layouts, or as an ONNX graph. By default, this
 /// is the query encoder of the newest checkpoint, without its projection head. Prints the Python code that loads the
 /// file with `strict=True`. The file's metadata contains this code, the run, the epoch, the backbone's config, the
 /// normalization and the image size.
 ///
+/// Of an evaluation that `moco linear` or `moco finetune` has written, the encoder is exported with the classifier on it, as
+/// `fc`, `head` or `heads`, and the names of the classes are in the metadata and in the Python code. An ONNX graph gives
+/// its logits.
+///
 /// If the target has no equivalent of this encoder, the error lists the targets that do.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Run folder, or a checkpoint in it.
+    /// Run folder, a checkpoint in it, or the folder of an evaluation with a classifier.
     run: PathBuf,
     /// Program that will load the weights.
     #[arg(long, value_name = "TARGET", value_parser = target())]
@@ -51,6 +55,7 @@ Examples:
   moco export runs/mocov2-001 --to torchvision -o encoder.safetensors
   moco export runs/mocov3-001 --to timm --best -o vit.safetensors
   moco export runs/mocov3-001 --to onnx -o encoder.onnx
+  moco export runs/mocov3-001/evaluations/finetune-001 --to timm -o classifier.safetensors
   moco export runs/mocov2-001 --to moco --with-head --encoder momentum -o key.safetensors";
 
 fn target() -> impl clap::builder::TypedValueParser<Value = Target> {
@@ -71,16 +76,26 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let exported = export(&arguments.run, &arguments.out, &options).map_err(with_options)?;
     writeln!(
         out,
-        "wrote {}: {}, {}, for {}\n{} encoder of {}, after epoch {} and step {}\n",
+        "wrote {}: {}, {}, for {}",
         arguments.out.display(),
         exported.architecture.describe(),
         text::count(exported.n_values, "value"),
         arguments.to,
-        arguments.encoder.name(),
-        exported.checkpoint.display(),
-        exported.metadata["epoch"],
-        exported.metadata["step"],
     )?;
+    let (epoch, step) = (&exported.metadata["epoch"], &exported.metadata["step"]);
+    let from = exported.checkpoint.display();
+    match exported.classes.len() {
+        0 => writeln!(
+            out,
+            "{} encoder of {from}, after epoch {epoch} and step {step}\n",
+            arguments.encoder.name()
+        )?,
+        n_classes => writeln!(
+            out,
+            "classifier of {n_classes} classes with its encoder, of {from}: {}, from epoch {epoch} and step {step}\n",
+            exported.metadata["protocol"]
+        )?,
+    }
     write!(out, "{}", exported.python)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -92,6 +107,10 @@ pub(crate) fn with_options(error: ExchangeError) -> Failure {
         ExchangeError::NoEncoder { .. } => Failure::new(
             message,
             "only a pipeline with a step of `weights: Momentum` has one; omit `--encoder` to export the query encoder",
+        ),
+        ExchangeError::OfClassifier { .. } => Failure::usage(
+            message,
+            "omit `--with-head` and `--encoder`, or give the run to export its encoder without the classifier",
         ),
         ExchangeError::NoHead => Failure::usage(message, "omit `--with-head`"),
         ExchangeError::ManyHeads { .. } => {
@@ -114,6 +133,7 @@ pub(crate) fn with_options(error: ExchangeError) -> Failure {
         ExchangeError::Run(error) => error.into(),
         ExchangeError::Pipeline(error) => error.into(),
         ExchangeError::Load(error) => error.into(),
+        ExchangeError::Classifier(error) => error.into(),
         ExchangeError::Read(error) => error.into(),
         ExchangeError::Create(error) => unwrapped(*error),
         error => match error.hint() {

@@ -34,7 +34,7 @@ pub use self::error::{ReadError, Unrecognized};
 pub use self::file::{read, write_safetensors};
 pub use self::head::{HeadLayer, HeadLayers};
 pub use self::layout::{Shape, layout};
-pub use self::onnx::write_onnx;
+pub use self::onnx::{OnnxOutput, write_onnx};
 pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;
 pub use self::target::{Target, Unfit};

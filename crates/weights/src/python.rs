@@ -1,5 +1,6 @@
 //! The Python code that loads an exported file strictly.
 
+use crate::onnx::{FEATURES, LOGITS};
 use crate::{Architecture, HeadLayer, HeadLayers, ResNet, ResNetStem, Target, Vit, VitStem};
 
 /// What the code depends on besides the architecture.
@@ -13,8 +14,10 @@ pub struct Facts<'a> {
     pub mean: &'a [f32],
     /// Standard deviation of the same.
     pub std: &'a [f32],
-    /// The head, if it was exported too.
+    /// The head, if it was exported too, or the classifier.
     pub head: Option<&'a HeadLayers>,
+    /// The names of the classes, if `head` is a classifier; otherwise there are none.
+    pub classes: &'a [String],
 }
 
 /// Python code that creates `model` from the exported file, ready to compute features. For repositories with their own
@@ -134,7 +137,9 @@ fn torchvision_vit(vit: &Vit, facts: &Facts<'_>) -> String {
         let Vit { channels, dim, patch, .. } = vit;
         lines += &format!("model.conv_proj = torch.nn.Conv2d({channels}, {dim}, {patch}, {patch})\n");
     }
-    lines += &format!("model.heads = {}\n", head_module(facts.head));
+    let is_classifier = !facts.classes.is_empty() && matches!(facts.head, Some(HeadLayers::Linear(_)));
+    let place = if is_classifier { "heads.head" } else { "heads" };
+    lines += &format!("model.{place} = {}\n", head_module(facts.head));
     lines + &load(facts)
 }
 
@@ -183,6 +188,18 @@ fn load(facts: &Facts<'_>) -> String {
         images(facts),
         facts.mean,
         facts.std
+    ) + &classes(facts)
+}
+
+/// The names of the classes, if there are any, and how the outputs lead to them.
+fn classes(facts: &Facts<'_>) -> String {
+    if facts.classes.is_empty() {
+        return String::new();
+    }
+    let names = serde_json::Value::from(facts.classes.to_vec());
+    format!(
+        "# Output: logits, one for each class; classes[i] for each i in model(images).argmax(1) is what it takes images for.\n\
+         classes = {names}\n"
     )
 }
 
@@ -243,6 +260,13 @@ fn deit(architecture: &Architecture, facts: &Facts<'_>) -> String {
             heads(vit),
             vit.hidden as f64 / vit.dim as f64,
         );
+        if !facts.classes.is_empty() {
+            lines += &format!(
+                "# For a dataset of {} classes, its --resume {made} --eval takes the classifier too.\n",
+                facts.classes.len()
+            );
+            lines += &format!("classes = {}\n", serde_json::Value::from(facts.classes.to_vec()));
+        }
         if vit.dim == 384 && vit.heads == Some(12) {
             lines += "# Its deit_small_patch16_224 has 6 heads: set num_heads=12 in its models.py, because shapes do not show it.\n";
         }
@@ -314,10 +338,11 @@ fn moco(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> Strin
 }
 
 fn onnx(facts: &Facts<'_>) -> String {
+    let output = if facts.classes.is_empty() { FEATURES } else { LOGITS };
     format!(
         "import onnxruntime\n\n\
          session = onnxruntime.InferenceSession({})\n\
-         model = lambda images: session.run([\"features\"], {{\"images\": images}})[0]\n\
+         model = lambda images: session.run([\"{output}\"], {{\"images\": images}})[0]\n\
          # Input: a float32 array (N, {}, {}, {}) of {} scaled to 0-1, minus {:?}, divided by {:?}.\n",
         quoted(facts.file),
         facts.mean.len(),
@@ -326,7 +351,7 @@ fn onnx(facts: &Facts<'_>) -> String {
         images(facts),
         facts.mean,
         facts.std
-    )
+    ) + &classes(facts)
 }
 
 /// The `-a` argument of facebookresearch/moco-v3 for this ViT.
@@ -362,7 +387,7 @@ mod tests {
 
     fn facts<'a>(head: Option<&'a HeadLayers>) -> Facts<'a> {
         let (mean, std) = (&[0.485, 0.456, 0.406], &[0.229, 0.224, 0.225]);
-        Facts { file: "a/\"e\".safetensors", image_size: (32, 32), mean, std, head }
+        Facts { file: "a/\"e\".safetensors", image_size: (32, 32), mean, std, head, classes: &[] }
     }
 
     #[test]
@@ -394,7 +419,8 @@ model.eval()
     #[test]
     fn encoders_of_other_images_than_rgb_get_a_first_layer_of_their_channels() {
         let (mean, std) = (&[0.5; 4], &[0.25; 4]);
-        let facts = Facts { file: "e.safetensors", image_size: (96, 64), mean, std, head: None };
+        let facts =
+            Facts { file: "e.safetensors", image_size: (96, 64), mean, std, head: None, classes: &[] };
         let resnet = |width, stem| {
             Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 4 })
         };
@@ -427,6 +453,34 @@ model.eval()
         });
         has(Target::Timm, &vit, "num_classes=0, in_chans=4,\n)");
         has(Target::Torchvision, &vit, "model.conv_proj = torch.nn.Conv2d(4, 16, 8, 8)\n");
+    }
+
+    #[test]
+    fn a_classifier_comes_with_the_names_of_its_classes() {
+        let layers = HeadLayers::Linear(HeadLayer::Linear { n_inputs: 16, n_outputs: 2, bias: true });
+        let names = ["ant".to_owned(), "\"bee\"".to_owned()];
+        let facts = Facts { classes: &names, ..facts(Some(&layers)) };
+        let vit = Architecture::Vit(Vit {
+            patch: 8,
+            dim: 16,
+            depth: 1,
+            heads: Some(2),
+            hidden: 64,
+            class_token: true,
+            positions: Some(17),
+            norm: true,
+            stem: VitStem::Patch,
+            channels: 3,
+        });
+        let has = |target, piece: &str| {
+            let lines = loading_lines(target, &vit, &facts);
+            assert!(lines.contains(piece), "{piece} is not in\n{lines}");
+            assert!(lines.contains("classes = [\"ant\",\"\\\"bee\\\"\"]\n"), "{lines}");
+        };
+        has(Target::Torchvision, "model.heads.head = torch.nn.Linear(16, 2)\n");
+        has(Target::Timm, "model.head = torch.nn.Linear(16, 2)\n");
+        has(Target::Onnx, "session.run([\"logits\"], ");
+        has(Target::Deit, "For a dataset of 2 classes");
     }
 
     #[test]

@@ -95,6 +95,29 @@ impl Target {
         }
     }
 
+    /// Checks that this target can represent `architecture`, trained on images of this height and width, with `classifier`
+    /// behind it.
+    ///
+    /// # Errors
+    /// If it cannot, with the targets that can.
+    pub fn check_classifier(
+        self,
+        architecture: &Architecture,
+        image_size: (usize, usize),
+        classifier: &HeadLayers,
+    ) -> Result<(), Unfit> {
+        let refusal = |target: Self| {
+            target.refuses(architecture, image_size).or_else(|| target.refuses_classifier(classifier))
+        };
+        match refusal(self) {
+            None => Ok(()),
+            Some(reason) => {
+                let fitting = Self::ALL.into_iter().filter(|target| refusal(*target).is_none()).collect();
+                Err(Unfit { reason, fitting })
+            }
+        }
+    }
+
     fn refuses(self, architecture: &Architecture, image_size: (usize, usize)) -> Option<String> {
         match architecture {
             Architecture::Vit(vit) => self.refuses_vit(vit, image_size),
@@ -158,6 +181,35 @@ impl Target {
             }
             _ => None,
         }
+    }
+
+    fn refuses_classifier(self, classifier: &HeadLayers) -> Option<String> {
+        match self {
+            Self::Detectron2 => Some("detectron2 has no place for a classifier".into()),
+            Self::Moco | Self::MocoV3 => Some(format!(
+                "facebookresearch/{} trains a classifier of its own on what it loads",
+                self.name()
+            )),
+            Self::Deit if !matches!(classifier, HeadLayers::Linear(_)) => {
+                Some("DeiT's classifier is one linear layer, and this one stands on a projection head".into())
+            }
+            _ => None,
+        }
+    }
+
+    /// [`rename`](Self::rename) with `classifier` behind `backbone`, by the names that the target's own classifier has.
+    ///
+    /// [`check_classifier`](Self::check_classifier) must have accepted the two.
+    pub fn rename_with_classifier(self, backbone: Tensors, classifier: Tensors) -> Tensors {
+        let is_vit = backbone.keys().any(|name| name.starts_with("patch_embed."));
+        // torchvision's ViT has one linear layer in a sequence of that name.
+        let is_inside = self == Self::Torchvision && is_vit && classifier.contains_key("weight");
+        let inside = |(name, stored)| (format!("head.{name}"), stored);
+        let classifier = match is_inside {
+            true => classifier.into_iter().map(inside).collect(),
+            false => classifier,
+        };
+        self.rename(backbone, classifier, Tensors::new(), false)
     }
 
     /// Renames `backbone`, and `head` and `predictor` behind it, to this target's names.
@@ -277,6 +329,30 @@ mod tests {
         let error = Target::Deit.check(&vit(VitStem::Patch, true), (32, 48), None).unwrap_err();
         assert_eq!(error.to_string(), "deit's ViT takes square images, and this one was trained on 32x48");
         assert_eq!(error.fitting, [Target::Timm, Target::Onnx]);
+    }
+
+    #[test]
+    fn classifiers_go_where_there_is_a_place_for_them() {
+        let linear = HeadLayer::Linear { n_inputs: 16, n_outputs: 8, bias: true };
+        let one = HeadLayers::Linear(linear.clone());
+        let fitting = |architecture: &Architecture, classifier: &HeadLayers| -> Vec<&'static str> {
+            let fits = |target: &Target| target.check_classifier(architecture, (32, 32), classifier).is_ok();
+            Target::ALL.into_iter().filter(fits).map(Target::name).collect()
+        };
+        assert_eq!(fitting(&resnet(64, ResNetStem::ImageNet), &one), ["torchvision", "timm", "onnx"]);
+        assert_eq!(fitting(&vit(VitStem::Patch, true), &one), ["torchvision", "timm", "deit", "onnx"]);
+        let on_head = HeadLayers::Sequence(vec![linear.clone(), HeadLayer::Relu, linear]);
+        assert_eq!(fitting(&vit(VitStem::Patch, true), &on_head), ["torchvision", "timm", "onnx"]);
+        let of = |target: Target, architecture: &Architecture| -> Vec<String> {
+            let tensors =
+                tensors_of(&["weight", "bias"].map(|name| (name.to_owned(), crate::Shape::Floats(vec![1]))));
+            let renamed = target.rename_with_classifier(tensors_of(&layout(architecture)), tensors);
+            renamed.into_keys().filter(|name| name.starts_with("head") || name.starts_with("fc")).collect()
+        };
+        let (resnet, vit) = (resnet(64, ResNetStem::ImageNet), vit(VitStem::Patch, true));
+        assert_eq!(of(Target::Torchvision, &resnet), ["fc.bias", "fc.weight"]);
+        assert_eq!(of(Target::Torchvision, &vit), ["heads.head.bias", "heads.head.weight"]);
+        assert_eq!(of(Target::Timm, &vit), ["head.bias", "head.weight"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use pipeline::PipelineError;
 use weights::{ReadError, Target, Unfit};
 
-use crate::{DeviceError, LoadError, RunError};
+use crate::{ClassifierError, DeviceError, LoadError, RunError};
 
 /// Weights that cannot be exported or imported.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,17 @@ pub enum ExchangeError {
         /// The view.
         view: String,
     },
+    /// A classifier stands on one encoder, and another was chosen.
+    #[error("the classifier in `{}` stands on the query encoder alone, and {what} is asked for", path.display())]
+    OfClassifier {
+        /// Its file.
+        path: PathBuf,
+        /// What was chosen.
+        what: &'static str,
+    },
+    /// The classifier cannot be used.
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
     /// The head was requested, but there is none.
     #[error("the run has no head")]
     NoHead,
@@ -125,6 +136,8 @@ impl ExchangeError {
             Self::Run(error) => return error.hint(),
             Self::Load(error) => return error.hint(),
             Self::Read(error) => return error.hint(),
+            Self::Classifier(error) => return error.hint(),
+            Self::OfClassifier { .. } => "export the run itself, without the classifier".into(),
             #[cfg(feature = "train")]
             Self::Create(error) => return error.hint(),
             Self::Pipeline(_) | Self::Write { .. } => return None,

@@ -6,11 +6,12 @@ use std::path::Path;
 use pipeline::{Pipeline, Site, Weights};
 use plugin_api::Normalization;
 use run_store::checkpoint::Stored;
-use weights::{Architecture, Facts, HeadLayers, Target, Tensors};
+use weights::{Architecture, Facts, HeadLayers, OnnxOutput, Target, Tensors};
 
 use super::ExchangeError;
+use super::opened::Opened;
 use super::parts::{self, Parts};
-use crate::{OpenRun, Which, device};
+use crate::{Which, device};
 
 /// What to export, and for which program.
 #[derive(Clone, Debug)]
@@ -41,39 +42,50 @@ pub struct Exported {
     pub n_values: usize,
     /// Python code that loads the file strictly.
     pub python: String,
-    /// The path of the checkpoint.
+    /// The names of the classes; none if it has no classifier.
+    pub classes: Vec<String>,
+    /// The path of the checkpoint, or of the classifier.
     pub checkpoint: std::path::PathBuf,
     /// The file's metadata: run, epoch, the backbone's config, normalization, image size and others.
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Writes the encoder of the run at `run`, a run folder or a checkpoint in it, to `file`: safetensors, or an ONNX
-/// graph.
+/// Writes the encoder at `path` to `file`: safetensors, or an ONNX graph. `path` is a run folder, a checkpoint in it, or an
+/// evaluation with a classifier, which is exported with its encoder.
 ///
 /// # Errors
-/// If the run cannot be opened, the target cannot represent the encoder, or the file cannot be written.
-pub fn export(run: &Path, file: &Path, options: &ExportOptions) -> Result<Exported, ExchangeError> {
+/// If there is nothing to export at `path`, the target cannot represent it, or the file cannot be written.
+pub fn export(path: &Path, file: &Path, options: &ExportOptions) -> Result<Exported, ExchangeError> {
     crate::check_process()?;
-    let run = OpenRun::open(run, options.checkpoint)?;
-    let pipeline = Pipeline::read_kept(&run.folder.pipeline(), Site::to_look(&device()?))?;
-    let Taken { architecture, backbone, head, predictor, layers } =
-        take(options, &run.snapshot.tensors, &pipeline)?;
+    let site = Site::to_look(&device()?);
+    let opened = Opened::open(path, options)?;
+    let pipeline = opened.pipeline(site)?;
+    let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, &pipeline)?;
+    let classes = opened.classes();
     let view = parts::measuring_view(&pipeline);
     let Some(Normalization { mean, std }) = parts::normalization(&pipeline, view) else {
         return Err(ExchangeError::NoNormalization { view: view.into() });
     };
     let image_size = pipeline.trained_size;
     let target = options.target;
-    target
-        .check(&architecture, image_size, layers.as_ref())
-        .map_err(|unfit| ExchangeError::Unfit { target, unfit })?;
+    match (&layers, classes) {
+        (Some(classifier), [_, ..]) => target.check_classifier(&architecture, image_size, classifier),
+        _ => target.check(&architecture, image_size, layers.as_ref()),
+    }
+    .map_err(|unfit| ExchangeError::Unfit { target, unfit })?;
     let name = file.display().to_string();
-    let facts = Facts { file: &name, image_size, mean: &mean, std: &std, head: layers.as_ref() };
+    let facts = Facts { file: &name, image_size, mean: &mean, std: &std, head: layers.as_ref(), classes };
     let python = weights::loading_lines(target, &architecture, &facts);
-    let metadata = metadata(options, &run, &pipeline, &architecture, &facts, &python);
+    let metadata = metadata(options, &opened, &pipeline, &architecture, &facts, &python);
     let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);
     match target {
-        Target::Onnx => weights::write_onnx(file, &architecture, (&backbone, &head), image_size, &metadata),
+        Target::Onnx => {
+            let output = if classes.is_empty() { OnnxOutput::Features } else { OnnxOutput::Logits };
+            weights::write_onnx(file, &architecture, (&backbone, &head), image_size, output, &metadata)
+        }
+        _ if !classes.is_empty() => {
+            weights::write_safetensors(file, &target.rename_with_classifier(backbone, head), &metadata)
+        }
         _ => {
             let is_momentum = options.weights == Weights::Momentum;
             let tensors = target.rename(backbone, head, predictor, is_momentum);
@@ -81,21 +93,27 @@ pub fn export(run: &Path, file: &Path, options: &ExportOptions) -> Result<Export
         }
     }
     .map_err(|source| ExchangeError::Write { path: file.into(), source })?;
-    Ok(Exported { architecture, n_values, python, checkpoint: run.checkpoint, metadata })
+    let classes = classes.to_vec();
+    Ok(Exported { architecture, n_values, python, classes, checkpoint: opened.file().into(), metadata })
 }
 
 /// An encoder that a target can represent.
-struct Taken {
-    architecture: Architecture,
-    backbone: Tensors,
-    head: Tensors,
-    predictor: Tensors,
-    /// The head's layers, if it is exported.
-    layers: Option<HeadLayers>,
+pub(super) struct Taken {
+    pub(super) architecture: Architecture,
+    pub(super) backbone: Tensors,
+    /// The head, or the classifier.
+    pub(super) head: Tensors,
+    pub(super) predictor: Tensors,
+    /// The layers of `head`, if it is exported.
+    pub(super) layers: Option<HeadLayers>,
 }
 
-/// The weights to export.
-fn take(options: &ExportOptions, tensors: &Tensors, pipeline: &Pipeline) -> Result<Taken, ExchangeError> {
+/// The weights of a run to export.
+pub(super) fn take(
+    options: &ExportOptions,
+    tensors: &Tensors,
+    pipeline: &Pipeline,
+) -> Result<Taken, ExchangeError> {
     let parts = Parts::of(&pipeline.network.graph);
     let side = side(options.weights);
     let backbone = parts::under(tensors, &format!("{side}.{}", parts.backbone));
@@ -133,14 +151,12 @@ fn side(weights: Weights) -> &'static str {
 /// The file's metadata. Nothing in it depends on time or place, so equal runs give equal files.
 fn metadata(
     options: &ExportOptions,
-    run: &OpenRun,
+    opened: &Opened,
     pipeline: &Pipeline,
     architecture: &Architecture,
     facts: &Facts<'_>,
     python: &str,
 ) -> BTreeMap<String, String> {
-    let position = |key: &str| run.snapshot.metadata.get(key).cloned().unwrap_or_default();
-    let run_name = run.folder.path().file_name().unwrap_or_default().to_string_lossy();
     let parts = Parts::of(&pipeline.network.graph);
     let backbone = pipeline
         .plugin(&["modules", &parts.backbone])
@@ -148,10 +164,7 @@ fn metadata(
     let texts = [
         ("moco-rs.export", "1".to_owned()),
         ("target", options.target.name().to_owned()),
-        ("run", run_name.into_owned()),
         ("pipeline", pipeline.name.clone()),
-        ("epoch", position("epoch")),
-        ("step", position("steps_done")),
         ("encoder", side(options.weights).to_owned()),
         ("architecture", architecture.describe()),
         ("backbone", backbone.unwrap_or_default()),
@@ -161,7 +174,9 @@ fn metadata(
         ("std", format!("{:?}", facts.std)),
         ("python", python.to_owned()),
     ];
-    texts.map(|(key, text)| (key.to_owned(), text)).into()
+    let mut metadata: BTreeMap<String, String> = texts.map(|(key, text)| (key.to_owned(), text)).into();
+    metadata.extend(opened.metadata());
+    metadata
 }
 
 fn n_values(tensors: &Tensors) -> usize {

@@ -25,6 +25,7 @@ mod error;
 mod export;
 #[cfg(feature = "train")]
 mod import;
+mod opened;
 mod parts;
 
 pub use self::error::ExchangeError;

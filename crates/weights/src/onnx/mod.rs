@@ -20,12 +20,23 @@ use crate::{Architecture, HeadLayers, Tensors};
 /// The input of the graph, float32 `(N, C, H, W)`, normalized.
 const INPUT: &str = "images";
 /// Its output, float32 `(N, D)`.
-const OUTPUT: &str = "features";
+pub(crate) const FEATURES: &str = "features";
+/// Its output behind a classifier, float32 `(N, classes)`.
+pub(crate) const LOGITS: &str = "logits";
 /// A protocol buffer has at most 2 GiB.
 const MOST_BYTES: usize = i32::MAX as usize;
 
+/// What the graph gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnnxOutput {
+    /// `features`, of the backbone or of a projection head.
+    Features,
+    /// `logits`, of a classifier.
+    Logits,
+}
+
 /// Writes `backbone`, followed by the layers of `head`, as an ONNX graph from images `(N, C, H, W)` to features `(N,
-/// D)`, for any `N`. The file is written completely or not at all. Equal contents give equal bytes.
+/// D)` or logits `(N, classes)`, for any `N`. The file is written completely or not at all. Equal contents give equal bytes.
 ///
 /// The weights must be those of `architecture`; the number of attention heads of a ViT must be set.
 ///
@@ -37,9 +48,10 @@ pub fn write_onnx(
     architecture: &Architecture,
     (backbone, head): (&Tensors, &Tensors),
     image_size: (usize, usize),
+    output: OnnxOutput,
     metadata: &BTreeMap<String, String>,
 ) -> io::Result<()> {
-    let bytes = encode(architecture, (backbone, head), image_size, metadata)
+    let bytes = encode(architecture, (backbone, head), image_size, output, metadata)
         .map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))?;
     write_whole(path, |file| file.write_all(&bytes))
 }
@@ -48,8 +60,13 @@ fn encode(
     architecture: &Architecture,
     (backbone, head): (&Tensors, &Tensors),
     image_size: (usize, usize),
+    output: OnnxOutput,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, String> {
+    let name = match output {
+        OnnxOutput::Features => FEATURES,
+        OnnxOutput::Logits => LOGITS,
+    };
     let mut graph = Graph::new(backbone);
     let features = match architecture {
         Architecture::ResNet(resnet) => resnet::add(&mut graph, resnet, INPUT)?,
@@ -59,7 +76,7 @@ fn encode(
         HeadLayers::detect(head).ok_or("the head has other layers than linear, batch norm and ReLU")?;
     let output = graph.head(&layers, head, &features)?;
     let n_outputs = layers.n_outputs().unwrap_or(architecture.n_features());
-    graph.node_to("Identity", &[&output], OUTPUT);
+    graph.node_to("Identity", &[&output], name);
     let input = [
         Size::Any("N"),
         Size::Known(architecture.channels()),
@@ -67,7 +84,7 @@ fn encode(
         Size::Known(image_size.1),
     ];
     let model =
-        graph.into_model((INPUT, &input), (OUTPUT, &[Size::Any("N"), Size::Known(n_outputs)]), metadata);
+        graph.into_model((INPUT, &input), (name, &[Size::Any("N"), Size::Known(n_outputs)]), metadata);
     if model.encoded_len() > MOST_BYTES {
         return Err("it is larger than 2 GiB, the limit of protocol buffers".into());
     }
@@ -85,7 +102,9 @@ mod tests {
     fn decoded(architecture: &Architecture) -> Model {
         let metadata = BTreeMap::from([("run".to_owned(), "a".to_owned())]);
         let backbone = tensors_of(&layout(architecture));
-        let bytes = encode(architecture, (&backbone, &Tensors::new()), (32, 32), &metadata).unwrap();
+        let none = Tensors::new();
+        let bytes =
+            encode(architecture, (&backbone, &none), (32, 32), OnnxOutput::Features, &metadata).unwrap();
         let model = Model::decode(bytes.as_slice()).unwrap();
         let graph = model.graph.clone().unwrap();
         let mut known: Vec<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
@@ -96,7 +115,7 @@ mod tests {
             }
             known.extend(node.output.iter().map(String::as_str));
         }
-        assert_eq!(known.last(), Some(&OUTPUT));
+        assert_eq!(known.last(), Some(&FEATURES));
         model
     }
 
