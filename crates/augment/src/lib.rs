@@ -32,6 +32,7 @@ mod grayscale;
 mod hue;
 mod normalize;
 mod quarter_turn;
+mod rand_augment;
 mod random_erasing;
 mod random_resized_crop;
 mod resize;
@@ -52,10 +53,14 @@ pub use self::hue::shift_hue;
 pub use self::normalize::{Normalize, NormalizeConfig, Statistics};
 pub use self::per_channel::PerChannel;
 pub use self::quarter_turn::{QuarterTurn, QuarterTurnConfig, turn};
+pub use self::rand_augment::{
+    RandAugment, RandAugmentConfig, add_to_dark, equalize, invert, posterize, rotate, sharpen,
+    shear_horizontally, shear_vertically, solarize_from, stretch_contrast, translate,
+};
 pub use self::random_erasing::{Fill, RandomErasing, RandomErasingConfig, erase};
 pub use self::random_resized_crop::{RandomResizedCrop, RandomResizedCropConfig};
 pub use self::region::Region;
-pub use self::resample::resized_crop;
+pub use self::resample::{Interpolation, resized_crop, resized_crop_by};
 pub use self::resize::{Resize, ResizeConfig, resize_shorter, resize_to_cover};
 pub use self::size::Size;
 pub use self::solarize::{Solarize, SolarizeConfig, solarize};

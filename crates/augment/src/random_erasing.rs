@@ -1,6 +1,6 @@
 //! Random erasing.
 
-use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
+use plugin_api::{Augmentation, ByteImage, ConfigError, FloatImage, Image, ImageShape, ImageValues, Rng};
 
 use crate::checks;
 use crate::region::{Region, RegionDraws};
@@ -45,6 +45,8 @@ pub enum Fill {
     Mean,
     /// Random values, uniform from 0 to 255.
     Noise,
+    /// Random values, standard normal, on normalized images only: this step then follows `normalize`. timm's mode `pixel`.
+    Normal,
 }
 
 /// Erases a rectangle, [`erase`], with probability `p`.
@@ -88,31 +90,37 @@ impl RandomErasing {
 
 impl Augmentation for RandomErasing {
     fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
-        checks::bytes("random-erasing", input)
+        match (self.config.fill, input.values) {
+            (Fill::Normal, ImageValues::Floats) => Ok(input),
+            (Fill::Normal, ImageValues::Bytes) => Err(ConfigError::unfit(
+                "`random-erasing` with `fill: Normal` works on normalized images, but these are bytes",
+                "put it behind `normalize`, or fill by `Black`, `Mean` or `Noise`",
+            )),
+            _ => checks::bytes("random-erasing", input),
+        }
     }
 
-    fn apply(&self, image: Image, rng: &mut Rng) -> Image {
+    fn apply(&self, mut image: Image, rng: &mut Rng) -> Image {
         let act = rng.chance(self.config.p);
         let size = match &image {
             Image::Bytes(image) => (image.height, image.width),
             Image::Floats(image) => (image.height, image.width),
         };
         let region = self.draw_region(size, rng);
-        let key = rng.bits();
-        checks::in_place(image, act, |image| {
-            let Some(region) = region else { return };
-            match self.config.fill {
-                Fill::Black => erase(image, region, |_| 0),
-                Fill::Mean => {
-                    let means = means(image);
-                    erase(image, region, |channel| means[channel]);
-                }
-                Fill::Noise => {
-                    let mut noise = Rng::new(key, "noise of random-erasing", &[]);
-                    erase(image, region, |_| noise.bits() as u8);
-                }
+        let mut noise = Rng::new(rng.bits(), "noise of random-erasing", &[]);
+        let Some(region) = region.filter(|_| act) else { return image };
+        match (&mut image, self.config.fill) {
+            (Image::Bytes(image), Fill::Black) => erase(image, region, |_| 0),
+            (Image::Bytes(image), Fill::Mean) => {
+                let means = means(image);
+                erase(image, region, |channel| means[channel]);
             }
-        })
+            (Image::Bytes(image), Fill::Noise) => erase(image, region, |_| noise.bits() as u8),
+            (Image::Floats(image), Fill::Normal) => erase_floats(image, region, || noise.normal() as f32),
+            // `output` refuses them.
+            (Image::Bytes(_), Fill::Normal) | (Image::Floats(_), _) => {}
+        }
+        image
     }
 }
 
@@ -127,6 +135,14 @@ pub fn erase(image: &mut ByteImage, region: Region, mut value: impl FnMut(usize)
         for (i, erased) in image.values[start..][..n * region.width].iter_mut().enumerate() {
             *erased = value(i % n);
         }
+    }
+}
+
+fn erase_floats(image: &mut FloatImage, region: Region, mut value: impl FnMut() -> f32) {
+    let n = image.channels;
+    for row in region.top..region.top + region.height {
+        let start = n * (row * image.width + region.left);
+        image.values[start..][..n * region.width].iter_mut().for_each(|erased| *erased = value());
     }
 }
 
@@ -191,6 +207,29 @@ mod tests {
         let (black, noise) = (apply(Fill::Black), apply(Fill::Noise));
         assert!(black.0.values.contains(&0) && black.0 != noise.0);
         assert_eq!(black.1, noise.1);
+    }
+
+    #[test]
+    fn normalized_images_get_normal_values_and_only_there() {
+        let erasing = erasing(Fill::Normal);
+        let shape = |values| ImageShape { size: Some((60, 80)), channels: 3, values };
+        assert_eq!(erasing.output(shape(ImageValues::Floats)).unwrap(), shape(ImageValues::Floats));
+        assert!(erasing.output(shape(ImageValues::Bytes)).unwrap_err().hint().is_some());
+        let image = FloatImage { width: 80, height: 60, channels: 3, values: vec![9.0; 80 * 60 * 3] };
+        let erased: Vec<f32> = (0..50)
+            .flat_map(|seed| {
+                let mut rng = Rng::new(seed, "erase", &[]);
+                let Image::Floats(image) = erasing.apply(Image::Floats(image.clone()), &mut rng) else {
+                    panic!("floats stay floats")
+                };
+                image.values.into_iter().filter(|value| *value != 9.0)
+            })
+            .collect();
+        let n = erased.len() as f64;
+        let mean = erased.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let variance = erased.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+        assert!((n / (50.0 * 14400.0) - 0.175).abs() < 0.05, "{n} values");
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
     }
 
     #[test]

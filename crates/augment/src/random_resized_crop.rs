@@ -3,7 +3,7 @@
 use plugin_api::{Augmentation, ConfigError, Image, ImageShape, Rng};
 
 use crate::region::{Region, RegionDraws};
-use crate::resample::resized_crop;
+use crate::resample::{Interpolation, resized_crop_by};
 use crate::{Size, checks};
 
 plugin_api::register! {
@@ -30,9 +30,16 @@ pub struct RandomResizedCropConfig {
     /// 4/3.
     #[serde(default = "RandomResizedCropConfig::torchvision_ratio")]
     pub ratio: (f64, f64),
+    /// The filter: Bilinear or Bicubic. torchvision, MoCo v1, v2, v3: Bilinear; DeiT: Bicubic.
+    #[serde(default = "RandomResizedCropConfig::torchvision_interpolation")]
+    pub interpolation: Interpolation,
 }
 
 impl RandomResizedCropConfig {
+    fn torchvision_interpolation() -> Interpolation {
+        Interpolation::Bilinear
+    }
+
     fn torchvision_scale() -> (f64, f64) {
         (0.08, 1.0)
     }
@@ -109,7 +116,7 @@ impl Augmentation for RandomResizedCrop {
     fn apply(&self, image: Image, rng: &mut Rng) -> Image {
         checks::on_bytes(image, |image| {
             let region = self.draw_region((image.height, image.width), rng);
-            resized_crop(&image, region, self.size)
+            resized_crop_by(&image, region, self.size, self.config.interpolation)
         })
     }
 }
@@ -118,9 +125,13 @@ impl Augmentation for RandomResizedCrop {
 mod tests {
     use super::*;
 
+    fn config(scale: (f64, f64), ratio: (f64, f64)) -> RandomResizedCropConfig {
+        let interpolation = RandomResizedCropConfig::torchvision_interpolation();
+        RandomResizedCropConfig { size: Size::square(32), scale, ratio, interpolation }
+    }
+
     fn crop(scale: (f64, f64)) -> RandomResizedCrop {
-        let ratio = RandomResizedCropConfig::torchvision_ratio();
-        RandomResizedCrop::new(RandomResizedCropConfig { size: Size::square(32), scale, ratio }).unwrap()
+        RandomResizedCrop::new(config(scale, RandomResizedCropConfig::torchvision_ratio())).unwrap()
     }
 
     #[test]
@@ -168,9 +179,7 @@ mod tests {
 
     #[test]
     fn ranges_out_of_order_are_refused() {
-        let config = RandomResizedCropConfig { size: Size::square(32), scale: (0.5, 0.2), ratio: (1.0, 1.0) };
-        assert!(
-            RandomResizedCrop::new(config).unwrap_err().to_string().starts_with("`scale` is (0.5, 0.2), but")
-        );
+        let refused = RandomResizedCrop::new(config((0.5, 0.2), (1.0, 1.0))).unwrap_err();
+        assert!(refused.to_string().starts_with("`scale` is (0.5, 0.2), but"));
     }
 }

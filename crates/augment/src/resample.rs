@@ -1,4 +1,4 @@
-//! Cropping and resizing, with Pillow's antialiased bilinear filter.
+//! Cropping and resizing, with Pillow's antialiased filters.
 
 use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
@@ -13,6 +13,23 @@ const LONG: usize = 1 << 16;
 /// The most channels that are filtered at a time.
 const MAX_TOGETHER: usize = 4;
 
+/// The filter that an image is resized with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+pub enum Interpolation {
+    /// Over two pixels, or as many more as the image shrinks.
+    Bilinear,
+    /// Over four pixels, or as many more as the image shrinks: sharper.
+    Bicubic,
+}
+
+/// As [`resized_crop_by`], bilinear.
+///
+/// # Panics
+/// If the region reaches beyond the image or a side is 0.
+pub fn resized_crop(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteImage {
+    resized_crop_by(image, region, size, Interpolation::Bilinear)
+}
+
 /// Resizes `region` of `image` to `(height, width)`. Pixels outside of the region have no influence.
 ///
 /// Besides the result it takes the memory of the larger of the region and the result, or of 65,536 columns in the height
@@ -20,16 +37,24 @@ const MAX_TOGETHER: usize = 4;
 ///
 /// # Panics
 /// If the region reaches beyond the image or a side is 0.
-pub fn resized_crop(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteImage {
+pub fn resized_crop_by(
+    image: &ByteImage,
+    region: Region,
+    size: (usize, usize),
+    interpolation: Interpolation,
+) -> ByteImage {
     let (height, width) = size;
     let shrunk = if region.width > LONG.max(width) {
-        in_strips(image, region, (region.height, width))
+        in_strips(image, region, (region.height, width), interpolation)
     } else if region.height > LONG.max(height) {
-        in_strips(image, region, (height, region.width))
+        in_strips(image, region, (height, region.width), interpolation)
+    } else if interpolation == Interpolation::Bicubic && width != region.width && height != region.height {
+        // It overshoots, and what is cut off in between depends on the order: rows first, as in Pillow.
+        filtered(image, region, Window::whole(region), (region.height, width), interpolation)
     } else {
-        return filtered(image, region, Window::whole(region), size);
+        return filtered(image, region, Window::whole(region), size, interpolation);
     };
-    resized_crop(&shrunk, Region::whole(&shrunk), size)
+    resized_crop_by(&shrunk, Region::whole(&shrunk), size, interpolation)
 }
 
 /// The `part` of what `image` resized to `full` is; nothing else of that is made.
@@ -37,11 +62,17 @@ pub fn resized_crop(image: &ByteImage, region: Region, size: (usize, usize)) -> 
 /// Values may differ by one level from those of the whole, whose filter is rounded by its own largest weight.
 pub(crate) fn resized_part(image: &ByteImage, full: (usize, usize), part: Region) -> ByteImage {
     let region = Region::whole(image);
-    filtered(image, region, Window::of(region, full, part), (part.height, part.width))
+    let window = Window::of(region, full, part);
+    filtered(image, region, window, (part.height, part.width), Interpolation::Bilinear)
 }
 
 /// Resizes along the axis on which `region` is very long, in strips whose filters have about [`LONG`] weights.
-fn in_strips(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteImage {
+fn in_strips(
+    image: &ByteImage,
+    region: Region,
+    size: (usize, usize),
+    interpolation: Interpolation,
+) -> ByteImage {
     let (height, width) = size;
     let n_together = |from: usize, to: usize| (LONG / from.div_ceil(to)).max(1);
     let along_rows = height == region.height;
@@ -54,7 +85,7 @@ fn in_strips(image: &ByteImage, region: Region, size: (usize, usize)) -> ByteIma
             Region { top: start, left: 0, height: n.min(height - start), width }
         };
         let window = Window::of(region, size, part);
-        let strip = filtered(image, region, window, (part.height, part.width));
+        let strip = filtered(image, region, window, (part.height, part.width), interpolation);
         region::copy(&strip, Region::whole(&strip), &mut shrunk, (part.top, part.left));
     }
     shrunk
@@ -88,7 +119,13 @@ impl Window {
 }
 
 /// The `window` of `region` in `size`. Pixels of the region next to the window have their influence.
-fn filtered(image: &ByteImage, region: Region, window: Window, size: (usize, usize)) -> ByteImage {
+fn filtered(
+    image: &ByteImage,
+    region: Region,
+    window: Window,
+    size: (usize, usize),
+    interpolation: Interpolation,
+) -> ByteImage {
     let filter = match image.channels {
         1 => filtered_as::<U8>,
         2 => filtered_as::<U8x2>,
@@ -96,7 +133,7 @@ fn filtered(image: &ByteImage, region: Region, window: Window, size: (usize, usi
         4 => filtered_as::<U8x4>,
         _ => filtered_in_groups,
     };
-    filter(image, region, window, size)
+    filter(image, region, window, size, interpolation)
 }
 
 fn filtered_as<P: PixelTrait>(
@@ -104,6 +141,7 @@ fn filtered_as<P: PixelTrait>(
     region: Region,
     window: Window,
     size: (usize, usize),
+    interpolation: Interpolation,
 ) -> ByteImage {
     let source = TypedImageRef::<P>::from_buffer(side(image.width), side(image.height), &image.values)
         .expect("an image has a byte for each channel of each pixel");
@@ -113,8 +151,13 @@ fn filtered_as<P: PixelTrait>(
     let mut filtered = region::black(size, image.channels);
     let mut target = TypedImage::<P>::from_buffer(side(size.1), side(size.0), &mut filtered.values)
         .expect("the buffer has a byte for each channel of each pixel");
+    let filter = match interpolation {
+        Interpolation::Bilinear => FilterType::Bilinear,
+        // Pillow's bicubic filter has the same coefficient, -0.5.
+        Interpolation::Bicubic => FilterType::CatmullRom,
+    };
     let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .resize_alg(ResizeAlg::Convolution(filter))
         .crop(window.left, window.top, window.width, window.height)
         .use_alpha(false);
     Resizer::new().resize_typed(&source, &mut target, &options).expect("the window is within the region");
@@ -122,7 +165,13 @@ fn filtered_as<P: PixelTrait>(
 }
 
 /// Four channels at a time: each is filtered by itself, so that its neighbors make no difference.
-fn filtered_in_groups(image: &ByteImage, region: Region, window: Window, size: (usize, usize)) -> ByteImage {
+fn filtered_in_groups(
+    image: &ByteImage,
+    region: Region,
+    window: Window,
+    size: (usize, usize),
+    interpolation: Interpolation,
+) -> ByteImage {
     let n_channels = image.channels;
     let mut whole = region::black(size, n_channels);
     for first in (0..n_channels).step_by(MAX_TOGETHER) {
@@ -135,7 +184,7 @@ fn filtered_in_groups(image: &ByteImage, region: Region, window: Window, size: (
                 value.copy_from_slice(&pixel[first..first + n]);
             }
         }
-        let group = filtered(&group, Region::whole(&group), window, size);
+        let group = filtered(&group, Region::whole(&group), window, size, interpolation);
         for (pixel, value) in whole.values.chunks_exact_mut(n_channels).zip(group.values.chunks_exact(n)) {
             pixel[first..first + n].copy_from_slice(value);
         }

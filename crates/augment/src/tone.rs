@@ -35,7 +35,7 @@ pub fn saturate(image: &mut ByteImage, factor: f32) {
 
 /// `dull + factor (v - dull)`, clipped and truncated.
 #[inline(always)]
-fn blend(dull: f32, v: u8, factor: f32) -> u8 {
+pub(crate) fn blend(dull: f32, v: u8, factor: f32) -> u8 {
     cut_off(dull + factor * (f32::from(v) - dull))
 }
 

@@ -6,7 +6,7 @@ use plugin_api::{
     Rng, find,
 };
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "center-crop",
     "channel-drop",
     "color-jitter",
@@ -16,6 +16,7 @@ const NAMES: [&str; 14] = [
     "grayscale",
     "normalize",
     "quarter-turn",
+    "rand-augment",
     "random-erasing",
     "random-resized-crop",
     "resize",
@@ -77,7 +78,7 @@ fn every_example_builds_and_gives_the_shape_that_it_announces() {
 }
 
 /// Those that change colors.
-const OF_RGB: [&str; 3] = ["color-jitter", "grayscale", "normalize"];
+const OF_RGB: [&str; 4] = ["color-jitter", "grayscale", "normalize", "rand-augment"];
 
 #[test]
 fn images_of_any_channels_go_through_every_step_that_is_not_of_colors() {

@@ -36,6 +36,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "grayscale",
             "normalize",
             "quarter-turn",
+            "rand-augment",
             "random-erasing",
             "random-resized-crop",
             "resize",

@@ -42,6 +42,9 @@ def made_of(picture, index):
         yield f"erase/{top}_{left}_{high}_{wide}", erased.permute(1, 2, 0).numpy()
     for size in ((16, 24), (24, 16), (40, 9), (64, 64)):
         yield f"resize/{size[0]}_{size[1]}", np.asarray(F.resize(image, size))
+    for size in ((16, 24), (64, 64)):
+        resized = F.resize(image, size, interpolation=F.InterpolationMode.BICUBIC)
+        yield f"resize_bicubic/{size[0]}_{size[1]}", np.asarray(resized)
     for size in ((16, 24), (40, 9)):
         yield f"crop_middle/{size[0]}_{size[1]}", np.asarray(F.center_crop(image, size))
     generator = torch.Generator().manual_seed(index)
