@@ -2,9 +2,10 @@
 
 use nn::{Builder, Init, LayerNormConfig, Linear, LinearConfig};
 use plugin_api::{ConfigError, Module};
-use tensor_ops::{LayerNorm, OpError, Tokens, attention, keep_token, layer_norm};
+use tensor_ops::{LayerNorm, OpError, Tokens, add_scaled_images, attention, keep_token, layer_norm};
 
 use crate::config::Sizes;
+use crate::drop_path::Factors;
 
 /// Added to the variance, in every layer norm of a ViT.
 pub(crate) const LAYER_NORM_EPS: f32 = 1e-6;
@@ -43,34 +44,48 @@ impl Block {
         })
     }
 
-    /// `(N, T, D)` to `(N, T, D)`.
-    pub(crate) fn forward(&self, x: Tokens) -> Result<Tokens, OpError> {
+    /// `(N, T, D)` to `(N, T, D)`; `factors` are those of its branches.
+    pub(crate) fn forward(&self, x: Tokens, factors: Factors) -> Result<Tokens, OpError> {
+        let [of_attention, of_mlp] = split(factors);
         let identity = x.share();
         let x = layer_norm(x, &self.norm1)?;
         let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = attention(x, self.n_heads)?; // → (N, T, D)
-        let x = self.proj.forward_add(x, identity)?;
-        self.mlp(x)
+        let x = add(&self.proj, x, identity, of_attention)?;
+        self.mlp(x, of_mlp)
     }
 
     /// Token 0 of [`forward`](Self::forward), `(N, T, D)` to `(N, 1, D)`.
     ///
     /// After the attention of the last block, the other tokens are not used. Skipping them saves most of the block's
     /// work.
-    pub(crate) fn forward_first_token(&self, x: Tokens) -> Result<Tokens, OpError> {
+    pub(crate) fn forward_first_token(&self, x: Tokens, factors: Factors) -> Result<Tokens, OpError> {
+        let [of_attention, of_mlp] = split(factors);
         let identity = keep_token(x.fork(), 0)?;
         let x = layer_norm(x, &self.norm1)?;
         let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = keep_token(attention(x, self.n_heads)?, 0)?; // → (N, 1, D)
-        let x = self.proj.forward_add(x, identity)?;
-        self.mlp(x)
+        let x = add(&self.proj, x, identity, of_attention)?;
+        self.mlp(x, of_mlp)
     }
 
-    fn mlp(&self, x: Tokens) -> Result<Tokens, OpError> {
+    fn mlp(&self, x: Tokens, factors: Option<Vec<f32>>) -> Result<Tokens, OpError> {
         let identity = x.share();
         let x = layer_norm(x, &self.norm2)?;
         let x = self.fc1.forward_gelu(x)?; // (N, T, D) → (N, T, hidden)
-        self.fc2.forward_add(x, identity) // → (N, T, D)
+        add(&self.fc2, x, identity, factors) // → (N, T, D)
+    }
+}
+
+fn split(factors: Factors) -> [Option<Vec<f32>>; 2] {
+    factors.map_or([None, None], |of_branches| of_branches.map(Some))
+}
+
+/// The end of a residual branch: `layer` of `x`, times each image's factor, on `identity`.
+fn add(layer: &Linear, x: Tokens, identity: Tokens, factors: Option<Vec<f32>>) -> Result<Tokens, OpError> {
+    match factors {
+        None => layer.forward_add(x, identity),
+        Some(factors) => add_scaled_images(layer.forward_tokens(x)?, factors, identity),
     }
 }
 

@@ -40,6 +40,9 @@ pub struct VitConfig {
     /// separately, to simulate as many devices. Must be 1 with `stem: Patch`, which has no batch norm. With several
     /// processes that have one part of the batch each, 1 normalizes the batch of all of them together.
     pub batch_norm_splits: usize,
+    /// Rate of stochastic depth in the last block, from 0 to below 1: in training, each residual branch of each image is left
+    /// out so often, in earlier blocks less, linearly down to 0 in the first. MoCo v3: 0; DeiT's training and fine-tuning: 0.1.
+    pub drop_path: f64,
 }
 
 /// The position embedding.
@@ -95,6 +98,7 @@ impl Default for VitConfig {
             stem: Stem::Patch,
             freeze_patch_projection: false,
             batch_norm_splits: 1,
+            drop_path: 0.0,
         }
     }
 }

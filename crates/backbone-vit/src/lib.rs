@@ -7,6 +7,7 @@
 
 mod block;
 mod config;
+mod drop_path;
 mod positions;
 mod presets;
 mod resample;

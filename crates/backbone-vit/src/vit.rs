@@ -2,7 +2,7 @@
 
 use nn::{Builder, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
-use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
+use plugin_api::{Backbone, ConfigError, Module, ModuleContext, PassDraws};
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
     mean_tokens, prepend_token, select_token,
@@ -10,6 +10,7 @@ use tensor_ops::{
 
 use crate::block::{Block, LAYER_NORM_EPS};
 use crate::config::{Pool, Position, VitConfig, grid};
+use crate::drop_path::DropPath;
 use crate::positions;
 use crate::resample::for_grid;
 use crate::stem::PatchEmbed;
@@ -28,6 +29,7 @@ pub struct Vit {
     patch_embed: PatchEmbed,
     blocks: Vec<Block>,
     norm: Option<LayerNorm>,
+    drop_path: DropPath,
     architecture: architecture::Vit,
     n_features: usize,
     /// `(H, W)` of the images that it was built for.
@@ -82,6 +84,7 @@ impl Vit {
             patch_embed,
             blocks,
             norm,
+            drop_path: DropPath::new(config.drop_path)?,
             architecture,
             n_features: sizes.dim,
             image_size: context.image_size,
@@ -140,6 +143,15 @@ impl Backbone for Vit {
         &["patch_embed"]
     }
 
+    fn set_draws(&mut self, draws: PassDraws) {
+        self.drop_path.set_draws(draws);
+    }
+
+    fn set_drop_path(&mut self, rate: f64) -> Result<(), ConfigError> {
+        self.drop_path = DropPath::new(rate)?;
+        Ok(())
+    }
+
     fn check_image_size(&self, size: (usize, usize), mode: Mode) -> Result<(), ConfigError> {
         grid(self.architecture.patch, size)?;
         if mode == Mode::Eval || self.position != Position::Learned {
@@ -175,13 +187,19 @@ impl Backbone for Vit {
         if let Some(table) = resampled.as_ref().or(self.positions.as_ref()) {
             x = add_position(x, table)?;
         }
+        let depth = self.blocks.len();
+        let mut factors = match mode {
+            Mode::Train => self.drop_path.pass(depth, x.n())?,
+            Mode::Eval => vec![None; depth],
+        };
         if let Some((last, others)) = self.blocks.split_last() {
-            for block in others {
-                x = block.forward(x)?;
+            let of_last = factors.pop().flatten();
+            for (block, factors) in others.iter().zip(factors) {
+                x = block.forward(x, factors)?;
             }
             x = match self.class_token {
-                Some(_) => last.forward_first_token(x)?, // (N, T, D) → (N, 1, D)
-                None => last.forward(x)?,
+                Some(_) => last.forward_first_token(x, of_last)?, // (N, T, D) → (N, 1, D)
+                None => last.forward(x, of_last)?,
             };
         }
         if let Some(norm) = &self.norm {

@@ -56,6 +56,7 @@ fn v3(backbone: &str) -> String {
 }
 
 const VIT: &str = r#"("vit", (patch: 4, dim: 24, depth: 2, heads: 3, freeze_patch_projection: true))"#;
+const DROPPING_VIT: &str = r#"("vit", (patch: 4, dim: 24, depth: 3, heads: 3, drop_path: 0.3))"#;
 const CONV_VIT: &str =
     r#"("vit", (patch: 16, dim: 24, depth: 1, heads: 3, stem: Conv, batch_norm_splits: 8))"#;
 const RESNET: &str = r#"("resnet", (depth: 18, width: 4, stem: Cifar, batch_norm_splits: 8, conv: Direct))"#;
@@ -220,6 +221,14 @@ fn v3_in_parts_has_the_gradients_of_the_whole_batch() {
     for (backbone, micro_batches) in [(VIT, &[8, 32, 2][..]), (CONV_VIT, &[8, 32]), (RESNET, &[8, 32])] {
         assert_same(&v3(backbone), micro_batches, PartsMethod::CacheFeatures);
     }
+}
+
+#[test]
+fn dropped_paths_follow_the_place_in_the_batch_and_not_the_part() {
+    assert_same(&v3(DROPPING_VIT), &[8], PartsMethod::CacheFeatures);
+    let losses = |set: &str| train(pipeline(&v3(DROPPING_VIT), &[set]), 0).losses;
+    let rate = |rate: &str| losses(&format!("modules.backbone.drop_path={rate}"));
+    assert_ne!(rate("0.3"), rate("0"));
 }
 
 /// What `micro_batch` is not: parts as batches of their own, whose gradients are averaged. Each query would meet only the

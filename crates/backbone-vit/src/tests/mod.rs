@@ -1,6 +1,7 @@
 //! What the tests share: small networks, and images for them.
 
 mod config;
+mod drop_path;
 mod forward;
 mod initial_values;
 mod names;

@@ -1,10 +1,10 @@
-//! Tokens put before others, taken from among them, and averaged.
+//! Tokens put before others, taken from among them, averaged, and scaled image by image.
 //!
-//! Each output row is a row of an operand, or nothing: values are moved as they are kept.
+//! Where tokens are moved, each output row is a row of an operand, or nothing: values are moved as they are kept.
 
 use crate::{
     Precision,
-    memory::{build, build_beside},
+    memory::{build, build_beside, build_evenly},
     rows::rows_in_task,
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, write_some},
     values::{Lent, Operand, Values},
@@ -96,6 +96,28 @@ fn repeat<E: Operand>(shares: &[E], [n, t, d]: [usize; 3], first: usize, count: 
     })
 }
 
+/// All values of each image times its own of `factors`.
+///
+/// # Panics
+///
+/// If the values are not as many for each factor.
+pub fn scale_images(x: &Values, factors: &[f32]) -> Values {
+    match x {
+        Values::F32(x) => scale_each(x, factors),
+        Values::Bf16(x) => scale_each(x, factors),
+    }
+}
+
+fn scale_each<E: Operand>(x: &[E], factors: &[f32]) -> Values {
+    assert!(x.len().is_multiple_of(factors.len()), "there is a factor for each image");
+    let n_of_image = x.len() / factors.len();
+    E::values(build_evenly(x.len(), |start, out: &mut [E]| {
+        for (i, (out, value)) in out.iter_mut().zip(&x[start..]).enumerate() {
+            *out = E::nearest(value.single() * factors[(start + i) / n_of_image]);
+        }
+    }))
+}
+
 /// Rows of `d` values, each a copy of what `source(row)` gives, or zeros.
 fn rows<'a, E: Operand>(n_rows: usize, d: usize, source: impl Fn(usize) -> Option<&'a [E]> + Sync) -> Values {
     let n_in_task = rows_in_task(d);
@@ -182,6 +204,21 @@ mod tests {
                     .flat_map(|(is_taken, token)| token.iter().map(move |x| if is_taken { *x } else { 0.0 }))
                     .collect();
                 assert_eq!((&*back.whole(), back.precision()), (&*expected, x.precision()));
+            }
+        }
+    }
+
+    #[test]
+    fn each_image_is_scaled_by_its_own_factor() {
+        // More than a task handles, and fewer.
+        for [n, t, d] in [[1, 1, 1], [3, 5, 7], [5, 197, 384]] {
+            let factors: Vec<f32> = (0..n).map(|i| [0.0, 1.25, -2.0][i % 3]).collect();
+            for x in both(n * t * d) {
+                let scaled = scale_images(&x, &factors);
+                let whole = x.whole();
+                let expected = whole.iter().enumerate().map(|(i, value)| value * factors[i / (t * d)]);
+                let expected = Values::new(expected.collect(), x.precision());
+                assert_eq!((scaled.precision(), scaled.whole()), (x.precision(), expected.whole()));
             }
         }
     }

@@ -38,3 +38,10 @@ KERNEL(spread_tokens_TYPED)(const float *gradient, value_TYPED *by_x, int n_imag
             by_x[image * t * d + i] = store_TYPED(is_one ? gradient[image * d + c] * share : 0.0f);
         }
 }
+
+// All values of each image, `len` of them, times the image's own factor.
+KERNEL(scale_images_TYPED)(const value_TYPED *x, const float *factors, value_TYPED *y, int n_images, int len) {
+    for (long long image = blockIdx.y; image < n_images; image += gridDim.y)
+        for (int i = (int)THREAD_INDEX; i < len; i += (int)THREAD_COUNT)
+            y[image * len + i] = store_TYPED(load_TYPED(x[image * len + i]) * factors[image]);
+}

@@ -209,6 +209,11 @@ fn tokens_are_made_and_cut() {
                 .collect();
             let got = rows::spread(&gradient, shape, first, count, precision).unwrap();
             check("spread", &got, &spread, tolerance);
+            let factors: Vec<f32> = (0..n).map(|i| [0.0, 1.25, -2.0][i % 3]).collect();
+            let scaled: Vec<f64> =
+                (0..n).flat_map(|i| image(i).iter().map(move |v| v * [0.0, 1.25, -2.0][i % 3])).collect();
+            let got = rows::scale_images(&x, &Array::F32(upload(&factors).unwrap())).unwrap();
+            check("scale", &got, &scaled, tolerance);
         }
     }
 }

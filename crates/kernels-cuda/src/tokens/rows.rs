@@ -1,4 +1,4 @@
-//! Tokens of every image, `(N, T, D)`, moved and averaged.
+//! Tokens of every image, `(N, T, D)`, moved, averaged and scaled.
 
 use kernels_cpu::Precision;
 
@@ -144,4 +144,32 @@ pub fn spread(
             .over_images(t * d, n)
     }?;
     Ok(by_x)
+}
+
+/// All values of each image times its own of `factors`, which are of single precision.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the values are not as many for each factor.
+pub fn scale_images(x: &Array, factors: &Array) -> Result<Array> {
+    let n = factors.len();
+    assert!(x.len().is_multiple_of(n), "there is a factor for each image");
+    assert!(factors.precision() == Precision::F32, "factors are of single precision");
+    let len = x.len() / n;
+    let mut y = Array::unwritten(x.len(), x.precision())?;
+    // SAFETY: each image has that many values, and a factor.
+    unsafe {
+        Launch::new(&TOKENS, typed!(x.precision(), "scale_images"))
+            .read_array(x)
+            .read_array(factors)
+            .write_array(&mut y)
+            .int(n)
+            .int(len)
+            .over_images(len, n)
+    }?;
+    Ok(y)
 }

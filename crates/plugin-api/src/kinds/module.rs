@@ -41,6 +41,26 @@ pub trait Backbone: Module {
     /// accepts it for this `mode`.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
 
+    /// Says what the random draws of the next [`forward`](Self::forward) in [`Mode::Train`] are keyed by, for a backbone that
+    /// makes any. Whoever trains calls it before each such pass.
+    fn set_draws(&mut self, draws: PassDraws) {
+        let _ = draws;
+    }
+
+    /// Sets the rate of stochastic depth in place of the config's, from 0 to below 1, for fine-tuning.
+    ///
+    /// # Errors
+    /// If the rate is out of range. Without an implementation, if it is not 0.
+    fn set_drop_path(&mut self, rate: f64) -> Result<(), ConfigError> {
+        if rate == 0.0 {
+            return Ok(());
+        }
+        Err(ConfigError::unfit(
+            format!("this backbone drops no paths, and a rate of {rate} is asked for"),
+            "use a rate of 0",
+        ))
+    }
+
     /// Accepts images of `(H, W)` pixels, other than it was built for. In [`Mode::Eval`] an encoder can then be measured at
     /// another size than it is trained at, in [`Mode::Train`] it can be trained at several.
     ///
@@ -88,6 +108,32 @@ pub trait Head: Module {
     /// # Errors
     /// If the features have another width than the head was built for.
     fn forward(&mut self, features: Features, mode: Mode) -> Result<Features, OpError>;
+}
+
+/// What the random draws of one pass through a module are keyed by: the same key gives the same draws, whatever part of the
+/// batch goes through at a time, and in whichever process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassDraws {
+    /// The run's seed.
+    pub seed: u64,
+    /// Which pass of a step it is, for instance the name of a step of the graph.
+    pub pass: String,
+    /// The step, from 0.
+    pub step: u64,
+    /// For each image that goes through, its place in the whole batch.
+    pub places: Vec<u64>,
+}
+
+impl PassDraws {
+    /// Draws for `purpose` and the image at place `image` of those that go through; `number` tells apart what asks for them,
+    /// for instance layers.
+    ///
+    /// # Panics
+    /// If there is no such image.
+    pub fn rng(&self, purpose: &str, number: u64, image: usize) -> Rng {
+        let purpose = format!("{purpose} of {}", self.pass);
+        Rng::new(self.seed, &purpose, &[self.step, number, self.places[image]])
+    }
 }
 
 /// What a backbone or head is told besides its config.

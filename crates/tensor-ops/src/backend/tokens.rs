@@ -71,4 +71,6 @@ pub(crate) trait Tokens: Storage {
         count: usize,
         precision: Precision,
     ) -> Computed<Self::Values>;
+    /// All values of each image times its own of `factors`, in the precision of `x`.
+    fn scale_images(self, x: &Self::Values, factors: &[f32]) -> Computed<Self::Values>;
 }

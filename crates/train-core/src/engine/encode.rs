@@ -1,7 +1,7 @@
 //! Chains of encoder parts.
 
 use pipeline::{Encoders, Id};
-use plugin_api::{Backbone, Head};
+use plugin_api::{Backbone, Head, PassDraws};
 use tensor_ops::{FeatureMap, Features, Mode, OpError, Precision};
 
 /// What `backbone` and then `heads` make of `images`.
@@ -10,20 +10,39 @@ pub(super) fn encode<B: Id, H: Id>(
     backbone: B,
     heads: &[H],
     images: FeatureMap,
-    mode: Mode,
+    pass: Pass,
     precision: Precision,
 ) -> Result<Features, OpError> {
-    let features = run_backbone(&mut *encoders.backbones[backbone].module, images, mode, precision)?;
+    let mode = match pass {
+        Pass::Train(_) => Mode::Train,
+        Pass::Eval => Mode::Eval,
+    };
+    let features = run_backbone(&mut *encoders.backbones[backbone].module, images, pass, precision)?;
     run_heads(encoders, heads, features, mode)
+}
+
+/// What a pass through a backbone is for.
+pub(super) enum Pass {
+    /// Training, with these draws.
+    Train(PassDraws),
+    /// Evaluation, which draws nothing.
+    Eval,
 }
 
 /// What `backbone` makes of `images`, with values between its layers kept in `precision`.
 pub(super) fn run_backbone(
     backbone: &mut dyn Backbone,
     images: FeatureMap,
-    mode: Mode,
+    pass: Pass,
     precision: Precision,
 ) -> Result<Features, OpError> {
+    let mode = match pass {
+        Pass::Train(draws) => {
+            backbone.set_draws(draws);
+            Mode::Train
+        }
+        Pass::Eval => Mode::Eval,
+    };
     backbone.forward(images.with_precision(precision)?, mode)
 }
 

@@ -7,14 +7,14 @@ use tensor_ops::{
     FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows, select_rows,
 };
 
-use super::encode::{encode, run_backbone, run_heads};
+use super::encode::{Pass, encode, run_backbone, run_heads};
 use super::step::times;
 use super::{Engine, EngineError};
 use pipeline::{
     BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
     batch_shuffle,
 };
-use plugin_api::{Contrast, Keys};
+use plugin_api::{Contrast, Keys, PassDraws};
 
 /// One loss of the graph.
 #[derive(Clone, Debug)]
@@ -36,21 +36,30 @@ pub struct StepKeys(Vec<(LossId, Matrix)>);
 
 /// Images by view; not of all views, where a batch goes through in parts.
 #[derive(Default)]
-pub(super) struct Views(Vec<Option<FeatureMap>>);
+pub(super) struct Views {
+    by_view: Vec<Option<FeatureMap>>,
+    /// For each image, its place in the whole batch.
+    places: Vec<usize>,
+}
 
 impl Views {
-    /// Of the views at `places` of the graph's list.
-    pub(super) fn new(graph: &Graph, places: &[usize], images: Vec<FeatureMap>) -> Self {
-        let mut views: Vec<Option<FeatureMap>> = graph.views.iter().map(|_| None).collect();
-        for (place, images) in places.iter().zip(images) {
-            views[*place] = Some(images);
+    /// Of the views `of` of the graph's list; `places` are those of the images in the whole batch.
+    pub(super) fn new(graph: &Graph, of: &[usize], images: Vec<FeatureMap>, places: Vec<usize>) -> Self {
+        let mut by_view: Vec<Option<FeatureMap>> = graph.views.iter().map(|_| None).collect();
+        for (view, images) in of.iter().zip(images) {
+            by_view[*view] = Some(images);
         }
-        Self(views)
+        Self { by_view, places }
+    }
+
+    /// The places of the images, in the order that they go through in.
+    pub(super) fn places(&self) -> &[usize] {
+        &self.places
     }
 
     /// The images of one view, without a recording.
     pub(super) fn of(&self, graph: &Graph, view: ViewId) -> Result<FeatureMap, EngineError> {
-        match self.0.get(view.index()) {
+        match self.by_view.get(view.index()) {
             Some(Some(images)) => Ok(images.share()),
             Some(None) | None => Err(EngineError::NoView { view: graph.views[view].clone() }),
         }
@@ -103,8 +112,9 @@ impl Engine {
                 (None, Input::Step(from)) => take(&mut queries, from),
                 (None, Input::View { view, backbone }) => {
                     let images = starts.views.of(graph, view)?.with_recording(Recording::start());
+                    let pass = draws(self.seed, self.n_steps, &step.id, starts.views.places());
                     let backbone = &mut *encoders.backbones[backbone].module;
-                    run_backbone(backbone, images, Mode::Train, self.precision).map_err(failed)?
+                    run_backbone(backbone, images, pass, self.precision).map_err(failed)?
                 }
             };
             let features = run_heads(encoders, &step.heads, features, Mode::Train).map_err(failed)?;
@@ -133,10 +143,11 @@ impl Engine {
                 (None, Input::View { view, backbone }) => {
                     let images = starts.views.of(graph, view)?;
                     if step.shuffle_batch && shuffle == Shuffle::AsDeclared {
-                        self.shuffled_keys(backbone, heads, images)
+                        self.shuffled_keys(&step.encode.id, backbone, heads, images)
                     } else {
+                        let pass = draws(self.seed, self.n_steps, &step.encode.id, starts.views.places());
                         let copies = &mut self.momentum_modules;
-                        encode(copies, backbone, heads, images, Mode::Train, self.precision)
+                        encode(copies, backbone, heads, images, pass, self.precision)
                     }
                 }
             };
@@ -211,14 +222,16 @@ impl Engine {
     /// Keys of a shuffled batch, back in order (He et al. 2020, §3.3).
     fn shuffled_keys(
         &mut self,
+        step: &str,
         backbone: BackboneCopyId,
         heads: &[HeadCopyId],
         images: FeatureMap,
     ) -> Result<Features, OpError> {
         let order = batch_shuffle(self.seed, self.n_steps, images.n());
+        let pass = draws(self.seed, self.n_steps, step, &order);
         let copies = &mut self.momentum_modules;
         let shuffled = images.select_images(&order)?;
-        let keys = encode(copies, backbone, heads, shuffled, Mode::Train, self.precision)?;
+        let keys = encode(copies, backbone, heads, shuffled, pass, self.precision)?;
         let mut back = vec![0; order.len()];
         for (position, image) in order.iter().enumerate() {
             back[*image] = position;
@@ -234,6 +247,12 @@ pub(super) enum Shuffle {
     AsDeclared,
     /// What is given is shuffled already.
     Done,
+}
+
+/// What a pass of images at `places` of the batch draws, for the step `id` of the graph.
+pub(super) fn draws(seed: u64, step: u64, id: &str, places: &[usize]) -> Pass {
+    let places = places.iter().map(|&place| place as u64).collect();
+    Pass::Train(PassDraws { seed, pass: id.to_owned(), step, places })
 }
 
 /// The queries of a step, with their recording.

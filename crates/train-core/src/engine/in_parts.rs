@@ -3,12 +3,12 @@
 //! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, Mode, OpError, Recording, backward_onto,
-    backward_watched, gradient_of_rows, select_rows, sum_weighted_by,
+    FeatureMap, Features, Gradients, KeepLogits, Matrix, OpError, Recording, backward_onto, backward_watched,
+    gradient_of_rows, select_rows, sum_weighted_by,
 };
 
 use super::encode::run_backbone;
-use super::forward::{Shuffle, Starts, Views, unrecorded};
+use super::forward::{Shuffle, Starts, Views, draws, unrecorded};
 use super::gradient_sum::GradientSum;
 use super::running::Running;
 use super::{Computed, Engine, EngineError, Loss};
@@ -28,9 +28,9 @@ impl Engine {
 
         let mut of_parts: Table<KeyId, Vec<Matrix>> = graph.keys.iter().map(|_| Vec::new()).collect();
         let mut running = Running::of(self);
-        for _ in self.own_parts() {
+        for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, 0, next)?;
+            let views = self.next_views(&graph, (0, part), n, next)?;
             let keys = self.keys(&graph, Starts::views(&views), Shuffle::Done)?;
             for (of_parts, rows) in of_parts.iter_mut().zip(&keys) {
                 of_parts.push(rows.clone());
@@ -46,7 +46,7 @@ impl Engine {
         let mut running = Running::of(self);
         for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, 1, next)?;
+            let views = self.next_views(&graph, (1, part), n, next)?;
             let places = self.places(1, part, n);
             let own = |keys: &Matrix| select_rows(keys, &places);
             let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
@@ -78,9 +78,9 @@ impl Engine {
         let mut of_queries: Table<QueryId, Vec<Matrix>> = graph.queries.iter().map(|_| Vec::new()).collect();
         let mut of_keys: Table<KeyId, Vec<Matrix>> = graph.keys.iter().map(|_| Vec::new()).collect();
         let mut running = Running::of(self);
-        for _ in self.own_parts() {
+        for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, 0, next)?;
+            let views = self.next_views(&graph, (0, part), n, next)?;
             for ((id, _), of_parts) in graph.queries.iter_with_ids().zip(&mut of_queries) {
                 of_parts.extend(self.query_features(&graph, &views, id, Recording::Off)?.map(unrecorded));
             }
@@ -112,7 +112,7 @@ impl Engine {
         let of_views = leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some());
         let last_query = of_views.map(|(id, _)| id).last();
         for part in self.own_parts() {
-            let views = self.next_views(&graph, 1, next)?;
+            let views = self.next_views(&graph, (1, part), n, next)?;
             let places = self.places(1, part, n);
             let mut of_part = Gradients::default();
             for (id, wanted) in leaf_gradients.iter_with_ids() {
@@ -150,8 +150,9 @@ impl Engine {
         let step = &graph.queries[step];
         let Input::View { view, backbone } = step.input else { return Ok(None) };
         let images = views.of(graph, view)?.with_recording(recording);
+        let pass = draws(self.seed, self.n_steps, &step.id, views.places());
         let backbone = &mut *self.modules.encoders.backbones[backbone].module;
-        let features = run_backbone(backbone, images, Mode::Train, self.precision);
+        let features = run_backbone(backbone, images, pass, self.precision);
         features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
     }
 
@@ -165,19 +166,22 @@ impl Engine {
         let step = &graph.keys[step].encode;
         let Input::View { view, backbone } = step.input else { return Ok(None) };
         let images = views.of(graph, view)?;
+        let pass = draws(self.seed, self.n_steps, &step.id, views.places());
         let backbone = &mut *self.momentum_modules.backbones[backbone].module;
-        let features = run_backbone(backbone, images, Mode::Train, self.precision);
+        let features = run_backbone(backbone, images, pass, self.precision);
         features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
     }
 
-    /// The views of a pass.
+    /// The views of a part of a pass, of a batch of `n` images.
     fn next_views<E: From<EngineError>>(
         &self,
         graph: &Graph,
-        pass: usize,
+        (pass, part): (usize, usize),
+        n: usize,
         next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
     ) -> Result<Views, E> {
-        Ok(Views::new(graph, &self.parts.passes[pass].views, next()?))
+        let places = self.places(pass, part, n);
+        Ok(Views::new(graph, &self.parts.passes[pass].views, next()?, places))
     }
 
     /// Where in the batch the images of a part belong.

@@ -65,8 +65,9 @@ impl Engine {
     ) -> Result<Computed, EngineError> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
-        let places: Vec<usize> = (0..graph.views.len()).collect();
-        let views = Views::new(&graph, &places, views);
+        let all: Vec<usize> = (0..graph.views.len()).collect();
+        let n = views.first().map_or(0, FeatureMap::n);
+        let views = Views::new(&graph, &all, views, (0..n).collect());
         let keys = self.keys(&graph, Starts::views(&views), Shuffle::AsDeclared)?;
         let (losses, gradients) = self.learn(&graph, Starts::views(&views), &keys, 1.0, keep, None)?;
         Ok(Computed { losses, gradients, keys: self.keys_by_loss(&graph, &keys)? })

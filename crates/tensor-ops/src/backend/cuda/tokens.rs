@@ -80,6 +80,10 @@ impl Tokens for Cuda {
     ) -> Computed<Array> {
         rows::spread(gradient, shape, first, count, precision).computed()
     }
+
+    fn scale_images(self, x: &Array, factors: &[f32]) -> Computed<Array> {
+        rows::scale_images(x, &self.upload(factors.to_vec())?).computed()
+    }
 }
 
 /// Values that are shared, as those that a kernel reads.

@@ -103,4 +103,8 @@ impl Tokens for Host {
     ) -> Computed<Values> {
         Ok(rows::spread_mean(&gradient.whole(), shape, first, count, precision))
     }
+
+    fn scale_images(self, x: &Values, factors: &[f32]) -> Computed<Values> {
+        Ok(rows::scale_images(x, factors))
+    }
 }

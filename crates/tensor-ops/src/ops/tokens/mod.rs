@@ -1,6 +1,7 @@
 //! What a transformer does to its tokens.
 
 mod attention;
+mod branch;
 mod embed;
 mod layer_norm;
 mod linear;
@@ -10,6 +11,7 @@ mod tests;
 
 pub use self::{
     attention::attention,
+    branch::add_scaled_images,
     embed::{add_bias, add_position, prepend_token, tokens_from_map},
     layer_norm::{LayerNorm, layer_norm},
     linear::{linear_add_tokens, linear_gelu_tokens, linear_tokens},
