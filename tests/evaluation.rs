@@ -190,6 +190,49 @@ fn fine_tuning_learns_from_labels_and_leaves_the_checkpoint_as_it_is() {
     assert!(refused.contains("the layer decay is 0, but it must be above 0 and up to 1"), "{refused}");
 }
 
+#[test]
+fn a_vit_is_fine_tuned_by_the_published_recipe_with_the_same_bits_on_any_number_of_threads() {
+    let root = tempdir().unwrap();
+    let small = "--set epochs=1 --set data.source.train=64 --set modules.backbone.depth=2";
+    let pipeline = here("v3.ron");
+    let arguments = ["run", &pipeline, "--out", "run"].into_iter().chain(small.split(' '));
+    xtask(root.path(), arguments).done();
+    let finetune = |more: &str| {
+        let arguments =
+            format!("finetune run --recipe v3-vit --epochs 3 --warmup-epochs 1 --batch 16 {more}");
+        xtask(root.path(), arguments.split_whitespace()).done()
+    };
+    let outcome = finetune("--ema 0.9 --threads 1 --workers 1");
+    for piece in ["batch size 16 instead of 1024", "epochs 3 instead of 150", "repeated augmentation"] {
+        let warning = "warning: differs from the recipe of MoCo v3, ViT (DeiT's training): ";
+        let is_told = outcome.stderr.lines().any(|line| line.starts_with(warning) && line.contains(piece));
+        assert!(is_told, "{piece} is not in\n{outcome}");
+    }
+    let told =
+        "mixup 0.8, CutMix 1, RandAugment 9, random erasing 0.25, drop path 0.1, average of weights 0.9";
+    assert!(outcome.stdout.contains(told), "{outcome}");
+    finetune("--ema 0.9 --threads 2 --workers 3");
+    finetune("");
+    finetune("--drop-path 0");
+    let at = |number: usize| result(&root.path().join(format!("run/evaluations/finetune-{number:03}")));
+    assert_eq!(at(1)["train_loss"], at(2)["train_loss"]);
+    assert_eq!(at(1)["test_loss"], at(2)["test_loss"]);
+    assert_eq!(at(1)["settings"]["rand_augment"], 9.0);
+    // An average is another network, and trains as the one without; dropped paths change the training.
+    assert_eq!(at(1)["train_loss"], at(3)["train_loss"]);
+    assert_ne!(at(1)["test_loss"], at(3)["test_loss"]);
+    assert_ne!(at(3)["train_loss"], at(4)["train_loss"]);
+}
+
+#[test]
+fn a_resnet_drops_no_paths() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let refused = xtask(root.path(), ["finetune", "run", "--recipe", "v3-vit"]).refused();
+    assert!(refused.contains("this backbone drops no paths, and a rate of 0.1 is asked for"), "{refused}");
+    assert!(refused.contains("hint: turn it off with `--drop-path 0`"), "{refused}");
+}
+
 /// Every value of a checkpoint, as bits.
 fn bits(run: &Path, step: u64) -> Vec<(String, Vec<u64>)> {
     let snapshot = checkpoint::read(&checkpoint(run, step)).unwrap();

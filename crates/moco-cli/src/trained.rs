@@ -104,6 +104,7 @@ pub(crate) fn with_hint(error: EvaluationError) -> Failure {
     }
     match error {
         EvaluationError::Dataset(error) => moved::with_way_out(&error),
+        EvaluationError::DropPath(_) => Failure::new(error.to_string(), "turn it off with `--drop-path 0`"),
         EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),
         // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),

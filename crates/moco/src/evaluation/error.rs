@@ -62,6 +62,9 @@ pub enum EvaluationError {
         /// Why.
         source: ConfigError,
     },
+    /// The backbone cannot drop paths.
+    #[error("stochastic depth is not possible: {0}")]
+    DropPath(ConfigError),
     /// Only the backbone can be fine-tuned.
     #[error("the head cannot be fine-tuned, only the backbone")]
     HeadFineTuned,
@@ -121,7 +124,7 @@ impl EvaluationError {
             }
             Self::NoTrainView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
             Self::ViewSizes { .. } => Some("train on a view with the size of the test view".into()),
-            Self::Config { source, .. } => source.hint().map(str::to_owned),
+            Self::Config { source, .. } | Self::DropPath(source) => source.hint().map(str::to_owned),
             Self::HeadFineTuned => Some("use the backbone's features".into()),
             Self::Knn(KnnError::NotFinite) | Self::Probe(ProbeError::NotFinite) => Some(DIVERGED.into()),
             Self::Probe(ProbeError::NoLabels | ProbeError::Classes(_)) => {

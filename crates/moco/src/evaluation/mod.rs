@@ -41,6 +41,7 @@ pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, Train
 pub use self::confusion::confusion_png;
 pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;
+use self::training_view::Strengthened;
 use crate::classifier::{BIAS, WEIGHT};
 use crate::encoder::view;
 use crate::run::{OpenRun, moved};
@@ -257,7 +258,7 @@ impl Evaluation {
     /// # Errors
     /// If the pipeline has no such view, or its size differs from the test view's.
     pub fn training_view(&self, asked: Option<&str>) -> Result<View, EvaluationError> {
-        training_view::of(&self.views, &self.view, asked)
+        training_view::of(&self.views, &self.view, asked, &Strengthened::default())
     }
 
     /// Trains linear classifiers on new random views of the images in each epoch, as in the papers. After each batch,

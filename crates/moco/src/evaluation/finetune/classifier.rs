@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 
 use nn::{Builder, Init, Linear, LinearConfig};
-use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, Rng, Slots, UpdateStep};
+use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, PassDraws, Rng, Slots, UpdateStep};
 use run_store::checkpoint::Stored;
-use tensor_ops::{Device, FeatureMap, Mode, Precision, Recording, backward, to_rows, weighted_sum};
+use tensor_ops::{
+    Device, FeatureMap, Mode, OpError, ParameterKind, Precision, Recording, backward, to_rows, weighted_sum,
+};
 
 use evaluate::linear::ProbeError;
 use train_core::engine::save_module;
+
+use super::average::WeightAverage;
+use super::targets::Targets;
 
 /// The names of the two parts.
 const BACKBONE: &str = "backbone";
@@ -27,6 +32,8 @@ pub struct FineTune {
     optimizer: Box<dyn Optimizer>,
     parameters: ByName<Trained>,
     n_updates: u64,
+    seed: u64,
+    average: Option<WeightAverage>,
 }
 
 /// What is known of a parameter.
@@ -73,7 +80,17 @@ impl FineTune {
                 None => 1.0,
             },
         })?;
-        Ok(Self { backbone, precision, classifier, n_classes, optimizer, parameters, n_updates: 0 })
+        Ok(Self {
+            backbone,
+            precision,
+            classifier,
+            n_classes,
+            optimizer,
+            parameters,
+            n_updates: 0,
+            seed,
+            average: None,
+        })
     }
 
     /// The values of both parts: those of the encoder as a checkpoint names them where the pipeline calls its backbone
@@ -95,23 +112,35 @@ impl FineTune {
         self.backbone.batch_norm_splits().unwrap_or(1)
     }
 
-    /// One training step on `images` and their classes, with learning rate `lr` for the classifier. Returns the mean
-    /// cross entropy with label smoothing before the step, in nats.
+    /// Keeps a moving average of all weights from now on.
+    pub(super) fn start_average(&mut self, decay: f64) {
+        self.average = Some(WeightAverage::new(decay, &[&*self.backbone, &self.classifier]));
+    }
+
+    /// Takes the average for its weights, if there is one.
+    ///
+    /// # Errors
+    /// If the encoder has changed its parameters.
+    pub(super) fn take_average(&mut self) -> Result<(), OpError> {
+        match self.average.take() {
+            Some(average) => average.put([&mut *self.backbone, &mut self.classifier]),
+            None => Ok(()),
+        }
+    }
+
+    /// One training step on `images` and what is to be said of them, with learning rate `lr` for the classifier. Returns the
+    /// mean cross entropy before the step, in nats.
     ///
     /// # Errors
     /// If the images do not match the encoder.
-    pub fn step(
-        &mut self,
-        images: FeatureMap,
-        labels: &[u32],
-        smoothing: f64,
-        lr: f64,
-    ) -> Result<f64, ProbeError> {
+    pub fn step(&mut self, images: FeatureMap, targets: &Targets, lr: f64) -> Result<f64, ProbeError> {
+        let (step, places) = (self.n_updates, (0..images.n() as u64).collect());
+        self.backbone.set_draws(PassDraws { seed: self.seed, pass: "fine-tuning".into(), step, places });
         let images = images.with_recording(Recording::start()).with_precision(self.precision)?;
         let features = self.backbone.forward(images, Mode::Train)?;
         let logits = self.classifier.forward(features)?;
         let mut gradient = to_rows(&logits);
-        let loss = smoothed_cross_entropy(&mut gradient, labels, self.n_classes, smoothing);
+        let loss = targets.cross_entropy(&mut gradient);
         let mut gradients = backward(weighted_sum(logits, &gradient)?)?;
         self.n_updates += 1;
         let (optimizer, n_updates) = (&*self.optimizer, self.n_updates);
@@ -119,12 +148,15 @@ impl FineTune {
             [(BACKBONE, &mut *self.backbone as &mut dyn Module), (CLASSIFIER, &mut self.classifier)];
         let moved = self.parameters.collect_mut(modules, |_, Trained { slots, factor }, parameter| {
             let n_axes = parameter.shape().len();
-            // No weight decay for biases and norms, as in DeiT and BEiT.
-            let weight_decay = (n_axes < 2).then_some(0.0);
+            // No weight decay for biases, norms, positions and tokens, as in DeiT and BEiT.
+            let weight_decay = (parameter.kind() == ParameterKind::Vector).then_some(0.0);
             let step = UpdateStep { lr: lr * *factor, n_updates, n_axes, weight_decay };
             step.run(optimizer, parameter, &mut gradients, slots)
         })?;
         moved.into_iter().collect::<Result<(), _>>()?;
+        if let Some(average) = &mut self.average {
+            average.follow(&[&*self.backbone, &self.classifier])?;
+        }
         Ok(loss)
     }
 
@@ -145,26 +177,6 @@ fn layer_factor(backbone: &dyn Backbone, parameter: &str, decay: f64) -> f64 {
     let n_layers = backbone.n_layers();
     let layer = backbone.layer_of(parameter).unwrap_or(n_layers.saturating_sub(1));
     decay.powi(n_layers.saturating_sub(layer) as i32)
-}
-
-/// Replaces logits by the gradient of the mean cross entropy, and returns the mean cross entropy, as in
-/// torch.nn.CrossEntropyLoss with `label_smoothing`: a label has weight `1 - smoothing` on its class, and `smoothing`
-/// spread evenly over all classes.
-fn smoothed_cross_entropy(logits: &mut [f32], labels: &[u32], n_classes: usize, smoothing: f64) -> f64 {
-    let n = labels.len() as f64;
-    let spread = smoothing / n_classes as f64;
-    let mut loss = 0.0;
-    for (row, &label) in logits.chunks_exact_mut(n_classes).zip(labels) {
-        let largest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let sum: f64 = row.iter().map(|&logit| (f64::from(logit) - largest).exp()).sum();
-        for (class, value) in row.iter_mut().enumerate() {
-            let log_share = f64::from(*value) - largest - sum.ln();
-            let target = spread + if class == label as usize { 1.0 - smoothing } else { 0.0 };
-            loss -= target * log_share / n;
-            *value = ((log_share.exp() - target) / n) as f32;
-        }
-    }
-    loss
 }
 
 #[cfg(test)]
@@ -226,18 +238,5 @@ mod tests {
         }
 
         fn update(&self, _: plugin_api::Update<'_>) {}
-    }
-
-    #[test]
-    fn smoothed_labels_give_the_loss_and_gradient_of_pytorch() {
-        // x = torch.tensor([[1.0, -0.5, 0.25], [0.0, 2.0, -1.0]], requires_grad=True)
-        // loss = torch.nn.CrossEntropyLoss(label_smoothing=0.1)(x, torch.tensor([2, 1])); loss.backward()
-        // print(loss.item(), x.grad)
-        let mut values = [1.0, -0.5, 0.25, 0.0, 2.0, -1.0];
-        let loss = smoothed_cross_entropy(&mut values, &[2, 1], 3, 0.1);
-        assert!((loss - 0.8072443).abs() < 1e-6, "{loss}");
-        for (value, expected) in values.into_iter().zip([0.2782, 0.0491, -0.3274, 0.0404, -0.0448, 0.0043]) {
-            assert!((value - expected as f32).abs() < 1e-4, "{values:?}");
-        }
     }
 }

@@ -3,8 +3,12 @@
 //! Start at [`Evaluation::fine_tune`]; [`FineTuneProtocol`] has the settings. Fine-tuning works on a copy of the
 //! encoder, so no checkpoint changes.
 
+mod average;
 mod classifier;
+mod mixing;
 mod protocol;
+mod recipe;
+mod targets;
 mod train;
 
 use evaluate::linear::ClassifierScore;
@@ -12,13 +16,14 @@ use pipeline::View;
 use plugin_api::{Config, Level, Optimizer, OptimizerContext, build};
 
 pub use self::classifier::FineTune;
-pub use self::protocol::FineTuneProtocol;
+pub use self::mixing::Mixing;
+pub use self::protocol::{CosineFrom, FineTuneProtocol};
+pub use self::recipe::FineTuneRecipe;
+pub use self::targets::Targets;
 use super::labeled_images::LabeledImages;
+use super::training_view::{self, Strengthened};
 use super::{Evaluation, EvaluationError};
 use crate::KeptClassifier;
-
-/// AdamW's weight decay, as in DeiT and BEiT; none for biases and norms.
-const OPTIMIZER: &str = "(weight_decay: 0.05)";
 
 /// The phases of fine-tuning, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub enum FineTuneStage {
 
 /// The result of fine-tuning.
 pub struct FineTuned {
-    /// The encoder with its classifier.
+    /// The encoder with its classifier, as it was evaluated: with the averaged weights, if an average was kept.
     pub model: FineTune,
     /// The mean loss of each epoch, in nats.
     pub losses: Vec<f64>,
@@ -42,8 +47,27 @@ pub struct FineTuned {
 }
 
 impl Evaluation {
+    /// The training view of `protocol`: the pipeline's view `asked`; or else random resized crops of at least 8 %, flips, what
+    /// the protocol asks for beside them, and the normalization of the test view.
+    ///
+    /// # Errors
+    /// If the pipeline has no such view, or its size differs from the test view's.
+    pub fn fine_tuning_view(
+        &self,
+        asked: Option<&str>,
+        protocol: &FineTuneProtocol,
+    ) -> Result<View, EvaluationError> {
+        protocol.check()?;
+        let more = Strengthened {
+            bicubic_crops: protocol.bicubic_crops,
+            rand_augment: protocol.rand_augment,
+            random_erasing: protocol.random_erasing,
+        };
+        training_view::of(&self.views, &self.view, asked, &more)
+    }
+
     /// Puts a linear classifier on a copy of the backbone, trains both with AdamW on the random view `view` of the
-    /// training images, and evaluates on the test images. `watch` gets the number of images processed so far.
+    /// training images, as [`fine_tuning_view`](Self::fine_tuning_view) gives it, and evaluates on the test images. `watch` gets the number of images processed so far.
     ///
     /// # Errors
     /// If the evaluation uses features of a head, if images cannot be loaded, or if a setting is invalid.
@@ -56,15 +80,18 @@ impl Evaluation {
         if self.options.level != Level::Backbone {
             return Err(EvaluationError::HeadFineTuned);
         }
-        let optimizer = build::<dyn Optimizer>("adamw", Config::new(OPTIMIZER), &OptimizerContext)
+        protocol.check()?;
+        let optimizer = format!("(weight_decay: {:?})", protocol.weight_decay);
+        let optimizer = build::<dyn Optimizer>("adamw", Config::new(&optimizer), &OptimizerContext)
             .map_err(|source| EvaluationError::Config { what: "optimizer", source })?;
         let seed = self.options.seed;
         let n_classes = self.train_images().class_names().len();
         let test = self.test_images().clone();
         let device = self.encoder.device().clone();
         let facts = self.facts(protocol.describe());
-        let (backbone, precision) = self.encoder.into_backbone();
+        let (mut backbone, precision) = self.encoder.into_backbone();
         let name = backbone.name;
+        backbone.module.set_drop_path(protocol.drop_path).map_err(EvaluationError::DropPath)?;
         let mut model = FineTune::new(
             backbone.module,
             precision,
@@ -74,6 +101,9 @@ impl Evaluation {
             protocol.layer_decay,
             seed,
         )?;
+        if let Some(decay) = protocol.average {
+            model.start_average(decay);
+        }
         let mut on = LabeledImages {
             images: &self.splits.train,
             view,
@@ -83,6 +113,7 @@ impl Evaluation {
         };
         let mut training = |n_images| watch(FineTuneStage::Training, n_images);
         let losses = train::fine_tune(&mut model, &device, &on, protocol, &mut training)?;
+        model.take_average()?;
         on.images = &test;
         on.view = &self.view;
         let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);

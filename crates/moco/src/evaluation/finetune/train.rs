@@ -6,7 +6,8 @@ use tensor_ops::{Device, FeatureMap, Recording};
 
 use super::super::EvaluationError;
 use super::super::labeled_images::LabeledImages;
-use super::{FineTune, FineTuneProtocol};
+use super::{FineTune, FineTuneProtocol, Targets};
+use plugin_api::Rng;
 
 /// Trains `model`, and returns the mean loss of each epoch, in nats. After each step, `watch` gets the number of images
 /// processed so far, over all epochs.
@@ -23,7 +24,6 @@ pub(super) fn fine_tune(
     protocol: &FineTuneProtocol,
     watch: &mut dyn FnMut(usize),
 ) -> Result<Vec<f64>, EvaluationError> {
-    protocol.check()?;
     let n_images = on.images.len();
     let splits = model.splits();
     let batch = protocol.batch.min(n_images) / splits * splits;
@@ -34,12 +34,16 @@ pub(super) fn fine_tune(
     let mut loader = on.shuffled(batch, Rest::LeftOut, protocol.epochs)?;
     let mut losses = vec![0.0; protocol.epochs];
     let mut n_done = 0;
-    while let Some(loaded) = loader.next()? {
+    while let Some(mut loaded) = loader.next()? {
         let labels = on.labels(&loaded.images)?;
-        let Some(view) = loaded.views.first() else { continue };
-        let images = images(device, [view.size.0, view.size.1, view.channels], &view.values)?;
+        let Some(view) = loaded.views.first_mut() else { continue };
+        let shape = [view.size.0, view.size.1, view.channels];
+        let mut targets = Targets::of_labels(&labels, model.n_classes(), protocol.label_smoothing);
+        let mut rng = Rng::new(on.seed, "mixed images", &[loaded.epoch, loaded.step]);
+        protocol.mixing.apply(&mut view.values, shape, &mut targets, &mut rng);
+        let images = images(device, shape, &view.values)?;
         let epochs_done = loaded.epoch as f64 + loaded.step as f64 / steps_per_epoch as f64;
-        let loss = model.step(images, &labels, protocol.label_smoothing, protocol.lr(epochs_done))?;
+        let loss = model.step(images, &targets, protocol.lr(epochs_done))?;
         if !loss.is_finite() {
             return Err(ProbeError::NotFinite.into());
         }

@@ -1,18 +1,20 @@
 //! `moco finetune`: evaluates an encoder by fine-tuning it.
 
-use std::io::Write;
-use std::num::NonZeroUsize;
+mod settings;
+
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use evaluate::linear::ClassifierScore;
 use moco::KeptClassifier;
-use moco::evaluation::finetune::{FineTuneProtocol, FineTuneStage, FineTuned};
+use moco::evaluation::finetune::{FineTuneProtocol, FineTuneRecipe, FineTuneStage, FineTuned};
 use moco::evaluation::{EvaluationError, confusion_png};
 use run_store::ResultFolder;
 use serde_json::json;
 
+use self::settings::SettingsArguments;
 use crate::by_class::per_cent;
 use crate::failure::Failure;
 use crate::interrupt::stop_without_a_result;
@@ -23,39 +25,24 @@ use crate::{by_class, compute, text};
 
 /// Evaluate an encoder by fine-tuning it with labels.
 ///
-/// Puts a linear classifier on the backbone, trains both, and reports accuracy on the test images. Uses AdamW with
-/// weight decay 0.05 (none for biases and norms), warm-up and cosine decay, layer-wise learning rate decay, label
-/// smoothing, random resized crops and flips. Layers that were frozen in pre-training are trained too.
+/// Puts a linear classifier on the backbone, trains both, and reports accuracy on the test images. Uses AdamW (without
+/// weight decay for biases, norms, positions and tokens), warm-up and cosine decay, label smoothing, random resized crops
+/// and flips, and what the recipe adds to them. Layers that were frozen in pre-training are trained too.
 ///
-/// The defaults follow the fine-tuning of DeiT and BEiT without their stronger augmentation; the MoCo papers publish no
-/// such settings. Checkpoints of the run are not changed. The result is written to `RUN/evaluations`, and so is the
-/// fine-tuned encoder with its classifier, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C
-/// writes nothing.
+/// `--recipe plain` is near the fine-tuning of DeiT and BEiT without their stronger augmentation; no paper reports results
+/// with it. `--recipe v3-vit` is what MoCo v3 fine-tunes ViTs with.
+///
+/// Checkpoints of the run are not changed. The result is written to `RUN/evaluations`, and so is the fine-tuned encoder with
+/// its classifier, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     encoder: EncoderArguments,
-    /// Base learning rate of the classifier; the learning rate is this x batch size / 256.
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
-    lr: f64,
-    /// Learning rate of each layer relative to the layer above it, above 0 and up to 1; 1 turns the decay off.
-    #[arg(long, value_name = "RATIO", default_value_t = 0.75)]
-    layer_decay: f64,
-    /// Label smoothing: the share of a label that is spread over all classes, from 0 to below 1.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    label_smoothing: f64,
-    /// Batch size.
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(128).expect("128 is not 0"))]
-    batch: NonZeroUsize,
-    /// Epochs to train.
-    #[arg(long, value_name = "N", default_value_t = NonZeroUsize::new(50).expect("50 is not 0"))]
-    epochs: NonZeroUsize,
-    /// Epochs of linear warm-up from 0.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    warmup_epochs: usize,
-    /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, and the normalization
-    /// of `--view`].
+    #[command(flatten)]
+    settings: SettingsArguments,
+    /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, what the recipe adds,
+    /// and the normalization of `--view`].
     #[arg(long, value_name = "VIEW")]
     train_view: Option<String>,
     /// Output folder, which must not exist [default: the next number in RUN/evaluations].
@@ -67,6 +54,8 @@ const EXAMPLES: &str = "\
 Examples:
   moco finetune runs/mocov2-001
   moco finetune runs/mocov2-001 --labels 0.1         with 10 % of the labels
+  moco finetune runs/mocov3-001 --recipe v3-vit      as MoCo v3 does, for 150 epochs
+  moco finetune runs/mocov3-001 --recipe v3-vit --epochs 50 --ema 0.999
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
@@ -74,16 +63,15 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     if arguments.encoder.level_name() != "backbone" {
         return Err(with_hint(EvaluationError::HeadFineTuned));
     }
-    let train_view = evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?;
+    let recipe = arguments.settings.recipe();
+    let protocol = arguments.settings.protocol(&recipe);
+    let train_view =
+        evaluation.fine_tuning_view(arguments.train_view.as_deref(), &protocol).map_err(with_hint)?;
     let folder = ResultFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
-    let protocol = FineTuneProtocol {
-        base_lr: arguments.lr,
-        layer_decay: arguments.layer_decay,
-        label_smoothing: arguments.label_smoothing,
-        batch: arguments.batch.get(),
-        epochs: arguments.epochs.get(),
-        warmup_epochs: arguments.warmup_epochs,
-    };
+    let departures = arguments.departures(&recipe, &protocol, train_view.channels);
+    for departure in &departures {
+        let _ = writeln!(io::stderr(), "warning: differs from the recipe of {}: {departure}", recipe.name);
+    }
     stop_without_a_result()?;
     let started = Instant::now();
     let size_note = evaluation.size_note();
@@ -107,7 +95,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     drop(line);
     let seconds = started.elapsed().as_secs_f64();
     let result = json!({
-        "protocol": "fine-tuning, random crops and flips",
+        "protocol": "fine-tuning",
         "checkpoint": checkpoint,
         "view": arguments.encoder.view,
         "size_note": size_note,
@@ -118,13 +106,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         "unreadable_images": unreadable.len(),
         "labels": arguments.encoder.labels,
         "seed": seed,
-        "optimizer": "AdamW, weight decay 0.05, none for biases and norms",
-        "base_lr": protocol.base_lr,
-        "layer_decay": protocol.layer_decay,
-        "label_smoothing": protocol.label_smoothing,
-        "batch": protocol.batch,
-        "epochs": protocol.epochs,
-        "warmup_epochs": protocol.warmup_epochs,
+        "recipe": recipe.name,
+        "departures": departures,
+        "optimizer": "AdamW, no weight decay for biases, norms, positions and tokens",
+        "settings": settings::json(&protocol),
         "train_loss": losses,
         "top1": score.top1(),
         "top5": score.top5(),
@@ -145,7 +130,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     if let Some(note) = &size_note {
         writeln!(out, "{note}")?;
     }
-    print(arguments, &protocol, n_train, &score, out)?;
+    print(arguments, (&recipe, &protocol), n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;
     if !unreadable.is_empty() {
         writeln!(out, "{} skipped or replaced", text::count(unreadable.len(), "unreadable image"))?;
@@ -160,23 +145,41 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
+impl Arguments {
+    /// How this differs from `recipe`, in words.
+    fn departures(
+        &self,
+        recipe: &FineTuneRecipe,
+        protocol: &FineTuneProtocol,
+        channels: usize,
+    ) -> Vec<String> {
+        let mut departures = recipe.departures(protocol);
+        departures.extend(recipe.always_otherwise.iter().map(|&what| what.to_owned()));
+        match &self.train_view {
+            Some(view) => departures.push(format!("trained on the view `{view}`")),
+            None if protocol.rand_augment.is_some() && channels != 3 => {
+                departures.push(format!("no RandAugment, which is for colors, on {channels} channels"));
+            }
+            None => {}
+        }
+        departures
+    }
+}
+
 fn print(
     arguments: &Arguments,
-    protocol: &FineTuneProtocol,
+    (recipe, protocol): (&FineTuneRecipe, &FineTuneProtocol),
     n_train: usize,
     score: &ClassifierScore,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
     writeln!(
         out,
-        "fine-tuned: all layers, test view `{}`; AdamW, base rate {}, layer decay {}, label smoothing {}, batch {}, {}; {} \
-         against {}",
+        "fine-tuned: all layers, test view `{}`; recipe: {}; {}, AdamW with weight decay {}; {} against {}",
         arguments.encoder.view,
-        protocol.base_lr,
-        protocol.layer_decay,
-        protocol.label_smoothing,
-        protocol.batch,
-        text::count(protocol.epochs, "epoch"),
+        recipe.name,
+        protocol.describe(),
+        protocol.weight_decay,
         text::count(score.n() as usize, "test image"),
         text::count(n_train, "training image"),
     )?;
