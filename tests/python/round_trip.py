@@ -8,14 +8,17 @@
 Needs torch, torchvision, timm, safetensors, onnx and onnxruntime.
 """
 
+import argparse
+import enum
 import os
 import pickle
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from functools import partial
 from pathlib import Path
 
+import numpy
 import onnx
 import timm
 import torch
@@ -233,7 +236,38 @@ def layout(state):
     return "".join(f"{name} {'x'.join(map(str, values.shape)) or '-'}\n" for name, values in state.items())
 
 
+class Phase(enum.Enum):
+    DONE = 2
+
+
+def store_beside(folder):
+    """Weights beside what training scripts save with them, and beside code."""
+    attributed = torch.arange(3.0)
+    attributed.note = "kept on the tensor"
+    beside = {
+        "args": argparse.Namespace(lr=0.03, path=Path("a"), phase=Phase.DONE),
+        "best_acc1": numpy.float64(55.5),
+        "curve": numpy.arange(3),
+        "dtype": torch.float16,
+        "device": torch.device("cpu"),
+        "set": {1, 2},
+        "frozen": frozenset([1]),
+        "bytes": bytearray(b"ab"),
+        "large": 1 << 80,
+        "complex": 1j,
+        "range": range(3),
+        "logs": defaultdict(list, {"loss": [1.0]}),
+        "generator": torch.get_rng_state(),
+        "code": Code(),
+    }
+    for protocol in (2, 5):
+        checkpoint = beside | {"state_dict": {"x": torch.arange(3.0), "attributed": attributed}}
+        torch.save(checkpoint, folder / f"beside{protocol}.pth", pickle_protocol=protocol)
+        torch.save(checkpoint, folder / f"beside{protocol}_stream.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=False)
+
+
 def store(folder):
+    store_beside(folder)
     resnets = {f"torchvision_{name}": getattr(torchvision.models, name)() for name in ("resnet18", "resnet50")}
     resnets |= {"timm_resnet50": timm.create_model("resnet50")}
     for name, model in resnets.items():

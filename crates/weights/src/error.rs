@@ -89,8 +89,8 @@ impl ReadError {
             }
             Self::Truncated { .. } | Self::Damaged { .. } => "copy or download it again",
             Self::Code { .. } => {
-                "only tensors in plain containers are read, and no code is executed; if you trust the file, load it in PyTorch \
-                 and save only its `state_dict`"
+                "what stands there is made by code, and no code is executed; if you trust the file, load it in PyTorch and save \
+                 only its `state_dict`"
             }
             Self::Dtype { .. } => {
                 "weights must be float32, float16 or bfloat16, and counts integers; convert it with `tensor.float()`"

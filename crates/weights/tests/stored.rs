@@ -109,6 +109,20 @@ fn both_formats_of_pytorch_are_read_with_their_views_and_types() {
     }
 }
 
+#[test]
+fn what_lies_beside_the_weights_is_passed_over_and_never_run() {
+    for name in ["beside2", "beside5", "beside2_stream", "beside5_stream"] {
+        let tensors = weights::read(&stored(&format!("{name}.pth"))).unwrap();
+        assert_eq!(tensors.keys().collect::<Vec<_>>(), ["attributed", "x"], "{name}");
+        for tensor in ["attributed", "x"] {
+            assert_eq!(floats(&tensors, tensor), (vec![3], vec![0.0, 1.0, 2.0]), "{name}, {tensor}");
+        }
+    }
+    for (name, n) in [("namespace", 154), ("numpy_best", 154), ("mae_full", 21)] {
+        assert_eq!(weights::read(&stored(&format!("cases/{name}.pth"))).unwrap().len(), n, "{name}");
+    }
+}
+
 /// What is said of a stored file that must be refused.
 fn told(name: &str) -> String {
     let path = stored(name);

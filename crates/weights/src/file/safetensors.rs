@@ -1,12 +1,13 @@
 //! Safetensors.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use run_store::checkpoint::Stored;
 use run_store::tensor_file::{self, CountType};
 use safetensors::tensor::{self, SafeTensorError, SafeTensors};
 
-use super::{Counts, Dtype, Floats, decode};
+use super::{Counts, Dtype, Floats, Source, decode};
 use crate::{ReadError, Tensors};
 
 /// Writes `tensors` to `path`, completely or not at all. Equal contents give equal bytes.
@@ -29,24 +30,50 @@ pub fn write_safetensors(
     tensor_file::write(path, tensors, &texts, CountType::I64)
 }
 
-pub(super) fn read(path: &Path) -> Result<Tensors, ReadError> {
+/// The file at `path`, whose bytes are kept.
+pub(super) fn open(path: &Path) -> Result<impl Source + use<>, ReadError> {
     let bytes = std::fs::read(path).map_err(ReadError::io(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| refused(path, &bytes, &error))?;
-    let mut tensors = Tensors::new();
-    for (name, view) in file.iter() {
-        let refused = |dtype: String| ReadError::Dtype { path: path.into(), tensor: name.into(), dtype };
-        let dtype = match view.dtype() {
-            tensor::Dtype::F32 => Dtype::Floats(Floats::F32),
-            tensor::Dtype::F16 => Dtype::Floats(Floats::F16),
-            tensor::Dtype::BF16 => Dtype::Floats(Floats::Bf16),
-            tensor::Dtype::I64 => Dtype::Counts(Counts::I64),
-            tensor::Dtype::U64 => Dtype::Counts(Counts::U64),
-            other => return Err(refused(format!("{other:?}"))),
-        };
-        let stored = decode(dtype, view.shape(), view.data()).map_err(|what| refused(what.into()))?;
-        tensors.insert(name.to_owned(), stored);
+    let names = file.iter().map(|(name, _)| name.to_owned()).collect();
+    Ok(SafetensorsFile { path: path.into(), bytes, names })
+}
+
+struct SafetensorsFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    names: Vec<String>,
+}
+
+impl Source for SafetensorsFile {
+    fn name(&self, item: usize) -> Option<(&str, &str)> {
+        self.names.get(item).map(|name| ("", name.as_str()))
     }
-    Ok(tensors)
+
+    fn is_inert(&self, _item: usize) -> bool {
+        false
+    }
+
+    fn read(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError> {
+        let path = &self.path;
+        let refused = |error| refused(path, &self.bytes, &error);
+        let file = SafeTensors::deserialize(&self.bytes).map_err(refused)?;
+        let value = |item: &usize| {
+            let name = &self.names[*item];
+            let view = file.tensor(name).map_err(refused)?;
+            let refused =
+                |dtype: String| ReadError::Dtype { path: path.clone(), tensor: name.clone(), dtype };
+            let dtype = match view.dtype() {
+                tensor::Dtype::F32 => Dtype::Floats(Floats::F32),
+                tensor::Dtype::F16 => Dtype::Floats(Floats::F16),
+                tensor::Dtype::BF16 => Dtype::Floats(Floats::Bf16),
+                tensor::Dtype::I64 => Dtype::Counts(Counts::I64),
+                tensor::Dtype::U64 => Dtype::Counts(Counts::U64),
+                other => return Err(refused(format!("{other:?}"))),
+            };
+            decode(dtype, view.shape(), view.data()).map_err(|what| refused(what.into()))
+        };
+        wanted.iter().map(value).collect()
+    }
 }
 
 fn refused(path: &Path, bytes: &[u8], error: &SafeTensorError) -> ReadError {
@@ -83,10 +110,6 @@ fn needed(bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
-    use run_store::checkpoint::Stored;
-
     use super::*;
 
     fn tensors() -> Tensors {

@@ -2,18 +2,20 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::contents::contents;
 use super::pickle::read_pickle;
 use super::value::Storage;
-use super::weights::{self, Storages};
-use crate::{ReadError, Tensors};
+use super::values::{self, Storages, TorchFile};
+use crate::ReadError;
+use crate::file::Source;
 
-/// The weights in the archive `file` at `path`.
-pub(crate) fn read_archive(path: &Path, file: File) -> Result<Tensors, ReadError> {
+/// The archive `file` at `path`.
+pub(crate) fn open_archive(path: &Path, file: File) -> Result<impl Source + use<>, ReadError> {
     let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
     let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| match error {
         ZipError::Io(reason) => ReadError::io(path)(reason),
@@ -27,29 +29,29 @@ pub(crate) fn read_archive(path: &Path, file: File) -> Result<Tensors, ReadError
             reason: "it is a zip archive without `data.pkl`".into(),
         });
     };
-    let mut archive = Archive { path, archive, root, n_bytes };
+    let mut archive = Archive { path: path.into(), archive, root, n_bytes };
     archive.check_byte_order()?;
     let (arena, top) = {
         let mut entry = archive.entry("data.pkl")?;
-        read_pickle(&mut BufReader::new(&mut entry)).map_err(weights::refused(path))?
+        read_pickle(&mut BufReader::new(&mut entry)).map_err(values::refused(path))?
     };
-    let named = weights::find(path, &arena, top)?;
-    weights::read_all(path, &named, n_bytes, &mut archive)
+    let items = contents(path, &arena, top)?;
+    Ok(TorchFile { path: path.into(), items, storages: archive, n_bytes })
 }
 
-struct Archive<'a> {
-    path: &'a Path,
+struct Archive {
+    path: PathBuf,
     archive: ZipArchive<BufReader<File>>,
     /// The folder in the archive that contains everything.
     root: String,
     n_bytes: u64,
 }
 
-impl Archive<'_> {
+impl Archive {
     /// The entry called `name`, which must not be compressed: `torch.save` compresses nothing, and compressed data can
     /// be larger than the file.
     fn entry(&mut self, name: &str) -> Result<zip::read::ZipFile<'_, BufReader<File>>, ReadError> {
-        let path = self.path.to_owned();
+        let path = self.path.clone();
         let name = format!("{}{name}", self.root);
         match self.archive.by_name(&name) {
             Ok(entry) if entry.compression() != zip::CompressionMethod::Stored => {
@@ -73,7 +75,7 @@ impl Archive<'_> {
 
     /// Archives from before PyTorch 2.1 do not have it.
     fn check_byte_order(&mut self) -> Result<(), ReadError> {
-        let path = self.path;
+        let path = &self.path.clone();
         let mut order = String::new();
         match self.entry("byteorder") {
             Ok(mut entry) => {
@@ -92,10 +94,10 @@ impl Archive<'_> {
     }
 }
 
-impl Storages for Archive<'_> {
+impl Storages for Archive {
     fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError> {
-        let path = self.path;
-        let length = weights::length(path, storage, self.n_bytes)?;
+        let path = &self.path.clone();
+        let length = values::length(path, storage, self.n_bytes)?;
         let mut entry = self.entry(&format!("data/{}", storage.key))?;
         if entry.size() < length as u64 {
             return Err(ReadError::Truncated {

@@ -1,15 +1,18 @@
 //! PyTorch files.
 //!
 //! A file is a pickle, which names storages, and the bytes of the storages. [`pickle`] parses the pickle into an arena
-//! of values without executing it; [`weights`] finds the tensors in it; [`archive`] and [`stream`] read the bytes, from
-//! a zip archive or from after the pickle.
+//! of values without executing it; [`contents`] finds the tensors in it; [`archive`] and [`stream`] find the bytes, in
+//! a zip archive or after the pickle; [`values`] reads them.
 
 mod archive;
+mod contents;
+#[cfg(test)]
+mod mutations;
 mod opcode;
 mod pickle;
 mod stream;
 mod value;
-mod weights;
+mod values;
 
-pub(crate) use self::archive::read_archive;
-pub(crate) use self::stream::read_stream;
+pub(crate) use self::archive::open_archive;
+pub(crate) use self::stream::open_stream;

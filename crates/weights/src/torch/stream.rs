@@ -3,22 +3,24 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::contents::contents;
 use super::pickle::read_pickle;
 use super::value::{Arena, Id, Storage, Value};
-use super::weights::{self, Storages};
-use crate::{ReadError, Tensors};
+use super::values::{self, Storages, TorchFile};
+use crate::ReadError;
+use crate::file::Source;
 
 /// The first pickle: `0x1950a86a20f9469cfc6c`.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const VERSION: i64 = 1001;
 
-/// The weights in `file` at `path`.
-pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError> {
+/// The `file` at `path`.
+pub(crate) fn open_stream(path: &Path, file: File) -> Result<impl Source + use<>, ReadError> {
     let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
     let mut reader = BufReader::new(file);
-    let mut next = || read_pickle(&mut reader).map_err(weights::refused(path));
+    let mut next = || read_pickle(&mut reader).map_err(values::refused(path));
     let unknown = |reason: &str| ReadError::Unknown { path: path.into(), reason: reason.into() };
     let (arena, magic) = next()?;
     if arena[magic] != Value::Long(MAGIC.to_vec()) {
@@ -51,8 +53,9 @@ pub(crate) fn read_stream(path: &Path, file: File) -> Result<Tensors, ReadError>
         places.insert(key.to_owned(), (start, n));
         reader.seek(SeekFrom::Start(end)).map_err(ReadError::io(path))?;
     }
-    let named = weights::find(path, &arena, top)?;
-    weights::read_all(path, &named, n_bytes, &mut Behind { path, reader, places, n_bytes })
+    let items = contents(path, &arena, top)?;
+    let storages = Behind { path: path.into(), reader, places, n_bytes };
+    Ok(TorchFile { path: path.into(), items, storages, n_bytes })
 }
 
 fn is_little_endian(arena: &Arena, system: Id) -> bool {
@@ -65,7 +68,7 @@ fn is_little_endian(arena: &Arena, system: Id) -> bool {
 /// The bytes per value of each storage, by key.
 fn sizes(arena: &Arena) -> HashMap<&str, usize> {
     let storages = arena.iter().filter_map(|value| match value {
-        Value::Storage(storage) => Some((storage.key.as_str(), storage.of.n_bytes())),
+        Value::Storage(storage) => Some((&*storage.key, storage.of.n_bytes())),
         _ => None,
     });
     storages.collect()
@@ -74,28 +77,28 @@ fn sizes(arena: &Arena) -> HashMap<&str, usize> {
 fn texts(arena: &Arena, list: Id) -> Option<Vec<&str>> {
     let Value::List(items) = &arena[list] else { return None };
     let text = |item: &Id| match &arena[*item] {
-        Value::Text(text) => Some(text.as_str()),
+        Value::Text(text) => Some(&**text),
         _ => None,
     };
     items.iter().map(text).collect()
 }
 
 /// The storages after the pickles.
-struct Behind<'a> {
-    path: &'a Path,
+struct Behind {
+    path: PathBuf,
     reader: BufReader<File>,
     /// Offset and number of values, by key.
     places: HashMap<String, (u64, u64)>,
     n_bytes: u64,
 }
 
-impl Storages for Behind<'_> {
+impl Storages for Behind {
     fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError> {
-        let length = weights::length(self.path, storage, self.n_bytes)?;
-        let missing = |what: String| ReadError::Truncated { path: self.path.into(), what };
+        let length = values::length(&self.path, storage, self.n_bytes)?;
+        let missing = |what: String| ReadError::Truncated { path: self.path.clone(), what };
         let &(start, n) = self
             .places
-            .get(&storage.key)
+            .get(&*storage.key)
             .ok_or_else(|| missing(format!("it has no storage `{}`", storage.key)))?;
         if n < storage.n as u64 {
             return Err(missing(format!(
@@ -103,9 +106,9 @@ impl Storages for Behind<'_> {
                 storage.key, storage.n
             )));
         }
-        self.reader.seek(SeekFrom::Start(start)).map_err(ReadError::io(self.path))?;
+        self.reader.seek(SeekFrom::Start(start)).map_err(ReadError::io(&self.path))?;
         let mut bytes = vec![0; length];
-        self.reader.read_exact(&mut bytes).map_err(ReadError::io(self.path))?;
+        self.reader.read_exact(&mut bytes).map_err(ReadError::io(&self.path))?;
         Ok(bytes)
     }
 }

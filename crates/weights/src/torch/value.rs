@@ -1,5 +1,7 @@
 //! The values of a PyTorch pickle.
 
+use std::rc::Rc;
+
 use crate::file::{Counts, Dtype, Floats};
 
 /// The index of a value in its [`Arena`].
@@ -8,7 +10,7 @@ pub(super) type Id = usize;
 /// All values of a pickle. Containers refer to their items by index, so that shared and circular ones cost nothing.
 pub(super) type Arena = Vec<Value>;
 
-/// One value.
+/// One value. A copy of it takes no memory beyond its own few bytes, because a pickle can ask for millions of copies.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
     None,
@@ -17,24 +19,33 @@ pub(super) enum Value {
     /// An integer of more than 64 bits, little-endian.
     Long(Vec<u8>),
     Float(f64),
-    Text(String),
+    Text(Rc<str>),
     Bytes(Vec<u8>),
     Tuple(Vec<Id>),
+    /// A list or a set.
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
-    Storage(Storage),
-    Tensor(Tensor),
+    Storage(Rc<Storage>),
+    Tensor(Rc<Tensor>),
+    /// Something that Python would look up by this name, or the result of calling it, or of a call with it. It is not
+    /// known here, has no value, and takes in whatever is added to it.
+    Inert(Rc<str>),
 }
 
-/// The only names that a pickle may refer to.
+/// The names that have a meaning here. All others are [inert](Value::Inert).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Global {
-    OrderedDict,
+    /// `collections.OrderedDict`.
+    Dict,
+    /// `collections.defaultdict`.
+    DefaultDict,
     /// `torch._utils._rebuild_tensor_v2`.
     RebuildTensor,
     /// `torch._utils._rebuild_parameter`.
     RebuildParameter,
+    /// `torch._tensor._rebuild_from_type_v2`: a tensor with attributes of its own.
+    RebuildFromType,
     /// `torch.Size`.
     Size,
     /// `torch.FloatStorage` and its like.
@@ -66,9 +77,11 @@ impl Global {
         let storage = |dtype| Some(Self::StorageType(StorageType::Known(dtype)));
         let other = |name, n_bytes| Some(Self::StorageType(StorageType::Other(name, n_bytes)));
         match (module, name) {
-            ("collections", "OrderedDict") => Some(Self::OrderedDict),
+            ("collections", "OrderedDict") => Some(Self::Dict),
+            ("collections", "defaultdict") => Some(Self::DefaultDict),
             ("torch._utils", "_rebuild_tensor_v2") => Some(Self::RebuildTensor),
             ("torch._utils", "_rebuild_parameter") => Some(Self::RebuildParameter),
+            ("torch._tensor", "_rebuild_from_type_v2") => Some(Self::RebuildFromType),
             ("torch", "Size") => Some(Self::Size),
             ("torch", "FloatStorage") => storage(Dtype::Floats(Floats::F32)),
             ("torch", "HalfStorage") => storage(Dtype::Floats(Floats::F16)),
@@ -89,17 +102,17 @@ impl Global {
 
 /// Memory that tensors refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Storage {
+pub(crate) struct Storage {
     pub(super) of: StorageType,
-    pub(super) key: String,
+    pub(super) key: Rc<str>,
     /// Values in it.
     pub(super) n: usize,
 }
 
 /// A view of a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tensor {
-    pub(super) storage: Storage,
+pub(crate) struct Tensor {
+    pub(super) storage: Rc<Storage>,
     /// The offset of its first value.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,

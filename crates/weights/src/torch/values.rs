@@ -1,14 +1,15 @@
-//! The tensors of a pickle, by name.
+//! The values of tensors, from the storages of a file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use run_store::checkpoint::Stored;
+
+use super::contents::{Found, Item};
 use super::pickle::PickleError;
-use super::value::{Arena, Id, Storage, StorageType, Tensor, Value};
-use crate::file::decode;
-use crate::{ReadError, Tensors};
-
-/// The keys under which a file of several things has its weights: those of the reference repositories and DeiT.
-const KEYS: [&str; 2] = ["state_dict", "model"];
+use super::value::{Storage, StorageType, Tensor};
+use crate::ReadError;
+use crate::file::{Source, decode};
 
 /// Access to the bytes of storages.
 pub(super) trait Storages {
@@ -16,53 +17,61 @@ pub(super) trait Storages {
     fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError>;
 }
 
-/// A tensor, and its name.
-pub(super) struct Named<'a> {
-    name: &'a str,
-    tensor: &'a Tensor,
+/// A file of `torch.save` whose pickle has been parsed.
+pub(super) struct TorchFile<S> {
+    pub(super) path: PathBuf,
+    pub(super) items: Vec<Item>,
+    pub(super) storages: S,
+    /// The length of the file.
+    pub(super) n_bytes: u64,
 }
 
-/// The tensors in a file's pickle.
-pub(super) fn find<'a>(path: &Path, arena: &'a Arena, root: Id) -> Result<Vec<Named<'a>>, ReadError> {
-    let nothing = |reason: String| ReadError::NoWeights { path: path.into(), reason };
-    let Value::Dict(top) = &arena[root] else {
-        return Err(nothing("it is not a dictionary".into()));
-    };
-    let inner = top.iter().find_map(|(key, value)| match (&arena[*key], &arena[*value]) {
-        (Value::Text(key), Value::Dict(items)) if KEYS.contains(&key.as_str()) => Some((key.as_str(), items)),
-        _ => None,
-    });
-    let (place, items) = inner.unwrap_or(("", top));
-    let mut found = Vec::new();
-    for (key, value) in items {
-        match (&arena[*key], &arena[*value]) {
-            (Value::Text(name), Value::Tensor(tensor)) => found.push(Named { name, tensor }),
-            // Next to tensors at the top level, there may be anything.
-            _ if place.is_empty() => {}
-            (Value::Text(name), _) => {
-                return Err(nothing(format!("`{name}` in its `{place}` is not a tensor")));
+impl<S: Storages> Source for TorchFile<S> {
+    fn name(&self, item: usize) -> Option<(&str, &str)> {
+        self.items.get(item).map(|item| (&*item.place, &*item.name))
+    }
+
+    fn is_inert(&self, item: usize) -> bool {
+        matches!(self.items[item].found, Found::Inert(_))
+    }
+
+    fn read(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError> {
+        let mut named = Vec::with_capacity(wanted.len());
+        for item in wanted.iter().map(|item| &self.items[*item]) {
+            match &item.found {
+                Found::Tensor(tensor) => named.push(Named { name: &item.name, tensor }),
+                Found::Inert(global) => {
+                    return Err(ReadError::Code { path: self.path.clone(), global: (**global).into() });
+                }
             }
-            _ => return Err(nothing(format!("a name in its `{place}` is not a string"))),
         }
+        read_all(&self.path, &named, self.n_bytes, &mut self.storages)
     }
-    if found.is_empty() {
-        return Err(nothing("it has no named tensors".into()));
-    }
-    Ok(found)
 }
 
-/// The values of `named`, from `storages`. `n_bytes` is the length of the file.
-pub(super) fn read_all(
+/// A tensor, and its name.
+struct Named<'a> {
+    name: &'a str,
+    tensor: &'a Rc<Tensor>,
+}
+
+/// The values of `named`, in their order, from `storages`. `n_bytes` is the length of the file.
+fn read_all(
     path: &Path,
     named: &[Named<'_>],
     n_bytes: u64,
     storages: &mut dyn Storages,
-) -> Result<Tensors, ReadError> {
+) -> Result<Vec<Stored>, ReadError> {
     check_sizes(path, named, n_bytes)?;
-    let mut tensors = Tensors::new();
-    // A storage is often shared by two names, seldom by more, and these are adjacent.
+    // Each storage is read once, whatever the order of the names that share it.
+    let mut order: Vec<usize> = (0..named.len()).collect();
+    let key = |i: &usize| (&named[*i].tensor.storage.key, named[*i].tensor.storage.n);
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    let mut all: Vec<Option<Stored>> = vec![None; named.len()];
     let mut last: Option<(&Storage, Vec<u8>)> = None;
-    for Named { name, tensor } in named {
+    let mut n_read: u64 = 0;
+    for i in order {
+        let Named { name, tensor } = &named[i];
         let refused =
             |dtype: &str| ReadError::Dtype { path: path.into(), tensor: (*name).into(), dtype: dtype.into() };
         let dtype = match &tensor.storage.of {
@@ -70,8 +79,16 @@ pub(super) fn read_all(
             StorageType::Other(dtype, _) => return Err(refused(dtype)),
         };
         let bytes = match last.take() {
-            Some((storage, bytes)) if storage == &tensor.storage => bytes,
-            _ => storages.bytes(&tensor.storage)?,
+            Some((storage, bytes)) if *storage == *tensor.storage => bytes,
+            _ => {
+                let bytes = storages.bytes(&tensor.storage)?;
+                n_read = n_read.saturating_add(bytes.len() as u64);
+                if n_read > n_bytes {
+                    let what = "its storages have more values than it has bytes for".into();
+                    return Err(ReadError::TooLarge { path: path.into(), what });
+                }
+                bytes
+            }
         };
         let stored = match gathered(tensor, dtype.n_bytes(), &bytes) {
             Some(gathered) => decode(dtype, &tensor.shape, &gathered),
@@ -83,11 +100,9 @@ pub(super) fn read_all(
         }
         .map_err(refused)?;
         last = Some((&tensor.storage, bytes));
-        if tensors.insert((*name).to_owned(), stored).is_some() {
-            return Err(ReadError::Damaged { path: path.into(), reason: format!("`{name}` appears twice") });
-        }
+        all[i] = Some(stored);
     }
-    Ok(tensors)
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// Checks that all tensors are within their storages, and that there are no more values than a file of `n_bytes` can
@@ -165,7 +180,6 @@ pub(super) fn refused(path: &Path) -> impl FnOnce(PickleError) -> ReadError {
     let path = path.to_owned();
     move |error| match error {
         PickleError::Io(reason) => ReadError::io(&path)(reason),
-        PickleError::Code(global) => ReadError::Code { path, global },
         PickleError::Malformed(reason) => ReadError::Damaged { path, reason },
         PickleError::TooLarge(what) => ReadError::TooLarge { path, what: what.into() },
     }
@@ -187,14 +201,12 @@ pub(super) fn length(path: &Path, storage: &Storage, n_bytes: u64) -> Result<usi
 
 #[cfg(test)]
 mod tests {
-    use run_store::checkpoint::Stored;
-
     use super::*;
     use crate::file::{Dtype, Floats};
 
     fn tensor(n: usize, offset: usize, shape: &[usize], strides: &[usize]) -> Tensor {
         let of = StorageType::Known(Dtype::Floats(Floats::F32));
-        let storage = Storage { of, key: "0".into(), n };
+        let storage = Rc::new(Storage { of, key: "0".into(), n });
         Tensor { storage, offset, shape: shape.to_vec(), strides: strides.to_vec() }
     }
 
@@ -206,15 +218,15 @@ mod tests {
         }
     }
 
-    fn read(tensor: &Tensor) -> Result<Tensors, String> {
-        let named = [Named { name: "x", tensor }];
+    fn read(tensor: &Tensor) -> Result<Vec<Stored>, String> {
+        let named = [Named { name: "x", tensor: &Rc::new(tensor.clone()) }];
         read_all(Path::new("f"), &named, 1000, &mut Counted(tensor.storage.n))
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn views_are_read_in_the_order_of_their_axes() {
-        let x = |tensor| match read(&tensor).unwrap().remove("x") {
+        let x = |tensor| match read(&tensor).unwrap().pop() {
             Some(Stored::F32 { values, .. }) => values,
             other => panic!("{other:?}"),
         };
@@ -223,6 +235,39 @@ mod tests {
         assert_eq!(x(tensor(6, 5, &[], &[])), [5.0]);
         assert_eq!(x(tensor(6, 6, &[0], &[1])), [0.0; 0]);
         assert_eq!(x(tensor(6, 6, &[0, usize::MAX, 9], &[1, 1, 1])), [0.0; 0]);
+    }
+
+    #[test]
+    fn a_storage_is_read_once_whatever_the_order_of_the_names_in_it() {
+        struct Calls(usize);
+        impl Storages for Calls {
+            fn bytes(&mut self, storage: &Storage) -> Result<Vec<u8>, ReadError> {
+                self.0 += 1;
+                let first: f32 = storage.key.parse().unwrap();
+                Ok((0..storage.n).flat_map(|i| (first + i as f32).to_le_bytes()).collect())
+            }
+        }
+        let of_key = |key: &str, n: usize, offset: usize| {
+            let tensor = tensor(n, offset, &[1], &[1]);
+            let storage = Storage { key: key.into(), ..(*tensor.storage).clone() };
+            Rc::new(Tensor { storage: Rc::new(storage), ..tensor })
+        };
+        let tensors: Vec<Rc<Tensor>> =
+            (0..20).map(|i| of_key(if i % 2 == 0 { "10" } else { "20" }, 10, i / 2)).collect();
+        let named: Vec<Named<'_>> = tensors.iter().map(|tensor| Named { name: "x", tensor }).collect();
+        let mut calls = Calls(0);
+        let values = read_all(Path::new("f"), &named, 1000, &mut calls).unwrap();
+        let first = |stored: &Stored| match stored {
+            Stored::F32 { values, .. } => values[0],
+            Stored::U64(_) => panic!("a count"),
+        };
+        assert_eq!(values.iter().take(4).map(first).collect::<Vec<_>>(), [10.0, 20.0, 11.0, 21.0]);
+        assert_eq!(calls.0, 2);
+        // Under one key, but of another length each time.
+        let tensors: Vec<Rc<Tensor>> = (1..100).map(|n| of_key("0", n, 0)).collect();
+        let named: Vec<Named<'_>> = tensors.iter().map(|tensor| Named { name: "x", tensor }).collect();
+        let error = read_all(Path::new("f"), &named, 1000, &mut Calls(0)).unwrap_err();
+        assert!(matches!(error, ReadError::TooLarge { .. }), "{error}");
     }
 
     #[test]
