@@ -459,6 +459,56 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn weights_as_other_libraries_wrap_them_become_runs() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let case =
+        |name: &str| workspace().join("crates/weights/tests/stored/cases").join(name).display().to_string();
+    let tiny =
+        "modules.backbone=(\"resnet\", (blocks: [1, 1, 1, 1], block: Basic, width: 2, stem: ImageNet))";
+    let import = |name: &str, more: &[&str]| {
+        let file = case(name);
+        let more = ["--pipeline", &here("small.ron"), "--set", tiny, "--backbone-only", "--out", name]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(more.iter().map(|text| (*text).to_owned()));
+        xtask(folder, ["import".to_owned(), file].into_iter().chain(more))
+    };
+    let whole = weights::read(Path::new(&case("tv.pth"))).unwrap();
+    let cases: [(&str, &[&str]); 4] = [
+        ("solo.ckpt", &[]),
+        ("lightly_full.ckpt", &["--encoder", "momentum"]),
+        ("simsiam.pth", &[]),
+        ("extra_key.pth", &["--leave-out", "me*"]),
+    ];
+    for (name, more) in cases {
+        let said = import(name, more).done().stdout;
+        assert!(said.contains("taken     "), "{said}");
+        let tensors = checkpoint::read(&crate::support::checkpoint(&folder.join(name), 0)).unwrap().tensors;
+        for (weight, stored) in &whole {
+            for side in ["query", "momentum"] {
+                assert!(tensors[&format!("{side}.backbone.{weight}")] == *stored, "{name}, {side}, {weight}");
+            }
+        }
+    }
+    let refused =
+        |name: &str, more: &[&str]| xtask(folder, ["import", &case(name)].iter().chain(more)).refused();
+    let said = refused("extra_key.pth", &[]);
+    assert!(
+        said.contains("`mean` is unexpected\nhint: if it is no part of the encoder, `--leave-out 'mean'`"),
+        "{said}"
+    );
+    let said = refused("dino_noargs.pth", &["--key", "model"]);
+    assert!(said.contains("no encoder is under key `model`; there are two, under key `student`"), "{said}");
+    assert!(said.ends_with("hint: choose one of these with `--key` and `--prefix`\n"), "{said}");
+    let said = refused("nested.pth", &["--encoder", "momentum"]);
+    assert!(said.contains("there is no momentum encoder, but one under key `model_state_dict`"), "{said}");
+    let said = refused("code_as_weight.pth", &[]);
+    assert!(said.contains("is a pickle that would execute code: it refers to `posix.system`"), "{said}");
+    xtask(folder, ["import", &case("code_beside.pth")]).done();
+}
+
+#[test]
 fn what_does_not_fit_is_not_imported() {
     let folder = tempdir().unwrap();
     let folder = folder.path();

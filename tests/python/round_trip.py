@@ -266,8 +266,16 @@ def store_beside(folder):
         torch.save(checkpoint, folder / f"beside{protocol}_stream.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=False)
 
 
+def store_code(folder):
+    """A small ResNet with code in the place of a weight, and with code beside its weights."""
+    weights = torch.load(folder / "cases" / "tv.pth", weights_only=True)
+    torch.save({"state_dict": weights | {"layer2.0.bn1.bias": Code()}}, folder / "cases" / "code_as_weight.pth")
+    torch.save(weights | {"hook": Code(), "hooks.0": Code()}, folder / "cases" / "code_beside.pth")
+
+
 def store(folder):
     store_beside(folder)
+    store_code(folder)
     resnets = {f"torchvision_{name}": getattr(torchvision.models, name)() for name in ("resnet18", "resnet50")}
     resnets |= {"timm_resnet50": timm.create_model("resnet50")}
     for name, model in resnets.items():

@@ -45,6 +45,14 @@ impl Side {
         }
     }
 
+    /// The side of an encoder in a file of weights.
+    pub(crate) fn in_file(self) -> moco::exchange::Side {
+        match self {
+            Self::Query => moco::exchange::Side::Query,
+            Self::Momentum => moco::exchange::Side::Momentum,
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Query => "query",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use moco::Which;
-use moco::exchange::{ExchangeError, ExportOptions, Target, export};
+use moco::exchange::{ExchangeError, ExportOptions, Mismatch, Target, Unrecognized, export};
 
 use crate::choice::Side;
 use crate::failure::Failure;
@@ -127,6 +127,24 @@ pub(crate) fn with_options(error: ExchangeError) -> Failure {
             message,
             "no import is needed: `moco run --resume`, `knn` and `export` use it directly",
         ),
+        ExchangeError::Mismatch { part: "backbone", mismatch: Mismatch::Unexpected { name }, .. } => {
+            Failure::new(
+                message,
+                format!(
+                    "if it is no part of the encoder, `--leave-out '{name}'`; `*` stands for any letters"
+                ),
+            )
+        }
+        ExchangeError::Unrecognized {
+            reason: Unrecognized::NoPlace { .. } | Unrecognized::Several { .. },
+            ..
+        } => Failure::new(message, "choose one of these with `--key` and `--prefix`"),
+        ExchangeError::Unrecognized { reason: Unrecognized::NoSide { .. }, .. } => {
+            Failure::new(message, "omit `--encoder` to take the one that is there")
+        }
+        ExchangeError::Unrecognized { reason: Unrecognized::LeavesNothing { .. }, .. } => {
+            Failure::new(message, "`--leave-out` takes a whole name, in which `*` stands for any letters")
+        }
         ExchangeError::Mismatch { part, .. } if part != "backbone" => {
             Failure::new(message, "use `--backbone-only` to leave the heads at their random initial values")
         }

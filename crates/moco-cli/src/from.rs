@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use moco::exchange::Choice;
 use moco::{ModuleStart, Origin, OriginError, OwnCheckpoint, Run, RunOptions};
 use pipeline::Pipeline;
 use train_core::trainer::TrainError;
@@ -28,10 +29,15 @@ pub(crate) struct FromArguments {
 
 /// What is at `path`.
 pub(crate) fn open(path: &Path) -> Result<Origin, Failure> {
+    choose(path, &Choice::default())
+}
+
+/// What is at `path`; `choice` says which of its weights, if it is a file of another program.
+pub(crate) fn choose(path: &Path, choice: &Choice) -> Result<Origin, Failure> {
     if !path.is_dir() {
         pipeline_file::check_file(path)?;
     }
-    Origin::open(path).map_err(unwrapped_origin)
+    Origin::choose(path, choice).map_err(unwrapped_origin)
 }
 
 /// A run of `pipeline` with the weights of `from`.

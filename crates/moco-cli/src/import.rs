@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use moco::exchange::{Architecture, Encoders, ImportNote, Report};
+use moco::exchange::{Architecture, Choice, Encoders, ImportNote, Report};
 use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 
+use crate::choice::Side;
 use crate::export::with_options;
 use crate::failure::Failure;
 use crate::from::{self, unwrapped_origin};
@@ -16,7 +17,11 @@ use crate::{compute, pipeline_file, runs, text};
 /// Import weights from PyTorch and other programs.
 ///
 /// Reads safetensors and files of PyTorch's `torch.save`: checkpoints of facebookresearch/moco and moco-v3, and
-/// encoders with the names of torchvision, timm, DeiT or detectron2. Pickles are parsed without executing code.
+/// encoders with the names of torchvision, timm, DeiT or detectron2, whatever other libraries put before these names.
+/// Pickles are parsed without executing code.
+///
+/// Where a file has two encoders, query and momentum or student and teacher, each goes to its place; `--encoder` gives the
+/// weights of one to both. Heads of other methods and decoders are left out.
 ///
 /// Prints what the file contains, and every tensor that is missing, unexpected or of another shape. With `--pipeline`,
 /// it also creates a run at step 0 whose query and momentum encoders have these weights, for `knn`, `export`, `run
@@ -32,6 +37,18 @@ pub(crate) struct Arguments {
     /// Run folder, which must be new or empty [default: the next number in runs/].
     #[arg(short, long, value_name = "DIR", requires = "pipeline")]
     out: Option<PathBuf>,
+    /// Dictionary in the file that has the weights: its keys, with dots between them [default: the one with an encoder].
+    #[arg(long, value_name = "KEYS")]
+    key: Option<String>,
+    /// What stands before the encoder's names, for instance `module.encoder_q.` [default: whatever does].
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Encoder of a file that has two [default: each to its place].
+    #[arg(long, value_enum)]
+    encoder: Option<Side>,
+    /// Leave out tensors of this name; `*` stands for any letters.
+    #[arg(long, value_name = "PATTERN")]
+    leave_out: Vec<String>,
     /// Do not import heads; they keep their random initial values.
     #[arg(long, requires = "pipeline")]
     backbone_only: bool,
@@ -45,15 +62,29 @@ Examples:
   moco import moco_v2_800ep_pretrain.pth.tar
   moco import moco_v2_800ep_pretrain.pth.tar \\
       --pipeline pipelines/imagenet/mocov2-r50.ron --out runs/moco-v2
-  moco import resnet50.safetensors --pipeline pipelines/imagenet/mocov2-r50.ron --backbone-only";
+  moco import resnet50.safetensors --pipeline pipelines/imagenet/mocov2-r50.ron --backbone-only
+  moco import dino.pth --encoder momentum
+  moco import checkpoint.ckpt --key state_dict --prefix backbone. --leave-out 'stats.*'";
 
 /// Names that are printed of each list.
 const MOST_NAMES: usize = 20;
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let path = &arguments.file;
-    let foreign = match from::open(path)? {
+    let choice = Choice {
+        key: arguments.key.clone(),
+        prefix: arguments.prefix.clone(),
+        side: arguments.encoder.map(Side::in_file),
+        leave_out: arguments.leave_out.clone(),
+    };
+    let foreign = match from::choose(path, &choice)? {
         Origin::Weights(weights) => weights,
+        Origin::Checkpoint(_) if choice != Choice::default() => {
+            return Err(Failure::usage(
+                format!("`{}` is a run or a checkpoint of this program", path.display()),
+                "`--key`, `--prefix`, `--encoder` and `--leave-out` are for weights of other programs: omit them",
+            ));
+        }
         Origin::Checkpoint(checkpoint) => return import_own(arguments, &checkpoint, out),
     };
     describe(out, path, &foreign.encoders, &foreign.architecture)?;
@@ -148,10 +179,11 @@ fn describe(
         architecture.describe(),
         text::count(architecture.n_features(), "feature")
     )?;
+    describe_places(out, encoders)?;
     let head = match (encoders.query.head.len(), encoders.convention.has_projection_heads()) {
         (0, _) => "no head".to_owned(),
         (n, true) => format!("a head of {}", text::count(n, "tensor")),
-        (n, false) => format!("a classifier of {}, which is not imported", text::count(n, "tensor")),
+        (n, false) => format!("a classifier or head of {}, which is not imported", text::count(n, "tensor")),
     };
     let mut also = vec![head];
     if encoders.only_momentum {
@@ -167,10 +199,57 @@ fn describe(
         also.push("the queue".into());
     }
     writeln!(out, "also      {}", also.join(", "))?;
+    if !encoders.left_out.is_empty() {
+        writeln!(out, "left out  {}", groups(&encoders.left_out))?;
+    }
     for name in &encoders.unexpected {
         writeln!(out, "          unexpected: {name}")?;
     }
     Ok(())
+}
+
+/// Where the encoders stand in the file, if that is not its top.
+fn describe_places(out: &mut dyn Write, encoders: &Encoders) -> std::io::Result<()> {
+    let Encoders { place, momentum, other, only_momentum, .. } = encoders;
+    let side = if *only_momentum { "momentum" } else { "query" };
+    if let Some((_, of_momentum)) = momentum {
+        writeln!(out, "taken     two encoders: query from {place}; momentum from {of_momentum}")?;
+        writeln!(out, "          `--encoder` takes the weights of one for both")?;
+    } else if let Some(other) = other {
+        writeln!(out, "taken     the {side} encoder, from {place}; not the other one, from {other}")?;
+    } else if (place.key.as_str(), place.prefix.as_str()) != ("", "") {
+        writeln!(out, "taken     from {place}")?;
+    }
+    Ok(())
+}
+
+/// What wrappers put before names.
+const WRAPPERS: [&str; 3] = ["module", "_orig_mod", "model"];
+
+/// The first parts of names, each with the number of names that it stands for.
+fn groups(names: &[String]) -> String {
+    let mut groups: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        let first = name.split('.').find(|part| !WRAPPERS.contains(part)).unwrap_or(name);
+        match groups.iter_mut().find(|(group, _)| *group == first) {
+            Some((_, n)) => *n += 1,
+            None => groups.push((first, 1)),
+        }
+    }
+    let n = groups.len();
+    let mut shown: Vec<String> = groups
+        .into_iter()
+        .take(MOST_NAMES)
+        .map(
+            |(group, n)| {
+                if n == 1 { group.to_owned() } else { format!("{group} ({})", text::count(n, "tensor")) }
+            },
+        )
+        .collect();
+    if n > MOST_NAMES {
+        shown.push(format!("and {} more", n - MOST_NAMES));
+    }
+    shown.join(", ")
 }
 
 /// Prints the counts, and the names that do not match.

@@ -10,7 +10,7 @@ use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointFolder, Snapshot, Stored};
 use train_core::trainer::{self, Reached};
 
-use crate::exchange::{ExchangeError, ForeignWeights};
+use crate::exchange::{Choice, ExchangeError, ForeignWeights};
 use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
 
 /// What a new run starts from.
@@ -18,7 +18,7 @@ pub enum Origin {
     /// A checkpoint of this program.
     Checkpoint(OwnCheckpoint),
     /// Weights of another program.
-    Weights(ForeignWeights),
+    Weights(Box<ForeignWeights>),
 }
 
 /// A checkpoint of this program, in its run or alone.
@@ -130,13 +130,21 @@ impl Origin {
     /// # Errors
     /// If it is none of them, or cannot be read.
     pub fn open(path: &Path) -> Result<Self, OriginError> {
+        Self::choose(path, &Choice::default())
+    }
+
+    /// As [`open`](Self::open); of a file of another program, `choice` says which of its weights are wanted.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); also if nothing in the file is what the choice says.
+    pub fn choose(path: &Path, choice: &Choice) -> Result<Self, OriginError> {
         if path.is_dir() || !path.exists() {
             let OpenRun { folder, checkpoint, snapshot } = OpenRun::open(path, Which::Latest)?;
             let folder = Some(folder);
             return Ok(Self::Checkpoint(OwnCheckpoint { path: checkpoint, snapshot, folder }));
         }
-        match ForeignWeights::read(path) {
-            Ok(weights) => Ok(Self::Weights(weights)),
+        match ForeignWeights::choose(path, choice) {
+            Ok(weights) => Ok(Self::Weights(Box::new(weights))),
             Err(ExchangeError::OwnCheckpoint { .. }) => {
                 let snapshot = checkpoint::read(path).map_err(RunError::from)?;
                 let folder = RunFolder::open(path).ok();

@@ -1,15 +1,18 @@
 //! Detects the naming convention of a file, and sorts its weights.
 
-use run_store::checkpoint::Stored;
-
-use crate::rename::{resnet_from_detectron2, vit_from_torchvision};
-use crate::{Tensors, Unrecognized};
+use crate::choice::{Candidate, Choice, Chosen, Place, Side, choose};
+use crate::family::Family;
+use crate::file::WeightFile;
+use crate::roles::{Role, Sorted, Sorter};
+use crate::{EncodersError, ReadError, Tensors};
 
 /// The naming convention of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Convention {
     /// A ResNet, as named in torchvision and timm.
     ResNet,
+    /// A ResNet, as numbered in a `torch.nn.Sequential` of torchvision's layers.
+    Sequence,
     /// A ViT, as named in timm and DeiT.
     TimmVit,
     /// A ViT, as named in torchvision.
@@ -27,12 +30,25 @@ impl Convention {
     pub fn has_projection_heads(self) -> bool {
         matches!(self, Self::Moco | Self::MocoV3)
     }
+
+    fn of(candidate: &Candidate) -> Self {
+        match (candidate.place.last(), candidate.family) {
+            ("encoder_q" | "encoder_k", Family::ResNet) => Self::Moco,
+            ("base_encoder" | "momentum_encoder", Family::ResNet | Family::TimmVit) => Self::MocoV3,
+            (_, Family::ResNet) => Self::ResNet,
+            (_, Family::Sequence(_)) => Self::Sequence,
+            (_, Family::Detectron2) => Self::Detectron2,
+            (_, Family::TimmVit) => Self::TimmVit,
+            (_, Family::TorchvisionVit) => Self::TorchvisionVit,
+        }
+    }
 }
 
 impl std::fmt::Display for Convention {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::ResNet => "a ResNet, named as in torchvision and timm",
+            Self::Sequence => "a ResNet, numbered as the children of torchvision's",
             Self::TimmVit => "a ViT, named as in timm and DeiT",
             Self::TorchvisionVit => "a ViT, named as in torchvision",
             Self::Detectron2 => "a ResNet, named as in detectron2",
@@ -47,17 +63,24 @@ impl std::fmt::Display for Convention {
 pub struct Encoders {
     /// The naming convention of the file.
     pub convention: Convention,
-    /// The query encoder; or the momentum encoder if the file has nothing else.
+    /// Where the query encoder stands in the file.
+    pub place: Place,
+    /// The query encoder; or the momentum encoder if it was chosen, or the file has nothing else.
     pub query: EncoderWeights,
-    /// The momentum encoder, if the file has both.
-    pub momentum: Option<EncoderWeights>,
-    /// Whether `query` is actually the momentum encoder, because the file has no other.
+    /// The momentum encoder and its place, if both were taken.
+    pub momentum: Option<(EncoderWeights, Place)>,
+    /// Whether `query` is actually the momentum encoder.
     pub only_momentum: bool,
+    /// Where the other encoder stands, if the file has one that was not taken.
+    pub other: Option<Place>,
     /// MoCo v3's predictor; empty without one.
     pub predictor: Tensors,
     /// The queue, one key per row, and the position of the next key.
     pub queue: Tensors,
-    /// Unknown tensors, with the names of the file.
+    /// Tensors beside the encoders, with the names of the file: heads of other methods, decoders, and what the choice leaves
+    /// out.
+    pub left_out: Vec<String>,
+    /// Tensors that have an encoder's prefix but no name of an encoder, with the names of the file.
     pub unexpected: Vec<String>,
 }
 
@@ -70,116 +93,59 @@ pub struct EncoderWeights {
     pub head: Tensors,
 }
 
-/// Sorts `tensors` by their role, and renames them to our names.
-///
-/// # Errors
-/// If the names follow no known convention.
-pub fn encoders(tensors: Tensors) -> Result<Encoders, Unrecognized> {
-    // The prefix that DataParallel adds to every name.
-    let tensors: Tensors = match tensors.keys().all(|name| name.starts_with("module.")) {
-        true => {
-            tensors.into_iter().map(|(name, stored)| (name["module.".len()..].to_owned(), stored)).collect()
+impl WeightFile {
+    /// Reads the encoders that `choice` wants, and sorts their weights by role under our names. The values of others are not
+    /// read.
+    ///
+    /// # Errors
+    /// If the names belong to no known encoder, or to several that the choice does not tell apart; if the values cannot be
+    /// read.
+    pub fn encoders(&mut self, choice: &Choice) -> Result<Encoders, EncodersError> {
+        let names: Vec<(&str, &str)> = self.names().collect();
+        let chosen = choose(&names, choice)?;
+        let sorter = Sorter { choice, chosen: &chosen, convention: Convention::of(&chosen.query) };
+        let roles = sorter.roles(&names, &|item| self.is_inert(item))?;
+        let wanted: Vec<usize> = roles
+            .iter()
+            .filter(|(_, role)| !matches!(role, Role::LeftOut | Role::Unexpected))
+            .map(|(item, _)| *item)
+            .collect();
+        let of_file = |(item, _): &(usize, Role)| names[*item].1.to_owned();
+        let named = |is: fn(&Role) -> bool| roles.iter().filter(|(_, role)| is(role)).map(of_file).collect();
+        let (left_out, unexpected): (Vec<String>, Vec<String>) =
+            (named(|role| matches!(role, Role::LeftOut)), named(|role| matches!(role, Role::Unexpected)));
+        let file_names: Vec<String> = wanted.iter().map(|item| names[*item].1.to_owned()).collect();
+        let mut sorted = Sorted { left_out, ..Sorted::default() };
+        let roles = roles.into_iter().filter(|(_, role)| !matches!(role, Role::LeftOut | Role::Unexpected));
+        for (((_, role), stored), name) in roles.zip(self.read_items(&wanted)?).zip(file_names) {
+            if let Some(name) = sorted.put(role, stored, name) {
+                let reason = format!("`{name}` appears twice");
+                return Err(ReadError::Damaged { path: self.path.clone(), reason }.into());
+            }
         }
-        false => tensors,
-    };
-    let any = |prefix: &str| tensors.keys().any(|name| name.starts_with(prefix));
-    if any("encoder_q.") || any("encoder_k.") {
-        Ok(moco(tensors, Convention::Moco, ["encoder_q.", "encoder_k."]))
-    } else if any("base_encoder.") || any("momentum_encoder.") {
-        Ok(moco(tensors, Convention::MocoV3, ["base_encoder.", "momentum_encoder."]))
-    } else {
-        let convention = if any("stem.conv1.") {
-            Convention::Detectron2
-        } else if any("encoder.layers.encoder_layer_") {
-            Convention::TorchvisionVit
-        } else if any("patch_embed.") {
-            Convention::TimmVit
-        } else if any("layer1.") {
-            Convention::ResNet
-        } else {
-            return Err(Unrecognized::Family { example: tensors.into_keys().next() });
-        };
-        Ok(plain(tensors, convention))
-    }
-}
-
-fn plain(tensors: Tensors, convention: Convention) -> Encoders {
-    let mut query = EncoderWeights::default();
-    let mut unexpected = Vec::new();
-    for (name, stored) in tensors {
-        let head = ["fc.", "head.", "heads.", "stem.fc."].iter().find_map(|prefix| name.strip_prefix(prefix));
-        if let Some(part) = head {
-            query.head.insert(part.to_owned(), stored);
-            continue;
-        }
-        let ours = match convention {
-            Convention::Detectron2 => resnet_from_detectron2(&name),
-            Convention::TorchvisionVit => vit_from_torchvision(&name),
-            _ => Some(name.clone()),
-        };
-        match ours {
-            Some(ours) => drop(query.backbone.insert(ours, stored)),
-            None => unexpected.push(name),
-        }
-    }
-    Encoders {
-        convention,
-        query,
-        momentum: None,
-        only_momentum: false,
-        predictor: Tensors::new(),
-        queue: Tensors::new(),
-        unexpected,
-    }
-}
-
-fn moco(tensors: Tensors, convention: Convention, sides: [&str; 2]) -> Encoders {
-    let mut encoders = [EncoderWeights::default(), EncoderWeights::default()];
-    let (mut predictor, mut queue, mut unexpected) = (Tensors::new(), Tensors::new(), Vec::new());
-    for (name, stored) in tensors {
-        let side = sides.iter().position(|prefix| name.starts_with(prefix));
-        if let Some(side) = side {
-            let encoder = &mut encoders[side];
-            let part = &name[sides[side].len()..];
-            match part.strip_prefix("fc.").or_else(|| part.strip_prefix("head.")) {
-                Some(part) => encoder.head.insert(part.to_owned(), stored),
-                None => encoder.backbone.insert(part.to_owned(), stored),
-            };
-        } else if let Some(part) = name.strip_prefix("predictor.") {
-            predictor.insert(part.to_owned(), stored);
-        } else if let ("queue", Some(rows)) = (name.as_str(), transposed(&stored)) {
-            queue.insert("queue".into(), rows);
-        } else if let ("queue_ptr", Stored::U64(_)) = (name.as_str(), &stored) {
-            queue.insert("pointer".into(), stored);
-        } else {
-            unexpected.push(name);
-        }
-    }
-    let [query, momentum] = encoders;
-    let only_momentum = query.backbone.is_empty();
-    let (query, momentum) = match (query.backbone.is_empty(), momentum.backbone.is_empty()) {
-        (true, _) => (momentum, None),
-        (false, true) => (query, None),
-        (false, false) => (query, Some(momentum)),
-    };
-    Encoders { convention, query, momentum, only_momentum, predictor, queue, unexpected }
-}
-
-/// `(C, K)`, one key per column, to `(K, C)`; `None` unless it has two axes and is not empty.
-fn transposed(stored: &Stored) -> Option<Stored> {
-    match stored {
-        Stored::F32 { shape, values } => {
-            let &[c @ (1..), k] = shape.as_slice() else { return None };
-            let values = (0..k).flat_map(|key| (0..c).map(move |i| values[i * k + key])).collect();
-            Some(Stored::F32 { shape: vec![k, c], values })
-        }
-        Stored::U64(_) => None,
+        let Chosen { query, momentum, other } = chosen;
+        let Sorted { encoders: [of_query, of_momentum], predictor, queue, left_out } = sorted;
+        Ok(Encoders {
+            convention: Convention::of(&query),
+            only_momentum: query.place.side() == Side::Momentum,
+            place: query.place,
+            query: of_query,
+            momentum: momentum.map(|one| (of_momentum, one.place)),
+            other: other.map(|one| one.place),
+            predictor,
+            queue,
+            left_out,
+            unexpected,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use run_store::checkpoint::Stored;
+
     use super::*;
+    use crate::file::in_memory;
     use crate::report::tests::tensors_of;
     use crate::{Architecture, Block, ResNet, ResNetStem, Shape, Target, layout};
 
@@ -187,6 +153,10 @@ mod tests {
         let resnet =
             ResNet { block: Block::Basic, blocks: [1; 4], width: 2, stem: ResNetStem::Cifar, channels: 3 };
         tensors_of(&layout(&Architecture::ResNet(resnet)))
+    }
+
+    fn encoders(tensors: Tensors) -> Result<Encoders, EncodersError> {
+        in_memory(tensors).encoders(&Choice::default())
     }
 
     fn one(name: &str) -> Tensors {
@@ -219,14 +189,38 @@ mod tests {
         tensors.insert("module.extra".into(), Stored::U64(vec![1]));
         let found = encoders(tensors).unwrap();
         assert!(!found.only_momentum);
-        assert_eq!(found.momentum.unwrap().backbone, found.query.backbone);
-        assert_eq!(found.unexpected, ["extra"]);
+        assert_eq!(found.momentum.unwrap().0.backbone, found.query.backbone);
+        assert_eq!(found.left_out, ["module.extra"]);
         let rows = vec![0.0, 10.0, 1.0, 11.0, 2.0, 12.0];
         assert_eq!(found.queue["queue"], Stored::F32 { shape: vec![3, 2], values: rows });
         assert_eq!(found.queue["pointer"], Stored::U64(vec![1]));
         let mut tensors = Target::Moco.rename(resnet(), Tensors::new(), Tensors::new(), false);
         tensors.insert("module.queue".into(), Stored::F32 { shape: vec![0, usize::MAX], values: vec![] });
-        assert_eq!(encoders(tensors).unwrap().unexpected, ["queue"]);
+        assert_eq!(encoders(tensors).unwrap().left_out, ["module.queue"]);
+    }
+
+    #[test]
+    fn the_side_that_is_chosen_has_its_own_values() {
+        let filled = |value: f32| -> Tensors {
+            let of = |stored| match stored {
+                Stored::F32 { shape, values } => Stored::F32 { shape, values: vec![value; values.len()] },
+                count => count,
+            };
+            resnet().into_iter().map(|(name, stored)| (name, of(stored))).collect()
+        };
+        // The student has no prefix, so that the teacher's names seem to be the student's.
+        let mut tensors = filled(1.0);
+        tensors.extend(filled(2.0).into_iter().map(|(name, stored)| (format!("teacher.{name}"), stored)));
+        let of = |side| {
+            let choice = Choice { side, ..Choice::default() };
+            in_memory(tensors.clone()).encoders(&choice).unwrap()
+        };
+        let both = of(None);
+        assert_eq!((&both.query.backbone, &both.momentum.unwrap().0.backbone), (&filled(1.0), &filled(2.0)));
+        let (query, momentum) = (of(Some(Side::Query)), of(Some(Side::Momentum)));
+        assert_eq!((query.query.backbone, query.only_momentum), (filled(1.0), false));
+        assert_eq!((momentum.query.backbone, momentum.only_momentum), (filled(2.0), true));
+        assert_eq!((query.left_out, momentum.left_out), (vec![], vec![]));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use run_store::checkpoint::Stored;
 
+use crate::choice::{Place, Side};
 use crate::{Shape, Tensors};
 
 /// A file of weights that cannot be used.
@@ -114,7 +115,18 @@ impl ReadError {
     }
 }
 
-/// Weights of an unknown encoder.
+/// Encoders that cannot be read from a file.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodersError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its weights belong to no known encoder, or to several.
+    #[error(transparent)]
+    Unrecognized(#[from] Unrecognized),
+}
+
+/// Weights of an unknown encoder, or of several.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unrecognized {
@@ -123,6 +135,36 @@ pub enum Unrecognized {
     Family {
         /// One of the names.
         example: Option<String>,
+    },
+    /// No encoder stands where one was asked for.
+    #[error("no encoder is under {}; {}", asked(.key.as_deref(), .prefix.as_deref()), there_are(.found))]
+    NoPlace {
+        /// The keys that were asked for.
+        key: Option<String>,
+        /// The prefix that was asked for.
+        prefix: Option<String>,
+        /// Where there are encoders.
+        found: Vec<Place>,
+    },
+    /// There is no encoder of the side that was asked for.
+    #[error("there is no {side} encoder, but one under {}", listed(.found))]
+    NoSide {
+        /// The side.
+        side: Side,
+        /// Where there are encoders of the other.
+        found: Vec<Place>,
+    },
+    /// There are several encoders, whose names do not say which is which.
+    #[error("there are several encoders, under {}", listed(.found))]
+    Several {
+        /// Where they stand.
+        found: Vec<Place>,
+    },
+    /// A name that was to be left out is not there.
+    #[error("nothing in it is called `{pattern}`, which was to be left out")]
+    LeavesNothing {
+        /// The pattern.
+        pattern: String,
     },
     /// A tensor that identifies an encoder is missing.
     #[error("`{name}` is missing")]
@@ -149,11 +191,59 @@ pub enum Unrecognized {
 }
 
 impl Unrecognized {
+    /// What the reader can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::NoPlace { .. } | Self::Several { .. } => "choose one of these by its key or its prefix",
+            Self::NoSide { .. } => "take the encoder that is there",
+            Self::LeavesNothing { .. } => "a pattern is a whole name, in which `*` stands for any letters",
+            _ => {
+                "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3, with any prefix"
+            }
+        }
+    }
+
+    /// Of a file with these names, none of which is an encoder's.
+    pub(crate) fn of_names(names: &[(&str, &str)]) -> Self {
+        Self::Family { example: names.first().map(|(_, name)| (*name).to_owned()) }
+    }
+
     pub(crate) fn shape(name: &str, tensors: &Tensors, expected: &'static str) -> Self {
         let found = tensors
             .get(name)
             .map_or_else(|| "nothing".into(), |stored: &Stored| Shape::of(stored).to_string());
         Self::Shape { name: name.into(), found, expected }
+    }
+}
+
+/// What was asked for, in the words of a [`Place`].
+fn asked(key: Option<&str>, prefix: Option<&str>) -> String {
+    match (key, prefix) {
+        (Some(key), Some(prefix)) => format!("key `{key}`, prefix `{prefix}`"),
+        (Some(key), None) => format!("key `{key}`"),
+        (None, prefix) => format!("prefix `{}`", prefix.unwrap_or_default()),
+    }
+}
+
+fn there_are(places: &[Place]) -> String {
+    match places.len() {
+        1 => format!("there is one under {}", listed(places)),
+        2 => format!("there are two, under {}", listed(places)),
+        n => format!("there are {n}, under {}", listed(places)),
+    }
+}
+
+/// Places that a message names.
+const MOST_PLACES: usize = 6;
+
+fn listed(places: &[Place]) -> String {
+    let shown: Vec<String> = places.iter().take(MOST_PLACES).map(Place::to_string).collect();
+    match (shown.split_last(), places.len()) {
+        (_, n @ MOST_PLACES..) if n > MOST_PLACES => {
+            format!("{} and {} more", shown.join("; "), n - MOST_PLACES)
+        }
+        (Some((last, others @ [_, ..])), _) => format!("{} and {last}", others.join("; ")),
+        _ => shown.concat(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads and writes weights of encoders in the formats of other programs: names, layouts and files.
 //!
-//! Start at [`Target`] to export and at [`read`] to import. Inside this project, an encoder has the names of
+//! Start at [`Target`] to export and at [`WeightFile`] to import. Inside this project, an encoder has the names of
 //! torchvision (ResNet) and timm (ViT), see [`layout`]; all other conventions are renamings of these.
 //!
 //! PyTorch files are pickles, which are programs. They are parsed without executing code: see [`read`].
@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod channels;
+mod choice;
 mod convention;
 mod detect;
 mod error;
+mod family;
 mod file;
 mod head;
 mod layout;
@@ -18,6 +20,7 @@ mod onnx;
 mod python;
 mod rename;
 mod report;
+mod roles;
 mod target;
 mod torch;
 
@@ -28,10 +31,11 @@ use run_store::checkpoint::Stored;
 pub use plugin_api::architecture::{Architecture, Block, ResNet, ResNetStem, Vit, VitStem};
 
 pub use self::channels::adapt_channels;
-pub use self::convention::{Convention, EncoderWeights, Encoders, encoders};
+pub use self::choice::{Choice, Place, Side};
+pub use self::convention::{Convention, EncoderWeights, Encoders};
 pub use self::detect::detect;
-pub use self::error::{ReadError, Unrecognized};
-pub use self::file::{read, write_safetensors};
+pub use self::error::{EncodersError, ReadError, Unrecognized};
+pub use self::file::{WeightFile, read, write_safetensors};
 pub use self::head::{HeadLayer, HeadLayers};
 pub use self::layout::{Shape, layout};
 pub use self::onnx::{OnnxOutput, write_onnx};

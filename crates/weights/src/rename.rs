@@ -64,6 +64,20 @@ pub(crate) fn resnet_from_detectron2(name: &str) -> Option<String> {
     Some(format!("layer{}.{block}.{}", stage.checked_sub(1)?, part_from_detectron2(part)?))
 }
 
+/// torchvision's name of a weight of a ResNet whose children are numbered, with its stages from `first` on: `4.0.bn1.bias` is
+/// `layer1.0.bn1.bias`. The convolution and the batch norm of the stem are 0 and 1.
+pub(crate) fn resnet_from_sequence(name: &str, first: usize) -> Option<String> {
+    let (number, rest) = name.split_once('.')?;
+    match number.parse::<usize>().ok()? {
+        0 => Some(format!("conv1.{rest}")),
+        1 => Some(format!("bn1.{rest}")),
+        number => {
+            let stage = number.checked_sub(first).filter(|stage| *stage < 4)?;
+            Some(format!("layer{}.{rest}", stage + 1))
+        }
+    }
+}
+
 fn part_to_detectron2(part: &str) -> Option<String> {
     let (layer, rest) = part.split_once('.')?;
     match layer.strip_prefix("bn") {
@@ -106,6 +120,22 @@ mod tests {
             assert_eq!(resnet_to_detectron2(torchvision).as_deref(), Some(detectron2));
             assert_eq!(resnet_from_detectron2(detectron2).as_deref(), Some(torchvision));
         }
+    }
+
+    #[test]
+    fn numbers_of_a_sequence_are_layers() {
+        for (number, name) in [
+            ("0.weight", Some("conv1.weight")),
+            ("1.running_mean", Some("bn1.running_mean")),
+            ("4.1.bn2.bias", Some("layer1.1.bn2.bias")),
+            ("7.0.downsample.0.weight", Some("layer4.0.downsample.0.weight")),
+            ("8.weight", None),
+            ("2.weight", None),
+            ("fc.weight", None),
+        ] {
+            assert_eq!(resnet_from_sequence(number, 4).as_deref(), name);
+        }
+        assert_eq!(resnet_from_sequence("2.0.conv1.weight", 2).as_deref(), Some("layer1.0.conv1.weight"));
     }
 
     #[test]

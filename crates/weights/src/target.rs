@@ -1,5 +1,6 @@
 //! The programs to export for.
 
+use crate::choice::Side;
 use crate::rename::{resnet_to_detectron2, vit_to_torchvision};
 use crate::{Architecture, HeadLayers, ResNetStem, Tensors, Vit, VitStem};
 
@@ -30,13 +31,6 @@ pub struct Unfit {
     pub reason: String,
     /// The targets that can.
     pub fitting: Vec<Target>,
-}
-
-/// Which encoder of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    Query,
-    Momentum,
 }
 
 impl Target {

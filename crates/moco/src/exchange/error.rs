@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
-use weights::{ReadError, Target, Unfit};
+use weights::{ReadError, Shape, Target, Unfit, Unrecognized};
 
 use crate::{ClassifierError, DeviceError, LoadError, RunError};
 
@@ -90,13 +90,13 @@ pub enum ExchangeError {
         /// The file.
         path: PathBuf,
     },
-    /// The file has weights of an unknown encoder.
-    #[error("`{}` has weights of an unknown encoder: {reason}", path.display())]
+    /// The file has weights of an unknown encoder, or not the one that was asked for.
+    #[error("the weights in `{}` cannot be used: {reason}", path.display())]
     Unrecognized {
         /// The file.
         path: PathBuf,
         /// The reason.
-        reason: String,
+        reason: Unrecognized,
     },
     /// The weights do not match the run or the encoder.
     #[error("the {part} in `{}` does not match {of}: {mismatch}", path.display())]
@@ -106,14 +106,69 @@ pub enum ExchangeError {
         /// The file.
         path: PathBuf,
         /// What they should match.
-        of: String,
+        of: Counterpart,
         /// The first mismatch.
-        mismatch: String,
+        mismatch: Mismatch,
     },
     /// The run cannot be created.
     #[cfg(feature = "train")]
     #[error(transparent)]
     Create(Box<crate::Error>),
+}
+
+/// What weights are compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counterpart {
+    /// A whole encoder of the kind that they seem to be.
+    Kind,
+    /// The pipeline of this name.
+    Pipeline(String),
+}
+
+impl std::fmt::Display for Counterpart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kind => f.write_str("an encoder of this kind"),
+            Self::Pipeline(name) => write!(f, "the pipeline `{name}`"),
+        }
+    }
+}
+
+/// How a tensor does not match.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Mismatch {
+    /// It is not there.
+    #[error("`{name}` is missing")]
+    Missing {
+        /// Its name.
+        name: String,
+    },
+    /// It has another shape.
+    #[error("`{name}` is {}, expected {}", shapes.0, shapes.1)]
+    Shape {
+        /// Its name.
+        name: String,
+        /// Its shape, and that of its counterpart.
+        shapes: Box<(Shape, Shape)>,
+    },
+    /// It has no counterpart.
+    #[error("`{name}` is unexpected")]
+    Unexpected {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl ExchangeError {
+    /// The error of the file at `path`.
+    #[cfg(feature = "train")]
+    pub(super) fn of_file(path: &std::path::Path) -> impl FnOnce(weights::EncodersError) -> Self {
+        let path = path.to_owned();
+        move |error| match error {
+            weights::EncodersError::Unrecognized(reason) => Self::Unrecognized { path, reason },
+            weights::EncodersError::Read(error) => Self::Read(error),
+        }
+    }
 }
 
 impl From<DeviceError> for ExchangeError {
@@ -160,9 +215,12 @@ impl ExchangeError {
                 format!("choose another target: {}", fitting.join(", "))
             }
             Self::OwnCheckpoint { .. } => "no import is needed: open its run".into(),
-            Self::Unrecognized { .. } => {
-                "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3"
-                    .into()
+            Self::Unrecognized { reason, .. } => reason.hint().into(),
+            Self::Mismatch { part: "backbone", mismatch: Mismatch::Unexpected { .. }, .. } => {
+                "leave it out if it is no part of the encoder".into()
+            }
+            Self::Mismatch { part: "backbone", of: Counterpart::Kind, .. } => {
+                "the encoder in this file is not whole, or has other layers than its names say".into()
             }
             Self::Mismatch { part: "backbone", .. } => {
                 "use a pipeline whose backbone has the depth, width, patch size and image size of these weights".into()

@@ -7,9 +7,10 @@ use pipeline::{Modules, NamedModule, Pipeline};
 use plugin_api::Entry;
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
-use weights::{Architecture, Encoders, Report, Shape, Tensors, adapt_channels};
+use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, WeightFile, adapt_channels};
 
 use super::ExchangeError;
+use super::error::{Counterpart, Mismatch};
 use super::parts::{self, Parts};
 use crate::origin::NewRun;
 use crate::{Error, Run, RunOptions, device};
@@ -59,17 +60,26 @@ pub enum ImportNote<'a> {
 impl ForeignWeights {
     /// Reads safetensors, or files of PyTorch's `torch.save`. Pickles are parsed without executing code.
     ///
+    /// Where the file has a query and a momentum encoder, both are read: see [`choose`](Self::choose).
+    ///
     /// # Errors
-    /// If the file cannot be read, or its weights belong to an unknown encoder.
+    /// If the file cannot be read, or its weights belong to an unknown encoder or to several.
     pub fn read(path: &Path) -> Result<Self, ExchangeError> {
-        let tensors = weights::read(path)?;
-        if tensors.keys().any(|name| name.starts_with("query.")) {
+        Self::choose(path, &Choice::default())
+    }
+
+    /// As [`read`](Self::read), of a file that has several things: `choice` says which are wanted.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); also if nothing in the file is what the choice says.
+    pub fn choose(path: &Path, choice: &Choice) -> Result<Self, ExchangeError> {
+        let mut file = WeightFile::open(path)?;
+        if file.names().any(|(key, name)| key.is_empty() && name.starts_with("query.")) {
             return Err(ExchangeError::OwnCheckpoint { path: path.into() });
         }
-        let unrecognized = |reason: String| ExchangeError::Unrecognized { path: path.into(), reason };
-        let encoders = weights::encoders(tensors).map_err(|error| unrecognized(error.to_string()))?;
-        let architecture =
-            weights::detect(&encoders.query.backbone).map_err(|error| unrecognized(error.to_string()))?;
+        let encoders = file.encoders(choice).map_err(ExchangeError::of_file(path))?;
+        let architecture = weights::detect(&encoders.query.backbone)
+            .map_err(|reason| ExchangeError::Unrecognized { path: path.into(), reason })?;
         Ok(Self { path: path.into(), encoders, architecture })
     }
 
@@ -84,7 +94,7 @@ impl ForeignWeights {
     /// # Errors
     /// The first mismatch.
     pub fn check(&self) -> Result<(), ExchangeError> {
-        check(&self.path, "backbone", &self.report(), "an encoder of this kind")
+        check(&self.path, "backbone", &self.report(), &Counterpart::Kind)
     }
 
     /// Creates a run of `pipeline` at step 0 whose query and momentum encoders have these weights; the heads too,
@@ -123,13 +133,13 @@ impl ForeignWeights {
         backbone_only: bool,
         note: &mut dyn FnMut(ImportNote<'_>),
     ) -> Result<Tensors, ExchangeError> {
-        let of = format!("the pipeline `{}`", pipeline.name);
+        let of = Counterpart::Pipeline(pipeline.name.clone());
         let parts = Parts::of(&pipeline.network.graph);
         let modules = &pipeline.network.modules;
         let mut place = Place { path: &self.path, of: &of, modules, taken: Tensors::new() };
         let takes_heads = self.encoders.convention.has_projection_heads() && !backbone_only;
         let Encoders { mut query, momentum, predictor, queue, .. } = self.encoders;
-        let mut momentum = momentum.unwrap_or_else(|| query.clone());
+        let mut momentum = momentum.map_or_else(|| query.clone(), |(weights, _)| weights);
         if let Some(channels) = parts::architecture(pipeline, &parts.backbone).map(|ours| ours.channels()) {
             let adapt = |backbone| adapt_channels(backbone, &self.architecture, channels);
             if [&mut query.backbone, &mut momentum.backbone].map(adapt).contains(&true) {
@@ -163,7 +173,7 @@ impl ForeignWeights {
 /// Where weights go in a pipeline.
 struct Place<'a> {
     path: &'a Path,
-    of: &'a str,
+    of: &'a Counterpart,
     modules: &'a Modules,
     /// What matches, under the names of a checkpoint.
     taken: Tensors,
@@ -224,17 +234,20 @@ impl Place<'_> {
 }
 
 /// Fails with the first mismatch. Missing counters start at 0, as in PyTorch.
-fn check(path: &Path, part: &'static str, report: &Report, of: &str) -> Result<(), ExchangeError> {
-    let missing =
-        report.missing.iter().find(|name| !is_counter(name)).map(|name| format!("`{name}` is missing"));
-    let misshapen = report
-        .misshapen
-        .first()
-        .map(|(name, found, expected)| format!("`{name}` is {found}, expected {expected}"));
-    let unexpected = report.unexpected.first().map(|name| format!("`{name}` is unexpected"));
-    match misshapen.or(missing).or(unexpected) {
+fn check(path: &Path, part: &'static str, report: &Report, of: &Counterpart) -> Result<(), ExchangeError> {
+    let name = |name: &String| name.clone();
+    let misshapen = report.misshapen.first().map(|(name, found, expected)| Mismatch::Shape {
+        name: name.clone(),
+        shapes: Box::new((found.clone(), expected.clone())),
+    });
+    let missing = report.missing.iter().find(|name| !is_counter(name)).map(name);
+    let unexpected = report.unexpected.first().map(name);
+    let mismatch = misshapen
+        .or(missing.map(|name| Mismatch::Missing { name }))
+        .or(unexpected.map(|name| Mismatch::Unexpected { name }));
+    match mismatch {
         None => Ok(()),
-        Some(mismatch) => Err(ExchangeError::Mismatch { part, path: path.into(), of: of.into(), mismatch }),
+        Some(mismatch) => Err(ExchangeError::Mismatch { part, path: path.into(), of: of.clone(), mismatch }),
     }
 }
 

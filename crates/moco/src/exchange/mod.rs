@@ -28,8 +28,8 @@ mod import;
 mod opened;
 mod parts;
 
-pub use self::error::ExchangeError;
+pub use self::error::{Counterpart, ExchangeError, Mismatch};
 pub use self::export::{ExportOptions, Exported, export};
 #[cfg(feature = "train")]
 pub use self::import::{ForeignWeights, ImportNote};
-pub use weights::{Architecture, Encoders, Report, Target};
+pub use weights::{Architecture, Choice, Encoders, Place, Report, Side, Target, Unrecognized};

@@ -30,13 +30,17 @@ pub(crate) trait Source {
 }
 
 /// A file of weights, of which nothing but the names has been read.
-pub(crate) struct WeightFile {
+pub struct WeightFile {
     pub(crate) path: PathBuf,
-    pub(crate) source: Box<dyn Source>,
+    source: Box<dyn Source>,
 }
 
 impl WeightFile {
-    pub(crate) fn open(path: &Path) -> Result<Self, ReadError> {
+    /// Opens safetensors, or what PyTorch's `torch.save` writes. Pickles are parsed without executing code: see [`read`].
+    ///
+    /// # Errors
+    /// If the file cannot be read, has another format, or is damaged.
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
         let mut file = File::open(path).map_err(ReadError::io(path))?;
         let mut start = Vec::new();
         (&mut file).take(512).read_to_end(&mut start).map_err(ReadError::io(path))?;
@@ -64,23 +68,19 @@ impl WeightFile {
         Ok(Self { path: path.into(), source })
     }
 
-    /// Keys and name of each item.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Each name in each of the file's dictionaries, after the keys that lead to it, which have dots between them and are
+    /// empty at the top.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         (0..).map_while(|item| self.source.name(item))
     }
 
-    /// The items `wanted`, each under the name that it is given.
-    pub(crate) fn read(&mut self, wanted: Vec<(usize, String)>) -> Result<Tensors, ReadError> {
-        let items: Vec<usize> = wanted.iter().map(|(item, _)| *item).collect();
-        let mut tensors = Tensors::new();
-        for ((_, name), stored) in wanted.into_iter().zip(self.source.read(&items)?) {
-            if tensors.contains_key(&name) {
-                let reason = format!("`{name}` appears twice");
-                return Err(ReadError::Damaged { path: self.path.clone(), reason });
-            }
-            tensors.insert(name, stored);
-        }
-        Ok(tensors)
+    pub(crate) fn is_inert(&self, item: usize) -> bool {
+        self.source.is_inert(item)
+    }
+
+    /// The values of these items, in this order.
+    pub(crate) fn read_items(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError> {
+        self.source.read(wanted)
     }
 }
 
@@ -101,10 +101,37 @@ pub fn read(path: &Path) -> Result<Tensors, ReadError> {
     let has_tensors = inside().any(|item| !file.source.is_inert(item));
     // Next to tensors at the top level, there may be anything.
     let is_wanted = |item: &usize| !(key.is_empty() && has_tensors && file.source.is_inert(*item));
-    let wanted: Vec<(usize, String)> =
-        inside().filter(is_wanted).map(|item| (item, names[item].1.to_owned())).collect();
+    let wanted: Vec<usize> = inside().filter(is_wanted).collect();
+    let texts: Vec<String> = wanted.iter().map(|item| names[*item].1.to_owned()).collect();
     if wanted.is_empty() {
         return Err(ReadError::NoWeights { path: path.into(), reason: "it has no named tensors".into() });
     }
-    file.read(wanted)
+    let mut tensors = Tensors::new();
+    for (name, stored) in texts.into_iter().zip(file.read_items(&wanted)?) {
+        if tensors.contains_key(&name) {
+            return Err(ReadError::Damaged { path: path.into(), reason: format!("`{name}` appears twice") });
+        }
+        tensors.insert(name, stored);
+    }
+    Ok(tensors)
+}
+
+/// Weights that are in no file, for tests.
+#[cfg(test)]
+pub(crate) fn in_memory(tensors: Tensors) -> WeightFile {
+    struct InMemory(Vec<(String, Stored)>);
+    impl Source for InMemory {
+        fn name(&self, item: usize) -> Option<(&str, &str)> {
+            self.0.get(item).map(|(name, _)| ("", name.as_str()))
+        }
+
+        fn is_inert(&self, _item: usize) -> bool {
+            false
+        }
+
+        fn read(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError> {
+            Ok(wanted.iter().map(|item| self.0[*item].1.clone()).collect())
+        }
+    }
+    WeightFile { path: "memory".into(), source: Box::new(InMemory(tensors.into_iter().collect())) }
 }
