@@ -508,6 +508,88 @@ fn weights_as_other_libraries_wrap_them_become_runs() {
     xtask(folder, ["import", &case("code_beside.pth")]).done();
 }
 
+/// ```python
+/// import torch
+/// from timm.layers import resample_abs_pos_embed  # timm 1.0
+/// table = torch.load("vit_grid8.pth", weights_only=True)["model"]["pos_embed"]
+/// resized = resample_abs_pos_embed(table, [4, 4], [8, 8], 1)[0]
+/// print(resized[0, :3], resized[1, :4], resized[7, :4], resized[16, -4:])
+/// ```
+#[test]
+fn positions_for_images_of_another_size_are_interpolated_or_computed_anew() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let table = |run: &str, side: &str| {
+        let tensors = checkpoint::read(&crate::support::checkpoint(&folder.join(run), 0)).unwrap().tensors;
+        match &tensors[&format!("{side}.backbone.pos_embed")] {
+            checkpoint::Stored::F32 { shape, values } => (shape.clone(), values.clone()),
+            checkpoint::Stored::U64(_) => panic!("a count"),
+        }
+    };
+    let import = |file: &str, out: &str, more: &[&str]| {
+        let arguments = ["import", file, "--pipeline", &here("v3.ron"), "--backbone-only", "--out", out];
+        xtask(folder, arguments.iter().chain(more))
+    };
+    let case =
+        |name: &str| workspace().join("crates/weights/tests/stored/cases").join(name).display().to_string();
+    let said = import(&case("vit_grid8.pth"), "trained", &[]).done().stdout;
+    assert!(
+        said.contains("resized   pos_embed, from 8 x 8 patches to 4 x 4: interpolated (bicubic)\n"),
+        "{said}"
+    );
+    for side in ["query", "momentum"] {
+        let (shape, values) = table("trained", side);
+        assert_eq!(shape, [1, 17, 16]);
+        for (row, column, expected) in [
+            (0, 0, &[0.938866, -1.290416, -0.475401][..]),
+            (1, 0, &[-0.811048, -0.284054, 0.382467, -0.369226]),
+            (7, 0, &[0.576527, -0.748915, 0.388296, 0.209621]),
+            (16, 12, &[-0.183539, 0.145399, -0.236163, 0.263621]),
+        ] {
+            for (found, value) in values[row * 16 + column..].iter().zip(expected) {
+                assert!((found - value).abs() < 2e-6, "row {row}: {found}, expected {value}");
+            }
+        }
+    }
+    let said = import(&case("vit_grid4.pth"), "same", &[]).done().stdout;
+    assert!(!said.contains("resized"), "{said}");
+    // What this program has exported of images of another size, which are not square.
+    let sized = |size: &str| {
+        let views = ["x1", "x2"].map(|view| format!("views.{view}.0.size={size}"));
+        let eval = [format!("views.eval.0.cover={size}"), format!("views.eval.1.size={size}")];
+        views.into_iter().chain(eval).collect::<Vec<String>>()
+    };
+    let small: Vec<String> = ["epochs=1", "data.source.train=64"].map(str::to_owned).into();
+    let set = |changes: Vec<String>| changes.into_iter().flat_map(|change| ["--set".to_owned(), change]);
+    let run = |name: &str, size: &str| {
+        let arguments = ["run".to_owned(), here("v3.ron"), "--out".into(), name.to_owned()];
+        let resize = "views.eval.0=(\"resize\", (cover: (16, 16)))".to_owned();
+        let changes = [resize].into_iter().chain(small.clone()).chain(sized(size)).collect();
+        xtask(folder, arguments.into_iter().chain(set(changes))).done();
+        folder.join(name)
+    };
+    let (wide, square) = (run("wide", "(16, 24)"), run("square", "(16, 16)"));
+    let exported = export(folder, &wide, "timm", &[]);
+    let said = import(exported.to_str().unwrap(), "computed", &[]).done().stdout;
+    assert!(
+        said.contains("resized   pos_embed, from 4 x 6 patches to 4 x 4: sines and cosines, computed anew\n"),
+        "{said}"
+    );
+    let fresh = checkpoint::read(&crate::support::checkpoint(&square, 4)).unwrap().tensors;
+    let checkpoint::Stored::F32 { values, .. } = &fresh["query.backbone.pos_embed"] else {
+        panic!("a count")
+    };
+    assert_eq!(&table("computed", "momentum").1, values);
+    // The same from a checkpoint of this program, of square images.
+    let arguments = ["run".to_owned(), here("v3.ron"), "--out".into(), "larger".to_owned()];
+    let resize = "views.eval.0=(\"resize\", (cover: (16, 16)))".to_owned();
+    let changes = [resize].into_iter().chain(small.clone()).chain(sized("(24, 24)")).collect();
+    let from = ["--from".to_owned(), square.display().to_string(), "--backbone-only".to_owned()];
+    let outcome = xtask(folder, arguments.into_iter().chain(set(changes)).chain(from)).done();
+    let said = format!("{}{}", outcome.stdout, outcome.stderr);
+    assert!(said.contains("resized   pos_embed, from 4 x 4 patches to 6 x 6: sines and cosines"), "{said}");
+}
+
 #[test]
 fn what_does_not_fit_is_not_imported() {
     let folder = tempdir().unwrap();

@@ -1,18 +1,17 @@
 //! Position embeddings for images of another size than the encoder was built for.
 
+use plugin_api::{OfOtherSize, Resized};
 use tensor_ops::{OpError, Parameter, ParameterKind};
 
-use crate::config::Position;
-use crate::positions::sin_cos;
+use crate::positions::{order_of, sin_cos};
 
 /// Catmull and Rom's, which PyTorch's antialiased interpolation has.
 const CUBIC: f64 = -0.5;
 
-/// The `table` of an encoder with `position`, `(1, T, D)`, for patches of another `grid` than the `trained` one: sines and
-/// cosines of the new grid, or the learned rows interpolated. The `n_before` rows that precede the patches stay as they are.
+/// The `table` of an encoder, `(1, T, D)`, for patches of another `grid` than the `trained` one: see [`refitted`]. The
+/// `n_before` rows that precede the patches stay as they are.
 pub(crate) fn for_grid(
     table: &Parameter,
-    position: Position,
     n_before: usize,
     trained: (usize, usize),
     grid: (usize, usize),
@@ -20,14 +19,54 @@ pub(crate) fn for_grid(
     let dim = table.shape()[2];
     let mut values = table.to_vec();
     let rows = values.split_off(n_before * dim);
-    values.extend(match position {
-        Position::Learned => resampled(&rows, dim, trained, grid),
-        Position::SinCos | Position::None => sin_cos(grid, dim),
-    });
+    values.extend(refitted(&rows, dim, trained, grid).0);
     let shape = [1, n_before + grid.0 * grid.1, dim];
     let mut table = Parameter::new(table.device(), ParameterKind::Vector, &shape, values)?;
     table.set_trainable(false);
     Ok(table)
+}
+
+/// Rows `(T, D)` of a grid for another: sines and cosines of that one, if that is what they are, and interpolated otherwise.
+/// Also says whether they were computed.
+fn refitted(rows: &[f32], dim: usize, from: (usize, usize), to: (usize, usize)) -> (Vec<f32>, bool) {
+    match order_of(rows, from, dim) {
+        Some(first) => (sin_cos(to, dim, first), true),
+        None => (resampled(rows, dim, from, to), false),
+    }
+}
+
+/// The table of an encoder for images of another size, for one with `n_before` rows before those of its `grid`, and patches of
+/// `patch` pixels. The other one has as many rows before those of its patches, or one for the class token, or none; rows that it
+/// lacks are 0.
+pub(crate) fn of_other_size(
+    other: OfOtherSize<'_>,
+    dim: usize,
+    n_before: usize,
+    patch: usize,
+    grid: (usize, usize),
+) -> Option<Resized> {
+    let &[1, n, other_dim] = other.shape else { return None };
+    if other_dim != dim || other.values.len() != n * dim {
+        return None;
+    }
+    let said = other.image_size.map(|(height, width)| (height / patch, width / patch));
+    let of_n = |n: usize| {
+        let side = n.isqrt();
+        let square = (side * side == n && n > 0).then_some((side, side));
+        said.filter(|(rows, columns)| rows.checked_mul(*columns) == Some(n) && n > 0).or(square)
+    };
+    let own_kinds = [n_before, n_before.min(1), 0];
+    let (n_of_other, from) =
+        own_kinds.into_iter().find_map(|before| Some((before, of_n(n.checked_sub(before)?)?)))?;
+    let (before, rows) = other.values.split_at(n_of_other * dim);
+    let (fitted, computed) = match from == grid {
+        true => (rows.to_vec(), false),
+        false => refitted(rows, dim, from, grid),
+    };
+    let mut values = before.to_vec();
+    values.resize(n_before * dim, 0.0);
+    values.extend(fitted);
+    Some(Resized { values, from, to: grid, computed })
 }
 
 /// Rows `(T, D)` of a grid, interpolated at the places of another: bicubic, antialiased, as timm's `resample_abs_pos_embed`.
@@ -94,6 +133,7 @@ fn cubic(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::positions::First;
     use tensor_ops::Device;
 
     /// ```python
@@ -128,12 +168,57 @@ mod tests {
             let table =
                 Parameter::new(&Device::default(), ParameterKind::Vector, &[1, n, 2], values.collect())
                     .unwrap();
-            let resized = for_grid(&table, Position::Learned, n_before, trained, grid).unwrap();
+            let resized = for_grid(&table, n_before, trained, grid).unwrap();
             assert_eq!(resized.shape(), [1, n_before + grid.0 * grid.1, 2]);
             for (ours, theirs) in resized.to_vec().iter().zip(expected) {
                 assert!((ours - theirs).abs() < 2e-6, "{ours} instead of {theirs}");
             }
         }
+    }
+
+    #[test]
+    fn sines_and_cosines_are_known_by_their_values_and_computed_anew_in_their_order() {
+        for first in [First::Row, First::Column] {
+            // As another program has them, in single precision.
+            let rows: Vec<f32> = sin_cos((3, 4), 16, first).iter().map(|value| value + 3e-6).collect();
+            assert_eq!(order_of(&rows, (3, 4), 16), Some(first));
+            assert_eq!(refitted(&rows, 16, (3, 4), (2, 5)), (sin_cos((2, 5), 16, first), true));
+            let mut trained = rows.clone();
+            trained[5 * 16 + 3] += 0.01;
+            assert_eq!(order_of(&trained, (3, 4), 16), None);
+            assert_eq!(
+                refitted(&trained, 16, (3, 4), (2, 5)),
+                (resampled(&trained, 16, (3, 4), (2, 5)), false)
+            );
+        }
+        let rows = sin_cos((3, 4), 16, First::Row);
+        assert_eq!(order_of(&rows, (4, 3), 16), None);
+        assert_eq!(order_of(&rows, (3, 4), 8), None);
+    }
+
+    #[test]
+    fn a_table_of_another_size_keeps_the_rows_before_the_patches() {
+        let values: Vec<f32> = (0..17 * 2).map(|i| (i as f32 * 1.7).sin()).collect();
+        let fitted = |shape: &[usize], values: &[f32], n_before, image_size| {
+            let other = OfOtherSize { shape, values, image_size };
+            of_other_size(other, 2, n_before, 4, (2, 3))
+        };
+        let class = fitted(&[1, 17, 2], &values, 1, None).unwrap();
+        assert_eq!((class.from, class.to, class.computed), ((4, 4), (2, 3), false));
+        assert_eq!((&class.values[..2], class.values.len()), (&values[..2], 14));
+        assert_eq!(class.values[2..], resampled(&values[2..], 2, (4, 4), (2, 3)));
+        // Without a row for the class token, as timm's `no_embed_class`; with registers, which have none in DINOv2.
+        let none = fitted(&[1, 16, 2], &values[2..], 1, None).unwrap();
+        assert_eq!((&none.values[..2], &none.values[2..]), (&[0.0, 0.0][..], &class.values[2..]));
+        let registers = fitted(&[1, 17, 2], &values, 5, None).unwrap();
+        let expected = [&values[..2], &[0.0; 8], &class.values[2..]].concat();
+        assert_eq!(registers.values, expected);
+        // The grid of an image that is not square must be said.
+        assert_eq!(fitted(&[1, 15, 2], &values[..30], 0, None), None);
+        assert_eq!(fitted(&[1, 15, 2], &values[..30], 0, Some((12, 20))).unwrap().from, (3, 5));
+        assert_eq!(fitted(&[1, 15, 2], &values[..30], 0, Some((12, 24))), None);
+        assert_eq!(fitted(&[17, 2], &values, 1, None), None);
+        assert_eq!(fitted(&[1, 17, 1], &values[..17], 1, None), None);
     }
 
     #[test]

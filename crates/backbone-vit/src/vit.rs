@@ -2,7 +2,7 @@
 
 use nn::{Builder, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
-use plugin_api::{Backbone, ConfigError, Module, ModuleContext, PassDraws};
+use plugin_api::{Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized};
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
     mean_tokens, prepend_token, select_token,
@@ -12,7 +12,7 @@ use crate::block::{Block, LAYER_NORM_EPS};
 use crate::config::{Pool, Position, VitConfig, grid};
 use crate::drop_path::DropPath;
 use crate::positions;
-use crate::resample::for_grid;
+use crate::resample::{for_grid, of_other_size};
 use crate::stem::PatchEmbed;
 use crate::stem_choice::Stem;
 
@@ -111,7 +111,7 @@ impl Vit {
             });
         };
         let n_before = usize::from(self.class_token.is_some());
-        let resampled = |table| for_grid(table, self.position, n_before, trained, new);
+        let resampled = |table| for_grid(table, n_before, trained, new);
         self.positions.as_ref().map(resampled).transpose()
     }
 }
@@ -161,6 +161,15 @@ impl Backbone for Vit {
             "learned positions are trained at one size",
             "use `position: SinCos`, or give every view that is trained on the same size",
         ))
+    }
+
+    fn resized(&self, name: &str, other: OfOtherSize<'_>) -> Option<Resized> {
+        if name != "pos_embed" || self.positions.is_none() {
+            return None;
+        }
+        let patch = self.architecture.patch;
+        let grid = grid(patch, self.image_size).ok()?;
+        of_other_size(other, self.architecture.dim, usize::from(self.class_token.is_some()), patch, grid)
     }
 
     fn n_layers(&self) -> usize {

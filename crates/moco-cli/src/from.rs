@@ -10,7 +10,7 @@ use train_core::trainer::TrainError;
 
 use crate::export::with_options;
 use crate::failure::Failure;
-use crate::import::print_note;
+use crate::import::{print_note, print_resized};
 use crate::pipeline_file;
 use crate::run::unwrapped;
 
@@ -82,13 +82,16 @@ pub(crate) fn start_from_own(
 fn print_modules(checkpoint: &OwnCheckpoint, modules: &[ModuleStart], out: &mut dyn Write) -> io::Result<()> {
     let reached = checkpoint.reached().map(|reached| reached.epochs).unwrap_or_default();
     writeln!(out, "from      {}, after epoch {reached}", checkpoint.path().display())?;
+    for (name, resized) in modules.iter().flat_map(|module| &module.resized) {
+        print_resized(out, name, resized)?;
+    }
     let taken: Vec<&str> = modules
         .iter()
         .filter(|module| module.random.is_none())
         .map(|module| module.module.as_str())
         .collect();
     writeln!(out, "weights   {}", taken.join(", "))?;
-    for ModuleStart { module, random } in modules {
+    for ModuleStart { module, random, .. } in modules {
         if let Some(why) = random {
             writeln!(out, "random    {module}: {why}")?;
         }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use moco::exchange::{Architecture, Choice, Encoders, ImportNote, Report};
+use moco::exchange::{Architecture, Choice, Encoders, ImportNote, Report, Resized};
 use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 
 use crate::choice::Side;
@@ -157,6 +157,7 @@ pub(crate) fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::
             out,
             "channels  the first layer takes {channels} channels: its kernels for red, green and blue, repeated, times 3/{channels}"
         )?,
+        ImportNote::Resized { name, resized } => print_resized(out, name, resized)?,
         ImportNote::Queue => writeln!(out, "queue     imported")?,
         ImportNote::RandomQueue { module } => writeln!(
             out,
@@ -164,6 +165,17 @@ pub(crate) fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::
         )?,
     }
     out.flush()
+}
+
+/// Prints from what positions were made.
+pub(crate) fn print_resized(out: &mut dyn Write, name: &str, resized: &Resized) -> std::io::Result<()> {
+    let Resized { from, to, computed, .. } = resized;
+    let how = match (from == to, computed) {
+        (true, _) => "the same rows",
+        (false, true) => "sines and cosines, computed anew",
+        (false, false) => "interpolated (bicubic)",
+    };
+    writeln!(out, "resized   {name}, from {} x {} patches to {} x {}: {how}", from.0, from.1, to.0, to.1)
 }
 
 fn describe(

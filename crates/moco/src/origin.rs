@@ -1,5 +1,6 @@
 //! What a new run starts from: an earlier run, one of its checkpoints, or weights of another program.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +10,9 @@ use plugin_api::Progress;
 use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointFolder, Snapshot, Stored};
 use train_core::trainer::{self, Reached};
+use weights::Tensors;
 
-use crate::exchange::{Choice, ExchangeError, ForeignWeights};
+use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, positions};
 use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
 
 /// What a new run starts from.
@@ -30,10 +32,12 @@ pub struct OwnCheckpoint {
 }
 
 /// What has become of a module of a run that starts from a checkpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModuleStart {
     /// The module.
     pub module: String,
+    /// Its parameters that were made for images of another size, and from what: positions.
+    pub resized: Vec<(String, Resized)>,
     /// Why it keeps its random initial values; `None` if it has those of the checkpoint.
     pub random: Option<String>,
 }
@@ -186,6 +190,7 @@ impl OwnCheckpoint {
         let names = pipeline.network.modules.named().into_iter().map(|(name, _)| name.to_owned());
         let names: Vec<String> = names.collect();
         let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
+        let mut fitted = Fitted::of(&self.snapshot.tensors, &pipeline);
         let mut modules = Vec::new();
         let mut wrong = None;
         let fill = |fresh: &mut Snapshot| {
@@ -199,12 +204,13 @@ impl OwnCheckpoint {
                 let is_backbone = backbones.contains(&module);
                 let random = match backbone_only && !is_backbone {
                     true => Some("only the backbone is taken".to_owned()),
-                    false => self.fill(&module, fresh).err(),
+                    false => self.fill(&module, &fitted.tensors, fresh).err(),
                 };
                 if let (true, Some(mismatch)) = (is_backbone, &random) {
                     wrong.get_or_insert((module.clone(), mismatch.clone()));
                 }
-                modules.push(ModuleStart { module, random });
+                let resized = fitted.resized.remove(&module).unwrap_or_default();
+                modules.push(ModuleStart { module, resized, random });
             }
         };
         let snapshot = trainer::started_with(pipeline, &device().map_err(Error::from)?, fill)?;
@@ -262,17 +268,17 @@ impl OwnCheckpoint {
         Ok((run, goes_on))
     }
 
-    /// Sets the tensors of `module` in `fresh` to those of this checkpoint, or says why not, and then sets none.
-    fn fill(&self, module: &str, fresh: &mut Snapshot) -> Result<(), String> {
+    /// Sets the tensors of `module` in `fresh` to those of this checkpoint, or says why not, and then sets none. Those that are
+    /// in `fitted` are taken from there.
+    fn fill(&self, module: &str, fitted: &Tensors, fresh: &mut Snapshot) -> Result<(), String> {
+        let stored_as = |name: &str| fitted.get(name).or_else(|| self.snapshot.tensors.get(name));
         let mut found = Vec::new();
         for (side, other) in [("query", "query"), ("momentum", "query")] {
             let prefix = format!("{side}.{module}.");
             for (name, own) in fresh.tensors.iter().filter(|(name, _)| name.starts_with(&prefix)) {
                 // A checkpoint without a momentum encoder starts it as a new run does: as the query encoder.
                 let part = &name[prefix.len()..];
-                let stored = self.snapshot.tensors.get(name);
-                let stored =
-                    stored.or_else(|| self.snapshot.tensors.get(&format!("{other}.{module}.{part}")));
+                let stored = stored_as(name).or_else(|| stored_as(&format!("{other}.{module}.{part}")));
                 let stored = stored.ok_or_else(|| match self.has(module) {
                     true => format!("it has no `{name}`"),
                     false => "it has no such module".to_owned(),
@@ -297,6 +303,33 @@ impl OwnCheckpoint {
     fn has(&self, module: &str) -> bool {
         let prefix = format!("query.{module}.");
         self.snapshot.tensors.keys().any(|name| name.starts_with(&prefix))
+    }
+}
+
+/// Weights of backbones that were built for images of another size.
+#[derive(Default)]
+struct Fitted {
+    /// Under the names of a checkpoint.
+    tensors: Tensors,
+    /// What was done, by module, to those of the query encoder.
+    resized: BTreeMap<String, Vec<(String, Resized)>>,
+}
+
+impl Fitted {
+    /// Those of `tensors`, a checkpoint's, that the backbones of `pipeline` have in another size.
+    fn of(tensors: &Tensors, pipeline: &Pipeline) -> Self {
+        let mut fitted = Self::default();
+        for module in pipeline.network.graph.backbones.iter() {
+            let Some(backbone) = positions::backbone(pipeline, module) else { continue };
+            for side in ["momentum", "query"] {
+                let prefix = format!("{side}.{module}.");
+                let mut others = positions::others(backbone, tensors, &prefix);
+                let resized = positions::resize(backbone, &mut others, &prefix, None);
+                fitted.tensors.extend(others);
+                fitted.resized.insert(module.clone(), resized);
+            }
+        }
+        fitted
     }
 }
 

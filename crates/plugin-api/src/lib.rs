@@ -28,8 +28,9 @@ pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetContext,
     DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys, Level,
     LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope,
-    Normalization, Optimizer, OptimizerContext, Outcome, Part, PassDraws, Progress, Schedule,
-    ScheduleContext, Slots, Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
+    Normalization, OfOtherSize, Optimizer, OptimizerContext, Outcome, Part, PassDraws, Progress, Resized,
+    Schedule, ScheduleContext, Slots, Split, Splits, UnreadableImage, Update, UpdateStep, Visitor,
+    VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

@@ -80,6 +80,8 @@ pub struct Encoders {
     /// Tensors beside the encoders, with the names of the file: heads of other methods, decoders, and what the choice leaves
     /// out.
     pub left_out: Vec<String>,
+    /// `(H, W)` of the images that the encoder was built for, where the file says it: those that this program has exported do.
+    pub image_size: Option<(usize, usize)>,
     /// Tensors that have an encoder's prefix but no name of an encoder, with the names of the file.
     pub unexpected: Vec<String>,
 }
@@ -135,6 +137,7 @@ impl WeightFile {
             predictor,
             queue,
             left_out,
+            image_size: self.image_size(),
             unexpected,
         })
     }

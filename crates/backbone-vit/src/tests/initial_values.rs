@@ -2,6 +2,7 @@
 
 use super::{CONV, context, parameter, parsed, visit_parameters, vit, with};
 use crate::Vit;
+use crate::positions::{First, sin_cos};
 
 /// Wide enough for statistics.
 const WIDE: &str = "(patch: 16, dim: 96, depth: 2, heads: 4)";
@@ -98,7 +99,7 @@ fn without_a_class_token_the_table_starts_with_the_first_patch() {
     let vit = vit("(patch: 8, dim: 16, depth: 1, heads: 1, pool: Mean)", (16, 24));
     let table = parameter(&vit, "pos_embed");
     assert_eq!(table.torch_shape(), [1, 6, 16]);
-    assert_eq!(table.to_vec(), crate::positions::sin_cos((2, 3), 16));
+    assert_eq!(table.to_vec(), sin_cos((2, 3), 16, First::Row));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline::{Modules, NamedModule, Pipeline};
-use plugin_api::Entry;
+use pipeline::{Modules, Pipeline};
+use plugin_api::{Entry, Module, Resized};
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
 use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, WeightFile, adapt_channels};
@@ -12,6 +12,7 @@ use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, WeightFile
 use super::ExchangeError;
 use super::error::{Counterpart, Mismatch};
 use super::parts::{self, Parts};
+use super::positions;
 use crate::origin::NewRun;
 use crate::{Error, Run, RunOptions, device};
 
@@ -47,6 +48,13 @@ pub enum ImportNote<'a> {
     Adapted {
         /// Channels of the pipeline's images.
         channels: usize,
+    },
+    /// This parameter was made for images of another size, in query and momentum encoder: positions.
+    Resized {
+        /// Its name.
+        name: &'a str,
+        /// From what, and how.
+        resized: &'a Resized,
     },
     /// The queue of keys was imported.
     Queue,
@@ -146,6 +154,12 @@ impl ForeignWeights {
                 note(ImportNote::Adapted { channels });
             }
         }
+        if let Some(backbone) = positions::backbone(pipeline, &parts.backbone) {
+            let size = self.encoders.image_size;
+            let resized = positions::resize(backbone, &mut query.backbone, "", size);
+            positions::resize(backbone, &mut momentum.backbone, "", size);
+            resized.iter().for_each(|(name, resized)| note(ImportNote::Resized { name, resized }));
+        }
         place.put("backbone", &parts.backbone, query.backbone, note)?;
         place.put_copy("backbone", &parts.backbone, momentum.backbone)?;
         match parts.heads.as_slice() {
@@ -225,7 +239,11 @@ impl Place<'_> {
 
     fn layout(&self, name: &str) -> BTreeMap<String, Shape> {
         let modules = self.modules.named();
-        modules.into_iter().find(|(own, _)| *own == name).map(layout_of).unwrap_or_default()
+        modules
+            .into_iter()
+            .find(|(own, _)| *own == name)
+            .map(|(_, module)| layout_of_module(module))
+            .unwrap_or_default()
     }
 
     fn take(&mut self, name: &str, found: Tensors, side: &str) {
@@ -256,7 +274,7 @@ fn is_counter(name: &str) -> bool {
 }
 
 /// The names and shapes of a module's weights.
-fn layout_of((_, module): NamedModule<'_>) -> BTreeMap<String, Shape> {
+pub(super) fn layout_of_module<M: Module + ?Sized>(module: &M) -> BTreeMap<String, Shape> {
     let mut layout = BTreeMap::new();
     module.visit(&mut |name, entry| {
         let shape = match entry {

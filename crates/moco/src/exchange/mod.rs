@@ -27,9 +27,12 @@ mod export;
 mod import;
 mod opened;
 mod parts;
+#[cfg(feature = "train")]
+pub(crate) mod positions;
 
 pub use self::error::{Counterpart, ExchangeError, Mismatch};
 pub use self::export::{ExportOptions, Exported, export};
 #[cfg(feature = "train")]
 pub use self::import::{ForeignWeights, ImportNote};
+pub use plugin_api::Resized;
 pub use weights::{Architecture, Choice, Encoders, Place, Report, Side, Target, Unrecognized};

@@ -12,7 +12,7 @@ mod visit;
 pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
 pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange};
-pub use self::module::{Backbone, Head, Module, ModuleContext, NormScope, PassDraws};
+pub use self::module::{Backbone, Head, Module, ModuleContext, NormScope, OfOtherSize, PassDraws, Resized};
 pub use self::monitor::{
     Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
 };

@@ -74,6 +74,13 @@ pub trait Backbone: Module {
         ))
     }
 
+    /// Values for the parameter called `name`, whose own shape is another than that of `other`: what positions for images of one
+    /// size become for those of another. `None` if `other` is no such parameter.
+    fn resized(&self, name: &str, other: OfOtherSize<'_>) -> Option<Resized> {
+        let _ = (name, other);
+        None
+    }
+
     /// What other programs know of it, if they have encoders of its kind; without it, it is not exported for them.
     fn architecture(&self) -> Option<Architecture> {
         None
@@ -96,6 +103,30 @@ pub trait Backbone: Module {
         let _ = name;
         None
     }
+}
+
+/// A parameter of a network like another, but built for images of another size.
+#[derive(Clone, Copy, Debug)]
+pub struct OfOtherSize<'a> {
+    /// Its shape, as PyTorch has it.
+    pub shape: &'a [usize],
+    /// Its values, in PyTorch's order.
+    pub values: &'a [f32],
+    /// `(H, W)` of the images, in pixels, if it is known.
+    pub image_size: Option<(usize, usize)>,
+}
+
+/// Values that were made for images of another size.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resized {
+    /// The values, in PyTorch's order.
+    pub values: Vec<f32>,
+    /// Rows and columns of what they were made from.
+    pub from: (usize, usize),
+    /// Rows and columns of what they are for.
+    pub to: (usize, usize),
+    /// Whether they follow from a formula; they are interpolated otherwise.
+    pub computed: bool,
 }
 
 /// Features `(N, D)` to embeddings `(N, C)`.

@@ -27,6 +27,12 @@ pub(crate) trait Source {
 
     /// The values of these items, in this order.
     fn read(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError>;
+
+    /// What the file says under `key` beside its weights.
+    fn metadata(&self, key: &str) -> Option<&str> {
+        let _ = key;
+        None
+    }
 }
 
 /// A file of weights, of which nothing but the names has been read.
@@ -72,6 +78,12 @@ impl WeightFile {
     /// empty at the top.
     pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         (0..).map_while(|item| self.source.name(item))
+    }
+
+    /// `(H, W)` of the images that the encoder was built for, if this program has exported it.
+    pub(crate) fn image_size(&self) -> Option<(usize, usize)> {
+        self.source.metadata("moco-rs.export")?;
+        serde_json::from_str(self.source.metadata("image_size")?).ok()
     }
 
     pub(crate) fn is_inert(&self, item: usize) -> bool {

@@ -35,13 +35,16 @@ pub(super) fn open(path: &Path) -> Result<impl Source + use<>, ReadError> {
     let bytes = std::fs::read(path).map_err(ReadError::io(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| refused(path, &bytes, &error))?;
     let names = file.iter().map(|(name, _)| name.to_owned()).collect();
-    Ok(SafetensorsFile { path: path.into(), bytes, names })
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| refused(path, &bytes, &error))?;
+    let texts = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    Ok(SafetensorsFile { path: path.into(), bytes, names, texts })
 }
 
 struct SafetensorsFile {
     path: PathBuf,
     bytes: Vec<u8>,
     names: Vec<String>,
+    texts: BTreeMap<String, String>,
 }
 
 impl Source for SafetensorsFile {
@@ -73,6 +76,10 @@ impl Source for SafetensorsFile {
             decode(dtype, view.shape(), view.data()).map_err(|what| refused(what.into()))
         };
         wanted.iter().map(value).collect()
+    }
+
+    fn metadata(&self, key: &str) -> Option<&str> {
+        self.texts.get(key).map(String::as_str)
     }
 }
 
