@@ -16,6 +16,24 @@ use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, positions}
 use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
 
 /// What a new run starts from.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let root = tempfile::tempdir()?;
+/// # let options = moco::RunOptions { root: root.path().into(), ..moco::RunOptions::default() };
+/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tiny.ron");
+/// # let mut run = moco::Run::create_with(moco::read_pipeline(file, &[])?, &options)?;
+/// # run.train(&mut moco::Silent)?;
+/// # let earlier = run.folder().path().to_owned();
+/// use moco::{Origin, Silent};
+///
+/// let Origin::Checkpoint(checkpoint) = Origin::open(&earlier)? else { unreachable!("it is a run") }; // "runs/mocov2-001"
+/// let epochs = checkpoint.reached()?.epochs + 1;
+/// let (mut run, _) = checkpoint.go_on(&[format!("epochs={epochs}")], &options)?;
+/// assert!(run.resume(&mut Silent)?.n_steps > 0);
+/// # Ok(())
+/// # }
+/// ```
 pub enum Origin {
     /// A checkpoint of this program.
     Checkpoint(OwnCheckpoint),
