@@ -1,5 +1,8 @@
 //! What a new run starts from: an earlier run, one of its checkpoints, or weights of another program.
 
+mod error;
+mod new_run;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,10 +11,12 @@ use std::sync::Arc;
 use pipeline::{Pipeline, PipelineError, Site};
 use plugin_api::Progress;
 use run_store::RunFolder;
-use run_store::checkpoint::{self, CheckpointFolder, Snapshot, Stored};
+use run_store::checkpoint::{self, Snapshot, Stored};
 use train_core::trainer::{self, Reached};
 use weights::Tensors;
 
+pub use self::error::OriginError;
+pub(crate) use self::new_run::NewRun;
 use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, positions};
 use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
 
@@ -71,79 +76,6 @@ pub struct GoesOn {
     pub epochs: usize,
     /// The learning rate of the next step: as it would have been, unless the run was at its end, and as it is now.
     pub learning_rate: [f64; 2],
-}
-
-/// A checkpoint that a new run cannot start from.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OriginError {
-    /// The file cannot be read, or is neither.
-    #[error(transparent)]
-    Exchange(#[from] ExchangeError),
-    /// The run cannot be created.
-    #[error(transparent)]
-    Create(#[from] Error),
-    /// The checkpoint has no pipeline in it.
-    #[error("`{}` does not say which pipeline it is of", path.display())]
-    NoPipeline {
-        /// The checkpoint.
-        path: PathBuf,
-    },
-    /// The run has done all the epochs that it is to have.
-    #[error("`{}` has done {done} epochs, and is to have {epochs}", path.display())]
-    NothingLeft {
-        /// The checkpoint.
-        path: PathBuf,
-        /// Epochs done.
-        done: usize,
-        /// Epochs of the pipeline.
-        epochs: usize,
-    },
-    /// The pipeline's backbone is another one.
-    #[error("the backbone `{module}` of the pipeline does not match `{}`: {mismatch}", path.display())]
-    Backbone {
-        /// The module.
-        module: String,
-        /// The checkpoint.
-        path: PathBuf,
-        /// The first mismatch.
-        mismatch: String,
-    },
-}
-
-impl OriginError {
-    /// What the reader can do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Exchange(error) => error.hint(),
-            Self::Create(error) => error.hint(),
-            Self::NoPipeline { .. } => Some("give a pipeline, and start it from these weights".into()),
-            Self::NothingLeft { done, .. } => {
-                Some(format!("give the number of all epochs, more than {done}"))
-            }
-            Self::Backbone { .. } => {
-                Some("use a pipeline with the backbone of that run, under the same name".into())
-            }
-        }
-    }
-}
-
-impl From<RunError> for OriginError {
-    fn from(error: RunError) -> Self {
-        Self::Create(error.into())
-    }
-}
-
-impl From<PipelineError> for OriginError {
-    fn from(error: PipelineError) -> Self {
-        Self::Create(error.into())
-    }
-}
-
-impl From<trainer::TrainError> for OriginError {
-    fn from(error: trainer::TrainError) -> Self {
-        Self::Create(error.into())
-    }
 }
 
 impl Origin {
@@ -386,33 +318,5 @@ impl fmt::Display for GoesOn {
             write!(f, " instead of {before:.3e}")?;
         }
         Ok(())
-    }
-}
-
-/// A run that is written with its first checkpoint.
-pub(crate) struct NewRun<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) name: &'a str,
-    /// Checkpoints to keep.
-    pub(crate) keep: usize,
-    /// Places of its images, old and new.
-    pub(crate) moved: &'a [(String, String)],
-    /// What it starts from, in words.
-    pub(crate) origin: &'a str,
-}
-
-impl NewRun<'_> {
-    /// Creates the folder with the checkpoint of `step`.
-    pub(crate) fn create(&self, snapshot: &Snapshot, step: u64, options: &RunOptions) -> Result<Run, Error> {
-        let folder = RunFolder::create(&options.root, self.name, options.folder.clone())?;
-        let saved = CheckpointFolder::new(folder.checkpoints(), self.keep).save(step, snapshot);
-        saved.map_err(RunError::from)?;
-        if !self.moved.is_empty() {
-            folder.write_moved(self.moved)?;
-        }
-        folder.write_origin(self.origin)?;
-        // Last, because a folder with a pipeline is a run.
-        folder.write_pipeline(self.text)?;
-        Run::open_with(folder.path(), Arc::clone(&options.processes))
     }
 }
