@@ -591,6 +591,43 @@ fn positions_for_images_of_another_size_are_interpolated_or_computed_anew() {
 }
 
 #[test]
+fn a_file_says_what_to_write_in_a_pipeline() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let case =
+        |name: &str| workspace().join("crates/weights/tests/stored/cases").join(name).display().to_string();
+    let line = |file: &str| {
+        let said = xtask(folder, ["import", file]).done().stdout;
+        let line = said.lines().find_map(|line| line.strip_prefix("pipeline  \"backbone\": ")).unwrap();
+        (line.trim_end_matches(',').to_owned(), said)
+    };
+    let import = |file: &str, base: &str, backbone: &str, out: &str| {
+        let set = format!("modules.backbone={backbone}");
+        let arguments =
+            ["import", file, "--pipeline", &here(base), "--set", &set, "--backbone-only", "--out", out];
+        xtask(folder, arguments).done()
+    };
+    let file = case("tv.pth");
+    let (resnet, said) = line(&file);
+    assert_eq!(resnet, "(\"resnet\", (blocks: [1, 1, 1, 1], block: Basic, width: 2))");
+    assert!(said.contains("          views of any size: the file does not tell\n"), "{said}");
+    import(&file, "small.ron", &resnet, "resnet");
+    let file = case("vit_grid8.pth");
+    let (vit, said) = line(&file);
+    assert_eq!(vit, "(\"vit\", (patch: 4, dim: 16, depth: 1, heads: 1, position: Learned))");
+    assert!(said.contains("          views of 32x32 pixels, by its positions"), "{said}");
+    assert!(said.contains("          the file does not tell how many heads it has: 1 are usual"), "{said}");
+    import(&file, "v3.ron", &vit, "vit");
+    // What this program has exported says it as it was written.
+    let wide = "modules.backbone=(\"resnet\", (blocks: [1, 1, 1, 1], block: Bottleneck, width: 8, width_per_group: 128))";
+    let (run, _) = small_run(folder, "wide", "small.ron", &[wide]);
+    let exported = export(folder, &run, "torchvision", &[]).display().to_string();
+    let (resnet, _) = line(&exported);
+    assert!(resnet.contains("width_per_group: 128"), "{resnet}");
+    import(&exported, "small.ron", &resnet, "again");
+}
+
+#[test]
 fn what_does_not_fit_is_not_imported() {
     let folder = tempdir().unwrap();
     let folder = folder.path();

@@ -20,8 +20,10 @@ pub(crate) struct Block {
 pub(crate) struct Place {
     /// Input channels.
     pub(crate) n_inputs: usize,
-    /// Channels of the 3x3 convolutions.
+    /// Output channels, but for the block's expansion.
     pub(crate) width: usize,
+    /// Channels of a bottleneck's inner layers.
+    pub(crate) inner: usize,
     /// The stride.
     pub(crate) stride: usize,
 }
@@ -34,7 +36,7 @@ impl Block {
         common: &Common,
         builder: &Builder<'_>,
     ) -> Result<Self, ConfigError> {
-        let Place { n_inputs, width, stride } = place;
+        let Place { n_inputs, width, inner, stride } = place;
         let n_outputs = width * kind.expansion();
         let shape = |n_inputs, n_outputs, side_px, stride| Shape { n_inputs, n_outputs, side_px, stride };
         let mut shapes = match kind {
@@ -42,9 +44,9 @@ impl Block {
             // The stride is in the 3x3 convolution, as in torchvision; the paper has it in the first 1x1.
             BlockKind::Bottleneck => {
                 vec![
-                    shape(n_inputs, width, 1, 1),
-                    shape(width, width, 3, stride),
-                    shape(width, n_outputs, 1, 1),
+                    shape(n_inputs, inner, 1, 1),
+                    shape(inner, inner, 3, stride),
+                    shape(inner, n_outputs, 1, 1),
                 ]
             }
         };

@@ -19,6 +19,9 @@ pub struct ResNetConfig {
     pub block: Option<BlockKind>,
     /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
     pub width: usize,
+    /// Channels of the first 3x3 convolution of a Bottleneck block where `width` is 64; elsewhere in proportion. torchvision:
+    /// 64, and 128 for its wide ResNets (Zagoruyko & Komodakis 2016, arXiv:1605.07146).
+    pub width_per_group: usize,
     /// Stem. torchvision: ImageNet.
     pub stem: Stem,
     /// Whether the last batch norm of each block starts with scale 0, so that the block starts as the identity. MoCo
@@ -143,6 +146,7 @@ impl Default for ResNetConfig {
             blocks: None,
             block: None,
             width: 64,
+            width_per_group: 64,
             stem: Stem::ImageNet,
             zero_init_residual: false,
             batch_norm_splits: 1,
@@ -210,8 +214,26 @@ impl ResNetConfig {
             let must = format!("it must be between 1 and {}", Self::MAX_WIDTH);
             return Err(ConfigError::field("width", self.width, must));
         }
+        self.check_width_per_group()?;
         self.stem.check_image(context.image_size)?;
         self.check_splits(context)
+    }
+
+    fn check_width_per_group(&self) -> Result<(), ConfigError> {
+        let refuse = |must: String| Err(ConfigError::field("width_per_group", self.width_per_group, must));
+        let (kind, _) = self.stages()?;
+        match self.width_per_group {
+            64 => Ok(()),
+            _ if kind == BlockKind::Basic => {
+                refuse("it must be 64 for Basic blocks, which have one width".into())
+            }
+            0 => refuse(format!("it must be between 1 and {}", Self::MAX_WIDTH)),
+            wide if wide > Self::MAX_WIDTH => refuse(format!("it must be between 1 and {}", Self::MAX_WIDTH)),
+            wide if !(self.width * wide).is_multiple_of(64) => {
+                refuse(format!("times the width of {} it must be a multiple of 64", self.width))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_splits(&self, context: &ModuleContext) -> Result<(), ConfigError> {

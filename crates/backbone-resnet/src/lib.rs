@@ -17,7 +17,7 @@ pub use self::resnet::ResNet;
 plugin_api::register! {
     dyn Backbone {
         name: "resnet",
-        summary: "ResNet of any depth (18, 34, 50, 101, 152 or custom) and width, with the ImageNet or CIFAR stem",
+        summary: "ResNet of any depth (18, 34, 50, 101, 152 or custom) and width, also wide, with the ImageNet or CIFAR stem",
         source: "He et al. 2016, arXiv:1512.03385; torchvision",
         example: "(depth: 18, width: 8, stem: Cifar)",
         build: |config: ResNetConfig, context| ResNet::new(config, context),

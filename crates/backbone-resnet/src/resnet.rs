@@ -39,17 +39,18 @@ impl ResNet {
         };
         let shape = Shape { n_inputs: context.n_inputs, n_outputs: config.width, side_px, stride };
         let first = common.conv_norm(&builder, Names::numbered(1), shape)?;
-        let mut stages = build_stages(config.width, kind, n_blocks, &common, &builder)?;
-        if config.zero_init_residual {
-            stages.iter_mut().flatten().try_for_each(Block::zero_last_scale)?;
-        }
         let architecture = architecture::ResNet {
             block: kind.into(),
             blocks: n_blocks,
             width: config.width,
+            width_per_group: config.width_per_group,
             stem: config.stem.into(),
             channels: context.n_inputs,
         };
+        let mut stages = build_stages(&architecture, kind, &common, &builder)?;
+        if config.zero_init_residual {
+            stages.iter_mut().flatten().try_for_each(Block::zero_last_scale)?;
+        }
         Ok(Self {
             first,
             stem: config.stem,
@@ -62,20 +63,24 @@ impl ResNet {
 }
 
 fn build_stages(
-    width: usize,
+    architecture: &architecture::ResNet,
     kind: BlockKind,
-    n_blocks: [usize; 4],
     common: &Common,
     builder: &Builder<'_>,
 ) -> Result<[Vec<Block>; 4], ConfigError> {
-    let mut n_inputs = width;
+    let mut n_inputs = architecture.width;
     let mut stages = [const { Vec::new() }; 4];
-    for (stage_idx, n_blocks) in n_blocks.into_iter().enumerate() {
-        let width = width << stage_idx;
+    for (stage_idx, n_blocks) in architecture.blocks.into_iter().enumerate() {
+        let (width, inner) = (architecture.width << stage_idx, architecture.inner_width(stage_idx));
         for block_idx in 0..n_blocks {
             let builder = builder.part(&format!("layer{}.{block_idx}", stage_idx + 1));
             let stride = if stage_idx > 0 && block_idx == 0 { 2 } else { 1 };
-            stages[stage_idx].push(Block::new(kind, Place { n_inputs, width, stride }, common, &builder)?);
+            stages[stage_idx].push(Block::new(
+                kind,
+                Place { n_inputs, width, inner, stride },
+                common,
+                &builder,
+            )?);
             n_inputs = width * kind.expansion();
         }
     }
@@ -338,9 +343,36 @@ mod tests {
     }
 
     #[test]
+    fn wide_resnets_have_wider_inner_layers_and_as_many_features() {
+        // sum(p.numel() for n, p in torchvision.models.wide_resnet50_2().named_parameters() if not n.startswith("fc."))
+        let config_of = |width, stem| ResNetConfig { width_per_group: 128, ..config(50, width, stem) };
+        let mut n = 0;
+        let resnet = ResNet::new(config_of(64, Stem::ImageNet), &context(224, 4)).unwrap();
+        visit_parameters(&resnet, |_, parameter| n += parameter.n_elements());
+        assert_eq!(n, 66_834_240);
+        let mut small = ResNet::new(config_of(4, Stem::Cifar), &context(8, 4)).unwrap();
+        let features = small.forward(images(2, 8, Recording::Off), Mode::Train).unwrap();
+        assert_eq!(*features.shape(), (2, 128));
+        let refuse =
+            |config: ResNetConfig| ResNet::new(config, &context(32, 4)).map(drop).unwrap_err().to_string();
+        let wide = |width_per_group| ResNetConfig { width_per_group, ..config(50, 4, Stem::Cifar) };
+        assert_eq!(
+            refuse(ResNetConfig { width_per_group: 128, ..config(18, 4, Stem::Cifar) }),
+            "`width_per_group` is 128, but it must be 64 for Basic blocks, which have one width"
+        );
+        assert_eq!(refuse(wide(0)), "`width_per_group` is 0, but it must be between 1 and 4096");
+        assert_eq!(refuse(wide(8192)), "`width_per_group` is 8192, but it must be between 1 and 4096");
+        assert_eq!(
+            refuse(wide(65)),
+            "`width_per_group` is 65, but times the width of 4 it must be a multiple of 64"
+        );
+    }
+
+    #[test]
     fn a_gradient_reaches_every_parameter() {
-        for depth in [18, 50] {
-            let mut resnet = small(depth);
+        for (depth, width_per_group) in [(18, 64), (50, 64), (50, 128)] {
+            let config = ResNetConfig { width_per_group, ..config(depth, 4, Stem::Cifar) };
+            let mut resnet = ResNet::new(config, &context(8, 4)).unwrap();
             let features = resnet.forward(images(4, 8, Recording::start()), Mode::Train).unwrap();
             let weights = to_rows(&features);
             let mut gradients = backward(weighted_sum(features, &weights).unwrap()).unwrap();

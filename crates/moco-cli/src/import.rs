@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use moco::exchange::{Architecture, Choice, Encoders, ImportNote, Report, Resized};
+use moco::exchange::{Architecture, BackboneLine, Choice, Encoders, ImportNote, Report, Resized};
 use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 
 use crate::choice::Side;
@@ -23,7 +23,8 @@ use crate::{compute, pipeline_file, runs, text};
 /// Where a file has two encoders, query and momentum or student and teacher, each goes to its place; `--encoder` gives the
 /// weights of one to both. Heads of other methods and decoders are left out.
 ///
-/// Prints what the file contains, and every tensor that is missing, unexpected or of another shape. With `--pipeline`,
+/// Prints what the file contains, every tensor that is missing, unexpected or of another shape, and the backbone to write in a
+/// pipeline. With `--pipeline`,
 /// it also creates a run at step 0 whose query and momentum encoders have these weights, for `knn`, `export`, `run
 /// --resume` and so on. The backbone must match exactly. Projection heads are imported too, classifiers are not.
 #[derive(clap::Args)]
@@ -92,6 +93,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         print_report(out, "backbone", &foreign.report())?;
         out.flush()?;
         foreign.check().map_err(with_options)?;
+        let BackboneLine { line, notes } = foreign.backbone_line();
+        writeln!(out, "pipeline  {line}")?;
+        for note in notes {
+            writeln!(out, "          {note}")?;
+        }
         writeln!(out, "to create a run with these weights, use `--pipeline FILE`")?;
         return Ok(ExitCode::SUCCESS);
     };

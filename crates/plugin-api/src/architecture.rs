@@ -24,6 +24,9 @@ pub struct ResNet {
     pub blocks: [usize; 4],
     /// Channels of the first stage; torchvision: 64.
     pub width: usize,
+    /// Channels of the first 3x3 convolution of a bottleneck block where `width` is 64; elsewhere in proportion. torchvision: 64,
+    /// and 128 of its wide ResNets. Basic blocks: 64.
+    pub width_per_group: usize,
     /// The stem.
     pub stem: ResNetStem,
     /// Channels of the images: 3 for RGB.
@@ -130,14 +133,21 @@ impl Architecture {
 impl ResNet {
     /// The name and the depth of the published ResNet with these blocks.
     pub fn published(&self) -> Option<(&'static str, usize)> {
-        match (self.block, self.blocks) {
-            (Block::Basic, [2, 2, 2, 2]) => Some(("resnet18", 18)),
-            (Block::Basic, [3, 4, 6, 3]) => Some(("resnet34", 34)),
-            (Block::Bottleneck, [3, 4, 6, 3]) => Some(("resnet50", 50)),
-            (Block::Bottleneck, [3, 4, 23, 3]) => Some(("resnet101", 101)),
-            (Block::Bottleneck, [3, 8, 36, 3]) => Some(("resnet152", 152)),
+        match (self.block, self.blocks, self.width_per_group) {
+            (Block::Basic, [2, 2, 2, 2], 64) => Some(("resnet18", 18)),
+            (Block::Basic, [3, 4, 6, 3], 64) => Some(("resnet34", 34)),
+            (Block::Bottleneck, [3, 4, 6, 3], 64) => Some(("resnet50", 50)),
+            (Block::Bottleneck, [3, 4, 23, 3], 64) => Some(("resnet101", 101)),
+            (Block::Bottleneck, [3, 8, 36, 3], 64) => Some(("resnet152", 152)),
+            (Block::Bottleneck, [3, 4, 6, 3], 128) => Some(("wide_resnet50_2", 50)),
+            (Block::Bottleneck, [3, 4, 23, 3], 128) => Some(("wide_resnet101_2", 101)),
             _ => None,
         }
+    }
+
+    /// Channels of the inner convolutions of the blocks of a stage, counted from 0.
+    pub fn inner_width(&self, stage: usize) -> usize {
+        (self.width << stage) * self.width_per_group / 64
     }
 
     fn describe(&self) -> String {
@@ -147,6 +157,9 @@ impl ResNet {
         };
         if self.width != 64 {
             text += &format!(", width {}", self.width);
+        }
+        if self.width_per_group != 64 && self.published().is_none() {
+            text += &format!(", width per group {}", self.width_per_group);
         }
         if self.stem == ResNetStem::Cifar {
             text += ", CIFAR stem";

@@ -54,6 +54,7 @@ mod tests {
             blocks: [1; 4],
             width: 2,
             stem: ResNetStem::Cifar,
+            width_per_group: 64,
             channels: 3,
         });
         let adapted = |channels| {

@@ -80,6 +80,8 @@ pub struct Encoders {
     /// Tensors beside the encoders, with the names of the file: heads of other methods, decoders, and what the choice leaves
     /// out.
     pub left_out: Vec<String>,
+    /// The backbone in the pipeline that it was trained by, where this program has exported it: `("resnet", (depth: 50))`.
+    pub backbone: Option<String>,
     /// `(H, W)` of the images that the encoder was built for, where the file says it: those that this program has exported do.
     pub image_size: Option<(usize, usize)>,
     /// Tensors that have an encoder's prefix but no name of an encoder, with the names of the file.
@@ -137,6 +139,7 @@ impl WeightFile {
             predictor,
             queue,
             left_out,
+            backbone: self.backbone(),
             image_size: self.image_size(),
             unexpected,
         })
@@ -153,8 +156,14 @@ mod tests {
     use crate::{Architecture, Block, ResNet, ResNetStem, Shape, Target, layout};
 
     fn resnet() -> Tensors {
-        let resnet =
-            ResNet { block: Block::Basic, blocks: [1; 4], width: 2, stem: ResNetStem::Cifar, channels: 3 };
+        let resnet = ResNet {
+            block: Block::Basic,
+            blocks: [1; 4],
+            width: 2,
+            stem: ResNetStem::Cifar,
+            width_per_group: 64,
+            channels: 3,
+        };
         tensors_of(&layout(&Architecture::ResNet(resnet)))
     }
 

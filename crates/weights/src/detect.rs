@@ -2,6 +2,7 @@
 
 use run_store::checkpoint::Stored;
 
+use crate::unsupported::unsupported;
 use crate::{Architecture, Block, ResNet, ResNetStem, Tensors, Unrecognized, Vit, VitStem};
 
 /// Detects the encoder that `backbone` belongs to. It must have the names of torchvision or timm and nothing else
@@ -12,6 +13,9 @@ use crate::{Architecture, Block, ResNet, ResNetStem, Tensors, Unrecognized, Vit,
 /// # Errors
 /// If it is not a ResNet or ViT.
 pub fn detect(backbone: &Tensors) -> Result<Architecture, Unrecognized> {
+    if let Some(unsupported) = unsupported(backbone.keys().map(String::as_str)) {
+        return Err(unsupported);
+    }
     if backbone.contains_key("conv1.weight") {
         resnet(backbone).map(Architecture::ResNet)
     } else if backbone.keys().any(|name| name.starts_with("patch_embed.")) {
@@ -31,11 +35,39 @@ fn resnet(tensors: &Tensors) -> Result<ResNet, Unrecognized> {
         _ => return Err(Unrecognized::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
     };
     let block = if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
+    let width_per_group = match block {
+        Block::Basic => 64,
+        Block::Bottleneck => width_per_group(tensors, width)?,
+    };
     let blocks = [1, 2, 3, 4].map(|stage| count(tensors, &format!("layer{stage}."), ".conv1.weight"));
     if blocks.contains(&0) {
         return Err(Unrecognized::Stages { blocks });
     }
-    Ok(ResNet { block, blocks, width, stem, channels })
+    Ok(ResNet { block, blocks, width, width_per_group, stem, channels })
+}
+
+/// The inner width of the first bottleneck block, of a ResNet of `width`, as torchvision counts it.
+fn width_per_group(tensors: &Tensors, width: usize) -> Result<usize, Unrecognized> {
+    let (first, second) = ("layer1.0.conv1.weight", "layer1.0.conv2.weight");
+    let &[inner, ..] = floats(tensors, first)? else {
+        return Err(Unrecognized::shape(first, tensors, "[inner width, channels, 1, 1]"));
+    };
+    let &[_, of_group, _, _] = floats(tensors, second)? else {
+        return Err(Unrecognized::shape(second, tensors, "[inner width, inner width, 3, 3]"));
+    };
+    if of_group < inner && inner.is_multiple_of(of_group) {
+        return Err(Unrecognized::Unsupported {
+            name: second.into(),
+            is: format!(
+                "a convolution in {} groups, as of a ResNeXt, and `resnet` has none",
+                inner / of_group
+            ),
+        });
+    }
+    match inner * 64 {
+        scaled if scaled.is_multiple_of(width) => Ok(scaled / width),
+        _ => Err(Unrecognized::shape(first, tensors, "an inner width in 64ths of the width")),
+    }
 }
 
 fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
@@ -94,8 +126,40 @@ mod tests {
     use crate::report::tests::tensors_of;
     use crate::{Shape, layout};
 
+    #[test]
+    fn what_encoders_here_have_not_is_named() {
+        let told = |extra: &str| {
+            let mut tensors = tensors_of(&layout(&Architecture::Vit(vit(VitStem::Patch))));
+            tensors.extend(tensors_of(&[(extra.to_owned(), Shape::Floats(vec![2]))]));
+            detect(&tensors).unwrap_err().to_string()
+        };
+        assert_eq!(
+            told("blocks.0.attn.relative_position_bias_table"),
+            "`blocks.0.attn.relative_position_bias_table` is a bias of attention by relative position, as in BEiT and Swin, and \
+             `vit` has none"
+        );
+        for extra in [
+            "blocks.1.attn.q_bias",
+            "blocks.0.gamma_1",
+            "blocks.0.mlp.w12.weight",
+            "fc_norm.weight",
+            "dist_token",
+        ] {
+            assert!(told(extra).starts_with(&format!("`{extra}` is ")), "{}", told(extra));
+        }
+        let mut tensors = tensors_of(&layout(&resnet(Block::Bottleneck, [1; 4], 64, ResNetStem::ImageNet)));
+        tensors.insert(
+            "layer1.0.conv2.weight".into(),
+            Stored::F32 { shape: vec![64, 2, 3, 3], values: vec![0.0; 1152] },
+        );
+        assert_eq!(
+            detect(&tensors).unwrap_err().to_string(),
+            "`layer1.0.conv2.weight` is a convolution in 32 groups, as of a ResNeXt, and `resnet` has none"
+        );
+    }
+
     fn resnet(block: Block, blocks: [usize; 4], width: usize, stem: ResNetStem) -> Architecture {
-        Architecture::ResNet(ResNet { block, blocks, width, stem, channels: 3 })
+        Architecture::ResNet(ResNet { block, blocks, width, stem, width_per_group: 64, channels: 3 })
     }
 
     fn vit(stem: VitStem) -> Vit {
@@ -118,6 +182,14 @@ mod tests {
         for architecture in [
             resnet(Block::Basic, [2, 2, 2, 2], 64, ResNetStem::ImageNet),
             resnet(Block::Bottleneck, [1, 2, 1, 1], 4, ResNetStem::Cifar),
+            Architecture::ResNet(ResNet {
+                block: Block::Bottleneck,
+                blocks: [1; 4],
+                width: 8,
+                width_per_group: 128,
+                stem: ResNetStem::ImageNet,
+                channels: 3,
+            }),
             Architecture::Vit(vit(VitStem::Patch)),
             Architecture::Vit(vit(VitStem::Conv)),
             Architecture::ResNet(ResNet {
@@ -125,6 +197,7 @@ mod tests {
                 blocks: [1; 4],
                 width: 8,
                 stem: ResNetStem::Cifar,
+                width_per_group: 64,
                 channels: 5,
             }),
             Architecture::Vit(Vit { channels: 4, ..vit(VitStem::Patch) }),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use run_store::checkpoint::Stored;
 
 use crate::choice::{Place, Side};
+use crate::unsupported::unsupported;
 use crate::{Shape, Tensors};
 
 /// A file of weights that cannot be used.
@@ -136,6 +137,14 @@ pub enum Unrecognized {
         /// One of the names.
         example: Option<String>,
     },
+    /// The encoder has a part that those here have not.
+    #[error("`{name}` is {is}")]
+    Unsupported {
+        /// The name of one of its tensors.
+        name: String,
+        /// What it is, and what there is instead.
+        is: String,
+    },
     /// No encoder stands where one was asked for.
     #[error("no encoder is under {}; {}", asked(.key.as_deref(), .prefix.as_deref()), there_are(.found))]
     NoPlace {
@@ -196,6 +205,7 @@ impl Unrecognized {
         match self {
             Self::NoPlace { .. } | Self::Several { .. } => "choose one of these by its key or its prefix",
             Self::NoSide { .. } => "take the encoder that is there",
+            Self::Unsupported { .. } => "only ResNets and plain ViTs can be imported",
             Self::LeavesNothing { .. } => "a pattern is a whole name, in which `*` stands for any letters",
             _ => {
                 "names must be those of torchvision, timm, DeiT, detectron2, facebookresearch/moco or moco-v3, with any prefix"
@@ -205,7 +215,8 @@ impl Unrecognized {
 
     /// Of a file with these names, none of which is an encoder's.
     pub(crate) fn of_names(names: &[(&str, &str)]) -> Self {
-        Self::Family { example: names.first().map(|(_, name)| (*name).to_owned()) }
+        let known = unsupported(names.iter().map(|(_, name)| *name));
+        known.unwrap_or_else(|| Self::Family { example: names.first().map(|(_, name)| (*name).to_owned()) })
     }
 
     pub(crate) fn shape(name: &str, tensors: &Tensors, expected: &'static str) -> Self {

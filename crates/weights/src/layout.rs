@@ -53,12 +53,13 @@ fn resnet(resnet: &ResNet) -> Vec<(String, Shape)> {
     for (stage, n_blocks) in resnet.blocks.into_iter().enumerate() {
         let width = resnet.width << stage;
         let n_outputs = width * resnet.block.expansion();
+        let inner = resnet.inner_width(stage);
         for i in 0..n_blocks {
             let name = |part: &str| format!("layer{}.{i}.{part}", stage + 1);
             let kernels = match resnet.block {
                 Block::Basic => vec![[width, n_inputs, 3, 3], [width, width, 3, 3]],
                 Block::Bottleneck => {
-                    vec![[width, n_inputs, 1, 1], [width, width, 3, 3], [n_outputs, width, 1, 1]]
+                    vec![[inner, n_inputs, 1, 1], [inner, inner, 3, 3], [n_outputs, inner, 1, 1]]
                 }
             };
             for (j, kernel) in kernels.into_iter().enumerate() {

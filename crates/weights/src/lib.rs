@@ -23,6 +23,7 @@ mod report;
 mod roles;
 mod target;
 mod torch;
+mod unsupported;
 
 use std::collections::BTreeMap;
 

@@ -44,7 +44,10 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     if resnet.width == 64 {
         match resnet.published() {
             Some((name, _)) => lines += &format!("model = torchvision.models.{name}()\n"),
-            None => lines += &format!("model = torchvision.models.ResNet({block}, {blocks:?})\n"),
+            None => {
+                let wide = wide("width_per_group", resnet);
+                lines += &format!("model = torchvision.models.ResNet({block}, {blocks:?}{wide})\n");
+            }
         }
     } else {
         // The first width is a constant of torchvision's constructor; stages are built by a method.
@@ -55,7 +58,8 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
                      if planes == 64:\n            \
                          self.inplanes = {width}\n        \
                      return super()._make_layer(block, planes * {width} // 64, *rest, **named)\n\n\
-             model = ResNet({block}, {blocks:?})\n"
+             model = ResNet({block}, {blocks:?}{})\n",
+            wide("width_per_group", resnet)
         );
         lines += &imagenet_stem(resnet);
         lines += &format!("model.bn1 = torch.nn.BatchNorm2d({width})\n");
@@ -77,9 +81,10 @@ fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
         }
         None => {
             lines += &format!(
-                "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0{in_chans})\n",
+                "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0{in_chans}{})\n",
                 block_class(resnet),
-                resnet.blocks
+                resnet.blocks,
+                wide("base_width", resnet)
             );
         }
     }
@@ -88,6 +93,14 @@ fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
         lines += &format!("model.fc = {}\n", head_module(facts.head));
     }
     lines + &load(facts)
+}
+
+/// A constructor's argument, where the inner layers of the blocks have another width than usual.
+fn wide(argument: &str, resnet: &ResNet) -> String {
+    match resnet.width_per_group {
+        64 => String::new(),
+        width => format!(", {argument}={width}"),
+    }
 }
 
 fn block_class(resnet: &ResNet) -> String {
@@ -293,6 +306,10 @@ fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
         if let Some((_, layers)) = resnet.published() {
             lines += &format!(",\n# MODEL.RESNETS.DEPTH {layers}");
         }
+        if resnet.width_per_group != 64 {
+            let inner = resnet.inner_width(0);
+            lines += &format!(", MODEL.RESNETS.WIDTH_PER_GROUP {inner}");
+        }
         if resnet.width != 64 || resnet.block == crate::Block::Basic {
             let res2 = resnet.width * resnet.block.expansion();
             lines += &format!(
@@ -393,7 +410,14 @@ mod tests {
     #[test]
     fn published_encoders_have_short_constructors_and_others_long_ones() {
         let resnet = |width, stem| {
-            Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 3 })
+            Architecture::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: [2; 4],
+                width,
+                stem,
+                width_per_group: 64,
+                channels: 3,
+            })
         };
         let lines = loading_lines(Target::Torchvision, &resnet(64, ResNetStem::ImageNet), &facts(None));
         let expected = "import torch, torchvision
@@ -417,12 +441,48 @@ model.eval()
     }
 
     #[test]
+    fn wide_resnets_have_their_own_names_or_say_how_wide_they_are() {
+        let wide = |width, width_per_group, blocks| {
+            let (block, stem) = (Block::Bottleneck, ResNetStem::ImageNet);
+            Architecture::ResNet(ResNet { block, blocks, width, width_per_group, stem, channels: 3 })
+        };
+        let has = |target, architecture: &Architecture, piece: &str| {
+            let lines = loading_lines(target, architecture, &facts(None));
+            assert!(lines.contains(piece), "{piece} is not in\n{lines}");
+        };
+        let published = wide(64, 128, [3, 4, 6, 3]);
+        has(Target::Torchvision, &published, "torchvision.models.wide_resnet50_2()");
+        has(Target::Timm, &published, "timm.create_model(\"wide_resnet50_2\", num_classes=0)");
+        has(Target::Moco, &published, "main_lincls.py -a wide_resnet50_2");
+        has(Target::Detectron2, &published, "DEPTH 50, MODEL.RESNETS.WIDTH_PER_GROUP 128");
+        let other = wide(64, 96, [1, 1, 1, 1]);
+        has(
+            Target::Torchvision,
+            &other,
+            "ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], width_per_group=96)",
+        );
+        has(Target::Timm, &other, "[1, 1, 1, 1], num_classes=0, base_width=96)");
+        has(
+            Target::Torchvision,
+            &wide(8, 128, [1, 1, 1, 1]),
+            "model = ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], width_per_group=128)",
+        );
+    }
+
+    #[test]
     fn encoders_of_other_images_than_rgb_get_a_first_layer_of_their_channels() {
         let (mean, std) = (&[0.5; 4], &[0.25; 4]);
         let facts =
             Facts { file: "e.safetensors", image_size: (96, 64), mean, std, head: None, classes: &[] };
         let resnet = |width, stem| {
-            Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 4 })
+            Architecture::ResNet(ResNet {
+                block: Block::Basic,
+                blocks: [2; 4],
+                width,
+                stem,
+                width_per_group: 64,
+                channels: 4,
+            })
         };
         let has = |target, architecture: &Architecture, piece: &str| {
             let lines = loading_lines(target, architecture, &facts);

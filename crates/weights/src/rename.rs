@@ -145,6 +145,7 @@ mod tests {
             blocks: [3, 4, 6, 3],
             width: 64,
             stem: ResNetStem::ImageNet,
+            width_per_group: 64,
             channels: 3,
         });
         for (name, _) in layout(&resnet) {

@@ -272,7 +272,14 @@ mod tests {
     use crate::{Block, HeadLayer, ResNet, layout};
 
     fn resnet(width: usize, stem: ResNetStem) -> Architecture {
-        Architecture::ResNet(ResNet { block: Block::Basic, blocks: [2; 4], width, stem, channels: 3 })
+        Architecture::ResNet(ResNet {
+            block: Block::Basic,
+            blocks: [2; 4],
+            width,
+            stem,
+            width_per_group: 64,
+            channels: 3,
+        })
     }
 
     fn vit(stem: VitStem, class_token: bool) -> Architecture {

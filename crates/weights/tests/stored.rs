@@ -23,7 +23,14 @@ fn layout(name: &str) -> Vec<(String, Shape)> {
 }
 
 fn resnet(block: Block, blocks: [usize; 4]) -> Architecture {
-    Architecture::ResNet(ResNet { block, blocks, width: 64, stem: ResNetStem::ImageNet, channels: 3 })
+    Architecture::ResNet(ResNet {
+        block,
+        blocks,
+        width: 64,
+        stem: ResNetStem::ImageNet,
+        width_per_group: 64,
+        channels: 3,
+    })
 }
 
 fn vit_small() -> Architecture {

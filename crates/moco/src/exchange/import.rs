@@ -11,6 +11,7 @@ use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, WeightFile
 
 use super::ExchangeError;
 use super::error::{Counterpart, Mismatch};
+use super::line::BackboneLine;
 use super::parts::{self, Parts};
 use super::positions;
 use crate::origin::NewRun;
@@ -89,6 +90,11 @@ impl ForeignWeights {
         let architecture = weights::detect(&encoders.query.backbone)
             .map_err(|reason| ExchangeError::Unrecognized { path: path.into(), reason })?;
         Ok(Self { path: path.into(), encoders, architecture })
+    }
+
+    /// What to write in a pipeline for this encoder.
+    pub fn backbone_line(&self) -> BackboneLine {
+        BackboneLine::of(&self.encoders, &self.architecture)
     }
 
     /// Compares the backbone with a complete encoder of its kind.

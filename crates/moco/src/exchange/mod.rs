@@ -25,6 +25,8 @@ mod error;
 mod export;
 #[cfg(feature = "train")]
 mod import;
+#[cfg(feature = "train")]
+mod line;
 mod opened;
 mod parts;
 #[cfg(feature = "train")]
@@ -34,5 +36,7 @@ pub use self::error::{Counterpart, ExchangeError, Mismatch};
 pub use self::export::{ExportOptions, Exported, export};
 #[cfg(feature = "train")]
 pub use self::import::{ForeignWeights, ImportNote};
+#[cfg(feature = "train")]
+pub use self::line::BackboneLine;
 pub use plugin_api::Resized;
 pub use weights::{Architecture, Choice, Encoders, Place, Report, Side, Target, Unrecognized};

@@ -86,6 +86,12 @@ impl WeightFile {
         serde_json::from_str(self.source.metadata("image_size")?).ok()
     }
 
+    /// The backbone's config, if this program has exported it.
+    pub(crate) fn backbone(&self) -> Option<String> {
+        self.source.metadata("moco-rs.export")?;
+        self.source.metadata("backbone").filter(|config| !config.is_empty()).map(str::to_owned)
+    }
+
     pub(crate) fn is_inert(&self, item: usize) -> bool {
         self.source.is_inert(item)
     }

@@ -126,6 +126,7 @@ mod tests {
             blocks: [1; 4],
             width: 2,
             stem: ResNetStem::ImageNet,
+            width_per_group: 64,
             channels: 3,
         };
         let model = decoded(&Architecture::ResNet(resnet));
