@@ -75,7 +75,7 @@ fn train(
 }
 
 /// Trains to the end in `n` processes, in a folder of its own.
-fn run(n: usize, root: &Path, file: &str, sets: &[&str]) -> PathBuf {
+pub(crate) fn run(n: usize, root: &Path, file: &str, sets: &[&str]) -> PathBuf {
     let folder = root.join(format!("{n}-processes"));
     for finished in train(n, &folder, Some((file, sets)), None) {
         assert!(matches!(finished.unwrap(), Finished::Completed(_)));

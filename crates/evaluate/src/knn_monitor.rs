@@ -1,9 +1,12 @@
 //! The monitor `knn`.
 
-use plugin_api::{ConfigError, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome};
+use plugin_api::{
+    ConfigError, DatasetConfig, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError,
+    Outcome, OwnDataset,
+};
 
 use crate::knn::knn;
-use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
+use crate::labeled::{Labeled, check_every, is_due, labeled, level_name, own_dataset};
 
 plugin_api::register! {
     dyn Monitor {
@@ -11,7 +14,7 @@ plugin_api::register! {
         summary: "top-1 accuracy of a kNN classifier on the features; needs labels",
         source: "Wu et al. 2018, arXiv:1805.01978",
         example: "(every: 5, k: 200)",
-        build: |config: KnnConfig, _context| KnnMonitor::new(config),
+        build: |config: KnnConfig, context| KnnMonitor::new(config, context),
     }
 }
 
@@ -34,6 +37,10 @@ pub struct KnnConfig {
     /// Features to use. The MoCo CIFAR-10 demo measures `Head`.
     #[serde(default = "KnnConfig::default_level")]
     pub level: Level,
+    /// Labelled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labelled"))`. Metrics
+    /// name it.
+    #[serde(default)]
+    pub source: Option<DatasetConfig>,
 }
 
 impl KnnConfig {
@@ -58,14 +65,16 @@ impl KnnConfig {
 #[derive(Debug, Clone)]
 pub struct KnnMonitor {
     config: KnnConfig,
+    /// What it measures on in place of the run's images.
+    dataset: Option<OwnDataset>,
 }
 
 impl KnnMonitor {
     /// The monitor for `config`.
     ///
     /// # Errors
-    /// If `every` or `k` is 0, or the temperature is not positive.
-    pub fn new(config: KnnConfig) -> Result<Self, ConfigError> {
+    /// If `every` or `k` is 0, or the temperature is not positive, or its dataset cannot be built.
+    pub fn new(config: KnnConfig, context: &MonitorContext) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         if config.k == 0 {
             return Err(ConfigError::field("k", config.k, "it must be at least 1"));
@@ -77,7 +86,8 @@ impl KnnMonitor {
                 "it must be a positive number",
             ));
         }
-        Ok(Self { config })
+        let dataset = own_dataset(config.source.as_ref(), context)?;
+        Ok(Self { config, dataset })
     }
 }
 
@@ -88,6 +98,10 @@ impl Monitor for KnnMonitor {
 
     fn views(&self) -> Vec<&str> {
         vec![&self.config.view]
+    }
+
+    fn dataset(&self) -> Option<&OwnDataset> {
+        self.dataset.as_ref()
     }
 
     fn is_due(&self, epochs_done: usize, epochs: usize) -> bool {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use plugin_api::{ConfigError, Embed, Embedding, FeatureExtractor, Level, MonitorError, Split};
+use plugin_api::{
+    ConfigError, DatasetConfig, DatasetContext, Embed, Embedding, FeatureExtractor, Level, MonitorContext,
+    MonitorError, OwnDataset, Split,
+};
 
 /// Features of both splits.
 pub(crate) struct Labeled {
@@ -22,13 +25,14 @@ pub(crate) fn labeled(
     // The small split first: if it is missing, the other one need not be computed.
     let Some(test) = features.embed(Embed { split: Split::Test, view, level })? else {
         return Ok(Err(
-            "there is no test split: add one to the dataset, or use the monitor `feature-collapse`, which needs none",
+            "there is no test split: add one to the dataset, measure on another one with `source`, or use the monitor \
+             `feature-collapse`, which needs none",
         ));
     };
     if test.labels.is_none() {
         return Ok(Err(
-            "the images have no labels: use `class-folders` or a `list-file` with labels, or use the monitor \
-                       `feature-collapse`, which needs none",
+            "the images have no labels: use `class-folders` or a `list-file` with labels, as the run's dataset or as the `source` \
+             of this monitor, or use the monitor `feature-collapse`, which needs none",
         ));
     }
     match features.embed(Embed { split: Split::Train, view, level })? {
@@ -44,6 +48,15 @@ pub(crate) fn is_due(every: usize, epochs_done: usize, epochs: usize) -> bool {
 
 pub(crate) fn check_every(every: usize) -> Result<(), ConfigError> {
     if every == 0 { Err(ConfigError::field("every", every, "it must be at least 1")) } else { Ok(()) }
+}
+
+/// The dataset that the field `source` of a monitor names.
+pub(crate) fn own_dataset(
+    source: Option<&DatasetConfig>,
+    context: &MonitorContext,
+) -> Result<Option<OwnDataset>, ConfigError> {
+    let context = DatasetContext { seed: context.seed };
+    source.map(|source| source.clone().build_for("source", &context)).transpose()
 }
 
 pub(crate) fn level_name(level: Level) -> &'static str {

@@ -1,10 +1,11 @@
 //! The monitor `linear-probe`.
 
 use plugin_api::{
-    ConfigError, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Rng,
+    ConfigError, DatasetConfig, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
+    MonitorError, Outcome, OwnDataset, Rng,
 };
 
-use crate::labeled::{Labeled, check_every, is_due, labeled, level_name};
+use crate::labeled::{Labeled, check_every, is_due, labeled, level_name, own_dataset};
 use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached};
 
 plugin_api::register! {
@@ -13,7 +14,7 @@ plugin_api::register! {
         summary: "top-1 accuracy of a linear classifier on the features; needs labels",
         source: "He et al. 2020, arXiv:1911.05722, §4.1, with cached features and no augmentation",
         example: "(every: 10, epochs: 20)",
-        build: |config: LinearProbeConfig, _context| LinearProbeMonitor::new(config),
+        build: |config: LinearProbeConfig, context| LinearProbeMonitor::new(config, context),
     }
 }
 
@@ -37,6 +38,10 @@ pub struct LinearProbeConfig {
     /// Features to use.
     #[serde(default = "LinearProbeConfig::default_level")]
     pub level: Level,
+    /// Labelled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labelled"))`. Metrics
+    /// name it.
+    #[serde(default)]
+    pub source: Option<DatasetConfig>,
     /// Epochs to train on the cached features.
     #[serde(default = "LinearProbeConfig::default_epochs")]
     pub epochs: usize,
@@ -74,14 +79,16 @@ impl LinearProbeConfig {
 #[derive(Debug, Clone)]
 pub struct LinearProbeMonitor {
     config: LinearProbeConfig,
+    /// What it measures on in place of the run's images.
+    dataset: Option<OwnDataset>,
 }
 
 impl LinearProbeMonitor {
     /// The monitor for `config`.
     ///
     /// # Errors
-    /// If a number is 0, or a learning rate is not positive.
-    pub fn new(config: LinearProbeConfig) -> Result<Self, ConfigError> {
+    /// If a number is 0, or a learning rate is not positive, or its dataset cannot be built.
+    pub fn new(config: LinearProbeConfig, context: &MonitorContext) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         for (field, value) in [("epochs", config.epochs), ("batch", config.batch)] {
             if value == 0 {
@@ -93,7 +100,8 @@ impl LinearProbeMonitor {
             let must = "it must be a list of positive numbers, such as `[0.3, 3]`";
             return Err(ConfigError::field("learning_rates", format!("{rates:?}"), must));
         }
-        Ok(Self { config })
+        let dataset = own_dataset(config.source.as_ref(), context)?;
+        Ok(Self { config, dataset })
     }
 
     /// The metric, from features of both splits.
@@ -138,6 +146,10 @@ impl Monitor for LinearProbeMonitor {
 
     fn views(&self) -> Vec<&str> {
         vec![&self.config.view]
+    }
+
+    fn dataset(&self) -> Option<&OwnDataset> {
+        self.dataset.as_ref()
     }
 
     fn is_due(&self, epochs_done: usize, epochs: usize) -> bool {

@@ -44,7 +44,7 @@ fn unlabeled(n: usize) -> Embedding {
 }
 
 fn monitor(name: &str, config: &str) -> Result<Box<dyn Monitor>, ConfigError> {
-    build::<dyn Monitor>(name, Config::new(config), &MonitorContext)
+    build::<dyn Monitor>(name, Config::new(config), &MonitorContext::default())
 }
 
 fn measured(outcome: Outcome) -> Vec<Metric> {
@@ -65,7 +65,7 @@ fn off(outcome: Outcome) -> String {
 fn every_example_builds_and_every_field_is_explained() {
     let mut names = Vec::new();
     for plugin in plugin_api::inventory::iter::<Plugin<dyn Monitor>> {
-        let built = (plugin.build)(Config::new(plugin.example), &MonitorContext);
+        let built = (plugin.build)(Config::new(plugin.example), &MonitorContext::default());
         assert!(built.is_ok(), "{}: {}", plugin.name, built.err().unwrap());
         let schema = (plugin.schema)();
         for (field, property) in schema.as_value()["properties"].as_object().unwrap() {

@@ -71,6 +71,21 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
         text::count(pipeline.epochs, "epoch"),
         pipeline.batch,
     )?;
+    print_data(out, &pipeline)?;
+    for (monitor, own) in pipeline_file::own_datasets(&pipeline) {
+        match own.open() {
+            Ok(splits) => writeln!(out, "  data of {monitor}: {}: {}", own.describe(), split_sizes(&splits))?,
+            Err(error) => writeln!(
+                out,
+                "  note: the dataset of {monitor} cannot be opened here: {error}\n  hint: {}",
+                error.hint
+            )?,
+        }
+    }
+    Ok(())
+}
+
+fn print_data(out: &mut dyn Write, pipeline: &Pipeline) -> std::io::Result<()> {
     let opened = pipeline.dataset.open();
     for note in opened.iter().flat_map(notes::of) {
         writeln!(out, "  note: {note}")?;

@@ -73,6 +73,7 @@ impl Hint for ProcessesError {
 impl Hint for DataError {
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Missing { path } => Some(missing_path::hint(path)),
             Self::NoFile { .. } => Some("pack decoded pixels instead, with `--shorter N`".into()),
             Self::Loader(LoaderError::TooManyUnreadable { .. }) => Some(
                 "check the files named above; if the rest is fine, allow a larger share with `--max-unreadable`".into(),

@@ -13,7 +13,7 @@ use crate::trained::{EncoderArguments, embed, with_hint};
 
 /// Evaluate an encoder with k-nearest-neighbor (kNN) classification.
 ///
-/// Classifies the test images of the run's dataset by their nearest training images in feature space (weighted kNN, Wu
+/// Classifies the test images of the run's dataset, or of the one that `--data` names, by their nearest training images in feature space (weighted kNN, Wu
 /// et al. 2018, arXiv:1805.01978). Each of the k nearest votes with weight exp(similarity / T). No training is
 /// involved.
 ///
@@ -36,7 +36,8 @@ Examples:
   moco knn runs/mocov2-001
   moco knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
   moco knn runs/mocov2-001 --level head
-  moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels";
+  moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels
+  moco knn runs/mocov2-001 --data labelled     on other images than the run's";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let mut evaluation = arguments.encoder.open()?;
@@ -53,6 +54,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         text::count(test.n, "test image"),
         text::count(train.n, "training image"),
     )?;
+    if let Some(line) = arguments.encoder.data_line(evaluation.dataset()) {
+        writeln!(out, "{line}")?;
+    }
     if let Some(note) = evaluation.size_note() {
         writeln!(out, "{note}")?;
     }

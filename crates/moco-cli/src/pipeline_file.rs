@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline::{Network, Pipeline, PipelineError, Site};
-use plugin_api::Entry;
+use plugin_api::{Dataset, Entry};
 use tensor_ops::Device;
 
 use crate::failure::Failure;
@@ -60,6 +60,12 @@ pub fn check_file(path: &Path) -> Result<(), Failure> {
 /// The error for a path that does not exist.
 pub fn missing(path: &Path) -> Failure {
     Failure::new(format!("`{}` does not exist", path.display()), missing_path::hint(path))
+}
+
+/// The datasets that monitors measure on in place of the run's, after the monitors' names.
+pub(crate) fn own_datasets(pipeline: &Pipeline) -> impl Iterator<Item = (&str, &dyn Dataset)> {
+    let monitors = pipeline.monitors.iter();
+    monitors.filter_map(|(name, monitor)| Some((name.as_str(), monitor.dataset()?.dataset())))
 }
 
 /// Trainable and frozen parameters of the query encoder; momentum copies are not counted.

@@ -369,6 +369,9 @@ fn describe(
     let modules = modules.join(", ");
     writeln!(out, "pipeline  {}, seed {}", pipeline.name, pipeline.seed)?;
     writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;
+    for (monitor, dataset) in pipeline_file::own_datasets(pipeline) {
+        writeln!(out, "monitor   {monitor} on {}", dataset.describe())?;
+    }
     writeln!(
         out,
         "training  {} of {}, batch size {}",

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use evaluate::KnnError;
+use moco::data::{DataError, DatasetSource};
 use moco::evaluation::{Evaluation, EvaluationError, EvaluationOptions};
 use moco::{LoadError, Which};
 use plugin_api::{Embedding, Split};
@@ -34,6 +36,11 @@ pub(crate) struct EncoderArguments {
     /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
+    /// Labelled images to use in place of the run's dataset: a folder with class folders in `train` and `val` or `test`, a
+    /// pack, a pipeline file (RON), which means its dataset, or a dataset plugin with its fields:
+    /// `class-folders(root: "labelled")`, or as in a pipeline.
+    #[arg(long, value_name = "SOURCE")]
+    data: Option<String>,
     #[command(flatten)]
     moved: MovedArguments,
     /// Data loader workers [default: one per core].
@@ -58,7 +65,9 @@ impl EncoderArguments {
     /// If one of them cannot be opened, the pipeline has no such view, or the dataset lacks labels or a test split.
     pub(crate) fn open(&self) -> Result<Evaluation, Failure> {
         compute::start(self.threads)?;
+        let dataset = self.data.as_deref().map(DatasetSource::parse).transpose();
         let options = EvaluationOptions {
+            dataset: dataset.map_err(|error| with_hint(error.into()))?,
             checkpoint: if self.best { Which::Best } else { Which::Latest },
             level: self.level.level(),
             view: self.view.clone(),
@@ -67,9 +76,19 @@ impl EncoderArguments {
             moved: self.moved.moved(),
             workers: self.workers.map(usize::from),
         };
-        let evaluation = Evaluation::open(&self.run, &options).map_err(with_hint)?;
+        let evaluation = Evaluation::open(&self.run, &options).map_err(|error| match error {
+            // The run's images are not asked for, so it does not matter whether they have moved.
+            EvaluationError::Dataset(error) if self.data.is_some() => error.into(),
+            error => with_hint(error),
+        })?;
         notes::print(evaluation.notes());
         Ok(evaluation)
+    }
+
+    /// What the protocol of a figure must say of its images: `images and labels of class folders of labelled`. `None` where
+    /// they are the run's own.
+    pub(crate) fn data_line(&self, dataset: &str) -> Option<String> {
+        self.data.as_ref().map(|_| format!("images and labels of {dataset}"))
     }
 
     /// The name of the features in messages.
@@ -103,6 +122,16 @@ pub(crate) fn with_hint(error: EvaluationError) -> Failure {
         return Failure::new(error.to_string(), hint);
     }
     match error {
+        EvaluationError::NoLabels { .. } | EvaluationError::Knn(KnnError::NoLabels) => Failure::new(
+            error.to_string(),
+            "use a dataset with labels, for instance `--data 'class-folders(root: \"FOLDER\")'`",
+        ),
+        EvaluationError::NoSplit { .. } => Failure::new(
+            error.to_string(),
+            "configure both splits, `moco plugins` shows the fields of the dataset; or name another one with `--data`",
+        ),
+        EvaluationError::Data(DataError::Pipeline(error)) => error.into(),
+        EvaluationError::Data(error) => error.into(),
         EvaluationError::Dataset(error) => moved::with_way_out(&error),
         EvaluationError::DropPath(_) => Failure::new(error.to_string(), "turn it off with `--drop-path 0`"),
         EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),

@@ -355,12 +355,15 @@ pub fn build_pipeline(config: &PipelineConfig) -> Result<Pipeline, Error> {
     Ok(Pipeline::from_config(config, &device()?)?)
 }
 
-/// Opens the dataset of `pipeline`. No image is read.
+/// Opens the dataset of `pipeline`, and those of monitors that have one of their own. No image is read.
 ///
 /// # Errors
-/// If it is missing, or has fewer images than a batch.
+/// If one is missing, or the run's has fewer images than a batch.
 pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     let splits = pipeline.dataset.open()?;
+    for own in pipeline.monitors.iter().filter_map(|(_, monitor)| monitor.dataset()) {
+        own.dataset().open()?;
+    }
     let n_images = splits.train.len();
     if n_images < pipeline.batch {
         return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());

@@ -4,6 +4,7 @@ use crate::build::ViewImages;
 use crate::checker::Checker;
 use crate::config::{EarlyStoppingConfig, PipelineConfig};
 use crate::measuring::MEASURING;
+use crate::moved::Moved;
 use crate::pixels;
 use crate::views::{View, Views};
 use pipeline_text::Checked;
@@ -19,6 +20,10 @@ pub(crate) struct Measured<'a> {
     pub(crate) backbone: &'a dyn Backbone,
     /// What it trains on.
     pub(crate) images: ViewImages,
+    /// Channels of the images in the dataset, if it tells.
+    pub(crate) channels: Option<usize>,
+    /// Where images are now.
+    pub(crate) moved: &'a Moved,
 }
 
 /// Builds the monitors, each of which needs its views, of a size that the encoder can take.
@@ -32,7 +37,11 @@ pub(crate) fn check_monitors(
     for (i, plugin) in config.monitor.iter().enumerate() {
         let path = ["monitor", &i.to_string()].map(str::to_owned);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        let monitor = checker.build::<dyn Monitor>(&path, &MonitorContext)?;
+        let context = MonitorContext { seed: config.seed };
+        let monitor = checker.build_as::<dyn Monitor>(&path, &context, |text, config| {
+            measured.moved.text_of_nested(text, config)
+        })?;
+        check_dataset(checker, &path, &*monitor, measured.channels)?;
         for name in monitor.views() {
             let Some(view) = views.get(name) else {
                 let names: Vec<&str> = views.built.iter().map(|view| view.name.as_str()).collect();
@@ -55,9 +64,34 @@ pub(crate) fn check_monitors(
     Ok(monitors)
 }
 
+/// A dataset of a monitor's own must have the channels of the run's images, which its views were made for.
+fn check_dataset(
+    checker: &Checker,
+    path: &[&str],
+    monitor: &dyn Monitor,
+    channels: Option<usize>,
+) -> Checked<()> {
+    let (Some(own), Some(channels)) = (monitor.dataset(), channels) else { return Ok(()) };
+    let has = own.dataset().channels();
+    if has == channels {
+        return Ok(());
+    }
+    let mut place = path.to_vec();
+    place.extend(own.field().split('.'));
+    Err(checker.fault(
+        &place,
+        format!("the encoder trains on images of {channels} channels, and those of this dataset have {has}"),
+        "measure on images with the channels of `data.source`",
+    ))
+}
+
 /// A view for measuring must have the channels and the size that the encoder trains on, or another size that its backbone
 /// can take.
-fn check_images(checker: &Checker, view: &View, Measured { backbone, images }: Measured<'_>) -> Checked<()> {
+fn check_images(
+    checker: &Checker,
+    view: &View,
+    Measured { backbone, images, .. }: Measured<'_>,
+) -> Checked<()> {
     let ViewImages { size, channels } = images;
     if view.channels != channels {
         return Err(checker.fault_at_name(

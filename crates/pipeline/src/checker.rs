@@ -103,10 +103,23 @@ impl Checker {
     where
         Plugin<T>: inventory::Collect,
     {
+        self.build_as(path, context, |text, config| moved.text_of(text, config))
+    }
+
+    /// [`build`](Self::build) with the config that `text_of` gives for the pipeline's text and the config in it.
+    pub(crate) fn build_as<T: Kind + ?Sized>(
+        &self,
+        path: &[&str],
+        context: &T::Context,
+        text_of: impl Fn(&str, &Node) -> String,
+    ) -> Checked<Box<T>>
+    where
+        Plugin<T>: inventory::Collect,
+    {
         let (name, name_span, config_span) = self.plugin_at(path)?;
         let config = match self.tree().find(path).and_then(Node::plugin) {
-            Some((_, config)) if !moved.is_empty() => moved.text_of(&self.text.text, config),
-            _ => self.text.text[config_span.clone()].to_owned(),
+            Some((_, config)) => text_of(&self.text.text, config),
+            None => self.text.text[config_span.clone()].to_owned(),
         };
         plugin_api::build::<T>(&name, Config::new(&config), context)
             .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
@@ -136,6 +149,16 @@ impl Checker {
                     None => config_span,
                 };
                 self.text.fault(span, format!("{name}: {error}"), hint)
+            }
+            ConfigError::Nested { field, source } => {
+                let mut place: Vec<&str> = path.to_vec();
+                place.extend(field.split('.'));
+                match self.plugin_at(&place) {
+                    Ok((name, name_span, config_span)) => {
+                        self.plugin_fault(&place, &name, name_span, config_span, source)
+                    }
+                    Err(_) => self.text.fault(config_span, format!("{name}: `{field}`: {error}"), hint),
+                }
             }
             _ => self.text.fault(name_span, error.to_string(), hint),
         }

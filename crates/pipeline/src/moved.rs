@@ -98,9 +98,20 @@ impl Moved {
 
     /// The text of the value `node`, with all paths in it as they are now.
     pub(crate) fn text_of(&self, text: &str, node: &Node) -> String {
-        let mut changed = text[node.span.clone()].to_owned();
         let mut texts = Vec::new();
         collect(node, &mut texts);
+        self.replaced(text, node, texts)
+    }
+
+    /// The text of the plugin's config `node`, with all paths in the plugins that are its fields as they are now.
+    pub(crate) fn text_of_nested(&self, text: &str, node: &Node) -> String {
+        let mut texts = Vec::new();
+        collect_nested(node, &mut texts);
+        self.replaced(text, node, texts)
+    }
+
+    fn replaced(&self, text: &str, node: &Node, texts: Vec<(std::ops::Range<usize>, &str)>) -> String {
+        let mut changed = text[node.span.clone()].to_owned();
         // From the last on, so that the places of the others stay.
         for (place, path) in texts.into_iter().rev() {
             if let Some(now) = self.now(path) {
@@ -111,7 +122,7 @@ impl Moved {
         changed
     }
 
-    /// Checks that the dataset of `text` has a path for each move.
+    /// Checks that the dataset of `text`, or one of a monitor, has a path for each move.
     ///
     /// # Errors
     /// The fault at the dataset, with the paths that it has.
@@ -120,6 +131,10 @@ impl Moved {
         let config = node.plugin().map_or(node, |(_, config)| config);
         let mut texts = Vec::new();
         collect(config, &mut texts);
+        if let Some(Node { kind: NodeKind::Items(monitors), .. }) = text.tree.find(&["monitor"]) {
+            let configs = monitors.iter().filter_map(|monitor| monitor.plugin().map(|(_, config)| config));
+            configs.for_each(|config| collect_nested(config, &mut texts));
+        }
         let mut paths: Vec<String> = texts.into_iter().map(|(_, path)| path.to_owned()).collect();
         for step in &self.0 {
             let mut n_moved = 0;
@@ -140,6 +155,14 @@ impl Moved {
             }
         }
         Ok(())
+    }
+}
+
+/// The strings in those fields of `node` that are plugins, in the order of the text.
+fn collect_nested<'a>(node: &'a Node, into: &mut Vec<(std::ops::Range<usize>, &'a str)>) {
+    if let NodeKind::Fields { fields, .. } = &node.kind {
+        let configs = fields.iter().filter_map(|field| field.value.plugin().map(|(_, config)| config));
+        configs.for_each(|config| collect(config, into));
     }
 }
 
@@ -197,6 +220,13 @@ mod tests {
         let expected =
             r#"("flat-folder", (root: ["/new \"place\"/x", "/new \"place\"", "ab"], exclude: ["*.tmp"]))"#;
         assert_eq!(now, expected);
+        let monitor = r#"[("knn", (view: "a", source: ("class-folders", (root: "a/y"))))]"#;
+        let with_monitor =
+            PipelineText::new("x", &format!("(data: (source: {source}), monitor: {monitor})")).unwrap();
+        let node = with_monitor.tree.find(&["monitor", "0"]).unwrap().plugin().unwrap().1;
+        let now = moves.text_of_nested(&with_monitor.text, node);
+        assert_eq!(now, r#"(view: "a", source: ("class-folders", (root: "/new \"place\"/y")))"#);
+        moved(&["a/y=b"]).check(&with_monitor).unwrap();
         let fault = moved(&["b=c"]).check(&text).unwrap_err();
         assert!(fault.message.contains("no path of the dataset starts with `b`"), "{}", fault.message);
         assert_eq!(fault.hint.as_deref(), Some("it has `a/x`, `a`, `ab`, `*.tmp`"));

@@ -170,7 +170,8 @@ impl Pipeline {
         let encoder = graph.encoder();
         let trained = images[encoder.view];
         let backbone = &*modules.encoders.backbones[encoder.backbone].module;
-        let measured = Measured { backbone, images: trained };
+        let channels = dataset.as_ref().ok().map(|dataset| dataset.channels());
+        let measured = Measured { backbone, images: trained, channels, moved: &site.moved };
         let monitors = check_monitors(&checker, &config, &views, measured)?;
         views::check_all_used(&checker, &views, &graph, &monitors)?;
         let dataset = dataset?;

@@ -64,6 +64,14 @@ pub enum ConfigError {
         /// What the value must be, as a sentence without a stop: "it must be a positive multiple of 8".
         must: String,
     },
+    /// A field is a plugin of its own, which cannot be built.
+    #[error("{source}")]
+    Nested {
+        /// The field's name; dots lead into nested structs.
+        field: &'static str,
+        /// What is wrong with that plugin.
+        source: Box<ConfigError>,
+    },
     /// The config is well formed, but does not fit what surrounds it.
     #[error("{message}")]
     Unfit {
@@ -90,6 +98,7 @@ impl ConfigError {
         match self {
             Self::Parse { hint, .. } | Self::Unfit { hint, .. } => hint.as_deref(),
             Self::Field { .. } => None,
+            Self::Nested { source, .. } => source.hint(),
         }
     }
 

@@ -81,7 +81,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         "loss" => build::<dyn ContrastiveLoss>(name, config, &negatives).map(drop),
         "optimizer" => build::<dyn Optimizer>(name, config, &OptimizerContext).map(drop),
         "schedule" => build::<dyn Schedule>(name, config, &ScheduleContext { epochs: 200 }).map(drop),
-        "monitor" => build::<dyn Monitor>(name, config, &MonitorContext).map(drop),
+        "monitor" => build::<dyn Monitor>(name, config, &MonitorContext::default()).map(drop),
         other => panic!("this test does not know how to build a {other}: add it"),
     }
 }

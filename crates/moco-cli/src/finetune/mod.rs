@@ -131,6 +131,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         writeln!(out, "{note}")?;
     }
     print(arguments, (&recipe, &protocol), n_train, &score, out)?;
+    if let Some(line) = arguments.encoder.data_line(&dataset) {
+        writeln!(out, "{line}")?;
+    }
     by_class::print(out, &score, &classes)?;
     if !unreadable.is_empty() {
         writeln!(out, "{} skipped or replaced", text::count(unreadable.len(), "unreadable image"))?;

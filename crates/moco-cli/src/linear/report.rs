@@ -82,6 +82,9 @@ impl Report<'_> {
             text::count(self.n_test, "test image"),
             text::count(self.n_train, "training image"),
         )?;
+        if let Some(line) = self.arguments.encoder.data_line(&self.dataset) {
+            writeln!(out, "{line}")?;
+        }
         if self.arguments.encoder.labels < 1.0 {
             let share = 100.0 * self.arguments.encoder.labels;
             writeln!(out, "{share} % of the labels of each class, seed {}", self.arguments.encoder.seed)?;

@@ -1,5 +1,7 @@
 //! What can go wrong while images are looked at or packed.
 
+use std::path::PathBuf;
+
 use datasets::PackError;
 use loader::LoaderError;
 use pipeline::PipelineError;
@@ -20,6 +22,28 @@ pub enum DataError {
     /// There are no images.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// There is nothing at the path.
+    #[error("`{}` does not exist", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The images at the path are not split into those to train and those to test on.
+    #[error("`{}` has no training and test images: no folder `train` with a folder for each class", path.display())]
+    NoSplits {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The text does not name a dataset.
+    #[error("`{text}` does not name a dataset: {message}")]
+    Named {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// An option is wrong.
     #[error(transparent)]
     Option(#[from] ConfigError),
@@ -44,6 +68,11 @@ impl DataError {
             Self::Pipeline(_) => None,
             Self::Device(error) => Some(error.hint().into()),
             Self::Dataset(error) => Some(error.hint.clone()),
+            Self::Missing { .. } => Some("check the path".into()),
+            Self::NoSplits { .. } => Some(
+                "name the dataset and its fields, for instance `list-file(path: \"train.csv\", test: \"test.csv\")`".into(),
+            ),
+            Self::Named { hint, .. } => hint.clone(),
             Self::Option(error) => error.hint().map(Into::into),
             Self::Loader(error) => error.hint().map(Into::into),
             Self::Pack(PackError::Exists { .. }) => Some("choose another name".into()),

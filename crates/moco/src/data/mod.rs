@@ -27,11 +27,13 @@
 //! ```
 
 mod error;
+mod named;
 mod pack;
 mod scan;
 mod source;
 
 pub use self::error::DataError;
+pub use self::named::DatasetSource;
 pub use self::pack::{PackOptions, PackProgress, Packing, pack};
 pub use self::scan::{Channel, Found, Scanned, Sizes, scan};
 pub use self::source::DataSource;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline::{Pipeline, Site};
-use plugin_api::{Config, Dataset, DatasetContext, Images, Split, Splits};
+use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Split, Splits};
 
 use super::DataError;
 
@@ -28,14 +28,11 @@ impl DataSource {
     /// If there are none, or the pipeline is wrong.
     pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
         if let [path] = paths {
-            if path.extension().is_some_and(|extension| extension == "ron") {
+            if is_pipeline(path) {
                 return Self::of_pipeline(path, &[]);
             }
-            if path.extension().is_some_and(|extension| extension == "pack") {
-                return Self::of_plugin("pack", &format!("(path: {})", quoted(path)));
-            }
-            if has_class_folders(&path.join("train")) {
-                return Self::of_plugin("class-folders", &format!("(root: {})", quoted(path)));
+            if let Some(plugin) = plugin_of(path) {
+                return Self::of_dataset(&*plugin.build(&DatasetContext::default())?);
             }
         }
         let datasets::OpenedImages { images, notes } = datasets::open_images(paths)?;
@@ -60,12 +57,6 @@ impl DataSource {
     pub fn of_dataset(dataset: &dyn Dataset) -> Result<Self, DataError> {
         let splits = dataset.open()?;
         Ok(Self { splits, channels: dataset.channels(), description: dataset.describe() })
-    }
-
-    fn of_plugin(name: &str, config: &str) -> Result<Self, DataError> {
-        let dataset =
-            plugin_api::build::<dyn Dataset>(name, Config::new(config), &DatasetContext::default())?;
-        Self::of_dataset(&*dataset)
     }
 
     /// The splits that have images.
@@ -117,6 +108,20 @@ pub(super) struct Place<'a> {
     pub(super) split: Split,
     pub(super) images: &'a dyn Images,
     pub(super) index: usize,
+}
+
+/// Whether the path is that of a pipeline.
+pub(super) fn is_pipeline(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "ron")
+}
+
+/// The dataset plugin for a path that is one dataset: a pack, or a folder with class folders in its folder `train`.
+pub(super) fn plugin_of(path: &Path) -> Option<DatasetConfig> {
+    if path.extension().is_some_and(|extension| extension == "pack") {
+        return Some(DatasetConfig::new("pack", format!("(path: {})", quoted(path))));
+    }
+    has_class_folders(&path.join("train"))
+        .then(|| DatasetConfig::new("class-folders", format!("(root: {})", quoted(path))))
 }
 
 /// A path as RON writes strings.

@@ -9,6 +9,7 @@ use train_core::engine::EngineError;
 use train_core::features::FeaturesError;
 
 use crate::LoadError;
+use crate::data::DataError;
 
 /// An encoder that cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,19 @@ pub enum EvaluationError {
     /// The dataset is missing.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// The dataset that was named in place of the run's cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The images have other channels than the encoder takes.
+    #[error("the encoder takes images of {takes} channels, and those of this dataset, {dataset}, have {has}")]
+    Channels {
+        /// The dataset, as it describes itself.
+        dataset: String,
+        /// Channels of its images.
+        has: usize,
+        /// Channels that the encoder was trained on.
+        takes: usize,
+    },
     /// The images have no labels.
     #[error("{which} this dataset, {dataset}, have no labels")]
     NoLabels {
@@ -118,6 +132,8 @@ impl EvaluationError {
         match self {
             Self::Load(error) => error.hint(),
             Self::Dataset(error) => Some(error.hint.clone()),
+            Self::Data(error) => error.hint(),
+            Self::Channels { .. } => Some("use a dataset whose images have as many channels".into()),
             Self::NoLabels { .. } | Self::Knn(KnnError::NoLabels) => Some(WITH_LABELS.into()),
             Self::NoSplit { .. } => {
                 Some("configure both splits; `moco plugins` shows the fields of the dataset".into())

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use evaluate::linear::{LinearProbe, train_cached};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
-use plugin_api::{Embedding, Images, Level, Split, Splits, UnreadableImage};
+use plugin_api::{Dataset, Embedding, Images, Level, Split, Splits, UnreadableImage};
 use run_store::checkpoint::Stored;
 use train_core::engine::FrozenEncoder;
 use train_core::features;
@@ -43,6 +43,7 @@ pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;
 use self::training_view::Strengthened;
 use crate::classifier::{BIAS, WEIGHT};
+use crate::data::DatasetSource;
 use crate::encoder::view;
 use crate::run::{OpenRun, moved};
 use crate::{ClassifierFacts, KeptClassifier, LoadError, RunError, Which, device};
@@ -60,6 +61,8 @@ pub struct EvaluationOptions {
     pub labels: f64,
     /// The random seed, for instance for the choice of labels.
     pub seed: u64,
+    /// The labelled images; `None` for those of the run's dataset.
+    pub dataset: Option<DatasetSource>,
     /// Where images of the run's dataset are now, if they have moved since.
     pub moved: Moved,
     /// Data loader workers; `None` for one per core.
@@ -75,13 +78,14 @@ impl Default for EvaluationOptions {
             view: "eval".into(),
             labels: 1.0,
             seed: 0,
+            dataset: None,
             moved: Moved::default(),
             workers: None,
         }
     }
 }
 
-/// A trained encoder, and the labeled images of its run to evaluate it on.
+/// A trained encoder, and labeled images to evaluate it on.
 pub struct Evaluation {
     run: OpenRun,
     /// The text of its pipeline.
@@ -105,8 +109,8 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Opens the run at `path`, a run folder or a checkpoint in it, with its encoder and its dataset. No image is read
-    /// yet.
+    /// Opens the run at `path`, a run folder or a checkpoint in it, with its encoder and its dataset, or the one that
+    /// `options` name. No image is read yet.
     ///
     /// # Errors
     /// If one of them cannot be opened, the pipeline has no such view, or the dataset lacks labels or a test split.
@@ -121,8 +125,16 @@ impl Evaluation {
             EncoderPipeline::read(&run.folder.pipeline(), options.level, site).map_err(LoadError::from)?;
         let text = pipeline::standalone_text(&run.folder.pipeline()).map_err(LoadError::from)?;
         let view = view(&pipeline, &options.view)?;
-        let source = pipeline.dataset.map_err(|fault| LoadError::from(PipelineError::from(fault)))?;
-        let (dataset, mut splits) = (source.describe(), source.open()?);
+        let source: Arc<dyn Dataset> = match &options.dataset {
+            Some(source) => source.build(pipeline.seed)?,
+            None => pipeline.dataset.map_err(|fault| LoadError::from(PipelineError::from(fault)))?.into(),
+        };
+        let dataset = source.describe();
+        if source.channels() != pipeline.channels {
+            let (has, takes) = (source.channels(), pipeline.channels);
+            return Err(EvaluationError::Channels { dataset, has, takes });
+        }
+        let mut splits = source.open()?;
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
         check_labeled(&dataset, &splits)?;
         if options.labels < 1.0 {

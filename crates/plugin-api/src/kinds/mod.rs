@@ -6,6 +6,7 @@ mod loss;
 mod module;
 mod monitor;
 mod optimizer;
+mod own_dataset;
 mod schedule;
 mod visit;
 
@@ -17,5 +18,6 @@ pub use self::monitor::{
     Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
 };
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
+pub use self::own_dataset::{DatasetConfig, OwnDataset};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};
 pub use self::visit::{Entry, EntryMut, Part, Visitor, VisitorMut};

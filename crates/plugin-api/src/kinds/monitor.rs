@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use super::Split;
+use super::{OwnDataset, Split};
 
 /// Measures the encoder between epochs, and changes nothing.
 pub trait Monitor: Send {
@@ -12,6 +12,13 @@ pub trait Monitor: Send {
 
     /// The names of the [`Metric`]s that it takes.
     fn metrics(&self) -> &[&'static str];
+
+    /// The dataset to measure on in place of the run's, with the channels of the run's images. It is opened before the first
+    /// step, the encoder that [`measure`](Self::measure) gets gives features of its splits, and its name is added to the
+    /// protocol of each metric.
+    fn dataset(&self) -> Option<&OwnDataset> {
+        None
+    }
 
     /// Whether to measure after `epochs_done` of `epochs`; 0 is the untrained encoder.
     fn is_due(&self, epochs_done: usize, epochs: usize) -> bool;
@@ -25,7 +32,7 @@ pub trait Monitor: Send {
 
 /// The encoder as a monitor sees it: in eval mode, without gradients.
 pub trait FeatureExtractor {
-    /// Features of a split of the dataset, or why there are none. Computed once for all monitors of an epoch.
+    /// Features of a split of the monitor's dataset, or why there are none. Computed once for all monitors of an epoch.
     ///
     /// # Errors
     /// If the encoder or the dataset fails.
@@ -140,6 +147,9 @@ pub enum MonitorError {
     Measurement(Box<dyn Error + Send + Sync>),
 }
 
-/// A monitor needs nothing but its config.
+/// A monitor needs only the seed of the run, for a dataset of its own that generates.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct MonitorContext;
+pub struct MonitorContext {
+    /// The pipeline's seed.
+    pub seed: u64,
+}

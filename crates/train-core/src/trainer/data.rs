@@ -7,6 +7,7 @@ use pipeline::{Graph, Parts, View};
 use plugin_api::Splits;
 
 use super::course::Course;
+use super::own_data::OwnData;
 use super::position::Position;
 use loader::{LimitCheck, Loader, LoaderError, LoaderPlan, Rest, UnreadableLog};
 
@@ -16,6 +17,8 @@ const PREFETCH_BATCHES: usize = 3;
 /// The dataset, the views of its images, and the workers.
 pub(super) struct Data {
     pub(super) splits: Splits,
+    /// What monitors measure on instead.
+    pub(super) own: OwnData,
     pub(super) views: Vec<View>,
     /// `(H, W)` that the encoder is trained on.
     pub(super) trained_size: (usize, usize),
@@ -27,14 +30,14 @@ pub(super) struct Data {
 
 impl Data {
     pub(super) fn new(
-        splits: Splits,
+        (splits, own): (Splits, OwnData),
         (views, trained_size): (Vec<View>, (usize, usize)),
         n_workers: usize,
         max_unreadable: f64,
     ) -> Self {
         let n_images = splits.train.len() + splits.test.as_ref().map_or(0, |test| test.len());
-        let unreadable = Arc::new(UnreadableLog::new(n_images, max_unreadable));
-        Self { splits, views, trained_size, n_workers, unreadable, n_unreadable_reported: 0 }
+        let unreadable = Arc::new(UnreadableLog::new(n_images + own.n_images(), max_unreadable));
+        Self { splits, own, views, trained_size, n_workers, unreadable, n_unreadable_reported: 0 }
     }
 
     /// The batches of a run from `position` on.

@@ -61,13 +61,14 @@ impl Trainer<'_> {
         };
         let epochs = self.course.epochs;
         let is_due = |monitor: &dyn Monitor| monitor.is_due(epochs_done, epochs);
-        let outcomes = match measure.metrics(&mut self.engine, &mut self.monitors.list, is_due) {
-            // Weights that a run starts from may be bad, but have not diverged.
-            Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
-                return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
-            }
-            outcomes => outcomes?,
-        };
+        let outcomes =
+            match measure.metrics(&mut self.engine, &mut self.monitors.list, &self.data.own, is_due) {
+                // Weights that a run starts from may be bad, but have not diverged.
+                Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
+                    return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
+                }
+                outcomes => outcomes?,
+            };
         for (monitor, reason) in outcomes.off {
             if !self.monitors.off.contains(&monitor) {
                 let note = Note::MonitorOff { monitor: &monitor, reason: &reason };

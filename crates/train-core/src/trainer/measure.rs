@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::TrainError;
+use super::own_data::{OwnData, OwnImages};
 use super::together::tell_unreadable;
 use crate::engine::{Engine, EngineError};
 use crate::features::{self, EncoderInTraining, FeaturesError};
@@ -43,20 +44,23 @@ pub(super) struct MonitorOutcomes {
 }
 
 impl Measure<'_> {
-    /// Takes the measurements of every monitor that `is_due`.
+    /// Takes the measurements of every monitor that `is_due`, each on its own dataset where it has one.
     pub(super) fn metrics(
         &self,
         engine: &mut Engine,
         monitors: &mut [(String, Box<dyn Monitor>)],
+        own: &OwnData,
         is_due: impl Fn(&dyn Monitor) -> bool,
     ) -> Result<MonitorOutcomes, TrainError> {
         let mut outcomes = MonitorOutcomes::default();
-        let mut features = CachingEncoder { measure: self, engine, cache: BTreeMap::new() };
+        let mut features = CachingEncoder { measure: self, engine, own, place: None, cache: BTreeMap::new() };
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
+            features.place = own.place_of(monitor.as_ref());
             let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
             match monitor.measure(&mut features).map_err(failed)? {
                 Outcome::Measured(mut list) => {
                     self.note_sizes(monitor.as_ref(), &mut list);
+                    features.note_images(&mut list);
                     outcomes.metrics.extend(list);
                 }
                 Outcome::Off { reason } => outcomes.off.push((name.clone(), reason)),
@@ -81,9 +85,19 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder rejects them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
+        self.embed_of(engine, self.splits, request)
+    }
+
+    /// [`embed`](Self::embed) for a split of `splits`.
+    fn embed_of(
+        &self,
+        engine: &mut Engine,
+        splits: &Splits,
+        request: Embed<'_>,
+    ) -> Result<Option<Embedding>, MonitorError> {
         let images = match request.split {
-            Split::Train => &self.splits.train,
-            Split::Test => match &self.splits.test {
+            Split::Train => &splits.train,
+            Split::Test => match &splits.test {
                 Some(images) => images,
                 None => return Ok(None),
             },
@@ -148,19 +162,41 @@ fn gathered(engine: &Engine, own: Embeddings) -> Result<Embeddings, ProcessesErr
     Ok(all)
 }
 
+/// Which features: of which dataset, and of what of it.
+type Key = (Option<usize>, Split, String, Level);
+
 struct CachingEncoder<'a> {
     measure: &'a Measure<'a>,
     engine: &'a mut Engine,
-    cache: BTreeMap<(Split, String, Level), Option<Arc<Embedding>>>,
+    own: &'a OwnData,
+    /// The dataset of the monitor that measures; `None` for the run's.
+    place: Option<usize>,
+    cache: BTreeMap<Key, Option<Arc<Embedding>>>,
+}
+
+impl CachingEncoder<'_> {
+    /// Names the images in the protocol, if they are not the run's.
+    fn note_images(&self, metrics: &mut [Metric]) {
+        let Some(own) = own_images(self.own, self.place) else { return };
+        for metric in metrics {
+            metric.protocol = format!("{}; {}", metric.protocol, own.description);
+        }
+    }
+}
+
+/// The images of a monitor, if they are not the run's.
+fn own_images(own: &OwnData, place: Option<usize>) -> Option<&OwnImages> {
+    own.all().get(place?)
 }
 
 impl FeatureExtractor for CachingEncoder<'_> {
     fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
-        let key = (request.split, request.view.to_owned(), request.level);
+        let key = (self.place, request.split, request.view.to_owned(), request.level);
         if let Some(known) = self.cache.get(&key) {
             return Ok(known.clone());
         }
-        let embedding = self.measure.embed(self.engine, request)?.map(Arc::new);
+        let splits = own_images(self.own, self.place).map_or(self.measure.splits, |own| &own.splits);
+        let embedding = self.measure.embed_of(self.engine, splits, request)?.map(Arc::new);
         self.cache.insert(key, embedding.clone());
         Ok(embedding)
     }

@@ -16,6 +16,7 @@ mod measure;
 mod observer;
 mod observers;
 mod outcome;
+mod own_data;
 mod position;
 mod saving;
 mod space;
@@ -55,6 +56,7 @@ use self::data::Data;
 use self::feed::Feed;
 use self::images::ImageSets;
 use self::observers::Observers;
+use self::own_data::OwnData;
 use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
@@ -156,7 +158,8 @@ impl<'a> Trainer<'a> {
             return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
         let together = Together::new(Arc::clone(&options.processes));
-        together.check_start(&pipeline.text, &splits)?;
+        let own = OwnData::open(&pipeline.monitors)?;
+        together.check_start(&pipeline.text, &splits, &own)?;
         let images = ImageSets::of(&splits, &pipeline.moved);
         let saving =
             Saving::new(run, pipeline.checkpoint, pipeline.text, images, Arc::clone(&options.processes));
@@ -191,7 +194,7 @@ impl<'a> Trainer<'a> {
                 schedule: pipeline.schedule,
             },
             data: Data::new(
-                splits,
+                (splits, own),
                 (pipeline.views, pipeline.trained_size),
                 options.n_workers,
                 pipeline.max_unreadable,

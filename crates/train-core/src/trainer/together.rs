@@ -8,6 +8,7 @@ use plugin_api::{Images, Splits, UnreadableImage};
 use processes::{Processes, ProcessesError};
 
 use super::TrainError;
+use super::own_data::OwnData;
 use crate::engine::{Engine, EngineError};
 use loader::UnreadableLog;
 
@@ -35,19 +36,29 @@ impl Together {
     }
 
     /// Checks that all processes have started the same run.
-    pub(super) fn check_start(&self, pipeline: &str, splits: &Splits) -> Result<(), TrainError> {
+    pub(super) fn check_start(
+        &self,
+        pipeline: &str,
+        splits: &Splits,
+        own: &OwnData,
+    ) -> Result<(), TrainError> {
         if self.processes.n() == 1 {
             return Ok(());
         }
-        let test = splits.test.as_ref().map(|test| images(&**test));
+        let test_of = |splits: &Splits| splits.test.as_ref().map_or("none".into(), |test| images(&**test));
         for (what, own) in [
             ("versions of the program", env!("CARGO_PKG_VERSION").to_owned()),
             ("kernels", tensor_ops::kernel_family().to_owned()),
             ("pipelines", hash_of(pipeline)),
             ("training images", images(&*splits.train)),
-            ("test images", test.unwrap_or_else(|| "none".into())),
+            ("test images", test_of(splits)),
         ] {
             self.check_same(what, own)?;
+        }
+        // The pipelines are the same, so all have as many.
+        for set in own.all() {
+            let seen = format!("{}; {}", images(&*set.splits.train), test_of(&set.splits));
+            self.check_same("images of a monitor", seen)?;
         }
         Ok(())
     }
