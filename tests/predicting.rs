@@ -128,6 +128,46 @@ fn of_a_run_the_newest_classifier_is_taken_and_nothing_else_of_it_is_needed() {
 }
 
 #[test]
+fn an_encoder_is_used_where_the_images_of_its_run_are_gone() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    pictures(root);
+    xtask(root, ["pack", "data", "-o", "data.pack"]).done();
+    let lists = ["train", "val"].map(|split| {
+        let images = CLASSES.map(|class| format!("data/{split}/{class}/0.png\tx\n").repeat(4));
+        let list = root.join(format!("{split}.txt"));
+        std::fs::write(&list, images.concat()).unwrap();
+        format!("{split}.txt")
+    });
+    let sources = [
+        "(\"class-folders\", (root: \"data\"))".to_owned(),
+        "(\"pack\", (path: \"data.pack\"))".to_owned(),
+        format!("(\"list-file\", (path: {:?}, test: {:?}))", lists[0], lists[1]),
+    ];
+    for (place, source) in sources.iter().enumerate() {
+        let set = ["data.batch=10", "epochs=1", "modules.contrast.len=40"].map(str::to_owned);
+        let set = set.into_iter().chain([format!("data.source={source}")]);
+        let arguments = ["run".to_owned(), here("small.ron"), "--out".into(), format!("run-{place}")];
+        xtask(root, arguments.into_iter().chain(set.flat_map(|set| ["--set".to_owned(), set]))).done();
+    }
+    std::fs::rename(root.join("data"), root.join("photos")).unwrap();
+    for file in ["data.pack", "train.txt", "val.txt"] {
+        std::fs::remove_file(root.join(file)).unwrap();
+    }
+    for place in 0..sources.len() {
+        let run = format!("run-{place}");
+        xtask(root, ["embed", &run, "photos/val", "-o", &format!("{place}.npy")]).done();
+        xtask(root, ["neighbors", &run, "photos/val", "-o", &format!("{place}.html")]).done();
+        xtask(root, ["export", &run, "--to", "torchvision", "-o", &format!("{place}.safetensors")]).done();
+        let probe = "linear --cached --epochs 2 --batch 8 --data photos";
+        xtask(root, probe.split(' ').chain([run.as_str()])).done();
+        xtask(root, ["predict", &run, "photos/val", "-o", &format!("{place}.csv")]).done();
+        let gone = xtask(root, ["knn", &run]).refused();
+        assert!(gone.contains("--data-root"), "{gone}");
+    }
+}
+
+#[test]
 fn what_cannot_be_predicted_is_refused_before_an_image_is_read() {
     let root = trained();
     let root = root.path();

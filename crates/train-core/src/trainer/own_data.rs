@@ -53,7 +53,7 @@ impl OwnData {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use plugin_api::schemars::JsonSchema;
@@ -146,7 +146,8 @@ mod tests {
         }
     }
 
-    fn on(n: Option<usize>) -> (String, Box<dyn Monitor>) {
+    /// A monitor that measures on so many images of its own.
+    pub(in super::super) fn on(n: Option<usize>) -> (String, Box<dyn Monitor>) {
         let own = n.map(|n| {
             let config = DatasetConfig::new("gray-squares", format!("(count: {n})"));
             config.build_for("source", &DatasetContext::default()).unwrap()

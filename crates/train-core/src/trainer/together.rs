@@ -125,3 +125,39 @@ fn hash_of(text: &str) -> String {
     text.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::Monitor;
+    use processes::ThreadGroup;
+
+    use super::super::own_data::tests::on;
+    use super::*;
+
+    /// What each of two processes says at the start, whose monitor has so many images of its own.
+    fn started(n_images: [usize; 2]) -> Vec<Result<(), String>> {
+        std::thread::scope(|scope| {
+            let start = |(process, n)| {
+                scope.spawn(move || {
+                    let monitors: [(String, Box<dyn Monitor>); 1] = [on(Some(n))];
+                    let own = OwnData::open(&monitors).unwrap();
+                    let (_, run) = on(Some(2));
+                    let splits = run.dataset().unwrap().dataset().open().unwrap();
+                    let together = Together::new(Arc::new(process));
+                    together.check_start("a pipeline", &splits, &own).map_err(|error| error.to_string())
+                })
+            };
+            let threads: Vec<_> = ThreadGroup::of(2).into_iter().zip(n_images).map(start).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn processes_that_see_other_images_of_a_monitor_do_not_start() {
+        assert_eq!(started([3, 3]), [Ok(()), Ok(())]);
+        for outcome in started([3, 4]) {
+            let message = outcome.unwrap_err();
+            assert!(message.contains("images of a monitor"), "{message}");
+        }
+    }
+}
