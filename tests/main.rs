@@ -22,6 +22,7 @@ mod sweep;
 mod stability;
 // What a trained encoder is worth.
 mod evaluation;
+mod going_on;
 mod labels_elsewhere;
 // The same numbers as the reference.
 mod parity;

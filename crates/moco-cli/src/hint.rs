@@ -15,9 +15,9 @@ use moco::{
 };
 use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
-use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;
 use run_store::metrics::MetricsError;
+use run_store::{RunFolderError, UnfinishedError};
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::trainer::TrainError;
@@ -48,6 +48,7 @@ as_the_library_says!(
     LoaderError,
     MetricsError,
     OpError,
+    UnfinishedError,
     weights::ReadError,
 );
 

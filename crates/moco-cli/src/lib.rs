@@ -3,7 +3,7 @@
 //! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: `compute`
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
-//! labeled images to evaluate it on), `by_class` (results of an evaluation), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
+//! labeled images to evaluate it on), `by_class` (results of an evaluation), `going_on` (trainings that stop and go on), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
 //! `notes` (what listing left out), `moved` (images that have moved), `from` (a run that starts from another), `sheet`
 //! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
@@ -23,6 +23,7 @@ mod export;
 pub mod failure;
 mod finetune;
 mod from;
+mod going_on;
 mod graph;
 mod hint;
 mod image_list;

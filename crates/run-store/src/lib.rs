@@ -11,4 +11,6 @@ mod run_folder;
 pub mod tensor_file;
 
 pub use self::disk::{check_writable, free_space};
-pub use self::run_folder::{ResultFolder, RunFolder, RunFolderError, RunLock, write_whole};
+pub use self::run_folder::{
+    ResultFolder, RunFolder, RunFolderError, RunLock, UnfinishedError, UnfinishedFolder, write_whole,
+};

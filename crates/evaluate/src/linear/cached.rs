@@ -75,6 +75,16 @@ impl MeanLosses {
         Self { sums: vec![0.0; n_classifiers], n: 0 }
     }
 
+    /// What was added so far: for each classifier the sum of the losses of all images, and the number of images.
+    pub fn state(&self) -> (&[f64], usize) {
+        (&self.sums, self.n)
+    }
+
+    /// The means that had this [`state`](Self::state).
+    pub fn restored(sums: Vec<f64>, n: usize) -> Self {
+        Self { sums, n }
+    }
+
     /// Adds the losses of a batch of `n` images, one per classifier.
     pub fn add(&mut self, losses: &[f64], n: usize) {
         self.sums.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss * n as f64);

@@ -62,6 +62,21 @@ impl LinearProbe {
         }
     }
 
+    /// Everything that a step changes: weights, biases and the momentum of both, for [`restored`](Self::restored).
+    pub fn state(&self) -> [&[f32]; 4] {
+        [&self.weight, &self.bias, &self.weight_velocity, &self.bias_velocity]
+    }
+
+    /// The classifiers that had this [`state`](Self::state); `None` if its lengths are not those of `d` features, `n_classes`
+    /// classes and as many classifiers as `lrs`.
+    pub fn restored(d: usize, n_classes: usize, lrs: Vec<f64>, state: [Vec<f32>; 4]) -> Option<Self> {
+        let n_columns = lrs.len() * n_classes;
+        let expected = [d * n_columns, n_columns, d * n_columns, n_columns];
+        let fits = state.iter().map(Vec::len).eq(expected);
+        let [weight, bias, weight_velocity, bias_velocity] = state;
+        fits.then_some(Self { d, n_classes, lrs, weight, bias, weight_velocity, bias_velocity })
+    }
+
     /// `D`.
     pub fn n_features(&self) -> usize {
         self.d

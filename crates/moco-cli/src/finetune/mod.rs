@@ -3,7 +3,6 @@
 mod settings;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -11,13 +10,12 @@ use evaluate::linear::ClassifierScore;
 use moco::KeptClassifier;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneRecipe, FineTuneStage, FineTuned};
 use moco::evaluation::{EvaluationError, confusion_png};
-use run_store::ResultFolder;
 use serde_json::json;
 
 use self::settings::SettingsArguments;
 use crate::by_class::per_cent;
 use crate::failure::Failure;
-use crate::interrupt::stop_without_a_result;
+use crate::going_on::PlaceArguments;
 use crate::progress::ImageLine;
 use crate::run::format_seconds;
 use crate::trained::{EncoderArguments, with_hint};
@@ -33,7 +31,10 @@ use crate::{by_class, compute, text};
 /// with it. `--recipe v3-vit` is what MoCo v3 fine-tunes ViTs with.
 ///
 /// Checkpoints of the run are not changed. The result is written to `RUN/evaluations`, and so is the fine-tuned encoder with
-/// its classifier, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C writes nothing.
+/// its classifier, which `moco predict` and `moco export` take. No file is overwritten.
+///
+/// Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 stops after the current step, with a checkpoint in the folder of the evaluation; one
+/// is saved after each epoch, too. `--resume` goes on from there, with the bits of a training that was never stopped.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -45,9 +46,8 @@ pub(crate) struct Arguments {
     /// and the normalization of `--view`].
     #[arg(long, value_name = "VIEW")]
     train_view: Option<String>,
-    /// Output folder, which must not exist [default: the next number in RUN/evaluations].
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -56,6 +56,7 @@ Examples:
   moco finetune runs/mocov2-001 --labels 0.1         with 10 % of the labels
   moco finetune runs/mocov3-001 --recipe v3-vit      as MoCo v3 does, for 150 epochs
   moco finetune runs/mocov3-001 --recipe v3-vit --epochs 50 --ema 0.999
+  moco finetune runs/mocov2-001 --resume runs/mocov2-001/evaluations/finetune-001
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
@@ -67,12 +68,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let protocol = arguments.settings.protocol(&recipe);
     let train_view =
         evaluation.fine_tuning_view(arguments.train_view.as_deref(), &protocol).map_err(with_hint)?;
-    let folder = ResultFolder::new(&evaluation.run().folder, "finetune", arguments.out.as_deref())?;
+    let mut folder = arguments.place.open(&evaluation.run().folder, "finetune")?;
     let departures = arguments.departures(&recipe, &protocol, train_view.channels);
     for departure in &departures {
         let _ = writeln!(io::stderr(), "warning: differs from the recipe of {}: {departure}", recipe.name);
     }
-    stop_without_a_result()?;
+    folder.stop_on_signals()?;
     let started = Instant::now();
     let size_note = evaluation.size_note();
     let checkpoint = evaluation.run().checkpoint.display().to_string();
@@ -90,9 +91,11 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         }
         line.show(n_images);
     };
-    let FineTuned { losses, score, kept, .. } =
-        evaluation.fine_tune(&train_view, &protocol, &mut watch).map_err(with_hint)?;
+    let tuned = folder
+        .run(|course| evaluation.fine_tune_until(&train_view, &protocol, course, &mut watch))
+        .map_err(with_hint)?;
     drop(line);
+    let Some(FineTuned { losses, score, kept, .. }) = tuned else { return folder.say_stopped(out) };
     let seconds = started.elapsed().as_secs_f64();
     let result = json!({
         "protocol": "fine-tuning",
@@ -121,7 +124,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     });
     let mut json = serde_json::to_vec_pretty(&result)?;
     json.push(b'\n');
-    let path = folder.write(&[
+    let path = folder.finish(&[
         ("result.json", json),
         ("confusion.png", confusion_png(&score, &classes)?),
         (KeptClassifier::FILE, kept.to_bytes()),

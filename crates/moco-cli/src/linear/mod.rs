@@ -5,7 +5,6 @@ mod report;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,12 +13,12 @@ use moco::KeptClassifier;
 use moco::evaluation::Evaluation;
 use pipeline::View;
 use plugin_api::{Embedding, Split};
-use run_store::ResultFolder;
 
 use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
 use crate::failure::Failure;
+use crate::going_on::{PlaceArguments, UnderWay};
 use crate::interrupt::stop_without_a_result;
 use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
@@ -34,8 +33,11 @@ use crate::trained::{EncoderArguments, embed, with_hint};
 /// seconds instead of hours, but its accuracy is not the one that papers report.
 ///
 /// The result, with accuracy per class and a confusion matrix, is written to `RUN/evaluations`, and so is the best
-/// classifier with its encoder, which `moco predict` and `moco export` take. No file is overwritten. Ctrl-C writes
-/// nothing.
+/// classifier with its encoder, which `moco predict` and `moco export` take. No file is overwritten.
+///
+/// Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 stops after the current step, with a checkpoint in the folder of the evaluation; one
+/// is saved after each epoch, too. `--resume` goes on from there, with the bits of a probe that was never stopped. With
+/// `--cached`, which is short, Ctrl-C writes nothing.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -61,9 +63,8 @@ pub(crate) struct Arguments {
     /// of `--view`].
     #[arg(long, value_name = "VIEW", conflicts_with = "cached")]
     train_view: Option<String>,
-    /// Output folder, which must not exist [default: the next number in RUN/evaluations].
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArguments,
 }
 
 const EXAMPLES: &str = "\
@@ -72,6 +73,7 @@ Examples:
   moco linear runs/mocov2-001                  the paper's protocol
   moco linear runs/mocov2-001 --cached --labels 0.01    with 1 % of the labels
   moco linear runs/mocov2-001 --epochs 20 --lr 3,30
+  moco linear runs/mocov2-001 --resume runs/mocov2-001/evaluations/linear-001
   moco linear runs/mocov2-001 --best --cached --level head";
 
 /// The base learning rates that `--cached` tries in addition to the recipe's.
@@ -88,25 +90,38 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         true => None,
         false => Some(evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?),
     };
-    let name = if arguments.cached { "linear-cached" } else { "linear" };
-    let folder = ResultFolder::new(&evaluation.run().folder, name, arguments.out.as_deref())?;
+    let run = &evaluation.run().folder;
+    let mut folder = match arguments.cached {
+        true if arguments.place.resume.is_some() => {
+            return Err(Failure::usage(
+                "`--cached` cannot be resumed: it saves nothing on its way",
+                "omit `--resume`",
+            ));
+        }
+        true => arguments.place.folder(run, "linear-cached")?,
+        false => arguments.place.open(run, "linear")?,
+    };
     let mut departures = protocol.departures(&recipe);
     departures.extend(arguments.train_view.iter().map(|view| format!("trained on the view `{view}`")));
     departures.extend(evaluation.size_note());
     for departure in &departures {
         let _ = writeln!(io::stderr(), "warning: differs from the recipe of {}: {departure}", recipe.name);
     }
-    stop_without_a_result()?;
+    match arguments.cached {
+        true => stop_without_a_result()?,
+        false => folder.stop_on_signals()?,
+    }
     let started = Instant::now();
     // The small split first: problems with the dataset show up sooner.
     let test = embed(&mut evaluation, Split::Test)?;
     let train = view.is_none().then(|| embed(&mut evaluation, Split::Train)).transpose()?;
     let seconds_embedding = started.elapsed().as_secs_f64();
     let training = match (&train, &view) {
-        (Some(train), _) => arguments.train_cached(train, &protocol)?,
-        (None, Some(view)) => arguments.train_augmented(&mut evaluation, view, &protocol)?,
+        (Some(train), _) => Some(arguments.train_cached(train, &protocol)?),
+        (None, Some(view)) => arguments.train_augmented(&mut evaluation, view, &protocol, &mut folder)?,
         (None, None) => unreachable!("features are cached where there is no random view"),
     };
+    let Some(training) = training else { return folder.say_stopped(out) };
     let seconds_training = started.elapsed().as_secs_f64() - seconds_embedding;
     let scores = training.probe.score(&test).map_err(refused)?;
     let report = Report {
@@ -134,7 +149,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let kept = evaluation.keep_probe(&training.probe, best, report.describe(best));
         files.push((KeptClassifier::FILE, kept.to_bytes()));
     }
-    let path = folder.write(&files)?;
+    let path = folder.finish(&files)?;
     report.print(out)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     writeln!(out, "written to {}: {}", path.display(), names.join(", "))?;
@@ -171,9 +186,11 @@ impl Arguments {
         evaluation: &mut Evaluation,
         view: &View,
         protocol: &ProbeProtocol,
-    ) -> Result<TrainedProbe, Failure> {
+        folder: &mut UnderWay,
+    ) -> Result<Option<TrainedProbe>, Failure> {
         let mut line = ImageLine::start("training:", protocol.epochs * evaluation.train_images().len());
-        evaluation.probe(view, protocol, &mut |n_done| line.show(n_done)).map_err(with_hint)
+        let mut watch = |n_done| line.show(n_done);
+        folder.run(|course| evaluation.probe_until(view, protocol, course, &mut watch)).map_err(with_hint)
     }
 }
 

@@ -4,8 +4,9 @@ use evaluate::KnnError;
 use evaluate::linear::ProbeError;
 use loader::LoaderError;
 use plugin_api::{ConfigError, DatasetError};
+use run_store::UnfinishedError;
 use tensor_ops::OpError;
-use train_core::engine::EngineError;
+use train_core::engine::{EngineError, StateError};
 use train_core::features::FeaturesError;
 
 use crate::LoadError;
@@ -79,6 +80,22 @@ pub enum EvaluationError {
     /// The backbone cannot drop paths.
     #[error("stochastic depth is not possible: {0}")]
     DropPath(ConfigError),
+    /// A training is to go on with other settings than it was started with.
+    #[error("this training was started with {what} {before}, and is to go on with {now}")]
+    OtherTraining {
+        /// The setting.
+        what: String,
+        /// What it was.
+        before: String,
+        /// What it is now.
+        now: String,
+    },
+    /// What a training has saved does not fit the encoder.
+    #[error("this training cannot go on: {0}")]
+    State(StateError),
+    /// What is needed to go on could not be saved.
+    #[error(transparent)]
+    Unfinished(#[from] UnfinishedError),
     /// Only the backbone can be fine-tuned.
     #[error("the head cannot be fine-tuned, only the backbone")]
     HeadFineTuned,
@@ -141,6 +158,11 @@ impl EvaluationError {
             Self::NoTrainView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
             Self::ViewSizes { .. } => Some("train on a view with the size of the test view".into()),
             Self::Config { source, .. } | Self::DropPath(source) => source.hint().map(str::to_owned),
+            Self::OtherTraining { .. } => {
+                Some("go on with the settings that it was started with, or start a new one".into())
+            }
+            Self::State(_) => Some("start a new one".into()),
+            Self::Unfinished(error) => error.hint(),
             Self::HeadFineTuned => Some("use the backbone's features".into()),
             Self::Knn(KnnError::NotFinite) | Self::Probe(ProbeError::NotFinite) => Some(DIVERGED.into()),
             Self::Probe(ProbeError::NoLabels | ProbeError::Classes(_)) => {

@@ -25,11 +25,18 @@ pub(super) struct LabeledImages<'a> {
 }
 
 impl LabeledImages<'_> {
-    /// Batches in random order over `epochs` epochs. Another image takes the place of an unreadable one.
+    /// Batches in random order over `epochs` epochs, from the step `first` on, by epoch and step within it. Another image takes
+    /// the place of an unreadable one.
     ///
     /// # Errors
     /// If the workers cannot be started, or there are too few images.
-    pub(super) fn shuffled(&self, batch: usize, rest: Rest, epochs: usize) -> Result<Loader, LoaderError> {
+    pub(super) fn shuffled(
+        &self,
+        batch: usize,
+        rest: Rest,
+        epochs: usize,
+        first: (u64, u64),
+    ) -> Result<Loader, LoaderError> {
         Loader::start(LoaderPlan {
             images: Arc::clone(self.images),
             views: vec![(self.view.name.clone(), Arc::clone(&self.view.transform))],
@@ -39,7 +46,7 @@ impl LabeledImages<'_> {
             rest,
             parts: Parts::whole_of(1),
             own_parts: 0..1,
-            first: (0, 0),
+            first,
             epochs: epochs as u64,
             n_workers: self.n_workers,
             prefetch_batches: PREFETCH_BATCHES,

@@ -18,20 +18,23 @@
 
 mod augmented;
 mod confusion;
+mod course;
 mod error;
 pub mod finetune;
 mod labeled_images;
 mod training_view;
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use evaluate::linear::{LinearProbe, train_cached};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Dataset, Embedding, Images, Level, Split, Splits, UnreadableImage};
-use run_store::checkpoint::Stored;
+use run_store::checkpoint::{self, Snapshot, Stored};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
 
@@ -39,6 +42,7 @@ pub use evaluate::KnnScore;
 pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, TrainedProbe};
 
 pub use self::confusion::confusion_png;
+pub use self::course::Course;
 pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;
 use self::training_view::Strengthened;
@@ -284,6 +288,25 @@ impl Evaluation {
         protocol: &ProbeProtocol,
         watch: &mut dyn FnMut(usize),
     ) -> Result<TrainedProbe, EvaluationError> {
+        let never = AtomicBool::new(false);
+        let mut course = Course { from: None, stop: &never, save: &mut |_| Ok(()) };
+        let trained = self.probe_until(view, protocol, &mut course, watch)?;
+        Ok(trained.expect("nothing stops it"))
+    }
+
+    /// As [`probe`](Self::probe), which can be stopped and gone on with; `None` if it was stopped. The result has the same
+    /// bits, however often that happened.
+    ///
+    /// # Errors
+    /// As [`probe`](Self::probe); and if what `course` goes on from does not fit, or cannot be saved.
+    pub fn probe_until(
+        &mut self,
+        view: &View,
+        protocol: &ProbeProtocol,
+        course: &mut Course<'_>,
+        watch: &mut dyn FnMut(usize),
+    ) -> Result<Option<TrainedProbe>, EvaluationError> {
+        let settings = self.training_settings("a linear probe", format!("{protocol:?}"), view);
         let of = LabeledImages {
             images: &self.splits.train,
             view,
@@ -291,7 +314,7 @@ impl Evaluation {
             n_workers: self.n_workers,
             unreadable: &self.unreadable,
         };
-        augmented::train_augmented(&mut self.encoder, &of, protocol, watch)
+        augmented::train_augmented(&mut self.encoder, &of, protocol, course, settings, watch)
     }
 
     /// Classifier number `which` of `probe`, with the encoder that it was trained on, to be kept in a file. `protocol` says how
@@ -325,6 +348,32 @@ impl Evaluation {
             epoch: position("epoch"),
             step: position("steps_done"),
         }
+    }
+
+    /// What a training must be gone on with, texts by name.
+    fn training_settings(&self, kind: &str, protocol: String, view: &View) -> BTreeMap<String, String> {
+        let images = self.train_images();
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [
+            ("the kind", kind.to_owned()),
+            ("the settings", protocol),
+            ("the training view", format!("`{}` of {:?}", view.name, view.size)),
+            ("the test view", format!("`{}`", self.view.name)),
+            ("the checkpoint", name(&self.run.checkpoint)),
+            ("the encoder", self.encoder_digest()),
+            ("the seed", self.options.seed.to_string()),
+            ("the level", format!("{:?}", self.options.level)),
+            ("the number of training images", images.len().to_string()),
+            ("the number of classes", images.class_names().len().to_string()),
+        ]
+        .map(|(what, text)| (what.to_owned(), text))
+        .into()
+    }
+
+    /// A digest of the encoder's values.
+    fn encoder_digest(&self) -> String {
+        let snapshot = Snapshot { tensors: self.encoder.tensors(), ..Snapshot::default() };
+        blake3::hash(&checkpoint::to_bytes(&snapshot)).to_hex()[..16].to_owned()
     }
 
     /// Compares the encoder with the checkpoint, bit for bit, and returns the number of tensors.

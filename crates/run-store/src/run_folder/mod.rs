@@ -6,11 +6,13 @@ mod error;
 mod folder;
 mod lock;
 mod result_folder;
+mod unfinished;
 mod whole_file;
 
 pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
 pub use self::lock::RunLock;
 pub use self::result_folder::ResultFolder;
+pub use self::unfinished::{UnfinishedError, UnfinishedFolder};
 pub(crate) use self::whole_file::remove_partial;
 pub use self::whole_file::write_whole;

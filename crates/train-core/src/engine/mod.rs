@@ -27,7 +27,7 @@ use tensor_ops::{Device, OpError, Precision};
 pub use self::forward::{Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
 pub use self::norms::{GradientNorms, NonFinite};
-pub use self::state::{StateError, save_module};
+pub use self::state::{Left, StateError, all, load_module, save_module, take_f32};
 pub use self::step::Computed;
 
 use pipeline::{Graph, Modules, MomentumModules, Network, ParameterSettings, Parts};

@@ -97,9 +97,10 @@ impl Engine {
 }
 
 /// What nothing has taken yet, by name.
-pub(super) type Left<'a> = BTreeMap<&'a str, &'a Stored>;
+pub type Left<'a> = BTreeMap<&'a str, &'a Stored>;
 
-pub(super) fn all(snapshot: &Snapshot) -> Left<'_> {
+/// All tensors of `snapshot`.
+pub fn all(snapshot: &Snapshot) -> Left<'_> {
     snapshot.tensors.iter().map(|(name, stored)| (name.as_str(), stored)).collect()
 }
 
@@ -142,12 +143,11 @@ fn load_modules(
     Ok(())
 }
 
-/// Sets a module from the tensors whose names start with `prefix` and a dot.
-pub(super) fn load_module(
-    left: &mut Left<'_>,
-    prefix: &str,
-    module: &mut dyn Module,
-) -> Result<(), StateError> {
+/// Sets a module from the tensors whose names start with `prefix` and a dot, and takes them out of `left`.
+///
+/// # Errors
+/// The first tensor that is missing or of another shape. The module is then half set.
+pub fn load_module(left: &mut Left<'_>, prefix: &str, module: &mut dyn Module) -> Result<(), StateError> {
     let mut result = Ok(());
     module.visit_mut(&mut |name, entry| {
         if result.is_err() {
@@ -173,7 +173,11 @@ fn slot_name(slot: &str, parameter: &str) -> String {
     format!("optimizer.{slot}.{parameter}")
 }
 
-fn take_f32<'a>(left: &mut Left<'a>, name: &str, expected: &[usize]) -> Result<&'a [f32], StateError> {
+/// Takes floats of this shape out of `left`.
+///
+/// # Errors
+/// If they are missing, or of another shape.
+pub fn take_f32<'a>(left: &mut Left<'a>, name: &str, expected: &[usize]) -> Result<&'a [f32], StateError> {
     match left.remove(name) {
         None => Err(StateError::Missing(name.to_owned())),
         Some(Stored::F32 { shape, values }) if shape == expected => Ok(values),

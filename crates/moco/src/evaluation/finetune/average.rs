@@ -16,6 +16,16 @@ impl WeightAverage {
         Self { decay: decay as f32, values: values(modules) }
     }
 
+    /// The average of each parameter and buffer, in the order of a visit.
+    pub(super) fn values(&self) -> &[Vec<f32>] {
+        &self.values
+    }
+
+    /// As [`values`](Self::values), to be replaced by as many.
+    pub(super) fn values_mut(&mut self) -> &mut [Vec<f32>] {
+        &mut self.values
+    }
+
     /// `average = decay * average + (1 - decay) * values`.
     ///
     /// # Errors

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use nn::{Builder, Init, Linear, LinearConfig};
 use plugin_api::{Backbone, ByName, EntryMut, Module, Optimizer, PassDraws, Rng, Slots, UpdateStep};
-use run_store::checkpoint::Stored;
+use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{
     Device, FeatureMap, Mode, OpError, ParameterKind, Precision, Recording, backward, to_rows, weighted_sum,
 };
 
 use evaluate::linear::ProbeError;
-use train_core::engine::save_module;
+use train_core::engine::{StateError, all, load_module, save_module, take_f32};
 
 use super::average::WeightAverage;
 use super::targets::Targets;
@@ -102,6 +102,59 @@ impl FineTune {
         tensors
     }
 
+    /// Adds all that the next steps depend on to `tensors`.
+    ///
+    /// # Errors
+    /// If the encoder has changed its parameters.
+    pub(super) fn save(&self, tensors: &mut BTreeMap<String, Stored>) -> Result<(), ProbeError> {
+        save_module(tensors, BACKBONE, &*self.backbone);
+        save_module(tensors, CLASSIFIER, &self.classifier);
+        let modules = [(BACKBONE, &*self.backbone as &dyn Module), (CLASSIFIER, &self.classifier)];
+        self.parameters.collect(modules, |id, parameter| {
+            for (slot, buffer) in self.parameters[id].slots.iter() {
+                let values = parameter.order_to_torch(&buffer.to_vec());
+                let stored = Stored::F32 { shape: parameter.torch_shape(), values };
+                tensors.insert(slot_name(slot, self.parameters.name(id)), stored);
+            }
+        })?;
+        for (place, values) in self.average.iter().flat_map(WeightAverage::values).enumerate() {
+            tensors.insert(
+                average_name(place),
+                Stored::F32 { shape: vec![values.len()], values: values.clone() },
+            );
+        }
+        tensors.insert(UPDATES.into(), Stored::U64(vec![self.n_updates]));
+        Ok(())
+    }
+
+    /// Sets all that [`save`](Self::save) has saved.
+    ///
+    /// # Errors
+    /// If something is missing or has another shape. The model is then half set: drop it.
+    pub(super) fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
+        let left = &mut all(snapshot);
+        load_module(left, BACKBONE, &mut *self.backbone)?;
+        load_module(left, CLASSIFIER, &mut self.classifier)?;
+        let modules = [(BACKBONE, &*self.backbone as &dyn Module), (CLASSIFIER, &self.classifier)];
+        let shapes = self
+            .parameters
+            .collect(modules, |id, parameter| (self.parameters.name(id).to_owned(), parameter.share()))?;
+        for ((name, parameter), row) in shapes.into_iter().zip(self.parameters.rows_mut()) {
+            for (slot, buffer) in row.slots.iter_mut() {
+                let found = take_f32(left, &slot_name(slot, &name), &parameter.torch_shape())?;
+                buffer.put_values(parameter.order_from_torch(found)).map_err(StateError::Op)?;
+            }
+        }
+        for (place, values) in self.average.iter_mut().flat_map(WeightAverage::values_mut).enumerate() {
+            *values = take_f32(left, &average_name(place), &[values.len()])?.to_vec();
+        }
+        match left.get(UPDATES) {
+            Some(Stored::U64(values)) if values.len() == 1 => self.n_updates = values[0],
+            _ => return Err(StateError::Missing(UPDATES.into())),
+        }
+        Ok(())
+    }
+
     /// The number of classes.
     pub fn n_classes(&self) -> usize {
         self.n_classes
@@ -168,6 +221,19 @@ impl FineTune {
         let features = self.backbone.forward(images.with_precision(self.precision)?, Mode::Eval)?;
         Ok(to_rows(&self.classifier.forward(features)?))
     }
+}
+
+/// How the number of steps made is saved.
+const UPDATES: &str = "optimizer.updates";
+
+/// How a slot of the optimizer is saved.
+fn slot_name(slot: &str, parameter: &str) -> String {
+    format!("optimizer.{slot}.{parameter}")
+}
+
+/// How a part of the average is saved, by its place among all.
+fn average_name(place: usize) -> String {
+    format!("average.{place:04}")
 }
 
 /// The factor on the learning rate of `parameter`: `decay` to the power of the number of layers above it (ELECTRA's

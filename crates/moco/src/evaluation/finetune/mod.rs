@@ -11,6 +11,8 @@ mod recipe;
 mod targets;
 mod train;
 
+use std::sync::atomic::AtomicBool;
+
 use evaluate::linear::ClassifierScore;
 use pipeline::View;
 use plugin_api::{Config, Level, Optimizer, OptimizerContext, build};
@@ -20,6 +22,7 @@ pub use self::mixing::Mixing;
 pub use self::protocol::{CosineFrom, FineTuneProtocol};
 pub use self::recipe::FineTuneRecipe;
 pub use self::targets::Targets;
+use super::course::Course;
 use super::labeled_images::LabeledImages;
 use super::training_view::{self, Strengthened};
 use super::{Evaluation, EvaluationError};
@@ -77,6 +80,24 @@ impl Evaluation {
         protocol: &FineTuneProtocol,
         watch: &mut dyn FnMut(FineTuneStage, usize),
     ) -> Result<FineTuned, EvaluationError> {
+        let never = AtomicBool::new(false);
+        let mut course = Course { from: None, stop: &never, save: &mut |_| Ok(()) };
+        let tuned = self.fine_tune_until(view, protocol, &mut course, watch)?;
+        Ok(tuned.expect("nothing stops it"))
+    }
+
+    /// As [`fine_tune`](Self::fine_tune), which can be stopped and gone on with; `None` if it was stopped. The result has the
+    /// same bits, however often that happened.
+    ///
+    /// # Errors
+    /// As [`fine_tune`](Self::fine_tune); and if what `course` goes on from does not fit, or cannot be saved.
+    pub fn fine_tune_until(
+        self,
+        view: &View,
+        protocol: &FineTuneProtocol,
+        course: &mut Course<'_>,
+        watch: &mut dyn FnMut(FineTuneStage, usize),
+    ) -> Result<Option<FineTuned>, EvaluationError> {
         if self.options.level != Level::Backbone {
             return Err(EvaluationError::HeadFineTuned);
         }
@@ -89,6 +110,8 @@ impl Evaluation {
         let test = self.test_images().clone();
         let device = self.encoder.device().clone();
         let facts = self.facts(protocol.describe());
+        let mut settings = self.training_settings("fine-tuning", protocol.describe(), view);
+        settings.insert("the whole of its settings".into(), format!("{protocol:?}"));
         let (mut backbone, precision) = self.encoder.into_backbone();
         let name = backbone.name;
         backbone.module.set_drop_path(protocol.drop_path).map_err(EvaluationError::DropPath)?;
@@ -112,13 +135,14 @@ impl Evaluation {
             unreadable: &self.unreadable,
         };
         let mut training = |n_images| watch(FineTuneStage::Training, n_images);
-        let losses = train::fine_tune(&mut model, &device, &on, protocol, &mut training)?;
+        let trained = train::fine_tune(&mut model, &device, &on, protocol, course, settings, &mut training)?;
+        let Some(losses) = trained else { return Ok(None) };
         model.take_average()?;
         on.images = &test;
         on.view = &self.view;
         let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);
         let score = train::score(&mut model, &device, &on, protocol.batch, &mut testing)?;
         let kept = KeptClassifier { tensors: model.tensors(&name), facts };
-        Ok(FineTuned { model, losses, score, kept })
+        Ok(Some(FineTuned { model, losses, score, kept }))
     }
 }

@@ -1,29 +1,35 @@
 //! Training and testing on labeled images.
 
+use std::collections::BTreeMap;
+
 use evaluate::linear::{ClassifierScore, ProbeError};
 use loader::{LoaderError, Rest};
+use plugin_api::Rng;
+use run_store::checkpoint::Snapshot;
 use tensor_ops::{Device, FeatureMap, Recording};
 
 use super::super::EvaluationError;
+use super::super::course::{Course, Position, doubles, take_doubles};
 use super::super::labeled_images::LabeledImages;
 use super::{FineTune, FineTuneProtocol, Targets};
-use plugin_api::Rng;
 
-/// Trains `model`, and returns the mean loss of each epoch, in nats. After each step, `watch` gets the number of images
-/// processed so far, over all epochs.
+/// Trains `model`, and returns the mean loss of each epoch, in nats; `None` if it was stopped. After each step, `watch` gets
+/// the number of images processed so far, over all epochs.
 ///
 /// If there are fewer images than a batch, the batch is smaller. Images that do not fill a batch are dropped, other
 /// ones in each epoch.
 ///
 /// # Errors
-/// If labels or images are missing, or a setting is invalid.
+/// If labels or images are missing, or what `course` goes on from does not fit.
 pub(super) fn fine_tune(
     model: &mut FineTune,
     device: &Device,
     on: &LabeledImages<'_>,
     protocol: &FineTuneProtocol,
+    course: &mut Course<'_>,
+    settings: BTreeMap<String, String>,
     watch: &mut dyn FnMut(usize),
-) -> Result<Vec<f64>, EvaluationError> {
+) -> Result<Option<Vec<f64>>, EvaluationError> {
     let n_images = on.images.len();
     let splits = model.splits();
     let batch = protocol.batch.min(n_images) / splits * splits;
@@ -31,9 +37,19 @@ pub(super) fn fine_tune(
         return Err(LoaderError::TooFewImages { n_images, batch: splits }.into());
     }
     let steps_per_epoch = n_images / batch;
-    let mut loader = on.shuffled(batch, Rest::LeftOut, protocol.epochs)?;
-    let mut losses = vec![0.0; protocol.epochs];
-    let mut n_done = 0;
+    course.check(&settings)?;
+    let mut state = match course.from {
+        None => State { losses: vec![0.0; protocol.epochs], position: Position::default(), settings },
+        Some(snapshot) => {
+            model.load(snapshot).map_err(EvaluationError::State)?;
+            State {
+                losses: take_doubles(snapshot, LOSSES, protocol.epochs)?,
+                position: Position::of(snapshot)?,
+                settings,
+            }
+        }
+    };
+    let mut loader = on.shuffled(batch, Rest::LeftOut, protocol.epochs, state.position.next)?;
     while let Some(mut loaded) = loader.next()? {
         let labels = on.labels(&loaded.images)?;
         let Some(view) = loaded.views.first_mut() else { continue };
@@ -47,11 +63,42 @@ pub(super) fn fine_tune(
         if !loss.is_finite() {
             return Err(ProbeError::NotFinite.into());
         }
-        losses[loaded.epoch as usize] += loss / steps_per_epoch as f64;
-        n_done += labels.len();
-        watch(n_done);
+        state.losses[loaded.epoch as usize] += loss / steps_per_epoch as f64;
+        state.position =
+            Position { next: (loaded.epoch, loaded.step + 1), n_done: state.position.n_done + labels.len() };
+        watch(state.position.n_done);
+        let ends_epoch = loaded.step + 1 == steps_per_epoch as u64;
+        let is_last = ends_epoch && loaded.epoch + 1 == protocol.epochs as u64;
+        let stops = course.is_stopped();
+        if stops || ends_epoch && !is_last {
+            (course.save)(&state.snapshot(model)?)?;
+        }
+        if stops {
+            return Ok(None);
+        }
     }
-    Ok(losses)
+    Ok(Some(state.losses))
+}
+
+/// How the losses of the epochs are saved.
+const LOSSES: &str = "losses";
+
+/// What the training depends on beside the model.
+struct State {
+    /// The mean loss of each epoch, so far as it has come.
+    losses: Vec<f64>,
+    position: Position,
+    settings: BTreeMap<String, String>,
+}
+
+impl State {
+    fn snapshot(&self, model: &FineTune) -> Result<Snapshot, EvaluationError> {
+        let mut snapshot = Snapshot { metadata: self.settings.clone(), ..Snapshot::default() };
+        model.save(&mut snapshot.tensors)?;
+        snapshot.tensors.insert(LOSSES.into(), doubles(&self.losses));
+        self.position.save(&mut snapshot.tensors);
+        Ok(snapshot)
+    }
 }
 
 /// The accuracy of `model` on images, in eval mode.
