@@ -37,6 +37,7 @@ fn every_command_has_help_with_examples() {
         "finetune",
         "embed",
         "neighbors",
+        "attend",
         "export",
         "import",
         "views",

@@ -1,4 +1,4 @@
-//! What a trained encoder is used for: features in a file, and sheets of neighbors.
+//! What a trained encoder is used for: features in a file, sheets of neighbors, and maps of where it looks.
 
 use std::path::{Path, PathBuf};
 
@@ -243,6 +243,51 @@ fn neighbors_are_drawn_with_and_without_labels() {
     let flat = ["neighbors", "run", "photos/blue/deep", "-o", "flat.png", "--count", "1"];
     let said = xtask(root, flat).done().stdout;
     assert!(said.contains("row 1: photos/blue/deep/00.png\n"), "{said}");
+}
+
+#[test]
+fn where_an_encoder_looks_is_drawn_for_both_kinds_of_backbones() {
+    let root = trained();
+    let root = root.path();
+    photos(root);
+    let outcome = xtask(root, ["attend", "run", "photos", "--count", "3"]).done();
+    let said = "run/evaluations/attend-001/attention.html: similarity of each place of the last feature map with \
+                the features, 2 images (backbone features, view `eval`, ";
+    assert!(outcome.stdout.starts_with(said), "{outcome}");
+    assert!(outcome.stdout.ends_with(", 1 unreadable image skipped\n"), "{outcome}");
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    };
+    let expected =
+        ["001-image.png", "001-similarity.png", "002-image.png", "002-similarity.png", "attention.html"];
+    assert_eq!(names("run/evaluations/attend-001"), expected);
+
+    let small = "--set epochs=1 --set data.source.train=64";
+    let pipeline = here("v3.ron");
+    xtask(root, ["run", &pipeline, "--out", "vit"].into_iter().chain(small.split(' '))).done();
+    let attend = ["attend", "vit", "photos/green & <red>", "--count", "2", "-o", "maps"];
+    let outcome = xtask(root, attend).done();
+    let said = "maps/attention.html: attention of the class token in the last block, 2 images";
+    assert!(outcome.stdout.starts_with(said), "{outcome}");
+    let maps = names("maps");
+    assert_eq!(maps.len(), 9, "{maps:?}");
+    for name in ["001-image.png", "001-mean.png", "001-head-1.png", "002-head-2.png"] {
+        assert!(maps.iter().any(|map| map == name), "{name} is not among {maps:?}");
+        let picture = image::open(root.join("maps").join(name)).unwrap();
+        assert_eq!((picture.width(), picture.height()), (160, 160));
+    }
+    let page = std::fs::read_to_string(root.join("maps/attention.html")).unwrap();
+    assert_eq!(page.matches("<img ").count(), 8);
+    assert!(page.contains("green &amp; &lt;red&gt;") && !page.contains("http"), "names are markup");
+    let again = xtask(root, attend).refused();
+    assert!(again.contains("`maps` already exists"), "{again}");
+    let head = xtask(root, ["attend", "vit", "photos", "--level", "head"]);
+    assert_eq!(head.code, Some(2), "{head}");
+    assert!(head.stderr.contains("attention is that of the backbone, not of the head"), "{head}");
 }
 
 #[cfg(unix)]

@@ -10,6 +10,7 @@ mod block;
 mod config;
 mod layers;
 mod resnet;
+mod similarity;
 
 pub use self::config::{BlockKind, Conv, ResNetConfig, Stem};
 pub use self::resnet::ResNet;

@@ -2,12 +2,13 @@
 
 use nn::{Builder, ConvNorm};
 use plugin_api::architecture::{self, Architecture};
-use plugin_api::{Backbone, ConfigError, Module, ModuleContext};
+use plugin_api::{AttentionMaps, Backbone, ConfigError, Module, ModuleContext};
 use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
 
 use crate::block::{Block, Place};
 use crate::config::{BlockKind, ResNetConfig, Stem};
 use crate::layers::{Common, Names, Shape};
+use crate::similarity::of_last_map;
 
 /// Images `(N, H, W, C)` to features `(N, D)`, `D` = 8 × width × the block's expansion.
 pub struct ResNet {
@@ -62,6 +63,20 @@ impl ResNet {
     }
 }
 
+impl ResNet {
+    /// What the last block makes of images: `(N, H, W, C)` to `(N, H″, W″, D)`.
+    fn last_map(&mut self, images: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
+        let mut x = self.first.forward_relu(images, mode)?; // (N, H, W, 3) → (N, H', W', C)
+        if self.stem == Stem::ImageNet {
+            x = max_pool(x, ConvGeometry::square(3, 2, 1))?;
+        }
+        for block in self.stages.iter_mut().flatten() {
+            x = block.forward(x, mode)?;
+        }
+        Ok(x)
+    }
+}
+
 fn build_stages(
     architecture: &architecture::ResNet,
     kind: BlockKind,
@@ -111,14 +126,11 @@ impl Backbone for ResNet {
     }
 
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
-        let mut x = self.first.forward_relu(images, mode)?; // (N, H, W, 3) → (N, H', W', C)
-        if self.stem == Stem::ImageNet {
-            x = max_pool(x, ConvGeometry::square(3, 2, 1))?;
-        }
-        for block in self.stages.iter_mut().flatten() {
-            x = block.forward(x, mode)?;
-        }
-        global_average_pool(x) // (N, H″, W″, D) → (N, D)
+        global_average_pool(self.last_map(images, mode)?) // (N, H″, W″, D) → (N, D)
+    }
+
+    fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, OpError> {
+        Ok(Some(of_last_map(&self.last_map(images, Mode::Eval)?)))
     }
 
     fn architecture(&self) -> Option<Architecture> {

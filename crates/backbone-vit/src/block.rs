@@ -69,6 +69,16 @@ impl Block {
         self.mlp(x, of_mlp)
     }
 
+    /// Queries, keys and values of its attention, `(N, T, D)` to `(N, T, 3D)`.
+    pub(crate) fn queries_keys_values(&self, x: Tokens) -> Result<Tokens, OpError> {
+        self.qkv.forward_tokens(layer_norm(x, &self.norm1)?)
+    }
+
+    /// The number of heads of its attention.
+    pub(crate) fn n_heads(&self) -> usize {
+        self.n_heads
+    }
+
     fn mlp(&self, x: Tokens, factors: Option<Vec<f32>>) -> Result<Tokens, OpError> {
         let identity = x.share();
         let x = layer_norm(x, &self.norm2)?;

@@ -2,12 +2,15 @@
 
 use nn::{Builder, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
-use plugin_api::{Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized};
+use plugin_api::{
+    AttentionMaps, Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized,
+};
 use tensor_ops::{
-    FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, add_position, layer_norm,
-    mean_tokens, prepend_token, select_token,
+    FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, Tokens, add_position,
+    layer_norm, mean_tokens, prepend_token, select_token,
 };
 
+use crate::attention::of_last_block;
 use crate::block::{Block, LAYER_NORM_EPS};
 use crate::config::{Pool, Position, VitConfig, grid};
 use crate::drop_path::DropPath;
@@ -114,6 +117,19 @@ impl Vit {
         let resampled = |table| for_grid(table, n_before, trained, new);
         self.positions.as_ref().map(resampled).transpose()
     }
+
+    /// The tokens of images with their positions, `(N, H, W, C)` to `(N, T, D)`.
+    fn tokens(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
+        let resampled = self.positions_for((images.h(), images.w()), mode)?;
+        let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, C) → (N, T, D)
+        if let Some(token) = &self.class_token {
+            x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
+        }
+        if let Some(table) = resampled.as_ref().or(self.positions.as_ref()) {
+            x = add_position(x, table)?;
+        }
+        Ok(x)
+    }
 }
 
 impl Module for Vit {
@@ -152,6 +168,17 @@ impl Backbone for Vit {
         Ok(())
     }
 
+    fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, OpError> {
+        let patch = self.architecture.patch;
+        let grid = (images.h() / patch, images.w() / patch);
+        let mut x = self.tokens(images, Mode::Eval)?;
+        let Some((last, others)) = self.blocks.split_last() else { return Ok(None) };
+        for block in others {
+            x = block.forward(x, None)?;
+        }
+        of_last_block(last, x, grid, self.class_token.is_some()).map(Some)
+    }
+
     fn check_image_size(&self, size: (usize, usize), mode: Mode) -> Result<(), ConfigError> {
         grid(self.architecture.patch, size)?;
         if mode == Mode::Eval || self.position != Position::Learned {
@@ -188,14 +215,7 @@ impl Backbone for Vit {
 
     /// Converts images to tokens, and applies the blocks.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
-        let resampled = self.positions_for((images.h(), images.w()), mode)?;
-        let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, C) → (N, T, D)
-        if let Some(token) = &self.class_token {
-            x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
-        }
-        if let Some(table) = resampled.as_ref().or(self.positions.as_ref()) {
-            x = add_position(x, table)?;
-        }
+        let mut x = self.tokens(images, mode)?;
         let depth = self.blocks.len();
         let mut factors = match mode {
             Mode::Train => self.drop_path.pass(depth, x.n())?,

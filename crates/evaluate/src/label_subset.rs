@@ -28,6 +28,11 @@ pub fn label_subset(images: &Arc<dyn Images>, share: f64, seed: u64) -> Option<A
     Some(Arc::new(Subset { images: Arc::clone(images), chosen }))
 }
 
+/// The images of `images` with the indices `chosen`, in their order.
+pub fn chosen_images(images: &Arc<dyn Images>, chosen: Vec<usize>) -> Arc<dyn Images> {
+    Arc::new(Subset { images: Arc::clone(images), chosen })
+}
+
 /// A subset of a dataset.
 struct Subset {
     images: Arc<dyn Images>,

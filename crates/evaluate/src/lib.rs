@@ -25,6 +25,6 @@ pub use self::collapse::{effective_rank, feature_std};
 pub use self::feature_collapse::{FeatureCollapse, FeatureCollapseConfig};
 pub use self::knn::{KnnError, KnnScore, Neighbor, knn};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
-pub use self::label_subset::label_subset;
+pub use self::label_subset::{chosen_images, label_subset};
 pub use self::neighbors::neighbors;
 pub use self::probe_monitor::{LinearProbeConfig, LinearProbeMonitor};

@@ -75,6 +75,16 @@ impl EncoderArguments {
         })
     }
 
+    /// The name of the features.
+    pub(crate) fn level_name(&self) -> &'static str {
+        self.level.name()
+    }
+
+    /// The options of a pass over images.
+    pub(crate) fn pass(&self) -> &PassArguments {
+        &self.pass
+    }
+
     /// Describes the features, for messages.
     pub(crate) fn describe(&self, encoder: &Encoder) -> String {
         let level = self.level.name();

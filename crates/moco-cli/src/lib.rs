@@ -11,6 +11,7 @@
 //! written to standard error.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod attend;
 mod by_class;
 mod check;
 mod choice;
@@ -98,6 +99,7 @@ enum Command {
     Knn(knn::Arguments),
     Embed(embed::Arguments),
     Neighbors(neighbors::Arguments),
+    Attend(attend::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
     Linear(linear::Arguments),
@@ -200,6 +202,7 @@ fn dispatch<C: Subcommand>(
         Command::Knn(arguments) => knn::run(&arguments, out),
         Command::Embed(arguments) => embed::run(&arguments, out),
         Command::Neighbors(arguments) => neighbors::run(&arguments, out),
+        Command::Attend(arguments) => attend::run(&arguments, out),
         Command::Export(arguments) => export::run(&arguments, out),
         Command::Import(arguments) => import::run(&arguments, out),
         Command::Linear(arguments) => linear::run(&arguments, out),

@@ -1,5 +1,7 @@
 //! The encoder itself.
 
+mod attend;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use tensor_ops::{Device, Mode};
 use train_core::engine::{EngineError, FrozenEncoder};
 use train_core::features::{self, BatchEncoder};
 
+pub use self::attend::Attended;
 use crate::device::within;
 use crate::run::moved;
 use crate::source::{AsTrained, GivenImages};
@@ -239,7 +242,14 @@ impl Encoder {
         watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
         last: Last<'_>,
     ) -> Result<Embeddings, EmbedError> {
-        let plan = EvalPlan {
+        let plan = self.plan(images, unreadable);
+        let mut encoder = Pooled { encoder: &mut self.encoder, pool: self.pool.as_ref(), last };
+        Ok(features::embed(&mut encoder, plan, watch)?)
+    }
+
+    /// A pass over `images` in order, through the view.
+    fn plan(&self, images: &Arc<dyn Images>, unreadable: &Arc<UnreadableLog>) -> EvalPlan {
+        EvalPlan {
             range: 0..images.len(),
             images: Arc::new(AsTrained {
                 images: Arc::clone(images),
@@ -252,9 +262,7 @@ impl Encoder {
             n_workers: self.n_workers.min(images.len()),
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(unreadable),
-        };
-        let mut encoder = Pooled { encoder: &mut self.encoder, pool: self.pool.as_ref(), last };
-        Ok(features::embed(&mut encoder, plan, watch)?)
+        }
     }
 }
 

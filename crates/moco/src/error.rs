@@ -109,6 +109,9 @@ pub enum EmbedError {
     /// The encoder rejects the images.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The backbone has no maps of where it looks.
+    #[error("this backbone does not say where it looks")]
+    NothingToShow,
     /// The caller stopped the computation.
     #[error("stopped after {n_images} images")]
     Stopped {
@@ -134,6 +137,7 @@ impl EmbedError {
             Self::Unreadable { .. } => Some("remove the image".into()),
             Self::Loader(error) => error.hint().map(str::to_owned),
             Self::Engine(error) => error.hint(),
+            Self::NothingToShow => Some("its plugin would have to implement `Backbone::attention`".into()),
             Self::Stopped { .. } => None,
         }
     }

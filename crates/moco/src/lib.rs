@@ -75,7 +75,7 @@ pub use self::classifier::{
     PredictionFormat, PredictionTable, Predictions, find_classifier,
 };
 pub use self::device::{DeviceChoice, DeviceError, choose_device, device, prefer_gpu};
-pub use self::encoder::{Encoder, EncoderOptions};
+pub use self::encoder::{Attended, Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
 #[cfg(feature = "train")]

@@ -6,6 +6,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 pub mod architecture;
+mod attention;
 mod by_name;
 mod config;
 mod embeddings;
@@ -20,6 +21,7 @@ mod transform;
 // `#[serde(crate = "plugin_api::serde")]` and `#[schemars(crate = "plugin_api::schemars")]`.
 pub use {inventory, processes, schemars, serde, tensor_ops};
 
+pub use self::attention::AttentionMaps;
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
 pub use self::embeddings::Embeddings;

@@ -39,7 +39,11 @@ impl BatchEncoder for EncoderInTraining<'_> {
     }
 }
 
-fn feature_map(
+/// Images `(N, H, W, C)` on the device, of `[H, W, C]` values each.
+///
+/// # Errors
+/// If the device has no room.
+pub fn feature_map(
     device: &Device,
     [height, width, channels]: [usize; 3],
     values: &[f32],

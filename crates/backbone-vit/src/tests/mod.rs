@@ -1,5 +1,6 @@
 //! What the tests share: small networks, and images for them.
 
+mod attention;
 mod config;
 mod drop_path;
 mod forward;

@@ -6,6 +6,7 @@ use processes::Processes;
 use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError};
 
 use super::{Visitor, VisitorMut};
+use crate::AttentionMaps;
 use crate::ConfigError;
 use crate::Rng;
 use crate::architecture::Architecture;
@@ -79,6 +80,15 @@ pub trait Backbone: Module {
     fn resized(&self, name: &str, other: OfOtherSize<'_>) -> Option<Resized> {
         let _ = (name, other);
         None
+    }
+
+    /// Where in each of `images` it looks, in eval mode. `None`, without an implementation, if it has nothing to show.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, OpError> {
+        let _ = images;
+        Ok(None)
     }
 
     /// What other programs know of it, if they have encoders of its kind; without it, it is not exported for them.

@@ -9,7 +9,7 @@ use super::encode::{Pass, run_backbone};
 use super::state::{all, load_module, nothing_left, save_module};
 use super::{EngineError, StateError};
 use pipeline::{EncoderModules, Named, Weights};
-use plugin_api::Backbone;
+use plugin_api::{AttentionMaps, Backbone};
 use run_store::checkpoint::{Snapshot, Stored};
 
 /// The modules that turn images into features, in eval mode: no loss, no second encoder, no optimizer.
@@ -89,6 +89,14 @@ impl FrozenEncoder {
         }
         debug_assert_eq!(features.shape().1, self.n_features);
         Ok(tensor_ops::to_rows(&features))
+    }
+
+    /// Where the backbone looks in `images`; `None` if it has nothing to show. Changes nothing.
+    ///
+    /// # Errors
+    /// If it refuses the images.
+    pub fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, EngineError> {
+        Ok(self.modules.backbone.module.attention(images.with_precision(self.precision)?)?)
     }
 }
 
