@@ -79,8 +79,9 @@ fn a_run_whose_images_have_moved_goes_on_to_the_same_bits() {
     let before = score(&moved);
     resume(root, 6, &[&moved[..], &["--workers", "3", "--threads", "1"]].concat()).done();
     assert_same_runs(&root.join("run"), &straight);
-    // From here on the run knows it by itself.
+    // From here on the run knows it by itself, and may be told again.
     assert_eq!(score(&[]), before);
+    assert_eq!(score(&moved), before);
     resume(root, 10, &[]).done();
     assert_same_runs(&root.join("run"), &straight);
 }
@@ -96,7 +97,9 @@ fn other_images_are_told_before_the_first_step_and_taken_between_epochs() {
     assert!(!told.contains("epoch 2/"), "{told}");
     let told = resume(root, within, &["--accept-changed-data"]).refused();
     assert!(told.contains("within epoch 2"), "{told}");
-    let between = format!("run/checkpoints/step-{STEPS_PER_EPOCH:08}.safetensors --accept-changed-data`");
+    let between = format!(
+        "from `run/checkpoints/step-{STEPS_PER_EPOCH:08}.safetensors`, between two epochs, with `--accept-changed-data`"
+    );
     assert!(told.contains(&between), "{told}");
 
     let outcome = resume(root, STEPS_PER_EPOCH, &["--accept-changed-data"]).done();
@@ -108,4 +111,49 @@ fn other_images_are_told_before_the_first_step_and_taken_between_epochs() {
     fs::rename(root.join("photos/train/dark/003.png"), root.join("photos/train/dark/new.png")).unwrap();
     let told = resume(root, last - 1, &[]).refused();
     assert!(told.contains("there are 40 training images, as before, but not the same ones"), "{told}");
+}
+
+#[test]
+fn a_place_that_was_refused_is_not_kept_and_may_be_corrected() {
+    let root = trained();
+    let root = root.path();
+    write_images(root, "other", 12);
+    fs::rename(root.join("photos"), root.join("moved")).unwrap();
+    let told = resume(root, 4, &["--data-root", "photos=other"]).refused();
+    assert!(told.contains("there were 32 training images, and there are 24 now"), "{told}");
+    assert!(!root.join("run/moved.json").exists());
+    resume(root, 4, &["--data-root", "./photos/=moved"]).done();
+
+    // The same from a checkpoint, in a new folder; and where nothing fits, there is none.
+    let on = |more: &[&str]| {
+        let on = ["run", "--from", "run", "--epochs", "4", "--out", "on"];
+        xtask(root, on.into_iter().chain(more.iter().copied()))
+    };
+    let told = on(&["--data-root", "photos=other"]).refused();
+    assert!(told.contains("there were 32 training images"), "{told}");
+    assert!(told.contains("add `--accept-changed-data`"), "{told}");
+    fs::rename(root.join("moved"), root.join("again")).unwrap();
+    let told = on(&[]).refused();
+    assert!(told.contains("moved: the folder does not exist") && told.contains("--data-root"), "{told}");
+    assert!(!root.join("on").exists());
+    on(&["--data-root", "photos=again"]).done();
+
+    fs::write(root.join("run/moved.json"), "{").unwrap();
+    let told = xtask(root, ["knn", "run"]).refused();
+    assert!(told.contains("moved.json") && told.contains("`--data-root OLD=NEW`"), "{told}");
+}
+
+#[test]
+fn a_pipeline_that_was_edited_in_its_run_is_told() {
+    let root = trained();
+    let root = root.path();
+    let file = root.join("run/pipeline.ron");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("seed: 0"));
+    let outcome = resume(root, 8, &[]).done();
+    assert!(!outcome.stderr.contains("is not the pipeline"), "{outcome}");
+    fs::write(&file, text.replace("seed: 0", "seed: 9")).unwrap();
+    let outcome = resume(root, 8, &[]).done();
+    let said = "`run/pipeline.ron` is not the pipeline that the checkpoint was written with";
+    assert!(outcome.stderr.contains(said), "{outcome}");
 }

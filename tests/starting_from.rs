@@ -63,7 +63,7 @@ fn a_complete_run_and_all_that_refuses_to_go_on_name_the_way() {
     assert!(told.contains("more than 2, with `--epochs`"), "{told}");
     let wider = ["--epochs", "3", "--set", "modules.backbone.width=8", "--out", "wider"];
     let told = xtask(root, ["run", "--from", "first"].into_iter().chain(wider)).refused();
-    assert!(told.contains("this change makes another network: `query.backbone.conv1.weight` is"), "{told}");
+    assert!(told.contains("does not fit the changed pipeline: `query.backbone.conv1.weight` is"), "{told}");
     assert!(told.contains("run FILE --from first`"), "{told}");
     assert!(!root.join("wider").exists());
 }
@@ -115,4 +115,53 @@ fn a_pipeline_starts_with_the_weights_of_a_run_and_says_which() {
         "{outcome}"
     );
     xtask(root, ["run", "--resume", "imported"]).done();
+}
+
+#[test]
+fn a_run_that_ended_early_goes_on_with_new_patience() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    let patience = r#"early_stopping=(metric: "knn_top1", patience: 1)"#;
+    trained("first", root, &["epochs=20", "learning_rate.base=0", patience]);
+    let done = *checkpoint_steps(&root.join("first")).last().unwrap();
+    assert!(done < 20 * STEPS_PER_EPOCH);
+    let outcome = xtask(root, ["run", "--from", "first", "--out", "more"]).done();
+    assert!(outcome.stdout.contains("ended early"), "{outcome}");
+    assert!(*checkpoint_steps(&root.join("more")).last().unwrap() > done, "{outcome}");
+}
+
+#[test]
+fn within_an_epoch_the_batch_cannot_change() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    trained("first", root, &["checkpoint=(every_minutes: 0.00001, keep: 99)"]);
+    let within = "first/checkpoints/step-00000006.safetensors";
+    let on = ["run", "--from", within, "--epochs", "3", "--set", "data.batch=32", "--out", "more"];
+    let told = xtask(root, on).refused();
+    assert!(told.contains("was written after epoch 1 and 2 steps"), "{told}");
+    assert!(told.contains("`--from first/checkpoints/step-00000004.safetensors`"), "{told}");
+    assert!(!root.join("more").exists());
+    let on = ["run", "--from", within, "--epochs", "3", "--out", "more"];
+    let outcome = xtask(root, on).done();
+    assert!(outcome.stdout.contains("epoch 2 of 3 after 2 of its steps instead of 2"), "{outcome}");
+    let damaged = root.join("first/checkpoints/step-00000008.safetensors");
+    std::fs::write(&damaged, "cut").unwrap();
+    let told = xtask(root, ["run", "--from", "first", "--epochs", "3"]).refused();
+    assert!(told.contains("the one before it is intact: `--from first/checkpoints/step-00000007"), "{told}");
+}
+
+#[test]
+fn the_encoder_of_a_kept_classifier_starts_a_pipeline() {
+    let root = first();
+    let root = root.path();
+    xtask(root, ["linear", "first", "--cached", "--epochs", "2"]).done();
+    let small = here("small.ron");
+    let evaluation = "first/evaluations/linear-cached-001";
+    let outcome = xtask(root, ["import", evaluation]).done();
+    assert!(outcome.stdout.contains("an encoder with a classifier, of this program"), "{outcome}");
+    let outcome = xtask(root, ["run", &small, "--from", evaluation, "--out", "next"]).done();
+    assert!(outcome.stdout.contains("weights   backbone\n"), "{outcome}");
+    let told = xtask(root, ["run", "--from", evaluation]).refused();
+    assert!(told.contains("has weights, but no state of a run"), "{told}");
+    assert!(told.contains("run FILE --from"), "{told}");
 }

@@ -3,16 +3,17 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use moco::exchange::Choice;
-use moco::{ModuleStart, Origin, OriginError, OwnCheckpoint, Run, RunOptions};
+use moco::exchange::{Choice, ExchangeError};
+use moco::{Changes, ModuleStart, Origin, OriginError, OwnCheckpoint, Run, RunError, RunOptions};
 use pipeline::Pipeline;
+use run_store::checkpoint::CheckpointError;
 use train_core::trainer::TrainError;
 
 use crate::export::with_options;
 use crate::failure::Failure;
 use crate::import::{print_note, print_resized};
-use crate::pipeline_file;
 use crate::run::unwrapped;
+use crate::{moved, pipeline_file};
 
 /// What a new run starts from.
 #[derive(clap::Args)]
@@ -27,17 +28,31 @@ pub(crate) struct FromArguments {
     pub(crate) backbone_only: bool,
 }
 
-/// What is at `path`.
-pub(crate) fn open(path: &Path) -> Result<Origin, Failure> {
-    choose(path, &Choice::default())
+/// `path`, which must be there.
+fn checked(path: &Path) -> Result<&Path, Failure> {
+    if !path.is_dir() {
+        pipeline_file::check_file(path)?;
+    }
+    Ok(path)
 }
 
 /// What is at `path`; `choice` says which of its weights, if it is a file of another program.
 pub(crate) fn choose(path: &Path, choice: &Choice) -> Result<Origin, Failure> {
-    if !path.is_dir() {
-        pipeline_file::check_file(path)?;
+    Origin::choose(checked(path)?, choice).map_err(unwrapped_origin)
+}
+
+/// The error with its options, which `import` has.
+fn with_import(error: ExchangeError) -> Failure {
+    let failure = with_options(error);
+    match failure.hint() {
+        Some(hint) if hint.contains("--") => Failure::new(
+            failure.to_string(),
+            format!(
+                "{hint}; these are options of `moco import FILE --pipeline PIPELINE`, whose run is then resumed"
+            ),
+        ),
+        _ => failure,
     }
-    Origin::choose(path, choice).map_err(unwrapped_origin)
 }
 
 /// A run of `pipeline` with the weights of `from`.
@@ -48,7 +63,11 @@ pub(crate) fn start(
     options: &RunOptions,
     out: &mut dyn Write,
 ) -> Result<Run, Failure> {
-    match open(from)? {
+    let origin = Origin::open(checked(from)?).map_err(|error| match error {
+        OriginError::Exchange(error) => with_import(error),
+        error => unwrapped_origin(error),
+    })?;
+    match origin {
         Origin::Checkpoint(checkpoint) => start_from_own(&checkpoint, pipeline, backbone_only, options, out),
         Origin::Weights(weights) => {
             writeln!(out, "from      {}: {}", from.display(), weights.encoders.convention)?;
@@ -59,7 +78,7 @@ pub(crate) fn start(
                 }
             };
             let run = weights.create_run(pipeline, backbone_only, options, &mut note);
-            let run = run.map_err(with_options)?;
+            let run = run.map_err(with_import)?;
             printed?;
             Ok(run)
         }
@@ -80,8 +99,8 @@ pub(crate) fn start_from_own(
 }
 
 fn print_modules(checkpoint: &OwnCheckpoint, modules: &[ModuleStart], out: &mut dyn Write) -> io::Result<()> {
-    let reached = checkpoint.reached().map(|reached| reached.epochs).unwrap_or_default();
-    writeln!(out, "from      {}, after epoch {reached}", checkpoint.path().display())?;
+    let after = checkpoint.reached().map(|reached| format!(", after {reached}")).unwrap_or_default();
+    writeln!(out, "from      {}{after}", checkpoint.path().display())?;
     for (name, resized) in modules.iter().flat_map(|module| &module.resized) {
         print_resized(out, name, resized)?;
     }
@@ -102,11 +121,11 @@ fn print_modules(checkpoint: &OwnCheckpoint, modules: &[ModuleStart], out: &mut 
 /// The run at `from`, going on in a new folder with `changes` to its pipeline.
 pub(crate) fn go_on(
     from: &Path,
-    changes: &[String],
+    changes: &Changes,
     options: &RunOptions,
     out: &mut dyn Write,
 ) -> Result<Run, Failure> {
-    let checkpoint = match open(from)? {
+    let checkpoint = match choose(from, &Choice::default())? {
         Origin::Checkpoint(checkpoint) => checkpoint,
         Origin::Weights(_) => {
             return Err(Failure::usage(
@@ -117,7 +136,7 @@ pub(crate) fn go_on(
     };
     let (run, goes_on) = checkpoint.go_on(changes, options).map_err(|error| match error {
         OriginError::Create(moco::Error::Train(TrainError::State(error))) => Failure::new(
-            format!("this change makes another network: {error}"),
+            format!("the state of this run does not fit the changed pipeline: {error}"),
             format!(
                 "start it from these weights, as a pipeline of its own: `moco run FILE --from {}`",
                 from.display()
@@ -134,15 +153,23 @@ pub(crate) fn unwrapped_origin(error: OriginError) -> Failure {
     let message = error.to_string();
     match error {
         OriginError::Exchange(error) => with_options(error),
+        OriginError::Create(moco::Error::Run(RunError::Checkpoint(CheckpointError::Newest {
+            previous: Some(path),
+            ..
+        }))) => Failure::new(message, format!("the one before it is intact: `--from {}`", path.display())),
+        OriginError::Create(moco::Error::Dataset(error)) => moved::with_way_out(&error),
         OriginError::Create(error) => unwrapped(error),
         OriginError::NothingLeft { done, .. } => Failure::new(
             message,
             format!("say how many it is to have in all, more than {done}, with `--epochs`"),
         ),
-        OriginError::NoPipeline { .. } => Failure::new(
+        OriginError::NoPipeline { path } | OriginError::NoState { path } => Failure::new(
             message,
-            "give a pipeline to start from its weights: `moco run FILE --from CHECKPOINT`",
+            format!("give a pipeline to start from its weights: `moco run FILE --from {}`", path.display()),
         ),
+        OriginError::WithinEpoch { checkpoint: Some(path), .. } => {
+            Failure::new(message, format!("start between two epochs: `--from {}`", path.display()))
+        }
         error => match error.hint() {
             Some(hint) => Failure::new(message, hint),
             None => Failure::plain(message),

@@ -93,6 +93,10 @@ impl Hint for DatasetError {
 impl Hint for RunFolderError {
     fn hint(&self) -> Option<String> {
         match self {
+            Self::Moved { .. } => Some(
+                "it tells where the images of the run have moved: remove it, and say again where they are, with `--data-root OLD=NEW`"
+                    .into(),
+            ),
             Self::NotEmpty { path } => Some(format!(
                 "choose a new folder, or resume the run in this one: `--resume {}`",
                 path.display()
@@ -200,16 +204,19 @@ impl Hint for TrainError {
         match self {
             Self::Checkpoint(error) => Hint::hint(error),
             Self::RunFolder(error) => Hint::hint(error),
-            Self::ChangedImages { checkpoint, within_epoch, .. } => {
-                let from = match (checkpoint, within_epoch) {
-                    (Some(path), Some(_)) => format!(" between two epochs: `--resume {}", path.display()),
-                    (None, Some(_)) => return self.hint(),
-                    (_, None) => ": `--resume RUN".to_owned(),
-                };
-                Some(format!(
-                    "give the run its images back, for the same result; or go on with the others{from} --accept-changed-data`"
-                ))
-            }
+            Self::ChangedImages { checkpoint, within_epoch, .. } => Some(match (checkpoint, within_epoch) {
+                (_, None) => {
+                    "give the run its images back, for the same result; or go on with the others: add \
+                              `--accept-changed-data`"
+                        .into()
+                }
+                (Some(path), Some(_)) => format!(
+                    "give the run its images back, for the same result; or go on with the others from `{}`, between two \
+                     epochs, with `--accept-changed-data`",
+                    path.display()
+                ),
+                (None, Some(_)) => return self.hint(),
+            }),
             error => error.hint(),
         }
     }

@@ -10,7 +10,7 @@ use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 use crate::choice::Side;
 use crate::export::with_options;
 use crate::failure::Failure;
-use crate::from::{self, unwrapped_origin};
+use crate::from;
 use crate::program::program;
 use crate::{compute, pipeline_file, runs, text};
 
@@ -125,9 +125,13 @@ fn import_own(
 ) -> Result<ExitCode, Failure> {
     let Some(pipeline) = &arguments.pipeline else {
         let (program, path) = (program(), checkpoint.path().display());
-        let epochs = checkpoint.reached().map_err(unwrapped_origin)?.epochs;
-        writeln!(out, "file      {path}: a checkpoint of this program, after epoch {epochs}")?;
-        writeln!(out, "go on:    {program} run --from {path} --epochs N")?;
+        match checkpoint.reached() {
+            Some(reached) => {
+                writeln!(out, "file      {path}: a checkpoint of this program, after {reached}")?;
+                writeln!(out, "go on:    {program} run --from {path} --epochs N")?;
+            }
+            None => writeln!(out, "file      {path}: an encoder with a classifier, of this program")?,
+        }
         writeln!(out, "start another pipeline with these weights: {program} run FILE --from {path}")?;
         return Ok(ExitCode::SUCCESS);
     };

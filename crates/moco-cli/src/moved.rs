@@ -8,8 +8,8 @@ use crate::failure::Failure;
 /// Where the images of the run are now.
 #[derive(clap::Args)]
 pub(crate) struct MovedArguments {
-    /// The run's images have moved: a path of its dataset that starts with OLD starts with NEW now. May be given several
-    /// times.
+    /// The images of an earlier run have moved: a path of its dataset that starts with OLD starts with NEW now. Paths in a
+    /// list stay. May be given several times.
     #[arg(long = "data-root", value_name = "OLD=NEW")]
     data_root: Vec<Move>,
 }
@@ -30,7 +30,8 @@ pub(crate) fn with_way_out(error: &DatasetError) -> Failure {
     Failure::new(
         error.to_string(),
         format!(
-            "{}; if the images of this run have moved, say where they are now with `--data-root OLD=NEW`",
+            "{}; if the images of this run have moved, say where they are now with `--data-root OLD=NEW`, which changes the \
+             pipeline's paths, not those in a list",
             error.hint
         ),
     )

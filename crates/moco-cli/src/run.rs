@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use moco::processes::Processes;
-use moco::{Finished, Run, RunOptions, Silent, Summary};
+use moco::{Changes, Finished, Run, RunOptions, Silent, Summary};
 use pipeline::{Pipeline, Site};
 use plugin_api::Splits;
 use run_store::RunFolder;
@@ -51,8 +51,8 @@ pub(crate) struct Arguments {
     epochs: Option<NonZeroUsize>,
     #[command(flatten)]
     moved: MovedArguments,
-    /// Resume with other images than the checkpoint has seen, from the start of an epoch. The result is then another than
-    /// that of a run without a stop.
+    /// Go on, after `--resume` or `--from`, with other images than the checkpoint has seen, from the start of an epoch. The
+    /// result is then another than that of a run without a stop.
     #[arg(long)]
     accept_changed_data: bool,
     /// Override a value in the pipeline, for instance `data.batch=64` or `modules.backbone.width=16`.
@@ -142,7 +142,6 @@ pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode,
 
 /// Options that do not go together.
 fn check_arguments(arguments: &Arguments) -> Result<(), Failure> {
-    let is_new = arguments.resume.is_none() && arguments.from.from.is_none();
     let option = match (arguments.epochs, arguments.set.first()) {
         (Some(_), _) => Some("--epochs"),
         (None, Some(_)) => Some("--set"),
@@ -159,13 +158,14 @@ fn check_arguments(arguments: &Arguments) -> Result<(), Failure> {
             format!("go on in a new folder: `moco run --from {run} {option} ...`{more}"),
         ));
     }
-    if arguments.moved.is_given() && arguments.resume.is_none() {
+    let goes_on = arguments.resume.is_some() || (arguments.from.from.is_some() && arguments.file.is_none());
+    if arguments.moved.is_given() && !goes_on {
         return Err(Failure::usage(
-            "`--data-root` says where the images of a run to resume are now, and this is a new run",
+            "`--data-root` says where the images of an earlier run are now, and this is a new run",
             "change the path with `--set`, for instance `--set 'data.source.root=\"PATH\"'`",
         ));
     }
-    if is_new && arguments.accept_changed_data {
+    if !goes_on && arguments.accept_changed_data {
         return Err(Failure::usage(
             "`--accept-changed-data` is for a run that goes on, and this is a new one",
             "omit it",
@@ -202,9 +202,7 @@ fn follow(arguments: &Arguments, together: &Together) -> Result<ExitCode, Failur
 
 /// Trains as the only process, or the first of several.
 fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    if let Some(time) = arguments.time {
-        interrupt::stop_after(time, &STOP, &TIME_IS_UP)?;
-    }
+    let began = Instant::now();
     let threads = together.threads(arguments.threads);
     let device = compute::start(threads)?;
     let own_share = if together.processes.n() > 1 { threads } else { None };
@@ -216,9 +214,6 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
         None => started(arguments, &device, processes, out)?,
     };
     let goes_on = arguments.resume.is_some() || arguments.from.from.is_some();
-    if arguments.accept_changed_data {
-        run.accept_changed_images();
-    }
     run.set_workers(workers);
     run.lock().map_err(unwrapped)?;
     let pipeline = run.pipeline().map_err(unwrapped)?;
@@ -227,6 +222,7 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
         error => unwrapped(error),
     })?;
     describe(out, pipeline, &splits, workers.get())?;
+    let has_labels = !splits.train.class_names().is_empty();
     notes::print(&notes::of(&splits));
     if let Some(line) = together.describe() {
         writeln!(out, "processes {line}")?;
@@ -248,6 +244,9 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     out.flush()?;
 
     stop_on_signal(&STOP)?;
+    if let Some(time) = arguments.time {
+        interrupt::stop_after(time.saturating_sub(began.elapsed()), &STOP, &TIME_IS_UP)?;
+    }
     let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
     let progress = &mut Progress::new(started_as);
     let finished = match goes_on {
@@ -256,7 +255,7 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     };
     match finished.map_err(unwrapped)? {
         Finished::Completed(summary) => {
-            print_summary(out, &folder, &summary, started_as)?;
+            print_summary(out, &folder, &summary, started_as, has_labels)?;
             Ok(ExitCode::SUCCESS)
         }
         Finished::Stopped { checkpoint, steps_done } => {
@@ -296,7 +295,14 @@ fn started(
             moco::open_dataset(&pipeline).map_err(unwrapped)?;
             from::start(from, pipeline, *backbone_only, &options, out)
         }
-        (None, Some(from)) => from::go_on(from, &changes, &options, out),
+        (None, Some(from)) => {
+            let changes = Changes {
+                overrides: changes,
+                moved: arguments.moved.moved(),
+                accept_changed_images: arguments.accept_changed_data,
+            };
+            from::go_on(from, &changes, &options, out)
+        }
         (None, None) => unreachable!("a new run has a file, or goes on from another"),
     }
 }
@@ -319,8 +325,18 @@ fn resumed(
     };
     let mut run = run.map_err(unwrapped)?;
     run.set_moved(arguments.moved.moved());
+    if arguments.accept_changed_data {
+        run.accept_changed_images();
+    }
     // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
     run.checkpoint().map_err(unwrapped)?;
+    if run.pipeline_was_edited().map_err(unwrapped)? {
+        let file = run.folder().pipeline();
+        notes::print(&[format!(
+            "`{}` is not the pipeline that the checkpoint was written with; the run goes on with what the file says now",
+            file.display()
+        )]);
+    }
     if let (Some(file), Some(wanted)) = (file, &wanted)
         && !run.was_started_with(wanted).map_err(unwrapped)?
     {
@@ -414,6 +430,7 @@ fn print_summary(
     run: &RunFolder,
     summary: &Summary,
     started_as: &str,
+    has_labels: bool,
 ) -> io::Result<()> {
     if summary.n_steps == 0 {
         let (program, run) = (program(), run.path().display());
@@ -428,7 +445,14 @@ fn print_summary(
         writeln!(out, "  ended early: {early_stop}")?;
     }
     if summary.after.is_empty() && summary.before.is_empty() {
-        writeln!(out, "  evaluate with: {} knn {}", program(), run.path().display())?;
+        let (program, run) = (program(), run.path().display());
+        match has_labels {
+            true => writeln!(out, "  evaluate with: {program} knn {run}")?,
+            false => writeln!(
+                out,
+                "  look at its neighbors: {program} neighbors {run} --split train -o neighbors.html"
+            )?,
+        }
     }
     for metric in &summary.after {
         let before = summary.before.iter().find(|before| before.name == metric.name);

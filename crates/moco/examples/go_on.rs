@@ -4,13 +4,14 @@
 
 use std::path::Path;
 
-use moco::{Origin, RunOptions, Silent};
+use moco::{Changes, Origin, RunOptions, Silent};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let Origin::Checkpoint(checkpoint) = Origin::open(Path::new("runs/mocov2-001"))? else {
         return Err("these are weights of another program".into());
     };
-    let (mut run, goes_on) = checkpoint.go_on(&["epochs=400".into()], &RunOptions::default())?;
+    let more = Changes { overrides: vec!["epochs=400".into()], ..Changes::default() };
+    let (mut run, goes_on) = checkpoint.go_on(&more, &RunOptions::default())?;
     println!("{goes_on}");
     run.resume(&mut Silent)?;
 

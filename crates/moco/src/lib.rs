@@ -79,7 +79,7 @@ pub use self::encoder::{Attended, Encoder, EncoderOptions};
 pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
 #[cfg(feature = "train")]
-pub use self::origin::{GoesOn, ModuleStart, Origin, OriginError, OwnCheckpoint};
+pub use self::origin::{Changes, GoesOn, ModuleStart, Origin, OriginError, OwnCheckpoint};
 pub use self::picture::write_picture;
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
-use pipeline::{Move, Moved, Pipeline, PipelineConfig, Site};
+use pipeline::{Moved, Pipeline, PipelineConfig, Site};
 use plugin_api::Splits;
 use processes::{Alone, Processes};
 use run_store::{RunFolder, RunLock};
@@ -277,7 +277,11 @@ impl Run {
         exchange::export(&self.path, file.as_ref(), &ExportOptions::new(target))
     }
 
-    fn take_open(&mut self) -> Result<OpenRun, Error> {
+    pub(crate) fn put_back(&mut self, open: OpenRun) {
+        self.open = Some(open);
+    }
+
+    pub(crate) fn take_open(&mut self) -> Result<OpenRun, Error> {
         match self.open.take() {
             Some(open) => Ok(open),
             None => Ok(OpenRun::open(&self.path, Which::Latest)?),
@@ -297,10 +301,6 @@ impl Run {
 
     /// Tells the other processes what is trained.
     fn lead(&self, pipeline: &Pipeline) -> Result<(), Error> {
-        if !self.moved.is_empty() {
-            let moves = pipeline.moved.moves().iter().cloned().map(|Move { old, new }| (old, new));
-            self.folder.write_moved(&moves.collect::<Vec<_>>())?;
-        }
         together::tell(&*self.processes, self.folder.path(), pipeline)
     }
 

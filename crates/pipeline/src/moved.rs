@@ -29,7 +29,7 @@ impl FromStr for Move {
             Some((old, new)) if !old.is_empty() && !new.is_empty() => (old, new),
             _ => return Err("write the old place and the new one: OLD=NEW".into()),
         };
-        let trimmed = |path: &str| match path.trim_end_matches('/') {
+        let trimmed = |path: &str| match path.trim_start_matches("./").trim_end_matches('/') {
             "" => "/".to_owned(),
             path => path.to_owned(),
         };
@@ -46,7 +46,9 @@ impl fmt::Display for Move {
 impl Move {
     /// `path` with `from` in front replaced by `to`, if it starts with that.
     fn replaced(path: &str, from: &str, to: &str) -> Option<String> {
-        let rest = path.strip_prefix(from)?;
+        let plain = |path: &'_ str| path.trim_start_matches("./").to_owned();
+        let (path, from) = (plain(path), plain(from));
+        let rest = path.strip_prefix(&from)?;
         let is_whole = rest.is_empty() || rest.starts_with('/') || from.ends_with('/');
         let rest = rest.trim_start_matches('/');
         let gap = if rest.is_empty() || to.ends_with('/') { "" } else { "/" };
@@ -71,10 +73,12 @@ impl Moved {
         &self.0
     }
 
-    /// These, and then `later` ones.
+    /// These, and then `later` ones. A place that has moved twice is only where it was moved last, so that the same move may be
+    /// told again.
     #[must_use]
     pub fn then(mut self, later: &Self) -> Self {
-        self.0.extend_from_slice(&later.0);
+        self.0.retain(|known| later.0.iter().all(|step| step.old != known.old));
+        self.0.extend(later.0.iter().filter(|step| step.old != step.new).cloned());
         self
     }
 
@@ -135,7 +139,8 @@ impl Moved {
             let configs = monitors.iter().filter_map(|monitor| monitor.plugin().map(|(_, config)| config));
             configs.for_each(|config| collect_nested(config, &mut texts));
         }
-        let mut paths: Vec<String> = texts.into_iter().map(|(_, path)| path.to_owned()).collect();
+        let was: Vec<&str> = texts.into_iter().map(|(_, path)| path).collect();
+        let mut paths: Vec<String> = was.iter().map(|path| (*path).to_owned()).collect();
         for step in &self.0 {
             let mut n_moved = 0;
             for path in &mut paths {
@@ -145,7 +150,11 @@ impl Moved {
                 }
             }
             if n_moved == 0 {
-                let known: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
+                let shown = |(now, was): (&String, &&str)| match now == was {
+                    true => format!("`{now}`"),
+                    false => format!("`{now}`, which was `{was}` before it moved"),
+                };
+                let known: Vec<String> = paths.iter().zip(&was).map(shown).collect();
                 let hint = match known.as_slice() {
                     [] => "it has no path that could have moved".to_owned(),
                     known => format!("it has {}", known.join(", ")),
@@ -198,8 +207,19 @@ mod tests {
         assert_eq!(moves.now("/scratch/job-10/a.jpg"), None);
         assert_eq!(moved(&["/=/mnt"]).now("/a/b").as_deref(), Some("/mnt/a/b"));
         assert_eq!(moved(&["/mnt=/"]).now("/mnt/a").as_deref(), Some("/a"));
+        assert_eq!(moved(&["./a=b"]).now("a/x").as_deref(), Some("b/x"));
+        assert_eq!(moved(&["a=b"]).now("./a").as_deref(), Some("b"));
         let twice = moved(&["a=b", "b=c"]);
         assert_eq!((twice.now("a/x").as_deref(), twice.before("c/x").as_str()), (Some("c/x"), "a/x"));
+    }
+
+    #[test]
+    fn a_place_may_move_again_and_be_told_again() {
+        let known = moved(&["a=b"]);
+        assert_eq!(known.clone().then(&known), known);
+        assert_eq!(known.clone().then(&moved(&["a=c"])).now("a/x").as_deref(), Some("c/x"));
+        assert_eq!(known.clone().then(&moved(&["b=c"])).now("a/x").as_deref(), Some("c/x"));
+        assert_eq!(known.then(&moved(&["a=a"])).now("a/x"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
-use train_core::trainer::TrainError;
+use train_core::trainer::{Reached, TrainError};
 
 use crate::exchange::ExchangeError;
 use crate::{Error, RunError};
@@ -23,6 +23,25 @@ pub enum OriginError {
     NoPipeline {
         /// The checkpoint.
         path: PathBuf,
+    },
+    /// The file has weights, and no state of a run.
+    #[error("`{}` has weights, but no state of a run that could go on", path.display())]
+    NoState {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The batch is another, within an epoch.
+    #[error(
+        "`{}` was written after {reached}, and within an epoch the batch cannot change: the images of the epoch would not come out even",
+        path.display()
+    )]
+    WithinEpoch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// How far it has come.
+        reached: Reached,
+        /// The newest checkpoint between two epochs, if there is one.
+        checkpoint: Option<PathBuf>,
     },
     /// The run has done all the epochs that it is to have.
     #[error("`{}` has done {done} epochs, and is to have {epochs}", path.display())]
@@ -52,7 +71,15 @@ impl OriginError {
         match self {
             Self::Exchange(error) => error.hint(),
             Self::Create(error) => error.hint(),
-            Self::NoPipeline { .. } => Some("give a pipeline, and start it from these weights".into()),
+            Self::WithinEpoch { checkpoint: Some(path), .. } => {
+                Some(format!("start from `{}`, between two epochs", path.display()))
+            }
+            Self::WithinEpoch { checkpoint: None, .. } => {
+                Some("start from a checkpoint between two epochs".into())
+            }
+            Self::NoState { .. } | Self::NoPipeline { .. } => {
+                Some("give a pipeline, and start it from these weights".into())
+            }
             Self::NothingLeft { done, .. } => {
                 Some(format!("give the number of all epochs, more than {done}"))
             }

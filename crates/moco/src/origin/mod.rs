@@ -8,17 +8,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline::{Pipeline, PipelineError, Site};
+use pipeline::{Moved, Pipeline, PipelineError, Site};
 use plugin_api::Progress;
 use run_store::RunFolder;
-use run_store::checkpoint::{self, Snapshot, Stored};
+use run_store::checkpoint::{self, CheckpointFolder, Snapshot, Stored};
 use train_core::trainer::{self, Reached};
 use weights::Tensors;
 
 pub use self::error::OriginError;
 pub(crate) use self::new_run::NewRun;
+use crate::classifier::KeptClassifier;
 use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, positions};
-use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
+use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, run, together};
 
 /// What a new run starts from.
 ///
@@ -30,11 +31,12 @@ use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, together};
 /// # let mut run = moco::Run::create_with(moco::read_pipeline(file, &[])?, &options)?;
 /// # run.train(&mut moco::Silent)?;
 /// # let earlier = run.folder().path().to_owned();
-/// use moco::{Origin, Silent};
+/// use moco::{Changes, Origin, Silent};
 ///
 /// let Origin::Checkpoint(checkpoint) = Origin::open(&earlier)? else { unreachable!("it is a run") }; // "runs/mocov2-001"
-/// let epochs = checkpoint.reached()?.epochs + 1;
-/// let (mut run, _) = checkpoint.go_on(&[format!("epochs={epochs}")], &options)?;
+/// let epochs = checkpoint.reached().map_or(0, |reached| reached.epochs) + 1;
+/// let more = Changes { overrides: vec![format!("epochs={epochs}")], ..Changes::default() };
+/// let (mut run, _) = checkpoint.go_on(&more, &options)?;
 /// assert!(run.resume(&mut Silent)?.n_steps > 0);
 /// # Ok(())
 /// # }
@@ -65,6 +67,17 @@ pub struct ModuleStart {
     pub random: Option<String>,
 }
 
+/// What is another in a run that goes on in a new folder.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Values of the pipeline, for instance `epochs=400`.
+    pub overrides: Vec<String>,
+    /// Where the images are now, if they have moved.
+    pub moved: Moved,
+    /// Whether other images than the checkpoint has seen are taken, from the start of an epoch.
+    pub accept_changed_images: bool,
+}
+
 /// A run that goes on in another folder, and what its learning rate does there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GoesOn {
@@ -92,6 +105,11 @@ impl Origin {
     /// # Errors
     /// As [`open`](Self::open); also if nothing in the file is what the choice says.
     pub fn choose(path: &Path, choice: &Choice) -> Result<Self, OriginError> {
+        // The folder of an evaluation, which is no run.
+        let classifier = path.join(KeptClassifier::FILE);
+        if classifier.is_file() {
+            return Self::choose(&classifier, choice);
+        }
         if path.is_dir() || !path.exists() {
             let OpenRun { folder, checkpoint, snapshot } = OpenRun::open(path, Which::Latest)?;
             let folder = Some(folder);
@@ -115,12 +133,9 @@ impl OwnCheckpoint {
         &self.path
     }
 
-    /// How far it has come.
-    ///
-    /// # Errors
-    /// If it does not tell.
-    pub fn reached(&self) -> Result<Reached, OriginError> {
-        Ok(Reached::of(&self.snapshot)?)
+    /// How far it has come; `None` if it is no state of a run, as the classifier of an evaluation.
+    pub fn reached(&self) -> Option<Reached> {
+        Reached::of(&self.snapshot).ok()
     }
 
     /// Creates a run of `pipeline` at step 0 whose modules have the weights of this checkpoint's modules of the same names, the
@@ -167,53 +182,64 @@ impl OwnCheckpoint {
         if let Some((module, mismatch)) = wrong {
             return Err(OriginError::Backbone { module, path: self.path.clone(), mismatch });
         }
-        let origin = format!("weights of {}, after epoch {}", self.path.display(), self.reached()?.epochs);
+        let after = self.reached().map(|reached| format!(", after {reached}")).unwrap_or_default();
+        let origin = format!("weights of {}{after}", self.path.display());
         let new = NewRun { text: &text, name: &name, keep, moved: &[], origin: &origin };
         Ok((new.create(&snapshot, 0, options)?, modules))
     }
 
     /// Creates a run in a new folder that goes on with the state of this checkpoint: weights, queue, optimizer, position. It
-    /// has the pipeline of the checkpoint with `overrides`, for instance `epochs=400`, whose schedule it follows from here
-    /// on.
+    /// has the pipeline of the checkpoint with `changes`, whose schedule it follows from here on. The patience of early
+    /// stopping starts anew.
     ///
     /// # Errors
-    /// If nothing is left to do, an override is wrong or changes the network, or the run folder cannot be created.
-    pub fn go_on(&self, overrides: &[String], options: &RunOptions) -> Result<(Run, GoesOn), OriginError> {
+    /// If nothing is left to do, a change is wrong or does not fit the state, the images are not there or are others, or the run
+    /// folder cannot be created.
+    pub fn go_on(&self, changes: &Changes, options: &RunOptions) -> Result<(Run, GoesOn), OriginError> {
         let text = self.snapshot.metadata.get("pipeline");
         let text = text.ok_or_else(|| OriginError::NoPipeline { path: self.path.clone() })?;
+        let reached = self.reached().ok_or_else(|| OriginError::NoState { path: self.path.clone() })?;
         let origin = format!("the pipeline of `{}`", self.path.display());
         let device = device().map_err(Error::from)?;
+        let folder = self.folder.clone().unwrap_or_else(|| RunFolder::of_another(""));
+        let moved = run::moved(&folder, &changes.moved).map_err(Error::from)?;
         let site = || Site::of_processes(&device, Arc::clone(&options.processes));
-        let parse = |overrides: &[String]| {
-            let pipeline = Pipeline::parse_kept(&origin, text, overrides, site());
-            pipeline.map_err(PipelineError::from)
-        };
-        let reached = self.reached()?;
-        let before = parse(&[])?;
-        let pipeline = together::dealt(parse(overrides)?, &options.processes)?;
+        let before = Pipeline::parse_kept(&origin, text, &[], site()).map_err(PipelineError::from)?;
+        let pipeline = Pipeline::parse_kept(&origin, text, &changes.overrides, site().with_moved(moved));
+        let pipeline = together::dealt(pipeline.map_err(PipelineError::from)?, &options.processes)?;
         if reached.epochs >= pipeline.epochs {
             let (path, done) = (self.path.clone(), reached.epochs);
             return Err(OriginError::NothingLeft { path, done, epochs: pipeline.epochs });
         }
+        if reached.steps > 0 && pipeline.batch != before.batch {
+            let checkpoints = CheckpointFolder::new(folder.checkpoints(), 1);
+            let checkpoint = trainer::latest_between_epochs(&checkpoints, reached.steps_done);
+            return Err(OriginError::WithinEpoch { path: self.path.clone(), reached, checkpoint });
+        }
+        // Before there is a folder.
+        let splits = crate::open_dataset(&pipeline)?;
+        let accepted = changes.accept_changed_images;
+        trainer::check_images(&pipeline, &splits, &self.snapshot, &folder, accepted)?;
         let goes_on = GoesOn {
             reached,
             epochs_before: before.epochs,
             epochs: pipeline.epochs,
             learning_rate: [&before, &pipeline].map(|pipeline| learning_rate(pipeline, reached)),
         };
+        let moved = pipeline.moved.moves().iter().map(|step| (step.old.clone(), step.new.clone()));
+        let moved: Vec<_> = moved.collect();
         let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
         let snapshot = trainer::continued(pipeline, &device, &self.snapshot)?;
-        let moved = match &self.folder {
-            Some(folder) => folder.read_moved().map_err(Error::from)?,
-            None => Vec::new(),
-        };
-        let origin = format!("state of {}, after epoch {}", self.path.display(), reached.epochs);
+        let origin = format!("state of {}, after {reached}", self.path.display());
         let new = NewRun { text: &text, name: &name, keep, moved: &moved, origin: &origin };
-        let run = new.create(&snapshot, reached.steps_done, options)?;
+        let mut run = new.create(&snapshot, reached.steps_done, options)?;
         // The course up to here, for whoever draws it. Resuming leaves out what came after the checkpoint.
         if let Some(metrics) = self.folder.as_ref().map(RunFolder::metrics).filter(|path| path.is_file()) {
             let copied = std::fs::copy(&metrics, run.folder().metrics());
             copied.map_err(|source| Error::Copy { path: metrics, source })?;
+        }
+        if accepted {
+            run.accept_changed_images();
         }
         Ok((run, goes_on))
     }
@@ -310,6 +336,11 @@ impl fmt::Display for GoesOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reached, epochs_before, epochs, learning_rate: [before, now] } = self;
         write!(f, "epoch {} of {epochs}", reached.epochs + 1)?;
+        match reached.steps {
+            0 => {}
+            1 => f.write_str(" after its first step")?,
+            n => write!(f, " after {n} of its steps")?,
+        }
         if epochs != epochs_before {
             write!(f, " instead of {epochs_before}")?;
         }

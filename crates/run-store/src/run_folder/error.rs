@@ -39,6 +39,14 @@ pub enum RunFolderError {
         /// The other process, if it is known.
         pid: Option<u32>,
     },
+    /// The list of places that have moved is damaged.
+    #[error("`{}` is not a list of pairs of places: {reason}", path.display())]
+    Moved {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An I/O error.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
@@ -64,6 +72,10 @@ impl RunFolderError {
             Self::InUse { .. } => {
                 Some("wait for the other run to end, or start this one in another folder".into())
             }
+            Self::Moved { .. } => Some(
+                "it tells where the images of the run have moved: remove it, and say again where they are"
+                    .into(),
+            ),
             Self::Io { source, .. } => out_of_space(source),
         }
     }

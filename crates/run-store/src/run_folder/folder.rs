@@ -132,7 +132,7 @@ impl RunFolder {
         let path = self.path.join(MOVED);
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| RunFolderError::io("read", &path)(io::Error::other(error))),
+                .map_err(|reason| RunFolderError::Moved { path: path.clone(), reason: reason.to_string() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(RunFolderError::io("read", &path)(error)),
         }

@@ -69,7 +69,10 @@ impl Trainer<'_> {
                 }
                 outcomes => outcomes?,
             };
-        for (monitor, reason) in outcomes.off {
+        for (monitor, mut reason) in outcomes.off {
+            if self.ends_by(&monitor) {
+                reason += "; `early_stopping`, which needs it, will not end this run";
+            }
             if !self.monitors.off.contains(&monitor) {
                 let note = Note::MonitorOff { monitor: &monitor, reason: &reason };
                 self.observers.notify(|observer| observer.note(&note))?;
@@ -78,6 +81,13 @@ impl Trainer<'_> {
         }
         self.report_unreadable()?;
         Ok(outcomes.metrics)
+    }
+
+    /// Whether the metric that may end the run early is one of this monitor.
+    fn ends_by(&self, monitor: &str) -> bool {
+        let Some(config) = &self.early_stopping else { return false };
+        let mut monitors = self.monitors.list.iter().filter(|(name, _)| name == monitor);
+        monitors.any(|(_, monitor)| monitor.metrics().contains(&config.metric.as_str()))
     }
 
     pub(super) fn report_measured(

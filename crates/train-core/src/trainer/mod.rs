@@ -3,6 +3,7 @@
 //! Start at [`train`]. A run can be stopped at any step, and resumes with bit-for-bit the same result: everything that
 //! a step depends on is in the checkpoint, and every random draw is keyed by where it is used.
 
+mod changed;
 mod course;
 mod data;
 mod early_stopping;
@@ -38,6 +39,7 @@ use run_store::checkpoint::Snapshot;
 use run_store::metrics::MetricsLog;
 use tensor_ops::Device;
 
+pub use self::changed::{check_images, latest_between_epochs};
 pub use self::early_stopping::EarlyStop;
 pub use self::error::{DeviceMemory, TrainError};
 pub use self::fit::Fit;
@@ -164,8 +166,17 @@ impl<'a> Trainer<'a> {
         let saving =
             Saving::new(run, pipeline.checkpoint, pipeline.text, images, Arc::clone(&options.processes));
         // Before anything is built, and in the first process for all.
-        let check = |snapshot| saving.check_images(snapshot, options.accept_changed_images);
-        let changed_images = resume.map(check).transpose()?.flatten();
+        let changed_images = match resume {
+            // A run that is complete looks at no image.
+            Some(snapshot) if Position::load(&snapshot.metadata)?.epoch < pipeline.epochs => {
+                saving.check_images(snapshot, options.accept_changed_images)?
+            }
+            _ => None,
+        };
+        if saving.is_writer() && !pipeline.moved.is_empty() {
+            let moves = pipeline.moved.moves().iter().map(|step| (step.old.clone(), step.new.clone()));
+            run.write_moved(&moves.collect::<Vec<_>>())?;
+        }
         let (on_nonfinite, clip_norm) = (pipeline.stability.on_nonfinite, pipeline.stability.clip_norm);
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =

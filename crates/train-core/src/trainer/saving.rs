@@ -11,6 +11,7 @@ use processes::Processes;
 use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 
+use super::changed::check_sets;
 use super::images::{ChangedImages, ImageSets};
 use super::position::Position;
 use super::spikes::SpikeDetector;
@@ -169,38 +170,13 @@ impl Saving {
         Ok(snapshot)
     }
 
-    /// Checks that the images are those that `snapshot` has seen. If not, they may be `accepted` at the start of an epoch,
-    /// and are returned to be told.
-    ///
-    /// # Errors
-    /// [`TrainError::ChangedImages`].
+    /// Checks that the images are those that `snapshot` has seen, or may be others: see [`check_sets`].
     pub(super) fn check_images(
         &self,
         snapshot: &Snapshot,
         accepted: bool,
     ) -> Result<Option<ChangedImages>, TrainError> {
-        let Some(images) = self.images.change_since(&snapshot.metadata) else { return Ok(None) };
-        let position = Position::load(&snapshot.metadata)?;
-        let within_epoch = (position.step > 0).then_some(position.epoch + 1);
-        match (accepted, within_epoch) {
-            (true, None) => Ok(Some(images)),
-            _ => Err(TrainError::ChangedImages {
-                images,
-                accepted,
-                within_epoch,
-                checkpoint: self.latest_between_epochs(position.steps_done),
-            }),
-        }
-    }
-
-    /// The newest checkpoint up to `step` that was written between two epochs.
-    fn latest_between_epochs(&self, step: u64) -> Option<PathBuf> {
-        let is_between = |path: &PathBuf| {
-            let position = checkpoint::read(path).ok().map(|snapshot| Position::load(&snapshot.metadata));
-            position.is_some_and(|position| position.is_ok_and(|position| position.step == 0))
-        };
-        let known = self.folder.list().ok()?.into_iter().rev().filter(|(at, _)| *at <= step);
-        known.map(|(_, path)| path).find(is_between)
+        check_sets(&self.images, snapshot, &self.folder, accepted)
     }
 }
 

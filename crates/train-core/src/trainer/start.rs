@@ -25,6 +25,18 @@ pub struct Reached {
     pub steps_done: u64,
 }
 
+/// `epoch 3`, or `epoch 3 and 2 steps`.
+impl std::fmt::Display for Reached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "epoch {}", self.epochs)?;
+        match self.steps {
+            0 => Ok(()),
+            1 => f.write_str(" and 1 step"),
+            n => write!(f, " and {n} steps"),
+        }
+    }
+}
+
 impl Reached {
     /// How far `snapshot` has come.
     ///
@@ -64,7 +76,8 @@ pub fn started_with(
 pub fn continued(pipeline: Pipeline, device: &Device, of: &Snapshot) -> Result<Snapshot, TrainError> {
     let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
-    let position = restore(of, &mut engine, &mut spikes)?;
+    // It is to go on, so that its patience starts anew.
+    let position = Position { best: None, ..restore(of, &mut engine, &mut spikes)? };
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot)?;
     finish(&mut snapshot, &position, &spikes, &pipeline.text);
