@@ -216,7 +216,12 @@ fn exported_encoders_give_the_same_features_in_python() {
     ];
     let mean = ["modules.backbone.pool=Mean", "modules.backbone.position=Learned"];
     let conv = ["modules.backbone=(\"vit\", (patch: 16, dim: 16, depth: 1, heads: 2, stem: Conv))"];
-    let cases: [(&str, &str, &[&str], &[&str]); 6] = [
+    let wide_inside =
+        ["modules.backbone=(\"resnet\", (blocks: [1, 1, 1, 1], block: Bottleneck, width_per_group: 128))"];
+    let extras = ["modules.backbone.layer_scale=0.5", "modules.backbone.registers=4"];
+    let cases: [(&str, &str, &[&str], &[&str]); 8] = [
+        ("wide-inside", "small.ron", &wide_inside, &["torchvision", "timm", "moco", "onnx"]),
+        ("registers", "v3.ron", &extras, &["timm", "onnx"]),
         ("narrow", "small.ron", &[], &["torchvision", "moco", "moco-v3", "onnx"]),
         ("deep", "small.ron", &narrow_deep, &["torchvision", "moco", "moco-v3", "onnx"]),
         ("wide", "small.ron", &wide, &["torchvision", "timm", "detectron2", "moco", "moco-v3", "onnx"]),
@@ -393,6 +398,48 @@ fn checkpoints_of_the_reference_repositories_give_the_same_features_here() {
         }
         std::fs::remove_dir_all(run).unwrap();
         std::fs::remove_file(checkpoint).unwrap();
+    }
+}
+
+#[test]
+fn weights_of_other_libraries_give_the_same_features_here() {
+    let Some(python) = python() else {
+        say_skipped("weights of other libraries: there is no Python with torch; MOCO_PYTHON names one");
+        return;
+    };
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let made = round_trip(&python, folder, &[Path::new("wrap"), folder]);
+    for case in made.lines() {
+        let [name, size, n] = case.split(' ').collect::<Vec<_>>()[..] else { panic!("{case}") };
+        let file = folder.join(format!("{name}.pth"));
+        let described = xtask(folder, ["import", file.to_str().unwrap()]).done().stdout;
+        let line = described.lines().find_map(|line| line.strip_prefix("pipeline  \"backbone\": ")).unwrap();
+        let set = format!("modules.backbone={}", line.trim_end_matches(','));
+        let base = here(if size == "32" { "small.ron" } else { "v3.ron" });
+        // Its positions are those that an earlier line is for.
+        let arguments = ["import", file.to_str().unwrap(), "--pipeline", &base, "--set", &set];
+        let run = folder.join(name);
+        let out = ["--backbone-only", "--out", run.to_str().unwrap()];
+        xtask(folder, arguments.iter().chain(&out)).done();
+        let expected = folder.join(format!("{name}.safetensors"));
+        let side: usize = size.parse().unwrap();
+        let images = load(&expected, "images");
+        let n_images = images.len() / (3 * side * side);
+        // (N, 3, H, W) to (N, H, W, 3).
+        let values = (0..images.len()).map(|i| {
+            let (pixel, channel) = (i / 3, i % 3);
+            let (image, at) = (pixel / (side * side), pixel % (side * side));
+            images[(image * 3 + channel) * side * side + at]
+        });
+        let seen = Seen { shape: [n_images, side, side, 3], values: values.collect() };
+        let of = [false, true].map(|momentum| Of { level: Level::Backbone, momentum });
+        for (i, (found, _)) in features(&run, 0, &seen, &of).into_iter().enumerate() {
+            let of_file = i.min(n.parse::<usize>().unwrap() - 1);
+            let off = difference(&found, &load(&expected, &format!("features{of_file}")));
+            writeln!(std::io::stdout(), "{name}, encoder {i}: off by {off:.1e}").unwrap();
+            assert!(off <= 3e-6, "{name}, encoder {i}: off by {off}\n{described}");
+        }
     }
 }
 

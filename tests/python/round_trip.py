@@ -3,6 +3,7 @@
     round_trip.py check -- FEATURES FILE... [-- FEATURES FILE...]
                                            loads exported files as their own lines say, compares features
     round_trip.py make FOLDER IMAGES       writes checkpoints in the formats of both reference repositories, with features
+    round_trip.py wrap FOLDER              writes small encoders as other libraries save them, with features
     round_trip.py store FOLDER             writes the small files that are kept for machines without PyTorch
 
 Needs torch, torchvision, timm, safetensors, onnx and onnxruntime.
@@ -225,6 +226,97 @@ def make(folder, images):
 # Stored files.
 
 
+# Encoders as other libraries save them.
+
+
+def small_vit(size, **more):
+    """A ViT of patches of 4 pixels for images of `size`."""
+    norm = partial(torch.nn.LayerNorm, eps=1e-6)
+    return VisionTransformer(
+        img_size=size, patch_size=4, embed_dim=64, depth=2, num_heads=1, norm_layer=norm, num_classes=0, **more
+    )
+
+
+def small_resnet(**more):
+    model = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], **more)
+    model.fc = torch.nn.Identity()
+    return model
+
+
+def state(model, prefix=""):
+    return {prefix + name: values.clone() for name, values in model.state_dict().items()}
+
+
+def sequence(model):
+    """torchvision's ResNet as lightly has it."""
+    return torch.nn.Sequential(*list(model.children())[:-1])
+
+
+def positions_of_mae(dim, side):
+    """The table of facebookresearch/mae: the column comes first."""
+    omega = 1.0 / 10000 ** (torch.arange(dim // 4, dtype=torch.float64) / (dim / 4.0))
+    row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    angles = [place.flatten()[:, None] * omega for place in (column, row)]
+    table = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=1)
+    return torch.cat([torch.zeros(1, dim), table.float()])[None]
+
+
+def wrapped():
+    """Each case: what is saved, and the encoders whose features are asked for, of images of a size."""
+    beside = {"args": argparse.Namespace(lr=0.1), "best": numpy.float64(1.5), "epoch": 3}
+    a, b = shake(small_resnet(), 1), shake(small_resnet(), 2)
+    yield "torchvision", state(a), [a], 32
+    yield "compiled", {"state_dict": state(a, "module._orig_mod.")} | beside, [a], 32
+    yield "simsiam", {"state_dict": state(a, "module.encoder.") | {"module.predictor.0.weight": torch.ones(2, 2)}} | beside, [a], 32
+    heads = {"projector.0.weight": torch.ones(2, 2), "classifier.weight": torch.ones(2, 2), "queue": torch.ones(1, 2, 2)}
+    yield "solo", {"state_dict": state(a, "backbone.") | state(b, "momentum_backbone.") | heads} | beside, [a, b], 32
+    numbered = state(sequence(a), "backbone.") | state(sequence(b), "backbone_momentum.")
+    yield "lightly", {"state_dict": numbered} | beside, [a, b], 32
+    wide = shake(small_resnet(width_per_group=128), 3)
+    yield "wide", {"model_state_dict": state(wide)} | beside, [wide], 32
+    timms = timm.models.resnet.ResNet(timm.models.resnet.Bottleneck, [1, 1, 1, 1], base_width=128, num_classes=0)
+    yield "timm-wide", state(shake(timms, 4)), [timms], 32
+
+    a, b = shake(small_vit(16), 5), shake(small_vit(16), 6)
+    yield "deit", {"model": state(a)} | beside, [a], 16
+    head = {"module.head.mlp.0.weight": torch.ones(2, 2)}
+    yield "dino", {"student": state(a, "module.backbone.") | head, "teacher": state(b, "backbone.")} | beside, [a, b], 16
+    # For images of another size: trained positions, as timm makes them fit.
+    large, small = shake(small_vit(32), 7), small_vit(16)
+    fitted = state(large)
+    fitted["pos_embed"] = timm.layers.resample_abs_pos_embed(fitted["pos_embed"], [4, 4], [8, 8], 1)
+    small.load_state_dict(fitted)
+    yield "larger", {"model": state(large)} | beside, [small.eval()], 16
+    # The same of fixed ones, as MAE computes them.
+    large, small = shake(small_vit(32), 8), small_vit(16)
+    saved = state(large) | {"pos_embed": positions_of_mae(64, 8)}
+    small.load_state_dict(saved | {"pos_embed": positions_of_mae(64, 4)})
+    decoder = {"mask_token": torch.ones(1, 1, 8), "decoder_embed.weight": torch.ones(8, 64), "decoder_pos_embed": torch.ones(1, 65, 8)}
+    yield "mae", {"model": saved | decoder} | beside, [small.eval()], 16
+    # DINOv2's names and positions; timm's converter adds the first position to the class token.
+    model = shake(small_vit(16, init_values=0.5, reg_tokens=4, no_embed_class=True), 9)
+    saved = state(model)
+    first = torch.randn(1, 1, 64)
+    saved["cls_token"] = saved["cls_token"] - first
+    saved["pos_embed"] = torch.cat([first, saved["pos_embed"]], dim=1)
+    saved["register_tokens"] = saved.pop("reg_token")
+    saved["mask_token"] = torch.zeros(1, 64)
+    yield "dinov2", saved, [model], 16
+    model = shake(small_vit(16, init_values=0.5, reg_tokens=4), 10)
+    yield "timm-registers", state(model), [model], 16
+
+
+def wrap(folder):
+    generator = torch.Generator().manual_seed(0)
+    for name, saved, models, size in wrapped():
+        torch.save(saved, folder / f"{name}.pth")
+        images = torch.randn(4, 3, size, size, generator=generator)
+        with torch.no_grad():
+            features = {f"features{i}": model(images).contiguous() for i, model in enumerate(models)}
+        save_file({"images": images} | features, folder / f"{name}.safetensors")
+        print(name, size, len(models))
+
+
 class Code:
     """What an attacker puts into a pickle."""
 
@@ -334,6 +426,8 @@ if __name__ == "__main__":
                 groups = groups[end + 1 :]
         case ["make", folder, images]:
             make(Path(folder), images)
+        case ["wrap", folder]:
+            wrap(Path(folder))
         case ["store", folder]:
             store(Path(folder))
         case _:

@@ -2,7 +2,10 @@
 
 use nn::{Builder, Init, LayerNormConfig, Linear, LinearConfig};
 use plugin_api::{ConfigError, Module};
-use tensor_ops::{LayerNorm, OpError, Tokens, add_scaled_images, attention, keep_token, layer_norm};
+use tensor_ops::{
+    LayerNorm, OpError, Parameter, ParameterKind, Tokens, add_scaled_images, attention, keep_token,
+    layer_norm, scale_features,
+};
 
 use crate::config::Sizes;
 use crate::drop_path::Factors;
@@ -18,13 +21,28 @@ pub(crate) struct Block {
     norm2: LayerNorm,
     fc1: Linear,
     fc2: Linear,
+    /// The scale of the attention's branch, `D`, if there is one.
+    scale1: Option<Parameter>,
+    /// That of the MLP's.
+    scale2: Option<Parameter>,
     n_heads: usize,
 }
 
 impl Block {
     /// The block that `builder` is for. Weights have Xavier's bound, biases are 0 (MoCo v3).
-    pub(crate) fn new(sizes: Sizes, builder: &Builder<'_>) -> Result<Self, ConfigError> {
+    /// Scales of its branches start at `layer_scale`, if there are any.
+    pub(crate) fn new(
+        sizes: Sizes,
+        layer_scale: Option<f64>,
+        builder: &Builder<'_>,
+    ) -> Result<Self, ConfigError> {
         let Sizes { dim, hidden, heads, .. } = sizes;
+        let scale = |name: &str| {
+            let of = |start: f64| {
+                builder.parameter(name, ParameterKind::Vector, &[dim], Init::Constant(start as f32))
+            };
+            layer_scale.map(of).transpose()
+        };
         // Of the outputs, `n_parts` equal parts are layers of their own for the bound.
         let linear = |name: &str, n_inputs: usize, n_outputs: usize, n_parts: usize| {
             let weight = Init::xavier(n_inputs, n_outputs / n_parts);
@@ -40,6 +58,8 @@ impl Block {
             norm2: norm.build(builder)?,
             fc1: linear("mlp.fc1", dim, hidden, 1)?,
             fc2: linear("mlp.fc2", hidden, dim, 1)?,
+            scale1: scale("ls1.gamma")?,
+            scale2: scale("ls2.gamma")?,
             n_heads: heads,
         })
     }
@@ -51,7 +71,7 @@ impl Block {
         let x = layer_norm(x, &self.norm1)?;
         let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = attention(x, self.n_heads)?; // → (N, T, D)
-        let x = add(&self.proj, x, identity, of_attention)?;
+        let x = add(&self.proj, self.scale1.as_ref(), x, identity, of_attention)?;
         self.mlp(x, of_mlp)
     }
 
@@ -65,7 +85,7 @@ impl Block {
         let x = layer_norm(x, &self.norm1)?;
         let x = self.qkv.forward_tokens(x)?; // (N, T, D) → (N, T, 3D)
         let x = keep_token(attention(x, self.n_heads)?, 0)?; // → (N, 1, D)
-        let x = add(&self.proj, x, identity, of_attention)?;
+        let x = add(&self.proj, self.scale1.as_ref(), x, identity, of_attention)?;
         self.mlp(x, of_mlp)
     }
 
@@ -83,7 +103,7 @@ impl Block {
         let identity = x.share();
         let x = layer_norm(x, &self.norm2)?;
         let x = self.fc1.forward_gelu(x)?; // (N, T, D) → (N, T, hidden)
-        add(&self.fc2, x, identity, factors) // → (N, T, D)
+        add(&self.fc2, self.scale2.as_ref(), x, identity, factors) // → (N, T, D)
     }
 }
 
@@ -91,12 +111,23 @@ fn split(factors: Factors) -> [Option<Vec<f32>>; 2] {
     factors.map_or([None, None], |of_branches| of_branches.map(Some))
 }
 
-/// The end of a residual branch: `layer` of `x`, times each image's factor, on `identity`.
-fn add(layer: &Linear, x: Tokens, identity: Tokens, factors: Option<Vec<f32>>) -> Result<Tokens, OpError> {
-    match factors {
-        None => layer.forward_add(x, identity),
-        Some(factors) => add_scaled_images(layer.forward_tokens(x)?, factors, identity),
+/// The end of a residual branch: `layer` of `x`, times the scale of each feature and each image's factor, on `identity`.
+fn add(
+    layer: &Linear,
+    scale: Option<&Parameter>,
+    x: Tokens,
+    identity: Tokens,
+    factors: Option<Vec<f32>>,
+) -> Result<Tokens, OpError> {
+    if scale.is_none() && factors.is_none() {
+        return layer.forward_add(x, identity);
     }
+    let mut branch = layer.forward_tokens(x)?;
+    if let Some(scale) = scale {
+        branch = scale_features(branch, scale)?;
+    }
+    let factors = factors.unwrap_or_else(|| vec![1.0; branch.n()]);
+    add_scaled_images(branch, factors, identity)
 }
 
 /// The order of timm's `state_dict`.
@@ -105,8 +136,10 @@ impl Module for Block {
         "norm1" => self.norm1,
         "attn.qkv" => self.qkv,
         "attn.proj" => self.proj,
+        "ls1.gamma" => self.scale1,
         "norm2" => self.norm2,
         "mlp.fc1" => self.fc1,
         "mlp.fc2" => self.fc2,
+        "ls2.gamma" => self.scale2,
     }
 }

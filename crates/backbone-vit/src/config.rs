@@ -30,6 +30,12 @@ pub struct VitConfig {
     pub position: Position,
     /// How tokens are pooled into features. MoCo v3: ClassToken. The other choices have no class token.
     pub pool: Pool,
+    /// Initial value of LayerScale: a trained scale of each feature of a block's two branches, before they are added (Touvron
+    /// et al. 2021, arXiv:2103.17239). DINOv2: 1e-5. Without one, there are no scales. MoCo v3: none.
+    pub layer_scale: Option<f64>,
+    /// Number of registers: trained tokens between the class token and those of the patches, which are not read (Darcet et
+    /// al. 2023, arXiv:2309.16588). They need `pool: ClassToken`. DINOv2 with registers: 4. MoCo v3: 0.
+    pub registers: usize,
     /// How patches become tokens: by a linear projection, or by convolutions (Xiao et al. 2021, arXiv:2106.14881),
     /// which need `patch: 16`. MoCo v3: Patch.
     pub stem: Stem,
@@ -95,6 +101,8 @@ impl Default for VitConfig {
             mlp_ratio: 4.0,
             position: Position::SinCos,
             pool: Pool::ClassToken,
+            layer_scale: None,
+            registers: 0,
             stem: Stem::Patch,
             freeze_patch_projection: false,
             batch_norm_splits: 1,
@@ -120,6 +128,7 @@ impl VitConfig {
         let (dim, depth, heads) = self.widths()?;
         let hidden = self.hidden(dim)?;
         let grid = self.grid(context)?;
+        self.check_extras()?;
         match self.stem {
             Stem::Patch => self.check_patch_stem()?,
             Stem::Conv => self.check_conv_stem(dim, grid, context)?,
@@ -182,6 +191,24 @@ impl VitConfig {
             Self::MAX_MLP_RATIO
         );
         Err(ConfigError::field("mlp_ratio", ratio, must))
+    }
+
+    /// More registers are typos.
+    const MAX_REGISTERS: usize = 256;
+
+    fn check_extras(&self) -> Result<(), ConfigError> {
+        if let Some(start) = self.layer_scale.filter(|start| !(*start > 0.0 && *start <= 1.0)) {
+            return Err(ConfigError::field("layer_scale", start, "it must be above 0 and at most 1"));
+        }
+        if self.registers > Self::MAX_REGISTERS {
+            let must = format!("it must be at most {}", Self::MAX_REGISTERS);
+            return Err(ConfigError::field("registers", self.registers, must));
+        }
+        if self.registers > 0 && self.pool != Pool::ClassToken {
+            let must = "it must be 0 unless `pool` is ClassToken, because registers are no part of a mean";
+            return Err(ConfigError::field("registers", self.registers, must));
+        }
+        Ok(())
     }
 
     fn grid(&self, context: &ModuleContext) -> Result<(usize, usize), ConfigError> {

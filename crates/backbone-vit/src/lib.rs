@@ -26,7 +26,7 @@ pub use self::vit::Vit;
 plugin_api::register! {
     dyn Backbone {
         name: "vit",
-        summary: "vision transformer (ViT) of any size, with the patch or convolution stem",
+        summary: "vision transformer (ViT) of any size, with the patch or convolution stem, LayerScale and registers",
         source: "Dosovitskiy et al. 2021, arXiv:2010.11929; MoCo v3 (Chen et al. 2021, arXiv:2104.02057)",
         example: "(patch: 8, dim: 48, depth: 2, heads: 4)",
         build: |config: VitConfig, context| Vit::new(config, context),

@@ -7,7 +7,7 @@ use plugin_api::{
 };
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, Tokens, add_position,
-    layer_norm, mean_tokens, prepend_token, select_token,
+    layer_norm, mean_tokens, prepend_token, prepend_tokens, select_token,
 };
 
 use crate::attention::of_last_block;
@@ -26,6 +26,8 @@ const CLASS_TOKEN_STD: f64 = 1e-6;
 pub struct Vit {
     /// `(1, 1, D)`, if the features are taken from it.
     class_token: Option<Parameter>,
+    /// `(1, R, D)`, after the class token, if there are any.
+    registers: Option<Parameter>,
     /// `(1, T, D)`.
     positions: Option<Parameter>,
     position: Position,
@@ -54,10 +56,18 @@ impl Vit {
             }
             Pool::Mean | Pool::MeanWithoutNorm => None,
         };
-        let n_before = usize::from(class_token.is_some());
+        let registers = match config.registers {
+            0 => None,
+            n => {
+                let init = Init::Normal { std: CLASS_TOKEN_STD };
+                Some(builder.parameter("reg_token", ParameterKind::Vector, &[1, n, sizes.dim], init)?)
+            }
+        };
+        let n_before = usize::from(class_token.is_some()) + config.registers;
         let positions = positions::table(config.position, &builder, n_before, sizes.grid, sizes.dim)?;
         let patch_embed = PatchEmbed::new(&config, sizes, context, &builder.part("patch_embed.proj"))?;
-        let blocks = (0..sizes.depth).map(|i| Block::new(sizes, &builder.part(&format!("blocks.{i}"))));
+        let blocks = (0..sizes.depth)
+            .map(|i| Block::new(sizes, config.layer_scale, &builder.part(&format!("blocks.{i}"))));
         let blocks = blocks.collect::<Result<_, _>>()?;
         let norm = match config.pool {
             Pool::ClassToken | Pool::Mean => {
@@ -74,6 +84,8 @@ impl Vit {
             class_token: class_token.is_some(),
             positions: positions.as_ref().map(|table| table.shape()[1]),
             norm: norm.is_some(),
+            layer_scale: config.layer_scale.is_some(),
+            registers: config.registers,
             stem: match config.stem {
                 Stem::Patch => VitStem::Patch,
                 Stem::Conv => VitStem::Conv,
@@ -82,6 +94,7 @@ impl Vit {
         };
         Ok(Self {
             class_token,
+            registers,
             positions,
             position: config.position,
             patch_embed,
@@ -113,7 +126,7 @@ impl Vit {
                 got: format!("{size:?}"),
             });
         };
-        let n_before = usize::from(self.class_token.is_some());
+        let n_before = self.architecture.n_before();
         let resampled = |table| for_grid(table, n_before, trained, new);
         self.positions.as_ref().map(resampled).transpose()
     }
@@ -122,6 +135,9 @@ impl Vit {
     fn tokens(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
         let resampled = self.positions_for((images.h(), images.w()), mode)?;
         let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, C) → (N, T, D)
+        if let Some(registers) = &self.registers {
+            x = prepend_tokens(x, registers)?; // (N, T, D) → (N, R + T, D)
+        }
         if let Some(token) = &self.class_token {
             x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
         }
@@ -135,6 +151,7 @@ impl Vit {
 impl Module for Vit {
     plugin_api::visit! { self;
         "cls_token" => self.class_token,
+        "reg_token" => self.registers,
         "pos_embed" => self.positions,
         "patch_embed.proj" => self.patch_embed,
         "blocks" => self.blocks,
@@ -196,7 +213,7 @@ impl Backbone for Vit {
         }
         let patch = self.architecture.patch;
         let grid = grid(patch, self.image_size).ok()?;
-        of_other_size(other, self.architecture.dim, usize::from(self.class_token.is_some()), patch, grid)
+        of_other_size(other, self.architecture.dim, self.architecture.n_before(), patch, grid)
     }
 
     fn n_layers(&self) -> usize {

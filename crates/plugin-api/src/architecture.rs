@@ -70,6 +70,10 @@ pub struct Vit {
     pub positions: Option<usize>,
     /// Whether there is a layer norm after the last block.
     pub norm: bool,
+    /// Whether each branch of a block is scaled, feature by feature, before it is added.
+    pub layer_scale: bool,
+    /// Tokens between the class token and those of the patches, which are not read.
+    pub registers: usize,
     /// The stem.
     pub stem: VitStem,
     /// Channels of the images: 3 for RGB.
@@ -178,6 +182,11 @@ fn of_channels(n: usize) -> String {
 }
 
 impl Vit {
+    /// Tokens before those of the patches.
+    pub fn n_before(&self) -> usize {
+        usize::from(self.class_token) + self.registers
+    }
+
     fn describe(&self) -> String {
         let heads = self.heads.map(|heads| format!(" of {heads} heads")).unwrap_or_default();
         let mut text =
@@ -187,6 +196,14 @@ impl Vit {
         }
         if !self.class_token {
             text += ", mean of tokens";
+        }
+        if self.layer_scale {
+            text += ", layer scale";
+        }
+        match self.registers {
+            0 => {}
+            1 => text += ", 1 register",
+            n => text += &format!(", {n} registers"),
         }
         text + &of_channels(self.channels)
     }

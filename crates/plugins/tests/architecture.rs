@@ -7,7 +7,7 @@ use run_store::checkpoint::Stored;
 use tensor_ops::Device;
 use weights::{Shape, Tensors};
 
-const BACKBONES: [(&str, &str); 9] = [
+const BACKBONES: [(&str, &str); 10] = [
     ("resnet", "(depth: 18, width: 4, stem: Cifar)"),
     ("resnet", "(depth: 50, width: 4)"),
     ("resnet", "(blocks: [1, 2, 1, 1], block: Bottleneck, width: 4)"),
@@ -15,6 +15,7 @@ const BACKBONES: [(&str, &str); 9] = [
     ("vit", "(patch: 8, dim: 16, depth: 2, heads: 4)"),
     ("vit", "(patch: 8, dim: 16, depth: 2, heads: 2, pool: Mean, position: None)"),
     ("vit", "(patch: 4, dim: 16, depth: 1, heads: 2, pool: MeanWithoutNorm, mlp_ratio: 2.5)"),
+    ("vit", "(patch: 8, dim: 16, depth: 2, heads: 2, layer_scale: 1e-5, registers: 4)"),
     ("vit", "(patch: 16, dim: 16, depth: 3, heads: 2, stem: Conv)"),
     ("vit", "(patch: 16, dim: 16, depth: 3, heads: 2, position: Learned)"),
 ];

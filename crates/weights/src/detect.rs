@@ -101,9 +101,19 @@ fn vit(tensors: &Tensors) -> Result<Vit, Unrecognized> {
         class_token: tensors.contains_key("cls_token"),
         positions,
         norm: tensors.contains_key("norm.weight"),
+        layer_scale: tensors.contains_key("blocks.0.ls1.gamma"),
+        registers: registers(tensors)?,
         stem,
         channels,
     })
+}
+
+fn registers(tensors: &Tensors) -> Result<usize, Unrecognized> {
+    match tensors.get("reg_token") {
+        None => Ok(0),
+        Some(Stored::F32 { shape, .. }) if shape.len() == 3 => Ok(shape[1]),
+        Some(_) => Err(Unrecognized::shape("reg_token", tensors, "[1, registers, dim]")),
+    }
 }
 
 /// The shape of the floats called `name`.
@@ -173,6 +183,8 @@ mod tests {
             positions: Some(5),
             norm: true,
             stem,
+            layer_scale: false,
+            registers: 0,
             channels: 3,
         }
     }
@@ -192,6 +204,7 @@ mod tests {
             }),
             Architecture::Vit(vit(VitStem::Patch)),
             Architecture::Vit(vit(VitStem::Conv)),
+            Architecture::Vit(Vit { layer_scale: true, registers: 4, ..vit(VitStem::Patch) }),
             Architecture::ResNet(ResNet {
                 block: Block::Basic,
                 blocks: [1; 4],

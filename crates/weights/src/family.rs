@@ -1,7 +1,7 @@
 //! Finds encoders by their names, whatever stands before these.
 
 use crate::choice::{Candidate, Place};
-use crate::rename::{resnet_from_detectron2, resnet_from_sequence, vit_from_torchvision};
+use crate::rename::{resnet_from_detectron2, resnet_from_sequence, vit_from_dinov2, vit_from_torchvision};
 
 /// Whose names an encoder has, once what stands before them is taken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,8 @@ impl Family {
     /// Our name of what this family calls `name`; `None` if it has no such name.
     pub(crate) fn ours(self, name: &str) -> Option<String> {
         match self {
-            Self::ResNet | Self::TimmVit => Some(name.to_owned()),
+            Self::ResNet => Some(name.to_owned()),
+            Self::TimmVit => Some(vit_from_dinov2(name).to_owned()),
             Self::Sequence(first) => resnet_from_sequence(name, first),
             Self::Detectron2 => resnet_from_detectron2(name),
             Self::TorchvisionVit => vit_from_torchvision(name),

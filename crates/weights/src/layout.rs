@@ -82,6 +82,9 @@ fn vit(vit: &Vit) -> Vec<(String, Shape)> {
     if vit.class_token {
         layout.floats("cls_token", &[1, 1, dim]);
     }
+    if vit.registers > 0 {
+        layout.floats("reg_token", &[1, vit.registers, dim]);
+    }
     if let Some(n) = vit.positions {
         layout.floats("pos_embed", &[1, n, dim]);
     }
@@ -106,9 +109,15 @@ fn vit(vit: &Vit) -> Vec<(String, Shape)> {
         layout.affine(&name("norm1"), &[dim]);
         layout.affine(&name("attn.qkv"), &[3 * dim, dim]);
         layout.affine(&name("attn.proj"), &[dim, dim]);
+        if vit.layer_scale {
+            layout.floats(&name("ls1.gamma"), &[dim]);
+        }
         layout.affine(&name("norm2"), &[dim]);
         layout.affine(&name("mlp.fc1"), &[hidden, dim]);
         layout.affine(&name("mlp.fc2"), &[dim, hidden]);
+        if vit.layer_scale {
+            layout.floats(&name("ls2.gamma"), &[dim]);
+        }
     }
     if vit.norm {
         layout.affine("norm", &[dim]);

@@ -167,12 +167,19 @@ fn timm_vit(vit: &Vit, facts: &Facts<'_>) -> String {
     } else {
         "class_token=False, global_pool=\"avg\""
     };
+    let mut extras = String::new();
+    if vit.layer_scale {
+        extras += ", init_values=1.0";
+    }
+    if vit.registers > 0 {
+        extras += &format!(", reg_tokens={}", vit.registers);
+    }
     let positions = if vit.positions.is_some() { "learn" } else { "none" };
     let norm = if vit.norm { "True" } else { "False" };
     lines += &format!(
         "model = VisionTransformer(\n    \
              img_size=({height}, {width}), patch_size={}, embed_dim={}, depth={}, num_heads={}, mlp_ratio={:?},\n    \
-             {pool}, pos_embed=\"{positions}\",\n    \
+             {pool}, pos_embed=\"{positions}\"{extras},\n    \
              final_norm={norm}, fc_norm=False, norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), num_classes=0{},\n)\n",
         vit.patch,
         vit.dim,
@@ -509,6 +516,8 @@ model.eval()
             positions: Some(97),
             norm: true,
             stem: VitStem::Patch,
+            layer_scale: false,
+            registers: 0,
             channels: 4,
         });
         has(Target::Timm, &vit, "num_classes=0, in_chans=4,\n)");
@@ -530,6 +539,8 @@ model.eval()
             positions: Some(17),
             norm: true,
             stem: VitStem::Patch,
+            layer_scale: false,
+            registers: 0,
             channels: 3,
         });
         let has = |target, piece: &str| {
@@ -555,6 +566,8 @@ model.eval()
             positions: Some(197),
             norm: true,
             stem: VitStem::Patch,
+            layer_scale: false,
+            registers: 0,
             channels: 3,
         });
         assert!(loading_lines(Target::Deit, &vit, &facts(None)).contains("set num_heads=12"));

@@ -78,6 +78,14 @@ pub(crate) fn resnet_from_sequence(name: &str, first: usize) -> Option<String> {
     }
 }
 
+/// timm's name of a weight of a ViT that DINOv2 calls `name`.
+pub(crate) fn vit_from_dinov2(name: &str) -> &str {
+    match name {
+        "register_tokens" => "reg_token",
+        name => name,
+    }
+}
+
 fn part_to_detectron2(part: &str) -> Option<String> {
     let (layer, rest) = part.split_once('.')?;
     match layer.strip_prefix("bn") {
@@ -162,6 +170,8 @@ mod tests {
             positions: Some(197),
             norm: true,
             stem: VitStem::Patch,
+            layer_scale: false,
+            registers: 0,
             channels: 3,
         });
         for (name, _) in layout(&vit) {

@@ -143,6 +143,13 @@ impl Target {
             Self::Torchvision | Self::Timm | Self::Deit if vit.stem == VitStem::Conv => {
                 Some(format!("{} has no ViT with MoCo v3's convolution stem", self.name()))
             }
+            Self::Torchvision | Self::Deit | Self::MocoV3 if vit.layer_scale || vit.registers > 0 => {
+                Some(format!(
+                    "{}'s ViT has no {}, and this one does",
+                    self.name(),
+                    if vit.layer_scale { "layer scale" } else { "registers" }
+                ))
+            }
             Self::Torchvision | Self::Deit | Self::MocoV3 if !has_all => Some(format!(
                 "{}'s ViT has a class token, a position embedding and a final layer norm, but this one lacks {}",
                 self.name(),
@@ -293,6 +300,8 @@ mod tests {
             positions: Some(17),
             norm: true,
             stem,
+            layer_scale: false,
+            registers: 0,
             channels: 3,
         })
     }
@@ -313,6 +322,11 @@ mod tests {
         );
         assert_eq!(fitting(&vit(VitStem::Patch, false), None), ["timm", "onnx"]);
         assert_eq!(fitting(&vit(VitStem::Conv, true), None), ["moco-v3", "onnx"]);
+        for (layer_scale, registers) in [(true, 0), (false, 4)] {
+            let Architecture::Vit(of) = vit(VitStem::Patch, true) else { panic!("it is a ViT") };
+            let scaled = Architecture::Vit(Vit { layer_scale, registers, ..of });
+            assert_eq!(fitting(&scaled, None), ["timm", "onnx"]);
+        }
         let linear = HeadLayer::Linear { n_inputs: 16, n_outputs: 8, bias: true };
         let head = HeadLayers::Linear(linear);
         assert_eq!(

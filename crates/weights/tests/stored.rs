@@ -44,6 +44,8 @@ fn vit_small() -> Architecture {
         positions: Some(197),
         norm: true,
         stem: VitStem::Patch,
+        layer_scale: false,
+        registers: 0,
         channels: 3,
     })
 }

@@ -115,3 +115,18 @@ fn what_does_not_go_with_a_stem_is_refused() {
     super::vit(&split, (32, 32));
     assert!(refused_for(&split, &context((16, 16))).0.contains("a single value"));
 }
+
+#[test]
+fn scales_and_registers_have_their_limits() {
+    for (fields, expected) in [
+        ("layer_scale: 0", "`layer_scale` is 0, but it must be above 0 and at most 1"),
+        ("layer_scale: 2", "`layer_scale` is 2, but it must be above 0 and at most 1"),
+        ("registers: 257", "`registers` is 257, but it must be at most 256"),
+        (
+            "registers: 1, pool: Mean",
+            "`registers` is 1, but it must be 0 unless `pool` is ClassToken, because registers are no part of a mean",
+        ),
+    ] {
+        assert_eq!(refused(&with(SMALL, fields)), expected);
+    }
+}

@@ -9,8 +9,9 @@ use tensor_ops::{Mode, Recording, backward, weighted_sum};
 use super::{CONV, SMALL, images, parameter, visit_parameters, vit, with};
 use crate::Vit;
 
-const VARIATIONS: [&str; 7] = [
+const VARIATIONS: [&str; 8] = [
     "",
+    "layer_scale: 0.5, registers: 3",
     "freeze_patch_projection: true",
     "position: Learned",
     "position: None",
@@ -245,5 +246,42 @@ fn features_are_those_of_the_definition() {
         for (value, expected) in features.iter().zip(expected) {
             assert!((f64::from(*value) - expected).abs() < 1e-4, "{features:?}\n{expected:?}");
         }
+    }
+}
+
+/// ```python
+/// import torch
+/// from functools import partial
+/// from timm.models.vision_transformer import VisionTransformer  # timm 1.0
+/// norm = partial(torch.nn.LayerNorm, eps=1e-6)
+/// m = VisionTransformer(img_size=16, patch_size=8, embed_dim=8, depth=2, num_heads=2, num_classes=0,
+///                       init_values=1.0, reg_tokens=2, norm_layer=norm)
+/// def drawn(k, t):
+///     return ((torch.arange(t.numel()).double() * 0.7 + k).sin() / 2).float().reshape(t.shape)
+/// m.load_state_dict({name: drawn(k, t) for k, (name, t) in enumerate(m.state_dict().items())})
+/// x = (torch.arange(1536.0) * 0.37).sin().reshape(2, 16, 16, 3).permute(0, 3, 1, 2)
+/// print(m.eval()(x))
+/// ```
+#[test]
+fn features_with_scales_and_registers_are_those_of_timm() {
+    let fields = "(patch: 8, dim: 8, depth: 2, heads: 2, layer_scale: 1.0, registers: 2, position: Learned)";
+    let mut vit = vit(fields, (16, 16));
+    let mut place = 0;
+    vit.visit_mut(&mut |_, entry| {
+        let EntryMut::Parameter(parameter) = entry else { panic!("it has parameters only") };
+        let n = parameter.n_elements();
+        let values: Vec<f32> =
+            (0..n).map(|i| ((i as f64 * 0.7 + f64::from(place)).sin() / 2.0) as f32).collect();
+        parameter.set_from_torch(&parameter.torch_shape(), &values).unwrap();
+        place += 1;
+    });
+    let features = vit.forward(images(2, (16, 16), Recording::Off), Mode::Eval).unwrap();
+    #[rustfmt::skip]
+    let expected = [
+        0.93596, -0.10336, -0.35989, -0.51459, 0.13304, -0.80854, 0.61926, 0.43478,
+        0.93458, -0.10255, -0.35996, -0.51244, 0.12751, -0.81232, 0.61961, 0.43394,
+    ];
+    for (found, expected) in features.as_vec().iter().zip(expected) {
+        assert!((found - expected).abs() < 3e-5, "{found}, expected {expected}");
     }
 }

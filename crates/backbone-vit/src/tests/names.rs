@@ -98,3 +98,15 @@ fn what_makes_tokens_and_each_block_are_a_layer() {
     assert_eq!(names.map(|name| vit.layer_of(name)), [0, 0, 1, 2].map(Some));
     assert_eq!((vit.layer_of("norm.weight"), vit.n_layers()), (None, 3));
 }
+
+/// The places of timm's `VisionTransformer(init_values=1e-5, reg_tokens=4)`.
+#[test]
+fn scales_and_registers_stand_where_timm_has_them() {
+    let list = listed(&with(SMALL, "layer_scale: 1e-5, registers: 4"));
+    let first: [(&str, &[usize]); 3] =
+        [("cls_token", &[1, 1, 16]), ("reg_token", &[1, 4, 16]), ("pos_embed", &[1, 29, 16])];
+    assert_eq!(list[..3], named(&first));
+    let of_block: Vec<&str> = list.iter().filter_map(|(name, _)| name.strip_prefix("blocks.1.")).collect();
+    assert_eq!((of_block[6], of_block[7], of_block[13]), ("ls1.gamma", "norm2.weight", "ls2.gamma"));
+    assert_eq!((of_block.len(), list.len()), (14, 35));
+}

@@ -10,19 +10,25 @@ use crate::{
     values::{Lent, Operand, Values},
 };
 
-/// `token`, `D` values, before the tokens of every image: `(N, T, D)` to `(N, T + 1, D)`.
-pub fn prepend(x: &Values, token: &[f32], [n, t, d]: [usize; 3]) -> Values {
+/// `tokens`, `R` of `D` values, before those of every image: `(N, T, D)` to `(N, R + T, D)`.
+///
+/// # Panics
+///
+/// If they are not whole tokens.
+pub fn prepend(x: &Values, tokens: &[f32], [n, t, d]: [usize; 3]) -> Values {
     match x {
-        Values::F32(x) => prepend_to(x, token, [n, t, d]),
-        Values::Bf16(x) => prepend_to(x, token, [n, t, d]),
+        Values::F32(x) => prepend_to(x, tokens, [n, t, d]),
+        Values::Bf16(x) => prepend_to(x, tokens, [n, t, d]),
     }
 }
 
-fn prepend_to<E: Operand>(x: &[E], token: &[f32], [n, t, d]: [usize; 3]) -> Values {
-    let token: &[E] = &token.iter().map(|&value| E::nearest(value)).collect::<Vec<E>>();
-    rows(n * (t + 1), d, |row| {
-        let (image, at) = (row / (t + 1), row % (t + 1));
-        Some(if at == 0 { token } else { &x[(image * t + at - 1) * d..][..d] })
+fn prepend_to<E: Operand>(x: &[E], tokens: &[f32], [n, t, d]: [usize; 3]) -> Values {
+    assert!(tokens.len().is_multiple_of(d), "tokens are whole");
+    let r = tokens.len() / d;
+    let tokens: &[E] = &tokens.iter().map(|&value| E::nearest(value)).collect::<Vec<E>>();
+    rows(n * (r + t), d, |row| {
+        let (image, at) = (row / (r + t), row % (r + t));
+        Some(if at < r { &tokens[at * d..][..d] } else { &x[(image * t + at - r) * d..][..d] })
     })
 }
 
@@ -118,6 +124,43 @@ fn scale_each<E: Operand>(x: &[E], factors: &[f32]) -> Values {
     }))
 }
 
+/// Every row times `factors`, value by value.
+///
+/// # Panics
+///
+/// If the rows are not as long as the factors.
+pub fn scale_features(x: &Values, factors: &[f32]) -> Values {
+    match x {
+        Values::F32(x) => scale_columns(x, factors),
+        Values::Bf16(x) => scale_columns(x, factors),
+    }
+}
+
+fn scale_columns<E: Operand>(x: &[E], factors: &[f32]) -> Values {
+    assert!(x.len().is_multiple_of(factors.len()), "rows are as long as the factors");
+    E::values(build_evenly(x.len(), |start, out: &mut [E]| {
+        let factors = factors.iter().cycle().skip(start % factors.len());
+        for ((out, value), factor) in out.iter_mut().zip(&x[start..]).zip(factors) {
+            *out = E::nearest(value.single() * factor);
+        }
+    }))
+}
+
+/// Value times value, in single precision.
+///
+/// # Panics
+///
+/// If there are not as many of both.
+pub fn products(a: &Values, b: &Values) -> Vec<f32> {
+    let (a, b) = (a.whole(), b.whole());
+    assert_eq!(a.len(), b.len(), "there are as many of both");
+    build_evenly(a.len(), |start, out: &mut [f32]| {
+        for ((out, a), b) in out.iter_mut().zip(&a[start..]).zip(&b[start..]) {
+            *out = a * b;
+        }
+    })
+}
+
 /// Rows of `d` values, each a copy of what `source(row)` gives, or zeros.
 fn rows<'a, E: Operand>(n_rows: usize, d: usize, source: impl Fn(usize) -> Option<&'a [E]> + Sync) -> Values {
     let n_in_task = rows_in_task(d);
@@ -204,6 +247,36 @@ mod tests {
                     .flat_map(|(is_taken, token)| token.iter().map(move |x| if is_taken { *x } else { 0.0 }))
                     .collect();
                 assert_eq!((&*back.whole(), back.precision()), (&*expected, x.precision()));
+            }
+        }
+    }
+
+    #[test]
+    fn several_tokens_go_before_all_others_in_their_order() {
+        for ([n, t, d], ..) in SHAPES {
+            let tokens: Vec<f32> = (0..3 * d).map(|i| (i % 128) as f32).collect();
+            for x in both(n * t * d) {
+                let got = prepend(&x, &tokens, [n, t, d]);
+                let expected: Vec<f32> =
+                    x.whole().chunks(t * d).flat_map(|image| [&tokens, image].concat()).collect();
+                assert_eq!(got.into_whole(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn each_feature_is_scaled_by_its_own_factor() {
+        for ([n, t, d], ..) in SHAPES {
+            let factors: Vec<f32> = (0..d).map(|i| [0.0, 1.25, -2.0][i % 3]).collect();
+            for x in both(n * t * d) {
+                let scaled = scale_features(&x, &factors);
+                let whole = x.whole();
+                let expected: Vec<f32> =
+                    whole.iter().enumerate().map(|(i, value)| value * factors[i % d]).collect();
+                let expected_of = Values::new(expected.clone(), x.precision());
+                assert_eq!((scaled.precision(), scaled.whole()), (x.precision(), expected_of.whole()));
+                let repeated: Vec<f32> = factors.iter().copied().cycle().take(n * t * d).collect();
+                assert_eq!(products(&x, &Values::F32(repeated)), expected);
             }
         }
     }

@@ -1,12 +1,12 @@
 // Tokens of every image, (N, T, D), moved and averaged. Grids: (elements of an image / 256, images).
 
-// (N, T, D) to (N, T + 1, D), with `token` first.
-KERNEL(prepend_token_TYPED)(const value_TYPED *x, const float *token, value_TYPED *y, int n_images, int t, int d) {
+// (N, T, D) to (N, R + T, D), with `r` tokens first.
+KERNEL(prepend_tokens_TYPED)(const value_TYPED *x, const float *tokens, value_TYPED *y, int n_images, int t, int d, int r) {
     for (long long image = blockIdx.y; image < n_images; image += gridDim.y)
-        for (int i = (int)THREAD_INDEX; i < (t + 1) * d; i += (int)THREAD_COUNT) {
-            long long to = image * (t + 1) * d + i;
-            if (i < d) y[to] = store_TYPED(token[i]);
-            else y[to] = x[image * t * d + i - d];
+        for (int i = (int)THREAD_INDEX; i < (r + t) * d; i += (int)THREAD_COUNT) {
+            long long to = image * (r + t) * d + i;
+            if (i < r * d) y[to] = store_TYPED(tokens[i]);
+            else y[to] = x[image * t * d + i - r * d];
         }
 }
 
@@ -37,6 +37,17 @@ KERNEL(spread_tokens_TYPED)(const float *gradient, value_TYPED *by_x, int n_imag
             int is_one = token >= first && token < first + count;
             by_x[image * t * d + i] = store_TYPED(is_one ? gradient[image * d + c] * share : 0.0f);
         }
+}
+
+// Every row of `d` values times the factors, value by value.
+KERNEL(scale_features_TYPED)(const value_TYPED *x, const float *factors, value_TYPED *y, int d, long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT)
+        y[i] = store_TYPED(load_TYPED(x[i]) * factors[i % d]);
+}
+
+// Value times value, in single precision.
+KERNEL(products_TYPED)(const value_TYPED *a, const value_TYPED *b, float *y, long long n) {
+    for (long long i = THREAD_INDEX; i < n; i += THREAD_COUNT) y[i] = load_TYPED(a[i]) * load_TYPED(b[i]);
 }
 
 // All values of each image, `len` of them, times the image's own factor.

@@ -193,7 +193,25 @@ fn tokens_are_made_and_cut() {
             let (_, rounded) = array(2, d, precision);
             let prepended: Vec<f64> =
                 (0..n).flat_map(|i| rounded.iter().chain(image(i)).copied().collect::<Vec<_>>()).collect();
-            check("prepend", &rows::prepend(&x, &upload(&token).unwrap(), shape).unwrap(), &prepended, 0.0);
+            check(
+                "prepend",
+                &rows::prepend(&x, &upload(&token).unwrap(), 1, shape).unwrap(),
+                &prepended,
+                0.0,
+            );
+            let (tokens, (_, rounded)) = (noise(2, 3 * d), array(2, 3 * d, precision));
+            let prepended: Vec<f64> =
+                (0..n).flat_map(|i| rounded.iter().chain(image(i)).copied().collect::<Vec<_>>()).collect();
+            let got = rows::prepend(&x, &upload(&tokens).unwrap(), 3, shape).unwrap();
+            check("prepend three", &got, &prepended, 0.0);
+            let factors = noise(4, d);
+            let scaled: Vec<f64> =
+                values.iter().enumerate().map(|(i, v)| v * f64::from(factors[i % d])).collect();
+            let got = rows::scale_features(&x, &upload(&factors).unwrap(), d).unwrap();
+            check("scale features", &got, &scaled, tolerance);
+            let (other, of_other) = array(5, n * t * d, precision);
+            let product: Vec<f64> = values.iter().zip(&of_other).map(|(a, b)| a * b).collect();
+            check("products", &rows::products(&x, &other).unwrap(), &product, 1e-6);
             let (first, count) = (t / 2, t - t / 2);
             let taken: Vec<f64> = (0..n).flat_map(|i| image(i)[first * d..].to_vec()).collect();
             check("take", &rows::take(&x, shape, first, count).unwrap(), &taken, 0.0);

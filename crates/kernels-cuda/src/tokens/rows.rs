@@ -22,7 +22,7 @@ fn check_part([_, t, _]: [usize; 3], first: usize, count: usize) {
     assert!(count > 0 && first.checked_add(count).is_some_and(|end| end <= t), "the tokens are there");
 }
 
-/// `(N, T + 1, D)`, with `token` first.
+/// `(N, R + T, D)`, with `r` tokens first.
 ///
 /// # Errors
 ///
@@ -31,21 +31,22 @@ fn check_part([_, t, _]: [usize; 3], first: usize, count: usize) {
 /// # Panics
 ///
 /// If the lengths are not those of the shape.
-pub fn prepend(x: &Array, token: &Memory<f32>, shape: [usize; 3]) -> Result<Array> {
+pub fn prepend(x: &Array, tokens: &Memory<f32>, r: usize, shape: [usize; 3]) -> Result<Array> {
     let [n, t, d] = shape;
     check(shape, x);
-    assert!(token.len() >= d, "a token has as many features as the others");
-    let mut y = Array::unwritten(n * (t + 1) * d, x.precision())?;
+    assert!(tokens.len() >= r * d, "tokens have as many features as the others");
+    let mut y = Array::unwritten(n * (r + t) * d, x.precision())?;
     // SAFETY: the lengths are those of the shape.
     unsafe {
-        Launch::new(&TOKENS, typed!(x.precision(), "prepend_token"))
+        Launch::new(&TOKENS, typed!(x.precision(), "prepend_tokens"))
             .read_array(x)
-            .read(token)
+            .read(tokens)
             .write_array(&mut y)
             .int(n)
             .int(t)
             .int(d)
-            .over_images((t + 1) * d, n)
+            .int(r)
+            .over_images((r + t) * d, n)
     }?;
     Ok(y)
 }
@@ -144,6 +145,56 @@ pub fn spread(
             .over_images(t * d, n)
     }?;
     Ok(by_x)
+}
+
+/// Every row times `factors`, value by value.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If the rows are not as long as the factors.
+pub fn scale_features(x: &Array, factors: &Memory<f32>, d: usize) -> Result<Array> {
+    assert!(x.len().is_multiple_of(d) && factors.len() >= d, "rows are as long as the factors");
+    let mut y = Array::unwritten(x.len(), x.precision())?;
+    // SAFETY: the lengths are those that were checked.
+    unsafe {
+        Launch::new(&TOKENS, typed!(x.precision(), "scale_features"))
+            .read_array(x)
+            .read(factors)
+            .write_array(&mut y)
+            .int(d)
+            .long(x.len())
+            .over(x.len())
+    }?;
+    Ok(y)
+}
+
+/// Value times value, in single precision.
+///
+/// # Errors
+///
+/// When the device fails.
+///
+/// # Panics
+///
+/// If there are not as many of both.
+pub fn products(a: &Array, b: &Array) -> Result<Array> {
+    assert_eq!(a.len(), b.len(), "there are as many of both");
+    let b = in_precision(b, a.precision())?;
+    let mut y = Memory::<f32>::unwritten(a.len())?;
+    // SAFETY: all three have the same length.
+    unsafe {
+        Launch::new(&TOKENS, typed!(a.precision(), "products"))
+            .read_array(a)
+            .read_array(b.get())
+            .write(&mut y)
+            .long(a.len())
+            .over(a.len())
+    }?;
+    Ok(Array::F32(y))
 }
 
 /// All values of each image times its own of `factors`, which are of single precision.

@@ -41,9 +41,13 @@ impl BackboneLine {
 fn views(encoders: &Encoders, architecture: &Architecture) -> String {
     let by_positions = match architecture {
         Architecture::Vit(vit) => vit.positions.and_then(|n| {
-            let n = n.checked_sub(usize::from(vit.class_token))?;
-            let side = n.isqrt();
-            (side * side == n).then_some((side * vit.patch, side * vit.patch))
+            // DINOv2 has no positions of registers.
+            let before = [vit.n_before(), usize::from(vit.class_token), 0];
+            before.into_iter().find_map(|before| {
+                let n = n.checked_sub(before)?;
+                let side = n.isqrt();
+                (side * side == n).then_some((side * vit.patch, side * vit.patch))
+            })
         }),
         Architecture::ResNet(_) => None,
     };
@@ -122,6 +126,12 @@ fn vit(vit: &Vit, convention: Convention) -> (String, Option<String>) {
     }
     if !vit.class_token {
         fields.push(format!("pool: {}", if vit.norm { "Mean" } else { "MeanWithoutNorm" }));
+    }
+    if vit.layer_scale {
+        fields.push("layer_scale: 1e-5".into());
+    }
+    if vit.registers > 0 {
+        fields.push(format!("registers: {}", vit.registers));
     }
     if vit.stem == VitStem::Conv {
         fields.push("stem: Conv".into());

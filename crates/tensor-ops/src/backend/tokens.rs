@@ -43,8 +43,14 @@ pub(crate) trait Tokens: Storage {
         gradient: Self::Values,
         wanted: LayerNormWanted<Self::Values>,
     ) -> Computed<LayerNormGradients<Self::Values>>;
-    /// `(N, T + 1, D)`.
-    fn prepend(self, x: &Self::Values, token: &Resident, shape: [usize; 3]) -> Computed<Self::Values>;
+    /// `(N, count + T, D)`, with as many `tokens` first.
+    fn prepend(
+        self,
+        x: &Self::Values,
+        tokens: &Resident,
+        count: usize,
+        shape: [usize; 3],
+    ) -> Computed<Self::Values>;
     /// `count` tokens from `first` on, `(N, count, D)`.
     fn take_tokens(
         self,
@@ -71,6 +77,10 @@ pub(crate) trait Tokens: Storage {
         count: usize,
         precision: Precision,
     ) -> Computed<Self::Values>;
+    /// Every row of `width` values times `factors`, value by value, in the precision of `x`.
+    fn scale_features(self, x: &Self::Values, factors: &Resident, width: usize) -> Computed<Self::Values>;
+    /// Value times value, in single precision.
+    fn products(self, a: &Self::Values, b: &Self::Values) -> Computed<Self::Values>;
     /// All values of each image times its own of `factors`, in the precision of `x`.
     fn scale_images(self, x: &Self::Values, factors: &[f32]) -> Computed<Self::Values>;
 }

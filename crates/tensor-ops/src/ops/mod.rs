@@ -38,8 +38,8 @@ pub use self::{
     rows::{Rows, concat_rows, features_from_rows, gradient_of_rows, select_rows, to_rows},
     tokens::{
         LayerNorm, add_bias, add_position, add_scaled_images, attention, keep_token, layer_norm,
-        linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, select_token,
-        tokens_from_map,
+        linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, prepend_tokens,
+        scale_features, select_token, tokens_from_map,
     },
     update_rule::{DeviceUpdate, LayerRate, UpdateRule, blend_on_device, update_on_device},
 };

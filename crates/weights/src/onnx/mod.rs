@@ -136,7 +136,12 @@ mod tests {
             nodes.iter().filter(|node| node.op_type == op).count()
         };
         assert_eq!((n("Conv"), n("BatchNormalization"), n("MaxPool"), n("Add")), (17, 17, 1, 4));
-        for (stem, class_token) in [(VitStem::Patch, true), (VitStem::Patch, false), (VitStem::Conv, true)] {
+        for (stem, class_token, registers) in [
+            (VitStem::Patch, true, 0),
+            (VitStem::Patch, true, 3),
+            (VitStem::Patch, false, 0),
+            (VitStem::Conv, true, 0),
+        ] {
             decoded(&Architecture::Vit(Vit {
                 patch: 16,
                 dim: 16,
@@ -144,9 +149,11 @@ mod tests {
                 heads: Some(2),
                 hidden: 64,
                 class_token,
-                positions: class_token.then_some(5),
+                positions: class_token.then_some(5 + registers),
                 norm: class_token,
                 stem,
+                layer_scale: registers > 0,
+                registers,
                 channels: 4,
             }));
         }

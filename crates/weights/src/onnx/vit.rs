@@ -14,20 +14,17 @@ pub(super) fn add(graph: &mut Graph<'_>, vit: &Vit, x: &str) -> Result<String, S
     let shape = graph.ints(&[0, dim, -1]);
     let columns = graph.node("Reshape", &[&map, &shape], []);
     let mut x = graph.node("Transpose", &[&columns], [With::Ints("perm", vec![0, 2, 1])]); // (N, T, D)
-    if vit.class_token {
-        let token = graph.weight("cls_token")?;
-        let n = graph.node("Shape", &[&x], [With::Int("start", 0), With::Int("end", 1)]);
-        let rest = graph.ints(&[1, dim]);
-        let shape = graph.node("Concat", &[&n, &rest], [With::Int("axis", 0)]);
-        let tokens = graph.node("Expand", &[&token, &shape], []);
-        x = graph.node("Concat", &[&tokens, &x], [With::Int("axis", 1)]);
+    for (name, n) in [("reg_token", vit.registers), ("cls_token", usize::from(vit.class_token))] {
+        if n > 0 {
+            x = prepend(graph, name, [n as i64, dim], &x)?;
+        }
     }
     if vit.positions.is_some() {
         let table = graph.weight("pos_embed")?;
         x = graph.node("Add", &[&x, &table], []);
     }
     for i in 0..vit.depth {
-        x = block(graph, &format!("blocks.{i}"), (vit.dim, heads), &x)?;
+        x = block(graph, &format!("blocks.{i}"), (vit.dim, heads), vit.layer_scale, &x)?;
     }
     if vit.norm {
         x = layer_norm(graph, &x, "norm")?;
@@ -37,6 +34,16 @@ pub(super) fn add(graph: &mut Graph<'_>, vit: &Vit, x: &str) -> Result<String, S
         return Ok(graph.node("Gather", &[&x, &first], [With::Int("axis", 1)]));
     }
     Ok(graph.node("ReduceMean", &[&x], [With::Ints("axes", vec![1]), With::Int("keepdims", 0)]))
+}
+
+/// The tokens called `name`, `(1, R, D)`, before those of every image.
+fn prepend(graph: &mut Graph<'_>, name: &str, shape: [i64; 2], x: &str) -> Result<String, String> {
+    let tokens = graph.weight(name)?;
+    let n = graph.node("Shape", &[x], [With::Int("start", 0), With::Int("end", 1)]);
+    let rest = graph.ints(&shape);
+    let shape = graph.node("Concat", &[&n, &rest], [With::Int("axis", 0)]);
+    let tokens = graph.node("Expand", &[&tokens, &shape], []);
+    Ok(graph.node("Concat", &[&tokens, x], [With::Int("axis", 1)]))
 }
 
 fn stem(graph: &mut Graph<'_>, vit: &Vit, x: &str) -> Result<String, String> {
@@ -55,14 +62,29 @@ fn stem(graph: &mut Graph<'_>, vit: &Vit, x: &str) -> Result<String, String> {
 }
 
 /// `x + attention(norm(x))`, then `x + mlp(norm(x))`.
-fn block(graph: &mut Graph<'_>, name: &str, sizes: (usize, usize), x: &str) -> Result<String, String> {
+fn block(
+    graph: &mut Graph<'_>,
+    name: &str,
+    sizes: (usize, usize),
+    has_scales: bool,
+    x: &str,
+) -> Result<String, String> {
+    let scaled = |graph: &mut Graph<'_>, branch: String, scale: &str| match has_scales {
+        true => {
+            let scale = graph.weight(&format!("{name}.{scale}.gamma"))?;
+            Ok::<String, String>(graph.node("Mul", &[&branch, &scale], []))
+        }
+        false => Ok(branch),
+    };
     let normed = layer_norm(graph, x, &format!("{name}.norm1"))?;
     let attended = attention(graph, &format!("{name}.attn"), sizes, &normed)?;
+    let attended = scaled(graph, attended, "ls1")?;
     let x = graph.node("Add", &[x, &attended], []);
     let normed = layer_norm(graph, &x, &format!("{name}.norm2"))?;
     let hidden = graph.linear(&normed, &format!("{name}.mlp.fc1"))?;
     let hidden = gelu(graph, &hidden);
     let out = graph.linear(&hidden, &format!("{name}.mlp.fc2"))?;
+    let out = scaled(graph, out, "ls2")?;
     Ok(graph.node("Add", &[&x, &out], []))
 }
 

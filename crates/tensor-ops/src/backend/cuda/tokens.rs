@@ -58,8 +58,8 @@ impl Tokens for Cuda {
         Ok(LayerNormGradients { x, scale, shift })
     }
 
-    fn prepend(self, x: &Array, token: &Resident, shape: [usize; 3]) -> Computed<Array> {
-        rows::prepend(x, token.on_device()?, shape).computed()
+    fn prepend(self, x: &Array, tokens: &Resident, count: usize, shape: [usize; 3]) -> Computed<Array> {
+        rows::prepend(x, tokens.on_device()?, count, shape).computed()
     }
 
     fn take_tokens(self, x: &Array, shape: [usize; 3], first: usize, count: usize) -> Computed<Array> {
@@ -79,6 +79,14 @@ impl Tokens for Cuda {
         precision: Precision,
     ) -> Computed<Array> {
         rows::spread(gradient, shape, first, count, precision).computed()
+    }
+
+    fn scale_features(self, x: &Array, factors: &Resident, width: usize) -> Computed<Array> {
+        rows::scale_features(x, factors.on_device()?, width).computed()
+    }
+
+    fn products(self, a: &Array, b: &Array) -> Computed<Array> {
+        rows::products(a, b).computed()
     }
 
     fn scale_images(self, x: &Array, factors: &[f32]) -> Computed<Array> {

@@ -81,8 +81,8 @@ impl Tokens for Host {
         })
     }
 
-    fn prepend(self, x: &Values, token: &Resident, shape: [usize; 3]) -> Computed<Values> {
-        Ok(rows::prepend(x, token, shape))
+    fn prepend(self, x: &Values, tokens: &Resident, _: usize, shape: [usize; 3]) -> Computed<Values> {
+        Ok(rows::prepend(x, tokens, shape))
     }
 
     fn take_tokens(self, x: &Values, shape: [usize; 3], first: usize, count: usize) -> Computed<Values> {
@@ -102,6 +102,14 @@ impl Tokens for Host {
         precision: Precision,
     ) -> Computed<Values> {
         Ok(rows::spread_mean(&gradient.whole(), shape, first, count, precision))
+    }
+
+    fn scale_features(self, x: &Values, factors: &Resident, _: usize) -> Computed<Values> {
+        Ok(rows::scale_features(x, factors))
+    }
+
+    fn products(self, a: &Values, b: &Values) -> Computed<Values> {
+        Ok(Values::F32(rows::products(a, b)))
     }
 
     fn scale_images(self, x: &Values, factors: &[f32]) -> Computed<Values> {

@@ -1,9 +1,9 @@
-//! Residual branches that count for some images, and not for others.
+//! Residual branches that count more for some images or features than for others.
 
 use std::sync::Arc;
 
 use crate::{
-    OpError, Tokens,
+    OpError, Parameter, Tokens,
     backend::{Backend, on},
     tape::{Pass, join},
 };
@@ -51,4 +51,40 @@ fn add_on<B: Backend>(
         },
     );
     Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), join(recording, other), backward))
+}
+
+/// Every token times `factors`, `D` values: `(N, T, D)` to `(N, T, D)`. LayerScale (Touvron et al. 2021, arXiv:2103.17239).
+///
+/// # Errors
+///
+/// When the number of factors is another.
+pub fn scale_features(x: Tokens, factors: &Parameter) -> Result<Tokens, OpError> {
+    if factors.n_elements() != x.d() {
+        return Err(OpError::shape("scale_features", "number of factors", x.d(), factors.n_elements()));
+    }
+    on!(x.values.place(), |backend| scale_on(backend, x, factors))
+}
+
+fn scale_on<B: Backend>(backend: B, x: Tokens, factors: &Parameter) -> Result<Tokens, OpError> {
+    let (device, shape) = (x.device().clone(), x.shape());
+    let width = factors.n_elements();
+    let y = backend.scale_features(B::of(&x.values), &factors.values, width)?;
+    let (x, recording) = x.split_recording();
+    let wants_factors = factors.is_trainable().then(|| (factors.slot.clone(), Arc::clone(&x.values)));
+    let wants_x = x.needs_gradient.then(|| (x.slot, Arc::clone(&factors.values)));
+    let backward = (wants_x.is_some() || wants_factors.is_some()).then_some(
+        move |pass: &mut Pass<'_>, gradient: B::Values| {
+            if let Some((slot, x)) = wants_factors {
+                let products = backend.products(B::of(&x), &gradient)?;
+                slot.add(backend, pass.by_slot, backend.sum_rows(&products, width)?)?;
+            }
+            match wants_x {
+                Some((slot, factors)) => {
+                    slot.add(backend, pass.by_slot, backend.scale_features(&gradient, &factors, width)?)
+                }
+                None => Ok(()),
+            }
+        },
+    );
+    Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }

@@ -91,21 +91,33 @@ pub fn prepend_token(x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     on!(x.values.place(), |backend| prepend(backend, x, token))
 }
 
+/// Puts `tokens`, `R` of `D` values each, before those of every image: `(N, T, D)` to `(N, R + T, D)`.
+///
+/// # Errors
+///
+/// When the values are not those of whole tokens.
+pub fn prepend_tokens(x: Tokens, tokens: &Parameter) -> Result<Tokens, OpError> {
+    let whole = (tokens.n_elements() / x.d()).max(1) * x.d();
+    check("prepend_tokens", "number of values of the tokens", whole, tokens)?;
+    on!(x.values.place(), |backend| prepend(backend, x, tokens))
+}
+
 fn prepend<B: Backend>(backend: B, x: Tokens, token: &Parameter) -> Result<Tokens, OpError> {
     let [n, t, d] = x.shape();
-    let y = backend.prepend(B::of(&x.values), &token.values, [n, t, d])?;
-    let (device, shape) = (x.device().clone(), [n, t + 1, d]);
+    let r = token.n_elements() / d;
+    let y = backend.prepend(B::of(&x.values), &token.values, r, [n, t, d])?;
+    let (device, shape) = (x.device().clone(), [n, r + t, d]);
     let (x, recording) = x.split_recording();
     let wants_token = token.is_trainable().then(|| token.slot.clone());
     let wants_x = x.needs_gradient.then_some(x.slot);
     let backward = (wants_x.is_some() || wants_token.is_some()).then_some(
         move |pass: &mut Pass<'_>, gradient: B::Values| {
             if let Some(slot) = wants_token {
-                let firsts = backend.take_tokens(&gradient, shape, 0, 1)?;
-                slot.add(backend, pass.by_slot, backend.sum_rows(&firsts, d)?)?;
+                let firsts = backend.take_tokens(&gradient, shape, 0, r)?;
+                slot.add(backend, pass.by_slot, backend.sum_rows(&firsts, r * d)?)?;
             }
             match wants_x {
-                Some(slot) => slot.add(backend, pass.by_slot, backend.take_tokens(&gradient, shape, 1, t)?),
+                Some(slot) => slot.add(backend, pass.by_slot, backend.take_tokens(&gradient, shape, r, t)?),
                 None => Ok(()),
             }
         },

@@ -4,7 +4,7 @@ use rayon::ThreadPoolBuilder;
 use super::{
     LayerNorm, add_bias, add_position, add_scaled_images, attention, keep_token, layer_norm,
     layer_norm::layer_norm_on, linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens,
-    prepend_token, select_token, tokens_from_map,
+    prepend_token, prepend_tokens, scale_features, select_token, tokens_from_map,
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens, backward, conv2d,
@@ -318,6 +318,36 @@ fn a_branch_counts_by_the_factor_of_its_image_forward_and_backward() {
     let branch = tokens([3, 2, 4], &x);
     assert!(add_scaled_images(branch.fork(), vec![1.0; 2], branch.share()).is_err());
     assert!(add_scaled_images(branch, vec![1.0; 3], tokens([3, 1, 4], &x[..12])).is_err());
+}
+
+#[test]
+fn scaled_features_and_several_tokens_before_agree_with_differences() {
+    let [n, t, d] = [3, 2, 5];
+    let (x, factors, before) = (noise(1, n * t * d), noise(2, d), noise(3, 2 * d));
+    let weights = noise(4, n * (t + 2) * d);
+    let oracle = |x: &[f64], factors: &[f64], before: &[f64]| -> Vec<f64> {
+        let scaled: Vec<f64> = x.iter().enumerate().map(|(i, x)| x * factors[i % d]).collect();
+        scaled.chunks(t * d).flat_map(|image| [before, image].concat()).collect()
+    };
+    let input = tokens([n, t, d], &x);
+    let kept = input.share();
+    let (of_factors, of_before) = (vector(&factors), vector(&before));
+    let y = prepend_tokens(scale_features(input, &of_factors).unwrap(), &of_before).unwrap();
+    assert_eq!(y.shape(), [n, t + 2, d]);
+    let (x, factors, before) = (wide(&x), wide(&factors), wide(&before));
+    assert_close("output", &y.to_rows(), &oracle(&x, &factors, &before), 1e-6);
+    let mut gradients = backward_weighted_tokens(y, &weights);
+    let by_x = differences(|x| weighted(&oracle(x, &factors, &before), &weights), &x);
+    assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
+    let by_factors = differences(|factors| weighted(&oracle(&x, factors, &before), &weights), &factors);
+    assert_close("factors", &of_factors.gradient(&mut gradients).unwrap().unwrap(), &by_factors, 1e-5);
+    let by_before = differences(|before| weighted(&oracle(&x, &factors, before), &weights), &before);
+    assert_close("before", &of_before.gradient(&mut gradients).unwrap().unwrap(), &by_before, 1e-5);
+    let x = || tokens([1, 1, 5], &[0.0; 5]);
+    for wrong in [0, 4, 6] {
+        assert!(scale_features(x(), &vector(&vec![1.0; wrong.max(1)])).is_err());
+        assert!(prepend_tokens(x(), &vector(&vec![1.0; wrong.max(1)])).is_err());
+    }
 }
 
 #[test]
