@@ -133,10 +133,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     if let Some(note) = &size_note {
         writeln!(out, "{note}")?;
     }
-    print(arguments, (&recipe, &protocol), n_train, &score, out)?;
     if let Some(line) = arguments.encoder.data_line(&dataset) {
         writeln!(out, "{line}")?;
     }
+    print(arguments, (&recipe, &protocol), n_train, &score, out)?;
     by_class::print(out, &score, &classes)?;
     if !unreadable.is_empty() {
         writeln!(out, "{} skipped or replaced", text::count(unreadable.len(), "unreadable image"))?;

@@ -94,12 +94,37 @@ impl<'a> PredictionTable<'a> {
         let object = |(path, classes): (&str, Vec<(&str, f32)>)| {
             let top: Vec<_> = classes
                 .iter()
-                .map(|(class, confidence)| json!({ "class": class, "confidence": confidence }))
+                .map(|(class, confidence)| json!({ "class": class, "confidence": shortest(*confidence) }))
                 .collect();
-            json!({ "path": path, "class": classes[0].0, "confidence": classes[0].1, "top": top })
+            json!({ "path": path, "class": classes[0].0, "confidence": shortest(classes[0].1), "top": top })
         };
         let list: Vec<_> = self.rows().map(object).collect();
         serde_json::to_writer_pretty(&mut file, &list)?;
         file.write_all(b"\n")
+    }
+}
+
+/// The number with the fewest digits that reads back as the same float32.
+fn shortest(value: f32) -> f64 {
+    value.to_string().parse().unwrap_or(f64::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_digits_of_a_float32() {
+        assert_eq!(json!(shortest(0.3_f32)).to_string(), "0.3");
+        for value in [1.0_f32, 1e-7, 0.500_499_9, f32::MIN_POSITIVE] {
+            assert_eq!((shortest(value) as f32).to_bits(), value.to_bits());
+        }
+    }
+
+    #[test]
+    fn the_extension_is_the_format() {
+        assert_eq!(PredictionFormat::of(Path::new("a/b.CSV")), Some(PredictionFormat::Csv));
+        assert_eq!(PredictionFormat::of(Path::new("b.json")), Some(PredictionFormat::Json));
+        assert!(["b", ".csv", "b.npy"].iter().all(|name| PredictionFormat::of(Path::new(name)).is_none()));
     }
 }
