@@ -365,6 +365,32 @@ fn a_classifier_is_exported_by_the_names_of_the_target_with_its_classes() {
 }
 
 #[test]
+fn a_classifier_of_images_of_another_size_is_exported_for_that_size_or_not_at_all() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let large = [
+        "views.large=[(\"resize\", (shorter: 48)), (\"center-crop\", (size: 48)), (\"normalize\", (statistics: ImageNet))]",
+        "monitor=[(\"knn\", (k: 5)), (\"feature-collapse\", (view: \"large\"))]",
+    ];
+    let probe = format!("{PROBE} --view large");
+    let (run, _) = small_run(folder, "narrow", "small.ron", &large);
+    let exported = export(folder, &evaluated(folder, &run, &probe), "torchvision", &[]);
+    let bytes = std::fs::read(exported).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let facts = header.metadata().as_ref().unwrap();
+    assert_eq!((facts["image_size"].as_str(), facts["view"].as_str()), ("[48, 48]", "large"));
+    assert_eq!(facts["mean"], "[0.485, 0.456, 0.406]");
+    let (run, _) = small_run(folder, "vit", "v3.ron", &large);
+    let evaluation = evaluated(folder, &run, &probe);
+    let arguments = ["export", evaluation.to_str().unwrap(), "--to", "timm", "-o", "c.safetensors"];
+    let said = xtask(folder, arguments).refused();
+    assert!(
+        said.contains("images of 48x48 pixels, and the encoder has positions for 16x16\nhint: "),
+        "{said}"
+    );
+}
+
+#[test]
 fn checkpoints_of_the_reference_repositories_give_the_same_features_here() {
     let Some((python, files)) = setting("imagenet-sample", "checkpoints of PyTorch") else { return };
     let folder = tempdir().unwrap();

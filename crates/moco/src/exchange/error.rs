@@ -47,6 +47,19 @@ pub enum ExchangeError {
         /// What was chosen.
         what: &'static str,
     },
+    /// The positions of a ViT are not those of the images that its classifier was trained on.
+    #[error(
+        "the classifier in `{}` was trained on images of {}x{} pixels, and the encoder has positions for {}x{}",
+        path.display(), size.0, size.1, trained.0, trained.1
+    )]
+    ClassifierSize {
+        /// Its file.
+        path: PathBuf,
+        /// `(H, W)` of the images that the classifier was trained on.
+        size: (usize, usize),
+        /// `(H, W)` of the images that the encoder was trained on.
+        trained: (usize, usize),
+    },
     /// The classifier cannot be used.
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
@@ -192,6 +205,9 @@ impl ExchangeError {
             Self::Load(error) => return error.hint(),
             Self::Read(error) => return error.hint(),
             Self::Classifier(error) => return error.hint(),
+            Self::ClassifierSize { .. } => {
+                "train the classifier through a view of the size that the encoder was trained on".into()
+            }
             Self::OfClassifier { .. } => "export the run itself, without the classifier".into(),
             #[cfg(feature = "train")]
             Self::Create(error) => return error.hint(),

@@ -62,11 +62,11 @@ pub fn export(path: &Path, file: &Path, options: &ExportOptions) -> Result<Expor
     let pipeline = opened.pipeline(site)?;
     let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, &pipeline)?;
     let classes = opened.classes();
-    let view = parts::measuring_view(&pipeline);
+    let view = opened.view(&pipeline);
     let Some(Normalization { mean, std }) = parts::normalization(&pipeline, view) else {
         return Err(ExchangeError::NoNormalization { view: view.into() });
     };
-    let image_size = pipeline.trained_size;
+    let image_size = opened.image_size(&pipeline, &architecture)?;
     let target = options.target;
     match (&layers, classes) {
         (Some(classifier), [_, ..]) => target.check_classifier(&architecture, image_size, classifier),

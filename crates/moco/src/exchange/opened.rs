@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pipeline::{Pipeline, PipelineError, Site, Weights};
 use plugin_api::Level;
 use run_store::checkpoint::Stored;
-use weights::{HeadLayers, Tensors};
+use weights::{Architecture, HeadLayers, Tensors};
 
 use super::ExchangeError;
 use super::export::{ExportOptions, Taken, take};
@@ -81,6 +81,35 @@ impl Opened {
                 let origin = format!("the pipeline in {}", file.display());
                 Ok(Pipeline::parse_kept(&origin, &kept.facts.pipeline, &[], site)?)
             }
+        }
+    }
+
+    /// The view of `pipeline` that images are passed through.
+    pub(super) fn view<'a>(&'a self, pipeline: &'a Pipeline) -> &'a str {
+        match self {
+            Self::Run(_) => parts::measuring_view(pipeline),
+            Self::Classifier(kept, _) => &kept.facts.view,
+        }
+    }
+
+    /// `(H, W)` of these images, in pixels.
+    ///
+    /// # Errors
+    /// If `architecture` has positions, and they are those of images of another size.
+    pub(super) fn image_size(
+        &self,
+        pipeline: &Pipeline,
+        architecture: &Architecture,
+    ) -> Result<(usize, usize), ExchangeError> {
+        let trained = pipeline.trained_size;
+        match self {
+            Self::Run(_) => Ok(trained),
+            Self::Classifier(kept, file) => match (kept.facts.image_size, architecture) {
+                (size, Architecture::Vit(vit)) if size != trained && vit.positions.is_some() => {
+                    Err(ExchangeError::ClassifierSize { path: file.clone(), size, trained })
+                }
+                (size, _) => Ok(size),
+            },
         }
     }
 
