@@ -81,6 +81,12 @@ fn fine_tuning_that_was_stopped_goes_on_to_the_same_bits() {
         "{refused}"
     );
     assert!(refused.contains("drop path 0.1") && refused.contains("drop path 0.2"), "{refused}");
+    let fewer = format!("{command} --labels 0.5 --resume {folder}");
+    let refused = xtask(root.path(), fewer.split(' ')).refused();
+    assert!(
+        refused.contains("error: this training was started with the training images 64, digest "),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -16,8 +16,9 @@ import random
 
 import numpy
 import torch
+from PIL import Image
 from safetensors import safe_open
-from timm.data import Mixup, create_transform
+from timm.data import Mixup, auto_augment, create_transform
 from timm.layers import DropPath
 from timm.loss import SoftTargetCrossEntropy
 from torch import nn
@@ -25,6 +26,11 @@ from torchvision import datasets, transforms
 
 MIXUP, CUTMIX, SMOOTHING, ERASING, DROP_PATH = 0.8, 1.0, 0.1, 0.25, 0.1
 WEIGHT_DECAY, WARMUP_LR, END_LR = 0.05, 1e-6, 1e-5
+
+
+def posterize(image, bits, **_):
+    """timm's, which asks for 0 bits at full magnitude; Pillow refuses that from version 13 on, and gave black before."""
+    return auto_augment.posterize(image, bits) if bits else Image.new(image.mode, image.size)
 
 
 def encoder(file):
@@ -76,6 +82,7 @@ def main():
     for seed in (torch.manual_seed, random.seed, numpy.random.seed):
         seed(arguments.seed)
 
+    auto_augment.NAME_TO_OP["PosterizeIncreasing"] = posterize
     backbone, size, mean, std = encoder(arguments.encoder)
     view = create_transform(
         (3, size, size),
@@ -121,11 +128,13 @@ def main():
             total += loss.item() / len(loader)
         print(f"epoch {epoch + 1}: loss {total:.4f}", flush=True)
     model.eval()
-    right = 0
+    right, loss = 0, 0.0
     with torch.no_grad():
         for images, labels in torch.utils.data.DataLoader(test, 256):
-            right += (model(images).argmax(1) == labels).sum().item()
-    print(f"top-1 {100 * right / len(test):.2f} %")
+            logits = model(images)
+            right += (logits.argmax(1) == labels).sum().item()
+            loss += nn.functional.cross_entropy(logits, labels, reduction="sum").item()
+    print(f"test loss {loss / len(test):.4f}, top-1 {100 * right / len(test):.2f} %")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 //! How the training of a classifier goes on, stops, and is kept.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use run_store::checkpoint::{Snapshot, Stored};
+use pipeline::View;
+use plugin_api::Images;
+use run_store::checkpoint::{self, Snapshot, Stored};
 
-use super::EvaluationError;
+use super::{Evaluation, EvaluationError};
 
 /// How a training goes on, stops, and is kept. The result does not depend on it, nor on how often it was stopped.
 pub struct Course<'a> {
@@ -71,6 +74,50 @@ impl Position {
         let values = vec![self.next.0, self.next.1, self.n_done as u64];
         tensors.insert(POSITION.into(), Stored::U64(values));
     }
+}
+
+impl Evaluation {
+    /// What a training must be gone on with, texts by name.
+    pub(super) fn training_settings(
+        &self,
+        kind: &str,
+        protocol: String,
+        view: &View,
+    ) -> BTreeMap<String, String> {
+        let images = self.train_images();
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [
+            ("the kind", kind.to_owned()),
+            ("the settings", protocol),
+            ("the training view", format!("`{}` of {:?}", view.name, view.size)),
+            ("the test view", format!("`{}`", self.view.name)),
+            ("the checkpoint", name(&self.run.checkpoint)),
+            ("the encoder", self.encoder_digest()),
+            ("the seed", self.options.seed.to_string()),
+            ("the level", format!("{:?}", self.options.level)),
+            ("the training images", format!("{}, digest {}", images.len(), digest_of(&**images))),
+            ("the number of classes", images.class_names().len().to_string()),
+        ]
+        .map(|(what, text)| (what.to_owned(), text))
+        .into()
+    }
+
+    /// A digest of the encoder's values.
+    fn encoder_digest(&self) -> String {
+        let snapshot = Snapshot { tensors: self.encoder.tensors(), ..Snapshot::default() };
+        blake3::hash(&checkpoint::to_bytes(&snapshot)).to_hex()[..16].to_owned()
+    }
+}
+
+/// A digest of labels and names of `images`; of a name only what follows the folders, so that images may move.
+fn digest_of(images: &dyn Images) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for image in 0..images.len() {
+        let name = images.name(image);
+        hasher.update(name.rsplit('/').next().unwrap_or_default().as_bytes());
+        hasher.update(&images.label(image).map_or(u64::MAX, u64::from).to_le_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// Numbers in double precision, kept by their bits.

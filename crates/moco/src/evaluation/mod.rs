@@ -24,7 +24,6 @@ pub mod finetune;
 mod labeled_images;
 mod training_view;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,7 +33,7 @@ use evaluate::linear::{LinearProbe, train_cached};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Dataset, Embedding, Images, Level, Split, Splits, UnreadableImage};
-use run_store::checkpoint::{self, Snapshot, Stored};
+use run_store::checkpoint::Stored;
 use train_core::engine::FrozenEncoder;
 use train_core::features;
 
@@ -348,32 +347,6 @@ impl Evaluation {
             epoch: position("epoch"),
             step: position("steps_done"),
         }
-    }
-
-    /// What a training must be gone on with, texts by name.
-    fn training_settings(&self, kind: &str, protocol: String, view: &View) -> BTreeMap<String, String> {
-        let images = self.train_images();
-        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        [
-            ("the kind", kind.to_owned()),
-            ("the settings", protocol),
-            ("the training view", format!("`{}` of {:?}", view.name, view.size)),
-            ("the test view", format!("`{}`", self.view.name)),
-            ("the checkpoint", name(&self.run.checkpoint)),
-            ("the encoder", self.encoder_digest()),
-            ("the seed", self.options.seed.to_string()),
-            ("the level", format!("{:?}", self.options.level)),
-            ("the number of training images", images.len().to_string()),
-            ("the number of classes", images.class_names().len().to_string()),
-        ]
-        .map(|(what, text)| (what.to_owned(), text))
-        .into()
-    }
-
-    /// A digest of the encoder's values.
-    fn encoder_digest(&self) -> String {
-        let snapshot = Snapshot { tensors: self.encoder.tensors(), ..Snapshot::default() };
-        blake3::hash(&checkpoint::to_bytes(&snapshot)).to_hex()[..16].to_owned()
     }
 
     /// Compares the encoder with the checkpoint, bit for bit, and returns the number of tensors.

@@ -88,3 +88,41 @@ fn scale_on<B: Backend>(backend: B, x: Tokens, factors: &Parameter) -> Result<To
     );
     Ok(Tokens::output(backend, &device, shape, Arc::new(B::any(y)), recording, backward))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        linear_tokens,
+        testing::{
+            assert_close, backward_weighted_tokens, differences, noise, tokens, weight_matrix, weighted, wide,
+        },
+    };
+
+    #[test]
+    fn a_branch_counts_by_the_factor_of_its_image_forward_and_backward() {
+        let (x, weights) = (noise(1, 3 * 2 * 4), noise(2, 3 * 2 * 4));
+        let w = weight_matrix(4, 4, &noise(3, 16));
+        let factors = [0.0, 1.25, -0.5];
+        let input = tokens([3, 2, 4], &x);
+        let (kept, residual) = (input.share(), input.share());
+        let branch = linear_tokens(input, &w, None).unwrap();
+        let y = add_scaled_images(branch, factors.to_vec(), residual).unwrap();
+        let weight = wide(&w.to_vec());
+        let oracle = |x: &[f64]| -> Vec<f64> {
+            let product =
+                |row: &[f64], column: usize| (0..4).map(|i| row[i] * weight[i * 4 + column]).sum::<f64>();
+            let branch = x.chunks(4).flat_map(|row| (0..4).map(move |column| product(row, column)));
+            let scaled = branch.enumerate().map(|(i, y)| f64::from(factors[i / 8]) * y);
+            scaled.zip(x).map(|(y, x)| y + x).collect()
+        };
+        assert_eq!(y.to_rows()[..8], x[..8]);
+        assert_close("output", &y.to_rows(), &oracle(&wide(&x)), 1e-6);
+        let mut gradients = backward_weighted_tokens(y, &weights);
+        let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
+        assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
+        let branch = tokens([3, 2, 4], &x);
+        assert!(add_scaled_images(branch.fork(), vec![1.0; 2], branch.share()).is_err());
+        assert!(add_scaled_images(branch, vec![1.0; 3], tokens([3, 1, 4], &x[..12])).is_err());
+    }
+}

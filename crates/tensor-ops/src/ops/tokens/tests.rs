@@ -2,9 +2,9 @@ use dfdx::tensor::{AsArray, PutTape, SplitTape};
 use rayon::ThreadPoolBuilder;
 
 use super::{
-    LayerNorm, add_bias, add_position, add_scaled_images, attention, keep_token, layer_norm,
-    layer_norm::layer_norm_on, linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens,
-    prepend_token, prepend_tokens, scale_features, select_token, tokens_from_map,
+    LayerNorm, add_bias, add_position, attention, keep_token, layer_norm, layer_norm::layer_norm_on,
+    linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, prepend_tokens,
+    scale_features, select_token, tokens_from_map,
 };
 use crate::{
     ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens, backward, conv2d,
@@ -294,30 +294,6 @@ fn a_residual_branch_adds_up_forward_and_backward() {
     let mut gradients = backward_weighted_tokens(y, &weights);
     let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
     assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
-}
-
-#[test]
-fn a_branch_counts_by_the_factor_of_its_image_forward_and_backward() {
-    let (x, weights) = (noise(1, 3 * 2 * 4), noise(2, 3 * 2 * 4));
-    let w = weight_matrix(4, 4, &noise(3, 16));
-    let factors = [0.0, 1.25, -0.5];
-    let input = tokens([3, 2, 4], &x);
-    let (kept, residual) = (input.share(), input.share());
-    let branch = linear_tokens(input, &w, None).unwrap();
-    let y = add_scaled_images(branch, factors.to_vec(), residual).unwrap();
-    let oracle = |x: &[f64]| -> Vec<f64> {
-        let branch = linear_oracle(x, &wide(&w.to_vec()), &[0.0; 4]);
-        let scaled = branch.into_iter().enumerate().map(|(i, y)| f64::from(factors[i / 8]) * y);
-        scaled.zip(x).map(|(y, x)| y + x).collect()
-    };
-    assert_eq!(y.to_rows()[..8], x[..8]);
-    assert_close("output", &y.to_rows(), &oracle(&wide(&x)), 1e-6);
-    let mut gradients = backward_weighted_tokens(y, &weights);
-    let by_x = differences(|x| weighted(&oracle(x), &weights), &wide(&x));
-    assert_close("input", &kept.gradient(&mut gradients).unwrap().unwrap(), &by_x, 1e-5);
-    let branch = tokens([3, 2, 4], &x);
-    assert!(add_scaled_images(branch.fork(), vec![1.0; 2], branch.share()).is_err());
-    assert!(add_scaled_images(branch, vec![1.0; 3], tokens([3, 1, 4], &x[..12])).is_err());
 }
 
 #[test]
