@@ -8,7 +8,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::support::{Outcome, assert_same_runs, here, metrics, xtask};
 
-/// Pictures without labels in `photos`, and with labels of two classes in `labelled`; of the latter, one is broken.
+/// Pictures without labels in `photos`, and with labels of two classes in `labeled`; of the latter, one is broken.
 fn pictures(root: &Path) {
     let save = |path: &Path, number: u32, class: usize| {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -26,14 +26,14 @@ fn pictures(root: &Path) {
         for (class, name) in ["ant", "bee"].iter().enumerate() {
             for number in 0..n {
                 save(
-                    &root.join("labelled").join(split).join(name).join(format!("{number}.png")),
+                    &root.join("labeled").join(split).join(name).join(format!("{number}.png")),
                     number,
                     class,
                 );
             }
         }
     }
-    std::fs::write(root.join("labelled/train/bee/broken.png"), "404 Not Found").unwrap();
+    std::fs::write(root.join("labeled/train/bee/broken.png"), "404 Not Found").unwrap();
 }
 
 /// The arguments of a run on the pictures without labels.
@@ -61,7 +61,7 @@ fn told(root: &Path, evaluation: &str) -> Value {
 }
 
 #[test]
-fn an_encoder_is_measured_on_labelled_images_that_it_was_not_trained_on() {
+fn an_encoder_is_measured_on_labeled_images_that_it_was_not_trained_on() {
     let root = trained();
     let root = root.path();
     let with =
@@ -69,36 +69,36 @@ fn an_encoder_is_measured_on_labelled_images_that_it_was_not_trained_on() {
     // By a path, a call and as in a pipeline, and without the run's own images.
     std::fs::rename(root.join("photos"), root.join("gone")).unwrap();
     let mut tables = Vec::new();
-    for data in ["labelled", "class-folders(root: \"labelled\")", "(\"class-folders\", (root: \"labelled\"))"]
+    for data in ["labeled", "class-folders(root: \"labeled\")", "(\"class-folders\", (root: \"labeled\"))"]
     {
         let said = with("knn run --k 5", data).done().stdout;
         assert!(said.contains("6 test images against 16 training images\n"), "{said}");
-        assert!(said.contains("\nimages and labels of class folders of labelled\n"), "{said}");
+        assert!(said.contains("\nimages and labels of class folders of labeled\n"), "{said}");
         assert!(said.contains("\n1 unreadable image skipped\n"), "{said}");
         tables.push(said);
     }
     assert!(tables.iter().all(|said| *said == tables[0]), "{tables:?}");
 
-    let said = with("linear run --cached --epochs 5 --batch 8", "labelled").done().stdout;
-    assert!(said.contains("\nimages and labels of class folders of labelled\n"), "{said}");
+    let said = with("linear run --cached --epochs 5 --batch 8", "labeled").done().stdout;
+    assert!(said.contains("\nimages and labels of class folders of labeled\n"), "{said}");
     let result = told(root, "linear-cached-001");
-    assert_eq!(result["dataset"], "class folders of labelled");
+    assert_eq!(result["dataset"], "class folders of labeled");
     assert_eq!((&result["test_images"], &result["train_images"]), (&6.into(), &16.into()));
     assert_eq!(result["best"]["per_class"][1]["class"], "bee");
-    let said = with("finetune run --epochs 1 --warmup-epochs 0 --batch 8", "labelled").done().stdout;
-    assert!(said.contains("\nimages and labels of class folders of labelled\n"), "{said}");
-    assert_eq!(told(root, "finetune-001")["dataset"], "class folders of labelled");
+    let said = with("finetune run --epochs 1 --warmup-epochs 0 --batch 8", "labeled").done().stdout;
+    assert!(said.contains("\nimages and labels of class folders of labeled\n"), "{said}");
+    assert_eq!(told(root, "finetune-001")["dataset"], "class folders of labeled");
     let classifier = moco::Classifier::load(root.join("run")).unwrap();
-    assert_eq!(classifier.facts().dataset, "class folders of labelled");
+    assert_eq!(classifier.facts().dataset, "class folders of labeled");
     assert_eq!(classifier.class_names(), ["ant", "bee"]);
 
     // The dataset of another pipeline, and a pack.
     let pipeline = here("small.ron");
     let said = with("knn run --k 5", &pipeline).done().stdout;
     assert!(said.contains("16 test images against 64 training images"), "{said}");
-    xtask(root, ["pack", "labelled", "-o", "labelled.pack", "--max-unreadable", "0.5"]).done();
-    let said = with("knn run --k 5", "labelled.pack").done().stdout;
-    assert!(said.contains("\nimages and labels of the pack labelled.pack\n"), "{said}");
+    xtask(root, ["pack", "labeled", "-o", "labeled.pack", "--max-unreadable", "0.5"]).done();
+    let said = with("knn run --k 5", "labeled.pack").done().stdout;
+    assert!(said.contains("\nimages and labels of the pack labeled.pack\n"), "{said}");
 }
 
 #[test]
@@ -110,18 +110,18 @@ fn a_dataset_that_cannot_be_used_is_told_before_any_work() {
     GrayImage::from_pixel(40, 40, Luma([9])).save(gray.join("a.png")).unwrap();
     let refused = |data: &str| xtask(root, ["linear", "run", "--cached", "--data", data]).refused();
     for (data, message, hint) in [
-        ("labeled", "`labeled` does not exist", "did you mean `labelled`?"),
+        ("labeled", "`labeled` does not exist", "did you mean `labeled`?"),
         (
             "photos",
             "`photos` has no training and test images: no folder `train`",
             "name the dataset and its fields",
         ),
         (
-            "class-folder(root: \"labelled\")",
+            "class-folder(root: \"labeled\")",
             "no dataset plugin is named `class-folder`",
             "did you mean `class-folders`?",
         ),
-        ("class-folders(rot: \"labelled\")", "class-folders: unknown field `rot`", "did you mean `root`?"),
+        ("class-folders(rot: \"labeled\")", "class-folders: unknown field `rot`", "did you mean `root`?"),
         ("class-folders(root: \"nowhere\")", "nowhere", ""),
         (
             "flat-folder(root: \"photos\")",
@@ -149,7 +149,7 @@ fn a_dataset_that_cannot_be_used_is_told_before_any_work() {
     assert!(!root.join("run/evaluations").exists());
 }
 
-const ELSEWHERE: &str = "source: (\"class-folders\", (root: \"labelled\"))";
+const ELSEWHERE: &str = "source: (\"class-folders\", (root: \"labeled\"))";
 
 #[test]
 fn monitors_measure_on_a_dataset_of_their_own() {
@@ -160,16 +160,16 @@ fn monitors_measure_on_a_dataset_of_their_own() {
          (\"feature-collapse\", ())]"
     );
     let outcome = xtask(root, run_arguments("with", &[&monitors])).done();
-    let protocol = "(backbone features, k 5, T 0.1, 6 test images against 16 train images, view `eval`; class folders of labelled)";
+    let protocol = "(backbone features, k 5, T 0.1, 6 test images against 16 train images, view `eval`; class folders of labeled)";
     assert!(outcome.stdout.contains(protocol), "{outcome}");
     let with = root.join("with");
     let unreadable = std::fs::read_to_string(with.join("unreadable.txt")).unwrap();
-    assert!(unreadable.starts_with("labelled/train/bee/broken.png: "), "{unreadable}");
+    assert!(unreadable.starts_with("labeled/train/bee/broken.png: "), "{unreadable}");
     let last = metrics(&with).pop().unwrap();
     assert_eq!(last["unreadable"], 1);
     assert!(last["probe_top1"].is_number() && last["feature_std"].is_number(), "{last:?}");
     // What the command measures on the same images.
-    let said = xtask(root, ["knn", "with", "--k", "5", "--data", "labelled"]).done().stdout;
+    let said = xtask(root, ["knn", "with", "--k", "5", "--data", "labeled"]).done().stdout;
     let top1 = 100.0 * last["knn_top1"].as_f64().unwrap();
     assert!(said.contains(&format!("5  0.1  {top1:.2} %")), "{said}");
     // The encoder has not seen them.
@@ -180,7 +180,7 @@ fn monitors_measure_on_a_dataset_of_their_own() {
     assert!(bits("run") == bits("with"));
 
     // It is opened before the first step, and nothing is left where it is not there.
-    let nowhere = monitors.replace("labelled", "nowhere");
+    let nowhere = monitors.replace("labeled", "nowhere");
     let said = xtask(root, run_arguments("without", &[&nowhere])).refused();
     assert!(said.starts_with("error: nowhere"), "{said}");
     assert!(!root.join("without").exists());
@@ -192,13 +192,13 @@ fn monitors_measure_on_a_dataset_of_their_own() {
     );
     assert!(
         said.contains(
-            "  data of knn: class folders of labelled: 17 training images, 6 test images, 2 classes\n"
+            "  data of knn: class folders of labeled: 17 training images, 6 test images, 2 classes\n"
         ),
         "{said}"
     );
     // Moved with the run's own images or alone, it is found again.
-    std::fs::rename(root.join("labelled"), root.join("moved")).unwrap();
-    let resumed = ["run", "--resume", "with", "--data-root", "labelled=moved"];
+    std::fs::rename(root.join("labeled"), root.join("moved")).unwrap();
+    let resumed = ["run", "--resume", "with", "--data-root", "labeled=moved"];
     xtask(root, resumed).done();
 }
 
@@ -206,9 +206,9 @@ fn monitors_measure_on_a_dataset_of_their_own() {
 fn monitors_with_their_own_images_measure_the_same_in_two_processes() {
     let root = tempdir().unwrap();
     pictures(root.path());
-    let labelled = root.path().join("labelled").display().to_string();
+    let labeled = root.path().join("labeled").display().to_string();
     let own =
-        format!("monitor=[(\"knn\", (every: 1, k: 5, source: (\"class-folders\", (root: {labelled:?}))))]");
+        format!("monitor=[(\"knn\", (every: 1, k: 5, source: (\"class-folders\", (root: {labeled:?}))))]");
     let sets = ["data.micro_batch=8", "data.source.train=64", "modules.backbone.batch_norm_splits=2", &own];
     let runs = [1, 2].map(|n| crate::processes::run(n, root.path(), "small.ron", &sets));
     assert_same_runs(&runs[0], &runs[1]);

@@ -37,7 +37,7 @@ Examples:
   moco knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
   moco knn runs/mocov2-001 --level head
   moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels
-  moco knn runs/mocov2-001 --data labelled     on other images than the run's";
+  moco knn runs/mocov2-001 --data labeled     on other images than the run's";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let mut evaluation = arguments.encoder.open()?;

@@ -38,7 +38,7 @@ pub(crate) struct EncoderArguments {
     best: bool,
     /// Labelled images to use in place of the run's dataset: a folder with class folders in `train` and `val` or `test`, a
     /// pack, a pipeline file (RON), which means its dataset, or a dataset plugin with its fields:
-    /// `class-folders(root: "labelled")`, or as in a pipeline.
+    /// `class-folders(root: "labeled")`, or as in a pipeline.
     #[arg(long, value_name = "SOURCE")]
     data: Option<String>,
     #[command(flatten)]
@@ -85,7 +85,7 @@ impl EncoderArguments {
         Ok(evaluation)
     }
 
-    /// What the protocol of a figure must say of its images: `images and labels of class folders of labelled`. `None` where
+    /// What the protocol of a figure must say of its images: `images and labels of class folders of labeled`. `None` where
     /// they are the run's own.
     pub(crate) fn data_line(&self, dataset: &str) -> Option<String> {
         self.data.as_ref().map(|_| format!("images and labels of {dataset}"))

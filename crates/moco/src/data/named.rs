@@ -10,7 +10,7 @@ use plugin_api::{ConfigError, Dataset, DatasetConfig, DatasetContext, parse_ron}
 use super::DataError;
 use super::source::{is_pipeline, plugin_of};
 
-/// A dataset that is named apart from a run: labelled images to measure the run's encoder on.
+/// A dataset that is named apart from a run: labeled images to measure the run's encoder on.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,8 +33,8 @@ enum Named {
 impl DatasetSource {
     /// The dataset that `text` names. Nothing is listed yet.
     ///
-    /// That is a plugin with its config, as in a pipeline, `("class-folders", (root: "labelled"))`, or shorter,
-    /// `class-folders(root: "labelled")`; or a path: a folder with class folders in its folder `train`, a pack, or a pipeline
+    /// That is a plugin with its config, as in a pipeline, `("class-folders", (root: "labeled"))`, or shorter,
+    /// `class-folders(root: "labeled")`; or a path: a folder with class folders in its folder `train`, a pack, or a pipeline
     /// (`.ron`), which means its dataset.
     ///
     /// # Errors
@@ -149,7 +149,7 @@ mod tests {
         let (message, hint) = refused("(\"class-folders\")");
         assert!(message.ends_with("this plugin has no config"), "{message}");
         assert!(hint.unwrap().contains("(\"name\", (field: value))"));
-        assert!(refused("nowhere/labelled").0.ends_with("does not exist"));
+        assert!(refused("nowhere/labeled").0.ends_with("does not exist"));
     }
 
     #[test]

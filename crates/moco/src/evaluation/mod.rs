@@ -64,7 +64,7 @@ pub struct EvaluationOptions {
     pub labels: f64,
     /// The random seed, for instance for the choice of labels.
     pub seed: u64,
-    /// The labelled images; `None` for those of the run's dataset.
+    /// The labeled images; `None` for those of the run's dataset.
     pub dataset: Option<DatasetSource>,
     /// Where images of the run's dataset are now, if they have moved since.
     pub moved: Moved,

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::{Dataset, DatasetContext};
 use crate::{Config, ConfigError, MAX_CHANNELS, build};
 
-/// A dataset plugin as a pipeline file has it, `("class-folders", (root: "labelled"))`: a field of another plugin's config.
+/// A dataset plugin as a pipeline file has it, `("class-folders", (root: "labeled"))`: a field of another plugin's config.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(from = "DatasetPluginRef")]
 pub struct DatasetConfig {
@@ -43,7 +43,7 @@ impl JsonSchema for DatasetConfig {
 }
 
 impl DatasetConfig {
-    /// The plugin called `name` with the text of its config: `(root: "labelled")`.
+    /// The plugin called `name` with the text of its config: `(root: "labeled")`.
     pub fn new(name: impl Into<String>, config: impl Into<String>) -> Self {
         Self { name: name.into(), config: config.into() }
     }
