@@ -28,6 +28,7 @@ mod labels_elsewhere;
 mod parity;
 // Weights for other programs, and from them.
 mod exchange;
+mod exchange_untrusted;
 // Every command.
 mod commands;
 mod embedding;

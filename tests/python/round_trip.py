@@ -403,6 +403,9 @@ def store(folder):
     torch.save({"state_dict": {"x": values, "code": Code()}}, folder / "code_stream.pth", _use_new_zipfile_serialization=False)
     torch.save({"state_dict": {"x": values.double()}}, folder / "double.pth")
     torch.save({"state_dict": {"x": torch.ones(1).expand(1000)}}, folder / "expanded.pth")
+    torch.save({"x": torch.eye(3).to_sparse()}, folder / "sparse.pth")
+    torch.save({"x": torch.quantize_per_tensor(torch.eye(3), 0.1, 0, torch.qint8)}, folder / "quantized.pth")
+    torch.save({"x": torch.eye(3).to(torch.float8_e4m3fn)}, folder / "float8.pth")
     torch.save({"epoch": 3}, folder / "nothing.pth")
     torch.save(torch.nn.Linear(1, 1), folder / "module.pth")
     with open(folder / "plain.pkl", "wb") as file:

@@ -128,10 +128,12 @@ pub(crate) fn with_options(error: ExchangeError) -> Failure {
             "no import is needed: `moco run --resume`, `knn` and `export` use it directly",
         ),
         ExchangeError::Mismatch { part: "backbone", mismatch: Mismatch::Unexpected { name }, .. } => {
+            // A pattern that can be typed, and does nothing to the terminal.
+            let pattern = name.replace(char::is_control, "*");
             Failure::new(
                 message,
                 format!(
-                    "if it is no part of the encoder, `--leave-out '{name}'`; `*` stands for any letters"
+                    "if it is no part of the encoder, `--leave-out '{pattern}'`; `*` stands for any letters"
                 ),
             )
         }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use moco::exchange::{Architecture, BackboneLine, Choice, Encoders, ImportNote, Report, Resized};
+use moco::exchange::{Architecture, BackboneLine, Choice, Encoders, ImportNote, Report, Resized, shown};
 use moco::{Origin, OwnCheckpoint, Run, RunOptions};
 
 use crate::choice::Side;
@@ -167,6 +167,14 @@ pub(crate) fn print_note(out: &mut dyn Write, note: ImportNote<'_>) -> std::io::
             out,
             "channels  the first layer takes {channels} channels: its kernels for red, green and blue, repeated, times 3/{channels}"
         )?,
+        ImportNote::Heads { heads, usual, config: None } => writeln!(
+            out,
+            "heads     the pipeline's ViT has {heads}, and the file does not tell: timm, DeiT and DINO have one for each 64 of the \
+             width, {usual} here, and moco-v3 has 12"
+        )?,
+        ImportNote::Heads { heads, config: Some(config), .. } => {
+            writeln!(out, "heads     the pipeline's ViT has {heads}; the file is of {}", shown(config))?
+        }
         ImportNote::Resized { name, resized } => print_resized(out, name, resized)?,
         ImportNote::Queue => writeln!(out, "queue     imported")?,
         ImportNote::RandomQueue { module } => writeln!(
@@ -225,7 +233,7 @@ fn describe(
         writeln!(out, "left out  {}", groups(&encoders.left_out))?;
     }
     for name in &encoders.unexpected {
-        writeln!(out, "          unexpected: {name}")?;
+        writeln!(out, "          unexpected: {}", shown(name))?;
     }
     Ok(())
 }
@@ -262,11 +270,10 @@ fn groups(names: &[String]) -> String {
     let mut shown: Vec<String> = groups
         .into_iter()
         .take(MOST_NAMES)
-        .map(
-            |(group, n)| {
-                if n == 1 { group.to_owned() } else { format!("{group} ({})", text::count(n, "tensor")) }
-            },
-        )
+        .map(|(group, n)| {
+            let group = shown(group);
+            if n == 1 { group.into_owned() } else { format!("{group} ({})", text::count(n, "tensor")) }
+        })
         .collect();
     if n > MOST_NAMES {
         shown.push(format!("and {} more", n - MOST_NAMES));
@@ -284,13 +291,20 @@ fn print_report(out: &mut dyn Write, part: &str, report: &Report) -> std::io::Re
         report.unexpected.len(),
         report.misshapen.len()
     )?;
+    if report.n_new_counters > 0 {
+        let n = text::count(report.n_new_counters, "counter");
+        writeln!(
+            out,
+            "          {n} of batches (`num_batches_tracked`) not in the file: at 0, as in PyTorch"
+        )?;
+    }
     let shapes = report
         .misshapen
         .iter()
-        .map(|(name, found, expected)| format!("misshapen: {name} is {found}, expected {expected}"));
+        .map(|(name, found, expected)| format!("misshapen: {} is {found}, expected {expected}", shown(name)));
     let lists: [Vec<String>; 3] = [
-        report.missing.iter().map(|name| format!("missing: {name}")).collect(),
-        report.unexpected.iter().map(|name| format!("unexpected: {name}")).collect(),
+        report.missing.iter().map(|name| format!("missing: {}", shown(name))).collect(),
+        report.unexpected.iter().map(|name| format!("unexpected: {}", shown(name))).collect(),
         shapes.collect(),
     ];
     for list in lists {

@@ -1,7 +1,7 @@
 //! Which of the weights in a file are wanted, and where an encoder stands in it.
 
-use crate::Unrecognized;
 use crate::family::{Family, families};
+use crate::{Unrecognized, shown};
 
 /// What is wanted from a file that has several things. The default takes what it can tell by the names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct Place {
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.key.as_str(), self.prefix.as_str()) {
+        match (&*shown(&self.key), &*shown(&self.prefix)) {
             ("", "") => f.write_str("the top of the file"),
             (key, "") => write!(f, "key `{key}`"),
             ("", prefix) => write!(f, "prefix `{prefix}`"),

@@ -3,6 +3,7 @@
 use crate::choice::{Candidate, Choice, Chosen, Place, Side, choose};
 use crate::family::Family;
 use crate::file::WeightFile;
+use crate::plausible::implausible;
 use crate::roles::{Role, Sorted, Sorter};
 use crate::{EncodersError, ReadError, Tensors};
 
@@ -103,7 +104,7 @@ impl WeightFile {
     ///
     /// # Errors
     /// If the names belong to no known encoder, or to several that the choice does not tell apart; if the values cannot be
-    /// read.
+    /// read, are not finite, or are variances below 0.
     pub fn encoders(&mut self, choice: &Choice) -> Result<Encoders, EncodersError> {
         let names: Vec<(&str, &str)> = self.names().collect();
         let chosen = choose(&names, choice)?;
@@ -122,6 +123,9 @@ impl WeightFile {
         let mut sorted = Sorted { left_out, ..Sorted::default() };
         let roles = roles.into_iter().filter(|(_, role)| !matches!(role, Role::LeftOut | Role::Unexpected));
         for (((_, role), stored), name) in roles.zip(self.read_items(&wanted)?).zip(file_names) {
+            if let Some(what) = implausible(&name, &stored) {
+                return Err(ReadError::Values { path: self.path.clone(), tensor: name, what }.into());
+            }
             if let Some(name) = sorted.put(role, stored, name) {
                 let reason = format!("`{name}` appears twice");
                 return Err(ReadError::Damaged { path: self.path.clone(), reason }.into());
@@ -240,6 +244,24 @@ mod tests {
         let found = encoders(Target::MocoV3.rename(resnet(), one("weight"), Tensors::new(), true)).unwrap();
         assert!(found.only_momentum && found.momentum.is_none());
         assert_eq!(found.query.backbone, resnet());
+    }
+
+    #[test]
+    fn values_that_no_encoder_has_are_refused_by_their_name_in_the_file() {
+        let told = |name: &str, value: f32| {
+            let mut tensors = Target::Moco.rename(resnet(), one("weight"), Tensors::new(), false);
+            let Some(Stored::F32 { values, .. }) = tensors.get_mut(name) else { panic!("{name}") };
+            *values.last_mut().unwrap() = value;
+            encoders(tensors).unwrap_err().to_string()
+        };
+        for (name, value, expected) in [
+            ("module.encoder_q.conv1.weight", f32::NAN, "1 of 54 values that are not finite, NaN first"),
+            ("module.encoder_q.conv1.weight", f32::INFINITY, "1 of 54 values that are not finite, inf first"),
+            ("module.encoder_q.fc.weight", f32::NAN, "1 of 1 values that are not finite, NaN first"),
+            ("module.encoder_q.bn1.running_var", -1.0, "1 of 2 values that are variances below 0, -1 first"),
+        ] {
+            assert_eq!(told(name, value), format!("`memory`: `{name}` has {expected}"));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use run_store::checkpoint::Stored;
 
 use crate::choice::{Place, Side};
 use crate::unsupported::unsupported;
-use crate::{Shape, Tensors};
+use crate::{Shape, Tensors, shown};
 
 /// A file of weights that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum ReadError {
         reason: std::io::Error,
     },
     /// It is not a weight file.
-    #[error("`{path}` is neither a safetensors file nor a PyTorch file: {reason}")]
+    #[error("`{path}` is neither a safetensors file nor a PyTorch file: {}", shown(.reason))]
     Unknown {
         /// The file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum ReadError {
         reason: String,
     },
     /// The file is truncated.
-    #[error("`{path}` is truncated: {what}")]
+    #[error("`{path}` is truncated: {}", shown(.what))]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum ReadError {
         what: String,
     },
     /// The file is damaged.
-    #[error("`{path}` is damaged: {reason}")]
+    #[error("`{path}` is damaged: {}", shown(.reason))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum ReadError {
         reason: String,
     },
     /// Loading it would execute code.
-    #[error("`{path}` is a pickle that would execute code: it refers to `{global}`")]
+    #[error("`{path}` is a pickle that would execute code: it refers to `{}`", shown(.global))]
     Code {
         /// The file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum ReadError {
         global: String,
     },
     /// A tensor has an unsupported type.
-    #[error("`{path}`: `{tensor}` has unsupported values: {dtype}")]
+    #[error("`{path}`: `{}` has unsupported values: {dtype}", shown(.tensor))]
     Dtype {
         /// The file.
         path: PathBuf,
@@ -63,8 +63,43 @@ pub enum ReadError {
         /// Its type.
         dtype: String,
     },
+    /// A tensor is of an unsupported kind.
+    #[error("`{path}`: `{}` is {kind}, which is not supported", shown(.tensor))]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What it is: `a sparse tensor`.
+        kind: &'static str,
+    },
+    /// A tensor repeats the values that are stored for it.
+    #[error(
+        "`{path}`: `{}` of shape {shape:?} repeats the {n_values} values of its storage, as `tensor.expand` makes it",
+        shown(.tensor)
+    )]
+    Repeats {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Values in its storage.
+        n_values: usize,
+    },
+    /// A tensor has values that no trained encoder has.
+    #[error("`{path}`: `{}` has {what}", shown(.tensor))]
+    Values {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Which values, and how many.
+        what: String,
+    },
     /// It claims to be larger than it is.
-    #[error("`{path}` claims an impossible size: {what}")]
+    #[error("`{path}` claims an impossible size: {}", shown(.what))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -72,7 +107,7 @@ pub enum ReadError {
         what: String,
     },
     /// It has no weights.
-    #[error("`{path}` has no weights: {reason}")]
+    #[error("`{path}` has no weights: {}", shown(.reason))]
     NoWeights {
         /// The file.
         path: PathBuf,
@@ -96,6 +131,14 @@ impl ReadError {
             }
             Self::Dtype { .. } => {
                 "weights must be float32, float16 or bfloat16, and counts integers; convert it with `tensor.float()`"
+            }
+            Self::Kind { .. } => {
+                "save it as a dense tensor of float32: `tensor.to_dense()`, `tensor.dequantize()` or `tensor.float()`"
+            }
+            Self::Repeats { .. } => "save each value once: `tensor.contiguous()`",
+            Self::Values { .. } => {
+                "the network diverged before it was saved, or the file is damaged: use an earlier checkpoint, or another \
+                 copy; what is no part of the encoder can be left out"
             }
             Self::TooLarge { .. } => {
                 "weight files store each value once; this one was not made by `torch.save`"
@@ -138,7 +181,7 @@ pub enum Unrecognized {
         example: Option<String>,
     },
     /// The encoder has a part that those here have not.
-    #[error("`{name}` is {is}")]
+    #[error("`{}` is {is}", shown(.name))]
     Unsupported {
         /// The name of one of its tensors.
         name: String,
@@ -176,13 +219,13 @@ pub enum Unrecognized {
         pattern: String,
     },
     /// A tensor that identifies an encoder is missing.
-    #[error("`{name}` is missing")]
+    #[error("`{}` is missing", shown(.name))]
     Missing {
         /// Its name.
         name: String,
     },
     /// Such a tensor has an unexpected shape.
-    #[error("`{name}` is {found}, expected {expected}")]
+    #[error("`{}` is {found}, expected {expected}", shown(.name))]
     Shape {
         /// Its name.
         name: String,
@@ -261,6 +304,6 @@ fn listed(places: &[Place]) -> String {
 fn family(example: Option<&str>) -> String {
     match example {
         None => "there are no weights".into(),
-        Some(name) => format!("`{name}` belongs to no known ResNet or vision transformer"),
+        Some(name) => format!("`{}` belongs to no known ResNet or vision transformer", shown(name)),
     }
 }

@@ -17,10 +17,12 @@ mod file;
 mod head;
 mod layout;
 mod onnx;
+mod plausible;
 mod python;
 mod rename;
 mod report;
 mod roles;
+mod shown;
 mod target;
 mod torch;
 mod unsupported;
@@ -42,6 +44,7 @@ pub use self::layout::{Shape, layout};
 pub use self::onnx::{OnnxOutput, write_onnx};
 pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;
+pub use self::shown::shown;
 pub use self::target::{Target, Unfit};
 
 /// Named tensors, as in a checkpoint: float32 with PyTorch's shapes and layouts, and counts.

@@ -9,6 +9,8 @@ use crate::{Shape, Tensors};
 pub struct Report {
     /// The number of tensors with the expected shape.
     pub n_fitting: usize,
+    /// Counters of batches that were not found, of batch norms that were. They start at 0, as in PyTorch, and are not missing.
+    pub n_new_counters: usize,
     /// Expected but not found.
     pub missing: Vec<String>,
     /// Found but not expected.
@@ -23,6 +25,7 @@ impl Report {
         let mut report = Self::default();
         for (name, shape) in expected {
             match found.get(name).map(Shape::of) {
+                None if is_counter_of_found(name, found) => report.n_new_counters += 1,
                 None => report.missing.push(name.clone()),
                 Some(found) if found == *shape => report.n_fitting += 1,
                 Some(found) => report.misshapen.push((name.clone(), found, shape.clone())),
@@ -32,10 +35,16 @@ impl Report {
         report
     }
 
-    /// Whether everything that is expected was found, and nothing else.
+    /// Whether everything that is expected was found, but for counters, and nothing else.
     pub fn fits(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.misshapen.is_empty()
     }
+}
+
+/// Whether `name` is the counter of a batch norm whose statistics were found.
+fn is_counter_of_found(name: &str, found: &Tensors) -> bool {
+    let norm = name.strip_suffix("num_batches_tracked");
+    norm.is_some_and(|norm| found.contains_key(&format!("{norm}running_mean")))
 }
 
 #[cfg(test)]
@@ -70,6 +79,19 @@ pub(crate) mod tests {
         );
         let shapes = (Shape::Floats(vec![1, 3]), Shape::Floats(vec![3]));
         assert_eq!(report.misshapen, [("b".to_owned(), shapes.0, shapes.1)]);
+        assert_eq!(report.n_new_counters, 0);
         assert!(Report::new(&expected, &tensors_of(&layout(&[("a", &[2]), ("b", &[3]), ("c", &[])]))).fits());
+    }
+    #[test]
+    fn counters_of_batch_norms_that_are_there_are_not_missing() {
+        let statistics = ("bn1.running_mean".to_owned(), Shape::Floats(vec![1]));
+        let counter = ("bn1.num_batches_tracked".to_owned(), Shape::Count);
+        let expected = BTreeMap::from([statistics.clone(), counter]);
+        let report = Report::new(&expected, &tensors_of(&[statistics]));
+        assert_eq!((report.n_fitting, report.n_new_counters, report.fits()), (1, 1, true));
+        let report = Report::new(&expected, &Tensors::new());
+        assert_eq!((report.n_new_counters, report.missing.len()), (0, 2));
+        let pointer = BTreeMap::from([("pointer".to_owned(), Shape::Count)]);
+        assert_eq!(Report::new(&pointer, &Tensors::new()).missing, ["pointer"]);
     }
 }

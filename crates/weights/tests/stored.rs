@@ -158,7 +158,13 @@ fn files_of_pytorch_that_are_no_weights_are_refused_with_the_reason() {
         ("double.pth", "`double.pth`: `x` has unsupported values: float64"),
         (
             "expanded.pth",
-            "`expanded.pth` claims an impossible size: `x` of shape [1000] repeats the 1 values of its storage",
+            "`expanded.pth`: `x` of shape [1000] repeats the 1 values of its storage, as `tensor.expand` makes it",
+        ),
+        ("sparse.pth", "`sparse.pth`: `x` is a sparse tensor, which is not supported"),
+        ("quantized.pth", "`quantized.pth`: `x` is a quantized tensor, which is not supported"),
+        (
+            "float8.pth",
+            "`float8.pth`: `x` is a tensor of float8 or another type without a storage of its own, which is not supported",
         ),
         ("bomb.pth", "`bomb.pth` claims an impossible size: `bomb/byteorder` in it is compressed"),
         ("nothing.pth", "`nothing.pth` has no weights: it has no named tensors"),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
-use weights::{ReadError, Shape, Target, Unfit, Unrecognized};
+use weights::{ReadError, Shape, Target, Unfit, Unrecognized, shown};
 
 use crate::{ClassifierError, DeviceError, LoadError, RunError};
 
@@ -151,13 +151,13 @@ impl std::fmt::Display for Counterpart {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// It is not there.
-    #[error("`{name}` is missing")]
+    #[error("`{}` is missing", shown(.name))]
     Missing {
         /// Its name.
         name: String,
     },
     /// It has another shape.
-    #[error("`{name}` is {}, expected {}", shapes.0, shapes.1)]
+    #[error("`{}` is {}, expected {}", shown(.name), shapes.0, shapes.1)]
     Shape {
         /// Its name.
         name: String,
@@ -165,7 +165,7 @@ pub enum Mismatch {
         shapes: Box<(Shape, Shape)>,
     },
     /// It has no counterpart.
-    #[error("`{name}` is unexpected")]
+    #[error("`{}` is unexpected", shown(.name))]
     Unexpected {
         /// Its name.
         name: String,

@@ -7,11 +7,11 @@ use pipeline::{Modules, Pipeline};
 use plugin_api::{Entry, Module, Resized};
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
-use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, WeightFile, adapt_channels};
+use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, Vit, WeightFile, adapt_channels};
 
 use super::ExchangeError;
 use super::error::{Counterpart, Mismatch};
-use super::line::BackboneLine;
+use super::line::{BackboneLine, usual_heads};
 use super::parts::{self, Parts};
 use super::positions;
 use crate::origin::NewRun;
@@ -49,6 +49,15 @@ pub enum ImportNote<'a> {
     Adapted {
         /// Channels of the pipeline's images.
         channels: usize,
+    },
+    /// The attention of the pipeline's ViT has this many heads, which no shape of a weight tells.
+    Heads {
+        /// Heads of the pipeline's.
+        heads: usize,
+        /// What timm, DeiT and DINO have for this width: one for each 64 features.
+        usual: usize,
+        /// The backbone's config in the pipeline that trained it, as the file says it; only files that this program has exported do.
+        config: Option<&'a str>,
     },
     /// This parameter was made for images of another size, in query and momentum encoder: positions.
     Resized {
@@ -154,7 +163,14 @@ impl ForeignWeights {
         let takes_heads = self.encoders.convention.has_projection_heads() && !backbone_only;
         let Encoders { mut query, momentum, predictor, queue, .. } = self.encoders;
         let mut momentum = momentum.map_or_else(|| query.clone(), |(weights, _)| weights);
-        if let Some(channels) = parts::architecture(pipeline, &parts.backbone).map(|ours| ours.channels()) {
+        let ours = parts::architecture(pipeline, &parts.backbone);
+        if let (Some(Architecture::Vit(Vit { heads: Some(heads), dim, .. })), Architecture::Vit(_)) =
+            (&ours, &self.architecture)
+        {
+            let (heads, usual) = (*heads, usual_heads(*dim));
+            note(ImportNote::Heads { heads, usual, config: self.encoders.backbone.as_deref() });
+        }
+        if let Some(channels) = ours.map(|ours| ours.channels()) {
             let adapt = |backbone| adapt_channels(backbone, &self.architecture, channels);
             if [&mut query.backbone, &mut momentum.backbone].map(adapt).contains(&true) {
                 note(ImportNote::Adapted { channels });
@@ -257,14 +273,14 @@ impl Place<'_> {
     }
 }
 
-/// Fails with the first mismatch. Missing counters start at 0, as in PyTorch.
+/// Fails with the first mismatch.
 fn check(path: &Path, part: &'static str, report: &Report, of: &Counterpart) -> Result<(), ExchangeError> {
     let name = |name: &String| name.clone();
     let misshapen = report.misshapen.first().map(|(name, found, expected)| Mismatch::Shape {
         name: name.clone(),
         shapes: Box::new((found.clone(), expected.clone())),
     });
-    let missing = report.missing.iter().find(|name| !is_counter(name)).map(name);
+    let missing = report.missing.first().map(name);
     let unexpected = report.unexpected.first().map(name);
     let mismatch = misshapen
         .or(missing.map(|name| Mismatch::Missing { name }))
@@ -273,10 +289,6 @@ fn check(path: &Path, part: &'static str, report: &Report, of: &Counterpart) -> 
         None => Ok(()),
         Some(mismatch) => Err(ExchangeError::Mismatch { part, path: path.into(), of: of.clone(), mismatch }),
     }
-}
-
-fn is_counter(name: &str) -> bool {
-    name.ends_with("num_batches_tracked")
 }
 
 /// The names and shapes of a module's weights.

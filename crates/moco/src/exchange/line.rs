@@ -1,6 +1,6 @@
 //! What to write in a pipeline for the encoder in a file.
 
-use weights::{Architecture, Block, Convention, Encoders, ResNet, ResNetStem, Vit, VitStem};
+use weights::{Architecture, Block, Convention, Encoders, ResNet, ResNetStem, Vit, VitStem, shown};
 
 /// The backbone of a pipeline for the encoder in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,8 @@ impl BackboneLine {
         if !encoders.convention.has_projection_heads() || encoders.query.head.is_empty() {
             notes.push("the file has no projection head: the pipeline's starts at random values".into());
         }
-        Self { line: entry(encoders.backbone.as_deref().unwrap_or(&config)), notes }
+        let config = encoders.backbone.as_deref().map_or(config.into(), shown);
+        Self { line: entry(&config), notes }
     }
 }
 
@@ -92,9 +93,14 @@ const HEAD_WIDTH: usize = 64;
 /// The heads of MoCo v3's ViTs.
 const HEADS_OF_V3: usize = 12;
 
+/// The heads that timm, DeiT and DINO have for this width.
+pub(super) fn usual_heads(dim: usize) -> usize {
+    (1..=dim / HEAD_WIDTH).rev().find(|heads| dim.is_multiple_of(*heads)).unwrap_or(1)
+}
+
 /// The fields, and what is to be said of the heads, which no shape tells.
 fn vit(vit: &Vit, convention: Convention) -> (String, Option<String>) {
-    let usual = (1..=vit.dim / HEAD_WIDTH).rev().find(|heads| vit.dim.is_multiple_of(*heads)).unwrap_or(1);
+    let usual = usual_heads(vit.dim);
     let (heads, why) = match vit.heads {
         Some(heads) => (heads, None),
         None if convention == Convention::MocoV3 && vit.dim.is_multiple_of(HEADS_OF_V3) => (

@@ -39,4 +39,4 @@ pub use self::import::{ForeignWeights, ImportNote};
 #[cfg(feature = "train")]
 pub use self::line::BackboneLine;
 pub use plugin_api::Resized;
-pub use weights::{Architecture, Choice, Encoders, Place, Report, Side, Target, Unrecognized};
+pub use weights::{Architecture, Choice, Encoders, Place, Report, Side, Target, Unrecognized, shown};

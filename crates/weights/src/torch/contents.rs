@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use super::kind::unsupported_kind;
 use super::value::{Arena, Id, Tensor, Value};
 use crate::ReadError;
 
@@ -38,7 +39,9 @@ pub(super) fn contents(path: &Path, arena: &Arena, root: Id) -> Result<Vec<Item>
             walk.enter(top, &"".into(), 0)?;
             Ok(walk.items)
         }
-        Value::Inert(global) => Err(ReadError::Code { path: path.into(), global: (**global).into() }),
+        Value::Inert(global) if unsupported_kind(global).is_none() => {
+            Err(ReadError::Code { path: path.into(), global: (**global).into() })
+        }
         _ => Err(ReadError::NoWeights { path: path.into(), reason: "it is not a dictionary".into() }),
     }
 }

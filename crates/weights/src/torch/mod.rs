@@ -6,6 +6,7 @@
 
 mod archive;
 mod contents;
+mod kind;
 #[cfg(test)]
 mod mutations;
 mod opcode;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use run_store::checkpoint::Stored;
 
 use super::contents::{Found, Item};
+use super::kind::unsupported_kind;
 use super::pickle::PickleError;
 use super::value::{Storage, StorageType, Tensor};
 use crate::ReadError;
@@ -41,7 +42,11 @@ impl<S: Storages> Source for TorchFile<S> {
             match &item.found {
                 Found::Tensor(tensor) => named.push(Named { name: &item.name, tensor }),
                 Found::Inert(global) => {
-                    return Err(ReadError::Code { path: self.path.clone(), global: (**global).into() });
+                    let path = self.path.clone();
+                    return Err(match unsupported_kind(global) {
+                        Some(kind) => ReadError::Kind { path, tensor: (*item.name).into(), kind },
+                        None => ReadError::Code { path, global: (**global).into() },
+                    });
                 }
             }
         }
@@ -121,7 +126,12 @@ fn check_sizes(path: &Path, named: &[Named<'_>], n_bytes: u64) -> Result<(), Rea
             return Err(outside(&format!("goes beyond its storage of {} values", tensor.storage.n)));
         }
         if n > tensor.storage.n {
-            return Err(outside(&format!("repeats the {} values of its storage", tensor.storage.n)));
+            return Err(ReadError::Repeats {
+                path: path.into(),
+                tensor: (*name).into(),
+                shape: tensor.shape.clone(),
+                n_values: tensor.storage.n,
+            });
         }
         total = total.saturating_add(n as u64);
         // A value has at least two bytes, and two names may share it.
@@ -280,7 +290,7 @@ mod tests {
         );
         assert_eq!(
             told(tensor(6, 0, &[9], &[0])),
-            format!("{start} [9] repeats the 6 values of its storage")
+            "`f`: `x` of shape [9] repeats the 6 values of its storage, as `tensor.expand` makes it"
         );
         let huge = usize::MAX / 2;
         assert!(told(tensor(6, 0, &[huge, 3], &[0, 0])).ends_with("has more values than can be counted"));
