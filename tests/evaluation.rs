@@ -225,6 +225,74 @@ fn a_vit_is_fine_tuned_by_the_published_recipe_with_the_same_bits_on_any_number_
 }
 
 #[test]
+fn a_view_of_the_pipeline_is_used_as_it_is_and_nothing_else_is_claimed() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    for (option, value) in [("--rand-augment", "5"), ("--random-erasing", "0.9")] {
+        let both = xtask(root.path(), ["finetune", "run", "--train-view", "query", option, value]);
+        assert_eq!(both.code, Some(2), "{both}");
+        assert!(both.stderr.contains("--train-view") && both.stderr.contains(option), "{both}");
+    }
+    let command = "finetune run --recipe v3-vit --epochs 2 --batch 16 --drop-path 0 --train-view query";
+    let outcome = xtask(root.path(), command.split(' ')).done();
+    for told in [
+        "RandAugment none instead of 9",
+        "random erasing 0 instead of 0.25",
+        "trained on the view `query` as it is, without the recipe's crops and flips",
+        "warm-up epochs 1 instead of 5",
+    ] {
+        assert!(outcome.stderr.contains(told), "{told} is not in\n{outcome}");
+    }
+    assert!(outcome.stdout.contains("training view `query`"), "{outcome}");
+    let folder = root.path().join("run/evaluations/finetune-001");
+    let protocol = KeptClassifier::read(&folder.join(KeptClassifier::FILE)).unwrap().facts.protocol;
+    assert!(protocol.ends_with("2 epochs, 1 of them warm-up, on the view `query` as it is"), "{protocol}");
+    for text in [&protocol, &outcome.stdout] {
+        assert!(!text.contains("RandAugment") && !text.contains("erasing"), "{text}");
+    }
+    let result = result(&folder);
+    assert_eq!(result["train_view"], "query");
+    assert!(result["settings"]["rand_augment"].is_null(), "{result}");
+    assert_eq!(result["settings"]["random_erasing"], 0.0);
+}
+
+#[test]
+fn fine_tuning_that_cannot_work_is_refused_with_what_to_change() {
+    let root = tempdir().unwrap();
+    trained(root.path(), "run", &["epochs=1"]);
+    let finetune = |more: &str| xtask(root.path(), format!("finetune run {more}").split(' '));
+    let refused = finetune("--epochs 2 --warmup-epochs 2").refused();
+    assert!(
+        refused.contains("the number of warm-up epochs is 2, but it must be below the number of epochs"),
+        "{refused}"
+    );
+    assert!(!root.path().join("run/evaluations").exists());
+    for command in ["linear", "finetune"] {
+        let negative = xtask(root.path(), [command, "run", "--lr", "-1"]);
+        assert_eq!(negative.code, Some(2), "{negative}");
+        assert!(negative.stderr.contains("it must be a number above 0"), "{negative}");
+    }
+    let diverged = finetune("--epochs 3 --warmup-epochs 0 --batch 16 --lr 1e30").refused();
+    assert!(diverged.contains("fine-tuning has diverged in epoch "), "{diverged}");
+    assert!(
+        diverged.contains("hint: lower the base learning rate, which is 1e30, with `--lr`"),
+        "{diverged}"
+    );
+    for split in ["train", "test"] {
+        let class = root.path().join("one").join(split).join("only");
+        std::fs::create_dir_all(&class).unwrap();
+        for i in 0..8_u8 {
+            let image = image::RgbImage::from_pixel(40, 40, image::Rgb([30 * i; 3]));
+            image.save(class.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    for command in ["linear", "finetune"] {
+        let refused = xtask(root.path(), [command, "run", "--data", "one"]).refused();
+        assert!(refused.contains("there is 1 class, and a classifier needs two"), "{refused}");
+    }
+}
+
+#[test]
 fn a_resnet_drops_no_paths() {
     let root = tempdir().unwrap();
     trained(root.path(), "run", &["epochs=1"]);

@@ -134,6 +134,10 @@ pub(crate) fn with_hint(error: EvaluationError) -> Failure {
         EvaluationError::Data(error) => error.into(),
         EvaluationError::Dataset(error) => moved::with_way_out(&error),
         EvaluationError::DropPath(_) => Failure::new(error.to_string(), "turn it off with `--drop-path 0`"),
+        EvaluationError::FineTuningDiverged { base_lr, .. } => {
+            let hint = format!("lower the base learning rate, which is {base_lr:?}, with `--lr`");
+            Failure::new(error.to_string(), hint)
+        }
         EvaluationError::HeadFineTuned => Failure::usage(error.to_string(), "omit `--level`"),
         // These errors have their own hints, and show the source line.
         EvaluationError::Load(LoadError::Run(error)) => error.into(),

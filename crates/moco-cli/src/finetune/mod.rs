@@ -43,8 +43,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     settings: SettingsArguments,
     /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, what the recipe adds,
-    /// and the normalization of `--view`].
-    #[arg(long, value_name = "VIEW")]
+    /// and the normalization of `--view`]. It is used as it is: the crops, RandAugment and random erasing of the recipe are
+    /// switched off.
+    #[arg(long, value_name = "VIEW", conflicts_with_all = ["rand_augment", "random_erasing"])]
     train_view: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
@@ -65,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         return Err(with_hint(EvaluationError::HeadFineTuned));
     }
     let recipe = arguments.settings.recipe();
-    let protocol = arguments.settings.protocol(&recipe);
+    let protocol = arguments.settings.protocol(&recipe, arguments.train_view.is_some());
     let train_view =
         evaluation.fine_tuning_view(arguments.train_view.as_deref(), &protocol).map_err(with_hint)?;
     let mut folder = arguments.place.open(&evaluation.run().folder, "finetune")?;
@@ -102,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         "checkpoint": checkpoint,
         "view": arguments.encoder.view,
         "size_note": size_note,
-        "train_view": train_view.name,
+        "train_view": arguments.described_view(&protocol, train_view.channels),
         "train_images": n_train,
         "test_images": score.n(),
         "dataset": dataset,
@@ -162,13 +163,34 @@ impl Arguments {
         let mut departures = recipe.departures(protocol);
         departures.extend(recipe.always_otherwise.iter().map(|&what| what.to_owned()));
         match &self.train_view {
-            Some(view) => departures.push(format!("trained on the view `{view}`")),
+            Some(view) => {
+                departures.push(format!(
+                    "trained on the view `{view}` as it is, without the recipe's crops and flips"
+                ));
+            }
             None if protocol.rand_augment.is_some() && channels != 3 => {
                 departures.push(format!("no RandAugment, which is for colors, on {channels} channels"));
             }
             None => {}
         }
         departures
+    }
+
+    /// The view that is trained on, by its name in the pipeline or else in words.
+    fn described_view(&self, protocol: &FineTuneProtocol, channels: usize) -> String {
+        if let Some(view) = &self.train_view {
+            return view.clone();
+        }
+        let filter = if protocol.bicubic_crops { "bicubic" } else { "bilinear" };
+        let mut view = format!("random resized crops of at least 8 % ({filter}), flips");
+        if let Some(magnitude) = protocol.rand_augment.filter(|_| channels == 3) {
+            view += &format!(", RandAugment {magnitude}");
+        }
+        view += &format!(", normalized as `{}`", self.encoder.view);
+        if protocol.random_erasing > 0.0 {
+            view += &format!(", random erasing {}", protocol.random_erasing);
+        }
+        view
     }
 }
 
@@ -179,9 +201,11 @@ fn print(
     score: &ClassifierScore,
     out: &mut dyn Write,
 ) -> std::io::Result<()> {
+    let trained_on = arguments.train_view.as_ref().map(|view| format!("training view `{view}`, "));
     writeln!(
         out,
-        "fine-tuned: all layers, test view `{}`; recipe: {}; {}, AdamW with weight decay {}; {} against {}",
+        "fine-tuned: all layers, {}test view `{}`; recipe: {}; {}, AdamW with weight decay {}; {} against {}",
+        trained_on.unwrap_or_default(),
         arguments.encoder.view,
         recipe.name,
         protocol.describe(),

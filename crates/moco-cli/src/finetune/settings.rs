@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneRecipe, Mixing};
 use serde_json::{Value, json};
 
+use crate::choice::positive;
+
 /// Published settings, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum RecipeName {
@@ -23,7 +25,7 @@ pub(super) struct SettingsArguments {
     #[arg(long, value_enum, default_value_t)]
     recipe: RecipeName,
     /// Base learning rate of the classifier; the learning rate is this x batch size / 256 [default: the recipe's].
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = positive)]
     lr: Option<f64>,
     /// Weight decay of AdamW [default: the recipe's].
     #[arg(long, value_name = "RATE")]
@@ -41,7 +43,7 @@ pub(super) struct SettingsArguments {
     /// Epochs to train [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<NonZeroUsize>,
-    /// Epochs of linear warm-up [default: the recipe's].
+    /// Epochs of linear warm-up, fewer than `--epochs` [default: the recipe's, or half of `--epochs` if that has no more].
     #[arg(long, value_name = "N")]
     warmup_epochs: Option<usize>,
     /// Mixup of the images of a batch, by its alpha; 0 turns it off [default: the recipe's].
@@ -72,9 +74,17 @@ impl SettingsArguments {
         }
     }
 
-    /// The settings of `recipe`, where no option says otherwise.
-    pub(super) fn protocol(&self, recipe: &FineTuneRecipe) -> FineTuneProtocol {
-        let published = recipe.protocol.clone();
+    /// The settings of `recipe`, where no option says otherwise. `on_own_view` is whether a view of the pipeline takes the
+    /// place of the recipe's.
+    pub(super) fn protocol(&self, recipe: &FineTuneRecipe, on_own_view: bool) -> FineTuneProtocol {
+        let published = match on_own_view {
+            true => recipe.protocol.clone().without_augmentation(),
+            false => recipe.protocol.clone(),
+        };
+        let epochs = self.epochs.map_or(published.epochs, NonZeroUsize::get);
+        // A recipe's warm-up is meant for many epochs: of a few it would be all, and the full rate never reached.
+        let published_warmup =
+            if published.warmup_epochs < epochs { published.warmup_epochs } else { epochs / 2 };
         // What is turned off by 0.
         let optional = |own: Option<f64>, published: Option<f64>| match own {
             Some(value) => Some(value).filter(|value| *value != 0.0),
@@ -86,8 +96,8 @@ impl SettingsArguments {
             layer_decay: self.layer_decay.unwrap_or(published.layer_decay),
             label_smoothing: self.label_smoothing.unwrap_or(published.label_smoothing),
             batch: self.batch.map_or(published.batch, NonZeroUsize::get),
-            epochs: self.epochs.map_or(published.epochs, NonZeroUsize::get),
-            warmup_epochs: self.warmup_epochs.unwrap_or(published.warmup_epochs),
+            epochs,
+            warmup_epochs: self.warmup_epochs.unwrap_or(published_warmup),
             mixing: Mixing {
                 mixup: self.mixup.unwrap_or(published.mixing.mixup),
                 cutmix: self.cutmix.unwrap_or(published.mixing.cutmix),

@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     recipe: Option<RecipeName>,
     /// Base learning rate; the learning rate is this x batch size / 256. Several values train one classifier each on
     /// the same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
-    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = positive)]
+    #[arg(long, value_name = "RATE", value_delimiter = ',', allow_negative_numbers = true, value_parser = positive)]
     lr: Vec<f64>,
     /// Batch size [default: the recipe's].
     #[arg(long, value_name = "N")]

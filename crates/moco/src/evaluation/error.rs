@@ -99,6 +99,14 @@ pub enum EvaluationError {
     /// Only the backbone can be fine-tuned.
     #[error("the head cannot be fine-tuned, only the backbone")]
     HeadFineTuned,
+    /// The loss of fine-tuning became infinite or not a number.
+    #[error("fine-tuning has diverged in epoch {epoch}: its loss is infinite or not a number")]
+    FineTuningDiverged {
+        /// The epoch, from 1.
+        epoch: u64,
+        /// The base learning rate.
+        base_lr: f64,
+    },
     /// kNN classification failed.
     #[error("kNN classification is not possible: {0}")]
     Knn(#[from] KnnError),
@@ -164,6 +172,9 @@ impl EvaluationError {
             Self::State(_) => Some("start a new one".into()),
             Self::Unfinished(error) => error.hint(),
             Self::HeadFineTuned => Some("use the backbone's features".into()),
+            Self::FineTuningDiverged { base_lr, .. } => {
+                Some(format!("lower the base learning rate, which is {base_lr:?}"))
+            }
             Self::Knn(KnnError::NotFinite) | Self::Probe(ProbeError::NotFinite) => Some(DIVERGED.into()),
             Self::Probe(ProbeError::NoLabels | ProbeError::Classes(_)) => {
                 Some("use a dataset with labels of several classes, such as class folders".into())

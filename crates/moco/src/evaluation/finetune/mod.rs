@@ -13,7 +13,7 @@ mod train;
 
 use std::sync::atomic::AtomicBool;
 
-use evaluate::linear::ClassifierScore;
+use evaluate::linear::{ClassifierScore, ProbeError};
 use pipeline::View;
 use plugin_api::{Config, Level, Optimizer, OptimizerContext, build};
 
@@ -54,19 +54,32 @@ impl Evaluation {
     /// the protocol asks for beside them, and the normalization of the test view.
     ///
     /// # Errors
-    /// If the pipeline has no such view, or its size differs from the test view's.
+    /// If the pipeline has no such view, its size differs from the test view's, there are fewer than two classes, or a setting
+    /// is invalid. A view of the pipeline is used as it is, so `protocol` must have no augmentation beside it: see
+    /// [`without_augmentation`](FineTuneProtocol::without_augmentation).
     pub fn fine_tuning_view(
         &self,
         asked: Option<&str>,
         protocol: &FineTuneProtocol,
     ) -> Result<View, EvaluationError> {
-        protocol.check()?;
+        self.check_fine_tuning(protocol)?;
+        if asked.is_some() {
+            protocol.check_no_augmentation()?;
+        }
         let more = Strengthened {
             bicubic_crops: protocol.bicubic_crops,
             rand_augment: protocol.rand_augment,
             random_erasing: protocol.random_erasing,
         };
         training_view::of(&self.views, &self.view, asked, &more)
+    }
+
+    fn check_fine_tuning(&self, protocol: &FineTuneProtocol) -> Result<(), ProbeError> {
+        protocol.check()?;
+        match self.train_images().class_names().len() {
+            n_classes @ ..2 => Err(ProbeError::Classes(n_classes)),
+            _ => Ok(()),
+        }
     }
 
     /// Puts a linear classifier on a copy of the backbone, trains both with AdamW on the random view `view` of the
@@ -101,7 +114,7 @@ impl Evaluation {
         if self.options.level != Level::Backbone {
             return Err(EvaluationError::HeadFineTuned);
         }
-        protocol.check()?;
+        self.check_fine_tuning(protocol)?;
         let optimizer = format!("(weight_decay: {:?})", protocol.weight_decay);
         let optimizer = build::<dyn Optimizer>("adamw", Config::new(&optimizer), &OptimizerContext)
             .map_err(|source| EvaluationError::Config { what: "optimizer", source })?;
@@ -109,7 +122,10 @@ impl Evaluation {
         let n_classes = self.train_images().class_names().len();
         let test = self.test_images().clone();
         let device = self.encoder.device().clone();
-        let facts = self.facts(protocol.describe());
+        let is_own_view = self.views.iter().any(|own| own.name == view.name);
+        let trained_on =
+            if is_own_view { format!(", on the view `{}` as it is", view.name) } else { String::new() };
+        let facts = self.facts(protocol.describe() + &trained_on);
         let mut settings = self.training_settings("fine-tuning", protocol.describe(), view);
         settings.insert("the whole of its settings".into(), format!("{protocol:?}"));
         let (mut backbone, precision) = self.encoder.into_backbone();

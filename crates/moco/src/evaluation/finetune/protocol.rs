@@ -37,7 +37,7 @@ pub struct FineTuneProtocol {
     pub batch: usize,
     /// Epochs to train.
     pub epochs: usize,
-    /// Epochs of linear warm-up, before cosine decay.
+    /// Epochs of linear warm-up, before cosine decay; fewer than `epochs`.
     pub warmup_epochs: usize,
     /// How images are mixed with each other.
     pub mixing: Mixing,
@@ -79,7 +79,7 @@ impl Default for FineTuneProtocol {
 impl FineTuneProtocol {
     /// The protocol in words: `fine-tuning, base learning rate 0.001, layer decay 0.75, ...`. What is off is left out.
     pub fn describe(&self) -> String {
-        let Self { base_lr, layer_decay, label_smoothing, batch, epochs, .. } = self;
+        let Self { base_lr, layer_decay, label_smoothing, batch, epochs, warmup_epochs, .. } = self;
         let strengths = [
             ("mixup", self.mixing.mixup),
             ("CutMix", self.mixing.cutmix),
@@ -92,7 +92,7 @@ impl FineTuneProtocol {
         let on: String = on.map(|(what, strength)| format!("{what} {strength}, ")).collect();
         format!(
             "fine-tuning, base learning rate {base_lr}, layer decay {layer_decay}, label smoothing {label_smoothing}, {on}batch \
-             {batch}, {epochs} epochs"
+             {batch}, {epochs} epochs, {warmup_epochs} of them warm-up"
         )
     }
 
@@ -113,6 +113,31 @@ impl FineTuneProtocol {
         end + (peak - end) * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
     }
 
+    /// The same settings for a view of the pipeline, which is used as it is: no RandAugment, random erasing or bicubic crops.
+    pub fn without_augmentation(self) -> Self {
+        Self { rand_augment: None, random_erasing: 0.0, bicubic_crops: false, ..self }
+    }
+
+    /// Checks that there is no augmentation that a view of the pipeline would ignore.
+    ///
+    /// # Errors
+    /// If there is.
+    pub(super) fn check_no_augmentation(&self) -> Result<(), ProbeError> {
+        let on = [
+            ("the magnitude of RandAugment", self.rand_augment.unwrap_or(0.0)),
+            ("the probability of erasing", self.random_erasing),
+            ("the use of bicubic crops", f64::from(self.bicubic_crops)),
+        ];
+        match on.into_iter().find(|(_, strength)| *strength != 0.0) {
+            Some((what, value)) => Err(ProbeError::Setting {
+                what,
+                value: value.to_string(),
+                must: "it must be 0 on a view of the pipeline, which is used as it is",
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -122,6 +147,13 @@ impl FineTuneProtocol {
             |what, value: f64, must| Err(ProbeError::Setting { what, value: value.to_string(), must });
         if self.batch == 0 || self.epochs == 0 {
             return setting("the batch or the number of epochs", 0.0, "it must be at least 1");
+        }
+        if self.warmup_epochs >= self.epochs {
+            return setting(
+                "the number of warm-up epochs",
+                self.warmup_epochs as f64,
+                "it must be below the number of epochs",
+            );
         }
         if !(self.base_lr > 0.0 && self.base_lr.is_finite()) {
             return setting("the learning rate", self.base_lr, "it must be positive");
@@ -202,12 +234,27 @@ mod tests {
     }
 
     #[test]
+    fn a_view_of_the_pipeline_goes_with_no_augmentation_beside_it() {
+        let good = FineTuneProtocol::default();
+        good.check_no_augmentation().unwrap();
+        for bad in [
+            FineTuneProtocol { random_erasing: 0.25, ..good.clone() },
+            FineTuneProtocol { rand_augment: Some(9.0), ..good.clone() },
+            FineTuneProtocol { bicubic_crops: true, ..good.clone() },
+        ] {
+            assert!(matches!(bad.check_no_augmentation(), Err(ProbeError::Setting { .. })), "{bad:?}");
+            assert_eq!(bad.without_augmentation(), good);
+        }
+    }
+
+    #[test]
     fn settings_out_of_range_are_refused() {
         let good = FineTuneProtocol::default();
         good.check().unwrap();
         let mixing = |mixup| Mixing { mixup, ..Mixing::NONE };
         for bad in [
             FineTuneProtocol { epochs: 0, ..good.clone() },
+            FineTuneProtocol { warmup_epochs: 50, ..good.clone() },
             FineTuneProtocol { base_lr: f64::NAN, ..good.clone() },
             FineTuneProtocol { layer_decay: 0.0, ..good.clone() },
             FineTuneProtocol { label_smoothing: 1.0, ..good.clone() },

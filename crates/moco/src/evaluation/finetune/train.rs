@@ -61,7 +61,8 @@ pub(super) fn fine_tune(
         let epochs_done = loaded.epoch as f64 + loaded.step as f64 / steps_per_epoch as f64;
         let loss = model.step(images, &targets, protocol.lr(epochs_done))?;
         if !loss.is_finite() {
-            return Err(ProbeError::NotFinite.into());
+            let epoch = loaded.epoch + 1;
+            return Err(EvaluationError::FineTuningDiverged { epoch, base_lr: protocol.base_lr });
         }
         state.losses[loaded.epoch as usize] += loss / steps_per_epoch as f64;
         state.position =
