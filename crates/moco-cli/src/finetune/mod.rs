@@ -43,8 +43,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     settings: SettingsArguments,
     /// View of the pipeline to train on [default: a random resized crop of at least 8 %, a flip, what the recipe adds,
-    /// and the normalization of `--view`]. It is used as it is: the crops, RandAugment and random erasing of the recipe are
-    /// switched off.
+    /// and the normalization of `--view`]. It is used as it is: the crops, flips, RandAugment and random erasing of the recipe
+    /// are switched off.
     #[arg(long, value_name = "VIEW", conflicts_with_all = ["rand_augment", "random_erasing"])]
     train_view: Option<String>,
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub(super) struct SettingsArguments {
     /// Epochs to train [default: the recipe's].
     #[arg(long, value_name = "N")]
     epochs: Option<NonZeroUsize>,
-    /// Epochs of linear warm-up, fewer than `--epochs` [default: the recipe's, or half of `--epochs` if that has no more].
+    /// Epochs of linear warm-up, fewer than `--epochs` [default: the recipe's, or half of `--epochs` if that is not fewer].
     #[arg(long, value_name = "N")]
     warmup_epochs: Option<usize>,
     /// Mixup of the images of a batch, by its alpha; 0 turns it off [default: the recipe's].
