@@ -69,8 +69,7 @@ fn an_encoder_is_measured_on_labeled_images_that_it_was_not_trained_on() {
     // By a path, a call and as in a pipeline, and without the run's own images.
     std::fs::rename(root.join("photos"), root.join("gone")).unwrap();
     let mut tables = Vec::new();
-    for data in ["labeled", "class-folders(root: \"labeled\")", "(\"class-folders\", (root: \"labeled\"))"]
-    {
+    for data in ["labeled", "class-folders(root: \"labeled\")", "(\"class-folders\", (root: \"labeled\"))"] {
         let said = with("knn run --k 5", data).done().stdout;
         assert!(said.contains("6 test images against 16 training images\n"), "{said}");
         assert!(said.contains("\nimages and labels of class folders of labeled\n"), "{said}");

@@ -28,9 +28,9 @@ use crate::{compute, interrupt, notes, pipeline_file, runs, text};
 /// Trains the pipeline in FILE. Everything that can be checked is checked before the first image is read.
 ///
 /// Each run has its own folder, `runs/NAME-001` and so on, with the resolved pipeline (`pipeline.ron`, which reproduces
-/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 stops a run after the
-/// current step and saves a checkpoint; so does the end of the time that `--for` gives. A resumed run gives bit-for-bit the same result as one that was never stopped, even with
-/// different numbers of workers and threads.
+/// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 stops a run
+/// after the current step and saves a checkpoint; so does the end of the time that `--for` gives. A resumed run gives
+/// bit-for-bit the same result as one that was never stopped, even with different numbers of workers and threads.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -99,7 +99,7 @@ Several processes (a build with `--features mpi`):
 
 fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(time) if time.is_zero() => Err("it must be more than nothing".into()),
+        Ok(time) if time.is_zero() => Err("it must be longer than 0 s".into()),
         Ok(time) => Ok(time),
         Err(error) => Err(format!("{error}; write for instance `90s`, `45m`, `2h` or `1d 12h`")),
     }
