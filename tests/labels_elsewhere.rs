@@ -109,7 +109,7 @@ fn a_dataset_that_cannot_be_used_is_told_before_any_work() {
     GrayImage::from_pixel(40, 40, Luma([9])).save(gray.join("a.png")).unwrap();
     let refused = |data: &str| xtask(root, ["linear", "run", "--cached", "--data", data]).refused();
     for (data, message, hint) in [
-        ("labeled", "`labeled` does not exist", "did you mean `labeled`?"),
+        ("labeld", "`labeld` does not exist", "did you mean `labeled`?"),
         (
             "photos",
             "`photos` has no training and test images: no folder `train`",
