@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use moco::exchange::{Choice, ExchangeError};
+use moco::exchange::{Choice, ExchangeError, ForeignWeights, ImportNote};
 use moco::{Changes, ModuleStart, Origin, OriginError, OwnCheckpoint, Run, RunError, RunOptions};
 use pipeline::Pipeline;
 use run_store::checkpoint::CheckpointError;
@@ -71,18 +71,29 @@ pub(crate) fn start(
         Origin::Checkpoint(checkpoint) => start_from_own(&checkpoint, pipeline, backbone_only, options, out),
         Origin::Weights(weights) => {
             writeln!(out, "from      {}: {}", from.display(), weights.encoders.convention)?;
-            let mut printed = Ok(());
-            let mut note = |note: moco::exchange::ImportNote<'_>| {
-                if printed.is_ok() {
-                    printed = print_note(out, note);
-                }
-            };
-            let run = weights.create_run(pipeline, backbone_only, options, &mut note);
-            let run = run.map_err(with_import)?;
-            printed?;
-            Ok(run)
+            start_from_weights(*weights, pipeline, backbone_only, options, with_import, out)
         }
     }
+}
+
+/// A run of `pipeline` with the weights of another program; `refused` words what does not fit.
+pub(crate) fn start_from_weights(
+    weights: ForeignWeights,
+    pipeline: Pipeline,
+    backbone_only: bool,
+    options: &RunOptions,
+    refused: fn(ExchangeError) -> Failure,
+    out: &mut dyn Write,
+) -> Result<Run, Failure> {
+    let mut printed = Ok(());
+    let mut note = |note: ImportNote<'_>| {
+        if printed.is_ok() {
+            printed = print_note(out, note);
+        }
+    };
+    let run = weights.create_run(pipeline, backbone_only, options, &mut note).map_err(refused)?;
+    printed?;
+    Ok(run)
 }
 
 /// A run of `pipeline` with the weights of a checkpoint of this program.

@@ -105,15 +105,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let pipeline = pipeline_file::read(pipeline, &arguments.set, &device)?;
     let options =
         RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
-    let mut printed = Ok(());
-    let mut note = |note: ImportNote<'_>| {
-        if printed.is_ok() {
-            printed = print_note(out, note);
-        }
-    };
-    let run = foreign.create_run(pipeline, arguments.backbone_only, &options, &mut note);
-    let run = run.map_err(with_options)?;
-    printed?;
+    let backbone_only = arguments.backbone_only;
+    let run = from::start_from_weights(*foreign, pipeline, backbone_only, &options, with_options, out)?;
     print_run(out, &run)
 }
 

@@ -4,7 +4,7 @@
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `going_on` (trainings that stop and go on), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
-//! `notes` (what listing left out), `moved` (images that have moved), `from` (a run that starts from another), `sheet`
+//! `notes` (what listing left out), `html_page` (pages with pictures), `moved` (images that have moved), `from` (a run that starts from another), `sheet`
 //! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
@@ -27,6 +27,7 @@ mod from;
 mod going_on;
 mod graph;
 mod hint;
+mod html_page;
 mod image_list;
 mod image_pass;
 mod import;

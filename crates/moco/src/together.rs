@@ -41,29 +41,6 @@ impl Run {
         Ok(trainer::train(pipeline, &device, &run, None, &options, observer, stop)?)
     }
 
-    /// Whether the pipeline in the run's folder is another than the one that the checkpoint was written with.
-    ///
-    /// # Errors
-    /// If one of them cannot be read.
-    pub fn pipeline_was_edited(&mut self) -> Result<bool, Error> {
-        let site = Site::to_look(&device()?);
-        let kept = self.take_open()?;
-        let text = kept.snapshot.metadata.get("pipeline").cloned();
-        self.put_back(kept);
-        let Some(text) = text else { return Ok(false) };
-        let now = self.folder().read_pipeline()?;
-        if now == text {
-            return Ok(false);
-        }
-        // An earlier version may have written fields that mean nothing now.
-        let resolved = |text: &str| Pipeline::parse_kept("pipeline.ron", text, &[], site.clone());
-        match (resolved(&text), resolved(&now)) {
-            (Ok(then), Ok(now)) => Ok(then.text != now.text),
-            // What is wrong with the file is told when it is read.
-            _ => Ok(false),
-        }
-    }
-
     /// Whether the run was started with `pipeline`. Processes that have dealt out its batches have written `data.micro_batch` into
     /// the run's own.
     ///

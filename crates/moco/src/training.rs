@@ -92,17 +92,7 @@ impl Run {
         let folder = RunFolder::create(&options.root, &pipeline.name, options.folder.clone())?;
         folder.write_pipeline(&pipeline.text)?;
         let path = folder.path().to_owned();
-        Ok(Self {
-            folder,
-            path,
-            pipeline: Some(pipeline),
-            open: None,
-            lock: None,
-            workers: None,
-            moved: Moved::default(),
-            accept_changed_images: false,
-            processes,
-        })
+        Ok(Self { pipeline: Some(pipeline), ..Self::at(folder, path, processes) })
     }
 
     /// Opens the run at `path`: a run folder, or a checkpoint in it to resume from.
@@ -120,7 +110,12 @@ impl Run {
     pub fn open_with(path: impl AsRef<Path>, processes: Arc<dyn Processes>) -> Result<Self, Error> {
         let path = path.as_ref().to_owned();
         let folder = OpenRun::folder_of(&path)?;
-        Ok(Self {
+        Ok(Self::at(folder, path, processes))
+    }
+
+    /// The run in `folder`, opened by `path`, of which nothing is read yet.
+    fn at(folder: RunFolder, path: PathBuf, processes: Arc<dyn Processes>) -> Self {
+        Self {
             folder,
             path,
             pipeline: None,
@@ -130,7 +125,7 @@ impl Run {
             moved: Moved::default(),
             accept_changed_images: false,
             processes,
-        })
+        }
     }
 
     /// Sets the number of data loader workers; the default is one per core. The result does not depend on it.
@@ -245,6 +240,27 @@ impl Run {
         Ok(&self.open.insert(open).checkpoint)
     }
 
+    /// Whether the pipeline in the run's folder is another than the one that the checkpoint was written with.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn pipeline_was_edited(&mut self) -> Result<bool, Error> {
+        let site = Site::to_look(&device()?);
+        let open = self.take_open()?;
+        let Some(text) = self.open.insert(open).snapshot.metadata.get("pipeline") else { return Ok(false) };
+        let now = self.folder.read_pipeline()?;
+        if now == *text {
+            return Ok(false);
+        }
+        // An earlier version may have written fields that mean nothing now.
+        let resolved = |text: &str| Pipeline::parse_kept("pipeline.ron", text, &[], site.clone());
+        match (resolved(text), resolved(&now)) {
+            (Ok(then), Ok(now)) => Ok(then.text != now.text),
+            // What is wrong with the file is told when it is read.
+            _ => Ok(false),
+        }
+    }
+
     /// The trained encoder: backbone features of the newest checkpoint, with the view `eval`.
     ///
     /// # Errors
@@ -277,11 +293,7 @@ impl Run {
         exchange::export(&self.path, file.as_ref(), &ExportOptions::new(target))
     }
 
-    pub(crate) fn put_back(&mut self, open: OpenRun) {
-        self.open = Some(open);
-    }
-
-    pub(crate) fn take_open(&mut self) -> Result<OpenRun, Error> {
+    fn take_open(&mut self) -> Result<OpenRun, Error> {
         match self.open.take() {
             Some(open) => Ok(open),
             None => Ok(OpenRun::open(&self.path, Which::Latest)?),

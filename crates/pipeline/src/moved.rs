@@ -73,6 +73,11 @@ impl Moved {
         &self.0
     }
 
+    /// Each place as a pair, old and new: what a run keeps.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|step| (step.old.clone(), step.new.clone())).collect()
+    }
+
     /// These, and then `later` ones. A place that has moved twice is only where it was moved last, so that the same move may be
     /// told again.
     #[must_use]

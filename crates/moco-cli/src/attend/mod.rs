@@ -3,7 +3,7 @@
 mod drawing;
 mod page;
 
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use run_store::{ResultFolder, RunFolder};
 use self::drawing::{enlarged, overlaid};
 use crate::encoding::{EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
+use crate::html_page::png;
 use crate::image_pass::{Passed, none_readable};
 use crate::{sheet, text};
 
@@ -136,10 +137,4 @@ fn files(drawn: &[Drawn], what: &str, title: &str) -> std::io::Result<Vec<(Strin
         }
     }
     Ok(files)
-}
-
-fn png(picture: &RgbImage) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Cursor::new(Vec::new());
-    moco::write_picture(&mut bytes, picture)?;
-    Ok(bytes.into_inner())
 }

@@ -2,12 +2,10 @@
 
 use std::io;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use image::RgbImage;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
-use super::{Drawn, png};
+use super::Drawn;
+use crate::html_page::{self, data_uri};
 
 const STYLE: &str = "\
 body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff }
@@ -18,23 +16,11 @@ img { display: block; width: 160px }";
 /// A page with one row per image: the image as the encoder sees it, and its maps. `what` says what these are.
 pub(super) fn page(drawn: &[Drawn], what: &str, title: &str) -> io::Result<String> {
     let rows = drawn.iter().map(row).collect::<io::Result<Vec<Markup>>>()?;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { "Where the encoder looks" }
-                style { (maud::PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Where the encoder looks" }
-                p { (what) "; " (title) }
-                p { "Dark is the least value of a map, bright the largest; both are below it." }
-                table { @for row in &rows { tr { (row) } } }
-            }
-        }
+    let above = html! {
+        p { (what) "; " (title) }
+        p { "Dark is the least value of a map, bright the largest; both are below it." }
     };
-    Ok(page.into_string())
+    Ok(html_page::page("Where the encoder looks", STYLE, &above, &rows))
 }
 
 fn row(drawn: &Drawn) -> io::Result<Markup> {
@@ -59,12 +45,10 @@ fn row(drawn: &Drawn) -> io::Result<Markup> {
     })
 }
 
-fn data_uri(picture: &RgbImage) -> io::Result<String> {
-    Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png(picture)?)))
-}
-
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
 
     #[test]

@@ -1,13 +1,11 @@
 //! The sheet as an HTML page with embedded images.
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Write};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use image::RgbImage;
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 
 use super::{Row, Shown};
+use crate::html_page::{self, data_uri};
 
 const STYLE: &str = "\
 body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5em; color: #222; background: #fff }
@@ -22,22 +20,8 @@ img { display: block; border: 4px solid #ddd }
 /// Writes a page with one row per query.
 pub(super) fn write(mut file: impl Write, rows: &[Row], features: &str) -> io::Result<()> {
     let rows = rows.iter().map(drawn).collect::<io::Result<Vec<Markup>>>()?;
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                title { "Nearest neighbors" }
-                style { (maud::PreEscaped(STYLE)) }
-            }
-            body {
-                h1 { "Nearest neighbors" }
-                p { (features) ", cosine similarity" }
-                table { @for row in &rows { tr { (row) } } }
-            }
-        }
-    };
-    file.write_all(page.into_string().as_bytes())
+    let above = html! { p { (features) ", cosine similarity" } };
+    file.write_all(html_page::page("Nearest neighbors", STYLE, &above, &rows).as_bytes())
 }
 
 fn drawn(row: &Row) -> io::Result<Markup> {
@@ -66,14 +50,10 @@ fn cell(shown: &Shown) -> io::Result<Markup> {
     })
 }
 
-fn data_uri(image: &RgbImage) -> io::Result<String> {
-    let mut png = Cursor::new(Vec::new());
-    moco::write_picture(&mut png, image)?;
-    Ok(format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png.into_inner())))
-}
-
 #[cfg(test)]
 mod tests {
+    use image::RgbImage;
+
     use super::*;
 
     #[test]

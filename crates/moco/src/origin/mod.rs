@@ -226,8 +226,7 @@ impl OwnCheckpoint {
             epochs: pipeline.epochs,
             learning_rate: [&before, &pipeline].map(|pipeline| learning_rate(pipeline, reached)),
         };
-        let moved = pipeline.moved.moves().iter().map(|step| (step.old.clone(), step.new.clone()));
-        let moved: Vec<_> = moved.collect();
+        let moved = pipeline.moved.pairs();
         let (text, name, keep) = (pipeline.text.clone(), pipeline.name.clone(), pipeline.checkpoint.keep);
         let snapshot = trainer::continued(pipeline, &device, &self.snapshot)?;
         let origin = format!("state of {}, after {reached}", self.path.display());

@@ -174,8 +174,7 @@ impl<'a> Trainer<'a> {
             _ => None,
         };
         if saving.is_writer() && !pipeline.moved.is_empty() {
-            let moves = pipeline.moved.moves().iter().map(|step| (step.old.clone(), step.new.clone()));
-            run.write_moved(&moves.collect::<Vec<_>>())?;
+            run.write_moved(&pipeline.moved.pairs())?;
         }
         let (on_nonfinite, clip_norm) = (pipeline.stability.on_nonfinite, pipeline.stability.clip_norm);
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
