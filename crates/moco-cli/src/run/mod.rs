@@ -1,27 +1,35 @@
 //! `moco run`: trains.
 
-use std::io::{self, Write};
+mod describe;
+mod end;
+mod training;
+mod while_read;
+
+use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use moco::processes::Processes;
-use moco::{Changes, Finished, Run, RunOptions, Silent, Summary};
-use pipeline::{Pipeline, Site};
-use plugin_api::Splits;
+use moco::{Changes, Finished, Run, RunOptions, Silent};
+use pipeline::Site;
 use run_store::RunFolder;
 use tensor_ops::Device;
 
 use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
-use crate::moved::{self, MovedArguments};
+use crate::moved::MovedArguments;
 use crate::program::program;
-use crate::progress::Progress;
 use crate::together::{self, Together};
-use crate::{compute, interrupt, notes, pipeline_file, runs, text};
+use crate::{compute, interrupt, notes, pipeline_file, runs};
+
+pub(crate) use self::describe::split_sizes;
+pub(crate) use self::end::format_seconds;
+use self::training::STOP;
+pub(crate) use self::training::{Training, stop_on_signal};
+pub(crate) use self::while_read::WhileRead;
 
 /// Train a pipeline, or resume a run.
 ///
@@ -105,25 +113,6 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Standard output while it has a reader: a run does not end when `head` does.
-pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
-
-impl Write for WhileRead<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
-            outcome => outcome,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        match self.0.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            outcome => outcome,
-        }
-    }
-}
-
 pub(crate) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     check_arguments(&arguments)?;
     if let Some(code) = together::start_ranks(&arguments.together)? {
@@ -174,11 +163,6 @@ fn check_arguments(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
-/// Whether [`STOP`] is set because the time is up.
-static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
-
 /// What processes may need to find each other.
 const JOINING: Duration = Duration::from_secs(10);
 
@@ -209,67 +193,13 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let workers = arguments.workers.or(own_share).unwrap_or_else(compute::default_workers);
     let processes = Arc::clone(&together.processes);
     let out = &mut WhileRead(out);
-    let mut run = match &arguments.resume {
+    let run = match &arguments.resume {
         Some(of) => resumed(arguments, of.as_deref(), &device, processes)?,
         None => started(arguments, &device, processes, out)?,
     };
     let goes_on = arguments.resume.is_some() || arguments.from.from.is_some();
-    run.set_workers(workers);
-    run.lock().map_err(unwrapped)?;
-    let pipeline = run.pipeline().map_err(unwrapped)?;
-    let splits = moco::open_dataset(pipeline).map_err(|error| match error {
-        moco::Error::Dataset(error) if goes_on => moved::with_way_out(&error),
-        error => unwrapped(error),
-    })?;
-    describe(out, pipeline, &splits, workers.get())?;
-    let has_labels = !splits.train.class_names().is_empty();
-    notes::print(&notes::of(&splits));
-    if let Some(line) = together.describe() {
-        writeln!(out, "processes {line}")?;
-        let n_processes = together.processes.n();
-        let network = &pipeline.network;
-        let mut backbones = network.modules.encoders.backbones.iter();
-        // Parts cannot have these by themselves.
-        let has_whole_norms = backbones.any(|backbone| backbone.module.batch_norm_splits() == Some(1));
-        let is_exact = (network.parts.n_parts / n_processes).is_power_of_two() && !has_whole_norms;
-        let parts = dealt_parts(network.parts.n_parts, pipeline.batch, n_processes, is_exact);
-        writeln!(out, "parts     {parts}")?;
-    }
-    let folder = run.folder().clone();
-    write!(out, "run       {}", folder.path().display())?;
-    if goes_on {
-        write!(out, ", from {}", run.checkpoint().map_err(unwrapped)?.display())?;
-    }
-    writeln!(out)?;
-    out.flush()?;
-
-    stop_on_signal(&STOP)?;
-    if let Some(time) = arguments.time {
-        interrupt::stop_after(time.saturating_sub(began.elapsed()), &STOP, &TIME_IS_UP)?;
-    }
-    let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
-    let progress = &mut Progress::new(started_as);
-    let finished = match goes_on {
-        true => run.resume_until(progress, &STOP),
-        false => run.train_until(progress, &STOP),
-    };
-    match finished.map_err(unwrapped)? {
-        Finished::Completed(summary) => {
-            print_summary(out, &folder, &summary, started_as, has_labels)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Finished::Stopped { checkpoint, steps_done } => {
-            writeln!(
-                out,
-                "stopped after step {}, checkpoint {}\nresume with: {program} run --resume {}",
-                text::grouped(steps_done as usize),
-                checkpoint.display(),
-                folder.path().display(),
-                program = program()
-            )?;
-            Ok(ExitCode::from(if TIME_IS_UP.load(Ordering::Relaxed) { GO_ON } else { STOPPED }))
-        }
-    }
+    let stop_after = arguments.time.map(|time| time.saturating_sub(began.elapsed()));
+    Training { together, workers, goes_on, stop_after }.train(run, out)
 }
 
 /// A new run of a pipeline. The folder is created last, so that an error leaves none behind.
@@ -375,151 +305,9 @@ fn differs(file: &Path, folder: &RunFolder) -> Failure {
     )
 }
 
-fn describe(
-    out: &mut dyn Write,
-    pipeline: &mut Pipeline,
-    splits: &Splits,
-    n_workers: usize,
-) -> io::Result<()> {
-    let modules: Vec<&str> = pipeline.network.modules.named().into_iter().map(|(name, _)| name).collect();
-    let modules = modules.join(", ");
-    writeln!(out, "pipeline  {}, seed {}", pipeline.name, pipeline.seed)?;
-    writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;
-    for (monitor, dataset) in pipeline_file::own_datasets(pipeline) {
-        writeln!(out, "monitor   {monitor} on {}", dataset.describe())?;
-    }
-    writeln!(
-        out,
-        "training  {} of {}, batch size {}",
-        text::count(pipeline.epochs, "epoch"),
-        text::count(splits.train.len() / pipeline.batch, "step"),
-        pipeline.batch
-    )?;
-    let parameters = pipeline_file::count_parameters(&pipeline.network);
-    writeln!(out, "network   {modules}: {parameters}")?;
-    writeln!(out, "device    {}, {}", compute::describe(), text::count(n_workers, "data loader worker"))
-}
-
-/// How the parts of a batch go to `n_processes`.
-fn dealt_parts(n_parts: usize, batch: usize, n_processes: usize, is_exact: bool) -> String {
-    let size = batch / n_parts;
-    let each = n_parts / n_processes;
-    let mut text =
-        format!("{n_parts} of {} (`data.micro_batch: {size}`), {each} a process", text::count(size, "image"));
-    if !is_exact {
-        text += ": the result of one process to within rounding, and not to the bit";
-    }
-    text
-}
-
-/// The number of images and classes.
-pub(crate) fn split_sizes(splits: &Splits) -> String {
-    let mut text = text::count(splits.train.len(), "training image");
-    match &splits.test {
-        Some(test) => text += &format!(", {}", text::count(test.len(), "test image")),
-        None => text += ", no test images",
-    }
-    match splits.train.class_names().len() {
-        0 => text + ", no labels",
-        n => text + &format!(", {n} classes"),
-    }
-}
-
-fn print_summary(
-    out: &mut dyn Write,
-    run: &RunFolder,
-    summary: &Summary,
-    started_as: &str,
-    has_labels: bool,
-) -> io::Result<()> {
-    if summary.n_steps == 0 {
-        let (program, run) = (program(), run.path().display());
-        writeln!(
-            out,
-            "this run is already complete: {run}\n  go on with: {program} run --from {run} --epochs N"
-        )?;
-    } else {
-        writeln!(out, "done in {}: {}", format_seconds(summary.took.as_secs_f64()), run.path().display())?;
-    }
-    if let Some(early_stop) = &summary.early_stop {
-        writeln!(out, "  ended early: {early_stop}")?;
-    }
-    if summary.after.is_empty() && summary.before.is_empty() {
-        let (program, run) = (program(), run.path().display());
-        match has_labels {
-            true => writeln!(out, "  evaluate with: {program} knn {run}")?,
-            false => writeln!(
-                out,
-                "  look at its neighbors: {program} neighbors {run} --split train -o neighbors.html"
-            )?,
-        }
-    }
-    for metric in &summary.after {
-        let before = summary.before.iter().find(|before| before.name == metric.name);
-        let before =
-            before.map(|before| format!(", {started_as} {}", before.shown_value())).unwrap_or_default();
-        writeln!(out, "  {} {}{before} ({})", metric.name, metric.shown_value(), metric.protocol)?;
-    }
-    if summary.n_unreadable > 0 {
-        let images = text::count(summary.n_unreadable, "unreadable image");
-        writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
-    }
-    Ok(())
-}
-
-pub(crate) fn format_seconds(seconds: f64) -> String {
-    const MINUTE: f64 = 60.0;
-    const HOUR: f64 = 60.0 * MINUTE;
-    if seconds < 1.5 * MINUTE {
-        format!("{seconds:.0} s")
-    } else if seconds < 3.0 * HOUR {
-        format!("{:.1} min", seconds / MINUTE)
-    } else {
-        format!("{:.1} h", seconds / HOUR)
-    }
-}
-
-/// The first Ctrl-C saves a checkpoint and stops, the second one stops at once.
-pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
-    interrupt::stop_softly(
-        stop,
-        Some(
-            "stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one",
-        ),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Closed;
-
-    impl Write for Closed {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    #[test]
-    fn a_run_goes_on_when_nobody_reads_what_it_says() {
-        let mut closed = Closed;
-        let mut out = WhileRead(&mut closed);
-        writeln!(out, "data").unwrap();
-        out.flush().unwrap();
-    }
-
-    #[test]
-    fn a_run_in_several_processes_says_whether_it_has_the_bits_of_one() {
-        assert_eq!(dealt_parts(8, 256, 4, true), "8 of 32 images (`data.micro_batch: 32`), 2 a process");
-        let rounded = dealt_parts(12, 48, 4, false);
-        assert!(rounded.starts_with("12 of 4 images (`data.micro_batch: 4`), 3 a process: "), "{rounded}");
-        assert!(rounded.ends_with("to within rounding, and not to the bit"), "{rounded}");
-    }
 
     #[test]
     fn another_pipeline_than_the_run_is_told_apart() {

@@ -1,0 +1,108 @@
+//! Training a run from the command line: what is told before, while and after it trains.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use moco::{Finished, Run};
+
+use super::describe::{dealt_parts, describe};
+use super::end::print_summary;
+use super::unwrapped;
+use crate::failure::{Failure, GO_ON, STOPPED};
+use crate::program::program;
+use crate::progress::Progress;
+use crate::together::Together;
+use crate::{interrupt, moved, notes, text};
+
+pub(super) static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Whether [`STOP`] is set because the time is up.
+static TIME_IS_UP: AtomicBool = AtomicBool::new(false);
+
+/// How a run is trained by the only process, or the first of several.
+pub(crate) struct Training<'a> {
+    /// All processes.
+    pub(crate) together: &'a Together,
+    /// Data loader workers of this process.
+    pub(crate) workers: NonZeroUsize,
+    /// Whether the run has a checkpoint to go on from.
+    pub(crate) goes_on: bool,
+    /// When to stop with a checkpoint, from now.
+    pub(crate) stop_after: Option<Duration>,
+}
+
+impl Training<'_> {
+    /// Trains `run` to its end, until a signal or until the time is up. `out` should be a [`WhileRead`](super::WhileRead).
+    pub(crate) fn train(&self, mut run: Run, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+        let Self { together, workers, goes_on, stop_after } = *self;
+        run.set_workers(workers);
+        run.lock().map_err(unwrapped)?;
+        let pipeline = run.pipeline().map_err(unwrapped)?;
+        let splits = moco::open_dataset(pipeline).map_err(|error| match error {
+            moco::Error::Dataset(error) if goes_on => moved::with_way_out(&error),
+            error => unwrapped(error),
+        })?;
+        describe(out, pipeline, &splits, workers.get())?;
+        let has_labels = !splits.train.class_names().is_empty();
+        notes::print(&notes::of(&splits));
+        if let Some(line) = together.describe() {
+            writeln!(out, "processes {line}")?;
+            let n_processes = together.processes.n();
+            let network = &pipeline.network;
+            let mut backbones = network.modules.encoders.backbones.iter();
+            // Parts cannot have these by themselves.
+            let has_whole_norms = backbones.any(|backbone| backbone.module.batch_norm_splits() == Some(1));
+            let is_exact = (network.parts.n_parts / n_processes).is_power_of_two() && !has_whole_norms;
+            let parts = dealt_parts(network.parts.n_parts, pipeline.batch, n_processes, is_exact);
+            writeln!(out, "parts     {parts}")?;
+        }
+        let folder = run.folder().clone();
+        write!(out, "run       {}", folder.path().display())?;
+        if goes_on {
+            write!(out, ", from {}", run.checkpoint().map_err(unwrapped)?.display())?;
+        }
+        writeln!(out)?;
+        out.flush()?;
+
+        stop_on_signal(&STOP)?;
+        if let Some(time) = stop_after {
+            interrupt::stop_after(time, &STOP, &TIME_IS_UP)?;
+        }
+        let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
+        let progress = &mut Progress::new(started_as);
+        let finished = match goes_on {
+            true => run.resume_until(progress, &STOP),
+            false => run.train_until(progress, &STOP),
+        };
+        match finished.map_err(unwrapped)? {
+            Finished::Completed(summary) => {
+                print_summary(out, &folder, &summary, started_as, has_labels)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Finished::Stopped { checkpoint, steps_done } => {
+                writeln!(
+                    out,
+                    "stopped after step {}, checkpoint {}\nresume with: {program} run --resume {}",
+                    text::grouped(steps_done as usize),
+                    checkpoint.display(),
+                    folder.path().display(),
+                    program = program()
+                )?;
+                Ok(ExitCode::from(if TIME_IS_UP.load(Ordering::Relaxed) { GO_ON } else { STOPPED }))
+            }
+        }
+    }
+}
+
+/// The first Ctrl-C saves a checkpoint and stops, the second one stops at once.
+pub(crate) fn stop_on_signal(stop: &'static AtomicBool) -> Result<(), Failure> {
+    interrupt::stop_softly(
+        stop,
+        Some(
+            "stopping after this step and saving a checkpoint; press Ctrl-C again to stop at once, without one",
+        ),
+    )
+}
