@@ -21,7 +21,6 @@ use tensor_ops::Device;
 use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
 use crate::moved::MovedArguments;
-use crate::program::program;
 use crate::together::{self, Together};
 use crate::{compute, interrupt, notes, pipeline_file, runs};
 
