@@ -234,6 +234,24 @@ fn a_run_gives_metrics_checkpoints_and_a_table_of_neighbors() {
     assert!(run.join("checkpoints/best.safetensors").is_file());
     assert!(std::fs::read_dir(run.join("events")).unwrap().count() > 0);
 
+    for name in ["model.safetensors", "load.py", "encoder.onnx", "README.md"] {
+        assert!(run.join("encoder").join(name).is_file(), "{name}");
+    }
+    // timm has no such encoder.
+    assert!(!run.join("encoder/config.json").exists());
+    let card = std::fs::read_to_string(run.join("encoder/README.md")).unwrap();
+    for piece in ["generated shapes", "| knn_top1 |", "k 20", "license:\n", "name: \"small\""] {
+        assert!(card.contains(piece), "{piece} is not in\n{card}");
+    }
+    let log = std::fs::read_to_string(run.join("run.log")).unwrap();
+    for piece in ["pipeline  small", "untrained: knn_top1", "epoch 2/2  step 4/4", "done in"] {
+        assert_eq!(log.matches(piece).count(), 1, "{piece}:\n{log}");
+    }
+    let environment = std::fs::read(run.join("environment.json")).unwrap();
+    let environment: serde_json::Value = serde_json::from_slice(&environment).unwrap();
+    assert_eq!(environment[0]["train_images"]["count"], 64, "{environment}");
+    assert_eq!((&environment[0]["from_step"], &environment[1]), (&0.into(), &serde_json::Value::Null));
+
     let lines = metrics(&run);
     assert_eq!(lines.iter().map(|line| line["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);
     for line in &lines {

@@ -267,6 +267,50 @@ fn exported_encoders_give_the_same_features_in_python() {
     writeln!(std::io::stdout(), "{said}").unwrap();
 }
 
+#[test]
+fn the_folder_that_a_run_leaves_gives_the_same_features_in_each_way_that_it_offers() {
+    let Some((python, files)) = setting("cifar10-jpeg/test", "the folder `encoder` in Python") else {
+        return;
+    };
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let timm = ["modules.backbone.width=64", "modules.backbone.stem=ImageNet"];
+    let cases: [(&str, &str, &[&str], &[&str]); 5] = [
+        ("timm", "small.ron", &timm, &["load.py", "timm", "onnx"]),
+        ("narrow", "small.ron", &[], &["load.py", "onnx"]),
+        ("cifar", "small.ron", &timm[..1], &["load.py", "onnx"]),
+        ("vit", "v3.ron", &[], &["load.py", "timm", "onnx"]),
+        (
+            "mean",
+            "v3.ron",
+            &[
+                "modules.backbone.pool=Mean",
+                "modules.backbone.layer_scale=0.5",
+                "modules.backbone.registers=2",
+            ],
+            &["load.py", "timm", "onnx"],
+        ),
+    ];
+    let (mut arguments, mut expected) = (vec![PathBuf::from("folders")], Vec::new());
+    for (name, file, set, ways) in cases {
+        let (run, step) = small_run(folder, name, file, set);
+        let seen = Seen::through_eval(&pipeline_of(&run), &files);
+        let (shape, images) = seen.to_nchw();
+        let of = [Of { level: Level::Backbone, momentum: false }];
+        let (values, d) = features(&run, step, &seen, &of).remove(0);
+        let features = folder.join(format!("{name}.features"));
+        save(&features, &[("images", &shape, &images), ("features", &[N_IMAGES, d], &values)]);
+        arguments.extend([features, run.join("encoder")]);
+        expected.extend(ways.iter().map(|way| format!("{name}: {way}")));
+    }
+    let arguments: Vec<&Path> = arguments.iter().map(PathBuf::as_path).collect();
+    let said = round_trip(&python, folder, &arguments);
+    let ways: Vec<&str> =
+        said.lines().filter_map(|line| line.split_once(": off by ")).map(|(way, _)| way).collect();
+    assert_eq!(ways, expected, "{said}");
+    writeln!(std::io::stdout(), "{said}").unwrap();
+}
+
 /// Trains a classifier on the encoder of a run, and gives the folder of the evaluation.
 fn evaluated(folder: &Path, run: &Path, command: &str) -> PathBuf {
     let name = command.split([' ', '=']).collect::<Vec<_>>().join("");

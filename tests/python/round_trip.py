@@ -2,6 +2,8 @@
 
     round_trip.py check -- FEATURES FILE... [-- FEATURES FILE...]
                                            loads exported files as their own lines say, compares features
+    round_trip.py folders [FEATURES FOLDER]...
+                                           loads encoder folders in each way that they offer, compares features
     round_trip.py make FOLDER IMAGES       writes checkpoints in the formats of both reference repositories, with features
     round_trip.py wrap FOLDER              writes small encoders as other libraries save them, with features
     round_trip.py store FOLDER             writes the small files that are kept for machines without PyTorch
@@ -13,6 +15,7 @@ import argparse
 import enum
 import os
 import pickle
+import runpy
 import sys
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -21,6 +24,7 @@ from pathlib import Path
 
 import numpy
 import onnx
+import onnxruntime
 import timm
 import torch
 import torchvision
@@ -110,6 +114,23 @@ def check(features, files):
         off = difference(ours, expected["features"])
         worst = max(worst, off)
         print(f"{Path(file).name}: off by {off:.1e}")
+    assert worst <= TOLERANCE, f"off by {worst}"
+
+
+def check_folder(features, folder):
+    """Compares what the encoder in a folder gives for `images` with `features`; prints a line for each way to load it."""
+    expected, worst = load_file(features), 0.0
+    ways = {"load.py": runpy.run_path(str(folder / "load.py"))["model"]}
+    if (folder / "config.json").exists():
+        ways["timm"] = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    if (folder / "encoder.onnx").exists():
+        session = onnxruntime.InferenceSession(folder / "encoder.onnx")
+        ways["onnx"] = lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+    for way, model in ways.items():
+        with torch.no_grad():
+            off = difference(model(expected["images"]), expected["features"])
+        worst = max(worst, off)
+        print(f"{folder.parent.name}: {way}: off by {off:.1e}")
     assert worst <= TOLERANCE, f"off by {worst}"
 
 
@@ -427,6 +448,9 @@ if __name__ == "__main__":
                 end = groups.index("--") if "--" in groups else len(groups)
                 check(groups[0], groups[1:end])
                 groups = groups[end + 1 :]
+        case ["folders", *pairs]:
+            for features, folder in zip(pairs[::2], pairs[1::2]):
+                check_folder(features, Path(folder))
         case ["make", folder, images]:
             make(Path(folder), images)
         case ["wrap", folder]:

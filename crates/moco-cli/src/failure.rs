@@ -97,6 +97,11 @@ pub(crate) fn rendered(failure: &Failure) -> String {
     rendered_in(failure, color())
 }
 
+/// `failure` as text without colors.
+pub(crate) fn plain(failure: &Failure) -> String {
+    rendered_in(failure, Color::No)
+}
+
 /// A fault as standard error shows it.
 pub fn print_fault(fault: &Fault) {
     let _ = writeln!(io::stderr(), "{}\n", fault.render(color()));

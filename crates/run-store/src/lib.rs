@@ -12,5 +12,6 @@ pub mod tensor_file;
 
 pub use self::disk::{check_writable, free_space};
 pub use self::run_folder::{
-    ResultFolder, RunFolder, RunFolderError, RunLock, UnfinishedError, UnfinishedFolder, write_whole,
+    Logged, ResultFolder, RunFolder, RunFolderError, RunLock, RunLog, UnfinishedError, UnfinishedFolder,
+    write_whole,
 };

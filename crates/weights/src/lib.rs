@@ -24,6 +24,7 @@ mod report;
 mod roles;
 mod shown;
 mod target;
+mod timm_config;
 mod torch;
 mod unsupported;
 
@@ -46,6 +47,7 @@ pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;
 pub use self::shown::shown;
 pub use self::target::{Target, Unfit};
+pub use self::timm_config::timm_config;
 
 /// Named tensors, as in a checkpoint: float32 with PyTorch's shapes and layouts, and counts.
 pub type Tensors = BTreeMap<String, Stored>;

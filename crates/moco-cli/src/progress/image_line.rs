@@ -23,7 +23,7 @@ impl ImageLine {
     pub(crate) fn show(&mut self, n_done: usize) {
         let now = self.began.elapsed();
         let line = line(self.what, n_done, self.n_images, now);
-        self.output.show(now, n_done as u64, n_done >= self.n_images, line);
+        self.output.show(now, n_done as u64, n_done >= self.n_images, |_| line.clone());
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) struct BegunPart {
 pub(super) struct ProgressLine {
     plan: ProgressPlan,
     note: String,
-    /// The part of the last step's line after its position.
-    state: String,
+    /// The last step.
+    last: Option<(DoneStep, Pace)>,
     watch: Stopwatch,
     began: Instant,
     output: Output,
@@ -68,12 +68,20 @@ impl ProgressLine {
         self.step_at(self.began.elapsed(), report)
     }
 
+    /// The whole line, if the last step ended an epoch.
+    pub(super) fn at_epoch_end(&self) -> Option<String> {
+        let (report, pace) = self.last.as_ref()?;
+        let place = place(&self.plan, report.epoch, report.step);
+        let pieces = pieces(report, pace, self.began.elapsed(), &self.note);
+        (report.step + 1 == self.plan.steps_per_epoch).then(|| fitted(&place, &pieces, None))
+    }
+
     /// Shows that a part of a step starts, with the last step's numbers.
     pub(super) fn part(&mut self, report: BegunPart) {
         self.part_at(self.began.elapsed(), report);
     }
 
-    /// Sets the end of the line from now on: the latest measurement, such as `kNN 61.2 %`.
+    /// Sets what the line shows of the latest measurement from now on, such as `knn_top1 61.2 % (epoch 5)`.
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.note = note.into();
     }
@@ -100,24 +108,33 @@ impl ProgressLine {
 
     fn with_output(plan: ProgressPlan, output: Output) -> Self {
         let watch = Stopwatch::new(plan.batch, Duration::ZERO);
-        Self { plan, note: String::new(), state: String::new(), watch, began: Instant::now(), output }
+        Self { plan, note: String::new(), last: None, watch, began: Instant::now(), output }
     }
 
     fn step_at(&mut self, now: Duration, report: DoneStep) -> Pace {
         let ProgressPlan { epochs, steps_per_epoch, .. } = self.plan;
         let n_done = report.epoch * steps_per_epoch + report.step + 1;
         let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
-        self.state = state(&report, &pace, &self.note);
-        let line = place(&self.plan, report.epoch, report.step) + &self.state;
-        self.output.show(now, n_done, report.step + 1 == steps_per_epoch, line);
+        self.last = Some((report, pace));
+        let place = place(&self.plan, report.epoch, report.step);
+        self.show(now, n_done, report.step + 1 == steps_per_epoch, &place);
         pace
     }
 
     fn part_at(&mut self, now: Duration, report: BegunPart) {
         let place = place(&self.plan, report.epoch, report.step);
-        let line = format!("{place}  part {}/{}{}", report.part + 1, report.n_parts, self.state);
-        let n_done = report.epoch * self.plan.steps_per_epoch + report.step;
-        self.output.show(now, n_done, false, line);
+        let place = format!("{place}  part {}/{}", report.part + 1, report.n_parts);
+        self.show(now, report.epoch * self.plan.steps_per_epoch + report.step, false, &place);
+    }
+
+    /// Shows the last step's numbers behind `place`.
+    fn show(&mut self, now: Duration, n_done: u64, must: bool, place: &str) {
+        let pieces = match &self.last {
+            Some((report, pace)) => pieces(report, pace, now, &self.note),
+            None => Vec::new(),
+        };
+        let line = |width| fitted(place, &pieces, width);
+        self.output.show(now, n_done, must, line);
     }
 }
 
@@ -131,25 +148,54 @@ fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
     format!("epoch {}/{}  step {}/{}", epoch + 1, plan.epochs, step + 1, plan.steps_per_epoch)
 }
 
-/// The most important numbers come first, because a narrow terminal cuts off the end.
-fn state(report: &DoneStep, pace: &Pace, note: &str) -> String {
+/// What may follow the place, in the order in which it stands, each with its rank: in a narrow terminal, those of the last
+/// ranks are left out.
+fn pieces(report: &DoneStep, pace: &Pace, now: Duration, note: &str) -> Vec<(u8, String)> {
     let DoneStep { loss, loss_range: LossRange { chance, floor }, .. } = report;
-    let mut line = format!("  loss {loss:.2} (chance {chance:.2}, floor {floor:.2})");
+    let mut pieces =
+        vec![(0, format!("  loss {loss:.2}")), (3, format!(" (chance {chance:.2}, floor {floor:.2})"))];
     if !note.is_empty() {
-        line += "  ";
-        line += note;
+        pieces.push((2, format!("  {note}")));
     }
-    line += &format!(
-        "  ETA {}  {} img/s  data wait {:.0} %",
-        format_duration(pace.eta),
-        rate(pace.images_per_s),
-        pace.share_waiting * 100.0,
-    );
-    line
+    pieces.extend([
+        (1, format!("  {}, ETA {}", short_duration(now), short_duration(pace.eta))),
+        (4, format!("  {} img/s", rate(pace.images_per_s))),
+        (5, format!("  data wait {:.0} %", pace.share_waiting * 100.0)),
+    ]);
+    pieces
+}
+
+/// `place` and those of the `pieces` that there is room for in `width` columns; all of them if that is `None`.
+fn fitted(place: &str, pieces: &[(u8, String)], width: Option<usize>) -> String {
+    let columns = |text: &str| text.chars().count();
+    let mut room = width.map_or(usize::MAX, |width| width.saturating_sub(columns(place)));
+    let mut shown = vec![false; pieces.len()];
+    let mut by_rank: Vec<usize> = (0..pieces.len()).collect();
+    by_rank.sort_by_key(|&i| pieces[i].0);
+    for i in by_rank {
+        let needed = columns(&pieces[i].1);
+        if needed <= room {
+            room -= needed;
+            shown[i] = true;
+        }
+    }
+    let shown = pieces.iter().zip(shown).filter(|(_, is_shown)| *is_shown);
+    shown.fold(place.to_owned(), |line, ((_, piece), _)| line + piece)
 }
 
 pub(super) fn rate(images_per_s: f64) -> String {
     if images_per_s < 10.0 { format!("{images_per_s:.1}") } else { format!("{images_per_s:.0}") }
+}
+
+/// [`format_duration`] in a few letters: `1h05m`, for a line that is short of room.
+fn short_duration(time: Duration) -> String {
+    let (s, min, h) = (time.as_secs(), time.as_secs() / 60, time.as_secs() / 3600);
+    match h {
+        0 if min == 0 => format!("{s}s"),
+        0 => format!("{min}m{:02}s", s % 60),
+        1..24 => format!("{h}h{:02}m", min % 60),
+        _ => format!("{}d{:02}h", h / 24, h % 24),
+    }
 }
 
 /// Formats a duration with its two largest units.
@@ -205,11 +251,27 @@ mod tests {
     #[test]
     fn the_line_says_where_the_run_is_and_what_its_loss_means() {
         let (mut progress, page) = plain();
-        progress.note("kNN 61.2 %");
+        progress.note("knn_top1 61.2 % (epoch 1)");
         progress.step_at(Duration::from_secs(2), report(0, 0));
-        let expected = "epoch 1/2  step 1/25  loss 6.21 (chance 8.32, floor 0.17)  kNN 61.2 %  \
-                        ETA 1 min 38 s  64 img/s  data wait 2 %";
+        let expected = "epoch 1/2  step 1/25  loss 6.21 (chance 8.32, floor 0.17)  knn_top1 61.2 % (epoch 1)  \
+                        2s, ETA 1m38s  64 img/s  data wait 2 %";
         assert_eq!(page.lines(), [expected]);
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_place_loss_and_time() {
+        let pace = Pace { images_per_s: 1804.0, share_waiting: 0.0, eta: Duration::from_secs(80) };
+        let pieces = pieces(&report(15, 127), &pace, Duration::from_secs(3725), "knn_top1 57.6 % (epoch 15)");
+        let lines: Vec<String> = [Some(69), Some(109), None]
+            .into_iter()
+            .map(|width| fitted("epoch 16/26  step 128/128", &pieces, width))
+            .collect();
+        let expected = [
+            "epoch 16/26  step 128/128  loss 6.21  1h02m, ETA 1m20s  1804 img/s",
+            "epoch 16/26  step 128/128  loss 6.21 (chance 8.32, floor 0.17)  knn_top1 57.6 % (epoch 15)  1h02m, ETA 1m20s",
+            "epoch 16/26  step 128/128  loss 6.21 (chance 8.32, floor 0.17)  knn_top1 57.6 % (epoch 15)  1h02m, ETA 1m20s  1804 img/s  data wait 0 %",
+        ];
+        assert_eq!(lines, expected);
     }
 
     #[test]
@@ -248,7 +310,7 @@ mod tests {
         let expected = [
             "epoch 1/2  step 1/25  part 1/6",
             "epoch 1/2  step 1/25  part 6/6",
-            "epoch 1/2  step 2/25  part 3/6  loss 6.21 (chance 8.32, floor 0.17)  ETA 10 min 37 s  9.8 img/s  data wait 0 %",
+            "epoch 1/2  step 2/25  part 3/6  loss 6.21 (chance 8.32, floor 0.17)  30s, ETA 10m37s  9.8 img/s  data wait 0 %",
         ];
         assert_eq!(page.lines(), expected);
     }
@@ -258,5 +320,8 @@ mod tests {
         let words: Vec<String> =
             [0, 59, 61, 3600, 90_061].into_iter().map(|s| format_duration(Duration::from_secs(s))).collect();
         assert_eq!(words, ["0 s", "59 s", "1 min 1 s", "1 h 0 min", "1 d 1 h"]);
+        let short: Vec<String> =
+            [0, 59, 61, 3600, 90_061].into_iter().map(|s| short_duration(Duration::from_secs(s))).collect();
+        assert_eq!(short, ["0s", "59s", "1m01s", "1h00m", "1d01h"]);
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// Columns that the bar and the space behind it take.
+const BAR: usize = 11;
+
 /// The minimum time between two lines if they cannot be updated in place.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
@@ -20,7 +23,7 @@ impl Output {
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(n), ProgressDrawTarget::stderr());
             // The message is cut off at the terminal's width, so that it stays one line.
-            let style = ProgressStyle::with_template("{bar:16} {wide_msg}").expect("a template of indicatif");
+            let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("a template of indicatif");
             bar.set_style(style.progress_chars("=> "));
             Self::Terminal(bar)
         } else {
@@ -28,18 +31,24 @@ impl Output {
         }
     }
 
-    /// Shows `line` when `done` of `n` are done. If it cannot be updated in place, it is shown only if enough time has
-    /// passed, or if `must` is set.
-    pub(super) fn show(&mut self, now: Duration, done: u64, must: bool, line: String) {
+    /// Shows when `done` of `n` are done the line that `line` makes for so many columns, or for any number. If it cannot be
+    /// updated in place, it is shown only if enough time has passed, or if `must` is set.
+    pub(super) fn show(
+        &mut self,
+        now: Duration,
+        done: u64,
+        must: bool,
+        line: impl Fn(Option<usize>) -> String,
+    ) {
         match self {
             Self::Terminal(bar) => {
                 bar.set_position(done);
-                bar.set_message(line);
+                bar.set_message(line(Some(textwrap::termwidth().saturating_sub(BAR))));
             }
             Self::Plain { target, last } => {
                 let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
                 if is_time || must {
-                    print(target, &line);
+                    print(target, &line(None));
                     *last = Some(now);
                 }
             }

@@ -1,54 +1,115 @@
-//! What is told when a run has ended.
+//! What is told when a run has ended, and the folder that is handed over.
 
 use std::io::{self, Write};
 
 use moco::Summary;
+use moco::exchange::{EncoderFolder, export_encoder};
 use run_store::RunFolder;
+use run_store::metrics::{MetricsLog, best};
 
 use crate::program::program;
 use crate::text;
 
-/// What the run has reached, and what to do with it.
-pub(super) fn print_summary(
-    out: &mut dyn Write,
-    run: &RunFolder,
-    summary: &Summary,
-    started_as: &str,
-    has_labels: bool,
-) -> io::Result<()> {
-    if summary.n_steps == 0 {
-        let (program, run) = (program(), run.path().display());
-        writeln!(
-            out,
-            "this run is already complete: {run}\n  go on with: {program} run --from {run} --epochs N"
-        )?;
-    } else {
-        writeln!(out, "done in {}: {}", format_seconds(summary.took.as_secs_f64()), run.path().display())?;
-    }
-    if let Some(early_stop) = &summary.early_stop {
-        writeln!(out, "  ended early: {early_stop}")?;
-    }
-    if summary.after.is_empty() && summary.before.is_empty() {
-        let (program, run) = (program(), run.path().display());
-        match has_labels {
-            true => writeln!(out, "  evaluate with: {program} knn {run}")?,
-            false => writeln!(
+/// A run that has ended.
+pub(super) struct End<'a> {
+    pub(super) run: &'a RunFolder,
+    pub(super) summary: &'a Summary,
+    /// What the encoder was before the first step.
+    pub(super) started_as: &'a str,
+    /// Whether the dataset has labels.
+    pub(super) has_labels: bool,
+    /// Whether it has test images.
+    pub(super) has_test: bool,
+}
+
+impl End<'_> {
+    /// Tells what the run has reached, writes its encoder for others, and tells what to do next.
+    pub(super) fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Self { run, summary, .. } = self;
+        let path = run.path().display();
+        if summary.n_steps == 0 {
+            let program = program();
+            return writeln!(
                 out,
-                "  look at its neighbors: {program} neighbors {run} --split train -o neighbors.html"
-            )?,
+                "this run is already complete: {path}\n  go on with: {program} run --from {path} --epochs N"
+            );
         }
+        writeln!(out, "done in {}: {path}", format_seconds(summary.took.as_secs_f64()))?;
+        if let Some(early_stop) = &summary.early_stop {
+            writeln!(out, "  ended early: {early_stop}")?;
+        }
+        for line in self.metrics() {
+            writeln!(out, "  {line}")?;
+        }
+        if summary.n_unreadable > 0 {
+            let images = text::count(summary.n_unreadable, "unreadable image");
+            writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
+        }
+        match export_encoder(run, &summary.before, &summary.after) {
+            Ok(folder) => writeln!(out, "encoder   {}", described(&folder))?,
+            // The checkpoint has it all the same.
+            Err(error) => writeln!(out, "encoder   none for other programs: {error}")?,
+        }
+        for (i, (command, what)) in self.next().iter().enumerate() {
+            let label = if i == 0 { "next" } else { "" };
+            writeln!(out, "{label:<9} {command}\n          {:4}{what}", "")?;
+        }
+        Ok(())
     }
-    for metric in &summary.after {
-        let before = summary.before.iter().find(|before| before.name == metric.name);
-        let before =
-            before.map(|before| format!(", {started_as} {}", before.shown_value())).unwrap_or_default();
-        writeln!(out, "  {} {}{before} ({})", metric.name, metric.shown_value(), metric.protocol)?;
+
+    /// A line for each metric after the last epoch.
+    fn metrics(&self) -> Vec<String> {
+        let Self { run, summary, started_as, .. } = self;
+        // Without the log, which is only for people here, the best is not told.
+        let lines = MetricsLog::read(&run.metrics()).unwrap_or_default();
+        let line = |metric: &plugin_api::Metric| {
+            let mut text = metric.to_string();
+            if let Some(before) = summary.before.iter().find(|before| before.name == metric.name) {
+                text += &format!(", {started_as} {}", before.shown_value());
+            }
+            if let Some(best) = best(&lines, &metric.name, metric.more_is_better)
+                && best.value != metric.value
+            {
+                let shown = plugin_api::Metric { value: best.value, ..metric.clone() }.shown_value();
+                text += &format!(", best {shown} after epoch {}", best.epoch);
+            }
+            text
+        };
+        summary.after.iter().map(line).collect()
     }
-    if summary.n_unreadable > 0 {
-        let images = text::count(summary.n_unreadable, "unreadable image");
-        writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
+
+    /// Three commands that work with this run's data, and what each does.
+    fn next(&self) -> Vec<(String, &'static str)> {
+        let (program, run) = (program(), self.run.path().display());
+        let split = if self.has_test { "test" } else { "train" };
+        let mut next = Vec::new();
+        if self.has_labels && self.has_test {
+            next.push((
+                format!("{program} linear {run} --cached"),
+                "linear classifiers on its features, in seconds",
+            ));
+        } else {
+            next.push((
+                format!("{program} embed {run} --split train -o features.npy"),
+                "the features of the training images",
+            ));
+        }
+        next.push((
+            format!("{program} neighbors {run} --split {split} -o neighbors.html"),
+            "which images the encoder finds alike",
+        ));
+        next.push((format!("{program} run --from {run} --epochs N"), "more epochs, in a new folder"));
+        next
     }
-    Ok(())
+}
+
+/// How another program loads what was written.
+fn described(folder: &EncoderFolder) -> String {
+    let path = folder.path.display();
+    match folder.is_for_timm {
+        true => format!("{path}, for timm.create_model(\"local-dir:{path}\", pretrained=True)"),
+        false => format!("{path}, which load.py loads into {}", folder.target),
+    }
 }
 
 pub(crate) fn format_seconds(seconds: f64) -> String {
@@ -60,5 +121,42 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
         format!("{:.1} min", seconds / MINUTE)
     } else {
         format!("{:.1} h", seconds / HOUR)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn summary() -> Summary {
+        Summary {
+            checkpoint: "step".into(),
+            before: Vec::new(),
+            after: Vec::new(),
+            early_stop: None,
+            n_steps: 8,
+            took: Duration::from_secs(3),
+            n_unreadable: 0,
+        }
+    }
+
+    #[test]
+    fn what_is_told_to_do_next_can_be_done_with_the_data() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(Path::new(root.path()), "moco", None).unwrap();
+        let commands = |has_labels, has_test| -> String {
+            let summary = summary();
+            let end = End { run: &run, summary: &summary, started_as: "untrained", has_labels, has_test };
+            end.next().into_iter().map(|(command, _)| command + "\n").collect()
+        };
+        assert!(commands(true, true).contains("linear"));
+        for (has_labels, has_test) in [(true, false), (false, true), (false, false)] {
+            let commands = commands(has_labels, has_test);
+            assert!(!commands.contains("linear") && !commands.contains("knn"), "{commands}");
+            assert_eq!(commands.contains("--split test"), has_test, "{commands}");
+        }
     }
 }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moco::{Finished, Run};
+use run_store::{Logged, RunLog};
 
 use super::describe::{dealt_parts, describe};
-use super::end::print_summary;
+use super::end::End;
 use super::unwrapped;
-use crate::failure::{Failure, GO_ON, STOPPED};
+use crate::failure::{self, Failure, GO_ON, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
 use crate::together::Together;
@@ -37,17 +38,28 @@ pub(crate) struct Training<'a> {
 impl Training<'_> {
     /// Trains `run` to its end, until a signal or until the time is up. `out` should be a [`WhileRead`](super::WhileRead).
     pub(crate) fn train(&self, mut run: Run, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-        let Self { together, workers, goes_on, stop_after } = *self;
-        run.set_workers(workers);
+        run.set_workers(self.workers);
         run.lock().map_err(unwrapped)?;
+        let log = RunLog::open(run.folder())?;
+        let outcome = self.train_logged(run, &mut Logged::new(out, log.clone()), &log);
+        if let Err(failure) = &outcome {
+            log.line(&failure::plain(failure));
+        }
+        outcome
+    }
+
+    fn train_logged(&self, mut run: Run, out: &mut dyn Write, log: &RunLog) -> Result<ExitCode, Failure> {
+        let Self { together, workers, goes_on, stop_after } = *self;
         let pipeline = run.pipeline().map_err(unwrapped)?;
         let splits = moco::open_dataset(pipeline).map_err(|error| match error {
             moco::Error::Dataset(error) if goes_on => moved::with_way_out(&error),
             error => unwrapped(error),
         })?;
         describe(out, pipeline, &splits, workers.get())?;
-        let has_labels = !splits.train.class_names().is_empty();
-        notes::print(&notes::of(&splits));
+        let (has_labels, has_test) = (!splits.train.class_names().is_empty(), splits.test.is_some());
+        let notes = notes::of(&splits);
+        notes::print(&notes);
+        notes.iter().for_each(|note| log.line(&format!("note: {note}")));
         if let Some(line) = together.describe() {
             writeln!(out, "processes {line}")?;
             let n_processes = together.processes.n();
@@ -72,14 +84,14 @@ impl Training<'_> {
             interrupt::stop_after(time, &STOP, &TIME_IS_UP)?;
         }
         let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
-        let progress = &mut Progress::new(started_as);
+        let progress = &mut Progress::new(started_as).logged(log.clone());
         let finished = match goes_on {
             true => run.resume_until(progress, &STOP),
             false => run.train_until(progress, &STOP),
         };
         match finished.map_err(unwrapped)? {
             Finished::Completed(summary) => {
-                print_summary(out, &folder, &summary, started_as, has_labels)?;
+                End { run: &folder, summary: &summary, started_as, has_labels, has_test }.tell(out)?;
                 Ok(ExitCode::SUCCESS)
             }
             Finished::Stopped { checkpoint, steps_done } => {

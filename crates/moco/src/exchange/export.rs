@@ -56,6 +56,16 @@ pub struct Exported {
 /// # Errors
 /// If there is nothing to export at `path`, the target cannot represent it, or the file cannot be written.
 pub fn export(path: &Path, file: &Path, options: &ExportOptions) -> Result<Exported, ExchangeError> {
+    export_named(path, file, &file.display().to_string(), options)
+}
+
+/// [`export`], where the lines of Python call the file `name`.
+pub(super) fn export_named(
+    path: &Path,
+    file: &Path,
+    name: &str,
+    options: &ExportOptions,
+) -> Result<Exported, ExchangeError> {
     crate::check_process()?;
     let site = Site::to_look(&device()?);
     let opened = Opened::open(path, options)?;
@@ -73,8 +83,7 @@ pub fn export(path: &Path, file: &Path, options: &ExportOptions) -> Result<Expor
         _ => target.check(&architecture, image_size, layers.as_ref()),
     }
     .map_err(|unfit| ExchangeError::Unfit { target, unfit })?;
-    let name = file.display().to_string();
-    let facts = Facts { file: &name, image_size, mean: &mean, std: &std, head: layers.as_ref(), classes };
+    let facts = Facts { file: name, image_size, mean: &mean, std: &std, head: layers.as_ref(), classes };
     let python = weights::loading_lines(target, &architecture, &facts);
     let metadata = metadata(options, &opened, &pipeline, &architecture, &facts, &python);
     let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);

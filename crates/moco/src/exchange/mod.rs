@@ -21,8 +21,10 @@
 //! # }
 //! ```
 
+mod card;
 mod error;
 mod export;
+mod folder;
 #[cfg(feature = "train")]
 mod import;
 #[cfg(feature = "train")]
@@ -34,6 +36,7 @@ pub(crate) mod positions;
 
 pub use self::error::{Counterpart, ExchangeError, Mismatch};
 pub use self::export::{ExportOptions, Exported, export};
+pub use self::folder::{ENCODER_FOLDER, EncoderFolder, export_encoder};
 #[cfg(feature = "train")]
 pub use self::import::{ForeignWeights, ImportNote};
 #[cfg(feature = "train")]

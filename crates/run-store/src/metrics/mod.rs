@@ -2,12 +2,14 @@
 //!
 //! Start at [`MetricsLog`].
 
+mod best;
 mod error;
 mod event;
 mod events;
 mod log;
 mod record;
 
+pub use self::best::{Best, best};
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
 pub use self::log::{MetricsLine, MetricsLog};

@@ -98,6 +98,16 @@ impl RunFolder {
         self.path.join("unreadable.txt")
     }
 
+    /// The path of the log: what was told while the run trained.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("run.log")
+    }
+
+    /// The path of what the run was trained with: a list with an object for each process that started or resumed it.
+    pub fn environment(&self) -> PathBuf {
+        self.path.join("environment.json")
+    }
+
     /// Keeps other processes from training in this folder.
     ///
     /// # Errors
@@ -163,6 +173,25 @@ impl RunFolder {
     pub fn write_origin(&self, origin: &str) -> Result<(), RunFolderError> {
         let path = self.path.join(ORIGIN);
         write_whole(&path, |file| writeln!(file, "{origin}")).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// Adds `environment` to those in the file, which is replaced as a whole. What is not such a list is replaced too.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written.
+    pub fn add_environment(&self, environment: serde_json::Value) -> Result<(), RunFolderError> {
+        let path = self.environment();
+        let mut all: Vec<serde_json::Value> = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(RunFolderError::io("read", &path)(error)),
+        };
+        all.push(environment);
+        let write = |file: &mut fs::File| {
+            serde_json::to_writer_pretty(&mut *file, &all)?;
+            file.write_all(b"\n")
+        };
+        write_whole(&path, write).map_err(RunFolderError::io("write", &path))
     }
 
     /// Appends `images` to the list of unreadable images: one line per image, with its name and the reason. Without

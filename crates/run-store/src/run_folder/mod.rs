@@ -6,6 +6,7 @@ mod error;
 mod folder;
 mod lock;
 mod result_folder;
+mod run_log;
 mod unfinished;
 mod whole_file;
 
@@ -13,6 +14,7 @@ pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
 pub use self::lock::RunLock;
 pub use self::result_folder::ResultFolder;
+pub use self::run_log::{Logged, RunLog};
 pub use self::unfinished::{UnfinishedError, UnfinishedFolder};
 pub(crate) use self::whole_file::remove_partial;
 pub use self::whole_file::write_whole;

@@ -62,6 +62,12 @@ impl ImageSets {
         metadata.insert(TEST.into(), self.test.as_ref().map_or("none".into(), ToString::to_string));
     }
 
+    /// What `environment.json` says of both splits; null without test images.
+    pub(super) fn described(&self) -> [serde_json::Value; 2] {
+        let described = |set: &ImageSet| serde_json::json!({ "count": set.n, "digest": set.digest });
+        [described(&self.train), self.test.as_ref().map(described).unwrap_or_default()]
+    }
+
     /// The first split that differs from what a checkpoint's metadata say. Those of an imported start say nothing.
     pub(super) fn change_since(&self, metadata: &BTreeMap<String, String>) -> Option<ChangedImages> {
         let change = |split, key: &str, now: Option<&ImageSet>| {

@@ -7,6 +7,7 @@ mod changed;
 mod course;
 mod data;
 mod early_stopping;
+mod environment;
 mod epoch_end;
 mod error;
 mod feed;
@@ -261,6 +262,10 @@ impl<'a> Trainer<'a> {
             batch: self.course.batch,
             steps_done: steps_before,
         };
+        if self.saving.is_writer() {
+            let (n_workers, n_processes) = (self.data.n_workers, self.together.n());
+            environment::add(self.run, self.saving.images(), n_workers, n_processes, steps_before)?;
+        }
         self.observers.notify(|observer| observer.started(&started))?;
         if let Some(images) = self.changed_images.take() {
             self.observers.notify(|observer| observer.note(&Note::ChangedImages(images)))?;

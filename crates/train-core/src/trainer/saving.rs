@@ -48,6 +48,11 @@ impl Saving {
         self.processes.is_first()
     }
 
+    /// What is trained and measured on.
+    pub(super) fn images(&self) -> &ImageSets {
+        &self.images
+    }
+
     /// The resolved pipeline.
     pub(super) fn pipeline(&self) -> &str {
         &self.pipeline

@@ -24,6 +24,11 @@ impl Together {
         Self { processes, told: BTreeSet::new() }
     }
 
+    /// How many there are.
+    pub(super) fn n(&self) -> usize {
+        self.processes.n()
+    }
+
     /// Whether any process says so.
     pub(super) fn any(&self, own: bool) -> Result<bool, TrainError> {
         Ok(self.processes.any(own).map_err(EngineError::from)?)
