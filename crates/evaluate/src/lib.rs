@@ -12,7 +12,9 @@
 mod normalize;
 
 mod collapse;
+mod drift;
 mod feature_collapse;
+mod key_drift;
 mod knn;
 mod knn_monitor;
 mod label_subset;
@@ -22,7 +24,9 @@ mod neighbors;
 mod probe_monitor;
 
 pub use self::collapse::{effective_rank, feature_std};
+pub use self::drift::{key_age_gap, key_drift};
 pub use self::feature_collapse::{FeatureCollapse, FeatureCollapseConfig};
+pub use self::key_drift::{KeyDrift, KeyDriftConfig};
 pub use self::knn::{KnnError, KnnScore, Neighbor, knn};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
 pub use self::label_subset::{chosen_images, label_subset};

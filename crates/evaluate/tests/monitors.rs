@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use evaluate as _;
 use plugin_api::{
-    Config, ConfigError, Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
-    MonitorError, Outcome, Plugin, Split, build,
+    Config, ConfigError, Embed, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor,
+    MonitorContext, MonitorError, Outcome, Plugin, Split, build,
 };
 
 /// Gives what it is told to, and writes down what it was asked for.
@@ -13,11 +13,13 @@ struct MadeUp {
     train: Option<Arc<Embedding>>,
     test: Option<Arc<Embedding>>,
     asked: Vec<(Split, String, Level)>,
+    /// By steps ago.
+    keys: Vec<KeysAnew>,
 }
 
 impl MadeUp {
     fn new(train: Option<Embedding>, test: Option<Embedding>) -> Self {
-        Self { train: train.map(Arc::new), test: test.map(Arc::new), asked: Vec::new() }
+        Self { train: train.map(Arc::new), test: test.map(Arc::new), asked: Vec::new(), keys: Vec::new() }
     }
 }
 
@@ -28,6 +30,14 @@ impl FeatureExtractor for MadeUp {
             Split::Train => self.train.clone(),
             Split::Test => self.test.clone(),
         })
+    }
+
+    fn kept_steps(&mut self) -> Result<usize, String> {
+        if self.keys.is_empty() { Err("there is no queue".into()) } else { Ok(self.keys.len()) }
+    }
+
+    fn keys_anew(&mut self, steps_ago: usize) -> Result<KeysAnew, MonitorError> {
+        self.keys.get(steps_ago).cloned().ok_or(MonitorError::NoKeys)
     }
 }
 
@@ -74,7 +84,7 @@ fn every_example_builds_and_every_field_is_explained() {
         names.push(plugin.name);
     }
     names.sort_unstable();
-    assert_eq!(names, ["feature-collapse", "knn", "linear-probe"]);
+    assert_eq!(names, ["feature-collapse", "key-drift", "knn", "linear-probe"]);
 }
 
 #[test]
@@ -179,6 +189,48 @@ fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
     assert!(!rank.is_share && rank.more_is_better);
 }
 
+/// Keys along one axis that were made `degrees` away from where they are made now.
+fn turned(degrees: f32) -> KeysAnew {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    KeysAnew { d: 2, kept: [cos, sin].repeat(4), anew: [3.0, 0.0].repeat(4) }
+}
+
+#[test]
+fn keys_drift_with_their_age_and_tell_it() {
+    let mut monitor = monitor("key-drift", "(every: 3)").unwrap();
+    assert_eq!((0..=8).filter(|&epoch| monitor.is_due(epoch, 8)).collect::<Vec<_>>(), [3, 6, 8]);
+    let mut encoder = MadeUp::new(None, None);
+    encoder.keys = (0..9).map(|age| turned(10.0 * age as f32)).collect();
+    let metrics = measured(monitor.measure(&mut encoder).unwrap());
+    let names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, monitor.metrics());
+    let of = |degrees: f64| 1.0 - degrees.to_radians().cos();
+    for (metric, expected) in metrics.iter().zip([of(0.0), of(20.0), of(40.0), of(60.0), of(80.0), of(80.0)])
+    {
+        assert!((metric.value - expected).abs() < 1e-6 && !metric.more_is_better, "{metric}");
+    }
+    assert_eq!(metrics[0].protocol, "4 keys of the last step, 1 - cosine; 0 is none");
+    assert_eq!(metrics[4].protocol, "4 keys of 8 steps before the last, 1 - cosine; 0 is none");
+    assert_eq!(
+        metrics[5].protocol,
+        "mean cosine among the 4 newest keys, less that with the 4 of 8 steps before the last; over the temperature, nats by \
+         which old negatives are too easy"
+    );
+}
+
+#[test]
+fn key_drift_is_off_without_a_queue_or_with_one_that_holds_a_single_step() {
+    let mut monitor = monitor("key-drift", "()").unwrap();
+    let mut encoder = MadeUp::new(None, None);
+    assert_eq!(off(monitor.measure(&mut encoder).unwrap()), "there is no queue");
+    encoder.keys = vec![turned(0.0)];
+    assert!(
+        off(monitor.measure(&mut encoder).unwrap()).starts_with("the queue holds the keys of a single step")
+    );
+    encoder.keys = vec![turned(0.0), turned(60.0)];
+    assert_eq!(measured(monitor.measure(&mut encoder).unwrap()).len(), 6);
+}
+
 #[test]
 fn features_that_are_not_numbers_are_an_error() {
     for name in ["knn", "linear-probe", "feature-collapse"] {
@@ -200,6 +252,7 @@ fn settings_out_of_range_are_refused() {
         ("linear-probe", "(epochs: 0)", "epochs"),
         ("linear-probe", "(batch: 0)", "batch"),
         ("feature-collapse", "(every: 0)", "every"),
+        ("key-drift", "(every: 0)", "every"),
         ("feature-collapse", "(images: 1)", "images"),
     ] {
         let error = monitor(name, config).err().unwrap_or_else(|| panic!("{config} builds")).to_string();

@@ -28,6 +28,11 @@ impl UnreadableLog {
         Self { n_images, max_share, reasons: Mutex::default() }
     }
 
+    /// An empty log for the same dataset, for images that are loaded once more.
+    pub fn anew(&self) -> Self {
+        Self::new(self.n_images, self.max_share)
+    }
+
     /// How many images may be unreadable.
     pub fn n_allowed(&self) -> usize {
         ((self.n_images as f64 * self.max_share) as usize).max(ALWAYS_ALLOWED)

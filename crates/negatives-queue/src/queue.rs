@@ -1,7 +1,9 @@
 //! The queue and its loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, Rng};
+use plugin_api::{
+    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, PastKeys, Rng,
+};
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 
 use crate::QueueConfig;
@@ -92,6 +94,12 @@ impl ContrastiveLoss for Queue {
         self.keys.write_rows(start, &normalized(keys)?)?;
         self.pointer = ((start + n_keys) % self.len) as u64;
         Ok(())
+    }
+
+    fn past_keys(&self) -> Option<PastKeys> {
+        let oldest = (self.pointer % self.len as u64) as usize * self.width;
+        let rows = self.keys.with_values(|values| [&values[oldest..], &values[..oldest]].concat());
+        Some(PastKeys { width: self.width, rows })
     }
 
     fn is_separable(&self) -> bool {
@@ -185,6 +193,21 @@ mod tests {
                 assert!(kept.into_iter().eq(newest), "{arrive} keys into {len}, step {step}");
                 assert_eq!(queue.pointer, (step * arrive % len) as u64);
             }
+        }
+    }
+
+    #[test]
+    fn past_keys_are_told_in_the_order_in_which_they_came() {
+        for (len, arrive, n_steps) in [(6, 2, 3), (6, 2, 4), (7, 3, 5), (5, 4, 2), (5, 5, 1)] {
+            let mut queue = queue(len, 2, arrive);
+            for step in 0..n_steps {
+                queue.enqueue(&numbered_keys(step * arrive..(step + 1) * arrive)).unwrap();
+            }
+            let PastKeys { width, rows } = queue.past_keys().unwrap();
+            let hundredths = |row: &[f32]| (row[1].atan2(row[0]) * 100.0).round() as usize;
+            let told: Vec<usize> = rows.chunks(width).map(hundredths).collect();
+            let newest: Vec<usize> = (n_steps * arrive - len..n_steps * arrive).collect();
+            assert_eq!(told, newest, "{arrive} keys into {len}, {n_steps} times");
         }
     }
 

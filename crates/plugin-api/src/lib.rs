@@ -28,11 +28,11 @@ pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetConfig,
-    DatasetContext, DatasetError, Embed, Embedding, Entry, EntryMut, FeatureExtractor, Head, Images, Keys,
-    Level, LossContext, LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError,
-    NormScope, Normalization, OfOtherSize, Optimizer, OptimizerContext, Outcome, OwnDataset, Part, PassDraws,
-    Progress, Resized, Schedule, ScheduleContext, Slots, Split, Splits, UnreadableImage, Update, UpdateStep,
-    Visitor, VisitorMut,
+    DatasetContext, DatasetError, Embed, EmbedViews, Embedding, Entry, EntryMut, FeatureExtractor, Head,
+    Images, Keys, KeysAnew, Level, LossContext, LossRange, Metric, Module, ModuleContext, Monitor,
+    MonitorContext, MonitorError, NormScope, Normalization, OfOtherSize, Optimizer, OptimizerContext,
+    Outcome, OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots,
+    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

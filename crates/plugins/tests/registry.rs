@@ -49,7 +49,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("loss", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "sgd"]),
     ("schedule", &["constant", "cosine", "steps"]),
-    ("monitor", &["feature-collapse", "knn", "linear-probe"]),
+    ("monitor", &["alignment-uniformity", "feature-collapse", "key-drift", "knn", "lidar", "linear-probe"]),
 ];
 
 /// Builds a plugin from its example, in the surroundings of an ordinary run.

@@ -27,6 +27,11 @@ pub trait ContrastiveLoss: Module {
     /// If the keys have another width than the negatives.
     fn enqueue(&mut self, keys: &Matrix) -> Result<(), OpError>;
 
+    /// The keys of earlier steps that queries are compared with; `None` by default, and for a loss that keeps none.
+    fn past_keys(&self) -> Option<PastKeys> {
+        None
+    }
+
     /// Whether the loss of a query depends on no other query and no other key of its batch. Then a batch may be compared in
     /// parts, and the losses of the parts averaged. `false` by default, which is always right.
     fn is_separable(&self) -> bool {
@@ -49,6 +54,16 @@ pub struct Keys<'a> {
     pub all: &'a Matrix,
     /// Where `own` starts in `all`.
     pub first: usize,
+}
+
+/// Keys of earlier steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastKeys {
+    /// `C`.
+    pub width: usize,
+    /// `(K, C)`, row by row, in the order in which they arrived: the newest is last. Of unit length, if that is how they are
+    /// kept.
+    pub rows: Vec<f32>,
 }
 
 /// Levels that make a loss readable.

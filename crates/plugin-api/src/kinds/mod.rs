@@ -12,10 +12,11 @@ mod visit;
 
 pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
-pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange};
+pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange, PastKeys};
 pub use self::module::{Backbone, Head, Module, ModuleContext, NormScope, OfOtherSize, PassDraws, Resized};
 pub use self::monitor::{
-    Embed, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError, Outcome,
+    Embed, EmbedViews, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor, MonitorContext,
+    MonitorError, Outcome,
 };
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::own_dataset::{DatasetConfig, OwnDataset};

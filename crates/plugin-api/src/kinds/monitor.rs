@@ -30,13 +30,50 @@ pub trait Monitor: Send {
     fn measure(&mut self, encoder: &mut dyn FeatureExtractor) -> Result<Outcome, MonitorError>;
 }
 
-/// The encoder as a monitor sees it: in eval mode, without gradients.
+/// The encoder as a monitor sees it: features in eval mode, without gradients; and what has become of a queue's keys.
 pub trait FeatureExtractor {
     /// Features of a split of the monitor's dataset, or why there are none. Computed once for all monitors of an epoch.
     ///
     /// # Errors
     /// If the encoder or the dataset fails.
     fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError>;
+
+    /// Features of several views of each of some images, view after view, row for row of the same images; `None` if the dataset
+    /// has no such split. Each view is drawn anew, and by the same draws at each measurement.
+    ///
+    /// # Errors
+    /// If the encoder or the dataset fails.
+    fn embed_views(&mut self, _request: EmbedViews<'_>) -> Result<Option<Vec<Arc<Embedding>>>, MonitorError> {
+        Ok(None)
+    }
+
+    /// Of how many of the last steps [`keys_anew`](Self::keys_anew) gives the keys, or why of none.
+    fn kept_steps(&mut self) -> Result<usize, String> {
+        Err("no keys of earlier steps are kept".into())
+    }
+
+    /// The keys of the step `steps_ago` before the last one that the first loss which keeps any has, beside those that the
+    /// momentum encoder of now makes of the same images, seen as they were seen then. Its normalization layers take their
+    /// statistics from that batch, as they did then, and nothing of the run changes.
+    ///
+    /// The momentum encoder moves at the start of a step: the keys of the last step, `steps_ago` 0, are its own.
+    ///
+    /// # Errors
+    /// If there are no keys of that step, or the encoder or the dataset fails.
+    fn keys_anew(&mut self, _steps_ago: usize) -> Result<KeysAnew, MonitorError> {
+        Err(MonitorError::NoKeys)
+    }
+}
+
+/// The keys of one step, row for row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeysAnew {
+    /// `C`.
+    pub d: usize,
+    /// `(M, C)`, row by row, as they are kept.
+    pub kept: Vec<f32>,
+    /// `(M, C)`, row by row, as they are made now; not normalized.
+    pub anew: Vec<f32>,
 }
 
 /// Which features.
@@ -48,6 +85,17 @@ pub struct Embed<'a> {
     pub view: &'a str,
     /// From which layer.
     pub level: Level,
+}
+
+/// Which features of several views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EmbedViews<'a> {
+    /// Of which images, seen through which view, from which layer.
+    pub of: Embed<'a>,
+    /// At most so many images, spread evenly over the split.
+    pub n_images: usize,
+    /// Views of each image.
+    pub n_views: usize,
 }
 
 /// Where in the encoder features are taken.
@@ -136,6 +184,9 @@ pub enum MonitorError {
         /// The view.
         view: String,
     },
+    /// It asks for the keys of a step that are not kept.
+    #[error("the keys of this step are not kept")]
+    NoKeys,
     /// The features cannot be computed.
     #[error(transparent)]
     Features(Box<dyn Error + Send + Sync>),

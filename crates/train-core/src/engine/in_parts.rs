@@ -157,7 +157,7 @@ impl Engine {
     }
 
     /// What the backbone of a step that makes keys makes of its view; `None` for a step on a step.
-    fn key_features(
+    pub(super) fn key_features(
         &mut self,
         graph: &Graph,
         views: &Views,
@@ -196,7 +196,7 @@ impl Engine {
     }
 
     /// The features of whole batches, for the steps that have a view.
-    fn wholes<I: pipeline::Id>(
+    pub(super) fn wholes<I: pipeline::Id>(
         &self,
         of_steps: &Table<I, Vec<Matrix>>,
         n: usize,

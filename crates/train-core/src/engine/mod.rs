@@ -2,6 +2,7 @@
 //!
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
+mod anew;
 mod branch;
 mod embed;
 mod encode;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use processes::{Processes, ProcessesError};
 use tensor_ops::{Device, OpError, Precision};
 
+pub use self::anew::KeptKeys;
 pub use self::forward::{Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
 pub use self::norms::{GradientNorms, NonFinite};

@@ -49,13 +49,25 @@ impl Data {
         course: &Course,
         position: &Position,
     ) -> Result<Loader, LoaderError> {
+        Loader::start(self.plan(graph, parts, own_parts, course, position))
+    }
+
+    /// What [`loader`](Self::loader) loads.
+    pub(super) fn plan(
+        &self,
+        graph: &Graph,
+        parts: &Parts,
+        own_parts: Range<usize>,
+        course: &Course,
+        position: &Position,
+    ) -> LoaderPlan {
         let views = graph
             .views
             .iter()
             .filter_map(|name| self.views.iter().find(|view| view.name == *name))
             .map(|view| (view.name.clone(), Arc::clone(&view.transform)))
             .collect();
-        Loader::start(LoaderPlan {
+        LoaderPlan {
             images: Arc::clone(&self.splits.train),
             views,
             seed: position.data_seed(course.seed),
@@ -70,7 +82,7 @@ impl Data {
             prefetch_batches: PREFETCH_BATCHES,
             unreadable: Arc::clone(&self.unreadable),
             limit_check: LimitCheck::ByCaller,
-        })
+        }
     }
 
     /// The number of unreadable images, if it has grown since the last call.

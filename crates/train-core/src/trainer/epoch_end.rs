@@ -3,7 +3,7 @@
 use plugin_api::{Metric, Monitor, MonitorError};
 
 use super::early_stopping::{self, EarlyStop};
-use super::{EpochClock, EpochReport, EpochSummary, Measure, Note, TrainError, Trainer};
+use super::{EpochClock, EpochReport, EpochSummary, Measure, Note, PastBatches, TrainError, Trainer};
 use crate::engine::NonFinite;
 
 impl Trainer<'_> {
@@ -61,14 +61,15 @@ impl Trainer<'_> {
         };
         let epochs = self.course.epochs;
         let is_due = |monitor: &dyn Monitor| monitor.is_due(epochs_done, epochs);
-        let outcomes =
-            match measure.metrics(&mut self.engine, &mut self.monitors.list, &self.data.own, is_due) {
-                // Weights that a run starts from may be bad, but have not diverged.
-                Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
-                    return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
-                }
-                outcomes => outcomes?,
-            };
+        let past = PastBatches { data: &self.data, course: &self.course, position: &self.position };
+        let of = (&self.data.own, &past);
+        let outcomes = match measure.metrics(&mut self.engine, &mut self.monitors.list, of, is_due) {
+            // Weights that a run starts from may be bad, but have not diverged.
+            Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
+                return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
+            }
+            outcomes => outcomes?,
+        };
         for (monitor, mut reason) in outcomes.off {
             if self.ends_by(&monitor) {
                 reason += "; `early_stopping`, which needs it, will not end this run";

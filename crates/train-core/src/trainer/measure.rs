@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::TrainError;
 use super::own_data::{OwnData, OwnImages};
+use super::past::PastBatches;
+use super::spread::spread;
 use super::together::tell_unreadable;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, KeptKeys};
 use crate::features::{self, EncoderInTraining, FeaturesError};
 use loader::{EvalPlan, LoaderError, UnreadableLog};
 use pipeline::View;
 use plugin_api::{
-    Embed, Embedding, Embeddings, FeatureExtractor, Level, Metric, Monitor, MonitorError, Outcome, Split,
-    Splits,
+    Embed, EmbedViews, Embedding, Embeddings, FeatureExtractor, KeysAnew, Level, Metric, Monitor,
+    MonitorError, Outcome, Rng, Split, Splits,
 };
 use processes::{ProcessesError, share};
 
@@ -49,11 +51,19 @@ impl Measure<'_> {
         &self,
         engine: &mut Engine,
         monitors: &mut [(String, Box<dyn Monitor>)],
-        own: &OwnData,
+        (own, past): (&OwnData, &PastBatches<'_>),
         is_due: impl Fn(&dyn Monitor) -> bool,
     ) -> Result<MonitorOutcomes, TrainError> {
         let mut outcomes = MonitorOutcomes::default();
-        let mut features = CachingEncoder { measure: self, engine, own, place: None, cache: BTreeMap::new() };
+        let mut features = CachingEncoder {
+            measure: self,
+            engine,
+            own,
+            past,
+            place: None,
+            cache: BTreeMap::new(),
+            kept: None,
+        };
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
             features.place = own.place_of(monitor.as_ref());
             let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
@@ -85,22 +95,29 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder rejects them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
-        self.embed_of(engine, self.splits, request)
+        self.embed_of(engine, self.splits, request, None)
     }
 
-    /// [`embed`](Self::embed) for a split of `splits`.
+    /// [`embed`](Self::embed) for a split of `splits`, or for a draw of a part of it.
     fn embed_of(
         &self,
         engine: &mut Engine,
         splits: &Splits,
         request: Embed<'_>,
+        drawn: Option<Drawn>,
     ) -> Result<Option<Embedding>, MonitorError> {
-        let images = match request.split {
+        let whole = match request.split {
             Split::Train => &splits.train,
             Split::Test => match &splits.test {
                 Some(images) => images,
                 None => return Ok(None),
             },
+        };
+        let (images, seed) = match drawn {
+            None => (Arc::clone(whole), self.seed),
+            Some(Drawn { n_images, draw }) => {
+                (spread(whole, n_images), Rng::new(self.seed, "views to measure", &[draw]).bits())
+            }
         };
         let view = self
             .views
@@ -112,10 +129,10 @@ impl Measure<'_> {
             share(images.len().div_ceil(self.batch), engine.processes().rank(), engine.processes().n());
         let first = batches.start * self.batch;
         let plan = EvalPlan {
-            images: Arc::clone(images),
+            images: Arc::clone(&images),
             range: first..(batches.end * self.batch).clamp(first, images.len().max(first)),
             view: (view.name.clone(), Arc::clone(&view.transform)),
-            seed: self.seed,
+            seed,
             batch: self.batch,
             n_workers: self.n_workers,
             prefetch_batches: 2,
@@ -162,19 +179,45 @@ fn gathered(engine: &Engine, own: Embeddings) -> Result<Embeddings, ProcessesErr
     Ok(all)
 }
 
+/// One of several views of a part of the images.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Drawn {
+    n_images: usize,
+    /// Which of the views.
+    draw: u64,
+}
+
 /// Which features: of which dataset, and of what of it.
-type Key = (Option<usize>, Split, String, Level);
+type Key = (Option<usize>, Split, String, Level, Option<Drawn>);
 
 struct CachingEncoder<'a> {
     measure: &'a Measure<'a>,
     engine: &'a mut Engine,
     own: &'a OwnData,
+    past: &'a PastBatches<'a>,
     /// The dataset of the monitor that measures; `None` for the run's.
     place: Option<usize>,
     cache: BTreeMap<Key, Option<Arc<Embedding>>>,
+    /// The keys of a queue, once they are asked for.
+    kept: Option<KeptKeys>,
 }
 
 impl CachingEncoder<'_> {
+    fn cached(
+        &mut self,
+        request: Embed<'_>,
+        drawn: Option<Drawn>,
+    ) -> Result<Option<Arc<Embedding>>, MonitorError> {
+        let key = (self.place, request.split, request.view.to_owned(), request.level, drawn);
+        if let Some(known) = self.cache.get(&key) {
+            return Ok(known.clone());
+        }
+        let splits = own_images(self.own, self.place).map_or(self.measure.splits, |own| &own.splits);
+        let embedding = self.measure.embed_of(self.engine, splits, request, drawn)?.map(Arc::new);
+        self.cache.insert(key, embedding.clone());
+        Ok(embedding)
+    }
+
     /// Names the images in the protocol, if they are not the run's.
     fn note_images(&self, metrics: &mut [Metric]) {
         let Some(own) = own_images(self.own, self.place) else { return };
@@ -191,13 +234,41 @@ fn own_images(own: &OwnData, place: Option<usize>) -> Option<&OwnImages> {
 
 impl FeatureExtractor for CachingEncoder<'_> {
     fn embed(&mut self, request: Embed<'_>) -> Result<Option<Arc<Embedding>>, MonitorError> {
-        let key = (self.place, request.split, request.view.to_owned(), request.level);
-        if let Some(known) = self.cache.get(&key) {
-            return Ok(known.clone());
+        self.cached(request, None)
+    }
+
+    fn embed_views(&mut self, request: EmbedViews<'_>) -> Result<Option<Vec<Arc<Embedding>>>, MonitorError> {
+        let EmbedViews { of, n_images, n_views } = request;
+        let draws = 0..n_views as u64;
+        draws.map(|draw| self.cached(of, Some(Drawn { n_images, draw }))).collect()
+    }
+
+    fn kept_steps(&mut self) -> Result<usize, String> {
+        if self.kept.is_none() {
+            self.kept = self.engine.kept_keys(self.measure.batch);
         }
-        let splits = own_images(self.own, self.place).map_or(self.measure.splits, |own| &own.splits);
-        let embedding = self.measure.embed_of(self.engine, splits, request)?.map(Arc::new);
-        self.cache.insert(key, embedding.clone());
-        Ok(embedding)
+        let Some(kept) = &self.kept else {
+            return Err("no loss of the graph keeps keys of earlier steps, as `queue` does".into());
+        };
+        match kept.n_steps().min(self.past.n_steps()) {
+            0 => Err("the batches whose keys are kept can no longer be made again: they were drawn before a rollback, from other \
+                      images or by another run"
+                .into()),
+            n_steps => Ok(n_steps),
+        }
+    }
+
+    fn keys_anew(&mut self, steps_ago: usize) -> Result<KeysAnew, MonitorError> {
+        if self.kept_steps().is_ok_and(|n_steps| steps_ago >= n_steps) {
+            return Err(MonitorError::NoKeys);
+        }
+        let kept = self.kept.as_ref().ok_or(MonitorError::NoKeys)?;
+        let rows = kept.of_step(steps_ago).ok_or(MonitorError::NoKeys)?.to_vec();
+        let anew = self.past.keys_anew(self.engine, kept, steps_ago);
+        let anew = anew.map_err(|error| MonitorError::Features(Box::new(error)))?;
+        if !anew.iter().all(|value| value.is_finite()) {
+            return Err(MonitorError::NotFinite);
+        }
+        Ok(KeysAnew { d: kept.width(), kept: rows, anew })
     }
 }

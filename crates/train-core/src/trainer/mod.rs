@@ -19,10 +19,12 @@ mod observer;
 mod observers;
 mod outcome;
 mod own_data;
+mod past;
 mod position;
 mod saving;
 mod space;
 mod spikes;
+mod spread;
 mod start;
 mod step;
 mod together;
@@ -60,6 +62,7 @@ use self::feed::Feed;
 use self::images::ImageSets;
 use self::observers::Observers;
 use self::own_data::OwnData;
+use self::past::PastBatches;
 use self::position::Position;
 use self::saving::{Saving, restore};
 use self::spikes::SpikeDetector;
@@ -182,7 +185,7 @@ impl<'a> Trainer<'a> {
         let mut engine =
             Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::clone(&options.processes))?;
         let resume = saving::share(&*options.processes, resume)?;
-        let position = match resume.as_deref() {
+        let mut position = match resume.as_deref() {
             Some(snapshot) => restore(snapshot, &mut engine, &mut spikes)?,
             None => Position::default(),
         };
@@ -190,6 +193,9 @@ impl<'a> Trainer<'a> {
         let observers = Observers::new(run, resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
+            if together.any(changed_images.is_some())? {
+                position.drawn_since = position.steps_done;
+            }
         }
         Ok(Self {
             run,

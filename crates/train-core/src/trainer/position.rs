@@ -22,6 +22,9 @@ pub(super) struct Position {
     pub(super) rollbacks: u64,
     /// The metric that may end the run early.
     pub(super) best: Option<Best>,
+    /// The steps done when batches were last drawn in another way: by a rollback, from other images, or by another run. Those
+    /// of earlier steps cannot be made again.
+    pub(super) drawn_since: u64,
 }
 
 /// How a metric has developed.
@@ -44,6 +47,9 @@ impl Position {
         metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
         metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
         metadata.insert("rollbacks".into(), self.rollbacks.to_string());
+        if self.drawn_since > 0 {
+            metadata.insert("drawn_since".into(), self.drawn_since.to_string());
+        }
         if let Some(Best { score, epoch, measured }) = self.best {
             metadata.insert("early_stopping".into(), format!("{score:?} {epoch} {measured}"));
         }
@@ -64,6 +70,7 @@ impl Position {
                 let mut epoch = || parts.next()?.parse().ok();
                 Some(Best { score, epoch: epoch()?, measured: epoch()? })
             }),
+            drawn_since: metadata.get("drawn_since").and_then(|step| step.parse().ok()).unwrap_or(0),
         })
     }
 
@@ -115,6 +122,7 @@ mod tests {
             top1_sum: 1.0 / 3.0,
             rollbacks: 2,
             best: Some(Best { score: -0.1 / 3.0, epoch: 2, measured: 3 }),
+            drawn_since: 100,
         };
         let mut metadata = BTreeMap::new();
         position.save(&mut metadata);

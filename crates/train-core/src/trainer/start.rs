@@ -77,7 +77,8 @@ pub fn continued(pipeline: Pipeline, device: &Device, of: &Snapshot) -> Result<S
     let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
     // It is to go on, so that its patience starts anew.
-    let position = Position { best: None, ..restore(of, &mut engine, &mut spikes)? };
+    let reached = restore(of, &mut engine, &mut spikes)?;
+    let position = Position { best: None, drawn_since: reached.steps_done, ..reached };
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot)?;
     finish(&mut snapshot, &position, &spikes, &pipeline.text);

@@ -109,6 +109,7 @@ impl Trainer<'_> {
         }
         self.rollbacks.last = Some((to, n_here));
         self.position.rollbacks = rollbacks;
+        self.position.drawn_since = to;
         let report = RolledBack { error: &error, checkpoint: &path, steps_done: to };
         self.observers.notify(|observer| observer.rolled_back(&report))
     }
