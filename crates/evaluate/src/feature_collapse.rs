@@ -12,7 +12,7 @@ use crate::labeled::{check_every, is_due, level_name};
 plugin_api::register! {
     dyn Monitor {
         name: "feature-collapse",
-        summary: "detects collapse: spread and effective rank of the features; needs no labels",
+        summary: "detects collapse: spread and effective rank (RankMe) of the features; needs no labels",
         source: "Chen and He 2021, arXiv:2011.10566; Garrido et al. 2023, arXiv:2210.02885",
         example: "(every: 1)",
         build: |config: FeatureCollapseConfig, _context| FeatureCollapse::new(config),

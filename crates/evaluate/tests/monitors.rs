@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evaluate as _;
 use plugin_api::{
-    Config, ConfigError, Embed, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor,
+    Config, ConfigError, Embed, EmbedViews, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor,
     MonitorContext, MonitorError, Outcome, Plugin, Split, build,
 };
 
@@ -30,6 +30,18 @@ impl FeatureExtractor for MadeUp {
             Split::Train => self.train.clone(),
             Split::Test => self.test.clone(),
         })
+    }
+
+    /// Views that differ from the features by a little along the second axis, in turn.
+    fn embed_views(&mut self, request: EmbedViews<'_>) -> Result<Option<Vec<Arc<Embedding>>>, MonitorError> {
+        let Some(embedding) = self.embed(request.of)? else { return Ok(None) };
+        let n = request.n_images.min(embedding.n);
+        let view = |draw: usize| {
+            let mut rows = embedding.rows[..n * embedding.d].to_vec();
+            rows.iter_mut().skip(1).step_by(embedding.d).for_each(|value| *value += 0.1 * draw as f32);
+            Arc::new(Embedding { n, rows, labels: None, n_classes: 0, ..Embedding::clone(&embedding) })
+        };
+        Ok(Some((0..request.n_views).map(view).collect()))
     }
 
     fn kept_steps(&mut self) -> Result<usize, String> {
@@ -84,7 +96,10 @@ fn every_example_builds_and_every_field_is_explained() {
         names.push(plugin.name);
     }
     names.sort_unstable();
-    assert_eq!(names, ["feature-collapse", "key-drift", "knn", "linear-probe"]);
+    assert_eq!(
+        names,
+        ["alignment-uniformity", "feature-collapse", "key-drift", "knn", "lidar", "linear-probe"]
+    );
 }
 
 #[test]
@@ -189,6 +204,39 @@ fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
     assert!(!rank.is_share && rank.more_is_better);
 }
 
+#[test]
+fn alignment_uniformity_and_lidar_are_measured_without_labels_and_state_their_protocol() {
+    let mut encoder = MadeUp::new(Some(unlabeled(100)), None);
+    let mut monitor = monitor("alignment-uniformity", "(view: \"query\", images: 16)").unwrap();
+    assert_eq!(monitor.views(), ["query"]);
+    let metrics = measured(monitor.measure(&mut encoder).unwrap());
+    assert_eq!(encoder.asked[1], (Split::Train, "query".into(), Level::Head));
+    let protocol =
+        "head features, 16 train images, two draws of view `query`; α 2, 0 is the same, 2 at right angles";
+    assert_eq!(metrics[0].protocol, protocol);
+    // A quarter of the rows keep their direction, the others turn by atan 0.1: 2 - 2 cos.
+    let turned = 2.0 - 2.0 / 1.01_f64.sqrt();
+    assert!((metrics[0].value - 0.75 * turned).abs() < 1e-6, "{}", metrics[0].value);
+    assert!(metrics.iter().all(|metric| !metric.is_share && !metric.more_is_better));
+
+    let mut monitor = crate::monitor("lidar", "(view: \"query\", images: 16, views: 3)").unwrap();
+    let metrics = measured(monitor.measure(&mut encoder).unwrap());
+    let [lidar] = &metrics[..] else { panic!("{metrics:?}") };
+    // Four classes in three directions, of which the views blur one.
+    assert!(lidar.value > 1.9 && lidar.value < 3.0 && lidar.more_is_better, "{lidar}");
+    let protocol = "backbone features, 16 train images, 3 draws of view `query`; 1 is the least, 4 the most";
+    assert_eq!(lidar.protocol, protocol);
+}
+
+#[test]
+fn views_of_a_single_image_tell_nothing() {
+    for name in ["alignment-uniformity", "lidar"] {
+        let mut monitor = monitor(name, "(view: \"query\")").unwrap();
+        let reason = off(monitor.measure(&mut MadeUp::new(Some(unlabeled(1)), None)).unwrap());
+        assert_eq!(reason, "there are fewer than two images to measure on", "{name}");
+    }
+}
+
 /// Keys along one axis that were made `degrees` away from where they are made now.
 fn turned(degrees: f32) -> KeysAnew {
     let (sin, cos) = degrees.to_radians().sin_cos();
@@ -253,6 +301,10 @@ fn settings_out_of_range_are_refused() {
         ("linear-probe", "(batch: 0)", "batch"),
         ("feature-collapse", "(every: 0)", "every"),
         ("key-drift", "(every: 0)", "every"),
+        ("alignment-uniformity", "(view: \"x\", every: 0)", "every"),
+        ("alignment-uniformity", "(view: \"x\", images: 1)", "images"),
+        ("lidar", "(view: \"x\", every: 0)", "every"),
+        ("lidar", "(view: \"x\", views: 0)", "views"),
         ("feature-collapse", "(images: 1)", "images"),
     ] {
         let error = monitor(name, config).err().unwrap_or_else(|| panic!("{config} builds")).to_string();

@@ -56,9 +56,10 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 fn unknown(name: &str, all: &[Described]) -> Failure {
     let names: Vec<&str> = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]).collect();
-    let hint = match nearest(name, &names) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => "`moco plugins` lists all plugins".into(),
+    let hint = match (nearest(name, &names), all.iter().find(|plugin| plugin.mentions(name))) {
+        (Some(name), _) => format!("did you mean `{name}`?"),
+        (None, Some(plugin)) => format!("did you mean `{}`: {}?", plugin.name, plugin.summary),
+        (None, None) => "`moco plugins` lists all plugins".into(),
     };
     Failure::new(format!("no plugin is named `{name}`"), hint)
 }
@@ -131,6 +132,18 @@ mod tests {
         let expected = "flip (augmentation)\n  does it\n  source: a paper\n\nfields\n  p: number, required\n      Share \
                         of images.\n  q: number, default 1\n      Share of images.\n\nexample\n  (\"flip\", (p: 0.5))\n";
         assert_eq!(explained(&described("augmentation", "flip")), expected);
+    }
+
+    #[test]
+    fn a_name_that_a_summary_has_leads_to_its_plugin() {
+        let list = [
+            described("dataset", "shapes"),
+            Described { summary: "ranks (RankMe)", ..described("monitor", "m") },
+        ];
+        let hint = |name: &str| unknown(name, &list).hint().unwrap();
+        assert_eq!(hint("rankme"), "did you mean `m`: ranks (RankMe)?");
+        assert_eq!(hint("shape"), "did you mean `shapes`?");
+        assert_eq!(hint("zebra"), "`moco plugins` lists all plugins");
     }
 
     #[test]

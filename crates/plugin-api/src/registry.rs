@@ -182,11 +182,17 @@ where
     match find::<T>(name) {
         Some(plugin) => (plugin.build)(config, context),
         None => {
-            let names: Vec<&str> = sorted::<T>().iter().map(|plugin| plugin.name).collect();
-            let hint = if names.is_empty() {
-                format!("no {} plugin is linked in: `crates/plugins` must name its crate", T::NAME)
-            } else {
-                crate::suggest(name, &names)
+            let plugins = sorted::<T>();
+            let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name).collect();
+            let known_as = plugins.iter().find(|plugin| mentions(plugin.summary, name));
+            let hint = match known_as {
+                _ if names.is_empty() => {
+                    format!("no {} plugin is linked in: `crates/plugins` must name its crate", T::NAME)
+                }
+                Some(plugin) if crate::nearest(name, &names).is_none() => {
+                    format!("did you mean `{}`: {}?", plugin.name, plugin.summary)
+                }
+                _ => crate::suggest(name, &names),
             };
             Err(ConfigError::unfit(format!("no {} plugin is named `{name}`", T::NAME), hint))
         }
@@ -253,7 +259,18 @@ pub struct Field {
     pub help: String,
 }
 
+/// Whether `text` has the word `word`, in whatever case.
+fn mentions(text: &str, word: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_alphanumeric());
+    words.any(|one| !one.is_empty() && one.eq_ignore_ascii_case(word))
+}
+
 impl Described {
+    /// Whether its summary has this word, in whatever case: RankMe is what a plugin of another name measures.
+    pub fn mentions(&self, word: &str) -> bool {
+        mentions(self.summary, word)
+    }
+
     fn of<T: Kind + ?Sized>(plugin: &'static Plugin<T>) -> Self {
         Self {
             kind: T::NAME,
@@ -335,6 +352,13 @@ fn type_name(property: &serde_json::Value, definitions: &serde_json::Value) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_summary_mentions_whole_words_in_any_case() {
+        let summary = "spread and effective rank (RankMe) of the features";
+        assert!(mentions(summary, "rankme") && mentions(summary, "Spread"));
+        assert!(!mentions(summary, "ran") && !mentions(summary, "effective rank") && !mentions(summary, ""));
+    }
 
     #[test]
     fn two_plugins_of_one_name_in_one_place_are_an_error() {
