@@ -159,8 +159,8 @@ fn monitors_measure_on_a_dataset_of_their_own() {
          (\"feature-collapse\", ())]"
     );
     let outcome = xtask(root, run_arguments("with", &[&monitors])).done();
-    let protocol = "(backbone features, k 5, T 0.1, 6 test images against 16 train images, view `eval`; class folders of labeled)";
-    assert!(outcome.stdout.contains(protocol), "{outcome}");
+    let protocol = "  knn_top1: backbone features, k 5, T 0.1, 6 test images against 16 train images, view `eval`; class folders of labeled\n";
+    assert_eq!(outcome.stderr.matches(protocol).count(), 1, "{outcome}");
     let with = root.join("with");
     let unreadable = std::fs::read_to_string(with.join("unreadable.txt")).unwrap();
     assert!(unreadable.starts_with("labeled/train/bee/broken.png: "), "{unreadable}");

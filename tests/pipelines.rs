@@ -176,7 +176,7 @@ fn an_encoder_is_measured_at_another_size_and_its_figures_say_so() {
     ] {
         arguments.extend(["--set", set]);
     }
-    let said = of_run(&arguments).done().stdout;
+    let said = of_run(&arguments).done().stderr;
     let note = "images of 48 × 40 px, trained on 32 × 24 px";
     assert!(said.contains(&format!("view `eval`; {note}")), "{said}");
     let knn = of_run(&["knn", "resnet", "--k", "5"]).done().stdout;

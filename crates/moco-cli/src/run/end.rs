@@ -27,16 +27,16 @@ impl End<'_> {
     pub(super) fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { run, summary, .. } = self;
         let path = run.path().display();
-        if summary.n_steps == 0 {
-            let program = program();
-            return writeln!(
-                out,
-                "this run is already complete: {path}\n  go on with: {program} run --from {path} --epochs N"
-            );
+        let is_new = summary.n_steps > 0;
+        match is_new {
+            true => writeln!(out, "done in {}: {path}", format_seconds(summary.took.as_secs_f64()))?,
+            false => writeln!(out, "this run is already complete: {path}")?,
         }
-        writeln!(out, "done in {}: {path}", format_seconds(summary.took.as_secs_f64()))?;
         if let Some(early_stop) = &summary.early_stop {
             writeln!(out, "  ended early: {early_stop}")?;
+        }
+        if !is_new {
+            return writeln!(out, "  go on with: {} run --from {path} --epochs N", program());
         }
         for line in self.metrics() {
             writeln!(out, "  {line}")?;

@@ -78,10 +78,19 @@ pub fn continued(pipeline: Pipeline, device: &Device, of: &Snapshot) -> Result<S
     let mut engine = Engine::new(pipeline.network, pipeline.seed, device.clone(), Arc::new(Alone))?;
     // It is to go on, so that its patience starts anew.
     let reached = restore(of, &mut engine, &mut spikes)?;
-    let position = Position { best: None, drawn_since: reached.steps_done, ..reached };
+    let drawn_since = match of.metadata.get("pipeline") {
+        Some(text) if but_for_epochs(text).eq(but_for_epochs(&pipeline.text)) => reached.drawn_since,
+        _ => reached.steps_done,
+    };
+    let position = Position { best: None, drawn_since, ..reached };
     let mut snapshot = Snapshot::default();
     engine.save(&mut snapshot)?;
     finish(&mut snapshot, &position, &spikes, &pipeline.text);
     carry_images(&of.metadata, &mut snapshot.metadata);
     Ok(snapshot)
+}
+
+/// The lines of a resolved pipeline but for the number of epochs, which draws nothing.
+fn but_for_epochs(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("epochs:"))
 }
