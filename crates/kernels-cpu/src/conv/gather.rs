@@ -25,7 +25,7 @@ pub(super) struct Gather;
 
 impl Method for Gather {
     fn forward(&self, problem: &Problem, weight: &[f32], x: &Values, with: With<'_>) -> Summed {
-        let Problem { family, geometry, from, to, precision } = *problem;
+        let Problem { family, geometry, from, to, precision, .. } = *problem;
         let packed = pack_forward(family, weight, from.c, to.c, precision);
         let plan = Plan::forward(geometry, from, to);
         let gathering = Gathering { plan: &plan, from, to, packed: &packed, bias: with.bias() };
@@ -33,7 +33,7 @@ impl Method for Gather {
     }
 
     fn data(&self, problem: &Problem, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
-        let Problem { family, geometry, from, to, precision } = *problem;
+        let Problem { family, geometry, from, to, precision, .. } = *problem;
         let packed = pack_transposed(family, weight, from.c, to.c, precision);
         let plan = Plan::backward(geometry, from, to);
         let gathering = Gathering { plan: &plan, from: to, to: from, packed: &packed, bias: None };

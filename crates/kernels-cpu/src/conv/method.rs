@@ -17,11 +17,13 @@ pub(super) struct Problem {
     pub(super) from: Layout,
     /// How the output lies.
     pub(super) to: Layout,
+    /// Groups of channels, each convolved by itself.
+    pub(super) groups: usize,
     /// How values are kept.
     pub(super) precision: Precision,
 }
 
-/// A way to compute a convolution and its gradients. Weights are `(KH, KW, I, O)`.
+/// A way to compute a convolution and its gradients. Weights are `(KH, KW, I, O)`; in groups, `I` are the inputs of one.
 pub(super) trait Method: Debug + Sync {
     /// The output for the input `x`, and what comes with it.
     fn forward(&self, problem: &Problem, weight: &[f32], x: &Values, with: With<'_>) -> Summed;

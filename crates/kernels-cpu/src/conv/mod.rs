@@ -2,6 +2,7 @@
 
 mod algorithm;
 mod gather;
+mod grouped;
 mod method;
 mod pack;
 mod pixelwise;
@@ -13,7 +14,10 @@ mod weights;
 mod winograd;
 
 pub use self::algorithm::ConvAlgorithm;
-use self::method::{Method, Problem, With, add_bias};
+use self::{
+    grouped::Grouped,
+    method::{Method, Problem, With, add_bias},
+};
 use crate::{
     ConvGeometry, Layout, Precision,
     simd::Family,
@@ -37,8 +41,26 @@ impl Convolution {
         from: Layout,
         to: Layout,
     ) -> Self {
-        let problem = Problem { family, geometry, from, to, precision };
+        let problem = Problem { family, geometry, from, to, groups: 1, precision };
         Self { problem, method: algorithm.method(&problem) }
+    }
+
+    /// The same in groups of channels: outputs of each group see the inputs of that group alone, and weights are
+    /// `(KH, KW, I / groups, O)`. As many groups as channels are a depthwise convolution.
+    ///
+    /// # Panics
+    ///
+    /// If the channels do not divide into groups.
+    pub fn in_groups(self, groups: usize) -> Self {
+        let Problem { from, to, .. } = self.problem;
+        assert!(
+            groups > 0 && from.c.is_multiple_of(groups) && to.c.is_multiple_of(groups),
+            "channels divide into groups"
+        );
+        match groups {
+            1 => self,
+            _ => Self { problem: Problem { groups, ..self.problem }, method: &Grouped },
+        }
     }
 
     /// `(N, H, W, I)` to `(N, OH, OW, O)` by `weight`, `(KH, KW, I, O)`; with the sums of each channel before `bias`, if

@@ -24,14 +24,14 @@ pub(super) struct TiledInPairs;
 
 impl Method for Tiled {
     fn forward(&self, problem: &Problem, weight: &[f32], x: &Values, with: With<'_>) -> Summed {
-        let Problem { family, geometry, from, to, precision } = *problem;
+        let Problem { family, geometry, from, to, precision, .. } = *problem;
         let packed = packed_forward(problem, weight);
         let winograd = Winograd::forward(family, geometry, from, to, &packed.values);
         with_bias(winograd.multiply(x, precision, with.is_summed()), problem, with)
     }
 
     fn data(&self, problem: &Problem, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
-        let Problem { family, geometry, from, to, precision } = *problem;
+        let Problem { family, geometry, from, to, precision, .. } = *problem;
         let packed = packed_transposed(problem, weight);
         let winograd = Winograd::backward(family, geometry, to, from, &packed.values);
         multiply_onto(
