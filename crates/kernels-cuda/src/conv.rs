@@ -1,11 +1,12 @@
-//! Convolution. Feature maps lie `(N, H, W, C)`, one image after the other, and weights `(KH, KW, I, O)`.
+//! Convolution. Feature maps lie `(N, H, W, C)`, one image after the other, and weights `(KH, KW, I / groups, O)`.
 
+mod grouped;
 mod variant;
 
 use kernels_cpu::{ConvGeometry, Layout, Precision};
 
-pub(crate) use self::variant::PROGRAMS;
 use self::variant::{DEPTH, ROWS, Variant};
+pub(crate) use self::{grouped::GROUPED, variant::PROGRAMS};
 use crate::{
     array::{Array, to_add_to},
     blas::{Operand, Product, Target},
@@ -21,6 +22,8 @@ use crate::{
 pub struct Convolution {
     /// How the window moves.
     pub geometry: ConvGeometry,
+    /// Groups of channels that are convolved apart; they divide the channels of both maps.
+    pub groups: usize,
     /// Of the input.
     pub from: Layout,
     /// Of the output.
@@ -44,7 +47,7 @@ impl Convolution {
     }
 
     fn n_weights(self) -> usize {
-        self.n_taps() * self.from.c * self.to.c
+        self.n_taps() * (self.from.c / self.groups) * self.to.c
     }
 
     /// Refuses sizes beyond what the kernels count with 32 bits, with room for a block beyond the last row.
@@ -56,7 +59,11 @@ impl Convolution {
         const MOST: usize = (1 << 31) - (1 << 12);
         /// Where no window ever reaches, in `kernels/conv.cu`, is twice as far.
         const MOST_ACROSS: usize = 1 << 28;
-        let Self { geometry: ConvGeometry { kernel, stride, padding }, from, to } = self;
+        let Self { geometry: ConvGeometry { kernel, stride, padding }, groups, from, to } = self;
+        assert!(
+            groups > 0 && from.c.is_multiple_of(groups) && to.c.is_multiple_of(groups),
+            "channels divide into groups"
+        );
         assert!(
             input_len == from.len() && output_len == to.len() && weight_len == self.n_weights(),
             "maps and weights are as long as the convolution says"
@@ -89,6 +96,9 @@ impl Convolution {
     pub fn forward(self, x: &Array, weight: Weight<'_>, bias: Option<&Memory<f32>>) -> Result<Array> {
         self.check(x.len(), self.to.len(), weight.len())?;
         assert!(bias.is_none_or(|bias| bias.len() >= self.to.c), "each output channel has a bias");
+        if self.groups > 1 {
+            return self.forward_in_groups(x, weight, bias);
+        }
         let precision = x.precision();
         let mut y = Array::unwritten(self.to.len(), precision)?;
         if self.is_pixelwise() && bias.is_none() {
@@ -132,6 +142,9 @@ impl Convolution {
         before: Option<Array>,
     ) -> Result<Array> {
         self.check(self.from.len(), gradient.len(), weight.len())?;
+        if self.groups > 1 {
+            return self.data_gradient_in_groups(gradient, weight, precision, before);
+        }
         let gradient = in_precision(gradient, precision)?;
         let (mut sum, adds) = to_add_to(before, self.from.len(), precision)?;
         let plain = weight.plain(precision)?;
@@ -170,6 +183,9 @@ impl Convolution {
     /// As of [`forward`](Self::forward).
     pub fn weight_gradient(self, x: &Array, gradient: &Array, before: Option<Array>) -> Result<Array> {
         self.check(x.len(), gradient.len(), self.n_weights())?;
+        if self.groups > 1 {
+            return self.weight_gradient_in_groups(x, gradient, before);
+        }
         let gradient = in_precision(gradient, x.precision())?;
         let depth = self.n_taps() * self.from.c;
         let (len, n_pixels) = (self.n_weights(), self.to.n_rows());
@@ -208,7 +224,7 @@ impl Convolution {
 
     /// What the kernels call `Geometry`. Sizes have been checked.
     fn numbers(self, is_backward: bool) -> [i32; 14] {
-        let Self { geometry: ConvGeometry { kernel, stride, padding }, from, to } = self;
+        let Self { geometry: ConvGeometry { kernel, stride, padding }, from, to, .. } = self;
         let (from, to) = if is_backward { (to, from) } else { (from, to) };
         [
             from.n,

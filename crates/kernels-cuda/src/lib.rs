@@ -59,9 +59,10 @@ pub use self::{
     weight::{Forms, Weight},
 };
 
-/// All kernels but those of convolutions and tokens. A program that is loaded and is not here fails the test that loads it.
-static PROGRAMS: [&Program; 9] = [
+/// All kernels but those of convolutions of one group and of tokens. A program that is loaded and is not here fails the test that loads it.
+static PROGRAMS: [&Program; 10] = [
     &columns::COLUMNS,
+    &conv::GROUPED,
     &contrast::CONTRAST,
     &dot::DOT,
     &linear::LINEAR,

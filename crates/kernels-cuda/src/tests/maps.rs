@@ -10,7 +10,11 @@ use crate::{
 };
 
 /// Calls `visit` with the places of every output, input and weight that meet.
-fn each_product(Convolution { geometry, from, to }: Convolution, mut visit: impl FnMut(usize, usize, usize)) {
+fn each_product(
+    Convolution { geometry, groups, from, to }: Convolution,
+    mut visit: impl FnMut(usize, usize, usize),
+) {
+    let (n_in, n_out) = (from.c / groups, to.c / groups);
     let ConvGeometry { kernel, stride, padding } = geometry;
     for (n, y, x) in (0..to.n).flat_map(|n| (0..to.h).flat_map(move |y| (0..to.w).map(move |x| (n, y, x)))) {
         for (ky, kx) in (0..kernel.0).flat_map(|ky| (0..kernel.1).map(move |kx| (ky, kx))) {
@@ -21,7 +25,9 @@ fn each_product(Convolution { geometry, from, to }: Convolution, mut visit: impl
             let input = ((n * from.h + iy - padding.0) * from.w + ix - padding.1) * from.c;
             let output = ((n * to.h + y) * to.w + x) * to.c;
             for (i, o) in (0..from.c).flat_map(|i| (0..to.c).map(move |o| (i, o))) {
-                visit(output + o, input + i, ((ky * kernel.1 + kx) * from.c + i) * to.c + o);
+                if i / n_in == o / n_out {
+                    visit(output + o, input + i, ((ky * kernel.1 + kx) * n_in + i % n_in) * to.c + o);
+                }
             }
         }
     }
@@ -29,21 +35,27 @@ fn each_product(Convolution { geometry, from, to }: Convolution, mut visit: impl
 
 fn convolution(from: Layout, n_out: usize, geometry: ConvGeometry) -> Convolution {
     let (h, w) = geometry.output(from.h, from.w).unwrap();
-    Convolution { geometry, from, to: Layout { n: from.n, h, w, c: n_out } }
+    Convolution { geometry, groups: 1, from, to: Layout { n: from.n, h, w, c: n_out } }
 }
 
 #[test]
 fn convolutions_are_their_definition() {
     let of = |n, h, w, c| Layout { n, h, w, c };
-    for (from, n_out, geometry) in [
-        (of(3, 7, 5, 16), 24, ConvGeometry::square(3, 1, 1)),
-        (of(2, 9, 9, 8), 72, ConvGeometry::square(3, 2, 1)),
-        (of(2, 6, 7, 3), 5, ConvGeometry { kernel: (2, 3), stride: (1, 2), padding: (1, 0) }),
-        (of(2, 5, 5, 8), 16, ConvGeometry::square(1, 1, 0)),
-        (of(2, 6, 6, 8), 16, ConvGeometry::square(1, 2, 0)),
+    for (from, n_out, geometry, groups) in [
+        (of(3, 7, 5, 16), 24, ConvGeometry::square(3, 1, 1), 1),
+        (of(2, 9, 9, 8), 72, ConvGeometry::square(3, 2, 1), 1),
+        (of(2, 6, 7, 3), 5, ConvGeometry { kernel: (2, 3), stride: (1, 2), padding: (1, 0) }, 1),
+        (of(2, 5, 5, 8), 16, ConvGeometry::square(1, 1, 0), 1),
+        (of(2, 6, 6, 8), 16, ConvGeometry::square(1, 2, 0), 1),
+        (of(3, 7, 5, 32), 32, ConvGeometry::square(3, 1, 1), 8),
+        (of(2, 9, 9, 32), 64, ConvGeometry::square(3, 2, 1), 4),
+        (of(2, 9, 8, 13), 13, ConvGeometry::square(3, 2, 1), 13),
+        (of(2, 6, 7, 12), 10, ConvGeometry { kernel: (2, 3), stride: (1, 2), padding: (1, 0) }, 2),
+        (of(2, 5, 5, 8), 16, ConvGeometry::square(1, 1, 0), 4),
+        (of(5, 8, 8, 6), 6, ConvGeometry::square(7, 1, 3), 6),
     ] {
-        let conv = convolution(from, n_out, geometry);
-        let n_weights = geometry.kernel.0 * geometry.kernel.1 * from.c * n_out;
+        let conv = Convolution { groups, ..convolution(from, n_out, geometry) };
+        let n_weights = geometry.kernel.0 * geometry.kernel.1 * (from.c / groups) * n_out;
         for (precision, tolerance) in PRECISIONS {
             let what = format!("{conv:?}, {precision:?}");
             let (x, values) = array(1, from.len(), precision);

@@ -39,7 +39,7 @@ pub(crate) trait Maps: Storage {
         precision: Precision,
     ) -> Computed<Self::Values>;
 
-    // Convolution. Weights are `(KH, KW, I, O)`.
+    // Convolution. Weights are `(KH, KW, I / groups, O)`.
 
     fn convolve(
         self,

@@ -13,6 +13,8 @@ use crate::{ConvAlgorithm, Mode, values::Resident};
 pub(crate) struct ConvSpec {
     pub(crate) algorithm: ConvAlgorithm,
     pub(crate) geometry: ConvGeometry,
+    /// Groups of channels that are convolved apart.
+    pub(crate) groups: usize,
     pub(crate) precision: Precision,
     pub(crate) from: Layout,
     pub(crate) to: Layout,

@@ -28,7 +28,8 @@ pub fn conv2d(
     geometry: ConvGeometry,
     algorithm: ConvAlgorithm,
 ) -> Result<FeatureMap, OpError> {
-    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, bias), geometry, algorithm, false))
+    let way = Way { geometry, algorithm, groups: 1 };
+    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, bias), way, false))
 }
 
 /// [`conv2d`] of a layer without a bias that batch normalization follows: each channel is summed up while it is in the cache,
@@ -43,7 +44,49 @@ pub fn conv2d_before_norm(
     geometry: ConvGeometry,
     algorithm: ConvAlgorithm,
 ) -> Result<FeatureMap, OpError> {
-    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, None), geometry, algorithm, true))
+    let way = Way { geometry, algorithm, groups: 1 };
+    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, None), way, true))
+}
+
+/// [`conv2d`] in groups: the channels of `x` and those of the output are cut into `groups` of the same size each, and outputs
+/// of a group see the inputs of that group alone (Krizhevsky et al. 2012; as the `groups` of PyTorch's `Conv2d`). `weight` is
+/// `(KH, KW, I / groups, O)`. As many groups as inputs make a depthwise convolution, and one makes [`conv2d`].
+///
+/// # Errors
+///
+/// As [`conv2d`], and when `groups` do not divide the channels on both sides.
+pub fn grouped_conv2d(
+    x: FeatureMap,
+    weight: &Parameter,
+    bias: Option<&Parameter>,
+    geometry: ConvGeometry,
+    groups: usize,
+) -> Result<FeatureMap, OpError> {
+    let way = Way { geometry, algorithm: ConvAlgorithm::Direct, groups };
+    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, bias), way, false))
+}
+
+/// [`grouped_conv2d`] of a layer without a bias that batch normalization follows, as [`conv2d_before_norm`].
+///
+/// # Errors
+///
+/// As [`grouped_conv2d`].
+pub fn grouped_conv2d_before_norm(
+    x: FeatureMap,
+    weight: &Parameter,
+    geometry: ConvGeometry,
+    groups: usize,
+) -> Result<FeatureMap, OpError> {
+    let way = Way { geometry, algorithm: ConvAlgorithm::Direct, groups };
+    on!(x.values.place(), |backend| conv2d_on(backend, x, (weight, None), way, true))
+}
+
+/// How channels and pixels are convolved.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) geometry: ConvGeometry,
+    pub(crate) algorithm: ConvAlgorithm,
+    pub(crate) groups: usize,
 }
 
 /// The convolution; `is_summed` asks for the sums of each channel.
@@ -51,12 +94,12 @@ pub(crate) fn conv2d_on<B: Backend>(
     backend: B,
     x: FeatureMap,
     (weight, bias): (&Parameter, Option<&Parameter>),
-    geometry: ConvGeometry,
-    algorithm: ConvAlgorithm,
+    way: Way,
     is_summed: bool,
 ) -> Result<FeatureMap, OpError> {
-    let to = output_layout(x.layout, weight, bias, geometry)?;
-    let spec = ConvSpec { algorithm, geometry, precision: x.precision(), from: x.layout, to };
+    let to = output_layout(x.layout, weight, bias, way)?;
+    let Way { geometry, algorithm, groups } = way;
+    let spec = ConvSpec { algorithm, geometry, groups, precision: x.precision(), from: x.layout, to };
     let (y, sums) = backend.convolve(
         spec,
         B::of(&x.values),
@@ -97,14 +140,19 @@ fn output_layout(
     from: Layout,
     weight: &Parameter,
     bias: Option<&Parameter>,
-    geometry: ConvGeometry,
+    Way { geometry, groups, .. }: Way,
 ) -> Result<Layout, OpError> {
     const OP: &str = "conv2d";
     if weight.kind() != ParameterKind::Kernel {
         return Err(OpError::shape(OP, "kind of the weight", ParameterKind::Kernel, weight.kind()));
     }
     let n_outputs = weight.shape()[3];
-    let expected = [geometry.kernel.0, geometry.kernel.1, from.c, n_outputs];
+    // No number but 0 is a multiple of 0.
+    if !from.c.is_multiple_of(groups) || !n_outputs.is_multiple_of(groups) {
+        let must = "it must divide the channels of the input and those of the output";
+        return Err(OpError::value(OP, "the number of groups", groups, must));
+    }
+    let expected = [geometry.kernel.0, geometry.kernel.1, from.c / groups, n_outputs];
     if weight.shape() != expected {
         return Err(OpError::shape(OP, "shape of the weight", expected, weight.shape()));
     }

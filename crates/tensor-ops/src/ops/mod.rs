@@ -21,7 +21,7 @@ mod update_rule;
 pub use self::{
     blend::blend_values,
     clip::clip_gradients,
-    conv::{conv2d, conv2d_before_norm},
+    conv::{conv2d, conv2d_before_norm, grouped_conv2d, grouped_conv2d_before_norm},
     info_nce::{InfoNce, KeepLogits, info_nce_queue},
     info_nce_in_batch::info_nce_in_batch,
     l2_normalize::l2_normalize,

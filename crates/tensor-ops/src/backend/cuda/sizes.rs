@@ -13,7 +13,7 @@ use crate::{
 
 impl ConvSpec {
     pub(super) fn convolution(self) -> Convolution {
-        Convolution { geometry: self.geometry, from: self.from, to: self.to }
+        Convolution { geometry: self.geometry, groups: self.groups, from: self.from, to: self.to }
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) struct KeptNorm {
 
 impl Host {
     fn convolution(self, spec: ConvSpec) -> Convolution {
-        let ConvSpec { algorithm, geometry, precision, from, to } = spec;
-        Convolution::new(self.family, algorithm, precision, geometry, from, to)
+        let ConvSpec { algorithm, geometry, groups, precision, from, to } = spec;
+        Convolution::new(self.family, algorithm, precision, geometry, from, to).in_groups(groups)
     }
 }
 

@@ -2,7 +2,7 @@ use rayon::ThreadPoolBuilder;
 
 use kernels_cpu::{Family, Values};
 
-use super::{conv2d, conv2d_on};
+use super::{Way, conv2d, conv2d_on, grouped_conv2d, grouped_conv2d_before_norm};
 use crate::{
     ConvAlgorithm, ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording,
     add,
@@ -15,6 +15,7 @@ const DIRECT: ConvAlgorithm = ConvAlgorithm::Direct;
 struct Case {
     shape: [usize; 4],
     n_out: usize,
+    groups: usize,
     geometry: ConvGeometry,
     x: Vec<f32>,
     weight: Vec<f32>,
@@ -33,14 +34,19 @@ struct Outcome<T> {
 
 impl Case {
     fn new(shape: [usize; 4], n_out: usize, geometry: ConvGeometry) -> Self {
+        Self::in_groups(shape, n_out, geometry, 1)
+    }
+
+    fn in_groups(shape: [usize; 4], n_out: usize, geometry: ConvGeometry, groups: usize) -> Self {
         let [n, h, w, c] = shape;
         let (out_h, out_w) = geometry.output(h, w).unwrap();
         Self {
             shape,
             n_out,
+            groups,
             geometry,
             x: noise(1, n * h * w * c),
-            weight: noise(2, geometry.kernel.0 * geometry.kernel.1 * c * n_out),
+            weight: noise(2, geometry.kernel.0 * geometry.kernel.1 * c / groups * n_out),
             bias: noise(3, n_out),
             weights: noise(4, n * out_h * out_w * n_out),
         }
@@ -48,7 +54,7 @@ impl Case {
 
     fn parameters(&self) -> (Parameter, Parameter) {
         let (kernel_h, kernel_w) = self.geometry.kernel;
-        let shape = [kernel_h, kernel_w, self.shape[3], self.n_out];
+        let shape = [kernel_h, kernel_w, self.shape[3] / self.groups, self.n_out];
         let weight =
             Parameter::new(&Device::default(), ParameterKind::Kernel, &shape, self.weight.clone()).unwrap();
         (weight, vector(&self.bias))
@@ -62,15 +68,9 @@ impl Case {
         let (weight, bias) = self.parameters();
         let x = image(self.shape, &self.x).with_precision(precision).unwrap();
         let input = x.share();
-        let y = on_family!(family, |backend| conv2d_on(
-            backend,
-            x,
-            (&weight, Some(&bias)),
-            self.geometry,
-            algorithm,
-            false
-        ))
-        .unwrap();
+        let way = Way { geometry: self.geometry, algorithm, groups: self.groups };
+        let y =
+            on_family!(family, |backend| conv2d_on(backend, x, (&weight, Some(&bias)), way, false)).unwrap();
         let values = y.to_nhwc();
         let mut gradients = backward_weighted(y, &self.weights);
         Outcome {
@@ -106,9 +106,11 @@ impl Case {
                         {
                             continue;
                         }
-                        for i in 0..c {
-                            let from = ((image * h + y - padding.0) * w + x_pos - padding.1) * c + i;
-                            let tap = ((tap_y * kernel.1 + tap_x) * c + i) * self.n_out + o;
+                        let of_group = c / self.groups;
+                        let first = o / (self.n_out / self.groups) * of_group;
+                        for i in 0..of_group {
+                            let from = ((image * h + y - padding.0) * w + x_pos - padding.1) * c + first + i;
+                            let tap = ((tap_y * kernel.1 + tap_x) * of_group + i) * self.n_out + o;
                             outcome.y[out] += x[from] * weight[tap];
                             outcome.x[from] += weights[out] * weight[tap];
                             outcome.weight[tap] += weights[out] * x[from];
@@ -126,8 +128,10 @@ impl Case {
 
     fn check_by(&self, family: Family, algorithm: ConvAlgorithm) {
         let (got, expected) = (self.run(family, algorithm), self.oracle());
-        let what =
-            |value: &str| format!("{value} of {:?} to {} by {:?}", self.shape, self.n_out, self.geometry);
+        let what = |value: &str| {
+            let Self { shape, n_out, groups, geometry, .. } = self;
+            format!("{value} of {shape:?} to {n_out} by {geometry:?} in {groups} groups, {family:?}")
+        };
         // Winograd's transforms subtract large numbers from each other.
         let factor = if algorithm == ConvAlgorithm::Winograd { 20.0 } else { 1.0 };
         assert_close(&what("output"), &got.y, &expected.y, 2e-6 * factor);
@@ -208,6 +212,66 @@ fn stems_take_images_of_any_channels() {
     }
 }
 
+/// Of ResNeXt, of as many groups as channels, and of numbers that fill nothing.
+#[test]
+fn groups_of_channels_agree_with_the_definition() {
+    let cases = [
+        ([5, 7, 9, 64], 64, ConvGeometry::square(3, 1, 1), 16),
+        ([17, 7, 6, 64], 64, ConvGeometry::square(3, 2, 1), 8),
+        ([5, 7, 9, 6], 9, ConvGeometry::square(3, 1, 1), 3),
+        ([5, 7, 9, 13], 13, ConvGeometry::square(3, 2, 1), 13),
+        ([3, 9, 9, 5], 10, ConvGeometry::square(7, 1, 3), 5),
+        ([5, 7, 9, 8], 20, ConvGeometry::square(1, 2, 0), 4),
+        ([2, 7, 9, 6], 4, geometry((3, 5), (2, 1), (0, 2)), 2),
+        ([3, 5, 5, 4], 6, ConvGeometry::square(2, 2, 0), 2),
+    ];
+    for family in families() {
+        for (shape, n_out, geometry, groups) in cases {
+            let case = || Case::in_groups(shape, n_out, geometry, groups);
+            case().check(family);
+            case().rounded().check_in_bf16(family, DIRECT);
+        }
+    }
+}
+
+#[test]
+fn what_batch_norm_follows_is_the_same_in_groups() {
+    let case = Case::in_groups([5, 6, 7, 12], 24, ConvGeometry::square(3, 2, 1), 4);
+    let (weight, _) = case.parameters();
+    let x = image(case.shape, &case.x);
+    let plain = grouped_conv2d(x.share(), &weight, None, case.geometry, 4).unwrap();
+    let summed = grouped_conv2d_before_norm(x, &weight, case.geometry, 4).unwrap();
+    assert_eq!(plain.to_nhwc(), summed.to_nhwc());
+    let mut oracle = case.oracle().y;
+    oracle.iter_mut().enumerate().for_each(|(i, y)| *y -= f64::from(case.bias[i % 24]));
+    assert_close("without a bias", &plain.to_nhwc(), &oracle, 2e-6);
+}
+
+#[test]
+fn one_group_is_a_convolution() {
+    let case = Case::new([5, 6, 7, 6], 8, ConvGeometry::square(3, 1, 1));
+    let (weight, bias) = case.parameters();
+    let x = image(case.shape, &case.x);
+    let plain = conv2d(x.share(), &weight, Some(&bias), case.geometry, DIRECT).unwrap();
+    let grouped = grouped_conv2d(x, &weight, Some(&bias), case.geometry, 1).unwrap();
+    assert_eq!(plain.to_nhwc(), grouped.to_nhwc());
+}
+
+#[test]
+fn groups_that_do_not_divide_the_channels_are_errors() {
+    let case = Case::in_groups([2, 4, 4, 6], 9, ConvGeometry::square(3, 1, 1), 3);
+    let (weight, _) = case.parameters();
+    let run = |groups| grouped_conv2d(image(case.shape, &case.x), &weight, None, case.geometry, groups);
+    assert!(run(3).is_ok());
+    for groups in [0, 2, 4, 9] {
+        let error = run(groups).map(drop).unwrap_err().to_string();
+        let must = "it must divide the channels of the input and those of the output";
+        assert_eq!(error, format!("conv2d: the number of groups is {groups}, but {must}"));
+    }
+    // One group wants weights of all channels.
+    assert!(matches!(run(1), Err(OpError::Shape { .. })));
+}
+
 #[test]
 fn batches_that_do_not_fill_their_last_block_agree_with_the_definition() {
     for n in [15, 16, 17, 37] {
@@ -228,8 +292,9 @@ fn wide_layers_agree_with_the_definition() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let case = Case::new([37, 8, 8, 32], 80, ConvGeometry::square(3, 1, 1));
-    let run = |n_threads: usize, precision: Precision, algorithm: ConvAlgorithm| {
+    let one_group = Case::new([37, 8, 8, 32], 80, ConvGeometry::square(3, 1, 1));
+    let groups = Case::in_groups([37, 16, 16, 32], 32, ConvGeometry::square(3, 2, 1), 8);
+    let run = |case: &Case, n_threads: usize, precision: Precision, algorithm: ConvAlgorithm| {
         let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         let outcome = pool.install(|| case.run_in(precision, Family::detected(), algorithm));
         [outcome.y, outcome.x, outcome.weight, outcome.bias].concat()
@@ -237,8 +302,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     for precision in [Precision::F32, Precision::Bf16] {
         for algorithm in [DIRECT, ConvAlgorithm::Winograd] {
-            let (one, three) = (run(1, precision, algorithm), run(3, precision, algorithm));
-            assert_eq!(bits(one), bits(three), "{algorithm:?}, {precision:?}");
+            for case in [&one_group, &groups] {
+                let [one, three] = [1, 3].map(|n_threads| run(case, n_threads, precision, algorithm));
+                assert_eq!(bits(one), bits(three), "{algorithm:?}, {precision:?}, {} groups", case.groups);
+            }
         }
     }
 }
@@ -250,16 +317,23 @@ fn gradients_that_reach_an_input_by_two_branches_add_up() {
         (Case::new([5, 6, 6, 4], 4, three), DIRECT),
         (Case::new([5, 6, 6, 32], 32, three), ConvAlgorithm::Winograd),
         (Case::new([5, 6, 6, 4], 4, ConvGeometry::square(1, 1, 0)), DIRECT),
+        (Case::in_groups([5, 6, 6, 8], 8, three, 4), DIRECT),
     ];
     for (case, algorithm) in cases {
         let case = case.rounded();
+        let convolve = |x, weight: &Parameter, bias| {
+            if case.groups > 1 {
+                return grouped_conv2d(x, weight, bias, case.geometry, case.groups);
+            }
+            conv2d(x, weight, bias, case.geometry, algorithm)
+        };
         // Winograd rounds what it has transformed, if its inputs are rounded; so is each sum, and what it is a sum of.
         for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2)] {
             let (weight, bias) = case.parameters();
             let x = image(case.shape, &case.x).with_precision(precision).unwrap();
             let (input, shortcut) = (x.share(), x.share());
-            let other = conv2d(x.fork(), &weight, None, case.geometry, algorithm).unwrap();
-            let y = conv2d(x, &weight, Some(&bias), case.geometry, algorithm).unwrap();
+            let other = convolve(x.fork(), &weight, None).unwrap();
+            let y = convolve(x, &weight, Some(&bias)).unwrap();
             let y = add(add(y, shortcut).unwrap(), other).unwrap();
             let mut gradients = backward_weighted(y, &case.weights);
             let once = case.oracle();

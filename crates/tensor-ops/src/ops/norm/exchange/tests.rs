@@ -8,7 +8,10 @@ use processes::{Processes, ProcessesError, ThreadGroup};
 use crate::{
     BatchNorm, ConvAlgorithm, ConvGeometry, Device, FeatureMap, Gradients, Mode, OpError, Parameter,
     ParameterKind, Precision, backward, batch_norm, batch_norm_features,
-    ops::{conv::conv2d_on, norm::normalize},
+    ops::{
+        conv::{Way, conv2d_on},
+        norm::normalize,
+    },
     testing::{
         assert_close, backward_weighted, families, image, named_rows, noise, on_family, rows, vector, wide,
     },
@@ -76,8 +79,9 @@ impl Case {
         let residual = has_residual.then_some(residual);
         let y: FeatureMap = on_family!(family, |backend| {
             let geometry = ConvGeometry::square(3, 1, 1);
+            let way = Way { geometry, algorithm: ConvAlgorithm::Direct, groups: 1 };
             let x = match has_convolution {
-                true => conv2d_on(backend, x, (&kernel, None), geometry, ConvAlgorithm::Direct, true),
+                true => conv2d_on(backend, x, (&kernel, None), way, true),
                 false => Ok(x),
             };
             normalize(backend, x.unwrap(), &mut norm, residual, has_relu, Mode::Train).unwrap()
