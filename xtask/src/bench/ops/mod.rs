@@ -26,8 +26,8 @@ use moco_cli::compute;
 
 /// Time each kernel by itself.
 ///
-/// Times the kernels of training, in the shapes of ResNet-18 on 32 px (batch size 128), ResNet-50 on 224 px (batch size
-/// 16), and two vision transformers. For convolutions and linear layers, the forward pass and the gradients of the
+/// Times the kernels of training, in the shapes of ResNet-18 on 32 px (batch size 128), ResNet-50 and ResNeXt-50 on 224 px
+/// (batch size 16), and two vision transformers. For convolutions and linear layers, the forward pass and the gradients of the
 /// input (`data`) and the weights (`weights`) are timed separately. Each runs once to warm up, then at least three
 /// times; the median counts.
 ///
