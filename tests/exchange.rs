@@ -218,8 +218,16 @@ fn exported_encoders_give_the_same_features_in_python() {
     let conv = ["modules.backbone=(\"vit\", (patch: 16, dim: 16, depth: 1, heads: 2, stem: Conv))"];
     let wide_inside =
         ["modules.backbone=(\"resnet\", (blocks: [1, 1, 1, 1], block: Bottleneck, width_per_group: 128))"];
+    let grouped = [
+        "modules.backbone=(\"resnet\", (blocks: [1, 1, 1, 1], block: Bottleneck, groups: 32, width_per_group: 4))",
+    ];
+    let grouped_narrow = [
+        "modules.backbone=(\"resnet\", (blocks: [1, 2, 1, 1], block: Bottleneck, width: 16, groups: 4, width_per_group: 8))",
+    ];
     let extras = ["modules.backbone.layer_scale=0.5", "modules.backbone.registers=4"];
-    let cases: [(&str, &str, &[&str], &[&str]); 8] = [
+    let cases: [(&str, &str, &[&str], &[&str]); 10] = [
+        ("grouped", "small.ron", &grouped, &["torchvision", "timm", "moco", "onnx"]),
+        ("grouped-narrow", "small.ron", &grouped_narrow, &["torchvision", "moco-v3", "onnx"]),
         ("wide-inside", "small.ron", &wide_inside, &["torchvision", "timm", "moco", "onnx"]),
         ("registers", "v3.ron", &extras, &["timm", "onnx"]),
         ("narrow", "small.ron", &[], &["torchvision", "moco", "moco-v3", "onnx"]),

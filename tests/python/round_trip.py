@@ -297,6 +297,10 @@ def wrapped():
     yield "wide", {"model_state_dict": state(wide)} | beside, [wide], 32
     timms = timm.models.resnet.ResNet(timm.models.resnet.Bottleneck, [1, 1, 1, 1], base_width=128, num_classes=0)
     yield "timm-wide", state(shake(timms, 4)), [timms], 32
+    grouped = shake(small_resnet(groups=32, width_per_group=4), 11)
+    yield "grouped", {"state_dict": state(grouped, "module.")} | beside, [grouped], 32
+    timms = timm.models.resnet.ResNet(timm.models.resnet.Bottleneck, [1, 1, 1, 1], cardinality=64, base_width=4, num_classes=0)
+    yield "timm-grouped", state(shake(timms, 12)), [timms], 32
 
     a, b = shake(small_vit(16), 5), shake(small_vit(16), 6)
     yield "deit", {"model": state(a)} | beside, [a], 16
@@ -389,8 +393,8 @@ def store_code(folder):
 def store(folder):
     store_beside(folder)
     store_code(folder)
-    resnets = {f"torchvision_{name}": getattr(torchvision.models, name)() for name in ("resnet18", "resnet50")}
-    resnets |= {"timm_resnet50": timm.create_model("resnet50")}
+    resnets = {f"torchvision_{name}": getattr(torchvision.models, name)() for name in ("resnet18", "resnet50", "resnext50_32x4d")}
+    resnets |= {f"timm_{name}": timm.create_model(name) for name in ("resnet50", "resnext50_32x4d")}
     for name, model in resnets.items():
         model.fc = torch.nn.Identity()
         (folder / f"{name}.txt").write_text(layout(model.state_dict()))

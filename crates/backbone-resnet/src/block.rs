@@ -24,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) width: usize,
     /// Channels of a bottleneck's inner layers.
     pub(crate) inner: usize,
+    /// Groups of a bottleneck's 3x3 convolution.
+    pub(crate) groups: usize,
     /// The stride.
     pub(crate) stride: usize,
 }
@@ -36,16 +38,17 @@ impl Block {
         common: &Common,
         builder: &Builder<'_>,
     ) -> Result<Self, ConfigError> {
-        let Place { n_inputs, width, inner, stride } = place;
+        let Place { n_inputs, width, inner, groups, stride } = place;
         let n_outputs = width * kind.expansion();
-        let shape = |n_inputs, n_outputs, side_px, stride| Shape { n_inputs, n_outputs, side_px, stride };
+        let shape =
+            |n_inputs, n_outputs, side_px, stride| Shape { n_inputs, n_outputs, groups: 1, side_px, stride };
         let mut shapes = match kind {
             BlockKind::Basic => vec![shape(n_inputs, width, 3, stride), shape(width, width, 3, 1)],
             // The stride is in the 3x3 convolution, as in torchvision; the paper has it in the first 1x1.
             BlockKind::Bottleneck => {
                 vec![
                     shape(n_inputs, inner, 1, 1),
-                    shape(inner, inner, 3, stride),
+                    Shape { groups, ..shape(inner, inner, 3, stride) },
                     shape(inner, n_outputs, 1, 1),
                 ]
             }

@@ -19,9 +19,13 @@ pub struct ResNetConfig {
     pub block: Option<BlockKind>,
     /// Channels of the first stage; the others have 2, 4 and 8 times as many. torchvision: 64.
     pub width: usize,
-    /// Channels of the first 3x3 convolution of a Bottleneck block where `width` is 64; elsewhere in proportion. torchvision:
-    /// 64, and 128 for its wide ResNets (Zagoruyko & Komodakis 2016, arXiv:1605.07146).
+    /// Channels of the first 3x3 convolution of a Bottleneck block, in each of its `groups`, where `width` is 64; elsewhere in
+    /// proportion. torchvision: 64, 128 for its wide ResNets (Zagoruyko & Komodakis 2016, arXiv:1605.07146), and 4 or 8 for
+    /// ResNeXt.
     pub width_per_group: usize,
+    /// Groups of channels in the 3x3 convolution of a Bottleneck block, each convolved by itself. ResNeXt (Xie et al. 2017,
+    /// arXiv:1611.05431) calls it cardinality: 32 with `width_per_group: 4` is `32x4d`. torchvision: 1.
+    pub groups: usize,
     /// Stem. torchvision: ImageNet.
     pub stem: Stem,
     /// Whether the last batch norm of each block starts with scale 0, so that the block starts as the identity. MoCo
@@ -147,6 +151,7 @@ impl Default for ResNetConfig {
             block: None,
             width: 64,
             width_per_group: 64,
+            groups: 1,
             stem: Stem::ImageNet,
             zero_init_residual: false,
             batch_norm_splits: 1,
@@ -215,6 +220,7 @@ impl ResNetConfig {
             return Err(ConfigError::field("width", self.width, must));
         }
         self.check_width_per_group()?;
+        self.check_groups()?;
         self.stem.check_image(context.image_size)?;
         self.check_splits(context)
     }
@@ -232,6 +238,24 @@ impl ResNetConfig {
             wide if !(self.width * wide).is_multiple_of(64) => {
                 refuse(format!("times the width of {} it must be a multiple of 64", self.width))
             }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_groups(&self) -> Result<(), ConfigError> {
+        let refuse = |must: String| Err(ConfigError::field("groups", self.groups, must));
+        let (kind, _) = self.stages()?;
+        match self.groups {
+            1 => Ok(()),
+            _ if kind == BlockKind::Basic => {
+                refuse("it must be 1 for Basic blocks: those of ResNeXt are Bottleneck blocks".into())
+            }
+            0 => refuse("it must be at least 1".into()),
+            groups if groups.saturating_mul(self.width_per_group) > Self::MAX_WIDTH => refuse(format!(
+                "times the `width_per_group` of {} it must be at most {}",
+                self.width_per_group,
+                Self::MAX_WIDTH
+            )),
             _ => Ok(()),
         }
     }

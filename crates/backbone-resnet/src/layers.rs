@@ -30,6 +30,8 @@ pub(crate) struct Shape {
     pub(crate) n_inputs: usize,
     /// Channels that go out.
     pub(crate) n_outputs: usize,
+    /// Groups of channels that are convolved apart.
+    pub(crate) groups: usize,
     /// Pixels of the kernel, in height and width; odd.
     pub(crate) side_px: usize,
     /// Pixels from one place of the kernel to the next.
@@ -50,12 +52,13 @@ impl Common {
         names: Names,
         shape: Shape,
     ) -> Result<ConvNorm, ConfigError> {
-        let Shape { n_inputs, n_outputs, side_px, stride } = shape;
+        let Shape { n_inputs, n_outputs, groups, side_px, stride } = shape;
         let config = ConvNormConfig {
             conv_name: names.conv,
             norm_name: names.norm,
             n_inputs,
             n_outputs,
+            groups,
             side_px,
             stride,
             weight: Init::kaiming_fan_out(n_outputs * side_px * side_px),

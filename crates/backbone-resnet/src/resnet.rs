@@ -38,13 +38,14 @@ impl ResNet {
             Stem::ImageNet => (7, 2),
             Stem::Cifar => (3, 1),
         };
-        let shape = Shape { n_inputs: context.n_inputs, n_outputs: config.width, side_px, stride };
+        let shape = Shape { n_inputs: context.n_inputs, n_outputs: config.width, groups: 1, side_px, stride };
         let first = common.conv_norm(&builder, Names::numbered(1), shape)?;
         let architecture = architecture::ResNet {
             block: kind.into(),
             blocks: n_blocks,
             width: config.width,
             width_per_group: config.width_per_group,
+            groups: config.groups,
             stem: config.stem.into(),
             channels: context.n_inputs,
         };
@@ -92,7 +93,7 @@ fn build_stages(
             let stride = if stage_idx > 0 && block_idx == 0 { 2 } else { 1 };
             stages[stage_idx].push(Block::new(
                 kind,
-                Place { n_inputs, width, inner, stride },
+                Place { n_inputs, width, inner, groups: architecture.groups, stride },
                 common,
                 &builder,
             )?);

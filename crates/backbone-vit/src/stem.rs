@@ -47,6 +47,7 @@ impl PatchEmbed {
         let last = ConvConfig {
             n_inputs,
             n_outputs: sizes.dim,
+            groups: 1,
             geometry: ConvGeometry::square(side, side, 0),
             weight: Init::xavier(n_inputs * side * side, sizes.dim),
             bias: Some(Init::ZEROS),
@@ -77,6 +78,7 @@ impl PatchEmbed {
                 norm_name: (i * N_PLACES + 1).to_string(),
                 n_inputs,
                 n_outputs,
+                groups: 1,
                 side_px: 3,
                 stride: 2,
                 weight: Init::torch(9 * n_inputs),
@@ -90,6 +92,7 @@ impl PatchEmbed {
         let last = ConvConfig {
             n_inputs,
             n_outputs: dim,
+            groups: 1,
             geometry: ConvGeometry::square(1, 1, 0),
             weight: init,
             bias: Some(init),

@@ -3,7 +3,7 @@
 use plugin_api::{ConfigError, Module, NormScope};
 use tensor_ops::{
     BatchNorm, ConvAlgorithm, ConvGeometry, FeatureMap, Mode, OpError, batch_norm, batch_norm_add_relu,
-    batch_norm_relu, conv2d_before_norm,
+    batch_norm_relu, conv2d_before_norm, grouped_conv2d_before_norm,
 };
 
 use crate::builder::unplaced;
@@ -20,6 +20,8 @@ pub struct ConvNormConfig {
     pub n_inputs: usize,
     /// Channels that go out.
     pub n_outputs: usize,
+    /// Groups of channels that are convolved apart, see [`ConvConfig::groups`].
+    pub groups: usize,
     /// Pixels of the kernel, in height and width; odd. At stride 1 the image keeps its size.
     pub side_px: usize,
     /// The stride.
@@ -44,11 +46,11 @@ impl ConvNormConfig {
     /// The layer; `builder` is for the module that holds it.
     ///
     /// # Errors
-    /// If the device has no room for it.
+    /// As [`ConvConfig::build`].
     pub fn build(self, builder: &Builder<'_>) -> Result<ConvNorm, ConfigError> {
-        let Self { conv_name, norm_name, n_inputs, n_outputs, weight, algorithm, scope, .. } = self;
+        let Self { conv_name, norm_name, n_inputs, n_outputs, groups, weight, algorithm, scope, .. } = self;
         let geometry = ConvGeometry::square(self.side_px, self.stride, self.side_px / 2);
-        let conv = ConvConfig { n_inputs, n_outputs, geometry, weight, bias: None, algorithm };
+        let conv = ConvConfig { n_inputs, n_outputs, groups, geometry, weight, bias: None, algorithm };
         let conv = conv.build(&builder.part(&conv_name))?;
         let mut norm = BatchNorm::new(builder.device(), n_outputs).map_err(unplaced)?;
         NormScope { splits: norm.splits, processes: norm.processes } = scope;
@@ -93,8 +95,11 @@ impl ConvNorm {
     fn convolve(&self, x: FeatureMap, mode: Mode) -> Result<FeatureMap, OpError> {
         // In evaluation the norm asks for no sums, and norms of several parts sum up each by itself.
         if mode == Mode::Train && self.norm.splits == 1 {
-            let Conv { weight, geometry, algorithm, .. } = &self.conv;
-            conv2d_before_norm(x, weight, *geometry, *algorithm)
+            let Conv { weight, groups, geometry, algorithm, .. } = &self.conv;
+            match groups {
+                1 => conv2d_before_norm(x, weight, *geometry, *algorithm),
+                _ => grouped_conv2d_before_norm(x, weight, *geometry, *groups),
+            }
         } else {
             self.conv.forward(x)
         }

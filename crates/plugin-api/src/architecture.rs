@@ -24,9 +24,12 @@ pub struct ResNet {
     pub blocks: [usize; 4],
     /// Channels of the first stage; torchvision: 64.
     pub width: usize,
-    /// Channels of the first 3x3 convolution of a bottleneck block where `width` is 64; elsewhere in proportion. torchvision: 64,
-    /// and 128 of its wide ResNets. Basic blocks: 64.
+    /// Channels of the first 3x3 convolution of a bottleneck block, in each of its groups, where `width` is 64; elsewhere in
+    /// proportion. torchvision: 64, 128 of its wide ResNets, and 4 or 8 of ResNeXt. Basic blocks: 64.
     pub width_per_group: usize,
+    /// Groups of the 3x3 convolution of a bottleneck block: 32 or 64 of ResNeXt (Xie et al. 2017, arXiv:1611.05431), and 1
+    /// elsewhere.
+    pub groups: usize,
     /// The stem.
     pub stem: ResNetStem,
     /// Channels of the images: 3 for RGB.
@@ -135,28 +138,43 @@ impl Architecture {
 }
 
 impl ResNet {
-    /// The name and the depth of the published ResNet with these blocks.
-    pub fn published(&self) -> Option<(&'static str, usize)> {
-        match (self.block, self.blocks, self.width_per_group) {
-            (Block::Basic, [2, 2, 2, 2], 64) => Some(("resnet18", 18)),
-            (Block::Basic, [3, 4, 6, 3], 64) => Some(("resnet34", 34)),
-            (Block::Bottleneck, [3, 4, 6, 3], 64) => Some(("resnet50", 50)),
-            (Block::Bottleneck, [3, 4, 23, 3], 64) => Some(("resnet101", 101)),
-            (Block::Bottleneck, [3, 8, 36, 3], 64) => Some(("resnet152", 152)),
-            (Block::Bottleneck, [3, 4, 6, 3], 128) => Some(("wide_resnet50_2", 50)),
-            (Block::Bottleneck, [3, 4, 23, 3], 128) => Some(("wide_resnet101_2", 101)),
+    /// The name of the published ResNet with these blocks, in torchvision and timm.
+    pub fn published(&self) -> Option<&'static str> {
+        match (self.depth()?, self.groups, self.width_per_group) {
+            (18, 1, 64) => Some("resnet18"),
+            (34, 1, 64) => Some("resnet34"),
+            (50, 1, 64) => Some("resnet50"),
+            (101, 1, 64) => Some("resnet101"),
+            (152, 1, 64) => Some("resnet152"),
+            (50, 1, 128) => Some("wide_resnet50_2"),
+            (101, 1, 128) => Some("wide_resnet101_2"),
+            (50, 32, 4) => Some("resnext50_32x4d"),
+            (101, 32, 8) => Some("resnext101_32x8d"),
+            (101, 64, 4) => Some("resnext101_64x4d"),
+            _ => None,
+        }
+    }
+
+    /// The published depth with these blocks, however wide they are.
+    pub fn depth(&self) -> Option<usize> {
+        match (self.block, self.blocks) {
+            (Block::Basic, [2, 2, 2, 2]) => Some(18),
+            (Block::Basic, [3, 4, 6, 3]) => Some(34),
+            (Block::Bottleneck, [3, 4, 6, 3]) => Some(50),
+            (Block::Bottleneck, [3, 4, 23, 3]) => Some(101),
+            (Block::Bottleneck, [3, 8, 36, 3]) => Some(152),
             _ => None,
         }
     }
 
     /// Channels of the inner convolutions of the blocks of a stage, counted from 0.
     pub fn inner_width(&self, stage: usize) -> usize {
-        (self.width << stage) * self.width_per_group / 64
+        (self.width << stage) * self.width_per_group / 64 * self.groups
     }
 
     fn describe(&self) -> String {
         let mut text = match self.published() {
-            Some((name, _)) => name.to_owned(),
+            Some(name) => name.to_owned(),
             None => format!("resnet of {:?} {:?} blocks", self.blocks, self.block),
         };
         if self.width != 64 {
@@ -164,6 +182,9 @@ impl ResNet {
         }
         if self.width_per_group != 64 && self.published().is_none() {
             text += &format!(", width per group {}", self.width_per_group);
+        }
+        if self.groups != 1 && self.published().is_none() {
+            text += &format!(", {} groups", self.groups);
         }
         if self.stem == ResNetStem::Cifar {
             text += ", CIFAR stem";

@@ -7,11 +7,12 @@ use run_store::checkpoint::Stored;
 use tensor_ops::Device;
 use weights::{Shape, Tensors};
 
-const BACKBONES: [(&str, &str); 10] = [
+const BACKBONES: [(&str, &str); 11] = [
     ("resnet", "(depth: 18, width: 4, stem: Cifar)"),
     ("resnet", "(depth: 50, width: 4)"),
     ("resnet", "(blocks: [1, 2, 1, 1], block: Bottleneck, width: 4)"),
     ("resnet", "(depth: 50, width: 4, width_per_group: 128)"),
+    ("resnet", "(depth: 50, width: 16, width_per_group: 8, groups: 4)"),
     ("vit", "(patch: 8, dim: 16, depth: 2, heads: 4)"),
     ("vit", "(patch: 8, dim: 16, depth: 2, heads: 2, pool: Mean, position: None)"),
     ("vit", "(patch: 4, dim: 16, depth: 1, heads: 2, pool: MeanWithoutNorm, mlp_ratio: 2.5)"),

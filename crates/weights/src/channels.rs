@@ -55,6 +55,7 @@ mod tests {
             width: 2,
             stem: ResNetStem::Cifar,
             width_per_group: 64,
+            groups: 1,
             channels: 3,
         });
         let adapted = |channels| {

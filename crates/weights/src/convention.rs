@@ -166,6 +166,7 @@ mod tests {
             width: 2,
             stem: ResNetStem::Cifar,
             width_per_group: 64,
+            groups: 1,
             channels: 3,
         };
         tensors_of(&layout(&Architecture::ResNet(resnet)))

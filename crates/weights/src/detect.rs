@@ -35,37 +35,35 @@ fn resnet(tensors: &Tensors) -> Result<ResNet, Unrecognized> {
         _ => return Err(Unrecognized::shape("conv1.weight", tensors, "a kernel of 7x7 or 3x3")),
     };
     let block = if tensors.contains_key("layer1.0.conv3.weight") { Block::Bottleneck } else { Block::Basic };
-    let width_per_group = match block {
-        Block::Basic => 64,
-        Block::Bottleneck => width_per_group(tensors, width)?,
+    let (groups, width_per_group) = match block {
+        Block::Basic => (1, 64),
+        Block::Bottleneck => groups_and_width(tensors, width)?,
     };
     let blocks = [1, 2, 3, 4].map(|stage| count(tensors, &format!("layer{stage}."), ".conv1.weight"));
     if blocks.contains(&0) {
         return Err(Unrecognized::Stages { blocks });
     }
-    Ok(ResNet { block, blocks, width, width_per_group, stem, channels })
+    Ok(ResNet { block, blocks, width, width_per_group, groups, stem, channels })
 }
 
-/// The inner width of the first bottleneck block, of a ResNet of `width`, as torchvision counts it.
-fn width_per_group(tensors: &Tensors, width: usize) -> Result<usize, Unrecognized> {
+/// The groups of the first bottleneck block of a ResNet of `width`, and the inner width of each, as torchvision counts it.
+fn groups_and_width(tensors: &Tensors, width: usize) -> Result<(usize, usize), Unrecognized> {
     let (first, second) = ("layer1.0.conv1.weight", "layer1.0.conv2.weight");
     let &[inner, ..] = floats(tensors, first)? else {
         return Err(Unrecognized::shape(first, tensors, "[inner width, channels, 1, 1]"));
     };
     let &[_, of_group, _, _] = floats(tensors, second)? else {
-        return Err(Unrecognized::shape(second, tensors, "[inner width, inner width, 3, 3]"));
+        return Err(Unrecognized::shape(second, tensors, "[inner width, inner width of a group, 3, 3]"));
     };
-    if of_group < inner && inner.is_multiple_of(of_group) {
-        return Err(Unrecognized::Unsupported {
-            name: second.into(),
-            is: format!(
-                "a convolution in {} groups, as of a ResNeXt, and `resnet` has none",
-                inner / of_group
-            ),
-        });
+    if !inner.is_multiple_of(of_group) {
+        return Err(Unrecognized::shape(
+            second,
+            tensors,
+            "groups of equal width that make up the inner width",
+        ));
     }
-    match inner * 64 {
-        scaled if scaled.is_multiple_of(width) => Ok(scaled / width),
+    match of_group * 64 {
+        scaled if scaled.is_multiple_of(width) => Ok((inner / of_group, scaled / width)),
         _ => Err(Unrecognized::shape(first, tensors, "an inner width in 64ths of the width")),
     }
 }
@@ -157,19 +155,46 @@ mod tests {
         ] {
             assert!(told(extra).starts_with(&format!("`{extra}` is ")), "{}", told(extra));
         }
-        let mut tensors = tensors_of(&layout(&resnet(Block::Bottleneck, [1; 4], 64, ResNetStem::ImageNet)));
-        tensors.insert(
-            "layer1.0.conv2.weight".into(),
-            Stored::F32 { shape: vec![64, 2, 3, 3], values: vec![0.0; 1152] },
-        );
+    }
+
+    #[test]
+    fn groups_of_a_convolution_are_told_by_its_shape() {
+        let of = |groups, width_per_group, width| {
+            Architecture::ResNet(ResNet {
+                block: Block::Bottleneck,
+                blocks: [1; 4],
+                width,
+                width_per_group,
+                groups,
+                stem: ResNetStem::ImageNet,
+                channels: 3,
+            })
+        };
+        for (groups, width_per_group, width) in
+            [(32, 4, 64), (64, 4, 64), (32, 8, 64), (4, 64, 8), (2, 128, 8), (64, 8, 8)]
+        {
+            let resnext = of(groups, width_per_group, width);
+            assert_eq!(detect(&tensors_of(&layout(&resnext))).unwrap(), resnext);
+        }
+        let mut tensors = tensors_of(&layout(&of(1, 64, 64)));
+        let misshapen = Stored::F32 { shape: vec![64, 5, 3, 3], values: vec![0.0; 64 * 45] };
+        tensors.insert("layer1.0.conv2.weight".into(), misshapen);
         assert_eq!(
             detect(&tensors).unwrap_err().to_string(),
-            "`layer1.0.conv2.weight` is a convolution in 32 groups, as of a ResNeXt, and `resnet` has none"
+            "`layer1.0.conv2.weight` is [64, 5, 3, 3], expected groups of equal width that make up the inner width"
         );
     }
 
     fn resnet(block: Block, blocks: [usize; 4], width: usize, stem: ResNetStem) -> Architecture {
-        Architecture::ResNet(ResNet { block, blocks, width, stem, width_per_group: 64, channels: 3 })
+        Architecture::ResNet(ResNet {
+            block,
+            blocks,
+            width,
+            stem,
+            width_per_group: 64,
+            groups: 1,
+            channels: 3,
+        })
     }
 
     fn vit(stem: VitStem) -> Vit {
@@ -199,6 +224,7 @@ mod tests {
                 blocks: [1; 4],
                 width: 8,
                 width_per_group: 128,
+                groups: 1,
                 stem: ResNetStem::ImageNet,
                 channels: 3,
             }),
@@ -211,6 +237,7 @@ mod tests {
                 width: 8,
                 stem: ResNetStem::Cifar,
                 width_per_group: 64,
+                groups: 1,
                 channels: 5,
             }),
             Architecture::Vit(Vit { channels: 4, ..vit(VitStem::Patch) }),

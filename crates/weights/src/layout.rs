@@ -59,7 +59,8 @@ fn resnet(resnet: &ResNet) -> Vec<(String, Shape)> {
             let kernels = match resnet.block {
                 Block::Basic => vec![[width, n_inputs, 3, 3], [width, width, 3, 3]],
                 Block::Bottleneck => {
-                    vec![[inner, n_inputs, 1, 1], [inner, inner, 3, 3], [n_outputs, inner, 1, 1]]
+                    let of_group = inner / resnet.groups;
+                    vec![[inner, n_inputs, 1, 1], [inner, of_group, 3, 3], [n_outputs, inner, 1, 1]]
                 }
             };
             for (j, kernel) in kernels.into_iter().enumerate() {

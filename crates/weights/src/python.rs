@@ -43,9 +43,9 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     let block = format!("torchvision.models.resnet.{}", block_class(resnet));
     if resnet.width == 64 {
         match resnet.published() {
-            Some((name, _)) => lines += &format!("model = torchvision.models.{name}()\n"),
+            Some(name) => lines += &format!("model = torchvision.models.{name}()\n"),
             None => {
-                let wide = wide("width_per_group", resnet);
+                let wide = widths(("groups", "width_per_group"), resnet);
                 lines += &format!("model = torchvision.models.ResNet({block}, {blocks:?}{wide})\n");
             }
         }
@@ -59,7 +59,7 @@ fn torchvision_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
                          self.inplanes = {width}\n        \
                      return super()._make_layer(block, planes * {width} // 64, *rest, **named)\n\n\
              model = ResNet({block}, {blocks:?}{})\n",
-            wide("width_per_group", resnet)
+            widths(("groups", "width_per_group"), resnet)
         );
         lines += &imagenet_stem(resnet);
         lines += &format!("model.bn1 = torch.nn.BatchNorm2d({width})\n");
@@ -76,7 +76,7 @@ fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     let in_chans = in_chans(resnet.channels);
     let mut lines = String::from("import timm, torch\nfrom safetensors.torch import load_file\n\n");
     match resnet.published() {
-        Some((name, _)) => {
+        Some(name) => {
             lines += &format!("model = timm.create_model(\"{name}\", num_classes=0{in_chans})\n");
         }
         None => {
@@ -84,7 +84,7 @@ fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
                 "model = timm.models.resnet.ResNet(timm.models.resnet.{}, {:?}, num_classes=0{in_chans}{})\n",
                 block_class(resnet),
                 resnet.blocks,
-                wide("base_width", resnet)
+                widths(("cardinality", "base_width"), resnet)
             );
         }
     }
@@ -95,12 +95,13 @@ fn timm_resnet(resnet: &ResNet, facts: &Facts<'_>) -> String {
     lines + &load(facts)
 }
 
-/// A constructor's argument, where the inner layers of the blocks have another width than usual.
-fn wide(argument: &str, resnet: &ResNet) -> String {
-    match resnet.width_per_group {
-        64 => String::new(),
-        width => format!(", {argument}={width}"),
-    }
+/// A constructor's arguments for groups and their width, where the inner layers of the blocks have others than usual.
+fn widths((groups, width): (&str, &str), resnet: &ResNet) -> String {
+    [(groups, resnet.groups, 1), (width, resnet.width_per_group, 64)]
+        .into_iter()
+        .filter(|(_, value, usual)| value != usual)
+        .map(|(argument, value, _)| format!(", {argument}={value}"))
+        .collect()
 }
 
 fn block_class(resnet: &ResNet) -> String {
@@ -310,12 +311,15 @@ fn detectron2(architecture: &Architecture, facts: &Facts<'_>) -> String {
         in_bytes(facts.std),
     );
     if let Architecture::ResNet(resnet) = architecture {
-        if let Some((_, layers)) = resnet.published() {
+        if let Some(layers) = resnet.depth() {
             lines += &format!(",\n# MODEL.RESNETS.DEPTH {layers}");
         }
+        if resnet.groups != 1 {
+            lines += &format!(", MODEL.RESNETS.NUM_GROUPS {}", resnet.groups);
+        }
         if resnet.width_per_group != 64 {
-            let inner = resnet.inner_width(0);
-            lines += &format!(", MODEL.RESNETS.WIDTH_PER_GROUP {inner}");
+            let of_group = resnet.inner_width(0) / resnet.groups;
+            lines += &format!(", MODEL.RESNETS.WIDTH_PER_GROUP {of_group}");
         }
         if resnet.width != 64 || resnet.block == crate::Block::Basic {
             let res2 = resnet.width * resnet.block.expansion();
@@ -333,7 +337,7 @@ fn torchvision_name(resnet: &ResNet) -> Option<&'static str> {
     if resnet.width != 64 || resnet.stem != ResNetStem::ImageNet || resnet.channels != 3 {
         return None;
     }
-    resnet.published().map(|(name, _)| name)
+    resnet.published()
 }
 
 fn moco(target: Target, architecture: &Architecture, facts: &Facts<'_>) -> String {
@@ -423,6 +427,7 @@ mod tests {
                 width,
                 stem,
                 width_per_group: 64,
+                groups: 1,
                 channels: 3,
             })
         };
@@ -451,7 +456,15 @@ model.eval()
     fn wide_resnets_have_their_own_names_or_say_how_wide_they_are() {
         let wide = |width, width_per_group, blocks| {
             let (block, stem) = (Block::Bottleneck, ResNetStem::ImageNet);
-            Architecture::ResNet(ResNet { block, blocks, width, width_per_group, stem, channels: 3 })
+            Architecture::ResNet(ResNet {
+                block,
+                blocks,
+                width,
+                width_per_group,
+                groups: 1,
+                stem,
+                channels: 3,
+            })
         };
         let has = |target, architecture: &Architecture, piece: &str| {
             let lines = loading_lines(target, architecture, &facts(None));
@@ -477,6 +490,44 @@ model.eval()
     }
 
     #[test]
+    fn resnexts_have_their_own_names_or_say_their_groups() {
+        let resnext = |blocks, (groups, width_per_group), width| {
+            let (block, stem) = (Block::Bottleneck, ResNetStem::ImageNet);
+            Architecture::ResNet(ResNet { block, blocks, width, width_per_group, groups, stem, channels: 3 })
+        };
+        let has = |target, architecture: &Architecture, piece: &str| {
+            let lines = loading_lines(target, architecture, &facts(None));
+            assert!(lines.contains(piece), "{piece} is not in\n{lines}");
+        };
+        for (blocks, widths, name) in [
+            ([3, 4, 6, 3], (32, 4), "resnext50_32x4d"),
+            ([3, 4, 23, 3], (32, 8), "resnext101_32x8d"),
+            ([3, 4, 23, 3], (64, 4), "resnext101_64x4d"),
+        ] {
+            let published = resnext(blocks, widths, 64);
+            has(Target::Torchvision, &published, &format!("torchvision.models.{name}()"));
+            has(Target::Timm, &published, &format!("timm.create_model(\"{name}\", num_classes=0)"));
+            has(Target::Moco, &published, &format!("main_lincls.py -a {name}"));
+        }
+        let x101 = resnext([3, 4, 23, 3], (32, 8), 64);
+        has(
+            Target::Detectron2,
+            &x101,
+            "DEPTH 101, MODEL.RESNETS.NUM_GROUPS 32, MODEL.RESNETS.WIDTH_PER_GROUP 8",
+        );
+        let other = resnext([1, 1, 1, 1], (16, 8), 64);
+        has(Target::Torchvision, &other, "Bottleneck, [1, 1, 1, 1], groups=16, width_per_group=8)");
+        has(Target::Timm, &other, "[1, 1, 1, 1], num_classes=0, cardinality=16, base_width=8)");
+        has(
+            Target::Torchvision,
+            &resnext([1, 1, 1, 1], (4, 64), 8),
+            "model = ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], groups=4)",
+        );
+        let narrow = resnext([3, 4, 6, 3], (4, 16), 8);
+        has(Target::Detectron2, &narrow, "NUM_GROUPS 4, MODEL.RESNETS.WIDTH_PER_GROUP 2, ");
+    }
+
+    #[test]
     fn encoders_of_other_images_than_rgb_get_a_first_layer_of_their_channels() {
         let (mean, std) = (&[0.5; 4], &[0.25; 4]);
         let facts =
@@ -488,6 +539,7 @@ model.eval()
                 width,
                 stem,
                 width_per_group: 64,
+                groups: 1,
                 channels: 4,
             })
         };

@@ -154,6 +154,7 @@ mod tests {
             width: 64,
             stem: ResNetStem::ImageNet,
             width_per_group: 64,
+            groups: 1,
             channels: 3,
         });
         for (name, _) in layout(&resnet) {

@@ -126,7 +126,7 @@ impl Target {
                 Self::Detectron2 if resnet.stem == ResNetStem::Cifar => Some(
                     "detectron2's ResNets have the ImageNet stem, and this one has the CIFAR stem".into(),
                 ),
-                Self::Detectron2 if resnet.published().is_none() => {
+                Self::Detectron2 if resnet.depth().is_none() => {
                     Some(format!("detectron2 has no ResNet with {:?} blocks", resnet.blocks))
                 }
                 _ => None,
@@ -285,6 +285,7 @@ mod tests {
             width,
             stem,
             width_per_group: 64,
+            groups: 1,
             channels: 3,
         })
     }
@@ -333,6 +334,13 @@ mod tests {
             fitting(&resnet(64, ResNetStem::ImageNet), Some(&head)),
             ["torchvision", "timm", "moco", "onnx"]
         );
+        let Architecture::ResNet(of) = resnet(64, ResNetStem::ImageNet) else { panic!("it is a ResNet") };
+        let resnext = |blocks| {
+            let block = Block::Bottleneck;
+            Architecture::ResNet(ResNet { block, blocks, groups: 32, width_per_group: 4, ..of.clone() })
+        };
+        assert_eq!(fitting(&resnext([3, 4, 6, 3]), None), resnets);
+        assert_eq!(fitting(&resnext([1; 4]), None), ["torchvision", "timm", "moco", "moco-v3", "onnx"]);
         let error = Target::Detectron2.check(&vit(VitStem::Conv, true), (32, 32), None).unwrap_err();
         assert_eq!(error.to_string(), "only ResNets can be exported to detectron2, and this is a ViT");
         assert_eq!(error.fitting, [Target::MocoV3, Target::Onnx]);

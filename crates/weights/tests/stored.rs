@@ -29,8 +29,14 @@ fn resnet(block: Block, blocks: [usize; 4]) -> Architecture {
         width: 64,
         stem: ResNetStem::ImageNet,
         width_per_group: 64,
+        groups: 1,
         channels: 3,
     })
+}
+
+fn resnext50() -> Architecture {
+    let Architecture::ResNet(of) = resnet(Block::Bottleneck, [3, 4, 6, 3]) else { panic!("it is a ResNet") };
+    Architecture::ResNet(ResNet { groups: 32, width_per_group: 4, ..of })
 }
 
 fn vit_small() -> Architecture {
@@ -55,6 +61,8 @@ fn layouts_are_those_of_torchvision_and_timm_in_their_order() {
     assert_eq!(weights::layout(&resnet(Block::Basic, [2, 2, 2, 2])), layout("torchvision_resnet18.txt"));
     assert_eq!(weights::layout(&resnet(Block::Bottleneck, [3, 4, 6, 3])), layout("torchvision_resnet50.txt"));
     assert_eq!(weights::layout(&resnet(Block::Bottleneck, [3, 4, 6, 3])), layout("timm_resnet50.txt"));
+    assert_eq!(weights::layout(&resnext50()), layout("torchvision_resnext50_32x4d.txt"));
+    assert_eq!(weights::layout(&resnext50()), layout("timm_resnext50_32x4d.txt"));
     assert_eq!(weights::layout(&vit_small()), layout("timm_vit_small.txt"));
 }
 

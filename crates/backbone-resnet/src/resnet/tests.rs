@@ -224,9 +224,57 @@ fn wide_resnets_have_wider_inner_layers_and_as_many_features() {
 }
 
 #[test]
+fn resnexts_have_the_parameters_of_torchvision() {
+    // sum(p.numel() for p in torchvision.models.resnext50_32x4d().parameters()), and so on
+    for (depth, groups, width_per_group, expected) in
+        [(50, 32, 4, 25_028_904), (101, 32, 8, 88_791_336), (101, 64, 4, 83_455_272)]
+    {
+        let config = ResNetConfig { groups, width_per_group, ..config(depth, 64, Stem::ImageNet) };
+        let resnet = ResNet::new(config, &context(224, 4)).unwrap();
+        // The 1000 classes of `fc` are no part of the backbone.
+        let mut n = 2048 * 1000 + 1000;
+        let mut of_groups = Vec::new();
+        visit_parameters(&resnet, |name, parameter| {
+            n += parameter.n_elements();
+            if name == "layer1.0.conv2.weight" {
+                of_groups = parameter.torch_shape();
+            }
+        });
+        assert_eq!(n, expected);
+        assert_eq!(of_groups, [groups * width_per_group, width_per_group, 3, 3]);
+    }
+}
+
+#[test]
+fn groups_that_a_block_cannot_have_are_refused() {
+    let refuse =
+        |config: ResNetConfig| ResNet::new(config, &context(32, 4)).map(drop).unwrap_err().to_string();
+    let of = |depth, groups, width_per_group| ResNetConfig {
+        groups,
+        width_per_group,
+        ..config(depth, 64, Stem::Cifar)
+    };
+    assert_eq!(
+        refuse(of(18, 32, 64)),
+        "`groups` is 32, but it must be 1 for Basic blocks: those of ResNeXt are Bottleneck blocks"
+    );
+    assert_eq!(
+        refuse(of(34, 32, 4)),
+        "`width_per_group` is 4, but it must be 64 for Basic blocks, which have one width"
+    );
+    assert_eq!(refuse(of(50, 0, 4)), "`groups` is 0, but it must be at least 1");
+    assert_eq!(
+        refuse(of(50, 128, 64)),
+        "`groups` is 128, but times the `width_per_group` of 64 it must be at most 4096"
+    );
+    let error = plugin_api::Config::new("(depth: 50, cardinality: 32)").parse::<ResNetConfig>().unwrap_err();
+    assert!(error.to_string().contains("unknown field `cardinality`"), "{error}");
+}
+
+#[test]
 fn a_gradient_reaches_every_parameter() {
-    for (depth, width_per_group) in [(18, 64), (50, 64), (50, 128)] {
-        let config = ResNetConfig { width_per_group, ..config(depth, 4, Stem::Cifar) };
+    for (depth, width_per_group, groups) in [(18, 64, 1), (50, 64, 1), (50, 128, 1), (50, 32, 8)] {
+        let config = ResNetConfig { width_per_group, groups, ..config(depth, 4, Stem::Cifar) };
         let mut resnet = ResNet::new(config, &context(8, 4)).unwrap();
         let features = resnet.forward(images(4, 8, Recording::start()), Mode::Train).unwrap();
         let weights = to_rows(&features);

@@ -65,12 +65,15 @@ fn views(encoders: &Encoders, architecture: &Architecture) -> String {
 }
 
 fn resnet(resnet: &ResNet) -> String {
-    let mut fields = match (resnet.block, resnet.published()) {
-        (_, Some((_, depth))) => vec![format!("depth: {depth}")],
-        (block, None) => vec![format!("blocks: {:?}", resnet.blocks), format!("block: {}", name_of(block))],
+    let mut fields = match resnet.depth() {
+        Some(depth) => vec![format!("depth: {depth}")],
+        None => vec![format!("blocks: {:?}", resnet.blocks), format!("block: {}", name_of(resnet.block))],
     };
     if resnet.width != 64 {
         fields.push(format!("width: {}", resnet.width));
+    }
+    if resnet.groups != 1 {
+        fields.push(format!("groups: {}", resnet.groups));
     }
     if resnet.width_per_group != 64 {
         fields.push(format!("width_per_group: {}", resnet.width_per_group));

@@ -124,13 +124,28 @@ impl<'a> Graph<'a> {
         (stride, padding): (usize, usize),
         bias: bool,
     ) -> Result<String, String> {
+        self.grouped_convolution(x, name, (stride, padding), 1, bias)
+    }
+
+    /// A convolution in groups of channels.
+    pub(super) fn grouped_convolution(
+        &mut self,
+        x: &str,
+        name: &str,
+        (stride, padding): (usize, usize),
+        groups: usize,
+        bias: bool,
+    ) -> Result<String, String> {
         let mut inputs = vec![x.to_owned(), self.weight(&format!("{name}.weight"))?];
         if bias {
             inputs.push(self.weight(&format!("{name}.bias"))?);
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        let with =
-            [With::Ints("strides", vec![stride as i64; 2]), With::Ints("pads", vec![padding as i64; 4])];
+        let mut with =
+            vec![With::Ints("strides", vec![stride as i64; 2]), With::Ints("pads", vec![padding as i64; 4])];
+        if groups != 1 {
+            with.push(With::Int("group", groups as i64));
+        }
         Ok(self.node("Conv", &inputs, with))
     }
 

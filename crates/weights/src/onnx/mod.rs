@@ -127,6 +127,7 @@ mod tests {
             width: 2,
             stem: ResNetStem::ImageNet,
             width_per_group: 64,
+            groups: 1,
             channels: 3,
         };
         let model = decoded(&Architecture::ResNet(resnet));
@@ -136,6 +137,23 @@ mod tests {
             nodes.iter().filter(|node| node.op_type == op).count()
         };
         assert_eq!((n("Conv"), n("BatchNormalization"), n("MaxPool"), n("Add")), (17, 17, 1, 4));
+        let resnext = ResNet {
+            block: Block::Bottleneck,
+            blocks: [1; 4],
+            width: 16,
+            stem: ResNetStem::ImageNet,
+            width_per_group: 16,
+            groups: 8,
+            channels: 3,
+        };
+        let model = decoded(&Architecture::ResNet(resnext));
+        let groups = |node: &super::proto::Node| {
+            let attribute = node.attribute.iter().find(|attribute| attribute.name == "group");
+            attribute.and_then(|attribute| attribute.i)
+        };
+        let nodes = &model.graph.as_ref().unwrap().node;
+        let in_groups: Vec<i64> = nodes.iter().filter_map(groups).collect();
+        assert_eq!(in_groups, [8; 4], "the 3x3 convolution of each block has groups, and nothing else has");
         for (stem, class_token, registers) in [
             (VitStem::Patch, true, 0),
             (VitStem::Patch, true, 3),

@@ -23,7 +23,7 @@ pub(super) fn add(graph: &mut Graph<'_>, resnet: &ResNet, x: &str) -> Result<Str
         for i in 0..n_blocks {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
             let has_shortcut = i == 0 && (stage > 0 || resnet.block == Block::Bottleneck);
-            x = block(graph, resnet.block, &format!("layer{}.{i}", stage + 1), stride, has_shortcut, &x)?;
+            x = block(graph, resnet, &format!("layer{}.{i}", stage + 1), stride, has_shortcut, &x)?;
         }
     }
     x = graph.node("GlobalAveragePool", &[&x], []);
@@ -32,23 +32,23 @@ pub(super) fn add(graph: &mut Graph<'_>, resnet: &ResNet, x: &str) -> Result<Str
 
 fn block(
     graph: &mut Graph<'_>,
-    kind: Block,
+    resnet: &ResNet,
     name: &str,
     stride: usize,
     has_shortcut: bool,
     x: &str,
 ) -> Result<String, String> {
     // As in torchvision, the 3x3 convolution has the stride.
-    let layers: &[(usize, usize)] = match kind {
-        Block::Basic => &[(stride, 1), (1, 1)],
-        Block::Bottleneck => &[(1, 0), (stride, 1), (1, 0)],
+    let layers: &[((usize, usize), usize)] = match resnet.block {
+        Block::Basic => &[((stride, 1), 1), ((1, 1), 1)],
+        Block::Bottleneck => &[((1, 0), 1), ((stride, 1), resnet.groups), ((1, 0), 1)],
     };
     let mut main = x.to_owned();
-    for (i, (stride, padding)) in layers.iter().enumerate() {
+    for (i, (steps, groups)) in layers.iter().enumerate() {
         if i > 0 {
             main = graph.node("Relu", &[&main], []);
         }
-        main = graph.convolution(&main, &format!("{name}.conv{}", i + 1), (*stride, *padding), false)?;
+        main = graph.grouped_convolution(&main, &format!("{name}.conv{}", i + 1), *steps, *groups, false)?;
         main = graph.batch_norm(&main, &format!("{name}.bn{}", i + 1))?;
     }
     let mut shortcut = x.to_owned();
