@@ -8,8 +8,10 @@ mod event;
 mod events;
 mod log;
 mod record;
+mod scalars;
 
 pub use self::best::{Best, best};
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
 pub use self::log::{MetricsLine, MetricsLog};
+pub use self::scalars::Scalars;

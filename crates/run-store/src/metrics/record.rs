@@ -14,6 +14,21 @@ pub(super) fn append_record(bytes: &mut Vec<u8>, payload: &[u8]) {
     bytes.extend(masked_crc(payload).to_le_bytes());
 }
 
+/// The payload of the record that `bytes` begins with, which are then those after it; `None` if there is none that is whole and
+/// has the right checksums.
+pub(super) fn split_record<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    fn checked<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let content = bytes.split_off(..length)?;
+        let checksum = bytes.split_off(..4)?;
+        (masked_crc(content).to_le_bytes() == checksum).then_some(content)
+    }
+    let mut rest = *bytes;
+    let length = u64::from_le_bytes(checked(&mut rest, 8)?.try_into().ok()?);
+    let payload = checked(&mut rest, usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    Some(payload)
+}
+
 /// TensorFlow masks checksums, because the data may contain checksums themselves.
 pub(super) fn masked_crc(bytes: &[u8]) -> u32 {
     CRC.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)

@@ -116,6 +116,11 @@ impl RunFolder {
         RunLock::take(&self.path)
     }
 
+    /// Whether a process trains in this folder.
+    pub fn is_in_use(&self) -> bool {
+        RunLock::is_held(&self.path)
+    }
+
     /// Writes the resolved pipeline.
     ///
     /// # Errors
@@ -365,7 +370,9 @@ mod tests {
         let expected =
             format!("folder `{}` is in use by process {}", folder.path().display(), std::process::id());
         assert_eq!(error.to_string(), expected);
+        assert!(folder.is_in_use());
         drop(lock);
+        assert!(!folder.is_in_use());
         folder.lock().unwrap();
     }
 
