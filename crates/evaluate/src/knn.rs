@@ -170,7 +170,7 @@ fn nearer(a: &Neighbor, b: &Neighbor) -> Ordering {
 }
 
 /// The class with the most votes. `neighbors` are sorted, so that sums are always the same.
-fn vote(neighbors: &[Neighbor], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
+pub(crate) fn vote(neighbors: &[Neighbor], labels: &[u32], n_classes: usize, temperature: f64) -> usize {
     let nearest = neighbors.first().map_or(0.0, |neighbor| neighbor.similarity);
     let mut votes = vec![0.0; n_classes];
     for neighbor in neighbors {

@@ -7,7 +7,7 @@
 //! apart, and [`KeyDrift`] (`key-drift`) how far the keys in a queue have drifted. All of
 //! them get features from [`plugin_api::FeatureExtractor`] and keep no images.
 //!
-//! Their functions can also be used without a training run: [`knn()`], [`neighbors()`], [`linear`], [`feature_std`],
+//! Their functions can also be used without a training run: [`knn()`], [`neighbors()`], [`knn_left_out`], [`linear`], [`feature_std`],
 //! [`effective_rank`], [`alignment()`], [`uniformity`], [`lidar()`], [`key_drift()`], [`key_age_gap`]. [`label_subset`] selects a few labels per class.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
@@ -23,6 +23,7 @@ mod knn;
 mod knn_monitor;
 mod label_subset;
 mod labeled;
+mod left_out;
 mod lidar;
 mod lidar_monitor;
 pub mod linear;
@@ -39,6 +40,7 @@ pub use self::key_drift::{KeyDrift, KeyDriftConfig};
 pub use self::knn::{KnnError, KnnScore, Neighbor, knn};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
 pub use self::label_subset::{chosen_images, label_subset};
+pub use self::left_out::knn_left_out;
 pub use self::lidar::lidar;
 pub use self::lidar_monitor::{LidarConfig, LidarMonitor};
 pub use self::neighbors::neighbors;

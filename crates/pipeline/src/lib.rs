@@ -19,6 +19,7 @@ mod encoder;
 mod error;
 mod graph;
 mod ids;
+mod leaves;
 mod measuring;
 mod minimize;
 mod modules;
@@ -44,6 +45,7 @@ pub use self::graph::{Chain, Encode, Graph, Input, KeyStep, LossStep, ModuleId, 
 pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
 };
+pub use self::leaves::leaves;
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::moved::{Move, Moved};
 pub use self::parameters::{ParameterSettings, Parameters};
