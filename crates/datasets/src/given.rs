@@ -20,6 +20,9 @@ use crate::store::Folder;
 /// Magic bytes that distinguish images and other files from text.
 const N_BYTES_LOOKED_AT: u64 = 32;
 
+/// Names of folders that hold a split.
+const SPLITS: [&[u8]; 5] = [b"train", b"val", b"valid", b"validation", b"test"];
+
 /// Images given by path.
 #[derive(Clone)]
 pub struct OpenedImages {
@@ -98,8 +101,15 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels),
 }
 
 /// The first folder of each path as its class, if every path has one.
+///
+/// Folders of splits are no classes: below `train` and `test`, the next folder is.
 fn labels_of_folders(entries: &Entries) -> Labels {
-    let class = |path| split_first(path).map(|(class, _)| class);
+    let are_of_splits =
+        entries.paths().all(|path| split_first(path).is_some_and(|(first, _)| SPLITS.contains(&first)));
+    let class = |path| {
+        let path = if are_of_splits { split_first(path)?.1 } else { path };
+        split_first(path).map(|(class, _)| class)
+    };
     let Some(classes) = entries.paths().map(class).collect::<Option<BTreeSet<&[u8]>>>() else {
         return Labels::none();
     };
