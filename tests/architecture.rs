@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels-cpu", &[]),
     ("kernels-cuda", &["kernels-cpu"]),
     ("processes", &[]),
+    ("pages", &[]),
     ("processes-mpi", &["processes"]),
     ("tensor-ops", &["kernels-cpu", "processes"]),
     ("plugin-api", &["processes", "tensor-ops"]),
