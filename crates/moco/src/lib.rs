@@ -59,9 +59,11 @@ mod encoder;
 mod error;
 pub mod evaluation;
 pub mod exchange;
+pub mod map;
 #[cfg(feature = "train")]
 mod origin;
 mod picture;
+mod report;
 mod run;
 mod source;
 mod table;
@@ -69,6 +71,7 @@ mod table;
 mod together;
 #[cfg(feature = "train")]
 mod training;
+mod views;
 
 pub use self::classifier::{
     Classifier, ClassifierError, ClassifierFacts, ClassifierOptions, KeptClassifier, Prediction,
@@ -80,12 +83,14 @@ pub use self::error::{EmbedError, Error, LoadError};
 pub use self::evaluation::EvaluationError;
 #[cfg(feature = "train")]
 pub use self::origin::{Changes, GoesOn, ModuleStart, Origin, OriginError, OwnCheckpoint};
-pub use self::picture::write_picture;
+pub use self::picture::{colors_note, rgb_of, write_picture};
+pub use self::report::{ReportError, ReportOptions, report_page, report_path, write_report};
 pub use self::run::{OpenRun, RunError, Which};
 pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
+pub use self::views::{SeenImage, seen_images};
 pub use datasets::OpenedImages;
 pub use pipeline::{self, Move, Moved, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};

@@ -40,7 +40,7 @@ use train_core::features;
 pub use evaluate::KnnScore;
 pub use evaluate::linear::{ClassifierScore, ProbeProtocol, PublishedProbe, TrainedProbe};
 
-pub use self::confusion::confusion_png;
+pub use self::confusion::{confusion_png, confusion_svg};
 pub use self::course::Course;
 pub use self::error::EvaluationError;
 use self::labeled_images::LabeledImages;

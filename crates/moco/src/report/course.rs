@@ -1,0 +1,208 @@
+//! The course of a run, from its log and TensorBoard's events.
+
+use pages::{Course, Fact, Measured, Reach, Unit};
+use pipeline::Pipeline;
+use run_store::RunFolder;
+use run_store::metrics::{MetricsLog, Scalars};
+use serde_json::{Map, Value};
+
+use super::ReportError;
+
+/// Fields of a line that are no metrics of monitors.
+const FIELDS: [&str; 12] = [
+    "step",
+    "epoch",
+    "loss",
+    "contrast_top1",
+    "lr",
+    "seconds",
+    "images_per_s",
+    "data_wait_share",
+    "unreadable",
+    "gradient_first_layer",
+    "gradient_last_layer",
+    "gradient_spikes",
+];
+
+/// Places at which the momentum coefficient is drawn.
+const MOMENTUM_POINTS: usize = 200;
+
+type Line = Map<String, Value>;
+
+/// The course of the run in `folder`, called `name`, and what must be said of it.
+pub(super) fn course(
+    folder: &RunFolder,
+    name: &str,
+    pipeline: Option<&Pipeline>,
+) -> Result<(Course, Vec<String>), ReportError> {
+    let mut notes = Vec::new();
+    let lines = match folder.metrics().is_file() {
+        true => MetricsLog::read(&folder.metrics())?,
+        false => Vec::new(),
+    };
+    if !lines.iter().any(|line| number(line, "loss").is_some()) {
+        notes.push(format!("{name} has no complete epoch yet."));
+    }
+    let along = |field: &str| -> Vec<(f64, f64)> {
+        let point = |line: &Line| {
+            let value = line.get(field)?;
+            // What is not finite is written as `null`.
+            Some((number(line, "epoch")?, value.as_f64().unwrap_or(f64::NAN)))
+        };
+        lines.iter().filter_map(point).collect()
+    };
+    let last_epoch = lines.iter().filter_map(|line| number(line, "epoch")).fold(0.0, f64::max);
+    let steps = steps(folder, &lines);
+    let by_steps = |tag: &str| steps.as_ref().map(|steps| steps.of(tag)).unwrap_or_default();
+    let lr = by_steps("train/lr");
+    let spikes = along("gradient_spikes").into_iter().filter(|(_, n)| *n > 0.0);
+    let course = Course {
+        name: name.into(),
+        reach: Reach {
+            epochs_done: last_epoch as usize,
+            epochs: pipeline.map(|pipeline| pipeline.epochs),
+            is_under_way: folder.is_in_use(),
+        },
+        facts: facts(folder, pipeline),
+        loss_levels: pipeline.map(loss_levels),
+        loss: along("loss"),
+        step_loss: by_steps("train/loss"),
+        own_key: along("contrast_top1"),
+        step_own_key: by_steps("train/contrast_top1"),
+        metrics: metrics(&lines, pipeline, &along),
+        lr: if lr.is_empty() { along("lr") } else { lr },
+        momentum: pipeline.map(|pipeline| momentum(pipeline, last_epoch)).unwrap_or_default(),
+        gradient_first: along("gradient_first_layer"),
+        gradient_last: along("gradient_last_layer"),
+        spikes: spikes.map(|(epoch, n)| (epoch, n as usize)).collect(),
+        images_per_s: along("images_per_s"),
+        data_wait: along("data_wait_share"),
+    };
+    Ok((course, notes))
+}
+
+fn number(line: &Line, field: &str) -> Option<f64> {
+    line.get(field)?.as_f64()
+}
+
+/// TensorBoard's scalars, of which there are more than one an epoch.
+struct Steps {
+    scalars: Scalars,
+    per_epoch: f64,
+}
+
+impl Steps {
+    /// By epochs, with parts of them.
+    fn of(&self, tag: &str) -> Vec<(f64, f64)> {
+        self.scalars.of(tag).iter().map(|(step, value)| (*step as f64 / self.per_epoch, *value)).collect()
+    }
+}
+
+/// Without events, or before the first epoch has ended, there are none.
+fn steps(folder: &RunFolder, lines: &[Line]) -> Option<Steps> {
+    let steps_of = |line: &Line| Some((number(line, "step")?, number(line, "epoch")?));
+    let (step, epoch) =
+        lines.iter().filter_map(steps_of).find(|(step, epoch)| *step > 0.0 && *epoch > 0.0)?;
+    let scalars = Scalars::read(&folder.events(), |tag| tag.starts_with("train/")).ok()?;
+    Some(Steps { scalars, per_epoch: step / epoch })
+}
+
+fn facts(folder: &RunFolder, pipeline: Option<&Pipeline>) -> Vec<Fact> {
+    let fact = |name: &str, value: String| Fact { name: name.into(), value };
+    let mut facts = Vec::new();
+    if let Some(pipeline) = pipeline {
+        facts.push(fact("pipeline", pipeline.name.clone()));
+        facts.push(fact("seed", pipeline.seed.to_string()));
+        facts.push(fact("batch size", pipeline.batch.to_string()));
+        facts.push(fact("", pipeline.dataset.describe()));
+    }
+    facts.extend(folder.read_origin().map(|origin| fact("started from", origin)));
+    facts
+}
+
+/// Chance and floor of the sum of all losses, each times its weight.
+fn loss_levels(pipeline: &Pipeline) -> [f64; 2] {
+    let mut levels = [0.0; 2];
+    for step in &pipeline.network.graph.loss_steps {
+        let range = pipeline.network.modules.losses[step.loss].module.loss_range(pipeline.batch);
+        levels[0] += step.weight * range.chance;
+        levels[1] += step.weight * range.floor;
+    }
+    levels
+}
+
+fn momentum(pipeline: &Pipeline, epochs_done: f64) -> Vec<(f64, f64)> {
+    let Some(momentum) = pipeline.momentum.filter(|_| epochs_done > 0.0) else { return Vec::new() };
+    let point = |i: usize| {
+        let epoch = epochs_done * i as f64 / MOMENTUM_POINTS as f64;
+        (epoch, momentum.at(epoch / pipeline.epochs as f64))
+    };
+    (0..=MOMENTUM_POINTS).map(point).collect()
+}
+
+/// What monitors have measured, the metric that the run is judged by first.
+fn metrics(
+    lines: &[Line],
+    pipeline: Option<&Pipeline>,
+    along: &impl Fn(&str) -> Vec<(f64, f64)>,
+) -> Vec<Measured> {
+    let mut names: Vec<&String> = Vec::new();
+    for (name, value) in lines.iter().flatten() {
+        let is_metric = !FIELDS.contains(&&name[..]) && (value.is_number() || value.is_null());
+        if is_metric && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let best = pipeline.and_then(|pipeline| pipeline.checkpoint.best.clone());
+    names.sort_by_key(|name| (best.as_ref() != Some(*name), !is_accuracy(name)));
+    let measured = |name: &String| Measured {
+        name: name.clone(),
+        unit: if is_accuracy(name) { Unit::Share } else { Unit::Plain },
+        points: along(name),
+        more_is_better: true,
+    };
+    names.into_iter().map(measured).collect()
+}
+
+/// The log does not say what a metric is; those of accuracies are called so.
+fn is_accuracy(name: &str) -> bool {
+    ["top1", "top5", "accuracy"].iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use run_store::metrics::{EventLog, MetricsLine};
+
+    use super::*;
+
+    #[test]
+    fn the_course_is_that_of_the_log_and_the_events() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(root.path(), "moco", None).unwrap();
+        let (course, notes) = course(&folder, "moco-001", None).unwrap();
+        assert_eq!(
+            (course.loss.len(), &notes[..]),
+            (0, &["moco-001 has no complete epoch yet.".to_owned()][..])
+        );
+
+        let mut log = MetricsLog::open(folder.metrics()).unwrap();
+        let untrained = MetricsLine::new(0).with("epoch", 0).with("feature_std", 0.1).with("knn_top1", 0.2);
+        log.append(&untrained).unwrap();
+        for epoch in 1..=3_u64 {
+            let line = MetricsLine::new(40 * epoch).with("epoch", epoch).with("loss", 8.0 / epoch as f64);
+            let line = line.with("gradient_spikes", f64::from(u8::from(epoch == 2)));
+            log.append(&line.with("knn_top1", if epoch == 3 { f64::NAN } else { 0.5 })).unwrap();
+        }
+        let mut events = EventLog::create(&folder.events(), 0).unwrap();
+        events.scalars(10, [("train/loss", 8.5), ("train/lr", 0.25)]).unwrap();
+        let (course, notes) = super::course(&folder, "moco-001", None).unwrap();
+        assert!(notes.is_empty(), "{notes:?}");
+        assert_eq!(course.loss, [(1.0, 8.0), (2.0, 4.0), (3.0, 8.0 / 3.0)]);
+        assert_eq!((course.step_loss, course.lr), (vec![(0.25, 8.5)], vec![(0.25, 0.25)]));
+        assert_eq!((course.spikes, course.reach.epochs_done), (vec![(2.0, 1)], 3));
+        let names: Vec<&str> = course.metrics.iter().map(|metric| &metric.name[..]).collect();
+        assert_eq!(names, ["knn_top1", "feature_std"]);
+        assert_eq!(course.metrics[0].best(), Some((1.0, 0.5)));
+        assert!(course.metrics[0].points[3].1.is_nan());
+    }
+}
