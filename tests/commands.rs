@@ -38,6 +38,8 @@ fn every_command_has_help_with_examples() {
         "embed",
         "neighbors",
         "attend",
+        "map",
+        "report",
         "export",
         "import",
         "views",
@@ -90,6 +92,11 @@ fn wrong_arguments_end_with_exit_code_2() {
         &["neighbors", "run", "photos", "-o", "a.jpg"],
         &["neighbors", "run", "photos", "-o", "a.png", "--count", "10000"],
         &["neighbors", "run", "photos", "-o", "a.png", "--count", "2", "--query", "b.png"],
+        &["map", "run", "-o", "a.svg"],
+        &["map", "run", "photos", "--split", "test", "-o", "a.html"],
+        &["report"],
+        &["report", "run", "--watch", "--serve"],
+        &["report", "run", "--serve", "70000"],
     ] {
         let outcome = xtask(folder.path(), arguments);
         assert_eq!(outcome.code, Some(2), "{arguments:?}\n{outcome}");
@@ -184,6 +191,15 @@ fn the_graph_is_shown_in_three_formats() {
         assert!(dot.contains(&format!("\"{from}\" -> \"{to}\";")), "{from} to {to}\n{dot}");
         assert!(mermaid.contains(&format!("n_{from} --> n_{to}\n")), "{from} to {to}\n{mermaid}");
     }
+    // What has momentum weights is dashed, and nothing else.
+    for (id, is_dashed) in [("k1", true), ("k2", true), ("q1", false), ("l12", false)] {
+        let line = dot.lines().find(|line| line.starts_with(&format!("  \"{id}\" ["))).unwrap();
+        assert_eq!(line.contains("style=dashed"), is_dashed, "{line}");
+    }
+    assert!(
+        mermaid.ends_with("  classDef momentum stroke-dasharray: 5 4\n  class n_k1,n_k2 momentum\n"),
+        "{mermaid}"
+    );
     // A box for everything that an arrow names; in Mermaid a name alone would be one.
     for name in ["a", "b", "q1", "k2", "l12", "minimize"] {
         assert!(

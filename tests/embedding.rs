@@ -207,7 +207,8 @@ fn neighbors_are_drawn_with_and_without_labels() {
     assert!(said.starts_with("sheet.png: 3 query images among 13 images (backbone features"), "{outcome}");
     assert!(said.contains("1 unreadable image skipped"), "{outcome}");
     let sheet = image::open(root.join("sheet.png")).unwrap();
-    assert_eq!((sheet.width(), sheet.height()), (5 * 132 + 4, 3 * 132 + 4));
+    // Three lines below each image: its similarity, its class and its name.
+    assert_eq!((sheet.width(), sheet.height()), (5 * 132 + 4, 3 * 162 + 4));
     let rows: Vec<&str> = said.lines().filter(|line| line.starts_with("row ")).collect();
     assert_eq!(rows.len(), 3, "{said}");
     assert_eq!(rows[0], format!("row 1: {} (blue)", photos[0].display()));
@@ -233,7 +234,8 @@ fn neighbors_are_drawn_with_and_without_labels() {
     let page = std::fs::read_to_string(root.join("page.html")).unwrap();
     assert_eq!(page.matches("<img ").count(), 6);
     assert!(page.contains("green &amp; &lt;red&gt;") && !page.contains("<red>"), "names are markup");
-    assert!(page.contains(">1.000</div>"), "a copy is as near as can be");
+    assert!(page.contains("<b>1.000</b>"), "a copy is as near as can be");
+    assert!(page.len() < 60_000 && page.contains(">07.png</span>"), "{} bytes", page.len());
     let stderr = xtask(root, ["neighbors", "run", "photos", "-o", "page.html"]).refused();
     assert!(stderr.contains("`page.html` already exists"), "{stderr}");
     let stderr =
@@ -243,6 +245,13 @@ fn neighbors_are_drawn_with_and_without_labels() {
     let flat = ["neighbors", "run", "photos/blue/deep", "-o", "flat.png", "--count", "1"];
     let said = xtask(root, flat).done().stdout;
     assert!(said.contains("row 1: photos/blue/deep/00.png\n"), "{said}");
+    // Splits are no classes.
+    std::fs::create_dir_all(root.join("splits/train")).unwrap();
+    std::fs::create_dir_all(root.join("splits/test")).unwrap();
+    std::fs::copy(root.join(&photos[1]), root.join("splits/train/a.png")).unwrap();
+    std::fs::copy(root.join(&photos[8]), root.join("splits/test/b.png")).unwrap();
+    let said = xtask(root, ["neighbors", "run", "splits", "-o", "splits.png", "--count", "1"]).done().stdout;
+    assert!(said.contains("row 1: splits/test/b.png\n") && said.ends_with("splits/train/a.png\n"), "{said}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
         "the learning rate of MoCo v1/v2",
         "best of 7 learning rates, chosen on the test images",
         "the encoder is unchanged: ",
-        "evaluations/linear-cached-001: result.json, confusion.png, classifier.safetensors",
+        "evaluations/linear-cached-001: result.json, confusion.png, confusion.svg, classifier.safetensors",
     ] {
         assert!(outcome.stdout.contains(piece), "{piece} is not in\n{outcome}");
     }
@@ -61,6 +61,8 @@ fn a_cached_probe_gives_a_table_a_picture_and_the_same_bits_on_any_number_of_thr
     assert!(first["encoder_tensors_unchanged"].as_u64().unwrap() > 60);
     let picture = image::open(folder.join("linear-cached-001/confusion.png")).unwrap();
     assert!(picture.width() > 300 && picture.height() > 300);
+    let drawn = std::fs::read_to_string(folder.join("linear-cached-001/confusion.svg")).unwrap();
+    assert!(drawn.contains("class of the image") && drawn.contains("class that was found"));
 
     probe(&["--threads", "2", "--workers", "2"]);
     let second = result(&folder.join("linear-cached-002"));

@@ -32,6 +32,9 @@ mod exchange_untrusted;
 // Every command.
 mod commands;
 mod embedding;
+// Pages, as a browser shows them.
+mod browser;
+mod pages;
 mod predicting;
 // Who may depend on whom.
 mod architecture;

@@ -1,4 +1,4 @@
-//! A trained encoder and images for it, for `embed` and `neighbors`.
+//! A trained encoder and images for it, for `embed`, `neighbors`, `map` and `attend`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -45,8 +45,9 @@ pub(crate) struct ImageArguments {
     split: Option<Part>,
 }
 
+/// A split of a dataset.
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Part {
+pub(crate) enum Part {
     /// Training images.
     Train,
     /// Test images.
@@ -142,17 +143,22 @@ impl ImageArguments {
             notes::print(&opened.notes);
             return Ok(opened.images);
         };
-        let splits = encoder.dataset()?.open().map_err(|error| moved::with_way_out(&error))?;
-        notes::print(&splits.notes);
-        match part {
-            Part::Train => Ok(splits.train),
-            Part::Test => splits.test.ok_or_else(|| {
-                Failure::new(
-                    "the run's dataset has no test images",
-                    "use `--split train`, or give images: a folder, a list or files",
-                )
-            }),
-        }
+        images_of_run(encoder, Some(part))
+    }
+}
+
+/// The images of the run's dataset: those of `part`, or else the test images, or the training images if there are no others. None
+/// is read yet.
+pub(crate) fn images_of_run(encoder: &Encoder, part: Option<Part>) -> Result<Arc<dyn Images>, Failure> {
+    let splits = encoder.dataset()?.open().map_err(|error| moved::with_way_out(&error))?;
+    notes::print(&splits.notes);
+    match (part, splits.test) {
+        (Some(Part::Train), _) | (None, None) => Ok(splits.train),
+        (_, Some(test)) => Ok(test),
+        (Some(Part::Test), None) => Err(Failure::new(
+            "the run's dataset has no test images",
+            "use `--split train`, or give images: a folder, a list or files",
+        )),
     }
 }
 

@@ -11,7 +11,8 @@ use loader::LoaderError;
 use moco::data::DataError;
 use moco::processes::ProcessesError;
 use moco::{
-    ClassifierError, DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, RunError, TableError,
+    ClassifierError, DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, ReportError,
+    RunError, TableError,
 };
 use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
@@ -172,6 +173,17 @@ impl Hint for LoadError {
         match self {
             Self::Run(error) => Hint::hint(error),
             Self::Device(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
+impl Hint for ReportError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Run(error) => Hint::hint(error),
+            Self::Folder(error) => Hint::hint(error),
+            Self::Load(error) => Hint::hint(error),
             error => error.hint(),
         }
     }

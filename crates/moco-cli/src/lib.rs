@@ -4,8 +4,7 @@
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `going_on` (trainings that stop and go on), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
-//! `notes` (what listing left out), `html_page` (pages with pictures), `moved` (images that have moved), `from` (a run that starts from another), `sheet`
-//! (drawing), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
+//! `notes` (what listing left out), `moved` (images that have moved), `from` (a run that starts from another), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
@@ -27,13 +26,13 @@ mod from;
 mod going_on;
 mod graph;
 mod hint;
-mod html_page;
 mod image_list;
 mod image_pass;
 mod import;
 mod interrupt;
 mod knn;
 mod linear;
+mod map;
 mod missing_path;
 mod moved;
 mod neighbors;
@@ -46,10 +45,10 @@ mod predict;
 mod program;
 mod progress;
 mod ranks;
+mod report;
 mod run;
 mod runs;
 mod scan;
-mod sheet;
 mod source;
 mod sweep;
 pub mod text;
@@ -85,6 +84,7 @@ A first run, which needs no download:
   moco check pipelines/mocov2.ron    check the pipeline
   moco views pipelines/mocov2.ron    draw augmented images
   moco run pipelines/mocov2.ron      train (a few minutes on two cores)
+  moco report runs/mocov2-001        a page that shows the run
   moco knn runs/mocov2-001           evaluate the encoder
 
 Exit codes: 0 success, 1 failure, 2 invalid arguments, 75 the time of `run --for` is up, 130 stopped by a signal.";
@@ -94,6 +94,7 @@ Exit codes: 0 success, 1 failure, 2 invalid arguments, 75 the time of `run --for
 enum Command {
     Run(run::Arguments),
     Sweep(sweep::Arguments),
+    Report(report::Arguments),
     Check(check::Arguments),
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
@@ -101,6 +102,7 @@ enum Command {
     Embed(embed::Arguments),
     Neighbors(neighbors::Arguments),
     Attend(attend::Arguments),
+    Map(map::Arguments),
     Export(export::Arguments),
     Import(import::Arguments),
     Linear(linear::Arguments),
@@ -197,6 +199,7 @@ fn dispatch<C: Subcommand>(
     match command {
         Command::Run(arguments) => run::run(arguments, out),
         Command::Sweep(arguments) => sweep::run(&arguments, out),
+        Command::Report(arguments) => report::run(&arguments, out),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
@@ -204,6 +207,7 @@ fn dispatch<C: Subcommand>(
         Command::Embed(arguments) => embed::run(&arguments, out),
         Command::Neighbors(arguments) => neighbors::run(&arguments, out),
         Command::Attend(arguments) => attend::run(&arguments, out),
+        Command::Map(arguments) => map::run(&arguments, out),
         Command::Export(arguments) => export::run(&arguments, out),
         Command::Import(arguments) => import::run(&arguments, out),
         Command::Linear(arguments) => linear::run(&arguments, out),

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use image::RgbImage;
-use pipeline::{Pipeline, View};
-use plugin_api::{ByteImage, FloatImage, Image, Images, Rng};
+use moco::{SeenImage, colors_note, seen_images};
+use pages::{captioned, fitted, sheet};
+use pipeline::View;
 
 use crate::failure::Failure;
-use crate::sheet::{self, fitted, rgb};
 use crate::{compute, notes, pipeline_file};
 
 /// Draw a sheet of augmented images.
@@ -20,7 +20,7 @@ use crate::{compute, notes, pipeline_file};
 /// in two epochs. Check this before training: the encoder learns nothing from crops that miss the object, or from
 /// unrecognizable colors.
 ///
-/// Normalization is undone, exactly. Small views are enlarged.
+/// The name of its view is below each picture, with the epoch. Normalization is undone, exactly. Small views are enlarged.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -65,29 +65,33 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let images = splits.train;
     let views: Vec<&View> =
         pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();
-    let (rows, unreadable) = rows(&pipeline, images.as_ref(), &views, count);
-    if rows.is_empty() {
+    let (seen, unreadable) = seen_images(&views, pipeline.seed, images.as_ref(), count, N_EPOCHS);
+    if seen.is_empty() {
+        let tried: Vec<String> = unreadable.iter().map(ToString::to_string).collect();
         return Err(Failure::new(
-            format!(
-                "none of the images that were tried can be read; the last one: {}",
-                unreadable.join(", ")
-            ),
+            format!("none of the images that were tried can be read: {}", tried.join(", ")),
             "check that the dataset has images in a supported format",
         ));
     }
-    let cells: Vec<&[RgbImage]> = rows.iter().map(|(_, cells)| &cells[..]).collect();
-    let sheet = sheet::draw(&cells);
-    let path = write(&sheet, arguments.out.as_deref())?;
     let mut columns = vec!["original".to_owned()];
     columns.extend(
         views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} (epoch {epoch})", view.name))),
     );
+    let size = views.iter().map(|view| cell_size(view.size)).max().unwrap_or((MIN_CELL_PX, MIN_CELL_PX));
+    // A cell is narrower than most names, and the epoch matters less.
+    let mut captions = vec!["original".to_owned()];
+    captions
+        .extend(views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} {epoch}", view.name))));
+    let rows: Vec<Vec<RgbImage>> = seen.iter().map(|image| cells(image, &captions, size)).collect();
+    let rows: Vec<&[RgbImage]> = rows.iter().map(Vec::as_slice).collect();
+    let sheet = sheet(&rows);
+    let path = write(&sheet, arguments.out.as_deref())?;
     writeln!(out, "{}: {} x {} px", path.display(), sheet.width(), sheet.height())?;
     writeln!(out, "columns: {}", columns.join(", "))?;
-    for (row, (name, _)) in rows.iter().enumerate() {
-        writeln!(out, "row {:>2}: {name}", row + 1)?;
+    for (row, image) in seen.iter().enumerate() {
+        writeln!(out, "row {:>2}: {}", row + 1, image.name)?;
     }
-    if let Some(note) = sheet::colors_note(pipeline.dataset.channels()) {
+    if let Some(note) = colors_note(pipeline.dataset.channels()) {
         writeln!(out, "note: {note}")?;
     }
     for name in unreadable {
@@ -96,81 +100,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// A name and its cells for each of `count` readable images, and the images that were skipped.
-fn rows(
-    pipeline: &Pipeline,
-    images: &dyn Images,
-    views: &[&View],
-    count: usize,
-) -> (Vec<(String, Vec<RgbImage>)>, Vec<String>) {
-    let n = images.len();
-    let count = count.min(n);
-    let cell = views.iter().map(|view| cell_size(view.size)).max().unwrap_or((MIN_CELL_PX, MIN_CELL_PX));
-    let ranges: Vec<Range> = views.iter().map(|view| Range::of(view)).collect();
-    let mut rows = Vec::new();
-    let mut unreadable = Vec::new();
-    for row in 0..count {
-        // The first readable image of this image's part of the dataset.
-        for index in row * n / count..(row + 1) * n / count {
-            let picture = match images.load(index) {
-                Ok(picture) => picture,
-                Err(error) => {
-                    unreadable.push(error.to_string());
-                    continue;
-                }
-            };
-            let mut cells = vec![fitted(&rgb(picture.clone()), cell)];
-            for (view, range) in views.iter().zip(&ranges) {
-                for epoch in 0..N_EPOCHS {
-                    let seen =
-                        view.transform.apply(picture.clone(), pipeline.seed, epoch, index as u64, &view.name);
-                    cells.push(enlarged(&range.undo(&seen), cell));
-                }
-            }
-            rows.push((images.name(index), cells));
-            break;
-        }
-    }
-    (rows, unreadable)
-}
-
-/// What a view makes of black and of white, per channel. Normalization is a linear map between the two.
-struct Range {
-    black: Vec<f32>,
-    white: Vec<f32>,
-}
-
-impl Range {
-    fn of(view: &View) -> Self {
-        Self { black: normalized(view, 0), white: normalized(view, 255) }
-    }
-
-    fn undo(&self, image: &FloatImage) -> RgbImage {
-        let mut bytes = Vec::with_capacity(image.values.len());
-        for pixel in image.values.chunks_exact(image.channels) {
-            for ((value, black), white) in pixel.iter().zip(&self.black).zip(&self.white) {
-                let share = if white == black { 0.5 } else { (value - black) / (white - black) };
-                bytes.push((share * 255.0).round().clamp(0.0, 255.0) as u8);
-            }
-        }
-        let FloatImage { width, height, channels, .. } = *image;
-        rgb(ByteImage { width, height, channels, values: bytes })
-    }
-}
-
-/// The values of a `byte` in each channel after the step of `view` that converts bytes to floats.
-fn normalized(view: &View, byte: u8) -> Vec<f32> {
-    let ((height, width), channels) = (view.size, view.channels);
-    let probe = ByteImage { width, height, channels, values: vec![byte; width * height * channels] };
-    for step in &view.transform.steps {
-        let mut rng = Rng::new(0, "what is black and what is white", &[]);
-        if let Image::Floats(image) = step.apply(Image::Bytes(probe.clone()), &mut rng)
-            && let Some(pixel) = image.values.get(..channels)
-        {
-            return pixel.to_vec();
-        }
-    }
-    vec![f32::from(byte) / 255.0; channels]
+/// An image and its views as cells of one size, each with its name below it.
+fn cells(image: &SeenImage, columns: &[String], size: (u32, u32)) -> Vec<RgbImage> {
+    let original = [fitted(&image.original, size)].into_iter();
+    let views = image.views.iter().map(|view| enlarged(view, size));
+    let captioned = |(cell, column): (RgbImage, &String)| captioned(&cell, std::slice::from_ref(column));
+    original.chain(views).zip(columns).map(captioned).collect()
 }
 
 /// `(width, height)` of a cell: the size of the view, enlarged by a whole number if it is small.
@@ -223,40 +158,8 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
 #[cfg(test)]
 mod tests {
     use image::Rgb;
-    use plugin_api::{Augmentation, ConfigError, ImageShape, ViewTransform};
 
     use super::*;
-
-    /// (byte / 255 - 0.5) / 0.25 for red; twice and three times as far for green and blue.
-    struct Line;
-
-    impl Augmentation for Line {
-        fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
-            Ok(input)
-        }
-
-        fn apply(&self, picture: Image, _: &mut Rng) -> Image {
-            let Image::Bytes(ByteImage { width, height, channels, values }) = picture else { return picture };
-            let value =
-                |(i, byte): (usize, &u8)| (f32::from(*byte) / 255.0 - 0.5) / 0.25 * (i % 3 + 1) as f32;
-            let values = values.iter().enumerate().map(value).collect();
-            Image::Floats(FloatImage { width, height, channels, values })
-        }
-    }
-
-    #[test]
-    fn normalization_is_undone_exactly() {
-        let view = View {
-            name: "x".into(),
-            transform: std::sync::Arc::new(ViewTransform { steps: vec![Box::new(Line)] }),
-            size: (2, 128),
-            channels: 3,
-        };
-        let bytes: Vec<u8> = (0..=255).flat_map(|byte| [byte, 255 - byte, byte / 2]).collect();
-        let image = ByteImage::rgb(128, 2, bytes.clone());
-        let seen = view.transform.apply(image, 0, 0, 0, "x");
-        assert_eq!(Range::of(&view).undo(&seen).into_raw(), bytes);
-    }
 
     #[test]
     fn a_sheet_has_a_cell_for_each_view_and_fits_images_of_any_shape() {
@@ -267,7 +170,18 @@ mod tests {
             ((96, 96), Rgb([9; 3]), 128)
         );
         let row = [long.clone(), long.clone(), long];
-        assert_eq!(sheet::draw(&[&row]).dimensions(), (3 * 100 + 4, 104));
+        assert_eq!(sheet(&[&row]).dimensions(), (3 * 100 + 4, 104));
+    }
+
+    #[test]
+    fn every_cell_has_its_name_below_it() {
+        let white = RgbImage::from_pixel(8, 8, Rgb([255; 3]));
+        let image = SeenImage { name: "a".into(), original: white.clone(), views: vec![white] };
+        let cells = cells(&image, &["original".into(), "query 1".into()], (96, 96));
+        assert_eq!(cells.len(), 2);
+        for cell in cells {
+            assert!(cell.height() > 96 && cell.pixels().any(|pixel| pixel.0 == [0; 3]));
+        }
     }
 
     #[test]

@@ -3,23 +3,22 @@
 mod drawing;
 mod page;
 
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use image::RgbImage;
-use moco::Attended;
+use moco::map::spread;
+use moco::{Attended, rgb_of};
 use plugin_api::Images;
 use run_store::{ResultFolder, RunFolder};
 
 use self::drawing::{enlarged, overlaid};
 use crate::encoding::{EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
-use crate::html_page::png;
 use crate::image_pass::{Passed, none_readable};
-use crate::{sheet, text};
+use crate::text;
 
 /// Draw where an encoder looks.
 ///
@@ -77,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let folder =
         ResultFolder::new(&RunFolder::open(encoder.checkpoint())?, "attend", arguments.out.as_deref())?;
     let all = arguments.images.open(&encoder)?;
-    let images = spread(&all, arguments.count.get());
+    let images = evaluate::chosen_images(&all, spread(all.len(), arguments.count.get()));
     let (mut drawn, mut what) = (Vec::new(), "");
     let allowed = encoder.max_unreadable();
     let pass = arguments.encoder.pass();
@@ -109,16 +108,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 /// The name of the page.
 const PAGE: &str = "attention.html";
 
-/// At most `count` of `images`, evenly spaced.
-fn spread(images: &Arc<dyn Images>, count: usize) -> Arc<dyn Images> {
-    let n = images.len();
-    let count = count.min(n);
-    evaluate::chosen_images(images, (0..count).map(|i| i * n / count).collect())
-}
-
 fn draw(images: &dyn Images, attended: Attended) -> Drawn {
     let Attended { image, seen, size, maps, .. } = attended;
-    let seen = enlarged(&sheet::rgb(seen));
+    let seen = enlarged(&rgb_of(seen));
     let maps = maps.into_iter().map(|(name, values)| {
         let (picture, range) = overlaid(&seen, size, &values);
         (name, picture, range)
@@ -128,7 +120,7 @@ fn draw(images: &dyn Images, attended: Attended) -> Drawn {
 
 /// The page first, and then a picture for each image and map: `001-image.png`, `001-head-1.png`.
 fn files(drawn: &[Drawn], what: &str, title: &str) -> std::io::Result<Vec<(String, Vec<u8>)>> {
-    let mut files = vec![(PAGE.to_owned(), page::page(drawn, what, title)?.into_bytes())];
+    let mut files = vec![(PAGE.to_owned(), page::page(drawn, what, title).into_bytes())];
     for (i, drawn) in drawn.iter().enumerate() {
         let number = i + 1;
         files.push((format!("{number:03}-image.png"), png(&drawn.seen)?));
@@ -137,4 +129,11 @@ fn files(drawn: &[Drawn], what: &str, title: &str) -> std::io::Result<Vec<(Strin
         }
     }
     Ok(files)
+}
+
+/// `picture` as a PNG file.
+fn png(picture: &RgbImage) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Cursor::new(Vec::new());
+    moco::write_picture(&mut bytes, picture)?;
+    Ok(bytes.into_inner())
 }

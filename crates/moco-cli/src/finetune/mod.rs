@@ -9,7 +9,7 @@ use std::time::Instant;
 use evaluate::linear::ClassifierScore;
 use moco::KeptClassifier;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneRecipe, FineTuneStage, FineTuned};
-use moco::evaluation::{EvaluationError, confusion_png};
+use moco::evaluation::{EvaluationError, confusion_png, confusion_svg};
 use serde_json::json;
 
 use self::settings::SettingsArguments;
@@ -128,6 +128,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let path = folder.finish(&[
         ("result.json", json),
         ("confusion.png", confusion_png(&score, &classes)?),
+        ("confusion.svg", confusion_svg(&score, &classes)),
         (KeptClassifier::FILE, kept.to_bytes()),
     ])?;
     writeln!(out, "{checkpoint}")?;
@@ -144,7 +145,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     writeln!(
         out,
-        "took {}; written to {}: result.json, confusion.png, {}",
+        "took {}; written to {}: result.json, confusion.png, confusion.svg, {}",
         format_seconds(seconds),
         path.display(),
         KeptClassifier::FILE

@@ -143,7 +143,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         n_unreadable: evaluation.unreadable().len(),
     };
     let best = report.best();
-    let mut files = vec![("result.json", report.json()?), ("confusion.png", report.picture()?)];
+    let [png, svg] = report.pictures()?;
+    let mut files = vec![("result.json", report.json()?), ("confusion.png", png), ("confusion.svg", svg)];
     // One that has diverged can classify nothing.
     if scores[best].is_finite {
         let kept = evaluation.keep_probe(&training.probe, best, report.describe(best));

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use evaluate::linear::{ClassifierScore, Decay, ProbeProtocol, PublishedProbe, TrainedProbe};
-use moco::evaluation::confusion_png;
+use moco::evaluation::{confusion_png, confusion_svg};
 use serde_json::json;
 
 use super::Arguments;
@@ -203,8 +203,9 @@ impl Report<'_> {
         Ok(text)
     }
 
-    /// The confusion matrix of the best classifier, as a PNG file.
-    pub(super) fn picture(&self) -> Result<Vec<u8>, Failure> {
-        Ok(confusion_png(&self.scores[self.best()], &self.classes)?)
+    /// The confusion matrix of the best classifier, as a PNG file and as an SVG file.
+    pub(super) fn pictures(&self) -> Result<[Vec<u8>; 2], Failure> {
+        let score = &self.scores[self.best()];
+        Ok([confusion_png(score, &self.classes)?, confusion_svg(score, &self.classes)])
     }
 }

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use evaluate::{KnnError, Neighbor};
 use image::RgbImage;
+use moco::map::spread;
+use moco::rgb_of;
+use pages::{Relation, shrunk};
 use plugin_api::Images;
 use run_store::write_whole;
 
 use crate::encoding::{Embedded, EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
-use crate::sheet::{fitted, rgb};
 use crate::{new_file, notes, text};
 
 /// Draw images and their nearest neighbors.
@@ -26,10 +28,10 @@ use crate::{new_file, notes, text};
 /// It shows what the encoder considers similar, and needs no labels. A query is never its own neighbor.
 ///
 /// Without `--query`, queries are spread evenly over IMAGES. The extension of FILE sets the format: `.png`, a picture
-/// (names are printed to the terminal), or `.html`, a single page with names, similarities and embedded images.
+/// (names are printed to the terminal as a whole), or `.html`, a single page with names, similarities and embedded images.
 ///
 /// If images have labels (class folders, a list with labels, or the run's dataset), neighbors of the query's class have
-/// a blue frame and others an orange one.
+/// a blue frame and others an orange one. Folders called `train`, `val` and `test` are splits, and no classes.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -64,7 +66,7 @@ Examples:
 
 /// Larger sheets are mistakes, and would not fit into memory.
 const MAX_CELLS: usize = 4096;
-/// The side of a cell.
+/// The side of a cell of the picture, and the longest side of an image that is kept.
 const CELL_PX: u32 = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +81,23 @@ struct Shown {
     class: Option<String>,
     /// The cosine similarity to the query; `None` for the query itself.
     similarity: Option<f32>,
-    /// Whether it is of the query's class; `None` if one of them has no label.
-    agrees: Option<bool>,
-    cell: RgbImage,
+    /// What it is to the query, by their labels.
+    relation: Relation,
+    /// No side is longer than [`CELL_PX`].
+    image: RgbImage,
 }
 
 /// A query, and its neighbors, nearest first.
 struct Row {
     query: Shown,
     neighbors: Vec<Shown>,
+}
+
+impl Row {
+    /// The query and its neighbors.
+    fn all(&self) -> impl Iterator<Item = &Shown> {
+        [&self.query].into_iter().chain(&self.neighbors)
+    }
 }
 
 /// Where a query comes from.
@@ -213,12 +223,6 @@ fn too_large(n_queries: usize, k: usize) -> Failure {
     )
 }
 
-/// At most `count` of `n` rows, evenly spaced.
-fn spread(n: usize, count: usize) -> Vec<usize> {
-    let count = count.min(n);
-    (0..count).map(|i| i * n / count).collect()
-}
-
 /// Whether an image of the list is the query itself: at the same place if it was taken from the list, or the same file.
 fn same_as<'a>(
     query: &Query<'_>,
@@ -241,12 +245,16 @@ fn same_as<'a>(
 }
 
 fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> Result<Row, Failure> {
-    let of_query = shown(query.of, query.image)?;
+    let of_query = Shown { relation: Relation::Query, ..shown(query.of, query.image)? };
     let mut neighbors = Vec::new();
     for (image, neighbor) in others {
         let mut other = shown(images, *image)?;
         other.similarity = Some(neighbor.similarity);
-        other.agrees = of_query.class.as_ref().zip(other.class.as_ref()).map(|(query, other)| query == other);
+        other.relation = match (&of_query.class, &other.class) {
+            (Some(query), Some(other)) if query == other => Relation::Same,
+            (Some(_), Some(_)) => Relation::Other,
+            _ => Relation::Unknown,
+        };
         neighbors.push(other);
     }
     Ok(Row { query: of_query, neighbors })
@@ -254,11 +262,11 @@ fn row(query: Query<'_>, images: &dyn Images, others: &[(usize, Neighbor)]) -> R
 
 fn shown(images: &dyn Images, image: usize) -> Result<Shown, Failure> {
     let class = images.label(image).and_then(|label| images.class_names().get(label as usize).cloned());
-    let cell = fitted(&rgb(images.load(image)?), (CELL_PX, CELL_PX));
-    Ok(Shown { name: images.name(image), class, similarity: None, agrees: None, cell })
+    let small = shrunk(&rgb_of(images.load(image)?), CELL_PX);
+    Ok(Shown { name: images.name(image), class, similarity: None, relation: Relation::Unknown, image: small })
 }
 
-/// Prints the names, which the picture does not show.
+/// Prints the names, of which the picture has room for the last part only.
 fn list(out: &mut dyn Write, rows: &[Row]) -> std::io::Result<()> {
     let class = |shown: &Shown| shown.class.as_ref().map(|class| format!(" ({class})")).unwrap_or_default();
     for (i, row) in rows.iter().enumerate() {
@@ -278,13 +286,6 @@ fn refused(error: KnnError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn queries_are_spread_evenly() {
-        assert_eq!(spread(10, 4), [0, 2, 5, 7]);
-        assert_eq!(spread(2, 4), [0, 1]);
-        assert_eq!(spread(0, 4), [0_usize; 0]);
-    }
 
     #[test]
     fn the_extension_is_the_format() {
