@@ -74,6 +74,12 @@ impl Graph {
         for (from, to) in arrows(&steps) {
             out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
         }
+        let dashed: Vec<String> =
+            steps.iter().filter(|step| step.is_momentum).map(|step| node(step.id)).collect();
+        if !dashed.is_empty() {
+            out.push_str("  classDef momentum stroke-dasharray: 5 4\n");
+            out.push_str(&format!("  class {} momentum\n", dashed.join(",")));
+        }
         out
     }
 
