@@ -19,6 +19,7 @@
 
 mod accelerator;
 mod backend;
+mod counting;
 mod device;
 mod error;
 mod families;
@@ -44,6 +45,7 @@ pub use self::{
         Check, DeviceStatus, allow_tensor_float, device_status, give_back_memory, kernel_sources,
         open_device, peak_device_memory, self_test, synchronize,
     },
+    counting::{Counted, ParameterId, count_products},
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
     families::{choose_kernels, kernel_family},

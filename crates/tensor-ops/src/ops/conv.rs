@@ -10,6 +10,7 @@ use kernels_cpu::{ConvGeometry, Layout};
 use crate::{
     ConvAlgorithm, FeatureMap, OpError, Parameter, ParameterKind,
     backend::{Backend, ConvSpec, on},
+    counting::{Counted, count, product},
     tape::Pass,
 };
 
@@ -112,6 +113,17 @@ pub(crate) fn conv2d_on<B: Backend>(
     let wants_weight = weight.is_trainable().then(|| (weight.slot.clone(), Arc::clone(&x.values)));
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
     let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
+    count(|| {
+        let products = product(&[to.n, to.h, to.w, to.c, geometry.kernel.0, geometry.kernel.1, x.layout.c]);
+        let n_backward = u64::from(wants_weight.is_some()) + u64::from(wants_x.is_some());
+        Counted {
+            op: "conv2d",
+            weight: Some(weight.id()),
+            output: vec![to.n, to.h, to.w, to.c],
+            products,
+            backward_products: if recording.is_on() { n_backward * products } else { 0 },
+        }
+    });
     // Unless the gradient of the weights needs them, the values may go.
     drop(x);
     let is_wanted = wants_weight.is_some() || wants_bias.is_some() || wants_x.is_some();

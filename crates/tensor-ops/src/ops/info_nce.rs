@@ -3,6 +3,7 @@
 use crate::{
     Buffer, Features, Matrix, OpError, Rows as _, Scalar,
     backend::{Backend, Candidates, ContrastSpec, on},
+    counting::{Counted, count, product},
     ops::loss::with_gradient,
     tape::NamedRows,
     values::Place,
@@ -54,13 +55,21 @@ pub fn info_nce_queue(
         let positives = &backend.of_matrix(keys)?;
         let candidates = Candidates::Queue { positives, queue: &queue.values };
         // d loss / d q = (mean key under the softmax - positive key) / (temperature * N)
-        let factors = Factors { loss: 1.0, gradient: 1.0 / (f64::from(temperature) * n as f64) };
+        let factors = Factors {
+            op: "info_nce_queue",
+            n_keys: 1 + queue.n_elements() / c,
+            loss: 1.0,
+            gradient: 1.0 / (f64::from(temperature) * n as f64),
+        };
         contrast(backend, q, candidates, temperature, keep, factors)
     })
 }
 
-/// What a mean cross-entropy and its directions are multiplied by.
+/// What a mean cross-entropy and its directions are multiplied by, and of which operation.
 pub(super) struct Factors {
+    pub(super) op: &'static str,
+    /// Keys that each query is compared with.
+    pub(super) n_keys: usize,
     pub(super) loss: f64,
     pub(super) gradient: f64,
 }
@@ -81,6 +90,13 @@ pub(super) fn contrast<B: Backend>(
         gradient_factor: recording.is_on().then_some(factors.gradient),
         keeps_logits: keep == KeepLogits::Yes,
     };
+    count(|| {
+        let products = product(&[n, factors.n_keys, c]);
+        // The mean of the keys is taken along with the logits.
+        let backward_products = if recording.is_on() { products } else { 0 };
+        let output = vec![n, factors.n_keys];
+        Counted { op: factors.op, weight: None, output, products, backward_products }
+    });
     let result = backend.contrast((&q, c), candidates, spec)?;
     let value = (factors.loss * result.cross_entropy) as f32;
     let loss = with_gradient(backend, name, recording, backend.upload(vec![value])?, result.gradient)?;

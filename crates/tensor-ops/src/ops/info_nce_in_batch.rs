@@ -41,9 +41,15 @@ fn info_nce_on<B: Backend>(
     keep: KeepLogits,
 ) -> Result<InfoNce, OpError> {
     check((q.n(), q.d()), (keys.n(), keys.d()), first, temperature)?;
+    let n_keys = keys.n();
     let keys = &backend.of_matrix(keys)?;
     // d loss / d q = 2 T * (mean key under the softmax - positive key) / (T * N)
-    let factors = Factors { loss: 2.0 * f64::from(temperature), gradient: 2.0 / q.n() as f64 };
+    let factors = Factors {
+        op: "info_nce_in_batch",
+        n_keys,
+        loss: 2.0 * f64::from(temperature),
+        gradient: 2.0 / q.n() as f64,
+    };
     contrast(backend, q, Candidates::Keys { keys, first }, temperature, keep, factors)
 }
 

@@ -7,6 +7,7 @@ use kernels_cpu::Precision;
 use crate::{
     Features, OpError, Parameter, ParameterKind, Rows as _,
     backend::{Backend, LinearSpec, LinearWanted, Tail, on},
+    counting::{Counted, count, product},
     tape::{NamedRows, Pass},
     values::Place,
 };
@@ -37,6 +38,18 @@ fn linear_on<B: Backend>(
     let weights = Arc::clone(&weight.values);
     let wants_weight = weight.is_trainable().then(|| weight.slot.clone());
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
+    count(|| {
+        let products = product(&[n, n_in, n_out]);
+        // The gradient of the input, and that of the weight.
+        let n_backward = 1 + u64::from(wants_weight.is_some());
+        Counted {
+            op: "linear",
+            weight: Some(weight.id()),
+            output: vec![n, n_out],
+            products,
+            backward_products: if recording.is_on() { n_backward * products } else { 0 },
+        }
+    });
     let backward = move |pass: &mut Pass<'_>, gradient: B::Values| {
         let wanted = LinearWanted {
             x: true,

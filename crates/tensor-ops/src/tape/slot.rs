@@ -7,7 +7,7 @@ use std::sync::{
 
 use super::BySlot;
 use crate::{
-    Device,
+    Device, ParameterId,
     backend::{Backend, Computed},
     values::AnyValues,
 };
@@ -30,6 +30,11 @@ impl Slot {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { device: device.clone(), number, len, handles: Arc::new(()) }
+    }
+
+    /// Tells what it belongs to from everything else.
+    pub(crate) fn id(&self) -> ParameterId {
+        ParameterId(self.number)
     }
 
     /// Where tensors live.

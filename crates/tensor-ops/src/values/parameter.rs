@@ -6,7 +6,7 @@ use kernels_cpu::{Values, blend::blend};
 
 use super::{AnyValues, Place, Resident, transpose::transpose};
 use crate::{
-    Device, Gradients, OpError,
+    Device, Gradients, OpError, ParameterId,
     backend::{Backend, Computed, on},
     tape::{BySlot, Slot},
 };
@@ -96,6 +96,11 @@ impl Parameter {
             values: Arc::clone(&self.values),
             slot: self.slot.clone(),
         }
+    }
+
+    /// Tells it from all other parameters of this process; handles that [`share`](Self::share) its gradient share it.
+    pub fn id(&self) -> ParameterId {
+        self.slot.id()
     }
 
     /// Where it lives.

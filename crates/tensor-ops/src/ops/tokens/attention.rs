@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::{
     OpError, Tokens,
     backend::{AttentionSpec, Backend, on},
+    counting::{Counted, count, product},
     tape::Pass,
 };
 
@@ -34,6 +35,17 @@ fn attention_on<B: Backend>(backend: B, qkv: Tokens, heads: usize) -> Result<Tok
     let (qkv, recording) = qkv.split_recording();
     let is_kept = qkv.needs_gradient && recording.is_on();
     let (y, kept) = backend.attention(spec, qkv.values, is_kept)?;
+    count(|| {
+        // Queries and keys, weights and values; backward, two for each of these.
+        let products = product(&[2, n, spec.heads, t, t, spec.dh]);
+        Counted {
+            op: "attention",
+            weight: None,
+            output: vec![n, t, width / 3],
+            products,
+            backward_products: if is_kept { 2 * products } else { 0 },
+        }
+    });
     let slot = qkv.slot;
     let backward = kept.map(|kept| {
         move |pass: &mut Pass<'_>, gradient: B::Values| {

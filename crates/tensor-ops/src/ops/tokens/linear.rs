@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     OpError, Parameter, Tokens,
     backend::{self, Backend, LinearSpec, LinearWanted, on},
+    counting::{Counted, count, product},
     ops::linear::check,
     tape::{Pass, join},
 };
@@ -108,6 +109,17 @@ fn apply_on<B: Backend>(
             y
         }
     };
+    count(|| {
+        let products = product(&[n, t, n_in, n_out]);
+        let n_backward = u64::from(wants_weight.is_some()) + u64::from(wants_x.is_some());
+        Counted {
+            op,
+            weight: Some(weight.id()),
+            output: shape.to_vec(),
+            products,
+            backward_products: if recording.is_on() { n_backward * products } else { 0 },
+        }
+    });
     let backward = (wants_own || wants_residual.is_some()).then(|| {
         let x = wants_weight.is_some().then_some(x.values);
         let weight = Arc::clone(&weight.values);
