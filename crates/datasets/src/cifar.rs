@@ -153,6 +153,11 @@ impl Images for CifarImages {
         format!("{}, record {record}", path.display())
     }
 
+    fn key(&self, index: usize) -> String {
+        let (path, record) = self.locate(index);
+        format!("{}, record {record}", path.file_name().unwrap_or_default().display())
+    }
+
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let planes = self
             .read_planes(index)

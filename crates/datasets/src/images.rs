@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, Images, UnreadableImage};
 
 use crate::decode::{Looked, ReadOptions, decode_bytes, notes};
-use crate::listing::{Entries, path_of, shown_path};
+use crate::listing::{Entries, path_of, shown, shown_path};
 use crate::store::Store;
 
 /// Image files of one place.
@@ -82,6 +82,11 @@ impl Images for StoredImages {
         shown_path(&part.place.join(path_of(part.entries.path(at))))
     }
 
+    fn key(&self, index: usize) -> String {
+        let (part, at) = self.locate(index);
+        shown(part.entries.path(at))
+    }
+
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let bytes = self.bytes(index)?;
         decode_bytes(&bytes, &self.read).map_err(|reason| UnreadableImage { name: self.name(index), reason })
@@ -94,5 +99,11 @@ impl Images for StoredImages {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
         self.bytes(index).map(Some)
+    }
+
+    fn beginning(&self, index: usize, n_bytes: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let (part, at) = self.locate(index);
+        let bytes = part.store.read_beginning(part.entries.path(at), part.entries.number(at), n_bytes);
+        bytes.map(Some).map_err(|reason| UnreadableImage { name: self.name(index), reason })
     }
 }

@@ -12,6 +12,7 @@
 //! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
 //! | `stl10` | [`Stl10`]: the binary version | of the labeled part |
 //! | `tiny-imagenet` | [`TinyImageNet`]: its folder or its zip file | yes |
+//! | `split` | [`SplitDataset`]: a share of another dataset, and another share held out | as there |
 //! | `shapes` | [`Shapes`]: generated images, no download | yes |
 //!
 //! Datasets of files share the `listing` and [`decode_file`], which reads any supported format as [`ReadOptions`] say.
@@ -40,6 +41,7 @@ mod flat_folder;
 mod list;
 mod pack;
 mod shapes;
+mod split;
 mod stl10;
 mod tiny_imagenet;
 
@@ -48,8 +50,8 @@ pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
 pub use self::decode::{
-    MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file, format_name,
-    read_image_file,
+    ImageHeader, MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file,
+    format_name, image_header, read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
 pub use self::given::{OpenedImages, open_images};
@@ -58,5 +60,6 @@ pub use self::listing::PICTURE_MARK;
 pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
 pub use self::roots::OneOrMore;
 pub use self::shapes::{Shapes, ShapesConfig};
+pub use self::split::{SplitConfig, SplitDataset};
 pub use self::stl10::{Stl10, Stl10Config, Stl10Part};
 pub use self::tiny_imagenet::{TinyImageNet, TinyImageNetConfig};

@@ -151,6 +151,10 @@ impl Images for Stl10Images {
         format!("{}, image {index}", self.path.display())
     }
 
+    fn key(&self, index: usize) -> String {
+        format!("{}, image {index}", self.path.file_name().unwrap_or_default().display())
+    }
+
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         let mut planes = vec![0; IMAGE_BYTES];
         read_exact_at(&self.file, &mut planes, (index * IMAGE_BYTES) as u64)

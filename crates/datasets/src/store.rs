@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::decode::read_file;
+use crate::decode::{read_beginning, read_file};
 use crate::listing::path_of;
 
 /// A folder, or whatever else has files in it. Many threads read from it at once.
@@ -12,6 +12,15 @@ pub(crate) trait Store: Send + Sync {
     /// # Errors
     /// If it cannot be read: why, in a few words.
     fn read(&self, path: &[u8], number: u32) -> Result<Vec<u8>, String>;
+
+    /// The first `n_bytes` of the file, or more.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_beginning(&self, path: &[u8], number: u32, n_bytes: usize) -> Result<Vec<u8>, String> {
+        let _ = n_bytes;
+        self.read(path, number)
+    }
 }
 
 /// The files of a folder.
@@ -22,5 +31,9 @@ pub(crate) struct Folder {
 impl Store for Folder {
     fn read(&self, path: &[u8], _number: u32) -> Result<Vec<u8>, String> {
         read_file(&self.path.join(path_of(path)))
+    }
+
+    fn read_beginning(&self, path: &[u8], _number: u32, n_bytes: usize) -> Result<Vec<u8>, String> {
+        read_beginning(&self.path.join(path_of(path)), n_bytes)
     }
 }

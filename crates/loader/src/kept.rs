@@ -71,6 +71,10 @@ impl Images for Kept {
         self.images.name(index)
     }
 
+    fn key(&self, index: usize) -> String {
+        self.images.key(index)
+    }
+
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
         if let Some(image) = self.kept[index].get() {
             return Ok(ByteImage::clone(image));
@@ -86,6 +90,10 @@ impl Images for Kept {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
         self.images.encoded(index)
+    }
+
+    fn beginning(&self, index: usize, n_bytes: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        self.images.beginning(index, n_bytes)
     }
 }
 

@@ -180,8 +180,11 @@ fn collect_nested<'a>(node: &'a Node, into: &mut Vec<(std::ops::Range<usize>, &'
     }
 }
 
-/// The strings in `node`, in the order of the text.
+/// The strings in `node`, in the order of the text, but for the names of plugins.
 fn collect<'a>(node: &'a Node, into: &mut Vec<(std::ops::Range<usize>, &'a str)>) {
+    if let Some((_, config)) = node.plugin() {
+        return collect(config, into);
+    }
     match &node.kind {
         NodeKind::Fields { fields, .. } => fields.iter().for_each(|field| collect(&field.value, into)),
         NodeKind::Items(items) => items.iter().for_each(|item| collect(item, into)),

@@ -20,6 +20,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "list-file",
             "pack",
             "shapes",
+            "split",
             "stl10",
             "tiny-imagenet",
         ],

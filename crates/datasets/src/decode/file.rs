@@ -34,6 +34,21 @@ pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// The first `n_bytes` of the image file at `path`, or all of a shorter one.
+///
+/// # Errors
+/// If it is not a regular file, or cannot be read.
+pub(crate) fn read_beginning(path: &Path, n_bytes: usize) -> Result<Vec<u8>, String> {
+    let metadata = std::fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".into());
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(n_bytes as u64).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
 fn check(n_bytes: u64, limit: u64) -> Result<(), String> {
     if n_bytes > limit {
         return Err(format!("the file has {n_bytes} bytes, more than the limit of {limit}"));

@@ -78,6 +78,16 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Str
     canvas.finish()
 }
 
+/// Width, height and what its channels mean, from the beginning of a file.
+pub(super) fn size(bytes: &[u8]) -> Option<(usize, usize, Meaning)> {
+    let mut text = Text { bytes, at: 2 };
+    let header = match *bytes.get(1)? {
+        b'7' => Header::of_pam(&mut text),
+        kind => Header::of_pnm(kind, &mut text),
+    };
+    header.ok().map(|header| (header.width, header.height, header.meaning))
+}
+
 /// Rounded as Pillow does it.
 fn scale(sample: u16, max: usize, to: f64) -> f64 {
     (f64::from(sample) / max as f64 * to).round_ties_even().min(to)

@@ -34,6 +34,27 @@ fn check_frame(name: &[u8], data: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Width and height, from the first chunk.
+pub(super) fn size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (name, data) = chunks(bytes, 12..bytes.len()).next()?;
+    let byte = |at: usize| bytes[data.clone()].get(at).map(|&byte| usize::from(byte));
+    match name {
+        b"VP8X" => {
+            let side = |at: usize| Some(1 + byte(at)? + (byte(at + 1)? << 8) + (byte(at + 2)? << 16));
+            Some((side(4)?, side(7)?))
+        }
+        b"VP8L" => {
+            let bits = byte(1)? | byte(2)? << 8 | byte(3)? << 16 | byte(4)? << 24;
+            Some((1 + (bits & 0x3fff), 1 + (bits >> 14 & 0x3fff)))
+        }
+        b"VP8 " => {
+            let side = |at: usize| Some((byte(at)? | byte(at + 1)? << 8) & 0x3fff);
+            Some((side(6)?, side(8)?))
+        }
+        _ => None,
+    }
+}
+
 /// The EXIF data, if there are any.
 pub(super) fn exif(bytes: &[u8]) -> Option<Range<usize>> {
     chunks(bytes, 12..bytes.len()).find(|(name, _)| *name == b"EXIF").map(|(_, data)| data)

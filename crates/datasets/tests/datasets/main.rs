@@ -18,6 +18,7 @@ mod pipes;
 mod reading;
 mod registry;
 mod shapes;
+mod split;
 mod tables;
 mod tiff_file;
 

@@ -25,6 +25,7 @@ fn every_example_builds_and_every_field_is_explained() {
             "list-file",
             "pack",
             "shapes",
+            "split",
             "stl10",
             "tiny-imagenet"
         ]

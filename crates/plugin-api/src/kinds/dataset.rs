@@ -75,6 +75,12 @@ pub trait Images: Send + Sync {
     /// How messages call image `index`: its path, or its place in a file.
     fn name(&self, index: usize) -> String;
 
+    /// What tells image `index` from the others wherever they lie: its path below the folder of the dataset. The same image has the
+    /// same key when other images come or go. Without an implementation it is the name.
+    fn key(&self, index: usize) -> String {
+        self.name(index)
+    }
+
     /// Image `index`, in as many channels as the dataset says. The same index gives the same bytes each time.
     ///
     /// # Errors
@@ -95,6 +101,15 @@ pub trait Images: Send + Sync {
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
         let _ = index;
         Ok(None)
+    }
+
+    /// The first bytes of the file of image `index`, if it is an image file: `n_bytes` of them, or more, or all that there are.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn beginning(&self, index: usize, n_bytes: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let _ = n_bytes;
+        self.encoded(index)
     }
 }
 

@@ -53,6 +53,11 @@ impl DatasetConfig {
         &self.name
     }
 
+    /// The text of its config: `(root: "labeled")`.
+    pub fn config(&self) -> &str {
+        &self.config
+    }
+
     /// Builds the dataset. Nothing is read.
     ///
     /// # Errors
