@@ -124,7 +124,7 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn made_up(device: &Device, n: usize, [h, w, c]: [usize; 3]) -> Result<FeatureMap, OpError> {
+pub(super) fn made_up(device: &Device, n: usize, [h, w, c]: [usize; 3]) -> Result<FeatureMap, OpError> {
     let values: Vec<f32> = (0..n * h * w * c).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect();
     FeatureMap::from_nhwc(device, [n, h, w, c], &values, Recording::Off)
 }

@@ -28,6 +28,7 @@ mod spread;
 mod start;
 mod step;
 mod together;
+mod trial;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use self::observer::{
 pub use self::outcome::{Finished, Summary};
 pub use self::space::ShortOfSpace;
 pub use self::start::{Reached, continued, started_with};
+pub use self::trial::{MeasuringCost, Trial, TrialImages, TrialOptions, try_steps};
 
 use self::course::Course;
 use self::data::Data;
