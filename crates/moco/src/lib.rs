@@ -57,12 +57,15 @@ pub mod data;
 mod device;
 mod encoder;
 mod error;
+#[cfg(feature = "train")]
+pub mod estimate;
 pub mod evaluation;
 pub mod exchange;
 pub mod map;
 #[cfg(feature = "train")]
 mod origin;
 mod picture;
+pub mod recipe;
 mod report;
 mod run;
 mod source;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use datasets::PackError;
 use loader::LoaderError;
 use pipeline::PipelineError;
-use plugin_api::{ConfigError, DatasetError};
+use plugin_api::{ConfigError, DatasetError, UnreadableImage};
 
 use crate::DeviceError;
 
@@ -33,6 +33,14 @@ pub enum DataError {
     NoSplits {
         /// The path.
         path: PathBuf,
+    },
+    /// None of the images that were looked at can be read.
+    #[error("none of {n_looked_at} images that were looked at can be read; the first: {image}")]
+    NoneReadable {
+        /// Images that were looked at.
+        n_looked_at: usize,
+        /// The first of them.
+        image: UnreadableImage,
     },
     /// The text does not name a dataset.
     #[error("`{text}` does not name a dataset: {message}")]
@@ -69,6 +77,7 @@ impl DataError {
             Self::Device(error) => Some(error.hint().into()),
             Self::Dataset(error) => Some(error.hint.clone()),
             Self::Missing { .. } => Some("check the path".into()),
+            Self::NoneReadable { .. } => Some("check that the folder has images, and in which format".into()),
             Self::NoSplits { .. } => Some(
                 "name the dataset and its fields, for instance `list-file(path: \"train.csv\", test: \"test.csv\")`".into(),
             ),

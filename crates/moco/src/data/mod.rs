@@ -26,14 +26,19 @@
 //! # }
 //! ```
 
+mod colors;
 mod error;
+mod look;
 mod named;
 mod pack;
+mod places;
 mod scan;
 mod source;
 
+pub use self::colors::Channel;
 pub use self::error::DataError;
+pub use self::look::look;
 pub use self::named::DatasetSource;
 pub use self::pack::{PackOptions, PackProgress, Packing, pack};
-pub use self::scan::{Channel, Found, Scanned, Sizes, scan};
+pub use self::scan::{Found, Scanned, Sizes, scan};
 pub use self::source::DataSource;

@@ -125,11 +125,11 @@ pub(super) fn plugin_of(path: &Path) -> Option<DatasetConfig> {
 }
 
 /// A path as RON writes strings.
-fn quoted(path: &Path) -> String {
+pub(super) fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
 }
 
-fn has_class_folders(train: &Path) -> bool {
+pub(super) fn has_class_folders(train: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(train) else { return false };
     entries
         .filter_map(Result::ok)

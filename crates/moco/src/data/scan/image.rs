@@ -1,7 +1,8 @@
 //! What is kept of one image.
 
-use plugin_api::{ByteImage, Images, UnreadableImage};
+use plugin_api::{Images, UnreadableImage};
 
+use super::super::colors::moments;
 use super::perceptual;
 
 /// One image, looked at.
@@ -56,31 +57,4 @@ impl Look {
 
 fn short_hash(bytes: &[u8]) -> [u8; 16] {
     *blake3::hash(bytes).as_bytes().first_chunk().expect("a hash has 32 bytes")
-}
-
-/// Exact: sums of bytes and of their squares are whole numbers.
-fn moments(image: &ByteImage) -> Vec<(f64, f64)> {
-    let mut sums = vec![(0_u64, 0_u64); image.channels];
-    for pixel in image.values.chunks_exact(image.channels) {
-        for (sum, &value) in sums.iter_mut().zip(pixel) {
-            *sum = (sum.0 + u64::from(value), sum.1 + u64::from(value).pow(2));
-        }
-    }
-    let n = (image.width * image.height) as f64;
-    sums.into_iter().map(|(sum, square)| (sum as f64 / n / 255.0, square as f64 / n / 65025.0)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_those_of_each_channel() {
-        let image = ByteImage { width: 2, height: 1, channels: 2, values: vec![0, 51, 255, 51] };
-        let found = moments(&image);
-        for ((mean, square), (expected, expected_square)) in found.into_iter().zip([(0.5, 0.5), (0.2, 0.04)])
-        {
-            assert!((mean - expected).abs() < 1e-12 && (square - expected_square).abs() < 1e-12);
-        }
-    }
 }

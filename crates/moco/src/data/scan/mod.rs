@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use self::image::Look;
 use super::DataSource;
+use super::colors::{Channel, channels};
 
 /// Images that are looked at between two reports.
 const N_PER_THREAD: usize = 16;
@@ -61,15 +62,6 @@ impl Found {
     }
 }
 
-/// One channel of all readable images.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Channel {
-    /// The mean of the pixels.
-    pub mean: f64,
-    /// Their standard deviation.
-    pub std: f64,
-}
-
 /// Sizes of images, in pixels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -103,7 +95,8 @@ pub fn scan(source: &DataSource, on_progress: &mut dyn FnMut(usize) -> ControlFl
         }
     }
     found.sizes = sizes(&looks);
-    found.channels = channels(&looks, source.channels);
+    let seen = looks.iter().filter_map(|look| look.seen.as_ref().ok());
+    found.channels = channels(seen.map(|seen| &*seen.moments), source.channels);
     found.identical = groups::identical(&looks);
     found.alike = groups::alike(&looks, &found.identical);
     let label = |image: usize| places[image].images.label(places[image].index);
@@ -140,21 +133,4 @@ fn sizes(looks: &[Look]) -> Sizes {
         longer: of(|(height, width)| *height.max(width)),
         most_frequent: counts.into_iter().max_by_key(|(size, n)| (*n, std::cmp::Reverse(*size))),
     }
-}
-
-/// Sums are in the order of the images, so they do not depend on the threads.
-fn channels(looks: &[Look], n_channels: usize) -> Vec<Channel> {
-    let mut sums = vec![(0.0, 0.0); n_channels];
-    let mut n = 0.0;
-    for seen in looks.iter().filter_map(|look| look.seen.as_ref().ok()) {
-        for (sum, (mean, mean_square)) in sums.iter_mut().zip(&seen.moments) {
-            *sum = (sum.0 + mean, sum.1 + mean_square);
-        }
-        n += 1.0;
-    }
-    let channel = |(mean, square): (f64, f64)| {
-        let (mean, square) = (mean / n, square / n);
-        Channel { mean, std: (square - mean * mean).max(0.0).sqrt() }
-    };
-    if n == 0.0 { Vec::new() } else { sums.into_iter().map(channel).collect() }
 }

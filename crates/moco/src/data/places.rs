@@ -1,0 +1,146 @@
+//! Which dataset the images of some folders are.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Splits};
+
+use super::DataError;
+use super::source::{has_class_folders, quoted};
+
+/// A dataset that was told from its folders.
+pub(super) struct Told {
+    /// As a pipeline has it.
+    pub(super) config: DatasetConfig,
+    /// How it was told, in a few words.
+    pub(super) why: String,
+    pub(super) dataset: Arc<dyn Dataset>,
+    pub(super) splits: Splits,
+}
+
+/// Folders with fewer images each, on average, are no classes.
+const FEWEST_IN_A_CLASS: usize = 5;
+
+impl Told {
+    fn open(plugin: &str, config: String, why: impl Into<String>) -> Result<Self, DataError> {
+        let config = DatasetConfig::new(plugin, config);
+        let dataset = config.build(&DatasetContext::default())?;
+        let splits = dataset.open()?;
+        Ok(Self { config, why: why.into(), dataset, splits })
+    }
+}
+
+/// The dataset at `paths`: class folders, other folders, archives, a pack or a list. No image is read.
+///
+/// # Errors
+/// If a path does not exist, or there are no images.
+pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
+    if let Some(path) = paths.iter().find(|path| !path.exists()) {
+        return Err(DataError::Missing { path: path.clone() });
+    }
+    let all = written(paths);
+    if let [path] = paths
+        && path.is_file()
+    {
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        match ending.as_deref() {
+            Some("pack") => return Told::open("pack", format!("(path: {all})"), "a pack"),
+            Some("txt" | "csv" | "tsv") => {
+                return Told::open("list-file", format!("(path: {all})"), "a list of images");
+            }
+            _ => {}
+        }
+    }
+    if paths.iter().all(|path| path.is_file()) {
+        return archives(&all);
+    }
+    folders(paths, &all)
+}
+
+/// As RON writes one path, or several.
+fn written(paths: &[PathBuf]) -> String {
+    match paths {
+        [path] => quoted(path),
+        paths => format!("[{}]", paths.iter().map(|path| quoted(path)).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn archives(all: &str) -> Result<Told, DataError> {
+    let split =
+        Told::open("class-folders", format!("(root: {all})"), "class folders to train and to test on");
+    match split {
+        Ok(told) if told.splits.test.is_some() => Ok(told),
+        _ => Told::open("archive", format!("(path: {all})"), "images in archives"),
+    }
+}
+
+fn folders(paths: &[PathBuf], all: &str) -> Result<Told, DataError> {
+    let is_folder_of = |name: &'static str| move |path: &PathBuf| path.join(name).is_dir();
+    if paths.iter().all(|path| has_class_folders(&path.join("train"))) {
+        return Told::open("class-folders", format!("(root: {all})"), "in `train`, each folder is a class");
+    }
+    if let [path] = paths
+        && is_folder_of("train")(path)
+        && let Some(test) = ["val", "test"].into_iter().find(|name| path.join(name).is_dir())
+    {
+        let (train, test_path) = (quoted(&path.join("train")), quoted(&path.join(test)));
+        let why = format!("`train` to train on and `{test}` to measure on, without classes");
+        return Told::open("flat-folder", format!("(root: {train}, test: {test_path})"), why);
+    }
+    let flat = Told::open("flat-folder", format!("(root: {all})"), "all images below it");
+    let flat = match (flat, paths) {
+        (Ok(flat), _) => flat,
+        // Its archives are no images.
+        (Err(error), [path]) if path.is_dir() => {
+            let archives = Told::open("archive", format!("(path: {all})"), "the archives in this folder");
+            return archives.map_err(|_| error);
+        }
+        (Err(error), _) => return Err(error),
+    };
+    // `class-folders` would take a folder of this name for the classes.
+    let has_train = paths.iter().any(is_folder_of("train"));
+    match (classes(&*flat.splits.train), has_train) {
+        (Some(n), false) => {
+            let why = format!("each of its {n} folders is a class");
+            // One that is called `test` is no class.
+            Ok(Told::open("class-folders", format!("(root: {all})"), why).unwrap_or(flat))
+        }
+        _ => Ok(flat),
+    }
+}
+
+/// How many classes the folders at the top are, if every image is in one of them and they are not too many.
+fn classes(images: &dyn Images) -> Option<usize> {
+    let class = |index| images.key(index).split_once('/').map(|(class, _)| class.to_owned());
+    let classes = (0..images.len()).map(class).collect::<Option<BTreeSet<String>>>()?;
+    (classes.len() >= 2 && images.len() >= FEWEST_IN_A_CLASS * classes.len()).then_some(classes.len())
+}
+
+/// What the images at `paths` are called: the name of the only folder, in letters that a pipeline's name may have.
+pub(super) fn name_of(paths: &[PathBuf]) -> String {
+    const OF_A_PART: [&str; 3] = ["train", "images", "data"];
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = |path: &Path| {
+        let stem = if path.is_file() { path.file_stem() } else { path.file_name() };
+        stem.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let text = match paths {
+        [path] => {
+            let path = whole(path);
+            let own = name(&path);
+            match path.parent().map(name).filter(|above| !above.is_empty()) {
+                Some(above) if OF_A_PART.contains(&own.as_str()) => above,
+                _ => own,
+            }
+        }
+        _ => String::new(),
+    };
+    let plain =
+        |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '-' };
+    let text: String = text.chars().map(plain).collect();
+    match text.trim_matches(['-', '.']) {
+        "" => "images".into(),
+        text => text.to_owned(),
+    }
+}
