@@ -27,9 +27,11 @@ fn every_command_has_help_with_examples() {
     };
     let commands = listed(&help(&[], "--help"));
     for expected in [
+        "train",
         "run",
         "sweep",
         "check",
+        "summary",
         "plugins",
         "graph",
         "knn",

@@ -36,6 +36,8 @@ mod embedding;
 mod browser;
 mod pages;
 mod predicting;
+// A folder of images, and no pipeline.
+mod training_on_a_folder;
 // Who may depend on whom.
 mod architecture;
 // Documents agree with the program.

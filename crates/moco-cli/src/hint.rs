@@ -10,6 +10,7 @@ use ::sweep::SweepError;
 use loader::LoaderError;
 use moco::data::DataError;
 use moco::processes::ProcessesError;
+use moco::recipe::RecipeError;
 use moco::{
     ClassifierError, DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, ReportError,
     RunError, TableError,
@@ -82,6 +83,20 @@ impl Hint for DataError {
             ),
             error => error.hint(),
         }
+    }
+}
+
+impl Hint for RecipeError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Batch { n_images, .. } => {
+                format!(
+                    "use `--batch` with at most {}, or leave it out and it is chosen",
+                    (n_images / 4).max(2)
+                )
+            }
+            error => error.hint(),
+        })
     }
 }
 

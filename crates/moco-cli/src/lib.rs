@@ -50,9 +50,11 @@ mod run;
 mod runs;
 mod scan;
 mod source;
+mod summary;
 mod sweep;
 pub mod text;
 pub mod together;
+mod train;
 mod trained;
 mod views;
 
@@ -80,6 +82,9 @@ struct CommandLine {
 }
 
 const EXAMPLES: &str = "\
+Your own images:
+  moco train FOLDER                  choose everything by what is in the folder, and train
+
 A first run, which needs no download:
   moco check pipelines/mocov2.ron    check the pipeline
   moco views pipelines/mocov2.ron    draw augmented images
@@ -92,10 +97,12 @@ Exit codes: 0 success, 1 failure, 2 invalid arguments, 75 the time of `run --for
 /// The help of each command is on its `Arguments`: one line, then a paragraph that `--help` shows.
 #[derive(Subcommand)]
 enum Command {
+    Train(train::Arguments),
     Run(run::Arguments),
     Sweep(sweep::Arguments),
     Report(report::Arguments),
     Check(check::Arguments),
+    Summary(summary::Arguments),
     Plugins(plugins_list::Arguments),
     Graph(graph::Arguments),
     Knn(knn::Arguments),
@@ -197,10 +204,12 @@ fn dispatch<C: Subcommand>(
     let CommandLine { command, .. } =
         CommandLine::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
     match command {
+        Command::Train(arguments) => train::run(&arguments, out),
         Command::Run(arguments) => run::run(arguments, out),
         Command::Sweep(arguments) => sweep::run(&arguments, out),
         Command::Report(arguments) => report::run(&arguments, out),
         Command::Check(arguments) => check::run(&arguments, out),
+        Command::Summary(arguments) => summary::run(&arguments, out),
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),

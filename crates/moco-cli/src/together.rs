@@ -57,6 +57,12 @@ struct Place {
 }
 
 impl Together {
+    /// This process alone, for a command that trains in no more.
+    pub(crate) fn alone() -> Self {
+        let place = Place { host: String::new(), cores: cores::bound_to() };
+        Self { processes: Arc::new(Alone), places: vec![place] }
+    }
+
     /// The processes that a launcher has started, or this one alone.
     ///
     /// # Errors
@@ -64,10 +70,7 @@ impl Together {
     pub fn join(arguments: &Arguments) -> Result<Self, Failure> {
         match launcher() {
             Some(launcher) if launcher.n != Some(1) => several(launcher, arguments),
-            _ => {
-                let place = Place { host: String::new(), cores: cores::bound_to() };
-                Ok(Self { processes: Arc::new(Alone), places: vec![place] })
-            }
+            _ => Ok(Self::alone()),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
 use crate::moved::MovedArguments;
 use crate::together::{self, Together};
-use crate::{compute, interrupt, notes, pipeline_file, runs};
+use crate::{compute, interrupt, missing_path, notes, pipeline_file, runs};
 
 pub(crate) use self::describe::split_sizes;
 pub(crate) use self::end::format_seconds;
@@ -104,7 +104,7 @@ Several processes (a build with `--features mpi`):
   moco run --ranks 4 pipelines/mocov2.ron                       on this machine
   mpirun -n 16 --hostfile hosts --bind-to none moco run FILE    on several";
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(time) if time.is_zero() => Err("it must be longer than 0 s".into()),
         Ok(time) => Ok(time),
@@ -214,6 +214,7 @@ fn started(
     let site = Site::of_processes(device, Arc::clone(&processes));
     let options = RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), processes };
     match (&arguments.file, from) {
+        (Some(folder), _) if folder.is_dir() => Err(is_folder(folder)),
         (Some(file), None) => {
             let pipeline = pipeline_file::read(file, &changes, site)?;
             Run::create_with(pipeline, &options).map_err(unwrapped)
@@ -233,6 +234,22 @@ fn started(
             from::go_on(from, &changes, &options, out)
         }
         (None, None) => unreachable!("a new run has a file, or goes on from another"),
+    }
+}
+
+/// The error for a folder where a pipeline file is expected: a run, or images.
+fn is_folder(folder: &Path) -> Failure {
+    let shown = folder.display();
+    let message = format!("`{shown}` is a folder, and `run` takes a pipeline file");
+    if RunFolder::open(folder).is_ok() {
+        return Failure::new(message, format!("this is a run: resume it with `moco run --resume {shown}`"));
+    }
+    match missing_path::files_in(folder).iter().find(|name| name.ends_with(".ron")) {
+        Some(file) => Failure::new(
+            message,
+            format!("give a file in it, for instance `{}`", folder.join(file).display()),
+        ),
+        None => Failure::new(message, crate::train::hint_for_folder(folder)),
     }
 }
 
