@@ -114,7 +114,8 @@ pub(crate) fn conv2d_on<B: Backend>(
     let wants_bias = bias.filter(|bias| bias.is_trainable()).map(|bias| bias.slot.clone());
     let wants_x = x.needs_gradient.then(|| (x.slot.clone(), Arc::clone(&weight.values)));
     count(|| {
-        let products = product(&[to.n, to.h, to.w, to.c, geometry.kernel.0, geometry.kernel.1, x.layout.c]);
+        // Of a kernel in groups, the weights of a channel are as many as its group has inputs.
+        let products = product(&[to.n, to.h, to.w, weight.n_elements()]);
         let n_backward = u64::from(wants_weight.is_some()) + u64::from(wants_x.is_some());
         Counted {
             op: "conv2d",
