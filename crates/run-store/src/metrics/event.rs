@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use prost::Message as _;
+
 /// One message. It has one of `file_version`, `summary` and `session_log`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Event {
@@ -30,6 +32,83 @@ pub(super) struct Value {
     pub tag: String,
     #[prost(float, optional, tag = "2")]
     pub simple_value: Option<f32>,
+    #[prost(message, optional, tag = "8")]
+    pub tensor: Option<Tensor>,
+    #[prost(message, optional, tag = "9")]
+    pub metadata: Option<Metadata>,
+}
+
+/// A tensor of texts.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Tensor {
+    #[prost(enumeration = "DataType", tag = "1")]
+    pub dtype: i32,
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<Shape>,
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub texts: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum DataType {
+    Unspecified = 0,
+    String = 7,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Shape {
+    #[prost(message, repeated, tag = "2")]
+    pub axes: Vec<Axis>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Axis {
+    #[prost(int64, tag = "1")]
+    pub size: i64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Metadata {
+    #[prost(message, optional, tag = "1")]
+    pub plugin: Option<Plugin>,
+}
+
+/// What of TensorBoard shows a value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Plugin {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+/// Which charts the page "custom scalars" has.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Layout {
+    #[prost(message, repeated, tag = "2")]
+    pub categories: Vec<Category>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Category {
+    #[prost(string, tag = "1")]
+    pub title: String,
+    #[prost(message, repeated, tag = "2")]
+    pub charts: Vec<Chart>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Chart {
+    #[prost(string, tag = "1")]
+    pub title: String,
+    #[prost(message, optional, tag = "2")]
+    pub lines: Option<Lines>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Lines {
+    /// Regular expressions.
+    #[prost(string, repeated, tag = "1")]
+    pub tags: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -60,8 +139,34 @@ impl Event {
 
     /// A scalar.
     pub(super) fn scalar(step: u64, tag: &str, value: f32) -> Self {
-        let value = vec![Value { tag: tag.into(), simple_value: Some(value) }];
-        Self { summary: Some(Summary { value }), ..Self::now(step as i64) }
+        Self::value(step, Value { tag: tag.into(), simple_value: Some(value), ..Value::default() })
+    }
+
+    /// A text in Markdown.
+    pub(super) fn text(step: u64, tag: &str, text: &str) -> Self {
+        let shape = Shape { axes: vec![Axis { size: 1 }] };
+        Self::value(step, text_value(tag, "text", shape, text.into()))
+    }
+
+    /// The charts with several lines, each with its title and its tags.
+    pub(super) fn charts<'a>(charts: impl IntoIterator<Item = (&'a str, &'a [&'a str])>) -> Self {
+        let chart = |(title, tags): (&str, &[&str])| Chart {
+            title: title.into(),
+            lines: Some(Lines { tags: tags.iter().map(|tag| format!("^{tag}$")).collect() }),
+        };
+        let charts = charts.into_iter().map(chart).collect();
+        let layout = Layout { categories: vec![Category { title: "training".into(), charts }] };
+        let value = text_value(
+            "custom_scalars__config__",
+            "custom_scalars",
+            Shape::default(),
+            layout.encode_to_vec(),
+        );
+        Self::value(0, value)
+    }
+
+    fn value(step: u64, value: Value) -> Self {
+        Self { summary: Some(Summary { value: vec![value] }), ..Self::now(step as i64) }
     }
 
     fn now(step: i64) -> Self {
@@ -70,10 +175,17 @@ impl Event {
     }
 }
 
+fn text_value(tag: &str, plugin: &str, shape: Shape, text: Vec<u8>) -> Value {
+    Value {
+        tag: tag.into(),
+        simple_value: None,
+        tensor: Some(Tensor { dtype: DataType::String.into(), shape: Some(shape), texts: vec![text] }),
+        metadata: Some(Metadata { plugin: Some(Plugin { name: plugin.into() }) }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-
     use super::super::record::append_record;
     use super::*;
 
@@ -84,13 +196,21 @@ mod tests {
             Event { wall_time: 1.5, ..Event::version() },
             Event { wall_time: 2.0, ..Event::scalar(7, "loss", 0.0) },
             Event { wall_time: 2.0, ..Event::restart_after(40) },
+            Event { wall_time: 2.0, ..Event::text(3, "pipeline", "hi") },
+            Event { wall_time: 2.0, ..Event::charts([("loss", &["train/loss", "train/chance"][..])]) },
         ] {
             append_record(&mut bytes, &event.encode_to_vec());
         }
-        // `tensorboard.summary.writer.record_writer.RecordWriter` given the same three events.
-        let expected = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c\
-             1a00000000000000129bd82d09000000000000004010072a0d0a0b0a046c6f73731500000000e37398e5\
-             0f000000000000006d532b0909000000000000004010293a02080180060939";
+        // `tensorboard.summary.writer.record_writer.RecordWriter` given the same events.
+        let expected = "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a2864\
+             6c1a00000000000000129bd82d09000000000000004010072a0d0a0b0a046c6f73731500000000\
+             e37398e50f000000000000006d532b0909000000000000004010293a0208018006093931000000\
+             000000009d8383e909000000000000004010032a240a220a08706970656c696e65420c08071204\
+             12020801420268694a080a060a04746578747ebf2dbe7700000000000000e6b4a6c30900000000\
+             000000402a6c0a6a0a18637573746f6d5f7363616c6172735f5f636f6e6669675f5f423a080712\
+             00423412320a08747261696e696e6712260a046c6f7373121e0a0c5e747261696e2f6c6f737324\
+             0a0e5e747261696e2f6368616e6365244a120a100a0e637573746f6d5f7363616c617273233d4f\
+             51";
         let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(bytes, expected);
     }

@@ -11,7 +11,7 @@ use super::MetricsError;
 use super::event::Event;
 use super::record::append_record;
 
-/// Writes scalars to a new event file; TensorBoard joins the files of a folder.
+/// Writes scalars and texts to a new event file; TensorBoard joins the files of a folder.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -47,6 +47,25 @@ impl EventLog {
         scalars: impl IntoIterator<Item = (&'a str, f64)>,
     ) -> Result<(), MetricsError> {
         self.append(scalars.into_iter().map(|(tag, value)| Event::scalar(step, tag, value as f32)))
+    }
+
+    /// Adds a text in Markdown.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn text(&mut self, step: u64, tag: &str, text: &str) -> Result<(), MetricsError> {
+        self.append([Event::text(step, tag, text)])
+    }
+
+    /// Says which charts show several scalars, each by its title and its tags, on TensorBoard's page for that.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn charts<'a>(
+        &mut self,
+        charts: impl IntoIterator<Item = (&'a str, &'a [&'a str])>,
+    ) -> Result<(), MetricsError> {
+        self.append([Event::charts(charts)])
     }
 
     /// Discards the events of steps after `step`, because a run trains them again.

@@ -34,7 +34,10 @@ impl Observer for MetricsFile {
     }
 }
 
-/// Writes scalars for TensorBoard.
+/// Curves that are read together.
+const CHARTS: [(&str, &[&str]); 1] = [("loss", &["train/loss", "train/loss_chance", "train/loss_floor"])];
+
+/// Writes curves for TensorBoard, and the pipeline as a text.
 pub(super) struct EventFile {
     log: EventLog,
     /// Steps between two entries.
@@ -42,9 +45,18 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Creates an event file for steps after `steps_done`.
-    pub(super) fn create(run: &RunFolder, steps_done: u64) -> Result<Self, MetricsError> {
-        Ok(Self { log: EventLog::create(&run.events(), steps_done)?, every: 1 })
+    /// Creates an event file for steps after `steps_done`. The first one of a run has the text of its pipeline.
+    pub(super) fn create(run: &RunFolder, steps_done: u64, pipeline: &str) -> Result<Self, MetricsError> {
+        let folder = run.events();
+        let is_first = std::fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
+        let mut log = EventLog::create(&folder, steps_done)?;
+        if is_first {
+            // In Markdown, lines that start with four spaces stay as they are.
+            let lines: Vec<String> = pipeline.lines().map(|line| format!("    {line}")).collect();
+            log.text(steps_done, "pipeline", &lines.join("\n"))?;
+            log.charts(CHARTS)?;
+        }
+        Ok(Self { log, every: 1 })
     }
 }
 
@@ -58,7 +70,13 @@ impl Observer for EventFile {
         if !step.step.is_multiple_of(self.every) {
             return Ok(());
         }
-        let scalars = [("train/loss", step.loss), ("train/contrast_top1", step.top1), ("train/lr", step.lr)];
+        let scalars = [
+            ("train/loss", step.loss),
+            ("train/loss_chance", step.loss_range.chance),
+            ("train/loss_floor", step.loss_range.floor),
+            ("train/contrast_top1", step.top1),
+            ("train/lr", step.lr),
+        ];
         self.log.scalars(step.steps_done, scalars)?;
         let gradients = step.gradients.of_weights();
         let named: Vec<(String, f64)> =
@@ -69,12 +87,30 @@ impl Observer for EventFile {
 
     fn measured(&mut self, report: &EpochReport<'_>) -> Result<(), ObserverError> {
         let line = line(report);
-        Ok(self.log.scalars(line.step(), line.numbers().filter(|(name, _)| *name != "epoch"))?)
+        let named: Vec<(String, f64)> =
+            line.numbers().filter_map(|(name, value)| Some((tag(name)?, value))).collect();
+        Ok(self.log.scalars(line.step(), named.iter().map(|(name, value)| (name.as_str(), *value)))?)
     }
 
     fn rolled_back(&mut self, report: &RolledBack<'_>) -> Result<(), ObserverError> {
         Ok(self.log.roll_back_to(report.steps_done)?)
     }
+}
+
+/// How TensorBoard calls a field of `metrics.jsonl`, in groups by what comes before the first slash; `None` for what is no curve.
+fn tag(field: &str) -> Option<String> {
+    Some(match field {
+        // The learning rate is a curve of steps already.
+        "epoch" | "lr" => return None,
+        "loss" | "contrast_top1" => format!("train/{field}_of_epoch"),
+        "unreadable" => format!("train/{field}"),
+        "seconds" => "time/seconds_of_epoch".into(),
+        "images_per_s" | "data_wait_share" => format!("time/{field}"),
+        "gradient_first_layer" | "gradient_last_layer" | "gradient_spikes" => {
+            field.replacen("gradient_", "gradient/of_epoch_", 1)
+        }
+        metric => format!("eval/{metric}"),
+    })
 }
 
 fn line(report: &EpochReport<'_>) -> MetricsLine {
@@ -93,4 +129,52 @@ fn line(report: &EpochReport<'_>) -> MetricsLine {
             .with("gradient_spikes", epoch.gradient_spikes as f64);
     }
     report.metrics.iter().fold(line, |line, metric| line.with(metric.name.clone(), metric.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trainer::EpochSummary;
+
+    #[test]
+    fn every_field_of_an_epoch_has_a_tag_in_a_group() {
+        let training = EpochSummary {
+            loss: 1.0,
+            top1: 0.5,
+            lr: 0.1,
+            seconds: 9.0,
+            images_per_s: 7.0,
+            data_wait_share: 0.0,
+            n_unreadable: 0,
+            gradient_first_layer: 1.0,
+            gradient_last_layer: 1.0,
+            gradient_spikes: 0,
+        };
+        let metric = plugin_api::Metric {
+            name: "knn_top1".into(),
+            value: 0.5,
+            is_share: true,
+            more_is_better: true,
+            protocol: String::new(),
+        };
+        let report =
+            EpochReport { epochs_done: 1, steps_done: 8, training: Some(training), metrics: &[metric] };
+        let line = line(&report);
+        let tags: Vec<String> = line.numbers().filter_map(|(name, _)| tag(name)).collect();
+        assert_eq!(
+            tags,
+            [
+                "train/loss_of_epoch",
+                "train/contrast_top1_of_epoch",
+                "time/seconds_of_epoch",
+                "time/images_per_s",
+                "time/data_wait_share",
+                "train/unreadable",
+                "gradient/of_epoch_first_layer",
+                "gradient/of_epoch_last_layer",
+                "gradient/of_epoch_spikes",
+                "eval/knn_top1",
+            ]
+        );
+    }
 }

@@ -192,7 +192,7 @@ impl<'a> Trainer<'a> {
             None => Position::default(),
         };
         let resume_at = resume.is_some().then_some(position.steps_done);
-        let observers = Observers::new(run, resume_at, saving.is_writer(), observer)?;
+        let observers = Observers::new((run, saving.pipeline()), resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
             if together.any(changed_images.is_some())? {

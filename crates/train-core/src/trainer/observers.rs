@@ -15,15 +15,15 @@ pub(super) struct Observers<'a> {
 }
 
 impl<'a> Observers<'a> {
-    /// Opens the files of `run`, which starts, or resumes at a step, in the process that writes them.
+    /// Opens the files of `run` of `pipeline`, which starts, or resumes at a step, in the process that writes them.
     pub(super) fn new(
-        run: &RunFolder,
+        (run, pipeline): (&RunFolder, &str),
         resume_at: Option<u64>,
         is_writer: bool,
         caller: &'a mut dyn Observer,
     ) -> Result<Self, MetricsError> {
-        let open =
-            || Ok((MetricsFile::open(run, resume_at)?, EventFile::create(run, resume_at.unwrap_or(0))?));
+        let steps_done = resume_at.unwrap_or(0);
+        let open = || Ok((MetricsFile::open(run, resume_at)?, EventFile::create(run, steps_done, pipeline)?));
         Ok(Self { files: is_writer.then(open).transpose()?, caller })
     }
 
