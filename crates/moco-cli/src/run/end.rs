@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use moco::Summary;
 use moco::exchange::{EncoderFolder, export_encoder};
+use moco::{ReportOptions, Summary, write_report};
 use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, best};
 
@@ -49,6 +49,10 @@ impl End<'_> {
             Ok(folder) => writeln!(out, "encoder   {}", described(&folder))?,
             // The checkpoint has it all the same.
             Err(error) => writeln!(out, "encoder   none for other programs: {error}")?,
+        }
+        match write_report(run.path(), &ReportOptions::default()) {
+            Ok(page) => writeln!(out, "report    {}", page.display())?,
+            Err(error) => writeln!(out, "report    none: {error}")?,
         }
         for (i, (command, what)) in self.next().iter().enumerate() {
             let label = if i == 0 { "next" } else { "" };
