@@ -10,6 +10,7 @@ mod pipelines;
 mod rejected;
 mod rejected_cases;
 // Runs: the same bits however they are cut, and images as they come.
+mod endings;
 mod images_elsewhere;
 #[cfg(feature = "mpi")]
 mod mpi;

@@ -36,9 +36,18 @@ pub(crate) fn labeled(
         ));
     }
     match features.embed(Embed { split: Split::Train, view, level })? {
+        Some(train) if is_of_one_class(&train) && is_of_one_class(&test) => Ok(Err(
+            "the images are all of one class, so that any encoder is right about all: measure on another dataset with `source`, \
+             or use the monitor `feature-collapse`, which needs no labels",
+        )),
         Some(train) => Ok(Ok(Labeled { train, test })),
         None => Ok(Err("there are no features of the training images to compare with")),
     }
+}
+
+/// Whether there is nothing to tell apart.
+fn is_of_one_class(embedding: &Embedding) -> bool {
+    embedding.labels.as_ref().is_some_and(|labels| labels.iter().all(|label| *label == labels[0]))
 }
 
 /// Every so many epochs, and always before the first and after the last.

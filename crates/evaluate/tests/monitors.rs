@@ -194,6 +194,19 @@ fn knn_is_off_without_labels_or_a_test_split_and_says_what_would_help() {
 }
 
 #[test]
+fn images_of_one_class_say_nothing_about_features_with_labels() {
+    let one_class = |n| Embedding { labels: Some(vec![0; n]), n_classes: 1, ..separable(n) };
+    for name in ["knn", "linear-probe"] {
+        let mut monitor = monitor(name, "()").unwrap();
+        let mut measure = |train, test| monitor.measure(&mut MadeUp::new(Some(train), Some(test))).unwrap();
+        let reason = off(measure(one_class(40), one_class(8)));
+        assert!(reason.starts_with("the images are all of one class, "), "{name}: {reason}");
+        // Test images of one class among training images of several can be taken for others.
+        measured(measure(separable(40), Embedding { n_classes: 4, ..one_class(8) }));
+    }
+}
+
+#[test]
 fn collapse_is_measured_without_labels_and_on_training_images_if_need_be() {
     let mut monitor = monitor("feature-collapse", "(images: 16)").unwrap();
     let metrics = measured(monitor.measure(&mut MadeUp::new(Some(unlabeled(100)), None)).unwrap());

@@ -102,8 +102,8 @@ pub use processes;
 pub use sweep;
 #[cfg(feature = "train")]
 pub use train_core::trainer::{
-    EpochReport, EpochSummary, Finished, Note, Observer, ObserverError, PartReport, Reached, RolledBack,
-    Silent, SpikeConsequence, Started, StepReport, Summary, TrainError,
+    BestCheckpoint, EpochReport, EpochSummary, Finished, Note, Observer, ObserverError, PartReport, Reached,
+    RolledBack, Silent, SpikeConsequence, Started, StepReport, Summary, TrainError, Verdict,
 };
 
 // Without this line, no plugin would be linked in.

@@ -340,7 +340,8 @@ pub struct CheckpointConfig {
     /// Those after every so many epochs stay as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_every: Option<usize>,
-    /// The metric whose best checkpoint stays besides; none to keep no best.
+    /// The metric whose best checkpoint stays besides; none to keep no best. For the default, `knn_top1`, which takes labels,
+    /// others [stand in](Self::best_by).
     #[serde(skip_serializing_if = "CheckpointConfig::is_usual")]
     pub best: Option<String>,
 }
@@ -359,6 +360,18 @@ impl Default for CheckpointConfig {
 
 impl CheckpointConfig {
     const USUAL_BEST: &str = "knn_top1";
+
+    /// What rises with the quality of the features without labels, the better one first (Thilak et al. 2023,
+    /// arXiv:2312.04000, which compares both; the second is RankMe).
+    const STAND_INS: [&str; 2] = ["lidar", "effective_rank"];
+
+    /// The metrics by which a checkpoint is the best: [`best`](Self::best), and for the default what stands in for it in a run
+    /// that does not measure it, the most trusted first.
+    pub fn best_by(&self) -> Vec<&str> {
+        let best = self.best.as_deref();
+        let stand_ins = Self::STAND_INS.into_iter().filter(|_| best == Some(Self::USUAL_BEST));
+        best.into_iter().chain(stand_ins).collect()
+    }
 
     /// A metric that a file names must be measured, and this one need not be.
     fn is_usual(best: &Option<String>) -> bool {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use moco::exchange::{EncoderFolder, export_encoder};
-use moco::{ReportOptions, Summary, write_report};
+use moco::{BestCheckpoint, ReportOptions, Summary, write_report};
 use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, best};
 
@@ -40,6 +40,10 @@ impl End<'_> {
         }
         for line in self.metrics() {
             writeln!(out, "  {line}")?;
+        }
+        if let Some(BestCheckpoint { path, metric, epoch }) = &summary.best {
+            let by = if metric.is_empty() { String::new() } else { format!(" by {metric}") };
+            writeln!(out, "  best checkpoint{by}: epoch {epoch}, {}", path.display())?;
         }
         if summary.n_unreadable > 0 {
             let images = text::count(summary.n_unreadable, "unreadable image");
@@ -140,6 +144,8 @@ mod tests {
             checkpoint: "step".into(),
             before: Vec::new(),
             after: Vec::new(),
+            best: None,
+            verdict: None,
             early_stop: None,
             n_steps: 8,
             took: Duration::from_secs(3),

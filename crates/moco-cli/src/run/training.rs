@@ -56,7 +56,8 @@ impl Training<'_> {
             error => unwrapped(error),
         })?;
         describe(out, pipeline, &splits, workers.get())?;
-        let (has_labels, has_test) = (!splits.train.class_names().is_empty(), splits.test.is_some());
+        // A single class tells nothing apart.
+        let (has_labels, has_test) = (splits.train.class_names().len() > 1, splits.test.is_some());
         let notes = notes::of(&splits);
         notes::print(&notes);
         notes.iter().for_each(|note| log.line(&format!("note: {note}")));
@@ -92,6 +93,12 @@ impl Training<'_> {
         match finished.map_err(unwrapped)? {
             Finished::Completed(summary) => {
                 End { run: &folder, summary: &summary, started_as, has_labels, has_test }.tell(out)?;
+                if let Some(verdict) = &summary.verdict {
+                    out.flush()?;
+                    let note = format!("{verdict}; {}", verdict.hint());
+                    log.line(&format!("note: {note}"));
+                    notes::print(&[note]);
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Finished::Stopped { checkpoint, steps_done } => {

@@ -7,7 +7,7 @@ pub(crate) fn write(root: &std::path::Path) -> std::path::PathBuf {
 
 /// [`write`] with a dataset.
 pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::PathBuf {
-    use run_store::checkpoint::{CheckpointFolder, Snapshot, Stored};
+    use run_store::checkpoint::{CheckpointFolder, Score, Snapshot, Stored};
 
     let text = format!(
         r#"Pipeline(
@@ -60,6 +60,7 @@ pub(crate) fn write_with(root: &std::path::Path, source: &str) -> std::path::Pat
     };
     let mut checkpoints = CheckpointFolder::new(run.checkpoints(), 2);
     checkpoints.save(1, &scale("momentum.backbone.", 1.25)).unwrap();
-    checkpoints.save_best(0.5, &scale("query.backbone.", 0.75)).unwrap();
+    let score = Score { metric: "knn_top1".into(), value: 0.5, stands_in: 0 };
+    checkpoints.save_best(score, &scale("query.backbone.", 0.75)).unwrap();
     run.path().to_owned()
 }

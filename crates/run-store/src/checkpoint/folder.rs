@@ -1,5 +1,7 @@
 //! The checkpoints of a run.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +12,66 @@ use crate::run_folder::{remove_partial, write_whole};
 
 const BEST: &str = "best.safetensors";
 const SCORE_KEY: &str = "score";
+const METRIC_KEY: &str = "score_metric";
+const STANDS_IN_KEY: &str = "score_stands_in";
+
+/// How good a checkpoint is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Score {
+    /// The metric that it is measured by.
+    pub metric: String,
+    /// Its value, turned so that more is better.
+    pub value: f64,
+    /// 0 for the metric that is wanted. Others stand in for it as long as it was not measured: the lower the number, the
+    /// better they do, whatever the values.
+    pub stands_in: u32,
+}
+
+impl Score {
+    /// Whether a checkpoint of this score takes the place of one of `other`.
+    fn beats(&self, other: &Self) -> bool {
+        match self.stands_in.cmp(&other.stands_in) {
+            Ordering::Less => !self.value.is_nan(),
+            Ordering::Equal => self.value > other.value,
+            Ordering::Greater => false,
+        }
+    }
+
+    fn save(&self, metadata: &mut BTreeMap<String, String>) {
+        metadata.insert(SCORE_KEY.into(), self.value.to_string());
+        metadata.insert(METRIC_KEY.into(), self.metric.clone());
+        if self.stands_in > 0 {
+            metadata.insert(STANDS_IN_KEY.into(), self.stands_in.to_string());
+        }
+    }
+
+    /// What [`save`](Self::save) wrote. Files of earlier versions have no more than the value.
+    fn load(metadata: &BTreeMap<String, String>) -> Option<Self> {
+        let stands_in = metadata.get(STANDS_IN_KEY);
+        Some(Self {
+            metric: metadata.get(METRIC_KEY).cloned().unwrap_or_default(),
+            value: metadata.get(SCORE_KEY)?.parse().ok()?,
+            stands_in: stands_in.and_then(|number| number.parse().ok()).unwrap_or(0),
+        })
+    }
+}
+
+/// The best checkpoint of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Best {
+    /// Its score.
+    pub score: Score,
+    /// All metadata in it.
+    pub metadata: BTreeMap<String, String>,
+}
 
 /// Keeps the last few checkpoints of a run, and the best one.
 #[derive(Debug)]
 pub struct CheckpointFolder {
     path: PathBuf,
     keep_last: usize,
-    /// The score of the best checkpoint, once it has been read; the inner `None` means that there is none.
-    best: Option<Option<f64>>,
+    /// The best checkpoint, once it has been looked for; the inner `None` means that there is none.
+    best: Option<Option<Best>>,
 }
 
 impl CheckpointFolder {
@@ -52,26 +106,37 @@ impl CheckpointFolder {
         Ok(path)
     }
 
-    /// Saves `snapshot` as the best checkpoint if its score is higher than the best so far, and returns whether it is.
+    /// Saves `snapshot` as the best checkpoint if its score beats the best so far, and returns whether it does: by a higher value
+    /// of the same metric, or by a metric for which that of the other only stands in.
     ///
     /// The score is stored in the file, so a resumed run does not replace a better checkpoint. It is not saved as a
     /// step.
     ///
     /// # Errors
     /// If it cannot be written. The best one so far is then unchanged.
-    pub fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<bool, CheckpointError> {
-        let beats = match self.best_score() {
-            Some(best) => score > best,
-            None => !score.is_nan(),
+    pub fn save_best(&mut self, score: Score, snapshot: &Snapshot) -> Result<bool, CheckpointError> {
+        let beats = match self.best() {
+            Some(best) => score.beats(&best.score),
+            None => !score.value.is_nan(),
         };
         if beats {
             self.prepare()?;
             let mut metadata = snapshot.metadata.clone();
-            metadata.insert(SCORE_KEY.into(), score.to_string());
+            score.save(&mut metadata);
             write_parts(&self.best_path(), &snapshot.tensors, &metadata)?;
-            self.best = Some(Some(score));
+            self.best = Some(Some(Best { score, metadata }));
         }
         Ok(beats)
+    }
+
+    /// The best checkpoint. An unreadable one counts as none, and is replaced by the next.
+    pub fn best(&mut self) -> Option<&Best> {
+        if self.best.is_none() {
+            let metadata = read(&self.best_path()).ok().map(|snapshot| snapshot.metadata);
+            self.best =
+                Some(metadata.and_then(|metadata| Some(Best { score: Score::load(&metadata)?, metadata })));
+        }
+        self.best.as_ref()?.as_ref()
     }
 
     /// The steps that have a checkpoint, oldest first.
@@ -163,15 +228,6 @@ impl CheckpointFolder {
         fs::create_dir_all(&self.path).map_err(CheckpointError::io("create", &self.path))?;
         remove_partial(&self.path).map_err(CheckpointError::io("clean up", &self.path))
     }
-
-    /// The score of the best checkpoint. An unreadable one counts as none, and is replaced by the next.
-    fn best_score(&mut self) -> Option<f64> {
-        if self.best.is_none() {
-            let snapshot = read(&self.best_path()).ok();
-            self.best = Some(snapshot.and_then(|snapshot| snapshot.metadata.get(SCORE_KEY)?.parse().ok()));
-        }
-        self.best.flatten()
-    }
 }
 
 /// Renames a checkpoint of a later step, and returns its new name.
@@ -196,8 +252,6 @@ fn step_of(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::Stored;
     use super::*;
 
@@ -206,6 +260,10 @@ mod tests {
             tensors: BTreeMap::from([("step".into(), Stored::U64(vec![step]))]),
             ..Snapshot::default()
         }
+    }
+
+    fn knn(value: f64) -> Score {
+        Score { metric: "knn".into(), value, stands_in: 0 }
     }
 
     fn steps(folder: &CheckpointFolder) -> Vec<u64> {
@@ -222,7 +280,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let mut folder = CheckpointFolder::new(root.path().join("checkpoints"), 2);
         assert!(folder.latest().unwrap().is_none());
-        assert!(folder.save_best(0.3, &snapshot(1)).unwrap());
+        assert!(folder.save_best(knn(0.3), &snapshot(1)).unwrap());
         for step in [1, 20, 300, 123_456_789] {
             folder.save(step, &snapshot(step)).unwrap();
         }
@@ -237,14 +295,38 @@ mod tests {
     fn only_a_better_score_replaces_the_best_even_after_a_restart() {
         let root = tempfile::tempdir().unwrap();
         let mut folder = CheckpointFolder::new(root.path(), 1);
-        assert!(!folder.save_best(f64::NAN, &snapshot(0)).unwrap());
-        assert!(folder.save_best(0.3, &snapshot(1)).unwrap());
+        assert!(!folder.save_best(knn(f64::NAN), &snapshot(0)).unwrap());
+        assert!(folder.save_best(knn(0.3), &snapshot(1)).unwrap());
         let mut folder = CheckpointFolder::new(root.path(), 1);
-        assert!(!folder.save_best(0.2, &snapshot(2)).unwrap());
-        assert!(!folder.save_best(0.3, &snapshot(3)).unwrap());
-        assert!(folder.save_best(0.4, &snapshot(4)).unwrap());
+        assert!(!folder.save_best(knn(0.2), &snapshot(2)).unwrap());
+        assert!(!folder.save_best(knn(0.3), &snapshot(3)).unwrap());
+        assert!(folder.save_best(knn(0.4), &snapshot(4)).unwrap());
         let best = read(&folder.best_path()).unwrap();
         assert_eq!((best.tensors, best.metadata[SCORE_KEY].as_str()), (snapshot(4).tensors, "0.4"));
+    }
+
+    #[test]
+    fn a_metric_that_stands_in_gives_way_to_the_one_that_is_wanted() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        let by = |stands_in, value| Score { metric: format!("metric {stands_in}"), value, stands_in };
+        assert!(folder.save_best(by(2, 90.0), &snapshot(1)).unwrap());
+        assert!(folder.save_best(by(2, 91.0), &snapshot(2)).unwrap());
+        assert!(folder.save_best(by(1, 5.0), &snapshot(3)).unwrap());
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        assert!(!folder.save_best(by(2, 99.0), &snapshot(4)).unwrap());
+        assert_eq!(folder.best().unwrap().score, by(1, 5.0));
+        assert!(!folder.save_best(by(0, f64::NAN), &snapshot(5)).unwrap());
+        assert!(folder.save_best(by(0, 0.1), &snapshot(6)).unwrap());
+        assert!(!folder.save_best(by(1, 6.0), &snapshot(7)).unwrap());
+        assert!(folder.save_best(by(0, 0.2), &snapshot(8)).unwrap());
+        assert_eq!(read(&folder.best_path()).unwrap().tensors, snapshot(8).tensors);
+        // A file of an earlier version tells the value alone.
+        let before = Snapshot { metadata: [(SCORE_KEY.into(), "0.3".into())].into(), ..snapshot(9) };
+        write(&folder.best_path(), &before).unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 1);
+        assert!(!folder.save_best(by(0, 0.25), &snapshot(10)).unwrap());
+        assert!(folder.save_best(by(0, 0.35), &snapshot(11)).unwrap());
     }
 
     #[test]

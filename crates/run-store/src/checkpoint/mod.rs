@@ -9,5 +9,5 @@ mod folder;
 
 pub use self::error::CheckpointError;
 pub use self::file::{Snapshot, from_bytes, read, to_bytes, write};
-pub use self::folder::CheckpointFolder;
+pub use self::folder::{Best, CheckpointFolder, Score};
 pub use crate::tensor_file::Stored;

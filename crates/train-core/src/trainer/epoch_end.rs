@@ -24,6 +24,7 @@ impl Trainer<'_> {
             gradient_last_layer,
             gradient_spikes: self.spikes.n_spikes(),
         };
+        self.last_loss = Some(summary.loss);
         self.together.check_networks(&mut self.engine)?;
         self.spikes.next_epoch();
         self.position.next_epoch();

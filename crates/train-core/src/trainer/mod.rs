@@ -29,6 +29,7 @@ mod start;
 mod step;
 mod together;
 mod trial;
+mod verdict;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,10 +54,11 @@ pub use self::observer::{
     EpochReport, EpochSummary, Gradients, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
     SpikeConsequence, Started, StepReport,
 };
-pub use self::outcome::{Finished, Summary};
+pub use self::outcome::{BestCheckpoint, Finished, Summary};
 pub use self::space::ShortOfSpace;
 pub use self::start::{Reached, continued, started_with};
 pub use self::trial::{MeasuringCost, Trial, TrialImages, TrialOptions, try_steps};
+pub use self::verdict::Verdict;
 
 use self::course::Course;
 use self::data::Data;
@@ -126,6 +128,8 @@ struct Trainer<'a> {
     changed_images: Option<ChangedImages>,
     /// The metrics of the untrained encoder, if this process measured them.
     before: Vec<Metric>,
+    /// The mean loss of the last epoch, if this process ended it.
+    last_loss: Option<f64>,
     started: Instant,
 }
 
@@ -191,13 +195,13 @@ impl<'a> Trainer<'a> {
             Some(snapshot) => restore(snapshot, &mut engine, &mut spikes)?,
             None => Position::default(),
         };
+        if together.any(changed_images.is_some())? {
+            position.drawn_since = position.steps_done;
+        }
         let resume_at = resume.is_some().then_some(position.steps_done);
         let observers = Observers::new((run, saving.pipeline()), resume_at, saving.is_writer(), observer)?;
         if let Some(step) = resume_at {
             saving.set_aside_after(step)?;
-            if together.any(changed_images.is_some())? {
-                position.drawn_since = position.steps_done;
-            }
         }
         Ok(Self {
             run,
@@ -229,6 +233,7 @@ impl<'a> Trainer<'a> {
             position,
             changed_images,
             before: Vec::new(),
+            last_loss: None,
             started: Instant::now(),
         })
     }
@@ -318,6 +323,8 @@ impl<'a> Trainer<'a> {
         Ok(Finished::Completed(Summary {
             checkpoint: self.saving.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
+            best: self.saving.best(),
+            verdict: self.last_loss.and_then(|loss| Verdict::of(loss, self.loss_range, &after)),
             after,
             early_stop: if self.position.epoch < self.course.epochs { self.early_stop() } else { None },
             n_steps: self.position.steps_done - steps_before,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plugin_api::Metric;
 
-use super::EarlyStop;
+use super::{EarlyStop, Verdict};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub struct Summary {
     pub before: Vec<Metric>,
     /// The metrics after the last epoch.
     pub after: Vec<Metric>,
+    /// The best checkpoint, if one is kept, in the process that writes.
+    pub best: Option<BestCheckpoint>,
+    /// What the last epoch says against the run, if this process trained it.
+    pub verdict: Option<Verdict>,
     /// Why it ended before its last epoch, if it did.
     pub early_stop: Option<EarlyStop>,
     /// Steps made by this process; 0 if the run was already complete.
@@ -38,4 +42,15 @@ pub struct Summary {
     pub took: Duration,
     /// Images that could not be read.
     pub n_unreadable: usize,
+}
+
+/// The best checkpoint of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BestCheckpoint {
+    /// Its file.
+    pub path: PathBuf,
+    /// The metric by which it is the best; empty for one of an earlier version.
+    pub metric: String,
+    /// Whole epochs that were done.
+    pub epoch: usize,
 }

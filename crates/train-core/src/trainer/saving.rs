@@ -9,13 +9,13 @@ use pipeline::CheckpointConfig;
 use plugin_api::Metric;
 use processes::Processes;
 use run_store::RunFolder;
-use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
+use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Score, Snapshot};
 
 use super::changed::check_sets;
 use super::images::{ChangedImages, ImageSets};
 use super::position::Position;
 use super::spikes::SpikeDetector;
-use super::{ShortOfSpace, TrainError};
+use super::{BestCheckpoint, ShortOfSpace, TrainError};
 use crate::engine::{Engine, EngineError};
 
 /// The checkpoints of a run.
@@ -149,14 +149,27 @@ impl Saving {
         short.judged()
     }
 
-    /// The score that decides which checkpoint is best; higher is better.
-    pub(super) fn score(&self, metrics: &[Metric]) -> Option<f64> {
-        let best = self.config.best.as_ref()?;
-        let metric = metrics.iter().find(|metric| metric.name == *best)?;
-        Some(if metric.more_is_better { metric.value } else { -metric.value })
+    /// The score that decides which checkpoint is best: by the first of the metrics that may decide it.
+    pub(super) fn score(&self, metrics: &[Metric]) -> Option<Score> {
+        (0..).zip(self.config.best_by()).find_map(|(stands_in, name)| {
+            let metric = metrics.iter().find(|metric| metric.name == name)?;
+            let value = if metric.more_is_better { metric.value } else { -metric.value };
+            Some(Score { metric: name.to_owned(), value, stands_in })
+        })
     }
 
-    pub(super) fn save_best(&mut self, score: f64, snapshot: &Snapshot) -> Result<(), CheckpointError> {
+    /// The best checkpoint, in the process that writes.
+    pub(super) fn best(&mut self) -> Option<BestCheckpoint> {
+        if !self.is_writer() || self.config.best.is_none() {
+            return None;
+        }
+        let path = self.folder.best_path();
+        let best = self.folder.best()?;
+        let epoch = Position::load(&best.metadata).ok()?.epoch;
+        Some(BestCheckpoint { path, metric: best.score.metric.clone(), epoch })
+    }
+
+    pub(super) fn save_best(&mut self, score: Score, snapshot: &Snapshot) -> Result<(), CheckpointError> {
         if self.is_writer() { self.folder.save_best(score, snapshot).map(drop) } else { Ok(()) }
     }
 
