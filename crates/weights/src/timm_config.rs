@@ -44,7 +44,7 @@ pub fn timm_config(architecture: &Architecture, facts: &Facts<'_>) -> Option<Val
 
 fn resnet_name(resnet: &ResNet) -> Option<&'static str> {
     let is_plain = resnet.width == 64 && resnet.stem == ResNetStem::ImageNet;
-    is_plain.then(|| resnet.published()).flatten().map(|(name, _)| name)
+    is_plain.then(|| resnet.published()).flatten()
 }
 
 /// A model of timm's list that takes all of these arguments, and the arguments.
