@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, DatasetConfig, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
-    MonitorError, Outcome, OwnDataset, Rng,
+    MonitorError, Outcome, OwnDataset, Rng, counted,
 };
 
 use crate::labeled::{Labeled, check_every, is_due, labeled, level_name, own_dataset};
@@ -127,9 +127,10 @@ impl LinearProbeMonitor {
             is_share: true,
             more_is_better: true,
             protocol: format!(
-                "{}, linear classifier, cached features without augmentation, {epochs} epochs, batch {batch}, learning rate \
+                "{}, linear classifier, cached features without augmentation, {}, batch {batch}, learning rate \
                  chosen of {} on {} held-out train images, {} test images against {} train images, view `{view}`",
                 level_name(*level),
+                counted(*epochs, "epoch"),
                 protocol.base_lrs.len(),
                 held_out.n,
                 test.n,

@@ -124,6 +124,7 @@ mod tests {
             source: "a paper",
             example: "(p: 0.5)",
             fields: vec![field("p", None), field("q", Some("1"))],
+            schema: plugin_api::schemars::Schema::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use loader::LoaderError;
 use pipeline::PipelineError;
-use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
+use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage, counted};
 use processes::ProcessesError;
 use run_store::RunFolderError;
 use tensor_ops::OpError;
@@ -113,7 +113,7 @@ pub enum EmbedError {
     #[error("this backbone does not say where it looks")]
     NothingToShow,
     /// The caller stopped the computation.
-    #[error("stopped after {n_images} images")]
+    #[error("stopped after {}", counted(*n_images, "image"))]
     Stopped {
         /// Images that were done.
         n_images: usize,

@@ -52,6 +52,8 @@
 //! `Mutex`, or load one per thread.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+#[cfg(feature = "train")]
+pub mod advice;
 mod classifier;
 pub mod data;
 mod device;
@@ -68,6 +70,8 @@ mod picture;
 pub mod recipe;
 mod report;
 mod run;
+#[cfg(feature = "train")]
+pub mod runs;
 mod source;
 mod table;
 #[cfg(feature = "train")]
@@ -88,7 +92,7 @@ pub use self::evaluation::EvaluationError;
 pub use self::origin::{Changes, GoesOn, ModuleStart, Origin, OriginError, OwnCheckpoint};
 pub use self::picture::{colors_note, rgb_of, write_picture};
 pub use self::report::{ReportError, ReportOptions, report_page, report_path, write_report};
-pub use self::run::{OpenRun, RunError, Which};
+pub use self::run::{OpenRun, RUNS, RunError, Which, find_run};
 pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]

@@ -1,10 +1,33 @@
 //! Opening runs.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use pipeline::{Move, Moved};
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Snapshot};
 use run_store::{RunFolder, RunFolderError};
+
+/// Where runs are, unless something else is said.
+pub const RUNS: &str = "runs";
+
+/// The run that `path` means: what is there, and otherwise what is there under [`RUNS`], so that the name of a run is enough.
+/// A path that leads nowhere either way is given back as it is.
+///
+/// ```
+/// use std::path::Path;
+///
+/// // There is no such file here, and no such run.
+/// assert_eq!(moco::find_run(Path::new("mocov2-001")), Path::new("mocov2-001"));
+/// ```
+pub fn find_run(path: &Path) -> PathBuf {
+    find_in(Path::new(RUNS), path)
+}
+
+fn find_in(root: &Path, path: &Path) -> PathBuf {
+    // Nothing that leads elsewhere: no `/runs/a`, `./a` or `../a`.
+    let is_name = path.components().all(|part| matches!(part, Component::Normal(_)));
+    let under = root.join(path);
+    if !path.exists() && is_name && under.exists() { under } else { path.to_owned() }
+}
 
 /// A checkpoint, and the run that wrote it.
 pub struct OpenRun {
@@ -86,11 +109,12 @@ impl RunError {
 }
 
 impl OpenRun {
-    /// Opens the run at `path`: a run folder, or a checkpoint in it, which is then the one that is opened.
+    /// Opens the run at `path`, see [`find_run`]: a run folder, or a checkpoint in it, which is then the one that is opened.
     ///
     /// # Errors
     /// If it is not a run, has no checkpoint, or the checkpoint cannot be used.
     pub fn open(path: &Path, which: Which) -> Result<Self, RunError> {
+        let path = &find_run(path);
         let folder = Self::folder_of(path)?;
         if path.is_file() {
             return Ok(Self { folder, checkpoint: path.into(), snapshot: checkpoint::read(path)? });
@@ -98,11 +122,12 @@ impl OpenRun {
         Self::of_folder(folder, which)
     }
 
-    /// The run folder at `path`, which is that folder or a checkpoint in it.
+    /// The run folder at `path`, see [`find_run`], which is that folder or a checkpoint in it.
     ///
     /// # Errors
     /// If it is not a run.
     pub fn folder_of(path: &Path) -> Result<RunFolder, RunError> {
+        let path = &find_run(path);
         if !path.exists() {
             return Err(RunError::Missing { path: path.into() });
         }
@@ -141,6 +166,23 @@ mod tests {
 
     fn failed(outcome: Result<OpenRun, RunError>) -> String {
         outcome.err().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_name_of_a_run_is_enough_where_nothing_else_has_it() {
+        let root = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(root.path(), "moco", None).unwrap();
+        std::fs::create_dir(run.checkpoints()).unwrap();
+        std::fs::write(run.checkpoints().join("best.safetensors"), "").unwrap();
+        let find = |path: &str| find_in(root.path(), Path::new(path));
+        assert_eq!(find("moco-001"), run.path());
+        assert_eq!(find("moco-001/"), run.path());
+        let best = "moco-001/checkpoints/best.safetensors";
+        assert_eq!(find(best), root.path().join(best));
+        // What is not there, what is there already, and what leads elsewhere.
+        for other in ["moco-002", "src", "./moco-001", "../moco-001", "/moco-001"] {
+            assert_eq!(find(other), Path::new(other));
+        }
     }
 
     #[test]

@@ -15,7 +15,8 @@ use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
 use crate::{
-    Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, Which, device, run, together,
+    Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, RUNS, Which, device, find_run, run,
+    together,
 };
 
 /// Where to put a new run, and who trains it.
@@ -32,7 +33,7 @@ pub struct RunOptions {
 impl Default for RunOptions {
     /// The next number in `runs`, and this process alone.
     fn default() -> Self {
-        Self { root: "runs".into(), folder: None, processes: Arc::new(Alone) }
+        Self { root: RUNS.into(), folder: None, processes: Arc::new(Alone) }
     }
 }
 
@@ -108,7 +109,7 @@ impl Run {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(path: impl AsRef<Path>, processes: Arc<dyn Processes>) -> Result<Self, Error> {
-        let path = path.as_ref().to_owned();
+        let path = find_run(path.as_ref());
         let folder = OpenRun::folder_of(&path)?;
         Ok(Self::at(folder, path, processes))
     }

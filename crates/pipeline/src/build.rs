@@ -325,6 +325,13 @@ impl<'a> Builder<'a> {
             let heads =
                 heads.filter_map(|id| self.encoders.heads[graph.head_copies[*id]].module.batch_norm_splits());
             let splits = heads.chain(backbone).max();
+            if step.shuffle_batch && splits.is_none() {
+                return Err(self.plan.checker.fault_at(
+                    &place(i, &["shuffle_batch"]),
+                    "shuffling would do nothing: this encoder has no batch norm, whose statistics it is for",
+                    "remove `shuffle_batch`",
+                ));
+            }
             if step.shuffle_batch && splits.unwrap_or(1) < 2 {
                 return Err(self.plan.checker.fault_at(
                     &place(i, &["shuffle_batch"]),

@@ -152,5 +152,12 @@ fn check_measured(checker: &Checker, path: &[&str], metric: &str, monitors: &Mon
     if metrics.contains(&metric) {
         return Ok(());
     }
-    Err(checker.fault(path, format!("no monitor measures `{metric}`"), plugin_api::suggest(metric, &metrics)))
+    let hint = match metrics.is_empty() {
+        true => {
+            "the pipeline has no monitor: add one, for instance `monitor: [(\"knn\", ())]`, or remove this"
+                .into()
+        }
+        false => plugin_api::suggest(metric, &metrics),
+    };
+    Err(checker.fault(path, format!("no monitor measures `{metric}`"), hint))
 }

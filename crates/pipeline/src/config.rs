@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plugin_ref::PluginRef;
@@ -54,7 +55,7 @@ use crate::stability::StabilityConfig;
 /// assert!(text.contains(r#""contrast": ("queue", (len: 4096, temperature: 0.07)),"#), "{text}");
 /// # Ok::<(), pipeline::WriteError>(())
 /// ```
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "Pipeline")]
 pub struct PipelineConfig {
     /// Names the run's folder.
@@ -109,7 +110,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// How values between the layers of a backbone are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Precision {
     /// Single precision.
     #[default]
@@ -128,7 +129,7 @@ impl From<Precision> for tensor_ops::Precision {
 }
 
 /// `(source: ("shapes", ()), batch: 128)`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "data")]
 pub struct DataConfig {
     /// Where images come from.
@@ -155,7 +156,7 @@ impl DataConfig {
 }
 
 /// One step of the graph.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "step")]
 pub struct StepConfig {
     /// Its name, which later steps use.
@@ -206,7 +207,7 @@ impl StepConfig {
 }
 
 /// Whose weights a step uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Weights {
     /// The trained ones.
     #[default]
@@ -222,7 +223,7 @@ impl Weights {
 }
 
 /// `(start: 0.99, schedule: Cosine)`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "momentum")]
 pub struct MomentumConfig {
     /// The coefficient `m` at the first step, 0–1.
@@ -233,7 +234,7 @@ pub struct MomentumConfig {
 }
 
 /// How the momentum coefficient changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MomentumSchedule {
     /// Not at all (MoCo v1, v2).
     #[default]
@@ -243,7 +244,7 @@ pub enum MomentumSchedule {
 }
 
 /// `(base: 0.03, scale: Absolute)`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "learning_rate")]
 pub struct LearningRateConfig {
     /// The learning rate before scale and schedule.
@@ -253,7 +254,7 @@ pub struct LearningRateConfig {
 }
 
 /// How the batch size scales the learning rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LearningRateScale {
     /// Not at all (MoCo v1, v2).
     Absolute,
@@ -289,7 +290,7 @@ impl MomentumConfig {
 }
 
 /// `(parameters: Vectors, weight_decay: 0)`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "group")]
 pub struct GroupConfig {
     /// Which ones.
@@ -309,7 +310,7 @@ impl GroupConfig {
 }
 
 /// Which parameters a group has.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub enum Selection {
     /// Those with a single axis: biases, scales and shifts of norms.
     Vectors,
@@ -318,7 +319,7 @@ pub enum Selection {
 }
 
 /// `(metric: "knn_top1", patience: 20)`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "early_stopping")]
 pub struct EarlyStoppingConfig {
     /// The metric, which some monitor measures.
@@ -328,7 +329,7 @@ pub struct EarlyStoppingConfig {
 }
 
 /// When checkpoints are written and which are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename = "checkpoint")]
 pub struct CheckpointConfig {
     /// After every how many epochs; the last epoch always.

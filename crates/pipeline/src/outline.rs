@@ -8,6 +8,7 @@ use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::Graph;
 use crate::ids::{Table, ViewId};
+use crate::kept::config_of;
 use crate::measuring;
 use crate::minimize;
 use crate::modules;
@@ -82,10 +83,5 @@ fn read_dataset(checker: &Checker, config: &PipelineConfig, moved: &Moved) -> Ch
 
 fn read_config(checker: &Checker) -> Checked<PipelineConfig> {
     check_weight_words(checker)?;
-    plugin_api::parse_ron(&checker.text.text).map_err(|error| match &error {
-        plugin_api::ConfigError::Parse { span, message, hint } => {
-            checker.text.fault(span.clone(), message.clone(), hint.clone())
-        }
-        other => checker.text.fault(0..0, other.to_string(), None),
-    })
+    config_of(&checker.text)
 }

@@ -1,6 +1,9 @@
 //! A plugin in a pipeline: its name and its config.
 
+use std::borrow::Cow;
+
 use ron::value::RawValue;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::write::{WriteError, to_ron};
@@ -53,6 +56,23 @@ impl PluginRef {
     /// The plugin's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+}
+
+/// Which plugins may stand in a place is added by [`schema`](crate::schema()).
+impl JsonSchema for PluginRef {
+    fn schema_name() -> Cow<'static, str> {
+        "plugin".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A plugin's name and config.",
+            "type": "array",
+            "prefixItems": [{ "type": "string" }, { "type": "object" }],
+            "minItems": 2,
+            "maxItems": 2,
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a pipeline file says about unstable training.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checker::Checker;
 use pipeline_text::Checked;
 
 /// What is watched, and what is done when training becomes unstable (Chen et al. 2021, arXiv:2104.02057, §4).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename = "stability")]
 pub struct StabilityConfig {
     /// The parameters whose gradients are watched; the first trained layer's weights where none is named.
@@ -38,7 +39,7 @@ impl Default for StabilityConfig {
 }
 
 /// What is done about a spike.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnSpike {
     /// It is told and counted.
     Nothing,
@@ -49,7 +50,7 @@ pub enum OnSpike {
 }
 
 /// What is done when a loss or a gradient is not finite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum OnNonfinite {
     /// The run ends; its last checkpoint is named.
     Stop,

@@ -145,13 +145,20 @@ fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(
     let is_number = found.trim_matches('"').parse::<f64>().is_ok();
     let unquoted = found.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let names_a_field = text[token.end..].trim_start().starts_with(':');
+    let begins_like_a_number =
+        found.starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter));
     let expected = match error {
+        ron::Error::ExpectedDifferentStructName { expected, .. } if *expected == PLUGIN => "a plugin",
+        ron::Error::ExpectedNamedStructLike(PLUGIN) => "a plugin",
+        ron::Error::InvalidIntegerDigit { .. } => "a whole number",
         ron::Error::ExpectedArray => "a list, `[..]`",
         ron::Error::ExpectedBoolean => "`true` or `false`",
         ron::Error::ExpectedFloat => "a number",
         ron::Error::ExpectedInteger => "a whole number",
         // Of `2.5`, the 2 would do.
         ron::Error::ExpectedComma if is_number => "a whole number",
+        // Of `32x`, the 32 would.
+        ron::Error::ExpectedComma if begins_like_a_number => "a number",
         ron::Error::IntegerOutOfBounds => "a whole number of 0 or more that fits in 64 bits",
         ron::Error::ExpectedMap => "`{`",
         ron::Error::ExpectedString => "text in quotation marks",
@@ -162,6 +169,23 @@ fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(
         _ => return None,
     };
     let hint = match (error, unquoted) {
+        _ if expected == "a plugin" => Some(match unquoted.unwrap_or(found) {
+            name if name.starts_with(char::is_alphabetic) && !["true", "false"].contains(&name) => {
+                format!("write `(\"{name}\", ())`, with the fields of its config between the inner brackets")
+            }
+            _ => PLUGIN_HINT.to_owned(),
+        }),
+        _ if expected == "a whole number" => {
+            whole(found.trim_matches('"')).map(|number| format!("write `{number}`"))
+        }
+        (ron::Error::ExpectedBoolean, _) => match found.trim_matches('"').to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some("write `true`".to_owned()),
+            "false" | "no" | "off" | "0" => Some("write `false`".to_owned()),
+            _ => None,
+        },
+        (ron::Error::ExpectedArray, None) if found == "(" => {
+            Some("a list stands in `[..]`, even of a single value".to_owned())
+        }
         (ron::Error::ExpectedString, None) if names_a_field => Some(PLUGIN_HINT.to_owned()),
         (ron::Error::ExpectedString, None)
             if !found.is_empty() && !found.starts_with(['(', '[', '{', '\'']) =>
@@ -169,9 +193,7 @@ fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(
             Some(format!("write `\"{found}\"`"))
         }
         (ron::Error::ExpectedIdentifier, Some(name)) => Some(format!("write `{name}`")),
-        (ron::Error::ExpectedInteger | ron::Error::ExpectedFloat, Some(number)) if is_number => {
-            Some(format!("write `{number}`"))
-        }
+        (ron::Error::ExpectedFloat, Some(number)) if is_number => Some(format!("write `{number}`")),
         (ron::Error::ExpectedStructLike, _) if found == "[" => {
             Some("write `(..)` instead of `[..]`".to_owned())
         }
@@ -181,6 +203,17 @@ fn explain_type(error: &ron::Error, text: &str, token: Range<usize>) -> Option<(
     };
     Some((format!("expected {expected}, found `{found}`"), hint))
 }
+
+/// A number that is whole, however it is written: `4096` of `4096.0`, `1000` of `1e3`.
+fn whole(text: &str) -> Option<u64> {
+    /// Beyond this, floats leave out whole numbers.
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    let number: f64 = text.parse().ok()?;
+    (number == number.trunc() && (0.0..=LARGEST).contains(&number)).then_some(number as u64)
+}
+
+/// How ron calls a plugin in its errors.
+const PLUGIN: &str = "PluginRef";
 
 const PLUGIN_HINT: &str = "a plugin is written `(\"name\", (field: value))`";
 
@@ -234,6 +267,76 @@ fn explain(error: &ron::Error) -> (String, Option<String>) {
                 None => text,
             };
             (message, None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only what is said of them counts")]
+    struct Example {
+        n: usize,
+        is: bool,
+        x: f64,
+        list: Vec<usize>,
+        plugin: PluginRef,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(rename = "PluginRef")]
+    struct PluginRef(#[expect(dead_code, reason = "as above")] String, ());
+
+    /// Message and hint for an example with one field changed.
+    fn said(field: &str, value: &str) -> (String, String) {
+        let values = [("n", "1"), ("is", "true"), ("x", "0.5"), ("list", "[1]"), ("plugin", "(\"a\", ())")];
+        let fields: Vec<String> = values
+            .iter()
+            .map(|(name, usual)| format!("{name}: {}", if *name == field { value } else { usual }))
+            .collect();
+        let error = parse_ron::<Example>(&format!("({})", fields.join(", "))).unwrap_err();
+        (error.to_string(), error.hint().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn values_that_other_programs_take_are_told_as_this_one_takes_them() {
+        for (field, value, message, hint) in [
+            ("n", "4096.0", "expected a whole number, found `4096.0`", "write `4096`"),
+            ("n", "1e3", "expected a whole number, found `1e3`", "write `1000`"),
+            ("n", "\"64\"", "expected a whole number, found `\"64\"`", "write `64`"),
+            ("n", "2.5", "expected a whole number, found `2.5`", ""),
+            ("n", "32x", "expected a number, found `32x`", ""),
+            ("is", "True", "expected `true` or `false`, found `True`", "write `true`"),
+            ("is", "False", "expected `true` or `false`, found `False`", "write `false`"),
+            ("is", "\"yes\"", "expected `true` or `false`, found `\"yes\"`", "write `true`"),
+            ("is", "maybe", "expected `true` or `false`, found `maybe`", ""),
+            ("x", "\"0.5\"", "expected a number, found `\"0.5\"`", "write `0.5`"),
+            (
+                "list",
+                "(1)",
+                "expected a list, `[..]`, found `(`",
+                "a list stands in `[..]`, even of a single value",
+            ),
+            (
+                "plugin",
+                "linear",
+                "expected a plugin, found `linear`",
+                "write `(\"linear\", ())`, with the fields of its config between the inner brackets",
+            ),
+            (
+                "plugin",
+                "\"linear\"",
+                "expected a plugin, found `\"linear\"`",
+                "write `(\"linear\", ())`, with the fields of its config between the inner brackets",
+            ),
+            ("plugin", "true", "expected a plugin, found `true`", PLUGIN_HINT),
+            ("plugin", "3", "expected a plugin, found `3`", PLUGIN_HINT),
+        ] {
+            let (said, advised) = said(field, value);
+            assert_eq!((said.as_str(), advised.as_str()), (message, hint), "{field}: {value}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod architecture;
 mod attention;
 mod by_name;
 mod config;
+mod counted;
 mod embeddings;
 mod image;
 mod kinds;
@@ -24,6 +25,7 @@ pub use {inventory, processes, schemars, serde, tensor_ops};
 pub use self::attention::AttentionMaps;
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
+pub use self::counted::counted;
 pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{

@@ -244,6 +244,8 @@ pub struct Described {
     pub example: &'static str,
     /// The config's fields.
     pub fields: Vec<Field>,
+    /// The JSON schema of the config.
+    pub schema: Schema,
 }
 
 /// One field of a plugin's config.
@@ -279,6 +281,7 @@ impl Described {
             source: plugin.source,
             example: plugin.example,
             fields: fields(&(plugin.schema)()),
+            schema: (plugin.schema)(),
         }
     }
 }

@@ -12,6 +12,6 @@ pub mod tensor_file;
 
 pub use self::disk::{check_writable, free_space};
 pub use self::run_folder::{
-    Logged, ResultFolder, RunFolder, RunFolderError, RunLock, RunLog, UnfinishedError, UnfinishedFolder,
-    write_whole,
+    Holder, Logged, Removed, ResultFolder, RunFolder, RunFolderError, RunLock, RunLog, UnfinishedError,
+    UnfinishedFolder, write_whole,
 };

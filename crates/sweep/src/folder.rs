@@ -10,7 +10,8 @@ use run_store::{RunFolder, RunLock, write_whole};
 use crate::SweepError;
 use crate::state::SweepState;
 
-const STATE: &str = "sweep.json";
+/// The file by which a folder is a sweep.
+pub const STATE_FILE: &str = "sweep.json";
 /// Not `pipeline.ron`, because a folder with that file is a run.
 const PIPELINE: &str = "base.ron";
 
@@ -47,11 +48,11 @@ impl SweepFolder {
         if !path.exists() {
             return Err(SweepError::Missing { path: path.into() });
         }
-        if path.join(STATE).is_file() {
+        if path.join(STATE_FILE).is_file() {
             return Ok(Self { path: path.into() });
         }
         let is_run = path.join("pipeline.ron").is_file();
-        Err(SweepError::NotASweep { path: path.into(), state: STATE, is_run })
+        Err(SweepError::NotASweep { path: path.into(), state: STATE_FILE, is_run })
     }
 
     /// The most recently written sweep in `root`, or of the pipeline `name` if it is given.
@@ -84,13 +85,13 @@ impl SweepFolder {
     }
 
     pub(crate) fn load(&self) -> Result<SweepState, SweepError> {
-        serde_json::from_str(&self.read(STATE)?)
-            .map_err(|source| SweepError::Damaged { path: self.path.join(STATE), source })
+        serde_json::from_str(&self.read(STATE_FILE)?)
+            .map_err(|source| SweepError::Damaged { path: self.path.join(STATE_FILE), source })
     }
 
     pub(crate) fn save(&self, sweep: &SweepState) -> Result<(), SweepError> {
         let text = serde_json::to_string_pretty(sweep).expect("a struct of texts and numbers is JSON");
-        self.write(STATE, &(text + "\n"))
+        self.write(STATE_FILE, &(text + "\n"))
     }
 
     /// Writes a file of the sweep, whole or not at all.
@@ -106,7 +107,7 @@ impl SweepFolder {
     }
 
     fn last_written(&self) -> Option<SystemTime> {
-        self.path.join(STATE).metadata().and_then(|metadata| metadata.modified()).ok()
+        self.path.join(STATE_FILE).metadata().and_then(|metadata| metadata.modified()).ok()
     }
 }
 
@@ -163,7 +164,7 @@ mod tests {
         let said = |path: &Path| SweepFolder::open(path).unwrap_err().to_string();
         assert!(said(&root.path().join("nothing")).ends_with("does not exist"));
         assert!(said(root.path()).ends_with("is not a sweep folder: it has no `sweep.json`"));
-        fs::write(root.path().join(STATE), "{}").unwrap();
+        fs::write(root.path().join(STATE_FILE), "{}").unwrap();
         let error = SweepFolder::open(root.path()).unwrap().load().unwrap_err().to_string();
         assert!(error.contains("is invalid"), "{error}");
     }

@@ -41,6 +41,7 @@ mod train;
 
 pub use self::axes::Axis;
 pub use self::error::SweepError;
+pub use self::folder::STATE_FILE;
 pub use self::observer::{RunOutcome, RunStart, SweepObserver};
 pub use self::plan::Variations;
 pub use self::state::RunState;

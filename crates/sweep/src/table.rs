@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use run_store::metrics::MetricsLog;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::layout::{csv_line, padded};
 use crate::spread::Spread;
@@ -131,6 +131,38 @@ impl Table {
             }
         }
         text
+    }
+
+    /// For programs: an object.
+    pub(crate) fn to_json(&self) -> Value {
+        let spread = |spread: &Option<Spread>| {
+            spread.map(|Spread { mean, deviation, min, max }| {
+                json!({ "mean": mean, "sd": deviation, "min": min, "max": max })
+            })
+        };
+        let row = |row: &Row| {
+            let values: Map<String, Value> =
+                self.paths.iter().cloned().zip(row.values.iter().map(|value| value.clone().into())).collect();
+            let columns = self.columns.iter().map(|column| column.name.clone());
+            let results: Map<String, Value> =
+                columns.zip(row.spreads.iter().map(|of| json!(spread(of)))).collect();
+            json!({
+                "values": values,
+                "completed": row.n_completed,
+                "diverged": row.n_diverged,
+                "failed": row.n_failed,
+                "waiting": row.n_waiting,
+                "epochs_min": row.epochs.map(|(fewest, _)| fewest),
+                "epochs_max": row.epochs.map(|(_, most)| most),
+                "results": results,
+            })
+        };
+        json!({
+            "paths": self.paths,
+            "seeds": self.n_seeds,
+            "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "lost": self.lost,
+        })
     }
 
     /// For programs: one number per field; shares are from 0 to 1.
@@ -381,5 +413,11 @@ mod tests {
         assert!(lines[1].starts_with(r#""(""a"", ())",2,0,0,0,0.5,0.1414"#), "{text}");
         assert!(lines[1].ends_with(",10,30,2,2"), "{text}");
         assert_eq!(lines[2], format!(r#""(""b"", (x: 1))",0,1,0,1{},0,0"#, ",".repeat(20)));
+        let object = Table::of(&sweep, folder.path()).to_json();
+        let [first, second] = &object["rows"].as_array().unwrap()[..] else { panic!("{object}") };
+        assert_eq!(first["values"], json!({ "head": "(\"a\", ())" }));
+        assert_eq!((&first["completed"], &first["results"]["knn_top1"]["mean"]), (&json!(2), &json!(0.5)));
+        assert_eq!((&second["diverged"], &second["results"]["loss"]), (&json!(1), &Value::Null));
+        assert_eq!(object["lost"][0], "`002` diverged: the loss is NaN");
     }
 }

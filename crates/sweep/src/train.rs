@@ -137,6 +137,11 @@ impl Sweep {
         Table::of(&self.state, self.path()).to_markdown()
     }
 
+    /// The table for programs, see [`table`](Self::table): an object with `paths`, `seeds`, `rows` and `lost`. Shares are of 1.
+    pub fn table_json(&self) -> serde_json::Value {
+        Table::of(&self.state, self.path()).to_json()
+    }
+
     /// Trains all runs that are not done, one after the other, until all are or `stop` is set. After each run,
     /// `table.md` and `table.csv` are written.
     ///

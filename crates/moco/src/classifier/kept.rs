@@ -166,12 +166,13 @@ impl ClassifierFacts {
     }
 }
 
-/// The classifier at `path`: the file itself, the folder of an evaluation with one in it, or a run, whose classifier that was
+/// The classifier at `path`, see [`find_run`](crate::find_run): the file itself, the folder of an evaluation with one in it, or a run, whose classifier that was
 /// written last is taken.
 ///
 /// # Errors
 /// If there is none.
 pub fn find_classifier(path: &Path) -> Result<PathBuf, ClassifierError> {
+    let path = &crate::find_run(path);
     if path.is_file() {
         return Ok(path.into());
     }

@@ -3,7 +3,7 @@
 use evaluate::KnnError;
 use evaluate::linear::ProbeError;
 use loader::LoaderError;
-use plugin_api::{ConfigError, DatasetError};
+use plugin_api::{ConfigError, DatasetError, counted};
 use run_store::UnfinishedError;
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
@@ -120,7 +120,7 @@ pub enum EvaluationError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The caller stopped the computation.
-    #[error("stopped after {n_images} images")]
+    #[error("stopped after {}", counted(*n_images, "image"))]
     Stopped {
         /// Images that were done.
         n_images: usize,

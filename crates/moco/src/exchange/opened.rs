@@ -26,6 +26,7 @@ impl Opened {
     /// # Errors
     /// If there is none, it cannot be read, or `options` choose what it does not have.
     pub(super) fn open(path: &Path, options: &ExportOptions) -> Result<Self, ExchangeError> {
+        let path = &crate::find_run(path);
         let file = match path.is_dir() {
             true => path.join(KeptClassifier::FILE),
             false => path.to_owned(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
+use plugin_api::counted;
 use train_core::trainer::{Reached, TrainError};
 
 use crate::exchange::ExchangeError;
@@ -44,7 +45,7 @@ pub enum OriginError {
         checkpoint: Option<PathBuf>,
     },
     /// The run has done all the epochs that it is to have.
-    #[error("`{}` has done {done} epochs, and is to have {epochs}", path.display())]
+    #[error("`{}` has done {}, and is to have {epochs}", path.display(), counted(*done, "epoch"))]
     NothingLeft {
         /// The checkpoint.
         path: PathBuf,

@@ -105,6 +105,7 @@ impl Origin {
     /// # Errors
     /// As [`open`](Self::open); also if nothing in the file is what the choice says.
     pub fn choose(path: &Path, choice: &Choice) -> Result<Self, OriginError> {
+        let path = &crate::find_run(path);
         // The folder of an evaluation, which is no run.
         let classifier = path.join(KeptClassifier::FILE);
         if classifier.is_file() {

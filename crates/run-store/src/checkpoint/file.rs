@@ -4,8 +4,8 @@
 //! byte, so no change to a file stays unnoticed.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, BufWriter, Cursor, Seek, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Cursor, Read as _, Seek, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
@@ -58,6 +58,37 @@ pub(super) fn write_parts(
 /// If it is not a checkpoint, or is damaged.
 pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
     from_bytes(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
+}
+
+/// The metadata of the checkpoint at `path`, of which nothing else is read: what is damaged further on stays unnoticed.
+///
+/// # Errors
+/// If it is not a checkpoint.
+pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    /// As the format has it.
+    const LONGEST_HEADER: u64 = 100_000_000;
+    let mut file = File::open(path).map_err(CheckpointError::io("read", path))?;
+    let n_bytes = file.metadata().map_err(CheckpointError::io("read", path))?.len();
+    let mut length = [0; 8];
+    let truncated = |needed| CheckpointError::Truncated { path: path.into(), n_bytes, needed };
+    file.read_exact(&mut length).map_err(|_| truncated(8))?;
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER {
+        let reason = "its header would be too long".into();
+        return Err(CheckpointError::NotSafetensors { path: path.into(), reason });
+    }
+    let mut header = vec![0; length.min(n_bytes) as usize];
+    file.read_exact(&mut header).map_err(|_| truncated(8 + length))?;
+    let header: safetensors::tensor::Metadata = serde_json::from_slice(&header)
+        .map_err(|error| CheckpointError::NotSafetensors { path: path.into(), reason: error.to_string() })?;
+    let mut metadata = header.metadata().clone().unwrap_or_default();
+    match metadata.remove(VERSION_KEY) {
+        Some(version) if version == VERSION => {}
+        Some(found) => return Err(CheckpointError::Version { path: path.into(), found, known: VERSION }),
+        None => return Err(CheckpointError::Foreign { path: path.into() }),
+    }
+    metadata.remove(CHECKSUM_KEY);
+    Ok(metadata.into_iter().collect())
 }
 
 /// The bytes of the file that [`write()`] writes.
@@ -240,6 +271,22 @@ mod tests {
         assert_eq!(read(&file.path).unwrap(), snapshot());
         write(&file.path, &Snapshot::default()).unwrap();
         assert_eq!(read(&file.path).unwrap(), Snapshot::default());
+    }
+
+    #[test]
+    fn metadata_are_read_alone() {
+        let file = written(&snapshot());
+        assert_eq!(read_metadata(&file.path).unwrap(), snapshot().metadata);
+        let bytes = fs::read(&file.path).unwrap();
+        fs::write(&file.path, &bytes[..bytes.len() - 100]).unwrap();
+        assert_eq!(read_metadata(&file.path).unwrap(), snapshot().metadata, "the values are not looked at");
+        for (n_bytes, expected) in [(3, "is truncated"), (20, "is truncated")] {
+            fs::write(&file.path, &bytes[..n_bytes]).unwrap();
+            let error = read_metadata(&file.path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{n_bytes}: {error}");
+        }
+        fs::write(&file.path, [0xff; 20]).unwrap();
+        assert!(read_metadata(&file.path).unwrap_err().to_string().contains("not a safetensors file"));
     }
 
     #[test]

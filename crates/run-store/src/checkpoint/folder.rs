@@ -10,7 +10,8 @@ use super::file::write_parts;
 use super::{CheckpointError, Snapshot, read, write};
 use crate::run_folder::{remove_partial, write_whole};
 
-const BEST: &str = "best.safetensors";
+pub(super) const BEST: &str = "best.safetensors";
+pub(super) const SUPERSEDED: &str = ".superseded";
 const SCORE_KEY: &str = "score";
 const METRIC_KEY: &str = "score_metric";
 const STANDS_IN_KEY: &str = "score_stands_in";
@@ -152,7 +153,7 @@ impl CheckpointFolder {
         let mut found = Vec::new();
         for entry in entries {
             let path = entry.map_err(CheckpointError::io("list", &self.path))?.path();
-            if let Some(step) = step_of(&path) {
+            if let Some(step) = name_of(&path).and_then(step_of) {
                 found.push((step, path));
             }
         }
@@ -215,7 +216,9 @@ impl CheckpointFolder {
     /// If a file cannot be renamed.
     pub fn set_aside_kept(&self, later: impl Fn(&Snapshot) -> bool) -> Result<(), CheckpointError> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for path in entries.map(|entry| entry.path()).filter(|path| is_kept(path)) {
+        for path in
+            entries.map(|entry| entry.path()).filter(|path| name_of(path).and_then(epoch_of).is_some())
+        {
             // A damaged one is not known to be later, and nothing is lost by leaving it.
             if read(&path).is_ok_and(|snapshot| later(&snapshot)) {
                 set_aside(&path)?;
@@ -233,19 +236,25 @@ impl CheckpointFolder {
 /// Renames a checkpoint of a later step, and returns its new name.
 fn set_aside(path: &Path) -> Result<PathBuf, CheckpointError> {
     let mut name = path.to_owned().into_os_string();
-    name.push(".superseded");
+    name.push(SUPERSEDED);
     fs::rename(path, &name).map_err(CheckpointError::io("rename", path))?;
     Ok(name.into())
 }
 
-fn is_kept(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let number = name.and_then(|name| name.strip_prefix("epoch-")?.strip_suffix(".safetensors"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
 }
 
-fn step_of(path: &Path) -> Option<u64> {
-    let digits = path.file_name()?.to_str()?.strip_prefix("step-")?.strip_suffix(".safetensors")?;
+/// The epoch in the name of a [kept](CheckpointFolder::keep) checkpoint.
+pub(super) fn epoch_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("epoch-")?.strip_suffix(".safetensors")?;
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { digits.parse().ok() } else { None }
+}
+
+/// The step in the name of a checkpoint.
+pub(super) fn step_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("step-")?.strip_suffix(".safetensors")?;
     let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
     if is_number { digits.parse().ok() } else { None }
 }

@@ -5,9 +5,11 @@
 
 mod error;
 mod file;
+mod files;
 mod folder;
 
 pub use self::error::CheckpointError;
-pub use self::file::{Snapshot, from_bytes, read, to_bytes, write};
+pub use self::file::{Snapshot, from_bytes, read, read_metadata, to_bytes, write};
+pub use self::files::{CheckpointFile, CheckpointKind, files_in};
 pub use self::folder::{Best, CheckpointFolder, Score};
 pub use crate::tensor_file::Stored;

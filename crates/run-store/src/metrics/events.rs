@@ -11,6 +11,16 @@ use super::MetricsError;
 use super::event::Event;
 use super::record::append_record;
 
+/// How the name of an event file begins, for TensorBoard; then come the time and the process.
+const EVENTS: &str = "events.out.tfevents.";
+
+/// When the event file called `name` was created, in microseconds since 1970; `None` if a run gives no file this name.
+pub(crate) fn micros_of(name: &str) -> Option<u64> {
+    let (micros, process) = name.strip_prefix(EVENTS)?.split_once('.')?;
+    process.parse::<u32>().ok()?;
+    micros.parse().ok()
+}
+
 /// Writes scalars and texts to a new event file; TensorBoard joins the files of a folder.
 #[derive(Debug)]
 pub struct EventLog {
@@ -27,7 +37,7 @@ impl EventLog {
         std::fs::create_dir_all(folder).map_err(MetricsError::io("create", folder))?;
         // TensorBoard reads the files of a folder in the order of their names.
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        let path = folder.join(format!("events.out.tfevents.{micros:016}.{}", std::process::id()));
+        let path = folder.join(format!("{EVENTS}{micros:016}.{}", std::process::id()));
         let file = File::create(&path).map_err(MetricsError::io("create", &path))?;
         let mut log = Self { path, file };
         log.append([Event::version()])?;

@@ -13,5 +13,6 @@ mod scalars;
 pub use self::best::{Best, best};
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
+pub(crate) use self::events::micros_of;
 pub use self::log::{MetricsLine, MetricsLog};
 pub use self::scalars::Scalars;

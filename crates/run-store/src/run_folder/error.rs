@@ -39,6 +39,12 @@ pub enum RunFolderError {
         /// The other process, if it is known.
         pid: Option<u32>,
     },
+    /// The folder is a link to another.
+    #[error("`{}` is a link", path.display())]
+    Link {
+        /// The link.
+        path: PathBuf,
+    },
     /// The list of places that have moved is damaged.
     #[error("`{}` is not a list of pairs of places: {reason}", path.display())]
     Moved {
@@ -72,6 +78,7 @@ impl RunFolderError {
             Self::InUse { .. } => {
                 Some("wait for the other run to end, or start this one in another folder".into())
             }
+            Self::Link { .. } => Some("give the folder that it leads to".into()),
             Self::Moved { .. } => Some(
                 "it tells where the images of the run have moved: remove it, and say again where they are"
                     .into(),

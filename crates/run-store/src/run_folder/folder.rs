@@ -7,12 +7,19 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::whole_file::write_whole;
-use super::{RunFolderError, RunLock};
+use super::{Holder, RunFolderError, RunLock};
 
-const PIPELINE: &str = "pipeline.ron";
-const CHECKPOINTS: &str = "checkpoints";
-const MOVED: &str = "moved.json";
-const ORIGIN: &str = "origin.txt";
+pub(super) const PIPELINE: &str = "pipeline.ron";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(super) const METRICS: &str = "metrics.jsonl";
+pub(super) const EVENTS: &str = "events";
+pub(super) const UNREADABLE: &str = "unreadable.txt";
+pub(super) const EVALUATIONS: &str = "evaluations";
+pub(super) const MOVED: &str = "moved.json";
+pub(super) const ORIGIN: &str = "origin.txt";
+pub(super) const FAILURE: &str = "failed.txt";
+pub(super) const LOG: &str = "run.log";
+pub(super) const ENVIRONMENT: &str = "environment.json";
 
 /// The folder of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +87,7 @@ impl RunFolder {
 
     /// The path of the metrics, one JSON object per line.
     pub fn metrics(&self) -> PathBuf {
-        self.path.join("metrics.jsonl")
+        self.path.join(METRICS)
     }
 
     /// The path of the checkpoint folder.
@@ -90,22 +97,27 @@ impl RunFolder {
 
     /// The path of the folder for TensorBoard event files.
     pub fn events(&self) -> PathBuf {
-        self.path.join("events")
+        self.path.join(EVENTS)
+    }
+
+    /// The path of the folder for results of evaluations.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join(EVALUATIONS)
     }
 
     /// The path of the list of unreadable images.
     pub fn unreadable(&self) -> PathBuf {
-        self.path.join("unreadable.txt")
+        self.path.join(UNREADABLE)
     }
 
     /// The path of the log: what was told while the run trained.
     pub fn log(&self) -> PathBuf {
-        self.path.join("run.log")
+        self.path.join(LOG)
     }
 
     /// The path of what the run was trained with: a list with an object for each process that started or resumed it.
     pub fn environment(&self) -> PathBuf {
-        self.path.join("environment.json")
+        self.path.join(ENVIRONMENT)
     }
 
     /// Keeps other processes from training in this folder.
@@ -119,6 +131,14 @@ impl RunFolder {
     /// Whether a process trains in this folder.
     pub fn is_in_use(&self) -> bool {
         RunLock::is_held(&self.path)
+    }
+
+    /// Who is training in this folder.
+    ///
+    /// # Errors
+    /// If the lock cannot be read.
+    pub fn holder(&self) -> Result<Holder, RunFolderError> {
+        RunLock::holder(&self.path)
     }
 
     /// Writes the resolved pipeline.
@@ -197,6 +217,34 @@ impl RunFolder {
             file.write_all(b"\n")
         };
         write_whole(&path, write).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The error that training ended with, in words; `None` if it did not fail, or goes on.
+    pub fn read_failure(&self) -> Option<String> {
+        fs::read_to_string(self.path.join(FAILURE)).ok().map(|text| text.trim_end().to_owned())
+    }
+
+    /// Writes the error that training ended with, in words.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn write_failure(&self, error: &str) -> Result<(), RunFolderError> {
+        let path = self.path.join(FAILURE);
+        write_whole(&path, |file| writeln!(file, "{error}")).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// Removes what [`write_failure`](Self::write_failure) wrote, because the run goes on.
+    ///
+    /// # Errors
+    /// If the file is there, and cannot be removed.
+    pub fn remove_failure(&self) -> Result<(), RunFolderError> {
+        let path = self.path.join(FAILURE);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RunFolderError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends `images` to the list of unreadable images: one line per image, with its name and the reason. Without
@@ -320,6 +368,11 @@ mod tests {
         run.write_origin("weights of another").unwrap();
         assert_eq!(run.read_moved().unwrap(), moves);
         assert_eq!(run.read_origin().as_deref(), Some("weights of another"));
+        run.remove_failure().unwrap();
+        run.write_failure("the loss is NaN").unwrap();
+        assert_eq!(run.read_failure().as_deref(), Some("the loss is NaN"));
+        run.remove_failure().unwrap();
+        assert_eq!(run.read_failure(), None);
         fs::write(run.path().join(MOVED), "{").unwrap();
         assert!(run.read_moved().unwrap_err().to_string().contains(MOVED));
     }

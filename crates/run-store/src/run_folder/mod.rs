@@ -5,14 +5,18 @@
 mod error;
 mod folder;
 mod lock;
+mod removal;
 mod result_folder;
 mod run_log;
+mod since;
+mod size;
 mod unfinished;
 mod whole_file;
 
 pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
-pub use self::lock::RunLock;
+pub use self::lock::{Holder, RunLock};
+pub use self::removal::Removed;
 pub use self::result_folder::ResultFolder;
 pub use self::run_log::{Logged, RunLog};
 pub use self::unfinished::{UnfinishedError, UnfinishedFolder};

@@ -38,7 +38,7 @@ impl ResultFolder {
                 },
                 name: Name::Asked(path.into()),
             },
-            None => Self { parent: run.path().join("evaluations"), name: Name::Numbered(name) },
+            None => Self { parent: run.evaluations(), name: Name::Numbered(name) },
         };
         fs::create_dir_all(&folder.parent)
             .and_then(|()| check_writable(&folder.parent))

@@ -1,7 +1,9 @@
 //! Ends a run whose metric gets no better.
 
+use std::collections::BTreeMap;
+
 use pipeline::EarlyStoppingConfig;
-use plugin_api::Metric;
+use plugin_api::{Metric, counted};
 
 use super::position::{Best, Position};
 
@@ -19,7 +21,18 @@ pub struct EarlyStop {
 impl std::fmt::Display for EarlyStop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { metric, best_epoch, waited } = self;
-        write!(f, "{metric} was best after epoch {best_epoch}, and no better in {waited} epochs")
+        let waited = counted(*waited, "epoch");
+        write!(f, "{metric} was best after epoch {best_epoch}, and no better in {waited}")
+    }
+}
+
+impl EarlyStop {
+    /// Why a run with this `config` has ended early, by the metadata of its last checkpoint; `None` if it has not.
+    pub fn of_metadata(
+        config: Option<&EarlyStoppingConfig>,
+        metadata: &BTreeMap<String, String>,
+    ) -> Option<Self> {
+        is_due(config, &Position::load(metadata).ok()?)
     }
 }
 

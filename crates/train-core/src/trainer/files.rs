@@ -113,6 +113,25 @@ fn tag(field: &str) -> Option<String> {
     })
 }
 
+/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes.
+pub fn is_of_training(field: &str) -> bool {
+    const FIELDS: [&str; 12] = [
+        "step",
+        "epoch",
+        "loss",
+        "contrast_top1",
+        "lr",
+        "seconds",
+        "images_per_s",
+        "data_wait_share",
+        "unreadable",
+        "gradient_first_layer",
+        "gradient_last_layer",
+        "gradient_spikes",
+    ];
+    FIELDS.contains(&field)
+}
+
 fn line(report: &EpochReport<'_>) -> MetricsLine {
     let mut line = MetricsLine::new(report.steps_done).with("epoch", report.epochs_done);
     if let Some(epoch) = report.training {
@@ -133,6 +152,8 @@ fn line(report: &EpochReport<'_>) -> MetricsLine {
 
 #[cfg(test)]
 mod tests {
+    use plugin_api::Metric;
+
     use super::*;
     use crate::trainer::EpochSummary;
 
@@ -150,7 +171,7 @@ mod tests {
             gradient_last_layer: 1.0,
             gradient_spikes: 0,
         };
-        let metric = plugin_api::Metric {
+        let metric = Metric {
             name: "knn_top1".into(),
             value: 0.5,
             is_share: true,
@@ -176,5 +197,34 @@ mod tests {
                 "eval/knn_top1",
             ]
         );
+    }
+
+    #[test]
+    fn fields_of_training_are_told_from_metrics() {
+        let training = Some(EpochSummary {
+            loss: 1.0,
+            top1: 0.5,
+            lr: 0.1,
+            seconds: 2.0,
+            images_per_s: 100.0,
+            data_wait_share: 0.0,
+            n_unreadable: 0,
+            gradient_first_layer: 1.0,
+            gradient_last_layer: 1.0,
+            gradient_spikes: 0,
+        });
+        let metric = |name: &str| Metric {
+            name: name.into(),
+            value: 0.5,
+            is_share: true,
+            more_is_better: true,
+            protocol: String::new(),
+        };
+        let metrics = [metric("knn_top1"), metric("rank")];
+        let line = line(&EpochReport { epochs_done: 1, steps_done: 8, training, metrics: &metrics });
+        let measured: Vec<&str> =
+            line.numbers().map(|(name, _)| name).filter(|name| !is_of_training(name)).collect();
+        assert_eq!(measured, ["knn_top1", "rank"]);
+        assert!(is_of_training("step"));
     }
 }

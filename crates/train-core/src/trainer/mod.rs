@@ -47,6 +47,7 @@ use tensor_ops::Device;
 pub use self::changed::{check_images, latest_between_epochs};
 pub use self::early_stopping::EarlyStop;
 pub use self::error::{DeviceMemory, TrainError};
+pub use self::files::is_of_training;
 pub use self::fit::Fit;
 pub use self::images::ChangedImages;
 pub use self::measure::Measure;
@@ -238,7 +239,20 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn run(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+    fn run(self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+        let (folder, is_writer) = (self.run, self.saving.is_writer());
+        if is_writer {
+            folder.remove_failure()?;
+        }
+        let outcome = self.run_to_the_end(stop);
+        if let (true, Err(error)) = (is_writer, &outcome) {
+            // The error itself is what the caller must get.
+            let _ = folder.write_failure(&error.to_string());
+        }
+        outcome
+    }
+
+    fn run_to_the_end(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
         let result = self.run_epochs(stop).map_err(|error| error.at(self.position.epoch, self.position.step));
         let no_room = result.as_ref().err().and_then(TrainError::no_room);
         if no_room.is_some() {

@@ -1,5 +1,6 @@
 //! Checkpoints that a run starts from, without having been trained to them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::Pipeline;
@@ -43,7 +44,15 @@ impl Reached {
     /// # Errors
     /// If its metadata do not tell.
     pub fn of(snapshot: &Snapshot) -> Result<Self, TrainError> {
-        let Position { epoch, step, steps_done, .. } = Position::load(&snapshot.metadata)?;
+        Self::of_metadata(&snapshot.metadata)
+    }
+
+    /// How far the checkpoint with these `metadata` has come.
+    ///
+    /// # Errors
+    /// If they do not tell.
+    pub fn of_metadata(metadata: &BTreeMap<String, String>) -> Result<Self, TrainError> {
+        let Position { epoch, step, steps_done, .. } = Position::load(metadata)?;
         Ok(Self { epochs: epoch, steps: step, steps_done })
     }
 }

@@ -1,6 +1,7 @@
 //! The settings of fine-tuning.
 
 use evaluate::linear::ProbeError;
+use plugin_api::counted;
 
 use super::mixing::Mixing;
 
@@ -92,7 +93,8 @@ impl FineTuneProtocol {
         let on: String = on.map(|(what, strength)| format!("{what} {strength}, ")).collect();
         format!(
             "fine-tuning, base learning rate {base_lr}, layer decay {layer_decay}, label smoothing {label_smoothing}, {on}batch \
-             {batch}, {epochs} epochs, {warmup_epochs} of them warm-up"
+             {batch}, {}, {warmup_epochs} of them warm-up",
+            counted(*epochs, "epoch")
         )
     }
 
