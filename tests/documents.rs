@@ -111,8 +111,16 @@ fn a_command_that_the_program_does_not_take_is_found() {
 }
 
 /// Long options that are other programs': cargo's and `mpirun`'s.
-const FOREIGN_OPTIONS: [&str; 7] =
-    ["--features", "--release", "--package", "--workspace", "--no-default-features", "--bind-to", "--mca"];
+const FOREIGN_OPTIONS: [&str; 8] = [
+    "--features",
+    "--release",
+    "--package",
+    "--workspace",
+    "--no-default-features",
+    "--bind-to",
+    "--mca",
+    "--root",
+];
 
 fn options(command: &clap::Command, found: &mut BTreeSet<String>) {
     found.extend(
@@ -296,7 +304,8 @@ fn every_chapter_is_in_the_table_of_contents() {
 }
 
 /// Where paths of the repository begin.
-const FOLDERS: [&str; 7] = ["crates/", "docs/", "examples/", "pipelines/", "tests/", "xtask/", ".ci/"];
+const FOLDERS: [&str; 8] =
+    ["crates/", "docs/", "examples/", "packaging/", "pipelines/", "tests/", "xtask/", ".ci/"];
 
 #[test]
 fn every_file_that_is_named_is_there() {

@@ -35,8 +35,10 @@ mod commands;
 mod embedding;
 // Pages, as a browser shows them.
 mod browser;
+mod for_programs;
 mod pages;
 mod predicting;
+mod runs;
 // A folder of images, and no pipeline.
 mod training_on_a_folder;
 // Who may depend on whom.

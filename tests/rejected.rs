@@ -97,6 +97,17 @@ fn a_fault_of_the_command_line_is_shown_in_its_argument() {
         ("views.query.flip.p=2", "flip: `p` is 2", "2", ""),
         ("minimize=[\"loss\"]", "every loss of the graph is minimized", "minimize", "remove it"),
         ("graph.loss.weight=-1", "the weight is -1", "-1", ""),
+        ("modules.head=linear", "expected a plugin, found `linear`", "linear", "write `(\"linear\", ())`"),
+        ("modules.head=\"linear\"", "expected a plugin, found", "\"linear\"", "write `(\"linear\", ())`"),
+        ("data.batch=32x", "expected a number, found `32x`", "32x", ""),
+        ("data.batch=32.0", "expected a whole number, found `32.0`", "32.0", "write `32`"),
+        ("epochs=1e2", "expected a whole number, found `1e2`", "1e2", "write `100`"),
+        ("modules.backbone.zero_init_residual=True", "expected `true` or `false`", "True", "write `true`"),
+        ("learning_rate=0.1", "expected `(`, found `0.1`", "0.1", "`learning_rate.base=0.1`"),
+        ("momentum=0.9", "expected `(`, found `0.9`", "0.9", "`momentum.start=0.9`"),
+        ("batch=32", "unknown field `batch`", "batch", "did you mean `data.batch`?"),
+        ("lr=0.1", "unknown field `lr`", "lr", "did you mean `learning_rate.base`?"),
+        ("width=8", "unknown field `width`", "width", "did you mean `modules.backbone.width`?"),
     ];
     for (set, message, underlined, advice) in cases {
         let stderr = xtask(folder.path(), ["check", &here("small.ron"), "--set", set]).refused();
@@ -108,6 +119,54 @@ fn a_fault_of_the_command_line_is_shown_in_its_argument() {
         let marks = stderr.matches('^').count();
         assert_eq!(marks, underlined.chars().count().max(1), "{stderr}");
     }
+}
+
+#[test]
+fn a_metric_that_no_monitor_is_left_for_asks_for_one() {
+    let folder = tempdir().unwrap();
+    let set = ["monitor=[]", "early_stopping=(metric: \"knn_top1\", patience: 3)"];
+    let small = here("small.ron");
+    let arguments = ["check", &small].into_iter().chain(set.iter().flat_map(|set| ["--set", set]));
+    let stderr = xtask(folder.path(), arguments).refused();
+    assert!(stderr.contains("no monitor measures `knn_top1`"), "{stderr}");
+    assert!(stderr.contains("add one, for instance `monitor: [(\"knn\", ())]`"), "{stderr}");
+}
+
+#[test]
+fn a_shuffle_for_an_encoder_without_batch_norm_asks_for_no_field_that_it_refuses() {
+    let folder = tempdir().unwrap();
+    let set = ["graph.k1.shuffle_batch=true"];
+    let v3 = |set: &[&str]| {
+        let arguments = ["check", &here("v3.ron")].map(str::to_owned).into_iter();
+        let set = set.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect::<Vec<_>>();
+        xtask(folder.path(), arguments.chain(set))
+    };
+    let stderr =
+        v3(&["modules.projector=(\"mlp\", (out: 8))", "modules.predictor=(\"mlp\", (out: 8))", set[0]])
+            .refused();
+    assert!(
+        stderr.contains("this encoder has no batch norm") && !stderr.contains("batch_norm_splits"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_number_that_is_not_taken_is_told_in_words() {
+    let folder = tempdir().unwrap();
+    for (arguments, reason) in [
+        (["run", "x.ron", "--threads", "0"], "it must be at least 1"),
+        (["knn", "run", "--k", "0"], "it must be at least 1"),
+        (["linear", "run", "--epochs", "many"], "it must be a whole number of 0 or more"),
+        (["finetune", "run", "--mixup", "much"], "it must be a number"),
+        (["finetune", "run", "--lr", "-1"], "it must be a number above 0"),
+    ] {
+        let outcome = xtask(folder.path(), arguments);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert!(outcome.stderr.contains(reason), "{outcome}");
+    }
+    // It is a value, and what it is of is looked for first.
+    let stderr = xtask(folder.path(), ["finetune", "run", "--weight-decay", "-1"]).refused();
+    assert!(stderr.starts_with("error: `run` does not exist"), "{stderr}");
 }
 
 #[test]

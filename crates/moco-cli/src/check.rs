@@ -5,15 +5,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pipeline::{Pipeline, PipelineError};
+use plugin_api::{DatasetError, Splits};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::run::split_sizes;
-use crate::{compute, failure, notes, pipeline_file, text};
+use crate::{compute, failure, json, notes, pipeline_file, text};
 
 /// Check pipeline files without training.
 ///
 /// Runs the same checks as `run` does before training: names, values, shapes and the graph. A few images are read, to
 /// tell what is odd about them.
+///
+/// What is unusual is told in notes, which change no exit code: views of one encoder that are normalized differently, views much
+/// smaller than the images, few steps in all, images that each epoch leaves out, a learning rate that is of another order than
+/// those of the papers.
 ///
 /// Only the first error in each file is shown. A missing dataset is a note, not an error. The exit code is 1 if any
 /// file has an error.
@@ -26,28 +32,117 @@ pub(crate) struct Arguments {
     /// Override a value in each pipeline, for instance `data.batch=64`.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: `files`, each with `file`, `ok` and `error`: `null`, or an object with `message`, `hint`, and
+    /// `origin`, `line` and `column` (from 1) of the place, which are `null` if it is none in a text. A file that is right has `name`,
+    /// `epochs`, `batch`, `modules`, `graph_steps`, `trainable_parameters`, `frozen_parameters`, `dataset`, and `train_images`,
+    /// `test_images` and `classes`, which are `null` where the dataset is not there; and `notes`, a list of sentences.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   moco check pipelines/mocov2.ron
   moco check pipelines/*.ron pipelines/*/*.ron
-  moco check pipelines/mocov2.ron --set modules.contrast.len=100";
+  moco check pipelines/mocov2.ron --set modules.contrast.len=100
+  moco check pipelines/*.ron --json";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(None)?;
     let mut code = ExitCode::SUCCESS;
+    let mut results = Vec::new();
     for file in &arguments.files {
-        match pipeline_file::read(file, &arguments.set, &device) {
-            Ok(pipeline) => print_summary(out, file, pipeline)?,
+        let read = pipeline_file::read(file, &arguments.set, &device);
+        if read.is_err() {
+            code = ExitCode::FAILURE;
+        }
+        match read {
+            read if arguments.json => results.push(result(file, read.as_ref())),
+            Ok(pipeline) => print_summary(out, file, &pipeline)?,
             Err(error) => {
                 out.flush()?;
                 print_error(&error);
-                code = ExitCode::FAILURE;
             }
         }
     }
+    if arguments.json {
+        json::print(out, &json!({ "files": results }))?;
+    }
     Ok(code)
+}
+
+/// What `--json` has of a file.
+fn result(file: &Path, read: Result<&Pipeline, &Failure>) -> Value {
+    let file = file.display().to_string();
+    let pipeline = match read {
+        Ok(pipeline) => pipeline,
+        Err(failure) => return json!({ "file": file, "ok": false, "error": error_json(failure) }),
+    };
+    let opened = pipeline.dataset.open();
+    let splits = opened.as_ref().ok();
+    let mut notes = notes_of(pipeline, &opened);
+    notes.extend(opened.as_ref().err().map(|error| format!("the dataset cannot be opened here: {error}")));
+    let parameters = pipeline_file::count_parameters(&pipeline.network);
+    json!({
+        "file": file,
+        "ok": true,
+        "error": null,
+        "name": pipeline.name,
+        "epochs": pipeline.epochs,
+        "batch": pipeline.batch,
+        "modules": pipeline.network.modules.n_modules(),
+        "graph_steps": pipeline.network.graph.steps.len(),
+        "trainable_parameters": parameters.trained,
+        "frozen_parameters": parameters.fixed,
+        "dataset": pipeline.dataset.describe(),
+        "train_images": splits.map(|splits| splits.train.len()),
+        "test_images": splits.map(|splits| splits.test.as_ref().map_or(0, |test| test.len())),
+        "classes": splits.map(|splits| splits.train.class_names().len()),
+        "notes": notes,
+    })
+}
+
+fn error_json(failure: &Failure) -> Value {
+    match failure.cause() {
+        Some(PipelineError::Fault(fault)) => {
+            let (line, column) = fault.position();
+            json!({
+                "message": fault.message,
+                "hint": fault.hint,
+                "origin": fault.origin,
+                "line": line,
+                "column": column,
+            })
+        }
+        _ => json!({
+            "message": failure.to_string(),
+            "hint": failure.hint(),
+            "origin": null,
+            "line": null,
+            "column": null,
+        }),
+    }
+}
+
+/// What is to be told of a pipeline and its data, which may not be there.
+fn notes_of(pipeline: &Pipeline, opened: &Result<Splits, DatasetError>) -> Vec<String> {
+    let mut notes = match opened {
+        Ok(splits) => notes::before_training(pipeline, splits),
+        Err(_) => moco::advice::of(pipeline, 0),
+    };
+    if let Ok(splits) = opened
+        && splits.train.len() < pipeline.batch
+    {
+        notes.push(format!(
+            "{} {} not fill a batch of {}",
+            text::count(splits.train.len(), "training image"),
+            if splits.train.len() == 1 { "does" } else { "do" },
+            pipeline.batch
+        ));
+    }
+    notes
 }
 
 fn print_error(error: &Failure) {
@@ -59,7 +154,7 @@ fn print_error(error: &Failure) {
     }
 }
 
-fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::io::Result<()> {
+fn print_summary(out: &mut dyn Write, file: &Path, pipeline: &Pipeline) -> std::io::Result<()> {
     let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(
         out,
@@ -71,8 +166,8 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
         text::count(pipeline.epochs, "epoch"),
         pipeline.batch,
     )?;
-    print_data(out, &pipeline)?;
-    for (monitor, own) in pipeline_file::own_datasets(&pipeline) {
+    print_data(out, pipeline)?;
+    for (monitor, own) in pipeline_file::own_datasets(pipeline) {
         match own.open() {
             Ok(splits) => writeln!(out, "  data of {monitor}: {}: {}", own.describe(), split_sizes(&splits))?,
             Err(error) => writeln!(
@@ -87,18 +182,14 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: Pipeline) -> std::i
 
 fn print_data(out: &mut dyn Write, pipeline: &Pipeline) -> std::io::Result<()> {
     let opened = pipeline.dataset.open();
-    for note in opened.iter().flat_map(notes::of) {
+    for note in notes_of(pipeline, &opened) {
         writeln!(out, "  note: {note}")?;
     }
     match opened {
-        Ok(splits) if splits.train.len() < pipeline.batch => writeln!(
-            out,
-            "  note: {} {} not fill a batch of {}",
-            text::count(splits.train.len(), "training image"),
-            if splits.train.len() == 1 { "does" } else { "do" },
-            pipeline.batch
-        ),
-        Ok(splits) => writeln!(out, "  data: {}: {}", pipeline.dataset.describe(), split_sizes(&splits)),
+        Ok(splits) if splits.train.len() >= pipeline.batch => {
+            writeln!(out, "  data: {}: {}", pipeline.dataset.describe(), split_sizes(&splits))
+        }
+        Ok(_) => Ok(()),
         Err(error) => {
             writeln!(out, "  note: the dataset cannot be opened here: {error}\n  hint: {}", error.hint)
         }

@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
 use tensor_ops::{Check, DeviceStatus};
 
-use crate::compute;
 use crate::failure::Failure;
 use crate::text::table;
+use crate::{compute, json};
 
 /// Show and test the compute device.
 ///
@@ -22,6 +23,13 @@ pub(crate) struct Arguments {
     /// Skip the timing.
     #[arg(long)]
     untimed: bool,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: `device` in words, and `gpu`: `null` in a build without CUDA, or an object with
+    /// `compute_capability`, `driver` and `nvrtc` (each two numbers), `multiprocessors`, `memory` and `free_memory` in bytes, and
+    /// `checks`, each with `name`, `error` (the distance from the CPU), `limit`, `right`, and `flops` (`null` if it was not timed).
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -31,19 +39,34 @@ Examples:
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start(None)?;
-    writeln!(out, "device    {}", compute::describe())?;
-    let Some(status) = tensor_ops::device_status()? else {
-        writeln!(
-            out,
-            "\nThis build computes on the CPU. Build with `--features cuda` to use a GPU, see docs/src/cuda.md."
-        )?;
+    let status = tensor_ops::device_status()?;
+    if !arguments.json {
+        writeln!(out, "device    {}", compute::describe())?;
+    }
+    let Some(status) = status else {
+        match arguments.json {
+            true => json::print(out, &json!({ "device": compute::describe(), "gpu": null }))?,
+            false => writeln!(
+                out,
+                "\nThis build computes on the CPU. Build with `--features cuda` to use a GPU, see docs/src/cuda.md."
+            )?,
+        }
         return Ok(ExitCode::SUCCESS);
     };
-    out.write_all(description(&status).as_bytes())?;
-    out.flush()?;
+    if !arguments.json {
+        out.write_all(description(&status).as_bytes())?;
+        out.flush()?;
+    }
     let checks = tensor_ops::self_test(&device, !arguments.untimed)?;
-    writeln!(out)?;
-    out.write_all(report(&checks).as_bytes())?;
+    match arguments.json {
+        true => {
+            json::print(out, &json!({ "device": compute::describe(), "gpu": as_json(&status, &checks) }))?
+        }
+        false => {
+            writeln!(out)?;
+            out.write_all(report(&checks).as_bytes())?;
+        }
+    }
     match checks.iter().find(|check| !check.is_right()) {
         None => Ok(ExitCode::SUCCESS),
         Some(wrong) => Err(Failure::new(
@@ -51,6 +74,27 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             "train on the CPU, and report this table together with the GPU and its driver",
         )),
     }
+}
+
+fn as_json(status: &DeviceStatus, checks: &[Check]) -> Value {
+    let check = |check: &Check| {
+        json!({
+            "name": check.name,
+            "error": check.error,
+            "limit": check.limit,
+            "right": check.is_right(),
+            "flops": check.rate,
+        })
+    };
+    json!({
+        "compute_capability": [status.capability.0, status.capability.1],
+        "multiprocessors": status.n_multiprocessors,
+        "memory": status.memory,
+        "free_memory": status.free_memory,
+        "driver": [status.driver.0, status.driver.1],
+        "nvrtc": [status.compiler.0, status.compiler.1],
+        "checks": checks.iter().map(check).collect::<Vec<_>>(),
+    })
 }
 
 fn description(status: &DeviceStatus) -> String {

@@ -12,8 +12,8 @@ use train_core::trainer::TrainError;
 use crate::export::with_options;
 use crate::failure::Failure;
 use crate::import::{print_note, print_resized};
+use crate::moved;
 use crate::run::unwrapped;
-use crate::{moved, pipeline_file};
 
 /// What a new run starts from.
 #[derive(clap::Args)]
@@ -28,17 +28,18 @@ pub(crate) struct FromArguments {
     pub(crate) backbone_only: bool,
 }
 
-/// `path`, which must be there.
-fn checked(path: &Path) -> Result<&Path, Failure> {
-    if !path.is_dir() {
-        pipeline_file::check_file(path)?;
+/// The run or file that `path` means, which must be there.
+fn checked(path: &Path) -> Result<PathBuf, Failure> {
+    let path = moco::find_run(path);
+    if !path.exists() {
+        return Err(RunError::Missing { path }.into());
     }
     Ok(path)
 }
 
 /// What is at `path`; `choice` says which of its weights, if it is a file of another program.
 pub(crate) fn choose(path: &Path, choice: &Choice) -> Result<Origin, Failure> {
-    Origin::choose(checked(path)?, choice).map_err(unwrapped_origin)
+    Origin::choose(&checked(path)?, choice).map_err(unwrapped_origin)
 }
 
 /// The error with its options, which `import` has.
@@ -63,7 +64,7 @@ pub(crate) fn start(
     options: &RunOptions,
     out: &mut dyn Write,
 ) -> Result<Run, Failure> {
-    let origin = Origin::open(checked(from)?).map_err(|error| match error {
+    let origin = Origin::open(&checked(from)?).map_err(|error| match error {
         OriginError::Exchange(error) => with_import(error),
         error => unwrapped_origin(error),
     })?;

@@ -51,7 +51,7 @@ impl PlaceArguments {
         match &self.resume {
             None => self.folder(run, name),
             Some(path) => {
-                let (folder, snapshot) = UnfinishedFolder::open(path)?;
+                let (folder, snapshot) = UnfinishedFolder::open(&moco::find_run(path))?;
                 Ok(UnderWay { folder, from: Some(snapshot) })
             }
         }

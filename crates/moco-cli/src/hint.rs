@@ -11,6 +11,7 @@ use loader::LoaderError;
 use moco::data::DataError;
 use moco::processes::ProcessesError;
 use moco::recipe::RecipeError;
+use moco::runs::RemoveError;
 use moco::{
     ClassifierError, DeviceChoice, DeviceError, EmbedError, EvaluationError, LoadError, ReportError,
     RunError, TableError,
@@ -163,10 +164,19 @@ impl Hint for TableError {
     }
 }
 
+impl Hint for RemoveError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Folder(error) => Hint::hint(error),
+            error => error.hint(),
+        }
+    }
+}
+
 impl Hint for RunError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { path } => Some(missing_path::hint(path)),
+            Self::Missing { path } => Some(missing_path::hint_for_run(path)),
             Self::PipelineFile { path } => Some(format!(
                 "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
                  `moco run {} --resume`",
@@ -207,7 +217,7 @@ impl Hint for ReportError {
 impl Hint for ClassifierError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing { path } => Some(missing_path::hint(path)),
+            Self::Missing { path } => Some(missing_path::hint_for_run(path)),
             Self::None { .. } | Self::OfARun { .. } => Some(
                 "train one with `moco linear` or `moco finetune`, which keep it in the folder of the evaluation".into(),
             ),

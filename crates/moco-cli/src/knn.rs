@@ -5,11 +5,12 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use plugin_api::{Embedding, Split};
+use serde_json::json;
 
 use crate::choice::positive;
 use crate::failure::Failure;
-use crate::text;
 use crate::trained::{EncoderArguments, embed, with_hint};
+use crate::{json, text};
 
 /// Evaluate an encoder with k-nearest-neighbor (kNN) classification.
 ///
@@ -29,13 +30,21 @@ pub(crate) struct Arguments {
     /// Temperature T of the votes; may be given several times.
     #[arg(short, long, value_name = "T", default_values_t = [0.1], value_parser = positive)]
     temperature: Vec<f64>,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: `checkpoint`, `features`, `n_features`, `view`, `train_images`, `test_images`, `dataset`, `labels` (the
+    /// share of the labels), `seed`, `size_note` (on images of another size than trained on, else `null`), `unreadable_images`, and
+    /// `results`, each with `k`, `k_used` (fewer if there are not so many images), `temperature` and `top1`.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   moco knn runs/mocov2-001
   moco knn runs/mocov2-001 --best --k 20 --k 200 --temperature 0.07 --temperature 0.1
-  moco knn runs/mocov2-001 --level head
+  moco knn mocov2-001 --level head             the name of a run in runs/ is enough
+  moco knn mocov2-001 --json | jq '.results[0].top1'
   moco knn runs/mocov2-001 --labels 0.01       with 1 % of the labels
   moco knn runs/mocov2-001 --data labeled     on other images than the run's";
 
@@ -43,6 +52,30 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let mut evaluation = arguments.encoder.open()?;
     let test = embed(&mut evaluation, Split::Test)?;
     let train = embed(&mut evaluation, Split::Train)?;
+    let results = results(arguments, &train, &test)?;
+    if arguments.json {
+        let EncoderArguments { view, labels, seed, .. } = &arguments.encoder;
+        let shown = |result: &Scored| {
+            let Scored { k, k_used, temperature, top1 } = result;
+            json!({ "k": k, "k_used": k_used, "temperature": temperature, "top1": top1 })
+        };
+        let object = json!({
+            "checkpoint": evaluation.run().checkpoint.display().to_string(),
+            "features": arguments.encoder.level_name(),
+            "n_features": train.d,
+            "view": view,
+            "train_images": train.n,
+            "test_images": test.n,
+            "dataset": evaluation.dataset(),
+            "labels": labels,
+            "seed": seed,
+            "size_note": evaluation.size_note(),
+            "unreadable_images": evaluation.unreadable().len(),
+            "results": results.iter().map(shown).collect::<Vec<_>>(),
+        });
+        json::print(out, &object)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(out, "{}", evaluation.run().checkpoint.display())?;
     writeln!(
         out,
@@ -64,7 +97,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let EncoderArguments { labels, seed, .. } = &arguments.encoder;
         writeln!(out, "{} % of the labels of each class, drawn from seed {seed}", 100.0 * labels)?;
     }
-    out.write_all(text::table(&rows(arguments, &train, &test)?).as_bytes())?;
+    out.write_all(text::table(&rows(&results)).as_bytes())?;
     let n_unreadable = evaluation.unreadable().len();
     if n_unreadable > 0 {
         writeln!(out, "{} skipped", text::count(n_unreadable, "unreadable image"))?;
@@ -72,16 +105,32 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn rows(arguments: &Arguments, train: &Embedding, test: &Embedding) -> Result<Vec<Vec<String>>, Failure> {
-    let mut rows = vec![vec!["k".to_owned(), "T".to_owned(), "top-1".to_owned()]];
-    for k in &arguments.k {
-        for temperature in &arguments.temperature {
+/// One setting, and what came of it.
+struct Scored {
+    k: usize,
+    /// The neighbors that there are, if those are fewer.
+    k_used: usize,
+    temperature: f64,
+    top1: f64,
+}
+
+fn results(arguments: &Arguments, train: &Embedding, test: &Embedding) -> Result<Vec<Scored>, Failure> {
+    let mut results = Vec::new();
+    for k in arguments.k.iter().map(|k| k.get()) {
+        for &temperature in &arguments.temperature {
             let score =
-                evaluate::knn(train, test, k.get(), *temperature).map_err(|error| with_hint(error.into()))?;
-            let used =
-                if score.k == k.get() { k.to_string() } else { format!("{k} (there are {})", score.k) };
-            rows.push(vec![used, temperature.to_string(), format!("{:.2} %", 100.0 * score.top1)]);
+                evaluate::knn(train, test, k, temperature).map_err(|error| with_hint(error.into()))?;
+            results.push(Scored { k, k_used: score.k, temperature, top1: score.top1 });
         }
     }
-    Ok(rows)
+    Ok(results)
+}
+
+fn rows(results: &[Scored]) -> Vec<Vec<String>> {
+    let row = |Scored { k, k_used, temperature, top1 }: &Scored| {
+        let used = if k_used == k { k.to_string() } else { format!("{k} (there are {k_used})") };
+        vec![used, temperature.to_string(), format!("{:.2} %", 100.0 * top1)]
+    };
+    let head = ["k", "T", "top-1"].map(str::to_owned).to_vec();
+    std::iter::once(head).chain(results.iter().map(row)).collect()
 }

@@ -1,10 +1,10 @@
 //! The command line: `moco <command>`.
 //!
 //! There is one file per command, each with its arguments and a `run`. Shared code has its own modules: `compute`
-//! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (opening runs),
+//! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (what runs there are, and the newest), `json` (results for programs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `going_on` (trainings that stop and go on), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
-//! `notes` (what listing left out), `moved` (images that have moved), `from` (a run that starts from another), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
+//! `notes` (what listing left out), `numbers` (numbers among the arguments), `moved` (images that have moved), `from` (a run that starts from another), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
@@ -14,6 +14,7 @@ mod attend;
 mod by_class;
 mod check;
 mod choice;
+mod completions;
 pub mod compute;
 mod cores;
 mod device;
@@ -30,14 +31,17 @@ mod image_list;
 mod image_pass;
 mod import;
 mod interrupt;
+mod json;
 mod knn;
 mod linear;
+mod manual;
 mod map;
 mod missing_path;
 mod moved;
 mod neighbors;
 mod new_file;
 mod notes;
+mod numbers;
 mod pack;
 pub mod pipeline_file;
 mod plugins_list;
@@ -49,6 +53,7 @@ mod report;
 mod run;
 mod runs;
 mod scan;
+mod schema;
 mod source;
 mod summary;
 mod sweep;
@@ -99,6 +104,7 @@ Exit codes: 0 success, 1 failure, 2 invalid arguments, 75 the time of `run --for
 enum Command {
     Train(train::Arguments),
     Run(run::Arguments),
+    Runs(runs::Arguments),
     Sweep(sweep::Arguments),
     Report(report::Arguments),
     Check(check::Arguments),
@@ -119,6 +125,9 @@ enum Command {
     Scan(scan::Arguments),
     Pack(pack::Arguments),
     Device(device::Arguments),
+    Schema(schema::Arguments),
+    Completions(completions::Arguments),
+    Man(manual::Arguments),
 }
 
 /// Runs the command line with the plugins of this workspace and those that the calling program links in.
@@ -149,7 +158,7 @@ pub fn main_with<C: Subcommand>(
         if error.use_stderr() {
             together::let_the_first_speak();
         }
-        error.exit()
+        numbers::worded(error).exit()
     });
     let mut out = std::io::stdout();
     let outcome = dispatch(&matches, run, &mut out).and_then(|code| {
@@ -182,7 +191,15 @@ pub fn command_line_with<C: Subcommand>(name: &str) -> clap::Command {
     let about = command.get_about().cloned().unwrap_or_default();
     // `C` has a line of its own, which would stand in place of the program's.
     let command = C::augment_subcommands(command).about(about).long_about(None);
-    program::named_command(command, name).bin_name(name)
+    numbers::may_be_negative(program::named_command(command, name)).bin_name(name)
+}
+
+/// The command line of this program by the name of its file, which `cargo xtask` has none of.
+fn own_command<C: Subcommand>() -> clap::Command {
+    match program() {
+        name if name.contains(' ') => command_line(),
+        name => command_line_with::<C>(name),
+    }
 }
 
 fn dispatch<C: Subcommand>(
@@ -206,6 +223,7 @@ fn dispatch<C: Subcommand>(
     match command {
         Command::Train(arguments) => train::run(&arguments, out),
         Command::Run(arguments) => run::run(arguments, out),
+        Command::Runs(arguments) => runs::run(&arguments, out),
         Command::Sweep(arguments) => sweep::run(&arguments, out),
         Command::Report(arguments) => report::run(&arguments, out),
         Command::Check(arguments) => check::run(&arguments, out),
@@ -226,6 +244,9 @@ fn dispatch<C: Subcommand>(
         Command::Scan(arguments) => scan::run(&arguments, out),
         Command::Pack(arguments) => pack::run(&arguments, out),
         Command::Device(arguments) => device::run(&arguments, out),
+        Command::Schema(arguments) => schema::run(&arguments, out),
+        Command::Completions(arguments) => completions::run(&arguments, own_command::<C>(), out),
+        Command::Man(arguments) => manual::run(&arguments, own_command::<C>(), out),
     }
 }
 

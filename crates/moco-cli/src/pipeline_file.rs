@@ -1,6 +1,6 @@
 //! Reading a pipeline file, and the error if there is none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pipeline::{Network, Pipeline, PipelineError, Site};
 use plugin_api::{Dataset, Entry};
@@ -48,13 +48,22 @@ pub fn check_file(path: &Path) -> Result<(), Failure> {
     if path.is_dir() {
         return Err(Failure::new(
             format!("`{}` is a folder, not a file", path.display()),
-            match missing_path::files_in(path).first() {
-                Some(file) => format!("give a file in it, for instance `{}`", path.join(file).display()),
+            match file_in(path) {
+                Some(file) => format!("give a pipeline file, for instance `{}`", file.display()),
                 None => "give a file".into(),
             },
         ));
     }
     if path.exists() { Ok(()) } else { Err(missing(path)) }
+}
+
+/// The pipeline of the run in `folder`, or its first pipeline file.
+fn file_in(folder: &Path) -> Option<PathBuf> {
+    let files = missing_path::files_in(folder).into_iter().map(|name| folder.join(name));
+    let mut files: Vec<PathBuf> =
+        files.filter(|path| path.is_file() && path.extension().is_some_and(|e| e == "ron")).collect();
+    files.sort_by_key(|path| !path.ends_with("pipeline.ron"));
+    files.into_iter().next()
 }
 
 /// The error for a path that does not exist.
@@ -123,5 +132,14 @@ mod tests {
         assert!(text.contains("does not exist either"), "{text}");
         let text = message_for(folder.path());
         assert!(text.contains("is a folder") && text.contains("mocov2.ron"), "{text}");
+        // As in the folder of a run, and as in one of images.
+        for name in ["a.png", "checkpoints.ron", "pipeline.ron"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let text = message_for(folder.path());
+        assert!(text.contains("for instance") && text.contains("pipeline.ron`"), "{text}");
+        let images = tempfile::tempdir().unwrap();
+        std::fs::write(images.path().join("a.png"), "").unwrap();
+        assert!(!message_for(images.path()).contains("a.png"));
     }
 }

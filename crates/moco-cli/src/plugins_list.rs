@@ -4,10 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use plugin_api::{self, Described, Field, nearest};
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
+use crate::json;
 use crate::program::program;
-use crate::text::{table, width, wrap};
+use crate::text::{width, wrap};
 
 /// List plugins, or explain one.
 ///
@@ -20,41 +22,73 @@ use crate::text::{table, width, wrap};
 pub(crate) struct Arguments {
     /// Plugin, or kind of plugin.
     name: Option<String>,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: `plugins`, each with `kind`, `name`, `summary`, `source` (`null` if there is none), `example` and
+    /// `fields`, each of these with `name`, `type`, `default` (`null` if it must be given; as a file would write it) and `help`.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   moco plugins
   moco plugins resnet
-  moco plugins augmentation";
+  moco plugins augmentation
+  moco plugins --json > plugins.json";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let all = plugin_api::all_plugins();
-    let text = match &arguments.name {
-        None => {
-            listing(&all)
-                + &format!(
-                    "\nTo explain a plugin: {} plugins NAME. The book shows how to write your own.\n",
-                    program()
-                )
-        }
-        Some(name) => {
-            let named: Vec<&Described> = all.iter().filter(|plugin| plugin.name == name).collect();
-            let of_kind: Vec<Described> = all.iter().filter(|plugin| plugin.kind == name).cloned().collect();
-            if !named.is_empty() {
-                named.iter().map(|plugin| explained(plugin)).collect::<Vec<_>>().join("\n")
-            } else if !of_kind.is_empty() {
-                listing(&of_kind)
-            } else {
-                return Err(unknown(name, &all));
-            }
-        }
+    let named = |is: &dyn Fn(&Described) -> bool| -> Vec<Described> {
+        all.iter().filter(|plugin| is(plugin)).cloned().collect()
     };
-    out.write_all(text.as_bytes())?;
+    let (found, is_explained) = match &arguments.name {
+        None => (all.clone(), false),
+        Some(name) => match named(&|plugin| plugin.name == name) {
+            of_kind if of_kind.is_empty() => (named(&|plugin| plugin.kind == name), false),
+            of_name => (of_name, true),
+        },
+    };
+    if let (true, Some(name)) = (found.is_empty(), &arguments.name) {
+        return Err(unknown(name, &all));
+    }
+    if arguments.json {
+        json::print(out, &json!({ "plugins": found.iter().map(as_json).collect::<Vec<_>>() }))?;
+    } else if is_explained {
+        out.write_all(found.iter().map(explained).collect::<Vec<_>>().join("\n").as_bytes())?;
+    } else {
+        out.write_all(listing(&found).as_bytes())?;
+        if arguments.name.is_none() {
+            let program = program();
+            writeln!(
+                out,
+                "\nTo explain a plugin: {program} plugins NAME. The book shows how to write your own."
+            )?;
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn unknown(name: &str, all: &[Described]) -> Failure {
+fn as_json(plugin: &Described) -> Value {
+    let field = |field: &Field| {
+        json!({
+            "name": field.name,
+            "type": field.type_name,
+            "default": field.default,
+            "help": field.help,
+        })
+    };
+    json!({
+        "kind": plugin.kind,
+        "name": plugin.name,
+        "summary": plugin.summary,
+        "source": Some(plugin.source).filter(|source| !source.is_empty()),
+        "example": plugin.example,
+        "fields": plugin.fields.iter().map(field).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn unknown(name: &str, all: &[Described]) -> Failure {
     let names: Vec<&str> = all.iter().flat_map(|plugin| [plugin.name, plugin.kind]).collect();
     let hint = match (nearest(name, &names), all.iter().find(|plugin| plugin.mentions(name))) {
         (Some(name), _) => format!("did you mean `{name}`?"),
@@ -74,20 +108,29 @@ fn listing(plugins: &[Described]) -> String {
             out.push('\n');
         }
         out += &format!("{kind}\n");
-        let rows: Vec<Vec<String>> = plugins
-            .iter()
-            .filter(|plugin| plugin.kind == kind)
-            .map(|plugin| vec![format!("  {:<widest$}", plugin.name), plugin.summary.to_owned()])
-            .collect();
-        out += &table(&rows);
+        for plugin in plugins.iter().filter(|plugin| plugin.kind == kind) {
+            out += &entry(plugin.name, plugin.summary, widest, width());
+        }
     }
     out
+}
+
+/// `name`, and beside it `summary` in as many lines as it takes.
+fn entry(name: &str, summary: &str, widest: usize, width: usize) -> String {
+    let indent = 2 + widest + 2;
+    let lines = wrap(summary, indent, width.max(indent + 20));
+    match lines.get(indent..) {
+        Some(rest) => format!("  {name:<widest$}  {rest}"),
+        None => format!("  {name}\n"),
+    }
 }
 
 fn explained(plugin: &Described) -> String {
     let mut out = format!("{} ({})\n", plugin.name, plugin.kind);
     out += &wrap(plugin.summary, 2, width());
-    out += &wrap(&format!("source: {}", plugin.source), 2, width());
+    if !plugin.source.is_empty() {
+        out += &wrap(&format!("source: {}", plugin.source), 2, width());
+    }
     if plugin.fields.is_empty() {
         out += "\nIt has no fields.\n";
     } else {
@@ -145,6 +188,22 @@ mod tests {
         assert_eq!(hint("rankme"), "did you mean `m`: ranks (RankMe)?");
         assert_eq!(hint("shape"), "did you mean `shapes`?");
         assert_eq!(hint("zebra"), "`moco plugins` lists all plugins");
+    }
+
+    #[test]
+    fn a_long_summary_goes_on_below_itself_and_no_word_is_cut() {
+        assert_eq!(
+            entry("ab", "one two three four five", 4, 20),
+            "  ab    one two three four five\n".replace("four five", "four\n        five")
+        );
+        assert_eq!(entry("ab", "one two three", 2, 10), "  ab  one two three\n");
+        assert_eq!(entry("ab", "", 2, 80), "  ab\n");
+    }
+
+    #[test]
+    fn a_plugin_without_a_source_has_no_empty_line_for_it() {
+        let text = explained(&Described { source: "", ..described("dataset", "shapes") });
+        assert!(!text.contains("source"), "{text}");
     }
 
     #[test]

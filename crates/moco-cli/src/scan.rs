@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::image_list::ImageList;
 use crate::progress::ImageLine;
 use crate::source::{STOP, SourceArguments, counted};
-use crate::{compute, notes, text};
+use crate::{compute, json, notes, text};
 
 /// Look at every image of a dataset, and say what is there.
 ///
@@ -36,7 +36,12 @@ pub(crate) struct Arguments {
     /// Overwrite existing lists.
     #[arg(long, requires = "list")]
     force: bool,
-    /// Print everything as JSON, with the names of all images that were found.
+    /// Print one JSON object, with the names of all images that were found.
+    ///
+    /// Print one JSON object: `train` and `test` (numbers of images), `bytes`, `formats` (their numbers by name), `shorter_side` and
+    /// `longer_side` (each with `min`, `median` and `max`, in pixels), `most_frequent_size` (`height`, `width`, `images`),
+    /// `unreadable` (each with `name` and `reason`), `same_bytes` and `same_look` (lists of groups of names),
+    /// `groups_of_different_classes`, `test_in_training`, and `mean` and `std` of each channel.
     #[arg(long)]
     json: bool,
     /// Threads [default: one per core].
@@ -71,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let Scanned::All(found) = scanned else { return stopped(out) };
     let name = |image: usize| source.name(image);
     if arguments.json {
-        writeln!(out, "{}", as_json(&found, &name))?;
+        json::print(out, &as_json(&found, &name))?;
     } else {
         print(out, &found, &name)?;
     }

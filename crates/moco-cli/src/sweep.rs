@@ -17,7 +17,7 @@ use crate::program::program;
 use crate::progress::Progress;
 use crate::run::{WhileRead, format_seconds, stop_on_signal};
 use crate::runs::ROOT;
-use crate::{compute, text};
+use crate::{compute, json, text};
 
 /// Train variations of a pipeline with several seeds, and compare them in a table.
 ///
@@ -58,6 +58,14 @@ pub(crate) struct Arguments {
     /// Compute threads [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Print one JSON object at the end; what is said on the way goes to standard error.
+    ///
+    /// Print one JSON object at the end; what is said on the way goes to standard error. It has `folder`, `paths` (what was varied),
+    /// `seeds`, `stopped`, `lost` (runs without a result, with their reasons), and `rows`, one per combination: `values` (of
+    /// the paths, as text), `completed`, `diverged`, `failed`, `waiting`, `epochs_min`, `epochs_max`, and `results`: for each
+    /// metric, `loss` and `seconds` an object with `mean`, `sd`, `min` and `max` over the completed runs, or `null`.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -89,11 +97,24 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let workers = arguments.workers.unwrap_or_else(compute::default_workers);
     let mut sweep = arguments.sweep(&device)?;
     let out = &mut WhileRead(out);
-    describe(out, &sweep, workers.get())?;
+    let mut err = std::io::stderr();
+    let on_the_way: &mut dyn Write = if arguments.json { &mut err } else { &mut *out };
+    describe(on_the_way, &sweep, workers.get())?;
     static STOP: AtomicBool = AtomicBool::new(false);
     stop_on_signal(&STOP)?;
-    let end = sweep.train(&device, workers, &mut Printed(out), &STOP).map_err(with_hint)?;
+    let end = sweep.train(&device, workers, &mut Printed(on_the_way), &STOP).map_err(with_hint)?;
     let path = sweep.path().display();
+    if arguments.json {
+        let mut result = sweep.table_json();
+        result["folder"] = path.to_string().into();
+        result["stopped"] = matches!(end, SweepEnd::Stopped { .. }).into();
+        json::print(out, &result)?;
+        return Ok(match end {
+            SweepEnd::Stopped { .. } => ExitCode::from(STOPPED),
+            SweepEnd::Finished { n_failed: 0 } => ExitCode::SUCCESS,
+            SweepEnd::Finished { .. } => ExitCode::FAILURE,
+        });
+    }
     writeln!(out, "\n{}", sweep.table())?;
     writeln!(out, "written to {path}/table.md and {path}/table.csv")?;
     match end {
@@ -119,8 +140,10 @@ impl Arguments {
         let variations = self.file.as_deref().map(|file| self.variations(file)).transpose()?;
         let sweep = match (&variations, &self.resume) {
             (Some(variations), None) => Sweep::create(variations, root, self.out.clone(), device),
-            (Some(variations), Some(of)) => Sweep::of(variations, root, of.as_deref(), device),
-            (None, Some(Some(path))) => Sweep::open(path),
+            (Some(variations), Some(of)) => {
+                Sweep::of(variations, root, of.as_deref().map(moco::find_run).as_deref(), device)
+            }
+            (None, Some(Some(path))) => Sweep::open(&moco::find_run(path)),
             // Without a file, clap requires `--resume`.
             (None, Some(None) | None) => Sweep::newest(root),
         };

@@ -19,7 +19,7 @@ use crate::going_on::PlaceArguments;
 use crate::progress::ImageLine;
 use crate::run::format_seconds;
 use crate::trained::{EncoderArguments, with_hint};
-use crate::{by_class, compute, text};
+use crate::{by_class, compute, json, text};
 
 /// Evaluate an encoder by fine-tuning it with labels.
 ///
@@ -49,6 +49,13 @@ pub(crate) struct Arguments {
     train_view: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: what `result.json` has, and `folder`, where that is: `top1`, `top5`, `test_loss`, `train_loss` of each
+    /// epoch, `per_class`, `confusion`, `seconds`, and the protocol: `checkpoint`, `view`, `train_view`, `train_images`,
+    /// `test_images`, `dataset`, `labels`, `seed`, `recipe`, `departures`, `settings` and so on.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -98,7 +105,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     drop(line);
     let Some(FineTuned { losses, score, kept, .. }) = tuned else { return folder.say_stopped(out) };
     let seconds = started.elapsed().as_secs_f64();
-    let result = json!({
+    let mut result = json!({
         "protocol": "fine-tuning",
         "checkpoint": checkpoint,
         "view": arguments.encoder.view,
@@ -123,14 +130,17 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         "device": compute::describe(),
         "seconds": seconds,
     });
-    let mut json = serde_json::to_vec_pretty(&result)?;
-    json.push(b'\n');
     let path = folder.finish(&[
-        ("result.json", json),
+        ("result.json", json::file(&result)?),
         ("confusion.png", confusion_png(&score, &classes)?),
         ("confusion.svg", confusion_svg(&score, &classes)),
         (KeptClassifier::FILE, kept.to_bytes()),
     ])?;
+    if arguments.json {
+        result["folder"] = path.display().to_string().into();
+        json::print(out, &result)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(out, "{checkpoint}")?;
     if let Some(note) = &size_note {
         writeln!(out, "{note}")?;

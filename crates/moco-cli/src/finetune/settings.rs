@@ -25,7 +25,7 @@ pub(super) struct SettingsArguments {
     #[arg(long, value_enum, default_value_t)]
     recipe: RecipeName,
     /// Base learning rate of the classifier; the learning rate is this x batch size / 256 [default: the recipe's].
-    #[arg(long, value_name = "RATE", allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, value_name = "RATE", value_parser = positive)]
     lr: Option<f64>,
     /// Weight decay of AdamW [default: the recipe's].
     #[arg(long, value_name = "RATE")]

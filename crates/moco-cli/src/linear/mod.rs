@@ -20,6 +20,7 @@ use crate::choice::positive;
 use crate::failure::Failure;
 use crate::going_on::{PlaceArguments, UnderWay};
 use crate::interrupt::stop_without_a_result;
+use crate::json;
 use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
 
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     recipe: Option<RecipeName>,
     /// Base learning rate; the learning rate is this x batch size / 256. Several values train one classifier each on
     /// the same features [default: the recipe's; with `--cached` also 0.03, 0.1, ... 30].
-    #[arg(long, value_name = "RATE", value_delimiter = ',', allow_negative_numbers = true, value_parser = positive)]
+    #[arg(long, value_name = "RATE", value_delimiter = ',', value_parser = positive)]
     lr: Vec<f64>,
     /// Batch size [default: the recipe's].
     #[arg(long, value_name = "N")]
@@ -65,6 +66,14 @@ pub(crate) struct Arguments {
     train_view: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: what `result.json` has, and `folder`, where that is. `classifiers` has one for each learning rate, with
+    /// `base_lr`, `lr`, `diverged`, `top1`, `top5`, `test_loss` and `train_loss`; `best` has the number of the `classifier`,
+    /// `per_class` and `confusion`; the rest is the protocol: `checkpoint`, `features`, `n_features`, `view`, `train_images`,
+    /// `test_images`, `dataset`, `labels`, `seed`, `recipe`, `departures`, `batch`, `epochs` and so on.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -144,13 +153,20 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     };
     let best = report.best();
     let [png, svg] = report.pictures()?;
-    let mut files = vec![("result.json", report.json()?), ("confusion.png", png), ("confusion.svg", svg)];
+    let mut result = report.json();
+    let mut files =
+        vec![("result.json", json::file(&result)?), ("confusion.png", png), ("confusion.svg", svg)];
     // One that has diverged can classify nothing.
     if scores[best].is_finite {
         let kept = evaluation.keep_probe(&training.probe, best, report.describe(best));
         files.push((KeptClassifier::FILE, kept.to_bytes()));
     }
     let path = folder.finish(&files)?;
+    if arguments.json {
+        result["folder"] = path.display().to_string().into();
+        json::print(out, &result)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     report.print(out)?;
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     writeln!(out, "written to {}: {}", path.display(), names.join(", "))?;

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use evaluate::linear::{ClassifierScore, Decay, ProbeProtocol, PublishedProbe, TrainedProbe};
 use moco::evaluation::{confusion_png, confusion_svg};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Arguments;
 use crate::by_class::per_cent;
@@ -141,8 +141,8 @@ impl Report<'_> {
         rows
     }
 
-    /// The result as a file.
-    pub(super) fn json(&self) -> Result<Vec<u8>, Failure> {
+    /// The result for programs.
+    pub(super) fn json(&self) -> Value {
         let best = self.best();
         let classifiers: Vec<_> = self
             .protocol
@@ -168,7 +168,7 @@ impl Report<'_> {
         let score = &self.scores[best];
         let confusion: Vec<&[u64]> = score.confusion.chunks_exact(score.n_classes).collect();
         let encoder = &self.arguments.encoder;
-        let result = json!({
+        json!({
             "protocol": format!("linear probe, {}", self.method()),
             "recipe": self.recipe.name,
             "departures": self.departures,
@@ -197,10 +197,7 @@ impl Report<'_> {
             "device": compute::describe(),
             "seconds_embedding": self.seconds_embedding,
             "seconds_training": self.seconds_training,
-        });
-        let mut text = serde_json::to_vec_pretty(&result)?;
-        text.push(b'\n');
-        Ok(text)
+        })
     }
 
     /// The confusion matrix of the best classifier, as a PNG file and as an SVG file.

@@ -17,10 +17,11 @@ use moco::rgb_of;
 use pages::{Relation, shrunk};
 use plugin_api::Images;
 use run_store::write_whole;
+use serde_json::json;
 
 use crate::encoding::{Embedded, EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
-use crate::{new_file, notes, text};
+use crate::{json, new_file, notes, text};
 
 /// Draw images and their nearest neighbors.
 ///
@@ -56,6 +57,12 @@ pub(crate) struct Arguments {
     force: bool,
     #[command(flatten)]
     encoder: EncoderArguments,
+    /// Print one JSON object.
+    ///
+    /// Print one JSON object: `file`, `features` (in words), `images` (their number), `unreadable_images`, and `queries`, each with
+    /// `image`, `class` (`null` without labels) and `neighbors`, nearest first, each with `image`, `class` and `similarity`.
+    #[arg(long)]
+    json: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -174,11 +181,29 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     new_file::check(path, arguments.force.into())?;
     let title = arguments.encoder.describe(&encoder);
+    let shown =
+        |shown: &Shown| json!({ "image": shown.name, "class": shown.class, "similarity": shown.similarity });
+    let queries = rows.iter().map(|row| {
+        let mut query = shown(&row.query);
+        query["neighbors"] = row.neighbors.iter().map(shown).collect();
+        query
+    });
+    let result = json!({
+        "file": path.display().to_string(),
+        "features": title,
+        "images": bank.n(),
+        "unreadable_images": n_unreadable,
+        "queries": queries.collect::<Vec<_>>(),
+    });
     write_whole(path, |file| match format {
         Format::Png => picture::write(file, &rows),
         Format::Html => html::write(file, &rows, &title),
     })
     .map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
+    if arguments.json {
+        json::print(out, &result)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     writeln!(
         out,
         "{}: {} among {} ({title}){}",

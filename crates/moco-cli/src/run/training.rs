@@ -58,7 +58,8 @@ impl Training<'_> {
         describe(out, pipeline, &splits, workers.get())?;
         // A single class tells nothing apart.
         let (has_labels, has_test) = (splits.train.class_names().len() > 1, splits.test.is_some());
-        let notes = notes::of(&splits);
+        // Whoever resumes a run was told the rest when it began.
+        let notes = if goes_on { notes::of(&splits) } else { notes::before_training(pipeline, &splits) };
         notes::print(&notes);
         notes.iter().for_each(|note| log.line(&format!("note: {note}")));
         if let Some(line) = together.describe() {

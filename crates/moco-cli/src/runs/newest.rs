@@ -1,4 +1,4 @@
-//! Opening runs.
+//! The newest run.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -6,9 +6,6 @@ use std::time::SystemTime;
 use run_store::RunFolder;
 
 use crate::failure::Failure;
-
-/// Where runs are, unless `--out` says otherwise.
-pub(crate) const ROOT: &str = "runs";
 
 /// The newest run of the pipeline called `name`.
 ///
