@@ -6,6 +6,7 @@ mod learning_rate;
 mod left_out;
 mod n_steps;
 mod normalization;
+mod queue;
 mod view_size;
 
 use pipeline::Pipeline;
@@ -18,6 +19,7 @@ pub fn of(pipeline: &Pipeline, n_train: usize) -> Vec<String> {
     advice.extend(learning_rate::advice(pipeline));
     advice.extend(n_steps::advice(pipeline, n_train));
     advice.extend(left_out::advice(pipeline, n_train));
+    advice.extend(queue::advice(pipeline, n_train));
     advice
 }
 
