@@ -97,6 +97,7 @@ mod tests {
             blocks: [2; 4],
             width,
             stem,
+            groups: 1,
             width_per_group: 64,
             channels: 3,
         })
