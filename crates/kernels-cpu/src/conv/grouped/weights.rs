@@ -37,7 +37,7 @@ pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<
     let at_once = groups_at_once(n_in.min(n_out)).min(groups);
     let outs = (0..groups).step_by(at_once).map(|first| first * n_out..groups.min(first + at_once) * n_out);
     let n_taps = geometry.kernel.0 * geometry.kernel.1;
-    let cuts = [(vec![0..n_in], outs.collect())];
+    let cuts = [(std::iter::once(0..n_in).collect(), outs.collect())];
     let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, to.c), to.n_rows(), cuts);
     let units = units(&plan, to);
     let n_slices = n_slices.min(units.len()).max(1);
