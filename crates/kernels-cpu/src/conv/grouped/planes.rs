@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::simd::{Lanes, MAX_LANES, for_registers, read_some, transpose, write_some};
+use crate::simd::{Kernel, Lanes, MAX_LANES, for_registers, read_some, transpose, write_some};
 
 /// Rows of channels that are laid out at a time: at least a block's images.
 const STRETCH: usize = 64;
@@ -125,33 +125,9 @@ impl Planes {
     #[inline(always)]
     pub(super) fn lay<L: Lanes>(&self, rows: Rows<'_>, channels: Range<usize>, planes: &mut [f32]) {
         match rows {
-            Rows::Words { words, len } => self.lay_words::<L>(words, len, channels, planes),
-            Rows::Halves { halves, len } => self.lay_halves::<L>(halves, len, channels, planes),
-        }
-    }
-
-    #[inline(always)]
-    fn lay_words<L: Lanes>(&self, words: &[f32], c: usize, channels: Range<usize>, planes: &mut [f32]) {
-        for &Stretch { row, column, len } in &self.stretches {
-            let from = &words[row * c + channels.start..];
-            transpose::<L>(from, c, (len, channels.len()), &mut planes[column..], self.distance);
-        }
-    }
-
-    #[inline(always)]
-    fn lay_halves<L: Lanes>(&self, halves: &[u16], c: usize, channels: Range<usize>, planes: &mut [f32]) {
-        let mut widened = [0.0; STRETCH * WIDENED];
-        for first in channels.clone().step_by(WIDENED) {
-            let width = WIDENED.min(channels.end - first);
-            let planes = &mut planes[(first - channels.start) * self.distance..];
-            for &Stretch { row, column, len } in &self.stretches {
-                for (i, to) in widened.chunks_exact_mut(WIDENED).take(len).enumerate() {
-                    let from = &halves[(row + i) * c + first..][..width];
-                    for_registers!(L, width, |at, n| {
-                        write_some::<L, _>(to, at, n, read_some::<L, _>(from, at, n, 0.0));
-                    });
-                }
-                transpose::<L>(&widened, WIDENED, (len, width), &mut planes[column..], self.distance);
+            Rows::Words { words, len } => L::outlined(LayWords { by: self, words, len, channels, planes }),
+            Rows::Halves { halves, len } => {
+                L::outlined(LayHalves { by: self, halves, len, channels, planes })
             }
         }
     }
@@ -159,9 +135,82 @@ impl Planes {
     /// Writes planes as some channels of rows of `c` values.
     #[inline(always)]
     pub(super) fn write<L: Lanes>(&self, planes: &[f32], c: usize, channels: Range<usize>, rows: &mut [f32]) {
-        for &Stretch { row, column, len } in &self.stretches {
+        L::outlined(Write { by: self, planes, c, channels, rows });
+    }
+}
+
+/// Channels of rows of `len` words, to be laid as planes.
+struct LayWords<'a> {
+    by: &'a Planes,
+    words: &'a [f32],
+    len: usize,
+    channels: Range<usize>,
+    planes: &'a mut [f32],
+}
+
+impl Kernel for LayWords<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { by, words, len: row_len, channels, planes } = self;
+        for &Stretch { row, column, len } in &by.stretches {
+            let from = &words[row * row_len + channels.start..];
+            transpose::<L>(from, row_len, (len, channels.len()), &mut planes[column..], by.distance);
+        }
+    }
+}
+
+/// Channels of rows of `len` values in bfloat16, to be widened and laid as planes.
+struct LayHalves<'a> {
+    by: &'a Planes,
+    halves: &'a [u16],
+    len: usize,
+    channels: Range<usize>,
+    planes: &'a mut [f32],
+}
+
+impl Kernel for LayHalves<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { by, halves, len: row_len, channels, planes } = self;
+        let mut widened = [0.0; STRETCH * WIDENED];
+        for first in channels.clone().step_by(WIDENED) {
+            let width = WIDENED.min(channels.end - first);
+            let planes = &mut planes[(first - channels.start) * by.distance..];
+            for &Stretch { row, column, len } in &by.stretches {
+                for (i, to) in widened.chunks_exact_mut(WIDENED).take(len).enumerate() {
+                    let from = &halves[(row + i) * row_len + first..][..width];
+                    for_registers!(L, width, |at, n| {
+                        write_some::<L, _>(to, at, n, read_some::<L, _>(from, at, n, 0.0));
+                    });
+                }
+                transpose::<L>(&widened, WIDENED, (len, width), &mut planes[column..], by.distance);
+            }
+        }
+    }
+}
+
+/// Planes, to be written as channels of rows of `c` values.
+struct Write<'a> {
+    by: &'a Planes,
+    planes: &'a [f32],
+    c: usize,
+    channels: Range<usize>,
+    rows: &'a mut [f32],
+}
+
+impl Kernel for Write<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) {
+        let Self { by, planes, c, channels, rows } = self;
+        for &Stretch { row, column, len } in &by.stretches {
             let to = &mut rows[row * c + channels.start..];
-            transpose::<L>(&planes[column..], self.distance, (channels.len(), len), to, c);
+            transpose::<L>(&planes[column..], by.distance, (channels.len(), len), to, c);
         }
     }
 }
