@@ -36,9 +36,8 @@ pub(crate) fn chromium() -> Option<PathBuf> {
 
 /// What a page says once it is drawn: appended to a copy, so that pages need no script of their own.
 const ASK: &str = "<script>
-addEventListener('load', async () => {
+addEventListener('load', () => {
   const images = [...document.querySelectorAll('img')];
-  await Promise.all(images.map(image => image.decode().catch(() => {})));
   const broken = images.filter(image => !image.complete || image.naturalWidth === 0);
   const texts = [...document.querySelectorAll('svg text')].filter(text => text.textContent);
   const tiny = texts.filter(text => text.getBoundingClientRect().height < 8);
@@ -67,7 +66,7 @@ pub(crate) fn show(chromium: &Path, path: &Path, width: u32) -> Drawn {
     let output = Command::new(chromium)
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"])
+        .args(["--enable-logging=stderr", "--virtual-time-budget=60000", "--dump-dom"])
         .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
         .arg(format!("--window-size={},1000", width.max(500)))
         .arg(format!("file://{}", around_it.display()))

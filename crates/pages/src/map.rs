@@ -201,14 +201,18 @@ impl FeatureMap {
         self.points.iter().map(|point| [SIDE / 2.0 + place(point, 0), SIDE / 2.0 - place(point, 1)]).collect()
     }
 
-    /// Points whose images do not lie on each other, the first ones first.
+    /// Points whose images do not lie on each other.
     pub fn apart(&self) -> Vec<usize> {
         let places = self.pixels();
+        // Mixed, because lists are sorted by class: the first classes would take all the room.
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_by_key(|index| (*index as u32).wrapping_mul(0x9e37_79b1));
         let mut kept: Vec<usize> = Vec::new();
-        for (index, [x, y]) in places.iter().enumerate() {
+        for index in order {
             if kept.len() == MOST_IMAGES {
                 break;
             }
+            let [x, y] = places[index];
             let is_free = |other: &usize| {
                 let [other_x, other_y] = places[*other];
                 (x - other_x).abs().max((y - other_y).abs()) > IMAGE_SIDE + 3.0

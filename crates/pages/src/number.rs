@@ -24,7 +24,7 @@ fn plain(value: f64) -> String {
         "not a number".into()
     } else if size == 0.0 {
         "0".into()
-    } else if size < 1e-3 || size >= 1e7 {
+    } else if !(1e-3..1e7).contains(&size) {
         format!("{value:.2e}")
     } else if size >= 1000.0 {
         grouped(value.round() as i64)
@@ -58,7 +58,7 @@ pub(crate) fn tick(value: f64, step: f64, unit: Unit) -> String {
     if value == 0.0 {
         return format!("0{sign}");
     }
-    if step < 1e-3 || step >= 1e6 {
+    if !(1e-3..1e6).contains(&step) {
         // As many digits as the step asks for.
         let digits = (value.abs().log10().floor() - step.log10().floor()).max(0.0) as usize;
         return format!("{value:.digits$e}{sign}");

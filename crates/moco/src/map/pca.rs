@@ -9,6 +9,8 @@ use super::{MapError, unit_rows};
 const MORE_DIRECTIONS: usize = 8;
 /// Passes over the features at the most.
 const MOST_PASSES: usize = 200;
+/// Rows whose variance is below this are equal, and what they differ by is rounding: of rows of length 1.
+const LEAST_VARIANCE: f64 = 1e-20;
 /// A pass that adds less than this share ends the iteration.
 const LEAST_GAIN: f64 = 1e-12;
 
@@ -54,7 +56,8 @@ pub fn principal_components(rows: &[f32], d: usize, k: usize, seed: u64) -> Resu
             places.row_mut(direction).neg_mut();
         }
     }
-    let share = |value: f64| if total > 0.0 { (value / total).clamp(0.0, 1.0) } else { 0.0 };
+    let differ = total > LEAST_VARIANCE * n as f64;
+    let share = |value: f64| if differ { (value / total).clamp(0.0, 1.0) } else { 0.0 };
     Ok(Components {
         places: places
             .column_iter()

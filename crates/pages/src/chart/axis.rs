@@ -88,7 +88,7 @@ impl<'a> Ranged<'a> {
         let (mut low, mut high) = if axis.from_zero { (low.min(0.0), high.max(0.0)) } else { (low, high) };
         if high - low <= 1e-9 * high.abs().max(low.abs()) {
             // Equal values: a range around them.
-            let room = if high == 0.0 { 1.0 } else { 0.05 * high.abs() };
+            let room = if high == 0.0 { 1.0 } else { 0.01 * high.abs() };
             (low, high) = (if axis.from_zero { low } else { low - room }, high + room);
         }
         let least = if axis.is_whole { 1.0 } else { 0.0 };
