@@ -28,8 +28,8 @@ fn write_pictures(root: &Path, folders: &[&str], n: u32) {
 }
 
 fn run(root: &Path, out: &str, sets: &[&str]) -> Outcome {
-    let sets = sets.iter().flat_map(|set| ["--set", *set]);
     let pipeline = here("small.ron");
+    let sets = sets.iter().flat_map(|set| ["--set", *set]);
     xtask(root, ["run", &pipeline, "--threads", "1", "--out", out].into_iter().chain(sets)).done()
 }
 

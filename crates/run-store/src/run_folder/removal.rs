@@ -176,7 +176,7 @@ fn left_in(folder: &Path) -> Result<Vec<PathBuf>, RunFolderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{CheckpointFolder, Snapshot};
+    use crate::checkpoint::{CheckpointFolder, Score, Snapshot};
     use crate::metrics::EventLog;
     use crate::{ResultFolder, UnfinishedFolder};
 
@@ -201,7 +201,8 @@ mod tests {
         let mut checkpoints = CheckpointFolder::new(run.checkpoints(), 1);
         let path = checkpoints.save(1, &Snapshot::default()).unwrap();
         checkpoints.keep(&path, 1).unwrap();
-        checkpoints.save_best(0.5, &Snapshot::default()).unwrap();
+        let score = Score { metric: "top1".into(), value: 0.5, stands_in: 0 };
+        checkpoints.save_best(score, &Snapshot::default()).unwrap();
         checkpoints.set_aside_after(0).unwrap();
         fs::write(run.checkpoints().join(".abc.partial"), "half").unwrap();
         for name in ["linear", "linear-cached", "finetune", "attend"] {
