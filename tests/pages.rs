@@ -208,6 +208,8 @@ fn get(address: &str, path: &str, host: &str) -> (String, String) {
 fn a_page_that_is_served_is_another_after_an_epoch_and_only_for_this_machine() {
     let root = trained();
     let root = root.path();
+    // The one from the end of the run.
+    std::fs::remove_file(root.join("run/report.html")).unwrap();
     let mut server = start(root, ["report", "run", "--serve", "0", "--no-images"]);
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();

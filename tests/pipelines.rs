@@ -191,7 +191,7 @@ fn an_encoder_is_measured_at_another_size_and_its_figures_say_so() {
         {
             arguments.extend(["--set", set]);
         }
-        let said = of_run(&arguments).done().stdout;
+        let said = of_run(&arguments).done().stderr;
         assert!(said.contains("images of 24 × 24 px, trained on 16 × 16 px"), "{said}");
     }
     // Patches of 4 pixels.

@@ -75,7 +75,7 @@ fn the_name_of_a_run_is_enough_for_every_command() {
     let knn = |run: &str| xtask(root.path(), ["knn", run, "--k", "5"]);
     assert_eq!(knn("small-001").done().stdout, knn("runs/small-001").done().stdout);
     knn("small-001/checkpoints/best.safetensors").done();
-    xtask(root.path(), ["export", "small-001", "--to", "timm", "-o", "a.safetensors"]).done();
+    xtask(root.path(), ["export", "small-001", "--to", "torchvision", "-o", "a.safetensors"]).done();
     xtask(root.path(), ["run", "--resume", "small-001"]).done();
     xtask(root.path(), ["import", "small-001"]).done();
     let outcome = xtask(root.path(), ["run", "--from", "small-001", "--epochs", "3"]).done();

@@ -40,7 +40,7 @@ mod tests {
         },
         modules: {
             "backbone": ("resnet", (depth: 18, width: 4, stem: Cifar)),
-            "contrast": ("queue", (len: 256)),
+            "contrast": ("queue", (len: 256, temperature: 0.2)),
         },
         graph: [
             (id: "q", run: ["backbone"], on: ["query"]),

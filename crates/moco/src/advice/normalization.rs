@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn one_normalization_in_several_ways_to_write_it_is_one() {
         let custom = "(statistics: Custom(mean: (0.485, 0.456, 0.406), std: (0.229, 0.224, 0.225)))";
-        let change = format!("views.key.normalize={custom}");
+        let change = format!("views.key.normalize=(\"normalize\", {custom})");
         assert_eq!(advice(&pipeline(&[&change])), Vec::<String>::new());
     }
 }

@@ -321,7 +321,7 @@ fn gradients_that_reach_an_input_by_two_branches_add_up() {
     ];
     for (case, algorithm) in cases {
         let case = case.rounded();
-        let convolve = |x, weight: &Parameter, bias| {
+        let convolve = |x, weight: &Parameter, bias: Option<&Parameter>| {
             if case.groups > 1 {
                 return grouped_conv2d(x, weight, bias, case.geometry, case.groups);
             }
