@@ -87,7 +87,6 @@ fn train(root: &Path, name: &str, pipeline: Pipeline, resume: Option<&Snapshot>)
 }
 
 /// The last checkpoint, and what was told.
-
 fn train_in(
     run: &RunFolder,
     pipeline: Pipeline,

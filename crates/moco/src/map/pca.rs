@@ -124,8 +124,8 @@ mod tests {
             columns.column_iter_mut().for_each(|mut column| column -= &mean);
             let (values, vectors) = largest_first(&(&columns * columns.transpose()));
             let total: f64 = values.iter().sum();
-            for direction in 0..3 {
-                assert!((found.shares[direction] - values[direction] / total).abs() < 1e-9);
+            for (direction, value) in values.iter().take(3).enumerate() {
+                assert!((found.shares[direction] - value / total).abs() < 1e-9);
                 let expected = vectors.column(direction).tr_mul(&columns);
                 let sign = (found.places[direction] * expected[0]).signum();
                 for (row, expected) in expected.iter().enumerate() {

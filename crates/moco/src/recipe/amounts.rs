@@ -89,8 +89,8 @@ pub(super) fn part(share: f64, fitted: &Fitted) -> Chosen<f64> {
 fn told(fitted: &Fitted) -> String {
     let seconds = fitted.time.as_secs();
     match seconds {
-        ..120 => format!("{seconds} s"),
-        ..7200 => format!("{} min", seconds / 60),
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
         _ => format!("{:.1} h", seconds as f64 / 3600.0),
     }
 }
@@ -98,10 +98,10 @@ fn told(fitted: &Fitted) -> String {
 /// The coefficient of the momentum encoder: it remembers `1 / (1 - m)` steps, which must be few in a run.
 pub(super) fn momentum(n_steps: usize, method: Method) -> Chosen<f64> {
     let m: f64 = match n_steps {
-        ..100 => 0.9,
-        ..500 => 0.95,
-        ..SHORT_RUN => 0.99,
-        ..200_000 => 0.996,
+        0..100 => 0.9,
+        100..500 => 0.95,
+        500..SHORT_RUN => 0.99,
+        SHORT_RUN..200_000 => 0.996,
         // v3 rises to 1 in any case.
         _ if method == Method::V3 => 0.996,
         _ => 0.999,
