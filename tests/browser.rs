@@ -31,7 +31,8 @@ pub(crate) fn chromium() -> Option<PathBuf> {
         // Past the test harness, which keeps to itself what a passing test prints.
         let told =
             "\nSKIPPED: no page is looked at: there is no chromium on the path, and no MOCO_CHROMIUM\n";
-        writeln!(std::io::stderr(), "{told}").unwrap();
+        let mut terminal = std::io::stderr();
+        writeln!(terminal, "{told}").unwrap();
     }
     found
 }
