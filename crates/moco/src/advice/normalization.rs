@@ -84,7 +84,7 @@ mod tests {
             "{text}"
         );
         // Of the trained view comes the one for measuring.
-        assert!(text.contains("`eval` and `query`") && text.contains("`key` with mean (0.485,"), "{text}");
+        assert!(text.contains("`query` and `eval`") && text.contains("`key` with mean (0.485,"), "{text}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn large_views_are_no_matter_how_large_the_images_are() {
         let size = ["query", "key"].map(|view| {
-            format!("views.{view}=[(\"resize\", (shorter: 128)), (\"center-crop\", (size: 128)), (\"normalize\", ())]")
+            format!("views.{view}=[(\"resize\", (shorter: 128)), (\"center-crop\", (size: 128)), (\"normalize\", (statistics: ImageNet))]")
         });
         assert_eq!(advice(&pipeline(&[&size[0], &size[1]]), &images(&[4000])), None);
     }
