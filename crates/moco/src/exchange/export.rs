@@ -56,27 +56,33 @@ pub struct Exported {
 /// # Errors
 /// If there is nothing to export at `path`, the target cannot represent it, or the file cannot be written.
 pub fn export(path: &Path, file: &Path, options: &ExportOptions) -> Result<Exported, ExchangeError> {
-    export_named(path, file, &file.display().to_string(), options)
+    let (opened, pipeline) = open(path, options)?;
+    write(&opened, &pipeline, (file, &file.display().to_string()), options)
 }
 
-/// [`export`], where the lines of Python call the file `name`.
-pub(super) fn export_named(
-    path: &Path,
-    file: &Path,
-    name: &str,
-    options: &ExportOptions,
-) -> Result<Exported, ExchangeError> {
+/// What is at `path`, and its pipeline.
+pub(super) fn open(path: &Path, options: &ExportOptions) -> Result<(Opened, Pipeline), ExchangeError> {
     crate::check_process()?;
     let site = Site::to_look(&device()?);
     let opened = Opened::open(path, options)?;
     let pipeline = opened.pipeline(site)?;
-    let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, &pipeline)?;
+    Ok((opened, pipeline))
+}
+
+/// Writes the encoder of what was [`open`]ed to `file`, which the lines of Python call `name`.
+pub(super) fn write(
+    opened: &Opened,
+    pipeline: &Pipeline,
+    (file, name): (&Path, &str),
+    options: &ExportOptions,
+) -> Result<Exported, ExchangeError> {
+    let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, pipeline)?;
     let classes = opened.classes();
-    let view = opened.view(&pipeline);
-    let Some(Normalization { mean, std }) = parts::normalization(&pipeline, view) else {
+    let view = opened.view(pipeline);
+    let Some(Normalization { mean, std }) = parts::normalization(pipeline, view) else {
         return Err(ExchangeError::NoNormalization { view: view.into() });
     };
-    let image_size = opened.image_size(&pipeline, &architecture)?;
+    let image_size = opened.image_size(pipeline, &architecture)?;
     let target = options.target;
     match (&layers, classes) {
         (Some(classifier), [_, ..]) => target.check_classifier(&architecture, image_size, classifier),
@@ -85,7 +91,7 @@ pub(super) fn export_named(
     .map_err(|unfit| ExchangeError::Unfit { target, unfit })?;
     let facts = Facts { file: name, image_size, mean: &mean, std: &std, head: layers.as_ref(), classes };
     let python = weights::loading_lines(target, &architecture, &facts);
-    let metadata = metadata(options, &opened, &pipeline, &architecture, &facts, &python);
+    let metadata = metadata(options, opened, pipeline, &architecture, &facts, &python);
     let n_values = n_values(&backbone) + n_values(&head) + n_values(&predictor);
     match target {
         Target::Onnx => {

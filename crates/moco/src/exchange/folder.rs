@@ -4,15 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pipeline::{Pipeline, Site};
 use plugin_api::Metric;
 use run_store::RunFolder;
 use weights::{Facts, Target, timm_config};
 
 use super::card::{Card, card};
-use super::export::{ExportOptions, Exported, export_named};
+use super::export::{ExportOptions, Exported, open, write as write_target};
 use super::{ExchangeError, parts};
-use crate::device;
 
 /// The folder in a run.
 pub const ENCODER_FOLDER: &str = "encoder";
@@ -54,11 +52,15 @@ pub fn export_encoder(
     let path = run.path().join(ENCODER_FOLDER);
     let failed = |source| ExchangeError::Write { path: path.clone(), source };
     let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(run.path()).map_err(failed)?;
-    let (target, exported) = weights(run, partial.path())?;
+    // The options that opening depends on are those of all targets.
+    let (opened, pipeline) = open(run.path(), &ExportOptions::new(Target::Timm))?;
+    let one = |name: &str, target| {
+        write_target(&opened, &pipeline, (&partial.path().join(name), name), &ExportOptions::new(target))
+    };
+    let (target, exported) = weights(|target| one(WEIGHTS, target))?;
     let mut files = vec![WEIGHTS];
     let write = |name: &'static str, text: &str| fs::write(partial.path().join(name), text).map_err(failed);
 
-    let pipeline = Pipeline::read_kept(&run.pipeline(), Site::to_look(&device()?))?;
     let view = parts::measuring_view(&pipeline);
     // An export has found it already.
     let normalization = parts::normalization(&pipeline, view)
@@ -79,7 +81,7 @@ pub fn export_encoder(
     }
     write("load.py", &script(&exported.python))?;
     files.push("load.py");
-    match one(run, &partial.path().join("encoder.onnx"), "encoder.onnx", Target::Onnx) {
+    match one("encoder.onnx", Target::Onnx) {
         Ok(_) => files.push("encoder.onnx"),
         Err(ExchangeError::Unfit { .. }) => {}
         Err(error) => return Err(error),
@@ -100,21 +102,22 @@ pub fn export_encoder(
     Ok(EncoderFolder { path, files, target, is_for_timm: config.is_some() })
 }
 
-/// Writes the weights for the first program that has such an encoder.
-fn weights(run: &RunFolder, folder: &Path) -> Result<(Target, Exported), ExchangeError> {
-    let mut unfit = None;
-    for target in TARGETS {
-        match one(run, &folder.join(WEIGHTS), WEIGHTS, target) {
-            Ok(exported) => return Ok((target, exported)),
-            Err(error @ ExchangeError::Unfit { .. }) => unfit = unfit.or(Some(error)),
-            Err(error) => return Err(error),
+/// Writes the weights for the first program that has such an encoder; the error of the first, if none has.
+fn weights(
+    write: impl Fn(Target) -> Result<Exported, ExchangeError>,
+) -> Result<(Target, Exported), ExchangeError> {
+    let [first, others @ ..] = TARGETS;
+    let unfit = match write(first) {
+        Err(error @ ExchangeError::Unfit { .. }) => error,
+        outcome => return Ok((first, outcome?)),
+    };
+    for target in others {
+        match write(target) {
+            Err(ExchangeError::Unfit { .. }) => {}
+            outcome => return Ok((target, outcome?)),
         }
     }
-    Err(unfit.unwrap_or(ExchangeError::Run(crate::RunError::NoCheckpoint { path: run.path().into() })))
-}
-
-fn one(run: &RunFolder, file: &Path, name: &str, target: Target) -> Result<Exported, ExchangeError> {
-    export_named(run.path(), file, name, &ExportOptions::new(target))
+    Err(unfit)
 }
 
 /// `python`, which names files in its own folder, for any working directory.
