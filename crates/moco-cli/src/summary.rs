@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::run::{WhileRead, unwrapped};
 use crate::train::{seconds, time_and_memory};
-use crate::{compute, pipeline_file, text};
+use crate::{compute, json, pipeline_file, text};
 
 /// Say what a pipeline takes: layers, parameters, products, memory, time.
 ///
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         EstimateOptions { workers: arguments.workers, limit: Duration::from_secs(arguments.seconds) };
     let cost = estimate(pipeline, &options).map_err(unwrapped)?;
     match arguments.json {
-        true => writeln!(out, "{}", as_json(&cost))?,
+        true => json::print(out, &as_json(&cost))?,
         false => print(out, &cost, arguments.layers)?,
     }
     Ok(ExitCode::SUCCESS)

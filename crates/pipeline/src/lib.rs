@@ -21,7 +21,6 @@ mod error;
 mod graph;
 mod ids;
 mod kept;
-mod leaves;
 mod measuring;
 mod minimize;
 mod misplaced;
@@ -50,7 +49,6 @@ pub use self::graph::{Chain, Encode, Graph, Input, KeyStep, LossStep, ModuleId, 
 pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
 };
-pub use self::leaves::leaves;
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::moved::{Move, Moved};
 pub use self::parameters::{ParameterSettings, Parameters};

@@ -3,26 +3,10 @@
 use pages::{Course, Fact, Measured, Reach, Unit};
 use pipeline::Pipeline;
 use run_store::RunFolder;
-use run_store::metrics::{MetricsLog, Scalars};
+use run_store::metrics::{MetricsLog, Scalars, is_of_training};
 use serde_json::{Map, Value};
 
 use super::ReportError;
-
-/// Fields of a line that are no metrics of monitors.
-const FIELDS: [&str; 12] = [
-    "step",
-    "epoch",
-    "loss",
-    "contrast_top1",
-    "lr",
-    "seconds",
-    "images_per_s",
-    "data_wait_share",
-    "unreadable",
-    "gradient_first_layer",
-    "gradient_last_layer",
-    "gradient_spikes",
-];
 
 /// Places at which the momentum coefficient is drawn.
 const MOMENTUM_POINTS: usize = 200;
@@ -148,7 +132,7 @@ fn metrics(
 ) -> Vec<Measured> {
     let mut names: Vec<&String> = Vec::new();
     for (name, value) in lines.iter().flatten() {
-        let is_metric = !FIELDS.contains(&&name[..]) && (value.is_number() || value.is_null());
+        let is_metric = !is_of_training(name) && (value.is_number() || value.is_null());
         if is_metric && !names.contains(&name) {
             names.push(name);
         }

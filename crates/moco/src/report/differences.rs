@@ -1,30 +1,15 @@
 //! What differs between the pipelines of runs.
 
-use std::collections::BTreeMap;
-
 use pages::Difference;
 
-/// The values of `pipelines`, by the names of their runs, that are not the same in all, in the order in which they stand. The
-/// names of pipelines are left out.
+/// The values of `pipelines`, by the names of their runs, that are not the same in all. The names of pipelines are left out.
 pub(super) fn differences(pipelines: &[(String, String)]) -> Vec<Difference> {
-    let read: Option<Vec<Vec<(String, String)>>> =
-        pipelines.iter().map(|(_, text)| pipeline::leaves(text)).collect();
-    let Some(read) = read else { return Vec::new() };
-    let mut paths: Vec<&String> = Vec::new();
-    for (path, _) in read.iter().flatten() {
-        if !paths.contains(&path) {
-            paths.push(path);
-        }
-    }
-    let tables: Vec<BTreeMap<&String, &String>> =
-        read.iter().map(|leaves| leaves.iter().map(|(path, value)| (path, value)).collect()).collect();
-    let difference = |path: &String| {
-        let values: Vec<Option<String>> =
-            tables.iter().map(|table| table.get(path).map(|value| (*value).clone())).collect();
-        let differ = values.windows(2).any(|pair| pair[0] != pair[1]);
-        (differ && path != "name").then(|| Difference { path: path.clone(), values })
-    };
-    paths.into_iter().filter_map(difference).collect()
+    let texts: Vec<(&str, &str)> =
+        pipelines.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    // A pipeline that cannot be read is told elsewhere on the page.
+    let found = pipeline::differences(&texts).unwrap_or_default();
+    let named = found.into_iter().filter(|difference| difference.path != "name");
+    named.map(|pipeline::Difference { path, values }| Difference { path, values }).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pipeline::PipelineConfig;
+use run_store::metrics::{Best, best as best_of, is_of_training};
 use serde_json::{Map, Value};
-use train_core::trainer::is_of_training;
 
 /// A metric of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,16 +14,7 @@ pub struct MetricCourse {
     /// Its value when it was last measured.
     pub last: f64,
     /// The best value after an epoch; `None` if only the untrained encoder was measured.
-    pub best: Option<BestValue>,
-}
-
-/// The best value of a metric.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct BestValue {
-    /// The value.
-    pub value: f64,
-    /// The epoch, from 1, after which it was measured first.
-    pub epoch: u64,
+    pub best: Option<Best>,
 }
 
 /// A line of `metrics.jsonl`.
@@ -55,15 +46,8 @@ pub(super) fn courses(
             .collect();
         let is_less_better =
             Some(name) == deciding && best.is_some_and(|best| scores_are_negated(best, &values));
-        let sign = if is_less_better { -1.0 } else { 1.0 };
-        let trained = values.iter().filter(|(epoch, _)| *epoch > 0);
-        let best = trained.copied().reduce(|a, b| if sign * b.1 > sign * a.1 { b } else { a });
         let (_, last) = *values.last()?;
-        Some(MetricCourse {
-            name: name.to_owned(),
-            last,
-            best: best.map(|(epoch, value)| BestValue { value, epoch }),
-        })
+        Some(MetricCourse { name: name.to_owned(), last, best: best_of(lines, name, !is_less_better) })
     };
     names.into_iter().filter_map(course).collect()
 }

@@ -21,7 +21,7 @@ mod removal;
 mod report;
 mod state;
 
-pub use self::course::{BestValue, MetricCourse};
+pub use self::course::MetricCourse;
 pub use self::listing::{Listed, list};
 pub use self::removal::{RemoveError, removable, remove};
 pub use self::report::RunReport;
@@ -29,3 +29,4 @@ pub use self::state::RunState;
 pub use pipeline::{Difference, differences};
 pub use run_store::Removed;
 pub use run_store::checkpoint::{CheckpointFile, CheckpointKind};
+pub use run_store::metrics::Best;

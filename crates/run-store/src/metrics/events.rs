@@ -51,12 +51,12 @@ impl EventLog {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn scalars<'a>(
+    pub fn scalars<T: AsRef<str>>(
         &mut self,
         step: u64,
-        scalars: impl IntoIterator<Item = (&'a str, f64)>,
+        scalars: impl IntoIterator<Item = (T, f64)>,
     ) -> Result<(), MetricsError> {
-        self.append(scalars.into_iter().map(|(tag, value)| Event::scalar(step, tag, value as f32)))
+        self.append(scalars.into_iter().map(|(tag, value)| Event::scalar(step, tag.as_ref(), value as f32)))
     }
 
     /// Adds a text in Markdown.

@@ -130,7 +130,7 @@ impl RunFolder {
 
     /// Whether a process trains in this folder.
     pub fn is_in_use(&self) -> bool {
-        RunLock::is_held(&self.path)
+        matches!(self.holder(), Ok(Holder::Running(_)))
     }
 
     /// Who is training in this folder.

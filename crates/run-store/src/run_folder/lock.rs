@@ -33,12 +33,6 @@ pub enum Holder {
 }
 
 impl RunLock {
-    /// Whether a process has locked `folder`, this one included. `false` where the file system has no locks.
-    pub fn is_held(folder: &Path) -> bool {
-        let Ok(file) = File::open(folder.join("lock")) else { return false };
-        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
-    }
-
     /// Locks `folder` with its file `lock`.
     ///
     /// # Errors

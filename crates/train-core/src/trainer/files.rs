@@ -79,17 +79,14 @@ impl Observer for EventFile {
         ];
         self.log.scalars(step.steps_done, scalars)?;
         let gradients = step.gradients.of_weights();
-        let named: Vec<(String, f64)> =
-            gradients.map(|(name, norm)| (format!("gradient/{name}"), f64::from(norm))).collect();
-        self.log.scalars(step.steps_done, named.iter().map(|(name, norm)| (name.as_str(), *norm)))?;
-        Ok(())
+        let named = gradients.map(|(name, norm)| (format!("gradient/{name}"), f64::from(norm)));
+        Ok(self.log.scalars(step.steps_done, named)?)
     }
 
     fn measured(&mut self, report: &EpochReport<'_>) -> Result<(), ObserverError> {
         let line = line(report);
-        let named: Vec<(String, f64)> =
-            line.numbers().filter_map(|(name, value)| Some((tag(name)?, value))).collect();
-        Ok(self.log.scalars(line.step(), named.iter().map(|(name, value)| (name.as_str(), *value)))?)
+        let named = line.numbers().filter_map(|(name, value)| Some((tag(name)?, value)));
+        Ok(self.log.scalars(line.step(), named)?)
     }
 
     fn rolled_back(&mut self, report: &RolledBack<'_>) -> Result<(), ObserverError> {
@@ -113,25 +110,6 @@ fn tag(field: &str) -> Option<String> {
     })
 }
 
-/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes.
-pub fn is_of_training(field: &str) -> bool {
-    const FIELDS: [&str; 12] = [
-        "step",
-        "epoch",
-        "loss",
-        "contrast_top1",
-        "lr",
-        "seconds",
-        "images_per_s",
-        "data_wait_share",
-        "unreadable",
-        "gradient_first_layer",
-        "gradient_last_layer",
-        "gradient_spikes",
-    ];
-    FIELDS.contains(&field)
-}
-
 fn line(report: &EpochReport<'_>) -> MetricsLine {
     let mut line = MetricsLine::new(report.steps_done).with("epoch", report.epochs_done);
     if let Some(epoch) = report.training {
@@ -153,6 +131,7 @@ fn line(report: &EpochReport<'_>) -> MetricsLine {
 #[cfg(test)]
 mod tests {
     use plugin_api::Metric;
+    use run_store::metrics::is_of_training;
 
     use super::*;
     use crate::trainer::EpochSummary;

@@ -47,7 +47,6 @@ use tensor_ops::Device;
 pub use self::changed::{check_images, latest_between_epochs};
 pub use self::early_stopping::EarlyStop;
 pub use self::error::{DeviceMemory, TrainError};
-pub use self::files::is_of_training;
 pub use self::fit::Fit;
 pub use self::images::ChangedImages;
 pub use self::measure::Measure;
