@@ -1,6 +1,6 @@
 //! The contract between plugins and what runs them.
 //!
-//! A plugin is a type that implements the trait of its kind ([`Backbone`], [`Head`], [`ContrastiveLoss`],
+//! A plugin is a type that implements the trait of its kind ([`Backbone`], [`Head`], [`ContrastiveLoss`], [`Objective`],
 //! [`Augmentation`], [`Dataset`], [`Optimizer`], [`Schedule`], [`Monitor`]), and a [`Plugin`] that registers it.
 //! This crate names no plugin, opens no file and prints nothing.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -30,11 +30,12 @@ pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetConfig,
-    DatasetContext, DatasetError, Embed, EmbedViews, Embedding, Entry, EntryMut, FeatureExtractor, Head,
-    Images, Keys, KeysAnew, Level, LossContext, LossRange, Metric, Module, ModuleContext, Monitor,
-    MonitorContext, MonitorError, NormScope, Normalization, OfOtherSize, Optimizer, OptimizerContext,
-    Outcome, OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots,
-    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
+    DatasetContext, DatasetError, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated, FeatureExtractor,
+    Head, Images, Input, InputShape, Keys, KeysAnew, Level, LossContext, LossRange, Metric, Module,
+    ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
+    ObjectiveContext, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome, OwnDataset, Part,
+    PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, Split, Splits, UnreadableImage,
+    Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

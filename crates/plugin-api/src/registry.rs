@@ -3,8 +3,8 @@
 use schemars::Schema;
 
 use crate::{
-    Augmentation, Backbone, Config, ConfigError, ContrastiveLoss, Dataset, Head, Monitor, Optimizer,
-    Schedule, kinds,
+    Augmentation, Backbone, Config, ConfigError, ContrastiveLoss, Dataset, Head, Monitor, Objective,
+    Optimizer, Schedule, kinds,
 };
 
 /// What a plugin is a kind of: a trait object with a name.
@@ -119,7 +119,13 @@ macro_rules! kinds {
         /// Names the first such pair.
         pub fn check_registry() -> Result<(), RegistryError> {
             $(unique(&named::<dyn $kind>())?;)*
-            unique(&[named::<dyn Backbone>(), named::<dyn Head>(), named::<dyn ContrastiveLoss>()].concat())
+            let modules = [
+                named::<dyn Backbone>(),
+                named::<dyn Head>(),
+                named::<dyn ContrastiveLoss>(),
+                named::<dyn Objective>(),
+            ];
+            unique(&modules.concat())
         }
     };
 }
@@ -130,6 +136,7 @@ kinds! {
     Backbone "backbone" kinds::ModuleContext;
     Head "head" kinds::ModuleContext;
     ContrastiveLoss "loss" kinds::LossContext;
+    Objective "objective" kinds::ObjectiveContext;
     Optimizer "optimizer" kinds::OptimizerContext;
     Schedule "schedule" kinds::ScheduleContext;
     Monitor "monitor" kinds::MonitorContext;

@@ -5,6 +5,7 @@ mod dataset;
 mod loss;
 mod module;
 mod monitor;
+mod objective;
 mod optimizer;
 mod own_dataset;
 mod schedule;
@@ -18,6 +19,7 @@ pub use self::monitor::{
     Embed, EmbedViews, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome,
 };
+pub use self::objective::{Evaluated, Input, InputShape, Objective, ObjectiveContext, ObjectiveStep};
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::own_dataset::{DatasetConfig, OwnDataset};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};

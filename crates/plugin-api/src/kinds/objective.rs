@@ -1,0 +1,121 @@
+//! Losses over any number of values of the graph.
+
+use tensor_ops::{Device, Features, Matrix, OpError, Rows as _, Scalar};
+
+use super::module::initial_draws;
+use super::{LossRange, Module, Progress};
+use crate::Rng;
+
+/// A loss over any number of values of the graph, with whatever state it keeps.
+///
+/// [`ContrastiveLoss`](crate::ContrastiveLoss) is the special case of queries against keys, of which a batch can go through
+/// in parts; everything else is an objective: a loss between two recorded values, of many crops, or one with parameters of
+/// its own. An objective sees the whole batch, however it went through the backbone and over however many processes.
+pub trait Objective: Module {
+    /// The loss of `inputs`, one for each name in `on` of the graph's step, in that order.
+    ///
+    /// State must not change here: several steps of a graph may use one objective, and see the same state. What a step
+    /// leaves behind is put aside, and taken in by [`end_step`](Self::end_step).
+    ///
+    /// # Errors
+    /// If the inputs have other shapes than the objective was built for.
+    fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError>;
+
+    /// Takes in what [`evaluate`](Self::evaluate) has put aside, once, after the losses of a step. Nothing by default.
+    ///
+    /// # Errors
+    /// If the device fails.
+    fn end_step(&mut self) -> Result<(), OpError> {
+        Ok(())
+    }
+
+    /// Names of the metrics that every [`Evaluated`] has, in its order. None by default.
+    fn metrics(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether [`ObjectiveStep::labels`] must be there. `false` by default; a dataset without labels is refused otherwise.
+    fn needs_labels(&self) -> bool {
+        false
+    }
+
+    /// What the loss is at worst and at best, for a batch of `n` images; `None`, by default, where no such levels are known.
+    fn loss_range(&self, n: usize) -> Option<LossRange> {
+        let _ = n;
+        None
+    }
+}
+
+/// A value that an objective is evaluated on, `(N, D)`.
+pub enum Input {
+    /// The loss trains what made it.
+    Trained(Features),
+    /// No gradient passes: the momentum encoder made it, or a step with `gradient: None`.
+    Fixed(Matrix),
+}
+
+/// What an objective is told of a step besides its inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectiveStep<'a> {
+    /// Where in training the step is.
+    pub at: Progress,
+    /// For each row, the image's place in the training split.
+    pub indices: &'a [usize],
+    /// For each row, the image's class, if the dataset has classes.
+    pub labels: Option<&'a [u32]>,
+}
+
+/// An evaluated objective.
+pub struct Evaluated {
+    /// What is trained.
+    pub loss: Scalar,
+    /// The same as a number, which is printed, written to the metrics and checked for being finite.
+    pub value: f32,
+    /// One value for each of [`Objective::metrics`].
+    pub metrics: Vec<f32>,
+}
+
+/// What an objective is told besides its config.
+#[derive(Clone, Debug)]
+pub struct ObjectiveContext {
+    /// Where its state lives.
+    pub device: Device,
+    /// What it is evaluated on.
+    pub inputs: Vec<InputShape>,
+    /// `N`: images in a batch, over all processes.
+    pub batch: usize,
+    /// Epochs in the run.
+    pub epochs: usize,
+    /// The pipeline's seed.
+    pub seed: u64,
+    /// The module's name in the pipeline.
+    pub name: String,
+}
+
+/// What is known of an input before the first step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputShape {
+    /// The `id` of the graph's step that makes it.
+    pub name: String,
+    /// `D`.
+    pub width: usize,
+    /// Whether it is [`Input::Trained`].
+    pub is_trained: bool,
+}
+
+impl ObjectiveContext {
+    /// Draws for the initial values of one parameter or buffer.
+    pub fn rng(&self, name: &str) -> Rng {
+        initial_draws(self.seed, &self.name, name)
+    }
+}
+
+impl Input {
+    /// `(N, D)`.
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Self::Trained(features) => (features.n(), features.d()),
+            Self::Fixed(matrix) => (matrix.n(), matrix.d()),
+        }
+    }
+}
