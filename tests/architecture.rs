@@ -14,6 +14,7 @@ const BELOW_PLUGINS: [&[&str]; 4] =
 
 /// What is not a plugin, with what of the workspace it is linked with.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("allocator", &[]),
     ("cuda-emulation", &[]),
     ("kernels-cpu", &[]),
     ("kernels-cuda", &["kernels-cpu"]),
@@ -135,8 +136,8 @@ fn unsafe_code_is_forbidden_outside_of_kernels_and_tensor_ops() {
     let read = |path: &str| std::fs::read_to_string(workspace().join(path)).unwrap();
     let lints = read("Cargo.toml");
     assert!(lints.contains("[workspace.lints.rust]\nunsafe_code = \"forbid\""), "{lints}");
-    // `tensor-ops` has some in a build for the CUDA device alone: where dfdx keeps the values of a tensor.
-    let may = ["kernels-cpu", "kernels-cuda", "tensor-ops"];
+    // `allocator` is for programs alone. `tensor-ops` has some in a build for the CUDA device alone: where dfdx keeps the values of a tensor.
+    let may = ["allocator", "kernels-cpu", "kernels-cuda", "tensor-ops"];
     for name in dependencies().into_keys().filter(|name| !may.contains(&name.as_str())) {
         let folder = match name.as_str() {
             "xtask" => name.clone(),

@@ -9,8 +9,6 @@
 //! Sizes are the caller's business: one that does not fit is a panic.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-#[cfg(feature = "mimalloc")]
-mod allocator;
 pub mod blend;
 pub mod contrast;
 pub mod conv;
@@ -29,14 +27,12 @@ mod precision;
 pub mod rows;
 mod scratch;
 mod simd;
-#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
 pub mod testing;
 pub mod tokens;
 pub mod unit_rows;
 mod values;
 
-#[cfg(feature = "mimalloc")]
-pub use self::allocator::keep_memory;
 pub use self::{
     error::{FamilyError, SizeError},
     geometry::ConvGeometry,

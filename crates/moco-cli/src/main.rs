@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-/// Keeps the big buffers of a step for the next one, see [`tensor_ops::keep_memory`].
+/// Keeps the big buffers of a step for the next one, see [`allocator::keep_memory`].
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() -> ExitCode {
-    tensor_ops::keep_memory();
+    allocator::keep_memory();
     moco_cli::main()
 }

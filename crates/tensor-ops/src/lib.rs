@@ -34,8 +34,6 @@ mod values;
 
 use dfdx::tensor::{AutoDevice, NoneTape, Tensor};
 
-#[cfg(feature = "mimalloc")]
-pub use kernels_cpu::keep_memory;
 pub use kernels_cpu::{ConvGeometry, Precision, conv::ConvAlgorithm, register_peak};
 #[cfg(feature = "cuda-emulated")]
 pub use kernels_cuda::DriverCalls;

@@ -17,7 +17,7 @@ use criterion::Criterion;
 
 /// As in the command line: big freed buffers stay for the next run.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() {
     // Criterion's own 100 samples would take a quarter of an hour, for kernels of milliseconds.

@@ -1,7 +1,9 @@
-//! How the allocator treats the memory of a step when the step is over.
+//! How the allocator treats the memory of a step of training when the step is over. Start at [`keep_memory`].
 #![allow(unsafe_code, reason = "mimalloc's settings are functions of C")]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 use libmimalloc_sys::{mi_option_set_default, mi_option_t};
+pub use mimalloc::MiMalloc;
 
 /// `mi_option_purge_delay` of `mimalloc.h`, which libmimalloc-sys does not name.
 const PURGE_DELAY: mi_option_t = 15;
