@@ -12,7 +12,7 @@ struct Watcher<'a> {
 
 impl Observer for Watcher<'_> {
     fn measured(&mut self, report: &EpochReport<'_>) -> Result<(), ObserverError> {
-        if let Some(epoch) = report.training {
+        if let Some(epoch) = &report.training {
             println!(
                 "epoch {}: loss {:.2}, {:.0} images/s",
                 report.epochs_done, epoch.loss, epoch.images_per_s

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
-use crate::graph::{Encode, Graph, Input, ModuleId, StepId};
+use crate::graph::{Encode, Graph, Input, LossInputs, ModuleId, StepId, ValueId};
 use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
+use crate::loss_module::LossModule;
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
 use crate::pixels;
 use crate::site::Site;
 use crate::views::View;
 use pipeline_text::Checked;
-use plugin_api::{Backbone, ContrastiveLoss, Head, LossContext, ModuleContext};
+use plugin_api::{
+    Backbone, ContrastiveLoss, Head, InputShape, LossContext, ModuleContext, Objective, ObjectiveContext,
+};
 use tensor_ops::Mode;
 
 /// What a module is built for besides the graph.
@@ -91,11 +94,11 @@ struct Builder<'a> {
     plan: BuildPlan<'a>,
     /// A module is built where it is first used, which is the order of ids.
     encoders: Encoders<BackboneId, HeadId>,
-    losses: Table<LossId, Named<Box<dyn ContrastiveLoss>>>,
+    losses: Table<LossId, Named<LossModule>>,
     /// What each was built for.
     images: Table<BackboneId, ViewImages>,
     head_inputs: Table<HeadId, usize>,
-    loss_inputs: Table<LossId, usize>,
+    loss_inputs: Table<LossId, LossShape>,
     /// What each step gives.
     query_widths: Table<QueryId, usize>,
     key_widths: Table<KeyId, usize>,
@@ -118,6 +121,15 @@ impl std::fmt::Display for Taken {
             Self::Features(n) => write!(f, "{n} features"),
         }
     }
+}
+
+/// What a loss was built for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LossShape {
+    /// The width of queries and keys.
+    Contrast(usize),
+    /// The values of an objective.
+    Values(Vec<InputShape>),
 }
 
 /// A step that starts from a view.
@@ -223,35 +235,84 @@ impl<'a> Builder<'a> {
     }
 
     fn loss(&mut self, i: usize, id: LossStepId) -> Checked<()> {
+        let step = &self.plan.graph.loss_steps[id];
+        match &step.on {
+            LossInputs::Contrast { queries, keys } => self.contrast(i, step.loss, *queries, *keys),
+            LossInputs::Values(values) => self.objective(i, step.loss, values),
+        }
+    }
+
+    fn contrast(&mut self, i: usize, loss: LossId, queries: QueryId, keys: KeyId) -> Checked<()> {
         let BuildPlan { checker, config, graph, site, .. } = self.plan;
-        let step = &graph.loss_steps[id];
-        let (n_inputs, n_of_keys) = (self.query_widths[step.queries], self.key_widths[step.keys]);
+        let (n_inputs, n_of_keys) = (self.query_widths[queries], self.key_widths[keys]);
         if n_inputs != n_of_keys {
             return Err(checker.fault_at(
                 &place(i, &["on"]),
                 format!(
                     "queries `{}` have {n_inputs} features, but keys `{}` have {n_of_keys}",
-                    graph.queries[step.queries].id, graph.keys[step.keys].encode.id,
+                    graph.queries[queries].id, graph.keys[keys].encode.id,
                 ),
                 "queries and keys need heads of the same width",
             ));
         }
-        if let Some(known) = self.loss_inputs.get(step.loss.index()) {
-            let (known, taken) = (Taken::Features(*known), Taken::Features(n_inputs));
-            return self.check_same(i, 0, ModuleId::Loss(step.loss), known, taken);
+        match self.loss_inputs.get(loss.index()) {
+            Some(LossShape::Contrast(known)) => {
+                let (known, taken) = (Taken::Features(*known), Taken::Features(n_inputs));
+                return self.check_same(i, 0, ModuleId::Loss(loss), known, taken);
+            }
+            // A module is of one kind.
+            Some(LossShape::Values(_)) | None => {}
         }
-        let name = &graph.losses[step.loss];
+        let name = &graph.losses[loss];
         let context = LossContext {
             device: site.device.clone(),
             n_inputs,
             batch: config.data.batch,
-            keys_per_step: config.data.batch * graph.key_steps(step.loss).len(),
+            keys_per_step: config.data.batch * graph.key_steps(loss).len(),
             seed: config.seed,
             name: name.clone(),
         };
         let module = checker.build::<dyn ContrastiveLoss>(&["modules", name], &context)?;
-        self.losses.push(Named { name: name.clone(), module });
-        self.loss_inputs.push(n_inputs);
+        self.losses.push(Named { name: name.clone(), module: LossModule::Contrast(module) });
+        self.loss_inputs.push(LossShape::Contrast(n_inputs));
+        Ok(())
+    }
+
+    fn objective(&mut self, i: usize, loss: LossId, values: &[ValueId]) -> Checked<()> {
+        let BuildPlan { checker, config, graph, site, .. } = self.plan;
+        let shape = |value: &ValueId| InputShape {
+            name: graph.value_name(*value).to_owned(),
+            width: match *value {
+                ValueId::Query(id) => self.query_widths[id],
+                ValueId::Key(id) => self.key_widths[id],
+            },
+            is_trained: graph.has_gradient(*value),
+        };
+        let inputs: Vec<InputShape> = values.iter().map(shape).collect();
+        let name = &graph.losses[loss];
+        if let Some(LossShape::Values(known)) = self.loss_inputs.get(loss.index()) {
+            let alike =
+                |(a, b): (&InputShape, &InputShape)| (a.width, a.is_trained) == (b.width, b.is_trained);
+            if known.len() == inputs.len() && known.iter().zip(&inputs).all(alike) {
+                return Ok(());
+            }
+            return Err(checker.fault_at(
+                &place(i, &["on"]),
+                format!("`{name}` takes {} in an earlier step, and {} here", listed(known), listed(&inputs)),
+                "give it the same everywhere, or declare a second module",
+            ));
+        }
+        let context = ObjectiveContext {
+            device: site.device.clone(),
+            inputs: inputs.clone(),
+            batch: config.data.batch,
+            epochs: config.epochs,
+            seed: config.seed,
+            name: name.clone(),
+        };
+        let module = checker.build::<dyn Objective>(&["modules", name], &context)?;
+        self.losses.push(Named { name: name.clone(), module: LossModule::Objective(module) });
+        self.loss_inputs.push(LossShape::Values(inputs));
         Ok(())
     }
 
@@ -354,4 +415,13 @@ impl<'a> Builder<'a> {
             heads: heads.map(|id| self.plan.head(*id, self.head_inputs[*id])).collect::<Checked<_>>()?,
         })
     }
+}
+
+/// The inputs of an objective as a sentence names them.
+fn listed(inputs: &[InputShape]) -> String {
+    let one = |input: &InputShape| {
+        let target = if input.is_trained { "" } else { " without a gradient" };
+        format!("{} features{target}", input.width)
+    };
+    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
 }

@@ -6,8 +6,8 @@ use crate::check_losses::{check_losses, check_weight};
 use crate::check_names::{check_id, no_value};
 use crate::check_use::{check_momentum_follows, check_use};
 use crate::checker::Checker;
-use crate::config::{PipelineConfig, StepConfig, Weights};
-use crate::graph::{Encode, Graph, Input, KeyStep, LossStep, ModuleId, StepId, intern};
+use crate::config::{Gradient, PipelineConfig, StepConfig, Weights};
+use crate::graph::{Encode, Graph, Input, KeyStep, LossInputs, LossStep, ModuleId, StepId, ValueId, intern};
 use crate::ids::{BackboneId, HeadId, KeyId, LossId, QueryId, ViewId};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
@@ -18,7 +18,10 @@ use plugin_api::suggest;
 pub(crate) enum ModuleKind {
     Backbone,
     Head,
-    Loss,
+    /// Queries against keys.
+    Contrast,
+    /// Any number of values.
+    Objective,
 }
 
 /// The graph of `config`, with every name resolved.
@@ -79,11 +82,11 @@ struct Building<'a> {
 impl Building<'_> {
     /// Adds step `i` of the file to the list of its kind.
     fn step(&mut self, i: usize, step: &StepConfig) -> Checked<StepId> {
-        if step.run.is_empty() {
+        if step.run.is_empty() && step.gradient == Gradient::Passes {
             return Err(self.checker.fault_at(
                 &place(i, &["run"]),
                 "this step runs nothing",
-                "name at least one module",
+                "name at least one module; with `gradient: None`, an empty `run` makes a target of an earlier result",
             ));
         }
         let mut parts = Vec::new();
@@ -117,7 +120,9 @@ impl Building<'_> {
         let module = match kind {
             ModuleKind::Backbone => ModuleId::Backbone(intern(&mut self.graph.backbones, name)),
             ModuleKind::Head => ModuleId::Head(intern(&mut self.graph.heads, name)),
-            ModuleKind::Loss => ModuleId::Loss(intern(&mut self.graph.losses, name)),
+            ModuleKind::Contrast | ModuleKind::Objective => {
+                ModuleId::Loss(intern(&mut self.graph.losses, name))
+            }
         };
         if !self.graph.modules.contains(&module) {
             self.graph.modules.push(module);
@@ -135,6 +140,13 @@ impl Building<'_> {
             ));
         };
         let (input, heads) = match self.value(i, 0, name)? {
+            Value::View(_) if parts.is_empty() => {
+                return Err(checker.fault_at(
+                    &place(i, &["run"]),
+                    format!("`{name}` is a view, and images alone are no target"),
+                    "run a backbone on it",
+                ));
+            }
             Value::View(view) => {
                 let Some((Part::Backbone(backbone), rest)) = parts.split_first() else {
                     return Err(self.gets_images(i, step));
@@ -187,7 +199,8 @@ impl Building<'_> {
             return Err(self.cannot_shuffle(i));
         }
         self.check_no_weight(i, step)?;
-        Ok(StepId::Query(self.graph.queries.push(Encode { id: step.id.clone(), input, heads })))
+        let has_gradient = step.gradient == Gradient::Passes;
+        Ok(StepId::Query(self.graph.queries.push(Encode { id: step.id.clone(), input, heads, has_gradient })))
     }
 
     fn keys(
@@ -208,8 +221,15 @@ impl Building<'_> {
             return Err(self.cannot_shuffle(i));
         }
         self.check_no_weight(i, step)?;
+        if step.gradient == Gradient::None {
+            return Err(self.checker.fault_at(
+                &place(i, &["gradient"]),
+                "no gradient passes through momentum weights anyway",
+                "remove `gradient`",
+            ));
+        }
         let heads = heads.iter().map(|head| intern(&mut self.graph.head_copies, head)).collect();
-        let encode = Encode { id: step.id.clone(), input, heads };
+        let encode = Encode { id: step.id.clone(), input, heads, has_gradient: false };
         Ok(StepId::Key(self.graph.keys.push(KeyStep { encode, shuffle_batch: step.shuffle_batch })))
     }
 
@@ -250,13 +270,6 @@ impl Building<'_> {
 
     fn loss(&mut self, i: usize, step: &StepConfig, loss: LossId) -> Checked<StepId> {
         let checker = self.checker;
-        let [queries, keys] = step.on.as_slice() else {
-            return Err(checker.fault_at(
-                &place(i, &["on"]),
-                format!("a loss takes queries and keys, but `on` names {}", step.on.len()),
-                "write `on: [\"q\", \"k\"]`",
-            ));
-        };
         if step.weights == Weights::Momentum {
             return Err(checker.fault_at(
                 &place(i, &["weights"]),
@@ -271,16 +284,63 @@ impl Building<'_> {
                 "put `shuffle_batch: true` on the step that makes the keys",
             ));
         }
-        let queries = self.loss_queries(i, queries)?;
-        let keys = self.loss_keys(i, keys)?;
+        if step.gradient == Gradient::None {
+            return Err(checker.fault_at(
+                &place(i, &["gradient"]),
+                "a loss without a gradient trains nothing",
+                "remove `gradient`; a loss with `weight: 0` is computed and not minimized",
+            ));
+        }
+        let on = match self.kinds.get(&self.graph.losses[loss]) {
+            Some(ModuleKind::Objective) => self.values(i, step)?,
+            _ => self.contrast(i, step)?,
+        };
         let weight = check_weight(checker, i, step)?;
-        let step = LossStep { id: step.id.clone(), loss, queries, keys, weight };
+        let step = LossStep { id: step.id.clone(), loss, on, weight };
         Ok(StepId::Loss(self.graph.loss_steps.push(step)))
+    }
+
+    /// What a contrastive loss is on.
+    fn contrast(&mut self, i: usize, step: &StepConfig) -> Checked<LossInputs> {
+        let [queries, keys] = step.on.as_slice() else {
+            return Err(self.checker.fault_at(
+                &place(i, &["on"]),
+                format!("a contrastive loss takes queries and keys, but `on` names {}", step.on.len()),
+                "write `on: [\"q\", \"k\"]`",
+            ));
+        };
+        let queries = self.loss_queries(i, queries)?;
+        Ok(LossInputs::Contrast { queries, keys: self.loss_keys(i, keys)? })
+    }
+
+    /// What an objective is on.
+    fn values(&mut self, i: usize, step: &StepConfig) -> Checked<LossInputs> {
+        let mut values = Vec::with_capacity(step.on.len());
+        for (j, name) in step.on.iter().enumerate() {
+            values.push(match self.value(i, j, name)? {
+                Value::Step(StepId::Query(id)) => ValueId::Query(id),
+                Value::Step(StepId::Key(id)) => ValueId::Key(id),
+                other => return Err(self.no_features(i, j, name, other)),
+            });
+        }
+        if values.iter().any(|value| self.graph.has_gradient(*value)) {
+            return Ok(LossInputs::Values(values));
+        }
+        Err(self.checker.fault_at(
+            &place(i, &["on"]),
+            "no gradient passes through any of these, so nothing would train",
+            "name at least one step without `weights: Momentum` and without `gradient: None`",
+        ))
     }
 
     fn loss_queries(&mut self, i: usize, name: &str) -> Checked<QueryId> {
         match self.value(i, 0, name)? {
-            Value::Step(StepId::Query(id)) => Ok(id),
+            Value::Step(StepId::Query(id)) if self.graph.queries[id].has_gradient => Ok(id),
+            Value::Step(StepId::Query(_)) => Err(self.checker.fault_at(
+                &place(i, &["on", "0"]),
+                format!("no gradient passes through the queries `{name}`, so nothing would train"),
+                "remove `gradient: None` from their step",
+            )),
             Value::Step(StepId::Key(_)) => Err(self.checker.fault_at(
                 &place(i, &["on", "0"]),
                 format!("the queries `{name}` are made with momentum weights, so nothing would train"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
-use crate::graph::{Graph, Input, StepId};
+use crate::graph::{Graph, Input, StepId, ValueId};
 use crate::ids::{BackboneId, HeadId};
 use pipeline_text::Checked;
 
@@ -19,8 +19,10 @@ pub(crate) fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Grap
         Input::Step(from) => Some(StepId::Key(from)),
         Input::View { .. } => None,
     });
-    let compared =
-        graph.loss_steps.iter().flat_map(|step| [StepId::Query(step.queries), StepId::Key(step.keys)]);
+    let compared = graph.loss_steps.iter().flat_map(|step| step.on.values()).map(|value| match value {
+        ValueId::Query(id) => StepId::Query(id),
+        ValueId::Key(id) => StepId::Key(id),
+    });
     let used: Vec<StepId> = queries.chain(keys).chain(compared).collect();
     for (i, step) in graph.steps.iter().enumerate() {
         if !matches!(step, StepId::Loss(_)) && !used.contains(step) {
@@ -49,7 +51,7 @@ pub(crate) fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Grap
 pub(crate) fn check_momentum_follows(checker: &Checker, graph: &Graph) -> Checked<()> {
     let mut backbones: BTreeSet<BackboneId> = BTreeSet::new();
     let mut heads: BTreeSet<HeadId> = BTreeSet::new();
-    for step in &graph.queries {
+    for step in graph.queries.iter().filter(|step| step.has_gradient) {
         if let Input::View { backbone, .. } = step.input {
             backbones.insert(backbone);
         }

@@ -161,13 +161,16 @@ impl DataConfig {
 pub struct StepConfig {
     /// Its name, which later steps use.
     pub id: String,
-    /// A chain of encoder parts, or a loss.
+    /// A chain of encoder parts, or a loss. Empty only with `gradient: None`.
     pub run: Vec<String>,
-    /// One view or step for an encoder; queries and keys for a loss.
+    /// One view or step for an encoder; queries and keys for a contrastive loss, any number of steps for an objective.
     pub on: Vec<String>,
     /// Of an encoder.
     #[serde(default, skip_serializing_if = "Weights::are_trained")]
     pub weights: Weights,
+    /// Whether gradients pass from what uses the result to what made it.
+    #[serde(default, skip_serializing_if = "Gradient::passes")]
+    pub gradient: Gradient,
     /// Whether images are shuffled over the parts of split batch norm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shuffle_batch: bool,
@@ -184,9 +187,15 @@ impl StepConfig {
             run: run.iter().map(|module| (*module).to_owned()).collect(),
             on: vec![on.into()],
             weights: Weights::Query,
+            gradient: Gradient::Passes,
             shuffle_batch: false,
             weight: None,
         }
+    }
+
+    /// The same as a target, through which no gradient passes.
+    pub fn without_gradient(self) -> Self {
+        Self { gradient: Gradient::None, ..self }
     }
 
     /// The same with momentum weights: keys.
@@ -204,6 +213,12 @@ impl StepConfig {
         let on = vec![queries.into(), keys.into()];
         Self { on, run: vec![module.into()], ..Self::encode(id, &[], "") }
     }
+
+    /// The objective `module` of the steps `on`.
+    pub fn objective(id: impl Into<String>, module: impl Into<String>, on: &[&str]) -> Self {
+        let on = on.iter().map(|step| (*step).to_owned()).collect();
+        Self { on, run: vec![module.into()], ..Self::encode(id, &[], "") }
+    }
 }
 
 /// Whose weights a step uses.
@@ -219,6 +234,22 @@ pub enum Weights {
 impl Weights {
     fn are_trained(&self) -> bool {
         *self == Self::Query
+    }
+}
+
+/// Whether gradients pass through a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Gradient {
+    /// They do, unless the step uses momentum weights.
+    #[default]
+    Passes,
+    /// They do not: the result is a target, as with a stop-gradient.
+    None,
+}
+
+impl Gradient {
+    fn passes(&self) -> bool {
+        *self == Self::Passes
     }
 }
 
@@ -301,6 +332,9 @@ pub struct GroupConfig {
     /// A factor on their learning rate.
     #[serde(default = "GroupConfig::default_learning_rate_factor")]
     pub learning_rate_factor: f64,
+    /// Epochs before they are trained, as DINO's last layer (Caron et al. 2021, arXiv:2104.14294).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub frozen_epochs: usize,
 }
 
 impl GroupConfig {

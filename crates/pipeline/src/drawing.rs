@@ -1,6 +1,6 @@
 //! A graph as text, for readers and for other programs.
 
-use crate::graph::{Encode, Graph, Input, LossStep, StepId};
+use crate::graph::{Encode, Graph, Input, LossInputs, LossStep, StepId};
 
 /// A step as all ways of writing have it.
 struct Drawn<'a> {
@@ -12,19 +12,30 @@ struct Drawn<'a> {
     /// What is special.
     notes: Vec<String>,
     is_momentum: bool,
-    is_loss: bool,
+    /// Of what encodes.
+    has_gradient: bool,
+    kind: Drawing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drawing {
+    Encoder,
+    Contrast,
+    Objective,
 }
 
 impl Graph {
     /// The graph, a line a step.
     pub fn to_text(&self) -> String {
         let mut out = String::new();
-        for Drawn { id, run, on, notes, is_momentum, is_loss } in self.drawn() {
-            let line = match (&on[..], is_loss) {
-                ([queries, keys], true) => format!("{id} = {run}(queries {queries}, keys {keys})"),
+        for Drawn { id, run, on, notes, is_momentum, kind, .. } in self.drawn() {
+            let line = match (&on[..], kind) {
+                ([queries, keys], Drawing::Contrast) => {
+                    format!("{id} = {run}(queries {queries}, keys {keys})")
+                }
                 _ => format!(
-                    "{id} = {run}({}){}{}",
-                    on.join(", "),
+                    "{id} = {}{}{}",
+                    if run.is_empty() { on.join(", ") } else { format!("{run}({})", on.join(", ")) },
                     if is_momentum { "  [momentum weights, no gradient]" } else { "" },
                     if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) },
                 ),
@@ -45,8 +56,9 @@ impl Graph {
     pub fn to_dot(&self) -> String {
         let mut out = String::from("digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n");
         let steps = self.drawn();
-        for (from, to) in arrows(&steps) {
-            out.push_str(&format!("  {from:?} -> {to:?};\n"));
+        for Arrow { from, to, has_gradient } in arrows(&steps) {
+            let style = if has_gradient { "" } else { " [style=dashed]" };
+            out.push_str(&format!("  {from:?} -> {to:?}{style};\n"));
         }
         for step in &steps {
             let style = if step.is_momentum { ", style=dashed" } else { "" };
@@ -71,8 +83,9 @@ impl Graph {
             out.push_str(&format!("  {}[\"{}\"]\n", node(step.id), step.label().replace('\n', "<br>")));
         }
         out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
-        for (from, to) in arrows(&steps) {
-            out.push_str(&format!("  {} --> {}\n", node(from), node(to)));
+        for Arrow { from, to, has_gradient } in arrows(&steps) {
+            let line = if has_gradient { "-->" } else { "-.->" };
+            out.push_str(&format!("  {} {line} {}\n", node(from), node(to)));
         }
         let dashed: Vec<String> =
             steps.iter().filter(|step| step.is_momentum).map(|step| node(step.id)).collect();
@@ -92,7 +105,11 @@ impl Graph {
             StepId::Query(id) => {
                 let step = &self.queries[id];
                 let backbone = |id| &self.backbones[id];
-                self.encode(step, backbone, |id| &self.heads[id], |id| &self.queries[id].id)
+                let mut drawn = self.encode(step, backbone, |id| &self.heads[id], |id| &self.queries[id].id);
+                if !step.has_gradient {
+                    drawn.notes.push("no gradient".into());
+                }
+                drawn
             }
             StepId::Key(id) => {
                 let step = &self.keys[id];
@@ -106,14 +123,18 @@ impl Graph {
                 drawn
             }
             StepId::Loss(id) => {
-                let LossStep { id, loss, queries, keys, weight } = &self.loss_steps[id];
+                let LossStep { id, loss, on, weight } = &self.loss_steps[id];
                 Drawn {
                     id,
                     run: self.losses[*loss].clone(),
-                    on: vec![&self.queries[*queries].id, &self.keys[*keys].encode.id],
+                    on: on.values().into_iter().map(|value| self.value_name(value)).collect(),
                     notes: if *weight == 1.0 { Vec::new() } else { vec![format!("× {weight}")] },
                     is_momentum: false,
-                    is_loss: true,
+                    has_gradient: true,
+                    kind: match on {
+                        LossInputs::Contrast { .. } => Drawing::Contrast,
+                        LossInputs::Values(_) => Drawing::Objective,
+                    },
                 }
             }
         }
@@ -138,21 +159,36 @@ impl Graph {
             on: vec![on],
             notes: Vec::new(),
             is_momentum: false,
-            is_loss: false,
+            has_gradient: step.has_gradient,
+            kind: Drawing::Encoder,
         }
     }
+}
+
+/// A value that goes from one box to another.
+struct Arrow<'a> {
+    from: &'a str,
+    to: &'a str,
+    /// Whether a gradient comes back along it.
+    has_gradient: bool,
 }
 
 impl Drawn<'_> {
     fn label(&self) -> String {
         let momentum = self.is_momentum.then(|| "momentum weights".to_owned());
-        let lines = [self.id.to_owned(), self.run.clone()].into_iter().chain(momentum);
+        let run = (!self.run.is_empty()).then(|| self.run.clone());
+        let lines = [self.id.to_owned()].into_iter().chain(run).chain(momentum);
         lines.chain(self.notes.iter().cloned()).collect::<Vec<_>>().join("\n")
     }
 }
 
-fn arrows<'a>(steps: &[Drawn<'a>]) -> Vec<(&'a str, &'a str)> {
-    let inputs = steps.iter().flat_map(|step| step.on.iter().map(|from| (*from, step.id)));
-    let losses = steps.iter().filter(|step| step.is_loss).map(|step| (step.id, "minimize"));
+/// Images have no gradient either way, and their arrows are whole.
+fn arrows<'a>(steps: &[Drawn<'a>]) -> Vec<Arrow<'a>> {
+    let is_target = |id: &str| steps.iter().any(|step| step.id == id && !step.has_gradient);
+    let inputs = steps.iter().flat_map(|step| {
+        step.on.iter().map(|&from| Arrow { from, to: step.id, has_gradient: !is_target(from) })
+    });
+    let losses = steps.iter().filter(|step| step.kind != Drawing::Encoder);
+    let losses = losses.map(|step| Arrow { from: step.id, to: "minimize", has_gradient: true });
     inputs.chain(losses).collect()
 }

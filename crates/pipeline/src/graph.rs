@@ -1,7 +1,7 @@
 //! The checked graph: what one training step computes.
 //!
 //! What the check has found stands in the types: queries are made of queries by trained modules, keys of keys by momentum
-//! copies, each starts with a backbone on a view, and a loss has queries and keys.
+//! copies, each starts with a backbone on a view, a contrastive loss has queries and keys, and an objective any of them.
 
 use crate::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
@@ -10,7 +10,7 @@ use plugin_api::Level;
 
 /// The steps of a pipeline, each after what it uses.
 ///
-/// A checked graph has at least one loss, and so at least one step of each kind.
+/// A checked graph has at least one loss, and so at least one step that makes queries.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     /// Names of the views that the graph uses, in order of first use.
@@ -68,6 +68,8 @@ pub struct Encode<B, H, S> {
     pub input: Input<B, S>,
     /// What follows, in order.
     pub heads: Vec<H>,
+    /// Whether gradients pass through it; through keys they never do.
+    pub has_gradient: bool,
 }
 
 /// A step that makes queries.
@@ -103,12 +105,51 @@ pub struct LossStep {
     pub id: String,
     /// The module.
     pub loss: LossId,
-    /// What gives queries.
-    pub queries: QueryId,
-    /// What gives keys.
-    pub keys: KeyId,
+    /// What it compares.
+    pub on: LossInputs,
     /// What the loss is multiplied by in the sum that is minimized.
     pub weight: f64,
+}
+
+/// What a loss is on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LossInputs {
+    /// Of a contrastive loss.
+    Contrast {
+        /// What gives queries.
+        queries: QueryId,
+        /// What gives keys.
+        keys: KeyId,
+    },
+    /// Of an objective, in its order.
+    Values(Vec<ValueId>),
+}
+
+/// The result of a step that encodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueId {
+    /// By trained weights.
+    Query(QueryId),
+    /// By momentum weights.
+    Key(KeyId),
+}
+
+impl LossInputs {
+    /// All of them, in order.
+    pub fn values(&self) -> Vec<ValueId> {
+        match self {
+            Self::Contrast { queries, keys } => vec![ValueId::Query(*queries), ValueId::Key(*keys)],
+            Self::Values(values) => values.clone(),
+        }
+    }
+
+    /// Those made by trained weights, in order.
+    pub fn queries(&self) -> impl Iterator<Item = QueryId> + use<> {
+        self.values().into_iter().filter_map(|value| match value {
+            ValueId::Query(id) => Some(id),
+            ValueId::Key(_) => None,
+        })
+    }
 }
 
 /// Trained modules one after another.
@@ -125,8 +166,9 @@ pub struct Chain<'a> {
 impl Graph {
     /// The first trained modules on a view: the backbone, and all heads after it.
     pub fn encoder(&self) -> Chain<'_> {
-        // Nothing is before the first step that makes queries, so it is on a view.
-        self.encoder_of(QueryId::at(0))
+        // A target may come before what is trained to be like it.
+        let trained = self.queries.iter_with_ids().find(|(_, step)| step.has_gradient);
+        self.encoder_of(trained.map_or(QueryId::at(0), |(id, _)| id))
     }
 
     fn encoder_of(&self, query: QueryId) -> Chain<'_> {
@@ -140,9 +182,11 @@ impl Graph {
     /// What gives features of `level`: the backbone of [`encoder`](Self::encoder), and heads after it.
     ///
     /// The head is what follows the backbone as far as keys pass through it as well: MoCo v3's predictor is no part of it.
+    /// In a graph without keys it is all that follows in that step.
     pub fn features(&self, level: Level) -> Chain<'_> {
         let chain = self.encoder();
         let n_heads = match level {
+            Level::Head if self.keys.is_empty() => chain.heads.len(),
             Level::Head if self.has_copy(ModuleId::Backbone(chain.backbone)) => {
                 chain.heads.iter().take_while(|head| self.has_copy(ModuleId::Head(**head))).count()
             }
@@ -160,10 +204,15 @@ impl Graph {
         }
     }
 
-    /// The steps whose keys a loss takes: the sets of keys that arrive in one step of training.
+    /// The steps whose keys a contrastive loss takes: the sets of keys that arrive in one step of training.
     pub fn key_steps(&self, loss: LossId) -> Vec<KeyId> {
         let of_loss = self.loss_steps.iter().filter(|step| step.loss == loss);
-        let mut steps: Vec<KeyId> = of_loss.map(|step| step.keys).collect();
+        let mut steps: Vec<KeyId> = of_loss
+            .filter_map(|step| match step.on {
+                LossInputs::Contrast { keys, .. } => Some(keys),
+                LossInputs::Values(_) => None,
+            })
+            .collect();
         steps.sort_unstable();
         steps.dedup();
         steps
@@ -175,6 +224,22 @@ impl Graph {
             ModuleId::Backbone(id) => &self.backbones[id],
             ModuleId::Head(id) => &self.heads[id],
             ModuleId::Loss(id) => &self.losses[id],
+        }
+    }
+
+    /// The name of the step that gives a value.
+    pub fn value_name(&self, value: ValueId) -> &str {
+        match value {
+            ValueId::Query(id) => self.step_name(StepId::Query(id)),
+            ValueId::Key(id) => self.step_name(StepId::Key(id)),
+        }
+    }
+
+    /// Whether gradients pass to what has made a value.
+    pub fn has_gradient(&self, value: ValueId) -> bool {
+        match value {
+            ValueId::Query(id) => self.queries[id].has_gradient,
+            ValueId::Key(_) => false,
         }
     }
 

@@ -21,6 +21,7 @@ mod error;
 mod graph;
 mod ids;
 mod kept;
+mod loss_module;
 mod measuring;
 mod minimize;
 mod misplaced;
@@ -39,16 +40,20 @@ mod views;
 mod write;
 
 pub use self::config::{
-    CheckpointConfig, DataConfig, EarlyStoppingConfig, GroupConfig, LearningRateConfig, LearningRateScale,
-    MomentumConfig, MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig, Weights,
+    CheckpointConfig, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
+    LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig,
+    Weights,
 };
 pub use self::differences::{Difference, differences};
 pub use self::encoder::{EncoderModules, EncoderPipeline};
 pub use self::error::PipelineError;
-pub use self::graph::{Chain, Encode, Graph, Input, KeyStep, LossStep, ModuleId, QueryStep, StepId};
+pub use self::graph::{
+    Chain, Encode, Graph, Input, KeyStep, LossInputs, LossStep, ModuleId, QueryStep, StepId, ValueId,
+};
 pub use self::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
 };
+pub use self::loss_module::{LossModule, loss_range};
 pub use self::modules::{Encoders, Modules, MomentumModules, Named, NamedModule, NamedModuleMut};
 pub use self::moved::{Move, Moved};
 pub use self::parameters::{ParameterSettings, Parameters};

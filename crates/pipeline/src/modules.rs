@@ -7,9 +7,10 @@ use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::ModuleId;
 use crate::ids::{BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, LossId, Table};
+use crate::loss_module::LossModule;
 use crate::views::Needed;
 use pipeline_text::Checked;
-use plugin_api::{Backbone, ContrastiveLoss, Head, Module};
+use plugin_api::{Backbone, ContrastiveLoss, Head, Module, Objective};
 
 /// A module and its name in the pipeline.
 pub struct Named<M> {
@@ -41,7 +42,7 @@ pub struct Modules {
     /// What encodes.
     pub encoders: Encoders<BackboneId, HeadId>,
     /// What compares.
-    pub losses: Table<LossId, Named<Box<dyn ContrastiveLoss>>>,
+    pub losses: Table<LossId, Named<LossModule>>,
     /// All of them in the order in which they are visited.
     pub order: Vec<ModuleId>,
 }
@@ -58,7 +59,7 @@ impl Modules {
             match *module {
                 ModuleId::Backbone(id) => backbone(&self.encoders.backbones[id]),
                 ModuleId::Head(id) => head(&self.encoders.heads[id]),
-                ModuleId::Loss(id) => (&self.losses[id].name, &*self.losses[id].module),
+                ModuleId::Loss(id) => (&self.losses[id].name, self.losses[id].module.module()),
             }
         };
         self.order.iter().map(named).collect()
@@ -75,7 +76,7 @@ impl Modules {
             ModuleId::Backbone(_) => backbones.next().map(backbone_mut),
             ModuleId::Head(_) => heads.next().map(head_mut),
             ModuleId::Loss(_) => {
-                losses.next().map(|Named { name, module }| (name.as_str(), &mut **module as &mut dyn Module))
+                losses.next().map(|Named { name, module }| (name.as_str(), module.module_mut()))
             }
         };
         order.iter().filter_map(next).collect()
@@ -122,9 +123,9 @@ fn head_mut(named: &mut Named<Box<dyn Head>>) -> NamedModuleMut<'_> {
     (&named.name, &mut *named.module)
 }
 
-/// Whether a step runs `module` alone on two values, as losses are run.
+/// Whether a step runs `module` alone on several values, as losses are run.
 fn compares(config: &PipelineConfig, module: &str) -> bool {
-    config.graph.iter().any(|step| step.run == [module] && step.on.len() == 2)
+    config.graph.iter().any(|step| step.run == [module] && step.on.len() >= 2)
 }
 
 /// What each declared module is.
@@ -140,19 +141,22 @@ pub(crate) fn kinds(
             ModuleKind::Backbone
         } else if plugin_api::find::<dyn Head>(&plugin_name).is_some() {
             ModuleKind::Head
-        } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some()
+        } else if plugin_api::find::<dyn ContrastiveLoss>(&plugin_name).is_some() {
+            ModuleKind::Contrast
+        } else if plugin_api::find::<dyn Objective>(&plugin_name).is_some()
             || (needed == Needed::Encoder && compares(config, name))
         {
-            ModuleKind::Loss
+            // A loss that is not linked in is not built, and an objective may be on anything.
+            ModuleKind::Objective
         } else {
             let names: Vec<&str> = plugin_api::all_plugins()
                 .iter()
-                .filter(|plugin| ["backbone", "head", "loss"].contains(&plugin.kind))
+                .filter(|plugin| ["backbone", "head", "loss", "objective"].contains(&plugin.kind))
                 .map(|plugin| plugin.name)
                 .collect();
             return Err(checker.text.fault(
                 name_span,
-                format!("no backbone, head or loss plugin is named `{plugin_name}`"),
+                format!("no backbone, head, loss or objective plugin is named `{plugin_name}`"),
                 Some(plugin_api::suggest(&plugin_name, &names)),
             ));
         };

@@ -17,11 +17,13 @@ pub struct ParameterSettings {
     pub weight_decay: Option<f64>,
     /// A factor on the learning rate.
     pub learning_rate_factor: f64,
+    /// Epochs before it is trained.
+    pub frozen_epochs: usize,
 }
 
 impl Default for ParameterSettings {
     fn default() -> Self {
-        Self { weight_decay: None, learning_rate_factor: 1.0 }
+        Self { weight_decay: None, learning_rate_factor: 1.0, frozen_epochs: 0 }
     }
 }
 
@@ -108,6 +110,7 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<ByName
             settings[member].get_or_insert(ParameterSettings {
                 weight_decay: group.weight_decay,
                 learning_rate_factor: factor,
+                frozen_epochs: group.frozen_epochs,
             });
         }
     }

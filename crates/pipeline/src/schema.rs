@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::config::PipelineConfig;
 
 /// Kinds of plugins that stand in `modules`.
-const MODULES: [&str; 3] = ["backbone", "head", "loss"];
+const MODULES: [&str; 4] = ["backbone", "head", "loss", "objective"];
 
 /// The JSON schema of a pipeline file with the plugins that are linked in: fields, types, defaults and documentation.
 ///
@@ -37,7 +37,9 @@ pub fn schema() -> Value {
     for plugin in &plugins {
         add(&mut definitions, &key(plugin), plugin.schema.as_value());
     }
-    definitions.insert("module".into(), json!({ "anyOf": MODULES.map(reference) }));
+    let modules = MODULES.iter().filter(|kind| plugins.iter().any(|plugin| plugin.kind == **kind));
+    let modules: Vec<Value> = modules.map(|kind| reference(kind)).collect();
+    definitions.insert("module".into(), json!({ "anyOf": modules }));
     definitions.insert(
         "view".into(),
         json!({

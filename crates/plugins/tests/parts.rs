@@ -132,7 +132,7 @@ fn train(pipeline: Pipeline, set: u64) -> Outcome {
         let mut next = || Ok::<_, EngineError>(images.next().unwrap());
         let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
         assert!(images.next().is_none(), "every part was asked for");
-        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1]));
+        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1.unwrap()]));
         engine.enqueue(&computed.keys).unwrap();
         if step == 0 {
             engine
@@ -280,7 +280,7 @@ fn the_weight_of_a_loss_scales_its_share_of_sum_range_and_gradients() {
     let engine = |set: &[&str]| {
         Engine::new(pipeline(V2, set).network, 0, Device::default(), std::sync::Arc::new(Alone)).unwrap()
     };
-    let range = |set: &[&str]| engine(set).loss_range(BATCH);
+    let range = |set: &[&str]| engine(set).loss_range(BATCH).unwrap();
     assert_eq!(range(halves).chance, range(&[]).chance / 2.0);
     assert_eq!(range(one), range(halves));
     for in_parts in [None, Some("data.micro_batch=8")] {
@@ -304,6 +304,6 @@ fn the_weight_of_a_loss_scales_its_share_of_sum_range_and_gradients() {
         let values: Vec<f32> = (0..BATCH).flat_map(|place| image(0, view, 0, place)).collect();
         FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
     });
-    let computed = engine.compute_whole(views.collect(), 0.9, KeepLogits::No).unwrap();
+    let computed = engine.compute_whole(views.collect::<Vec<_>>(), 0.9, KeepLogits::No).unwrap();
     assert_eq!(computed.total(), computed.losses.iter().map(|loss| loss.value / 2.0).sum::<f32>());
 }

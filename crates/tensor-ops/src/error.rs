@@ -91,11 +91,13 @@ impl OpError {
         }
     }
 
-    pub(crate) fn shape(op: &'static str, what: &'static str, expected: impl Debug, got: impl Debug) -> Self {
+    /// [`OpError::Shape`] with less to type: in `op`, `what` is `got` and not `expected`.
+    pub fn shape(op: &'static str, what: &'static str, expected: impl Debug, got: impl Debug) -> Self {
         Self::Shape { op, what, expected: format!("{expected:?}"), got: format!("{got:?}") }
     }
 
-    pub(crate) fn value(op: &'static str, what: &'static str, got: impl Debug, must: &'static str) -> Self {
+    /// [`OpError::Value`] with less to type: in `op`, `what` is `got`, and `must` says what holds for what can be done.
+    pub fn value(op: &'static str, what: &'static str, got: impl Debug, must: &'static str) -> Self {
         Self::Value { op, what, got: format!("{got:?}"), must }
     }
 }

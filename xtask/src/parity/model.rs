@@ -34,7 +34,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Ve
     let mut lines = Vec::new();
     for step in 0..n_steps {
         let views = views.map(|view| images(golden, &moco, &format!("step{step}/{view}"), device));
-        let views = views.into_iter().collect::<Result<_, Failure>>()?;
+        let views = views.into_iter().collect::<Result<Vec<_>, Failure>>()?;
         let momentum = match kind {
             // It moves, and the file has its initial position.
             Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),

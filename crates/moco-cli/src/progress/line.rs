@@ -29,8 +29,8 @@ pub(super) struct DoneStep {
     pub(super) waited: Duration,
     /// The loss.
     pub(super) loss: f64,
-    /// The loss at chance level, and its lower bound.
-    pub(super) loss_range: LossRange,
+    /// The loss at chance level, and its lower bound, where they are known.
+    pub(super) loss_range: Option<LossRange>,
 }
 
 /// A part of a step that starts (a micro-batch).
@@ -151,9 +151,10 @@ fn place(plan: &ProgressPlan, epoch: u64, step: u64) -> String {
 /// What may follow the place, in the order in which it stands, each with its rank: in a narrow terminal, those of the last
 /// ranks are left out.
 fn pieces(report: &DoneStep, pace: &Pace, now: Duration, note: &str) -> Vec<(u8, String)> {
-    let DoneStep { loss, loss_range: LossRange { chance, floor }, .. } = report;
-    let mut pieces =
-        vec![(0, format!("  loss {loss:.2}")), (3, format!(" (chance {chance:.2}, floor {floor:.2})"))];
+    let mut pieces = vec![(0, format!("  loss {:.2}", report.loss))];
+    if let Some(LossRange { chance, floor }) = report.loss_range {
+        pieces.push((3, format!(" (chance {chance:.2}, floor {floor:.2})")));
+    }
     if !note.is_empty() {
         pieces.push((2, format!("  {note}")));
     }
@@ -237,7 +238,7 @@ mod tests {
     }
 
     fn report(epoch: u64, step: u64) -> DoneStep {
-        let loss_range = LossRange { chance: 8.318, floor: 0.166 };
+        let loss_range = Some(LossRange { chance: 8.318, floor: 0.166 });
         DoneStep { epoch, step, waited: Duration::from_millis(40), loss: 6.2149, loss_range }
     }
 

@@ -48,7 +48,7 @@ pub(super) fn course(
             is_under_way: folder.is_in_use(),
         },
         facts: facts(folder, pipeline),
-        loss_levels: pipeline.map(loss_levels),
+        loss_levels: pipeline.and_then(loss_levels),
         loss: along("loss"),
         step_loss: by_steps("train/loss"),
         own_key: along("contrast_top1"),
@@ -104,15 +104,11 @@ fn facts(folder: &RunFolder, pipeline: Option<&Pipeline>) -> Vec<Fact> {
     facts
 }
 
-/// Chance and floor of the sum of all losses, each times its weight.
-fn loss_levels(pipeline: &Pipeline) -> [f64; 2] {
-    let mut levels = [0.0; 2];
-    for step in &pipeline.network.graph.loss_steps {
-        let range = pipeline.network.modules.losses[step.loss].module.loss_range(pipeline.batch);
-        levels[0] += step.weight * range.chance;
-        levels[1] += step.weight * range.floor;
-    }
-    levels
+/// Chance and floor of the sum of all losses, each times its weight, if they are known.
+fn loss_levels(pipeline: &Pipeline) -> Option<[f64; 2]> {
+    let network = &pipeline.network;
+    let range = pipeline::loss_range(&network.graph, &network.modules, pipeline.batch)?;
+    Some([range.chance, range.floor])
 }
 
 fn momentum(pipeline: &Pipeline, epochs_done: f64) -> Vec<(f64, f64)> {

@@ -224,7 +224,7 @@ fn plugins_that_are_only_for_training_need_not_be_linked_in() {
     // What images pass through must be there.
     std::fs::write(&path, text.replace("(\"resnet\", ", "(\"my-net\", ")).unwrap();
     let error = seen("eval").err().unwrap().to_string();
-    assert!(error.contains("no backbone, head or loss plugin is named `my-net`"), "{error}");
+    assert!(error.contains("no backbone, head, loss or objective plugin is named `my-net`"), "{error}");
 }
 
 #[test]

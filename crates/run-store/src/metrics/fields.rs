@@ -1,6 +1,7 @@
 //! The fields of `metrics.jsonl`.
 
-/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes.
+/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes. Values of single losses have
+/// a dot after the step's name: `l12.loss`.
 pub fn is_of_training(field: &str) -> bool {
     const FIELDS: [&str; 12] = [
         "step",
@@ -16,5 +17,5 @@ pub fn is_of_training(field: &str) -> bool {
         "gradient_last_layer",
         "gradient_spikes",
     ];
-    FIELDS.contains(&field)
+    FIELDS.contains(&field) || field.contains('.')
 }

@@ -2,7 +2,7 @@
 
 use pipeline::{Encoders, Id};
 use plugin_api::{Backbone, Head, PassDraws};
-use tensor_ops::{FeatureMap, Features, Mode, OpError, Precision};
+use tensor_ops::{FeatureMap, Features, Mode, OpError, Precision, Rows};
 
 /// What `backbone` and then `heads` make of `images`.
 pub(super) fn encode<B: Id, H: Id>(
@@ -43,7 +43,28 @@ pub(super) fn run_backbone(
         }
         Pass::Eval => Mode::Eval,
     };
-    backbone.forward(images.with_precision(precision)?, mode)
+    let (n, is_recorded) = (images.n(), images.is_recorded());
+    let features = backbone.forward(images.with_precision(precision)?, mode)?;
+    kept(features, "backbone", (n, backbone.n_features()), is_recorded)
+}
+
+/// What a module was to give: a plugin that drops a row or the recording would train something else without a word.
+fn kept(
+    features: Features,
+    op: &'static str,
+    shape: (usize, usize),
+    is_recorded: bool,
+) -> Result<Features, OpError> {
+    let got = (features.n(), features.d());
+    if got != shape {
+        return Err(OpError::shape(op, "shape of what `forward` gives", shape, got));
+    }
+    let (features, recording) = features.split_recording();
+    if recording.is_on() != is_recorded {
+        let must = "what `forward` gives is recorded exactly if its input is";
+        return Err(OpError::value(op, "whether its result is recorded", recording.is_on(), must));
+    }
+    Ok(features.with_recording(recording))
 }
 
 /// What `heads` make of `features`, one after another.
@@ -55,7 +76,10 @@ pub(super) fn run_heads<B: Id, H: Id>(
 ) -> Result<Features, OpError> {
     let run = |features, head: &H| {
         let head: &mut dyn Head = &mut *encoders.heads[*head].module;
-        head.forward(features, mode)
+        let (features, recording) = Rows::split_recording(features);
+        let (n, is_recorded) = (features.n(), recording.is_on());
+        let embeddings = head.forward(features.with_recording(recording), mode)?;
+        kept(embeddings, "head", (n, head.n_outputs()), is_recorded)
     };
     heads.iter().try_fold(features, run)
 }

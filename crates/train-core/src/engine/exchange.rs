@@ -29,16 +29,21 @@ impl Engine {
     /// The losses of a batch: the means of those of all parts, from those of each part of this process.
     pub(super) fn whole_losses(&self, own: &[Vec<Loss>]) -> Result<Vec<Loss>, EngineError> {
         let Some(first) = own.first() else { return Ok(Vec::new()) };
-        let numbers: Vec<f32> = own.iter().flatten().flat_map(|loss| [loss.value, loss.top1]).collect();
+        let numbers: Vec<f32> =
+            own.iter().flatten().flat_map(|loss| [loss.value, loss.top1.unwrap_or(0.0)]).collect();
         let all = self.processes.gather(&numbers)?;
         let share = 1.0 / self.parts.n_parts as f32;
-        let mut losses: Vec<Loss> =
-            first.iter().map(|loss| Loss { value: 0.0, top1: 0.0, ..loss.clone() }).collect();
+        let mut losses: Vec<Loss> = first
+            .iter()
+            .map(|loss| Loss { value: 0.0, top1: loss.top1.map(|_| 0.0), ..loss.clone() })
+            .collect();
         for part in all.chunks(2 * losses.len()) {
             for (loss, numbers) in losses.iter_mut().zip(part.as_chunks().0) {
                 let [value, top1] = *numbers;
                 loss.value += value * share;
-                loss.top1 += top1 * share;
+                if let Some(sum) = &mut loss.top1 {
+                    *sum += top1 * share;
+                }
             }
         }
         Ok(losses)

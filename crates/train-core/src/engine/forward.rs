@@ -11,10 +11,10 @@ use super::encode::{Pass, encode, run_backbone, run_heads};
 use super::step::times;
 use super::{Engine, EngineError};
 use pipeline::{
-    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
-    batch_shuffle,
+    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossInputs, LossModule, LossStepId,
+    QueryId, Table, ValueId, ViewId, batch_shuffle,
 };
-use plugin_api::{Contrast, Keys, PassDraws};
+use plugin_api::{Contrast, Evaluated, Input as ObjectiveInput, Keys, Objective, PassDraws};
 
 /// One loss of the graph.
 #[derive(Clone, Debug)]
@@ -25,9 +25,11 @@ pub struct Loss {
     pub value: f32,
     /// What it is multiplied by in the sum that is minimized.
     pub weight: f32,
-    /// Share of queries that are nearest to their own key, 0–1.
-    pub top1: f32,
-    /// `(N, 1 + K)` row by row, if asked for.
+    /// Share of queries that are nearest to their own key, 0–1; of a contrastive loss.
+    pub top1: Option<f32>,
+    /// The metrics of an objective, by name.
+    pub metrics: Vec<(&'static str, f32)>,
+    /// `(N, 1 + K)` row by row, if asked for, of a contrastive loss.
     pub logits: Option<Vec<f32>>,
 }
 
@@ -83,14 +85,19 @@ impl<'a, S: pipeline::Id> Starts<'a, S> {
     }
 }
 
-/// Features that are recorded until their first use.
+/// Features that are recorded until their first use, unless no gradient passes through them.
 pub(super) struct Recorded(Features);
 
 impl Recorded {
-    /// The features. Other uses follow: the tensor is the same, so its gradients add up.
+    /// The features with their recording. Other uses follow: the tensor is the same, so its gradients add up.
     fn take(&mut self) -> Features {
-        let again = unrecorded(self.0.retaped()).put_tape(Recording::start());
+        let again = self.target().put_tape(Recording::start());
         std::mem::replace(&mut self.0, again)
+    }
+
+    /// The features alone. Their recording stays for whoever takes it.
+    fn target(&self) -> Matrix {
+        self.0.retaped()
     }
 }
 
@@ -107,11 +114,15 @@ impl Engine {
             let step = &graph.queries[id];
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
             let encoders = &mut self.modules.encoders;
+            let recording = || if step.has_gradient { Recording::start() } else { Recording::Off };
             let features = match (starts.take(id), step.input) {
-                (Some(features), _) => features.put_tape(Recording::start()),
-                (None, Input::Step(from)) => take(&mut queries, from),
+                (Some(features), _) => features.put_tape(recording()),
+                (None, Input::Step(from)) if step.has_gradient && graph.queries[from].has_gradient => {
+                    made(&mut queries, from).take()
+                }
+                (None, Input::Step(from)) => made(&mut queries, from).target().put_tape(recording()),
                 (None, Input::View { view, backbone }) => {
-                    let images = starts.views.of(graph, view)?.with_recording(Recording::start());
+                    let images = starts.views.of(graph, view)?.with_recording(recording());
                     let pass = draws(self.seed, self.n_steps, &step.id, starts.views.places());
                     let backbone = &mut *encoders.backbones[backbone].module;
                     run_backbone(backbone, images, pass, self.precision).map_err(failed)?
@@ -168,38 +179,55 @@ impl Engine {
     ) -> Result<(Loss, Scalar), EngineError> {
         let step = &graph.loss_steps[id];
         let failed = |source| EngineError::Step { step: step.id.clone(), source };
-        let queries = take(queries, step.queries);
-        let contrast = self.loss(step.loss, queries, &keys[step.keys], keep).map_err(failed)?;
         let weight = step.weight as f32;
-        let loss = Loss {
-            id: step.id.clone(),
-            value: contrast.value,
-            weight,
-            top1: contrast.top1,
-            logits: contrast.logits,
+        let id = step.id.clone();
+        let (loss, scalar) = match (&mut self.modules.losses[step.loss].module, &step.on) {
+            (LossModule::Contrast(module), LossInputs::Contrast { queries: from, keys: own }) => {
+                let own = &keys[*own];
+                let all = Keys { own, all: own, first: 0 };
+                let contrast = module.loss(made(queries, *from).take(), all, keep).map_err(failed)?;
+                let Contrast { loss, value, top1, logits } = contrast;
+                (Loss { id, value, weight, top1: Some(top1), metrics: Vec::new(), logits }, loss)
+            }
+            (LossModule::Objective(module), on) => {
+                let input = |value| match value {
+                    ValueId::Query(id) if graph.queries[id].has_gradient => {
+                        ObjectiveInput::Trained(made(queries, id).take())
+                    }
+                    ValueId::Query(id) => ObjectiveInput::Fixed(made(queries, id).target()),
+                    ValueId::Key(id) => ObjectiveInput::Fixed(keys[id].clone()),
+                };
+                let inputs = on.values().into_iter().map(input).collect();
+                let now = self.now.of_objective();
+                let evaluated = module.evaluate(inputs, now).map_err(failed)?;
+                let Evaluated { loss, value, metrics } = evaluated;
+                let metrics = named_metrics(&**module, value, metrics).map_err(failed)?;
+                (Loss { id, value, weight, top1: None, metrics, logits: None }, loss)
+            }
+            (LossModule::Contrast(_), LossInputs::Values(_)) => {
+                unreachable!("the check gives a contrastive loss queries and keys")
+            }
         };
-        Ok((loss, times(contrast.loss, weight).map_err(failed)?))
+        Ok((loss, times(scalar, weight).map_err(failed)?))
     }
 
-    /// Gives every loss module the keys of a step, once, in the order of the graph's steps.
+    /// Gives every contrastive loss the keys of a step, once, in the order of the graph's steps, and has every objective take
+    /// in what it has put aside.
     ///
     /// # Errors
     /// If a module refuses them.
     pub fn enqueue(&mut self, keys: &StepKeys) -> Result<(), EngineError> {
         for (loss, keys) in &keys.0 {
-            self.modules.losses[*loss].module.enqueue(keys)?;
+            if let LossModule::Contrast(module) = &mut self.modules.losses[*loss].module {
+                module.enqueue(keys)?;
+            }
+        }
+        for named in self.modules.losses.iter_mut() {
+            if let LossModule::Objective(module) = &mut named.module {
+                module.end_step()?;
+            }
         }
         Ok(())
-    }
-
-    fn loss(
-        &mut self,
-        loss: LossId,
-        queries: Features,
-        keys: &Matrix,
-        keep: KeepLogits,
-    ) -> Result<Contrast, OpError> {
-        self.modules.losses[loss].module.loss(queries, Keys { own: keys, all: keys, first: 0 }, keep)
     }
 
     pub(super) fn keys_by_loss(
@@ -208,13 +236,14 @@ impl Engine {
         keys: &Table<KeyId, Matrix>,
     ) -> Result<StepKeys, OpError> {
         let losses: BTreeSet<LossId> = graph.loss_steps.iter().map(|step| step.loss).collect();
-        let of_loss = losses.into_iter().map(|loss| {
+        let of_loss = losses.into_iter().filter_map(|loss| {
             let steps = graph.key_steps(loss).into_iter();
             let keys: Vec<&Matrix> = steps.map(|step| &keys[step]).collect();
-            Ok(match keys[..] {
-                [only] => (loss, only.clone()),
-                _ => (loss, concat_rows(&keys)?),
-            })
+            match keys[..] {
+                [] => None,
+                [only] => Some(Ok((loss, only.clone()))),
+                _ => Some(concat_rows(&keys).map(|keys| (loss, keys))),
+            }
         });
         Ok(StepKeys(of_loss.collect::<Result<_, OpError>>()?))
     }
@@ -255,9 +284,28 @@ pub(super) fn draws(seed: u64, step: u64, id: &str, places: &[usize]) -> Pass {
     Pass::Train(PassDraws { seed, pass: id.to_owned(), step, places })
 }
 
-/// The queries of a step, with their recording.
-fn take(queries: &mut BTreeMap<QueryId, Recorded>, step: QueryId) -> Features {
-    queries.get_mut(&step).expect("a branch has what its steps start from, and in their order").take()
+/// The queries of a step.
+fn made(queries: &mut BTreeMap<QueryId, Recorded>, step: QueryId) -> &mut Recorded {
+    queries.get_mut(&step).expect("a branch has what its steps start from, and in their order")
+}
+
+/// The metrics of an objective with their names. They are finite where the loss is.
+fn named_metrics(
+    module: &dyn Objective,
+    loss: f32,
+    values: Vec<f32>,
+) -> Result<Vec<(&'static str, f32)>, OpError> {
+    let names = module.metrics();
+    if names.len() != values.len() {
+        let (expected, got) = (names.len().to_string(), values.len().to_string());
+        return Err(OpError::Shape { op: "objective", what: "number of metrics", expected, got });
+    }
+    if loss.is_finite()
+        && let Some((name, value)) = names.iter().zip(&values).find(|(_, value)| !value.is_finite())
+    {
+        return Err(OpError::value("objective", name, value, "metrics must be finite where the loss is"));
+    }
+    Ok(names.iter().copied().zip(values).collect())
 }
 
 pub(super) fn unrecorded(features: Features) -> Matrix {

@@ -3,7 +3,7 @@
 //! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
 use tensor_ops::{
-    FeatureMap, Features, Gradients, KeepLogits, Matrix, OpError, Recording, backward_onto, backward_watched,
+    Features, Gradients, KeepLogits, Matrix, OpError, Recording, backward_onto, backward_watched,
     gradient_of_rows, select_rows, sum_weighted_by,
 };
 
@@ -11,8 +11,11 @@ use super::encode::run_backbone;
 use super::forward::{Shuffle, Starts, Views, draws, unrecorded};
 use super::gradient_sum::GradientSum;
 use super::running::Running;
-use super::{Computed, Engine, EngineError, Loss};
+use super::{Computed, Engine, EngineError, Images, Loss};
 use pipeline::{Graph, Input, KeyId, QueryId, Table, batch_shuffle};
+
+/// Places in the split, and classes, of the images of a part.
+type PartImages = (Vec<usize>, Vec<u32>);
 
 impl Engine {
     /// All keys, then the gradients of each part's share of the loss.
@@ -20,7 +23,7 @@ impl Engine {
         &mut self,
         n: usize,
         momentum: f32,
-        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+        next: &mut dyn FnMut() -> Result<Images, E>,
     ) -> Result<Computed, E> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
@@ -30,7 +33,7 @@ impl Engine {
         let mut running = Running::of(self);
         for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, (0, part), n, next)?;
+            let (views, _) = self.next_views(&graph, (0, part), n, next)?;
             let keys = self.keys(&graph, Starts::views(&views), Shuffle::Done)?;
             for (of_parts, rows) in of_parts.iter_mut().zip(&keys) {
                 of_parts.push(rows.clone());
@@ -46,7 +49,7 @@ impl Engine {
         let mut running = Running::of(self);
         for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, (1, part), n, next)?;
+            let (views, _) = self.next_views(&graph, (1, part), n, next)?;
             let places = self.places(1, part, n);
             let own = |keys: &Matrix| select_rows(keys, &places);
             let keys: Table<KeyId, Matrix> = keys.iter().map(own).collect::<Result<_, _>>().map_err(op)?;
@@ -70,17 +73,19 @@ impl Engine {
         &mut self,
         n: usize,
         momentum: f32,
-        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+        next: &mut dyn FnMut() -> Result<Images, E>,
     ) -> Result<Computed, E> {
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
 
         let mut of_queries: Table<QueryId, Vec<Matrix>> = graph.queries.iter().map(|_| Vec::new()).collect();
         let mut of_keys: Table<KeyId, Vec<Matrix>> = graph.keys.iter().map(|_| Vec::new()).collect();
+        let mut images = Vec::new();
         let mut running = Running::of(self);
         for part in self.own_parts() {
             running.start_part(self)?;
-            let views = self.next_views(&graph, (0, part), n, next)?;
+            let (views, of_part) = self.next_views(&graph, (0, part), n, next)?;
+            images.push(of_part);
             for ((id, _), of_parts) in graph.queries.iter_with_ids().zip(&mut of_queries) {
                 of_parts.extend(self.query_features(&graph, &views, id, Recording::Off)?.map(unrecorded));
             }
@@ -90,6 +95,9 @@ impl Engine {
             running.end_part(self)?;
         }
         running.set_means(self)?;
+        if self.has_objectives() {
+            self.set_images_of_parts(n, &images)?;
+        }
 
         let features_of_queries = self.wholes(&of_queries, n)?;
         let features_of_keys = self.wholes(&of_keys, n)?;
@@ -101,8 +109,11 @@ impl Engine {
         let (losses, mut gradients) = self.learn(&graph, starts, &keys, 1.0, KeepLogits::No, None)?;
         let keys = self.keys_by_loss(&graph, &keys).map_err(op)?;
         let leaf_gradients: Table<QueryId, Option<Matrix>> = leaves
-            .iter()
-            .map(|leaf| leaf.as_ref().map(|leaf| gradient_of_rows(leaf, &mut gradients)).transpose())
+            .iter_with_ids()
+            .map(|(id, leaf)| {
+                let trained = leaf.as_ref().filter(|_| graph.queries[id].has_gradient);
+                trained.map(|leaf| gradient_of_rows(leaf, &mut gradients)).transpose()
+            })
             .collect::<Result<_, _>>()
             .map_err(op)?;
 
@@ -112,7 +123,7 @@ impl Engine {
         let of_views = leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some());
         let last_query = of_views.map(|(id, _)| id).last();
         for part in self.own_parts() {
-            let views = self.next_views(&graph, (1, part), n, next)?;
+            let (views, _) = self.next_views(&graph, (1, part), n, next)?;
             let places = self.places(1, part, n);
             let mut of_part = Gradients::default();
             for (id, wanted) in leaf_gradients.iter_with_ids() {
@@ -178,10 +189,11 @@ impl Engine {
         graph: &Graph,
         (pass, part): (usize, usize),
         n: usize,
-        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
-    ) -> Result<Views, E> {
+        next: &mut dyn FnMut() -> Result<Images, E>,
+    ) -> Result<(Views, PartImages), E> {
         let places = self.places(pass, part, n);
-        Ok(Views::new(graph, &self.parts.passes[pass].views, next()?, places))
+        let Images { views, indices, labels } = next()?;
+        Ok((Views::new(graph, &self.parts.passes[pass].views, views, places), (indices, labels)))
     }
 
     /// Where in the batch the images of a part belong.

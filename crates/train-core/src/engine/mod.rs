@@ -3,6 +3,7 @@
 //! Start at [`Engine`]. It knows no files, no images and no clock: give it views, and it computes.
 
 mod anew;
+mod batch;
 mod branch;
 mod embed;
 mod encode;
@@ -26,13 +27,14 @@ use processes::{Processes, ProcessesError};
 use tensor_ops::{Device, OpError, Precision};
 
 pub use self::anew::KeptKeys;
+pub use self::batch::Images;
 pub use self::forward::{Loss, StepKeys};
 pub use self::frozen::FrozenEncoder;
 pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::{Left, StateError, all, load_module, save_module, take_f32};
 pub use self::step::Computed;
 
-use pipeline::{Graph, Modules, MomentumModules, Network, ParameterSettings, Parts};
+use pipeline::{Graph, LossInputs, LossModule, Modules, MomentumModules, Network, ParameterSettings, Parts};
 use plugin_api::{ByName, LossRange, NamesError, Optimizer, Slots};
 
 /// The modules of a pipeline, and what trains them.
@@ -57,6 +59,8 @@ pub struct Engine {
     precision: Precision,
     /// The processes that train this network together.
     processes: Arc<dyn Processes>,
+    /// What objectives are told of the step under way.
+    now: batch::Now,
 }
 
 /// What the engine knows of a parameter.
@@ -154,6 +158,7 @@ impl Engine {
             parts,
             precision: precision.into(),
             processes,
+            now: batch::Now::default(),
         };
         engine.update_momentum(0.0)?;
         Ok(engine)
@@ -169,16 +174,25 @@ impl Engine {
         &self.device
     }
 
-    /// Chance and floor of the sum of all losses, each times its weight, for batches of `n` images.
-    pub fn loss_range(&self, n: usize) -> LossRange {
-        let mut sum = LossRange { chance: 0.0, floor: 0.0 };
-        for step in &self.graph.loss_steps {
-            let loss = &self.modules.losses[step.loss].module;
-            let one = loss.loss_range(n);
-            sum.chance += step.weight * one.chance;
-            sum.floor += step.weight * one.floor;
-        }
-        sum
+    /// Chance and floor of the sum of all losses, each times its weight, for batches of `n` images, if all are known.
+    pub fn loss_range(&self, n: usize) -> Option<LossRange> {
+        pipeline::loss_range(&self.graph, &self.modules, n)
+    }
+
+    /// Whether an objective must be told the images' classes.
+    pub fn needs_labels(&self) -> bool {
+        self.modules.losses.iter().any(|loss| loss.module.needs_labels())
+    }
+
+    /// Whether a loss is on the values of any steps, and may ask for the images that they are of.
+    fn has_objectives(&self) -> bool {
+        self.modules.losses.iter().any(|loss| matches!(loss.module, LossModule::Objective(_)))
+    }
+
+    /// Whether there is a loss of queries against keys, which has a share of right ones.
+    pub fn has_contrast(&self) -> bool {
+        let mut losses = self.graph.loss_steps.iter();
+        losses.any(|step| matches!(step.on, LossInputs::Contrast { .. }))
     }
 
     /// How a step goes through its batch.

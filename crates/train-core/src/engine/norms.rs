@@ -94,6 +94,17 @@ impl Engine {
         Ok(Ok(GradientNorms { norms, weights }))
     }
 
+    /// The names of the trainable parameters that have no gradient: no loss depends on them, or a module has lost its recording.
+    ///
+    /// # Errors
+    /// If a module has changed its parameters.
+    pub fn without_gradient(&self, norms: &GradientNorms) -> Result<Vec<&str>, EngineError> {
+        let missing = self.parameters.collect(self.modules.named(), |id, parameter| {
+            (parameter.is_trainable() && norms.of(id).is_none()).then(|| self.parameters.name(id))
+        })?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
     /// Scales the gradients of all trained parameters down to the Euclidean norm `max_norm`, if theirs is larger.
     ///
     /// # Errors

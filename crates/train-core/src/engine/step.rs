@@ -7,7 +7,7 @@ use tensor_ops::{
 
 use super::branch::branches;
 use super::forward::{Shuffle, Starts, Views};
-use super::{Engine, EngineError, Loss, StepKeys};
+use super::{Engine, EngineError, Images, Loss, StepKeys};
 use pipeline::{Graph, KeyId, LossStepId, PartsMethod, QueryId, Table};
 
 /// What a step computes before any weight moves.
@@ -35,20 +35,21 @@ impl Engine {
     ///
     /// # Errors
     /// Those of `next`; and if a module refuses what it is given.
-    pub fn compute<E: From<EngineError>>(
+    pub fn compute<P: Into<Images>, E: From<EngineError>>(
         &mut self,
         n: usize,
         momentum: f32,
-        next: &mut dyn FnMut() -> Result<Vec<FeatureMap>, E>,
+        next: &mut dyn FnMut() -> Result<P, E>,
     ) -> Result<Computed, E> {
+        let mut next = || next().map(P::into);
         match self.parts.method {
             PartsMethod::Whole => Ok(self.compute_whole(next()?, momentum, KeepLogits::No)?),
-            PartsMethod::Accumulate => self.accumulate(n, momentum, next),
-            PartsMethod::CacheFeatures => self.cache_features(n, momentum, next),
+            PartsMethod::Accumulate => self.accumulate(n, momentum, &mut next),
+            PartsMethod::CacheFeatures => self.cache_features(n, momentum, &mut next),
         }
     }
 
-    /// Losses and gradients of a batch that goes through the graph as a whole; `views` has one for each of
+    /// Losses and gradients of a batch that goes through the graph as a whole; `images` has one view for each of
     /// [`Graph::views`](pipeline::Graph::views).
     ///
     /// The momentum copies move first, by `momentum`, and make all keys, of which nothing is recorded. Queries follow, see
@@ -59,10 +60,12 @@ impl Engine {
     /// If a view is missing, or a module refuses what it is given.
     pub fn compute_whole(
         &mut self,
-        views: Vec<FeatureMap>,
+        images: impl Into<Images>,
         momentum: f32,
         keep: KeepLogits,
     ) -> Result<Computed, EngineError> {
+        let Images { views, indices, labels } = images.into();
+        self.now.set_images(indices, labels);
         self.update_momentum(momentum)?;
         let graph = self.graph.clone();
         let all: Vec<usize> = (0..graph.views.len()).collect();

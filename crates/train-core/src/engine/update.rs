@@ -7,7 +7,8 @@ use super::{Engine, EngineError};
 use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
-    /// Moves every trainable parameter by its gradient.
+    /// Moves every trainable parameter by its gradient, but for those that are frozen in the epoch of
+    /// [`set_progress`](Self::set_progress).
     ///
     /// Parameters move at the same time, on the host each in chunks: a network has many small ones, and with one after another
     /// most threads would wait. The moving average of the next step is not taken in the same pass, though it reads what is
@@ -19,7 +20,7 @@ impl Engine {
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
         self.n_steps += 1;
-        let (optimizer, n_updates) = (&*self.optimizer, self.n_updates);
+        let (optimizer, n_updates, epoch) = (&*self.optimizer, self.n_updates, self.now.epoch());
         let mut result = Ok(());
         let taken = self.parameters.collect_mut(self.modules.named_mut(), |_, row, parameter| {
             let settings = row.settings;
@@ -29,7 +30,8 @@ impl Engine {
                 n_axes: parameter.shape().len(),
                 weight_decay: settings.weight_decay,
             };
-            let is_wanted = result.is_ok() && parameter.is_trainable();
+            let is_due = epoch >= settings.frozen_epochs;
+            let is_wanted = result.is_ok() && parameter.is_trainable() && is_due;
             let taken = match is_wanted {
                 true => take(step, parameter, gradients, optimizer),
                 false => Ok(Taken::None),

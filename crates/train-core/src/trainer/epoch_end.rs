@@ -12,9 +12,11 @@ impl Trainer<'_> {
         let seconds = clock.started.elapsed().as_secs_f64();
         let n_steps = self.course.steps_per_epoch as f64;
         let [gradient_first_layer, gradient_last_layer] = self.spikes.largest();
+        let singles = self.position.single_sums.iter();
         let summary = EpochSummary {
             loss: self.position.loss_sum / n_steps,
-            top1: self.position.top1_sum / n_steps,
+            top1: self.engine.has_contrast().then_some(self.position.top1_sum / n_steps),
+            singles: singles.map(|(name, sum)| (name.clone(), sum / n_steps)).collect(),
             lr: self.course.lr(self.course.at(self.position.epoch, self.position.step - 1)),
             seconds,
             images_per_s: (clock.n_steps * self.course.batch) as f64 / seconds,

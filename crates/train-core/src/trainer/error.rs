@@ -56,6 +56,18 @@ pub enum TrainError {
     /// The loader ended before the last epoch: a bug in this program.
     #[error("the data loader ended before the last epoch")]
     TooFewBatches,
+    /// A loss needs classes, and not every image has one.
+    #[error(
+        "the loss `{loss}` needs a class for every image, and {without} of {n_images} training images have none"
+    )]
+    NoLabels {
+        /// The module's name.
+        loss: String,
+        /// Images without a class.
+        without: usize,
+        /// All images.
+        n_images: usize,
+    },
     /// A value is not finite.
     #[error("training has diverged at epoch {epoch}, step {step}: {what} is not finite")]
     NotFinite {
@@ -194,6 +206,9 @@ impl TrainError {
             Self::State(_) => {
                 Some("resume with the pipeline that wrote it: the run folder's `pipeline.ron`".into())
             }
+            Self::NoLabels { .. } => Some(
+                "use a dataset with classes, such as a folder of class folders, or a loss that needs none".into(),
+            ),
             Self::NotFinite { checkpoint, .. } => Some(match checkpoint {
                 Some(checkpoint) => format!(
                     "the last good checkpoint is `{}`; `stability: (on_nonfinite: RollBack)` in the pipeline resumes from \

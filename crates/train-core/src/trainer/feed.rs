@@ -27,6 +27,8 @@ struct Ahead {
 /// A batch, or a part of one, on the device.
 pub(super) struct Fed {
     pub(super) views: Vec<FeatureMap>,
+    /// The indices of the images.
+    pub(super) images: Vec<usize>,
     /// How long the step waited for the loader.
     pub(super) waited: Duration,
 }
@@ -44,7 +46,7 @@ impl Feed {
             Some(ahead) => ahead.views,
             None => to_device(device, batch.images.len(), &batch.views).map_err(EngineError::from)?,
         };
-        Ok(Fed { views, waited: batch.waited })
+        Ok(Fed { views, images: batch.images, waited: batch.waited })
     }
 
     /// Sends the views of the next batch to the device, if it is loaded. Waiting here would keep the host from the rest

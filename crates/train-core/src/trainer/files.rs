@@ -4,6 +4,7 @@ use run_store::RunFolder;
 use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog};
 
 use super::observer::{EpochReport, Observer, ObserverError, RolledBack, Started, StepReport};
+use super::step::single_values;
 
 /// Approximate number of TensorBoard entries of the loss per epoch.
 const EVENTS_PER_EPOCH: usize = 50;
@@ -71,13 +72,16 @@ impl Observer for EventFile {
             return Ok(());
         }
         let scalars = [
-            ("train/loss", step.loss),
-            ("train/loss_chance", step.loss_range.chance),
-            ("train/loss_floor", step.loss_range.floor),
+            ("train/loss", Some(step.loss)),
+            ("train/loss_chance", step.loss_range.map(|range| range.chance)),
+            ("train/loss_floor", step.loss_range.map(|range| range.floor)),
             ("train/contrast_top1", step.top1),
-            ("train/lr", step.lr),
+            ("train/lr", Some(step.lr)),
         ];
-        self.log.scalars(step.steps_done, scalars)?;
+        self.log
+            .scalars(step.steps_done, scalars.into_iter().filter_map(|(name, value)| Some((name, value?))))?;
+        let singles = single_values(step.losses).into_iter();
+        self.log.scalars(step.steps_done, singles.map(|(name, value)| (format!("train/{name}"), value)))?;
         let gradients = step.gradients.of_weights();
         let named = gradients.map(|(name, norm)| (format!("gradient/{name}"), f64::from(norm)));
         Ok(self.log.scalars(step.steps_done, named)?)
@@ -100,6 +104,7 @@ fn tag(field: &str) -> Option<String> {
         // The learning rate is a curve of steps already.
         "epoch" | "lr" => return None,
         "loss" | "contrast_top1" => format!("train/{field}_of_epoch"),
+        single if single.contains('.') => format!("train/{single}_of_epoch"),
         "unreadable" => format!("train/{field}"),
         "seconds" => "time/seconds_of_epoch".into(),
         "images_per_s" | "data_wait_share" => format!("time/{field}"),
@@ -112,10 +117,13 @@ fn tag(field: &str) -> Option<String> {
 
 fn line(report: &EpochReport<'_>) -> MetricsLine {
     let mut line = MetricsLine::new(report.steps_done).with("epoch", report.epochs_done);
-    if let Some(epoch) = report.training {
+    if let Some(epoch) = &report.training {
+        line = line.with("loss", epoch.loss);
+        if let Some(top1) = epoch.top1 {
+            line = line.with("contrast_top1", top1);
+        }
+        line = epoch.singles.iter().fold(line, |line, (name, value)| line.with(name.clone(), *value));
         line = line
-            .with("loss", epoch.loss)
-            .with("contrast_top1", epoch.top1)
             .with("lr", epoch.lr)
             .with("seconds", epoch.seconds)
             .with("images_per_s", epoch.images_per_s)
@@ -140,7 +148,8 @@ mod tests {
     fn every_field_of_an_epoch_has_a_tag_in_a_group() {
         let training = EpochSummary {
             loss: 1.0,
-            top1: 0.5,
+            top1: Some(0.5),
+            singles: vec![("l12.loss".into(), 0.5)],
             lr: 0.1,
             seconds: 9.0,
             images_per_s: 7.0,
@@ -166,6 +175,7 @@ mod tests {
             [
                 "train/loss_of_epoch",
                 "train/contrast_top1_of_epoch",
+                "train/l12.loss_of_epoch",
                 "time/seconds_of_epoch",
                 "time/images_per_s",
                 "time/data_wait_share",
@@ -182,7 +192,8 @@ mod tests {
     fn fields_of_training_are_told_from_metrics() {
         let training = Some(EpochSummary {
             loss: 1.0,
-            top1: 0.5,
+            top1: Some(0.5),
+            singles: vec![("l12.loss".into(), 0.5)],
             lr: 0.1,
             seconds: 2.0,
             images_per_s: 100.0,

@@ -2,7 +2,7 @@
 
 use tensor_ops::{Device, FeatureMap, OpError, Recording};
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Images};
 use pipeline::Pipeline;
 use processes::Alone;
 
@@ -108,12 +108,12 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
     let shapes: Vec<[usize; 3]> = engine.graph().views.iter().filter_map(shape_of).collect();
     for _ in 0..2 {
         let mut n_given = 0;
-        let mut next = || -> Result<Vec<FeatureMap>, EngineError> {
+        let mut next = || -> Result<Images, EngineError> {
             let pass = &parts.passes[n_given / parts.n_parts];
             n_given += 1;
             let n = batch / parts.n_parts;
             let views = pass.views.iter().map(|&view| made_up(device, n, shapes[view]));
-            Ok(views.collect::<Result<_, OpError>>()?)
+            Ok(of_one_class(n, views.collect::<Result<_, OpError>>()?))
         };
         let mut computed = engine.compute(batch, 0.99, &mut next)?;
         // Whether they are finite does not matter here.
@@ -122,6 +122,11 @@ fn two_steps(pipeline: Pipeline, device: &Device) -> Result<(), EngineError> {
         engine.update(&mut computed.gradients, 0.0)?;
     }
     Ok(())
+}
+
+/// `n` images that are nowhere, all of one class.
+pub(super) fn of_one_class(n: usize, views: Vec<FeatureMap>) -> Images {
+    Images { views, indices: (0..n).collect(), labels: vec![0; n] }
 }
 
 pub(super) fn made_up(device: &Device, n: usize, [h, w, c]: [usize; 3]) -> Result<FeatureMap, OpError> {

@@ -123,7 +123,7 @@ struct Trainer<'a> {
     observers: Observers<'a>,
     together: Together,
     position: Position,
-    loss_range: LossRange,
+    loss_range: Option<LossRange>,
     /// What has changed since the checkpoint that this process resumed from.
     changed_images: Option<ChangedImages>,
     /// The metrics of the untrained encoder, if this process measured them.
@@ -169,6 +169,7 @@ impl<'a> Trainer<'a> {
         if steps_per_epoch == 0 {
             return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
+        check_labels(&pipeline.network.modules, &*splits.train)?;
         let together = Together::new(Arc::clone(&options.processes));
         let own = OwnData::open(&pipeline.monitors)?;
         together.check_start(&pipeline.text, &splits, &own)?;
@@ -337,7 +338,7 @@ impl<'a> Trainer<'a> {
             checkpoint: self.saving.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
             best: self.saving.best(),
-            verdict: self.last_loss.and_then(|loss| Verdict::of(loss, self.loss_range, &after)),
+            verdict: self.last_loss.and_then(|loss| Verdict::of(loss, self.loss_range?, &after)),
             after,
             early_stop: if self.position.epoch < self.course.epochs { self.early_stop() } else { None },
             n_steps: self.position.steps_done - steps_before,
@@ -402,6 +403,16 @@ impl<'a> Trainer<'a> {
         let list = self.run.unreadable();
         let note = Note::Unreadable { n_images, list: &list };
         self.observers.notify(|observer| observer.note(&note))
+    }
+}
+
+/// A loss that needs classes gets one for every image.
+fn check_labels(modules: &pipeline::Modules, train: &dyn plugin_api::Images) -> Result<(), TrainError> {
+    let Some(loss) = modules.losses.iter().find(|loss| loss.module.needs_labels()) else { return Ok(()) };
+    let n_images = train.len();
+    match (0..n_images).filter(|&i| train.label(i).is_none()).count() {
+        0 => Ok(()),
+        without => Err(TrainError::NoLabels { loss: loss.name.clone(), without, n_images }),
     }
 }
 

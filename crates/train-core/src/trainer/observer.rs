@@ -141,10 +141,10 @@ pub struct StepReport<'a> {
     pub waited: Duration,
     /// The loss that is minimized.
     pub loss: f64,
-    /// The value of that loss at chance level, and its lower bound.
-    pub loss_range: LossRange,
-    /// Share of queries whose nearest key is their own, 0–1; the mean over all losses.
-    pub top1: f64,
+    /// The value of that loss at chance level, and its lower bound, where they are known.
+    pub loss_range: Option<LossRange>,
+    /// Share of queries whose nearest key is their own, 0–1; the mean over all contrastive losses, if there are any.
+    pub top1: Option<f64>,
     /// Each loss of the graph.
     pub losses: &'a [Loss],
     /// The learning rate.
@@ -170,7 +170,7 @@ impl<'a> Gradients<'a> {
 }
 
 /// The untrained encoder, or a completed epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EpochReport<'a> {
     /// Whole epochs done; 0 for the untrained encoder.
     pub epochs_done: usize,
@@ -183,12 +183,15 @@ pub struct EpochReport<'a> {
 }
 
 /// The training results of an epoch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EpochSummary {
     /// The mean loss.
     pub loss: f64,
-    /// Mean share of queries whose nearest key is their own, 0–1.
-    pub top1: f64,
+    /// Mean share of queries whose nearest key is their own, 0–1, if there are contrastive losses.
+    pub top1: Option<f64>,
+    /// Means of the values of single losses, if there are several, and of the metrics of objectives: `step.loss`,
+    /// `step.metric`.
+    pub singles: Vec<(String, f64)>,
     /// The learning rate of the last step.
     pub lr: f64,
     /// Time that this process spent on it, without measuring.
@@ -251,6 +254,8 @@ pub enum Note<'a> {
         /// The file that lists them.
         list: &'a Path,
     },
+    /// No gradient has reached these trainable parameters, `module.name`, in the first step.
+    NoGradient(&'a [&'a str]),
     /// A resumed run goes on with other images than its checkpoint has seen.
     ChangedImages(ChangedImages),
     /// The disk has room for the next checkpoint, but not for all that the run will keep.
@@ -268,6 +273,16 @@ pub enum SpikeConsequence<'a> {
     StepSkipped,
     /// These parameters are frozen from now on.
     Frozen(&'a [&'a str]),
+}
+
+/// The first of `names`, and how many there are besides.
+fn named(names: &[&str]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more parameters", shown.join(", ")),
+    }
 }
 
 impl fmt::Display for Note<'_> {
@@ -289,6 +304,12 @@ impl fmt::Display for Note<'_> {
                     }
                 }
             }
+            Self::NoGradient(names) => write!(
+                f,
+                "no gradient has reached {}: either no loss depends on {}, or a plugin has lost what was recorded",
+                named(names),
+                if names.len() == 1 { "it" } else { "them" },
+            ),
             Self::MonitorOff { monitor, reason } => write!(f, "monitor {monitor} is off: {reason}"),
             Self::Unreadable { n_images, list } => write!(
                 f,

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::TrainError;
 use plugin_api::Rng;
 
+/// What a sum of a single value is called in a checkpoint, before the value's name.
+const SUM_OF: &str = "sum of ";
+
 /// A position in a run, and the running sums of its epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Position {
@@ -18,6 +21,8 @@ pub(super) struct Position {
     pub(super) loss_sum: f64,
     /// Sum of this epoch's shares of queries whose nearest key is their own.
     pub(super) top1_sum: f64,
+    /// Sums of this epoch's values of single losses, and of their metrics, by name.
+    pub(super) single_sums: BTreeMap<String, f64>,
     /// The number of rollbacks, which is part of the seed of later draws.
     pub(super) rollbacks: u64,
     /// The metric that may end the run early.
@@ -46,6 +51,8 @@ impl Position {
         metadata.insert("steps_done".into(), self.steps_done.to_string());
         metadata.insert("loss_sum".into(), format!("{:?}", self.loss_sum));
         metadata.insert("top1_sum".into(), format!("{:?}", self.top1_sum));
+        let singles = self.single_sums.iter();
+        metadata.extend(singles.map(|(name, sum)| (format!("{SUM_OF}{name}"), format!("{sum:?}"))));
         metadata.insert("rollbacks".into(), self.rollbacks.to_string());
         if self.drawn_since > 0 {
             metadata.insert("drawn_since".into(), self.drawn_since.to_string());
@@ -63,6 +70,10 @@ impl Position {
             steps_done: read(metadata, "steps_done")?,
             loss_sum: read(metadata, "loss_sum")?,
             top1_sum: read(metadata, "top1_sum")?,
+            single_sums: metadata
+                .iter()
+                .filter_map(|(name, sum)| Some((name.strip_prefix(SUM_OF)?.to_owned(), sum.parse().ok()?)))
+                .collect(),
             rollbacks: read(metadata, "rollbacks")?,
             best: metadata.get("early_stopping").and_then(|best| {
                 let mut parts = best.split(' ');
@@ -84,11 +95,20 @@ impl Position {
     }
 
     /// Counts a step. Returns true if it was the epoch's last, which [`next_epoch`](Self::next_epoch) must follow.
-    pub(super) fn count(&mut self, loss: f64, top1: f64, steps_per_epoch: usize) -> bool {
+    pub(super) fn count(
+        &mut self,
+        loss: f64,
+        top1: Option<f64>,
+        singles: &[(String, f64)],
+        steps_per_epoch: usize,
+    ) -> bool {
         self.step += 1;
         self.steps_done += 1;
         self.loss_sum += loss;
-        self.top1_sum += top1;
+        self.top1_sum += top1.unwrap_or(0.0);
+        for (name, value) in singles {
+            *self.single_sums.entry(name.clone()).or_default() += value;
+        }
         self.step == steps_per_epoch
     }
 
@@ -98,6 +118,7 @@ impl Position {
         self.step = 0;
         self.loss_sum = 0.0;
         self.top1_sum = 0.0;
+        self.single_sums.clear();
     }
 }
 
@@ -120,6 +141,7 @@ mod tests {
             steps_done: 155,
             loss_sum: 0.1 + 0.2,
             top1_sum: 1.0 / 3.0,
+            single_sums: [("l12.loss".to_owned(), 0.7 * 3.0), ("l21.std".to_owned(), -1.0 / 3.0)].into(),
             rollbacks: 2,
             best: Some(Best { score: -0.1 / 3.0, epoch: 2, measured: 3 }),
             drawn_since: 100,

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use tensor_ops::FeatureMap;
-
 use super::feed::{Fed, Feed};
 use super::saving::restore;
 use super::spikes::{Spike, Verdict};
 use super::{
     EpochClock, Gradients, Note, PartReport, RolledBack, SpikeConsequence, StepReport, TrainError, Trainer,
 };
-use crate::engine::{Loss, NonFinite};
+use crate::engine::{Images, Loss, NonFinite};
 
 /// Rollbacks to the same checkpoint before the run ends with the error.
 const MOST_ROLLBACKS: usize = 3;
@@ -24,15 +22,19 @@ impl Trainer<'_> {
         let device = self.engine.device().clone();
         let n_parts = self.engine.own_parts().len() * self.engine.parts().passes.len();
         let mut part = 0;
-        let mut next = || -> Result<Vec<FeatureMap>, TrainError> {
+        self.engine.set_progress(at);
+        let needs_labels = self.engine.needs_labels();
+        let mut next = || -> Result<Images, TrainError> {
             if n_parts > 1 {
                 let report = PartReport { epoch: at.epoch, step: at.step, part, n_parts };
                 self.observers.notify(|observer| observer.part(&report))?;
                 part += 1;
             }
-            let Fed { views, waited: waited_here } = feed.next(&device)?;
+            let Fed { views, images: indices, waited: waited_here } = feed.next(&device)?;
             waited += waited_here;
-            Ok(views)
+            let label = |index: &usize| self.data.splits.train.label(*index);
+            let labels = if needs_labels { indices.iter().filter_map(label).collect() } else { Vec::new() };
+            Ok(Images { views, indices, labels })
         };
         let mut computed = self.engine.compute(self.course.batch, momentum as f32, &mut next)?;
         self.together.check_unreadable(&self.data.unreadable)?;
@@ -50,8 +52,13 @@ impl Trainer<'_> {
             Ok(norms) => norms,
             Err(what) => return Err(self.diverged(what)),
         };
-        let n_losses = computed.losses.len() as f64;
-        let top1 = computed.losses.iter().map(|loss| f64::from(loss.top1)).sum::<f64>() / n_losses;
+        if self.position.steps_done == 0 {
+            let missing = self.engine.without_gradient(&norms)?;
+            if !missing.is_empty() {
+                self.observers.notify(|observer| observer.note(&Note::NoGradient(&missing)))?;
+            }
+        }
+        let top1 = top1(&computed.losses);
         self.engine.enqueue(&computed.keys)?;
         if let Some(max_norm) = self.clip_norm {
             self.engine.clip_gradients(&mut computed.gradients, max_norm)?;
@@ -76,7 +83,8 @@ impl Trainer<'_> {
         }
         clock.waited += waited;
         clock.n_steps += 1;
-        let epoch_is_done = self.position.count(f64::from(loss), top1, at.steps_per_epoch);
+        let singles = single_values(&computed.losses);
+        let epoch_is_done = self.position.count(f64::from(loss), top1, &singles, at.steps_per_epoch);
         let report = StepReport {
             epoch: at.epoch,
             step: at.step,
@@ -154,4 +162,20 @@ impl Trainer<'_> {
         };
         self.observers.notify(|observer| observer.note(&note))
     }
+}
+
+/// The mean share of queries whose nearest key is their own, over the losses that have one.
+fn top1(losses: &[Loss]) -> Option<f64> {
+    let shares: Vec<f64> = losses.iter().filter_map(|loss| loss.top1).map(f64::from).collect();
+    (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
+}
+
+/// What the losses of a step say one by one: the value of each, if there are several, and their own metrics.
+pub(super) fn single_values(losses: &[Loss]) -> Vec<(String, f64)> {
+    let of_loss = |loss: &Loss| {
+        let value = (losses.len() > 1).then(|| (format!("{}.loss", loss.id), f64::from(loss.value)));
+        let named = |(name, value): &(&str, f32)| (format!("{}.{name}", loss.id), f64::from(*value));
+        value.into_iter().chain(loss.metrics.iter().map(named)).collect::<Vec<_>>()
+    };
+    losses.iter().flat_map(of_loss).collect()
 }

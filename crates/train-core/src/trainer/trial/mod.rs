@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use pipeline::Pipeline;
 use plugin_api::Entry;
 use processes::Alone;
-use tensor_ops::{Counted, Device, FeatureMap, OpError, ParameterId, count_products};
+use tensor_ops::{Counted, Device, OpError, ParameterId, count_products};
 
 use super::course::Course;
 use super::data::Data;
 use super::feed::{Fed, Feed};
-use super::fit::made_up;
+use super::fit::{made_up, of_one_class};
 use super::own_data::OwnData;
 use super::position::Position;
 use super::{Measure, TrainError};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Images};
 use loader::{LoaderError, keep_small};
 
 pub use self::measuring::MeasuringCost;
@@ -182,17 +182,17 @@ fn one_step(
     let parts = engine.parts().clone();
     let mut waited = Duration::ZERO;
     let mut n_given = 0;
-    let mut next = || -> Result<Vec<FeatureMap>, TrainError> {
+    let mut next = || -> Result<Images, TrainError> {
         if let Some(feed) = feed {
-            let Fed { views, waited: here } = feed.next(device)?;
+            let Fed { views, images, waited: here } = feed.next(device)?;
             waited += here;
-            return Ok(views);
+            return Ok(of_one_class(images.len(), views));
         }
         let pass = &parts.passes[n_given / parts.n_parts];
         n_given += 1;
-        let images =
-            pass.views.iter().map(|&view| made_up(device, course.batch / parts.n_parts, shapes[view]));
-        Ok(images.collect::<Result<_, OpError>>().map_err(EngineError::from)?)
+        let n = course.batch / parts.n_parts;
+        let views = pass.views.iter().map(|&view| made_up(device, n, shapes[view]));
+        Ok(of_one_class(n, views.collect::<Result<_, OpError>>().map_err(EngineError::from)?))
     };
     let momentum = course.momentum.map_or(0.0, |momentum| momentum.start);
     let mut computed = engine.compute(course.batch, momentum as f32, &mut next)?;
