@@ -106,11 +106,29 @@ pub struct AdamW {
     pub size: f32,
 }
 
+/// The numbers of `c = blend_kept m + blend_new g`, `m = kept m + new g`, then `p = shrink p - size sign(c)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lion {
+    /// What a value keeps of itself.
+    pub shrink: f32,
+    /// What the mean of gradients has in the direction of a step.
+    pub blend_kept: f32,
+    /// What the gradient has in it.
+    pub blend_new: f32,
+    /// What the mean keeps of itself.
+    pub kept: f32,
+    /// What the mean takes in.
+    pub new: f32,
+    /// The size of a step.
+    pub size: f32,
+}
+
 /// Moves of many parameters, which are done together.
 #[derive(Debug, Default)]
 pub struct Moves<'a> {
     with_momentum: Table<'a>,
     adamw: Table<'a>,
+    lion: Table<'a>,
     has_layer_rates: bool,
 }
 
@@ -178,13 +196,32 @@ impl<'a> Moves<'a> {
         self.adamw.push(addresses, len, &numbers.map(f64::from));
     }
 
+    /// Adds a parameter that moves by the sign of a blend of its gradient and the mean of gradients.
+    ///
+    /// # Panics
+    ///
+    /// If an array is shorter than the parameter.
+    pub fn push_lion(
+        &mut self,
+        moving: Moving<'a>,
+        gradient: &'a Memory<f32>,
+        mean: &'a mut Memory<f32>,
+        Lion { shrink, blend_kept, blend_new, kept, new, size }: Lion,
+    ) {
+        let (values, len, narrow) = moving.addresses();
+        assert!(gradient.len() >= len && mean.len() >= len, "each value has a gradient and a mean");
+        let addresses = [values, gradient.address(), mean.address_mut(), 0, narrow];
+        let numbers = [shrink, blend_kept, blend_new, kept, new, size];
+        self.lion.push(addresses, len, &numbers.map(f64::from));
+    }
+
     /// Does them all, without waiting for the device.
     ///
     /// # Errors
     ///
     /// When the device fails.
     pub fn run(self) -> Result<()> {
-        let Self { mut with_momentum, mut adamw, has_layer_rates } = self;
+        let Self { mut with_momentum, mut adamw, mut lion, has_layer_rates } = self;
         if with_momentum.n_rows > 0 {
             let (rows, numbers) = with_momentum.upload()?;
             let mut partial = None;
@@ -207,6 +244,12 @@ impl<'a> Moves<'a> {
             let launch = Launch::new(&OPTIMIZE, "move_adamw").read(&rows).read(&numbers);
             // SAFETY: each row has four arrays.
             unsafe { adamw.run(launch) }?;
+        }
+        if lion.n_rows > 0 {
+            let (rows, numbers) = lion.upload()?;
+            let launch = Launch::new(&OPTIMIZE, "move_lion").read(&rows).read(&numbers);
+            // SAFETY: each row has three arrays.
+            unsafe { lion.run(launch) }?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use plugin_api::{Optimizer, Slots, UpdateStep};
 use tensor_ops::{Device, Gradients, Parameter, ParameterKind};
 
-use crate::{AdamW, AdamWConfig, Lars, LarsConfig, LarsRule, Sgd, SgdConfig};
+use crate::{AdamW, AdamWConfig, Lars, LarsConfig, LarsRule, Lion, LionConfig, Sgd, SgdConfig};
 
 /// A rule that has lost its kernel.
 struct OnHost<'a>(&'a dyn Optimizer);
@@ -48,7 +48,7 @@ fn run(
 #[test]
 fn three_steps_on_the_device_are_those_of_the_host() {
     let lars = |rule| LarsConfig { momentum: 0.9, weight_decay: 1e-3, trust: 0.02, rule };
-    let optimizers: [(&str, Box<dyn Optimizer>); 4] = [
+    let optimizers: [(&str, Box<dyn Optimizer>); 5] = [
         ("sgd", Box::new(Sgd::new(SgdConfig { momentum: 0.9, weight_decay: 1e-2 }).unwrap())),
         ("lars", Box::new(Lars::new(lars(LarsRule::MocoV3)).unwrap())),
         ("lars of bolts", Box::new(Lars::new(lars(LarsRule::Bolts)).unwrap())),
@@ -56,6 +56,7 @@ fn three_steps_on_the_device_are_those_of_the_host() {
             "adamw",
             Box::new(AdamW::new(AdamWConfig { weight_decay: 0.1, betas: (0.9, 0.999), eps: 1e-8 }).unwrap()),
         ),
+        ("lion", Box::new(Lion::new(LionConfig { weight_decay: 0.1, betas: (0.9, 0.99) }).unwrap())),
     ];
     let shapes: [&[usize]; 5] = [&[1], &[37], &[1, 1], &[37, 11], &[130, 300]];
     for (name, optimizer) in &optimizers {

@@ -48,8 +48,8 @@ const EXPECTED: &[(&str, &[&str])] = &[
     ("backbone", &["resnet", "vit"]),
     ("head", &["identity", "linear", "mlp"]),
     ("loss", &["in-batch", "queue"]),
-    ("optimizer", &["adamw", "lars", "sgd"]),
-    ("schedule", &["constant", "cosine", "steps"]),
+    ("optimizer", &["adamw", "lars", "lion", "sgd"]),
+    ("schedule", &["constant", "cosine", "one-cycle", "steps", "wsd"]),
     ("monitor", &["alignment-uniformity", "feature-collapse", "key-drift", "knn", "lidar", "linear-probe"]),
 ];
 

@@ -119,6 +119,31 @@ KERNEL(move_adamw)(const long long *table, const double *numbers, int n_rows, in
     }
 }
 
+// c = blend_kept m + blend_new g; m = kept m + new g; p = shrink p - size sign(c), where the sign of 0 is 0, and that of NaN NaN
+//
+// Numbers of a row: these, in the order shrink, blend_kept, blend_new, kept, new, size.
+KERNEL(move_lion)(const long long *table, const double *numbers, int n_rows, int span) {
+    int at = row_of_block(table, n_rows);
+    const long long *row = table + (long long)at * ROW;
+    const double *of_row = numbers + (long long)at * NUMBERS;
+    float *values = (float *)row[1], *mean = (float *)row[3];
+    value_bf16 *narrow = (value_bf16 *)row[5];
+    const float *gradient = (const float *)row[2];
+    float shrink = (float)of_row[0], blend_kept = (float)of_row[1], blend_new = (float)of_row[2];
+    float kept = (float)of_row[3], taken = (float)of_row[4], size = (float)of_row[5];
+    long long end = end_of_block(row, span);
+    for (long long i = first_of_block(row, span) + threadIdx.x; i < end; i += 256) {
+        float g = gradient[i], m = mean[i];
+        float sign = blend_kept * m + blend_new * g;
+        if (sign > 0.0f) sign = 1.0f;
+        else if (sign < 0.0f) sign = -1.0f;
+        mean[i] = kept * m + taken * g;
+        float p = shrink * values[i] - size * sign;
+        values[i] = p;
+        if (narrow) narrow[i] = store_bf16(p);
+    }
+}
+
 // own = momentum own + rest towards
 KERNEL(blend_all)(const long long *table, float momentum, float rest, int n_rows, int span) {
     const long long *row = table + (long long)row_of_block(table, n_rows) * ROW;

@@ -87,17 +87,20 @@ fn memory_of_something_else_is_read_and_left_alone() {
 
 #[test]
 fn copies_of_weights_move_with_them() {
-    use crate::optimize::{AdamW, Blends, Momentum, Moves, Moving, Rate};
+    use crate::optimize::{AdamW, Blends, Lion, Momentum, Moves, Moving, Rate};
     const LEN: usize = 9000;
     let of = |seed| upload(&noise(seed, LEN)).unwrap();
-    let mut all: Vec<(Memory<f32>, Forms)> = (0..3).map(|seed| (of(seed), Forms::default())).collect();
+    let mut all: Vec<(Memory<f32>, Forms)> = (0..4).map(|seed| (of(seed), Forms::default())).collect();
     for (values, forms) in &all {
         Weight { values, forms }.plain(Precision::Bf16).unwrap();
     }
     let (gradient, towards) = (of(4), of(5));
     let (mut velocity, mut means) = (of(6), [of(7), crate::zeros(LEN).unwrap()]);
-    let [(momentum, momentum_forms), (adamw, adamw_forms), (blend, blend_forms)] = &mut all[..] else {
-        panic!("there are three")
+    let mut mean = of(8);
+    let [(momentum, momentum_forms), (adamw, adamw_forms), (lion, lion_forms), (blend, blend_forms)] =
+        &mut all[..]
+    else {
+        panic!("there are four")
     };
     let mut moves = Moves::default();
     let numbers = Momentum { momentum: 0.9, weight_decay: 0.1, lr: 0.5, rate: Rate::One };
@@ -115,11 +118,14 @@ fn copies_of_weights_move_with_them() {
     let moving = Moving { values: adamw, narrow: adamw_forms.changing() };
     let [first, second] = &mut means;
     moves.push_adamw(moving, &gradient, [first, second], numbers);
+    let numbers = Lion { shrink: 0.99, blend_kept: 0.9, blend_new: 0.1, kept: 0.99, new: 0.01, size: 0.1 };
+    let moving = Moving { values: lion, narrow: lion_forms.changing() };
+    moves.push_lion(moving, &gradient, &mut mean, numbers);
     moves.run().unwrap();
     let mut blends = Blends::default();
     blends.push(Moving { values: blend, narrow: blend_forms.changing() }, &towards);
     blends.run(0.9).unwrap();
-    for (seed, (values, forms)) in (0..3).zip(&all) {
+    for (seed, (values, forms)) in (0..4).zip(&all) {
         let moved = crate::download(values).unwrap();
         assert_ne!(moved, noise(seed, LEN));
         let narrow = forms.narrow().expect("the copy is kept").fetch().unwrap();

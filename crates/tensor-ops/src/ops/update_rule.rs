@@ -37,6 +37,22 @@ pub enum UpdateRule {
         /// The size of a step, corrected for the share of the mean that is filled.
         size: f32,
     },
+    /// `c = blend_kept m + blend_new g`, `m ← kept m + new g`, then `p ← shrink p − size sign(c)`, where the sign of 0 is 0 and
+    /// that of NaN is NaN. One slot, `m`.
+    Lion {
+        /// What a value keeps of itself.
+        shrink: f32,
+        /// What the mean of gradients has in the direction of a step.
+        blend_kept: f32,
+        /// What the gradient has in it.
+        blend_new: f32,
+        /// What the mean keeps of itself.
+        kept: f32,
+        /// What the mean takes in.
+        new: f32,
+        /// The size of a step.
+        size: f32,
+    },
 }
 
 /// A rate that follows from the lengths of a whole parameter and its gradient; where these leave it undefined, it is 1.
@@ -60,7 +76,7 @@ impl UpdateRule {
     /// How many values it keeps for each element.
     pub fn n_slots(&self) -> usize {
         match self {
-            Self::Momentum { .. } => 1,
+            Self::Momentum { .. } | Self::Lion { .. } => 1,
             Self::AdamW { .. } => 2,
         }
     }

@@ -2,7 +2,7 @@
 
 use kernels_cuda::{
     Array, Memory,
-    optimize::{self, AdamW, Blends, Momentum, Moves, Rate},
+    optimize::{self, AdamW, Blends, Lion, Momentum, Moves, Rate},
 };
 
 use super::OnDevice as _;
@@ -41,6 +41,10 @@ pub(crate) fn update(
             UpdateRule::AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size } => {
                 let numbers = AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size };
                 moves.push_adamw(values, gradient, [slot()?, slot()?], numbers);
+            }
+            UpdateRule::Lion { shrink, blend_kept, blend_new, kept, new, size } => {
+                let numbers = Lion { shrink, blend_kept, blend_new, kept, new, size };
+                moves.push_lion(values, gradient, slot()?, numbers);
             }
         }
     }
