@@ -2,7 +2,10 @@
 //!
 //! Start at [`FeatureMap`], which hides how image-shaped values are laid out, at [`Tokens`], what a transformer works on,
 //! at [`Parameter`], and at [`Recording`], which says whether an operation is recorded for the backward pass. Each
-//! operation is one file.
+//! operation, or each kind of them, is one file.
+//!
+//! A loss may be written of operations on rows, such as [`matmul`] and [`softmax`], or of its own by [`custom`], and
+//! tested by [`check_gradient`](fn@check_gradient). These compute on the host's values, on a CUDA device too.
 //!
 //! Results do not depend on the number of threads: work is cut by the shape of the data, and sums are taken in a fixed
 //! order. They do depend on the instructions in use, see [`kernel_family`] and [`choose_kernels`].
@@ -19,6 +22,7 @@
 
 mod accelerator;
 mod backend;
+mod check_gradient;
 mod counting;
 mod device;
 mod error;
@@ -43,22 +47,27 @@ pub use self::{
         Check, DeviceStatus, allow_tensor_float, device_status, give_back_memory, kernel_sources,
         open_device, peak_device_memory, self_test, synchronize,
     },
+    check_gradient::{GradientCheck, check_gradient},
     counting::{Counted, ParameterId, count_products},
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
     families::{choose_kernels, kernel_family},
     mode::Mode,
     ops::{
-        BatchNorm, DeviceUpdate, InfoNce, KeepLogits, LayerNorm, LayerRate, LinearGradient, Rows, UpdateRule,
-        add, add_bias, add_position, add_relu, add_scaled_images, attention, average_pool, backward,
-        backward_onto, backward_watched, batch_norm, batch_norm_add_relu, batch_norm_features,
-        batch_norm_relu, blend_on_device, blend_values, clip_gradients, concat_rows, conv2d,
-        conv2d_before_norm, features_from_rows, global_average_pool, gradient_of_rows, grouped_conv2d,
+        Axis, BatchNorm, DeviceUpdate, InfoNce, KeepLogits, LayerNorm, LayerRate, LinearGradient, Rows,
+        UpdateRule, abs, add, add_bias, add_position, add_relu, add_scaled_images, attention, average_pool,
+        backward, backward_onto, backward_watched, batch_norm, batch_norm_add_relu, batch_norm_features,
+        batch_norm_relu, blend_on_device, blend_values, clamp, clip_gradients, concat_columns, concat_rows,
+        concat_rows_of, constant, conv2d, conv2d_before_norm, covariance, custom, detach, diagonal, exp,
+        features_from_rows, fork, gather_rows, global_average_pool, gradient_of_rows, grouped_conv2d,
         grouped_conv2d_before_norm, info_nce_in_batch, info_nce_queue, keep_token, l2_normalize,
         largest_gradients, largest_value, layer_norm, linear, linear_add_tokens, linear_gelu_tokens,
-        linear_rows, linear_rows_gradient, linear_tokens, loss_with_gradient, max_pool, mean_tokens,
-        prepend_token, prepend_tokens, relu, relu_features, scale_features, scale_loss, select_rows,
-        select_token, sum_losses, sum_weighted_by, to_rows, tokens_from_map, update_on_device, weighted_sum,
+        linear_rows, linear_rows_gradient, linear_tokens, log, log_softmax, log_sum_exp, loss_with_gradient,
+        matmul, matmul_transposed, max_pool, mean_all, mean_over, mean_tokens, minus, norm_over, number,
+        over, plus, prepend_token, prepend_tokens, relu, relu_features, scale_features, scale_loss, scaled,
+        select_rows, select_token, shifted, slice_columns, slice_rows, softmax, square, square_root, sum_all,
+        sum_losses, sum_over, sum_weighted_by, times, to_rows, tokens_from_map, top1_row, transpose,
+        update_on_device, variance_over, weighted_sum,
     },
     tape::{GradientWatch, Gradients, Recording, TakeGradient},
     values::{Buffer, FeatureMap, Parameter, ParameterKind, Tokens, TorchValues},

@@ -3,7 +3,6 @@
 use std::{cell::RefCell, collections::HashMap};
 
 use dfdx::tensor::CpuError;
-use processes::ProcessesError;
 
 use super::GradientWatch;
 use crate::{Device, OpError, device::DeviceError, values::AnyValues};
@@ -33,7 +32,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) of_tensors: &'a mut OfTensors,
     pub(crate) by_slot: &'a mut BySlot,
     /// Why the pass ends, where dfdx has no error for it.
-    pub(crate) failure: Option<ProcessesError>,
+    pub(crate) failure: Option<OpError>,
 }
 
 /// What dfdx has no place for: it hands its own gradients and its own errors from operation to operation.
@@ -56,7 +55,7 @@ impl Pass<'_> {
             let mut pass = Pass { of_tensors, by_slot: &mut running.by_slot, failure: None };
             let result = work(&mut pass);
             if let Some(error) = pass.failure {
-                running.failure = Some(error.into());
+                running.failure = Some(error);
             }
             if let Some(watch) = &mut running.watch
                 && let Err(error) = watch.look(&mut running.by_slot)
@@ -70,8 +69,8 @@ impl Pass<'_> {
 
     /// Ends the pass for a reason that dfdx has no error for: what an operation returns in its place.
     #[allow(clippy::useless_conversion, reason = "with the CUDA device, dfdx's error is another")]
-    pub(crate) fn fail(&mut self, error: ProcessesError) -> DeviceError {
-        self.failure = Some(error);
+    pub(crate) fn fail(&mut self, error: impl Into<OpError>) -> DeviceError {
+        self.failure = Some(error.into());
         CpuError::WrongNumElements.into()
     }
 }

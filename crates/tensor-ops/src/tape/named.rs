@@ -98,6 +98,11 @@ impl NamedRows {
         &self.device
     }
 
+    /// Number of values of the gradient.
+    pub(crate) fn n_values(&self) -> usize {
+        self.shape.0 * self.shape.1
+    }
+
     /// Moves the gradient out, row after row; `None` if none has arrived.
     pub(crate) fn take<B: Backend>(&self, backend: B, pass: &mut Pass<'_>) -> Computed<Option<B::Values>> {
         let Some(strides) = self.strides else { return self.name.take(backend, pass) };

@@ -16,8 +16,10 @@ use crate::{
     to_rows, update_on_device, weighted_sum,
 };
 
+mod custom;
 #[cfg(feature = "cuda-emulated")]
 mod driver_calls;
+mod formulas;
 mod losses;
 mod precision;
 mod strided;

@@ -11,15 +11,15 @@ use crate::{
     BatchNorm, Mode, Scalar, batch_norm_features, info_nce_in_batch, loss_with_gradient, testing::gradient_of,
 };
 
-const N: usize = 4;
-const D: usize = 3;
+pub(super) const N: usize = 4;
+pub(super) const D: usize = 3;
 
 /// A matrix `(N, D)` made of another one, and where each of its values, row after row, comes from.
-struct View {
-    name: &'static str,
-    shape: (usize, usize),
-    make: fn(Features) -> Features,
-    source: fn(usize, usize) -> usize,
+pub(super) struct View {
+    pub(super) name: &'static str,
+    pub(super) shape: (usize, usize),
+    pub(super) make: fn(Features) -> Features,
+    pub(super) source: fn(usize, usize) -> usize,
 }
 
 const VIEWS: [View; 4] = [
@@ -59,7 +59,7 @@ const VIEWS: [View; 4] = [
 ];
 
 /// Those that can be made: slices are kernels of dfdx on the device, which an emulated driver has not.
-fn views() -> impl Iterator<Item = View> {
+pub(super) fn views() -> impl Iterator<Item = View> {
     VIEWS.into_iter().filter(|view| !cfg!(feature = "cuda-emulated") || view.name != "sliced")
 }
 
