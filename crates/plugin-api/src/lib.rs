@@ -33,9 +33,9 @@ pub use self::kinds::{
     DatasetContext, DatasetError, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated, FeatureExtractor,
     Head, Images, Input, InputShape, Keys, KeysAnew, Level, LossContext, LossRange, Metric, Module,
     ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
-    ObjectiveContext, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome, OwnDataset, Part,
-    PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, Split, Splits, UnreadableImage,
-    Update, UpdateStep, Visitor, VisitorMut,
+    ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome,
+    OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
+    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

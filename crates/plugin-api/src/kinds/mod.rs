@@ -6,6 +6,7 @@ mod loss;
 mod module;
 mod monitor;
 mod objective;
+mod objective_inputs;
 mod optimizer;
 mod own_dataset;
 mod schedule;
@@ -20,6 +21,7 @@ pub use self::monitor::{
     MonitorError, Outcome,
 };
 pub use self::objective::{Evaluated, Input, InputShape, Objective, ObjectiveContext, ObjectiveStep};
+pub use self::objective_inputs::{ObjectiveInputs, SortedInputs};
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::own_dataset::{DatasetConfig, OwnDataset};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};
