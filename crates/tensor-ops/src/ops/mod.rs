@@ -17,6 +17,7 @@ mod linear_rows;
 mod loss;
 mod norm;
 mod over_axis;
+mod parameter_features;
 mod parts_of;
 mod pointwise;
 mod pool;
@@ -48,6 +49,7 @@ pub use self::{
     },
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     over_axis::{Axis, mean_over, norm_over, sum_over, variance_over},
+    parameter_features::parameter_features,
     parts_of::{concat_columns, concat_rows_of, diagonal, gather_rows, slice_columns, slice_rows, transpose},
     pointwise::{add, add_relu, relu, relu_features},
     pool::{average_pool, global_average_pool, max_pool},
