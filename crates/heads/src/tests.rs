@@ -1,8 +1,11 @@
 use dfdx::prelude::{HasShape, PutTape, TensorFromVec};
-use plugin_api::{ConfigError, Entry, Head, ModuleContext};
+use plugin_api::{ConfigError, Entry, EntryMut, Head, Module as _, ModuleContext};
 use tensor_ops::{Device, Features, Mode, Recording, backward, to_rows, weighted_sum};
 
-use crate::{LinearHead, LinearHeadConfig, Mlp, MlpConfig, Norm};
+use crate::{
+    DinoHead, DinoHeadConfig, LinearHead, LinearHeadConfig, Mlp, MlpConfig, Norm, Prototypes,
+    PrototypesConfig,
+};
 
 fn context(n_inputs: usize) -> ModuleContext {
     ModuleContext {
@@ -27,6 +30,15 @@ fn mlp(config: MlpConfig) -> Mlp {
 
 fn linear() -> LinearHead {
     LinearHead::new(LinearHeadConfig { out: 3 }, &context(6)).unwrap()
+}
+
+fn prototypes() -> Prototypes {
+    Prototypes::new(PrototypesConfig { out: 3 }, &context(6)).unwrap()
+}
+
+fn dino(norm: Norm) -> DinoHead {
+    let config = DinoHeadConfig { hidden: 5, bottleneck: 4, out: 3, norm, ..DinoHeadConfig::default() };
+    DinoHead::new(config, &context(6)).unwrap()
 }
 
 fn features(recording: Recording) -> Features {
@@ -149,7 +161,14 @@ fn weights_and_biases_start_uniform_in_pytorchs_bounds() {
 #[test]
 fn a_gradient_reaches_every_parameter() {
     let v3 = MlpConfig { hidden: Some(5), norm: Norm::Batch, ..moco_v2() };
-    let heads: [Box<dyn Head>; 3] = [Box::new(linear()), Box::new(mlp(moco_v2())), Box::new(mlp(v3))];
+    let heads: [Box<dyn Head>; 6] = [
+        Box::new(linear()),
+        Box::new(mlp(moco_v2())),
+        Box::new(mlp(v3)),
+        Box::new(prototypes()),
+        Box::new(dino(Norm::None)),
+        Box::new(dino(Norm::Batch)),
+    ];
     for mut head in heads {
         let output = head.forward(features(Recording::start()), Mode::Train).unwrap();
         let weights = to_rows(&output);
@@ -160,6 +179,107 @@ fn a_gradient_reaches_every_parameter() {
                 assert!(gradient.is_some_and(|g| g.iter().any(|g| *g != 0.0)), "{name}");
             }
         });
+    }
+}
+
+/// Rows of `x`, each of unit length.
+fn unit_rows(x: &[f32], width: usize) -> Vec<f32> {
+    let unit = |row: &[f32]| {
+        let length = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+        row.iter().map(|v| v / length).collect::<Vec<f32>>()
+    };
+    x.chunks(width).flat_map(unit).collect()
+}
+
+#[test]
+fn scores_of_prototypes_are_cosines() {
+    let mut head = prototypes();
+    assert_eq!(names(&head), ["weight"]);
+    let [(shape, weight)] = &parameters(&head)[..] else { panic!("one parameter") };
+    assert_eq!(shape[..], [3, 6]);
+    let weight = (vec![3, 6], unit_rows(weight, 6));
+    let no_bias = (vec![3], vec![0.0; 3]);
+    let expected = apply(&unit_rows(&features(Recording::Off).as_vec(), 6), &weight, &no_bias);
+    let output = head.forward(features(Recording::Off), Mode::Train).unwrap();
+    assert_near(&output.as_vec(), &expected);
+}
+
+#[test]
+fn the_gradient_of_a_prototype_is_that_of_its_direction() {
+    let mut head = prototypes();
+    let score = |head: &mut Prototypes| {
+        let output = head.forward(features(Recording::start()), Mode::Train).unwrap();
+        let weights: Vec<f32> = (0..12).map(|i| (i as f32 * 1.3).cos()).collect();
+        weighted_sum(output, &weights).unwrap()
+    };
+    let mut gradients = backward(score(&mut head)).unwrap();
+    let mut gradient = Vec::new();
+    let mut values = Vec::new();
+    head.visit(&mut |_, entry| {
+        if let Entry::Parameter(parameter) = entry {
+            gradient = parameter.gradient(&mut gradients).unwrap().unwrap();
+            values = parameter.to_vec();
+        }
+    });
+    let set = |head: &mut Prototypes, values: &[f32]| {
+        head.visit_mut(&mut |_, entry| {
+            if let EntryMut::Parameter(parameter) = entry {
+                parameter.set(values).unwrap();
+            }
+        });
+    };
+    for place in 0..values.len() {
+        let mut at = |change: f32| {
+            let mut moved = values.clone();
+            moved[place] += change;
+            set(&mut head, &moved);
+            score(&mut head).as_vec()[0]
+        };
+        let slope = (at(1e-2) - at(-1e-2)) / 2e-2;
+        assert!((slope - gradient[place]).abs() < 2e-3, "{place}: {slope}, recorded {}", gradient[place]);
+    }
+    // Its length does not count.
+    set(&mut head, &values.iter().map(|value| 10.0 * value).collect::<Vec<f32>>());
+    let scaled = score(&mut head).as_vec()[0];
+    set(&mut head, &values);
+    assert!((score(&mut head).as_vec()[0] - scaled).abs() < 1e-5);
+}
+
+#[test]
+fn dinos_head_has_the_names_of_its_authors_and_ends_in_cosines() {
+    let mut head = dino(Norm::None);
+    assert_eq!(
+        names(&head),
+        [
+            "mlp.0.weight",
+            "mlp.0.bias",
+            "mlp.2.weight",
+            "mlp.2.bias",
+            "mlp.4.weight",
+            "mlp.4.bias",
+            "last_layer.weight_v"
+        ]
+    );
+    let of_norm = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"];
+    let mut expected = vec!["mlp.0.weight".to_owned()];
+    expected.extend(of_norm.map(|name| format!("mlp.1.{name}")));
+    expected.push("mlp.3.weight".into());
+    expected.extend(of_norm.map(|name| format!("mlp.4.{name}")));
+    expected.extend(["mlp.6.weight", "mlp.6.bias", "last_layer.weight_v"].map(str::to_owned));
+    assert_eq!(names(&dino(Norm::Batch)), expected);
+    let output = head.forward(features(Recording::Off), Mode::Train).unwrap();
+    assert_eq!(*output.shape(), (4, 3));
+    let [w0, b0, w2, b2, w4, b4, (_, last)] = &parameters(&head)[..] else { panic!("seven parameters") };
+    // The tanh form is near enough to GELU for values as small as these.
+    let gelu = |x: Vec<f32>| -> Vec<f32> {
+        let inner = |x: f32| (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+        x.into_iter().map(|x| 0.5 * x * (1.0 + inner(x).tanh())).collect()
+    };
+    let hidden = gelu(apply(&gelu(apply(&features(Recording::Off).as_vec(), w0, b0)), w2, b2));
+    let narrow = unit_rows(&apply(&hidden, w4, b4), 4);
+    let expected = apply(&narrow, &(vec![3, 4], unit_rows(last, 4)), &(vec![3], vec![0.0; 3]));
+    for (ours, expected) in output.as_vec().into_iter().zip(expected) {
+        assert!((ours - expected).abs() < 1e-3, "{ours}, expected {expected}");
     }
 }
 
@@ -181,4 +301,9 @@ fn a_head_that_cannot_work_is_refused_with_the_reason() {
     let batch_norm = MlpConfig { norm: Norm::Batch, ..moco_v2() };
     assert!(refuse(batch_norm, 1).to_string().contains("a single row"));
     assert!(LinearHead::new(LinearHeadConfig { out: 0 }, &context(6)).is_err());
+    assert!(Prototypes::new(PrototypesConfig { out: 0 }, &context(6)).is_err());
+    let refuse = |config| DinoHead::new(config, &context(6)).map(drop).unwrap_err().to_string();
+    let usual = DinoHeadConfig::default;
+    assert!(refuse(DinoHeadConfig { layers: 0, ..usual() }).starts_with("`layers` is 0, but"));
+    assert!(refuse(DinoHeadConfig { bottleneck: 0, ..usual() }).starts_with("`bottleneck` is 0, but"));
 }
