@@ -72,6 +72,7 @@ fn every_crate_has_a_place() {
     let mut placed = plugin_crates(&dependencies);
     for expected in [
         "augment",
+        "backbone-convnext",
         "backbone-resnet",
         "backbone-vit",
         "datasets",

@@ -8,7 +8,9 @@ use tensor_ops::{
 };
 
 use crate::config::Sizes;
-use crate::drop_path::Factors;
+
+/// For the two residual branches of a block, what each image's is multiplied by; `None`: all count as they are.
+pub(crate) type Factors = Option<[Vec<f32>; 2]>;
 
 /// Added to the variance, in every layer norm of a ViT.
 pub(crate) const LAYER_NORM_EPS: f32 = 1e-6;

@@ -8,7 +8,6 @@
 mod attention;
 mod block;
 mod config;
-mod drop_path;
 mod positions;
 mod presets;
 mod resample;

@@ -1,6 +1,6 @@
 //! The whole network.
 
-use nn::{Builder, Init, LayerNormConfig};
+use nn::{Builder, DropPath, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
 use plugin_api::{
     AttentionMaps, Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized,
@@ -11,9 +11,8 @@ use tensor_ops::{
 };
 
 use crate::attention::of_last_block;
-use crate::block::{Block, LAYER_NORM_EPS};
+use crate::block::{Block, Factors, LAYER_NORM_EPS};
 use crate::config::{Pool, Position, VitConfig, grid};
-use crate::drop_path::DropPath;
 use crate::positions;
 use crate::resample::{for_grid, of_other_size};
 use crate::stem::PatchEmbed;
@@ -234,7 +233,7 @@ impl Backbone for Vit {
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
         let mut x = self.tokens(images, mode)?;
         let depth = self.blocks.len();
-        let mut factors = match mode {
+        let mut factors: Vec<Factors> = match mode {
             Mode::Train => self.drop_path.pass(depth, x.n())?,
             Mode::Eval => vec![None; depth],
         };

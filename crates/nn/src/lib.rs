@@ -8,6 +8,7 @@
 mod builder;
 mod conv;
 mod conv_norm;
+mod drop_path;
 mod init;
 mod layer_norm;
 mod linear;
@@ -16,6 +17,7 @@ mod mlp;
 pub use self::builder::Builder;
 pub use self::conv::{Conv, ConvConfig};
 pub use self::conv_norm::{ConvNorm, ConvNormConfig};
+pub use self::drop_path::DropPath;
 pub use self::init::Init;
 pub use self::layer_norm::LayerNormConfig;
 pub use self::linear::{Linear, LinearConfig};

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use augment as _;
+use backbone_convnext as _;
 use backbone_resnet as _;
 use backbone_vit as _;
 use datasets as _;

@@ -45,7 +45,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "vertical-flip",
         ],
     ),
-    ("backbone", &["resnet", "vit"]),
+    ("backbone", &["convnext", "resnet", "vit"]),
     ("head", &["identity", "linear", "mlp"]),
     ("loss", &["in-batch", "queue"]),
     ("optimizer", &["adamw", "lars", "lion", "sgd"]),

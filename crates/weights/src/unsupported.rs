@@ -28,8 +28,11 @@ const PARTS: [(&str, &str); 22] = [
         "embeddings.patch_embeddings.",
         "a name of Hugging Face's transformers; export the model under timm's names",
     ),
-    ("dwconv.", "a depthwise convolution, as in ConvNeXt, and there is no such encoder here"),
-    ("conv_dw.", "a depthwise convolution, as in ConvNeXt and MobileNet, and there is no such encoder here"),
+    ("dwconv.", "a depthwise convolution, as in ConvNeXt, whose weights of other programs are not read"),
+    (
+        "conv_dw.",
+        "a depthwise convolution, as in ConvNeXt and MobileNet, whose weights of other programs are not read",
+    ),
     ("denseblock1.", "a part of DenseNet, and there is no such encoder here"),
     ("layer1.0.se.", "a squeeze-and-excitation, and `resnet` has none"),
     ("layer1.0.se_module.", "a squeeze-and-excitation, and `resnet` has none"),

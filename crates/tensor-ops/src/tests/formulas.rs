@@ -5,10 +5,11 @@ use super::{
     *,
 };
 use crate::{
-    Axis, abs, check_gradient, clamp, concat_columns, concat_rows_of, constant, covariance, custom, detach,
-    diagonal, exp, fork, gather_rows, log, log_softmax, log_sum_exp, matmul, matmul_transposed, mean_all,
-    mean_over, minus, norm_over, number, over, plus, scaled, shifted, slice_columns, slice_rows, softmax,
-    square, square_root, sum_all, sum_over, testing::gradient_of, times, top1_row, transpose, variance_over,
+    Axis, LayerNorm, abs, check_gradient, clamp, concat_columns, concat_rows_of, constant, covariance,
+    custom, detach, diagonal, exp, fork, gather_rows, layer_norm_features, log, log_softmax, log_sum_exp,
+    matmul, matmul_transposed, mean_all, mean_over, minus, norm_over, number, over, plus, scaled, shifted,
+    slice_columns, slice_rows, softmax, square, square_root, sum_all, sum_over, testing::gradient_of, times,
+    top1_row, transpose, variance_over,
 };
 
 /// `(N, D)` in double precision.
@@ -149,6 +150,17 @@ const OPERATIONS: &[Operation] = &[
                 let product = |row: usize| (x.at(row, i) - means[i]) * (x.at(row, j) - means[j]);
                 (0..x.n).map(product).sum::<f64>() / (x.n - 1) as f64
             })
+        },
+    },
+    Operation {
+        name: "layer_norm_features",
+        run: |x| {
+            let norm = LayerNorm::new(&Device::default(), x.d(), 0.1).unwrap();
+            layer_norm_features(x, &norm).unwrap()
+        },
+        oracle: |x| {
+            let at = |row: &[f64], j: usize| (row[j] - mean(row)) / (variance(row, 0) + 0.1).sqrt();
+            Wide::made(x.n, x.d, |i, j| at(&x.row(i), j))
         },
     },
     Operation {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use kernels_cpu::Layout;
+
 use crate::{
     FeatureMap, OpError, Parameter, Tokens,
     backend::{Backend, on},
@@ -35,6 +37,52 @@ fn from_map<B: Backend>(backend: B, x: FeatureMap) -> Result<Tokens, OpError> {
         recording,
         backward,
     ))
+}
+
+/// Tokens as the pixels of maps of `size`, height and width: `(N, H * W, C)` to `(N, H, W, C)`, what [`tokens_from_map`] undoes.
+///
+/// For convolutions between operations on tokens, such as a layer norm of each pixel.
+///
+/// ```
+/// use tensor_ops::{Device, FeatureMap, Recording, map_from_tokens, tokens_from_map};
+///
+/// let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
+/// let map = FeatureMap::from_nhwc(&Device::default(), [1, 2, 3, 2], &values, Recording::Off)?;
+/// assert_eq!(map_from_tokens(tokens_from_map(map)?, (2, 3))?.to_nhwc(), values);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
+/// # Errors
+///
+/// When there are not as many tokens as pixels, or the device fails.
+pub fn map_from_tokens(x: Tokens, size: (usize, usize)) -> Result<FeatureMap, OpError> {
+    let (h, w) = size;
+    if h.checked_mul(w) != Some(x.t()) {
+        let expected = format!("{h} * {w}, those of the map");
+        let (what, got) = ("number of tokens", x.t().to_string());
+        return Err(OpError::Shape { op: "map_from_tokens", what, expected, got });
+    }
+    on!(x.values.place(), |backend| to_map(backend, x, size))
+}
+
+fn to_map<B: Backend>(backend: B, x: Tokens, (h, w): (usize, usize)) -> Result<FeatureMap, OpError> {
+    let (device, precision) = (x.device().clone(), x.precision());
+    let layout = Layout { n: x.n(), h, w, c: x.d() };
+    let values = backend.duplicate(B::of(&x.values))?;
+    let values = Arc::new(B::any(backend.map_of_tokens(layout, values, precision)?));
+    let (x, recording) = x.split_recording();
+    let backward = x.needs_gradient.then(|| {
+        let x = x.slot;
+        move |pass: &mut Pass<'_>, gradient: B::Values| {
+            let gradient = backend.tokens_of_map(layout, &Arc::new(B::any(gradient)))?;
+            let gradient = match Arc::try_unwrap(gradient) {
+                Ok(gradient) => B::owned(gradient),
+                Err(shared) => backend.duplicate(B::of(&shared))?,
+            };
+            x.add(backend, pass.by_slot, gradient)
+        }
+    });
+    Ok(FeatureMap::output(backend, &device, layout, values, recording, backward))
 }
 
 /// Adds a table of positions, `(T, D)`, to the tokens of every image.

@@ -3,14 +3,16 @@ use rayon::ThreadPoolBuilder;
 
 use super::{
     LayerNorm, add_bias, add_position, attention, keep_token, layer_norm, layer_norm::layer_norm_on,
-    linear_add_tokens, linear_gelu_tokens, linear_tokens, mean_tokens, prepend_token, prepend_tokens,
-    scale_features, select_token, tokens_from_map,
+    layer_norm_features, linear_add_tokens, linear_gelu_tokens, linear_tokens, map_from_tokens, mean_tokens,
+    prepend_token, prepend_tokens, scale_features, select_token, tokens_from_map,
 };
 use crate::{
-    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Recording, Tokens, backward, conv2d,
+    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording, Tokens,
+    backward, conv2d,
     testing::{
-        assert_close, backward_weighted_rows, backward_weighted_tokens, differences, families, image, noise,
-        on_family, rows, tokens, vector, weight_matrix, weighted, wide,
+        assert_close, backward_weighted, backward_weighted_rows, backward_weighted_tokens, differences,
+        families, gradient_of, image, named_rows, noise, on_family, rows, tokens, vector, weight_matrix,
+        weighted, wide,
     },
     to_rows, weighted_sum,
 };
@@ -116,6 +118,62 @@ fn layer_normalization_agrees_with_differences() {
             assert_close("shift", &got, &by_shift, 1e-5);
         }
     }
+}
+
+#[test]
+fn layer_normalization_of_rows_is_that_of_tokens() {
+    for (n, d) in [(1, 3), (5, 16), (3, 37)] {
+        let (x, scale, shift, weights) = (noise(1, n * d), noise(2, d), noise(3, d), noise(4, n * d));
+        let mut norm = LayerNorm::new(&Device::default(), d, 1e-6).unwrap();
+        (norm.scale, norm.shift) = (vector(&scale), vector(&shift));
+        let (name, input) = named_rows((n, d), &x);
+        let y = layer_norm_features(input, &norm).unwrap();
+        let (x, scale, shift) = (wide(&x), wide(&scale), wide(&shift));
+        let oracle = |x: &[f64], scale: &[f64], shift: &[f64]| layer_norm_oracle(x, scale, shift, 1e-6);
+        assert_close("output", &to_rows(&y), &oracle(&x, &scale, &shift), 1e-5);
+        let mut gradients = backward_weighted_rows(y, &weights);
+        let by_x = differences(|x| weighted(&oracle(x, &scale, &shift), &weights), &x);
+        assert_close("input", &gradient_of(&name, &mut gradients), &by_x, 1e-4);
+        let by_scale = differences(|scale| weighted(&oracle(&x, scale, &shift), &weights), &scale);
+        let got = norm.scale.gradient(&mut gradients).unwrap().unwrap();
+        assert_close("scale", &got, &by_scale, 1e-5);
+        let by_shift = differences(|shift| weighted(&oracle(&x, &scale, shift), &weights), &shift);
+        let got = norm.shift.gradient(&mut gradients).unwrap().unwrap();
+        assert_close("shift", &got, &by_shift, 1e-5);
+    }
+    let norm = LayerNorm::new(&Device::default(), 3, 1e-6).unwrap();
+    let error = layer_norm_features(rows((1, 2), &[1.0, 2.0]), &norm).unwrap_err();
+    assert_eq!(error.to_string(), "layer_norm_features: values of scale and shift must be 2, got 3");
+}
+
+#[test]
+fn tokens_become_the_map_that_they_came_from() {
+    for shape in [[1, 1, 1, 1], [2, 3, 5, 4], [17, 2, 3, 33]] {
+        let [n, h, w, c] = shape;
+        let (x, weights) = (noise(1, n * h * w * c), noise(2, n * h * w * c));
+        let input = tokens([n, h * w, c], &x);
+        let (kept, other) = (input.share(), input.fork());
+        let y = map_from_tokens(input, (h, w)).unwrap();
+        assert_eq!((y.shape(), y.to_nhwc()), (shape, x.clone()));
+        assert_eq!(tokens_from_map(y.share()).unwrap().to_rows(), x);
+        let mut gradients = backward_weighted(y, &weights);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), weights);
+        // Beside another branch, and in bfloat16, which holds these whole numbers.
+        let halves: Vec<f32> = weights.iter().map(|weight| (weight * 8.0).round()).collect();
+        let sum = crate::add(
+            map_from_tokens(other.share().with_recording(Recording::start()), (h, w)).unwrap(),
+            map_from_tokens(other.with_recording(Recording::start()), (h, w)).unwrap(),
+        );
+        let mut gradients = backward_weighted(sum.unwrap(), &halves);
+        let twice: Vec<f32> = halves.iter().map(|weight| 2.0 * weight).collect();
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), twice);
+        let narrow = tokens([n, h * w, c], &halves).with_precision(Precision::Bf16);
+        let map = map_from_tokens(narrow, (h, w)).unwrap();
+        assert_eq!((map.precision(), map.to_nhwc()), (Precision::Bf16, halves));
+    }
+    let error = map_from_tokens(tokens([1, 6, 1], &noise(1, 6)), (2, 2)).map(drop).unwrap_err();
+    assert_eq!(error.to_string(), "map_from_tokens: number of tokens must be 2 * 2, those of the map, got 6");
+    assert!(map_from_tokens(tokens([1, 6, 1], &noise(1, 6)), (usize::MAX, 2)).is_err());
 }
 
 #[test]
