@@ -25,6 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("plugin-api", &["processes", "tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &[]),
+    ("loss-parity", &["plugin-api", "tensor-ops"]),
     ("pipeline-text", &["plugin-api"]),
     ("pipeline", &["pipeline-text", "plugin-api", "tensor-ops"]),
     ("loader", &["pipeline", "plugin-api"]),
@@ -80,6 +81,10 @@ fn every_crate_has_a_place() {
         "heads",
         "negatives-inbatch",
         "negatives-queue",
+        "objectives-clusters",
+        "objectives-contrastive",
+        "objectives-distillation",
+        "objectives-redundancy",
         "optimizers",
     ] {
         assert!(placed.contains(expected), "`plugins` does not link {expected} in");

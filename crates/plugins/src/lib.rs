@@ -15,6 +15,10 @@ use evaluate as _;
 use heads as _;
 use negatives_inbatch as _;
 use negatives_queue as _;
+use objectives_clusters as _;
+use objectives_contrastive as _;
+use objectives_distillation as _;
+use objectives_redundancy as _;
 use optimizers as _;
 
 pub use plugin_api::all_plugins;

@@ -2,8 +2,9 @@
 
 use plugin_api::{
     Augmentation, AugmentationContext, Backbone, Config, ConfigError, ContrastiveLoss, Dataset,
-    DatasetContext, Described, Head, LossContext, ModuleContext, Monitor, MonitorContext, Optimizer,
-    OptimizerContext, Schedule, ScheduleContext, build, check_registry,
+    DatasetContext, Described, Head, InputShape, LossContext, ModuleContext, Monitor, MonitorContext,
+    Objective, ObjectiveContext, Optimizer, OptimizerContext, Schedule, ScheduleContext, build,
+    check_registry,
 };
 use tensor_ops::Device;
 
@@ -46,8 +47,23 @@ const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("backbone", &["convnext", "resnet", "vit"]),
-    ("head", &["identity", "linear", "mlp"]),
+    ("head", &["dino-head", "identity", "linear", "mlp", "prototypes"]),
     ("loss", &["in-batch", "queue"]),
+    (
+        "objective",
+        &[
+            "barlow-twins",
+            "dcl",
+            "dino",
+            "negative-cosine",
+            "nnclr",
+            "nt-xent",
+            "ressl",
+            "sup-con",
+            "swav",
+            "vicreg",
+        ],
+    ),
     ("optimizer", &["adamw", "lars", "lion", "sgd"]),
     ("schedule", &["constant", "cosine", "one-cycle", "steps", "wsd"]),
     ("monitor", &["alignment-uniformity", "feature-collapse", "key-drift", "knn", "lidar", "linear-probe"]),
@@ -80,11 +96,37 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         "backbone" => build::<dyn Backbone>(name, config, &module).map(drop),
         "head" => build::<dyn Head>(name, config, &module).map(drop),
         "loss" => build::<dyn ContrastiveLoss>(name, config, &negatives).map(drop),
+        "objective" => build_objective(name, config),
         "optimizer" => build::<dyn Optimizer>(name, config, &OptimizerContext).map(drop),
         "schedule" => build::<dyn Schedule>(name, config, &ScheduleContext { epochs: 200 }).map(drop),
         "monitor" => build::<dyn Monitor>(name, config, &MonitorContext::default()).map(drop),
         other => panic!("this test does not know how to build a {other}: add it"),
     }
+}
+
+/// Builds an objective from its example, on inputs as it takes them: two trained ones, with two fixed ones or without, or one of
+/// each.
+fn build_objective(name: &str, config: Config<'_>) -> Result<(), ConfigError> {
+    let input =
+        |place: usize, is_trained| InputShape { name: format!("value{place}"), width: 16, is_trained };
+    let context = |inputs: &[bool]| ObjectiveContext {
+        device: Device::default(),
+        inputs: inputs.iter().enumerate().map(|(place, is_trained)| input(place, *is_trained)).collect(),
+        batch: 64,
+        epochs: 200,
+        seed: 0,
+        name: "objective".into(),
+    };
+    let kinds = [&[true, true][..], &[true, true, false, false], &[true, false]];
+    let built = kinds.map(|inputs| build::<dyn Objective>(name, config, &context(inputs)).map(drop));
+    let mut refused = Vec::new();
+    for result in built {
+        match result {
+            Ok(()) => return Ok(()),
+            Err(error) => refused.push(error),
+        }
+    }
+    Err(refused.remove(0))
 }
 
 #[test]

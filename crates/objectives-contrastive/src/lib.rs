@@ -1,0 +1,72 @@
+//! Losses that tell the views of an image apart from other images.
+//!
+//! [`NtXent`] is SimCLR's: the other view is right, all other rows of the batch are wrong. [`Dcl`] leaves the right one out
+//! of what it is compared with, [`SupCon`] has every row of the class right, [`NnClr`] the nearest of past images in place of
+//! the view, and [`ReSsl`] asks two views for the same similarities to past images.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![forbid(unsafe_code)]
+
+mod bank;
+mod dcl;
+mod nnclr;
+mod nt_xent;
+mod pairs;
+mod ressl;
+mod sup_con;
+mod temperature;
+
+pub use self::dcl::{Dcl, DclConfig};
+pub use self::nnclr::{NnClr, NnClrConfig};
+pub use self::nt_xent::{NtXent, NtXentConfig};
+pub use self::ressl::{ReSsl, ReSslConfig};
+pub use self::sup_con::{SupCon, SupConConfig};
+
+plugin_api::register! {
+    dyn Objective {
+        name: "nt-xent",
+        summary: "tells the other view of an image from all other images of the batch (SimCLR)",
+        source: "SimCLR (Chen et al. 2020, arXiv:2002.05709)",
+        example: "(temperature: 0.5)",
+        build: |config: NtXentConfig, context| NtXent::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "dcl",
+        summary: "as nt-xent, without the other view among what it is told from (decoupled contrastive learning, DCL)",
+        source: "Yeh et al. 2021, arXiv:2110.06848",
+        example: "(temperature: 0.1)",
+        build: |config: DclConfig, context| Dcl::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "sup-con",
+        summary: "tells views of images of the same class from all others (supervised contrastive, SupCon); needs labels",
+        source: "Khosla et al. 2020, arXiv:2004.11362",
+        example: "(temperature: 0.1)",
+        build: |config: SupConConfig, context| SupCon::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "nnclr",
+        summary: "as nt-xent, with the nearest of past images in place of the other view (NNCLR)",
+        source: "NNCLR (Dwibedi et al. 2021, arXiv:2104.14548)",
+        example: "(len: 4096, temperature: 0.1)",
+        build: |config: NnClrConfig, context| NnClr::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "ressl",
+        summary: "similarities to past images are those that the momentum encoder's view has (ReSSL)",
+        source: "ReSSL (Zheng et al. 2021, arXiv:2107.09282)",
+        example: "(len: 4096)",
+        build: |config: ReSslConfig, context| ReSsl::new(config, context),
+    }
+}

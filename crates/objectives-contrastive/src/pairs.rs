@@ -1,0 +1,93 @@
+//! How alike the rows of several views are, and what is left out.
+
+use plugin_api::{ConfigError, LossRange, ObjectiveContext, ObjectiveInputs};
+use tensor_ops::{
+    Features, OpError, Recording, Rows as _, Scalar, concat_rows_of, diagonal, features_from_rows, fork,
+    l2_normalize, log_sum_exp, matmul_transposed, mean_all, number, plus, scale_loss, scaled, slice_columns,
+    slice_rows, sum_losses, top1_row,
+};
+
+/// Added to a similarity that does not count: as good as minus infinity, and no NaN comes of it.
+const LEFT_OUT: f32 = -1e30;
+
+/// The embeddings of two views, both trained.
+pub(crate) fn two_views(
+    plugin: &'static str,
+    context: &ObjectiveContext,
+) -> Result<ObjectiveInputs, ConfigError> {
+    let inputs = ObjectiveInputs::of(plugin, context)?;
+    let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 0);
+    let hint = "name the embeddings of the two views, both with gradients";
+    inputs.require(is_right, context, "2 trained values", hint)?;
+    inputs.require_batch(2, context, "there is nothing to tell an image from")?;
+    Ok(inputs)
+}
+
+/// The two values that [`ObjectiveInputs::sort`] has counted.
+pub(crate) fn two<T>(values: Vec<T>) -> Result<[T; 2], OpError> {
+    let n = values.len();
+    let wrong = |got: usize| OpError::Shape {
+        op: "objective",
+        what: "number of values",
+        expected: "2".into(),
+        got: got.to_string(),
+    };
+    values.try_into().map_err(|_| wrong(n))
+}
+
+/// Cosines of all rows of `views` with all, over the temperature: `(V N, V N)`, view after view.
+pub(crate) fn similarities(views: Vec<Features>, temperature: f64) -> Result<Features, OpError> {
+    let (rows, others) = fork(l2_normalize(concat_rows_of(views)?)?);
+    scaled(matmul_transposed(rows, others)?, (1.0 / temperature) as f32)
+}
+
+/// The two views of each image, `(N, 1)` once, out of the [`similarities`] of two views.
+pub(crate) fn of_own_view(similarities: Features) -> Result<Features, OpError> {
+    let n = similarities.n() / 2;
+    diagonal(slice_columns(slice_rows(similarities, 0..n)?, n..2 * n)?)
+}
+
+/// `similarities`, but for those that `is_left_out` names by row and column.
+pub(crate) fn without(
+    similarities: Features,
+    is_left_out: impl Fn(usize, usize) -> bool,
+) -> Result<Features, OpError> {
+    let n = similarities.n();
+    let mask = (0..n * n).map(|i| if is_left_out(i / n, i % n) { LEFT_OUT } else { 0.0 }).collect();
+    let mask = features_from_rows(&similarities.device().clone(), (n, n), mask, Recording::Off)?;
+    plus(similarities, mask)
+}
+
+/// A cross entropy of two views, and how often it is right.
+pub(crate) struct Told {
+    pub(crate) loss: Scalar,
+    pub(crate) value: f32,
+    /// The share of the `2 N` rows whose most similar other row is the other view.
+    pub(crate) top1: f32,
+}
+
+/// The cross entropy of the other view among all rows but the own one: SimCLR's loss, the mean over `2 N` rows.
+pub(crate) fn nt_xent(first: Features, second: Features, temperature: f64) -> Result<Told, OpError> {
+    let n = first.n();
+    let (all, again) = fork(similarities(vec![first, second], temperature)?);
+    let others = without(all, |row, column| row == column)?;
+    let top1 = share_of_own_view(&others, n);
+    let wrong = mean_all(log_sum_exp(others)?)?;
+    let right = mean_all(of_own_view(again)?)?;
+    let loss = sum_losses(vec![wrong, scale_loss(right, -1.0)?])?;
+    let value = number(&loss);
+    Ok(Told { loss, value, top1 })
+}
+
+/// The share of rows whose most similar row is the other view.
+fn share_of_own_view(others: &Features, n: usize) -> f32 {
+    let nearest = top1_row(others);
+    let n_right = nearest.iter().enumerate().filter(|(row, near)| **near == (row + n) % (2 * n)).count();
+    n_right as f32 / (2 * n) as f32
+}
+
+/// Of [`nt_xent`]: all rows alike, and rows of other images at right angles.
+pub(crate) fn nt_xent_range(n: usize, temperature: f64) -> LossRange {
+    let n_wrong = 2.0 * n as f64 - 2.0;
+    LossRange { chance: n_wrong.ln_1p(), floor: (n_wrong * (-1.0 / temperature).exp()).ln_1p() }
+}
