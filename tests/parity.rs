@@ -140,6 +140,55 @@ fn weights_that_differ_at_the_start_differ_in_every_group() {
     }
 }
 
+/// The golden files of losses, which are part of the repository.
+fn losses() -> Vec<PathBuf> {
+    let crates = std::fs::read_dir(workspace().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = crates.map(|folder| folder.join("tests/golden"));
+    let objectives = folders.filter(|folder| folder.to_string_lossy().contains("/objectives-"));
+    let files = objectives.flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    files.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn losses_give_the_numbers_of_the_reference_all_files_in_one_command() {
+    let folder = tempdir().unwrap();
+    let files = losses();
+    assert!(files.len() >= 7, "{files:?}");
+    let outcome =
+        xtask(folder.path(), [PathBuf::from("parity"), "--json".into()].into_iter().chain(files.clone()));
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let lines: Vec<Value> = outcome.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named: BTreeSet<&str> = lines.iter().map(|line| line["file"].as_str().unwrap()).collect();
+    assert_eq!(named.len(), files.len());
+    let dino = |line: &&Value| line["file"].as_str().unwrap().ends_with("loss_dino.safetensors");
+    let groups: Vec<&str> = lines.iter().filter(dino).map(|line| line["group"].as_str().unwrap()).collect();
+    let of_step = |step| ["loss", "grad", "center_after"].map(|what| format!("step{step}/{what}"));
+    assert_eq!(groups, [0, 1, 2].map(of_step).concat());
+}
+
+#[test]
+fn other_numbers_of_a_loss_are_over_the_limit_and_another_loss_is_refused() {
+    let folder = tempdir().unwrap();
+    let dino = losses().into_iter().find(|path| path.ends_with("loss_dino.safetensors")).unwrap();
+    let copy = folder.path().join("loss.safetensors");
+    for (tensor, group) in [
+        ("step0/loss", "step0/loss"),
+        ("step1/grad/student3", "step1/grad"),
+        ("step2/center_after", "step2/center_after"),
+    ] {
+        tampered(&dino, tensor, &copy);
+        assert_eq!(compare(folder.path(), &copy), (Some(1), BTreeSet::from([group.to_owned()])), "{tensor}");
+    }
+    let bytes = std::fs::read(&dino).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+    let mut settings = header.metadata().clone().unwrap();
+    settings.insert("loss".into(), "\"no-such-loss\"".into());
+    std::fs::write(&copy, safetensors::serialize(file.tensors(), Some(settings)).unwrap()).unwrap();
+    let stderr = xtask(folder.path(), [Path::new("parity"), &copy]).refused();
+    assert!(stderr.contains("its loss is `no-such-loss`, and only nt_xent, dcl, "), "{stderr}");
+}
+
 #[test]
 fn what_is_no_golden_file_is_refused() {
     let folder = tempdir().unwrap();

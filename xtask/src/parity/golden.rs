@@ -14,6 +14,7 @@ pub(super) struct Golden {
     name: String,
     settings: HashMap<String, String>,
     tensors: BTreeMap<String, Tensor>,
+    bytes: Vec<u8>,
 }
 
 /// One named array.
@@ -45,6 +46,8 @@ pub(super) enum Kind {
     MocoV3,
     /// Single augmentations.
     Augmentations,
+    /// A loss on given embeddings.
+    Loss,
 }
 
 impl Golden {
@@ -54,19 +57,19 @@ impl Golden {
         let name = path.display().to_string();
         let bytes = std::fs::read(path)
             .map_err(|error| Failure::plain(format!("`{name}` cannot be read: {error}")))?;
-        Self::parse(name, &bytes)
+        Self::parse(name, bytes)
     }
 
-    fn parse(name: String, bytes: &[u8]) -> Result<Self, Failure> {
+    fn parse(name: String, bytes: Vec<u8>) -> Result<Self, Failure> {
         let malformed = |reason: String| {
             Failure::new(
                 format!("`{name}` is not a golden file: {reason}"),
                 "it must be a complete safetensors file",
             )
         };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| malformed(error.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| malformed(error.to_string()))?;
         let settings = header.metadata().clone().unwrap_or_default();
-        let file = SafeTensors::deserialize(bytes).map_err(|error| malformed(error.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| malformed(error.to_string()))?;
         let mut tensors = BTreeMap::new();
         for (tensor, view) in file.tensors() {
             let values = match view.dtype() {
@@ -83,7 +86,7 @@ impl Golden {
             };
             tensors.insert(tensor, Tensor { shape: view.shape().to_vec(), values });
         }
-        Ok(Self { name, settings, tensors })
+        Ok(Self { name, settings, tensors, bytes })
     }
 
     /// The path, as the user wrote it.
@@ -91,13 +94,20 @@ impl Golden {
         &self.name
     }
 
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The kind of the file.
     pub(super) fn kind(&self) -> Result<Kind, Failure> {
         match self.settings.get("kind").map(String::as_str) {
             Some("moco-v1" | "moco-v2") => Ok(Kind::Moco),
             Some("moco-v3") => Ok(Kind::MocoV3),
+            // Settings of losses are JSON.
+            Some("loss" | "\"loss\"") => Ok(Kind::Loss),
             Some(kind) => {
-                let known = "and only moco-v1, moco-v2 and moco-v3 are known";
+                let known = "and only moco-v1, moco-v2, moco-v3 and loss are known";
                 Err(self.wrong(format!("its kind is `{kind}`, {known}")))
             }
             None if self.tensors.keys().any(|name| name.ends_with("/input")) => Ok(Kind::Augmentations),
@@ -155,7 +165,7 @@ pub(super) mod tests {
     }
 
     fn parse(settings: &[(&str, &str)], tensor: &str) -> Golden {
-        Golden::parse("g".into(), &file(settings, tensor)).unwrap()
+        Golden::parse("g".into(), file(settings, tensor)).unwrap()
     }
 
     #[test]
@@ -173,14 +183,14 @@ pub(super) mod tests {
         for (name, bytes) in
             [("empty", &[][..]), ("text", b"kind: moco-v1"), ("cut", &bytes[..bytes.len() - 3])]
         {
-            let error = Golden::parse(name.into(), bytes).err().unwrap().to_string();
+            let error = Golden::parse(name.into(), bytes.to_vec()).err().unwrap().to_string();
             assert!(error.starts_with(&format!("`{name}` is not a golden file")), "{error}");
         }
         let golden = parse(&[("kind", "moco-v4"), ("lr", "fast")], "x");
         for (error, expected) in [
             (
                 golden.kind().err().unwrap(),
-                "`g`: its kind is `moco-v4`, and only moco-v1, moco-v2 and moco-v3 are known",
+                "`g`: its kind is `moco-v4`, and only moco-v1, moco-v2, moco-v3 and loss are known",
             ),
             (
                 golden.setting::<f64>("lr").err().unwrap(),
@@ -193,5 +203,6 @@ pub(super) mod tests {
         }
         assert!(parse(&[], "x").kind().is_err());
         assert_eq!(parse(&[], "0/input").kind().unwrap(), Kind::Augmentations);
+        assert_eq!(parse(&[("kind", "\"loss\"")], "x").kind().unwrap(), Kind::Loss);
     }
 }

@@ -2,6 +2,7 @@
 
 mod augmentations;
 mod golden;
+mod losses;
 mod measure;
 mod model;
 mod names;
@@ -27,7 +28,8 @@ use moco_cli::compute;
 /// (weights, momentum weights, statistics, queue), and an evaluation. The error is |ours - theirs| / |theirs| over all
 /// values of the group; for the final state, it is relative to the distance moved. The limit is 1e-4, or 10 times the
 /// error of PyTorch's float32 if that is larger. Counts must be equal. For augmentations, the mean difference is at
-/// most 0.5 of 255, and 99 % of values are within 2.
+/// most 0.5 of 255, and 99 % of values are within 2. For losses on given embeddings, the limit is 1e-5 for the loss and
+/// what is kept from step to step, and 1e-4 for all gradients of a step.
 ///
 /// The exit code is 1 if any group is over its limit.
 #[derive(clap::Args)]
@@ -44,7 +46,8 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask parity golden/moco_v2_resnet18_w8.safetensors
-  cargo xtask parity golden/moco_v[12]*.safetensors golden/augment.safetensors --json";
+  cargo xtask parity golden/moco_v[12]*.safetensors golden/augment.safetensors --json
+  cargo xtask parity golden/losses/*.safetensors";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let device = compute::start_exact()?;
@@ -54,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let lines: Vec<Line> = match golden.kind()? {
             kind @ (Kind::Moco | Kind::MocoV3) => model::compare(&golden, kind, &device)?,
             Kind::Augmentations => augmentations::compare(&golden)?,
+            Kind::Loss => losses::compare(&golden, &device)?,
         };
         if lines.iter().any(|line| !line.is_ok()) {
             code = ExitCode::FAILURE;

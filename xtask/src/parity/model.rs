@@ -38,7 +38,7 @@ pub(super) fn compare(golden: &Golden, kind: Kind, device: &Device) -> Result<Ve
         let momentum = match kind {
             // It moves, and the file has its initial position.
             Kind::MocoV3 => golden.floats(&format!("step{step}/m"))?.1.first().copied().unwrap_or(f32::NAN),
-            Kind::Moco | Kind::Augmentations => moco.momentum as f32,
+            Kind::Moco | Kind::Augmentations | Kind::Loss => moco.momentum as f32,
         };
         let mut computed = engine.compute_whole(views, momentum, KeepLogits::Yes)?;
         let total = [computed.total()];
@@ -86,7 +86,7 @@ impl Names {
     fn of(kind: Kind) -> Self {
         match kind {
             Kind::MocoV3 => Self { views: ["x1", "x2"], eval: "eval/z" },
-            Kind::Moco | Kind::Augmentations => Self { views: ["x_q", "x_k"], eval: "eval/q" },
+            Kind::Moco | Kind::Augmentations | Kind::Loss => Self { views: ["x_q", "x_k"], eval: "eval/q" },
         }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn of_gradient(kind: Kind, theirs: &str) -> String {
             let ours = of_state(theirs).unwrap_or_default();
             ours.strip_prefix("query.").unwrap_or_default().to_owned()
         }
-        Kind::Moco | Kind::Augmentations => of_encoder(HEAD, theirs),
+        Kind::Moco | Kind::Augmentations | Kind::Loss => of_encoder(HEAD, theirs),
     }
 }
 

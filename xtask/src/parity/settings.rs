@@ -20,7 +20,7 @@ pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
             let rule = choice(golden, "optimizer", [("lars", Rule::Lars), ("adamw", Rule::AdamW)])?;
             (encoder, method, rule)
         }
-        Kind::Moco | Kind::Augmentations => {
+        Kind::Moco | Kind::Augmentations | Kind::Loss => {
             let head = if truth(golden, "mlp")? { "mlp" } else { "linear" };
             let method = Method::Queue { head, len: golden.setting("queue")? };
             (resnet(golden)?, method, Rule::Sgd(golden.setting("sgd_momentum")?))
