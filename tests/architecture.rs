@@ -10,7 +10,7 @@ use crate::support::workspace;
 /// The floors of the house, from the ground up: a crate may use those of the floors below its own, and of its own floor
 /// none. The plugin crates are the floor `plugin_crates` gives.
 const BELOW_PLUGINS: [&[&str]; 4] =
-    [&["kernels-cpu", "processes"], &["tensor-ops"], &["plugin-api"], &["nn"]];
+    [&["kernels-cpu", "processes", "regular-files"], &["tensor-ops"], &["plugin-api"], &["nn"]];
 
 /// What is not a plugin, with what of the workspace it is linked with.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -19,19 +19,32 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels-cpu", &[]),
     ("kernels-cuda", &["kernels-cpu"]),
     ("processes", &[]),
+    ("regular-files", &[]),
     ("pages", &[]),
     ("processes-mpi", &["processes"]),
     ("tensor-ops", &["kernels-cpu", "processes"]),
     ("plugin-api", &["processes", "tensor-ops"]),
     ("nn", &["plugin-api", "tensor-ops"]),
-    ("run-store", &[]),
+    ("run-store", &["regular-files"]),
     ("loss-parity", &["plugin-api", "tensor-ops"]),
     ("pipeline-text", &["plugin-api"]),
-    ("pipeline", &["pipeline-text", "plugin-api", "tensor-ops"]),
+    ("pipeline", &["pipeline-text", "plugin-api", "regular-files", "tensor-ops"]),
     ("loader", &["pipeline", "plugin-api"]),
     ("train-core", &["loader", "pipeline", "plugin-api", "processes", "run-store", "tensor-ops"]),
-    ("weights", &["plugin-api", "run-store"]),
-    ("sweep", &["loader", "pipeline", "plugin-api", "processes", "run-store", "tensor-ops", "train-core"]),
+    ("weights", &["plugin-api", "regular-files", "run-store"]),
+    (
+        "sweep",
+        &[
+            "loader",
+            "pipeline",
+            "plugin-api",
+            "processes",
+            "regular-files",
+            "run-store",
+            "tensor-ops",
+            "train-core",
+        ],
+    ),
 ];
 
 /// What only the programs at the top may use.

@@ -1,11 +1,11 @@
 //! The binary files of CIFAR-10 and CIFAR-100: records of labels and a 32 x 32 image.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugin_api::{ByteImage, DatasetError, Images, Splits, UnreadableImage};
+use regular_files::Opened;
 
 use crate::places::{check_folder, error};
 
@@ -87,8 +87,7 @@ impl Layout {
         let again = format!("unpack {} again", self.archive);
         let unreadable =
             |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), &again);
-        let file = File::open(path).map_err(unreadable)?;
-        let n_bytes = file.metadata().map_err(unreadable)?.len();
+        let Opened { file, n_bytes } = regular_files::open(path).map_err(unreadable)?;
         let record_bytes = (self.label_bytes + IMAGE_BYTES) as u64;
         if n_bytes == 0 || !n_bytes.is_multiple_of(record_bytes) {
             return Err(error(
@@ -126,7 +125,7 @@ impl CifarImages {
 
     fn read_planes(&self, index: usize) -> std::io::Result<[u8; IMAGE_BYTES]> {
         let (path, record) = self.locate(index);
-        let mut file = File::open(path)?;
+        let mut file = regular_files::open(path)?.file;
         let start = record * (self.label_bytes + IMAGE_BYTES) + self.label_bytes;
         file.seek(SeekFrom::Start(start as u64))?;
         let mut planes = [0; IMAGE_BYTES];

@@ -1,8 +1,6 @@
 //! Images given by path, without a pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +16,7 @@ use crate::root::Root;
 use crate::store::Folder;
 
 /// Magic bytes that distinguish images and other files from text.
-const N_BYTES_LOOKED_AT: u64 = 32;
+const N_BYTES_LOOKED_AT: usize = 32;
 
 /// Names of folders that hold a split.
 const SPLITS: [&[u8]; 5] = [b"train", b"val", b"valid", b"validation", b"test"];
@@ -120,9 +118,7 @@ fn labels_of_folders(entries: &Entries) -> Labels {
 
 /// The start of a file. Read errors are left to the code that reads it as a list.
 fn first_bytes(path: &Path) -> Vec<u8> {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(N_BYTES_LOOKED_AT).read_to_end(&mut start));
-    read.map(|_| start).unwrap_or_default()
+    regular_files::beginning(path, N_BYTES_LOOKED_AT).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Images, Splits, UnreadableImage};
+use regular_files::Opened;
 
 use crate::flat_folder::check_not_empty;
 use crate::places::{check_folder, error};
@@ -107,8 +108,7 @@ impl Stl10Images {
     fn open(folder: &Path, images: &str, labels: Option<&str>) -> Result<Self, DatasetError> {
         let path = folder.join(images);
         let cannot = |failure: std::io::Error| error(&path, format!("it cannot be read: {failure}"), GET);
-        let file = File::open(&path).map_err(cannot)?;
-        let n_bytes = file.metadata().map_err(cannot)?.len();
+        let Opened { file, n_bytes } = regular_files::open(&path).map_err(cannot)?;
         if n_bytes == 0 || !n_bytes.is_multiple_of(IMAGE_BYTES as u64) {
             let reason =
                 format!("it has {n_bytes} bytes, which is not a multiple of the {IMAGE_BYTES} of an image");
@@ -123,11 +123,12 @@ impl Stl10Images {
 
 /// One byte an image, from 1 to 10.
 fn read_labels(path: &Path, n: usize) -> Result<Vec<u8>, DatasetError> {
-    let bytes =
-        std::fs::read(path).map_err(|failure| error(path, format!("it cannot be read: {failure}"), GET))?;
-    if bytes.len() != n {
-        return Err(error(path, format!("it has {} labels, and there are {n} images", bytes.len()), GET));
+    let cannot = |failure: std::io::Error| error(path, format!("it cannot be read: {failure}"), GET);
+    let n_labels = regular_files::open(path).map_err(cannot)?.n_bytes;
+    if n_labels != n as u64 {
+        return Err(error(path, format!("it has {n_labels} labels, and there are {n} images"), GET));
     }
+    let bytes = regular_files::read(path, n_labels).map_err(cannot)?;
     match bytes.iter().position(|label| !(1..=CLASSES.len() as u8).contains(label)) {
         Some(at) => Err(error(path, format!("label {at} is {}, but they are from 1 to 10", bytes[at]), GET)),
         None => Ok(bytes.iter().map(|label| label - 1).collect()),

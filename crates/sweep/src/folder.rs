@@ -103,13 +103,16 @@ impl SweepFolder {
 
     fn read(&self, name: &str) -> Result<String, SweepError> {
         let path = self.path.join(name);
-        fs::read_to_string(&path).map_err(|error| failed("read", &path, error))
+        regular_files::read_text(&path, MAX_BYTES).map_err(|error| failed("read", &path, error))
     }
 
     fn last_written(&self) -> Option<SystemTime> {
         self.path.join(STATE_FILE).metadata().and_then(|metadata| metadata.modified()).ok()
     }
 }
+
+/// More than ten thousand runs need.
+const MAX_BYTES: u64 = 64 << 20;
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> SweepError {
     SweepError::Io { action, path: path.into(), source }

@@ -6,8 +6,6 @@ mod tar;
 mod webdataset;
 mod zip;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -77,9 +75,8 @@ pub(crate) fn is_archive_file(path: &Path) -> bool {
 /// # Errors
 /// If it is an archive of a kind that cannot be read in place.
 fn kind_of(path: &Path) -> Result<Option<Kind>, DatasetError> {
-    let mut start = Vec::new();
     // A file that cannot be read is told when it is opened.
-    let _ = File::open(path).and_then(|file| file.take(512).read_to_end(&mut start));
+    let start = regular_files::beginning(path, 512).unwrap_or_default();
     if let Some((_, name)) = COMPRESSED.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Err(error(
             path,

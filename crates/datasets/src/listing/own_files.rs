@@ -1,8 +1,6 @@
 //! What this program has written itself, which is no data.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::names::path_of;
@@ -11,7 +9,7 @@ use super::names::path_of;
 pub const PICTURE_MARK: (&str, &str) = ("Software", "moco");
 
 /// How far into a PNG file the mark is looked for: it stands right behind the header.
-const N_BYTES_LOOKED_AT: u64 = 128;
+const N_BYTES_LOOKED_AT: usize = 128;
 /// With more PNG files than this in one folder, only those with usual names are looked into.
 const MAX_LOOKED_INTO: usize = 4096;
 /// How the names of our pictures usually begin.
@@ -43,8 +41,7 @@ pub(crate) fn own_pictures<'a>(folder: &Path, names: &[&'a [u8]]) -> Vec<&'a [u8
 }
 
 fn has_mark(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(N_BYTES_LOOKED_AT).read_to_end(&mut start));
+    let start = regular_files::beginning(path, N_BYTES_LOOKED_AT).unwrap_or_default();
     let mark = [b"tEXt", PICTURE_MARK.0.as_bytes(), b"\0", PICTURE_MARK.1.as_bytes()].concat();
-    read.is_ok() && start.windows(mark.len()).any(|window| window == mark)
+    start.windows(mark.len()).any(|window| window == mark)
 }
