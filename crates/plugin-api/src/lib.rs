@@ -10,12 +10,14 @@ mod attention;
 mod by_name;
 mod config;
 mod counted;
+mod decoding_scope;
 mod embeddings;
 mod image;
 mod kinds;
 mod nearest;
 mod registry;
 mod rng;
+mod temperature;
 mod transform;
 
 // What a plugin's code names, so that it needs no dependency but this one: derives are told by
@@ -26,6 +28,7 @@ pub use self::attention::AttentionMaps;
 pub use self::by_name::{ByName, NamesError, ParameterId};
 pub use self::config::{Config, ConfigError, parse_ron};
 pub use self::counted::counted;
+pub use self::decoding_scope::{DecodingScope, MAX_DECODING_TOGETHER_BYTES};
 pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{
@@ -42,4 +45,5 @@ pub use self::registry::{
     Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
 };
 pub use self::rng::Rng;
+pub use self::temperature::{TEMPERATURES, check_temperature};
 pub use self::transform::ViewTransform;

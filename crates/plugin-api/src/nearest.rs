@@ -6,22 +6,37 @@ pub fn suggest<S: AsRef<str>>(found: &str, names: &[S]) -> String {
         Some(name) => format!("did you mean `{name}`?"),
         None if names.is_empty() => "there is none to choose from".into(),
         None => {
-            let list: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
-            format!("choose from {}", list.join(", "))
+            let list: Vec<String> =
+                names.iter().take(MOST_LISTED).map(|name| format!("`{}`", name.as_ref())).collect();
+            let others = match names.len() - list.len() {
+                0 => String::new(),
+                n => format!(" and {n} others"),
+            };
+            format!("choose from {}{others}", list.join(", "))
         }
     }
 }
 
 /// The name nearest to `found`, if one is near enough to be a slip of the pen.
 pub fn nearest<'a, S: AsRef<str>>(found: &str, names: &'a [S]) -> Option<&'a str> {
+    if found.len() > LONGEST {
+        return None;
+    }
     let lower = found.to_lowercase();
     names
         .iter()
+        .filter(|name| name.as_ref().len() <= LONGEST)
         .map(|name| (similarity(&lower, &name.as_ref().to_lowercase()), name.as_ref()))
         .filter(|(similarity, _)| *similarity >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
 }
+
+/// More names are counted, not listed.
+const MOST_LISTED: usize = 100;
+
+/// Longer ones are no names, and take long to compare.
+const LONGEST: usize = 200;
 
 /// The least similarity that is taken for a slip.
 const NEAR: f64 = 0.8;
@@ -41,6 +56,9 @@ mod tests {
         let names = ["width", "depth", "stem"];
         assert_eq!(suggest("widht", &names), "did you mean `width`?");
         assert_eq!(suggest("mpl", &["linear", "mlp"]), "did you mean `mlp`?");
+        let many: Vec<String> = (0..130).map(|i| i.to_string()).collect();
+        assert!(suggest("qqq", &many).ends_with("`99` and 30 others"));
+        assert_eq!(nearest(&"x".repeat(1_000_000), &["x".repeat(999_999)]), None);
         assert_eq!(suggest("qqq", &names), "choose from `width`, `depth`, `stem`");
     }
 }

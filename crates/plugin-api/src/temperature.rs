@@ -1,0 +1,36 @@
+//! Temperatures of losses and votes.
+
+use crate::ConfigError;
+
+/// The lowest and the highest temperature that a config may have. Papers have 0.05 to 1; what is far outside makes single
+/// precision overflow, or all similarities the same.
+pub const TEMPERATURES: (f64, f64) = (1e-3, 1e3);
+
+/// `temperature`, the field of a config of this name, if similarities of unit vectors can be divided by it.
+///
+/// # Errors
+/// If it is outside of [`TEMPERATURES`], or no number.
+pub fn check_temperature(temperature: f64) -> Result<f64, ConfigError> {
+    let (low, high) = TEMPERATURES;
+    if (low..=high).contains(&temperature) {
+        return Ok(temperature);
+    }
+    let must = format!("it must be from {low} to {high}; papers have 0.05 to 1");
+    Err(ConfigError::field("temperature", temperature, must))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temperatures_are_those_that_single_precision_can_divide_by() {
+        for fits in [1e-3, 0.07, 1.0, 1e3] {
+            assert_eq!(check_temperature(fits).unwrap(), fits);
+        }
+        for wrong in [0.0, -0.2, 1e-300, 9e-4, 1001.0, 3e38, f64::NAN, f64::INFINITY] {
+            let told = check_temperature(wrong).unwrap_err().to_string();
+            assert!(told.contains("but it must be from 0.001 to 1000"), "{told}");
+        }
+    }
+}
