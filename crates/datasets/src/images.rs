@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plugin_api::{ByteImage, Images, UnreadableImage};
+use plugin_api::{ByteImage, DecodingScope, Images, UnreadableImage};
 
 use crate::decode::{Looked, ReadOptions, decode_bytes, notes};
 use crate::listing::{Entries, path_of, shown, shown_path};
@@ -88,6 +88,7 @@ impl Images for StoredImages {
     }
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        let _scope = DecodingScope::begin();
         let bytes = self.bytes(index)?;
         decode_bytes(&bytes, &self.read).map_err(|reason| UnreadableImage { name: self.name(index), reason })
     }

@@ -90,7 +90,15 @@ fn pattern(path: &Path) -> Option<String> {
     (text.contains(['*', '?', '[']) && !path.exists()).then(|| text.to_owned())
 }
 
+/// No system has longer paths.
+const MOST_BYTES: usize = 4096;
+
 fn matches(path: &Path, pattern: &str) -> Result<Vec<PathBuf>, DatasetError> {
+    if pattern.len() > MOST_BYTES {
+        let begin: PathBuf = pattern.chars().take(40).collect::<String>().into();
+        let reason = format!("this pattern has {} bytes", pattern.len());
+        return Err(error(&begin, reason, format!("a pattern has at most {MOST_BYTES}")));
+    }
     let found = glob::glob(pattern).map_err(|failure| {
         error(
             path,

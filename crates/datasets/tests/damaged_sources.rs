@@ -4,10 +4,11 @@
 
 use std::io::{Cursor, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use datasets as _;
+use datasets::{Encoding, PackPlan, PackWriter, Packed};
 use peak_alloc::PeakAlloc;
-use plugin_api::{Config, Dataset, DatasetContext, Rng, build};
+use plugin_api::{Config, Dataset, DatasetContext, Rng, Split, build};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -18,6 +19,8 @@ static MEMORY: PeakAlloc = PeakAlloc;
 const N_MUTATIONS: usize = 400;
 /// What opening and reading may take, besides a hundred times the length of the file: buffers and a few threads' stacks.
 const MOST_BYTES: usize = 8 << 20;
+/// Far above what opening and reading all images takes.
+const MOST_TIME: Duration = Duration::from_secs(2);
 
 fn number(variable: &str, default: usize) -> usize {
     std::env::var(variable)
@@ -69,8 +72,45 @@ fn seeds() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
         ("tar", "flat-folder", "root", tar()),
         ("csv", "list-file", "path", table.as_bytes().to_vec()),
         ("tsv", "list-file", "path", b"1.png\ta\n1.png\tb\n".to_vec()),
+        ("pack", "pack", "path", pack()),
         ("txt", "list-file", "path", b"# two\n1.png a\n1.png\tb c\n".to_vec()),
     ]
+}
+
+/// Datasets that know their files: the plugin, its files, and which of them is damaged.
+fn known() -> Vec<(&'static str, Vec<(String, Vec<u8>)>, &'static str)> {
+    let record = |n_labels: usize| -> Vec<u8> { (0..n_labels + 3072).map(|i| (i % 10) as u8).collect() };
+    let train = (1..=5).map(|i| (format!("data_batch_{i}.bin"), [record(1), record(1)].concat()));
+    let cifar10 = train.chain([("test_batch.bin".to_owned(), record(1))]).collect();
+    let cifar100 =
+        vec![("train.bin".to_owned(), [record(2), record(2)].concat()), ("test.bin".to_owned(), record(2))];
+    let stl10 = vec![
+        ("unlabeled_X.bin".to_owned(), vec![7; 2 * 27_648]),
+        ("test_X.bin".to_owned(), vec![8; 27_648]),
+        ("test_y.bin".to_owned(), vec![3]),
+    ];
+    vec![
+        ("cifar10", cifar10, "data_batch_3.bin"),
+        ("cifar100", cifar100, "train.bin"),
+        ("stl10", stl10, "unlabeled_X.bin"),
+    ]
+}
+
+fn pack() -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.pack");
+    let plan = PackPlan {
+        encoding: Encoding::Files,
+        channels: 3,
+        class_names: vec!["ant".into(), "bee".into()],
+        source: "a test".into(),
+    };
+    let mut writer = PackWriter::create(&path, plan).unwrap();
+    for (i, split) in [Split::Train, Split::Train, Split::Test].into_iter().enumerate() {
+        writer.push(split, &format!("{i}.png"), Some(i as u32 % 2), &Packed::File(png())).unwrap();
+    }
+    writer.finish().unwrap();
+    std::fs::read(path).unwrap()
 }
 
 #[test]
@@ -91,6 +131,21 @@ fn damaged_sources_are_errors_or_images_within_the_limits() {
             n_opened += usize::from(check(plugin, field, &path, damaged.len(), &what));
         }
     }
+    for (i, (plugin, files, damaged_one)) in known().iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        let (_, bytes) = files.iter().find(|(name, _)| name == damaged_one).unwrap();
+        for round in 0..n_mutations / 4 {
+            let mut rng = Rng::new(seed, "mutations of known datasets", &[round as u64, i as u64]);
+            let mut damaged = bytes.clone();
+            (0..rng.below(3)).for_each(|_| damage(&mut damaged, &mut rng));
+            std::fs::write(folder.path().join(damaged_one), &damaged).unwrap();
+            let what = format!("{plugin}, seed {seed}, round {round}");
+            check(plugin, "root", folder.path(), damaged.len(), &what);
+        }
+    }
     // The damage must not hide what comes after opening.
     assert!(n_opened > seeds().len() * n_mutations / 4, "only {n_opened} were opened");
 }
@@ -101,6 +156,7 @@ fn check(plugin: &str, field: &str, path: &Path, n_bytes: usize, what: &str) -> 
     let dataset = build::<dyn Dataset>(plugin, Config::new(&config), &DatasetContext { seed: 0 }).unwrap();
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
+    let start = Instant::now();
     let opened = dataset.open();
     if let Ok(splits) = &opened {
         let n_images = splits.train.len();
@@ -115,6 +171,7 @@ fn check(plugin: &str, field: &str, path: &Path, n_bytes: usize, what: &str) -> 
         }
         assert!(splits.notes.iter().all(|note| !note.contains('\n')), "{what}: {:?}", splits.notes);
     }
+    assert!(start.elapsed() < MOST_TIME, "{what}: it took {:?}", start.elapsed());
     let taken = MEMORY.peak_usage().saturating_sub(before);
     assert!(taken <= MOST_BYTES + 100 * n_bytes, "{what}: {taken} bytes were taken");
     if let Err(error) = &opened {

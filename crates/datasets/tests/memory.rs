@@ -5,7 +5,7 @@ use std::path::Path;
 
 use datasets::{MAX_DECODING_BYTES, Orientation, ReadOptions, decode_bytes};
 use peak_alloc::PeakAlloc;
-use plugin_api::ByteImage;
+use plugin_api::{ByteImage, DecodingScope, MAX_DECODING_TOGETHER_BYTES};
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -27,6 +27,7 @@ fn memory_is_bounded_by_the_image_and_not_by_what_its_header_says() {
     color_profiles_are_not_unpacked();
     headers_alone_take_nothing();
     nothing_takes_more_than_the_limit();
+    threads_share_what_they_may_take();
 }
 
 fn small_files_take_little() {
@@ -199,4 +200,24 @@ fn nothing_takes_more_than_the_limit() {
     let (outcome, taken) = decode(&with_exif, &turned);
     assert_eq!(outcome.unwrap().width, height as usize);
     assert!(taken < MAX_DECODING_BYTES, "{taken} bytes");
+}
+
+/// Each takes 180 MB, and is held for a while after it is decoded, as a worker of the loader holds it.
+fn threads_share_what_they_may_take() {
+    const N_THREADS: usize = 12;
+    let file = png(60_000, 1000, png::ColorType::Grayscale, png::BitDepth::One, None);
+    let before = MEMORY.current_usage();
+    MEMORY.reset_peak_usage();
+    std::thread::scope(|scope| {
+        for _ in 0..N_THREADS {
+            scope.spawn(|| {
+                let _scope = DecodingScope::begin();
+                let image = decode_bytes(&file, &ReadOptions::default()).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                assert_eq!(image.values.len(), 180_000_000);
+            });
+        }
+    });
+    let taken = MEMORY.peak_usage().saturating_sub(before);
+    assert!((180_000_000..MAX_DECODING_TOGETHER_BYTES + 100 * MIB).contains(&taken), "{taken} bytes");
 }

@@ -2,6 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
+
+use plugin_api::DecodingScope;
+use regular_files::Opened;
 
 use crate::decode::MAX_FILE_BYTES;
 use crate::positioned::{buffer, read_exact_at};
@@ -13,8 +17,8 @@ pub(super) struct SharedFile {
 }
 
 impl SharedFile {
-    pub(super) fn new(file: File) -> io::Result<Self> {
-        let n_bytes = file.metadata()?.len();
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let Opened { file, n_bytes } = regular_files::open(path)?;
         Ok(Self { file, n_bytes })
     }
 
@@ -26,6 +30,7 @@ impl SharedFile {
         if start.checked_add(n).is_none_or(|end| end > self.n_bytes) {
             return Err("the archive ends before the image does".into());
         }
+        DecodingScope::count_file(n as usize);
         let mut bytes = buffer(n as usize).map_err(|failure| failure.to_string())?;
         read_exact_at(&self.file, &mut bytes, start).map_err(|failure| failure.to_string())?;
         Ok(bytes)

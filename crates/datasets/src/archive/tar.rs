@@ -1,8 +1,9 @@
 //! Tar files without compression.
 
-use std::fs::File;
-use std::io::BufReader;
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::rc::Rc;
 
 use plugin_api::DatasetError;
 
@@ -10,6 +11,11 @@ use super::file::SharedFile;
 use super::{Member, MemberKind, named};
 use crate::places::error;
 use crate::store::Store;
+
+/// The unit of a tar file: headers are one, and contents are filled up to whole ones.
+const BLOCK_BYTES: u64 = 512;
+/// What stands before a file, its name above all, is not longer: it is read into memory.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
 
 /// An open tar file.
 pub(super) struct TarFile {
@@ -25,20 +31,27 @@ impl TarFile {
         add: &mut dyn FnMut(Member<'_>, u32),
         notes: &mut Vec<String>,
     ) -> Result<Self, DatasetError> {
-        let cannot = |failure: std::io::Error| {
-            error(path, format!("the tar file cannot be read: {failure}"), "copy or pack it again")
+        let cannot = |reason: String| {
+            error(path, format!("the tar file cannot be read: {reason}"), "copy or pack it again")
         };
-        let file = File::open(path).map_err(cannot)?;
-        let shared = file.try_clone().and_then(SharedFile::new).map_err(cannot)?;
-        let mut archive = ::tar::Archive::new(BufReader::with_capacity(1 << 12, file));
+        let shared = SharedFile::open(path).map_err(|failure| cannot(failure.to_string()))?;
+        let file = shared.file.try_clone().map_err(|failure| cannot(failure.to_string()))?;
+        let n_left = Rc::new(Cell::new(MAX_HEADER_BYTES));
+        let metered = Metered { inner: BufReader::with_capacity(1 << 12, file), n_left: Rc::clone(&n_left) };
+        let mut archive = ::tar::Archive::new(metered);
         let mut members = Vec::new();
         let mut last = String::new();
-        for entry in archive.entries_with_seek().map_err(cannot)? {
+        let mut end = 0;
+        let mut is_damaged = false;
+        for entry in archive.entries_with_seek().map_err(|failure| cannot(failure.to_string()))? {
+            n_left.set(MAX_HEADER_BYTES);
+            let told = |failure: io::Error| told(&failure, end, shared.n_bytes);
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(failure) if members.is_empty() => return Err(cannot(failure)),
+                Err(failure) if members.is_empty() => return Err(cannot(told(failure))),
                 Err(failure) => {
-                    notes.push(format!("the tar file is damaged or cut after {last}: {failure}"));
+                    notes.push(format!("the tar file is damaged or cut after {last}: {}", told(failure)));
+                    is_damaged = true;
                     break;
                 }
             };
@@ -49,9 +62,25 @@ impl TarFile {
             };
             let path = entry.path_bytes();
             last = named(&path);
+            let start = entry.raw_file_position();
+            // Of a file with holes, its size is not what it takes.
+            let n_taken = match entry.header().entry_type().is_gnu_sparse() {
+                true => entry.header().entry_size().unwrap_or(0),
+                false => entry.size(),
+            };
+            end = n_taken
+                .checked_next_multiple_of(BLOCK_BYTES)
+                .and_then(|n| start.checked_add(n))
+                .unwrap_or(u64::MAX);
             // A file whose end is missing is an image that cannot be read.
-            members.push((entry.raw_file_position(), entry.size()));
+            members.push((start, entry.size()));
             add(Member { path: &path, kind }, members.len() as u32 - 1);
+        }
+        // What follows the last file begins with a block of zeros. Without it, nobody can tell whether there was more.
+        if !is_damaged && !members.is_empty() && end >= shared.n_bytes {
+            notes.push(format!(
+                "the tar file ends at {last}, without a mark of its end: the rest may be cut off"
+            ));
         }
         Ok(Self { file: shared, members })
     }
@@ -61,5 +90,52 @@ impl Store for TarFile {
     fn read(&self, _path: &[u8], number: u32) -> Result<Vec<u8>, String> {
         let (start, n) = self.members[number as usize];
         self.file.read(start, n)
+    }
+}
+
+/// What is wrong with the headers behind `end` of a file of `n_bytes`, for a person who did not write it.
+fn told(failure: &io::Error, end: u64, n_bytes: u64) -> String {
+    match failure.kind() {
+        _ if failure.raw_os_error().is_some() => failure.to_string(),
+        io::ErrorKind::FileTooLarge => {
+            format!("what stands before a file has more than {MAX_HEADER_BYTES} bytes")
+        }
+        io::ErrorKind::UnexpectedEof => "it ends within a header".into(),
+        _ if n_bytes.checked_sub(end).is_some_and(|rest| rest < BLOCK_BYTES) => {
+            "it ends within a header".into()
+        }
+        _ => "what should be a header is none".into(),
+    }
+}
+
+/// A reader of headers, which may have only so many bytes for each file.
+struct Metered {
+    inner: BufReader<std::fs::File>,
+    n_left: Rc<Cell<u64>>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        match self.n_left.get().checked_sub(n as u64) {
+            Some(rest) => {
+                self.n_left.set(rest);
+                Ok(n)
+            }
+            None => Err(io::ErrorKind::FileTooLarge.into()),
+        }
+    }
+}
+
+impl Seek for Metered {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match to {
+            // It keeps what is in its buffer, where the place is.
+            SeekFrom::Current(offset) => {
+                self.inner.seek_relative(offset)?;
+                self.inner.stream_position()
+            }
+            to => self.inner.seek(to),
+        }
     }
 }

@@ -86,6 +86,7 @@ fn label_in(bytes: &[u8], ending: &str, field: Option<&str>) -> Result<String, S
     if bytes.len() > MAX_LABEL_BYTES {
         return Err(format!("it has {} bytes, too many for a label", bytes.len()));
     }
+    let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     if ending == "cls" {
         let label = bytes.trim_ascii();
         return if label.is_empty() { Err("there is no label in it".into()) } else { Ok(shown(label)) };
@@ -117,6 +118,7 @@ mod tests {
         assert_eq!(label_in(br#"{"label": "ant"}"#, "json", None).unwrap(), "ant");
         assert_eq!(label_in(br#"{"label": "x", "kind": 3}"#, "json", Some("kind")).unwrap(), "3");
         assert_eq!(label_in(b"{}", "json", Some("kind")).unwrap_err(), "it has no field `kind`");
+        assert_eq!(label_in("\u{feff}{\"label\": 5}".as_bytes(), "json", None).unwrap(), "5");
         assert!(label_in(b"", "cls", None).is_err() && label_in(b"[", "json", None).is_err());
         assert!(
             label_in(br#"{"label": null}"#, "json", None).unwrap_err().contains("neither text nor a number")

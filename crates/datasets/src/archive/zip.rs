@@ -1,10 +1,9 @@
 //! Zip files.
 
-use std::fs::File;
 use std::path::Path;
 
 use flate2::read::DeflateDecoder;
-use plugin_api::DatasetError;
+use plugin_api::{DatasetError, DecodingScope};
 use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive, ZipArchiveEntryWayfinder};
 
 use super::file::{SharedFile, read_all};
@@ -41,9 +40,8 @@ impl ZipFile {
         let cannot = |failure: String| {
             error(path, format!("the zip file cannot be read: {failure}"), "copy or pack it again")
         };
-        let file = File::open(path).map_err(|failure| cannot(failure.to_string()))?;
-        let shared =
-            file.try_clone().and_then(SharedFile::new).map_err(|failure| cannot(failure.to_string()))?;
+        let shared = SharedFile::open(path).map_err(|failure| cannot(failure.to_string()))?;
+        let file = shared.file.try_clone().map_err(|failure| cannot(failure.to_string()))?;
         let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
         let archive =
             ZipArchive::from_file(file, &mut buffer).map_err(|failure| cannot(failure.to_string()))?;
@@ -93,6 +91,8 @@ impl Store for ZipFile {
         if n_bytes > MAX_UNSUSPECTED_BYTES && n_bytes / MAX_GROWTH > packed.len() as u64 {
             return Err(format!("it would grow from {} to {n_bytes} bytes, as no image does", packed.len()));
         }
+        // Both are there at once.
+        DecodingScope::count_file((n_bytes as usize).saturating_add(packed.len()));
         // At the end the checksum is compared.
         match member.method {
             CompressionMethod::STORE => read_all(entry.verifying_reader(&packed[..]), n_bytes),

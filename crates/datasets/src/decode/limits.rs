@@ -1,5 +1,7 @@
 //! What one image may take: pixels, bytes of memory, bytes of the file.
 
+use plugin_api::DecodingScope;
+
 /// Images with more pixels are refused: a file of a few kilobytes can claim to hold terabytes.
 ///
 /// About 134 million. Pillow warns above 89 million, and raises an error above 179 million.
@@ -27,13 +29,14 @@ pub(super) fn check_size(width: usize, height: usize) -> Result<(), String> {
 /// Tables, windows and rows, which no decoder counts.
 const SMALL_THINGS_BYTES: usize = 4 << 20;
 
-/// Fails if decoding would hold more than it may at once.
+/// Fails if decoding would hold more than it may at once. Waits while other threads hold too much.
 pub(super) fn check_memory(n_bytes: usize) -> Result<(), String> {
     if n_bytes > MAX_DECODING_BYTES - SMALL_THINGS_BYTES {
         return Err(format!(
             "decoding it takes {n_bytes} bytes, more than the limit of {MAX_DECODING_BYTES}"
         ));
     }
+    DecodingScope::count_decoding(n_bytes);
     Ok(())
 }
 

@@ -34,7 +34,7 @@ mod webp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use plugin_api::{ByteImage, UnreadableImage};
+use plugin_api::{ByteImage, DecodingScope, UnreadableImage};
 
 use self::canvas::Decoded;
 pub(crate) use self::file::{read_beginning, read_file, read_up_to};
@@ -52,6 +52,7 @@ pub use self::options::{Orientation, ReadOptions};
 /// If the file cannot be read, is not an image, is damaged or truncated, is too large, or has not the channels or values
 /// that the options need.
 pub fn decode_file(path: &Path, options: &ReadOptions) -> Result<ByteImage, UnreadableImage> {
+    let _scope = DecodingScope::begin();
     let decoded = decode_bytes(&read_image_file(path)?, options);
     decoded.map_err(|reason| UnreadableImage { name: path.display().to_string(), reason })
 }
@@ -79,6 +80,8 @@ pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
 
 /// The decoders are other people's: one that panics over a damaged file has no more to say than one that fails.
 fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
+    let _scope = DecodingScope::begin();
+    DecodingScope::count_file(bytes.len());
     let format = format_of(bytes)?;
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
     let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {}: its decoder gave up", format.name())));

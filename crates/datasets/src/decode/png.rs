@@ -13,6 +13,9 @@ use super::options::ReadOptions;
 /// Rows, of which the decoder keeps a few, and chunks beside the pixels. Color profiles and texts are not unpacked.
 const MAX_BESIDE_BYTES: usize = 96 << 20;
 
+/// Rows that the decoder keeps, as they are in the file and as they become.
+const KEPT_ROWS: usize = 8;
+
 /// What Deflate can do at best.
 const MOST_PER_BYTE: usize = 1032;
 
@@ -46,8 +49,9 @@ pub(super) fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Str
     let is_interlaced = info.interlaced;
     let bits_in_file = info.bits_per_pixel();
     check_length(bytes.len(), width.saturating_mul(height).saturating_mul(bits_in_file) / 8, MOST_PER_BYTE)?;
-    let mut canvas = Canvas::new(shape, options, MAX_BESIDE_BYTES)?;
     let n_pixel_bytes = n_channels * usize::from(depth as u8) / 8;
+    let n_beside = width.saturating_mul(n_pixel_bytes).saturating_mul(KEPT_ROWS).min(MAX_BESIDE_BYTES);
+    let mut canvas = Canvas::new(shape, options, n_beside)?;
     if !is_interlaced {
         for y in 0..height {
             let row = next_row(&mut reader, width * n_pixel_bytes)?;

@@ -9,6 +9,9 @@ use plugin_api::ConfigError;
 
 use super::names::{bytes_of, path_of};
 
+/// Longer patterns are mistakes, and take long for each file.
+const MOST_BYTES: usize = 1024;
+
 /// Patterns such as `**/masks/**`, matched against paths below a root.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Patterns {
@@ -26,6 +29,11 @@ impl Patterns {
     pub(crate) fn new(field: &'static str, texts: &[String]) -> Result<Self, ConfigError> {
         let mut set = GlobSetBuilder::new();
         for text in texts {
+            if text.len() > MOST_BYTES {
+                let begin: String = text.chars().take(20).collect();
+                let must = format!("a pattern has at most {MOST_BYTES} bytes, and this one {}", text.len());
+                return Err(ConfigError::field(field, format!("{begin:?} and more"), must));
+            }
             set.add(glob(field, text)?);
         }
         let set = set.build().map_err(|failure| refused(field, &texts.join(", "), &failure))?;

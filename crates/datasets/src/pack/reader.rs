@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{ByteImage, DatasetError, Images, Split, UnreadableImage};
+use plugin_api::{ByteImage, DatasetError, DecodingScope, Images, Split, UnreadableImage};
 
 use super::format::{self, Encoding, End, HEAD_BYTES, MAGIC, Meta, Record, VERSION};
 use crate::decode::{Looked, ReadOptions, decode_bytes, notes};
@@ -44,12 +44,13 @@ impl Pack {
             )
         };
         let damaged = |reason: String| error(path, format!("the pack is damaged: {reason}"), "pack it again");
-        // Opening a pipe would wait for its other end.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(no_pack("this is not a file, and a pack is one"));
-        }
-        let file = File::open(path).map_err(unreadable)?;
-        let n_bytes = file.metadata().map_err(unreadable)?.len();
+        let opened = regular_files::open(path).map_err(|failure| match failure.kind() {
+            std::io::ErrorKind::IsADirectory | std::io::ErrorKind::InvalidInput => {
+                no_pack("this is not a file, and a pack is one")
+            }
+            _ => unreadable(failure),
+        })?;
+        let regular_files::Opened { file, n_bytes } = opened;
         if n_bytes < (HEAD_BYTES + End::BYTES) as u64 {
             return Err(no_pack("this is not a pack"));
         }
@@ -133,6 +134,7 @@ impl Pack {
     }
 
     fn bytes(&self, record: &Record) -> Result<Vec<u8>, String> {
+        DecodingScope::count_file(record.len as usize);
         let read = || {
             let mut bytes = buffer(record.len as usize)?;
             read_exact_at(&self.file, &mut bytes, record.offset)?;
@@ -229,6 +231,7 @@ impl Images for PackImages {
     }
 
     fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+        let _scope = DecodingScope::begin();
         let (pack, place) = self.locate(index);
         self.named(index, pack.image(&pack.record(place), &self.read))
     }

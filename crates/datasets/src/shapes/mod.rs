@@ -22,6 +22,9 @@ plugin_api::register! {
     }
 }
 
+/// More than any dataset of labeled images has; the order of an epoch takes 8 bytes for each.
+const MOST_IMAGES: usize = 1 << 26;
+
 /// The config of [`Shapes`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +146,11 @@ impl Shapes {
     pub fn new(config: ShapesConfig, seed: u64) -> Result<Self, ConfigError> {
         if config.train == 0 {
             return Err(ConfigError::field("train", config.train, "it must be at least 1"));
+        }
+        for (field, n) in [("train", config.train), ("test", config.test)] {
+            if n > MOST_IMAGES {
+                return Err(ConfigError::field(field, n, format!("it must be at most {MOST_IMAGES}")));
+            }
         }
         if !(16..=4096).contains(&config.size) {
             return Err(ConfigError::field("size", config.size, "it must be in 16-4096"));

@@ -310,6 +310,26 @@ fn damaged_entries_are_unreadable_images_and_a_cut_archive_is_told() {
     let splits = open("flat-folder", &root_of(&at("cut.tar"))).unwrap();
     assert!(splits.train.load(0).is_ok());
     assert_eq!(splits.train.load(1).unwrap_err().reason, "the archive ends before the image does");
+    // Within what an image is filled up with, right behind it, and before the mark of the end.
+    assert!(bytes.len() >= 3072 && png(7).len() < 400);
+    for (n, last) in [(512 + png(7).len(), "0.png"), (1000, "0.png"), (1024, "0.png"), (2048, "1.png")] {
+        fs::write(at("cut.tar"), &bytes[..n]).unwrap();
+        let splits = open("flat-folder", &root_of(&at("cut.tar"))).unwrap();
+        assert!(splits.train.load(0).is_ok(), "{n}");
+        let note = format!("ends at {last}, without a mark of its end: the rest may be cut off");
+        assert!(splits.notes.iter().any(|told| told.contains(&note)), "{n}: {:?}", splits.notes);
+    }
+    // In our words, not in those of a library.
+    for (n, noise, reason) in
+        [(1024 + 100, 0, "it ends within a header"), (2048, 1, "what should be a header is none")]
+    {
+        let mut damaged = bytes[..n].to_vec();
+        damaged[1024..].iter_mut().for_each(|byte| *byte ^= noise);
+        fs::write(at("cut.tar"), &damaged).unwrap();
+        let splits = open("flat-folder", &root_of(&at("cut.tar"))).unwrap();
+        let note = format!("is damaged or cut after 0.png: {reason}");
+        assert!(splits.notes.iter().any(|told| told.ends_with(&note)), "{n}: {:?}", splits.notes);
+    }
 
     // The later of two entries of one name is the one that unpacking leaves.
     tar(&at("twice.tar"), &[("0.png", png(1)), ("1.png", png(2)), ("0.png", png(3))]);

@@ -192,6 +192,11 @@ fn patterns_leave_out_files_and_folders_and_a_pattern_without_a_match_is_told() 
 
     save(folder.path().join("train/bee/masks/0.png"), GRAY);
     save(folder.path().join("train/bee/0.png"), GRAY);
+    let stars = format!("{:?}", "*a".repeat(5000));
+    let error = dataset("class-folders", &exclude(&stars)).err().unwrap().to_string();
+    assert!(error.contains("a pattern has at most 1024 bytes, and this one 10000"), "{error}");
+    let error = open_error("flat-folder", &format!("(root: {stars})"));
+    assert!(error.contains("this pattern has 10000 bytes"), "{error}");
     let splits = open("class-folders", &exclude(r#""**/masks/**""#)).unwrap();
     assert_eq!(names(&*splits.train, folder.path()), ["train/bee/0.png"]);
     let error = dataset("flat-folder", &exclude(r#""a[""#)).err().unwrap().to_string();
