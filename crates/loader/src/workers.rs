@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::{LimitCheck, LoaderError, UnreadableLog};
-use plugin_api::{ByteImage, FloatImage, Images, Rng, UnreadableImage, ViewTransform};
+use plugin_api::{ByteImage, DecodingScope, FloatImage, Images, Rng, UnreadableImage, ViewTransform};
 
 /// Random replacements to try before all images are tried in order.
 const N_DRAWS: u64 = 32;
@@ -57,6 +57,9 @@ pub(crate) struct Order {
     pub(crate) views: Arc<[usize]>,
 }
 
+/// An index, and why its image cannot be read.
+pub(crate) type Unreadable = (usize, UnreadableImage);
+
 /// A loaded batch.
 pub(crate) struct LoadedBatch {
     pub(crate) epoch: u64,
@@ -66,7 +69,7 @@ pub(crate) struct LoadedBatch {
     /// Empty if every image was left out.
     pub(crate) views: Vec<View>,
     /// What could not be read for each place, in the order in which it was tried.
-    pub(crate) unreadable: Vec<Vec<UnreadableImage>>,
+    pub(crate) unreadable: Vec<Vec<Unreadable>>,
 }
 
 /// Worker threads. Memory is bounded by the batches that were ordered and not yet taken.
@@ -148,8 +151,8 @@ impl Workers {
     /// Counts what could not be read for a batch. Batches are counted when they are taken, so the count does not depend
     /// on the speed of the workers.
     fn count(&self, filled: &mut LoadedBatch) -> Result<(), LoaderError> {
-        for image in filled.unreadable.drain(..).flatten() {
-            self.unreadable.record(image);
+        for (index, image) in filled.unreadable.drain(..).flatten() {
+            self.unreadable.record(index, image);
         }
         let is_whole = filled.images.iter().all(Option::is_some);
         match self.on_unreadable {
@@ -230,12 +233,14 @@ struct LoadedImage {
     /// The image that was used, and its views; `None` if there is none.
     image: Option<(usize, Vec<FloatImage>)>,
     /// What was tried before.
-    unreadable: Vec<UnreadableImage>,
+    unreadable: Vec<Unreadable>,
 }
 
 impl Work {
     /// The views of an image, or of its replacement.
     fn make(&self, epoch: u64, image_idx: usize, views: &[usize]) -> Result<LoadedImage, LoaderError> {
+        // The memory of a large image counts until its views are made.
+        let _scope = DecodingScope::begin();
         let mut unreadable = Vec::new();
         let Some((used, image)) = self.load(epoch, image_idx, &mut unreadable)? else {
             return Ok(LoadedImage { image: None, unreadable });
@@ -260,7 +265,7 @@ impl Work {
         &self,
         epoch: u64,
         image_idx: usize,
-        unreadable: &mut Vec<UnreadableImage>,
+        unreadable: &mut Vec<Unreadable>,
     ) -> Result<Option<(usize, ByteImage)>, LoaderError> {
         let n = self.images.len();
         let drawn = (0..N_DRAWS).map(|attempt| {
@@ -269,20 +274,20 @@ impl Work {
         });
         let in_turn = (1..n).map(|offset| (image_idx + offset) % n);
         let candidates = std::iter::once(image_idx).chain(drawn).chain(in_turn);
-        let mut names = HashSet::new();
+        let mut tried = HashSet::new();
         for candidate in candidates.take(MOST_TRIES) {
             match self.images.load(candidate) {
                 Ok(image) => return Ok(Some((candidate, image))),
-                // Draws repeat, and so may the lines of a list.
-                Err(error) if names.insert(error.name.clone()) => unreadable.push(error),
+                // Draws repeat.
+                Err(error) if tried.insert(candidate) => unreadable.push((candidate, error)),
                 Err(_) => {}
             }
-            if self.on_unreadable == OnUnreadable::LeaveOut || names.len() > self.unreadable.n_allowed() {
+            if self.on_unreadable == OnUnreadable::LeaveOut || tried.len() > self.unreadable.n_allowed() {
                 return Ok(None);
             }
         }
         match unreadable.last() {
-            Some(last) if n > MOST_TRIES => {
+            Some((_, last)) if n > MOST_TRIES => {
                 Err(LoaderError::NoneFound { n_tried: MOST_TRIES, last: last.clone() })
             }
             _ => Err(LoaderError::NoneReadable { n_images: n }),

@@ -73,6 +73,20 @@ fn images_that_have_vanished_end_a_run_at_once() {
 }
 
 #[test]
+fn lines_that_name_one_missing_file_are_as_many_images() {
+    // Half of a list, which is far too many, under one name.
+    let images = Numbers { n: 200, unreadable: (0..100).collect(), same_name: true, ..Numbers::default() };
+    let mut loader = Loader::start(plan(images, 2)).unwrap();
+    let error = loop {
+        match loader.next() {
+            Ok(batch) => assert!(batch.is_some(), "the run ended without an error"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, LoaderError::TooManyUnreadable { n_images: 200, n_allowed: 20, .. }), "{error}");
+}
+
+#[test]
 fn a_panic_of_a_worker_is_an_error_that_names_the_image() {
     for n_workers in [1, 3] {
         let images = Numbers { n: 50, panics_at: Some(12), ..Numbers::default() };

@@ -2,11 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datasets::{Encoding, PackError, PackPlan, PackWriter, Packed};
 use loader::UnreadableLog;
 use plugin_api::{
-    Augmentation, AugmentationContext, ByteImage, Config, ConfigError, Image, Rng, Split, UnreadableImage,
+    Augmentation, AugmentationContext, ByteImage, Config, ConfigError, DecodingScope, Image, Rng, Split,
+    UnreadableImage,
 };
 use rayon::prelude::*;
 
@@ -15,6 +17,8 @@ use super::{DataError, DataSource};
 
 /// Images that a thread prepares before the next ones are written.
 const N_PER_THREAD: usize = 8;
+/// Prepared images that wait for the writer hold no more, but for one of each thread.
+const MOST_HELD_BYTES: usize = 1 << 29;
 
 /// All shards are open until the last is whole.
 const MOST_SHARDS: usize = 1024;
@@ -106,9 +110,15 @@ pub fn pack(
             })
             .collect();
         for chunk in mine.chunks(N_PER_THREAD * rayon::current_num_threads()) {
-            let prepared: Vec<_> = chunk.par_iter().map(|place| preparation.prepare(place)).collect();
+            let n_held = AtomicUsize::new(0);
+            let prepared: Vec<_> =
+                chunk.par_iter().map(|place| preparation.prepare_within(place, &n_held)).collect();
             for (place, image) in chunk.iter().zip(prepared) {
-                match image? {
+                let image = match image? {
+                    Some(image) => image,
+                    None => preparation.prepare(place)?,
+                };
+                match image {
                     Ok(image) => {
                         let label = place.images.label(place.index);
                         writer.push(place.split, &place.images.name(place.index), label, &image)?;
@@ -117,7 +127,7 @@ pub fn pack(
                             Split::Test => n_images.1 += 1,
                         }
                     }
-                    Err(image) => unreadable.record(image),
+                    Err(image) => unreadable.record(place.index, image),
                 }
             }
             unreadable.check()?;
@@ -173,8 +183,28 @@ impl Preparation {
         Ok(Self { reduce: Some((shorter, resize)) })
     }
 
+    /// [`prepare`](Self::prepare); `None` where so many bytes are held already that the image has to wait for its turn.
+    fn prepare_within(
+        &self,
+        place: &Place<'_>,
+        n_held: &AtomicUsize,
+    ) -> Result<Option<Result<Packed, UnreadableImage>>, DataError> {
+        if n_held.load(Ordering::Relaxed) > MOST_HELD_BYTES {
+            return Ok(None);
+        }
+        let prepared = self.prepare(place)?;
+        let n_bytes = match &prepared {
+            Ok(Packed::File(bytes)) => bytes.len(),
+            Ok(Packed::Pixels(image)) => image.values.len(),
+            Err(_) => 0,
+        };
+        n_held.fetch_add(n_bytes, Ordering::Relaxed);
+        Ok(Some(prepared))
+    }
+
     /// The inner error is an image to leave out.
     fn prepare(&self, place: &Place<'_>) -> Result<Result<Packed, UnreadableImage>, DataError> {
+        let _scope = DecodingScope::begin();
         let Some((shorter, resize)) = &self.reduce else {
             return match place.images.encoded(place.index) {
                 Ok(Some(bytes)) => Ok(Ok(Packed::File(bytes))),

@@ -16,7 +16,7 @@ use loader::UnreadableLog;
 pub(super) struct Together {
     processes: Arc<dyn Processes>,
     /// The unreadable images that all processes know of.
-    told: BTreeSet<String>,
+    told: BTreeSet<(usize, String)>,
 }
 
 impl Together {
@@ -92,27 +92,29 @@ impl Together {
     }
 }
 
-/// Makes the unreadable images of each process those of all. `told` has the names of those that all know of, and gets the new ones.
+/// Makes the unreadable images of each process those of all. `told` has the indices and names of those that all know of, and
+/// gets the new ones.
 pub(super) fn tell_unreadable(
     processes: &dyn Processes,
     unreadable: &UnreadableLog,
-    told: &mut BTreeSet<String>,
+    told: &mut BTreeSet<(usize, String)>,
 ) -> Result<(), ProcessesError> {
     if processes.n() == 1 {
         return Ok(());
     }
-    let mut new: Vec<(String, String)> = Vec::new();
+    let mut new: Vec<(usize, String, String)> = Vec::new();
     if unreadable.len() > told.len() {
-        let images = unreadable.list().into_iter().filter(|image| !told.contains(&image.name));
-        new = images.map(|image| (image.name, image.reason)).collect();
+        let images = unreadable.indexed().into_iter().map(|(index, image)| (index, image.name, image.reason));
+        new = images.filter(|(index, name, _)| !told.contains(&(*index, name.clone()))).collect();
     }
     let own = serde_json::to_vec(&new).expect("texts are JSON");
     for bytes in processes.gather_bytes(&own)? {
         // Said by the same version of this program, which was checked at the start.
-        let new: Vec<(String, String)> = serde_json::from_slice(&bytes).expect("what a process says is JSON");
-        for (name, reason) in new {
-            told.insert(name.clone());
-            unreadable.record(UnreadableImage { name, reason });
+        let new: Vec<(usize, String, String)> =
+            serde_json::from_slice(&bytes).expect("what a process says is JSON");
+        for (index, name, reason) in new {
+            told.insert((index, name.clone()));
+            unreadable.record(index, UnreadableImage { name, reason });
         }
     }
     Ok(())

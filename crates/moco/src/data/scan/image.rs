@@ -1,6 +1,6 @@
 //! What is kept of one image.
 
-use plugin_api::{Images, UnreadableImage};
+use plugin_api::{DecodingScope, Images, UnreadableImage};
 
 use super::super::colors::moments;
 use super::perceptual;
@@ -27,6 +27,7 @@ pub(super) struct Seen {
 impl Look {
     /// Reads image `index` of `images`.
     pub(super) fn at(images: &dyn Images, index: usize) -> Self {
+        let _scope = DecodingScope::begin();
         let encoded = match images.encoded(index) {
             Ok(encoded) => encoded,
             Err(error) => {
