@@ -230,5 +230,9 @@ mod tests {
         assert!(with(&["data.batch=(1"]).unwrap_err().message.contains("never closed"));
         assert_eq!(with(&["data..batch=1"]).unwrap_err().position(), (1, 12));
         assert!(with(&["data=(batch: 1, batch: 2)"]).unwrap_err().message.contains("given twice"));
+        let deep = format!("data={}", "(".repeat(100_000));
+        assert!(with(&[&deep]).unwrap_err().message.contains("more than 64 brackets"));
+        let long = format!("data=\"{}\"", "x".repeat(2_000_000));
+        assert!(with(&[&long]).unwrap_err().message.contains("more than 1048576 bytes"));
     }
 }

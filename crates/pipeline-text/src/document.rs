@@ -3,6 +3,7 @@
 //! serde forgets where a value stood. Overrides and errors need it: this tree says, for a path such as
 //! `modules.backbone.width`, which bytes hold the value.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::scanner::Scanner;
@@ -28,7 +29,7 @@ pub enum NodeKind {
     },
     /// `[1, 2]`, `(1, 2)`, `Name(1, 2)`.
     Items(Vec<Node>),
-    /// A string, without escapes resolved.
+    /// A string, as its escapes mean it.
     Text(String),
     /// A number, a name, a character.
     Word,
@@ -163,10 +164,13 @@ impl Node {
     /// The second field of a name that is given twice, anywhere in the tree.
     pub fn twice(&self) -> Option<&Field> {
         match &self.kind {
-            NodeKind::Fields { fields, .. } => fields.iter().enumerate().find_map(|(i, field)| {
-                let again = fields[..i].iter().any(|earlier| earlier.name == field.name);
-                if again { Some(field) } else { field.value.twice() }
-            }),
+            NodeKind::Fields { fields, .. } => {
+                let mut names = HashSet::with_capacity(fields.len());
+                fields.iter().find_map(|field| match names.insert(field.name.as_str()) {
+                    true => field.value.twice(),
+                    false => Some(field),
+                })
+            }
             NodeKind::Items(items) => items.iter().find_map(Self::twice),
             NodeKind::Text(_) | NodeKind::Word => None,
         }
@@ -272,6 +276,7 @@ Pipeline(
 
     #[test]
     fn broken_texts_are_errors_at_the_right_place() {
+        let (deep, many) = ("[".repeat(100_000), format!("[{}]", "1,".repeat(100_000)));
         for (text, at, message) in [
             ("(a: 1", 0, "never closed"),
             ("(a: 1 b: 2)", 5, "comma"),
@@ -286,6 +291,11 @@ Pipeline(
             ("(a: /* 1)", 4, "comment"),
             ("(a: ?)", 4, "expected a value"),
             ("(a: 1, b)", 7, "no value"),
+            (r#"(a: "x\qy")"#, 6, "stands for no character"),
+            (r#"(a: "\u{d800}")"#, 5, "stands for no character"),
+            ("(a: \"x\\", 4, "quotation"),
+            (&deep, 64, "more than 64 brackets"),
+            (&many, 2 * 65_535 + 1, "more than 65536 values"),
             ("", 0, "no value"),
             ("(a: ", 4, "ends"),
         ] {
@@ -293,6 +303,24 @@ Pipeline(
             assert_eq!(error.span.start, at, "{text}: {}", error.message);
             assert!(error.message.contains(message), "{text}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn names_that_escapes_make_equal_are_equal() {
+        let node = Node::parse(r#"(a: ("res\u{6e}et", (width: 8)), "b": 1, r#b: 2)"#).unwrap();
+        assert_eq!(node.find(&["a"]).unwrap().plugin().unwrap().0, "resnet");
+        let node = Node::parse(r#"{"query": 1, "qu\u{65}ry": 2}"#).unwrap();
+        assert_eq!(node.twice().unwrap().name_span, 13..25);
+    }
+
+    #[test]
+    fn many_names_are_compared_at_once() {
+        let fields: String = (0..30_000).map(|i| format!("n{i}: 1, ")).collect();
+        let start = std::time::Instant::now();
+        assert!(Node::parse(&format!("({fields})")).unwrap().twice().is_none());
+        let node = Node::parse(&format!("({fields} n7: 2)")).unwrap();
+        assert_eq!(node.twice().unwrap().name, "n7");
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     }
 
     #[test]

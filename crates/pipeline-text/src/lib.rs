@@ -8,12 +8,15 @@
 
 mod change;
 mod document;
+mod escapes;
 mod fault;
 mod like;
+mod limits;
 mod scanner;
 mod text;
 
 pub use self::change::{Change, Source};
 pub use self::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
 pub use self::fault::{Checked, Color, Fault};
+pub use self::limits::MAX_BYTES;
 pub use self::text::{Fragment, PipelineText};

@@ -2,6 +2,7 @@
 
 use crate::document::{Node, NodeKind};
 use crate::fault::Checked;
+use crate::limits::MAX_WAY;
 use crate::text::PipelineText;
 
 impl PipelineText {
@@ -43,6 +44,13 @@ impl PipelineText {
                 name_span,
                 format!("no view is named `{name}`"),
                 Some(plugin_api::suggest(&name, &names)),
+            ));
+        }
+        if way.len() >= MAX_WAY {
+            return Err(self.fault(
+                name_span,
+                format!("more than {MAX_WAY} views are each like the next"),
+                Some("give one of them a list of its own".into()),
             ));
         }
         way.push(name.clone());
@@ -124,9 +132,15 @@ mod tests {
 
     #[test]
     fn what_a_view_cannot_be_like_is_told() {
+        let chain: String = (0..5000).map(|i| format!("\"{i}\": Like(\"{}\"), ", i + 1)).collect();
+        let steps = "(\"flip\", ()), ".repeat(5000);
+        let copies: String = (0..1000).map(|i| format!("\"{i}\": Like(\"b\"), ")).collect();
+        let large = format!("{copies}\"b\": [{steps}]");
         for (views, message) in [
             (r#""a": Like("a")"#, "circle: a → a"),
             (r#""a": Like("b"), "b": Like("a")"#, "circle: a → b → a"),
+            (&chain, "more than 64 views"),
+            (&large, "more than 1048576 bytes"),
             (r#""a": Like("c"), "b": []"#, "no view is named `c`"),
             (r#""a": Like(b), "b": []"#, "takes the name"),
             (r#""a": Like, "b": []"#, "takes the name"),

@@ -3,16 +3,22 @@
 use std::ops::Range;
 
 use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
+use crate::escapes::escape;
+use crate::limits::{MAX_DEPTH, MAX_VALUES};
 
 /// A place in a text, and how it goes on from there.
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Values around this place.
+    depth: usize,
+    /// Values so far.
+    n_values: usize,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, depth: 0, n_values: 0 }
     }
 
     /// Bytes that are read.
@@ -88,6 +94,23 @@ impl<'a> Scanner<'a> {
     }
 
     pub(crate) fn value(&mut self) -> Result<Node, SyntaxError> {
+        let start = self.at;
+        let width = self.peek().map_or(0, char::len_utf8);
+        self.n_values += 1;
+        if self.n_values > MAX_VALUES {
+            return Err(error(start..start + width, &format!("there are more than {MAX_VALUES} values")));
+        }
+        if self.depth == MAX_DEPTH {
+            let message = format!("more than {MAX_DEPTH} brackets are open here");
+            return Err(error(start..start + width, &message));
+        }
+        self.depth += 1;
+        let node = self.value_within();
+        self.depth -= 1;
+        node
+    }
+
+    fn value_within(&mut self) -> Result<Node, SyntaxError> {
         let start = self.at;
         let kind = match self.peek() {
             None => {
@@ -288,18 +311,27 @@ impl<'a> Scanner<'a> {
                 '"' => return Ok(value),
                 // Names and paths have one line: a second one is that of the next text.
                 '\n' => break,
-                '\\' => {
-                    value.push(letter);
-                    if let Some(escaped) = self.peek() {
-                        value.push(escaped);
-                        self.at += escaped.len_utf8();
+                '\\' => match escape(self.rest()) {
+                    Ok((letter, n_bytes)) => {
+                        value.extend(letter);
+                        self.at += n_bytes;
                     }
-                }
+                    Err(_) if self.rest().is_empty() => break,
+                    Err(wrong) => return Err(self.no_escape(&wrong)),
+                },
                 _ => value.push(letter),
             }
         }
         let line = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
         Err(error(start..line, "this text has no closing quotation mark on its line"))
+    }
+
+    /// What follows a backslash is no escape.
+    fn no_escape(&self, wrong: &Range<usize>) -> SyntaxError {
+        let span = self.at - 1..self.at + wrong.end;
+        let message = format!("`{}` stands for no character", &self.text[span.clone()]);
+        let hint = "a backslash is written `\\\\`, a character by its code `\\u{e9}`, and a path with backslashes `r\"C:\\data\"`";
+        SyntaxError { span, message, hint: Some(hint.into()) }
     }
 
     fn raw_string(&mut self) -> Result<String, SyntaxError> {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
 use crate::fault::Checked;
 use crate::fault::Fault;
+use crate::limits::MAX_BYTES;
 
 /// A pipeline's text and tree. It starts as a file, and [changes](crate::change::Change) are put into it.
 #[derive(Clone, Debug)]
@@ -51,8 +52,17 @@ impl PipelineText {
     /// The text of the file `origin`, as it is.
     ///
     /// # Errors
-    /// If it is not RON, or has a name twice in one place.
+    /// If it is not RON, has a name twice in one place, or more than [`MAX_BYTES`] bytes.
     pub fn new(origin: &str, text: &str) -> Checked<Self> {
+        if text.len() > MAX_BYTES {
+            return Err(Box::new(Fault {
+                origin: origin.to_owned(),
+                text: String::new(),
+                span: 0..0,
+                message: format!("the text has {} bytes, and a pipeline has at most {MAX_BYTES}", text.len()),
+                hint: Some("is it a pipeline?".into()),
+            }));
+        }
         let tree = Node::parse(text).map_err(|error| {
             Box::new(Fault {
                 origin: origin.to_owned(),
@@ -129,8 +139,9 @@ impl PipelineText {
     /// Puts `fragments` in the place of the value at `range`; `value` is what they are, with places of its own.
     ///
     /// # Errors
-    /// If a name is twice in it.
+    /// If a name is twice in it, or if the text becomes too long.
     pub fn replace(&mut self, range: Range<usize>, fragments: &[Fragment], value: Node) -> Checked<()> {
+        self.check_room(&range, fragments)?;
         let new = self.splice(range, fragments);
         let value = value.moved_to(new.start);
         self.check_names_once(&value)?;
@@ -143,7 +154,7 @@ impl PipelineText {
     /// Adds the field `name` to the fields at `parent`. `fragments` are its name and its value.
     ///
     /// # Errors
-    /// If a name is twice in its value.
+    /// If a name is twice in its value, or if the text becomes too long.
     pub fn add_field(
         &mut self,
         parent: &Node,
@@ -158,6 +169,7 @@ impl PipelineText {
         let quote = if style == FieldStyle::Map { "\"" } else { "" };
         let written = format!("{quote}{name}{quote}");
         let name_span = open..open + written.len();
+        self.check_room(&(open..open), &[value.clone()])?;
         let key = Fragment { text: written + ": ", ..key };
         let comma = Fragment {
             text: if is_only { String::new() } else { ", ".into() },
@@ -236,6 +248,20 @@ impl PipelineText {
         }
         self.tree.make_room(&range, end - range.start);
         range.start..end
+    }
+
+    /// Checks that the text does not become too long.
+    fn check_room(&self, range: &Range<usize>, fragments: &[Fragment]) -> Checked<()> {
+        let n_new: usize = fragments.iter().map(|fragment| fragment.text.len()).sum();
+        if self.text.len() + n_new <= MAX_BYTES {
+            return Ok(());
+        }
+        let hint = Some("write out less of what is repeated".into());
+        Err(self.fault(
+            range.clone(),
+            format!("with this, the pipeline has more than {MAX_BYTES} bytes"),
+            hint,
+        ))
     }
 
     fn check_names_once(&self, node: &Node) -> Checked<()> {

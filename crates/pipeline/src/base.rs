@@ -7,10 +7,15 @@ use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::{Change, Source};
 use pipeline_text::{Field, FieldStyle, Node, NodeKind};
-use pipeline_text::{Fragment, PipelineText};
+use pipeline_text::{Fragment, MAX_BYTES, PipelineText};
 
 const BASE: &str = "base";
 const SET: &str = "set";
+
+/// Files that each start from the next.
+const MOST_LINKS: usize = 32;
+/// Values that a file changes in what it starts from. Each change goes through the whole text.
+const MOST_CHANGES: usize = 1000;
 
 /// A file on the way from one to its base.
 struct Link {
@@ -26,7 +31,7 @@ struct Link {
 /// If it cannot be read, is not RON, or has a base that cannot be used.
 pub(crate) fn read(path: &Path) -> Result<PipelineText, PipelineError> {
     let name = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
+    let text = match regular_files::read_text(path, MAX_BYTES as u64) {
         Ok(text) => text,
         Err(reason) => return Err(PipelineError::Unreadable { path: name, reason }),
     };
@@ -84,6 +89,13 @@ fn with_base(path: &Path, text: &str, way: &mut Vec<Link>) -> Checked<PipelineTe
                 Some("for instance `set: {\"data.batch\": 64}`".into()),
             ));
         };
+        if let Some(beyond) = fields.get(MOST_CHANGES) {
+            return Err(own.fault(
+                beyond.name_span.clone(),
+                format!("`set` changes {} values, and may change {MOST_CHANGES}", fields.len()),
+                Some("write a pipeline of its own".into()),
+            ));
+        }
         for Field { name, name_span, value } in fields {
             let quotation_mark = usize::from(text[name_span.start..].starts_with('"'));
             let path_at = name_span.start + quotation_mark;
@@ -105,7 +117,7 @@ fn read_base(path: &Path, own: &PipelineText, base: &Node, way: &mut Vec<Link>) 
     };
     let other = path.with_file_name("").join(name);
     let shown = other.display().to_string();
-    let text = std::fs::read_to_string(&other).map_err(|reason| match reason.kind() {
+    let text = regular_files::read_text(&other, MAX_BYTES as u64).map_err(|reason| match reason.kind() {
         std::io::ErrorKind::NotFound => {
             fault(format!("there is no `{shown}` to start from"), nearest(&other))
         }
@@ -118,6 +130,12 @@ fn read_base(path: &Path, own: &PipelineText, base: &Node, way: &mut Vec<Link>) 
         let names: Vec<&str> = way[first..].iter().chain([&link]).map(|link| link.name.as_str()).collect();
         return Err(fault(
             format!("the files start from each other in a circle: {}", names.join(" → ")),
+            "one of them must say everything itself".into(),
+        ));
+    }
+    if way.len() == MOST_LINKS {
+        return Err(fault(
+            format!("more than {MOST_LINKS} files each start from the next"),
             "one of them must say everything itself".into(),
         ));
     }
@@ -285,6 +303,49 @@ mod tests {
         assert_eq!(names.len(), 3, "{fault}");
         assert!(names[0].ends_with("child.ron") && names[1].ends_with("a.ron"), "{fault}");
         assert!(fault.origin.ends_with("a.ron"), "{fault}");
+    }
+
+    #[test]
+    fn a_mark_of_utf_8_is_no_part_of_a_file() {
+        let marked = format!("\u{feff}{MOTHER}");
+        let (_folder, text) =
+            child(&[("mother.ron", &marked), ("child.ron", "\u{feff}(base: \"mother.ron\")")]);
+        // The comments of the first file go.
+        assert_eq!(text.unwrap().text, MOTHER.split_once('\n').unwrap().1);
+    }
+
+    #[test]
+    fn what_is_too_much_is_told_soon() {
+        let large = format!("Pipeline(name: \"{}", "x".repeat(2 << 20));
+        let told = child(&[("child.ron", &large)]).1.unwrap_err().to_string();
+        assert!(told.contains("more than the limit of 1048576"), "{told}");
+        let set: String = (0..1001).map(|i| format!("\"data.n{i}\": 1, ")).collect();
+        let fault = fault(&[
+            ("mother.ron", MOTHER),
+            ("child.ron", &format!("(base: \"mother.ron\", set: {{{set}}})")),
+        ]);
+        assert!(fault.message.contains("changes 1001 values, and may change 1000"), "{fault}");
+        let files: Vec<(String, String)> =
+            (0..40).map(|i| (format!("{i}.ron"), format!("(base: \"{}.ron\")", i + 1))).collect();
+        let mut files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (&**name, &**text)).collect();
+        files.push(("child.ron", "(base: \"0.ron\")"));
+        let fault = self::fault(&files);
+        assert!(fault.message.contains("more than 32 files each start"), "{fault}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_no_pipeline() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.ron");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&pipe, Path::new("/dev/zero")] {
+            let told = read(path).unwrap_err().to_string();
+            assert!(told.contains("a pipe or a device, not a regular file"), "{told}");
+        }
+        let child = folder.path().join("child.ron");
+        std::fs::write(&child, "(base: \"pipe.ron\")").unwrap();
+        assert!(read(&child).unwrap_err().to_string().contains("a pipe or a device"));
     }
 
     #[test]
