@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorInfo};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Serialize;
 
 use crate::run_folder::write_whole;
@@ -49,6 +49,40 @@ pub enum CountType {
     U64,
     /// As PyTorch's counters: `int64`, and a scalar for a single one.
     I64,
+}
+
+/// The longest header that is read. One has a hundred bytes for each tensor, and takes ten times as much memory when it is
+/// parsed.
+pub const MAX_HEADER_BYTES: u64 = 16 << 20;
+
+/// What the beginning of a safetensors file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// How many bytes the file should have.
+    Bytes(u64),
+    /// That its header has so many bytes, more than [`MAX_HEADER_BYTES`].
+    Header(u64),
+    /// Nothing that can be read.
+    Unclear,
+}
+
+/// The beginning of the safetensors file at `path`, and what it claims: its values are not read. A file with a hole in it can
+/// be longer than any memory.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn claim(path: &Path) -> io::Result<(Vec<u8>, Claim)> {
+    let start = regular_files::beginning(path, 8)?;
+    let Some(length) = start.first_chunk().map(|length| u64::from_le_bytes(*length)) else {
+        return Ok((start, Claim::Unclear));
+    };
+    if length > MAX_HEADER_BYTES {
+        return Ok((start, Claim::Header(length)));
+    }
+    let start = regular_files::beginning(path, 8 + length as usize)?;
+    let header: Option<Metadata> = serde_json::from_slice(&start[8..]).ok();
+    let n_bytes = header.map(|header| (header.data_len() as u64).saturating_add(8 + length));
+    Ok((start, n_bytes.map_or(Claim::Unclear, Claim::Bytes)))
 }
 
 /// Writes `tensors` to `path`, completely or not at all. The last axis of a tensor is fastest.

@@ -43,6 +43,7 @@ pub use self::file::{WeightFile, read, write_safetensors};
 pub use self::head::{HeadLayer, HeadLayers};
 pub use self::layout::{Shape, layout};
 pub use self::onnx::{OnnxOutput, write_onnx};
+pub use self::plausible::implausible;
 pub use self::python::{Facts, loading_lines};
 pub use self::report::Report;
 pub use self::shown::shown;

@@ -2,8 +2,9 @@
 
 use run_store::checkpoint::Stored;
 
-/// What is wrong with the values of the tensor called `name`: those that are not finite, and variances below 0.
-pub(crate) fn implausible(name: &str, stored: &Stored) -> Option<String> {
+/// What is wrong with the values of the tensor called `name`: those that are not finite, and variances below 0. `None` if
+/// nothing is.
+pub fn implausible(name: &str, stored: &Stored) -> Option<String> {
     let Stored::F32 { values, .. } = stored else { return None };
     let found = |what: &str, is: fn(f32) -> bool| {
         let n = values.iter().filter(|value| is(**value)).count();

@@ -4,7 +4,6 @@
 //! byte, so no change to a file stays unnoticed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Cursor, Read as _, Seek, Write};
 use std::path::Path;
 
@@ -12,13 +11,14 @@ use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorInfo};
 
 use super::CheckpointError;
 use crate::run_folder::write_whole;
-use crate::tensor_file::{CountType, Stored, header, put_data};
+use crate::tensor_file::{Claim, CountType, MAX_HEADER_BYTES, Stored, claim, header, put_data};
 
 /// The metadata key that identifies a checkpoint; its value is the version of the format.
 const VERSION_KEY: &str = "moco-rs.checkpoint";
 const VERSION: &str = "1";
 /// The metadata key of the checksum, BLAKE3 in hexadecimal.
 const CHECKSUM_KEY: &str = "moco-rs.blake3";
+const HEADER_TOO_LONG: &str = "its header would be too long";
 const NO_CHECKSUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The contents of a checkpoint.
@@ -57,7 +57,23 @@ pub(super) fn write_parts(
 /// # Errors
 /// If it is not a checkpoint, or is damaged.
 pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
-    from_bytes(path, &fs::read(path).map_err(CheckpointError::io("read", path))?)
+    let io = || CheckpointError::io("read", path);
+    let n_bytes = regular_files::open(path).map_err(io())?.n_bytes;
+    let path_of = || path.into();
+    match claim(path).map_err(io())? {
+        (_, Claim::Bytes(needed)) if needed > n_bytes => {
+            Err(CheckpointError::Truncated { path: path_of(), n_bytes, needed })
+        }
+        (_, Claim::Bytes(needed)) if needed < n_bytes => {
+            Err(CheckpointError::Damaged { path: path_of(), reason: "it is longer than its header says" })
+        }
+        (_, Claim::Header(_)) => {
+            Err(CheckpointError::NotSafetensors { path: path_of(), reason: HEADER_TOO_LONG.into() })
+        }
+        // What is wrong with it is in its beginning.
+        (start, Claim::Unclear) => from_bytes(path, &start),
+        (_, Claim::Bytes(_)) => from_bytes(path, &regular_files::read(path, n_bytes).map_err(io())?),
+    }
 }
 
 /// The metadata of the checkpoint at `path`, of which nothing else is read: what is damaged further on stays unnoticed.
@@ -65,16 +81,14 @@ pub fn read(path: &Path) -> Result<Snapshot, CheckpointError> {
 /// # Errors
 /// If it is not a checkpoint.
 pub fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
-    /// As the format has it.
-    const LONGEST_HEADER: u64 = 100_000_000;
-    let mut file = File::open(path).map_err(CheckpointError::io("read", path))?;
-    let n_bytes = file.metadata().map_err(CheckpointError::io("read", path))?.len();
+    let opened = regular_files::open(path).map_err(CheckpointError::io("read", path))?;
+    let regular_files::Opened { mut file, n_bytes } = opened;
     let mut length = [0; 8];
     let truncated = |needed| CheckpointError::Truncated { path: path.into(), n_bytes, needed };
     file.read_exact(&mut length).map_err(|_| truncated(8))?;
     let length = u64::from_le_bytes(length);
-    if length > LONGEST_HEADER {
-        let reason = "its header would be too long".into();
+    if length > MAX_HEADER_BYTES {
+        let reason = HEADER_TOO_LONG.into();
         return Err(CheckpointError::NotSafetensors { path: path.into(), reason });
     }
     let mut header = vec![0; length.min(n_bytes) as usize];
@@ -183,13 +197,13 @@ fn parse_header(
     }
     match SafeTensors::read_metadata(bytes) {
         Ok((length, header)) => Ok((8 + length, header)),
-        Err(SafeTensorError::HeaderTooLarge) => foreign("its header would be too long".into()),
+        Err(SafeTensorError::HeaderTooLarge) => foreign(HEADER_TOO_LONG.into()),
         Err(SafeTensorError::InvalidHeaderLength) => truncated(length.saturating_add(8)),
         // The header is complete, but the data have another length than it says.
         Err(SafeTensorError::MetadataIncompleteBuffer) => {
             let text = &rest[..length as usize];
             let header: Option<safetensors::tensor::Metadata> = serde_json::from_slice(text).ok();
-            let needed = header.map(|header| 8 + length + header.data_len() as u64);
+            let needed = header.map(|header| (header.data_len() as u64).saturating_add(8 + length));
             match needed {
                 Some(needed) if n_bytes < needed => truncated(needed),
                 _ => Err(CheckpointError::Damaged {
@@ -219,6 +233,7 @@ fn stored(info: &TensorInfo, data: &[u8]) -> Option<Stored> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use super::*;
@@ -419,6 +434,29 @@ mod tests {
         assert!(matches!(read(&path), Err(CheckpointError::NotSafetensors { .. })));
         let error = read(&folder.path().join("none")).unwrap_err();
         assert!(error.to_string().starts_with("cannot read"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_devices_and_holes_are_no_checkpoints() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [&pipe, Path::new("/dev/zero")] {
+            assert!(read(path).unwrap_err().to_string().contains("not a regular file"));
+            assert!(read_metadata(path).unwrap_err().to_string().contains("not a regular file"));
+        }
+        // Of nothing else than a length, and behind a checkpoint.
+        let file = written(&small());
+        for (path, reason) in
+            [(folder.path().join("hole"), "is not a safetensors file"), (file.path.clone(), "is damaged")]
+        {
+            let handle = fs::File::options().write(true).create(true).truncate(false).open(&path).unwrap();
+            if handle.set_len(1 << 43).is_ok() {
+                let error = read(&path).unwrap_err().to_string();
+                assert!(error.contains(reason), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -3,8 +3,6 @@
 mod dtype;
 mod safetensors;
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use run_store::checkpoint::Stored;
@@ -47,10 +45,8 @@ impl WeightFile {
     /// # Errors
     /// If the file cannot be read, has another format, or is damaged.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let mut file = File::open(path).map_err(ReadError::io(path))?;
-        let mut start = Vec::new();
-        (&mut file).take(512).read_to_end(&mut start).map_err(ReadError::io(path))?;
-        file.rewind().map_err(ReadError::io(path))?;
+        let start = regular_files::beginning(path, 512).map_err(ReadError::io(path))?;
+        let file = regular_files::open(path).map_err(ReadError::io(path))?.file;
         let unknown = |reason: &str| Err(ReadError::Unknown { path: path.into(), reason: reason.into() });
         let source: Box<dyn Source> = match start.as_slice() {
             [] => return Err(ReadError::Truncated { path: path.into(), what: "it is empty".into() }),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use run_store::checkpoint::Stored;
-use run_store::tensor_file::{self, CountType};
+use run_store::tensor_file::{self, Claim, CountType};
 use safetensors::tensor::{self, SafeTensorError, SafeTensors};
 
 use super::{Counts, Dtype, Floats, Source, decode};
@@ -32,12 +32,42 @@ pub fn write_safetensors(
 
 /// The file at `path`, whose bytes are kept.
 pub(super) fn open(path: &Path) -> Result<impl Source + use<>, ReadError> {
-    let bytes = std::fs::read(path).map_err(ReadError::io(path))?;
+    check_length(path)?;
+    let bytes = regular_files::read(path, u64::MAX).map_err(ReadError::io(path))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| refused(path, &bytes, &error))?;
     let names = file.iter().map(|(name, _)| name.to_owned()).collect();
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| refused(path, &bytes, &error))?;
     let texts = header.metadata().clone().unwrap_or_default().into_iter().collect();
     Ok(SafetensorsFile { path: path.into(), bytes, names, texts })
+}
+
+/// Checks that the file is as long as its header says before it is read.
+fn check_length(path: &Path) -> Result<(), ReadError> {
+    let n_bytes = regular_files::open(path).map_err(ReadError::io(path))?.n_bytes;
+    match tensor_file::claim(path).map_err(ReadError::io(path))? {
+        (_, Claim::Header(length)) => {
+            let limit = tensor_file::MAX_HEADER_BYTES;
+            let what = format!("its header would have {length} bytes, more than the limit of {limit}");
+            Err(ReadError::TooLarge { path: path.into(), what })
+        }
+        (_, Claim::Bytes(needed)) if needed != n_bytes => Err(of_other_length(path, n_bytes, needed)),
+        (start, Claim::Unclear) => match SafeTensors::deserialize(&start) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(refused(path, &start, &error)),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn of_other_length(path: &Path, n_bytes: u64, needed: u64) -> ReadError {
+    let path = path.into();
+    match needed > n_bytes {
+        true => ReadError::Truncated {
+            path,
+            what: format!("it has {n_bytes} bytes, but its header says {needed}"),
+        },
+        false => ReadError::Damaged { path, reason: "it is longer than its header says".into() },
+    }
 }
 
 struct SafetensorsFile {
@@ -89,13 +119,9 @@ fn refused(path: &Path, bytes: &[u8], error: &SafeTensorError) -> ReadError {
         SafeTensorError::InvalidHeaderLength => {
             ReadError::Truncated { path, what: "its header is longer than the file".into() }
         }
-        SafeTensorError::MetadataIncompleteBuffer => match needed(bytes) {
-            Some(needed) if needed > bytes.len() as u64 => ReadError::Truncated {
-                path,
-                what: format!("it has {} bytes, but its header says {needed}", bytes.len()),
-            },
-            _ => ReadError::Damaged { path, reason: "it is longer than its header says".into() },
-        },
+        SafeTensorError::MetadataIncompleteBuffer => {
+            of_other_length(&path, bytes.len() as u64, needed(bytes).unwrap_or(0))
+        }
         SafeTensorError::HeaderTooLarge => {
             ReadError::TooLarge { path, what: "its header would be larger than 100 MB".into() }
         }
@@ -112,7 +138,7 @@ fn needed(bytes: &[u8]) -> Option<u64> {
     let length = u64::from_le_bytes(*length);
     let text = rest.get(..usize::try_from(length).ok()?)?;
     let header: tensor::Metadata = serde_json::from_slice(text).ok()?;
-    Some(8 + length + header.data_len() as u64)
+    Some((header.data_len() as u64).saturating_add(8 + length))
 }
 
 #[cfg(test)]
@@ -202,7 +228,19 @@ mod tests {
         assert!(told(bytes).starts_with("`e` is neither a safetensors"));
         let mut bytes = whole();
         bytes[7] = 0xff;
-        assert!(told(bytes).contains("its header would be larger than 100 MB"));
+        assert!(told(bytes).contains("bytes, more than the limit of 16777216"));
+    }
+
+    /// The file is not read before its length is found to be wrong.
+    #[test]
+    fn a_file_with_a_hole_takes_no_memory() {
+        let file = written(whole());
+        let handle = std::fs::File::options().write(true).open(&file.path).unwrap();
+        // Not every file system has files of this length.
+        if handle.set_len(1 << 43).is_ok() {
+            let error = crate::read(&file.path).unwrap_err().to_string();
+            assert!(error.ends_with("it is longer than its header says"), "{error}");
+        }
     }
 
     #[test]

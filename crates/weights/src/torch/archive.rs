@@ -106,7 +106,7 @@ impl Storages for Archive {
             });
         }
         // To its end, where its checksum is verified. It is no longer than the file.
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = values::room(path, length)?;
         entry.read_to_end(&mut bytes).map_err(|reason| match reason.kind() {
             std::io::ErrorKind::UnexpectedEof => ReadError::io(path)(reason),
             _ => ReadError::Damaged {

@@ -38,7 +38,12 @@ type Outcome<T> = Result<T, PickleError>;
 /// No pickle of weights has more bytes: that of a ResNet-50 with its optimizer has 100 kB.
 const MOST_BYTES: u64 = 64 << 20;
 /// No pickle of weights has more values, or more on its stack.
-const MOST_VALUES: usize = 4 << 20;
+const MOST_VALUES: usize = 2 << 20;
+/// Every pickle may have as many. A longer one may have one more for every two of its bytes: names and numbers take more than
+/// that, and what takes less is made to be large.
+const ALWAYS_VALUES: usize = 1 << 16;
+/// What a storage or a tensor takes, in units of a value, beside its axes.
+const TENSOR_VALUES: usize = 4;
 /// Axes of a tensor; PyTorch's own limit is 64.
 const MOST_AXES: usize = 64;
 /// Letters of a name.

@@ -107,7 +107,8 @@ impl Storages for Behind {
             )));
         }
         self.reader.seek(SeekFrom::Start(start)).map_err(ReadError::io(&self.path))?;
-        let mut bytes = vec![0; length];
+        let mut bytes = values::room(&self.path, length)?;
+        bytes.resize(length, 0);
         self.reader.read_exact(&mut bytes).map_err(ReadError::io(&self.path))?;
         Ok(bytes)
     }

@@ -195,6 +195,13 @@ pub(super) fn refused(path: &Path) -> impl FnOnce(PickleError) -> ReadError {
     }
 }
 
+/// Room for `n` bytes.
+pub(super) fn room(path: &Path, n: usize) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(n).map_err(|_| ReadError::io(path)(std::io::ErrorKind::OutOfMemory.into()))?;
+    Ok(bytes)
+}
+
 /// The length of the values of `storage`, if they fit into a file of `n_bytes`.
 pub(super) fn length(path: &Path, storage: &Storage, n_bytes: u64) -> Result<usize, ReadError> {
     match storage.n.checked_mul(storage.of.n_bytes()) {

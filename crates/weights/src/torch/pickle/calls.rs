@@ -115,7 +115,7 @@ impl<R: Read> Machine<R> {
             (Global::RebuildTensor, &[storage, offset, shape, strides, ..]) => {
                 let tensor = self.tensor(storage, offset, shape, strides)?;
                 // One shape can be given to many tensors.
-                self.spend(2 * tensor.shape.len())?;
+                self.spend(TENSOR_VALUES + 2 * tensor.shape.len())?;
                 Ok(Called::New(Value::Tensor(Rc::new(tensor))))
             }
             (Global::RebuildParameter, [tensor, ..]) => Ok(Called::Argument(*tensor)),
@@ -199,7 +199,9 @@ impl<R: Read> Machine<R> {
                 rest @ ..,
             ] if &**kind == "storage" && key.len() <= MOST_LETTERS && matches!(rest, [] | [Value::None]) => {
                 let n = usize::try_from(*n).map_err(|_| malformed("a storage has a negative length"))?;
-                let storage = Storage { of: of.clone(), key: key.clone(), n };
+                let (of, key) = (of.clone(), key.clone());
+                self.spend(TENSOR_VALUES)?;
+                let storage = Storage { of, key, n };
                 self.push(Value::Storage(Rc::new(storage)))
             }
             [Value::Text(kind), Value::Inert(name), ..] if &**kind == "storage" => {

@@ -6,8 +6,9 @@ impl<R: Read> Machine<R> {
     /// Counts what is about to take as much memory as `n` values.
     pub(super) fn spend(&mut self, n: usize) -> Outcome<()> {
         self.n_spent = self.n_spent.saturating_add(n);
-        match self.n_spent > MOST_VALUES {
-            true => Err(PickleError::TooLarge("its pickle has millions of values")),
+        let n_read = (MOST_BYTES - self.reader.limit()) as usize;
+        match self.n_spent > MOST_VALUES.min(ALWAYS_VALUES + n_read / 2) {
+            true => Err(PickleError::TooLarge("its pickle has more values than its length explains")),
             false => Ok(()),
         }
     }
