@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, DatasetConfig, FeatureExtractor, Level, Metric, Monitor, MonitorContext, MonitorError,
-    Outcome, OwnDataset,
+    Outcome, OwnDataset, check_temperature,
 };
 
 use crate::knn::knn;
@@ -28,7 +28,7 @@ pub struct KnnConfig {
     /// Number of neighbors; all training images if there are fewer. Wu et al. 2018: 200.
     #[serde(default = "KnnConfig::default_k")]
     pub k: usize,
-    /// Temperature T of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
+    /// Temperature T, 0.001 to 1000, of a vote's weight exp(similarity / T). The MoCo CIFAR-10 demo: 0.1; Wu et al. 2018: 0.07.
     #[serde(default = "KnnConfig::default_temperature")]
     pub temperature: f64,
     /// View that images are passed through. It should have no random steps, so that metrics are comparable.
@@ -73,19 +73,13 @@ impl KnnMonitor {
     /// The monitor for `config`.
     ///
     /// # Errors
-    /// If `every` or `k` is 0, or the temperature is not positive, or its dataset cannot be built.
+    /// If `every` or `k` is 0, or the temperature is far from usual, or its dataset cannot be built.
     pub fn new(config: KnnConfig, context: &MonitorContext) -> Result<Self, ConfigError> {
         check_every(config.every)?;
         if config.k == 0 {
             return Err(ConfigError::field("k", config.k, "it must be at least 1"));
         }
-        if !(config.temperature > 0.0 && config.temperature.is_finite()) {
-            return Err(ConfigError::field(
-                "temperature",
-                config.temperature,
-                "it must be a positive number",
-            ));
-        }
+        check_temperature(config.temperature)?;
         let dataset = own_dataset(config.source.as_ref(), context)?;
         Ok(Self { config, dataset })
     }

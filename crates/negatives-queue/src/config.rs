@@ -1,6 +1,6 @@
 //! The config of a queue.
 
-use plugin_api::{ConfigError, LossContext};
+use plugin_api::{ConfigError, LossContext, check_temperature};
 
 /// The config of [`Queue`](crate::Queue).
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -10,7 +10,7 @@ pub struct QueueConfig {
     /// 4096. It need not be a multiple of the batch size.
     #[serde(default = "QueueConfig::moco_len")]
     pub len: usize,
-    /// Temperature `T`. MoCo v1: 0.07; v2: 0.2.
+    /// Temperature `T`, 0.001 to 1000. MoCo v1: 0.07; v2: 0.2.
     pub temperature: f64,
 }
 
@@ -25,9 +25,6 @@ impl QueueConfig {
             let must = format!("it must be at least the {arrive} keys that arrive in one step");
             return Err(ConfigError::field("len", len, must));
         }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Err(ConfigError::field("temperature", self.temperature, "it must be more than 0"));
-        }
-        Ok(())
+        check_temperature(self.temperature).map(drop)
     }
 }

@@ -4,6 +4,8 @@ use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::UpdateRule;
 
+use crate::checks::{LEAST, check_size};
+
 /// Values that one thread updates at once: 64 KiB of each array, so that the four of them stay in its cache.
 const CHUNK: usize = 1 << 14;
 
@@ -55,16 +57,12 @@ impl AdamW {
     /// If a number is out of range.
     pub fn new(config: AdamWConfig) -> Result<Self, ConfigError> {
         let AdamWConfig { weight_decay, betas, eps } = config;
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(ConfigError::field("weight_decay", weight_decay, "it must be 0 or more"));
-        }
+        check_size("weight_decay", weight_decay, 0.0)?;
         if ![betas.0, betas.1].iter().all(|beta| (0.0..1.0).contains(beta)) {
             let must = "both must be at least 0 and below 1";
             return Err(ConfigError::field("betas", format!("({}, {})", betas.0, betas.1), must));
         }
-        if !(eps > 0.0 && eps.is_finite()) {
-            return Err(ConfigError::field("eps", eps, "it must be more than 0"));
-        }
+        check_size("eps", eps, LEAST)?;
         Ok(Self { config })
     }
 

@@ -4,6 +4,8 @@ use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
+use crate::checks::{LEAST, check_size};
+
 /// Values that one thread handles at once: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
 
@@ -76,12 +78,8 @@ impl Lars {
         if !(0.0..1.0).contains(&momentum) {
             return Err(ConfigError::field("momentum", momentum, "it must be at least 0 and below 1"));
         }
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(ConfigError::field("weight_decay", weight_decay, "it must be 0 or more"));
-        }
-        if !(trust > 0.0 && trust.is_finite()) {
-            return Err(ConfigError::field("trust", trust, "it must be more than 0"));
-        }
+        check_size("weight_decay", weight_decay, 0.0)?;
+        check_size("trust", trust, LEAST)?;
         Ok(Self { config })
     }
 
@@ -344,7 +342,7 @@ mod tests {
         };
         assert!(new(0.0, 0.0, 1.0).is_ok());
         let error = new(0.9, 0.0, 0.0).unwrap_err().to_string();
-        assert_eq!(error, "`trust` is 0, but it must be more than 0");
+        assert_eq!(error, "`trust` is 0, but it must be from 1e-12 to 1000000");
         for (momentum, weight_decay, trust) in [
             (1.0, 0.0, 1.0),
             (-0.1, 0.0, 1.0),

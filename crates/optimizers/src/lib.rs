@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod adamw;
+mod checks;
 mod constant;
 mod cosine;
 mod lars;

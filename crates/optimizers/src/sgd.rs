@@ -4,6 +4,8 @@ use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
+use crate::checks::check_size;
+
 /// Values that one thread updates at once: 128 KiB of each array, so that the three of them stay in its cache.
 const CHUNK: usize = 1 << 15;
 
@@ -48,9 +50,7 @@ impl Sgd {
         if !(0.0..1.0).contains(&momentum) {
             return Err(ConfigError::field("momentum", momentum, "it must be at least 0 and below 1"));
         }
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(ConfigError::field("weight_decay", weight_decay, "it must be 0 or more"));
-        }
+        check_size("weight_decay", weight_decay, 0.0)?;
         Ok(Self { momentum: momentum as f32, weight_decay: weight_decay as f32 })
     }
 

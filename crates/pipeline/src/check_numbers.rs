@@ -5,6 +5,9 @@ use crate::config::{LearningRateScale, PipelineConfig, Weights};
 use crate::stability;
 use pipeline_text::Checked;
 
+/// LARS has 4.8 at batch 256; far more leaves nothing of the weights after a step.
+const MOST_LEARNING_RATE: f64 = 1e4;
+
 /// Of the run as a whole.
 pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
     let bad_letter = |letter: char| !(letter.is_ascii_alphanumeric() || "._-".contains(letter));
@@ -40,10 +43,10 @@ pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Check
         return Err(checker.fault(&["epochs"], "there is no epoch to train", "write 1 or more"));
     }
     let rate = &config.learning_rate;
-    if !(rate.base.is_finite() && rate.base >= 0.0) {
+    if !(0.0..=MOST_LEARNING_RATE).contains(&rate.base) {
         return Err(checker.fault(
             &["learning_rate", "base"],
-            format!("the learning rate is {}, but it must be a number of 0 or more", rate.base),
+            format!("the learning rate is {}, but it must be from 0 to {MOST_LEARNING_RATE}", rate.base),
             "0.03 is usual for SGD at batch 256",
         ));
     }
