@@ -1,5 +1,7 @@
 //! The axes of a sweep, and the grid that they span.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::SweepError;
@@ -20,7 +22,8 @@ impl Axis {
     /// Parses an axis, `PATH=VALUE,VALUE,..`.
     ///
     /// # Errors
-    /// If there is no path, no value, an empty or a repeated value, or a bracket is not closed.
+    /// If there is no path, no value, an empty or a repeated value, or a bracket is not closed; or if there are more values than a sweep may
+    /// have runs.
     pub fn parse(argument: &str) -> Result<Self, SweepError> {
         let bad = |what: &str| SweepError::Axis { axis: argument.into(), what: what.into() };
         let (path, list) = argument.split_once('=').ok_or_else(|| bad("there is no `=`"))?;
@@ -29,6 +32,9 @@ impl Axis {
             return Err(bad("there is no path before `=`"));
         }
         let values = split(list).map_err(|what| bad(&what))?;
+        if values.len() > MAX_RUNS {
+            return Err(SweepError::TooMany { most: MAX_RUNS });
+        }
         if values.iter().any(String::is_empty) {
             return Err(bad("a value is empty"));
         }
@@ -78,7 +84,8 @@ pub(crate) fn overrides(axes: &[Axis], combination: &[usize]) -> Vec<String> {
 }
 
 fn first_twice(texts: &[String]) -> Option<&String> {
-    texts.iter().enumerate().find(|(i, text)| texts[..*i].contains(text)).map(|(_, text)| text)
+    let mut known = HashSet::with_capacity(texts.len());
+    texts.iter().find(|text| !known.insert(text.as_str()))
 }
 
 /// Splits `list` at its commas, except those inside brackets and quotation marks.
@@ -162,6 +169,31 @@ mod tests {
             let message = Axis::parse(argument).unwrap_err().to_string();
             assert_eq!(message, format!("`{argument}`: {reason}"));
         }
+    }
+
+    #[test]
+    fn long_and_damaged_lists_are_judged_at_once() {
+        let start = std::time::Instant::now();
+        let many: Vec<String> = (0..MAX_RUNS).map(|i| i.to_string()).collect();
+        assert_eq!(axis(&format!("a={}", many.join(","))).values.len(), MAX_RUNS);
+        assert!(Axis::parse(&format!("a={},x", many.join(","))).is_err());
+        for piece in ["(", "[", "\"", "\\\"", ",", "{(", "a,"] {
+            assert!(Axis::parse(&format!("a={}", piece.repeat(199_999))).is_err(), "{piece}");
+        }
+        const PIECES: [&str; 12] = ["(", ")", "[", "]", "{", "}", "\"", "\\", ",", "=", "1", "é"];
+        for round in 0..20_000 {
+            let mut rng = plugin_api::Rng::new(round, "lists", &[]);
+            let text: String = (0..rng.below(24)).map(|_| PIECES[rng.below(PIECES.len())]).collect();
+            if let Ok(axis) = Axis::parse(&format!("a={text}")) {
+                assert!(
+                    !axis.values.is_empty() && axis.values.iter().all(|value| !value.is_empty()),
+                    "{text}"
+                );
+                // Values hold all that was written, but for white space and the commas between them.
+                assert_eq!(axis.values.join(","), text, "{text}");
+            }
+        }
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
     }
 
     #[test]
