@@ -553,7 +553,7 @@ fn what_is_exported_is_imported_again_and_trains_on() {
 fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
     let folder = tempdir().unwrap();
     let folder = folder.path();
-    let (run, _) = small_run(folder, "vit", "v3.ron", &[]);
+    let (run, n_steps) = small_run(folder, "vit", "v3.ron", &[]);
     let run = run.to_str().unwrap();
     let refused = |arguments: &[&str]| xtask(folder, ["export", run].iter().chain(arguments)).refused();
     let said = refused(&["--to", "detectron2", "-o", "e.safetensors"]);
@@ -574,6 +574,23 @@ fn what_cannot_be_exported_is_refused_and_nothing_is_written() {
     xtask(folder, ["export", run, "--to", "timm", "-o", "e.safetensors", "--force"]).done();
     assert!(first == std::fs::read(folder.join("e.safetensors")).unwrap());
     assert_eq!(xtask(folder, ["export", run, "--to", "timm", "-o", "e.pth"]).code, Some(2));
+
+    let newest = crate::support::checkpoint(Path::new(run), n_steps);
+    let mut snapshot = checkpoint::read(&newest).unwrap();
+    let tensor = snapshot.tensors.iter_mut().find(|(name, _)| name.starts_with("query.backbone.")).unwrap();
+    match tensor.1 {
+        checkpoint::Stored::F32 { values, .. } => values[1] = f32::NAN,
+        other => panic!("{other:?}"),
+    }
+    checkpoint::write(&newest, &snapshot).unwrap();
+    for target in ["timm", "onnx"] {
+        let said = refused(&["--to", target, "-o", &format!("{target}.safetensors")]);
+        assert!(
+            said.contains("has diverged: `") && said.contains("values that are not finite, NaN first"),
+            "{said}"
+        );
+        assert!(!folder.join(format!("{target}.safetensors")).exists());
+    }
 }
 
 #[test]

@@ -86,6 +86,16 @@ pub enum ExchangeError {
         /// The reason, and the targets that can.
         unfit: Unfit,
     },
+    /// The encoder has values that no other program can use.
+    #[error("the encoder in `{}` has diverged: `{}` has {what}", path.display(), shown(.tensor))]
+    Implausible {
+        /// The checkpoint, or the classifier.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with it: `3 of 64 values that are not finite, NaN first`.
+        what: String,
+    },
     /// The file cannot be written.
     #[error("`{}` cannot be written: {source}", path.display())]
     Write {
@@ -230,6 +240,7 @@ impl ExchangeError {
                 let fitting: Vec<&str> = unfit.fitting.iter().map(|target| target.name()).collect();
                 format!("choose another target: {}", fitting.join(", "))
             }
+            Self::Implausible { .. } => "export an earlier checkpoint, from before it diverged".into(),
             Self::OwnCheckpoint { .. } => "no import is needed: open its run".into(),
             Self::Unrecognized { reason, .. } => reason.hint().into(),
             Self::Mismatch { part: "backbone", mismatch: Mismatch::Unexpected { .. }, .. } => {

@@ -77,6 +77,12 @@ pub(super) fn write(
     options: &ExportOptions,
 ) -> Result<Exported, ExchangeError> {
     let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, pipeline)?;
+    for (name, stored) in backbone.iter().chain(&head).chain(&predictor) {
+        if let Some(what) = weights::implausible(name, stored) {
+            let (path, tensor) = (opened.file().into(), name.clone());
+            return Err(ExchangeError::Implausible { path, tensor, what });
+        }
+    }
     let classes = opened.classes();
     let view = opened.view(pipeline);
     let Some(Normalization { mean, std }) = parts::normalization(pipeline, view) else {
