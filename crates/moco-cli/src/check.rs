@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use moco::estimate::check_memory;
 use pipeline::{Pipeline, PipelineError};
 use plugin_api::{DatasetError, Splits};
 use serde_json::{Value, json};
@@ -141,6 +142,11 @@ fn notes_of(pipeline: &Pipeline, opened: &Result<Splits, DatasetError>) -> Vec<S
             if splits.train.len() == 1 { "does" } else { "do" },
             pipeline.batch
         ));
+    }
+    if let Ok(splits) = opened
+        && let Err(short) = check_memory(pipeline, splits.train.len())
+    {
+        notes.push(format!("`run` would refuse it here: {short}; {}", short.hint()));
     }
     notes
 }

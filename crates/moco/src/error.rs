@@ -175,6 +175,10 @@ pub enum Error {
         /// The run folder.
         path: PathBuf,
     },
+    /// This machine has no memory for a step.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Memory(#[from] crate::estimate::MemoryShort),
     /// A file of an earlier run cannot be copied.
     #[error("`{}` cannot be copied: {source}", path.display())]
     Copy {
@@ -220,6 +224,8 @@ impl Error {
             Self::Load(error) => error.hint(),
             #[cfg(feature = "train")]
             Self::Train(error) => error.hint(),
+            #[cfg(feature = "train")]
+            Self::Memory(error) => Some(error.hint()),
             Self::Undealt { n_processes, .. } => {
                 Some(format!("make `data.batch` a multiple of {n_processes}, or start fewer processes"))
             }

@@ -12,6 +12,7 @@ use processes::{Alone, Processes};
 use run_store::{RunFolder, RunLock};
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
+use crate::estimate::check_memory;
 use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
 use crate::{
@@ -371,7 +372,7 @@ pub fn build_pipeline(config: &PipelineConfig) -> Result<Pipeline, Error> {
 /// Opens the dataset of `pipeline`, and those of monitors that have one of their own. No image is read.
 ///
 /// # Errors
-/// If one is missing, or the run's has fewer images than a batch.
+/// If one is missing, the run's has fewer images than a batch, or this machine surely has no memory for a step.
 pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     let splits = pipeline.dataset.open()?;
     for own in pipeline.monitors.iter().filter_map(|(_, monitor)| monitor.dataset()) {
@@ -381,5 +382,6 @@ pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     if n_images < pipeline.batch {
         return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
     }
+    check_memory(pipeline, n_images)?;
     Ok(splits)
 }

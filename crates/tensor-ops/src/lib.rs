@@ -27,6 +27,7 @@ mod counting;
 mod device;
 mod error;
 mod families;
+mod host_memory;
 mod mode;
 mod ops;
 mod tape;
@@ -52,6 +53,7 @@ pub use self::{
     device::{Movable, is_on_device},
     error::{OpError, in_gib},
     families::{choose_kernels, kernel_family},
+    host_memory::available_host_memory,
     mode::Mode,
     ops::{
         Axis, BatchNorm, DeviceUpdate, InfoNce, KeepLogits, LayerNorm, LayerRate, LinearGradient, Rows,

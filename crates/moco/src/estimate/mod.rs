@@ -4,6 +4,7 @@
 //! Nothing is written.
 
 mod layers;
+mod least;
 mod plan;
 
 use std::num::NonZeroUsize;
@@ -15,6 +16,7 @@ use train_core::trainer::{MeasuringCost, TrialImages, TrialOptions, try_steps};
 use crate::{Error, device};
 
 pub use self::layers::{LayerCost, ModuleCost};
+pub use self::least::{LeastMemory, MemoryShort, check_memory};
 pub use self::plan::Plan;
 
 /// How an estimate is made.
@@ -103,11 +105,14 @@ impl Estimate {
 /// Makes a few steps of `pipeline`, with the images of its dataset or, if that is not there, with made-up ones.
 ///
 /// # Errors
-/// If the dataset is too small for a batch, or a step fails.
+/// If the dataset is too small for a batch, this machine has no memory for a step, or a step fails.
 pub fn estimate(pipeline: Pipeline, options: &EstimateOptions) -> Result<Estimate, Error> {
     let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let images = match pipeline.dataset.open() {
-        Ok(_) => TrialImages::OfTheDataset,
+        Ok(splits) => {
+            check_memory(&pipeline, splits.train.len())?;
+            TrialImages::OfTheDataset
+        }
         Err(_) => TrialImages::MadeUp,
     };
     let (batch, epochs, save_every) = (pipeline.batch, pipeline.epochs, pipeline.checkpoint.every_epochs);
