@@ -19,6 +19,8 @@ mod processes;
 mod resume;
 mod starting_from;
 mod sweep;
+// What has no end, or asks for too much.
+mod limits;
 // Runs that become unstable.
 mod stability;
 // What a trained encoder is worth.
