@@ -1,6 +1,7 @@
 //! k-nearest-neighbor classification in feature space.
 
 use std::cmp::Ordering;
+use std::ops::ControlFlow;
 
 use nalgebra::{DMatrix, DMatrixView};
 use plugin_api::Embedding;
@@ -10,6 +11,9 @@ use crate::normalize::unit_rows;
 
 /// Test rows that one task compares with the whole bank.
 const TEST_ROWS: usize = 64;
+/// Products that a thread computes between two questions whether to go on: about a second.
+const PRODUCTS_PER_ROUND: usize = 1 << 34;
+
 /// Rows of the bank at a time: 64 x 2048 similarities stay in the cache.
 const BANK_ROWS: usize = 2048;
 
@@ -59,6 +63,34 @@ pub enum KnnError {
 /// If an embedding is inconsistent: its rows are not `n * d` values, its labels are not `n`, or a label is not below
 /// `n_classes`.
 pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Result<KnnScore, KnnError> {
+    let score = knn_while(bank, test, k, temperature, &mut |_| ControlFlow::Continue(()))?;
+    Ok(score.expect("nothing stops it"))
+}
+
+/// [`knn`], for as long as `watch` says so, which gets the number of rows of `test` that are done, about every second. `None`
+/// if it was stopped. The result does not depend on it.
+///
+/// # Errors
+/// As [`knn`].
+///
+/// # Panics
+/// As [`knn`].
+pub fn knn_while(
+    bank: &Embedding,
+    test: &Embedding,
+    k: usize,
+    temperature: f64,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<KnnScore>, KnnError> {
+    in_rounds(PRODUCTS_PER_ROUND, (bank, test), (k, temperature), watch)
+}
+
+fn in_rounds(
+    products_per_round: usize,
+    (bank, test): (&Embedding, &Embedding),
+    (k, temperature): (usize, f64),
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<KnnScore>, KnnError> {
     let (Some(bank_labels), Some(test_labels)) = (&bank.labels, &test.labels) else {
         return Err(KnnError::NoLabels);
     };
@@ -76,15 +108,21 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
     let bank_rows = unit_rows(&bank.rows, d);
     let test_rows = unit_rows(&test.rows, d);
 
-    let is_right: Vec<bool> = test_rows
-        .par_chunks(TEST_ROWS * d)
-        .zip(test_labels.par_chunks(TEST_ROWS))
-        .flat_map_iter(|(rows, labels)| {
+    // Whole tasks, so that each has the rows that it would have without rounds.
+    let tasks = (products_per_round / (TEST_ROWS * d).saturating_mul(bank.n)).max(1);
+    let n_round = TEST_ROWS * tasks * rayon::current_num_threads();
+    let mut is_right: Vec<bool> = Vec::with_capacity(test.n);
+    for (rows, labels) in test_rows.chunks(n_round * d).zip(test_labels.chunks(n_round)) {
+        if !is_right.is_empty() && watch(is_right.len()).is_break() {
+            return Ok(None);
+        }
+        let tasks = rows.par_chunks(TEST_ROWS * d).zip(labels.par_chunks(TEST_ROWS));
+        is_right.par_extend(tasks.flat_map_iter(|(rows, labels)| {
             let neighbors = nearest(&bank_rows, rows, d, k);
             let winners = neighbors.into_iter().map(|near| vote(&near, bank_labels, n_classes, temperature));
             winners.zip(labels).map(|(winner, &label)| winner == label as usize).collect::<Vec<_>>()
-        })
-        .collect();
+        }));
+    }
 
     let mut tally = vec![(0_usize, 0_usize); n_classes];
     for (&label, &is_right) in test_labels.iter().zip(&is_right) {
@@ -94,7 +132,7 @@ pub fn knn(bank: &Embedding, test: &Embedding, k: usize, temperature: f64) -> Re
     }
     let per_class = tally.iter().map(|&(right, all)| (all > 0).then(|| right as f64 / all as f64)).collect();
     let right = tally.iter().map(|(right, _)| right).sum::<usize>();
-    Ok(KnnScore { top1: right as f64 / test.n as f64, per_class, k })
+    Ok(Some(KnnScore { top1: right as f64 / test.n as f64, per_class, k }))
 }
 
 /// A row of the bank, and its similarity to a query.
@@ -234,6 +272,24 @@ mod tests {
             assert_eq!(score.k, k.min(2300));
             assert!(score.top1 > 0.3);
         }
+    }
+
+    #[test]
+    fn it_stops_between_rounds_when_it_is_asked_to() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let (bank, test) = (embedding(300, 12, 7, 1), embedding(200, 12, 7, 2));
+        let mut asked = Vec::new();
+        let mut until = |last: usize| {
+            asked.clear();
+            let mut watch = |n_done| {
+                asked.push(n_done);
+                if n_done < last { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            let score = pool.install(|| in_rounds(1, (&bank, &test), (20, 0.1), &mut watch)).unwrap();
+            (score, asked.clone())
+        };
+        assert_eq!(until(128), (None, vec![64, 128]));
+        assert_eq!(until(1000), (Some(knn(&bank, &test, 20, 0.1).unwrap()), vec![64, 128, 192]));
     }
 
     #[test]

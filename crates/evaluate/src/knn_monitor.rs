@@ -5,8 +5,8 @@ use plugin_api::{
     Outcome, OwnDataset, check_temperature,
 };
 
-use crate::knn::knn;
-use crate::labeled::{Labeled, check_every, is_due, labeled, level_name, own_dataset};
+use crate::knn::knn_while;
+use crate::labeled::{Labeled, Wanted, check_every, is_due, labeled, level_name, own_dataset};
 
 plugin_api::register! {
     dyn Monitor {
@@ -108,8 +108,10 @@ impl Monitor for KnnMonitor {
             Ok(features) => features,
             Err(reason) => return Ok(Outcome::Off { reason: reason.into() }),
         };
-        let score =
-            knn(&bank, &test, *k, *temperature).map_err(|error| MonitorError::Measurement(error.into()))?;
+        let mut wanted = Wanted::new(features, view, *level);
+        let score = knn_while(&bank, &test, *k, *temperature, &mut |_| wanted.still())
+            .map_err(|error| MonitorError::Measurement(error.into()))?;
+        let score = wanted.end(score)?;
         Ok(Outcome::Measured(vec![Metric {
             name: "knn_top1".into(),
             value: score.top1,

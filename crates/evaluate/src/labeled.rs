@@ -1,11 +1,16 @@
 //! Shared code of monitors that need labels.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plugin_api::{
     ConfigError, DatasetConfig, DatasetContext, Embed, Embedding, FeatureExtractor, Level, MonitorContext,
     MonitorError, OwnDataset, Split,
 };
+
+/// The least time between two questions whether a measurement is still wanted.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(500);
 
 /// Features of both splits.
 pub(crate) struct Labeled {
@@ -42,6 +47,42 @@ pub(crate) fn labeled(
         )),
         Some(train) => Ok(Ok(Labeled { train, test })),
         None => Ok(Err("there are no features of the training images to compare with")),
+    }
+}
+
+/// Asks now and then whether a measurement is still wanted: features that are there already are asked for once more, and a run
+/// that was asked to stop refuses them.
+pub(crate) struct Wanted<'a> {
+    features: &'a mut dyn FeatureExtractor,
+    view: &'a str,
+    level: Level,
+    asked: Instant,
+    outcome: Result<(), MonitorError>,
+}
+
+impl<'a> Wanted<'a> {
+    /// For a measurement of features of `level` with `view`.
+    pub(crate) fn new(features: &'a mut dyn FeatureExtractor, view: &'a str, level: Level) -> Self {
+        Self { features, view, level, asked: Instant::now(), outcome: Ok(()) }
+    }
+
+    /// Whether it is, as far as is known.
+    pub(crate) fn still(&mut self) -> ControlFlow<()> {
+        if self.asked.elapsed() >= BETWEEN_QUESTIONS {
+            let (view, level) = (self.view, self.level);
+            self.outcome = self.features.embed(Embed { split: Split::Test, view, level }).map(drop);
+            self.asked = Instant::now();
+        }
+        if self.outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// What the measurement has come to, `None` if it was stopped.
+    ///
+    /// # Errors
+    /// Why it was.
+    pub(crate) fn end<T>(self, outcome: Option<T>) -> Result<T, MonitorError> {
+        self.outcome?;
+        Ok(outcome.expect("what stops a measurement is an error"))
     }
 }
 

@@ -37,7 +37,7 @@ pub use self::collapse::{effective_rank, feature_std};
 pub use self::drift::{key_age_gap, key_drift};
 pub use self::feature_collapse::{FeatureCollapse, FeatureCollapseConfig};
 pub use self::key_drift::{KeyDrift, KeyDriftConfig};
-pub use self::knn::{KnnError, KnnScore, Neighbor, knn};
+pub use self::knn::{KnnError, KnnScore, Neighbor, knn, knn_while};
 pub use self::knn_monitor::{KnnConfig, KnnMonitor};
 pub use self::label_subset::{chosen_images, label_subset};
 pub use self::left_out::knn_left_out;

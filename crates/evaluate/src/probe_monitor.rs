@@ -1,12 +1,14 @@
 //! The monitor `linear-probe`.
 
+use std::ops::ControlFlow;
+
 use plugin_api::{
     ConfigError, DatasetConfig, Embedding, FeatureExtractor, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome, OwnDataset, Rng, counted,
 };
 
-use crate::labeled::{Labeled, check_every, is_due, labeled, level_name, own_dataset};
-use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached};
+use crate::labeled::{Labeled, Wanted, check_every, is_due, labeled, level_name, own_dataset};
+use crate::linear::{Decay, ProbeError, ProbeProtocol, train_cached_while};
 
 plugin_api::register! {
     dyn Monitor {
@@ -104,15 +106,20 @@ impl LinearProbeMonitor {
         Ok(Self { config, dataset })
     }
 
-    /// The metric, from features of both splits.
-    fn metric(&self, train: &Embedding, test: &Embedding) -> Result<Metric, ProbeError> {
+    /// The metric, from features of both splits; `None` if `watch` has stopped it.
+    fn metric(
+        &self,
+        train: &Embedding,
+        test: &Embedding,
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Metric>, ProbeError> {
         let LinearProbeConfig { view, level, epochs, batch, learning_rates, .. } = &self.config;
         let (kept, held_out) = held_out(train);
         let mut base_lrs = learning_rates.clone();
         // The smaller one wins ties.
         base_lrs.sort_by(f64::total_cmp);
         let protocol = ProbeProtocol { base_lrs, batch: *batch, epochs: *epochs, decay: Decay::Cosine };
-        let trained = train_cached(&kept, &protocol, SEED, &mut |_| {})?;
+        let Some(trained) = train_cached_while(&kept, &protocol, SEED, watch)? else { return Ok(None) };
         let top1 = |of: &Embedding| -> Result<Vec<f64>, ProbeError> {
             let scores = trained.probe.score(of)?;
             Ok(scores.iter().map(|score| if score.is_finite { score.top1() } else { 0.0 }).collect())
@@ -121,7 +128,7 @@ impl LinearProbeMonitor {
         let best = (0..by_held_out.len())
             .reduce(|best, other| if by_held_out[other] > by_held_out[best] { other } else { best })
             .unwrap_or(0);
-        Ok(Metric {
+        Ok(Some(Metric {
             name: "probe_top1".into(),
             value: top1(test)?[best],
             is_share: true,
@@ -136,7 +143,7 @@ impl LinearProbeMonitor {
                 test.n,
                 kept.n,
             ),
-        })
+        }))
     }
 }
 
@@ -170,7 +177,11 @@ impl Monitor for LinearProbeMonitor {
         if train.n < 2 {
             return off("there are fewer than two training images");
         }
-        let metric = self.metric(&train, &test).map_err(|error| MonitorError::Measurement(error.into()))?;
+        let mut wanted = Wanted::new(features, view, *level);
+        let metric = self
+            .metric(&train, &test, &mut |_| wanted.still())
+            .map_err(|error| MonitorError::Measurement(error.into()))?;
+        let metric = wanted.end(metric)?;
         Ok(Outcome::Measured(vec![metric]))
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn train(
             Err(error) => return Err(error.into()),
         };
         let _lock = run.lock()?;
+        run.tidy()?;
         let checkpoint = CheckpointFolder::new(run.checkpoints(), pipeline.checkpoint.keep).latest()?;
         let snapshot = checkpoint.as_ref().map(|(_, snapshot)| snapshot);
         Ok(trainer::train(pipeline, device, &run, snapshot, options, observer, stop)?)

@@ -1,5 +1,7 @@
 //! A linear probe on cached features.
 
+use std::ops::ControlFlow;
+
 use plugin_api::{Embedding, Rng};
 
 use super::{LinearProbe, ProbeError, ProbeProtocol};
@@ -26,6 +28,28 @@ pub fn train_cached(
     seed: u64,
     watch: &mut dyn FnMut(usize),
 ) -> Result<TrainedProbe, ProbeError> {
+    let mut n_epochs = 0;
+    let trained = train_cached_while(train, protocol, seed, &mut |n_images| {
+        if n_images / train.n > n_epochs {
+            n_epochs = n_images / train.n;
+            watch(n_epochs);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(trained.expect("nothing stops it"))
+}
+
+/// [`train_cached`], for as long as `watch` says so, which gets the number of images that went through, over all epochs, after
+/// each batch. `None` if it was stopped.
+///
+/// # Errors
+/// As [`train_cached`].
+pub fn train_cached_while(
+    train: &Embedding,
+    protocol: &ProbeProtocol,
+    seed: u64,
+    watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Option<TrainedProbe>, ProbeError> {
     protocol.check()?;
     let labels = labels_of(train)?;
     if train.n_classes < 2 {
@@ -35,6 +59,7 @@ pub fn train_cached(
     let mut probe = LinearProbe::new(d, train.n_classes, protocol.lrs(), seed);
     let mut losses = Vec::new();
     let mut rows = Vec::new();
+    let mut n_images = 0;
     for epoch in 0..protocol.epochs {
         let order = Rng::new(seed, "order of a linear probe", &[epoch as u64]).permutation(train.n);
         let factor = protocol.decay.factor(epoch, protocol.epochs);
@@ -44,11 +69,14 @@ pub fn train_cached(
             batch.iter().for_each(|&image| rows.extend_from_slice(&train.rows[image * d..(image + 1) * d]));
             let labels: Vec<u32> = batch.iter().map(|&image| labels[image]).collect();
             mean.add(&probe.step(&rows, &labels, factor)?, batch.len());
+            n_images += batch.len();
+            if watch(n_images).is_break() {
+                return Ok(None);
+            }
         }
         losses.push(mean.finish());
-        watch(epoch + 1);
     }
-    Ok(TrainedProbe { probe, losses })
+    Ok(Some(TrainedProbe { probe, losses }))
 }
 
 /// The labels of features, if a classifier can be trained on them.
@@ -125,6 +153,21 @@ mod tests {
         let scores = trained.probe.score(&features(200, 1)).unwrap();
         assert!(scores[1].top1() > 0.85, "{}", scores[1].top1());
         assert_eq!(scores[1].n(), 200);
+    }
+
+    #[test]
+    fn training_stops_after_the_batch_in_which_it_is_asked_to() {
+        let mut asked = Vec::new();
+        let mut watch = |n_images| {
+            asked.push(n_images);
+            if n_images < 300 + 64 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let stopped = train_cached_while(&features(300, 0), &protocol(), 0, &mut watch).unwrap();
+        assert!(stopped.is_none());
+        assert_eq!(asked.last(), Some(&364));
+        let mut epochs = Vec::new();
+        train_cached(&features(300, 0), &protocol(), 0, &mut |epoch| epochs.push(epoch)).unwrap();
+        assert_eq!(epochs, (1..=20).collect::<Vec<_>>());
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod probe;
 mod protocol;
 mod score;
 
-pub use self::cached::{MeanLosses, TrainedProbe, train_cached};
+pub use self::cached::{MeanLosses, TrainedProbe, train_cached, train_cached_while};
 pub use self::error::ProbeError;
 pub use self::probe::LinearProbe;
 pub use self::protocol::{Decay, ProbeProtocol, PublishedProbe};

@@ -14,9 +14,10 @@ use super::{Evaluation, EvaluationError};
 pub struct Course<'a> {
     /// What an earlier training of the same settings has saved, to go on from.
     pub from: Option<&'a Snapshot>,
-    /// Set from elsewhere to stop after the step under way.
+    /// Set from elsewhere to stop after the step under way, or the batch that is tested.
     pub stop: &'a AtomicBool,
-    /// Gets what is needed to go on: after each epoch but the last, and when it stops.
+    /// Gets what is needed to go on: after each epoch, but the last of a probe, and when it stops. A fine-tuned
+    /// encoder is saved before it is tested.
     pub save: &'a mut dyn FnMut(&Snapshot) -> Result<(), EvaluationError>,
 }
 

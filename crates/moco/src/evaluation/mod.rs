@@ -213,14 +213,15 @@ impl Evaluation {
         Arc::clone(&self.unreadable)
     }
 
-    /// Computes the features of a split, not normalized. After each batch, `watch` gets the number of images done.
+    /// Computes the features of a split, not normalized. After each batch, `watch` gets the number of images done, and returns
+    /// whether to continue.
     ///
     /// # Errors
-    /// If images cannot be loaded, or the encoder rejects them.
+    /// If images cannot be loaded, or the encoder rejects them; or [`EvaluationError::Stopped`].
     pub fn features(
         &mut self,
         split: Split,
-        watch: &mut dyn FnMut(usize),
+        watch: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Embedding, EvaluationError> {
         let images = match split {
             Split::Train => Arc::clone(self.train_images()),
@@ -236,11 +237,7 @@ impl Evaluation {
             prefetch_batches: 2,
             unreadable: Arc::clone(&self.unreadable),
         };
-        let mut go_on = |n_images| {
-            watch(n_images);
-            ControlFlow::Continue(())
-        };
-        Ok(features::embed(&mut self.encoder, plan, &mut go_on)?.with_labels(images.as_ref()))
+        Ok(features::embed(&mut self.encoder, plan, watch)?.with_labels(images.as_ref()))
     }
 
     /// The top-1 accuracy of kNN classification: the `k` nearest training images vote for the class of a test image (Wu
@@ -249,8 +246,8 @@ impl Evaluation {
     /// # Errors
     /// If features cannot be computed or compared.
     pub fn knn(&mut self, k: usize, temperature: f64) -> Result<KnnScore, EvaluationError> {
-        let test = self.features(Split::Test, &mut |_| {})?;
-        let train = self.features(Split::Train, &mut |_| {})?;
+        let test = self.features(Split::Test, &mut |_| ControlFlow::Continue(()))?;
+        let train = self.features(Split::Train, &mut |_| ControlFlow::Continue(()))?;
         Ok(evaluate::knn(&train, &test, k, temperature)?)
     }
 
@@ -263,7 +260,7 @@ impl Evaluation {
         protocol: &ProbeProtocol,
         watch: &mut dyn FnMut(usize),
     ) -> Result<TrainedProbe, EvaluationError> {
-        let train = self.features(Split::Train, &mut |_| {})?;
+        let train = self.features(Split::Train, &mut |_| ControlFlow::Continue(()))?;
         Ok(train_cached(&train, protocol, self.options.seed, watch)?)
     }
 

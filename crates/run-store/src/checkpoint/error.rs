@@ -86,9 +86,22 @@ impl CheckpointError {
             Self::Newest { previous: Some(path), .. } => {
                 Some(format!("the one before it is intact; resume from there: `{}`", path.display()))
             }
-            Self::Newest { previous: None, .. } => {
+            Self::Newest { previous: None, source } if source.is_damage() => {
                 Some("no checkpoint of this run is usable; start again".into())
             }
+            Self::Newest { previous: None, source } => source.hint(),
+        }
+    }
+
+    /// Whether the contents of the file are lost: they are neither of another version, nor only out of reach.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::NotSafetensors { .. }
+            | Self::Truncated { .. }
+            | Self::Foreign { .. }
+            | Self::Damaged { .. } => true,
+            Self::Io { .. } | Self::Version { .. } => false,
+            Self::Newest { source, .. } => source.is_damage(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::file::write_parts;
 use super::{CheckpointError, Snapshot, read, write};
-use crate::run_folder::{remove_partial, write_whole};
+use crate::run_folder::{check_own_folder, remove_partial, write_whole};
 
 pub(super) const BEST: &str = "best.safetensors";
 pub(super) const SUPERSEDED: &str = ".superseded";
@@ -91,14 +91,23 @@ impl CheckpointFolder {
         self.path.join(BEST)
     }
 
+    /// Saves the checkpoint of a step, and removes none.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn add(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+        self.prepare()?;
+        let path = self.path_of(step);
+        write(&path, snapshot)?;
+        Ok(path)
+    }
+
     /// Saves the checkpoint of a step, then removes all but the newest few.
     ///
     /// # Errors
     /// If it cannot be written. Older checkpoints are then unchanged.
     pub fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
-        self.prepare()?;
-        let path = self.path_of(step);
-        write(&path, snapshot)?;
+        let path = self.add(step, snapshot)?;
         let kept = self.list()?;
         let n_surplus = kept.len().saturating_sub(self.keep_last);
         for (_, old) in kept.into_iter().take(n_surplus).filter(|(old, _)| *old != step) {
@@ -177,17 +186,48 @@ impl CheckpointFolder {
         }
     }
 
-    /// Renames the checkpoints of later steps to `*.superseded`, because a run that resumes from `step` will write them
-    /// again. Returns the new names.
+    /// Removes the checkpoint of `step`, if there is one.
     ///
     /// # Errors
-    /// If a file cannot be renamed.
-    pub fn set_aside_after(&self, step: u64) -> Result<Vec<PathBuf>, CheckpointError> {
-        let mut moved = Vec::new();
-        for (_, path) in self.list()?.into_iter().filter(|(later, _)| *later > step) {
-            moved.push(set_aside(&path)?);
+    /// If it cannot be removed.
+    pub fn remove(&self, step: u64) -> Result<(), CheckpointError> {
+        let path = self.path_of(step);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(CheckpointError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
         }
-        Ok(moved)
+    }
+
+    /// Renames the checkpoints of steps after `step` to `*.superseded`, because a run that resumes from there will write them
+    /// again; and those of the [kept](Self::keep) ones that `is_later`.
+    ///
+    /// # Errors
+    /// If a file cannot be renamed. Then none is.
+    pub fn set_aside(
+        &self,
+        step: u64,
+        is_later: impl Fn(&Snapshot) -> bool,
+    ) -> Result<SetAside, CheckpointError> {
+        let later = self.list()?.into_iter().filter(|(of, _)| *of > step).map(|(_, path)| path);
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        // A damaged one is not known to be later, and nothing is lost by leaving it.
+        let kept = entries
+            .map(|entry| entry.path())
+            .filter(|path| name_of(path).and_then(epoch_of).is_some())
+            .filter(|path| read(path).is_ok_and(|snapshot| is_later(&snapshot)));
+        let mut aside = SetAside(Vec::new());
+        for path in later.chain(kept).collect::<Vec<_>>() {
+            match set_aside(&path) {
+                Ok(new) => aside.0.push((path, new)),
+                Err(error) => {
+                    aside.give_back();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(aside)
     }
 
     /// Keeps the checkpoint at `path`, after `epoch` epochs, under another name, which no later one replaces: a second name of
@@ -210,26 +250,33 @@ impl CheckpointFolder {
         Ok(kept)
     }
 
-    /// Renames those of the [kept](Self::keep) checkpoints that are `later` than where a run resumes to `*.superseded`.
-    ///
-    /// # Errors
-    /// If a file cannot be renamed.
-    pub fn set_aside_kept(&self, later: impl Fn(&Snapshot) -> bool) -> Result<(), CheckpointError> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for path in
-            entries.map(|entry| entry.path()).filter(|path| name_of(path).and_then(epoch_of).is_some())
-        {
-            // A damaged one is not known to be later, and nothing is lost by leaving it.
-            if read(&path).is_ok_and(|snapshot| later(&snapshot)) {
-                set_aside(&path)?;
+    fn prepare(&self) -> Result<(), CheckpointError> {
+        check_own_folder(&self.path).map_err(CheckpointError::io("write in", &self.path))?;
+        // Only this one: where the folder of the run is gone, there is no run to go on with.
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(CheckpointError::io("create", &self.path)(error));
             }
+            _ => {}
         }
-        Ok(())
+        remove_partial(&self.path).map_err(CheckpointError::io("clean up", &self.path))
+    }
+}
+
+/// Checkpoints that were renamed, each with its old and its new name.
+#[derive(Debug)]
+pub struct SetAside(Vec<(PathBuf, PathBuf)>);
+
+impl SetAside {
+    /// The new names.
+    pub fn new_names(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(|(_, new)| new.as_path())
     }
 
-    fn prepare(&self) -> Result<(), CheckpointError> {
-        fs::create_dir_all(&self.path).map_err(CheckpointError::io("create", &self.path))?;
-        remove_partial(&self.path).map_err(CheckpointError::io("clean up", &self.path))
+    /// Gives them their names back, because the run did not go on after all.
+    pub(crate) fn give_back(self) {
+        // What led here is told.
+        self.0.into_iter().for_each(|(old, new)| drop(fs::rename(new, old)));
     }
 }
 
@@ -356,6 +403,21 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_of_another_version_is_not_called_lost() {
+        let root = tempfile::tempdir().unwrap();
+        let mut folder = CheckpointFolder::new(root.path(), 5);
+        let path = folder.save(10, &snapshot(10)).unwrap();
+        let key = b"\"moco-rs.checkpoint\":\"";
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.windows(key.len()).position(|window| window == key).unwrap();
+        bytes[at + key.len()] = b'2';
+        fs::write(&path, bytes).unwrap();
+        let error = folder.latest().unwrap_err();
+        assert!(!error.is_damage() && error.to_string().contains("format version `2`"), "{error}");
+        assert_eq!(error.hint().unwrap(), "use the version of the program that wrote it");
+    }
+
+    #[test]
     fn a_checkpoint_that_is_being_written_is_none_and_a_later_save_clears_it_away() {
         let root = tempfile::tempdir().unwrap();
         let mut folder = CheckpointFolder::new(root.path(), 5);
@@ -381,10 +443,13 @@ mod tests {
         for step in [10, 20] {
             folder.save(step, &snapshot(step)).unwrap();
         }
-        let moved = folder.set_aside_after(10).unwrap();
-        assert_eq!(moved, [root.path().join("step-00000020.safetensors.superseded")]);
+        let aside = folder.set_aside(10, |_| false).unwrap();
+        let moved = root.path().join("step-00000020.safetensors.superseded");
+        assert_eq!(aside.new_names().collect::<Vec<_>>(), [moved.as_path()]);
         assert_eq!(folder.latest().unwrap().unwrap().1, snapshot(10));
-        assert_eq!(read(&moved[0]).unwrap(), snapshot(20));
+        assert_eq!(read(&moved).unwrap(), snapshot(20));
+        aside.give_back();
+        assert_eq!(steps(&folder), [10, 20]);
     }
 
     #[test]
@@ -401,9 +466,9 @@ mod tests {
         let later_than = |step: u64| {
             move |of: &Snapshot| *of != snapshot(0) && (0..=step).all(|step| *of != snapshot(step))
         };
-        folder.set_aside_kept(later_than(2)).unwrap();
+        folder.set_aside(2, later_than(2)).unwrap();
         assert!(kept.is_file());
-        folder.set_aside_kept(later_than(1)).unwrap();
+        folder.set_aside(2, later_than(1)).unwrap();
         assert!(!kept.exists() && root.path().join("epoch-0010.safetensors.superseded").is_file());
     }
 }

@@ -10,6 +10,7 @@ use prost::Message;
 use super::MetricsError;
 use super::event::Event;
 use super::record::append_record;
+use crate::run_folder::check_own_folder;
 
 /// How the name of an event file begins, for TensorBoard; then come the time and the process.
 const EVENTS: &str = "events.out.tfevents.";
@@ -32,19 +33,29 @@ impl EventLog {
     /// Creates a file in `folder`, for steps after `step`. Events of these steps in earlier files no longer count.
     ///
     /// # Errors
-    /// If the file cannot be created.
+    /// If the file cannot be created, or the folder is a link. Then there is no such file.
     pub fn create(folder: &Path, step: u64) -> Result<Self, MetricsError> {
+        check_own_folder(folder).map_err(MetricsError::io("write in", folder))?;
         std::fs::create_dir_all(folder).map_err(MetricsError::io("create", folder))?;
         // TensorBoard reads the files of a folder in the order of their names.
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let path = folder.join(format!("{EVENTS}{micros:016}.{}", std::process::id()));
-        let file = File::create(&path).map_err(MetricsError::io("create", &path))?;
+        let file = File::create_new(&path).map_err(MetricsError::io("create", &path))?;
         let mut log = Self { path, file };
-        log.append([Event::version()])?;
-        if step > 0 {
-            log.roll_back_to(step)?;
+        let restart = (step > 0).then(|| Event::restart_after(step));
+        match log.append(std::iter::once(Event::version()).chain(restart)) {
+            Ok(()) => Ok(log),
+            Err(error) => {
+                log.discard();
+                Err(error)
+            }
         }
-        Ok(log)
+    }
+
+    /// Removes the file, because the run did not go on after all.
+    pub(crate) fn discard(&mut self) {
+        // What led here is told; a file that stays only has no events.
+        let _ = std::fs::remove_file(&self.path);
     }
 
     /// Adds scalars of one step.

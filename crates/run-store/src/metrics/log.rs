@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::MetricsError;
-use crate::run_folder::write_whole;
+use crate::run_folder::{check_own_file, write_whole};
 
 /// One line: `step`, then fields in the order in which they were added.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,9 +63,10 @@ impl MetricsLog {
     /// Opens the file at `path`, or creates it. An incomplete last line is removed.
     ///
     /// # Errors
-    /// If the file cannot be opened.
+    /// If the file cannot be opened, or is a link.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, MetricsError> {
         let path = path.into();
+        check_own_file(&path).map_err(MetricsError::io("open", &path))?;
         let file = open_at_a_line_end(&path).map_err(MetricsError::io("open", &path))?;
         Ok(Self { path, file })
     }
@@ -86,7 +87,17 @@ impl MetricsLog {
     /// # Errors
     /// If the file cannot be read or written.
     pub fn truncate_after(&mut self, step: u64) -> Result<(), MetricsError> {
-        let bytes = std::fs::read(&self.path).map_err(MetricsError::io("read", &self.path))?;
+        if let Some(kept) = Self::without_later(&self.path, step)? {
+            write_whole(&self.path, |file| file.write_all(&kept))
+                .map_err(MetricsError::io("write", &self.path))?;
+            self.file = open_at_a_line_end(&self.path).map_err(MetricsError::io("open", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// The file at `path` without the lines of steps after `step`; `None` if it has none of these.
+    pub(crate) fn without_later(path: &Path, step: u64) -> Result<Option<Vec<u8>>, MetricsError> {
+        let bytes = std::fs::read(path).map_err(MetricsError::io("read", path))?;
         // Lines that are not objects with a step were not written here; they stay.
         let stays = |line: &[u8]| step_of(line).is_none_or(|of_line| of_line <= step);
         let kept: Vec<u8> = bytes
@@ -94,12 +105,7 @@ impl MetricsLog {
             .filter(|line| stays(line))
             .collect::<Vec<_>>()
             .concat();
-        if kept.len() < bytes.len() {
-            write_whole(&self.path, |file| file.write_all(&kept))
-                .map_err(MetricsError::io("write", &self.path))?;
-            self.file = open_at_a_line_end(&self.path).map_err(MetricsError::io("open", &self.path))?;
-        }
-        Ok(())
+        Ok((kept.len() < bytes.len()).then_some(kept))
     }
 
     /// The lines of the file at `path` that are JSON objects. A run may be writing to it.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::shown::one_line;
 use super::whole_file::write_whole;
 use super::{Holder, RunFolderError, RunLock};
 
@@ -120,6 +121,11 @@ impl RunFolder {
         self.path.join(ENVIRONMENT)
     }
 
+    /// The path of the list of places that have moved.
+    pub(super) fn moved(&self) -> PathBuf {
+        self.path.join(MOVED)
+    }
+
     /// Keeps other processes from training in this folder.
     ///
     /// # Errors
@@ -178,12 +184,16 @@ impl RunFolder {
     /// # Errors
     /// If the file cannot be written. An older one is then unchanged.
     pub fn write_moved(&self, moves: &[(String, String)]) -> Result<(), RunFolderError> {
-        let path = self.path.join(MOVED);
-        let write = |file: &mut fs::File| {
-            serde_json::to_writer_pretty(&mut *file, moves)?;
-            file.write_all(b"\n")
-        };
-        write_whole(&path, write).map_err(RunFolderError::io("write", &path))
+        let path = self.moved();
+        let bytes = Self::moved_file(moves).map_err(RunFolderError::io("write", &path))?;
+        write_whole(&path, |file| file.write_all(&bytes)).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The contents of the list of places.
+    pub(super) fn moved_file(moves: &[(String, String)]) -> io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(moves)?;
+        bytes.push(b'\n');
+        Ok(bytes)
     }
 
     /// What the run started from, in words; `None` if that was nothing.
@@ -206,17 +216,26 @@ impl RunFolder {
     /// If the file cannot be read or written.
     pub fn add_environment(&self, environment: serde_json::Value) -> Result<(), RunFolderError> {
         let path = self.environment();
+        let bytes = self.environments_with(environment)?;
+        write_whole(&path, |file| file.write_all(&bytes)).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The contents of the file with `environment` at its end.
+    pub(super) fn environments_with(
+        &self,
+        environment: serde_json::Value,
+    ) -> Result<Vec<u8>, RunFolderError> {
+        let path = self.environment();
         let mut all: Vec<serde_json::Value> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(RunFolderError::io("read", &path)(error)),
         };
         all.push(environment);
-        let write = |file: &mut fs::File| {
-            serde_json::to_writer_pretty(&mut *file, &all)?;
-            file.write_all(b"\n")
-        };
-        write_whole(&path, write).map_err(RunFolderError::io("write", &path))
+        let bytes = serde_json::to_vec_pretty(&all).map_err(io::Error::from);
+        let mut bytes = bytes.map_err(RunFolderError::io("write", &path))?;
+        bytes.push(b'\n');
+        Ok(bytes)
     }
 
     /// The error that training ended with, in words; `None` if it did not fail, or goes on.
@@ -257,15 +276,23 @@ impl RunFolder {
             return Ok(());
         }
         let path = self.unreadable();
-        let old = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(RunFolderError::io("read", &path)(error)),
-        };
-        let mut lines: BTreeSet<String> = old.lines().map(str::to_owned).collect();
-        lines.extend(images.iter().map(|image| image.to_string().replace('\n', " ")));
+        let mut lines: BTreeSet<String> = self.read_unreadable()?.into_iter().collect();
+        lines.extend(images.iter().map(|image| one_line(&image.to_string())));
         let text: String = lines.into_iter().map(|line| line + "\n").collect();
         write_whole(&path, |file| file.write_all(text.as_bytes())).map_err(RunFolderError::io("write", &path))
+    }
+
+    /// The lines of the list of unreadable images; none if there is no list.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read_unreadable(&self) -> Result<Vec<String>, RunFolderError> {
+        let path = self.unreadable();
+        match fs::read(&path) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(RunFolderError::io("read", &path)(error)),
+        }
     }
 
     fn create_at(path: PathBuf) -> Result<Self, RunFolderError> {

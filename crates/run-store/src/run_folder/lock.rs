@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::RunFolderError;
+use super::own::check_own_file;
 
 /// The name of the file that is locked.
 pub(super) const LOCK: &str = "lock";
@@ -36,9 +37,10 @@ impl RunLock {
     /// Locks `folder` with its file `lock`.
     ///
     /// # Errors
-    /// [`RunFolderError::InUse`] if it is already locked, by another process or by this one.
+    /// [`RunFolderError::InUse`] if it is already locked, by another process or by this one; and if the file is a link.
     pub fn take(folder: &Path) -> Result<Self, RunFolderError> {
         let path = &folder.join(LOCK);
+        check_own_file(path).map_err(RunFolderError::io("open", path))?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -71,6 +73,7 @@ impl RunLock {
     /// If the lock cannot be read.
     pub fn holder(folder: &Path) -> Result<Holder, RunFolderError> {
         let path = &folder.join(LOCK);
+        check_own_file(path).map_err(RunFolderError::io("open", path))?;
         let mut file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Holder::Nobody),

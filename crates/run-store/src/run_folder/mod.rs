@@ -4,10 +4,13 @@
 
 mod error;
 mod folder;
+mod going_on;
 mod lock;
+mod own;
 mod removal;
 mod result_folder;
 mod run_log;
+mod shown;
 mod since;
 mod size;
 mod unfinished;
@@ -15,10 +18,13 @@ mod whole_file;
 
 pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
+pub use self::going_on::{GoingOn, GoingOnError};
 pub use self::lock::{Holder, RunLock};
+pub(crate) use self::own::{check_own_file, check_own_folder};
 pub use self::removal::Removed;
 pub use self::result_folder::ResultFolder;
-pub use self::run_log::{Logged, RunLog};
+pub use self::run_log::{Logged, RunLog, stamp};
+pub use self::shown::{cell, one_line, path_cell, shown};
 pub use self::unfinished::{UnfinishedError, UnfinishedFolder};
 pub(crate) use self::whole_file::remove_partial;
-pub use self::whole_file::write_whole;
+pub use self::whole_file::{Fill, NotWritten, hold, write_new, write_together, write_whole};

@@ -203,7 +203,7 @@ mod tests {
         checkpoints.keep(&path, 1).unwrap();
         let score = Score { metric: "top1".into(), value: 0.5, stands_in: 0 };
         checkpoints.save_best(score, &Snapshot::default()).unwrap();
-        checkpoints.set_aside_after(0).unwrap();
+        checkpoints.set_aside(0, |_| false).unwrap();
         fs::write(run.checkpoints().join(".abc.partial"), "half").unwrap();
         for name in ["linear", "linear-cached", "finetune", "attend"] {
             let folder = ResultFolder::new(&run, name, None).unwrap();

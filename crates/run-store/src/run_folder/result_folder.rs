@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::whole_file::{PARTIAL_FOLDER, hold, remove_partial};
 use super::{RunFolder, RunFolderError};
 use crate::disk::check_writable;
 
@@ -42,6 +43,7 @@ impl ResultFolder {
         };
         fs::create_dir_all(&folder.parent)
             .and_then(|()| check_writable(&folder.parent))
+            .and_then(|()| if asked.is_none() { remove_partial(&folder.parent) } else { Ok(()) })
             .map_err(RunFolderError::io(WRITE, &folder.parent))?;
         Ok(folder)
     }
@@ -53,7 +55,8 @@ impl ResultFolder {
     pub fn write(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, RunFolderError> {
         let failed = |error| RunFolderError::io(WRITE, &self.parent)(error);
         let partial =
-            tempfile::Builder::new().prefix(".partial-").tempdir_in(&self.parent).map_err(failed)?;
+            tempfile::Builder::new().prefix(PARTIAL_FOLDER).tempdir_in(&self.parent).map_err(failed)?;
+        let _held = hold(partial.path());
         for (name, bytes) in files {
             fs::write(partial.path().join(name), bytes).map_err(failed)?;
         }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{ResultFolder, RunFolderError, RunLock, write_whole};
+use super::{Fill, NotWritten, ResultFolder, RunFolderError, RunLock, write_together};
 use crate::checkpoint::{self, CheckpointError, Snapshot};
 
 /// The file with what is needed to go on.
@@ -101,7 +101,7 @@ impl UnfinishedFolder {
     /// is, all are.
     ///
     /// # Errors
-    /// If they cannot be written. What is needed to go on is then still there.
+    /// If they cannot be written. What is needed to go on is then still there, and none of the results.
     pub fn finish(self, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, UnfinishedError> {
         let path = match self.place {
             Place::New(folder) => {
@@ -110,10 +110,10 @@ impl UnfinishedFolder {
             }
             Place::Begun { path, .. } => path,
         };
-        for (name, bytes) in files.iter().rev() {
-            let file = path.join(name);
-            write_whole(&file, |out| out.write_all(bytes)).map_err(RunFolderError::io("write", &file))?;
-        }
+        let paths: Vec<PathBuf> = files.iter().map(|(name, _)| path.join(name)).collect();
+        let fills = files.iter().map(|(_, bytes)| -> Fill<'_> { Box::new(move |file| file.write_all(bytes)) });
+        write_together(paths.iter().map(PathBuf::as_path).zip(fills).collect())
+            .map_err(|NotWritten { path, source }| RunFolderError::io("write", &path)(source))?;
         for name in [CHECKPOINT, "lock"] {
             let file = path.join(name);
             std::fs::remove_file(&file).map_err(RunFolderError::io("remove", &file))?;

@@ -1,10 +1,12 @@
 //! The images of a run, and how they are loaded.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use pipeline::{Graph, Parts, View};
-use plugin_api::Splits;
+use plugin_api::{Images, Splits};
+use rayon::prelude::*;
 
 use super::course::Course;
 use super::own_data::OwnData;
@@ -85,11 +87,86 @@ impl Data {
         }
     }
 
+    /// Counts those of the images in `listed`, lines of [`run_store::RunFolder::unreadable`], that still cannot be read: a run
+    /// that goes on has the same limit as one that was never stopped, and images that were mended meanwhile count no more.
+    pub(super) fn count_again(&mut self, listed: &[String]) {
+        // A name may have a colon as well.
+        let names: BTreeSet<&str> =
+            listed.iter().flat_map(|line| line.match_indices(": ").map(|(end, _)| &line[..end])).collect();
+        if names.is_empty() {
+            return;
+        }
+        let own = self.own.all().iter().map(|own| &own.splits);
+        for splits in std::iter::once(&self.splits).chain(own) {
+            for images in std::iter::once(&splits.train).chain(&splits.test) {
+                let is_listed = |image: &usize| names.contains(&*listed_name(&**images, *image));
+                let again: Vec<usize> = (0..images.len()).filter(is_listed).collect();
+                again.par_iter().filter_map(|&image| images.load(image).err()).for_each(|image| {
+                    self.unreadable.record(image);
+                });
+            }
+        }
+        self.n_unreadable_reported = self.unreadable.len();
+    }
+
     /// The number of unreadable images, if it has grown since the last call.
     pub(super) fn more_unreadable(&mut self) -> Option<usize> {
         let n_images = self.unreadable.len();
         let is_news = n_images != self.n_unreadable_reported;
         self.n_unreadable_reported = n_images;
         is_news.then_some(n_images)
+    }
+}
+
+/// How the list of unreadable images has the name of `image`.
+fn listed_name(images: &dyn Images, image: usize) -> String {
+    run_store::one_line(&images.name(image))
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::{ByteImage, UnreadableImage};
+
+    use super::*;
+
+    /// Images whose names begin with `bad` cannot be read.
+    struct Named(Vec<&'static str>);
+
+    impl Images for Named {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn label(&self, _: usize) -> Option<u32> {
+            None
+        }
+
+        fn class_names(&self) -> &[String] {
+            &[]
+        }
+
+        fn name(&self, index: usize) -> String {
+            self.0[index].into()
+        }
+
+        fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
+            match self.0[index].starts_with("bad") {
+                true => Err(UnreadableImage { name: self.name(index), reason: "it is cut short".into() }),
+                false => Ok(ByteImage::rgb(1, 1, vec![0; 3])),
+            }
+        }
+    }
+
+    #[test]
+    fn listed_images_that_still_cannot_be_read_count_and_others_do_not() {
+        let train: Arc<dyn Images> = Arc::new(Named(vec!["bad: a", "mended", "bad, not listed", "good"]));
+        let test: Arc<dyn Images> = Arc::new(Named(vec!["bad\nb"]));
+        let splits = Splits { train, test: Some(test), notes: Vec::new() };
+        let mut data = Data::new((splits, OwnData::default()), (Vec::new(), (1, 1)), 1, 0.1);
+        let lines = ["bad: a: it is cut: short", "mended: it was cut short", "bad b: no", "gone: no"];
+        data.count_again(&lines.map(str::to_owned));
+        let names: Vec<String> = data.unreadable.list().into_iter().map(|image| image.name).collect();
+        assert_eq!(names, ["bad\nb", "bad: a"]);
+        assert_eq!(data.more_unreadable(), None, "they were told before");
     }
 }

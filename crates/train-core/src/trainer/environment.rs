@@ -4,29 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use run_store::{RunFolder, RunFolderError};
-use serde_json::json;
+use serde_json::{Value, json};
 use tensor_ops::{device_status, kernel_family};
 
 use super::images::ImageSets;
 
-/// Adds this process to those that have trained in `run`.
-///
-/// # Errors
-/// If the file cannot be read or written.
-pub(super) fn add(
-    run: &RunFolder,
-    images: &ImageSets,
-    n_workers: usize,
-    n_processes: usize,
-    steps_done: u64,
-) -> Result<(), RunFolderError> {
+/// This process, as one of those that have trained a run.
+pub(super) fn described(images: &ImageSets, n_workers: usize, n_processes: usize, steps_done: u64) -> Value {
     let device = match device_status() {
         Ok(Some(status)) => status.name,
         _ => "CPU".into(),
     };
     let [train, test] = images.described();
-    run.add_environment(json!({
+    json!({
         "from_step": steps_done,
         "started_unix": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         "version": env!("CARGO_PKG_VERSION"),
@@ -47,7 +37,7 @@ pub(super) fn add(
         "processes": n_processes,
         "train_images": train,
         "test_images": test,
-    }))
+    })
 }
 
 /// The commit that the program was built from: as the build said, or that of the checkout in whose `target` the program lies.

@@ -1,19 +1,74 @@
 //! The end of an epoch: measurements, the best checkpoint, and whether the run ends here.
 
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use plugin_api::{Metric, Monitor, MonitorError};
 
 use super::early_stopping::{self, EarlyStop};
-use super::{EpochClock, EpochReport, EpochSummary, Measure, Note, PastBatches, TrainError, Trainer};
+use super::{
+    EpochClock, EpochReport, EpochSummary, Measure, Measuring, Note, PastBatches, TrainError, Trainer,
+};
 use crate::engine::NonFinite;
+use crate::features::FeaturesError;
 
 impl Trainer<'_> {
-    /// Measures, reports and saves after an epoch, and returns the metrics.
-    pub(super) fn end_epoch(&mut self, clock: &EpochClock) -> Result<Vec<Metric>, TrainError> {
+    /// Measures, reports and saves after an epoch, and returns the metrics; `None` if it was asked to stop meanwhile. Then the
+    /// epoch has still to be ended.
+    ///
+    /// An epoch that would be saved after it was measured is saved before as well: nothing that measuring meets costs an epoch.
+    pub(super) fn end_epoch(
+        &mut self,
+        clock: &EpochClock,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<Metric>>, TrainError> {
+        let summary = self.summary(clock);
+        self.last_loss = Some(summary.loss);
+        self.together.check_networks(&mut self.engine)?;
+        let epochs_done = self.position.epoch + 1;
+        let is_saved = epochs_done == self.course.epochs || self.saving.is_due_after_epoch(epochs_done);
+        if is_saved && self.is_measured_after(epochs_done) {
+            self.save_unmeasured()?;
+        }
+        let unmeasured = self.position.clone();
+        self.position.next_epoch();
+        let metrics = match self.measure(epochs_done, stop) {
+            Ok(Some(metrics)) => metrics,
+            Ok(None) => {
+                self.position = unmeasured;
+                return Ok(None);
+            }
+            Err(error) => {
+                // A run must not go back to what it has just been shown to be of no use.
+                if matches!(error, TrainError::NotFinite { .. }) && self.saved.as_ref() == Some(&unmeasured) {
+                    self.saving.remove_unmeasured(unmeasured.steps_done)?;
+                    self.saved = None;
+                }
+                return Err(error);
+            }
+        };
+        self.spikes.next_epoch();
+        self.report_measured(Some(summary), &metrics)?;
+        // Before the epoch counts as done, so that a run that is killed here measures and compares it again.
+        if let Some(score) = self.saving.score(&metrics) {
+            let snapshot = self.snapshot()?;
+            self.saving.save_best(score, &snapshot)?;
+        }
+        early_stopping::note(self.early_stopping.as_ref(), &mut self.position, &metrics);
+        if is_saved || self.early_stop().is_some() {
+            self.save()?;
+        }
+        self.observers.notify(|observer| observer.resumed())?;
+        Ok(Some(metrics))
+    }
+
+    /// What the epoch that has made its last step was like.
+    fn summary(&self, clock: &EpochClock) -> EpochSummary {
         let seconds = clock.started.elapsed().as_secs_f64();
         let n_steps = self.course.steps_per_epoch as f64;
         let [gradient_first_layer, gradient_last_layer] = self.spikes.largest();
         let singles = self.position.single_sums.iter();
-        let summary = EpochSummary {
+        EpochSummary {
             loss: self.position.loss_sum / n_steps,
             top1: self.engine.has_contrast().then_some(self.position.top1_sum / n_steps),
             singles: singles.map(|(name, sum)| (name.clone(), sum / n_steps)).collect(),
@@ -25,25 +80,25 @@ impl Trainer<'_> {
             gradient_first_layer,
             gradient_last_layer,
             gradient_spikes: self.spikes.n_spikes(),
-        };
-        self.last_loss = Some(summary.loss);
-        self.together.check_networks(&mut self.engine)?;
-        self.spikes.next_epoch();
-        self.position.next_epoch();
-        let metrics = self.measure(self.position.epoch)?;
-        self.report_measured(Some(summary), &metrics)?;
-        // Before the epoch counts as done, so that a run that is killed here measures and compares it again.
-        if let Some(score) = self.saving.score(&metrics) {
-            let snapshot = self.snapshot()?;
-            self.saving.save_best(score, &snapshot)?;
         }
-        early_stopping::note(self.early_stopping.as_ref(), &mut self.position, &metrics);
-        let last = self.position.epoch == self.course.epochs || self.early_stop().is_some();
-        if last || self.saving.is_due_after_epoch(self.position.epoch) {
-            self.save()?;
+    }
+
+    /// Whether a monitor is due after so many epochs.
+    fn is_measured_after(&self, epochs_done: usize) -> bool {
+        let epochs = self.course.epochs;
+        self.monitors.list.iter().any(|(_, monitor)| monitor.is_due(epochs_done, epochs))
+    }
+
+    /// Saves the end of an epoch that has still to be measured, unless the run has resumed from there. What has diverged is
+    /// not saved; measuring or saving it will tell.
+    fn save_unmeasured(&mut self) -> Result<(), TrainError> {
+        if self.saved.as_ref() == Some(&self.position) || self.engine.nonfinite_parameter().is_some() {
+            return Ok(());
         }
-        self.observers.notify(|observer| observer.resumed())?;
-        Ok(metrics)
+        let snapshot = self.snapshot()?;
+        self.saving.save_unmeasured(self.position.steps_done, &snapshot)?;
+        self.saved = Some(self.position.clone());
+        self.write_unreadable()
     }
 
     /// Why the run ends here, if it does so early.
@@ -51,7 +106,12 @@ impl Trainer<'_> {
         early_stopping::is_due(self.early_stopping.as_ref(), &self.position)
     }
 
-    pub(super) fn measure(&mut self, epochs_done: usize) -> Result<Vec<Metric>, TrainError> {
+    /// The metrics after so many epochs; `None` if it was asked to stop meanwhile.
+    pub(super) fn measure(
+        &mut self,
+        epochs_done: usize,
+        stop: &AtomicBool,
+    ) -> Result<Option<Vec<Metric>>, TrainError> {
         self.observers.notify(|observer| observer.paused())?;
         let measure = Measure {
             splits: &self.data.splits,
@@ -66,7 +126,20 @@ impl Trainer<'_> {
         let is_due = |monitor: &dyn Monitor| monitor.is_due(epochs_done, epochs);
         let past = PastBatches { data: &self.data, course: &self.course, position: &self.position };
         let of = (&self.data.own, &past);
-        let outcomes = match measure.metrics(&mut self.engine, &mut self.monitors.list, of, is_due) {
+        let (observers, mut unseen) = (&mut self.observers, Ok(()));
+        let mut watch = |report: &Measuring<'_>| {
+            unseen = observers.notify(|observer| observer.measuring(report));
+            match unseen.is_err() || stop.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let outcome = measure.metrics(&mut self.engine, &mut self.monitors.list, of, is_due, &mut watch);
+        unseen?;
+        let outcomes = match outcome {
+            Err(TrainError::Monitor { source: MonitorError::Features(error), .. }) if is_stop(&*error) => {
+                return Ok(None);
+            }
             // Weights that a run starts from may be bad, but have not diverged.
             Err(TrainError::Monitor { monitor, source: MonitorError::NotFinite }) if epochs_done > 0 => {
                 return Err(self.diverged_by_now(NonFinite::Feature { monitor }));
@@ -84,7 +157,7 @@ impl Trainer<'_> {
             }
         }
         self.report_unreadable()?;
-        Ok(outcomes.metrics)
+        Ok(Some(outcomes.metrics))
     }
 
     /// Whether the metric that may end the run early is one of this monitor.
@@ -105,6 +178,13 @@ impl Trainer<'_> {
             training,
             metrics,
         };
+        self.saving.check_folder()?;
+        self.observers.begin()?;
         self.observers.notify(|observer| observer.measured(&report))
     }
+}
+
+/// Whether features were not computed because the run was asked to stop.
+fn is_stop(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(FeaturesError::Stopped { .. }))
 }

@@ -10,9 +10,9 @@ use crate::features::FeaturesError;
 use loader::LoaderError;
 use plugin_api::{DatasetError, MonitorError};
 use processes::ProcessesError;
-use run_store::RunFolderError;
 use run_store::checkpoint::CheckpointError;
 use run_store::metrics::MetricsError;
+use run_store::{GoingOnError, RunFolderError};
 
 /// What can end a run.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +102,12 @@ pub enum TrainError {
         /// What the other has.
         other: String,
     },
+    /// The run folder is no longer where it was.
+    #[error("`{}` is no longer there: it was removed or renamed while the run trained", folder.display())]
+    FolderGone {
+        /// Where it was.
+        folder: PathBuf,
+    },
     /// The disk has no room for a checkpoint.
     #[error("{0}")]
     NoSpace(ShortOfSpace),
@@ -132,6 +138,17 @@ pub enum TrainError {
         /// What was found to fit.
         fit: Fit,
     },
+}
+
+impl From<GoingOnError> for TrainError {
+    fn from(error: GoingOnError) -> Self {
+        match error {
+            GoingOnError::Folder(error) => Self::RunFolder(error),
+            GoingOnError::Checkpoint(error) => Self::Checkpoint(error),
+            GoingOnError::Metrics(error) => Self::Metrics(error),
+            error => Self::Observer(error.into()),
+        }
+    }
 }
 
 /// The memory of a device when it was too small, in bytes.
@@ -220,6 +237,9 @@ impl TrainError {
             Self::Checkpoint(error) => error.hint(),
             Self::RunFolder(error) => error.hint(),
             Self::Metrics(error) => error.hint().map(str::to_owned),
+            Self::FolderGone { .. } => {
+                Some("if it was renamed, resume it under its new name; its last checkpoint is good".into())
+            }
             Self::NoSpace(_) => Some("make room, or put the run elsewhere".into()),
             Self::Metadata(_) => Some("it was written by another version of this program".into()),
             Self::OutOfMemory { memory, fit, .. } => Some(fit.hint(memory.of_others().is_some())),

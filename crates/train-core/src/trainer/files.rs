@@ -3,7 +3,7 @@
 use run_store::RunFolder;
 use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog};
 
-use super::observer::{EpochReport, Observer, ObserverError, RolledBack, Started, StepReport};
+use super::observer::{EpochReport, Observer, ObserverError, RolledBack, StepReport};
 use super::step::single_values;
 
 /// Approximate number of TensorBoard entries of the loss per epoch.
@@ -15,13 +15,8 @@ pub(super) struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the log of `run`. If the run resumes, lines of steps after `resume_at` are dropped.
-    pub(super) fn open(run: &RunFolder, resume_at: Option<u64>) -> Result<Self, MetricsError> {
-        let mut log = MetricsLog::open(run.metrics())?;
-        if let Some(step) = resume_at {
-            log.truncate_after(step)?;
-        }
-        Ok(Self { log })
+    pub(super) fn new(log: MetricsLog) -> Self {
+        Self { log }
     }
 }
 
@@ -46,27 +41,28 @@ pub(super) struct EventFile {
 }
 
 impl EventFile {
-    /// Creates an event file for steps after `steps_done`. The first one of a run has the text of its pipeline.
-    pub(super) fn create(run: &RunFolder, steps_done: u64, pipeline: &str) -> Result<Self, MetricsError> {
-        let folder = run.events();
-        let is_first = std::fs::read_dir(&folder).map_or(true, |mut entries| entries.next().is_none());
-        let mut log = EventLog::create(&folder, steps_done)?;
-        if is_first {
+    /// Whether the next event file of `run` is its first.
+    pub(super) fn is_first(run: &RunFolder) -> bool {
+        std::fs::read_dir(run.events()).map_or(true, |mut entries| entries.next().is_none())
+    }
+
+    /// For a run that has done so many steps, with so many in an epoch. The first file of a run has the text of its `pipeline`.
+    pub(super) fn new(
+        mut log: EventLog,
+        (steps_done, steps_per_epoch): (u64, usize),
+        pipeline: Option<&str>,
+    ) -> Result<Self, MetricsError> {
+        if let Some(pipeline) = pipeline {
             // In Markdown, lines that start with four spaces stay as they are.
             let lines: Vec<String> = pipeline.lines().map(|line| format!("    {line}")).collect();
             log.text(steps_done, "pipeline", &lines.join("\n"))?;
             log.charts(CHARTS)?;
         }
-        Ok(Self { log, every: 1 })
+        Ok(Self { log, every: (steps_per_epoch / EVENTS_PER_EPOCH).max(1) })
     }
 }
 
 impl Observer for EventFile {
-    fn started(&mut self, run: &Started<'_>) -> Result<(), ObserverError> {
-        self.every = (run.steps_per_epoch / EVENTS_PER_EPOCH).max(1);
-        Ok(())
-    }
-
     fn step(&mut self, step: &StepReport<'_>) -> Result<(), ObserverError> {
         if !step.step.is_multiple_of(self.every) {
             return Ok(());

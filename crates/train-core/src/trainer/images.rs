@@ -14,12 +14,17 @@ pub(super) struct ImageSets {
     test: Option<ImageSet>,
 }
 
-/// How many images, and which: a digest of their names in order.
+/// How many images, and which: a digest of their names in order, and digests of the contents of a few.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct ImageSet {
     n: usize,
     digest: String,
+    /// `-` for one that cannot be read.
+    contents: Vec<String>,
 }
+
+/// Images whose contents are looked at: enough to tell datasets apart whose files have the same names.
+const N_LOOKED_AT: usize = 8;
 
 /// A split with other images than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,8 @@ impl fmt::Display for ChangedImages {
 
 const TRAIN: &str = "train_images";
 const TEST: &str = "test_images";
+const TRAIN_CONTENTS: &str = "train_contents";
+const TEST_CONTENTS: &str = "test_contents";
 
 impl ImageSets {
     /// The images of `splits`, by the names that they had before they were `moved`.
@@ -60,6 +67,15 @@ impl ImageSets {
     pub(super) fn save(&self, metadata: &mut BTreeMap<String, String>) {
         metadata.insert(TRAIN.into(), self.train.to_string());
         metadata.insert(TEST.into(), self.test.as_ref().map_or("none".into(), ToString::to_string));
+        metadata.insert(TRAIN_CONTENTS.into(), self.train.contents.join(" "));
+        if let Some(test) = &self.test {
+            metadata.insert(TEST_CONTENTS.into(), test.contents.join(" "));
+        }
+    }
+
+    /// Whether a checkpoint's metadata say something of images.
+    pub(super) fn are_told(metadata: &BTreeMap<String, String>) -> bool {
+        metadata.contains_key(TRAIN)
     }
 
     /// What `environment.json` says of both splits; null without test images.
@@ -70,20 +86,26 @@ impl ImageSets {
 
     /// The first split that differs from what a checkpoint's metadata say. Those of an imported start say nothing.
     pub(super) fn change_since(&self, metadata: &BTreeMap<String, String>) -> Option<ChangedImages> {
-        let change = |split, key: &str, now: Option<&ImageSet>| {
+        let change = |split, [key, contents]: [&str; 2], now: Option<&ImageSet>| {
             let before = metadata.get(key)?;
             let n_before = before.split_once(' ').and_then(|(n, _)| n.parse().ok()).unwrap_or(0);
-            let is_same = *before == now.map_or("none".into(), ToString::to_string);
+            let has_same_names = *before == now.map_or("none".into(), ToString::to_string);
+            let is_same = has_same_names && now.is_none_or(|now| now.may_be(metadata.get(contents)));
             let changed = ChangedImages { split, before: n_before, now: now.map_or(0, |set| set.n) };
             (!is_same).then_some(changed)
         };
-        change(Split::Train, TRAIN, Some(&self.train)).or(change(Split::Test, TEST, self.test.as_ref()))
+        change(Split::Train, [TRAIN, TRAIN_CONTENTS], Some(&self.train)).or(change(
+            Split::Test,
+            [TEST, TEST_CONTENTS],
+            self.test.as_ref(),
+        ))
     }
 }
 
 /// Writes into a checkpoint's metadata `to` what those of another say of images.
 pub(super) fn carry_images(from: &BTreeMap<String, String>, to: &mut BTreeMap<String, String>) {
-    let known = [TRAIN, TEST].into_iter().filter_map(|key| from.get_key_value(key));
+    let known =
+        [TRAIN, TEST, TRAIN_CONTENTS, TEST_CONTENTS].into_iter().filter_map(|key| from.get_key_value(key));
     to.extend(known.map(|(key, images)| (key.clone(), images.clone())));
 }
 
@@ -96,9 +118,30 @@ impl ImageSet {
             hasher.update(&name(index).as_bytes()[shared..]);
             hasher.update(b"\n");
         }
+        let n = images.len();
+        let looked_at = (0..N_LOOKED_AT.min(n)).map(|i| i * n / N_LOOKED_AT.min(n));
+        let contents = looked_at.map(|image| contents(images, image).unwrap_or_else(|| "-".into())).collect();
         // Half of it is far more than enough to tell sets apart.
-        Self { n: images.len(), digest: hasher.finalize().to_hex()[..32].to_owned() }
+        Self { n, digest: hasher.finalize().to_hex()[..32].to_owned(), contents }
     }
+
+    /// Whether these can be the images with such `contents`. What could not be read then, or cannot now, is no difference, and
+    /// checkpoints of an earlier version tell of none.
+    fn may_be(&self, contents: Option<&String>) -> bool {
+        let before = contents.map(String::as_str).unwrap_or_default().split(' ');
+        before
+            .zip(&self.contents)
+            .all(|(before, now)| before == now || [before, now].contains(&"-") || before.is_empty())
+    }
+}
+
+/// A digest of an image: of its file, or else of its pixels; `None` if it cannot be read.
+fn contents(images: &dyn Images, image: usize) -> Option<String> {
+    let bytes = match images.encoded(image).ok()? {
+        Some(bytes) => bytes,
+        None => images.load(image).ok()?.values,
+    };
+    Some(blake3::hash(&bytes).to_hex()[..16].to_owned())
 }
 
 impl fmt::Display for ImageSet {
@@ -131,7 +174,8 @@ mod tests {
 
     use super::*;
 
-    struct Named(Vec<String>);
+    /// Names, and the gray of all images, if they can be read.
+    struct Named(Vec<String>, Option<u8>);
 
     impl Images for Named {
         fn len(&self) -> usize {
@@ -147,12 +191,19 @@ mod tests {
             self.0[index].clone()
         }
         fn load(&self, index: usize) -> Result<ByteImage, UnreadableImage> {
-            Err(UnreadableImage { name: self.name(index), reason: "only its name is asked for".into() })
+            match self.1 {
+                Some(gray) => Ok(ByteImage::rgb(1, 1, vec![gray; 3])),
+                None => Err(UnreadableImage { name: self.name(index), reason: "it is not there".into() }),
+            }
         }
     }
 
     fn named(names: &[&str]) -> Arc<dyn Images> {
-        Arc::new(Named(names.iter().map(|name| (*name).to_owned()).collect()))
+        gray(names, None)
+    }
+
+    fn gray(names: &[&str], gray: Option<u8>) -> Arc<dyn Images> {
+        Arc::new(Named(names.iter().map(|name| (*name).to_owned()).collect(), gray))
     }
 
     fn sets(train: &[&str], test: Option<&[&str]>, moved: &[&str]) -> ImageSets {
@@ -197,6 +248,24 @@ mod tests {
         }
         let without = sets(&["a/1", "a/2"], None, &[]);
         assert_eq!(change(&without, &before).unwrap(), "there were 0 test images, and there are 1 now");
+    }
+
+    #[test]
+    fn other_images_of_the_same_names_are_others_as_far_as_they_can_be_read() {
+        let set = |shade| {
+            let splits = Splits { train: gray(&["a/1", "a/2"], shade), test: None, notes: Vec::new() };
+            ImageSets::of(&splits, &Moved::default())
+        };
+        let (dark, bright, gone) = (set(Some(1)), set(Some(200)), set(None));
+        assert_eq!(change(&dark, &set(Some(1))), None);
+        let told = change(&dark, &bright).unwrap();
+        assert_eq!(told, "there are 2 training images, as before, but not the same ones");
+        assert_eq!((change(&dark, &gone), change(&gone, &dark)), (None, None));
+        // A checkpoint of an earlier version tells of names only.
+        let mut metadata = BTreeMap::new();
+        dark.save(&mut metadata);
+        metadata.remove(TRAIN_CONTENTS);
+        assert_eq!(bright.change_since(&metadata), None);
     }
 
     #[test]

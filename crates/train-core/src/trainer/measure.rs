@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::TrainError;
+use super::observer::Measuring;
 use super::own_data::{OwnData, OwnImages};
 use super::past::PastBatches;
 use super::spread::spread;
@@ -46,13 +47,15 @@ pub(super) struct MonitorOutcomes {
 }
 
 impl Measure<'_> {
-    /// Takes the measurements of every monitor that `is_due`, each on its own dataset where it has one.
+    /// Takes the measurements of every monitor that `is_due`, each on its own dataset where it has one. After each batch of
+    /// images, `watch` says whether to go on; if not, the error is [`FeaturesError::Stopped`].
     pub(super) fn metrics(
         &self,
         engine: &mut Engine,
         monitors: &mut [(String, Box<dyn Monitor>)],
         (own, past): (&OwnData, &PastBatches<'_>),
         is_due: impl Fn(&dyn Monitor) -> bool,
+        watch: &mut Watch<'_>,
     ) -> Result<MonitorOutcomes, TrainError> {
         let mut outcomes = MonitorOutcomes::default();
         let mut features = CachingEncoder {
@@ -63,9 +66,12 @@ impl Measure<'_> {
             place: None,
             cache: BTreeMap::new(),
             kept: None,
+            monitor: String::new(),
+            watch,
         };
         for (name, monitor) in monitors.iter_mut().filter(|(_, monitor)| is_due(monitor.as_ref())) {
             features.place = own.place_of(monitor.as_ref());
+            features.monitor.clone_from(name);
             let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
             match monitor.measure(&mut features).map_err(failed)? {
                 Outcome::Measured(mut list) => {
@@ -95,7 +101,7 @@ impl Measure<'_> {
     /// # Errors
     /// If images cannot be loaded, or the encoder rejects them.
     pub fn embed(&self, engine: &mut Engine, request: Embed<'_>) -> Result<Option<Embedding>, MonitorError> {
-        self.embed_of(engine, self.splits, request, None)
+        self.embed_of(engine, self.splits, request, None, &mut |_, _| ControlFlow::Continue(()))
     }
 
     /// [`embed`](Self::embed) for a split of `splits`, or for a draw of a part of it.
@@ -105,6 +111,7 @@ impl Measure<'_> {
         splits: &Splits,
         request: Embed<'_>,
         drawn: Option<Drawn>,
+        watch: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Embedding>, MonitorError> {
         let whole = match request.split {
             Split::Train => &splits.train,
@@ -139,7 +146,8 @@ impl Measure<'_> {
             unreadable: Arc::clone(self.unreadable),
         };
         let mut encoder = EncoderInTraining { engine, level: request.level };
-        let own = features::embed(&mut encoder, plan, &mut |_| ControlFlow::Continue(()));
+        let n_own = plan.range.len();
+        let own = features::embed(&mut encoder, plan, &mut |end| watch(end - first, n_own));
         let embeddings = self.of_all(engine, own).map_err(|error| MonitorError::Features(error.into()))?;
         if !embeddings.values().iter().all(|value| value.is_finite()) {
             return Err(MonitorError::NotFinite);
@@ -153,6 +161,20 @@ impl Measure<'_> {
         engine: &Engine,
         own: Result<Embeddings, FeaturesError>,
     ) -> Result<Embeddings, FeaturesError> {
+        let has_failed = !matches!(
+            own,
+            Ok(_)
+                | Err(FeaturesError::Stopped { .. })
+                | Err(FeaturesError::Loader(LoaderError::TooManyUnreadable { .. }))
+        );
+        // One that has failed ends all; those that wait for it here are told.
+        if !has_failed && engine.processes().n() > 1 {
+            let is_stopped = matches!(own, Err(FeaturesError::Stopped { .. }));
+            let all = engine.processes().gather_bytes(&[u8::from(is_stopped)]).map_err(EngineError::from)?;
+            if all.concat().contains(&1) {
+                return Err(FeaturesError::Stopped { n_images: own.map_or(0, |own| own.n()) });
+            }
+        }
         if let Ok(_) | Err(FeaturesError::Loader(LoaderError::TooManyUnreadable { .. })) = own {
             // One process may have met too many by itself. All end then, and know of all.
             tell_unreadable(engine.processes(), self.unreadable, &mut BTreeSet::new())
@@ -179,6 +201,9 @@ fn gathered(engine: &Engine, own: Embeddings) -> Result<Embeddings, ProcessesErr
     Ok(all)
 }
 
+/// Gets how far a measurement has come, and returns whether to go on.
+pub(super) type Watch<'a> = dyn FnMut(&Measuring<'_>) -> ControlFlow<()> + 'a;
+
 /// One of several views of a part of the images.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Drawn {
@@ -200,6 +225,9 @@ struct CachingEncoder<'a> {
     cache: BTreeMap<Key, Option<Arc<Embedding>>>,
     /// The keys of a queue, once they are asked for.
     kept: Option<KeptKeys>,
+    /// The one that measures.
+    monitor: String,
+    watch: &'a mut Watch<'a>,
 }
 
 impl CachingEncoder<'_> {
@@ -209,13 +237,28 @@ impl CachingEncoder<'_> {
         drawn: Option<Drawn>,
     ) -> Result<Option<Arc<Embedding>>, MonitorError> {
         let key = (self.place, request.split, request.view.to_owned(), request.level, drawn);
-        if let Some(known) = self.cache.get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.cache.get(&key).cloned() {
+            // A monitor asks again for what it has when it wants to know whether to go on.
+            let n_images = known.as_ref().map_or(0, |known| known.n);
+            self.go_on(n_images, n_images)?;
+            return Ok(known);
         }
         let splits = own_images(self.own, self.place).map_or(self.measure.splits, |own| &own.splits);
-        let embedding = self.measure.embed_of(self.engine, splits, request, drawn)?.map(Arc::new);
+        let (monitor, watch) = (&self.monitor, &mut *self.watch);
+        let mut watch = |n_done, n_images| watch(&Measuring { monitor, n_done, n_images });
+        let embedding = self.measure.embed_of(self.engine, splits, request, drawn, &mut watch)?.map(Arc::new);
         self.cache.insert(key, embedding.clone());
         Ok(embedding)
+    }
+
+    /// # Errors
+    /// If the run was asked to stop. Several processes stop together, where they exchange features.
+    fn go_on(&mut self, n_done: usize, n_images: usize) -> Result<(), MonitorError> {
+        let is_over = (self.watch)(&Measuring { monitor: &self.monitor, n_done, n_images }).is_break();
+        match is_over && self.engine.processes().n() == 1 {
+            true => Err(MonitorError::Features(FeaturesError::Stopped { n_images: n_done }.into())),
+            false => Ok(()),
+        }
     }
 
     /// Names the images in the protocol, if they are not the run's.
@@ -262,6 +305,7 @@ impl FeatureExtractor for CachingEncoder<'_> {
         if self.kept_steps().is_ok_and(|n_steps| steps_ago >= n_steps) {
             return Err(MonitorError::NoKeys);
         }
+        self.go_on(0, 0)?;
         let kept = self.kept.as_ref().ok_or(MonitorError::NoKeys)?;
         let rows = kept.of_step(steps_ago).ok_or(MonitorError::NoKeys)?.to_vec();
         let anew = self.past.keys_anew(self.engine, kept, steps_ago);

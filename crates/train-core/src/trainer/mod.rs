@@ -51,8 +51,8 @@ pub use self::fit::Fit;
 pub use self::images::ChangedImages;
 pub use self::measure::Measure;
 pub use self::observer::{
-    EpochReport, EpochSummary, Gradients, Note, Observer, ObserverError, PartReport, RolledBack, Silent,
-    SpikeConsequence, Started, StepReport,
+    EpochReport, EpochSummary, Gradients, Measuring, Note, Observer, ObserverError, PartReport, RolledBack,
+    Silent, SpikeConsequence, Started, StepReport,
 };
 pub use self::outcome::{BestCheckpoint, Finished, Summary};
 pub use self::space::ShortOfSpace;
@@ -64,7 +64,7 @@ use self::course::Course;
 use self::data::Data;
 use self::feed::Feed;
 use self::images::ImageSets;
-use self::observers::Observers;
+use self::observers::{Observers, Opening, ResumeAt};
 use self::own_data::OwnData;
 use self::past::PastBatches;
 use self::position::Position;
@@ -123,6 +123,8 @@ struct Trainer<'a> {
     observers: Observers<'a>,
     together: Together,
     position: Position,
+    /// Where the last checkpoint was written, or where the run was resumed.
+    saved: Option<Position>,
     loss_range: Option<LossRange>,
     /// What has changed since the checkpoint that this process resumed from.
     changed_images: Option<ChangedImages>,
@@ -145,6 +147,16 @@ struct Rollbacks {
     on_nonfinite: OnNonfinite,
     /// The checkpoint of the last rollback, and the number of rollbacks to it.
     last: Option<(u64, usize)>,
+}
+
+/// What the trainer has done.
+enum Advance {
+    /// A step.
+    Step,
+    /// The last step of an epoch, and what follows it, with these metrics.
+    Epoch(Vec<Metric>),
+    /// It was asked to stop while it measured.
+    Stopped,
 }
 
 /// Sums over the part of an epoch that this process trained.
@@ -184,9 +196,6 @@ impl<'a> Trainer<'a> {
             }
             _ => None,
         };
-        if saving.is_writer() && !pipeline.moved.is_empty() {
-            run.write_moved(&pipeline.moved.pairs())?;
-        }
         let (on_nonfinite, clip_norm) = (pipeline.stability.on_nonfinite, pipeline.stability.clip_norm);
         let mut spikes = SpikeDetector::new(pipeline.stability, pipeline.network.parameters.clone());
         let mut engine =
@@ -199,10 +208,35 @@ impl<'a> Trainer<'a> {
         if together.any(changed_images.is_some())? {
             position.drawn_since = position.steps_done;
         }
-        let resume_at = resume.is_some().then_some(position.steps_done);
-        let observers = Observers::new((run, saving.pipeline()), resume_at, saving.is_writer(), observer)?;
-        if let Some(step) = resume_at {
-            saving.set_aside_after(step)?;
+        // One that was imported tells of no images, and is no more than the start of a run.
+        let is_start = |of: &Snapshot| position.steps_done == 0 && !ImageSets::are_told(&of.metadata);
+        let goes_on = resume.as_deref().is_some_and(|of| !is_start(of));
+        let resume_at = goes_on.then(|| ResumeAt {
+            steps_done: position.steps_done,
+            measures_first: position.step >= steps_per_epoch,
+        });
+        let opening = saving.is_writer().then(|| Opening {
+            run: run.clone(),
+            pipeline: saving.pipeline().to_owned(),
+            steps_per_epoch,
+            resume: resume_at,
+            environment: environment::described(
+                saving.images(),
+                options.n_workers,
+                together.n(),
+                position.steps_done,
+            ),
+            moved: pipeline.moved.pairs(),
+        });
+        let observers = Observers::new(opening, observer)?;
+        let mut data = Data::new(
+            (splits, own),
+            (pipeline.views, pipeline.trained_size),
+            options.n_workers,
+            pipeline.max_unreadable,
+        );
+        if goes_on && saving.is_writer() {
+            data.count_again(&run.read_unreadable()?);
         }
         Ok(Self {
             run,
@@ -217,12 +251,7 @@ impl<'a> Trainer<'a> {
                 learning_rate: pipeline.learning_rate,
                 schedule: pipeline.schedule,
             },
-            data: Data::new(
-                (splits, own),
-                (pipeline.views, pipeline.trained_size),
-                options.n_workers,
-                pipeline.max_unreadable,
-            ),
+            data,
             monitors: Monitors { list: pipeline.monitors, off: Vec::new() },
             spikes,
             rollbacks: Rollbacks { on_nonfinite, last: None },
@@ -231,6 +260,7 @@ impl<'a> Trainer<'a> {
             saving,
             observers,
             together,
+            saved: goes_on.then(|| position.clone()),
             position,
             changed_images,
             before: Vec::new(),
@@ -239,30 +269,26 @@ impl<'a> Trainer<'a> {
         })
     }
 
-    fn run(self, stop: &AtomicBool) -> Result<Finished, TrainError> {
-        let (folder, is_writer) = (self.run, self.saving.is_writer());
-        if is_writer {
-            folder.remove_failure()?;
-        }
-        let outcome = self.run_to_the_end(stop);
-        if let (true, Err(error)) = (is_writer, &outcome) {
-            // The error itself is what the caller must get.
-            let _ = folder.write_failure(&error.to_string());
-        }
-        outcome
-    }
-
-    fn run_to_the_end(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
-        let result = self.run_epochs(stop).map_err(|error| error.at(self.position.epoch, self.position.step));
+    fn run(mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
+        let folder = self.run;
+        let mut result =
+            self.run_epochs(stop).map_err(|error| error.at(self.position.epoch, self.position.step));
         let no_room = result.as_ref().err().and_then(TrainError::no_room);
         if no_room.is_some() {
             self.observers.notify(|observer| observer.note(&Note::NoRoom))?;
         }
-        self.write_unreadable()?;
+        let has_begun = self.observers.has_begun();
+        if has_begun && let Err(error) = self.write_unreadable() {
+            // What went wrong first is what the caller must get.
+            result = result.and(Err(error));
+        }
         let (outcome, caller) = match no_room {
             Some(memory) => self.out_of_memory(memory),
             None => (result, self.observers.caller()),
         };
+        if let (true, Err(error)) = (has_begun, &outcome) {
+            let _ = folder.write_failure(&error.to_string());
+        }
         caller.ended(outcome.as_ref());
         outcome
     }
@@ -289,51 +315,48 @@ impl<'a> Trainer<'a> {
             batch: self.course.batch,
             steps_done: steps_before,
         };
-        if self.saving.is_writer() {
-            let (n_workers, n_processes) = (self.data.n_workers, self.together.n());
-            environment::add(self.run, self.saving.images(), n_workers, n_processes, steps_before)?;
-        }
         self.observers.notify(|observer| observer.started(&started))?;
         if let Some(images) = self.changed_images.take() {
             self.observers.notify(|observer| observer.note(&Note::ChangedImages(images)))?;
         }
-        if self.position == Position::default() {
+        if self.saved.is_none() {
             // Saved first, so that a run can be resumed from the start.
             self.save()?;
         }
         let epochs_left = self.position.epoch..self.course.epochs;
-        if let Some(short) = self.saving.check_space(epochs_left)? {
+        if let Some(short) = self.saving.check_space(steps_before, epochs_left)? {
             self.observers.notify(|observer| observer.note(&Note::ShortOfSpace(&short)))?;
         }
         if self.position == Position::default() && !self.is_measured()? {
-            self.before = self.measure(0)?;
-            self.report_measured(None, &self.before.clone())?;
+            let Some(before) = self.measure(0, stop)? else { return self.stopped() };
+            self.report_measured(None, &before)?;
+            self.before = before;
         }
         let mut after = Vec::new();
-        let mut feed = Feed::new(self.loader()?);
+        let mut feed = None;
         let mut clock = EpochClock::start();
         self.observers.notify(|observer| observer.resumed())?;
         while self.position.epoch < self.course.epochs && self.early_stop().is_none() {
             if self.together.any(stop.load(Ordering::Relaxed))? {
-                let checkpoint = self.save()?;
-                return Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done });
+                return self.stopped();
             }
-            match self.advance(&mut feed, &mut clock) {
+            match self.advance(&mut feed, &mut clock, stop) {
                 Err(error @ TrainError::NotFinite { .. })
                     if self.rollbacks.on_nonfinite == OnNonfinite::RollBack =>
                 {
+                    // The checkpoint to go back to is none of those that this run replaces.
+                    self.observers.begin()?;
                     self.roll_back(error)?;
-                    feed = Feed::new(self.loader()?);
-                    clock = EpochClock::start();
+                    (feed, clock) = (None, EpochClock::start());
                 }
-                outcome => {
-                    if let Some(metrics) = outcome? {
-                        after = metrics;
-                        clock = EpochClock::start();
-                    }
-                }
+                outcome => match outcome? {
+                    Advance::Step => {}
+                    Advance::Epoch(metrics) => (after, clock) = (metrics, EpochClock::start()),
+                    Advance::Stopped => return self.stopped(),
+                },
             }
         }
+        self.saving.check_folder()?;
         Ok(Finished::Completed(Summary {
             checkpoint: self.saving.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
@@ -347,19 +370,36 @@ impl<'a> Trainer<'a> {
         }))
     }
 
-    /// Makes a step, and what follows it: the end of its epoch, whose metrics are returned, or a checkpoint that is due.
+    /// Makes a step and saves if that is due by time; after the last step of an epoch, ends the epoch. One that was saved
+    /// there, and not measured, only ends it.
     fn advance(
         &mut self,
-        feed: &mut Feed,
+        feed: &mut Option<Feed>,
         clock: &mut EpochClock,
-    ) -> Result<Option<Vec<Metric>>, TrainError> {
-        if self.step(feed, clock)? {
-            return self.end_epoch(clock).map(Some);
+        stop: &AtomicBool,
+    ) -> Result<Advance, TrainError> {
+        if self.position.step < self.course.steps_per_epoch {
+            let feed = match feed {
+                Some(feed) => feed,
+                None => feed.insert(Feed::new(self.loader()?)),
+            };
+            if !self.step(feed, clock)? {
+                if self.saving.is_due_by_time() {
+                    self.save()?;
+                }
+                return Ok(Advance::Step);
+            }
         }
-        if self.saving.is_due_by_time() {
-            self.save()?;
-        }
-        Ok(None)
+        Ok(self.end_epoch(clock, stop)?.map_or(Advance::Stopped, Advance::Epoch))
+    }
+
+    /// Ends a run that was asked to stop, with a checkpoint of where it is.
+    fn stopped(&mut self) -> Result<Finished, TrainError> {
+        let checkpoint = match self.saved == Some(self.position.clone()) {
+            true => self.saving.path_of(self.position.steps_done),
+            false => self.save()?,
+        };
+        Ok(Finished::Stopped { checkpoint, steps_done: self.position.steps_done })
     }
 
     /// Whether the untrained encoder was measured before, which the process that writes knows.
@@ -377,6 +417,7 @@ impl<'a> Trainer<'a> {
     fn save(&mut self) -> Result<PathBuf, TrainError> {
         let snapshot = self.snapshot()?;
         let path = self.saving.save(self.position.steps_done, &snapshot)?;
+        self.saved = Some(self.position.clone());
         self.write_unreadable()?;
         self.observers.notify(|observer| observer.saved(&path))?;
         Ok(path)

@@ -58,6 +58,14 @@ pub trait Observer {
         Ok(())
     }
 
+    /// Images have passed through the encoder to be measured.
+    ///
+    /// # Errors
+    /// Any error that should end the run.
+    fn measuring(&mut self, _report: &Measuring<'_>) -> Result<(), ObserverError> {
+        Ok(())
+    }
+
     /// The untrained encoder was measured, or an epoch is done.
     ///
     /// # Errors
@@ -167,6 +175,17 @@ impl<'a> Gradients<'a> {
         let weights = norms.weights().iter();
         weights.filter_map(move |&id| Some((parameters.settings.name(id), norms.of(id)?)))
     }
+}
+
+/// How far a measurement has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measuring<'a> {
+    /// The monitor's name in the pipeline.
+    pub monitor: &'a str,
+    /// Images of this pass that are done, of this process's share.
+    pub n_done: usize,
+    /// Images of this pass.
+    pub n_images: usize,
 }
 
 /// The untrained encoder, or a completed epoch.

@@ -20,6 +20,7 @@ use crate::engine::{Engine, EngineError};
 
 /// The checkpoints of a run.
 pub(super) struct Saving {
+    run: RunFolder,
     folder: CheckpointFolder,
     config: CheckpointConfig,
     /// The resolved pipeline, which every checkpoint contains.
@@ -40,7 +41,8 @@ impl Saving {
         processes: Arc<dyn Processes>,
     ) -> Self {
         let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
-        Self { folder, config, pipeline, images, saved_at: Instant::now(), processes }
+        let run = run.clone();
+        Self { run, folder, config, pipeline, images, saved_at: Instant::now(), processes }
     }
 
     /// Whether this process writes the files. All others only know what they would be.
@@ -56,18 +58,6 @@ impl Saving {
     /// The resolved pipeline.
     pub(super) fn pipeline(&self) -> &str {
         &self.pipeline
-    }
-
-    /// Renames checkpoints after `step`, from an earlier course of the run.
-    pub(super) fn set_aside_after(&self, step: u64) -> Result<(), CheckpointError> {
-        if !self.is_writer() {
-            return Ok(());
-        }
-        self.folder.set_aside_after(step)?;
-        let is_later = |snapshot: &Snapshot| {
-            Position::load(&snapshot.metadata).is_ok_and(|position| position.steps_done > step)
-        };
-        self.folder.set_aside_kept(is_later)
     }
 
     /// The newest checkpoint, in every process.
@@ -102,10 +92,35 @@ impl Saving {
         self.is_writer() && self.saved_at.elapsed().as_secs_f64() > 60.0 * self.config.every_minutes
     }
 
-    pub(super) fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, CheckpointError> {
+    /// Saves the end of an epoch that is not measured yet. Those before it stay until it is.
+    pub(super) fn save_unmeasured(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, TrainError> {
         if !self.is_writer() {
             return Ok(self.path_of(step));
         }
+        self.check_folder()?;
+        let path = self.folder.add(step, snapshot)?;
+        self.saved_at = Instant::now();
+        Ok(path)
+    }
+
+    /// Removes what [`save_unmeasured`](Self::save_unmeasured) saved, because measuring has shown it to be of no use.
+    pub(super) fn remove_unmeasured(&self, step: u64) -> Result<(), CheckpointError> {
+        if self.is_writer() { self.folder.remove(step) } else { Ok(()) }
+    }
+
+    /// Checks that the folder of the run is still there: a file of it that is open tells nothing of that.
+    pub(super) fn check_folder(&self) -> Result<(), TrainError> {
+        match self.is_writer() && !self.run.pipeline().is_file() {
+            true => Err(TrainError::FolderGone { folder: self.run.path().into() }),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn save(&mut self, step: u64, snapshot: &Snapshot) -> Result<PathBuf, TrainError> {
+        if !self.is_writer() {
+            return Ok(self.path_of(step));
+        }
+        self.check_folder()?;
         let path = self.folder.save(step, snapshot)?;
         let position = (snapshot.metadata.get("epoch"), snapshot.metadata.get("step"));
         if let (Some(every), (Some(epoch), Some(step))) = (self.config.keep_every, position)
@@ -119,13 +134,14 @@ impl Saving {
         Ok(path)
     }
 
-    /// Checks that there is room for the next checkpoint, as large as the newest, and returns what is missing for all that will
-    /// be kept at a time.
+    /// Checks that there is room for the next checkpoint of a run that has done so many steps, as large as the newest, and
+    /// returns what is missing for all that will be kept at a time.
     ///
     /// # Errors
     /// [`TrainError::NoSpace`].
     pub(super) fn check_space(
         &self,
+        steps_done: u64,
         epochs: std::ops::Range<usize>,
     ) -> Result<Option<ShortOfSpace>, TrainError> {
         let Some(newest) = self.latest_path().filter(|_| self.is_writer()) else { return Ok(None) };
@@ -134,11 +150,13 @@ impl Saving {
         else {
             return Ok(None);
         };
-        let n_there = self.folder.list()?.len().min(self.config.keep) as u64;
+        // Later ones are set aside, and stay.
+        let there = self.folder.list()?.into_iter().filter(|(step, _)| *step <= steps_done);
+        let n_there = there.count().min(self.config.keep) as u64;
         let every = self.config.keep_every.unwrap_or(usize::MAX);
         let n_kept = epochs.end / every - epochs.start / every;
-        // One is written before an older one goes.
-        let n_to_come = self.config.keep as u64 - n_there + 1;
+        // One is written before an older one goes, and one before an epoch is measured.
+        let n_to_come = self.config.keep as u64 - n_there + 2;
         let n_best = u64::from(self.config.best.is_some() && !self.folder.best_path().is_file());
         let short = ShortOfSpace {
             folder: newest.parent().map(Path::to_owned).unwrap_or_default(),
@@ -196,6 +214,11 @@ impl Saving {
     ) -> Result<Option<ChangedImages>, TrainError> {
         check_sets(&self.images, snapshot, &self.folder, accepted)
     }
+}
+
+/// Whether a checkpoint is of a later step than `step`.
+pub(super) fn is_later_than(step: u64) -> impl Fn(&Snapshot) -> bool {
+    move |snapshot| Position::load(&snapshot.metadata).is_ok_and(|position| position.steps_done > step)
 }
 
 /// The checkpoint of the first process, in every process; what the others have is not looked at.

@@ -97,6 +97,7 @@ impl Trainer<'_> {
             lr,
             gradients: Gradients { parameters: self.spikes.parameters(), norms: &norms },
         };
+        self.observers.begin()?;
         self.observers.notify(|observer| observer.step(&report))?;
         self.report_unreadable()?;
         Ok(epoch_is_done)

@@ -157,7 +157,9 @@ impl Evaluation {
         on.images = &test;
         on.view = &self.view;
         let mut testing = |n_images| watch(FineTuneStage::Testing, n_images);
-        let score = train::score(&mut model, &device, &on, protocol.batch, &mut testing)?;
+        let is_stopped: &dyn Fn() -> bool = &|| course.is_stopped();
+        let score = train::score(&mut model, &device, &on, protocol.batch, (is_stopped, &mut testing))?;
+        let Some(score) = score else { return Ok(None) };
         let kept = KeptClassifier { tensors: model.tensors(&name), facts };
         Ok(Some(FineTuned { model, losses, score, kept }))
     }

@@ -69,9 +69,8 @@ pub(super) fn fine_tune(
             Position { next: (loaded.epoch, loaded.step + 1), n_done: state.position.n_done + labels.len() };
         watch(state.position.n_done);
         let ends_epoch = loaded.step + 1 == steps_per_epoch as u64;
-        let is_last = ends_epoch && loaded.epoch + 1 == protocol.epochs as u64;
         let stops = course.is_stopped();
-        if stops || ends_epoch && !is_last {
+        if stops || ends_epoch {
             (course.save)(&state.snapshot(model)?)?;
         }
         if stops {
@@ -102,7 +101,7 @@ impl State {
     }
 }
 
-/// The accuracy of `model` on images, in eval mode.
+/// The accuracy of `model` on images, in eval mode; `None` if `is_stopped` said so meanwhile.
 ///
 /// # Errors
 /// If labels or images are missing.
@@ -111,8 +110,8 @@ pub(super) fn score(
     device: &Device,
     on: &LabeledImages<'_>,
     batch: usize,
-    watch: &mut dyn FnMut(usize),
-) -> Result<ClassifierScore, EvaluationError> {
+    (is_stopped, watch): (&dyn Fn() -> bool, &mut dyn FnMut(usize)),
+) -> Result<Option<ClassifierScore>, EvaluationError> {
     let mut loader = on.in_order(batch)?;
     let n_classes = model.n_classes();
     let mut score = ClassifierScore::empty(n_classes.max(on.images.class_names().len()));
@@ -124,8 +123,11 @@ pub(super) fn score(
             score.count(logits, label as usize);
         }
         watch(score.n() as usize);
+        if is_stopped() {
+            return Ok(None);
+        }
     }
-    if score.n() == 0 { Err(ProbeError::NoImages.into()) } else { Ok(score) }
+    if score.n() == 0 { Err(ProbeError::NoImages.into()) } else { Ok(Some(score)) }
 }
 
 fn images(
