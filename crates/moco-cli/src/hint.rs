@@ -20,7 +20,7 @@ use pipeline::PipelineError;
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage};
 use run_store::checkpoint::CheckpointError;
 use run_store::metrics::MetricsError;
-use run_store::{RunFolderError, UnfinishedError};
+use run_store::{NotWritten, RunFolderError, UnfinishedError};
 use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::trainer::TrainError;
@@ -66,7 +66,15 @@ macro_rules! nothing_to_add {
     )+};
 }
 
-nothing_to_add!(PipelineError, RegistryError, StateError, UnreadableImage, io::Error, serde_json::Error);
+nothing_to_add!(
+    NotWritten,
+    PipelineError,
+    RegistryError,
+    StateError,
+    UnreadableImage,
+    io::Error,
+    serde_json::Error,
+);
 
 impl Hint for ProcessesError {
     fn hint(&self) -> Option<String> {
@@ -129,9 +137,10 @@ impl Hint for CheckpointError {
             Self::Newest { previous: Some(path), .. } => {
                 Some(format!("the one before it is intact; resume from there: `--resume {}`", path.display()))
             }
-            Self::Newest { previous: None, .. } => {
+            Self::Newest { previous: None, source } if source.is_damage() => {
                 Some("no checkpoint of this run is usable; start again without `--resume`".into())
             }
+            Self::Newest { previous: None, source } => Hint::hint(&**source),
             error => error.hint(),
         }
     }
@@ -180,6 +189,10 @@ impl Hint for RunError {
             Self::PipelineFile { path } => Some(format!(
                 "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
                  `moco run {} --resume`",
+                path.display()
+            )),
+            Self::NoCheckpoint { path } => Some(format!(
+                "a run writes one when it starts: `moco run --resume {0}` starts it, if it was never trained",
                 path.display()
             )),
             Self::NoBest { .. } => Some(
@@ -266,6 +279,13 @@ impl Hint for moco::Error {
             Self::Run(error) => Hint::hint(error),
             Self::Load(error) => Hint::hint(error),
             Self::Train(error) => Hint::hint(error),
+            Self::Edited { file, .. } => {
+                let run = file.parent().unwrap_or(file).display();
+                Some(format!(
+                    "undo the changes, for the bits of the run as it was started; or go on with them in a new folder: \
+                     `moco run --from {run} --set ...`"
+                ))
+            }
             error => error.hint(),
         }
     }

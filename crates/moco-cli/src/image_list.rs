@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use moco::data::DataSource;
 use plugin_api::{Images, Split};
-use run_store::write_whole;
+use run_store::{Fill, write_together};
 
 use crate::failure::Failure;
 use crate::new_file::{self, Overwrite};
@@ -62,9 +62,9 @@ impl ImageList {
     /// Writes the images whose numbers are `kept`, with their labels, and gives the lists with their lengths.
     ///
     /// # Errors
-    /// If a list cannot be written. Each is whole or not there.
+    /// If a list cannot be written. Then none is new.
     pub(crate) fn write(self, source: &DataSource, kept: &[usize]) -> Result<Vec<(PathBuf, usize)>, Failure> {
-        let mut written = Vec::new();
+        let mut planned = Vec::new();
         let lists = [(Split::Train, Some(self.train)), (Split::Test, self.test)];
         for (split, file) in lists {
             let Some(file) = file else { continue };
@@ -79,12 +79,14 @@ impl ImageList {
             }
             // Another command may have written a file there in the meantime.
             new_file::check(&file, self.overwrite)?;
-            write_whole(&file, |file| file.write_all(lines.as_bytes())).map_err(|error| {
-                Failure::plain(format!("`{}` cannot be written: {error}", file.display()))
-            })?;
-            written.push((file, n));
+            planned.push((file, n, lines));
         }
-        Ok(written)
+        let files = planned.iter().map(|(file, _, lines)| {
+            let fill: Fill<'_> = Box::new(move |file| file.write_all(lines.as_bytes()));
+            (file.as_path(), fill)
+        });
+        write_together(files.collect())?;
+        Ok(planned.into_iter().map(|(file, n, _)| (file, n)).collect())
     }
 }
 

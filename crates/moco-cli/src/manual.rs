@@ -1,11 +1,11 @@
 //! `moco man`: pages of the manual.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap_mangen::Man;
-use run_store::write_whole;
+use run_store::{Fill, write_together};
 
 use crate::failure::Failure;
 use crate::{new_file, text};
@@ -45,16 +45,10 @@ pub(crate) fn run(
     for path in &paths {
         new_file::check(path, arguments.force.into())?;
     }
-    for (path, (_, page)) in paths.iter().zip(&pages) {
-        write(path, page)?;
-    }
+    let fills = pages.iter().map(|(_, page)| -> Fill<'_> { Box::new(move |file| file.write_all(page)) });
+    write_together(paths.iter().map(PathBuf::as_path).zip(fills).collect())?;
     writeln!(out, "{}: {}", dir.display(), text::count(pages.len(), "page"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn write(path: &Path, page: &[u8]) -> Result<(), Failure> {
-    write_whole(path, |file| file.write_all(page))
-        .map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))
 }
 
 /// The page of `command`, called `name`, and those of its subcommands, by their files' names.

@@ -1,7 +1,6 @@
 //! `moco views`: draws a sheet of augmented images.
 
-use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{ErrorKind, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,6 +9,7 @@ use image::RgbImage;
 use moco::{SeenImage, colors_note, seen_images};
 use pages::{captioned, fitted, sheet};
 use pipeline::View;
+use run_store::write_new;
 
 use crate::failure::Failure;
 use crate::{compute, notes, pipeline_file};
@@ -121,20 +121,19 @@ fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
 
 /// Writes the sheet to `asked`, or to the next free name, without overwriting a file. Returns the path.
 fn write(sheet: &RgbImage, asked: Option<&Path>) -> Result<PathBuf, Failure> {
-    let (file, path) = create(Path::new("views.png"), asked)?;
-    let mut buffer = BufWriter::new(file);
-    let written = moco::write_picture(&mut buffer, sheet).and_then(|()| buffer.flush());
-    written.map_err(|error| Failure::plain(format!("`{}` cannot be written: {error}", path.display())))?;
-    Ok(path)
+    let mut picture = Vec::new();
+    moco::write_picture(&mut picture, sheet)?;
+    create(Path::new("views.png"), asked, &picture)
 }
 
-fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure> {
-    let new = |path: &Path| File::options().write(true).create_new(true).open(path);
+/// Writes `contents` whole or not at all.
+fn create(usual: &Path, asked: Option<&Path>, contents: &[u8]) -> Result<PathBuf, Failure> {
+    let new = |path: &Path| write_new(path, |file| file.write_all(contents));
     let cannot =
         |path: &Path, error| Failure::plain(format!("`{}` cannot be written: {error}", path.display()));
     if let Some(path) = asked {
         return match new(path) {
-            Ok(file) => Ok((file, path.into())),
+            Ok(()) => Ok(path.into()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(Failure::new(
                 format!("`{}` already exists", path.display()),
                 "choose another name, or remove it first",
@@ -148,7 +147,7 @@ fn create(usual: &Path, asked: Option<&Path>) -> Result<(File, PathBuf), Failure
         let path =
             if number == 1 { usual.to_owned() } else { usual.with_file_name(format!("{stem}-{number}.png")) };
         match new(&path) {
-            Ok(file) => return Ok((file, path)),
+            Ok(()) => return Ok(path),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
             Err(error) => return Err(cannot(&path, error)),
         }
@@ -189,8 +188,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let usual = folder.path().join("views.png");
         for expected in ["views.png", "views-2.png", "views-3.png"] {
-            assert_eq!(create(&usual, None).unwrap().1, folder.path().join(expected));
+            let path = create(&usual, None, b"a picture").unwrap();
+            assert_eq!(path, folder.path().join(expected));
+            assert_eq!(std::fs::read(path).unwrap(), b"a picture");
         }
-        assert!(create(&usual, Some(&usual)).unwrap_err().to_string().contains("already exists"));
+        assert!(create(&usual, Some(&usual), b"").unwrap_err().to_string().contains("already exists"));
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use plugin_api::Metric;
-use run_store::RunFolder;
+use run_store::{RunFolder, hold};
 use weights::{Facts, Target, timm_config};
 
 use super::card::{Card, card};
@@ -52,6 +52,7 @@ pub fn export_encoder(
     let path = run.path().join(ENCODER_FOLDER);
     let failed = |source| ExchangeError::Write { path: path.clone(), source };
     let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(run.path()).map_err(failed)?;
+    let _held = hold(partial.path());
     // The options that opening depends on are those of all targets.
     let (opened, pipeline) = open(run.path(), &ExportOptions::new(Target::Timm))?;
     let one = |name: &str, target| {
@@ -133,10 +134,20 @@ fn script(python: &str) -> String {
 fn put(partial: tempfile::TempDir, path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     fs::set_permissions(partial.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let mut old = None;
     if path.is_dir() {
         // The old folder is gone with this one.
-        let old = tempfile::Builder::new().prefix(".partial-").tempdir_in(path.parent().unwrap_or(path))?;
-        fs::rename(path, old.path().join(ENCODER_FOLDER))?;
+        let aside = tempfile::Builder::new().prefix(".partial-").tempdir_in(path.parent().unwrap_or(path))?;
+        fs::rename(path, aside.path().join(ENCODER_FOLDER))?;
+        old = Some(aside);
     }
-    fs::rename(partial.keep(), path)
+    if let Err(error) = fs::rename(partial.path(), path) {
+        if let Some(aside) = old {
+            fs::rename(aside.path().join(ENCODER_FOLDER), path)?;
+        }
+        return Err(error);
+    }
+    // It is no longer where it was.
+    let _ = partial.keep();
+    Ok(())
 }

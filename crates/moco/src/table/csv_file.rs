@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use run_store::path_cell;
+
 use super::{FeatureTable, column};
 
 /// Writes a header, then one line per image. Each value is the shortest text that reads back as the same float32.
@@ -13,7 +15,7 @@ pub(super) fn write(file: impl Write, table: &FeatureTable) -> io::Result<()> {
     }
     writer.write_record(None::<&[u8]>)?;
     for (path, values) in table.paths.iter().zip(table.features.rows()) {
-        writer.write_field(path)?;
+        writer.write_field(&*path_cell(path))?;
         for value in values {
             writer.write_field(value.to_string())?;
         }

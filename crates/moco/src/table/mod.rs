@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use plugin_api::{Embeddings, Images};
-use run_store::write_whole;
+use run_store::{NotWritten, write_together, write_whole};
 
 pub use self::error::TableError;
 
@@ -60,7 +60,7 @@ impl FeatureTable {
         &self.features
     }
 
-    /// Writes the [`files`](TableFormat::files) of `format`, each whole or not at all. Existing files are overwritten.
+    /// Writes the [`files`](TableFormat::files) of `format`, all of them whole or none. Existing files are overwritten.
     ///
     /// # Errors
     /// If a path contains a line break and the format is [`TableFormat::Npy`], or a file cannot be written.
@@ -68,10 +68,12 @@ impl FeatureTable {
         match format {
             TableFormat::Npy => {
                 let names = npy_file::names(&self.paths)?;
-                let file = names_file(path);
-                write_whole(&file, |file| file.write_all(names.as_bytes()))
-                    .map_err(|source| TableError::Io { path: file, source })?;
-                write_whole(path, |file| npy_file::write(file, &self.features))
+                let list = names_file(path);
+                return write_together(vec![
+                    (path, Box::new(|file| npy_file::write(file, &self.features))),
+                    (list.as_path(), Box::new(|file| file.write_all(names.as_bytes()))),
+                ])
+                .map_err(|NotWritten { path, source }| TableError::Io { path, source });
             }
             TableFormat::Csv => write_whole(path, |file| csv_file::write(file, self)),
             TableFormat::Parquet => write_whole(path, |file| parquet_file::write(file, self)),
