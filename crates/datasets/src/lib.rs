@@ -49,6 +49,7 @@ pub use self::archive::{ArchiveConfig, ArchiveDataset};
 pub use self::cifar10::{Cifar10, Cifar10Config};
 pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
+pub use self::decode::is_decoding;
 pub use self::decode::{
     ImageHeader, MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file,
     format_name, image_header, read_image_file,

@@ -6,8 +6,10 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use pipeline::{Color, Fault, PipelineError};
+use run_store::shown;
 
 use crate::hint::Hint;
+use crate::output::is_terminal_gone;
 use crate::program::{named, program};
 
 /// The exit code of a run that was stopped, as shells give it to a command that Ctrl-C ended.
@@ -87,6 +89,10 @@ pub fn report(failure: &Failure) -> ExitCode {
     if is_closed_pipe(failure) {
         return ExitCode::SUCCESS;
     }
+    // As the signal that comes with it.
+    if failure.cause::<io::Error>().is_some_and(is_terminal_gone) {
+        return ExitCode::from(STOPPED);
+    }
     // If even this cannot be written, the exit code still tells.
     let _ = io::stderr().write_all(rendered_in(failure, color()).as_bytes());
     ExitCode::from(failure.code)
@@ -113,15 +119,18 @@ fn is_closed_pipe(failure: &Failure) -> bool {
 
 fn rendered_in(failure: &Failure, color: Color) -> String {
     if let Some(PipelineError::Fault(fault)) = failure.cause() {
+        let shown = |text: &str| shown(text).into_owned();
+        let (origin, message) = (shown(&fault.origin), shown(&fault.message));
+        let fault = Fault { origin, message, hint: fault.hint.as_deref().map(shown), ..Fault::clone(fault) };
         return fault.render(color) + "\n";
     }
     let (red, bold, end) = match color {
         Color::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
         Color::No => ("", "", ""),
     };
-    let mut text = format!("{red}error:{end} {}\n", named(&failure.to_string(), program()));
+    let mut text = format!("{red}error:{end} {}\n", shown(&named(&failure.to_string(), program())));
     if let Some(hint) = failure.hint() {
-        text += &format!("{bold}hint:{end} {}\n", named(&hint, program()));
+        text += &format!("{bold}hint:{end} {}\n", shown(&named(&hint, program())));
     }
     text
 }
@@ -173,6 +182,13 @@ mod tests {
         let text = rendered_in(&error.into(), Color::No);
         assert!(text.starts_with("error: the device is out of memory: this program has 1.0 GiB"), "{text}");
         assert!(text.contains("\nhint: take fewer"), "{text}");
+    }
+
+    #[test]
+    fn a_name_in_an_error_does_nothing_to_the_terminal() {
+        let failure = Failure::new("`a\x1b[2J.jpg` is damaged", "remove `a\x1b[2J.jpg`");
+        let text = rendered_in(&failure, Color::Yes);
+        assert!(!text.contains("\x1b[2J") && text.contains("a\\u{1b}[2J.jpg"), "{text}");
     }
 
     #[test]

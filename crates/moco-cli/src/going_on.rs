@@ -81,6 +81,11 @@ impl UnderWay {
         stop_on_signal(&STOP)
     }
 
+    /// Set by a signal, once [`stop_on_signals`](Self::stop_on_signals) was called.
+    pub(crate) fn stop(&self) -> &'static AtomicBool {
+        &STOP
+    }
+
     /// Writes the results, by name; the first comes last.
     ///
     /// # Errors

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use loader::{LoaderError, UnreadableLog};
 use moco::EmbedError;
+use run_store::one_line;
 
 use crate::compute;
+use crate::cores;
 use crate::failure::Failure;
-use crate::interrupt::stop_softly;
+use crate::interrupt::{self, stop_softly};
 use crate::progress::ImageLine;
 
 /// Set by Ctrl-C.
@@ -27,10 +29,10 @@ pub(crate) struct PassArguments {
     #[arg(long, value_name = "N")]
     pub(crate) batch: Option<NonZeroUsize>,
     /// Data loader workers [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     pub(crate) workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 
@@ -74,6 +76,7 @@ impl PassArguments {
             &mut dyn FnMut(usize) -> ControlFlow<()>,
         ) -> Result<T, EmbedError>,
     ) -> Result<Passed<T>, Failure> {
+        interrupt::nothing_to_lose(false);
         let unreadable = Arc::new(UnreadableLog::new(n_images, self.max_unreadable.unwrap_or(allowed)));
         let mut line = ImageLine::start(what, n_images);
         let outcome = compute(&unreadable, &mut |n_done| {
@@ -97,8 +100,10 @@ impl PassArguments {
         };
         for image in unreadable.list() {
             // A closed standard error is no reason to lose the result.
-            let _ = writeln!(io::stderr(), "skipped: {}", image.to_string().replace('\n', " "));
+            let _ = writeln!(io::stderr(), "skipped: {}", one_line(&image.to_string()));
         }
+        // Nothing is written yet, and what follows has no batches to stop between.
+        interrupt::nothing_to_lose(true);
         Ok(Passed::All { result, n_unreadable: unreadable.len() })
     }
 }

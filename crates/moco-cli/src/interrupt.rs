@@ -13,6 +13,14 @@ use signal_hook::{
 
 use crate::failure::{Failure, STOPPED};
 
+/// Whether nothing would be lost if the program ended now, so that a signal need not wait.
+static NOTHING_TO_LOSE: AtomicBool = AtomicBool::new(false);
+
+/// Says whether nothing would be lost if the program ended now: then [`stop_softly`] ends it at once.
+pub(crate) fn nothing_to_lose(is_so: bool) {
+    NOTHING_TO_LOSE.store(is_so, Ordering::Relaxed);
+}
+
 /// The first Ctrl-C sets `stop` and prints `message`, if there is one; the second one ends the program at once.
 ///
 /// SIGUSR1 and SIGUSR2 do what the first one does, however often they come. Schedulers send them before a time limit. A launcher
@@ -33,6 +41,10 @@ pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static st
         is_first();
     })?;
     handle(move || {
+        if NOTHING_TO_LOSE.load(Ordering::Relaxed) {
+            let _ = writeln!(io::stderr(), "\nstopped");
+            std::process::exit(i32::from(STOPPED));
+        }
         if !is_first() {
             std::process::exit(i32::from(STOPPED));
         }

@@ -23,5 +23,5 @@ pub(crate) fn file(result: &Value) -> io::Result<Vec<u8>> {
 
 /// A moment: `2026-11-29T11:44:53Z`.
 pub(crate) fn moment(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    run_store::stamp(time)
 }

@@ -2,13 +2,18 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 
 use plugin_api::{Embedding, Split};
 use serde_json::json;
 
 use crate::choice::positive;
+use crate::encoding::stopped;
 use crate::failure::Failure;
+use crate::interrupt::stop_without_a_result;
+use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
 use crate::{json, text};
 
@@ -49,9 +54,13 @@ Examples:
   moco knn runs/mocov2-001 --data labeled     on other images than the run's";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    stop_without_a_result()?;
     let mut evaluation = arguments.encoder.open()?;
-    let test = embed(&mut evaluation, Split::Test)?;
-    let train = embed(&mut evaluation, Split::Train)?;
+    // A signal ends the program by itself.
+    let never = AtomicBool::new(false);
+    let (test, train) =
+        (embed(&mut evaluation, Split::Test, &never)?, embed(&mut evaluation, Split::Train, &never)?);
+    let (Some(test), Some(train)) = (test, train) else { return stopped(out) };
     let results = results(arguments, &train, &test)?;
     if arguments.json {
         let EncoderArguments { view, labels, seed, .. } = &arguments.encoder;
@@ -118,8 +127,14 @@ fn results(arguments: &Arguments, train: &Embedding, test: &Embedding) -> Result
     let mut results = Vec::new();
     for k in arguments.k.iter().map(|k| k.get()) {
         for &temperature in &arguments.temperature {
-            let score =
-                evaluate::knn(train, test, k, temperature).map_err(|error| with_hint(error.into()))?;
+            let mut line = ImageLine::start("comparing test images:", test.n);
+            let mut watch = |n_done| {
+                line.show(n_done);
+                ControlFlow::Continue(())
+            };
+            let score = evaluate::knn_while(train, test, k, temperature, &mut watch)
+                .map_err(|error| with_hint(error.into()))?;
+            let Some(score) = score else { continue };
             results.push(Scored { k, k_used: score.k, temperature, top1: score.top1 });
         }
     }

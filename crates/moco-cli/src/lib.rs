@@ -4,13 +4,14 @@
 //! (device and threads), `pipeline_file` (reading a pipeline, with a hint if it is missing), `runs` (what runs there are, and the newest), `json` (results for programs),
 //! `choice` (options for features), `encoding` (a trained encoder and images for it), `trained` (an encoder and
 //! labeled images to evaluate it on), `by_class` (results of an evaluation), `going_on` (trainings that stop and go on), `new_file` (not overwriting files), `source` (images for commands that need no encoder), `image_list` (writing lists), `image_pass` (a pass over images with a trained network),
-//! `notes` (what listing left out), `numbers` (numbers among the arguments), `moved` (images that have moved), `from` (a run that starts from another), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `text` (layout).
+//! `notes` (what listing left out), `numbers` (numbers among the arguments), `moved` (images that have moved), `from` (a run that starts from another), `together` (several processes), `interrupt` (Ctrl-C), `failure` and `hint` (errors and exit codes), `bug` (panics), `output` (standard output), `text` (layout).
 //!
 //! Results are written to `out`, which is standard output, so a closed pipe is an ordinary error. Everything else is
 //! written to standard error.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod attend;
+mod bug;
 mod by_class;
 mod check;
 mod choice;
@@ -42,6 +43,7 @@ mod neighbors;
 mod new_file;
 mod notes;
 mod numbers;
+mod output;
 mod pack;
 pub mod pipeline_file;
 mod plugins_list;
@@ -154,13 +156,14 @@ pub fn main_with<C: Subcommand>(
     run: impl FnOnce(C, &mut dyn Write) -> Result<ExitCode, Failure>,
 ) -> ExitCode {
     program::set_program(name);
+    bug::tell();
     let matches = command_line_with::<C>(name).try_get_matches().unwrap_or_else(|error| {
         if error.use_stderr() {
             together::let_the_first_speak();
         }
         numbers::worded(error).exit()
     });
-    let mut out = std::io::stdout();
+    let mut out = output::stdout();
     let outcome = dispatch(&matches, run, &mut out).and_then(|code| {
         out.flush()?;
         Ok(code)
@@ -214,6 +217,9 @@ fn dispatch<C: Subcommand>(
     plugin_api::check_registry()?;
     if matches.subcommand_name().is_some_and(C::has_subcommand) {
         return run(C::from_arg_matches(matches).unwrap_or_else(|error| error.exit()), out);
+    }
+    if let Some((_, arguments)) = matches.subcommand() {
+        notes::print(&cores::told(arguments));
     }
     if let Some(command) = matches.subcommand_name().filter(|command| *command != "run") {
         together::refuse_several(command)?;

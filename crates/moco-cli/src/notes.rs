@@ -26,6 +26,6 @@ pub(crate) fn before_training(pipeline: &Pipeline, splits: &Splits) -> Vec<Strin
 /// Prints each on standard error. A closed standard error is no reason to end.
 pub(crate) fn print(notes: &[String]) {
     for note in notes {
-        let _ = writeln!(io::stderr(), "note: {}", note.replace('\n', " "));
+        let _ = writeln!(io::stderr(), "note: {}", run_store::one_line(note));
     }
 }

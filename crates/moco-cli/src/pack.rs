@@ -15,7 +15,7 @@ use crate::image_pass::share;
 use crate::new_file::{self, Overwrite};
 use crate::progress::ImageLine;
 use crate::source::{STOP, SourceArguments, counted};
-use crate::{compute, notes, text};
+use crate::{compute, cores, notes, text};
 
 /// Write the images of a dataset to one file.
 ///
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SHARE", value_parser = share, default_value_t = PackOptions::default().max_unreadable)]
     max_unreadable: f64,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let Packing::Done { files, n_images, n_bytes, left_out } = packing else { return stopped(out) };
     for image in &left_out {
         // A closed standard error is no reason to lose the result.
-        let _ = writeln!(io::stderr(), "left out: {}", image.to_string().replace('\n', " "));
+        let _ = writeln!(io::stderr(), "left out: {}", run_store::one_line(&image.to_string()));
     }
     let what = if options.shorter.is_some() { "decoded pixels" } else { "image files" };
     let left_out = if left_out.is_empty() {

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::image_list::ImageList;
 use crate::progress::ImageLine;
 use crate::source::{STOP, SourceArguments, counted};
-use crate::{compute, json, notes, text};
+use crate::{compute, cores, json, notes, text};
 
 /// Look at every image of a dataset, and say what is there.
 ///
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 
@@ -103,7 +103,7 @@ fn print(out: &mut dyn Write, found: &Found, name: &dyn Fn(usize) -> String) -> 
     }
     writeln!(out, "unreadable: {}", text::grouped(found.unreadable.len()))?;
     for (_, image) in found.unreadable.iter().take(N_SHOWN) {
-        writeln!(out, "  {}", image.to_string().replace('\n', " "))?;
+        writeln!(out, "  {}", run_store::one_line(&image.to_string()))?;
     }
     print_more(out, found.unreadable.len())?;
     print_groups(out, "the same bytes", &found.identical, name)?;

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::run::{WhileRead, unwrapped};
 use crate::train::{seconds, time_and_memory};
-use crate::{compute, json, pipeline_file, text};
+use crate::{compute, cores, json, pipeline_file, text};
 
 /// Say what a pipeline takes: layers, parameters, products, memory, time.
 ///
@@ -40,10 +40,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Data loader workers [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 

@@ -17,7 +17,7 @@ use crate::program::program;
 use crate::progress::Progress;
 use crate::run::{WhileRead, format_seconds, stop_on_signal};
 use crate::runs::ROOT;
-use crate::{compute, json, text};
+use crate::{compute, cores, json, text};
 
 /// Train variations of a pipeline with several seeds, and compare them in a table.
 ///
@@ -53,10 +53,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     resume: Option<Option<PathBuf>>,
     /// Data loader workers [default: one per core]. The result does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
     /// Print one JSON object at the end; what is said on the way goes to standard error.
     ///

@@ -199,6 +199,15 @@ pub fn start_ranks(arguments: &Arguments) -> Result<Option<ExitCode>, Failure> {
     if let Some(launcher) = launcher() {
         return check_started(launcher, ranks).map(|()| None);
     }
+    if ranks > cores::most() {
+        return Err(Failure::usage(
+            format!("`--ranks {ranks}` is more than this machine can use"),
+            format!(
+                "at most {}; over several machines, start this program by `mpirun` or `srun`",
+                cores::most()
+            ),
+        ));
+    }
     if cfg!(not(feature = "mpi")) {
         return Err(Failure::usage(
             format!("`--ranks {ranks}` needs MPI, and this program is built without it"),

@@ -1,7 +1,9 @@
 //! A trained encoder and labeled images, for `knn`, `linear` and `finetune`.
 
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use evaluate::KnnError;
 use moco::data::{DataError, DatasetSource};
@@ -13,7 +15,7 @@ use crate::choice::Layer;
 use crate::failure::Failure;
 use crate::moved::{self, MovedArguments};
 use crate::progress::ImageLine;
-use crate::{compute, notes};
+use crate::{compute, cores, notes};
 
 /// Options of the encoder, the images, and the resources to use.
 #[derive(clap::Args)]
@@ -44,10 +46,10 @@ pub(crate) struct EncoderArguments {
     #[command(flatten)]
     moved: MovedArguments,
     /// Data loader workers [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 
@@ -97,17 +99,28 @@ impl EncoderArguments {
     }
 }
 
-/// Computes the features of a split, with a progress line.
+/// Computes the features of a split, with a progress line; `None` if `stop` was set meanwhile.
 ///
 /// # Errors
 /// If images cannot be loaded.
-pub(crate) fn embed(evaluation: &mut Evaluation, split: Split) -> Result<Embedding, Failure> {
+pub(crate) fn embed(
+    evaluation: &mut Evaluation,
+    split: Split,
+    stop: &AtomicBool,
+) -> Result<Option<Embedding>, Failure> {
     let (what, n) = match split {
         Split::Train => ("embedding training images:", evaluation.train_images().len()),
         Split::Test => ("embedding test images:", evaluation.test_images().len()),
     };
     let mut line = ImageLine::start(what, n);
-    evaluation.features(split, &mut |n_done| line.show(n_done)).map_err(with_hint)
+    let mut watch = |n_done| {
+        line.show(n_done);
+        if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    match evaluation.features(split, &mut watch) {
+        Err(EvaluationError::Stopped { .. }) => Ok(None),
+        outcome => outcome.map(Some).map_err(with_hint),
+    }
 }
 
 /// Adds the command line's own hint to an error.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use loader::LoaderError;
-use pipeline::PipelineError;
+use pipeline::{Difference, PipelineError};
 use plugin_api::{ConfigError, DatasetError, RegistryError, UnreadableImage, counted};
 use processes::ProcessesError;
 use run_store::RunFolderError;
@@ -179,6 +179,14 @@ pub enum Error {
     #[cfg(feature = "train")]
     #[error(transparent)]
     Memory(#[from] crate::estimate::MemoryShort),
+    /// The pipeline in the run's folder is another than the one that its checkpoint was written with.
+    #[error("`{}` is not the pipeline that the checkpoint was written with: {}", file.display(), told(edits))]
+    Edited {
+        /// The pipeline's file.
+        file: PathBuf,
+        /// What was there, and what is there now.
+        edits: Vec<Difference>,
+    },
     /// A file of an earlier run cannot be copied.
     #[error("`{}` cannot be copied: {source}", path.display())]
     Copy {
@@ -206,6 +214,23 @@ pub enum Error {
     },
 }
 
+/// The first few changes: `` `seed` was 0 and is 7``.
+fn told(edits: &[Difference]) -> String {
+    const MOST: usize = 3;
+    let value = |value: Option<&Option<String>>| match value {
+        Some(Some(value)) => value.clone(),
+        _ => "not there".into(),
+    };
+    let edit = |Difference { path, values }: &Difference| {
+        format!("`{path}` was {} and is {}", value(values.first()), value(values.get(1)))
+    };
+    let mut told: Vec<String> = edits.iter().take(MOST).map(edit).collect();
+    if edits.len() > MOST {
+        told.push(format!("and {} more", edits.len() - MOST));
+    }
+    told.join(", ")
+}
+
 impl From<DeviceError> for Error {
     fn from(error: DeviceError) -> Self {
         Self::Load(error.into())
@@ -230,6 +255,9 @@ impl Error {
                 Some(format!("make `data.batch` a multiple of {n_processes}, or start fewer processes"))
             }
             Self::Processes(error) => Some(error.hint().to_owned()),
+            Self::Edited { .. } => Some(
+                "undo the changes, for the bits of the run as it was started; or go on with them in a new folder".into(),
+            ),
             Self::Started { .. } => Some("resume it, or start a new one".into()),
             Self::Stopped { .. } => Some("resume it".into()),
         }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use loader::LoaderError;
-use pipeline::{Moved, Pipeline, PipelineConfig, Site};
+use pipeline::{Difference, Moved, Pipeline, PipelineConfig, PipelineError, Site};
 use plugin_api::Splits;
 use processes::{Alone, Processes};
+use run_store::checkpoint;
 use run_store::{RunFolder, RunLock};
 use train_core::trainer::{self, Finished, Observer, Summary, TrainOptions};
 
@@ -16,8 +17,8 @@ use crate::estimate::check_memory;
 use crate::evaluation::{Evaluation, EvaluationOptions};
 use crate::exchange::{self, ExchangeError, ExportOptions, Exported, Target};
 use crate::{
-    Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, RUNS, Which, device, find_run, run,
-    together,
+    Encoder, EncoderOptions, Error, EvaluationError, LoadError, OpenRun, RUNS, RunError, Which, device,
+    find_run, run, together,
 };
 
 /// Where to put a new run, and who trains it.
@@ -189,7 +190,8 @@ impl Run {
     /// bit-for-bit that of a run that was never interrupted.
     ///
     /// # Errors
-    /// If there is no checkpoint, or if training fails. Saved files stay.
+    /// If there is no checkpoint, if the pipeline was [edited](Self::edits), or if training fails. Saved files stay; if it fails
+    /// before its first new step is done, nothing of the run has changed.
     pub fn resume(&mut self, observer: &mut dyn Observer) -> Result<Summary, Error> {
         completed(self.resume_until(observer, &AtomicBool::new(false))?)
     }
@@ -204,22 +206,34 @@ impl Run {
         stop: &AtomicBool,
     ) -> Result<Finished, Error> {
         self.lock()?;
+        let edits = self.edits()?;
+        if !edits.is_empty() {
+            return Err(Error::Edited { file: self.folder.pipeline(), edits });
+        }
         let open = self.take_open()?;
         let pipeline = self.take_pipeline()?;
         self.lead(&pipeline)?;
         let (snapshot, options) = (Some(&open.snapshot), self.options());
         let finished = trainer::train(pipeline, &device()?, &self.folder, snapshot, &options, observer, stop);
         self.lock = None;
-        Ok(finished?)
+        Ok(match finished? {
+            // Stopped before its first step, it is where it was resumed: perhaps at the best checkpoint.
+            Finished::Stopped { checkpoint, steps_done } if !checkpoint.is_file() => {
+                Finished::Stopped { checkpoint: open.checkpoint, steps_done }
+            }
+            finished => finished,
+        })
     }
 
-    /// Locks the run folder from now on, so that no other process trains in it.
+    /// Locks the run folder from now on, so that no other process trains in it, and removes what killed ones have left half
+    /// written.
     ///
     /// # Errors
     /// If it is already locked, by another process or by this one.
     pub fn lock(&mut self) -> Result<(), Error> {
         if self.lock.is_none() {
             self.lock = Some(self.folder.lock()?);
+            self.folder.tidy()?;
         }
         Ok(())
     }
@@ -242,25 +256,45 @@ impl Run {
         Ok(&self.open.insert(open).checkpoint)
     }
 
-    /// Whether the pipeline in the run's folder is another than the one that the checkpoint was written with.
+    /// What the pipeline in the run's folder has otherwise than the one that the checkpoint was written with, each with the value
+    /// then and now; nothing for most runs. What changes no result does not count: how checkpoints are kept, and in how many
+    /// parts a batch is computed.
     ///
     /// # Errors
     /// If one of them cannot be read.
-    pub fn pipeline_was_edited(&mut self) -> Result<bool, Error> {
+    pub fn edits(&mut self) -> Result<Vec<Difference>, Error> {
         let site = Site::to_look(&device()?);
         let open = self.take_open()?;
-        let Some(text) = self.open.insert(open).snapshot.metadata.get("pipeline") else { return Ok(false) };
+        let Some(text) = self.open.insert(open).snapshot.metadata.get("pipeline") else {
+            return Ok(Vec::new());
+        };
         let now = self.folder.read_pipeline()?;
         if now == *text {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         // An earlier version may have written fields that mean nothing now.
         let resolved = |text: &str| Pipeline::parse_kept("pipeline.ron", text, &[], site.clone());
-        match (resolved(text), resolved(&now)) {
-            (Ok(then), Ok(now)) => Ok(then.text != now.text),
+        let (Ok(then), Ok(now)) = (resolved(text), resolved(&now)) else {
             // What is wrong with the file is told when it is read.
-            _ => Ok(false),
-        }
+            return Ok(Vec::new());
+        };
+        let texts = [("the checkpoint's pipeline", &*then.text), ("pipeline.ron", &*now.text)];
+        let mut edits = pipeline::differences(&texts).map_err(PipelineError::from)?;
+        edits.retain(|edit| {
+            let path = edit.path.as_str();
+            path != "data.micro_batch" && path != "checkpoint" && !path.starts_with("checkpoint.")
+        });
+        Ok(edits)
+    }
+
+    /// Whether the run has neither a checkpoint nor a result, so that it can be [trained](Self::train) from its beginning.
+    ///
+    /// # Errors
+    /// If its folder cannot be read.
+    pub fn is_unstarted(&self) -> Result<bool, Error> {
+        let has_results = self.folder.metrics().metadata().is_ok_and(|metadata| metadata.len() > 0);
+        let files = checkpoint::files_in(&self.folder.checkpoints()).map_err(RunError::from)?;
+        Ok(!has_results && files.is_empty() && self.folder.read_origin().is_none())
     }
 
     /// The trained encoder: backbone features of the newest checkpoint, with the view `eval`.
@@ -357,7 +391,7 @@ pub fn read_pipeline(path: impl AsRef<Path>, overrides: &[String]) -> Result<Pip
 /// The first error in it.
 pub fn parse_pipeline(origin: &str, text: &str, overrides: &[String]) -> Result<Pipeline, Error> {
     crate::check_process()?;
-    Ok(Pipeline::parse(origin, text, overrides, &device()?).map_err(pipeline::PipelineError::from)?)
+    Ok(Pipeline::parse(origin, text, overrides, &device()?).map_err(PipelineError::from)?)
 }
 
 /// Checks a pipeline that was built in Rust, as [`read_pipeline`] checks a file.

@@ -31,6 +31,7 @@ mod tiff_colors;
 mod tiff_header;
 mod webp;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -83,10 +84,36 @@ fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let _scope = DecodingScope::begin();
     DecodingScope::count_file(bytes.len());
     let format = format_of(bytes)?;
+    let decoding = Decoding::begin();
     let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
+    drop(decoding);
     let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {}: its decoder gave up", format.name())));
     // Reasons are listed one a line, and some decoders have longer ones.
     decoded.map_err(|reason| reason.trim_end().replace('\n', " "))
+}
+
+thread_local! {
+    static IS_DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread decodes an image: a panic is then that of a decoder over a damaged file, and no bug of this program.
+pub fn is_decoding() -> bool {
+    IS_DECODING.get()
+}
+
+struct Decoding;
+
+impl Decoding {
+    fn begin() -> Self {
+        IS_DECODING.set(true);
+        Self
+    }
+}
+
+impl Drop for Decoding {
+    fn drop(&mut self) {
+        IS_DECODING.set(false);
+    }
 }
 
 fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {

@@ -17,6 +17,7 @@ use plugin_api::{Embedding, Split};
 use self::published::RecipeName;
 use self::report::Report;
 use crate::choice::positive;
+use crate::encoding::stopped;
 use crate::failure::Failure;
 use crate::going_on::{PlaceArguments, UnderWay};
 use crate::interrupt::stop_without_a_result;
@@ -122,8 +123,14 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     let started = Instant::now();
     // The small split first: problems with the dataset show up sooner.
-    let test = embed(&mut evaluation, Split::Test)?;
-    let train = view.is_none().then(|| embed(&mut evaluation, Split::Train)).transpose()?;
+    let Some(test) = embed(&mut evaluation, Split::Test, folder.stop())? else { return stopped(out) };
+    let train = match view.is_none() {
+        true => match embed(&mut evaluation, Split::Train, folder.stop())? {
+            None => return stopped(out),
+            train => train,
+        },
+        false => None,
+    };
     let seconds_embedding = started.elapsed().as_secs_f64();
     let training = match (&train, &view) {
         (Some(train), _) => Some(arguments.train_cached(train, &protocol)?),

@@ -14,7 +14,7 @@ use moco::map::{self, MapError, spread};
 use moco::{Embeddings, rgb_of};
 use pages::{FeatureMap, MapGroup, MapImages, MapPoint};
 use plugin_api::Images;
-use run_store::write_whole;
+use run_store::{cell, path_cell, write_whole};
 
 use crate::encoding::{Embedded, EncoderArguments, Part, images_of_run, skipped, stopped};
 use crate::failure::Failure;
@@ -226,7 +226,8 @@ fn table(drawn: &Drawn) -> Result<Vec<u8>, Failure> {
     for MapPoint { place: [x, y], group, name } in &drawn.map.points {
         let group =
             if drawn.has_classes { drawn.map.groups[*group].name.clone() } else { (group + 1).to_string() };
-        table.write_record([name.clone(), x.to_string(), y.to_string(), group]).map_err(failed)?;
+        let record = [path_cell(name).into_owned(), x.to_string(), y.to_string(), cell(&group).into_owned()];
+        table.write_record(record).map_err(failed)?;
     }
     table.into_inner().map_err(|error| Failure::plain(format!("the table cannot be written: {error}")))
 }

@@ -91,6 +91,11 @@ impl ProgressLine {
         self.watch.pause(self.began.elapsed());
     }
 
+    /// Shows how far a measurement has come.
+    pub(super) fn measuring(&mut self, what: &str, n_done: usize, n_images: usize) {
+        self.measuring_at(self.began.elapsed(), what, n_done, n_images);
+    }
+
     /// Says that the next step starts.
     pub(super) fn resume(&mut self) {
         self.watch.resume(self.began.elapsed());
@@ -125,6 +130,14 @@ impl ProgressLine {
         let place = place(&self.plan, report.epoch, report.step);
         let place = format!("{place}  part {}/{}", report.part + 1, report.n_parts);
         self.show(now, report.epoch * self.plan.steps_per_epoch + report.step, false, &place);
+    }
+
+    fn measuring_at(&mut self, now: Duration, what: &str, n_done: usize, n_images: usize) {
+        // The step after the last one that is done is not begun.
+        let n_steps =
+            self.last.as_ref().map_or(0, |(last, _)| last.epoch * self.plan.steps_per_epoch + last.step + 1);
+        let n = if n_images > 0 { format!(" {n_done}/{n_images}") } else { String::new() };
+        self.show(now, n_steps, false, &format!("measuring {what}{n}"));
     }
 
     /// Shows the last step's numbers behind `place`.
@@ -314,6 +327,18 @@ mod tests {
             "epoch 1/2  step 2/25  part 3/6  loss 6.21 (chance 8.32, floor 0.17)  30s, ETA 10m37s  9.8 img/s  data wait 0 %",
         ];
         assert_eq!(page.lines(), expected);
+    }
+
+    #[test]
+    fn a_measurement_shows_how_far_it_is() {
+        let (mut progress, page) = plain();
+        progress.measuring_at(Duration::from_secs(1), "knn", 64, 200);
+        progress.measuring_at(Duration::from_secs(12), "knn", 128, 200);
+        progress.step_at(Duration::from_secs(30), report(0, 24));
+        progress.measuring_at(Duration::from_secs(50), "lidar", 0, 0);
+        let lines = page.lines();
+        assert_eq!(lines[..2], ["measuring knn 64/200", "measuring knn 128/200"]);
+        assert!(lines[3].starts_with("measuring lidar  loss 6.21"), "{lines:?}");
     }
 
     #[test]

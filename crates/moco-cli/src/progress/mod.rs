@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use plugin_api::Metric;
 use run_store::RunLog;
 use train_core::trainer::{
-    EpochReport, Finished, Note, Observer, ObserverError, PartReport, RolledBack, Started, StepReport,
-    TrainError,
+    EpochReport, Finished, Measuring, Note, Observer, ObserverError, PartReport, RolledBack, Started,
+    StepReport, TrainError,
 };
 
 pub(crate) use self::image_line::ImageLine;
@@ -58,6 +58,13 @@ impl Progress {
         new.into_iter().map(|(names, protocol)| format!("  {}: {protocol}", names.join(", "))).collect()
     }
 
+    /// From the first new result of a run on, there is something to log.
+    fn release_log(&self) {
+        if let Some(log) = &self.log {
+            log.release();
+        }
+    }
+
     fn println(&mut self, message: &str) {
         if let Some(log) = &self.log {
             log.line(message);
@@ -87,6 +94,7 @@ impl Observer for Progress {
     }
 
     fn step(&mut self, step: &StepReport<'_>) -> Result<(), ObserverError> {
+        self.release_log();
         if let Some(line) = &mut self.line {
             line.step(DoneStep {
                 epoch: step.epoch as u64,
@@ -116,7 +124,16 @@ impl Observer for Progress {
         Ok(())
     }
 
+    fn measuring(&mut self, report: &Measuring<'_>) -> Result<(), ObserverError> {
+        let Measuring { monitor, n_done, n_images } = *report;
+        if let Some(line) = &mut self.line {
+            line.measuring(monitor, n_done, n_images);
+        }
+        Ok(())
+    }
+
     fn measured(&mut self, report: &EpochReport<'_>) -> Result<(), ObserverError> {
+        self.release_log();
         let when = match report.epochs_done {
             0 => self.started_as.to_owned(),
             epoch => format!("epoch {epoch}"),
@@ -140,6 +157,7 @@ impl Observer for Progress {
     }
 
     fn rolled_back(&mut self, report: &RolledBack<'_>) -> Result<(), ObserverError> {
+        self.release_log();
         self.println(&report.to_string());
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use run_store::shown;
 
 /// Columns that the bar and the space behind it take.
 const BAR: usize = 11;
@@ -43,7 +44,7 @@ impl Output {
         match self {
             Self::Terminal(bar) => {
                 bar.set_position(done);
-                bar.set_message(line(Some(textwrap::termwidth().saturating_sub(BAR))));
+                bar.set_message(shown(&line(Some(textwrap::termwidth().saturating_sub(BAR)))).into_owned());
             }
             Self::Plain { target, last } => {
                 let is_time = last.is_none_or(|last| now.saturating_sub(last) >= BETWEEN_LINES);
@@ -58,7 +59,7 @@ impl Output {
     /// Shows a message above the line.
     pub(super) fn println(&mut self, message: &str) {
         match self {
-            Self::Terminal(bar) => bar.println(message),
+            Self::Terminal(bar) => bar.println(shown(message)),
             Self::Plain { target, .. } => print(target, message),
         }
     }
@@ -73,5 +74,5 @@ impl Output {
 
 fn print(target: &mut impl Write, line: &str) {
     // A closed standard error is no reason to stop training.
-    let _ = writeln!(target, "{line}");
+    let _ = writeln!(target, "{}", shown(line));
 }

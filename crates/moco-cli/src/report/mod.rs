@@ -15,7 +15,7 @@ use run_store::{RunFolder, write_whole};
 use crate::failure::Failure;
 use crate::interrupt::stop_softly;
 use crate::moved::MovedArguments;
-use crate::{compute, new_file};
+use crate::{compute, cores, new_file};
 
 /// Write a page that shows a run.
 ///
@@ -53,10 +53,10 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     moved: MovedArguments,
     /// Data loader workers [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
 }
 

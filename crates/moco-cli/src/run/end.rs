@@ -27,7 +27,8 @@ impl End<'_> {
     pub(super) fn tell(&self, out: &mut dyn Write) -> io::Result<()> {
         let Self { run, summary, .. } = self;
         let path = run.path().display();
-        let is_new = summary.n_steps > 0;
+        // One that was stopped while it measured for the last time has no step left.
+        let is_new = summary.n_steps > 0 || !summary.after.is_empty();
         match is_new {
             true => writeln!(out, "done in {}: {path}", format_seconds(summary.took.as_secs_f64()))?,
             false => writeln!(out, "this run is already complete: {path}")?,

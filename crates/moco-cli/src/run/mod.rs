@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moco::processes::Processes;
-use moco::{Changes, Finished, Run, RunOptions, Silent};
+use moco::{Changes, Finished, Run, RunError, RunOptions, Silent};
 use pipeline::Site;
 use run_store::RunFolder;
 use tensor_ops::Device;
@@ -22,7 +22,7 @@ use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
 use crate::moved::MovedArguments;
 use crate::together::{self, Together};
-use crate::{compute, interrupt, missing_path, notes, pipeline_file, runs};
+use crate::{compute, cores, interrupt, missing_path, notes, pipeline_file, runs};
 
 pub(crate) use self::describe::split_sizes;
 pub(crate) use self::end::format_seconds;
@@ -36,8 +36,9 @@ pub(crate) use self::while_read::WhileRead;
 ///
 /// Each run has its own folder, `runs/NAME-001` and so on, with the resolved pipeline (`pipeline.ron`, which reproduces
 /// the run), `metrics.jsonl`, TensorBoard events and checkpoints. Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 stops a run
-/// after the current step and saves a checkpoint; so does the end of the time that `--for` gives. A resumed run gives
-/// bit-for-bit the same result as one that was never stopped, even with different numbers of workers and threads.
+/// after the current step, or within a measurement, and saves a checkpoint; so does the end of the time that `--for`
+/// gives. A resumed run gives bit-for-bit the same result as one that was never stopped, even with different numbers of
+/// workers and threads.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -66,15 +67,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Stop after this time, for instance `2h` or `1h 30m`, counted from the start of the program, with a checkpoint and exit
-    /// code 75. The step under way is finished first, and so is a measurement.
+    /// code 75. The step under way is finished first, or the batch of images that is measured.
     #[arg(long = "for", value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
     /// Data loader workers of each process [default: one per core, of those that are its share]. The result does not depend
     /// on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads of each process [default: one per core, of those that are its share].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     together: together::Arguments,
@@ -192,11 +193,10 @@ fn lead(arguments: &Arguments, together: &Together, out: &mut dyn Write) -> Resu
     let workers = arguments.workers.or(own_share).unwrap_or_else(compute::default_workers);
     let processes = Arc::clone(&together.processes);
     let out = &mut WhileRead(out);
-    let run = match &arguments.resume {
+    let (run, goes_on) = match &arguments.resume {
         Some(of) => resumed(arguments, of.as_deref(), &device, processes)?,
-        None => started(arguments, &device, processes, out)?,
+        None => (started(arguments, &device, processes, out)?, arguments.from.from.is_some()),
     };
-    let goes_on = arguments.resume.is_some() || arguments.from.from.is_some();
     let stop_after = arguments.time.map(|time| time.saturating_sub(began.elapsed()));
     Training { together, workers, goes_on, stop_after }.train(run, out)
 }
@@ -253,13 +253,13 @@ fn is_folder(folder: &Path) -> Failure {
     }
 }
 
-/// A run to resume.
+/// A run to resume, and whether it has anything to resume from.
 fn resumed(
     arguments: &Arguments,
     of: Option<&Path>,
     device: &Device,
     processes: Arc<dyn Processes>,
-) -> Result<Run, Failure> {
+) -> Result<(Run, bool), Failure> {
     let site = Site::of_processes(device, Arc::clone(&processes));
     let file = arguments.file.as_deref();
     let wanted = file.map(|file| pipeline_file::read(file, &[], site)).transpose()?;
@@ -275,20 +275,33 @@ fn resumed(
         run.accept_changed_images();
     }
     // Before the checkpoint's pipeline is read: a folder without a run or a checkpoint has its own error.
-    run.checkpoint().map_err(unwrapped)?;
-    if run.pipeline_was_edited().map_err(unwrapped)? {
-        let file = run.folder().pipeline();
-        notes::print(&[format!(
-            "`{}` is not the pipeline that the checkpoint was written with; the run goes on with what the file says now",
-            file.display()
-        )]);
+    let found = run.checkpoint().map(drop);
+    let goes_on = match found {
+        Ok(()) => true,
+        // Killed while it started.
+        Err(moco::Error::Run(RunError::NoCheckpoint { path }))
+            if run.is_unstarted().map_err(unwrapped)? =>
+        {
+            notes::print(&[format!(
+                "`{}` has no checkpoint yet, and starts at its beginning",
+                path.display()
+            )]);
+            false
+        }
+        Err(error) => return Err(unwrapped(error)),
+    };
+    if goes_on {
+        let edits = run.edits().map_err(unwrapped)?;
+        if !edits.is_empty() {
+            return Err(moco::Error::Edited { file: run.folder().pipeline(), edits }.into());
+        }
     }
     if let (Some(file), Some(wanted)) = (file, &wanted)
         && !run.was_started_with(wanted).map_err(unwrapped)?
     {
         return Err(differs(file, run.folder()));
     }
-    Ok(run)
+    Ok((run, goes_on))
 }
 
 /// The inner error, with its hint, and the source line if it is an error in a pipeline.

@@ -16,7 +16,7 @@ use crate::failure::{self, Failure, GO_ON, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
 use crate::together::Together;
-use crate::{interrupt, moved, notes, text};
+use crate::{bug, interrupt, moved, notes, text};
 
 pub(super) static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -40,7 +40,12 @@ impl Training<'_> {
     pub(crate) fn train(&self, mut run: Run, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         run.set_workers(self.workers);
         run.lock().map_err(unwrapped)?;
-        let log = RunLog::open(run.folder())?;
+        bug::trains(run.folder().path());
+        // One that goes on has changed nothing before its first new step is done.
+        let log = match self.goes_on && run.folder().log().is_file() {
+            true => RunLog::held(run.folder())?,
+            false => RunLog::open(run.folder())?,
+        };
         let outcome = self.train_logged(run, &mut Logged::new(out, log.clone()), &log);
         if let Err(failure) = &outcome {
             log.line(&failure::plain(failure));
@@ -75,8 +80,12 @@ impl Training<'_> {
         }
         let folder = run.folder().clone();
         write!(out, "run       {}", folder.path().display())?;
-        if goes_on {
-            write!(out, ", from {}", run.checkpoint().map_err(unwrapped)?.display())?;
+        let from = match goes_on {
+            true => Some(run.checkpoint().map_err(unwrapped)?.to_owned()),
+            false => None,
+        };
+        if let Some(from) = &from {
+            write!(out, ", from {}", from.display())?;
         }
         writeln!(out)?;
         out.flush()?;
@@ -93,6 +102,8 @@ impl Training<'_> {
         };
         match finished.map_err(unwrapped)? {
             Finished::Completed(summary) => {
+                // All is saved; what follows is made of it.
+                interrupt::nothing_to_lose(true);
                 End { run: &folder, summary: &summary, started_as, has_labels, has_test }.tell(out)?;
                 if let Some(verdict) = &summary.verdict {
                     out.flush()?;
@@ -108,7 +119,12 @@ impl Training<'_> {
                     "stopped after step {}, checkpoint {}\nresume with: {program} run --resume {}",
                     text::grouped(steps_done as usize),
                     checkpoint.display(),
-                    folder.path().display(),
+                    // An earlier one that was asked for is not the newest before a step from there is done.
+                    if from.as_ref() == Some(&checkpoint) {
+                        checkpoint.display()
+                    } else {
+                        folder.path().display()
+                    },
                     program = program()
                 )?;
                 Ok(ExitCode::from(if TIME_IS_UP.load(Ordering::Relaxed) { GO_ON } else { STOPPED }))

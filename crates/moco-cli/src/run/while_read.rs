@@ -2,23 +2,29 @@
 
 use std::io::{self, Write};
 
+use crate::output::is_terminal_gone;
+
 /// Standard output while it has a reader: a run does not end when `head` does.
 pub(crate) struct WhileRead<'a>(pub(crate) &'a mut dyn Write);
 
 impl Write for WhileRead<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            Err(error) if is_reader_gone(&error) => Ok(bytes.len()),
             outcome => outcome,
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self.0.flush() {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if is_reader_gone(&error) => Ok(()),
             outcome => outcome,
         }
     }
+}
+
+fn is_reader_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || is_terminal_gone(error)
 }
 
 #[cfg(test)]

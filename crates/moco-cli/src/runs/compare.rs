@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use moco::runs::{Difference, RunReport, differences};
+use run_store::cell;
 use serde_json::json;
 
 use super::{opened, row};
@@ -53,13 +54,16 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let failed = |error: csv::Error| Failure::plain(format!("the table cannot be written: {error}"));
         let mut table = csv::Writer::from_writer(&mut *out);
         let head = std::iter::once(String::new()).chain(reports.iter().map(RunReport::name));
-        table.write_record(head).map_err(failed)?;
+        let cells = |texts: Vec<String>| -> Vec<String> {
+            texts.iter().map(|text| cell(text).into_owned()).collect()
+        };
+        table.write_record(cells(head.collect())).map_err(failed)?;
         for Difference { path, values } in differences {
             let values = values.into_iter().map(Option::unwrap_or_default);
-            table.write_record(std::iter::once(path).chain(values)).map_err(failed)?;
+            table.write_record(cells(std::iter::once(path).chain(values).collect())).map_err(failed)?;
         }
         for row in results(&reports) {
-            table.write_record(row).map_err(failed)?;
+            table.write_record(cells(row)).map_err(failed)?;
         }
         table.flush()?;
         return Ok(ExitCode::SUCCESS);

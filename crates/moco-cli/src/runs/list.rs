@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use moco::runs::{Listed, RunReport};
+use run_store::{cell, path_cell};
 use serde_json::json;
 
 use super::{ROOT, row};
@@ -128,13 +129,13 @@ fn csv(reports: &[RunReport]) -> Result<Vec<u8>, Failure> {
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         table
             .write_record([
-                report.name(),
-                report.folder.path().display().to_string(),
+                cell(&report.name()).into_owned(),
+                path_cell(&report.folder.path().display().to_string()).into_owned(),
                 report.state.word().to_owned(),
                 report.epochs_done.to_string(),
                 report.epochs.map(|epochs| epochs.to_string()).unwrap_or_default(),
                 report.steps_done.to_string(),
-                metric.map(|metric| metric.name.clone()).unwrap_or_default(),
+                metric.map(|metric| cell(&metric.name).into_owned()).unwrap_or_default(),
                 number(best.map(|best| best.value)),
                 best.map(|best| best.epoch.to_string()).unwrap_or_default(),
                 number(metric.map(|metric| metric.last)),

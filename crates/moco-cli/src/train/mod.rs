@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::program::program;
 use crate::run::{Training, WhileRead, time, unwrapped};
 use crate::together::Together;
-use crate::{compute, missing_path, notes, runs};
+use crate::{compute, cores, missing_path, notes, runs};
 
 pub(crate) use self::told::{seconds, time_and_memory};
 
@@ -68,10 +68,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Data loader workers [default: one per core]. The result does not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     workers: Option<NonZeroUsize>,
     /// Compute threads [default: one per core].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
     /// Override a value in the pipeline, for instance `modules.backbone.width=32`. What is chosen by it stays as it is.
     #[arg(long, value_name = "PATH=VALUE")]
