@@ -74,13 +74,13 @@ impl Graph {
     /// The graph in Mermaid's language, as Markdown pages show it.
     pub fn to_mermaid(&self) -> String {
         let mut out = String::from("flowchart LR\n");
-        let node = |name: &str| format!("n_{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
         for view in &self.views {
-            out.push_str(&format!("  {}([\"{view}\"])\n", node(view)));
+            out.push_str(&format!("  {}([\"{}\"])\n", node(view), in_mermaid(view)));
         }
         let steps = self.drawn();
         for step in &steps {
-            out.push_str(&format!("  {}[\"{}\"]\n", node(step.id), step.label().replace('\n', "<br>")));
+            let label = in_mermaid(&step.label()).replace('\n', "<br>");
+            out.push_str(&format!("  {}[\"{label}\"]\n", node(step.id)));
         }
         out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
         for Arrow { from, to, has_gradient } in arrows(&steps) {
@@ -191,4 +191,43 @@ fn arrows<'a>(steps: &[Drawn<'a>]) -> Vec<Arrow<'a>> {
     let losses = steps.iter().filter(|step| step.kind != Drawing::Encoder);
     let losses = losses.map(|step| Arrow { from: step.id, to: "minimize", has_gradient: true });
     inputs.chain(losses).collect()
+}
+
+/// The node of what is called `name`, in Mermaid's letters. Names that differ are nodes that differ.
+fn node(name: &str) -> String {
+    let mut node = String::from("n_");
+    for c in name.chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => node.push(c),
+            c => node += &format!("_{:x}_", u32::from(c)),
+        }
+    }
+    node
+}
+
+/// `text` in a label of Mermaid, which ends at a quote and shows HTML.
+fn in_mermaid(text: &str) -> String {
+    let mut label = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '#' | '&' | '<' | '>' | '\'' | '`' | '\\' => label += &format!("#{};", u32::from(c)),
+            c if c.is_control() && c != '\n' => label += &format!("#{};", u32::from('\u{fffd}')),
+            c => label.push(c),
+        }
+    }
+    label
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_ends_no_label_and_is_no_html_and_is_a_node_of_its_own() {
+        let label = in_mermaid("a\"]<img src=x onerror=alert(1)>&#35;");
+        assert!(!label.contains(['"', '<', '>', '&']), "{label}");
+        assert_eq!(in_mermaid("× 0.5, query → head"), "× 0.5, query → head");
+        assert_eq!(node("k1"), "n_k1");
+        assert_ne!(node("a-b"), node("a_b"));
+    }
 }

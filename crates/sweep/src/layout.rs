@@ -22,10 +22,11 @@ pub(super) fn padded(rows: &[Vec<String>]) -> String {
 /// A line of a CSV file (RFC 4180, except for the line ending).
 pub(super) fn csv_line(fields: &[String]) -> String {
     let quoted = fields.iter().map(|field| {
+        let field = run_store::cell(field);
         if field.contains([',', '"', '\n', '\r']) {
             format!("\"{}\"", field.replace('"', "\"\""))
         } else {
-            field.clone()
+            field.into_owned()
         }
     });
     quoted.collect::<Vec<_>>().join(",") + "\n"
@@ -51,6 +52,7 @@ mod tests {
 
     #[test]
     fn fields_that_could_be_misread_are_quoted() {
+        assert_eq!(csv_line(&row(&["=1+1", "-1"])), "'=1+1,-1\n");
         assert_eq!(csv_line(&row(&["a", "1,5", "say \"x\"", ""])), "a,\"1,5\",\"say \"\"x\"\"\",\n");
     }
 }

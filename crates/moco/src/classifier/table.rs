@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use plugin_api::Images;
-use run_store::write_whole;
+use run_store::{cell, path_cell, write_whole};
 use serde_json::json;
 
 use super::{Prediction, Predictions};
@@ -80,9 +80,9 @@ impl<'a> PredictionTable<'a> {
         }
         writer.write_record(None::<&[u8]>)?;
         for (path, classes) in self.rows() {
-            writer.write_field(path)?;
+            writer.write_field(&*path_cell(path))?;
             for (class, confidence) in classes {
-                writer.write_field(class)?;
+                writer.write_field(&*cell(class))?;
                 writer.write_field(confidence.to_string())?;
             }
             writer.write_record(None::<&[u8]>)?;
@@ -119,6 +119,17 @@ mod tests {
         for value in [1.0_f32, 1e-7, 0.500_499_9, f32::MIN_POSITIVE] {
             assert_eq!((shortest(value) as f32).to_bits(), value.to_bits());
         }
+    }
+
+    #[test]
+    fn a_spreadsheet_computes_nothing_of_a_table() {
+        let classes = ["=1+1".to_owned()];
+        let rows = vec![vec![Prediction { class: 0, confidence: 0.5 }]];
+        let table = PredictionTable { paths: vec!["-a.jpg".into()], rows, classes: &classes };
+        let mut file = Vec::new();
+        table.write_csv(&mut file).unwrap();
+        let text = String::from_utf8(file).unwrap();
+        assert_eq!(text, "path,class,confidence\n./-a.jpg,'=1+1,0.5\n");
     }
 
     #[test]
