@@ -144,7 +144,7 @@ fn a_place_that_was_refused_is_not_kept_and_may_be_corrected() {
 }
 
 #[test]
-fn a_pipeline_that_was_edited_in_its_run_is_told() {
+fn a_pipeline_that_was_edited_in_its_run_is_refused() {
     let root = trained();
     let root = root.path();
     let file = root.join("run/pipeline.ron");
@@ -153,7 +153,8 @@ fn a_pipeline_that_was_edited_in_its_run_is_told() {
     let outcome = resume(root, 8, &[]).done();
     assert!(!outcome.stderr.contains("is not the pipeline"), "{outcome}");
     fs::write(&file, text.replace("seed: 0", "seed: 9")).unwrap();
-    let outcome = resume(root, 8, &[]).done();
-    let said = "`run/pipeline.ron` is not the pipeline that the checkpoint was written with";
-    assert!(outcome.stderr.contains(said), "{outcome}");
+    let told = resume(root, 8, &[]).refused();
+    let said =
+        "`run/pipeline.ron` is not the pipeline that the checkpoint was written with: `seed` was 0 and is 9";
+    assert!(told.contains(said), "{told}");
 }

@@ -21,6 +21,8 @@ mod starting_from;
 mod sweep;
 // What has no end, or asks for too much.
 mod limits;
+// What happens to them from outside.
+mod faults;
 // Runs that become unstable.
 mod stability;
 // What a trained encoder is worth.
