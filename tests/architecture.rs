@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("nn", &["plugin-api", "tensor-ops"]),
     ("run-store", &["regular-files"]),
     ("loss-parity", &["plugin-api", "tensor-ops"]),
+    ("plugin-tests", &["plugin-api", "tensor-ops"]),
     ("pipeline-text", &["plugin-api"]),
     ("pipeline", &["pipeline-text", "plugin-api", "regular-files", "tensor-ops"]),
     ("loader", &["pipeline", "plugin-api"]),

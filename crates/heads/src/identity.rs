@@ -3,7 +3,7 @@
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{Head, Module, ModuleContext};
-use tensor_ops::{Features, Mode, OpError};
+use tensor_ops::{Features, Mode, OpError, Rows as _};
 
 /// The config of [`Identity`].
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,6 +34,14 @@ impl Head for Identity {
     }
 
     fn forward(&mut self, features: Features, _: Mode) -> Result<Features, OpError> {
-        Ok(features)
+        match features.d() {
+            d if d == self.n_features => Ok(features),
+            d => Err(OpError::Shape {
+                op: "identity",
+                what: "width of the features",
+                expected: self.n_features.to_string(),
+                got: d.to_string(),
+            }),
+        }
     }
 }

@@ -27,6 +27,14 @@ impl Default for Gradients {
     }
 }
 
+impl Gradients {
+    /// How many parameters and inputs have a gradient that nobody has taken out. What is left when those of all known
+    /// parameters are taken belongs to one that is not known.
+    pub fn n_of_parameters(&self) -> usize {
+        self.by_slot.len()
+    }
+}
+
 /// The gradients of the pass that is running, as one operation of it sees them.
 pub(crate) struct Pass<'a> {
     pub(crate) of_tensors: &'a mut OfTensors,
