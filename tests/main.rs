@@ -40,6 +40,7 @@ mod embedding;
 // Pages, as a browser shows them.
 mod browser;
 mod for_programs;
+mod new_plugin;
 mod pages;
 mod predicting;
 mod runs;

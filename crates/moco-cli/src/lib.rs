@@ -41,6 +41,7 @@ mod missing_path;
 mod moved;
 mod neighbors;
 mod new_file;
+mod new_plugin;
 mod notes;
 mod numbers;
 mod output;
@@ -112,6 +113,7 @@ enum Command {
     Check(check::Arguments),
     Summary(summary::Arguments),
     Plugins(plugins_list::Arguments),
+    NewPlugin(new_plugin::Arguments),
     Graph(graph::Arguments),
     Knn(knn::Arguments),
     Embed(embed::Arguments),
@@ -235,6 +237,7 @@ fn dispatch<C: Subcommand>(
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Summary(arguments) => summary::run(&arguments, out),
         Command::Plugins(arguments) => plugins_list::run(&arguments, out),
+        Command::NewPlugin(arguments) => new_plugin::run(&arguments, out),
         Command::Graph(arguments) => graph::run(&arguments, out),
         Command::Knn(arguments) => knn::run(&arguments, out),
         Command::Embed(arguments) => embed::run(&arguments, out),

@@ -111,7 +111,8 @@ impl UnfinishedFolder {
             Place::Begun { path, .. } => path,
         };
         let paths: Vec<PathBuf> = files.iter().map(|(name, _)| path.join(name)).collect();
-        let fills = files.iter().map(|(_, bytes)| -> Fill<'_> { Box::new(move |file| file.write_all(bytes)) });
+        let fills =
+            files.iter().map(|(_, bytes)| -> Fill<'_> { Box::new(move |file| file.write_all(bytes)) });
         write_together(paths.iter().map(PathBuf::as_path).zip(fills).collect())
             .map_err(|NotWritten { path, source }| RunFolderError::io("write", &path)(source))?;
         for name in [CHECKPOINT, "lock"] {

@@ -101,8 +101,10 @@ impl Data {
             for images in std::iter::once(&splits.train).chain(&splits.test) {
                 let is_listed = |image: &usize| names.contains(&*listed_name(&**images, *image));
                 let again: Vec<usize> = (0..images.len()).filter(is_listed).collect();
-                again.par_iter().filter_map(|&image| images.load(image).err()).for_each(|image| {
-                    self.unreadable.record(image);
+                again.par_iter().for_each(|&image| {
+                    if let Err(unreadable) = images.load(image) {
+                        self.unreadable.record(image, unreadable);
+                    }
                 });
             }
         }
