@@ -153,14 +153,17 @@ const OPERATIONS: &[Operation] = &[
         },
     },
     Operation {
-        name: "layer_norm_features",
+        // Of columns that differ: the gradient of a row of equal values is 0.
+        name: "layer_norm_features of weighted columns",
         run: |x| {
-            let norm = LayerNorm::new(&Device::default(), x.d(), 0.1).unwrap();
-            layer_norm_features(x, &norm).unwrap()
+            let d = x.d();
+            let norm = LayerNorm::new(&Device::default(), d, 0.1).unwrap();
+            layer_norm_features(times(x, other((1, d))).unwrap(), &norm).unwrap()
         },
         oracle: |x| {
+            let row = |i: usize| (0..x.d).map(|j| x.at(i, j) * other_at((1, x.d), 0, j)).collect::<Vec<_>>();
             let at = |row: &[f64], j: usize| (row[j] - mean(row)) / (variance(row, 0) + 0.1).sqrt();
-            Wide::made(x.n, x.d, |i, j| at(&x.row(i), j))
+            Wide::made(x.n, x.d, |i, j| at(&row(i), j))
         },
     },
     Operation {
