@@ -59,7 +59,9 @@ impl RunFolder {
     /// If it cannot be removed.
     pub fn tidy(&self) -> Result<(), RunFolderError> {
         for folder in [self.path().to_owned(), self.checkpoints(), self.evaluations()] {
-            if folder.is_dir() {
+            // The run's own folder may be a link; those in it may not, and are refused where they are written in.
+            let is_own = folder == self.path() || check_own_folder(&folder).is_ok();
+            if is_own && folder.is_dir() {
                 remove_partial(&folder).map_err(RunFolderError::io("clean up", &folder))?;
             }
         }

@@ -202,7 +202,7 @@ mod tests {
 
     use super::*;
 
-    fn fill<'a>(text: &'a str) -> Fill<'a> {
+    fn fill(text: &str) -> Fill<'_> {
         Box::new(move |file| file.write_all(text.as_bytes()))
     }
 
