@@ -13,6 +13,9 @@ const SIDE_PX: usize = 32;
 const PLANE_BYTES: usize = SIDE_PX * SIDE_PX;
 const IMAGE_BYTES: usize = 3 * PLANE_BYTES;
 
+/// The largest file has 50,000.
+const MAX_RECORDS: u64 = 1 << 20;
+
 /// The format of one of the two datasets.
 pub(crate) struct Layout {
     /// The folder in the archive.
@@ -97,6 +100,10 @@ impl Layout {
                 ),
                 again,
             ));
+        }
+        if n_bytes / record_bytes > MAX_RECORDS {
+            let reason = format!("it has {} records, more than {MAX_RECORDS}", n_bytes / record_bytes);
+            return Err(error(path, reason, again));
         }
         let n_classes = images.class_names.len();
         let mut reader = BufReader::new(file);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use plugin_api::DatasetError;
 
 use self::builder::Builder;
-use crate::decode::read_up_to;
+use crate::decode::{read_beginning, read_up_to};
 use crate::images::{Labels, Part};
 use crate::listing::{bytes_of, shown_path};
 use crate::places::{error, relative_hint};
@@ -51,6 +51,8 @@ impl List {
 
 /// More than the paths of a hundred million images.
 const MAX_LIST_BYTES: u64 = 1 << 34;
+/// Of other files than texts, a few bytes tell what they are.
+const N_BYTES_LOOKED_AT: usize = 4096;
 
 /// Reads the list `file`.
 ///
@@ -62,18 +64,25 @@ pub(crate) fn read_list(file: &Path, columns: &Columns) -> Result<List, DatasetE
 }
 
 fn parse(file: &Path, columns: &Columns) -> Result<Builder, DatasetError> {
-    let bytes = read_up_to(file, MAX_LIST_BYTES).map_err(|reason| {
+    let cannot = |reason: String| {
         let hint = if file.exists() {
             "check that it is a text file that can be read".into()
         } else {
             relative_hint(file)
         };
         error(file, format!("the list cannot be read: {reason}"), hint)
-    })?;
-    // Other programs save text in pairs of bytes.
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {
-        return Err(error(file, "the list is no text in UTF-8", "save it as UTF-8"));
-    }
+    };
+    let check_text = |bytes: &[u8]| {
+        // Other programs save text in pairs of bytes.
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {
+            return Err(error(file, "the list is no text in UTF-8", "save it as UTF-8"));
+        }
+        Ok(())
+    };
+    // What is something else, or a hole of any length, is not read whole.
+    check_text(&read_beginning(file, N_BYTES_LOOKED_AT).map_err(cannot)?)?;
+    let bytes = read_up_to(file, MAX_LIST_BYTES).map_err(cannot)?;
+    check_text(&bytes)?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     let mut builder = Builder::new(file);
     if table::is_table(bytes_of(file.as_os_str()).unwrap_or_default()) {

@@ -14,6 +14,9 @@ use crate::positioned::{buffer, read_exact_at};
 /// More than any list of class names needs.
 const MAX_META_BYTES: u64 = 1 << 28;
 
+/// A hundred million images, at 40 bytes each.
+const MAX_INDEX_BYTES: u64 = 1 << 32;
+
 /// More than any file name needs.
 const MAX_NAME_BYTES: u64 = 1 << 16;
 
@@ -75,6 +78,7 @@ impl Pack {
             names_offset <= index_offset && index_offset <= meta_offset && meta_offset <= end_offset;
         if !is_in_order
             || end_offset - meta_offset > MAX_META_BYTES
+            || meta_offset - index_offset > MAX_INDEX_BYTES
             || !(meta_offset - index_offset).is_multiple_of(Record::BYTES as u64)
         {
             return Err(damaged("its parts lie where they cannot".into()));

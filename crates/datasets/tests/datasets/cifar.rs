@@ -38,6 +38,22 @@ fn the_five_batches_are_one_training_split() {
     assert_eq!(labels(&*splits.test.unwrap()), [Some(3)]);
 }
 
+/// A file that claims to be long, with nothing on the disk.
+#[test]
+fn holes_are_no_datasets() {
+    let folder = tempdir().unwrap();
+    write_cifar10(folder.path());
+    let hole = |name: &str, n: u64| fs::File::create(folder.path().join(name)).unwrap().set_len(n).is_ok();
+    if hole("data_batch_2.bin", 3073 << 30) {
+        let error = open_error("cifar10", &root(folder.path()));
+        assert!(error.contains("data_batch_2.bin") && error.contains("more than 1048576"), "{error}");
+    }
+    if hole("list.txt", 1 << 33) {
+        let error = open_error("list-file", &format!("(path: {:?})", folder.path().join("list.txt")));
+        assert!(error.contains("the list is no text in UTF-8"), "{error}");
+    }
+}
+
 #[test]
 fn the_folder_that_the_archive_unpacks_to_is_found() {
     let folder = tempdir().unwrap();

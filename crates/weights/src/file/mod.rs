@@ -5,6 +5,7 @@ mod safetensors;
 
 use std::path::{Path, PathBuf};
 
+use plugin_api::tensor_ops::{available_host_memory, in_gib};
 use run_store::checkpoint::Stored;
 
 pub(crate) use self::dtype::{Counts, Dtype, Floats, decode};
@@ -95,6 +96,24 @@ impl WeightFile {
     /// The values of these items, in this order.
     pub(crate) fn read_items(&mut self, wanted: &[usize]) -> Result<Vec<Stored>, ReadError> {
         self.source.read(wanted)
+    }
+}
+
+/// Checks that this machine has the memory for `n_bytes` of the file at `path`: one with a hole in it can be of any length.
+pub(crate) fn check_room(path: &Path, n_bytes: u64) -> Result<(), ReadError> {
+    /// What is smaller is not worth asking the system.
+    const SMALL_BYTES: u64 = 1 << 26;
+    let available = if n_bytes > SMALL_BYTES { available_host_memory() } else { None };
+    match available {
+        Some(available) if n_bytes > available => Err(ReadError::TooLarge {
+            path: path.into(),
+            what: format!(
+                "{} of it are wanted, and this machine has {} left",
+                in_gib(n_bytes),
+                in_gib(available)
+            ),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use run_store::checkpoint::Stored;
 use run_store::tensor_file::{self, Claim, CountType};
 use safetensors::tensor::{self, SafeTensorError, SafeTensors};
 
-use super::{Counts, Dtype, Floats, Source, decode};
+use super::{Counts, Dtype, Floats, Source, check_room, decode};
 use crate::{ReadError, Tensors};
 
 /// Writes `tensors` to `path`, completely or not at all. Equal contents give equal bytes.
@@ -55,7 +55,7 @@ fn check_length(path: &Path) -> Result<(), ReadError> {
             Ok(_) => Ok(()),
             Err(error) => Err(refused(path, &start, &error)),
         },
-        _ => Ok(()),
+        _ => check_room(path, n_bytes),
     }
 }
 

@@ -10,7 +10,7 @@ use super::kind::unsupported_kind;
 use super::pickle::PickleError;
 use super::value::{Storage, StorageType, Tensor};
 use crate::ReadError;
-use crate::file::{Source, decode};
+use crate::file::{Source, check_room, decode};
 
 /// Access to the bytes of storages.
 pub(super) trait Storages {
@@ -197,6 +197,7 @@ pub(super) fn refused(path: &Path) -> impl FnOnce(PickleError) -> ReadError {
 
 /// Room for `n` bytes.
 pub(super) fn room(path: &Path, n: usize) -> Result<Vec<u8>, ReadError> {
+    check_room(path, n as u64)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(n).map_err(|_| ReadError::io(path)(std::io::ErrorKind::OutOfMemory.into()))?;
     Ok(bytes)
