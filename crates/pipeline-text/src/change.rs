@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::document::{Node, NodeKind};
+use crate::document::{FieldStyle, Node, NodeKind};
 use crate::fault::Checked;
 use crate::fault::Fault;
 use crate::text::{Fragment, PipelineText};
@@ -122,6 +122,14 @@ impl PipelineText {
                 Some(plugin_api::suggest(last, &node.child_names())),
             ));
         }
+        if matches!(node.kind, NodeKind::Fields { style: FieldStyle::Struct, .. }) && !is_name(last) {
+            return Err(self.fault_in(
+                *origin,
+                last_at..last_at + last.len(),
+                format!("`{last}` is no name of a field"),
+                Some(plugin_api::suggest(last, &node.child_names())),
+            ));
+        }
         let parent = node.clone();
         let key = Fragment { text: String::new(), origin: *origin, from: last_at..last_at + last.len() };
         self.add_field(&parent, last, [key, new], value.clone())
@@ -146,6 +154,11 @@ impl PipelineText {
             _ => plugin_api::suggest(names[depth], &known),
         }
     }
+}
+
+/// Whether a field can be called so. Names of views and modules, which stand in quotation marks, can be any text.
+fn is_name(name: &str) -> bool {
+    name.chars().all(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '-'))
 }
 
 #[cfg(test)]
@@ -222,6 +235,16 @@ mod tests {
         assert_eq!(fault.hint.as_deref(), Some("did you mean `data`?"));
         let fault = with(&["checkpoint.keep=1"]).unwrap_err();
         assert_eq!(fault.hint.as_deref(), Some("to add it, write `--set 'checkpoint=(keep: 1)'`"));
+    }
+
+    #[test]
+    fn a_name_is_added_as_it_is_and_not_as_its_escapes_mean_it() {
+        let text = with(&[r"modules.a\u{62}=1", r#"modules.c"d=2"#, r"modules.e\=3"]).unwrap();
+        for (name, value) in [(r"a\u{62}", "1"), (r#"c"d"#, "2"), (r"e\", "3")] {
+            let node = text.tree.find(&["modules", name]).unwrap();
+            assert_eq!(&text.text[node.span.clone()], value, "{}", text.text);
+        }
+        assert_eq!(with(&["data.a b=1"]).unwrap_err().message, "`a b` is no name of a field");
     }
 
     #[test]

@@ -166,8 +166,11 @@ impl PipelineText {
         let (style, is_only) = (*style, fields.is_empty());
         let open = self.text[parent.span.clone()].find(['(', '{']).map_or(0, |i| i + 1);
         let open = parent.span.start + open;
-        let quote = if style == FieldStyle::Map { "\"" } else { "" };
-        let written = format!("{quote}{name}{quote}");
+        let written = match style {
+            // A name may have quotation marks and backslashes of its own.
+            FieldStyle::Map => format!("{name:?}"),
+            FieldStyle::Struct => name.to_owned(),
+        };
         let name_span = open..open + written.len();
         self.check_room(&(open..open), &[value.clone()])?;
         let key = Fragment { text: written + ": ", ..key };
