@@ -9,7 +9,7 @@ use tensor_ops::{
     scale_loss, sum_losses, times,
 };
 
-use crate::pairs::{of_own_view, similarities, two, two_views, without};
+use crate::pairs::{of_view, similarities, two, two_views, without};
 use crate::temperature::check_temperature;
 
 /// The config of [`Dcl`].
@@ -83,7 +83,7 @@ impl Objective for Dcl {
         // Neither a row itself nor the other view of its image.
         let wrong = without(all, |row, column| row % n == column % n)?;
         let wrong = mean_all(log_sum_exp(wrong)?)?;
-        let right = mean_all(self.weighted(of_own_view(again)?)?)?;
+        let right = mean_all(self.weighted(of_view(again, 0..n, n..2 * n)?)?)?;
         let loss = sum_losses(vec![wrong, scale_loss(right, -1.0)?])?;
         let value = number(&loss);
         Ok(Evaluated { loss, value, metrics: Vec::new() })

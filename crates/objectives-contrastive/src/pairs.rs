@@ -1,10 +1,12 @@
 //! How alike the rows of several views are, and what is left out.
 
+use std::ops::Range;
+
 use plugin_api::{ConfigError, LossRange, ObjectiveContext, ObjectiveInputs};
 use tensor_ops::{
     Features, OpError, Recording, Rows as _, Scalar, concat_rows_of, diagonal, features_from_rows, fork,
-    l2_normalize, log_sum_exp, matmul_transposed, mean_all, number, plus, scale_loss, scaled, slice_columns,
-    slice_rows, sum_losses, top1_row,
+    l2_normalize, log_softmax, matmul_transposed, number, plus, scale_loss, scaled, slice_columns,
+    slice_rows, sum_all, sum_losses, top1_row,
 };
 
 /// Added to a similarity that does not count: as good as minus infinity, and no NaN comes of it.
@@ -41,10 +43,9 @@ pub(crate) fn similarities(views: Vec<Features>, temperature: f64) -> Result<Fea
     scaled(matmul_transposed(rows, others)?, (1.0 / temperature) as f32)
 }
 
-/// The two views of each image, `(N, 1)` once, out of the [`similarities`] of two views.
-pub(crate) fn of_own_view(similarities: Features) -> Result<Features, OpError> {
-    let n = similarities.n() / 2;
-    diagonal(slice_columns(slice_rows(similarities, 0..n)?, n..2 * n)?)
+/// What the rows of one view have for those of another, image by image: `(N, 1)`.
+pub(crate) fn of_view(all: Features, rows: Range<usize>, columns: Range<usize>) -> Result<Features, OpError> {
+    diagonal(slice_columns(slice_rows(all, rows)?, columns)?)
 }
 
 /// `similarities`, but for those that `is_left_out` names by row and column.
@@ -69,12 +70,14 @@ pub(crate) struct Told {
 /// The cross entropy of the other view among all rows but the own one: SimCLR's loss, the mean over `2 N` rows.
 pub(crate) fn nt_xent(first: Features, second: Features, temperature: f64) -> Result<Told, OpError> {
     let n = first.n();
-    let (all, again) = fork(similarities(vec![first, second], temperature)?);
-    let others = without(all, |row, column| row == column)?;
+    let others = without(similarities(vec![first, second], temperature)?, |row, column| row == column)?;
     let top1 = share_of_own_view(&others, n);
-    let wrong = mean_all(log_sum_exp(others)?)?;
-    let right = mean_all(of_own_view(again)?)?;
-    let loss = sum_losses(vec![wrong, scale_loss(right, -1.0)?])?;
+    // Not the difference of two sums, of which little may be left.
+    let (of_first, of_second) = fork(log_softmax(others)?);
+    let of_first = of_view(of_first, 0..n, n..2 * n)?;
+    let of_second = of_view(of_second, n..2 * n, 0..n)?;
+    let sum = sum_losses(vec![sum_all(of_first)?, sum_all(of_second)?])?;
+    let loss = scale_loss(sum, -1.0 / (2 * n) as f32)?;
     let value = number(&loss);
     Ok(Told { loss, value, top1 })
 }

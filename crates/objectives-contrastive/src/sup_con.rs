@@ -5,8 +5,7 @@ use plugin_api::{
     SortedInputs,
 };
 use tensor_ops::{
-    OpError, Recording, Rows as _, features_from_rows, fork, log_sum_exp, mean_all, number, scale_loss,
-    sum_all, sum_losses, times,
+    OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, sum_all, times,
 };
 
 use crate::pairs::{similarities, without};
@@ -85,14 +84,11 @@ impl Objective for SupCon {
             return Err(OpError::Shape { op: "sup-con", what: "number of labels", expected, got });
         }
         let n_rows = n * n_views;
-        let (all, again) = fork(similarities(views, self.temperature)?);
-        let device = all.device().clone();
-        let others = without(all, |row, column| row == column)?;
-        let all_others = mean_all(log_sum_exp(others)?)?;
+        let others = without(similarities(views, self.temperature)?, |row, column| row == column)?;
+        let device = others.device().clone();
         let weights = weights(labels, n_views);
         let weights = features_from_rows(&device, (n_rows, n_rows), weights, Recording::Off)?;
-        let right = scale_loss(sum_all(times(again, weights)?)?, -1.0 / n_rows as f32)?;
-        let loss = sum_losses(vec![all_others, right])?;
+        let loss = scale_loss(sum_all(times(log_softmax(others)?, weights)?)?, -1.0 / n_rows as f32)?;
         let value = number(&loss);
         Ok(Evaluated { loss, value, metrics: Vec::new() })
     }
