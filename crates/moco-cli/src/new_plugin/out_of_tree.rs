@@ -46,6 +46,34 @@ pub(super) fn write(
     ))
 }
 
+/// The release profile of moco-rs: with another one, nothing that is built there could be used.
+fn profiles(moco: &Moco) -> String {
+    let manifest = match moco {
+        Moco::Folder(folder) => fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default(),
+        Moco::Git(_) => String::new(),
+    };
+    let found = tables(&manifest, "[profile.release");
+    if found.is_empty() { "[profile.release]\nstrip = \"debuginfo\"\n".to_owned() } else { found }
+}
+
+/// The tables of a `Cargo.toml` whose heads begin with `head`, without comments.
+fn tables(manifest: &str, head: &str) -> String {
+    let (mut found, mut is_in) = (String::new(), false);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            is_in = line.starts_with(head);
+            if is_in && !found.is_empty() {
+                found.push('\n');
+            }
+        }
+        if is_in && !line.is_empty() && !line.starts_with('#') {
+            found += line;
+            found.push('\n');
+        }
+    }
+    found
+}
+
 fn files(kind: PluginKind, name: &PluginName, moco: &Moco) -> Result<Vec<writing::NewFile>, Failure> {
     let mut manifest = format!(
         "# A plugin, and a program that has it beside every command and plugin of moco-rs, in a workspace of their own.\n\
@@ -62,7 +90,7 @@ fn files(kind: PluginKind, name: &PluginName, moco: &Moco) -> Result<Vec<writing
         manifest += &moco.line(used);
     }
     manifest += &format!("\n[dev-dependencies]\n{}", moco.line("plugin-tests"));
-    manifest += "\n# As in moco-rs.\n[profile.release]\nstrip = \"debuginfo\"\n";
+    manifest += &format!("\n# As in moco-rs.\n{}", profiles(moco));
     let named = &name.kebab;
     let readme = format!(
         "# {named}\n\nThe {} `{named}`: {}.\n`src/lib.rs` is the plugin, and `src/main.rs` a program that has it beside every \
@@ -94,4 +122,16 @@ fn files(kind: PluginKind, name: &PluginName, moco: &Moco) -> Result<Vec<writing
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_found_by_their_heads() {
+        let manifest = "[a]\nx = 1\n\n# Why.\n[b.c]\ny = 2 # here\n\n[b.d]\nz = 3\n[e]\nw = 4\n";
+        assert_eq!(tables(manifest, "[b"), "[b.c]\ny = 2 # here\n\n[b.d]\nz = 3\n");
+        assert_eq!(tables(manifest, "[f"), "");
+    }
 }
