@@ -50,8 +50,8 @@ fn the_state_of_a_run_is_how_its_process_ended() {
     run.lock().unwrap();
     assert_eq!(report(&run).state, RunState::Training { pid: Some(std::process::id()) });
     run.train_until(&mut Silent, &AtomicBool::new(true)).unwrap();
-    // Before its first step, and after it had measured the untrained encoder.
-    assert_eq!(report(&run).state, RunState::Stopped);
+    // Asked to stop before it could measure the untrained encoder.
+    assert_eq!(report(&run).state, RunState::NotStarted);
     let stop = StopAfterAStep(AtomicBool::new(false));
     let mut run = new_run(root.path(), &[]);
     run.train_until(&mut &stop, &stop.0).unwrap();
