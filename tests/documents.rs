@@ -230,6 +230,32 @@ fn every_snippet_of_a_pipeline_is_one() {
     assert!(ignored.len() <= 3, "more than a handful is not checked: {ignored:?}");
 }
 
+/// A page of the family shows parts of its pipeline; what is left out stands there as `..`.
+#[test]
+fn a_page_of_the_family_shows_its_pipeline_as_it_is() {
+    let (mut wrong, mut n_blocks) = (Vec::new(), 0);
+    for document in documents().iter().filter(|document| document.path.starts_with("docs/src/family")) {
+        let names: Vec<&str> = document
+            .spans()
+            .map(|(_, span)| span)
+            .filter(|span| span.starts_with("pipelines/family/"))
+            .collect();
+        let [name] = names[..] else {
+            panic!("{}: not one pipeline, but {names:?}", document.path.display())
+        };
+        let pipeline = std::fs::read_to_string(workspace().join(name)).unwrap();
+        let lines: BTreeSet<&str> = pipeline.lines().map(str::trim).collect();
+        for block in document.blocks.iter().filter(|block| block.language == "text") {
+            n_blocks += 1;
+            let shown = block.text.lines().map(str::trim).filter(|line| *line != "..");
+            let others = shown.filter(|line| !lines.contains(line));
+            wrong.extend(others.map(|line| format!("{}: not in {name}: {line}", document.at(block.line))));
+        }
+    }
+    nothing(&wrong);
+    assert!(n_blocks >= 9, "only {n_blocks} blocks were found");
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let documents = documents();
