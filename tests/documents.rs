@@ -322,8 +322,9 @@ fn every_program_that_is_shown_is_compiled() {
 fn every_chapter_is_in_the_table_of_contents() {
     let summary = Document::read(Path::new("docs/src/SUMMARY.md"));
     let named: BTreeSet<String> = summary.links().into_iter().map(|(_, link)| link).collect();
-    let files = std::fs::read_dir(workspace().join("docs/src")).unwrap();
-    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let root = workspace().join("docs/src");
+    let files = walkdir::WalkDir::new(&root).into_iter().map(|entry| entry.unwrap().into_path());
+    let names = files.map(|path| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
     let chapters: BTreeSet<String> =
         names.filter(|name| name.ends_with(".md") && name != "SUMMARY.md").collect();
     assert_eq!(named, chapters);

@@ -205,8 +205,8 @@ fn a_checkpoint_of_another_pipeline_is_refused() {
     let other = checkpoint(&root.path().join("runs/small-002"), last);
     std::fs::copy(other, checkpoint(&run, last + 1)).unwrap();
     let stderr = xtask(root.path(), ["run", "--resume", "runs/small-001"]).refused();
-    assert!(stderr.contains("this checkpoint does not match the pipeline"), "{stderr}");
-    assert!(stderr.contains("hint: resume with the pipeline that wrote it"), "{stderr}");
+    let said = "is not the pipeline that the checkpoint was written with: `modules.head.out` was 8 and is 16";
+    assert!(stderr.contains(said) && stderr.contains("hint: undo the changes"), "{stderr}");
 }
 
 #[test]

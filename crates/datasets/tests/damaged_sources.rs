@@ -77,8 +77,11 @@ fn seeds() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
     ]
 }
 
+/// A source's plugin, its files with their contents, and its config.
+type Known = (&'static str, Vec<(String, Vec<u8>)>, &'static str);
+
 /// Datasets that know their files: the plugin, its files, and which of them is damaged.
-fn known() -> Vec<(&'static str, Vec<(String, Vec<u8>)>, &'static str)> {
+fn known() -> Vec<Known> {
     let record = |n_labels: usize| -> Vec<u8> { (0..n_labels + 3072).map(|i| (i % 10) as u8).collect() };
     let train = (1..=5).map(|i| (format!("data_batch_{i}.bin"), [record(1), record(1)].concat()));
     let cifar10 = train.chain([("test_batch.bin".to_owned(), record(1))]).collect();

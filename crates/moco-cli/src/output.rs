@@ -124,7 +124,7 @@ mod tests {
     fn names_do_nothing_to_a_terminal_and_files_get_them_as_they_are() {
         let written = |is_terminal| {
             let mut out = Output { inner: Vec::new(), is_terminal };
-            write!(out, "a\x1b[2Jb\tc\n").unwrap();
+            writeln!(out, "a\x1b[2Jb\tc").unwrap();
             out.flush().unwrap();
             String::from_utf8(out.inner).unwrap()
         };

@@ -148,9 +148,13 @@ mod tests {
     fn a_row_of_zeros_has_no_nan() {
         let zeros = tensor_ops::select_rows(&noise(1, (1, 3)).unwrap(), &[0, 0, 0, 0]).unwrap();
         let zeros = tensor_ops::detach(&tensor_ops::scaled(tensor_ops::constant(&zeros), 0.0).unwrap());
-        let evaluated = Trial { trained: &[zeros.clone()], fixed: &[zeros], ..Trial::default() }
-            .evaluate(&mut negative_cosine(1, SHAPE))
-            .unwrap();
+        let evaluated = Trial {
+            trained: std::slice::from_ref(&zeros),
+            fixed: std::slice::from_ref(&zeros),
+            ..Trial::default()
+        }
+        .evaluate(&mut negative_cosine(1, SHAPE))
+        .unwrap();
         assert_eq!((evaluated.value, evaluated.metrics[0]), (0.0, 0.0));
     }
 
@@ -159,7 +163,11 @@ mod tests {
         let std = |rows: Matrix| {
             let shape = rows.shape_of();
             let mut loss = negative_cosine(1, shape);
-            let trial = Trial { trained: &[rows.clone()], fixed: &[rows], ..Trial::default() };
+            let trial = Trial {
+                trained: std::slice::from_ref(&rows),
+                fixed: std::slice::from_ref(&rows),
+                ..Trial::default()
+            };
             trial.evaluate(&mut loss).unwrap().metrics[0]
         };
         let one = noise(1, (1, 64)).unwrap();

@@ -172,7 +172,7 @@ impl PipelineText {
             FieldStyle::Struct => name.to_owned(),
         };
         let name_span = open..open + written.len();
-        self.check_room(&(open..open), &[value.clone()])?;
+        self.check_room(&(open..open), std::slice::from_ref(&value))?;
         let key = Fragment { text: written + ": ", ..key };
         let comma = Fragment {
             text: if is_only { String::new() } else { ", ".into() },

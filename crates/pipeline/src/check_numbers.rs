@@ -5,8 +5,8 @@ use crate::config::{LearningRateScale, PipelineConfig, Weights};
 use crate::stability;
 use pipeline_text::Checked;
 
-/// LARS has 4.8 at batch 256; far more leaves nothing of the weights after a step.
-const MOST_LEARNING_RATE: f64 = 1e4;
+/// What single precision still has. Far more than any rate that trains, and divergence tells of itself.
+const MOST_LEARNING_RATE: f64 = 1e38;
 
 /// Of the run as a whole.
 pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
@@ -46,7 +46,7 @@ pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Check
     if !(0.0..=MOST_LEARNING_RATE).contains(&rate.base) {
         return Err(checker.fault(
             &["learning_rate", "base"],
-            format!("the learning rate is {}, but it must be from 0 to {MOST_LEARNING_RATE}", rate.base),
+            format!("the learning rate is {}, but it must be from 0 to {MOST_LEARNING_RATE:e}", rate.base),
             "0.03 is usual for SGD at batch 256",
         ));
     }

@@ -79,7 +79,8 @@ fn check_images(split: &str, images: &dyn Images, again: &dyn Images, channels: 
         images.len(),
         again.len()
     );
-    ensure!(images.is_empty() == (images.len() == 0), "`is_empty` is not what `len` says");
+    let n_images = images.len();
+    ensure!(images.is_empty() == (n_images == 0), "`is_empty` is not what `len` says");
     check_classes(split, images)?;
     let mut keys = BTreeSet::new();
     for index in places(images, N_LISTED) {

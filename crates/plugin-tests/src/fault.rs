@@ -38,11 +38,13 @@ macro_rules! wrong {
 
 /// Returns a [`Wrong`] unless a condition holds.
 macro_rules! ensure {
-    ($holds:expr, $($message:tt)*) => {
-        if !$holds {
+    ($holds:expr, $($message:tt)*) => {{
+        // Comparisons of floats do not hold where one is not a number.
+        let holds: bool = $holds;
+        if !holds {
             return Err($crate::fault::wrong!($($message)*));
         }
-    };
+    }};
 }
 
 pub(crate) use {ensure, wrong};

@@ -10,12 +10,19 @@ fn surroundings(name: &str) -> Surroundings {
     Surroundings { finite_differences, ..Surroundings::default() }
 }
 
+/// In place of a plugin's example, whose blocks start at a millionth of their scale: differences of their results drown in rounding.
+fn config(name: &str) -> Option<&'static str> {
+    (name == "convnext").then_some("(blocks: [1, 1, 2, 1], width: 8, patch: 2, layer_scale: 1.0)")
+}
+
 /// Checks all plugins of `kind`.
 fn check_all(kind: &str) {
     let faults: Vec<String> = plugins::all_plugins()
         .into_iter()
         .filter(|plugin| plugin.kind == kind)
-        .filter_map(|plugin| plugin_tests::check(kind, plugin.name, None, &surroundings(plugin.name)).err())
+        .filter_map(|plugin| {
+            plugin_tests::check(kind, plugin.name, config(plugin.name), &surroundings(plugin.name)).err()
+        })
         .map(|fault| fault.to_string())
         .collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -35,7 +42,9 @@ const MORE: &[(&str, &str, &str)] = &[
 #[test]
 fn other_configs() {
     for (kind, name, config) in MORE {
-        let checked = plugin_tests::check(kind, name, Some(config), &Surroundings::default());
+        // Of these, so many ReLUs bend within a step of differences that only the operations' own tests tell; the example is small.
+        let surroundings = Surroundings { finite_differences: *name != "resnet", ..Surroundings::default() };
+        let checked = plugin_tests::check(kind, name, Some(config), &surroundings);
         assert!(checked.is_ok(), "{}", checked.unwrap_err());
     }
 }

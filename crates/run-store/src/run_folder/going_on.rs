@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn if_one_thing_fails_nothing_has_changed() {
-        let faults: [(&str, fn(&RunFolder)); 3] = [
+        type Fault = (&'static str, fn(&RunFolder));
+        let faults: [Fault; 3] = [
             ("events", |run| {
                 fs::remove_dir_all(run.events()).unwrap();
                 fs::write(run.events(), "").unwrap();
@@ -244,8 +245,9 @@ mod tests {
         for name in ["metrics.jsonl", "run.log", "checkpoints", "events", "evaluations"] {
             let (root, run) = begun();
             let (place, elsewhere) = (run.path().join(name), root.path().join("elsewhere"));
-            if place.exists() {
-                fs::rename(&place, &elsewhere).unwrap();
+            match place.exists() {
+                true => fs::rename(&place, &elsewhere).unwrap(),
+                false => fs::write(&elsewhere, "").unwrap(),
             }
             std::os::unix::fs::symlink(&elsewhere, &place).unwrap();
             let before = contents(root.path());

@@ -211,7 +211,7 @@ impl<'a> Trainer<'a> {
         // One that was imported tells of no images, and is no more than the start of a run.
         let is_start = |of: &Snapshot| position.steps_done == 0 && !ImageSets::are_told(&of.metadata);
         let goes_on = resume.as_deref().is_some_and(|of| !is_start(of));
-        let resume_at = goes_on.then(|| ResumeAt {
+        let resume_at = goes_on.then_some(ResumeAt {
             steps_done: position.steps_done,
             measures_first: position.step >= steps_per_epoch,
         });

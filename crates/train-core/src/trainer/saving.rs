@@ -28,6 +28,8 @@ pub(super) struct Saving {
     /// What is trained and measured on, which every checkpoint tells.
     images: ImageSets,
     saved_at: Instant,
+    /// Whether the run's folder has its pipeline, by which it is found. One that a program has made may have none.
+    has_pipeline: bool,
     /// The process whose files they are, and those that train with it.
     processes: Arc<dyn Processes>,
 }
@@ -42,7 +44,8 @@ impl Saving {
     ) -> Self {
         let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
         let run = run.clone();
-        Self { run, folder, config, pipeline, images, saved_at: Instant::now(), processes }
+        let has_pipeline = run.pipeline().is_file();
+        Self { run, folder, config, pipeline, images, saved_at: Instant::now(), has_pipeline, processes }
     }
 
     /// Whether this process writes the files. All others only know what they would be.
@@ -110,7 +113,7 @@ impl Saving {
 
     /// Checks that the folder of the run is still there: a file of it that is open tells nothing of that.
     pub(super) fn check_folder(&self) -> Result<(), TrainError> {
-        match self.is_writer() && !self.run.pipeline().is_file() {
+        match self.is_writer() && self.has_pipeline && !self.run.pipeline().is_file() {
             true => Err(TrainError::FolderGone { folder: self.run.path().into() }),
             false => Ok(()),
         }
