@@ -42,8 +42,10 @@ const MORE: &[(&str, &str, &str)] = &[
 #[test]
 fn other_configs() {
     for (kind, name, config) in MORE {
-        // Of these, so many ReLUs bend within a step of differences that only the operations' own tests tell; the example is small.
-        let surroundings = Surroundings { finite_differences: *name != "resnet", ..Surroundings::default() };
+        // Convolutions of small images: so many ReLUs bend within a step of differences that these tell nothing. The examples and
+        // the operations' own tests are compared with differences.
+        let finite_differences = !config.contains("stem");
+        let surroundings = Surroundings { finite_differences, ..Surroundings::default() };
         let checked = plugin_tests::check(kind, name, Some(config), &surroundings);
         assert!(checked.is_ok(), "{}", checked.unwrap_err());
     }

@@ -29,7 +29,13 @@ impl Schedule for FaultySchedule {
         match fault {
             Fault::Negative => 2.0 * rest - 1.0,
             // Of no epochs but the first.
-            Fault::NotANumber => rest * f64::sqrt(-(at.epochs as f64)),
+            Fault::NotANumber => {
+                if at.epochs == 1 {
+                    f64::NAN
+                } else {
+                    rest
+                }
+            }
             Fault::CountsCalls => f64::from(n_calls.fetch_add(1, Ordering::Relaxed)),
             Fault::Nothing0 => 0.0,
             Fault::PanicsInShortRuns => {
