@@ -10,9 +10,11 @@
 mod compare;
 mod error;
 mod file;
+mod folder;
 mod method;
 mod trial;
 
 pub use self::compare::{Compared, compare};
 pub use self::error::ParityError;
+pub use self::folder::assert_golden;
 pub use self::trial::{Trial, context, noise};
