@@ -4,7 +4,7 @@
 //! only a system's administrator can mount; without the right to do so, these tests say that they were skipped.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -55,6 +55,30 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn send(signal: &str, child: &Child) {
     // It may have ended by itself.
     let _ = Command::new("kill").args([signal, &child.id().to_string()]).output().unwrap();
+}
+
+/// Reads `lines` up to one that starts with `start`.
+#[track_caller]
+fn read_to(lines: &mut impl BufRead, start: &str) {
+    let mut line = String::new();
+    while !line.starts_with(start) {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it has ended");
+    }
+}
+
+/// Stops an evaluation as soon as it prints a line that starts with `start`: it ends at once, with the code of a signal.
+#[cfg(unix)]
+#[track_caller]
+fn stop_evaluation_at(start: &str, mut child: Child) {
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    read_to(&mut stderr, start);
+    let at = Instant::now();
+    send("-TERM", &child);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert!(at.elapsed() < Duration::from_secs(4), "it took {:?}: {rest}", at.elapsed());
 }
 
 /// Waits until `is_so`, while `child` runs.
@@ -185,12 +209,8 @@ fn a_resume_that_is_stopped_before_its_first_step_changes_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        while !line.starts_with("run ") {
-            line.clear();
-            assert!(stdout.read_line(&mut line).unwrap() > 0);
-        }
+        read_to(&mut stdout, "run ");
         send("-TERM", &child);
         let mut rest = String::new();
         stdout.read_to_string(&mut rest).unwrap();
@@ -336,15 +356,9 @@ fn a_run_that_is_stopped_while_it_measures_stops_at_once_and_goes_on_to_the_same
         let mut child = start(root.path(), arguments);
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         // The first line of each measurement; without a terminal, they are ten seconds apart at least.
-        let mut line = String::new();
         let began = Instant::now();
         match n_measurements {
-            0 => {
-                while !line.starts_with("measuring knn ") {
-                    line.clear();
-                    assert!(stderr.read_line(&mut line).unwrap() > 0, "it has ended");
-                }
-            }
+            0 => read_to(&mut stderr, "measuring knn "),
             // The end of an epoch is saved before it is measured.
             _ => wait_until(&mut child, || checkpoint(&run, STEPS_PER_EPOCH).is_file()),
         }
@@ -376,19 +390,7 @@ fn an_evaluation_is_stopped_at_once() {
     xtask(root.path(), arguments("run", &sets)).done();
     let before = contents(&root.path().join("run"));
     for command in [&["knn", "run"][..], &["linear", "run"], &["linear", "run", "--cached"]] {
-        let mut child = start(root.path(), command);
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("embedding test images:") {
-            line.clear();
-            assert!(stderr.read_line(&mut line).unwrap() > 0, "it has ended");
-        }
-        let at = Instant::now();
-        send("-TERM", &child);
-        let mut rest = String::new();
-        stderr.read_to_string(&mut rest).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{command:?}: {rest}");
-        assert!(at.elapsed() < Duration::from_secs(4), "{command:?} took {:?}", at.elapsed());
+        stop_evaluation_at("embedding test images:", start(root.path(), command));
         assert!(contents(&root.path().join("run")) == before, "{command:?}");
     }
 }
@@ -399,19 +401,7 @@ fn a_fine_tuning_that_is_stopped_while_it_is_tested_goes_on_to_the_same_result()
     let root = tempdir().unwrap();
     xtask(root.path(), arguments("run", &["data.source.test=5000", "epochs=1", "monitor=[]"])).done();
     let fine_tune = ["finetune", "run", "--epochs", "1"];
-    let mut child = start(root.path(), fine_tune);
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.starts_with("testing:") {
-        line.clear();
-        assert!(stderr.read_line(&mut line).unwrap() > 0, "it has ended");
-    }
-    let at = Instant::now();
-    send("-TERM", &child);
-    let mut rest = String::new();
-    stderr.read_to_string(&mut rest).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
-    assert!(at.elapsed() < Duration::from_secs(4), "it took {:?}", at.elapsed());
+    stop_evaluation_at("testing:", start(root.path(), fine_tune));
     let stopped = "run/evaluations/finetune-001";
     assert!(!root.path().join(stopped).join("result.json").exists());
     xtask(root.path(), fine_tune.into_iter().chain(["--resume", stopped])).done();
