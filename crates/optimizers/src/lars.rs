@@ -5,9 +5,7 @@ use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
 use crate::checks::{LEAST, check_size};
-
-/// Values that one thread handles at once: 128 KiB of each array, so that the three of them stay in its cache.
-const CHUNK: usize = 1 << 15;
+use crate::one_slot::{CHUNK, update_in_chunks};
 
 /// The config of [`Lars`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -160,20 +158,13 @@ impl Optimizer for Lars {
 
     fn update(&self, update: Update<'_>) {
         let Update { values, gradient, slots, lr, weight_decay, n_axes, .. } = update;
-        let velocity = slots.first_mut().expect("the trainer keeps one buffer for each name of `slots`");
-        assert!(
-            values.len() == gradient.len() && values.len() == velocity.len(),
-            "the gradient and the slots of a parameter have its length"
-        );
         let weight_decay = weight_decay.unwrap_or(self.config.weight_decay);
         let step = if n_axes > 1 {
             self.scaled_step(lr, weight_decay, values, gradient)
         } else {
             Step { momentum: self.config.momentum as f32, weight_decay: 0.0, rate: 1.0, lr: lr as f32 }
         };
-        let chunks =
-            values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
-        chunks.for_each(|((p, g), v)| step.update_chunk(p, g, v));
+        update_in_chunks(values, gradient, slots, |p, g, v| step.update_chunk(p, g, v));
     }
 
     fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {

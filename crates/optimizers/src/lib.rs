@@ -15,6 +15,7 @@ mod lion;
 #[cfg(test)]
 mod on_device;
 mod one_cycle;
+mod one_slot;
 mod sgd;
 mod steps;
 mod wsd;

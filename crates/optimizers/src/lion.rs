@@ -1,11 +1,9 @@
 //! Lion: the sign of a blend of the gradient and its average.
 
 use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
-use rayon::prelude::*;
 use tensor_ops::UpdateRule;
 
-/// Values that one thread updates at once: 128 KiB of each array, so that the three of them stay in its cache.
-const CHUNK: usize = 1 << 15;
+use crate::one_slot::update_in_chunks;
 
 /// The config of [`Lion`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -110,16 +108,8 @@ impl Optimizer for Lion {
 
     fn update(&self, update: Update<'_>) {
         let Update { values, gradient, slots, lr, weight_decay, .. } = update;
-        let average = slots.first_mut().expect("the trainer keeps one buffer for each name of `slots`");
-        assert!(
-            values.len() == gradient.len() && values.len() == average.len(),
-            "the gradient and the slots of a parameter have its length"
-        );
         let step = self.step(lr, weight_decay);
-        // Elements are independent, so the result does not depend on the number of threads.
-        let chunks =
-            values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(average.par_chunks_mut(CHUNK));
-        chunks.for_each(|((p, g), m)| step.update_chunk(p, g, m));
+        update_in_chunks(values, gradient, slots, |p, g, m| step.update_chunk(p, g, m));
     }
 
     fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
@@ -131,6 +121,7 @@ impl Optimizer for Lion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::one_slot::CHUNK;
 
     fn lion(weight_decay: f64, betas: (f64, f64)) -> Lion {
         Lion::new(LionConfig { weight_decay, betas }).unwrap()

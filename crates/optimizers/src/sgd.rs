@@ -1,13 +1,10 @@
 //! Stochastic gradient descent, as in PyTorch.
 
 use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
-use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
 use crate::checks::check_size;
-
-/// Values that one thread updates at once: 128 KiB of each array, so that the three of them stay in its cache.
-const CHUNK: usize = 1 << 15;
+use crate::one_slot::update_in_chunks;
 
 /// The config of [`Sgd`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -74,16 +71,8 @@ impl Optimizer for Sgd {
 
     fn update(&self, update: Update<'_>) {
         let Update { values, gradient, slots, lr, weight_decay, .. } = update;
-        let velocity = slots.first_mut().expect("the trainer keeps one buffer for each name of `slots`");
-        assert!(
-            values.len() == gradient.len() && values.len() == velocity.len(),
-            "the gradient and the slots of a parameter have its length"
-        );
         let rule = Self { momentum: self.momentum, weight_decay: self.decay(weight_decay) };
-        // Elements are independent, so the result does not depend on the number of threads.
-        let chunks =
-            values.par_chunks_mut(CHUNK).zip(gradient.par_chunks(CHUNK)).zip(velocity.par_chunks_mut(CHUNK));
-        chunks.for_each(|((p, g), v)| rule.update_chunk(lr as f32, p, g, v));
+        update_in_chunks(values, gradient, slots, |p, g, v| rule.update_chunk(lr as f32, p, g, v));
     }
 
     fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
@@ -96,6 +85,7 @@ impl Optimizer for Sgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::one_slot::CHUNK;
 
     fn sgd(momentum: f64, weight_decay: f64) -> Sgd {
         Sgd::new(SgdConfig { momentum, weight_decay }).unwrap()
