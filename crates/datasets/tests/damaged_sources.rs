@@ -22,11 +22,6 @@ const MOST_BYTES: usize = 8 << 20;
 /// Far above what opening and reading all images takes.
 const MOST_TIME: Duration = Duration::from_secs(2);
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
 fn png() -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
     image::RgbImage::from_pixel(4, 3, image::Rgb([9, 8, 7]))
@@ -120,8 +115,8 @@ fn pack() -> Vec<u8> {
 fn damaged_sources_are_errors_or_images_within_the_limits() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("1.png"), png()).unwrap();
-    let n_mutations = number("MOCO_MUTATIONS", N_MUTATIONS);
-    let seed = number("MOCO_MUTATIONS_SEED", 0) as u64;
+    let n_mutations = mutations::rounds(N_MUTATIONS);
+    let seed = mutations::seed();
     let mut n_opened = 0;
     for (i, (ending, plugin, field, bytes)) in seeds().iter().enumerate() {
         for round in 0..n_mutations {
@@ -197,22 +192,13 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
         1 => bytes[at] = rng.bits() as u8,
         2 => bytes.truncate(bytes.len() - rng.below(bytes.len().min(64))),
         3 => drop(bytes.drain(at..at + n)),
-        4 => {
-            let again = bytes[at..at + n].to_vec();
-            bytes.splice(at..at, again);
-        }
+        4 => mutations::repeat(bytes, at, n),
         5 => {
             // A digit of a size in a tar header, or of a number in a list.
-            let digits = bytes.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()).map(|(at, _)| at);
-            let digits: Vec<usize> = digits.collect();
-            if !digits.is_empty() {
-                bytes[digits[rng.below(digits.len())]] = b'0' + rng.below(10) as u8;
-            }
+            mutations::change_a_digit(bytes, rng);
         }
         _ => {
-            let field = TURNS[rng.below(TURNS.len())].to_le_bytes();
-            let n = field.len().min(bytes.len() - at);
-            bytes[at..at + n].copy_from_slice(&field[..n]);
+            mutations::overwrite(bytes, at, &TURNS[rng.below(TURNS.len())].to_le_bytes());
         }
     }
 }

@@ -21,11 +21,6 @@ const MOST_TIME: Duration = Duration::from_secs(60);
 /// Where code has panicked. A decoder of others may: it is caught.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
 #[test]
 fn damaged_files_are_errors_or_images_within_the_limits() {
     std::panic::set_hook(Box::new(|panic| {
@@ -54,8 +49,8 @@ fn damage_all() {
         ReadOptions { bands: Some(vec![2, 1, 0, 3]), range: Some((0.0, 4095.0)), ..ReadOptions::default() },
         ReadOptions { range: Some((-1.5, 1e30)), orientation: Orientation::Exif, ..ReadOptions::default() },
     ];
-    let n_mutations = number("MOCO_MUTATIONS", N_MUTATIONS);
-    let seed = number("MOCO_MUTATIONS_SEED", 0) as u64;
+    let n_mutations = mutations::rounds(N_MUTATIONS);
+    let seed = mutations::seed();
     for round in 0..n_mutations {
         for (i, (name, bytes)) in seeds.iter().enumerate() {
             let mut rng = Rng::new(seed, "mutations", &[round as u64, i as u64]);
@@ -146,10 +141,7 @@ fn damage(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
             let noise: Vec<u8> = (0..n).map(|_| rng.bits() as u8).collect();
             bytes.splice(at..at, noise);
         }
-        5 => {
-            let again = bytes[at..at + n].to_vec();
-            bytes.splice(at..at, again);
-        }
+        5 => mutations::repeat(bytes, at, n),
         6 if !other.is_empty() => {
             let from = rng.below(other.len());
             let there = other[from..].iter().copied().take(n);
@@ -159,8 +151,7 @@ fn damage(bytes: &mut Vec<u8>, other: &[u8], rng: &mut Rng) {
             let turn = TURNS[rng.below(TURNS.len())];
             let field = if rng.below(2) == 0 { turn.to_le_bytes() } else { turn.to_be_bytes() };
             let field = if kind == 7 && rng.below(2) == 0 { &field[..2] } else { &field[..] };
-            let n = field.len().min(bytes.len() - at);
-            bytes[at..at + n].copy_from_slice(&field[..n]);
+            mutations::overwrite(bytes, at, field);
         }
     }
 }

@@ -9,7 +9,7 @@ use tensor_ops::{
     scale_loss, sum_losses, times,
 };
 
-use crate::pairs::{of_view, similarities, two, two_views, without};
+use crate::pairs::{of_view, similarities, two_views, without};
 use crate::temperature::check_temperature;
 
 /// The config of [`Dcl`].
@@ -77,7 +77,7 @@ impl Module for Dcl {
 impl Objective for Dcl {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, .. } = self.inputs.sort(inputs)?;
-        let [first, second] = two(trained)?;
+        let [first, second] = self.inputs.two(trained)?;
         let n = first.n();
         let (all, again) = fork(similarities(vec![first, second], self.temperature)?);
         // Neither a row itself nor the other view of its image.

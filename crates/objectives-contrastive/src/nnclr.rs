@@ -10,7 +10,7 @@ use tensor_ops::{
 };
 
 use crate::bank::{Bank, unit_rows};
-use crate::pairs::{Told, nt_xent, nt_xent_range, two};
+use crate::pairs::{Told, nt_xent, nt_xent_range};
 use crate::temperature::check_temperature;
 
 /// The config of [`NnClr`].
@@ -77,7 +77,7 @@ impl Module for NnClr {
 impl Objective for NnClr {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, fixed } = self.inputs.sort(inputs)?;
-        let ([p0, p1], [z0, z1]) = (two(trained)?, two(fixed)?);
+        let ([p0, p1], [z0, z1]) = (self.inputs.two(trained)?, self.inputs.two(fixed)?);
         // Rows of a checkpoint from elsewhere may have any length.
         let bank = detach(&l2_normalize(self.bank.rows(&p0.device().clone())?)?);
         let first = nt_xent(neighbors(&z0, &bank)?, p1, self.temperature)?;

@@ -6,7 +6,7 @@ use plugin_api::{
 };
 use tensor_ops::OpError;
 
-use crate::pairs::{Told, nt_xent, nt_xent_range, two, two_views};
+use crate::pairs::{Told, nt_xent, nt_xent_range, two_views};
 use crate::temperature::check_temperature;
 
 /// The config of [`NtXent`].
@@ -54,7 +54,7 @@ impl Module for NtXent {
 impl Objective for NtXent {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, .. } = self.inputs.sort(inputs)?;
-        let [first, second] = two(trained)?;
+        let [first, second] = self.inputs.two(trained)?;
         let Told { loss, value, top1 } = nt_xent(first, second, self.temperature)?;
         Ok(Evaluated { loss, value, metrics: vec![top1] })
     }

@@ -17,24 +17,7 @@ pub(crate) fn two_views(
     plugin: &'static str,
     context: &ObjectiveContext,
 ) -> Result<ObjectiveInputs, ConfigError> {
-    let inputs = ObjectiveInputs::of(plugin, context)?;
-    let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 0);
-    let hint = "name the embeddings of the two views, both with gradients";
-    inputs.require(is_right, context, "2 trained values", hint)?;
-    inputs.require_batch(2, context, "there is nothing to tell an image from")?;
-    Ok(inputs)
-}
-
-/// The two values that [`ObjectiveInputs::sort`] has counted.
-pub(crate) fn two<T>(values: Vec<T>) -> Result<[T; 2], OpError> {
-    let n = values.len();
-    let wrong = |got: usize| OpError::Shape {
-        op: "objective",
-        what: "number of values",
-        expected: "2".into(),
-        got: got.to_string(),
-    };
-    values.try_into().map_err(|_| wrong(n))
+    ObjectiveInputs::two_views(plugin, context, "there is nothing to tell an image from")
 }
 
 /// Cosines of all rows of `views` with all, over the temperature: `(V N, V N)`, view after view.

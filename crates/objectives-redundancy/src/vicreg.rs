@@ -94,7 +94,7 @@ impl Objective for VicReg {
             redundant.push(redundancy(of_covariance)?);
             compared.push(view);
         }
-        let [first, second] = two_views::both(self.inputs, compared)?;
+        let [first, second] = self.inputs.two(compared)?;
         let distance = mean_all(square(minus(first, second)?)?)?;
         let (variance, covariance) = (sum_losses(lacking)?, sum_losses(redundant)?);
         let metrics = vec![number(&distance), number(&variance), number(&covariance)];

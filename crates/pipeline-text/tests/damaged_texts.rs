@@ -20,11 +20,6 @@ const MOST_BYTES: usize = 2 << 20;
 /// Far above what one takes.
 const MOST_TIME: Duration = Duration::from_secs(2);
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
 /// The pipelines of the repository, and one with what they do not have.
 fn seeds() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -108,8 +103,8 @@ fn every_text_is_judged_soon_and_in_little_memory() {
 }
 
 fn damaged_texts_are_pipelines_or_faults() {
-    let n_mutations = number("MOCO_MUTATIONS", N_MUTATIONS);
-    let seed = number("MOCO_MUTATIONS_SEED", 0) as u64;
+    let n_mutations = mutations::rounds(N_MUTATIONS);
+    let seed = mutations::seed();
     let mut n_whole = 0;
     let seeds = seeds();
     for (i, (name, whole)) in seeds.iter().enumerate() {

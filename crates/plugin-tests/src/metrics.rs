@@ -2,23 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::fault::{Checked, ensure};
+use run_store::metrics::is_of_training;
 
-/// What a line of `metrics.jsonl` has besides metrics.
-const FIELDS: [&str; 12] = [
-    "step",
-    "epoch",
-    "loss",
-    "contrast_top1",
-    "lr",
-    "seconds",
-    "images_per_s",
-    "data_wait_share",
-    "unreadable",
-    "gradient_first_layer",
-    "gradient_last_layer",
-    "gradient_spikes",
-];
+use crate::fault::{Checked, ensure};
 
 /// Declared names: each once, not empty, and none that a line has anyway.
 pub(crate) fn check_names(names: &[&str]) -> Checked {
@@ -27,7 +13,7 @@ pub(crate) fn check_names(names: &[&str]) -> Checked {
         ensure!(!name.trim().is_empty(), "a metric that it declares has no name");
         ensure!(seen.insert(*name), "it declares two metrics of the name `{name}`");
         ensure!(
-            !FIELDS.contains(name),
+            !is_of_training(name),
             "it declares a metric called `{name}`, which is a field of every line of `metrics.jsonl`"
         );
     }

@@ -19,11 +19,6 @@ const MOST_BYTES: usize = 1 << 20;
 /// Far above what one takes.
 const MOST_TIME: Duration = Duration::from_secs(2);
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
 fn snapshot() -> Snapshot {
     Snapshot {
         tensors: BTreeMap::from([
@@ -49,22 +44,9 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
         1 => bytes[at] = rng.bits() as u8,
         2 => bytes.truncate(at),
         3 => drop(bytes.drain(at..at + n)),
-        4 => {
-            let again = bytes[at..at + n].to_vec();
-            bytes.splice(at..at, again);
-        }
+        4 => mutations::repeat(bytes, at, n),
         5 => bytes[..8].copy_from_slice(&TURNS[rng.below(TURNS.len())].to_le_bytes()),
-        _ => {
-            let digits: Vec<usize> = bytes
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| byte.is_ascii_digit())
-                .map(|(at, _)| at)
-                .collect();
-            if !digits.is_empty() {
-                bytes[digits[rng.below(digits.len())]] = b'0' + rng.below(10) as u8;
-            }
-        }
+        _ => mutations::change_a_digit(bytes, rng),
     }
 }
 
@@ -74,8 +56,8 @@ fn a_damaged_checkpoint_is_refused() {
     let path = folder.path().join("a.safetensors");
     checkpoint::write(&path, &snapshot()).unwrap();
     let whole = std::fs::read(&path).unwrap();
-    let seed = number("MOCO_MUTATIONS_SEED", 0) as u64;
-    for round in 0..number("MOCO_MUTATIONS", N_MUTATIONS) {
+    let seed = mutations::seed();
+    for round in 0..mutations::rounds(N_MUTATIONS) {
         let mut rng = Rng::new(seed, "mutations of checkpoints", &[round as u64]);
         let mut bytes = whole.clone();
         (0..1 + rng.below(3)).for_each(|_| damage(&mut bytes, &mut rng));

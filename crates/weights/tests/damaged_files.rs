@@ -21,11 +21,6 @@ const MOST_BYTES: usize = 8 << 20;
 /// Far above what one takes.
 const MOST_TIME: Duration = Duration::from_secs(2);
 
-fn number(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
-}
-
 /// Files by name: what PyTorch has written, and safetensors.
 fn seeds() -> Vec<(String, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stored");
@@ -73,26 +68,13 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
         1 => bytes[at] = rng.bits() as u8,
         2 => bytes.truncate(at),
         3 => drop(bytes.drain(at..at + n)),
-        4 => {
-            let again = bytes[at..at + n].to_vec();
-            bytes.splice(at..at, again);
-        }
+        4 => mutations::repeat(bytes, at, n),
         5 => {
             // A digit of a shape or an offset.
-            let digits: Vec<usize> = bytes
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| byte.is_ascii_digit())
-                .map(|(at, _)| at)
-                .collect();
-            if !digits.is_empty() {
-                bytes[digits[rng.below(digits.len())]] = b'0' + rng.below(10) as u8;
-            }
+            mutations::change_a_digit(bytes, rng);
         }
         _ => {
-            let field = TURNS[rng.below(TURNS.len())].to_le_bytes();
-            let n = field.len().min(bytes.len() - at);
-            bytes[at..at + n].copy_from_slice(&field[..n]);
+            mutations::overwrite(bytes, at, &TURNS[rng.below(TURNS.len())].to_le_bytes());
         }
     }
 }
@@ -101,8 +83,8 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
 fn damaged_files_are_weights_or_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("damaged.pth");
-    let n_mutations = number("MOCO_MUTATIONS", N_MUTATIONS);
-    let seed = number("MOCO_MUTATIONS_SEED", 0) as u64;
+    let n_mutations = mutations::rounds(N_MUTATIONS);
+    let seed = mutations::seed();
     let mut n_opened = 0;
     for (i, (name, whole)) in seeds().iter().enumerate() {
         for round in 0..n_mutations {

@@ -10,7 +10,7 @@ use crate::ConfigError;
 /// ```
 /// use plugin_api::{ConfigError, InputShape, ObjectiveContext, ObjectiveInputs};
 ///
-/// /// Two embeddings, both trained.
+/// /// Two embeddings, both trained, as [`two_views`](Self::two_views) has it.
 /// fn two_views(context: &ObjectiveContext) -> Result<ObjectiveInputs, ConfigError> {
 ///     let inputs = ObjectiveInputs::of("my-loss", context)?;
 ///     let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 0);
@@ -76,6 +76,33 @@ impl ObjectiveInputs {
         let n_trained = context.inputs.iter().filter(|input| input.is_trained).count();
         let n_fixed = context.inputs.len() - n_trained;
         Ok(Self { plugin, n_trained, n_fixed, width: first.width })
+    }
+
+    /// The inputs of a plugin that takes the embeddings of two views, both trained.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of), and if they are not two or not both trained, or a batch has one image; `why` says what is missing
+    /// then.
+    pub fn two_views(
+        plugin: &'static str,
+        context: &ObjectiveContext,
+        why: &str,
+    ) -> Result<Self, ConfigError> {
+        let inputs = Self::of(plugin, context)?;
+        let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 0);
+        let hint = "name the embeddings of the two views, both with gradients";
+        inputs.require(is_right, context, "2 trained values", hint)?;
+        inputs.require_batch(2, context, why)?;
+        Ok(inputs)
+    }
+
+    /// The two values that [`sort`](Self::sort) has counted.
+    ///
+    /// # Errors
+    /// If they are not two.
+    pub fn two<T>(self, values: Vec<T>) -> Result<[T; 2], OpError> {
+        let n = values.len();
+        values.try_into().map_err(|_| OpError::shape(self.plugin, "number of values", 2, n))
     }
 
     /// Refuses the inputs unless `is_right`: the plugin `takes` others, said after "takes" and without a stop.

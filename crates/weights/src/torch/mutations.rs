@@ -75,7 +75,7 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut Rng) {
 
 #[test]
 fn damaged_pickles_are_read_or_refused_and_nothing_else() {
-    let n = std::env::var("MOCO_MUTATIONS").map_or(N_MUTATIONS, |n| n.parse().unwrap());
+    let n = ::mutations::rounds(N_MUTATIONS);
     let path = Path::new("damaged.pth");
     for name in [
         "archive.pth",
