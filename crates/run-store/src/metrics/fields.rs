@@ -1,7 +1,11 @@
 //! The fields of `metrics.jsonl`.
 
-/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes. Values of single losses have
-/// a dot after the step's name: `l12.loss`.
+/// Whether a field of `metrics.jsonl` is of one loss of the graph: after the `id` of its step, as in `l12.loss`.
+pub fn is_of_one_loss(field: &str) -> bool {
+    field.contains('.')
+}
+
+/// Whether a field of `metrics.jsonl` tells of training, and is not a metric that a monitor takes.
 pub fn is_of_training(field: &str) -> bool {
     const FIELDS: [&str; 12] = [
         "step",
@@ -17,5 +21,5 @@ pub fn is_of_training(field: &str) -> bool {
         "gradient_last_layer",
         "gradient_spikes",
     ];
-    FIELDS.contains(&field) || field.contains('.')
+    FIELDS.contains(&field) || is_of_one_loss(field)
 }

@@ -15,6 +15,6 @@ pub use self::best::{Best, best};
 pub use self::error::MetricsError;
 pub use self::events::EventLog;
 pub(crate) use self::events::micros_of;
-pub use self::fields::is_of_training;
+pub use self::fields::{is_of_one_loss, is_of_training};
 pub use self::log::{MetricsLine, MetricsLog};
 pub use self::scalars::Scalars;

@@ -1,7 +1,7 @@
 //! The observers that write a run's files: the metrics log and TensorBoard events.
 
 use run_store::RunFolder;
-use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog};
+use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog, is_of_one_loss};
 
 use super::observer::{EpochReport, Observer, ObserverError, RolledBack, StepReport};
 use super::step::single_values;
@@ -100,7 +100,7 @@ fn tag(field: &str) -> Option<String> {
         // The learning rate is a curve of steps already.
         "epoch" | "lr" => return None,
         "loss" | "contrast_top1" => format!("train/{field}_of_epoch"),
-        single if single.contains('.') => format!("train/{single}_of_epoch"),
+        single if is_of_one_loss(single) => format!("train/{single}_of_epoch"),
         "unreadable" => format!("train/{field}"),
         "seconds" => "time/seconds_of_epoch".into(),
         "images_per_s" | "data_wait_share" => format!("time/{field}"),
