@@ -10,7 +10,7 @@ use crate::support::workspace;
 /// The floors of the house, from the ground up: a crate may use those of the floors below its own, and of its own floor
 /// none. The plugin crates are the floor `plugin_crates` gives.
 const BELOW_PLUGINS: [&[&str]; 4] =
-    [&["kernels-cpu", "processes", "regular-files"], &["tensor-ops"], &["plugin-api"], &["nn"]];
+    [&["kernels-cpu", "processes", "regular-files", "resample"], &["tensor-ops"], &["plugin-api"], &["nn"]];
 
 /// What is not a plugin, with what of the workspace it is linked with.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernels-cuda", &["kernels-cpu"]),
     ("processes", &[]),
     ("regular-files", &[]),
+    ("resample", &[]),
     ("pages", &[]),
     ("processes-mpi", &["processes"]),
     ("tensor-ops", &["kernels-cpu", "processes"]),

@@ -1,17 +1,12 @@
 //! Cropping and resizing, with Pillow's antialiased filters.
 
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
-use fast_image_resize::pixels::{U8, U8x2, U8x3, U8x4};
-use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use plugin_api::ByteImage;
+use resample::{Filter, MAX_CHANNELS, Rect, Source, Window, fill};
 
 use crate::region::{self, Region};
 
 /// The longest side that is filtered together with the other one. It is that of the largest JPEG file.
 const LONG: usize = 1 << 16;
-
-/// The most channels that are filtered at a time.
-const MAX_TOGETHER: usize = 4;
 
 /// The filter that an image is resized with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -50,9 +45,9 @@ pub fn resized_crop_by(
         in_strips(image, region, (height, region.width), interpolation)
     } else if interpolation == Interpolation::Bicubic && width != region.width && height != region.height {
         // It overshoots, and what is cut off in between depends on the order: rows first, as in Pillow.
-        filtered(image, region, Window::whole(region), (region.height, width), interpolation)
+        filtered(image, region, whole(region), (region.height, width), interpolation)
     } else {
-        return filtered(image, region, Window::whole(region), size, interpolation);
+        return filtered(image, region, whole(region), size, interpolation);
     };
     resized_crop_by(&shrunk, Region::whole(&shrunk), size, interpolation)
 }
@@ -62,7 +57,7 @@ pub fn resized_crop_by(
 /// Values may differ by one level from those of the whole, whose filter is rounded by its own largest weight.
 pub(crate) fn resized_part(image: &ByteImage, full: (usize, usize), part: Region) -> ByteImage {
     let region = Region::whole(image);
-    let window = Window::of(region, full, part);
+    let window = window_of(region, full, part);
     filtered(image, region, window, (part.height, part.width), Interpolation::Bilinear)
 }
 
@@ -84,38 +79,28 @@ fn in_strips(
         } else {
             Region { top: start, left: 0, height: n.min(height - start), width }
         };
-        let window = Window::of(region, size, part);
+        let window = window_of(region, size, part);
         let strip = filtered(image, region, window, (part.height, part.width), interpolation);
         region::copy(&strip, Region::whole(&strip), &mut shrunk, (part.top, part.left));
     }
     shrunk
 }
 
-/// The part of a region that a result shows, in fractions of pixels.
-#[derive(Clone, Copy)]
-struct Window {
-    top: f64,
-    left: f64,
-    height: f64,
-    width: f64,
+/// All of `region`.
+fn whole(region: Region) -> Window {
+    Window { top: 0.0, left: 0.0, height: region.height as f64, width: region.width as f64 }
 }
 
-impl Window {
-    fn whole(region: Region) -> Self {
-        Self { top: 0.0, left: 0.0, height: region.height as f64, width: region.width as f64 }
-    }
-
-    /// What becomes `part` when all of `region` becomes `full`.
-    fn of(region: Region, full: (usize, usize), part: Region) -> Self {
-        let span = |side: usize, full: usize, from: usize, n: usize| {
-            let scale = side as f64 / full as f64;
-            let start = from as f64 * scale;
-            (start, (n as f64 * scale).min(side as f64 - start))
-        };
-        let (top, height) = span(region.height, full.0, part.top, part.height);
-        let (left, width) = span(region.width, full.1, part.left, part.width);
-        Self { top, left, height, width }
-    }
+/// What becomes `part` when all of `region` becomes `full`.
+fn window_of(region: Region, full: (usize, usize), part: Region) -> Window {
+    let span = |side: usize, full: usize, from: usize, n: usize| {
+        let scale = side as f64 / full as f64;
+        let start = from as f64 * scale;
+        (start, (n as f64 * scale).min(side as f64 - start))
+    };
+    let (top, height) = span(region.height, full.0, part.top, part.height);
+    let (left, width) = span(region.width, full.1, part.left, part.width);
+    Window { top, left, height, width }
 }
 
 /// The `window` of `region` in `size`. Pixels of the region next to the window have their influence.
@@ -126,41 +111,23 @@ fn filtered(
     size: (usize, usize),
     interpolation: Interpolation,
 ) -> ByteImage {
-    let filter = match image.channels {
-        1 => filtered_as::<U8>,
-        2 => filtered_as::<U8x2>,
-        3 => filtered_as::<U8x3>,
-        4 => filtered_as::<U8x4>,
-        _ => filtered_in_groups,
+    if image.channels > MAX_CHANNELS {
+        return filtered_in_groups(image, region, window, size, interpolation);
+    }
+    let Region { top, left, height, width } = region;
+    let source = Source {
+        values: &image.values,
+        size: (image.height, image.width),
+        channels: image.channels,
+        region: Rect { top, left, height, width },
+        window,
     };
-    filter(image, region, window, size, interpolation)
-}
-
-fn filtered_as<P: PixelTrait>(
-    image: &ByteImage,
-    region: Region,
-    window: Window,
-    size: (usize, usize),
-    interpolation: Interpolation,
-) -> ByteImage {
-    let source = TypedImageRef::<P>::from_buffer(side(image.width), side(image.height), &image.values)
-        .expect("an image has a byte for each channel of each pixel");
-    let [top, left, height, width] = [region.top, region.left, region.height, region.width].map(side);
-    let source = TypedCroppedImage::new(source, left, top, width, height)
-        .expect("the caller keeps the region within the image");
-    let mut filtered = region::black(size, image.channels);
-    let mut target = TypedImage::<P>::from_buffer(side(size.1), side(size.0), &mut filtered.values)
-        .expect("the buffer has a byte for each channel of each pixel");
     let filter = match interpolation {
-        Interpolation::Bilinear => FilterType::Bilinear,
-        // Pillow's bicubic filter has the same coefficient, -0.5.
-        Interpolation::Bicubic => FilterType::CatmullRom,
+        Interpolation::Bilinear => Filter::Bilinear,
+        Interpolation::Bicubic => Filter::Bicubic,
     };
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(filter))
-        .crop(window.left, window.top, window.width, window.height)
-        .use_alpha(false);
-    Resizer::new().resize_typed(&source, &mut target, &options).expect("the window is within the region");
+    let mut filtered = region::black(size, image.channels);
+    fill(&source, &mut filtered.values, size, filter);
     filtered
 }
 
@@ -173,9 +140,9 @@ fn filtered_in_groups(
     interpolation: Interpolation,
 ) -> ByteImage {
     let n_channels = image.channels;
-    let mut whole = region::black(size, n_channels);
-    for first in (0..n_channels).step_by(MAX_TOGETHER) {
-        let n = MAX_TOGETHER.min(n_channels - first);
+    let mut all = region::black(size, n_channels);
+    for first in (0..n_channels).step_by(MAX_CHANNELS) {
+        let n = MAX_CHANNELS.min(n_channels - first);
         let mut group = region::black((region.height, region.width), n);
         for (row, values) in group.values.chunks_exact_mut(n * region.width).enumerate() {
             let start = n_channels * ((region.top + row) * image.width + region.left);
@@ -185,15 +152,11 @@ fn filtered_in_groups(
             }
         }
         let group = filtered(&group, Region::whole(&group), window, size, interpolation);
-        for (pixel, value) in whole.values.chunks_exact_mut(n_channels).zip(group.values.chunks_exact(n)) {
+        for (pixel, value) in all.values.chunks_exact_mut(n_channels).zip(group.values.chunks_exact(n)) {
             pixel[first..first + n].copy_from_slice(value);
         }
     }
-    whole
-}
-
-fn side(pixels: usize) -> u32 {
-    u32::try_from(pixels).expect("no image has four billion pixels in a row")
+    all
 }
 
 #[cfg(test)]
