@@ -236,8 +236,9 @@ fn run_step(
     }
     let n = trained[0].1.n();
     let indices: Vec<usize> = (0..n).collect();
-    let evaluated =
-        objective.evaluate(inputs, ObjectiveStep { at, indices: &indices, labels: None }).map_err(failed)?;
+    let evaluated = objective
+        .evaluate(inputs, ObjectiveStep { seed: 0, at, indices: &indices, labels: None })
+        .map_err(failed)?;
     let mut gradients = backward(evaluated.loss).map_err(failed)?;
     objective.end_step().map_err(failed)?;
 

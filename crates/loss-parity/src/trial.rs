@@ -78,6 +78,6 @@ impl Trial<'_> {
         inputs.extend(self.fixed.iter().map(|rows| Input::Fixed(rows.clone())));
         let indices: Vec<usize> = (0..n).collect();
         let at = Progress { epoch: self.epoch, step: 0, steps_per_epoch: 1, epochs: self.epoch + 1 };
-        objective.evaluate(inputs, ObjectiveStep { at, indices: &indices, labels: self.labels })
+        objective.evaluate(inputs, ObjectiveStep { seed: 7, at, indices: &indices, labels: self.labels })
     }
 }

@@ -1,7 +1,10 @@
 //! The loss.
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module};
+use plugin_api::{
+    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, check_temperature,
+    does_not_vary,
+};
 use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_batch, l2_normalize};
 
 use crate::InBatchConfig;
@@ -66,6 +69,14 @@ impl ContrastiveLoss for InBatch {
             chance: 2.0 * t * n_keys.ln(),
             floor: 2.0 * t * ((n_keys - 1.0) * (-1.0 / t).exp()).ln_1p(),
         }
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        match field {
+            "temperature" => self.temperature = check_temperature(value)?,
+            _ => return Err(does_not_vary(field, &["temperature"])),
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use plugin_api::{
     ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, PastKeys, Rng,
+    check_temperature, does_not_vary,
 };
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 
@@ -112,6 +113,14 @@ impl ContrastiveLoss for Queue {
             chance: (n_negatives + 1.0).ln(),
             floor: (n_negatives * (-1.0 / self.temperature).exp()).ln_1p(),
         }
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        match field {
+            "temperature" => self.temperature = check_temperature(value)?,
+            _ => return Err(does_not_vary(field, &["temperature"])),
+        }
+        Ok(())
     }
 }
 

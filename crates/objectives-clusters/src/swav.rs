@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, does_not_vary,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, scaled, sum_all,
@@ -152,6 +152,18 @@ impl Objective for SwAv {
     /// Scores that are the same for all prototypes, and predictions that are sure and right.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         Some(LossRange { chance: (self.inputs.width as f64).ln(), floor: 0.0 })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let mut config = self.config.clone();
+        match field {
+            "temperature" => config.temperature = value,
+            "sinkhorn_epsilon" => config.sinkhorn_epsilon = value,
+            _ => return Err(does_not_vary(field, &["temperature", "sinkhorn_epsilon"])),
+        }
+        config.check()?;
+        self.config = config;
+        Ok(())
     }
 }
 

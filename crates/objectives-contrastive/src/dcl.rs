@@ -10,7 +10,7 @@ use tensor_ops::{
 };
 
 use crate::pairs::{of_view, similarities, two_views, without};
-use crate::temperature::check_temperature;
+use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`Dcl`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -93,6 +93,10 @@ impl Objective for Dcl {
     fn loss_range(&self, n: usize) -> Option<LossRange> {
         let of_wrong = (2.0 * n as f64 - 2.0).ln();
         Some(LossRange { chance: of_wrong, floor: of_wrong - 1.0 / self.temperature })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

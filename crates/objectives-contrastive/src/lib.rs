@@ -2,12 +2,15 @@
 //!
 //! [`NtXent`] is SimCLR's: the other view is right, all other rows of the batch are wrong. [`Dcl`] leaves the right one out
 //! of what it is compared with, [`SupCon`] has every row of the class right, [`NnClr`] the nearest of past images in place of
-//! the view, and [`ReSsl`] asks two views for the same similarities to past images.
+//! the view, [`MoChi`] adds wrong ones that are mixed of the hardest, and [`ReSsl`] asks two views for the same similarities to
+//! past images.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod bank;
 mod dcl;
+mod mixing;
+mod mochi;
 mod nnclr;
 mod nt_xent;
 mod pairs;
@@ -16,6 +19,7 @@ mod sup_con;
 mod temperature;
 
 pub use self::dcl::{Dcl, DclConfig};
+pub use self::mochi::{MoChi, MoChiConfig};
 pub use self::nnclr::{NnClr, NnClrConfig};
 pub use self::nt_xent::{NtXent, NtXentConfig};
 pub use self::ressl::{ReSsl, ReSslConfig};
@@ -48,6 +52,16 @@ plugin_api::register! {
         source: "Khosla et al. 2020, arXiv:2004.11362",
         example: "(temperature: 0.1)",
         build: |config: SupConConfig, context| SupCon::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "mochi",
+        summary: "MoCo's queue, with negatives added that are mixed of those most like the query (MoCHi)",
+        source: "MoCHi (Kalantidis et al. 2020, arXiv:2010.01028)",
+        example: "(len: 4096, temperature: 0.2)",
+        build: |config: MoChiConfig, context| MoChi::new(config, context),
     }
 }
 

@@ -11,7 +11,7 @@ use tensor_ops::{
 
 use crate::bank::{Bank, unit_rows};
 use crate::pairs::{Told, nt_xent, nt_xent_range};
-use crate::temperature::check_temperature;
+use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`NnClr`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -99,6 +99,10 @@ impl Objective for NnClr {
 
     fn loss_range(&self, n: usize) -> Option<LossRange> {
         Some(nt_xent_range(n, self.temperature))
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

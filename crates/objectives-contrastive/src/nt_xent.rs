@@ -7,7 +7,7 @@ use plugin_api::{
 use tensor_ops::OpError;
 
 use crate::pairs::{Told, nt_xent, nt_xent_range, two_views};
-use crate::temperature::check_temperature;
+use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`NtXent`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -65,6 +65,10 @@ impl Objective for NtXent {
 
     fn loss_range(&self, n: usize) -> Option<LossRange> {
         Some(nt_xent_range(n, self.temperature))
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, does_not_vary,
 };
 use tensor_ops::{
     OpError, Rows as _, constant, l2_normalize, log_softmax, matmul_transposed, number, scale_loss, scaled,
@@ -97,6 +97,17 @@ impl Objective for ReSsl {
     /// All keys alike, and a target that is sure of one.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         Some(LossRange { chance: (self.config.len as f64).ln(), floor: 0.0 })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let (name, number) = match field {
+            "temperature" => ("temperature", &mut self.config.temperature),
+            "target_temperature" => ("target_temperature", &mut self.config.target_temperature),
+            _ => return Err(does_not_vary(field, &["temperature", "target_temperature"])),
+        };
+        check_temperature(name, value)?;
+        *number = value;
+        Ok(())
     }
 }
 

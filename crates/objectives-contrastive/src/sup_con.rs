@@ -9,7 +9,7 @@ use tensor_ops::{
 };
 
 use crate::pairs::{similarities, without};
-use crate::temperature::check_temperature;
+use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`SupCon`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -95,6 +95,10 @@ impl Objective for SupCon {
 
     fn needs_labels(&self) -> bool {
         true
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Checks a temperature.
 
-use plugin_api::ConfigError;
+use plugin_api::{ConfigError, does_not_vary};
 
 /// Refuses what cannot divide similarities; `field` is where the reader wrote it.
 pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result<(), ConfigError> {
@@ -10,4 +10,14 @@ pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result
         return Ok(());
     }
     Err(ConfigError::field(field, temperature, format!("it must be at least {LOWEST}, and finite")))
+}
+
+/// Sets the only number of a loss that varies.
+pub(crate) fn set_temperature(temperature: &mut f64, field: &str, value: f64) -> Result<(), ConfigError> {
+    if field != "temperature" {
+        return Err(does_not_vary(field, &["temperature"]));
+    }
+    check_temperature("temperature", value)?;
+    *temperature = value;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, does_not_vary,
 };
 use tensor_ops::{
     Buffer, Features, Matrix, OpError, Recording, Rows as _, constant, detach, features_from_rows,
@@ -186,6 +186,23 @@ impl Objective for Dino {
     /// A student that says nothing of any image, and one that is as sure as its targets.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         Some(LossRange { chance: (self.inputs.width as f64).ln(), floor: 0.0 })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let mut config = self.config.clone();
+        match field {
+            "student_temperature" => config.student_temperature = value,
+            "teacher_temperature" if config.warmup_epochs == 0 => config.teacher_temperature = value,
+            "center_momentum" => config.center_momentum = value,
+            _ => {
+                let names = ["student_temperature", "teacher_temperature", "center_momentum"];
+                return Err(does_not_vary(field, &names));
+            }
+        }
+        config.check()?;
+        self.warm_up.to = config.teacher_temperature;
+        self.config = config;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep,
+    ObjectiveStep, does_not_vary,
 };
 use tensor_ops::{
     OpError, Rows as _, diagonal, fork, matmul, number, scale_loss, scaled, shifted, square, sum_all,
@@ -82,6 +82,15 @@ impl Objective for BarlowTwins {
     /// Channels that do not vary, and the identity.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         Some(LossRange { chance: self.inputs.width as f64, floor: 0.0 })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        match field {
+            "redundancy" => check_coefficient("redundancy", value)?,
+            _ => return Err(does_not_vary(field, &["redundancy"])),
+        }
+        self.redundancy = value;
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep,
+    ObjectiveStep, does_not_vary,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, Scalar, covariance, diagonal, fork, mean_all, minus, number,
@@ -118,6 +118,18 @@ impl Objective for VicReg {
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         let VicRegConfig { variance, eps, .. } = self.config;
         Some(LossRange { chance: variance * (1.0 - eps.sqrt()).max(0.0), floor: 0.0 })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let (name, number) = match field {
+            "invariance" => ("invariance", &mut self.config.invariance),
+            "variance" => ("variance", &mut self.config.variance),
+            "covariance" => ("covariance", &mut self.config.covariance),
+            _ => return Err(does_not_vary(field, &["invariance", "variance", "covariance"])),
+        };
+        check_coefficient(name, value)?;
+        *number = value;
+        Ok(())
     }
 }
 

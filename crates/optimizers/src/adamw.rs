@@ -1,6 +1,6 @@
 //! Adam with decoupled weight decay, as PyTorch defines it.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
 use rayon::prelude::*;
 use tensor_ops::UpdateRule;
 
@@ -130,6 +130,15 @@ impl Optimizer for AdamW {
         let Step { shrink, first_new, second_kept, second_new, root_of_filled, eps, size } =
             self.step(step.lr, step.n_updates, step.weight_decay);
         Some(UpdateRule::AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let config = match field {
+            "weight_decay" => AdamWConfig { weight_decay: value, ..self.config },
+            _ => return Err(does_not_vary(field, &["weight_decay"])),
+        };
+        *self = Self::new(config)?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! LARS: SGD with layer-wise adaptive learning rates.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
@@ -179,6 +179,17 @@ impl Optimizer for Lars {
             }
         };
         Some(UpdateRule::Momentum { momentum: momentum as f32, weight_decay, lr: step.lr as f32, rate })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let config = match field {
+            "momentum" => LarsConfig { momentum: value, ..self.config },
+            "weight_decay" => LarsConfig { weight_decay: value, ..self.config },
+            "trust" => LarsConfig { trust: value, ..self.config },
+            _ => return Err(does_not_vary(field, &["momentum", "weight_decay", "trust"])),
+        };
+        *self = Self::new(config)?;
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Lion: the sign of a blend of the gradient and its average.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
 use tensor_ops::UpdateRule;
 
+use crate::checks::check_size;
 use crate::one_slot::update_in_chunks;
 
 /// The config of [`Lion`].
@@ -46,9 +47,7 @@ impl Lion {
     /// If a number is out of range.
     pub fn new(config: LionConfig) -> Result<Self, ConfigError> {
         let LionConfig { weight_decay, betas } = config;
-        if !(weight_decay >= 0.0 && weight_decay.is_finite()) {
-            return Err(ConfigError::field("weight_decay", weight_decay, "it must be 0 or more"));
-        }
+        check_size("weight_decay", weight_decay, 0.0)?;
         if ![betas.0, betas.1].iter().all(|beta| (0.0..1.0).contains(beta)) {
             let must = "both must be at least 0 and below 1";
             return Err(ConfigError::field("betas", format!("({}, {})", betas.0, betas.1), must));
@@ -115,6 +114,15 @@ impl Optimizer for Lion {
     fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
         let Step { shrink, blend_kept, blend_new, kept, new, size } = self.step(step.lr, step.weight_decay);
         Some(UpdateRule::Lion { shrink, blend_kept, blend_new, kept, new, size })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let config = match field {
+            "weight_decay" => LionConfig { weight_decay: value, ..self.config },
+            _ => return Err(does_not_vary(field, &["weight_decay"])),
+        };
+        *self = Self::new(config)?;
+        Ok(())
     }
 }
 

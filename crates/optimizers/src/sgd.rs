@@ -1,6 +1,6 @@
 //! Stochastic gradient descent, as in PyTorch.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
 use tensor_ops::{LayerRate, UpdateRule};
 
 use crate::checks::check_size;
@@ -79,6 +79,17 @@ impl Optimizer for Sgd {
         let weight_decay = f64::from(self.decay(step.weight_decay));
         let rate = LayerRate::One;
         Some(UpdateRule::Momentum { momentum: self.momentum, weight_decay, lr: step.lr as f32, rate })
+    }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let (momentum, weight_decay) = (f64::from(self.momentum), f64::from(self.weight_decay));
+        let config = match field {
+            "momentum" => SgdConfig { momentum: value, weight_decay },
+            "weight_decay" => SgdConfig { momentum, weight_decay: value },
+            _ => return Err(does_not_vary(field, &["momentum", "weight_decay"])),
+        };
+        *self = Self::new(config)?;
+        Ok(())
     }
 }
 

@@ -80,6 +80,9 @@ pub struct PipelineConfig {
     pub learning_rate: LearningRateConfig,
     /// How the learning rate changes.
     pub schedule: PluginRef,
+    /// Numbers of the optimizer and of losses that change besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vary: Vec<VaryConfig>,
     /// Passes over the training images.
     pub epochs: usize,
     /// How values between the layers of a backbone are kept.
@@ -318,6 +321,32 @@ impl MomentumConfig {
             }
         }
     }
+}
+
+/// `(what: "optimizer.weight_decay", to: 0.4)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename = "vary")]
+pub struct VaryConfig {
+    /// Which number, as `--set` has it: `optimizer.FIELD`, or `modules.NAME.FIELD` of a loss. It starts as it is written.
+    pub what: String,
+    /// Its value in the end.
+    pub to: f64,
+    /// How it gets there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub along: Curve,
+    /// In how many epochs; in all of the run where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+}
+
+/// How a number changes, at every step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Curve {
+    /// By a half cosine: slowly at both ends.
+    #[default]
+    Cosine,
+    /// By the same amount in each step.
+    Linear,
 }
 
 /// `(parameters: Vectors, weight_decay: 0)`.

@@ -36,13 +36,14 @@ mod plugin_ref;
 mod schema;
 mod site;
 mod stability;
+mod varied;
 mod views;
 mod write;
 
 pub use self::config::{
-    CheckpointConfig, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
+    CheckpointConfig, Curve, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
     LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig,
-    Weights,
+    VaryConfig, Weights,
 };
 pub use self::differences::{Difference, differences};
 pub use self::encoder::{EncoderModules, EncoderPipeline};
@@ -63,6 +64,7 @@ pub use self::plugin_ref::PluginRef;
 pub use self::schema::schema;
 pub use self::site::Site;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
+pub use self::varied::{Varied, VariedOf};
 pub use self::views::View;
 pub use self::write::WriteError;
 pub use pipeline_text::{Color, Fault};

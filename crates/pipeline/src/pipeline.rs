@@ -20,6 +20,7 @@ use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
 use crate::site::Site;
 use crate::stability::StabilityConfig;
+use crate::varied::{Varied, check_varied};
 use crate::views::{self, Needed, View};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
@@ -87,6 +88,8 @@ pub struct Network {
     pub precision: Precision,
     /// The parameters of all modules, and what is special about some.
     pub parameters: Parameters,
+    /// Numbers of the optimizer and of losses that change while training.
+    pub varied: Vec<Varied>,
 }
 
 impl Pipeline {
@@ -164,7 +167,8 @@ impl Pipeline {
         let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
         check_momentum(&checker, &config)?;
-        let optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
+        let mut optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
+        let varied = check_varied(&checker, &config, &graph, &mut *optimizer, &mut modules.losses)?;
         let schedule =
             checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
         let encoder = graph.encoder();
@@ -197,6 +201,7 @@ impl Pipeline {
                 parts,
                 precision: config.precision,
                 parameters,
+                varied,
             },
             momentum: config.momentum,
             learning_rate: config.learning_rate,

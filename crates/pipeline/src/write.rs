@@ -46,6 +46,7 @@ impl PipelineConfig {
             optimizer,
             learning_rate,
             schedule,
+            vary: Vec::new(),
             epochs,
             precision: Precision::default(),
             freeze: Vec::new(),

@@ -119,7 +119,7 @@ pub use self::kinds::{
     ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
     ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome,
     OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
-    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
+    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut, does_not_vary,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{

@@ -130,6 +130,7 @@ impl Built {
         let indices: Vec<usize> = (0..self.n).map(|row| 3 * row + 1).collect();
         let labels: Vec<u32> = (0..self.n).map(|row| (row % N_CLASSES) as u32).collect();
         let step = ObjectiveStep {
+            seed: 5,
             at: Progress { epoch: 1, step: 2, steps_per_epoch: 10, epochs: self.epochs.max(2) },
             indices: &indices,
             labels: self.with_labels.then_some(&labels[..]),

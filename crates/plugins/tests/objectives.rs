@@ -180,7 +180,7 @@ fn two_steps(pipeline: Pipeline, processes: Arc<dyn Processes>) -> Result<[Outco
     let mut engine = Engine::new(pipeline.network, 0, Device::default(), processes)?;
     let parts: Parts = engine.parts().clone();
     let mut step = |epoch| {
-        engine.set_progress(Progress { epoch, step: 0, steps_per_epoch: 1, epochs: 4 });
+        engine.set_progress(Progress { epoch, step: 0, steps_per_epoch: 1, epochs: 4 })?;
         let own = engine.own_parts();
         let mut given = parts.passes.iter().flat_map(|pass| {
             own.clone().map(|part| images(&pass.views, &parts.places(part, BATCH).collect::<Vec<_>>()))
@@ -382,7 +382,7 @@ fn a_group_is_frozen_for_its_first_epochs() {
         };
         let names = ["query.predictor.0.weight", "query.projector.0.weight"];
         let before = names.map(|name| values(&engine, name));
-        engine.set_progress(Progress { epoch, step: 0, steps_per_epoch: 1, epochs: 4 });
+        engine.set_progress(Progress { epoch, step: 0, steps_per_epoch: 1, epochs: 4 }).unwrap();
         let mut computed = engine.compute_whole(images(&[0, 1], &places), 0.9, KeepLogits::No).unwrap();
         engine.update(&mut computed.gradients, 0.1).unwrap();
         [0, 1].map(|i| values(&engine, names[i]) != before[i])

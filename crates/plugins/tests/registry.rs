@@ -55,6 +55,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "barlow-twins",
             "dcl",
             "dino",
+            "mochi",
             "negative-cosine",
             "nnclr",
             "nt-xent",

@@ -2,9 +2,9 @@
 
 use tensor_ops::{Device, Features, InfoNce, KeepLogits, Matrix, OpError};
 
-use super::Module;
 use super::module::initial_draws;
-use crate::Rng;
+use super::{Module, does_not_vary};
+use crate::{ConfigError, Rng};
 
 /// A contrastive loss, with the negatives that it keeps.
 pub trait ContrastiveLoss: Module {
@@ -40,6 +40,16 @@ pub trait ContrastiveLoss: Module {
 
     /// What the loss is at worst and at best, for a batch of `n` images.
     fn loss_range(&self, n: usize) -> LossRange;
+
+    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
+    /// it. State stays as it is. None can vary by default.
+    ///
+    /// # Errors
+    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let _ = value;
+        Err(does_not_vary(field, &[]))
+    }
 }
 
 /// A computed loss.

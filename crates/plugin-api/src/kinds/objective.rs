@@ -3,8 +3,8 @@
 use tensor_ops::{Device, Features, Matrix, OpError, Rows as _, Scalar};
 
 use super::module::initial_draws;
-use super::{LossRange, Module, Progress};
-use crate::Rng;
+use super::{LossRange, Module, Progress, does_not_vary};
+use crate::{ConfigError, Rng};
 
 /// A loss over any number of values of the graph, with whatever state it keeps.
 ///
@@ -44,6 +44,16 @@ pub trait Objective: Module {
         let _ = n;
         None
     }
+
+    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
+    /// it. State stays as it is. None can vary by default.
+    ///
+    /// # Errors
+    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let _ = value;
+        Err(does_not_vary(field, &[]))
+    }
 }
 
 /// A value that an objective is evaluated on, `(N, D)`.
@@ -57,6 +67,8 @@ pub enum Input {
 /// What an objective is told of a step besides its inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct ObjectiveStep<'a> {
+    /// The run's seed: with [`at`](Self::at), what a draw is keyed by, see [`Rng::new`].
+    pub seed: u64,
     /// Where in training the step is.
     pub at: Progress,
     /// For each row, the image's place in the training split.

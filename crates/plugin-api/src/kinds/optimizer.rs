@@ -2,6 +2,9 @@
 
 use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, UpdateRule};
 
+use super::does_not_vary;
+use crate::ConfigError;
+
 /// An update rule. Its state lives in slots that the trainer keeps and saves.
 pub trait Optimizer: Send + Sync {
     /// The names of the values kept for each element of a parameter, for instance `["momentum"]`. All start at 0.
@@ -20,6 +23,16 @@ pub trait Optimizer: Send + Sync {
     /// back: right, and slow.
     fn rule(&self, _step: UpdateStep) -> Option<UpdateRule> {
         None
+    }
+
+    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
+    /// it. State stays as it is. None can vary by default.
+    ///
+    /// # Errors
+    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        let _ = value;
+        Err(does_not_vary(field, &[]))
     }
 }
 

@@ -39,9 +39,9 @@ impl Default for Now {
 }
 
 impl Now {
-    pub(super) fn of_objective(&self) -> ObjectiveStep<'_> {
+    pub(super) fn of_objective(&self, seed: u64) -> ObjectiveStep<'_> {
         let labels = (!self.labels.is_empty()).then_some(&*self.labels);
-        ObjectiveStep { at: self.at, indices: &self.indices, labels }
+        ObjectiveStep { seed, at: self.at, indices: &self.indices, labels }
     }
 
     /// Whole epochs done.
@@ -55,10 +55,19 @@ impl Now {
 }
 
 impl Engine {
-    /// Says where in training the next step is, for objectives whose settings change along it, and for parameters that are
-    /// frozen for some epochs. Without it, it is the first.
-    pub fn set_progress(&mut self, at: Progress) {
+    /// Says where in training the next step is, for objectives whose settings change along it, for numbers that vary, and for
+    /// parameters that are frozen for some epochs. Without it, it is the first.
+    ///
+    /// # Errors
+    /// If a plugin refuses the value that one of its numbers varies to.
+    pub fn set_progress(&mut self, at: Progress) -> Result<(), EngineError> {
         self.now.at = at;
+        for varied in &self.varied {
+            varied
+                .set(at, &mut *self.optimizer, &mut self.modules.losses)
+                .map_err(|source| EngineError::Varied { what: varied.what.clone(), source })?;
+        }
+        Ok(())
     }
 
     /// Tells objectives which images a batch of `n` has, from those of each part of this process in the first pass.

@@ -198,7 +198,7 @@ impl Engine {
                     ValueId::Key(id) => ObjectiveInput::Fixed(keys[id].clone()),
                 };
                 let inputs = on.values().into_iter().map(input).collect();
-                let now = self.now.of_objective();
+                let now = self.now.of_objective(self.seed);
                 let evaluated = module.evaluate(inputs, now).map_err(failed)?;
                 let Evaluated { loss, value, metrics } = evaluated;
                 let metrics = named_metrics(&**module, value, metrics).map_err(failed)?;

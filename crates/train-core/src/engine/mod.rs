@@ -34,8 +34,10 @@ pub use self::norms::{GradientNorms, NonFinite};
 pub use self::state::{Left, StateError, all, load_module, save_module, take_f32};
 pub use self::step::Computed;
 
-use pipeline::{Graph, LossInputs, LossModule, Modules, MomentumModules, Network, ParameterSettings, Parts};
-use plugin_api::{ByName, LossRange, NamesError, Optimizer, Slots};
+use pipeline::{
+    Graph, LossInputs, LossModule, Modules, MomentumModules, Network, ParameterSettings, Parts, Varied,
+};
+use plugin_api::{ByName, ConfigError, LossRange, NamesError, Optimizer, Slots};
 
 /// The modules of a pipeline, and what trains them.
 pub struct Engine {
@@ -61,6 +63,8 @@ pub struct Engine {
     processes: Arc<dyn Processes>,
     /// What objectives are told of the step under way.
     now: batch::Now,
+    /// Numbers that change from step to step.
+    varied: Vec<Varied>,
 }
 
 /// What the engine knows of a parameter.
@@ -101,6 +105,14 @@ pub enum EngineError {
         /// Processes that train together.
         n_processes: usize,
     },
+    /// A plugin refused a value that a number varies to.
+    #[error("`{what}`: {source}")]
+    Varied {
+        /// Which number.
+        what: String,
+        /// Why.
+        source: ConfigError,
+    },
     /// An exchange with other processes failed.
     #[error(transparent)]
     Processes(#[from] ProcessesError),
@@ -111,6 +123,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
+            Self::Varied { source, .. } => source.hint().map(str::to_owned),
             Self::Names(error) => Some(error.hint().to_owned()),
             Self::NoView { .. } => Some("give images of every view of the graph".into()),
             Self::Parts { n_processes, .. } => Some(format!(
@@ -134,7 +147,8 @@ impl Engine {
         device: Device,
         processes: Arc<dyn Processes>,
     ) -> Result<Self, EngineError> {
-        let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters } = network;
+        let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters, varied } =
+            network;
         let (n_parts, n_processes) = (parts.n_parts, processes.n());
         if !n_parts.is_multiple_of(n_processes) {
             return Err(EngineError::Parts { n_parts, n_processes });
@@ -159,6 +173,7 @@ impl Engine {
             precision: precision.into(),
             processes,
             now: batch::Now::default(),
+            varied,
         };
         engine.update_momentum(0.0)?;
         Ok(engine)

@@ -22,7 +22,7 @@ impl Trainer<'_> {
         let device = self.engine.device().clone();
         let n_parts = self.engine.own_parts().len() * self.engine.parts().passes.len();
         let mut part = 0;
-        self.engine.set_progress(at);
+        self.engine.set_progress(at)?;
         let needs_labels = self.engine.needs_labels();
         let mut next = || -> Result<Images, TrainError> {
             if n_parts > 1 {

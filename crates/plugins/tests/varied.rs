@@ -1,0 +1,138 @@
+//! Numbers that a pipeline varies are, at every step, as if the file had them.
+
+use std::sync::Arc;
+
+use pipeline::Pipeline;
+use plugin_api::{
+    Config, InputShape, Objective, ObjectiveContext, Optimizer, OptimizerContext, Progress, Rng, build,
+};
+use plugins as _;
+use processes::Alone;
+use run_store::checkpoint::Snapshot;
+use tensor_ops::{Device, FeatureMap, Recording};
+use train_core::engine::{Engine, EngineError};
+
+const BATCH: usize = 16;
+
+fn pipeline(temperature: &str, decay: &str, vary: &str) -> Pipeline {
+    let text = format!(
+        r#"Pipeline(
+    name: "varied",
+    data: (source: ("shapes", (train: 64, test: 0)), batch: {BATCH}),
+    views: {{
+        "a": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
+        "b": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
+    }},
+    modules: {{
+        "backbone": ("resnet", (depth: 18, width: 4, stem: Cifar)),
+        "head": ("linear", (out: 8)),
+        "contrast": ("queue", (len: 32, temperature: {temperature})),
+    }},
+    graph: [
+        (id: "q", run: ["backbone", "head"], on: ["a"]),
+        (id: "k", run: ["backbone", "head"], on: ["b"], weights: Momentum),
+        (id: "loss", run: ["contrast"], on: ["q", "k"]),
+    ],
+    momentum: (start: 0.9),
+    optimizer: ("sgd", (momentum: 0.9, weight_decay: {decay})),
+    learning_rate: (base: 0.1, scale: Absolute),
+    schedule: ("constant", ()),
+    vary: [{vary}],
+    epochs: 4,
+)"#
+    );
+    Pipeline::parse("varied.ron", &text, &[], &Device::default()).unwrap_or_else(|fault| panic!("{fault}"))
+}
+
+/// Images that look random, `(N, H, W, C)`.
+fn view(name: &str) -> FeatureMap {
+    let mut rng = Rng::new(1, name, &[]);
+    let values: Vec<f32> = (0..BATCH * 16 * 16 * 3).map(|_| rng.normal() as f32).collect();
+    FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
+}
+
+/// The loss of a step in `epoch`, and the state after it.
+fn step(pipeline: Pipeline, epoch: usize) -> (f32, Snapshot) {
+    let mut engine = Engine::new(pipeline.network, 0, Device::default(), Arc::new(Alone)).unwrap();
+    engine.set_progress(Progress { epoch, step: 0, steps_per_epoch: 2, epochs: 4 }).unwrap();
+    let mut next = || Ok::<_, EngineError>(vec![view("a"), view("b")]);
+    let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
+    engine.update(&mut computed.gradients, 0.1).unwrap();
+    let mut state = Snapshot::default();
+    engine.save(&mut state).unwrap();
+    (computed.total(), state)
+}
+
+#[test]
+fn a_step_is_as_if_the_file_had_the_values_of_that_step() {
+    let vary = r#"(what: "modules.contrast.temperature", to: 0.4, along: Linear, epochs: 2),
+        (what: "optimizer.weight_decay", to: 0.3, along: Linear)"#;
+    for (epoch, temperature, decay) in
+        [(0, "0.2", "0.1"), (1, "0.30000000000000004", "0.15"), (2, "0.4", "0.2")]
+    {
+        let (varied, same) = (pipeline("0.2", "0.1", vary), pipeline(temperature, decay, ""));
+        let ((loss, state), expected) = (step(varied, epoch), step(same, epoch));
+        assert_eq!((loss, &state.tensors), (expected.0, &expected.1.tensors), "epoch {epoch}");
+    }
+    let constant = step(pipeline("0.2", "0.1", ""), 2);
+    assert_ne!(step(pipeline("0.2", "0.1", vary), 2), constant);
+}
+
+/// Numbers that papers vary.
+const OF_OPTIMIZERS: [(&str, &[&str]); 4] = [
+    ("sgd", &["momentum", "weight_decay"]),
+    ("adamw", &["weight_decay"]),
+    ("lars", &["momentum", "weight_decay", "trust"]),
+    ("lion", &["weight_decay"]),
+];
+
+#[test]
+fn optimizers_take_what_their_configs_take() {
+    for (name, numbers) in OF_OPTIMIZERS {
+        let mut optimizer = build::<dyn Optimizer>(name, Config::new("()"), &OptimizerContext).unwrap();
+        for number in numbers {
+            optimizer.set_number(number, 0.5).unwrap_or_else(|error| panic!("{name}, {number}: {error}"));
+            let error = optimizer.set_number(number, -1.0).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{number}` is -1, but it must")), "{name}: {error}");
+        }
+        let error = optimizer.set_number("eps", 0.1).unwrap_err();
+        assert_eq!(error.to_string(), "`eps` is no number that can vary", "{name}");
+        assert!(error.hint().unwrap().contains("weight_decay"), "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn objectives_take_what_their_configs_take() {
+    for (name, trained, fixed, numbers) in [
+        ("nt-xent", 2, 0, &["temperature"][..]),
+        ("dcl", 2, 0, &["temperature"]),
+        ("sup-con", 2, 0, &["temperature"]),
+        ("nnclr", 2, 2, &["temperature"]),
+        ("mochi", 1, 1, &["temperature"]),
+        ("ressl", 1, 1, &["temperature", "target_temperature"]),
+        ("dino", 2, 2, &["student_temperature", "teacher_temperature", "center_momentum"]),
+        ("swav", 2, 0, &["temperature", "sinkhorn_epsilon"]),
+        ("barlow-twins", 2, 0, &["redundancy"]),
+        ("vicreg", 2, 0, &["invariance", "variance", "covariance"]),
+    ] {
+        let input = |is_trained| InputShape { name: "x".into(), width: 8, is_trained };
+        let inputs =
+            std::iter::repeat_n(input(true), trained).chain(std::iter::repeat_n(input(false), fixed));
+        let context = ObjectiveContext {
+            device: Device::default(),
+            inputs: inputs.collect(),
+            batch: 4,
+            epochs: 4,
+            seed: 0,
+            name: "loss".into(),
+        };
+        let mut objective = build::<dyn Objective>(name, Config::new("()"), &context).unwrap();
+        for number in numbers {
+            objective.set_number(number, 0.5).unwrap_or_else(|error| panic!("{name}, {number}: {error}"));
+            let error = objective.set_number(number, -1.0).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{number}` is -1, but it must")), "{name}: {error}");
+        }
+        let error = objective.set_number("len", 64.0).unwrap_err().to_string();
+        assert_eq!(error, "`len` is no number that can vary", "{name}");
+    }
+}
