@@ -90,6 +90,8 @@ fn files(kind: PluginKind, name: &PluginName, moco: &Moco) -> Result<Vec<writing
         manifest += &moco.line(used);
     }
     manifest += &format!("\n[dev-dependencies]\n{}", moco.line("plugin-tests"));
+    // A test of the program would link all of moco-rs for nothing.
+    manifest += &format!("\n[[bin]]\nname = \"{}\"\npath = \"src/main.rs\"\ntest = false\n", name.kebab);
     manifest += &format!("\n# As in moco-rs.\n{}", profiles(moco));
     let named = &name.kebab;
     let readme = format!(

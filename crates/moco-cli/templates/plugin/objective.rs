@@ -3,11 +3,10 @@ __crate_attributes__
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveStep,
+    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
+    ObjectiveStep, SortedInputs,
 };
-use tensor_ops::{
-    Features, OpError, Recording, Rows as _, l2_normalize, loss_with_gradient, sum_losses,
-};
+use tensor_ops::{OpError, Rows as _, constant, l2_normalize, minus, number, scale_loss, square, sum_all};
 
 plugin_api::register! {
     dyn Objective {
@@ -34,43 +33,28 @@ impl Default for __Name__Config {
     }
 }
 
-/// `s |a/|a| - b/|b||²`, averaged over the rows `a` and `b` of two values, `(N, D)`. Each of them may be trained or fixed.
+/// `s |a/|a| - b/|b||²`, averaged over the rows `a` and `b` of two values, `(N, D)`. One of them may be fixed.
 #[derive(Debug, Clone)]
 pub struct __Name__ {
     scale: f32,
-    width: usize,
+    inputs: ObjectiveInputs,
 }
 
 impl __Name__ {
     /// The objective for `config`.
     ///
     /// # Errors
-    /// If the scale is not positive, or it is evaluated on anything but two values of one width.
+    /// If the scale is not positive, or it is evaluated on anything but two values of one width, of which one is trained.
     pub fn new(config: __Name__Config, context: &ObjectiveContext) -> Result<Self, ConfigError> {
-        let scale = config.scale;
+        let scale = config.scale as f32; // What it computes with: 1e-60 is 0 there.
         if !(scale > 0.0 && scale.is_finite()) {
-            return Err(ConfigError::field("scale", scale, "it must be more than 0"));
+            return Err(ConfigError::field("scale", config.scale, "it must be more than 0, in single precision"));
         }
-        match &context.inputs[..] {
-            [a, b] if a.width == b.width => Ok(Self { scale: scale as f32, width: a.width }),
-            [a, b] => Err(ConfigError::unfit(
-                format!("`{}` has a width of {}, and `{}` of {}", a.name, a.width, b.name, b.width),
-                "give their heads the same `out`",
-            )),
-            inputs => Err(ConfigError::unfit(
-                format!("`__name__` compares two values, and is given {}", inputs.len()),
-                "name two steps in its `on`",
-            )),
-        }
+        let inputs = ObjectiveInputs::of("__name__", context)?;
+        let is_right = inputs.n_trained > 0 && inputs.n_trained + inputs.n_fixed == 2;
+        inputs.require(is_right, context, "2 values, one of them trained", "name two steps in its `on`")?;
+        Ok(Self { scale, inputs })
     }
-}
-
-/// A value at unit length; recorded if it was.
-fn normalized(input: Input) -> Result<Features, OpError> {
-    l2_normalize(match input {
-        Input::Trained(features) => features,
-        Input::Fixed(matrix) => matrix.with_recording(Recording::Off),
-    })
 }
 
 impl Module for __Name__ {
@@ -79,25 +63,14 @@ impl Module for __Name__ {
 
 impl Objective for __Name__ {
     fn evaluate(&mut self, inputs: Vec<Input>, _step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
-        let shapes: Vec<(usize, usize)> = inputs.iter().map(Input::shape).collect();
-        let expected = vec![(shapes.first().map_or(0, |shape| shape.0), self.width); 2];
-        if shapes != expected {
-            let (expected, got) = (format!("{expected:?}"), format!("{shapes:?}"));
-            return Err(OpError::Shape { op: "__name__", what: "shapes of the values", expected, got });
-        }
-        let values = inputs.into_iter().map(normalized).collect::<Result<Vec<_>, _>>()?;
-        let differences: Vec<f32> =
-            values[0].rows().iter().zip(values[1].rows()).map(|(a, b)| a - b).collect();
-        let factor = self.scale / shapes[0].0 as f32;
-        let value = factor * differences.iter().map(|difference| difference * difference).sum::<f32>();
-        // What reaches the one value, and the other: the derivatives of `value`.
-        let gradient: Vec<f32> = differences.iter().map(|difference| 2.0 * factor * difference).collect();
-        let negated = gradient.iter().map(|gradient| -gradient).collect();
-        let mut losses = Vec::new();
-        for (of_value, gradient) in values.into_iter().zip([gradient, negated]) {
-            losses.push(loss_with_gradient(of_value, 0.5 * value, gradient)?);
-        }
-        Ok(Evaluated { loss: sum_losses(losses)?, value, metrics: Vec::new() })
+        // Whatever was checked in `new` holds for the values of each step too.
+        let SortedInputs { trained, fixed } = self.inputs.sort(inputs)?;
+        let [a, b] = self.inputs.two(trained.into_iter().chain(fixed.iter().map(constant)).collect())?;
+        let n = a.n();
+        let squares = square(minus(l2_normalize(a)?, l2_normalize(b)?)?)?;
+        let loss = scale_loss(sum_all(squares)?, self.scale / n as f32)?;
+        let value = number(&loss);
+        Ok(Evaluated { loss, value, metrics: Vec::new() })
     }
 
     fn loss_range(&self, _n: usize) -> Option<LossRange> {
@@ -108,8 +81,8 @@ impl Objective for __Name__ {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::Progress;
-    use tensor_ops::{Device, features_from_rows};
+    use plugin_api::{InputShape, Progress};
+    use tensor_ops::{Device, Recording, features_from_rows};
 
     use super::*;
 
@@ -121,11 +94,20 @@ mod tests {
 
     #[test]
     fn rows_at_right_angles_are_2_apart() {
-        let mut objective = __Name__ { scale: 1.0, width: 2 };
+        let shape = |name: &str| InputShape { name: name.into(), width: 2, is_trained: true };
+        let context = ObjectiveContext {
+            device: Device::default(),
+            inputs: vec![shape("a"), shape("b")],
+            batch: 1,
+            epochs: 1,
+            seed: 0,
+            name: "objective".into(),
+        };
+        let mut objective = __Name__::new(__Name__Config::default(), &context).unwrap();
         let row = |values| features_from_rows(&Device::default(), (1, 2), values, Recording::Off).unwrap();
         let inputs = vec![Input::Trained(row(vec![3.0, 0.0])), Input::Trained(row(vec![0.0, 0.1]))];
         let at = Progress { epoch: 0, step: 0, steps_per_epoch: 1, epochs: 1 };
-        let step = ObjectiveStep { at, indices: &[0], labels: None };
+        let step = ObjectiveStep { seed: 0, at, indices: &[0], labels: None };
         let value = objective.evaluate(inputs, step).unwrap().value;
         assert!((value - 2.0).abs() < 1e-5, "{value}");
     }
