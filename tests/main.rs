@@ -46,7 +46,8 @@ mod predicting;
 mod runs;
 // A folder of images, and no pipeline.
 mod training_on_a_folder;
-// Who may depend on whom.
+// Who may depend on whom, and on what besides.
 mod architecture;
+mod dependencies;
 // Documents agree with the program.
 mod documents;
