@@ -29,7 +29,7 @@ pub(super) fn write(
         let target = moco.join("target");
         if target.join("release").is_dir() {
             let export = format!("export CARGO_TARGET_DIR={}", target.display());
-            next.push((export, "uses what is built there"));
+            next.push((export, "uses the packages of others that are built there"));
         }
     }
     next.extend([
