@@ -49,6 +49,7 @@ mod schedule;
 mod subject;
 mod surroundings;
 mod threads;
+mod varying;
 
 pub use self::fault::Fault;
 pub use self::surroundings::{Surroundings, ValueInto};

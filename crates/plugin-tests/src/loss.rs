@@ -11,6 +11,7 @@ use crate::module;
 use crate::numbers::{all_finite, normal};
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::Surroundings;
+use crate::varying;
 
 /// How far apart two losses may be that are the same but for rounding, as a share.
 const CLOSE: f64 = 1e-4;
@@ -18,6 +19,8 @@ const CLOSE: f64 = 1e-4;
 pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surroundings) -> Checked {
     let plugged = Plugged::find(name, config)?;
     plugged.check_config(&context(surroundings, 0))?;
+    let mut loss = plugged.build(&context(surroundings, 0))?;
+    varying::check(|name, value| loss.set_number(name, value))?;
     let losses = Losses { plugged, surroundings };
     module::check(&losses, surroundings.finite_differences)?;
     check_numbers(&losses)?;

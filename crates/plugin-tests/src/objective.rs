@@ -14,6 +14,7 @@ use crate::module;
 use crate::numbers::{all_finite, normal};
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::{Surroundings, ValueInto};
+use crate::varying;
 
 /// Classes of the labels that it is told.
 const N_CLASSES: usize = 3;
@@ -39,6 +40,8 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
         ));
     };
     plugged.check_config(&context(surroundings, first, 0))?;
+    let mut objective = plugged.build(&context(surroundings, first, 0))?;
+    varying::check(|name, value| objective.set_number(name, value))?;
     for values in &accepted {
         let objectives = Objectives { plugged: plugged.again(), surroundings, values };
         module::check(&objectives, surroundings.finite_differences)?;

@@ -9,6 +9,7 @@ use crate::config::Plugged;
 use crate::fault::{Checked, ensure};
 use crate::numbers::{all_finite, normal, same_bits};
 use crate::threads::with_threads;
+use crate::varying;
 
 /// Values of a parameter that is cut into chunks, if any is.
 const N_MANY: usize = 100_003;
@@ -18,7 +19,9 @@ const AXES: [usize; 3] = [1, 2, 4];
 pub(crate) fn check(name: &str, config: Option<&str>) -> Checked {
     let plugged = Plugged::<dyn Optimizer>::find(name, config)?;
     plugged.check_config(&OptimizerContext)?;
-    let optimizer = &*plugged.build(&OptimizerContext)?;
+    let mut optimizer = plugged.build(&OptimizerContext)?;
+    varying::check(|name, value| optimizer.set_number(name, value))?;
+    let optimizer = &*optimizer;
     let mut names = BTreeSet::new();
     for slot in optimizer.slots() {
         ensure!(!slot.trim().is_empty(), "a slot has no name");

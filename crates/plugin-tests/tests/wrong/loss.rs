@@ -21,6 +21,7 @@ faulty! {
     NotFinite: ["infinite or not a number"];
     DropsTheGradient: ["not recorded for an input that is"];
     HalfAGradient: ["the gradient of its input is wrong in `loss`"];
+    TakesAnyNumber: ["`set_number` takes the number `no_number_of_this_name`"];
 }
 
 /// InfoNCE among the keys of the batch; it keeps the last keys, which it does not use.
@@ -114,5 +115,9 @@ impl ContrastiveLoss for FaultyLoss {
             Fault::RangeUpsideDown => LossRange { chance: 1.0, floor: 2.0 },
             _ => LossRange { chance: 2.0, floor: 0.0 },
         }
+    }
+
+    fn set_number(&mut self, name: &str, _: f64) -> Result<(), ConfigError> {
+        if self.fault == Fault::TakesAnyNumber { Ok(()) } else { Err(plugin_api::does_not_vary(name, &[])) }
     }
 }

@@ -23,6 +23,7 @@ faulty! {
     NotRecorded: ["not recorded for an input that is"];
     TakesNothing: ["it is evaluated on none of the usual values (never)"];
     FailsAtTheEnd: ["the end of a step fails"];
+    TakesAnyNumber: ["`set_number` takes the number `no_number_of_this_name`"];
 }
 
 /// The mean squared difference of two values, less a center that follows the first one.
@@ -138,6 +139,10 @@ impl Objective for FaultyObjective {
             Fault::MetricTwice => &["spread", "spread"],
             _ => &["spread"],
         }
+    }
+
+    fn set_number(&mut self, name: &str, _: f64) -> Result<(), ConfigError> {
+        if self.fault == Fault::TakesAnyNumber { Ok(()) } else { Err(plugin_api::does_not_vary(name, &[])) }
     }
 }
 

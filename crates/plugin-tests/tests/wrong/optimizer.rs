@@ -17,6 +17,7 @@ faulty! {
     DividesByNothing: ["`update` makes values that are infinite or not numbers"];
     DropsASlot: ["`update` changes how many values the slot `momentum` has"];
     PanicsOnKernels: ["it panics in `update`"];
+    TakesAnyNumber: ["`set_number` takes the number `no_number_of_this_name`"];
 }
 
 /// Gradient descent.
@@ -62,5 +63,9 @@ impl Optimizer for FaultyOptimizer {
             let more = if *fault == Fault::MovesWithoutGradient { 1.0 } else { 0.0 };
             *value -= (lr * (f64::from(*gradient) + decay * f64::from(*value) + more)) as f32;
         }
+    }
+
+    fn set_number(&mut self, name: &str, _: f64) -> Result<(), ConfigError> {
+        if self.0 == Fault::TakesAnyNumber { Ok(()) } else { Err(plugin_api::does_not_vary(name, &[])) }
     }
 }
