@@ -46,8 +46,7 @@ mod predicting;
 mod runs;
 // A folder of images, and no pipeline.
 mod training_on_a_folder;
-// Who may depend on whom, and on what besides.
+// Who may depend on whom.
 mod architecture;
-mod dependencies;
 // Documents agree with the program.
 mod documents;

@@ -121,6 +121,23 @@ fn v3_goes_on_to_the_same_bits_with_each_optimizer_and_in_parts() {
 }
 
 #[test]
+fn mixed_negatives_and_ramps_go_on_to_the_same_bits() {
+    let root = tempdir().unwrap();
+    let mut pipeline = longer_small();
+    let mochi = "(len: 64, temperature: 0.2, hardest: 16, mixed: 16, mixed_with_query: 4)";
+    let ramps =
+        r#"ramps=[(what: "modules.contrast.temperature", to: 0.4), (what: "optimizer.momentum", to: 0.5)]"#;
+    for set in [&format!(r#"modules.contrast=("mochi", {mochi})"#), ramps] {
+        pipeline.extend(["--set".into(), set.into()]);
+    }
+    xtask(root.path(), run_arguments(&pipeline, "straight", "3", "1")).done();
+    let (run, _) = interrupted(root.path(), &pipeline, "-KILL");
+    let name = run.file_name().unwrap().to_str().unwrap();
+    xtask(root.path(), ["run", "--resume", name, "--workers", "1", "--threads", "2"]).done();
+    assert_same_end(&run, &root.path().join("straight"));
+}
+
+#[test]
 fn a_folder_is_trained_in_by_one_process_at_a_time() {
     let root = tempdir().unwrap();
     let run = root.path().join("run");

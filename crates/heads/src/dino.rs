@@ -75,7 +75,7 @@ struct Layer {
     place: usize,
 }
 
-/// The spread of initial weights; biases start at 0.
+/// The spread of initial weights but for the last layer's; biases start at 0.
 const INIT: Init = Init::Normal { std: 0.02 };
 
 impl DinoHead {
@@ -101,7 +101,10 @@ impl DinoHead {
             place += if has_norm { 3 } else { 2 };
         }
         let shape = [config.bottleneck, config.out];
-        let last = builder.part("last_layer").parameter("weight_v", ParameterKind::Matrix, &shape, INIT)?;
+        // Made after the others' weights are drawn, in the authors' program, it keeps PyTorch's own. Only its direction counts,
+        // but a longer row turns more slowly.
+        let init = Init::torch(config.bottleneck);
+        let last = builder.part("last_layer").parameter("weight_v", ParameterKind::Matrix, &shape, init)?;
         Ok(Self { layers, last, n_outputs: config.out })
     }
 }

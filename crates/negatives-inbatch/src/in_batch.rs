@@ -2,8 +2,7 @@
 
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use plugin_api::{
-    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, check_temperature,
-    does_not_vary,
+    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, set_temperature,
 };
 use tensor_ops::{Features, KeepLogits, Matrix, OpError, Recording, info_nce_in_batch, l2_normalize};
 
@@ -72,11 +71,7 @@ impl ContrastiveLoss for InBatch {
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
-        match field {
-            "temperature" => self.temperature = check_temperature(value)?,
-            _ => return Err(does_not_vary(field, &["temperature"])),
-        }
-        Ok(())
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

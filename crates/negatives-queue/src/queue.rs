@@ -3,7 +3,7 @@
 use dfdx::prelude::{HasShape, PutTape, SplitTape};
 use plugin_api::{
     ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, PastKeys, Rng,
-    check_temperature, does_not_vary,
+    set_temperature,
 };
 use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
 
@@ -116,11 +116,7 @@ impl ContrastiveLoss for Queue {
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
-        match field {
-            "temperature" => self.temperature = check_temperature(value)?,
-            _ => return Err(does_not_vary(field, &["temperature"])),
-        }
-        Ok(())
+        set_temperature(&mut self.temperature, field, value)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, does_not_vary,
+    ObjectiveStep, SortedInputs,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, scaled, sum_all,
@@ -159,7 +159,7 @@ impl Objective for SwAv {
         match field {
             "temperature" => config.temperature = value,
             "sinkhorn_epsilon" => config.sinkhorn_epsilon = value,
-            _ => return Err(does_not_vary(field, &["temperature", "sinkhorn_epsilon"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["temperature", "sinkhorn_epsilon"])),
         }
         config.check()?;
         self.config = config;

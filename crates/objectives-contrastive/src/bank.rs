@@ -50,6 +50,11 @@ impl Bank {
         Ok(())
     }
 
+    /// Forgets what was put aside.
+    pub(crate) fn discard_step(&mut self) {
+        self.arrived.clear();
+    }
+
     /// Takes in what was put aside; of more rows than there is room for, the last.
     pub(crate) fn end_step(&mut self) -> Result<(), OpError> {
         for rows in std::mem::take(&mut self.arrived) {

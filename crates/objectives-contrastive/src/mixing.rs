@@ -1,6 +1,7 @@
 //! Negatives that are mixed of the hardest ones (Kalantidis et al. 2020, arXiv:2010.01028, §4).
 
 use plugin_api::Rng;
+use rayon::prelude::*;
 use tensor_ops::{Features, OpError, Rows as _, custom};
 
 /// How many negatives are mixed for each query, and of what.
@@ -34,14 +35,12 @@ pub(crate) fn mixed(
     cosines: Features,
     keys: &[f32],
     mixing: Mixing,
-    mut draws: impl FnMut(usize) -> Rng,
+    draws: impl Fn(usize) -> Rng + Sync,
 ) -> Result<Features, OpError> {
     let ((n, n_keys), values) = ((cosines.n(), cosines.d()), cosines.rows());
     let n_mixed = mixing.of_pairs + mixing.with_query;
-    let mut all = Vec::with_capacity(n * n_mixed);
-    for (row, cosines) in values.chunks(n_keys).enumerate() {
-        all.extend(mix(cosines, keys, mixing, &mut draws(row)));
-    }
+    let of_row = |(row, cosines): (usize, &[f32])| mix(cosines, keys, mixing, &mut draws(row));
+    let all: Vec<Mixed> = values.par_chunks(n_keys).enumerate().flat_map_iter(of_row).collect();
     let of = |(place, mixed): (usize, &Mixed)| {
         let row = &values[place / n_mixed * n_keys..][..n_keys];
         mixed.keys.iter().fold(mixed.constant, |sum, (key, weight)| sum + weight * row[*key])

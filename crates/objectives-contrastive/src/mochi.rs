@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, Rng, SortedInputs,
+    ObjectiveStep, Rng,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, concat_columns, constant, fork, l2_normalize, log_softmax,
@@ -28,7 +28,7 @@ pub struct MoChiConfig {
     pub mixed: usize,
     /// Mixes of one of them and the query, the paper's `s'`: 128 for ImageNet.
     pub mixed_with_query: usize,
-    /// Epochs at the start without mixed negatives.
+    /// Epochs at the start without mixed negatives, while the hardest keys say little.
     pub warmup_epochs: usize,
 }
 
@@ -61,10 +61,14 @@ impl MoChi {
     pub fn new(config: MoChiConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let MoChiConfig { len, temperature, hardest, mixed, mixed_with_query, .. } = config;
         check_temperature("temperature", temperature)?;
+        if len == 0 {
+            return Err(ConfigError::field("len", len, "it must be at least 1"));
+        }
         if hardest == 0 || hardest > len {
             let must = format!("it must be 1 to {len}, the length of the queue");
             return Err(ConfigError::field("hardest", hardest, must));
         }
+        // More would be a slip, or take memory that no queue of this length would.
         for (field, number) in [("mixed", mixed), ("mixed_with_query", mixed_with_query)] {
             if number > len {
                 return Err(ConfigError::field(
@@ -105,6 +109,7 @@ impl MoChi {
         }
         let MoChiConfig { hardest, mixed: of_pairs, mixed_with_query: with_query, .. } = self.config;
         let draws = |row: usize| {
+            // An objective gives the same for the same input: several losses of a step mix the same places.
             let of_row = [step.at.epoch, step.at.step, row].map(|number| number as u64);
             Rng::new(step.seed, &self.purpose, &of_row)
         };
@@ -122,17 +127,13 @@ impl Module for MoChi {
 
 impl Objective for MoChi {
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
-        let SortedInputs { mut trained, fixed } = self.inputs.sort(inputs)?;
-        let (Some(query), Some(key)) = (trained.pop(), fixed.first()) else {
-            let (what, expected, got) = ("inputs", "1 trained and 1 fixed".into(), "fewer".into());
-            return Err(OpError::Shape { op: "mochi", what, expected, got });
-        };
+        let (query, key) = self.inputs.pair(inputs)?;
         let n = query.n();
-        let cosines = self.cosines(query, constant(&unit_rows(key)?), step)?;
+        let cosines = self.cosines(query, constant(&unit_rows(&key)?), step)?;
         let n_right = top1_row(&cosines).into_iter().filter(|nearest| *nearest == 0).count();
         let told = log_softmax(scaled(cosines, (1.0 / self.config.temperature) as f32)?)?;
         let loss = scale_loss(sum_all(slice_columns(told, 0..1)?)?, -1.0 / n as f32)?;
-        self.bank.put_aside(key)?;
+        self.bank.put_aside(&key)?;
         let value = number(&loss);
         Ok(Evaluated { loss, value, metrics: vec![n_right as f32 / n as f32] })
     }
@@ -141,11 +142,16 @@ impl Objective for MoChi {
         self.bank.end_step()
     }
 
+    fn discard_step(&mut self) {
+        self.bank.discard_step();
+    }
+
     fn metrics(&self) -> &'static [&'static str] {
         &["top1"]
     }
 
-    /// All rows alike, and negatives at right angles to the query, after the warm-up.
+    /// After the warm-up: all rows alike, and negatives at right angles to the query, below which the loss does not come. Mixes
+    /// with the query are nearer to it, so that it does not come there either.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         let n_negatives = self.n_negatives(usize::MAX) as f64;
         let floor = (n_negatives * (-1.0 / self.config.temperature).exp()).ln_1p();
@@ -305,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn the_next_step_does_not_know_a_discarded_one() {
+        let (query, key) = (rows(1), rows(2));
+        let trial = Trial { trained: &query, fixed: &key, ..Trial::default() };
+        let mut loss = mochi(few());
+        let before = bank(&loss);
+        let first = trial.evaluate(&mut loss).unwrap().value;
+        loss.discard_step();
+        loss.end_step().unwrap();
+        assert_eq!(bank(&loss), before);
+        assert_eq!(trial.evaluate(&mut loss).unwrap().value, first);
+    }
+
+    #[test]
     fn the_queue_takes_in_the_keys_when_the_step_ends() {
         let (query, key) = (rows(1), rows(2));
         let mut loss = mochi(few());
@@ -323,6 +342,7 @@ mod tests {
             said(MoChiConfig { hardest: 10, ..few() }),
             "`hardest` is 10, but it must be 1 to 9, the length of the queue"
         );
+        assert_eq!(said(MoChiConfig { len: 0, ..few() }), "`len` is 0, but it must be at least 1");
         assert!(said(MoChiConfig { hardest: 0, ..few() }).starts_with("`hardest` is 0, but"));
         assert!(
             said(MoChiConfig { mixed: usize::MAX, ..few() })

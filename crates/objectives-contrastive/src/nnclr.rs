@@ -93,6 +93,10 @@ impl Objective for NnClr {
         self.bank.end_step()
     }
 
+    fn discard_step(&mut self) {
+        self.bank.discard_step();
+    }
+
     fn metrics(&self) -> &'static [&'static str] {
         &["top1"]
     }

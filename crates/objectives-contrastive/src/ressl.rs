@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, does_not_vary,
+    ObjectiveStep,
 };
 use tensor_ops::{
     OpError, Rows as _, constant, l2_normalize, log_softmax, matmul_transposed, number, scale_loss, scaled,
@@ -73,25 +73,25 @@ impl Module for ReSsl {
 
 impl Objective for ReSsl {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
-        let SortedInputs { mut trained, fixed } = self.inputs.sort(inputs)?;
-        let (Some(query), Some(key)) = (trained.pop(), fixed.first()) else {
-            let (what, expected, got) = ("inputs", "1 trained and 1 fixed".into(), "fewer".into());
-            return Err(OpError::Shape { op: "ressl", what, expected, got });
-        };
+        let (query, key) = self.inputs.pair(inputs)?;
         let (n, device) = (query.n(), query.device().clone());
         let similar = |x, temperature: f64| {
             scaled(matmul_transposed(x, self.bank.rows(&device)?)?, (1.0 / temperature) as f32)
         };
-        let targets = softmax(similar(constant(&unit_rows(key)?), self.config.target_temperature)?)?;
+        let targets = softmax(similar(constant(&unit_rows(&key)?), self.config.target_temperature)?)?;
         let told = log_softmax(similar(l2_normalize(query)?, self.config.temperature)?)?;
         let loss = scale_loss(sum_all(times(told, targets)?)?, -1.0 / n as f32)?;
-        self.bank.put_aside(key)?;
+        self.bank.put_aside(&key)?;
         let value = number(&loss);
         Ok(Evaluated { loss, value, metrics: Vec::new() })
     }
 
     fn end_step(&mut self) -> Result<(), OpError> {
         self.bank.end_step()
+    }
+
+    fn discard_step(&mut self) {
+        self.bank.discard_step();
     }
 
     /// All keys alike, and a target that is sure of one.
@@ -103,7 +103,7 @@ impl Objective for ReSsl {
         let (name, number) = match field {
             "temperature" => ("temperature", &mut self.config.temperature),
             "target_temperature" => ("target_temperature", &mut self.config.target_temperature),
-            _ => return Err(does_not_vary(field, &["temperature", "target_temperature"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["temperature", "target_temperature"])),
         };
         check_temperature(name, value)?;
         *number = value;

@@ -1,6 +1,6 @@
 //! Checks a temperature.
 
-use plugin_api::{ConfigError, does_not_vary};
+use plugin_api::ConfigError;
 
 /// Refuses what cannot divide similarities; `field` is where the reader wrote it.
 pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result<(), ConfigError> {
@@ -15,7 +15,7 @@ pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result
 /// Sets the only number of a loss that varies.
 pub(crate) fn set_temperature(temperature: &mut f64, field: &str, value: f64) -> Result<(), ConfigError> {
     if field != "temperature" {
-        return Err(does_not_vary(field, &["temperature"]));
+        return Err(ConfigError::stays_fixed(field, &["temperature"]));
     }
     check_temperature("temperature", value)?;
     *temperature = value;

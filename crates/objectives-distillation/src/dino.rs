@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, does_not_vary,
+    ObjectiveStep, SortedInputs,
 };
 use tensor_ops::{
     Buffer, Features, Matrix, OpError, Recording, Rows as _, constant, detach, features_from_rows,
@@ -158,6 +158,10 @@ impl Objective for Dino {
         Ok(Evaluated { loss, value, metrics: vec![center.sqrt() as f32, entropy] })
     }
 
+    fn discard_step(&mut self) {
+        self.said.clear();
+    }
+
     fn end_step(&mut self) -> Result<(), OpError> {
         let said = std::mem::take(&mut self.said);
         if said.is_empty() {
@@ -192,11 +196,17 @@ impl Objective for Dino {
         let mut config = self.config.clone();
         match field {
             "student_temperature" => config.student_temperature = value,
-            "teacher_temperature" if config.warmup_epochs == 0 => config.teacher_temperature = value,
+            "teacher_temperature" if config.warmup_epochs > 0 => {
+                return Err(ConfigError::unfit(
+                    "`teacher_temperature` is reached by `warmup_epochs` already",
+                    "leave `warmup_epochs` out for a ramp of your own",
+                ));
+            }
+            "teacher_temperature" => config.teacher_temperature = value,
             "center_momentum" => config.center_momentum = value,
             _ => {
                 let names = ["student_temperature", "teacher_temperature", "center_momentum"];
-                return Err(does_not_vary(field, &names));
+                return Err(ConfigError::stays_fixed(field, &names));
             }
         }
         config.check()?;

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, does_not_vary,
+    ObjectiveStep,
 };
 use tensor_ops::{
     OpError, Rows as _, diagonal, fork, matmul, number, scale_loss, scaled, shifted, square, sum_all,
@@ -87,7 +87,7 @@ impl Objective for BarlowTwins {
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         match field {
             "redundancy" => check_coefficient("redundancy", value)?,
-            _ => return Err(does_not_vary(field, &["redundancy"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["redundancy"])),
         }
         self.redundancy = value;
         Ok(())

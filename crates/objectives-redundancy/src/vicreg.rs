@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, does_not_vary,
+    ObjectiveStep,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, Scalar, covariance, diagonal, fork, mean_all, minus, number,
@@ -125,7 +125,7 @@ impl Objective for VicReg {
             "invariance" => ("invariance", &mut self.config.invariance),
             "variance" => ("variance", &mut self.config.variance),
             "covariance" => ("covariance", &mut self.config.covariance),
-            _ => return Err(does_not_vary(field, &["invariance", "variance", "covariance"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["invariance", "variance", "covariance"])),
         };
         check_coefficient(name, value)?;
         *number = value;

@@ -1,6 +1,6 @@
 //! Adam with decoupled weight decay, as PyTorch defines it.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::UpdateRule;
 
@@ -135,7 +135,7 @@ impl Optimizer for AdamW {
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         let config = match field {
             "weight_decay" => AdamWConfig { weight_decay: value, ..self.config },
-            _ => return Err(does_not_vary(field, &["weight_decay"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["weight_decay"])),
         };
         *self = Self::new(config)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! LARS: SGD with layer-wise adaptive learning rates.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use rayon::prelude::*;
 use tensor_ops::{LayerRate, UpdateRule};
 
@@ -186,7 +186,7 @@ impl Optimizer for Lars {
             "momentum" => LarsConfig { momentum: value, ..self.config },
             "weight_decay" => LarsConfig { weight_decay: value, ..self.config },
             "trust" => LarsConfig { trust: value, ..self.config },
-            _ => return Err(does_not_vary(field, &["momentum", "weight_decay", "trust"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["momentum", "weight_decay", "trust"])),
         };
         *self = Self::new(config)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Lion: the sign of a blend of the gradient and its average.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use tensor_ops::UpdateRule;
 
 use crate::checks::check_size;
@@ -119,7 +119,7 @@ impl Optimizer for Lion {
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         let config = match field {
             "weight_decay" => LionConfig { weight_decay: value, ..self.config },
-            _ => return Err(does_not_vary(field, &["weight_decay"])),
+            _ => return Err(ConfigError::stays_fixed(field, &["weight_decay"])),
         };
         *self = Self::new(config)?;
         Ok(())

@@ -1,6 +1,6 @@
 //! Stochastic gradient descent, as in PyTorch.
 
-use plugin_api::{ConfigError, Optimizer, Update, UpdateStep, does_not_vary};
+use plugin_api::{ConfigError, Optimizer, Update, UpdateStep};
 use tensor_ops::{LayerRate, UpdateRule};
 
 use crate::checks::check_size;
@@ -33,8 +33,7 @@ impl SgdConfig {
 /// Weight decay is part of the gradient, not of the step, and the learning rate is outside of the momentum.
 #[derive(Debug, Clone)]
 pub struct Sgd {
-    momentum: f32,
-    weight_decay: f32,
+    config: SgdConfig,
 }
 
 impl Sgd {
@@ -48,18 +47,29 @@ impl Sgd {
             return Err(ConfigError::field("momentum", momentum, "it must be at least 0 and below 1"));
         }
         check_size("weight_decay", weight_decay, 0.0)?;
-        Ok(Self { momentum: momentum as f32, weight_decay: weight_decay as f32 })
+        Ok(Self { config })
     }
 
-    /// The weight decay of a group.
-    fn decay(&self, own: Option<f64>) -> f32 {
-        own.map_or(self.weight_decay, |own| own as f32)
+    /// The numbers of a step; a group may have its own weight decay.
+    fn step(&self, lr: f64, weight_decay: Option<f64>) -> Step {
+        let SgdConfig { momentum, weight_decay: own } = self.config;
+        let weight_decay = weight_decay.unwrap_or(own) as f32;
+        Step { momentum: momentum as f32, weight_decay, lr: lr as f32 }
     }
+}
 
-    fn update_chunk(&self, lr: f32, values: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
+#[derive(Clone, Copy)]
+struct Step {
+    momentum: f32,
+    weight_decay: f32,
+    lr: f32,
+}
+
+impl Step {
+    fn update_chunk(self, values: &mut [f32], gradient: &[f32], velocity: &mut [f32]) {
         for ((p, g), v) in values.iter_mut().zip(gradient).zip(velocity) {
             *v = self.momentum * *v + (g + self.weight_decay * *p);
-            *p -= lr * *v;
+            *p -= self.lr * *v;
         }
     }
 }
@@ -71,22 +81,21 @@ impl Optimizer for Sgd {
 
     fn update(&self, update: Update<'_>) {
         let Update { values, gradient, slots, lr, weight_decay, .. } = update;
-        let rule = Self { momentum: self.momentum, weight_decay: self.decay(weight_decay) };
-        update_in_chunks(values, gradient, slots, |p, g, v| rule.update_chunk(lr as f32, p, g, v));
+        let step = self.step(lr, weight_decay);
+        update_in_chunks(values, gradient, slots, |p, g, v| step.update_chunk(p, g, v));
     }
 
     fn rule(&self, step: UpdateStep) -> Option<UpdateRule> {
-        let weight_decay = f64::from(self.decay(step.weight_decay));
+        let Step { momentum, weight_decay, lr } = self.step(step.lr, step.weight_decay);
         let rate = LayerRate::One;
-        Some(UpdateRule::Momentum { momentum: self.momentum, weight_decay, lr: step.lr as f32, rate })
+        Some(UpdateRule::Momentum { momentum, weight_decay: f64::from(weight_decay), lr, rate })
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
-        let (momentum, weight_decay) = (f64::from(self.momentum), f64::from(self.weight_decay));
         let config = match field {
-            "momentum" => SgdConfig { momentum: value, weight_decay },
-            "weight_decay" => SgdConfig { momentum, weight_decay: value },
-            _ => return Err(does_not_vary(field, &["momentum", "weight_decay"])),
+            "momentum" => SgdConfig { momentum: value, ..self.config },
+            "weight_decay" => SgdConfig { weight_decay: value, ..self.config },
+            _ => return Err(ConfigError::stays_fixed(field, &["momentum", "weight_decay"])),
         };
         *self = Self::new(config)?;
         Ok(())
@@ -169,7 +178,7 @@ mod tests {
         let wave = |scale: f32| (0..n).map(|i| (i as f32 * scale).sin()).collect::<Vec<f32>>();
         let (mut values, gradient, velocity) = (wave(0.3), wave(0.7), wave(1.1));
         let (mut expected, mut expected_velocity) = (values.clone(), velocity.clone());
-        sgd.update_chunk(0.03, &mut expected, &gradient, &mut expected_velocity);
+        sgd.step(0.03, None).update_chunk(&mut expected, &gradient, &mut expected_velocity);
         let mut slots = [velocity];
         step(&sgd, &mut values, &gradient, &mut slots, 0.03, 5);
         assert!(values == expected && slots[0] == expected_velocity);

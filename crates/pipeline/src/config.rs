@@ -82,7 +82,7 @@ pub struct PipelineConfig {
     pub schedule: PluginRef,
     /// Numbers of the optimizer and of losses that change besides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub vary: Vec<VaryConfig>,
+    pub ramps: Vec<RampConfig>,
     /// Passes over the training images.
     pub epochs: usize,
     /// How values between the layers of a backbone are kept.
@@ -325,8 +325,8 @@ impl MomentumConfig {
 
 /// `(what: "optimizer.weight_decay", to: 0.4)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename = "vary")]
-pub struct VaryConfig {
+#[serde(deny_unknown_fields, rename = "ramp")]
+pub struct RampConfig {
     /// Which number, as `--set` has it: `optimizer.FIELD`, or `modules.NAME.FIELD` of a loss. It starts as it is written.
     pub what: String,
     /// Its value in the end.

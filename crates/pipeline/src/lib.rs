@@ -33,17 +33,17 @@ mod parts;
 mod patterns;
 mod pipeline;
 mod plugin_ref;
+mod ramps;
 mod schema;
 mod site;
 mod stability;
-mod varied;
 mod views;
 mod write;
 
 pub use self::config::{
     CheckpointConfig, Curve, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
-    LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, Selection, StepConfig,
-    VaryConfig, Weights,
+    LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, RampConfig, Selection,
+    StepConfig, Weights,
 };
 pub use self::differences::{Difference, differences};
 pub use self::encoder::{EncoderModules, EncoderPipeline};
@@ -61,10 +61,10 @@ pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass, batch_shuffle};
 pub use self::pipeline::{Network, Pipeline, standalone_text};
 pub use self::plugin_ref::PluginRef;
+pub use self::ramps::{Ramp, RampOf};
 pub use self::schema::schema;
 pub use self::site::Site;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};
-pub use self::varied::{Varied, VariedOf};
 pub use self::views::View;
 pub use self::write::WriteError;
 pub use pipeline_text::{Color, Fault};

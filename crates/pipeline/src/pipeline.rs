@@ -18,9 +18,9 @@ use crate::moved::Moved;
 use crate::outline::Outline;
 use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
+use crate::ramps::{Ramp, check_ramps};
 use crate::site::Site;
 use crate::stability::StabilityConfig;
-use crate::varied::{Varied, check_varied};
 use crate::views::{self, Needed, View};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
@@ -89,7 +89,7 @@ pub struct Network {
     /// The parameters of all modules, and what is special about some.
     pub parameters: Parameters,
     /// Numbers of the optimizer and of losses that change while training.
-    pub varied: Vec<Varied>,
+    pub ramps: Vec<Ramp>,
 }
 
 impl Pipeline {
@@ -168,7 +168,7 @@ impl Pipeline {
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
         check_momentum(&checker, &config)?;
         let mut optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
-        let varied = check_varied(&checker, &config, &graph, &mut *optimizer, &mut modules.losses)?;
+        let ramps = check_ramps(&checker, &config, &graph, &mut *optimizer, &mut modules.losses)?;
         let schedule =
             checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
         let encoder = graph.encoder();
@@ -201,7 +201,7 @@ impl Pipeline {
                 parts,
                 precision: config.precision,
                 parameters,
-                varied,
+                ramps,
             },
             momentum: config.momentum,
             learning_rate: config.learning_rate,

@@ -46,7 +46,7 @@ impl PipelineConfig {
             optimizer,
             learning_rate,
             schedule,
-            vary: Vec::new(),
+            ramps: Vec::new(),
             epochs,
             precision: Precision::default(),
             freeze: Vec::new(),

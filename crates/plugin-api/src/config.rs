@@ -5,6 +5,8 @@ use std::ops::Range;
 use ron::extensions::Extensions;
 use serde::de::DeserializeOwned;
 
+use crate::suggest;
+
 /// The RON text of one plugin's config.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a> {
@@ -91,6 +93,24 @@ impl ConfigError {
     /// [`ConfigError::Unfit`] with less to type.
     pub fn unfit(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Unfit { message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// What a plugin's `set_number` says of a number that cannot change while training, if those can that are called
+    /// `names`.
+    ///
+    /// ```
+    /// use plugin_api::ConfigError;
+    ///
+    /// let error = ConfigError::stays_fixed("temperatur", &["temperature"]);
+    /// assert_eq!(error.to_string(), "`temperatur` is no number that can change while training");
+    /// assert_eq!(error.hint(), Some("did you mean `temperature`?"));
+    /// ```
+    pub fn stays_fixed(field: &str, names: &[&str]) -> Self {
+        let hint = match names {
+            [] => "this plugin has none that can".to_owned(),
+            names => suggest(field, names),
+        };
+        Self::unfit(format!("`{field}` is no number that can change while training"), hint)
     }
 
     /// What the reader can do about it.

@@ -119,12 +119,12 @@ pub use self::kinds::{
     ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
     ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome,
     OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
-    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut, does_not_vary,
+    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
 pub use self::nearest::{nearest, suggest};
 pub use self::registry::{
     Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
 };
 pub use self::rng::Rng;
-pub use self::temperature::{TEMPERATURES, check_temperature};
+pub use self::temperature::{TEMPERATURES, check_temperature, set_temperature};
 pub use self::transform::ViewTransform;

@@ -19,6 +19,18 @@ pub fn check_temperature(temperature: f64) -> Result<f64, ConfigError> {
     Err(ConfigError::field("temperature", temperature, must))
 }
 
+/// Sets the temperature of a plugin of which no other number can change while training, as its `set_number` is asked to.
+///
+/// # Errors
+/// As [`check_temperature`], and if `field` is another one.
+pub fn set_temperature(temperature: &mut f64, field: &str, value: f64) -> Result<(), ConfigError> {
+    if field != "temperature" {
+        return Err(ConfigError::stays_fixed(field, &["temperature"]));
+    }
+    *temperature = check_temperature(value)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,11 +45,11 @@ mod monitor;
 mod numbers;
 mod objective;
 mod optimizer;
+mod ramps;
 mod schedule;
 mod subject;
 mod surroundings;
 mod threads;
-mod varying;
 
 pub use self::fault::Fault;
 pub use self::surroundings::{Surroundings, ValueInto};

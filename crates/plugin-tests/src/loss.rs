@@ -9,18 +9,18 @@ use crate::config::Plugged;
 use crate::fault::{Checked, ensure, wrong};
 use crate::module;
 use crate::numbers::{all_finite, normal};
+use crate::ramps;
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::Surroundings;
-use crate::varying;
 
 /// How far apart two losses may be that are the same but for rounding, as a share.
 const CLOSE: f64 = 1e-4;
 
 pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surroundings) -> Checked {
-    let plugged = Plugged::find(name, config)?;
+    let plugged = Plugged::<dyn ContrastiveLoss>::find(name, config)?;
     plugged.check_config(&context(surroundings, 0))?;
     let mut loss = plugged.build(&context(surroundings, 0))?;
-    varying::check(|name, value| loss.set_number(name, value))?;
+    ramps::check(|name, value| loss.set_number(name, value))?;
     let losses = Losses { plugged, surroundings };
     module::check(&losses, surroundings.finite_differences)?;
     check_numbers(&losses)?;

@@ -12,9 +12,9 @@ use crate::fault::{Checked, ensure, wrong};
 use crate::metrics::check_names;
 use crate::module;
 use crate::numbers::{all_finite, normal};
+use crate::ramps;
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::{Surroundings, ValueInto};
-use crate::varying;
 
 /// Classes of the labels that it is told.
 const N_CLASSES: usize = 3;
@@ -41,7 +41,7 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
     };
     plugged.check_config(&context(surroundings, first, 0))?;
     let mut objective = plugged.build(&context(surroundings, first, 0))?;
-    varying::check(|name, value| objective.set_number(name, value))?;
+    ramps::check(|name, value| objective.set_number(name, value))?;
     for values in &accepted {
         let objectives = Objectives { plugged: plugged.again(), surroundings, values };
         module::check(&objectives, surroundings.finite_differences)?;

@@ -8,8 +8,8 @@ use crate::calm::calm;
 use crate::config::Plugged;
 use crate::fault::{Checked, ensure};
 use crate::numbers::{all_finite, normal, same_bits};
+use crate::ramps;
 use crate::threads::with_threads;
-use crate::varying;
 
 /// Values of a parameter that is cut into chunks, if any is.
 const N_MANY: usize = 100_003;
@@ -20,7 +20,7 @@ pub(crate) fn check(name: &str, config: Option<&str>) -> Checked {
     let plugged = Plugged::<dyn Optimizer>::find(name, config)?;
     plugged.check_config(&OptimizerContext)?;
     let mut optimizer = plugged.build(&OptimizerContext)?;
-    varying::check(|name, value| optimizer.set_number(name, value))?;
+    ramps::check(|name, value| optimizer.set_number(name, value))?;
     let optimizer = &*optimizer;
     let mut names = BTreeSet::new();
     for slot in optimizer.slots() {

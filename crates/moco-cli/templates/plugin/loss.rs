@@ -2,7 +2,10 @@
 __crate_attributes__
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
-use plugin_api::{ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module};
+use plugin_api::{
+    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, check_temperature,
+    set_temperature,
+};
 use tensor_ops::{
     Features, KeepLogits, Matrix, OpError, Recording, Rows as _, info_nce_in_batch, l2_normalize, scale_loss,
 };
@@ -22,7 +25,7 @@ plugin_api::register! {
 #[serde(crate = "plugin_api::serde", deny_unknown_fields)]
 #[schemars(crate = "plugin_api::schemars")]
 pub struct __Name__Config {
-    /// Temperature `T`, more than 0: cosines are divided by it.
+    /// Temperature `T`, 0.001 to 1000: cosines are divided by it.
     pub temperature: f64,
 }
 
@@ -38,12 +41,9 @@ impl __Name__ {
     /// The loss for `config`.
     ///
     /// # Errors
-    /// If the temperature is not positive, or a batch has a single image.
+    /// If the temperature is out of range, or a batch has a single image.
     pub fn new(config: __Name__Config, context: &LossContext) -> Result<Self, ConfigError> {
-        let temperature = config.temperature;
-        if !(temperature > 0.0 && temperature.is_finite()) {
-            return Err(ConfigError::field("temperature", temperature, "it must be more than 0"));
-        }
+        let temperature = check_temperature(config.temperature)?;
         if context.batch < 2 {
             return Err(ConfigError::unfit(
                 "a batch of one image has nothing to compare it with",
@@ -97,6 +97,10 @@ impl ContrastiveLoss for __Name__ {
             floor: ((n - 1.0) * (-1.0 / self.temperature).exp()).ln_1p(),
         }
     }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        set_temperature(&mut self.temperature, field, value)
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +127,7 @@ mod tests {
         let built = build::<dyn plugin_api::ContrastiveLoss>("__name__", config, &context);
         assert_eq!(
             built.map(drop).unwrap_err().to_string(),
-            "`temperature` is 0, but it must be more than 0"
+            "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.05 to 1"
         );
     }
 }

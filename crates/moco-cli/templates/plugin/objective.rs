@@ -46,10 +46,7 @@ impl __Name__ {
     /// # Errors
     /// If the scale is not positive, or it is evaluated on anything but two values of one width, of which one is trained.
     pub fn new(config: __Name__Config, context: &ObjectiveContext) -> Result<Self, ConfigError> {
-        let scale = config.scale as f32; // What it computes with: 1e-60 is 0 there.
-        if !(scale > 0.0 && scale.is_finite()) {
-            return Err(ConfigError::field("scale", config.scale, "it must be more than 0, in single precision"));
-        }
+        let scale = checked(config.scale)?;
         let inputs = ObjectiveInputs::of("__name__", context)?;
         let is_right = inputs.n_trained > 0 && inputs.n_trained + inputs.n_fixed == 2;
         inputs.require(is_right, context, "2 values, one of them trained", "name two steps in its `on`")?;
@@ -77,6 +74,23 @@ impl Objective for __Name__ {
         // Rows at right angles, and equal ones.
         Some(LossRange { chance: 2.0 * f64::from(self.scale), floor: 0.0 })
     }
+
+    fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
+        if field != "scale" {
+            return Err(ConfigError::stays_fixed(field, &["scale"]));
+        }
+        self.scale = checked(value)?;
+        Ok(())
+    }
+}
+
+/// A scale in single precision.
+fn checked(scale: f64) -> Result<f32, ConfigError> {
+    let single = scale as f32; // What it computes with: 1e-60 is 0 there.
+    if single > 0.0 && single.is_finite() {
+        return Ok(single);
+    }
+    Err(ConfigError::field("scale", scale, "it must be more than 0, in single precision"))
 }
 
 #[cfg(test)]

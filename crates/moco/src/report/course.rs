@@ -1,7 +1,7 @@
 //! The course of a run, from its log and TensorBoard's events.
 
 use pages::{Course, Fact, Measured, Reach, Unit};
-use pipeline::Pipeline;
+use pipeline::{Pipeline, RampOf};
 use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, Scalars, is_of_training};
 use serde_json::{Map, Value};
@@ -104,9 +104,12 @@ fn facts(folder: &RunFolder, pipeline: Option<&Pipeline>) -> Vec<Fact> {
     facts
 }
 
-/// Chance and floor of the sum of all losses, each times its weight, if they are known.
+/// Chance and floor of the sum of all losses, each times its weight, if they are known and stay as they are.
 fn loss_levels(pipeline: &Pipeline) -> Option<[f64; 2]> {
     let network = &pipeline.network;
+    if network.ramps.iter().any(|ramp| matches!(ramp.of, RampOf::Loss(_))) {
+        return None;
+    }
     let range = pipeline::loss_range(&network.graph, &network.modules, pipeline.batch)?;
     Some([range.chance, range.floor])
 }

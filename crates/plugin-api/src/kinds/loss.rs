@@ -2,8 +2,8 @@
 
 use tensor_ops::{Device, Features, InfoNce, KeepLogits, Matrix, OpError};
 
+use super::Module;
 use super::module::initial_draws;
-use super::{Module, does_not_vary};
 use crate::{ConfigError, Rng};
 
 /// A contrastive loss, with the negatives that it keeps.
@@ -41,14 +41,14 @@ pub trait ContrastiveLoss: Module {
     /// What the loss is at worst and at best, for a batch of `n` images.
     fn loss_range(&self, n: usize) -> LossRange;
 
-    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
-    /// it. State stays as it is. None can vary by default.
+    /// Sets the number that the config calls `field`, for a pipeline in which it has a ramp. All state stays as it is. None can
+    /// change by default.
     ///
     /// # Errors
-    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    /// If the config would refuse the value, or the number is not one that can change while training: [`ConfigError::stays_fixed`].
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         let _ = value;
-        Err(does_not_vary(field, &[]))
+        Err(ConfigError::stays_fixed(field, &[]))
     }
 }
 

@@ -10,7 +10,6 @@ mod objective_inputs;
 mod optimizer;
 mod own_dataset;
 mod schedule;
-mod varied;
 mod visit;
 
 pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
@@ -26,5 +25,4 @@ pub use self::objective_inputs::{ObjectiveInputs, SortedInputs};
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::own_dataset::{DatasetConfig, OwnDataset};
 pub use self::schedule::{Progress, Schedule, ScheduleContext};
-pub use self::varied::does_not_vary;
 pub use self::visit::{Entry, EntryMut, Part, Visitor, VisitorMut};

@@ -3,7 +3,7 @@
 use tensor_ops::{Device, Features, Matrix, OpError, Rows as _, Scalar};
 
 use super::module::initial_draws;
-use super::{LossRange, Module, Progress, does_not_vary};
+use super::{LossRange, Module, Progress};
 use crate::{ConfigError, Rng};
 
 /// A loss over any number of values of the graph, with whatever state it keeps.
@@ -29,6 +29,10 @@ pub trait Objective: Module {
         Ok(())
     }
 
+    /// Forgets what [`evaluate`](Self::evaluate) has put aside: the step did not come to its end, and training goes on from an
+    /// earlier one. Nothing by default.
+    fn discard_step(&mut self) {}
+
     /// Names of the metrics that every [`Evaluated`] has, in its order. None by default.
     fn metrics(&self) -> &'static [&'static str] {
         &[]
@@ -45,14 +49,14 @@ pub trait Objective: Module {
         None
     }
 
-    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
-    /// it. State stays as it is. None can vary by default.
+    /// Sets the number that the config calls `field`, for a pipeline in which it has a ramp. All state stays as it is. None can
+    /// change by default.
     ///
     /// # Errors
-    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    /// If the config would refuse the value, or the number is not one that can change while training: [`ConfigError::stays_fixed`].
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         let _ = value;
-        Err(does_not_vary(field, &[]))
+        Err(ConfigError::stays_fixed(field, &[]))
     }
 }
 

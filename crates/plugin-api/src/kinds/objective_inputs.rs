@@ -96,6 +96,18 @@ impl ObjectiveInputs {
         Ok(inputs)
     }
 
+    /// The values of a step of a plugin that takes one trained and one fixed value.
+    ///
+    /// # Errors
+    /// As [`sort`](Self::sort), and if they are others.
+    pub fn pair(self, inputs: Vec<Input>) -> Result<(Features, Matrix), OpError> {
+        let SortedInputs { mut trained, mut fixed } = self.sort(inputs)?;
+        match (trained.pop(), fixed.pop()) {
+            (Some(query), Some(key)) => Ok((query, key)),
+            _ => Err(OpError::shape(self.plugin, "number of inputs", 2, trained.len() + fixed.len())),
+        }
+    }
+
     /// The two values that [`sort`](Self::sort) has counted.
     ///
     /// # Errors

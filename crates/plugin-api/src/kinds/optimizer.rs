@@ -2,7 +2,6 @@
 
 use tensor_ops::{Buffer, DeviceUpdate, Gradients, OpError, Parameter, UpdateRule};
 
-use super::does_not_vary;
 use crate::ConfigError;
 
 /// An update rule. Its state lives in slots that the trainer keeps and saves.
@@ -25,14 +24,14 @@ pub trait Optimizer: Send + Sync {
         None
     }
 
-    /// Sets a number of the config while it trains, for a pipeline that [varies](does_not_vary) it: `field` as the config calls
-    /// it. State stays as it is. None can vary by default.
+    /// Sets the number that the config calls `field`, for a pipeline in which it has a ramp. All state stays as it is. None can
+    /// change by default.
     ///
     /// # Errors
-    /// If the config would refuse the value, or the number is not one that can vary; see [`does_not_vary`].
+    /// If the config would refuse the value, or the number is not one that can change while training: [`ConfigError::stays_fixed`].
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
         let _ = value;
-        Err(does_not_vary(field, &[]))
+        Err(ConfigError::stays_fixed(field, &[]))
     }
 }
 

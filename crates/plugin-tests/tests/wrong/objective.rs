@@ -142,7 +142,7 @@ impl Objective for FaultyObjective {
     }
 
     fn set_number(&mut self, name: &str, _: f64) -> Result<(), ConfigError> {
-        if self.fault == Fault::TakesAnyNumber { Ok(()) } else { Err(plugin_api::does_not_vary(name, &[])) }
+        if self.fault == Fault::TakesAnyNumber { Ok(()) } else { Err(ConfigError::stays_fixed(name, &[])) }
     }
 }
 

@@ -66,6 +66,6 @@ impl Optimizer for FaultyOptimizer {
     }
 
     fn set_number(&mut self, name: &str, _: f64) -> Result<(), ConfigError> {
-        if self.0 == Fault::TakesAnyNumber { Ok(()) } else { Err(plugin_api::does_not_vary(name, &[])) }
+        if self.0 == Fault::TakesAnyNumber { Ok(()) } else { Err(ConfigError::stays_fixed(name, &[])) }
     }
 }

@@ -55,19 +55,24 @@ impl Now {
 }
 
 impl Engine {
-    /// Says where in training the next step is, for objectives whose settings change along it, for numbers that vary, and for
+    /// Says where in training the next step is, for objectives whose settings change along it, for numbers that have a ramp, and for
     /// parameters that are frozen for some epochs. Without it, it is the first.
     ///
     /// # Errors
-    /// If a plugin refuses the value that one of its numbers varies to.
+    /// If a plugin refuses the value that the ramp of one of its numbers has.
     pub fn set_progress(&mut self, at: Progress) -> Result<(), EngineError> {
         self.now.at = at;
-        for varied in &self.varied {
-            varied
-                .set(at, &mut *self.optimizer, &mut self.modules.losses)
-                .map_err(|source| EngineError::Varied { what: varied.what.clone(), source })?;
+        for ramp in &self.ramps {
+            ramp.set(at, &mut *self.optimizer, &mut self.modules.losses)
+                .map_err(|source| EngineError::Ramp { what: ramp.what.clone(), source })?;
         }
         Ok(())
+    }
+
+    /// The numbers that change while training, as `--set` has them, and what they are in the step of
+    /// [`set_progress`](Self::set_progress).
+    pub fn ramped_numbers(&self) -> Vec<(&str, f64)> {
+        self.ramps.iter().map(|ramp| (ramp.what.as_str(), ramp.at(self.now.at))).collect()
     }
 
     /// Tells objectives which images a batch of `n` has, from those of each part of this process in the first pass.

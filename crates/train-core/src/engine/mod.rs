@@ -35,7 +35,7 @@ pub use self::state::{Left, StateError, all, load_module, save_module, take_f32}
 pub use self::step::Computed;
 
 use pipeline::{
-    Graph, LossInputs, LossModule, Modules, MomentumModules, Network, ParameterSettings, Parts, Varied,
+    Graph, LossInputs, LossModule, Modules, MomentumModules, Network, ParameterSettings, Parts, Ramp,
 };
 use plugin_api::{ByName, ConfigError, LossRange, NamesError, Optimizer, Slots};
 
@@ -64,7 +64,7 @@ pub struct Engine {
     /// What objectives are told of the step under way.
     now: batch::Now,
     /// Numbers that change from step to step.
-    varied: Vec<Varied>,
+    ramps: Vec<Ramp>,
 }
 
 /// What the engine knows of a parameter.
@@ -105,9 +105,9 @@ pub enum EngineError {
         /// Processes that train together.
         n_processes: usize,
     },
-    /// A plugin refused a value that a number varies to.
+    /// A plugin refused a value of the ramp of one of its numbers.
     #[error("`{what}`: {source}")]
-    Varied {
+    Ramp {
         /// Which number.
         what: String,
         /// Why.
@@ -123,7 +123,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step { source, .. } | Self::Op(source) => source.hint().map(str::to_owned),
-            Self::Varied { source, .. } => source.hint().map(str::to_owned),
+            Self::Ramp { source, .. } => source.hint().map(str::to_owned),
             Self::Names(error) => Some(error.hint().to_owned()),
             Self::NoView { .. } => Some("give images of every view of the graph".into()),
             Self::Parts { n_processes, .. } => Some(format!(
@@ -147,7 +147,7 @@ impl Engine {
         device: Device,
         processes: Arc<dyn Processes>,
     ) -> Result<Self, EngineError> {
-        let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters, varied } =
+        let Network { graph, modules, momentum_modules, optimizer, parts, precision, parameters, ramps } =
             network;
         let (n_parts, n_processes) = (parts.n_parts, processes.n());
         if !n_parts.is_multiple_of(n_processes) {
@@ -173,7 +173,7 @@ impl Engine {
             precision: precision.into(),
             processes,
             now: batch::Now::default(),
-            varied,
+            ramps,
         };
         engine.update_momentum(0.0)?;
         Ok(engine)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use pipeline::{NamedModule, NamedModuleMut};
+use pipeline::{LossModule, NamedModule, NamedModuleMut};
 use plugin_api::{Entry, EntryMut, Module, NamesError};
 use run_store::checkpoint::{Snapshot, Stored};
 
@@ -64,6 +64,12 @@ impl Engine {
     /// # Errors
     /// The first tensor that is missing, unexpected or of another shape. The engine is then half set: drop it.
     pub fn load(&mut self, snapshot: &Snapshot) -> Result<(), StateError> {
+        for loss in self.modules.losses.iter_mut() {
+            // A step that was not finished, before a run goes back to this state.
+            if let LossModule::Objective(objective) = &mut loss.module {
+                objective.discard_step();
+            }
+        }
         let mut left = self.load_all_modules(snapshot)?;
         let shapes = self.parameters.collect(self.modules.named(), |id, parameter| {
             (self.parameters.name(id).to_owned(), parameter.share())

@@ -76,6 +76,8 @@ impl Observer for EventFile {
         ];
         self.log
             .scalars(step.steps_done, scalars.into_iter().filter_map(|(name, value)| Some((name, value?))))?;
+        let ramps = step.ramps.iter().map(|(what, value)| (format!("train/{what}"), *value));
+        self.log.scalars(step.steps_done, ramps)?;
         let singles = single_values(step.losses).into_iter();
         self.log.scalars(step.steps_done, singles.map(|(name, value)| (format!("train/{name}"), value)))?;
         let gradients = step.gradients.of_weights();

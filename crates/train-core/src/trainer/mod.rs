@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pipeline::{EarlyStoppingConfig, OnNonfinite, Pipeline};
-use plugin_api::{LossRange, Metric, Monitor};
+use plugin_api::{Metric, Monitor};
 use processes::Processes;
 use run_store::RunFolder;
 use run_store::checkpoint::Snapshot;
@@ -125,7 +125,6 @@ struct Trainer<'a> {
     position: Position,
     /// Where the last checkpoint was written, or where the run was resumed.
     saved: Option<Position>,
-    loss_range: Option<LossRange>,
     /// What has changed since the checkpoint that this process resumed from.
     changed_images: Option<ChangedImages>,
     /// The metrics of the untrained encoder, if this process measured them.
@@ -240,7 +239,6 @@ impl<'a> Trainer<'a> {
         }
         Ok(Self {
             run,
-            loss_range: engine.loss_range(pipeline.batch),
             engine,
             course: Course {
                 seed: pipeline.seed,
@@ -361,7 +359,9 @@ impl<'a> Trainer<'a> {
             checkpoint: self.saving.path_of(self.position.steps_done),
             before: std::mem::take(&mut self.before),
             best: self.saving.best(),
-            verdict: self.last_loss.and_then(|loss| Verdict::of(loss, self.loss_range?, &after)),
+            verdict: self
+                .last_loss
+                .and_then(|loss| Verdict::of(loss, self.engine.loss_range(self.course.batch)?, &after)),
             after,
             early_stop: if self.position.epoch < self.course.epochs { self.early_stop() } else { None },
             n_steps: self.position.steps_done - steps_before,

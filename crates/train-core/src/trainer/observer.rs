@@ -151,6 +151,8 @@ pub struct StepReport<'a> {
     pub loss: f64,
     /// The value of that loss at chance level, and its lower bound, where they are known.
     pub loss_range: Option<LossRange>,
+    /// Numbers of the optimizer and of losses that change while training, and what they are now: `optimizer.weight_decay`.
+    pub ramps: &'a [(&'a str, f64)],
     /// Share of queries whose nearest key is their own, 0–1; the mean over all contrastive losses, if there are any.
     pub top1: Option<f64>,
     /// Each loss of the graph.

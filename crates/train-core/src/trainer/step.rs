@@ -85,13 +85,15 @@ impl Trainer<'_> {
         clock.n_steps += 1;
         let singles = single_values(&computed.losses);
         let epoch_is_done = self.position.count(f64::from(loss), top1, &singles, at.steps_per_epoch);
+        let ramps = self.engine.ramped_numbers();
         let report = StepReport {
             epoch: at.epoch,
             step: at.step,
             steps_done: self.position.steps_done,
             waited,
             loss: f64::from(loss),
-            loss_range: self.loss_range,
+            loss_range: self.engine.loss_range(self.course.batch),
+            ramps: &ramps,
             top1,
             losses: &computed.losses,
             lr,

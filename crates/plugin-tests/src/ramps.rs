@@ -13,7 +13,7 @@ pub(crate) fn check(set_number: impl FnOnce(&str, f64) -> Result<(), ConfigError
     let set = calm("in `set_number`", || set_number(NO_NUMBER, 0.5))?;
     ensure!(
         set.is_err(),
-        "`set_number` takes the number `{NO_NUMBER}`: a slip in a pipeline's `vary` would do nothing"
+        "`set_number` takes the number `{NO_NUMBER}`: a slip in a pipeline's `ramps` would do nothing"
     );
     Ok(())
 }

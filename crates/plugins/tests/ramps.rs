@@ -1,10 +1,11 @@
-//! Numbers that a pipeline varies are, at every step, as if the file had them.
+//! Numbers that have a ramp are, at every step, as if the file had their values.
 
 use std::sync::Arc;
 
 use pipeline::Pipeline;
 use plugin_api::{
-    Config, InputShape, Objective, ObjectiveContext, Optimizer, OptimizerContext, Progress, Rng, build,
+    Config, ContrastiveLoss, InputShape, LossContext, Objective, ObjectiveContext, Optimizer,
+    OptimizerContext, Progress, Rng, build,
 };
 use plugins as _;
 use processes::Alone;
@@ -14,10 +15,10 @@ use train_core::engine::{Engine, EngineError};
 
 const BATCH: usize = 16;
 
-fn pipeline(temperature: &str, decay: &str, vary: &str) -> Pipeline {
+fn pipeline(temperature: &str, decay: &str, ramps: &str) -> Pipeline {
     let text = format!(
         r#"Pipeline(
-    name: "varied",
+    name: "ramps",
     data: (source: ("shapes", (train: 64, test: 0)), batch: {BATCH}),
     views: {{
         "a": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
@@ -37,11 +38,11 @@ fn pipeline(temperature: &str, decay: &str, vary: &str) -> Pipeline {
     optimizer: ("sgd", (momentum: 0.9, weight_decay: {decay})),
     learning_rate: (base: 0.1, scale: Absolute),
     schedule: ("constant", ()),
-    vary: [{vary}],
+    ramps: [{ramps}],
     epochs: 4,
 )"#
     );
-    Pipeline::parse("varied.ron", &text, &[], &Device::default()).unwrap_or_else(|fault| panic!("{fault}"))
+    Pipeline::parse("ramps.ron", &text, &[], &Device::default()).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// Images that look random, `(N, H, W, C)`.
@@ -65,20 +66,71 @@ fn step(pipeline: Pipeline, epoch: usize) -> (f32, Snapshot) {
 
 #[test]
 fn a_step_is_as_if_the_file_had_the_values_of_that_step() {
-    let vary = r#"(what: "modules.contrast.temperature", to: 0.4, along: Linear, epochs: 2),
+    let ramps = r#"(what: "modules.contrast.temperature", to: 0.4, along: Linear, epochs: 2),
         (what: "optimizer.weight_decay", to: 0.3, along: Linear)"#;
     for (epoch, temperature, decay) in
         [(0, "0.2", "0.1"), (1, "0.30000000000000004", "0.15"), (2, "0.4", "0.2")]
     {
-        let (varied, same) = (pipeline("0.2", "0.1", vary), pipeline(temperature, decay, ""));
-        let ((loss, state), expected) = (step(varied, epoch), step(same, epoch));
+        let (ramped, same) = (pipeline("0.2", "0.1", ramps), pipeline(temperature, decay, ""));
+        let ((loss, state), expected) = (step(ramped, epoch), step(same, epoch));
         assert_eq!((loss, &state.tensors), (expected.0, &expected.1.tensors), "epoch {epoch}");
     }
     let constant = step(pipeline("0.2", "0.1", ""), 2);
-    assert_ne!(step(pipeline("0.2", "0.1", vary), 2), constant);
+    assert_ne!(step(pipeline("0.2", "0.1", ramps), 2), constant);
 }
 
-/// Numbers that papers vary.
+#[test]
+fn a_group_keeps_its_own_weight_decay() {
+    let ramp = r#"(what: "optimizer.weight_decay", to: 0.3)"#;
+    let all = r#"groups=[(parameters: Named(["backbone", "head"]), weight_decay: 0.1)]"#;
+    let grouped = |ramps| {
+        let text = pipeline("0.2", "0.1", ramps).text;
+        Pipeline::parse("ramps.ron", &text, &[all.to_owned()], &Device::default()).unwrap()
+    };
+    assert_eq!(step(grouped(ramp), 3), step(grouped(""), 3));
+    assert_ne!(step(pipeline("0.2", "0.1", ramp), 3), step(pipeline("0.2", "0.1", ""), 3));
+}
+
+#[test]
+fn losses_of_queries_take_what_their_configs_take() {
+    let context = LossContext {
+        device: Device::default(),
+        n_inputs: 8,
+        batch: 4,
+        keys_per_step: 4,
+        seed: 0,
+        name: "contrast".into(),
+    };
+    for name in ["queue", "in-batch"] {
+        let config = Config::new("(temperature: 0.2)");
+        let mut loss = build::<dyn ContrastiveLoss>(name, config, &context).unwrap();
+        let before = loss.loss_range(4);
+        loss.set_number("temperature", 0.5).unwrap();
+        assert_ne!(loss.loss_range(4), before, "{name}");
+        let error = loss.set_number("temperature", 0.0).unwrap_err().to_string();
+        assert!(error.starts_with("`temperature` is 0, but it must"), "{name}: {error}");
+        assert!(loss.set_number("len", 8.0).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn a_ramp_of_dino_does_not_fight_with_its_warm_up() {
+    let input = |is_trained| InputShape { name: "x".into(), width: 8, is_trained };
+    let context = ObjectiveContext {
+        device: Device::default(),
+        inputs: vec![input(true), input(true), input(false), input(false)],
+        batch: 4,
+        epochs: 4,
+        seed: 0,
+        name: "loss".into(),
+    };
+    let config = Config::new("(warmup_epochs: 2)");
+    let mut dino = build::<dyn Objective>("dino", config, &context).unwrap();
+    let error = dino.set_number("teacher_temperature", 0.07).unwrap_err().to_string();
+    assert_eq!(error, "`teacher_temperature` is reached by `warmup_epochs` already");
+}
+
+/// Numbers that papers change while training.
 const OF_OPTIMIZERS: [(&str, &[&str]); 4] = [
     ("sgd", &["momentum", "weight_decay"]),
     ("adamw", &["weight_decay"]),
@@ -96,8 +148,8 @@ fn optimizers_take_what_their_configs_take() {
             assert!(error.starts_with(&format!("`{number}` is -1, but it must")), "{name}: {error}");
         }
         let error = optimizer.set_number("eps", 0.1).unwrap_err();
-        assert_eq!(error.to_string(), "`eps` is no number that can vary", "{name}");
-        assert!(error.hint().unwrap().contains("weight_decay"), "{name}: {error:?}");
+        assert_eq!(error.to_string(), "`eps` is no number that can change while training", "{name}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("weight_decay")), "{name}: {error:?}");
     }
 }
 
@@ -133,6 +185,6 @@ fn objectives_take_what_their_configs_take() {
             assert!(error.starts_with(&format!("`{number}` is -1, but it must")), "{name}: {error}");
         }
         let error = objective.set_number("len", 64.0).unwrap_err().to_string();
-        assert_eq!(error, "`len` is no number that can vary", "{name}");
+        assert_eq!(error, "`len` is no number that can change while training", "{name}");
     }
 }
