@@ -108,10 +108,12 @@ impl MoChi {
             return concat_columns(vec![own, past]);
         }
         let MoChiConfig { hardest, mixed: of_pairs, mixed_with_query: with_query, .. } = self.config;
+        // Not `self`: what is on a device is not for other threads.
+        let purpose = self.purpose.as_str();
         let draws = |row: usize| {
             // An objective gives the same for the same input: several losses of a step mix the same places.
             let of_row = [step.at.epoch, step.at.step, row].map(|number| number as u64);
-            Rng::new(step.seed, &self.purpose, &of_row)
+            Rng::new(step.seed, purpose, &of_row)
         };
         let (past, for_mixing) = fork(past);
         let mixed = mixed(for_mixing, &keys, Mixing { hardest, of_pairs, with_query }, draws)?;
