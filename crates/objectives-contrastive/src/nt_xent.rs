@@ -154,7 +154,7 @@ mod tests {
             (
                 "`nt-xent` takes 2 trained values, but `on` has 1 trained and 1 fixed: `t0` (trained), `f0` (fixed)"
                     .into(),
-                "name the embeddings of the two views, both with gradients".into()
+                "name the embeddings of the two views, both with gradients: no `weights: Momentum`, no `gradient: None`".into()
             )
         );
         assert_eq!(

@@ -310,7 +310,8 @@ impl<'a> Builder<'a> {
             seed: config.seed,
             name: name.clone(),
         };
-        let module = checker.build::<dyn Objective>(&["modules", name], &context)?;
+        let on = place(i, &["on"]);
+        let module = checker.build_for::<dyn Objective>(&["modules", name], &context, &on)?;
         self.losses.push(Named { name: name.clone(), module: LossModule::Objective(module) });
         self.loss_inputs.push(LossShape::Values(inputs));
         Ok(())

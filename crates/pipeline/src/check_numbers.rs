@@ -93,6 +93,12 @@ pub(crate) fn check_momentum(checker: &Checker, config: &PipelineConfig) -> Chec
             format!("the momentum coefficient is {}, but it is a share from 0 to 1", momentum.start),
             "the papers use 0.999 (v1, v2) and 0.99 (v3)",
         )),
+        Some(_) if config.graph.iter().all(|step| step.weights != Weights::Momentum) => Err(checker
+            .fault_at_name(
+                &["momentum"],
+                "no step has momentum weights, so `momentum` does nothing",
+                "remove it, or write `weights: Momentum` on the steps that make keys or targets",
+            )),
         Some(_) => Ok(()),
         None => match config.graph.iter().position(|step| step.weights == Weights::Momentum) {
             Some(step_idx) => Err(checker.fault(

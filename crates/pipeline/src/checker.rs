@@ -125,6 +125,23 @@ impl Checker {
             .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
     }
 
+    /// [`build`](Self::build) of a plugin that is told what else the file has at `fits`: what does not fit is shown there, and
+    /// not at the plugin's name.
+    pub(crate) fn build_for<T: Kind + ?Sized>(
+        &self,
+        path: &[&str],
+        context: &T::Context,
+        fits: &[String],
+    ) -> Checked<Box<T>>
+    where
+        Plugin<T>: inventory::Collect,
+    {
+        let (name, _, config_span) = self.plugin_at(path)?;
+        let fits: Vec<&str> = fits.iter().map(String::as_str).collect();
+        plugin_api::build::<T>(&name, Config::new(&self.text.text[config_span.clone()]), context)
+            .map_err(|error| self.plugin_fault(path, &name, self.span(&fits), config_span, &error))
+    }
+
     /// The fault for what a plugin at `path` refused.
     fn plugin_fault(
         &self,

@@ -35,6 +35,7 @@ pub(super) fn write(
     next.extend([
         ("cargo test --release".into(), "its tests, with those that every plugin must pass"),
         (format!("cargo run --release -- plugins {named}"), "what it says of itself"),
+        (format!("cargo run --release -- check {named}.ron"), "what is wrong with its pipeline"),
         (format!("cargo run --release -- run {named}.ron"), "trains with it"),
     ]);
     Ok(format!(

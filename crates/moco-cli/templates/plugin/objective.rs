@@ -112,16 +112,17 @@ mod tests {
         let context = ObjectiveContext {
             device: Device::default(),
             inputs: vec![shape("a"), shape("b")],
-            batch: 1,
+            batch: 2,
             epochs: 1,
             seed: 0,
             name: "objective".into(),
         };
         let mut objective = __Name__::new(__Name__Config::default(), &context).unwrap();
-        let row = |values| features_from_rows(&Device::default(), (1, 2), values, Recording::Off).unwrap();
-        let inputs = vec![Input::Trained(row(vec![3.0, 0.0])), Input::Trained(row(vec![0.0, 0.1]))];
+        let rows = |values| features_from_rows(&Device::default(), (2, 2), values, Recording::Off).unwrap();
+        let (a, b) = (rows(vec![3.0, 0.0, 0.0, 2.0]), rows(vec![0.0, 0.1, 1.0, 0.0]));
+        let inputs = vec![Input::Trained(a), Input::Trained(b)];
         let at = Progress { epoch: 0, step: 0, steps_per_epoch: 1, epochs: 1 };
-        let step = ObjectiveStep { seed: 0, at, indices: &[0], labels: None };
+        let step = ObjectiveStep { seed: 0, at, indices: &[0, 1], labels: None };
         let value = objective.evaluate(inputs, step).unwrap().value;
         assert!((value - 2.0).abs() < 1e-5, "{value}");
     }

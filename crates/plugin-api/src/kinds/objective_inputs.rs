@@ -90,7 +90,7 @@ impl ObjectiveInputs {
     ) -> Result<Self, ConfigError> {
         let inputs = Self::of(plugin, context)?;
         let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 0);
-        let hint = "name the embeddings of the two views, both with gradients";
+        let hint = "name the embeddings of the two views, both with gradients: no `weights: Momentum`, no `gradient: None`";
         inputs.require(is_right, context, "2 trained values", hint)?;
         inputs.require_batch(2, context, why)?;
         Ok(inputs)
