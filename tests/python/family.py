@@ -89,7 +89,7 @@ class Byol(Method):
         predictions = [self.predictor(self.projector(self.backbone(view))) for view in views]
         with torch.no_grad():
             targets = [self.target(view) for view in views]
-        return (self.loss(predictions[0], targets[1]) + self.loss(predictions[1], targets[0])) / 2
+        return crossed(self.loss, predictions, targets)
 
 
 class SimSiam(Method):
@@ -105,7 +105,7 @@ class SimSiam(Method):
         projections = [self.projector(self.backbone(view)) for view in views]
         predictions = [self.predictor(projection) for projection in projections]
         targets = [projection.detach() for projection in projections]
-        return (self.loss(predictions[0], targets[1]) + self.loss(predictions[1], targets[0])) / 2
+        return crossed(self.loss, predictions, targets)
 
 
 class Dino(Method):
@@ -129,6 +129,11 @@ class Dino(Method):
 
     def after_backward(self, epoch):
         self.head.cancel_last_layer_gradients(epoch)
+
+
+def crossed(loss, predictions, targets):
+    """Each prediction is compared with the target of the other view."""
+    return (loss(predictions[0], targets[1]) + loss(predictions[1], targets[0])) / 2
 
 
 METHODS = {"simclr": SimClr, "byol": Byol, "simsiam": SimSiam, "dino": Dino}
