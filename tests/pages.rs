@@ -29,12 +29,27 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
+/// The tags of the pictures in event files, in the order of their files and places.
+fn pictures(events: &Path) -> Vec<String> {
+    let mut files: Vec<_> = std::fs::read_dir(events).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let bytes: Vec<u8> = files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect();
+    let starts = bytes.windows(8).enumerate().filter(|(_, window)| *window == b"\x89PNG\r\n\x1a\n");
+    let tag = |place: usize| {
+        let before = String::from_utf8_lossy(&bytes[place.saturating_sub(40)..place]).into_owned();
+        ["views", "map"].into_iter().find(|tag| before.contains(tag)).unwrap_or("?").to_owned()
+    };
+    starts.map(|(place, _)| tag(place)).collect()
+}
+
 #[test]
 fn the_page_of_a_run_shows_its_course_its_images_and_its_pipeline() {
     let root = trained();
     let root = root.path();
+    assert_eq!(pictures(&root.join("run/events")), ["views", "map"]);
     let outcome = xtask(root, ["report", "run"]).done();
     assert!(outcome.stdout.starts_with("run/report.html: "), "{outcome}");
+    assert_eq!(pictures(&root.join("run/events")), ["views", "map"]);
     let page = read(&root.join("run/report.html"));
     for part in [
         "<h1>run</h1>",

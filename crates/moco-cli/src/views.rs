@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use image::RgbImage;
-use moco::{SeenImage, colors_note, seen_images};
-use pages::{captioned, fitted, sheet};
+use moco::{colors_note, seen_images, view_sheet};
 use pipeline::View;
 use run_store::write_new;
 
@@ -45,8 +44,6 @@ Examples:
 
 /// Larger sheets are mistakes, and would not fit into memory.
 const MAX_COUNT: usize = 256;
-/// Small views are enlarged to at least this size, by a whole number.
-const MIN_CELL_PX: u32 = 96;
 /// How often each view is drawn.
 const N_EPOCHS: u64 = 2;
 
@@ -77,14 +74,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     columns.extend(
         views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} (epoch {epoch})", view.name))),
     );
-    let size = views.iter().map(|view| cell_size(view.size)).max().unwrap_or((MIN_CELL_PX, MIN_CELL_PX));
-    // A cell is narrower than most names, and the epoch matters less.
-    let mut captions = vec!["original".to_owned()];
-    captions
-        .extend(views.iter().flat_map(|view| (1..=N_EPOCHS).map(|epoch| format!("{} {epoch}", view.name))));
-    let rows: Vec<Vec<RgbImage>> = seen.iter().map(|image| cells(image, &captions, size)).collect();
-    let rows: Vec<&[RgbImage]> = rows.iter().map(Vec::as_slice).collect();
-    let sheet = sheet(&rows);
+    let sheet = view_sheet(&views, &seen, N_EPOCHS);
     let path = write(&sheet, arguments.out.as_deref())?;
     writeln!(out, "{}: {} x {} px", path.display(), sheet.width(), sheet.height())?;
     writeln!(out, "columns: {}", columns.join(", "))?;
@@ -98,25 +88,6 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         writeln!(out, "skipped: {name}")?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// An image and its views as cells of one size, each with its name below it.
-fn cells(image: &SeenImage, columns: &[String], size: (u32, u32)) -> Vec<RgbImage> {
-    let original = [fitted(&image.original, size)].into_iter();
-    let views = image.views.iter().map(|view| enlarged(view, size));
-    let captioned = |(cell, column): (RgbImage, &String)| captioned(&cell, std::slice::from_ref(column));
-    original.chain(views).zip(columns).map(captioned).collect()
-}
-
-/// `(width, height)` of a cell: the size of the view, enlarged by a whole number if it is small.
-fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
-    let (height, width) = (height as u32, width as u32);
-    let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
-    (width * factor, height * factor)
-}
-
-fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
-    if image.dimensions() == cell { image.clone() } else { fitted(image, cell) }
 }
 
 /// Writes the sheet to `asked`, or to the next free name, without overwriting a file. Returns the path.
@@ -156,32 +127,7 @@ fn create(usual: &Path, asked: Option<&Path>, contents: &[u8]) -> Result<PathBuf
 
 #[cfg(test)]
 mod tests {
-    use image::Rgb;
-
     use super::*;
-
-    #[test]
-    fn a_sheet_has_a_cell_for_each_view_and_fits_images_of_any_shape() {
-        assert_eq!((cell_size((32, 32)), cell_size((224, 224))), ((96, 96), (224, 224)));
-        let long = fitted(&RgbImage::from_pixel(1, 1000, Rgb([9; 3])), (96, 96));
-        assert_eq!(
-            (long.dimensions(), *long.get_pixel(47, 50), long.get_pixel(0, 0)[0]),
-            ((96, 96), Rgb([9; 3]), 128)
-        );
-        let row = [long.clone(), long.clone(), long];
-        assert_eq!(sheet(&[&row]).dimensions(), (3 * 100 + 4, 104));
-    }
-
-    #[test]
-    fn every_cell_has_its_name_below_it() {
-        let white = RgbImage::from_pixel(8, 8, Rgb([255; 3]));
-        let image = SeenImage { name: "a".into(), original: white.clone(), views: vec![white] };
-        let cells = cells(&image, &["original".into(), "query 1".into()], (96, 96));
-        assert_eq!(cells.len(), 2);
-        for cell in cells {
-            assert!(cell.height() > 96 && cell.pixels().any(|pixel| pixel.0 == [0; 3]));
-        }
-    }
 
     #[test]
     fn a_file_is_never_overwritten() {

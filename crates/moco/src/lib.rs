@@ -97,7 +97,7 @@ pub use self::source::{Given, ImageSource, open_images};
 pub use self::table::{FeatureTable, TableError, TableFormat};
 #[cfg(feature = "train")]
 pub use self::training::{Run, RunOptions, build_pipeline, open_dataset, parse_pipeline, read_pipeline};
-pub use self::views::{SeenImage, seen_images};
+pub use self::views::{SeenImage, seen_images, view_sheet};
 pub use datasets::OpenedImages;
 pub use pipeline::{self, Move, Moved, Pipeline, Weights};
 pub use plugin_api::{ByteImage, Embeddings, Level, UnreadableImage};

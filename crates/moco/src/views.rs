@@ -1,6 +1,7 @@
 //! Images as the encoder sees them in training.
 
 use image::RgbImage;
+use pages::{captioned, fitted, sheet};
 use pipeline::View;
 use plugin_api::{ByteImage, FloatImage, Image, Images, Rng, UnreadableImage};
 
@@ -52,6 +53,42 @@ pub fn seen_images(
         }
     }
     (seen, unreadable)
+}
+
+/// A sheet with a row for each image: the original, and what `views` made of it in `n_epochs` epochs, each with its name below it.
+/// Small views are enlarged by a whole number.
+pub fn view_sheet(views: &[&View], seen: &[SeenImage], n_epochs: u64) -> RgbImage {
+    let mut captions = vec!["original".to_owned()];
+    // A cell is narrower than most names, and the epoch matters less.
+    captions.extend(
+        views.iter().flat_map(|view| (1..=n_epochs).map(move |epoch| format!("{} {epoch}", view.name))),
+    );
+    let size = views.iter().map(|view| cell_size(view.size)).max().unwrap_or((MIN_CELL_PX, MIN_CELL_PX));
+    let rows: Vec<Vec<RgbImage>> = seen.iter().map(|image| cells(image, &captions, size)).collect();
+    let rows: Vec<&[RgbImage]> = rows.iter().map(Vec::as_slice).collect();
+    sheet(&rows)
+}
+
+/// Small views are enlarged to at least this size.
+const MIN_CELL_PX: u32 = 96;
+
+/// An image and its views as cells of one size, each with its name below it.
+fn cells(image: &SeenImage, columns: &[String], size: (u32, u32)) -> Vec<RgbImage> {
+    let original = [fitted(&image.original, size)].into_iter();
+    let views = image.views.iter().map(|view| enlarged(view, size));
+    let captioned = |(cell, column): (RgbImage, &String)| captioned(&cell, std::slice::from_ref(column));
+    original.chain(views).zip(columns).map(captioned).collect()
+}
+
+/// `(width, height)` of a cell: the size of the view, enlarged by a whole number if it is small.
+fn cell_size((height, width): (usize, usize)) -> (u32, u32) {
+    let (height, width) = (height as u32, width as u32);
+    let factor = MIN_CELL_PX.div_ceil(height.min(width).max(1));
+    (width * factor, height * factor)
+}
+
+fn enlarged(image: &RgbImage, cell: (u32, u32)) -> RgbImage {
+    if image.dimensions() == cell { image.clone() } else { fitted(image, cell) }
 }
 
 /// What a view makes of black and of white, per channel. Normalization is a linear map between the two.
@@ -113,6 +150,22 @@ mod tests {
                 |(i, byte): (usize, &u8)| (f32::from(*byte) / 255.0 - 0.5) / 0.25 * (i % 3 + 1) as f32;
             let values = values.iter().enumerate().map(value).collect();
             Image::Floats(FloatImage { width, height, channels, values })
+        }
+    }
+
+    #[test]
+    fn a_cell_has_the_size_of_the_view_or_a_multiple_of_it() {
+        assert_eq!((cell_size((32, 32)), cell_size((224, 224))), ((96, 96), (224, 224)));
+    }
+
+    #[test]
+    fn every_cell_has_its_name_below_it() {
+        let white = RgbImage::from_pixel(8, 8, image::Rgb([255; 3]));
+        let seen = SeenImage { name: "a".into(), original: white.clone(), views: vec![white] };
+        let cells = cells(&seen, &["original".into(), "query 1".into()], (96, 96));
+        assert_eq!(cells.len(), 2);
+        for cell in cells {
+            assert!(cell.height() > 96 && cell.pixels().any(|pixel| pixel.0 == [0; 3]));
         }
     }
 

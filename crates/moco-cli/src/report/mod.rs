@@ -116,6 +116,7 @@ impl Arguments {
             most_images: self.limit.get(),
             workers: self.workers.map(usize::from),
             version: version.map(NonZeroU64::get),
+            for_tensorboard: false,
         };
         Ok(report_page(&self.runs, &options)?)
     }

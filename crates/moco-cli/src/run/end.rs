@@ -55,7 +55,8 @@ impl End<'_> {
             // The checkpoint has it all the same.
             Err(error) => writeln!(out, "encoder   none for other programs: {error}")?,
         }
-        match write_report(run.path(), &ReportOptions::default()) {
+        let options = ReportOptions { for_tensorboard: true, ..ReportOptions::default() };
+        match write_report(run.path(), &options) {
             Ok(page) => writeln!(out, "report    {}", page.display())?,
             Err(error) => writeln!(out, "report    none: {error}")?,
         }

@@ -12,8 +12,9 @@ use plugin_api::{Embedding, Embeddings, Images, Splits};
 
 use super::ReportOptions;
 use super::classes::weak_classes;
+use super::pictures::Pictures;
 use crate::map::{self, spread};
-use crate::views::{SeenImage, seen_images};
+use crate::views::{SeenImage, seen_images, view_sheet};
 use crate::{Encoder, EncoderOptions, colors_note, rgb_of};
 
 /// Images whose views are shown.
@@ -34,13 +35,14 @@ const USUAL_SIDE: usize = 64;
 /// Side of an image on the map in pixels of its file.
 const MAP_IMAGE_PX: u32 = 48;
 
-/// Adds what is shown of the images of the run at `run`.
+/// Adds what is shown of the images of the run at `run`, and returns the pictures of it that TensorBoard may show.
 pub(super) fn show(
     run: &Path,
     pipeline: Result<&Pipeline, &str>,
     options: &ReportOptions,
     report: &mut Report,
-) {
+) -> Pictures {
+    let mut pictures = Pictures::default();
     let opened = pipeline.map_err(str::to_owned).and_then(|pipeline| match pipeline.dataset.open() {
         Ok(splits) => Ok((pipeline, splits)),
         Err(error) => Err(format!("the images of the run cannot be opened: {error}")),
@@ -50,18 +52,19 @@ pub(super) fn show(
         // Said once, and not in each part.
         Err(why) => {
             report.views = Some(Err(why));
-            return;
+            return pictures;
         }
     };
     report.image_notes.extend(colors_note(pipeline.dataset.channels()).map(sentence));
-    report.views = Some(views(pipeline, splits.train.as_ref()));
+    report.views = Some(views(pipeline, splits.train.as_ref(), &mut pictures));
     let shown = features(run, &splits, options).and_then(|features| {
         report.image_notes.push(features.said.clone());
         report.neighbors = Some(neighbors(&features));
         report.weak_classes = classes(&features).transpose();
-        feature_map(&features, pipeline.seed)
+        feature_map(&features, pipeline.seed, &mut pictures)
     });
     report.map = Some(shown);
+    pictures
 }
 
 fn sentence(text: String) -> String {
@@ -72,7 +75,7 @@ fn sentence(text: String) -> String {
         .unwrap_or_default()
 }
 
-fn views(pipeline: &Pipeline, images: &dyn Images) -> Result<ImageRows, String> {
+fn views(pipeline: &Pipeline, images: &dyn Images, pictures: &mut Pictures) -> Result<ImageRows, String> {
     let views: Vec<&View> =
         pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();
     let n_epochs = if 2 * views.len() <= VIEW_TILES { 2 } else { 1 };
@@ -81,6 +84,7 @@ fn views(pipeline: &Pipeline, images: &dyn Images) -> Result<ImageRows, String> 
         let why = unreadable.first().map_or("there are no images".into(), ToString::to_string);
         return Err(format!("none of the images that were tried can be read: {why}"));
     }
+    pictures.views = Some(view_sheet(&views, &seen, n_epochs));
     let row = |image: &SeenImage| {
         let original = ImageTile {
             thumbnail: Thumbnail::new(&image.original),
@@ -211,7 +215,7 @@ fn classes(features: &Features) -> Result<Option<Vec<pages::WeakClass>>, String>
     Ok(Some(weak_classes(labels, &found, features.images.class_names())))
 }
 
-fn feature_map(features: &Features, seed: u64) -> Result<FeatureMap, String> {
+fn feature_map(features: &Features, seed: u64, drawings: &mut Pictures) -> Result<FeatureMap, String> {
     let Features { embeddings, embedding, images, .. } = features;
     let (rows, d) = (embeddings.values(), embeddings.d());
     let failed = |error: map::MapError| error.to_string();
@@ -234,6 +238,7 @@ fn feature_map(features: &Features, seed: u64) -> Result<FeatureMap, String> {
     let mut drawn = FeatureMap { points: points.collect(), groups, images: None };
     let apart = drawn.apart();
     let pictures: Vec<RgbImage> = apart.iter().map(|row| features.picture(*row)).collect();
-    drawn.images = Some(MapImages::new(apart, &pictures, MAP_IMAGE_PX));
+    drawn.images = Some(MapImages::new(apart.clone(), &pictures, MAP_IMAGE_PX));
+    drawings.map = Some(drawn.picture(&apart.into_iter().zip(pictures).collect::<Vec<_>>()));
     Ok(drawn)
 }

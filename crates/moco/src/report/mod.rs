@@ -5,6 +5,7 @@ mod course;
 mod differences;
 mod error;
 mod images;
+mod pictures;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use pipeline::{Moved, Pipeline, Site};
 use run_store::{RunFolder, write_whole};
 
 pub use self::error::ReportError;
+use self::pictures::Pictures;
 use crate::{OpenRun, device, run};
 
 /// Images whose features a page shows at the most.
@@ -32,6 +34,8 @@ pub struct ReportOptions {
     pub most_images: usize,
     /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
+    /// Whether the views and the map are written as pictures to the run's events for TensorBoard as well, for the end of a run.
+    pub for_tensorboard: bool,
     /// The number of this version of the page, for a page that is served: it shows itself anew once there is another.
     pub version: Option<u64>,
 }
@@ -43,6 +47,7 @@ impl Default for ReportOptions {
             shows_images: true,
             most_images: MOST_IMAGES,
             workers: None,
+            for_tensorboard: false,
             version: None,
         }
     }
@@ -52,12 +57,15 @@ impl Default for ReportOptions {
 /// path. An older page is replaced.
 ///
 /// # Errors
-/// If there is no run, its log cannot be read, or the page cannot be written. What cannot be drawn, for instance because the
+/// If there is no run, its log cannot be read, or the page or the pictures cannot be written. What cannot be drawn, for instance because the
 /// images have moved, is told on the page.
 pub fn write_report(run: impl AsRef<Path>, options: &ReportOptions) -> Result<PathBuf, ReportError> {
     let folder = OpenRun::folder_of(run.as_ref())?;
     let path = report_path(&folder);
-    let page = report_page(&[run.as_ref()], options)?;
+    let (page, pictures) = page_and_pictures(&[run.as_ref()], options)?;
+    if options.for_tensorboard {
+        pictures.write(&folder)?;
+    }
     write_whole(&path, |file| file.write_all(page.as_bytes()))
         .map_err(|source| ReportError::Write { path: path.clone(), source })?;
     Ok(path)
@@ -73,11 +81,19 @@ pub fn report_path(run: &RunFolder) -> PathBuf {
 /// # Errors
 /// As [`write_report`].
 pub fn report_page<P: AsRef<Path>>(runs: &[P], options: &ReportOptions) -> Result<String, ReportError> {
+    page_and_pictures(runs, options).map(|(page, _)| page)
+}
+
+fn page_and_pictures<P: AsRef<Path>>(
+    runs: &[P],
+    options: &ReportOptions,
+) -> Result<(String, Pictures), ReportError> {
     crate::check_process().map_err(ReportError::Load)?;
     let folders = runs.iter().map(|run| Ok(OpenRun::folder_of(run.as_ref())?));
     let folders = folders.collect::<Result<Vec<RunFolder>, ReportError>>()?;
     let names = names(&folders);
     let mut report = Report { title: title(&names), ..Report::default() };
+    let mut pictures = Pictures::default();
     let mut pipelines = Vec::new();
     for (folder, name) in folders.iter().zip(&names) {
         let pipeline = read_pipeline(folder, &options.moved);
@@ -94,9 +110,10 @@ pub fn report_page<P: AsRef<Path>>(runs: &[P], options: &ReportOptions) -> Resul
     if let ([run], [pipeline]) = (runs, &pipelines[..])
         && options.shows_images
     {
-        images::show(run.as_ref(), pipeline.as_ref().map_err(String::as_str), options, &mut report);
+        let pipeline = pipeline.as_ref().map_err(String::as_str);
+        pictures = images::show(run.as_ref(), pipeline, options, &mut report);
     }
-    Ok(report.page(options.version))
+    Ok((report.page(options.version), pictures))
 }
 
 /// The pipeline that the run in `folder` has kept, or why it cannot be used, in words.

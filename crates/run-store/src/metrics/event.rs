@@ -32,10 +32,26 @@ pub(super) struct Value {
     pub tag: String,
     #[prost(float, optional, tag = "2")]
     pub simple_value: Option<f32>,
+    #[prost(message, optional, tag = "4")]
+    pub image: Option<Image>,
     #[prost(message, optional, tag = "8")]
     pub tensor: Option<Tensor>,
     #[prost(message, optional, tag = "9")]
     pub metadata: Option<Metadata>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Image {
+    #[prost(int32, tag = "1")]
+    pub height: i32,
+    #[prost(int32, tag = "2")]
+    pub width: i32,
+    /// 3 for RGB.
+    #[prost(int32, tag = "3")]
+    pub colorspace: i32,
+    /// A PNG file.
+    #[prost(bytes = "vec", tag = "4")]
+    pub encoded_image_string: Vec<u8>,
 }
 
 /// A tensor of texts.
@@ -142,6 +158,13 @@ impl Event {
         Self::value(step, Value { tag: tag.into(), simple_value: Some(value), ..Value::default() })
     }
 
+    /// A picture in RGB, of `(width, height)` pixels, as a PNG file.
+    pub(super) fn picture(step: u64, tag: &str, png: &[u8], (width, height): (u32, u32)) -> Self {
+        let [height, width] = [height, width].map(|side| i32::try_from(side).unwrap_or(i32::MAX));
+        let image = Image { height, width, colorspace: 3, encoded_image_string: png.into() };
+        Self::value(step, Value { tag: tag.into(), image: Some(image), ..Value::default() })
+    }
+
     /// A text in Markdown.
     pub(super) fn text(step: u64, tag: &str, text: &str) -> Self {
         let shape = Shape { axes: vec![Axis { size: 1 }] };
@@ -178,9 +201,9 @@ impl Event {
 fn text_value(tag: &str, plugin: &str, shape: Shape, text: Vec<u8>) -> Value {
     Value {
         tag: tag.into(),
-        simple_value: None,
         tensor: Some(Tensor { dtype: DataType::String.into(), shape: Some(shape), texts: vec![text] }),
         metadata: Some(Metadata { plugin: Some(Plugin { name: plugin.into() }) }),
+        ..Value::default()
     }
 }
 
@@ -198,6 +221,7 @@ mod tests {
             Event { wall_time: 2.0, ..Event::restart_after(40) },
             Event { wall_time: 2.0, ..Event::text(3, "pipeline", "hi") },
             Event { wall_time: 2.0, ..Event::charts([("loss", &["train/loss", "train/chance"][..])]) },
+            Event { wall_time: 2.0, ..Event::picture(5, "map", b"png", (3, 2)) },
         ] {
             append_record(&mut bytes, &event.encode_to_vec());
         }
@@ -210,7 +234,8 @@ mod tests {
              000000402a6c0a6a0a18637573746f6d5f7363616c6172735f5f636f6e6669675f5f423a080712\
              00423412320a08747261696e696e6712260a046c6f7373121e0a0c5e747261696e2f6c6f737324\
              0a0e5e747261696e2f6368616e6365244a120a100a0e637573746f6d5f7363616c617273233d4f\
-             51";
+             512100000000000000017becf609000000000000004010052a140a120a036d6170220b0802100318\
+             032203706e6779fca42d";
         let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(bytes, expected);
     }

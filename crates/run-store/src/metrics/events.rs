@@ -22,7 +22,7 @@ pub(crate) fn micros_of(name: &str) -> Option<u64> {
     micros.parse().ok()
 }
 
-/// Writes scalars and texts to a new event file; TensorBoard joins the files of a folder.
+/// Writes scalars, texts and pictures to a new event file; TensorBoard joins the files of a folder.
 #[derive(Debug)]
 pub struct EventLog {
     path: PathBuf,
@@ -76,6 +76,20 @@ impl EventLog {
     /// If it cannot be written.
     pub fn text(&mut self, step: u64, tag: &str, text: &str) -> Result<(), MetricsError> {
         self.append([Event::text(step, tag, text)])
+    }
+
+    /// Adds a picture in RGB, of `(width, height)` pixels, as a PNG file.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn picture(
+        &mut self,
+        step: u64,
+        tag: &str,
+        png: &[u8],
+        size: (u32, u32),
+    ) -> Result<(), MetricsError> {
+        self.append([Event::picture(step, tag, png, size)])
     }
 
     /// Says which charts show several scalars, each by its title and its tags, on TensorBoard's page for that.
