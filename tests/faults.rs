@@ -313,12 +313,24 @@ fn a_run_whose_folder_is_gone_fails_and_makes_no_other() {
             true => std::fs::rename(&run, root.path().join("elsewhere")).unwrap(),
             false => while run.exists() && std::fs::remove_dir_all(&run).is_err() {},
         }
+        // Another run gets the name, and must not get the files.
+        let others = run.join("pipeline.ron");
+        if rename {
+            std::fs::create_dir(&run).unwrap();
+            std::fs::write(&others, "of another run").unwrap();
+        }
         let outcome = Outcome::from(child.wait_with_output().unwrap());
         let told = outcome.refused();
         // While a folder is removed file by file, a checkpoint may fail to be written first.
         let is_told = told.contains("`run` is no longer there") || told.contains("run/checkpoints");
         assert!(is_told, "{told}");
-        assert!(!run.exists() || contents(&run).is_empty(), "{told}");
+        match rename {
+            true => {
+                assert_eq!(std::fs::read_dir(&run).unwrap().count(), 1, "{told}");
+                assert_eq!(std::fs::read_to_string(&others).unwrap(), "of another run");
+            }
+            false => assert!(!run.exists() || contents(&run).is_empty(), "{told}"),
+        }
         if rename {
             // Under its new name it goes on.
             let moved = root.path().join("elsewhere");

@@ -5,6 +5,7 @@
 mod error;
 mod folder;
 mod going_on;
+mod held;
 mod lock;
 mod own;
 mod removal;
@@ -19,6 +20,7 @@ mod whole_file;
 pub use self::error::RunFolderError;
 pub use self::folder::RunFolder;
 pub use self::going_on::{GoingOn, GoingOnError};
+pub use self::held::HeldFolder;
 pub use self::lock::{Holder, RunLock};
 pub(crate) use self::own::{check_own_file, check_own_folder};
 pub use self::removal::Removed;

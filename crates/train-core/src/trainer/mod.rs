@@ -275,7 +275,8 @@ impl<'a> Trainer<'a> {
         if no_room.is_some() {
             self.observers.notify(|observer| observer.note(&Note::NoRoom))?;
         }
-        let has_begun = self.observers.has_begun();
+        // What is said of this run must not get into another one that has its place now.
+        let has_begun = self.observers.has_begun() && self.saving.check_folder().is_ok();
         if has_begun && let Err(error) = self.write_unreadable() {
             // What went wrong first is what the caller must get.
             result = result.and(Err(error));

@@ -8,8 +8,8 @@ use std::time::Instant;
 use pipeline::CheckpointConfig;
 use plugin_api::Metric;
 use processes::Processes;
-use run_store::RunFolder;
 use run_store::checkpoint::{self, CheckpointError, CheckpointFolder, Score, Snapshot};
+use run_store::{HeldFolder, RunFolder};
 
 use super::changed::check_sets;
 use super::images::{ChangedImages, ImageSets};
@@ -21,6 +21,7 @@ use crate::engine::{Engine, EngineError};
 /// The checkpoints of a run.
 pub(super) struct Saving {
     run: RunFolder,
+    held: HeldFolder,
     folder: CheckpointFolder,
     config: CheckpointConfig,
     /// The resolved pipeline, which every checkpoint contains.
@@ -45,7 +46,18 @@ impl Saving {
         let folder = CheckpointFolder::new(run.checkpoints(), config.keep);
         let run = run.clone();
         let has_pipeline = run.pipeline().is_file();
-        Self { run, folder, config, pipeline, images, saved_at: Instant::now(), has_pipeline, processes }
+        let held = HeldFolder::new(run.path());
+        Self {
+            run,
+            held,
+            folder,
+            config,
+            pipeline,
+            images,
+            saved_at: Instant::now(),
+            has_pipeline,
+            processes,
+        }
     }
 
     /// Whether this process writes the files. All others only know what they would be.
@@ -111,11 +123,13 @@ impl Saving {
         if self.is_writer() { self.folder.remove(step) } else { Ok(()) }
     }
 
-    /// Checks that the folder of the run is still there: a file of it that is open tells nothing of that.
+    /// Checks that the folder of the run is still there, and not another run's under its name: a file of it that is open tells
+    /// nothing of that.
     pub(super) fn check_folder(&self) -> Result<(), TrainError> {
-        match self.is_writer() && self.has_pipeline && !self.run.pipeline().is_file() {
-            true => Err(TrainError::FolderGone { folder: self.run.path().into() }),
-            false => Ok(()),
+        let is_there = !self.has_pipeline || (self.held.is_in_place() && self.run.pipeline().is_file());
+        match is_there || !self.is_writer() {
+            true => Ok(()),
+            false => Err(TrainError::FolderGone { folder: self.run.path().into() }),
         }
     }
 
