@@ -158,6 +158,38 @@ fn a_run_that_was_killed_before_its_first_checkpoint_starts_when_it_is_resumed()
     assert!(told.contains("`run` has no checkpoint yet"), "{told}");
 }
 
+#[test]
+fn a_run_that_was_killed_at_its_very_end_hands_over_what_it_has_learned() {
+    let root = trained();
+    let run = root.path().join("run");
+    let card = std::fs::read_to_string(run.join("encoder/README.md")).unwrap();
+    assert!(card.contains("| knn_top1 | ") && !card.contains("| knn_top1 | - |"), "{card}");
+    std::fs::remove_dir_all(run.join("encoder")).unwrap();
+    std::fs::remove_file(run.join("report.html")).unwrap();
+    let told = xtask(root.path(), resume("run", &[])).done();
+    assert!(told.stdout.contains("this run is already complete"), "{told}");
+    assert!(
+        told.stdout.contains("encoder   run/encoder") && told.stdout.contains("report    run/report.html"),
+        "{told}"
+    );
+    let card = std::fs::read_to_string(run.join("encoder/README.md")).unwrap();
+    assert!(card.contains("| knn_top1 | 0.") && card.contains("| told in run.log |"), "{card}");
+    // Once more there is nothing left to hand over.
+    let told = xtask(root.path(), resume("run", &[])).done();
+    assert!(told.stdout.contains("go on with:") && !told.stdout.contains("encoder   "), "{told}");
+}
+
+#[test]
+fn the_card_of_a_run_that_was_resumed_is_that_of_one_that_was_not() {
+    let root = trained();
+    let run = root.path().join("run");
+    let card = || std::fs::read_to_string(run.join("encoder/README.md")).unwrap();
+    let whole = card();
+    let told = xtask(root.path(), resume(&checkpoint(Path::new("run"), 4).display().to_string(), &[])).done();
+    assert!(told.stdout.contains(", untrained "), "{told}");
+    assert_eq!(card(), whole);
+}
+
 /// A word, and what is done to a run's folder.
 type FolderFault = (&'static str, fn(&Path));
 

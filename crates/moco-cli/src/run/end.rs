@@ -2,11 +2,13 @@
 
 use std::io::{self, Write};
 
-use moco::exchange::{EncoderFolder, export_encoder};
-use moco::{BestCheckpoint, ReportOptions, Summary, write_report};
+use moco::exchange::{ENCODER_FOLDER, EncoderFolder, export_encoder};
+use moco::{BestCheckpoint, ReportOptions, Summary, report_path, write_report};
 use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, best};
+use serde_json::{Map, Value};
 
+use super::measured::Measured;
 use crate::program::program;
 use crate::text;
 
@@ -36,10 +38,14 @@ impl End<'_> {
         if let Some(early_stop) = &summary.early_stop {
             writeln!(out, "  ended early: {early_stop}")?;
         }
-        if !is_new {
+        // One that was killed at its very end may have handed nothing over.
+        if !is_new && run.path().join(ENCODER_FOLDER).exists() && report_path(run).exists() {
             return writeln!(out, "  go on with: {} run --from {path} --epochs N", program());
         }
-        for line in self.metrics() {
+        // Without the log, which is only for people here, less is told.
+        let lines = MetricsLog::read(&run.metrics()).unwrap_or_default();
+        let measured = Measured::of(summary, &lines);
+        for line in self.metrics(&measured, &lines) {
             writeln!(out, "  {line}")?;
         }
         if let Some(BestCheckpoint { path, metric, epoch }) = &summary.best {
@@ -50,7 +56,7 @@ impl End<'_> {
             let images = text::count(summary.n_unreadable, "unreadable image");
             writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
         }
-        match export_encoder(run, &summary.before, &summary.after) {
+        match export_encoder(run, &measured.before, &measured.after) {
             Ok(folder) => writeln!(out, "encoder   {}", described(&folder))?,
             // The checkpoint has it all the same.
             Err(error) => writeln!(out, "encoder   none for other programs: {error}")?,
@@ -68,16 +74,13 @@ impl End<'_> {
     }
 
     /// A line for each metric after the last epoch.
-    fn metrics(&self) -> Vec<String> {
-        let Self { run, summary, started_as, .. } = self;
-        // Without the log, which is only for people here, the best is not told.
-        let lines = MetricsLog::read(&run.metrics()).unwrap_or_default();
+    fn metrics(&self, measured: &Measured, lines: &[Map<String, Value>]) -> Vec<String> {
         let line = |metric: &plugin_api::Metric| {
             let mut text = metric.to_string();
-            if let Some(before) = summary.before.iter().find(|before| before.name == metric.name) {
-                text += &format!(", {started_as} {}", before.shown_value());
+            if let Some(before) = measured.before.iter().find(|before| before.name == metric.name) {
+                text += &format!(", {} {}", self.started_as, before.shown_value());
             }
-            if let Some(best) = best(&lines, &metric.name, metric.more_is_better)
+            if let Some(best) = best(lines, &metric.name, metric.more_is_better)
                 && best.value != metric.value
             {
                 let shown = plugin_api::Metric { value: best.value, ..metric.clone() }.shown_value();
@@ -85,7 +88,8 @@ impl End<'_> {
             }
             text
         };
-        summary.after.iter().map(line).collect()
+        // A line of the log does not say which values are shares, and whether more is better; it has been told already.
+        self.summary.after.iter().map(line).collect()
     }
 
     /// Three commands that work with this run's data, and what each does.
@@ -135,13 +139,13 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
     use std::time::Duration;
 
     use super::*;
 
-    fn summary() -> Summary {
+    pub(crate) fn summary() -> Summary {
         Summary {
             checkpoint: "step".into(),
             before: Vec::new(),

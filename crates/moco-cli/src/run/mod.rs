@@ -2,6 +2,7 @@
 
 mod describe;
 mod end;
+mod measured;
 mod training;
 mod while_read;
 
