@@ -7,7 +7,7 @@ use run_store::checkpoint::Stored;
 use tempfile::tempdir;
 use weights::Tensors;
 
-use crate::support::{here, workspace, xtask};
+use crate::support::{checkpoint, here, workspace, xtask};
 
 /// The ResNet in the stored files, for a pipeline.
 const TINY: &str =
@@ -51,6 +51,41 @@ fn values_that_no_encoder_has_are_refused_and_no_run_is_made() {
             assert!(said.contains(expected), "{said}");
             assert!(!folder.join("run").exists());
         }
+    }
+}
+
+#[test]
+fn a_checkpoint_without_a_tensor_or_with_one_of_another_shape_is_not_exported() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    xtask(folder, ["run", &here("small.ron"), "--out", "run", "--threads", "1", "--set", "epochs=1"]).done();
+    let newest = checkpoint(&folder.join("run"), 4);
+    let whole = run_store::checkpoint::read(&newest).unwrap();
+    type Change = fn(&mut Tensors);
+    let changes: [(Change, &str); 3] = [
+        (|tensors| drop(tensors.remove("query.backbone.conv1.weight")), "`conv1.weight` is missing"),
+        (
+            |tensors| {
+                let empty = Stored::F32 { shape: vec![0, 3, 3, 3], values: Vec::new() };
+                tensors.insert("query.backbone.conv1.weight".into(), empty);
+            },
+            "`conv1.weight` is [0, 3, 3, 3], expected ",
+        ),
+        (
+            |tensors| {
+                let more = Stored::F32 { shape: vec![1], values: vec![1.0] };
+                tensors.insert("query.backbone.more".into(), more);
+            },
+            "`more` is unexpected",
+        ),
+    ];
+    for (change, expected) in changes {
+        let mut snapshot = whole.clone();
+        change(&mut snapshot.tensors);
+        run_store::checkpoint::write(&newest, &snapshot).unwrap();
+        let told = xtask(folder, ["export", "run", "--to", "torchvision", "-o", "a.safetensors"]).refused();
+        assert!(told.contains(expected), "{told}");
+        assert!(!folder.join("a.safetensors").exists());
     }
 }
 

@@ -281,6 +281,70 @@ fn what_links_in_a_run_lead_to_is_never_written() {
     }
 }
 
+/// What each command reads of a run, and with it `runs` reads too.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_a_run_is_an_error_and_nobody_waits_for_it() {
+    let resumed = resume("run/checkpoints/step-00000004.safetensors", &[]);
+    let root = trained();
+    for (name, arguments) in [
+        ("environment.json", resumed.clone()),
+        ("unreadable.txt", resumed.clone()),
+        ("metrics.jsonl", resumed),
+        ("moved.json", vec!["knn", "run", "--threads", "1"]),
+        ("pipeline.ron", vec!["knn", "run", "--threads", "1"]),
+    ] {
+        let place = root.path().join("run").join(name);
+        let aside = root.path().join("aside");
+        let is_there = std::fs::rename(&place, &aside).is_ok();
+        assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let before = checkpoint_steps(&root.path().join("run"));
+        let told = xtask(root.path(), arguments).refused();
+        assert!(told.contains(name), "{name}: {told}");
+        assert_eq!(checkpoint_steps(&root.path().join("run")), before, "{name}");
+        std::fs::remove_file(&place).unwrap();
+        if is_there {
+            std::fs::rename(&aside, &place).unwrap();
+        }
+    }
+    // Of these, only less is told.
+    for name in ["failed.txt", "origin.txt"] {
+        let place = root.path().join("run").join(name);
+        assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+        xtask(root.path(), ["runs", "show", "run"]).done();
+        std::fs::remove_file(&place).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn results_are_not_written_through_a_link() {
+    let root = trained();
+    let elsewhere = root.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, root.path().join("run/evaluations")).unwrap();
+    let told = xtask(root.path(), ["linear", "run", "--cached", "--threads", "1"]).refused();
+    assert!(told.contains("run/evaluations`: it is a link"), "{told}");
+    assert!(contents(&elsewhere).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_may_not_get_so_large_is_an_error_and_the_run_goes_on_where_it_may() {
+    let root = tempdir().unwrap();
+    let program = command(root.path(), arguments("run", &[]));
+    let words = [program.get_program()].into_iter().chain(program.get_args());
+    let outcome = Command::new("bash")
+        .args(["-c", "ulimit -f 100; exec \"$@\"", "bash"])
+        .args(words)
+        .current_dir(root.path())
+        .output()
+        .unwrap();
+    let told = Outcome::from(outcome).refused();
+    assert!(told.contains("File too large"), "{told}");
+    xtask(root.path(), resume("run", &[])).done();
+}
+
 #[test]
 fn a_pipeline_that_was_edited_and_a_checkpoint_of_another_run_are_refused() {
     let root = trained();

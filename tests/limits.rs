@@ -24,6 +24,24 @@ fn a_step_that_no_machine_has_memory_for_is_refused_and_leaves_no_folder() {
     assert!(checked.stdout.contains("note: `run` would refuse it here: a step takes at least"), "{checked}");
 }
 
+#[test]
+fn numbers_of_epochs_that_no_run_has_are_refused_at_once() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let small = here("small.ron");
+    for command in ["check", "summary", "run"] {
+        let told = xtask(folder, [command, &small, "--set", "epochs=4294967296"]).refused();
+        assert!(told.contains("there are 4294967296 epochs, more than the 1000000"), "{told}");
+    }
+    for number in 0..64_u8 {
+        image::RgbImage::from_pixel(8, 8, image::Rgb([number; 3]))
+            .save(folder.join(format!("{number}.png")))
+            .unwrap();
+    }
+    let told = xtask(folder, ["train", ".", "--dry-run", "--epochs", "18446744073709551615"]).refused();
+    assert!(told.contains("the number of epochs"), "{told}");
+}
+
 #[cfg(unix)]
 #[test]
 fn pipes_and_devices_are_refused_wherever_a_file_is_read() {

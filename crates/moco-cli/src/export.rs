@@ -10,6 +10,7 @@ use moco::exchange::{ExchangeError, ExportOptions, Mismatch, Target, Unrecognize
 
 use crate::choice::Side;
 use crate::failure::Failure;
+use crate::interrupt::stop_without_a_result;
 use crate::run::unwrapped;
 use crate::{compute, new_file, text};
 
@@ -73,6 +74,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         weights: arguments.encoder.weights(),
         with_head: arguments.with_head,
     };
+    stop_without_a_result()?;
     let exported = export(&arguments.run, &arguments.out, &options).map_err(with_options)?;
     writeln!(
         out,

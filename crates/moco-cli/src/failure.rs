@@ -110,7 +110,21 @@ pub(crate) fn plain(failure: &Failure) -> String {
 
 /// A fault as standard error shows it.
 pub fn print_fault(fault: &Fault) {
-    let _ = writeln!(io::stderr(), "{}\n", fault.render(color()));
+    let _ = writeln!(io::stderr(), "{}\n", harmless(fault).render(color()));
+}
+
+/// `fault` without what would do something to the terminal that shows it.
+fn harmless(fault: &Fault) -> Fault {
+    let shown = |text: &str| shown(text).into_owned();
+    // Others than these are replaced when the line is drawn. Places in the text stay: both take two bytes.
+    let is_command = |letter: char| ('\u{80}'..='\u{9f}').contains(&letter);
+    Fault {
+        origin: shown(&fault.origin),
+        text: fault.text.replace(is_command, "\u{b7}"),
+        span: fault.span.clone(),
+        message: shown(&fault.message),
+        hint: fault.hint.as_deref().map(shown),
+    }
 }
 
 fn is_closed_pipe(failure: &Failure) -> bool {
@@ -119,10 +133,7 @@ fn is_closed_pipe(failure: &Failure) -> bool {
 
 fn rendered_in(failure: &Failure, color: Color) -> String {
     if let Some(PipelineError::Fault(fault)) = failure.cause() {
-        let shown = |text: &str| shown(text).into_owned();
-        let (origin, message) = (shown(&fault.origin), shown(&fault.message));
-        let fault = Fault { origin, message, hint: fault.hint.as_deref().map(shown), ..Fault::clone(fault) };
-        return fault.render(color) + "\n";
+        return harmless(fault).render(color) + "\n";
     }
     let (red, bold, end) = match color {
         Color::Yes => ("\x1b[1;31m", "\x1b[1m", "\x1b[0m"),
@@ -189,6 +200,24 @@ mod tests {
         let failure = Failure::new("`a\x1b[2J.jpg` is damaged", "remove `a\x1b[2J.jpg`");
         let text = rendered_in(&failure, Color::Yes);
         assert!(!text.contains("\x1b[2J") && text.contains("a\\u{1b}[2J.jpg"), "{text}");
+    }
+
+    #[test]
+    fn a_line_of_a_pipeline_does_nothing_to_the_terminal() {
+        let text = "name: \"a\u{9b}2J\u{202e}\x1b[2Jb\", epoch: 3";
+        let place = text.find("epoch").unwrap();
+        let fault = Fault {
+            origin: "a\x1b[2J.ron".into(),
+            text: text.into(),
+            span: place..place + 5,
+            message: "no `\u{9b}2J`".into(),
+            hint: Some("write `\u{202e}`".into()),
+        };
+        let drawn = harmless(&fault).render(Color::No);
+        let is_harmful = |letter: char| (letter.is_control() && letter != '\n') || letter == '\u{202e}';
+        assert!(!drawn.contains(is_harmful), "{drawn:?}");
+        assert!(drawn.contains("^^^^^") && drawn.contains("a\\u{1b}[2J.ron"), "{drawn}");
+        assert_eq!(harmless(&fault).position(), fault.position());
     }
 
     #[test]

@@ -11,7 +11,12 @@ use signal_hook::{
     iterator::Signals,
 };
 
+use run_store::let_writes_end;
+
 use crate::failure::{Failure, STOPPED};
+
+/// How long a stop waits for what is being written.
+const WRITES_TAKE: Duration = Duration::from_secs(5);
 
 /// Whether nothing would be lost if the program ended now, so that a signal need not wait.
 static NOTHING_TO_LOSE: AtomicBool = AtomicBool::new(false);
@@ -42,8 +47,7 @@ pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static st
     })?;
     handle(move || {
         if NOTHING_TO_LOSE.load(Ordering::Relaxed) {
-            let _ = writeln!(io::stderr(), "\nstopped");
-            std::process::exit(i32::from(STOPPED));
+            end("stopped");
         }
         if !is_first() {
             std::process::exit(i32::from(STOPPED));
@@ -74,15 +78,34 @@ pub(crate) fn stop_after(
     Ok(())
 }
 
-/// Ctrl-C ends the program at once: for a command that writes nothing before its end.
+/// Ctrl-C ends the program at once: for a command that writes nothing before its end. What it is writing then is whole or not
+/// there.
 ///
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
-    handle(|| {
-        let _ = writeln!(io::stderr(), "\nstopped; nothing was written");
-        std::process::exit(i32::from(STOPPED));
-    })
+    handle(|| end("stopped"))
+}
+
+/// Ends the program between two files that it writes.
+fn end(message: &str) -> ! {
+    let _quiet = let_writes_end(WRITES_TAKE);
+    let _ = writeln!(io::stderr(), "\n{message}");
+    std::process::exit(i32::from(STOPPED));
+}
+
+/// A file that gets larger than the system lets it (`ulimit -f`) is an error of the write, as on a full disk; without this it ends
+/// the program without a word.
+pub(crate) fn let_full_files_be_errors() {
+    #[cfg(unix)]
+    {
+        use std::sync::Arc;
+
+        use signal_hook::consts::SIGXFSZ;
+
+        // Where it cannot be handled, it is as it was.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    }
 }
 
 #[cfg(unix)]

@@ -159,6 +159,7 @@ pub fn main_with<C: Subcommand>(
 ) -> ExitCode {
     program::set_program(name);
     bug::tell();
+    interrupt::let_full_files_be_errors();
     let matches = command_line_with::<C>(name).try_get_matches().unwrap_or_else(|error| {
         if error.use_stderr() {
             together::let_the_first_speak();

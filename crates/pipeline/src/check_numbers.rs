@@ -5,6 +5,9 @@ use crate::config::{LearningRateScale, PipelineConfig, Weights};
 use crate::stability;
 use pipeline_text::Checked;
 
+/// The most epochs of a run: what is planned for each takes no time worth mentioning then.
+pub const MOST_EPOCHS: usize = 1_000_000;
+
 /// What single precision still has. Far more than any rate that trains, and divergence tells of itself.
 const MOST_LEARNING_RATE: f64 = 1e38;
 
@@ -41,6 +44,13 @@ pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Check
     }
     if config.epochs == 0 {
         return Err(checker.fault(&["epochs"], "there is no epoch to train", "write 1 or more"));
+    }
+    if config.epochs > MOST_EPOCHS {
+        return Err(checker.fault(
+            &["epochs"],
+            format!("there are {} epochs, more than the {MOST_EPOCHS} that a run may have", config.epochs),
+            "a run goes on with `run --from RUN --epochs N`; the papers train for 100 to 1000",
+        ));
     }
     let rate = &config.learning_rate;
     if !(0.0..=MOST_LEARNING_RATE).contains(&rate.base) {

@@ -40,6 +40,7 @@ mod stability;
 mod views;
 mod write;
 
+pub use self::check_numbers::MOST_EPOCHS;
 pub use self::config::{
     CheckpointConfig, Curve, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
     LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, RampConfig, Selection,

@@ -12,7 +12,7 @@ pub mod tensor_file;
 
 pub use self::disk::{check_writable, free_space};
 pub use self::run_folder::{
-    Fill, GoingOn, GoingOnError, HeldFolder, Holder, Logged, NotWritten, Removed, ResultFolder, RunFolder,
-    RunFolderError, RunLock, RunLog, UnfinishedError, UnfinishedFolder, cell, hold, one_line, path_cell,
-    shown, stamp, write_new, write_together, write_whole,
+    Fill, GoingOn, GoingOnError, Held, HeldFolder, Holder, Logged, NotWritten, Quiet, Removed, ResultFolder,
+    RunFolder, RunFolderError, RunLock, RunLog, UnfinishedError, UnfinishedFolder, cell, hold,
+    let_writes_end, one_line, path_cell, shown, stamp, write_new, write_together, write_whole,
 };

@@ -121,6 +121,11 @@ impl Golden {
         text.parse().map_err(|_| self.wrong(format!("its setting `{name}` has the invalid value `{text}`")))
     }
 
+    /// The length of the file.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The setting called `name`, as text.
     pub(super) fn setting_text(&self, name: &str) -> Result<&str, Failure> {
         self.settings

@@ -22,7 +22,12 @@ pub(super) fn read(golden: &Golden, kind: Kind) -> Result<Moco, Failure> {
         }
         Kind::Moco | Kind::Augmentations | Kind::Loss => {
             let head = if truth(golden, "mlp")? { "mlp" } else { "linear" };
-            let method = Method::Queue { head, len: golden.setting("queue")? };
+            let len: usize = golden.setting("queue")?;
+            if len > golden.n_bytes() {
+                return Err(golden
+                    .wrong(format!("its setting `queue` is {len}, and it has no room for so many keys")));
+            }
+            let method = Method::Queue { head, len };
             (resnet(golden)?, method, Rule::Sgd(golden.setting("sgd_momentum")?))
         }
     };

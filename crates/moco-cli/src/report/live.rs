@@ -1,25 +1,22 @@
 //! A page in a browser of this machine, which shows itself anew after each epoch.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use pages::LIVE_CHECK;
 use run_store::RunFolder;
-use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::Arguments;
+use super::http::{Answer, Asked, Server};
 use super::watch::{Seen, wait};
 use crate::failure::Failure;
 use crate::run::WhileRead;
-
-/// How long the server waits before it looks whether it is to stop.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// A page, and which one it is.
 struct Version {
@@ -45,26 +42,19 @@ pub(super) fn serve(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let out = &mut WhileRead(out);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let server = Server::http(address).map_err(|error| {
+    let server = Server::start(port).map_err(|error| {
         Failure::new(
             format!("the port {port} of this machine cannot be used: {error}"),
             "choose another one with `--serve PORT`; 0 is any free port",
         )
     })?;
-    let address = server.server_addr().to_ip().unwrap_or(address);
+    let address = server.address();
     let mut seen = Seen::now(folders);
-    let version = Mutex::new(Version::new(arguments)?);
+    let version = Arc::new(Mutex::new(Version::new(arguments)?));
     writeln!(out, "http://{address}/ shows {}; stop with Ctrl-C", crate::text::count(folders.len(), "run"))?;
     out.flush()?;
-    let answering = || {
-        while !stop.load(Ordering::Relaxed) {
-            // A connection that breaks is the browser's business.
-            if let Ok(Some(request)) = server.recv_timeout(PAUSE) {
-                answer(request, address, &version);
-            }
-        }
-    };
+    let served = Arc::clone(&version);
+    let answering = || server.serve(stop, move |asked: &Asked| answer(asked, address, &served));
     thread::scope(|scope| {
         scope.spawn(answering);
         while let Some(now) = wait(folders, &seen, stop) {
@@ -81,29 +71,18 @@ pub(super) fn serve(
     })
 }
 
-fn answer(request: Request, address: SocketAddr, version: &Mutex<Version>) {
-    let is_from_here = host(&request).is_some_and(|host| is_this_machine(host, address.port()));
-    let header =
-        |name: &str, value: &str| Header::from_bytes(name, value).expect("names and values are ASCII");
-    let response = {
-        let version = version.lock().unwrap_or_else(PoisonError::into_inner);
-        match (request.method(), request.url()) {
-            // A page of another site could have its own name lead here.
-            _ if !is_from_here => {
-                Response::from_string("this page is for this machine alone\n").with_status_code(403)
-            }
-            (Method::Get, "/") => Response::from_string(version.page.clone())
-                .with_header(header("Content-Type", "text/html; charset=utf-8")),
-            (Method::Get, LIVE_CHECK) => Response::from_string(version.number.to_string()),
-            _ => Response::from_string("there is one page here, /\n").with_status_code(404),
-        }
+fn answer(asked: &Asked, address: SocketAddr, version: &Mutex<Version>) -> Answer {
+    const TEXT: &str = "text/plain";
+    let is_from_here = asked.host.as_deref().is_some_and(|host| is_this_machine(host, address.port()));
+    let version = version.lock().unwrap_or_else(PoisonError::into_inner);
+    let (status, content_type, body) = match (asked.method.as_str(), asked.path.as_str()) {
+        // A page of another site could have its own name lead here.
+        _ if !is_from_here => ("403 Forbidden", TEXT, "this page is for this machine alone\n".into()),
+        ("GET", "/") => ("200 OK", "text/html", version.page.clone()),
+        ("GET", LIVE_CHECK) => ("200 OK", TEXT, version.number.to_string()),
+        _ => ("404 Not Found", TEXT, "there is one page here, /\n".into()),
     };
-    let _ = request.respond(response.with_header(header("Cache-Control", "no-store")));
-}
-
-fn host(request: &Request) -> Option<&str> {
-    let mut headers = request.headers().iter();
-    headers.find(|header| header.field.equiv("Host")).map(|header| header.value.as_str())
+    Answer { status, content_type, body }
 }
 
 fn is_this_machine(host: &str, port: u16) -> bool {

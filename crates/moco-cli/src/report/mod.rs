@@ -1,5 +1,6 @@
 //! `moco report`: a page that shows a run.
 
+mod http;
 mod live;
 mod watch;
 
@@ -13,7 +14,7 @@ use moco::{OpenRun, ReportOptions, report_page, report_path};
 use run_store::{RunFolder, write_whole};
 
 use crate::failure::Failure;
-use crate::interrupt::stop_softly;
+use crate::interrupt::{stop_softly, stop_without_a_result};
 use crate::moved::MovedArguments;
 use crate::{compute, cores, new_file};
 
@@ -85,6 +86,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         stop_softly(&STOP, None)?;
         return watch::watch(arguments, &folders, &path, &STOP, out);
     }
+    stop_without_a_result()?;
     let n_bytes = arguments.write(&path)?;
     writeln!(out, "{}: {}", path.display(), crate::text::bytes(n_bytes as u64))?;
     Ok(ExitCode::SUCCESS)

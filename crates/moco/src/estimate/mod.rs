@@ -76,7 +76,7 @@ impl Estimate {
 
     /// The time of an epoch without measurements; `None` if the dataset cannot be opened here.
     pub fn epoch(&self) -> Option<Duration> {
-        self.steps_per_epoch().map(|n_steps| self.step.mul_f64(n_steps as f64))
+        self.steps_per_epoch().map(|n_steps| times(self.step, n_steps as f64))
     }
 
     /// The time of all measurements of a run.
@@ -92,14 +92,19 @@ impl Estimate {
     fn saving_of(&self, epochs: usize, every: usize) -> Duration {
         // One at the start.
         let n_saved = 1 + epochs.div_ceil(every.max(1));
-        Duration::from_secs_f64(n_saved as f64 * self.checkpoint_bytes as f64 / DISK_BYTES_PER_S)
+        times(Duration::from_secs(1), n_saved as f64 * self.checkpoint_bytes as f64 / DISK_BYTES_PER_S)
     }
 
     /// The time of a whole run; `None` if the dataset cannot be opened here.
     pub fn total(&self) -> Option<Duration> {
         let epoch = self.epoch()?;
-        Some(epoch.mul_f64(self.epochs as f64) + self.measuring() + self.saving())
+        Some(times(epoch, self.epochs as f64).saturating_add(self.measuring()).saturating_add(self.saving()))
     }
+}
+
+/// `time`, `n` times; the longest time there is, if it is longer.
+fn times(time: Duration, n: f64) -> Duration {
+    Duration::try_from_secs_f64(time.as_secs_f64() * n).unwrap_or(Duration::MAX)
 }
 
 /// Makes a few steps of `pipeline`, with the images of its dataset or, if that is not there, with made-up ones.

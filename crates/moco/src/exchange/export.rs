@@ -6,11 +6,12 @@ use std::path::Path;
 use pipeline::{Pipeline, Site, Weights};
 use plugin_api::Normalization;
 use run_store::checkpoint::Stored;
-use weights::{Architecture, Facts, HeadLayers, OnnxOutput, Target, Tensors};
+use weights::{Architecture, Facts, HeadLayers, OnnxOutput, Report, Target, Tensors};
 
-use super::ExchangeError;
+use super::import::{check, layout_of_module};
 use super::opened::Opened;
 use super::parts::{self, Parts};
+use super::{Counterpart, ExchangeError};
 use crate::{Which, device};
 
 /// What to export, and for which program.
@@ -77,6 +78,7 @@ pub(super) fn write(
     options: &ExportOptions,
 ) -> Result<Exported, ExchangeError> {
     let Taken { architecture, backbone, head, predictor, layers } = opened.take(options, pipeline)?;
+    check_backbone(&backbone, opened.file(), pipeline)?;
     for (name, stored) in backbone.iter().chain(&head).chain(&predictor) {
         if let Some(what) = weights::implausible(name, stored) {
             let (path, tensor) = (opened.file().into(), name.clone());
@@ -160,6 +162,15 @@ pub(super) fn take(
         }
     }
     Ok(Taken { architecture, backbone, head, predictor, layers })
+}
+
+/// Checks names and shapes of the weights in `file` against the modules of the pipeline: a file may say anything.
+fn check_backbone(backbone: &Tensors, file: &Path, pipeline: &Pipeline) -> Result<(), ExchangeError> {
+    let name = Parts::of(&pipeline.network.graph).backbone;
+    let modules = pipeline.network.modules.named();
+    let Some((_, module)) = modules.into_iter().find(|(own, _)| *own == name) else { return Ok(()) };
+    let report = Report::new(&layout_of_module(module), backbone);
+    check(file, "backbone", &report, &Counterpart::Pipeline(pipeline.name.clone()))
 }
 
 fn side(weights: Weights) -> &'static str {

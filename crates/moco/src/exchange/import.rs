@@ -274,7 +274,12 @@ impl Place<'_> {
 }
 
 /// Fails with the first mismatch.
-fn check(path: &Path, part: &'static str, report: &Report, of: &Counterpart) -> Result<(), ExchangeError> {
+pub(super) fn check(
+    path: &Path,
+    part: &'static str,
+    report: &Report,
+    of: &Counterpart,
+) -> Result<(), ExchangeError> {
     let name = |name: &String| name.clone();
     let misshapen = report.misshapen.first().map(|(name, found, expected)| Mismatch::Shape {
         name: name.clone(),

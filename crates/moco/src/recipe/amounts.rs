@@ -1,5 +1,7 @@
 //! How many, how long, how fast.
 
+use pipeline::MOST_EPOCHS;
+
 use super::looked::{grouped, images};
 use super::{Chosen, Fitted, Method, Processor, RecipeError, Wishes};
 
@@ -57,13 +59,17 @@ pub(super) fn batch(n_train: usize, size: usize, wishes: &Wishes) -> Result<Chos
     })
 }
 
-pub(super) fn epochs(steps_per_epoch: usize, wishes: &Wishes) -> Chosen<usize> {
+pub(super) fn epochs(steps_per_epoch: usize, wishes: &Wishes) -> Result<Chosen<usize>, RecipeError> {
     if let Some(epochs) = wishes.epochs {
-        return Chosen::given(epochs);
+        if epochs > MOST_EPOCHS {
+            let must = format!("at most {MOST_EPOCHS}");
+            return Err(RecipeError::OutOfRange { what: "the number of epochs", value: epochs, must });
+        }
+        return Ok(Chosen::given(epochs));
     }
     if let Some(fitted) = &wishes.fitted {
         let why = format!("what fits into {}, by the speed measured here", told(fitted));
-        return Chosen::new(fitted.epochs, why);
+        return Ok(Chosen::new(fitted.epochs, why));
     }
     let budget = match wishes.processor {
         Processor::Cpu => STEPS_ON_CPU,
@@ -78,7 +84,7 @@ pub(super) fn epochs(steps_per_epoch: usize, wishes: &Wishes) -> Chosen<usize> {
         _ if epochs > fitting => format!("{n_steps} steps: every image should be seen some times"),
         _ => format!("{n_steps} steps, about as many as runs need to become useful"),
     };
-    Chosen::new(epochs, why)
+    Ok(Chosen::new(epochs, why))
 }
 
 /// Why only a part of the images is trained on.

@@ -110,7 +110,7 @@ impl Recipe {
         };
         let batch = amounts::batch(n_train, size.value, wishes)?;
         let steps_per_epoch = n_train / batch.value;
-        let epochs = amounts::epochs(steps_per_epoch, wishes);
+        let epochs = amounts::epochs(steps_per_epoch, wishes)?;
         let n_steps = epochs.value * steps_per_epoch;
         let momentum = amounts::momentum(n_steps, method.value);
         let queue = match method.value {

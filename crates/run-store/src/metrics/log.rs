@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::MetricsError;
-use crate::run_folder::{check_own_file, write_whole};
+use crate::run_folder::{check_own_file, read_own, write_whole};
 
 /// One line: `step`, then fields in the order in which they were added.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +97,7 @@ impl MetricsLog {
 
     /// The file at `path` without the lines of steps after `step`; `None` if it has none of these.
     pub(crate) fn without_later(path: &Path, step: u64) -> Result<Option<Vec<u8>>, MetricsError> {
-        let bytes = std::fs::read(path).map_err(MetricsError::io("read", path))?;
+        let bytes = read_own(path).map_err(MetricsError::io("read", path))?;
         // Lines that are not objects with a step were not written here; they stay.
         let stays = |line: &[u8]| step_of(line).is_none_or(|of_line| of_line <= step);
         let kept: Vec<u8> = bytes
@@ -113,7 +113,7 @@ impl MetricsLog {
     /// # Errors
     /// If the file cannot be read.
     pub fn read(path: &Path) -> Result<Vec<serde_json::Map<String, Value>>, MetricsError> {
-        let bytes = std::fs::read(path).map_err(MetricsError::io("read", path))?;
+        let bytes = read_own(path).map_err(MetricsError::io("read", path))?;
         let lines = bytes.split(|&byte| byte == b'\n');
         Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }

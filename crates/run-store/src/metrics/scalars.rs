@@ -7,6 +7,7 @@ use prost::Message as _;
 use super::MetricsError;
 use super::event::{Event, SessionStatus};
 use super::record::split_record;
+use crate::run_folder::read_own;
 
 /// The scalars of a run's event files that still count, by tag.
 #[derive(Clone, Debug, Default)]
@@ -23,7 +24,7 @@ impl Scalars {
     pub fn read(folder: &Path, wants: impl Fn(&str) -> bool) -> Result<Self, MetricsError> {
         let mut found = Self::default();
         for path in event_files(folder)? {
-            let bytes = std::fs::read(&path).map_err(MetricsError::io("read", &path))?;
+            let bytes = read_own(&path).map_err(MetricsError::io("read", &path))?;
             let mut rest = &bytes[..];
             while let Some(payload) = split_record(&mut rest) {
                 match Event::decode(payload) {

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::own::{read_own, read_own_text};
 use super::shown::one_line;
 use super::whole_file::write_whole;
 use super::{Holder, RunFolderError, RunLock};
@@ -162,7 +163,7 @@ impl RunFolder {
     /// If the file cannot be read.
     pub fn read_pipeline(&self) -> Result<String, RunFolderError> {
         let path = self.pipeline();
-        fs::read_to_string(&path).map_err(RunFolderError::io("read", &path))
+        read_own_text(&path).map_err(RunFolderError::io("read", &path))
     }
 
     /// The places, old and new, of images that have moved since the run was started; none for most runs.
@@ -171,7 +172,7 @@ impl RunFolder {
     /// If the file cannot be read, or is not a list of pairs.
     pub fn read_moved(&self) -> Result<Vec<(String, String)>, RunFolderError> {
         let path = self.path.join(MOVED);
-        match fs::read(&path) {
+        match read_own(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|reason| RunFolderError::Moved { path: path.clone(), reason: reason.to_string() }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -198,7 +199,7 @@ impl RunFolder {
 
     /// What the run started from, in words; `None` if that was nothing.
     pub fn read_origin(&self) -> Option<String> {
-        fs::read_to_string(self.path.join(ORIGIN)).ok().map(|text| text.trim_end().to_owned())
+        read_own_text(&self.path.join(ORIGIN)).ok().map(|text| text.trim_end().to_owned())
     }
 
     /// Writes what the run started from, in words.
@@ -226,7 +227,7 @@ impl RunFolder {
         environment: serde_json::Value,
     ) -> Result<Vec<u8>, RunFolderError> {
         let path = self.environment();
-        let mut all: Vec<serde_json::Value> = match fs::read(&path) {
+        let mut all: Vec<serde_json::Value> = match read_own(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(RunFolderError::io("read", &path)(error)),
@@ -240,7 +241,7 @@ impl RunFolder {
 
     /// The error that training ended with, in words; `None` if it did not fail, or goes on.
     pub fn read_failure(&self) -> Option<String> {
-        fs::read_to_string(self.path.join(FAILURE)).ok().map(|text| text.trim_end().to_owned())
+        read_own_text(&self.path.join(FAILURE)).ok().map(|text| text.trim_end().to_owned())
     }
 
     /// Writes the error that training ended with, in words.
@@ -288,7 +289,7 @@ impl RunFolder {
     /// If the file cannot be read.
     pub fn read_unreadable(&self) -> Result<Vec<String>, RunFolderError> {
         let path = self.unreadable();
-        match fs::read(&path) {
+        match read_own(&path) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(RunFolderError::io("read", &path)(error)),

@@ -22,11 +22,13 @@ pub use self::folder::RunFolder;
 pub use self::going_on::{GoingOn, GoingOnError};
 pub use self::held::HeldFolder;
 pub use self::lock::{Holder, RunLock};
-pub(crate) use self::own::{check_own_file, check_own_folder};
+pub(crate) use self::own::{check_own_file, check_own_folder, read_own};
 pub use self::removal::Removed;
 pub use self::result_folder::ResultFolder;
 pub use self::run_log::{Logged, RunLog, stamp};
 pub use self::shown::{cell, one_line, path_cell, shown};
 pub use self::unfinished::{UnfinishedError, UnfinishedFolder};
 pub(crate) use self::whole_file::remove_partial;
-pub use self::whole_file::{Fill, NotWritten, hold, write_new, write_together, write_whole};
+pub use self::whole_file::{
+    Fill, Held, NotWritten, Quiet, hold, let_writes_end, write_new, write_together, write_whole,
+};

@@ -20,6 +20,23 @@ pub(crate) fn check_own_folder(path: &Path) -> io::Result<()> {
     check(path, "folder", fs::Metadata::is_dir)
 }
 
+/// The bytes of a file of a run, whatever its length. A pipe or a device in its place, which might never end, is an error.
+///
+/// # Errors
+/// If it is missing, no regular file, or cannot be read.
+pub(crate) fn read_own(path: &Path) -> io::Result<Vec<u8>> {
+    regular_files::read(path, u64::MAX)
+}
+
+/// The text of such a file.
+///
+/// # Errors
+/// As [`read_own`], and [`io::ErrorKind::InvalidData`] if it is not UTF-8.
+pub(crate) fn read_own_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read_own(path)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8"))
+}
+
 fn check(path: &Path, what: &str, is_own: impl Fn(&fs::Metadata) -> bool) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(found) if is_own(&found) => Ok(()),

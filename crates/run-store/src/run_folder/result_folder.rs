@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::own::check_own_folder;
 use super::whole_file::{PARTIAL_FOLDER, hold, remove_partial};
 use super::{RunFolder, RunFolderError};
 use crate::disk::check_writable;
@@ -41,6 +42,9 @@ impl ResultFolder {
             },
             None => Self { parent: run.evaluations(), name: Name::Numbered(name) },
         };
+        if asked.is_none() {
+            check_own_folder(&folder.parent).map_err(RunFolderError::io(WRITE, &folder.parent))?;
+        }
         fs::create_dir_all(&folder.parent)
             .and_then(|()| check_writable(&folder.parent))
             .and_then(|()| if asked.is_none() { remove_partial(&folder.parent) } else { Ok(()) })

@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::{NamedTempFile, TempPath};
 
@@ -15,6 +17,32 @@ pub(crate) const PARTIAL_FOLDER: &str = ".partial-";
 
 /// What is being written where files cannot be locked counts as left over after this time.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Held by whoever writes a file or a folder, until it is whole and has its name.
+static WRITING: RwLock<()> = RwLock::new(());
+
+/// Nothing is being written while this is held.
+pub type Quiet = RwLockWriteGuard<'static, ()>;
+
+/// Waits until what is being written is whole, for `limit` at the most, so that a program that ends while it has what is returned
+/// leaves no half of it; `None` if that takes longer.
+pub fn let_writes_end(limit: Duration) -> Option<Quiet> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let began = Instant::now();
+    loop {
+        match WRITING.try_write() {
+            Ok(quiet) => return Some(quiet),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) if began.elapsed() > limit => return None,
+            // Whoever waited for the lock would keep others from beginning a second file of what they write.
+            Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+fn writing() -> RwLockReadGuard<'static, ()> {
+    WRITING.read().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What writes the contents of a file.
 pub type Fill<'a> = Box<dyn FnOnce(&mut File) -> io::Result<()> + 'a>;
@@ -43,6 +71,7 @@ impl NotWritten {
 /// # Errors
 /// If it cannot be written, or `fill` fails. The old file is then unchanged.
 pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let _writing = writing();
     filled(path, fill)?.persist(path).map_err(|error| error.error)?;
     sync_folder(folder_of(path))
 }
@@ -52,6 +81,7 @@ pub fn write_whole(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) 
 /// # Errors
 /// As [`write_whole`], and [`io::ErrorKind::AlreadyExists`].
 pub fn write_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let _writing = writing();
     filled(path, fill)?.persist_noclobber(path).map_err(|error| error.error)?;
     sync_folder(folder_of(path))
 }
@@ -62,6 +92,7 @@ pub fn write_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) ->
 /// # Errors
 /// If one cannot be written. All old files are then unchanged.
 pub fn write_together<'a>(files: Vec<(&'a Path, Fill<'a>)>) -> Result<(), NotWritten> {
+    let _writing = writing();
     let written = files
         .into_iter()
         .map(|(path, fill)| Ok((path, filled(path, fill).map_err(NotWritten::new(path))?)))
@@ -170,12 +201,19 @@ fn is_left_over(path: &Path) -> bool {
     }
 }
 
-/// Locks a temporary folder for as long as what is returned lives, so that it is known to be no leftover; `None` where the
-/// system locks no folders.
-pub fn hold(folder: &Path) -> Option<File> {
-    let open = File::open(folder).ok()?;
-    open.try_lock_shared().ok()?;
-    Some(open)
+/// A temporary folder that is being filled.
+#[derive(Debug)]
+pub struct Held {
+    /// `None` where the system locks no folders.
+    _folder: Option<File>,
+    _writing: RwLockReadGuard<'static, ()>,
+}
+
+/// Locks a temporary folder for as long as what is returned lives, so that it is known to be no leftover. A program that is
+/// stopped waits for it, see [`let_writes_end`].
+pub fn hold(folder: &Path) -> Held {
+    let open = File::open(folder).ok().filter(|open| open.try_lock_shared().is_ok());
+    Held { _folder: open, _writing: writing() }
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -282,9 +320,31 @@ mod tests {
         fs::create_dir(&begun).unwrap();
         let held = hold(&begun);
         remove_partial(folder.path()).unwrap();
-        assert_eq!(begun.exists(), held.is_some());
+        assert_eq!(begun.exists(), held._folder.is_some());
         drop(held);
         remove_partial(folder.path()).unwrap();
         assert!(!begun.exists());
+    }
+
+    /// Other tests of this process write too, which end soon.
+    #[test]
+    fn a_stop_waits_for_what_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let (begins, begun) = std::sync::mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                write_whole(&path, |file| {
+                    begins.send(()).unwrap();
+                    thread::sleep(Duration::from_millis(100));
+                    file.write_all(b"whole")
+                })
+            });
+            begun.recv().unwrap();
+            assert!(let_writes_end(Duration::ZERO).is_none());
+            let quiet = let_writes_end(Duration::from_secs(60)).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"whole");
+            drop(quiet);
+        });
     }
 }
