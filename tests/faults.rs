@@ -308,7 +308,7 @@ fn a_pipe_in_the_place_of_a_file_of_a_run_is_an_error_and_nobody_waits_for_it() 
         }
     }
     // Of these, only less is told.
-    for name in ["failed.txt", "origin.txt"] {
+    for name in ["failed.txt", "origin.txt", "unreadable.txt"] {
         let place = root.path().join("run").join(name);
         assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
         xtask(root.path(), ["runs", "show", "run"]).done();
@@ -422,7 +422,12 @@ fn a_run_whose_folder_is_gone_fails_and_makes_no_other() {
         assert!(is_told, "{told}");
         match rename {
             true => {
-                assert_eq!(std::fs::read_dir(&run).unwrap().count(), 1, "{told}");
+                let is_there = |name: &str| run.join(name).exists();
+                assert!(
+                    !is_there("metrics.jsonl") && !is_there("failed.txt") && !is_there("encoder"),
+                    "{told}"
+                );
+                assert!(checkpoint_steps(&run).is_empty(), "{told}");
                 assert_eq!(std::fs::read_to_string(&others).unwrap(), "of another run");
             }
             false => assert!(!run.exists() || contents(&run).is_empty(), "{told}"),

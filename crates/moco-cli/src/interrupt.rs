@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use run_store::let_writes_end;
 #[cfg(unix)]
 use signal_hook::{
     consts::{SIGUSR1, SIGUSR2},
     iterator::Signals,
 };
-
-use run_store::let_writes_end;
 
 use crate::failure::{Failure, STOPPED};
 
@@ -47,7 +46,7 @@ pub(crate) fn stop_softly(stop: &'static AtomicBool, message: Option<&'static st
     })?;
     handle(move || {
         if NOTHING_TO_LOSE.load(Ordering::Relaxed) {
-            end("stopped");
+            end();
         }
         if !is_first() {
             std::process::exit(i32::from(STOPPED));
@@ -79,18 +78,18 @@ pub(crate) fn stop_after(
 }
 
 /// Ctrl-C ends the program at once: for a command that writes nothing before its end. What it is writing then is whole or not
-/// there.
+/// there, if that takes no longer than [`WRITES_TAKE`].
 ///
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
-    handle(|| end("stopped"))
+    handle(|| end())
 }
 
 /// Ends the program between two files that it writes.
-fn end(message: &str) -> ! {
+fn end() -> ! {
+    let _ = writeln!(io::stderr(), "\nstopped");
     let _quiet = let_writes_end(WRITES_TAKE);
-    let _ = writeln!(io::stderr(), "\n{message}");
     std::process::exit(i32::from(STOPPED));
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn check_numbers(checker: &Checker, config: &PipelineConfig) -> Check
         return Err(checker.fault(
             &["epochs"],
             format!("there are {} epochs, more than the {MOST_EPOCHS} that a run may have", config.epochs),
-            "a run goes on with `run --from RUN --epochs N`; the papers train for 100 to 1000",
+            format!("write {MOST_EPOCHS} or fewer; the papers train for 100 to 1000"),
         ));
     }
     let rate = &config.learning_rate;

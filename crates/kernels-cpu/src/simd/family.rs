@@ -16,7 +16,7 @@ enum Instructions {
     /// Plain Rust.
     Portable,
     /// Plain Rust in the shape of AVX-512.
-    #[cfg(test)]
+    #[cfg(all(test, portable_wide))]
     PortableWide,
     /// AVX2 and FMA.
     #[cfg(target_arch = "x86_64")]
@@ -39,7 +39,7 @@ impl Family {
     }
 
     /// Plain Rust in the shape of AVX-512, so that a machine without it can test what depends on the shape.
-    #[cfg(test)]
+    #[cfg(all(test, portable_wide))]
     pub fn portable_wide() -> Self {
         Self(Instructions::PortableWide)
     }
@@ -73,7 +73,7 @@ impl Family {
     pub(super) fn name(self) -> &'static str {
         match self.0 {
             Instructions::Portable => "portable",
-            #[cfg(test)]
+            #[cfg(all(test, portable_wide))]
             Instructions::PortableWide => "portable-wide",
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2(_) => "avx2",
@@ -90,7 +90,7 @@ impl Family {
     pub(super) fn instructions(self) -> &'static str {
         match self.0 {
             Instructions::Portable => "portable",
-            #[cfg(test)]
+            #[cfg(all(test, portable_wide))]
             Instructions::PortableWide => "portable, wide",
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2(_) => "avx2+fma",
@@ -107,7 +107,7 @@ impl Family {
     pub(crate) fn panel(self) -> usize {
         match self.0 {
             Instructions::Portable => 2 * portable::Portable::N,
-            #[cfg(test)]
+            #[cfg(all(test, portable_wide))]
             Instructions::PortableWide => 2 * portable::PortableWide::N,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2(_) => 2 * Avx2::N,
@@ -125,7 +125,7 @@ impl Family {
     /// All families can multiply pairs, so that a machine without the instructions can test what depends on them.
     pub(crate) fn multiplies_pairs(self) -> bool {
         match self.0 {
-            #[cfg(test)]
+            #[cfg(all(test, portable_wide))]
             Instructions::PortableWide => true,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512Bf16(_) => true,
@@ -137,7 +137,7 @@ impl Family {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Instructions::Portable => kernel.run::<portable::Portable>(),
-            #[cfg(test)]
+            #[cfg(all(test, portable_wide))]
             Instructions::PortableWide => kernel.run::<portable::PortableWide>(),
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx2(there) => there.run(kernel),

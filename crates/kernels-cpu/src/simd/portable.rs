@@ -7,7 +7,7 @@ use super::{Kernel, Lanes, lanes::BLOCK};
 
 pub(super) type Portable = Arrays<8, 4>;
 /// Registers of the shape of AVX-512's, so that a machine without them can test what depends on the shape.
-#[cfg(test)]
+#[cfg(all(test, portable_wide))]
 pub(super) type PortableWide = Arrays<16, 8>;
 
 /// Registers of `N` values, as many as `ROWS` rows take.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How long the server waits before it looks whether it is to stop, or whether somebody has come.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A request is read, and its answer taken, within this time.
+/// A request is read within this time, and its answer is taken within as much again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes and headers of a request, at the most.
 const MOST_BYTES: usize = 16 << 10;
@@ -20,7 +20,9 @@ const MOST_CONNECTIONS: usize = 32;
 /// What a browser asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Asked {
+    /// `GET` for `HEAD`, which asks for the same without its body.
     pub(super) method: String,
+    is_head: bool,
     pub(super) path: String,
     /// The name by which it has found this server.
     pub(super) host: Option<String>,
@@ -55,7 +57,7 @@ impl Server {
     }
 
     /// Answers until `stop` is set. Each connection has a thread of its own, so that one that waits keeps nobody else waiting; it
-    /// is for one request, and ends with the program at the latest.
+    /// is for one request, and ends with the program at the latest. Beyond the most connections, more are closed.
     pub(super) fn serve(
         &self,
         stop: &AtomicBool,
@@ -102,8 +104,9 @@ impl Drop for Counted {
 fn talk(mut stream: TcpStream, answer: impl Fn(&Asked) -> Answer) -> io::Result<()> {
     // On some systems it is as its listener is.
     stream.set_nonblocking(false)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let answer = match read(&mut stream)? {
+    let asked = read(&mut stream)?;
+    let is_head = asked.as_ref().is_some_and(|asked| asked.is_head);
+    let answer = match asked {
         Some(asked) => answer(&asked),
         None => Answer {
             status: "400 Bad Request",
@@ -117,8 +120,28 @@ fn talk(mut stream: TcpStream, answer: impl Fn(&Asked) -> Answer) -> io::Result<
          Cache-Control: no-store\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body.as_bytes())
+    let body = if is_head { "" } else { &*body };
+    write(&mut stream, &[head.as_bytes(), body.as_bytes()].concat())
+}
+
+fn write(stream: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    let started = Instant::now();
+    while !bytes.is_empty() {
+        stream.set_write_timeout(Some(left_since(started)?))?;
+        match stream.write(bytes)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    Ok(())
+}
+
+/// What is left of the time that somebody has.
+fn left_since(started: Instant) -> io::Result<Duration> {
+    match PATIENCE.saturating_sub(started.elapsed()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
 }
 
 /// The request; `None` for what is none, or too long.
@@ -127,11 +150,7 @@ fn read(stream: &mut TcpStream) -> io::Result<Option<Asked>> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 2048];
     while bytes.len() <= MOST_BYTES {
-        let left = PATIENCE.saturating_sub(started.elapsed());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(left_since(started)?))?;
         let n = stream.read(&mut chunk)?;
         if n == 0 {
             return Ok(None);
@@ -144,8 +163,10 @@ fn read(stream: &mut TcpStream) -> io::Result<Option<Asked>> {
             Ok(httparse::Status::Complete(_)) => {
                 let host = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
                 let text = |part: Option<&str>| part.unwrap_or_default().to_owned();
+                let is_head = request.method == Some("HEAD");
                 return Ok(Some(Asked {
-                    method: text(request.method),
+                    method: if is_head { "GET".into() } else { text(request.method) },
+                    is_head,
                     path: text(request.path),
                     host: host.map(|host| String::from_utf8_lossy(host.value).into_owned()),
                 }));
@@ -173,6 +194,8 @@ mod tests {
         let mut told = String::new();
         thread::scope(|scope| {
             scope.spawn(|| server.serve(&stop, answer));
+            // A panic here ends the scope as well.
+            let _stops = Stops(&stop);
             let mut idle = TcpStream::connect(server.address()).unwrap();
             idle.write_all(b"GET /large HTTP/1.1\r\n\r\n").unwrap();
             let mut stream = TcpStream::connect(server.address()).unwrap();
@@ -182,9 +205,16 @@ mod tests {
             let mut bytes = Vec::new();
             let _ = stream.read_to_end(&mut bytes);
             told = String::from_utf8(bytes).unwrap();
-            stop.store(true, Ordering::Relaxed);
         });
         told
+    }
+
+    struct Stops<'a>(&'a AtomicBool);
+
+    impl Drop for Stops<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 
     #[test]
@@ -195,11 +225,17 @@ mod tests {
     }
 
     #[test]
+    fn of_what_only_the_head_is_asked_for_only_that_is_sent() {
+        let told = told(b"HEAD /page HTTP/1.1\r\n\r\n");
+        assert!(told.contains("Content-Length: 16\r\n") && told.ends_with("\r\n\r\n"), "{told}");
+    }
+
+    #[test]
     fn what_is_no_request_is_refused_and_so_is_one_without_an_end() {
         assert!(told(b"hello\r\n\r\n").starts_with("HTTP/1.1 400 "));
         let mut endless = b"GET / HTTP/1.1\r\nname: ".to_vec();
         endless.resize(MOST_BYTES + 1, b'x');
         let told = told(&endless);
-        assert!(told.is_empty() || told.starts_with("HTTP/1.1 400 "), "{told}");
+        assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use moco::exchange::{ENCODER_FOLDER, EncoderFolder, export_encoder};
+use moco::exchange::{EncoderFolder, export_encoder};
 use moco::{BestCheckpoint, ReportOptions, Summary, report_path, write_report};
-use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, best};
+use run_store::{HeldFolder, RunFolder};
 use serde_json::{Map, Value};
 
 use super::measured::Measured;
@@ -15,6 +15,8 @@ use crate::text;
 /// A run that has ended.
 pub(super) struct End<'a> {
     pub(super) run: &'a RunFolder,
+    /// The same, as it was when training began.
+    pub(super) held: &'a HeldFolder,
     pub(super) summary: &'a Summary,
     /// What the encoder was before the first step.
     pub(super) started_as: &'a str,
@@ -38,8 +40,8 @@ impl End<'_> {
         if let Some(early_stop) = &summary.early_stop {
             writeln!(out, "  ended early: {early_stop}")?;
         }
-        // One that was killed at its very end may have handed nothing over.
-        if !is_new && run.path().join(ENCODER_FOLDER).exists() && report_path(run).exists() {
+        // One that was killed at its very end may have handed nothing over; the report comes last.
+        if !is_new && report_path(run).exists() {
             return writeln!(out, "  go on with: {} run --from {path} --epochs N", program());
         }
         // Without the log, which is only for people here, less is told.
@@ -55,6 +57,13 @@ impl End<'_> {
         if summary.n_unreadable > 0 {
             let images = text::count(summary.n_unreadable, "unreadable image");
             writeln!(out, "  {images}, listed in {}", run.unreadable().display())?;
+        }
+        // What is made now belongs to this run, and not to one that has its place.
+        if !self.held.is_in_place() {
+            return writeln!(
+                out,
+                "  {path} was removed or renamed meanwhile: resume it where it is now for its encoder and report"
+            );
         }
         match export_encoder(run, &measured.before, &measured.after) {
             Ok(folder) => writeln!(out, "encoder   {}", described(&folder))?,
@@ -165,7 +174,9 @@ pub(super) mod tests {
         let run = RunFolder::create(Path::new(root.path()), "moco", None).unwrap();
         let commands = |has_labels, has_test| -> String {
             let summary = summary();
-            let end = End { run: &run, summary: &summary, started_as: "untrained", has_labels, has_test };
+            let held = &HeldFolder::new(run.path());
+            let end =
+                End { run: &run, held, summary: &summary, started_as: "untrained", has_labels, has_test };
             end.next().into_iter().map(|(command, _)| command + "\n").collect()
         };
         assert!(commands(true, true).contains("linear"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moco::{Finished, Run};
-use run_store::{Logged, RunLog};
+use run_store::{HeldFolder, Logged, RunLog};
 
 use super::describe::{dealt_parts, describe};
 use super::end::End;
@@ -96,6 +96,7 @@ impl Training<'_> {
         }
         let started_as = if folder.read_origin().is_some() { "before training" } else { "untrained" };
         let progress = &mut Progress::new(started_as).logged(log.clone());
+        let held = HeldFolder::new(folder.path());
         let finished = match goes_on {
             true => run.resume_until(progress, &STOP),
             false => run.train_until(progress, &STOP),
@@ -104,7 +105,8 @@ impl Training<'_> {
             Finished::Completed(summary) => {
                 // All is saved; what follows is made of it.
                 interrupt::nothing_to_lose(true);
-                End { run: &folder, summary: &summary, started_as, has_labels, has_test }.tell(out)?;
+                End { run: &folder, held: &held, summary: &summary, started_as, has_labels, has_test }
+                    .tell(out)?;
                 if let Some(verdict) = &summary.verdict {
                     out.flush()?;
                     let note = format!("{verdict}; {}", verdict.hint());

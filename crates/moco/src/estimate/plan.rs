@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Estimate;
 
 /// Longer runs are not planned, however much time there is.
-const MOST_EPOCHS: usize = 5_000;
+const MOST_PLANNED: usize = 5_000;
 
 /// What fits into a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +40,7 @@ impl Estimate {
         }
         // More epochs can take less time, where measurements are fewer, but not by more than one of them.
         let most = (time.as_secs_f64() / epoch.as_secs_f64().max(1e-9)) as usize;
-        let epochs = (1..=most.clamp(1, MOST_EPOCHS)).rev().find(|&epochs| takes(epochs) <= time)?;
+        let epochs = (1..=most.clamp(1, MOST_PLANNED)).rev().find(|&epochs| takes(epochs) <= time)?;
         Some(Plan { epochs, part: None })
     }
 }
@@ -76,7 +76,7 @@ mod tests {
         // 10 steps of 100 ms.
         assert_eq!(plan(&of(100, 100), 25), Some(Plan { epochs: 25, part: None }));
         assert_eq!(plan(&of(100, 100), 1), Some(Plan { epochs: 1, part: None }));
-        assert_eq!(plan(&of(100, 1), 3600), Some(Plan { epochs: MOST_EPOCHS, part: None }));
+        assert_eq!(plan(&of(100, 1), 3600), Some(Plan { epochs: MOST_PLANNED, part: None }));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use plugin_api::Normalization;
 use run_store::checkpoint::Stored;
 use weights::{Architecture, Facts, HeadLayers, OnnxOutput, Report, Target, Tensors};
 
-use super::import::{check, layout_of_module};
+use super::comparison::{check, layout_of_module};
 use super::opened::Opened;
 use super::parts::{self, Parts};
 use super::{Counterpart, ExchangeError};

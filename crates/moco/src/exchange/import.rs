@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline::{Modules, Pipeline};
-use plugin_api::{Entry, Module, Resized};
+use plugin_api::Resized;
 use run_store::checkpoint::{Snapshot, Stored};
 use train_core::trainer;
 use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, Vit, WeightFile, adapt_channels};
 
 use super::ExchangeError;
-use super::error::{Counterpart, Mismatch};
+use super::comparison::{check, layout_of_module};
+use super::error::Counterpart;
 use super::line::{BackboneLine, usual_heads};
 use super::parts::{self, Parts};
 use super::positions;
@@ -271,41 +272,4 @@ impl Place<'_> {
     fn take(&mut self, name: &str, found: Tensors, side: &str) {
         self.taken.extend(found.into_iter().map(|(part, stored)| (format!("{side}.{name}.{part}"), stored)));
     }
-}
-
-/// Fails with the first mismatch.
-pub(super) fn check(
-    path: &Path,
-    part: &'static str,
-    report: &Report,
-    of: &Counterpart,
-) -> Result<(), ExchangeError> {
-    let name = |name: &String| name.clone();
-    let misshapen = report.misshapen.first().map(|(name, found, expected)| Mismatch::Shape {
-        name: name.clone(),
-        shapes: Box::new((found.clone(), expected.clone())),
-    });
-    let missing = report.missing.first().map(name);
-    let unexpected = report.unexpected.first().map(name);
-    let mismatch = misshapen
-        .or(missing.map(|name| Mismatch::Missing { name }))
-        .or(unexpected.map(|name| Mismatch::Unexpected { name }));
-    match mismatch {
-        None => Ok(()),
-        Some(mismatch) => Err(ExchangeError::Mismatch { part, path: path.into(), of: of.clone(), mismatch }),
-    }
-}
-
-/// The names and shapes of a module's weights.
-pub(super) fn layout_of_module<M: Module + ?Sized>(module: &M) -> BTreeMap<String, Shape> {
-    let mut layout = BTreeMap::new();
-    module.visit(&mut |name, entry| {
-        let shape = match entry {
-            Entry::Parameter(parameter) => Shape::Floats(parameter.torch_shape()),
-            Entry::Buffer(buffer) => Shape::Floats(buffer.shape().to_vec()),
-            Entry::Counter(_) => Shape::Count,
-        };
-        layout.insert(name.to_owned(), shape);
-    });
-    layout
 }

@@ -22,6 +22,7 @@
 //! ```
 
 mod card;
+mod comparison;
 mod error;
 mod export;
 mod folder;

@@ -5,7 +5,7 @@ use plugin_api::{Backbone, OfOtherSize, Resized};
 use run_store::checkpoint::Stored;
 use weights::{Shape, Tensors};
 
-use super::import::layout_of_module;
+use super::comparison::layout_of_module;
 
 /// The backbone of `pipeline` that is called `name`.
 pub(crate) fn backbone<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a dyn Backbone> {

@@ -215,7 +215,7 @@ fn classes(features: &Features) -> Result<Option<Vec<pages::WeakClass>>, String>
     Ok(Some(weak_classes(labels, &found, features.images.class_names())))
 }
 
-fn feature_map(features: &Features, seed: u64, drawings: &mut Pictures) -> Result<FeatureMap, String> {
+fn feature_map(features: &Features, seed: u64, pictures: &mut Pictures) -> Result<FeatureMap, String> {
     let Features { embeddings, embedding, images, .. } = features;
     let (rows, d) = (embeddings.values(), embeddings.d());
     let failed = |error: map::MapError| error.to_string();
@@ -237,8 +237,8 @@ fn feature_map(features: &Features, seed: u64, drawings: &mut Pictures) -> Resul
     let groups = names.into_iter().map(|name| MapGroup { name }).collect();
     let mut drawn = FeatureMap { points: points.collect(), groups, images: None };
     let apart = drawn.apart();
-    let pictures: Vec<RgbImage> = apart.iter().map(|row| features.picture(*row)).collect();
-    drawn.images = Some(MapImages::new(apart.clone(), &pictures, MAP_IMAGE_PX));
-    drawings.map = Some(drawn.picture(&apart.into_iter().zip(pictures).collect::<Vec<_>>()));
+    let shown: Vec<RgbImage> = apart.iter().map(|row| features.picture(*row)).collect();
+    drawn.images = Some(MapImages::new(apart.clone(), &shown, MAP_IMAGE_PX));
+    pictures.map = Some(drawn.picture(&apart.into_iter().zip(shown).collect::<Vec<_>>()));
     Ok(drawn)
 }

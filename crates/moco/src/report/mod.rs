@@ -15,7 +15,6 @@ use pipeline::{Moved, Pipeline, Site};
 use run_store::{RunFolder, write_whole};
 
 pub use self::error::ReportError;
-use self::pictures::Pictures;
 use crate::{OpenRun, device, run};
 
 /// Images whose features a page shows at the most.
@@ -35,6 +34,7 @@ pub struct ReportOptions {
     /// Data loader workers; `None` for one per core.
     pub workers: Option<usize>,
     /// Whether the views and the map are written as pictures to the run's events for TensorBoard as well, for the end of a run.
+    /// The page tells if they cannot be written.
     pub for_tensorboard: bool,
     /// The number of this version of the page, for a page that is served: it shows itself anew once there is another.
     pub version: Option<u64>,
@@ -57,15 +57,12 @@ impl Default for ReportOptions {
 /// path. An older page is replaced.
 ///
 /// # Errors
-/// If there is no run, its log cannot be read, or the page or the pictures cannot be written. What cannot be drawn, for instance because the
+/// If there is no run, its log cannot be read, or the page cannot be written. What cannot be drawn, for instance because the
 /// images have moved, is told on the page.
 pub fn write_report(run: impl AsRef<Path>, options: &ReportOptions) -> Result<PathBuf, ReportError> {
     let folder = OpenRun::folder_of(run.as_ref())?;
     let path = report_path(&folder);
-    let (page, pictures) = page_and_pictures(&[run.as_ref()], options)?;
-    if options.for_tensorboard {
-        pictures.write(&folder)?;
-    }
+    let page = report_page(&[run.as_ref()], options)?;
     write_whole(&path, |file| file.write_all(page.as_bytes()))
         .map_err(|source| ReportError::Write { path: path.clone(), source })?;
     Ok(path)
@@ -81,19 +78,11 @@ pub fn report_path(run: &RunFolder) -> PathBuf {
 /// # Errors
 /// As [`write_report`].
 pub fn report_page<P: AsRef<Path>>(runs: &[P], options: &ReportOptions) -> Result<String, ReportError> {
-    page_and_pictures(runs, options).map(|(page, _)| page)
-}
-
-fn page_and_pictures<P: AsRef<Path>>(
-    runs: &[P],
-    options: &ReportOptions,
-) -> Result<(String, Pictures), ReportError> {
     crate::check_process().map_err(ReportError::Load)?;
     let folders = runs.iter().map(|run| Ok(OpenRun::folder_of(run.as_ref())?));
     let folders = folders.collect::<Result<Vec<RunFolder>, ReportError>>()?;
     let names = names(&folders);
     let mut report = Report { title: title(&names), ..Report::default() };
-    let mut pictures = Pictures::default();
     let mut pipelines = Vec::new();
     for (folder, name) in folders.iter().zip(&names) {
         let pipeline = read_pipeline(folder, &options.moved);
@@ -111,9 +100,14 @@ fn page_and_pictures<P: AsRef<Path>>(
         && options.shows_images
     {
         let pipeline = pipeline.as_ref().map_err(String::as_str);
-        pictures = images::show(run.as_ref(), pipeline, options, &mut report);
+        let pictures = images::show(run.as_ref(), pipeline, options, &mut report);
+        if options.for_tensorboard
+            && let Err(error) = pictures.write(&folders[0])
+        {
+            report.notes.push(format!("there are no pictures for TensorBoard: {error}"));
+        }
     }
-    Ok((report.page(options.version), pictures))
+    Ok(report.page(options.version))
 }
 
 /// The pipeline that the run in `folder` has kept, or why it cannot be used, in words.

@@ -73,7 +73,7 @@ impl RunReport {
         let measured =
             lines.iter().filter_map(|line| line.get("epoch")?.as_u64()).max().unwrap_or(0) as usize;
         let seconds: f64 = lines.iter().filter_map(|line| line.get("seconds")?.as_f64()).sum();
-        let unreadable = std::fs::read_to_string(folder.unreadable()).unwrap_or_default();
+        let unreadable = kept(folder.read_unreadable(), &mut problems).unwrap_or_default();
         Self {
             state,
             epochs_done: reached.map_or(0, |reached| reached.epochs).max(measured),
@@ -85,7 +85,7 @@ impl RunReport {
             n_bytes: kept(folder.n_bytes(), &mut problems).unwrap_or(0),
             started: folder.started(),
             origin: folder.read_origin(),
-            n_unreadable: unreadable.lines().count(),
+            n_unreadable: unreadable.len(),
             config,
             checkpoints,
             problems,

@@ -18,7 +18,8 @@ pub(crate) const PARTIAL_FOLDER: &str = ".partial-";
 /// What is being written where files cannot be locked counts as left over after this time.
 const LONG: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Held by whoever writes a file or a folder, until it is whole and has its name.
+/// Held by whoever writes a file or a folder, until it is whole and has its name. Who writes the files of a folder holds it twice,
+/// so nobody may wait for it in `write`.
 static WRITING: RwLock<()> = RwLock::new(());
 
 /// Nothing is being written while this is held.
@@ -332,18 +333,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let (begins, begun) = std::sync::mpsc::channel();
+        let (ends, end) = std::sync::mpsc::channel();
         thread::scope(|scope| {
-            scope.spawn(|| {
-                write_whole(&path, |file| {
+            let path = &path;
+            scope.spawn(move || {
+                write_whole(path, |file| {
                     begins.send(()).unwrap();
-                    thread::sleep(Duration::from_millis(100));
+                    end.recv().unwrap();
                     file.write_all(b"whole")
                 })
             });
             begun.recv().unwrap();
             assert!(let_writes_end(Duration::ZERO).is_none());
+            ends.send(()).unwrap();
             let quiet = let_writes_end(Duration::from_secs(60)).unwrap();
-            assert_eq!(fs::read(&path).unwrap(), b"whole");
+            assert_eq!(fs::read(path).unwrap(), b"whole");
             drop(quiet);
         });
     }

@@ -179,8 +179,16 @@ impl Trainer<'_> {
             metrics,
         };
         self.saving.check_folder()?;
-        self.observers.begin()?;
+        self.begin()?;
         self.observers.notify(|observer| observer.measured(&report))
+    }
+
+    /// Opens the files of the run, if that was not done: from here on it is changed.
+    pub(super) fn begin(&mut self) -> Result<(), TrainError> {
+        if !self.observers.has_begun() {
+            self.saving.check_folder()?;
+        }
+        self.observers.begin()
     }
 }
 

@@ -344,7 +344,7 @@ impl<'a> Trainer<'a> {
                     if self.rollbacks.on_nonfinite == OnNonfinite::RollBack =>
                 {
                     // The checkpoint to go back to is none of those that this run replaces.
-                    self.observers.begin()?;
+                    self.begin()?;
                     self.roll_back(error)?;
                     (feed, clock) = (None, EpochClock::start());
                 }

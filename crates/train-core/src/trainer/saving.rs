@@ -120,7 +120,10 @@ impl Saving {
 
     /// Removes what [`save_unmeasured`](Self::save_unmeasured) saved, because measuring has shown it to be of no use.
     pub(super) fn remove_unmeasured(&self, step: u64) -> Result<(), CheckpointError> {
-        if self.is_writer() { self.folder.remove(step) } else { Ok(()) }
+        match self.is_writer() && self.check_folder().is_ok() {
+            true => self.folder.remove(step),
+            false => Ok(()),
+        }
     }
 
     /// Checks that the folder of the run is still there, and not another run's under its name: a file of it that is open tells

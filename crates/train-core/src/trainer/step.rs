@@ -85,6 +85,7 @@ impl Trainer<'_> {
         clock.n_steps += 1;
         let singles = single_values(&computed.losses);
         let epoch_is_done = self.position.count(f64::from(loss), top1, &singles, at.steps_per_epoch);
+        self.begin()?;
         let ramps = self.engine.ramped_numbers();
         let report = StepReport {
             epoch: at.epoch,
@@ -99,7 +100,6 @@ impl Trainer<'_> {
             lr,
             gradients: Gradients { parameters: self.spikes.parameters(), norms: &norms },
         };
-        self.observers.begin()?;
         self.observers.notify(|observer| observer.step(&report))?;
         self.report_unreadable()?;
         Ok(epoch_is_done)
