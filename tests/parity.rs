@@ -190,6 +190,32 @@ fn other_numbers_of_a_loss_are_over_the_limit_and_another_loss_is_refused() {
 }
 
 #[test]
+fn a_file_without_a_gradient_or_with_a_queue_that_it_cannot_hold_is_refused() {
+    let folder = tempdir().unwrap();
+    let copy = folder.path().join("copy.safetensors");
+    let refused = || xtask(folder.path(), [Path::new("parity"), &copy]).refused();
+    for path in losses().iter().filter(|path| path.ends_with("loss_barlow_twins.safetensors")) {
+        let bytes = std::fs::read(path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let others = file.tensors().into_iter().filter(|(name, _)| name != "step0/grad/z1");
+        std::fs::write(&copy, safetensors::serialize(others, header.metadata().clone()).unwrap()).unwrap();
+        let told = refused();
+        assert!(told.contains("there is no `step0/grad/z1`, and here that gradient is not 0"), "{told}");
+    }
+    if let Some(path) = golden("moco_v2_resnet18_w8") {
+        let bytes = std::fs::read(path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
+        let mut settings = header.metadata().clone().unwrap();
+        settings.insert("queue".into(), "1000000000000".into());
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        std::fs::write(&copy, safetensors::serialize(file.tensors(), Some(settings)).unwrap()).unwrap();
+        let told = refused();
+        assert!(told.contains("`queue` is 1000000000000, and it has no room for so many keys"), "{told}");
+    }
+}
+
+#[test]
 fn what_is_no_golden_file_is_refused() {
     let folder = tempdir().unwrap();
     std::fs::write(folder.path().join("text.safetensors"), "no numbers in here").unwrap();
