@@ -66,7 +66,8 @@ impl Queue {
         let Self { field, len, per_step } = self;
         let start = momentum.start;
         let steps = *len as f64 / *per_step as f64;
-        let remembered = 1.0 / (1.0 - start);
+        // Whole steps, as recipes have them: 1 / (1 - 0.95) is a little below 20.
+        let remembered = (1.0 / (1.0 - start)).round();
         if start >= 1.0 || steps <= SPAN * remembered {
             return None;
         }
@@ -116,6 +117,11 @@ mod tests {
         // The papers' settings: ImageNet, and CIFAR-10.
         for (len, batch, m) in [(65536, 256, 0.999), (4096, 512, 0.99), (65536, 8192, 0.9), (4096, 64, 1.0)] {
             assert_eq!(note(len, batch, m), None, "{len} {batch} {m}");
+        }
+        // As many steps as it remembers.
+        for (steps, m) in [(10, 0.9), (20, 0.95), (100, 0.99), (250, 0.996), (1000, 0.999)] {
+            assert_eq!(note(steps * 64, 64, m), None, "{steps} {m}");
+            assert!(note((steps + 1) * 64, 64, m).is_some(), "{steps} {m}");
         }
         assert_eq!(
             note(65536, 256, 0.9).unwrap(),
