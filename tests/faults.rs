@@ -281,7 +281,7 @@ fn what_links_in_a_run_lead_to_is_never_written() {
     }
 }
 
-/// What each command reads of a run, and with it `runs` reads too.
+/// In what a command cannot do without, and in what `runs` only tells more with.
 #[cfg(unix)]
 #[test]
 fn a_pipe_in_the_place_of_a_file_of_a_run_is_an_error_and_nobody_waits_for_it() {
