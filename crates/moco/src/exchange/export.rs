@@ -167,8 +167,7 @@ pub(super) fn take(
 /// Checks names and shapes of the weights in `file` against the modules of the pipeline: a file may say anything.
 fn check_backbone(backbone: &Tensors, file: &Path, pipeline: &Pipeline) -> Result<(), ExchangeError> {
     let name = Parts::of(&pipeline.network.graph).backbone;
-    let modules = pipeline.network.modules.named();
-    let Some((_, module)) = modules.into_iter().find(|(own, _)| *own == name) else { return Ok(()) };
+    let Some(module) = parts::backbone(pipeline, &name) else { return Ok(()) };
     let report = Report::new(&layout_of_module(module), backbone);
     check(file, "backbone", &report, &Counterpart::Pipeline(pipeline.name.clone()))
 }

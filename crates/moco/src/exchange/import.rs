@@ -177,7 +177,7 @@ impl ForeignWeights {
                 note(ImportNote::Adapted { channels });
             }
         }
-        if let Some(backbone) = positions::backbone(pipeline, &parts.backbone) {
+        if let Some(backbone) = parts::backbone(pipeline, &parts.backbone) {
             let size = self.encoders.image_size;
             let resized = positions::resize(backbone, &mut query.backbone, "", size);
             positions::resize(backbone, &mut momentum.backbone, "", size);

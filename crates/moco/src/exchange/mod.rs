@@ -31,7 +31,7 @@ mod import;
 #[cfg(feature = "train")]
 mod line;
 mod opened;
-mod parts;
+pub(crate) mod parts;
 #[cfg(feature = "train")]
 pub(crate) mod positions;
 

@@ -1,8 +1,8 @@
 //! Which modules of a pipeline are its encoder, and what another program must know to use it.
 
 use pipeline::{Graph, HeadId, ModuleId, Pipeline};
-use plugin_api::Normalization;
 use plugin_api::architecture::Architecture;
+use plugin_api::{Backbone, Normalization};
 use weights::Tensors;
 
 /// The modules of an encoder, by role.
@@ -47,10 +47,15 @@ pub(super) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normaliza
     pipeline.view(view)?.transform.steps.iter().find_map(|step| step.normalization())
 }
 
+/// The backbone of `pipeline` that is called `name`.
+pub(crate) fn backbone<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a dyn Backbone> {
+    let mut backbones = pipeline.network.modules.encoders.backbones.iter();
+    backbones.find(|named| named.name == name).map(|named| &*named.module)
+}
+
 /// The architecture of the backbone called `name`.
 pub(super) fn architecture(pipeline: &Pipeline, name: &str) -> Option<Architecture> {
-    let mut backbones = pipeline.network.modules.encoders.backbones.iter();
-    backbones.find(|named| named.name == name)?.module.architecture()
+    backbone(pipeline, name)?.architecture()
 }
 
 /// The tensors whose names start with `prefix` and a dot, with this prefix removed.

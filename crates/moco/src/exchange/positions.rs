@@ -1,17 +1,10 @@
 //! Weights of an encoder for images of another size.
 
-use pipeline::Pipeline;
 use plugin_api::{Backbone, OfOtherSize, Resized};
 use run_store::checkpoint::Stored;
 use weights::{Shape, Tensors};
 
 use super::comparison::layout_of_module;
-
-/// The backbone of `pipeline` that is called `name`.
-pub(crate) fn backbone<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a dyn Backbone> {
-    let mut backbones = pipeline.network.modules.encoders.backbones.iter();
-    backbones.find(|named| named.name == name).map(|named| &*named.module)
-}
 
 /// Those of `tensors`, under names that begin with `prefix`, whose shape is another than that of the backbone's.
 pub(crate) fn others(backbone: &dyn Backbone, tensors: &Tensors, prefix: &str) -> Tensors {

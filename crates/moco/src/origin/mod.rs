@@ -18,7 +18,7 @@ use weights::Tensors;
 pub use self::error::OriginError;
 pub(crate) use self::new_run::NewRun;
 use crate::classifier::KeptClassifier;
-use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, positions};
+use crate::exchange::{Choice, ExchangeError, ForeignWeights, Resized, parts, positions};
 use crate::{Error, OpenRun, Run, RunError, RunOptions, Which, device, run, together};
 
 /// What a new run starts from.
@@ -296,7 +296,7 @@ impl Fitted {
     fn of(tensors: &Tensors, pipeline: &Pipeline) -> Self {
         let mut fitted = Self::default();
         for module in pipeline.network.graph.backbones.iter() {
-            let Some(backbone) = positions::backbone(pipeline, module) else { continue };
+            let Some(backbone) = parts::backbone(pipeline, module) else { continue };
             for side in ["momentum", "query"] {
                 let prefix = format!("{side}.{module}.");
                 let mut others = positions::others(backbone, tensors, &prefix);

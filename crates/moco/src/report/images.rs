@@ -35,14 +35,14 @@ const USUAL_SIDE: usize = 64;
 /// Side of an image on the map in pixels of its file.
 const MAP_IMAGE_PX: u32 = 48;
 
-/// Adds what is shown of the images of the run at `run`, and returns the pictures of it that TensorBoard may show.
+/// Adds what is shown of the images of the run at `run`, and returns the pictures for TensorBoard, if they are wanted.
 pub(super) fn show(
     run: &Path,
     pipeline: Result<&Pipeline, &str>,
     options: &ReportOptions,
     report: &mut Report,
-) -> Pictures {
-    let mut pictures = Pictures::default();
+) -> Option<Pictures> {
+    let mut pictures = options.for_tensorboard.then(Pictures::default);
     let opened = pipeline.map_err(str::to_owned).and_then(|pipeline| match pipeline.dataset.open() {
         Ok(splits) => Ok((pipeline, splits)),
         Err(error) => Err(format!("the images of the run cannot be opened: {error}")),
@@ -56,12 +56,12 @@ pub(super) fn show(
         }
     };
     report.image_notes.extend(colors_note(pipeline.dataset.channels()).map(sentence));
-    report.views = Some(views(pipeline, splits.train.as_ref(), &mut pictures));
+    report.views = Some(views(pipeline, splits.train.as_ref(), pictures.as_mut()));
     let shown = features(run, &splits, options).and_then(|features| {
         report.image_notes.push(features.said.clone());
         report.neighbors = Some(neighbors(&features));
         report.weak_classes = classes(&features).transpose();
-        feature_map(&features, pipeline.seed, &mut pictures)
+        feature_map(&features, pipeline.seed, pictures.as_mut())
     });
     report.map = Some(shown);
     pictures
@@ -75,7 +75,11 @@ fn sentence(text: String) -> String {
         .unwrap_or_default()
 }
 
-fn views(pipeline: &Pipeline, images: &dyn Images, pictures: &mut Pictures) -> Result<ImageRows, String> {
+fn views(
+    pipeline: &Pipeline,
+    images: &dyn Images,
+    pictures: Option<&mut Pictures>,
+) -> Result<ImageRows, String> {
     let views: Vec<&View> =
         pipeline.network.graph.views.iter().filter_map(|name| pipeline.view(name)).collect();
     let n_epochs = if 2 * views.len() <= VIEW_TILES { 2 } else { 1 };
@@ -84,7 +88,9 @@ fn views(pipeline: &Pipeline, images: &dyn Images, pictures: &mut Pictures) -> R
         let why = unreadable.first().map_or("there are no images".into(), ToString::to_string);
         return Err(format!("none of the images that were tried can be read: {why}"));
     }
-    pictures.views = Some(view_sheet(&views, &seen, n_epochs));
+    if let Some(pictures) = pictures {
+        pictures.views = Some(view_sheet(&views, &seen, n_epochs));
+    }
     let row = |image: &SeenImage| {
         let original = ImageTile {
             thumbnail: Thumbnail::new(&image.original),
@@ -215,7 +221,11 @@ fn classes(features: &Features) -> Result<Option<Vec<pages::WeakClass>>, String>
     Ok(Some(weak_classes(labels, &found, features.images.class_names())))
 }
 
-fn feature_map(features: &Features, seed: u64, pictures: &mut Pictures) -> Result<FeatureMap, String> {
+fn feature_map(
+    features: &Features,
+    seed: u64,
+    pictures: Option<&mut Pictures>,
+) -> Result<FeatureMap, String> {
     let Features { embeddings, embedding, images, .. } = features;
     let (rows, d) = (embeddings.values(), embeddings.d());
     let failed = |error: map::MapError| error.to_string();
@@ -239,6 +249,8 @@ fn feature_map(features: &Features, seed: u64, pictures: &mut Pictures) -> Resul
     let apart = drawn.apart();
     let shown: Vec<RgbImage> = apart.iter().map(|row| features.picture(*row)).collect();
     drawn.images = Some(MapImages::new(apart.clone(), &shown, MAP_IMAGE_PX));
-    pictures.map = Some(drawn.picture(&apart.into_iter().zip(shown).collect::<Vec<_>>()));
+    if let Some(pictures) = pictures {
+        pictures.map = Some(drawn.picture(&apart.into_iter().zip(shown).collect::<Vec<_>>()));
+    }
     Ok(drawn)
 }

@@ -100,8 +100,7 @@ pub fn report_page<P: AsRef<Path>>(runs: &[P], options: &ReportOptions) -> Resul
         && options.shows_images
     {
         let pipeline = pipeline.as_ref().map_err(String::as_str);
-        let pictures = images::show(run.as_ref(), pipeline, options, &mut report);
-        if options.for_tensorboard
+        if let Some(pictures) = images::show(run.as_ref(), pipeline, options, &mut report)
             && let Err(error) = pictures.write(&folders[0])
         {
             report.notes.push(format!("there are no pictures for TensorBoard: {error}"));
