@@ -168,6 +168,7 @@ fn wishes(arguments: &Arguments) -> Wishes {
         batch: arguments.batch,
         seed: arguments.seed,
         processor,
+        has_bf16: processor == Processor::Gpu || tensor_ops::kernel_family().ends_with("bf16"),
         fitted: None,
         command: Some(command(arguments)),
     }

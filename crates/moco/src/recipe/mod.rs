@@ -23,6 +23,8 @@ mod text;
 mod views;
 mod wishes;
 
+use pipeline::Precision;
+
 pub use self::chosen::Chosen;
 pub use self::error::RecipeError;
 pub use self::looked::{HELD_OUT, Looked};
@@ -43,6 +45,8 @@ pub struct Recipe {
     pub stem: Option<Chosen<Stem>>,
     /// The patches of a ViT, in pixels; `None` for a ResNet.
     pub patch: Option<Chosen<usize>>,
+    /// How values between the layers of the encoder are kept.
+    pub precision: Chosen<Precision>,
     /// Images in a step.
     pub batch: Chosen<usize>,
     /// Parts of a batch with statistics of their own, among which v1 and v2 shuffle their keys; 1 for none.
@@ -125,6 +129,7 @@ impl Recipe {
             learning_rate: amounts::learning_rate(method.value, is_vit, size.value, batch.value),
             warmup_epochs: amounts::warmup_epochs(method.value, is_vit, epochs.value),
             weight_decay: amounts::weight_decay(method.value, is_vit, size.value),
+            precision: network::precision(wishes),
             knn: looked.knn(held_out.value.is_some(), n_train),
             measure_every: Self::measure_every(epochs.value),
             save_every: Self::save_every(epochs.value),

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use pipeline::Precision;
+
 use super::{Chosen, Method, Processor, RecipeError, Wishes};
 
 /// An encoder by its name.
@@ -96,6 +98,16 @@ pub(super) fn backbone(wishes: &Wishes) -> Chosen<Backbone> {
         (None, Processor::Gpu) => {
             Chosen::new(Backbone::ResNet(50), "the papers' encoder, and fast enough on a GPU")
         }
+    }
+}
+
+/// Runs learn as well with bfloat16 (`docs/src/kernels.md` compares them).
+pub(super) fn precision(wishes: &Wishes) -> Chosen<Precision> {
+    match wishes.has_bf16 {
+        true => {
+            Chosen::new(Precision::Bf16, "half the memory, and faster: bfloat16 is multiplied in pairs here")
+        }
+        false => Chosen::new(Precision::F32, "`Bf16` would take half the memory, and is not faster here"),
     }
 }
 

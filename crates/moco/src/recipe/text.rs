@@ -283,6 +283,8 @@ impl Recipe {
     }
 
     fn training(&self, lines: &mut Lines) {
+        let precision = &self.precision;
+        lines.with(1, &format!("precision: {:?},", precision.value), &precision.comment());
         let momentum = self.momentum.value;
         let (more, why) = match self.method.value {
             Method::V3 => {

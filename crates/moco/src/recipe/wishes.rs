@@ -23,6 +23,8 @@ pub struct Wishes {
     pub seed: Option<u64>,
     /// What trains.
     pub processor: Processor,
+    /// Whether that multiplies pairs of bfloat16, at twice the speed of single precision: AVX-512 BF16, or a GPU.
+    pub has_bf16: bool,
     /// What fits into the time that was given, once that is measured.
     pub fitted: Option<Fitted>,
     /// The command that this recipe is for, to stand at the head of the file.
