@@ -16,6 +16,8 @@ pub(super) struct ProgressPlan {
     pub(super) steps_per_epoch: u64,
     /// The batch size.
     pub(super) batch: usize,
+    /// How often the encoder is measured.
+    pub(super) n_measurements: usize,
 }
 
 /// A completed step.
@@ -91,6 +93,11 @@ impl ProgressLine {
         self.watch.pause(self.began.elapsed());
     }
 
+    /// Says that what runs beside the steps was a measurement.
+    pub(super) fn measured(&mut self) {
+        self.watch.measured();
+    }
+
     /// Shows how far a measurement has come.
     pub(super) fn measuring(&mut self, what: &str, n_done: usize, n_images: usize) {
         self.measuring_at(self.began.elapsed(), what, n_done, n_images);
@@ -112,7 +119,7 @@ impl ProgressLine {
     }
 
     fn with_output(plan: ProgressPlan, output: Output) -> Self {
-        let watch = Stopwatch::new(plan.batch, Duration::ZERO);
+        let watch = Stopwatch::new(plan.batch, plan.n_measurements, Duration::ZERO);
         Self { plan, note: String::new(), last: None, watch, began: Instant::now(), output }
     }
 
@@ -257,7 +264,7 @@ mod tests {
 
     fn plain() -> (ProgressLine, Page) {
         let page = Page::default();
-        let plan = ProgressPlan { epochs: 2, steps_per_epoch: 25, batch: 128 };
+        let plan = ProgressPlan { epochs: 2, steps_per_epoch: 25, batch: 128, n_measurements: 0 };
         let output = Output::Plain { target: Box::new(page.clone()), last: None };
         (ProgressLine::with_output(plan, output), page)
     }

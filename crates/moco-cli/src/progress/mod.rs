@@ -81,6 +81,7 @@ impl Observer for Progress {
             epochs: run.epochs as u64,
             steps_per_epoch: run.steps_per_epoch as u64,
             batch: run.batch,
+            n_measurements: run.n_measurements,
         }));
         Ok(())
     }
@@ -139,6 +140,9 @@ impl Observer for Progress {
             epoch => format!("epoch {epoch}"),
         };
         if !report.metrics.is_empty() {
+            if let Some(line) = &mut self.line {
+                line.measured();
+            }
             let metrics: Vec<String> = report.metrics.iter().map(ToString::to_string).collect();
             self.println(&format!("{when}: {}", metrics.join(", ")));
         }

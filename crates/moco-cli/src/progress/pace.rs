@@ -13,7 +13,7 @@ pub(super) struct Pace {
     pub(super) images_per_s: f64,
     /// Share of the time (0–1) that steps waited for data.
     pub(super) share_waiting: f64,
-    /// Time left for the whole run at this speed, including pauses for evaluation at the same rate as so far.
+    /// Time left for the whole run at this speed, with the measurements to come and other pauses at the same rate as so far.
     pub(super) eta: Duration,
 }
 
@@ -29,11 +29,31 @@ pub(super) struct Stopwatch {
     recent: VecDeque<(Duration, Duration)>,
     total_recent: (Duration, Duration),
     total_steps: Duration,
+    /// Pauses that were no measurements.
     total_paused: Duration,
+    measuring: Measuring,
+}
+
+/// The measurements of a run. They are counted and not spread over the steps: the first one comes before all steps.
+#[derive(Debug)]
+struct Measuring {
+    /// Those to come.
+    n_left: usize,
+    n_done: u32,
+    total: Duration,
+    /// Whether the pause that runs is one.
+    is_now: bool,
+}
+
+impl Measuring {
+    /// The time that is left for them, if they take as long as those that were.
+    fn left(&self) -> f64 {
+        self.n_left as f64 * self.total.as_secs_f64() / f64::from(self.n_done.max(1))
+    }
 }
 
 impl Stopwatch {
-    pub(super) fn new(batch: usize, now: Duration) -> Self {
+    pub(super) fn new(batch: usize, n_measurements: usize, now: Duration) -> Self {
         Self {
             batch,
             began: now,
@@ -42,7 +62,13 @@ impl Stopwatch {
             total_recent: Default::default(),
             total_steps: Duration::ZERO,
             total_paused: Duration::ZERO,
+            measuring: Measuring { n_left: n_measurements, n_done: 0, total: Duration::ZERO, is_now: false },
         }
+    }
+
+    /// The pause that runs is a measurement.
+    pub(super) fn measured(&mut self) {
+        self.measuring.is_now = self.is_paused;
     }
 
     pub(super) fn pause(&mut self, now: Duration) {
@@ -55,8 +81,15 @@ impl Stopwatch {
     pub(super) fn resume(&mut self, now: Duration) {
         if self.is_paused {
             self.is_paused = false;
-            self.total_paused += now.saturating_sub(self.began);
+            let took = now.saturating_sub(self.began);
             self.began = now;
+            if std::mem::take(&mut self.measuring.is_now) {
+                self.measuring.total += took;
+                self.measuring.n_done += 1;
+                self.measuring.n_left = self.measuring.n_left.saturating_sub(1);
+            } else {
+                self.total_paused += took;
+            }
         }
     }
 
@@ -78,7 +111,7 @@ impl Stopwatch {
         let seconds = self.total_recent.0.as_secs_f64().max(1e-9);
         let n_steps = self.recent.len() as f64;
         let with_pauses = 1.0 + self.total_paused.as_secs_f64() / self.total_steps.as_secs_f64().max(1e-9);
-        let eta = n_left as f64 * seconds / n_steps * with_pauses;
+        let eta = n_left as f64 * seconds / n_steps * with_pauses + self.measuring.left();
         Pace {
             images_per_s: n_steps * self.batch as f64 / seconds,
             share_waiting: self.total_recent.1.as_secs_f64() / seconds,
@@ -95,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_pace_is_that_of_the_recent_steps() {
-        let mut watch = Stopwatch::new(64, Duration::ZERO);
+        let mut watch = Stopwatch::new(64, 0, Duration::ZERO);
         let first = watch.step(SECOND * 60, SECOND * 45, 100);
         assert_eq!(first.eta, SECOND * 6000);
         assert_eq!((first.images_per_s, first.share_waiting), (64.0 / 60.0, 0.75));
@@ -108,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_pause_slows_no_step_but_counts_for_the_rest_of_the_run() {
-        let mut watch = Stopwatch::new(10, Duration::ZERO);
+        let mut watch = Stopwatch::new(10, 0, Duration::ZERO);
         watch.step(SECOND * 2, Duration::ZERO, 8);
         watch.pause(SECOND * 2);
         watch.resume(SECOND * 6);
@@ -117,8 +150,30 @@ mod tests {
     }
 
     #[test]
+    fn measurements_count_by_their_number() {
+        let mut watch = Stopwatch::new(10, 3, Duration::ZERO);
+        // Before the first step, for a minute: two of them are left, and not one for each step.
+        watch.pause(Duration::ZERO);
+        watch.measured();
+        watch.resume(SECOND * 60);
+        assert_eq!(watch.step(SECOND * 61, Duration::ZERO, 99).eta, SECOND * (99 + 2 * 60));
+        // The second takes twice as long.
+        watch.pause(SECOND * 61);
+        watch.measured();
+        watch.resume(SECOND * 181);
+        assert_eq!(watch.step(SECOND * 182, Duration::ZERO, 98).eta, SECOND * (98 + 90));
+        // More than were expected, after a rollback.
+        for start in [182, 192, 202] {
+            watch.pause(SECOND * start);
+            watch.measured();
+            watch.resume(SECOND * (start + 10));
+        }
+        assert_eq!(watch.step(SECOND * 213, Duration::ZERO, 97).eta, SECOND * 97);
+    }
+
+    #[test]
     fn a_step_that_takes_no_time_gives_finite_numbers() {
-        let pace = Stopwatch::new(10, SECOND).step(SECOND, SECOND, 5);
+        let pace = Stopwatch::new(10, 0, SECOND).step(SECOND, SECOND, 5);
         assert!(pace.images_per_s.is_finite() && pace.share_waiting == 0.0);
     }
 }

@@ -7,7 +7,8 @@ use plugin_api::{Metric, Monitor, MonitorError};
 
 use super::early_stopping::{self, EarlyStop};
 use super::{
-    EpochClock, EpochReport, EpochSummary, Measure, Measuring, Note, PastBatches, TrainError, Trainer,
+    EpochClock, EpochReport, EpochSummary, Measure, Measuring, Note, PastBatches, Position, TrainError,
+    Trainer,
 };
 use crate::engine::NonFinite;
 use crate::features::FeaturesError;
@@ -87,6 +88,18 @@ impl Trainer<'_> {
     fn is_measured_after(&self, epochs_done: usize) -> bool {
         let epochs = self.course.epochs;
         self.monitors.list.iter().any(|(_, monitor)| monitor.is_due(epochs_done, epochs))
+    }
+
+    /// Whether the encoder is measured before the first step.
+    pub(super) fn is_untrained_measured(&self) -> Result<bool, TrainError> {
+        Ok(self.position == Position::default() && !self.is_measured()?)
+    }
+
+    /// How often the encoder is still measured.
+    pub(super) fn n_measurements(&self) -> Result<usize, TrainError> {
+        let untrained = self.is_untrained_measured()? && self.is_measured_after(0);
+        let epochs = self.position.epoch + 1..=self.course.epochs;
+        Ok(usize::from(untrained) + epochs.filter(|&epochs_done| self.is_measured_after(epochs_done)).count())
     }
 
     /// Saves the end of an epoch that has still to be measured, unless the run has resumed from there. What has diverged is

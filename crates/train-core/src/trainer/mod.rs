@@ -313,6 +313,7 @@ impl<'a> Trainer<'a> {
             steps_per_epoch: self.course.steps_per_epoch,
             batch: self.course.batch,
             steps_done: steps_before,
+            n_measurements: self.n_measurements()?,
         };
         self.observers.notify(|observer| observer.started(&started))?;
         if let Some(images) = self.changed_images.take() {
@@ -326,7 +327,7 @@ impl<'a> Trainer<'a> {
         if let Some(short) = self.saving.check_space(steps_before, epochs_left)? {
             self.observers.notify(|observer| observer.note(&Note::ShortOfSpace(&short)))?;
         }
-        if self.position == Position::default() && !self.is_measured()? {
+        if self.is_untrained_measured()? {
             let Some(before) = self.measure(0, stop)? else { return self.stopped() };
             self.report_measured(None, &before)?;
             self.before = before;

@@ -121,6 +121,8 @@ pub struct Started<'a> {
     pub batch: usize,
     /// Steps that were already done: 0 for a new run.
     pub steps_done: u64,
+    /// Measurements to come, with that of the untrained encoder: the epochs after which a monitor is due.
+    pub n_measurements: usize,
 }
 
 /// A part of a step that starts.
