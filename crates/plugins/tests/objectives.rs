@@ -242,6 +242,37 @@ fn a_target_passes_no_gradient_and_the_gradients_of_both_sides_make_that_of_both
     assert!(apart < 1e-5, "{apart}");
 }
 
+/// A value is used twice, first by a step whose result is only a target.
+#[test]
+fn a_use_that_reaches_no_loss_takes_no_gradient_from_another() {
+    let lost = r#"
+        (id: "z1", run: ["backbone", "projector"], on: ["x1"]),
+        (id: "p1", run: ["predictor"], on: ["z1"]),
+        (id: "t1", run: [], on: ["p1"], gradient: None),
+        (id: "distance", run: ["distance"], on: ["z1", "t1"]),
+    "#;
+    // The target has a pass of its own.
+    let apart = r#"
+        (id: "z1", run: ["backbone", "projector"], on: ["x1"]),
+        (id: "z2", run: ["backbone", "projector"], on: ["x1"], gradient: None),
+        (id: "t1", run: ["predictor"], on: ["z2"], gradient: None),
+        (id: "distance", run: ["distance"], on: ["z1", "t1"]),
+    "#;
+    let right = &alone(apart)[0];
+    let in_parts = two_steps(parse(lost, &["data.micro_batch=8"]).unwrap(), Arc::new(Alone)).unwrap();
+    for got in [&alone(lost)[0], &in_parts[0]] {
+        assert!((got.value - right.value).abs() < 1e-5 * right.value);
+        let of = |outcome: &Outcome, start: &str| -> BTreeMap<String, Vec<f32>> {
+            let named = outcome.gradients.clone().into_iter();
+            named.filter(|(name, _)| name.starts_with(start)).collect()
+        };
+        for module in ["backbone", "projector"] {
+            let off = distance(&of(got, module), &of(right, module));
+            assert!(off < 1e-4, "{module}: {off}");
+        }
+    }
+}
+
 #[test]
 fn a_batch_in_parts_and_over_processes_is_seen_whole_and_in_its_order() {
     let graph = siamese("p1", "z2");

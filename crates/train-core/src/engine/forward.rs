@@ -85,19 +85,26 @@ impl<'a, S: pipeline::Id> Starts<'a, S> {
     }
 }
 
-/// Features that are recorded until their first use, unless no gradient passes through them.
+/// Features with the recording of what made them, unless no gradient passes through them.
+///
+/// Every use of them begins a recording of its own. The tensor is the same, so their gradients add up, and it does not matter
+/// which of the uses reach a loss: what made the features is joined to the losses at the end.
 pub(super) struct Recorded(Features);
 
 impl Recorded {
-    /// The features with their recording. Other uses follow: the tensor is the same, so its gradients add up.
-    fn take(&mut self) -> Features {
-        let again = self.target().put_tape(Recording::start());
-        std::mem::replace(&mut self.0, again)
+    /// The features for a use through which a gradient passes.
+    fn trained(&self) -> Features {
+        self.target().put_tape(Recording::start())
     }
 
-    /// The features alone. Their recording stays for whoever takes it.
+    /// The features alone.
     fn target(&self) -> Matrix {
         self.0.retaped()
+    }
+
+    /// What made them.
+    pub(super) fn into_recording(self) -> Recording {
+        self.0.split_tape().1
     }
 }
 
@@ -118,9 +125,9 @@ impl Engine {
             let features = match (starts.take(id), step.input) {
                 (Some(features), _) => features.put_tape(recording()),
                 (None, Input::Step(from)) if step.has_gradient && graph.queries[from].has_gradient => {
-                    made(&mut queries, from).take()
+                    made(&queries, from).trained()
                 }
-                (None, Input::Step(from)) => made(&mut queries, from).target().put_tape(recording()),
+                (None, Input::Step(from)) => made(&queries, from).target().put_tape(recording()),
                 (None, Input::View { view, backbone }) => {
                     let images = starts.views.of(graph, view)?.with_recording(recording());
                     let pass = draws(self.seed, self.n_steps, &step.id, starts.views.places());
@@ -173,7 +180,7 @@ impl Engine {
         &mut self,
         graph: &Graph,
         id: LossStepId,
-        queries: &mut BTreeMap<QueryId, Recorded>,
+        queries: &BTreeMap<QueryId, Recorded>,
         keys: &Table<KeyId, Matrix>,
         keep: KeepLogits,
     ) -> Result<(Loss, Scalar), EngineError> {
@@ -185,14 +192,14 @@ impl Engine {
             (LossModule::Contrast(module), LossInputs::Contrast { queries: from, keys: own }) => {
                 let own = &keys[*own];
                 let all = Keys { own, all: own, first: 0 };
-                let contrast = module.loss(made(queries, *from).take(), all, keep).map_err(failed)?;
+                let contrast = module.loss(made(queries, *from).trained(), all, keep).map_err(failed)?;
                 let Contrast { loss, value, top1, logits } = contrast;
                 (Loss { id, value, weight, top1: Some(top1), metrics: Vec::new(), logits }, loss)
             }
             (LossModule::Objective(module), on) => {
                 let input = |value| match value {
                     ValueId::Query(id) if graph.queries[id].has_gradient => {
-                        ObjectiveInput::Trained(made(queries, id).take())
+                        ObjectiveInput::Trained(made(queries, id).trained())
                     }
                     ValueId::Query(id) => ObjectiveInput::Fixed(made(queries, id).target()),
                     ValueId::Key(id) => ObjectiveInput::Fixed(keys[id].clone()),
@@ -285,8 +292,8 @@ pub(super) fn draws(seed: u64, step: u64, id: &str, places: &[usize]) -> Pass {
 }
 
 /// The queries of a step.
-fn made(queries: &mut BTreeMap<QueryId, Recorded>, step: QueryId) -> &mut Recorded {
-    queries.get_mut(&step).expect("a branch has what its steps start from, and in their order")
+fn made(queries: &BTreeMap<QueryId, Recorded>, step: QueryId) -> &Recorded {
+    queries.get(&step).expect("a branch has what its steps start from, and in their order")
 }
 
 /// The metrics of an objective with their names. They are finite where the loss is.

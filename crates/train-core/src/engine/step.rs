@@ -1,12 +1,13 @@
 //! What a step computes before any weight moves.
 
+use dfdx::tensor::{Merge as _, PutTape as _, SplitTape as _};
 use tensor_ops::{
     FeatureMap, GradientWatch, Gradients, KeepLogits, Matrix, OpError, Scalar, backward_onto,
     backward_watched, scale_loss,
 };
 
 use super::branch::branches;
-use super::forward::{Shuffle, Starts, Views};
+use super::forward::{Recorded, Shuffle, Starts, Views};
 use super::{Engine, EngineError, Images, Loss, StepKeys};
 use pipeline::{Graph, KeyId, LossStepId, PartsMethod, QueryId, Table};
 
@@ -94,17 +95,17 @@ impl Engine {
         let branches = branches(graph);
         let last = branches.iter().rposition(|branch| !branch.losses.is_empty());
         for (i, branch) in branches.into_iter().enumerate() {
-            let mut queries = self.queries(graph, &branch.queries, &mut starts)?;
+            let queries = self.queries(graph, &branch.queries, &mut starts)?;
             let mut scalars = Vec::new();
             for id in branch.losses {
-                let (loss, scalar) = self.compare(graph, id, &mut queries, keys, keep)?;
+                let (loss, scalar) = self.compare(graph, id, &queries, keys, keep)?;
                 losses.push((id, loss));
                 scalars.push(scalar);
             }
-            // Of queries that no loss is on, the recording.
-            drop(queries);
             if !scalars.is_empty() {
-                let sum = times(tensor_ops::sum_losses(scalars)?, share)?;
+                let (sum, of_losses) = times(tensor_ops::sum_losses(scalars)?, share)?.split_tape();
+                let made = queries.into_values().map(Recorded::into_recording);
+                let sum = sum.put_tape(made.fold(of_losses, |all, one| all.merge(one)));
                 gradients = match watch.take_if(|_| Some(i) == last) {
                     Some(watch) => backward_watched(sum, gradients, watch)?,
                     None => backward_onto(sum, gradients)?,
