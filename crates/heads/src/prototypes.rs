@@ -26,10 +26,10 @@ impl Default for PrototypesConfig {
 }
 
 /// The cosine of an embedding with each of `K` prototypes: `(N, D)` to `(N, K)`, from -1 to 1 (SwAV: Caron et al. 2020,
-/// arXiv:2006.09882, §3.2).
+/// arXiv:2006.09882, §3.1).
 ///
 /// Embeddings and prototypes are scaled to unit length where they are used; the paper scales the weights themselves after each
-/// step, which is the same.
+/// step, which gives the same scores. Here a longer row turns more slowly.
 pub struct Prototypes {
     /// `(D, K)`.
     weight: Parameter,

@@ -197,7 +197,7 @@ mod tests {
     fn a_temperature_that_is_not_positive_and_a_batch_of_one_are_refused() {
         let new = |temperature, batch| InBatch::new(InBatchConfig { temperature }, &context(4, batch));
         let error = new(0.0, 8).unwrap_err().to_string();
-        assert_eq!(error, "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.05 to 1");
+        assert_eq!(error, "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.04 to 1");
         assert!(new(f64::NAN, 8).is_err());
         assert!(new(f64::INFINITY, 8).is_err());
         assert!(new(0.2, 1).is_err());

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, scaled, sum_all,
@@ -39,12 +39,7 @@ impl SwAvConfig {
         const MAX_ITERATIONS: usize = 10_000;
         for (field, value) in [("temperature", self.temperature), ("sinkhorn_epsilon", self.sinkhorn_epsilon)]
         {
-            /// Below, a score over it leaves the range of what is told apart in float32.
-            const LOWEST: f64 = 1e-4;
-            if !(value >= LOWEST && value.is_finite()) {
-                let must = format!("it must be at least {LOWEST}, and finite");
-                return Err(ConfigError::field(field, value, must));
-            }
+            check_temperature_of(field, value)?;
         }
         if self.sinkhorn_iterations > MAX_ITERATIONS {
             let must = format!("it must be at most {MAX_ITERATIONS}");
@@ -61,7 +56,7 @@ impl SwAvConfig {
     }
 }
 
-/// SwAV's loss (Caron et al. 2020, arXiv:2006.09882, Eq. 1 to 5): the cross entropy between what a view's scores say and the
+/// SwAV's loss (Caron et al. 2020, arXiv:2006.09882, Eq. 1 to 6): the cross entropy between what a view's scores say and the
 /// assignment of every other view of high resolution, averaged over images and pairs of views. Assignments are spread evenly
 /// over the prototypes, and no gradient passes through them.
 ///

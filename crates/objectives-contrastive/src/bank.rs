@@ -1,6 +1,6 @@
 //! Rows of past images.
 
-use plugin_api::{ConfigError, Module, ObjectiveContext, Rng};
+use plugin_api::{ConfigError, Module, ObjectiveContext, PastKeys, Rng};
 use tensor_ops::{
     Buffer, Device, Features, Matrix, OpError, Recording, Rows as _, constant, detach, features_from_rows,
     l2_normalize, select_rows,
@@ -39,9 +39,17 @@ impl Bank {
         Ok(Self { rows, pointer: 0, len, width, arrived: Vec::new() })
     }
 
-    /// The rows, `(K, D)`, not recorded.
+    /// The rows, `(K, D)`, each of unit length, not recorded. Rows of a checkpoint from elsewhere may have any length.
     pub(crate) fn rows(&self, device: &Device) -> Result<Features, OpError> {
-        features_from_rows(device, (self.len, self.width), self.rows.to_vec(), Recording::Off)
+        let rows = features_from_rows(device, (self.len, self.width), self.rows.to_vec(), Recording::Off)?;
+        l2_normalize(rows)
+    }
+
+    /// The rows, oldest first.
+    pub(crate) fn past_keys(&self) -> PastKeys {
+        let oldest = (self.pointer % self.len as u64) as usize * self.width;
+        let rows = self.rows.with_values(|values| [&values[oldest..], &values[..oldest]].concat());
+        PastKeys { width: self.width, rows }
     }
 
     /// Puts rows aside for [`end_step`](Self::end_step).
@@ -107,8 +115,11 @@ mod tests {
         detach(&features_from_rows(&Device::default(), (n, 2), rows, Recording::Off).unwrap())
     }
 
+    fn number(row: &[f32]) -> usize {
+        (row[1].atan2(row[0]) * 100.0).round() as usize
+    }
+
     fn numbers(bank: &Bank) -> Vec<usize> {
-        let number = |row: &[f32]| (row[1].atan2(row[0]) * 100.0).round() as usize;
         bank.rows.with_values(|values| values.chunks(2).map(number).collect())
     }
 
@@ -124,6 +135,8 @@ mod tests {
             take_in(&mut bank, &numbered(start..start + 3));
         }
         assert_eq!(numbers(&bank), [5, 6, 7, 8, 4]);
+        let PastKeys { width, rows } = bank.past_keys();
+        assert_eq!((width, rows.chunks(2).map(number).collect::<Vec<_>>()), (2, vec![4, 5, 6, 7, 8]));
         assert_eq!(bank.pointer, 4);
     }
 

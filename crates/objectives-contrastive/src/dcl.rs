@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
     Features, OpError, Recording, Rows as _, features_from_rows, fork, log_sum_exp, mean_all, number,
@@ -10,7 +10,6 @@ use tensor_ops::{
 };
 
 use crate::pairs::{of_view, similarities, two_views, without};
-use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`Dcl`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -49,9 +48,9 @@ impl Dcl {
     /// If a temperature is not positive, the inputs are not two trained values of one width, or a batch has only one image.
     pub fn new(config: DclConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let DclConfig { temperature, sigma } = config;
-        check_temperature("temperature", temperature)?;
+        check_temperature_of("temperature", temperature)?;
         if let Some(sigma) = sigma {
-            check_temperature("sigma", sigma)?;
+            check_temperature_of("sigma", sigma)?;
         }
         Ok(Self { inputs: two_views("dcl", context)?, temperature, sigma })
     }

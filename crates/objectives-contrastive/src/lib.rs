@@ -16,7 +16,6 @@ mod nt_xent;
 mod pairs;
 mod ressl;
 mod sup_con;
-mod temperature;
 
 pub use self::dcl::{Dcl, DclConfig};
 pub use self::mochi::{MoChi, MoChiConfig};

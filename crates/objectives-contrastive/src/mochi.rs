@@ -2,17 +2,15 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, Rng,
+    ObjectiveStep, PastKeys, Rng, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, concat_columns, constant, fork, l2_normalize, log_softmax,
     matmul_transposed, number, scale_loss, scaled, slice_columns, sum_all, sum_over, times, to_rows,
-    top1_row,
 };
 
 use crate::bank::{Bank, unit_rows};
 use crate::mixing::{Mixing, mixed};
-use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`MoChi`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -60,7 +58,7 @@ impl MoChi {
     /// the temperature is not positive, or the inputs are others.
     pub fn new(config: MoChiConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let MoChiConfig { len, temperature, hardest, mixed, mixed_with_query, .. } = config;
-        check_temperature("temperature", temperature)?;
+        check_temperature_of("temperature", temperature)?;
         if len == 0 {
             return Err(ConfigError::field("len", len, "it must be at least 1"));
         }
@@ -99,7 +97,7 @@ impl MoChi {
 
     /// The cosines of queries with their own key, past keys and mixed negatives: `(N, 1 + negatives)`.
     fn cosines(&self, query: Features, key: Features, step: ObjectiveStep<'_>) -> Result<Features, OpError> {
-        let bank = l2_normalize(self.bank.rows(&query.device().clone())?)?;
+        let bank = self.bank.rows(&query.device().clone())?;
         let (for_own, for_past) = fork(l2_normalize(query)?);
         let own = sum_over(times(for_own, key)?, Axis::Columns)?;
         let keys = to_rows(&bank);
@@ -121,6 +119,12 @@ impl MoChi {
     }
 }
 
+/// Rows whose first value is larger than all others. A tie counts against, as with `queue`.
+fn n_right(cosines: &Features) -> usize {
+    let is_right = |row: &[f32]| row[1..].iter().all(|other| *other < row[0]);
+    to_rows(cosines).chunks(cosines.d()).filter(|row| is_right(row)).count()
+}
+
 impl Module for MoChi {
     plugin_api::visit! { self;
         "" => self.bank,
@@ -132,7 +136,7 @@ impl Objective for MoChi {
         let (query, key) = self.inputs.pair(inputs)?;
         let n = query.n();
         let cosines = self.cosines(query, constant(&unit_rows(&key)?), step)?;
-        let n_right = top1_row(&cosines).into_iter().filter(|nearest| *nearest == 0).count();
+        let n_right = n_right(&cosines);
         let told = log_softmax(scaled(cosines, (1.0 / self.config.temperature) as f32)?)?;
         let loss = scale_loss(sum_all(slice_columns(told, 0..1)?)?, -1.0 / n as f32)?;
         self.bank.put_aside(&key)?;
@@ -152,6 +156,10 @@ impl Objective for MoChi {
         &["top1"]
     }
 
+    fn past_keys(&self) -> Option<PastKeys> {
+        Some(self.bank.past_keys())
+    }
+
     /// After the warm-up: all rows alike, and negatives at right angles to the query, below which the loss does not come. Mixes
     /// with the query are nearer to it, so that it does not come there either.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
@@ -169,7 +177,7 @@ impl Objective for MoChi {
 mod tests {
     use loss_parity::{Trial, context, noise};
     use plugin_api::Entry;
-    use tensor_ops::Matrix;
+    use tensor_ops::{Device, Matrix, Recording, detach, features_from_rows};
 
     use super::*;
 
@@ -260,7 +268,7 @@ mod tests {
 
     #[test]
     fn no_gradient_passes_into_mixed_negatives() {
-        use tensor_ops::{Recording, backward, features_from_rows, gradient_of_rows};
+        use tensor_ops::{backward, gradient_of_rows};
         let (query, key) = (rows(1), rows(2));
         let mut loss = mochi(few());
         let (q, k) = (to_rows(&query[0]), to_rows(&key[0]));
@@ -294,6 +302,15 @@ mod tests {
         let trial = Trial { trained: &query, fixed: &key, ..Trial::default() };
         let mut loss = mochi(MoChiConfig { mixed_with_query: 0, ..few() });
         assert!(trial.gradient_error(&mut loss).unwrap() < 0.01);
+    }
+
+    #[test]
+    fn queries_that_are_like_all_keys_alike_are_not_right() {
+        let dead =
+            [detach(&features_from_rows(&Device::default(), SHAPE, vec![0.0; 12], Recording::Off).unwrap())];
+        let config = MoChiConfig { mixed_with_query: 0, ..few() };
+        let trial = Trial { trained: &dead, fixed: &dead, ..Trial::default() };
+        assert_eq!(trial.evaluate(&mut mochi(config)).unwrap().metrics, [0.0]);
     }
 
     #[test]

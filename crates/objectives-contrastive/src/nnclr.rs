@@ -2,16 +2,15 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
-    Features, Matrix, OpError, constant, detach, l2_normalize, matmul_transposed, scale_loss, select_rows,
-    sum_losses, top1_row,
+    Features, Matrix, OpError, constant, detach, matmul_transposed, scale_loss, select_rows, sum_losses,
+    top1_row,
 };
 
 use crate::bank::{Bank, unit_rows};
 use crate::pairs::{Told, nt_xent, nt_xent_range};
-use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`NnClr`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -50,7 +49,7 @@ impl NnClr {
     /// has only one image.
     pub fn new(config: NnClrConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let NnClrConfig { len, temperature } = config;
-        check_temperature("temperature", temperature)?;
+        check_temperature_of("temperature", temperature)?;
         let inputs = ObjectiveInputs::of("nnclr", context)?;
         let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 2);
         let hint =
@@ -78,8 +77,7 @@ impl Objective for NnClr {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, fixed } = self.inputs.sort(inputs)?;
         let ([p0, p1], [z0, z1]) = (self.inputs.two(trained)?, self.inputs.two(fixed)?);
-        // Rows of a checkpoint from elsewhere may have any length.
-        let bank = detach(&l2_normalize(self.bank.rows(&p0.device().clone())?)?);
+        let bank = detach(&self.bank.rows(&p0.device().clone())?);
         let first = nt_xent(neighbors(&z0, &bank)?, p1, self.temperature)?;
         let second = nt_xent(neighbors(&z1, &bank)?, p0, self.temperature)?;
         self.bank.put_aside(&z1)?;

@@ -2,12 +2,11 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
 };
 use tensor_ops::OpError;
 
 use crate::pairs::{Told, nt_xent, nt_xent_range, two_views};
-use crate::temperature::{check_temperature, set_temperature};
 
 /// The config of [`NtXent`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -42,7 +41,7 @@ impl NtXent {
     /// image.
     pub fn new(config: NtXentConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let NtXentConfig { temperature } = config;
-        check_temperature("temperature", temperature)?;
+        check_temperature_of("temperature", temperature)?;
         Ok(Self { inputs: two_views("nt-xent", context)?, temperature })
     }
 }
@@ -146,7 +145,7 @@ mod tests {
         };
         assert_eq!(
             said(0.0, context(2, 0, (8, 4))).0,
-            "`temperature` is 0, but it must be at least 0.0001, and finite"
+            "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.04 to 1"
         );
         assert!(said(f64::NAN, context(2, 0, (8, 4))).0.contains("NaN"));
         assert_eq!(

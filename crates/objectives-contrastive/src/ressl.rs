@@ -2,15 +2,14 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep,
+    ObjectiveStep, PastKeys, check_temperature_of,
 };
 use tensor_ops::{
-    OpError, Rows as _, constant, l2_normalize, log_softmax, matmul_transposed, number, scale_loss, scaled,
-    softmax, sum_all, times,
+    OpError, Rows as _, constant, fork, l2_normalize, log_softmax, matmul_transposed, number, scale_loss,
+    scaled, softmax, sum_all, times,
 };
 
 use crate::bank::{Bank, unit_rows};
-use crate::temperature::check_temperature;
 
 /// The config of [`ReSsl`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -50,8 +49,8 @@ impl ReSsl {
     /// If the queue has no row or does not fit in memory, a temperature is not positive, the inputs are others, or a batch has
     /// only one image.
     pub fn new(config: ReSslConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
-        check_temperature("temperature", config.temperature)?;
-        check_temperature("target_temperature", config.target_temperature)?;
+        check_temperature_of("temperature", config.temperature)?;
+        check_temperature_of("target_temperature", config.target_temperature)?;
         if config.len < 2 {
             let must = "it must be at least 2: similarities to a single image tell nothing";
             return Err(ConfigError::field("len", config.len, must));
@@ -75,11 +74,11 @@ impl Objective for ReSsl {
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let (query, key) = self.inputs.pair(inputs)?;
         let (n, device) = (query.n(), query.device().clone());
-        let similar = |x, temperature: f64| {
-            scaled(matmul_transposed(x, self.bank.rows(&device)?)?, (1.0 / temperature) as f32)
-        };
-        let targets = softmax(similar(constant(&unit_rows(&key)?), self.config.target_temperature)?)?;
-        let told = log_softmax(similar(l2_normalize(query)?, self.config.temperature)?)?;
+        let (bank, again) = fork(self.bank.rows(&device)?);
+        let similar =
+            |x, bank, temperature: f64| scaled(matmul_transposed(x, bank)?, (1.0 / temperature) as f32);
+        let targets = softmax(similar(constant(&unit_rows(&key)?), bank, self.config.target_temperature)?)?;
+        let told = log_softmax(similar(l2_normalize(query)?, again, self.config.temperature)?)?;
         let loss = scale_loss(sum_all(times(told, targets)?)?, -1.0 / n as f32)?;
         self.bank.put_aside(&key)?;
         let value = number(&loss);
@@ -94,6 +93,10 @@ impl Objective for ReSsl {
         self.bank.discard_step();
     }
 
+    fn past_keys(&self) -> Option<PastKeys> {
+        Some(self.bank.past_keys())
+    }
+
     /// All keys alike, and a target that is sure of one.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
         Some(LossRange { chance: (self.config.len as f64).ln(), floor: 0.0 })
@@ -105,7 +108,7 @@ impl Objective for ReSsl {
             "target_temperature" => ("target_temperature", &mut self.config.target_temperature),
             _ => return Err(ConfigError::stays_fixed(field, &["temperature", "target_temperature"])),
         };
-        check_temperature(name, value)?;
+        check_temperature_of(name, value)?;
         *number = value;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
     Buffer, Features, Matrix, OpError, Recording, Rows as _, constant, detach, features_from_rows,
@@ -48,12 +48,7 @@ impl DinoConfig {
             ("teacher_temperature", self.teacher_temperature),
             ("warmup_teacher_temperature", self.warmup_teacher_temperature),
         ] {
-            /// Below, a score over it leaves the range of what is told apart in float32.
-            const LOWEST: f64 = 1e-4;
-            if !(temperature >= LOWEST && temperature.is_finite()) {
-                let must = format!("it must be at least {LOWEST}, and finite");
-                return Err(ConfigError::field(field, temperature, must));
-            }
+            check_temperature_of(field, temperature)?;
         }
         if !(0.0..=1.0).contains(&self.center_momentum) {
             let must = "it must be between 0 and 1";
@@ -63,7 +58,7 @@ impl DinoConfig {
     }
 }
 
-/// DINO's loss (Caron et al. 2021, arXiv:2104.14294, Eq. 2 and 4): the cross entropy between what the teacher says of a crop,
+/// DINO's loss (Caron et al. 2021, arXiv:2104.14294, Eq. 3 and 4): the cross entropy between what the teacher says of a crop,
 /// centered and sharpened, and what the student says of every other crop, averaged over images and pairs of crops.
 ///
 /// Takes what the student says of any number of crops, trained, and what the teacher says of the first of these crops, fixed,
@@ -331,7 +326,7 @@ mod tests {
         let cold = DinoConfig { warmup_teacher_temperature: 0.0, ..usual() };
         assert_eq!(
             said(cold, fits()),
-            "`warmup_teacher_temperature` is 0, but it must be at least 0.0001, and finite"
+            "`warmup_teacher_temperature` is 0, but it must be from 0.001 to 1000; papers have 0.04 to 1"
         );
         let forgetful = DinoConfig { center_momentum: 1.5, ..usual() };
         assert_eq!(said(forgetful, fits()), "`center_momentum` is 1.5, but it must be between 0 and 1");

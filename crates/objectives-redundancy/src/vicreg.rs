@@ -35,7 +35,8 @@ impl Default for VicRegConfig {
 
 /// VICReg's loss (Bardes et al. 2022, arXiv:2105.04906, Eq. 6) of two trained values `(N, D)`: their mean squared difference;
 /// what the standard deviation of each channel lacks to 1, averaged over channels and views; and the squares of the
-/// covariances of different channels, over `D`, summed over the views.
+/// covariances of different channels, over `D`, summed over the views. So it is in the authors' program; Eq. 6 has no division by
+/// `D` in the first term, and no half in the second.
 ///
 /// The metrics `invariance`, `variance` and `covariance` are the three terms without their weights.
 #[derive(Debug, Clone)]

@@ -218,6 +218,24 @@ impl Graph {
         steps
     }
 
+    /// The steps whose keys arrive in one step of training where `loss` [keeps them](plugin_api::Objective::past_keys): those of a
+    /// contrastive loss, or the one that an objective is on. None for an objective on several, whose order is its own.
+    pub fn kept_key_steps(&self, loss: LossId) -> Vec<KeyId> {
+        let mut of_loss = self.loss_steps.iter().filter(|step| step.loss == loss);
+        let (Some(LossStep { on: LossInputs::Values(values), .. }), None) = (of_loss.next(), of_loss.next())
+        else {
+            return self.key_steps(loss);
+        };
+        let keys = values.iter().filter_map(|value| match value {
+            ValueId::Key(key) => Some(*key),
+            ValueId::Query(_) => None,
+        });
+        match keys.collect::<Vec<_>>()[..] {
+            [only] => vec![only],
+            _ => Vec::new(),
+        }
+    }
+
     /// The name of a module.
     pub fn module_name(&self, module: ModuleId) -> &str {
         match module {

@@ -49,7 +49,7 @@ impl LossModule {
     pub fn past_keys(&self) -> Option<PastKeys> {
         match self {
             Self::Contrast(loss) => loss.past_keys(),
-            Self::Objective(_) => None,
+            Self::Objective(loss) => loss.past_keys(),
         }
     }
 

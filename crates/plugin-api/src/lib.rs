@@ -126,5 +126,5 @@ pub use self::registry::{
     Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
 };
 pub use self::rng::Rng;
-pub use self::temperature::{TEMPERATURES, check_temperature, set_temperature};
+pub use self::temperature::{TEMPERATURES, check_temperature, check_temperature_of, set_temperature};
 pub use self::transform::ViewTransform;

@@ -2,7 +2,7 @@
 
 use crate::ConfigError;
 
-/// The lowest and the highest temperature that a config may have. Papers have 0.05 to 1; what is far outside makes single
+/// The lowest and the highest temperature that a config may have. Papers have 0.04 to 1; what is far outside makes single
 /// precision overflow, or all similarities the same.
 pub const TEMPERATURES: (f64, f64) = (1e-3, 1e3);
 
@@ -11,12 +11,20 @@ pub const TEMPERATURES: (f64, f64) = (1e-3, 1e3);
 /// # Errors
 /// If it is outside of [`TEMPERATURES`], or no number.
 pub fn check_temperature(temperature: f64) -> Result<f64, ConfigError> {
+    check_temperature_of("temperature", temperature)
+}
+
+/// As [`check_temperature`], for the field of a config called `field`: one that has several.
+///
+/// # Errors
+/// If it is outside of [`TEMPERATURES`], or no number.
+pub fn check_temperature_of(field: &'static str, temperature: f64) -> Result<f64, ConfigError> {
     let (low, high) = TEMPERATURES;
     if (low..=high).contains(&temperature) {
         return Ok(temperature);
     }
-    let must = format!("it must be from {low} to {high}; papers have 0.05 to 1");
-    Err(ConfigError::field("temperature", temperature, must))
+    let must = format!("it must be from {low} to {high}; papers have 0.04 to 1");
+    Err(ConfigError::field(field, temperature, must))
 }
 
 /// Sets the temperature of a plugin of which no other number can change while training, as its `set_number` is asked to.

@@ -45,6 +45,7 @@ mod monitor;
 mod numbers;
 mod objective;
 mod optimizer;
+mod past_keys;
 mod ramps;
 mod schedule;
 mod subject;

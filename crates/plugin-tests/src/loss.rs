@@ -8,7 +8,8 @@ use crate::calm::calm;
 use crate::config::Plugged;
 use crate::fault::{Checked, ensure, wrong};
 use crate::module;
-use crate::numbers::{all_finite, normal};
+use crate::numbers::normal;
+use crate::past_keys::check_newest;
 use crate::ramps;
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::Surroundings;
@@ -202,24 +203,7 @@ fn check_past_keys(losses: &Losses<'_>) -> Checked {
             .map_err(|error| wrong!("`enqueue` fails: {error}"))?;
     }
     let Some(past) = calm("in `past_keys`", || built.loss.past_keys())? else { return Ok(()) };
-    ensure!(
-        past.width == width && past.rows.len().is_multiple_of(width) && all_finite(&past.rows),
-        "`past_keys` has {} values in rows of {}, and keys have {width}, all finite",
-        past.rows.len(),
-        past.width
-    );
-    let n = newest.len().min(past.rows.len());
-    let (kept, newest) = (&past.rows[past.rows.len() - n..], &newest[newest.len() - n..]);
-    for (kept, key) in kept.chunks(width).zip(newest.chunks(width)) {
-        let dot =
-            |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        let cosine = dot(kept, key) / (dot(kept, kept) * dot(key, key)).sqrt();
-        ensure!(
-            cosine > 0.999,
-            "`past_keys` does not end with the newest keys: a cosine with one of them is {cosine:.3}"
-        );
-    }
-    Ok(())
+    check_newest(&past, width, &newest)
 }
 
 /// Queries and keys of other shapes are errors.

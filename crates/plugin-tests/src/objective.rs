@@ -8,10 +8,12 @@ use tensor_ops::{Device, Matrix, Mode, OpError};
 
 use crate::calm::calm;
 use crate::config::Plugged;
+use crate::entries::Entries;
 use crate::fault::{Checked, ensure, wrong};
 use crate::metrics::check_names;
 use crate::module;
 use crate::numbers::{all_finite, normal};
+use crate::past_keys::check_newest;
 use crate::ramps;
 use crate::subject::{Factory, Made, Recorded, Subject, matrix};
 use crate::surroundings::{Surroundings, ValueInto};
@@ -46,6 +48,8 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
         let objectives = Objectives { plugged: plugged.again(), surroundings, values };
         module::check(&objectives, surroundings.finite_differences)?;
         check_numbers(&objectives)?;
+        check_discarded(&objectives)?;
+        check_past_keys(&objectives)?;
         check_labels(&objectives)?;
         check_other_shapes(&objectives)?;
     }
@@ -211,6 +215,44 @@ fn check_numbers(objectives: &Objectives<'_>) -> Checked {
         collapsed.metrics
     );
     Ok(())
+}
+
+/// A step that does not come to its end leaves nothing behind.
+fn check_discarded(objectives: &Objectives<'_>) -> Checked {
+    let mut built = objectives.build(0)?;
+    let before = Entries::of(built.module());
+    built.evaluated(&objectives.inputs(0), "")?;
+    calm("in `discard_step`", || built.objective.discard_step())?;
+    calm("at the end of a step", || built.objective.end_step())?
+        .map_err(|error| wrong!("`end_step` fails after `discard_step`: {error}"))?;
+    let after = Entries::of(built.module());
+    if let Some(name) = after.first_changed(&before) {
+        return Err(wrong!(
+            "`end_step` changes `{name}` after `discard_step`: what a step has put aside must be forgotten"
+        ));
+    }
+    Ok(())
+}
+
+/// Keys of earlier steps are those of the one fixed value, with the newest at the end.
+fn check_past_keys(objectives: &Objectives<'_>) -> Checked {
+    let mut built = objectives.build(0)?;
+    let Some(_) = calm("in `past_keys`", || built.objective.past_keys())? else { return Ok(()) };
+    let fixed: Vec<usize> =
+        (0..objectives.values.len()).filter(|&place| !objectives.values[place].is_trained).collect();
+    let &[fixed] = &fixed[..] else {
+        return Err(wrong!("it has `past_keys`, and is on {} fixed values: they are of one", fixed.len()));
+    };
+    let mut inputs = objectives.inputs(0);
+    for set in 1..4 {
+        inputs = objectives.inputs(set);
+        calm("at the end of a step", || built.advance(&inputs))?
+            .map_err(|error| wrong!("the end of a step fails: {error}"))?;
+    }
+    let Some(past) = calm("in `past_keys`", || built.objective.past_keys())? else {
+        return Err(wrong!("it has `past_keys` at first, and none after a step"));
+    };
+    check_newest(&past, objectives.values[fixed].width, &inputs[fixed])
 }
 
 /// Without labels it works, unless it says that it needs them.

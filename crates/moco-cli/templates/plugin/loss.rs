@@ -57,8 +57,7 @@ impl __Name__ {
         let (expected, got) = ((queries.n(), self.width), (keys.n(), keys.d()));
         for (what, got) in [("shape of the queries", (queries.n(), queries.d())), ("shape of the keys", got)] {
             if got != expected {
-                let (expected, got) = (format!("{expected:?}"), format!("{got:?}"));
-                return Err(OpError::Shape { op: "__name__", what, expected, got });
+                return Err(OpError::shape("__name__", what, expected, got));
             }
         }
         Ok(())
@@ -127,7 +126,7 @@ mod tests {
         let built = build::<dyn plugin_api::ContrastiveLoss>("__name__", config, &context);
         assert_eq!(
             built.map(drop).unwrap_err().to_string(),
-            "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.05 to 1"
+            "`temperature` is 0, but it must be from 0.001 to 1000; papers have 0.04 to 1"
         );
     }
 }

@@ -3,7 +3,7 @@ __crate_attributes__
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
+    ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs,
     ObjectiveStep, SortedInputs,
 };
 use tensor_ops::{OpError, Rows as _, constant, l2_normalize, minus, number, scale_loss, square, sum_all};
@@ -68,11 +68,6 @@ impl Objective for __Name__ {
         let loss = scale_loss(sum_all(squares)?, self.scale / n as f32)?;
         let value = number(&loss);
         Ok(Evaluated { loss, value, metrics: Vec::new() })
-    }
-
-    fn loss_range(&self, _n: usize) -> Option<LossRange> {
-        // Rows at right angles, and equal ones.
-        Some(LossRange { chance: 2.0 * f64::from(self.scale), floor: 0.0 })
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {

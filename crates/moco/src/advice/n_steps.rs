@@ -3,7 +3,7 @@
 use pipeline::Pipeline;
 
 /// Fewer steps than this in all are told. The papers' shortest runs have some 30,000 (MoCo v3: 100 epochs of ImageNet in batches
-/// of 4,096), and the shortest pipelines of this repository 2,560.
+/// of 4,096), and the short ones of this repository 920 to 3,328.
 const FEW_STEPS: usize = 1_000;
 
 pub(super) fn advice(pipeline: &Pipeline, n_train: usize) -> Option<String> {
@@ -13,7 +13,7 @@ pub(super) fn advice(pipeline: &Pipeline, n_train: usize) -> Option<String> {
         let s = if n_steps == 1 { "" } else { "s" };
         format!(
             "the run has {n_steps} step{s} in all (`epochs: {}`, {per_epoch} in each), and in fewer than {FEW_STEPS} an encoder \
-             learns little: give it more `epochs`, or a smaller `data.batch`",
+             learns little: give it more `epochs` or more time, or a smaller `data.batch`",
             pipeline.epochs
         )
     })

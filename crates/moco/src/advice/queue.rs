@@ -21,8 +21,11 @@ pub(super) fn advice(pipeline: &Pipeline, n_train: usize) -> Vec<String> {
             let queue = Queue {
                 field: format!("modules.{}.len", loss.name),
                 len: keys.rows.len() / keys.width.max(1),
-                per_step: pipeline.batch * graph.key_steps(id).len(),
+                per_step: pipeline.batch * graph.kept_key_steps(id).len(),
             };
+            if queue.per_step == 0 {
+                return None;
+            }
             let per_epoch = n_train / pipeline.batch * queue.per_step;
             let against = |m| queue.against(m).or_else(|| queue.against_speed(m));
             Some([queue.against_images(n_train, per_epoch), pipeline.momentum.and_then(against)])

@@ -3,7 +3,7 @@
 use tensor_ops::{Device, Features, Matrix, OpError, Rows as _, Scalar};
 
 use super::module::initial_draws;
-use super::{LossRange, Module, Progress};
+use super::{LossRange, Module, PastKeys, Progress};
 use crate::{ConfigError, Rng};
 
 /// A loss over any number of values of the graph, with whatever state it keeps.
@@ -43,6 +43,12 @@ pub trait Objective: Module {
         false
     }
 
+    /// The keys of earlier steps that are kept, where the objective is on one value of the momentum encoder and keeps what that
+    /// was: the monitor `key-drift` and the notes about queues go by them. `None` by default.
+    fn past_keys(&self) -> Option<PastKeys> {
+        None
+    }
+
     /// What the loss is at worst and at best, for a batch of `n` images; `None`, by default, where no such levels are known.
     fn loss_range(&self, n: usize) -> Option<LossRange> {
         let _ = n;
@@ -77,7 +83,7 @@ pub struct ObjectiveStep<'a> {
     pub at: Progress,
     /// For each row, the image's place in the training split.
     pub indices: &'a [usize],
-    /// For each row, the image's class, if the dataset has classes.
+    /// For each row, the image's class, if an objective of the graph [needs labels](Objective::needs_labels).
     pub labels: Option<&'a [u32]>,
 }
 

@@ -140,6 +140,21 @@ impl<P: Part> Part for Option<P> {
 }
 
 /// Named by their places, from 0.
+impl<P: Part, const N: usize> Part for [P; N] {
+    fn visit_part(&self, name: &str, visitor: &mut Visitor<'_>) {
+        for (place, part) in self.iter().enumerate() {
+            part.visit_part(&joined(name, &place.to_string()), visitor);
+        }
+    }
+
+    fn visit_part_mut(&mut self, name: &str, visitor: &mut VisitorMut<'_>) {
+        for (place, part) in self.iter_mut().enumerate() {
+            part.visit_part_mut(&joined(name, &place.to_string()), visitor);
+        }
+    }
+}
+
+/// Named by their places, from 0.
 impl<P: Part> Part for Vec<P> {
     fn visit_part(&self, name: &str, visitor: &mut Visitor<'_>) {
         for (place, part) in self.iter().enumerate() {

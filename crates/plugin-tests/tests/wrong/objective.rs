@@ -1,4 +1,6 @@
-use plugin_api::{ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveStep};
+use plugin_api::{
+    ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveStep, PastKeys,
+};
 use tensor_ops::{
     Buffer, Features, OpError, Recording, Rows as _, Scalar, loss_with_gradient, scale_loss, sum_losses,
 };
@@ -23,6 +25,8 @@ faulty! {
     NotRecorded: ["not recorded for an input that is"];
     TakesNothing: ["it is evaluated on none of the usual values (never)"];
     FailsAtTheEnd: ["the end of a step fails"];
+    KeepsWhatIsDiscarded: ["`end_step` changes `center` after `discard_step`"];
+    ShowsKeysOfNone: ["it has `past_keys`, and is on 0 fixed values"];
     TakesAnyNumber: ["`set_number` takes the number `no_number_of_this_name`"];
 }
 
@@ -131,6 +135,17 @@ impl Objective for FaultyObjective {
                 center[i % width] = 0.9 * center[i % width] + 0.1 * value;
             }
         })
+    }
+
+    fn discard_step(&mut self) {
+        if self.fault != Fault::KeepsWhatIsDiscarded {
+            self.seen = None;
+        }
+    }
+
+    fn past_keys(&self) -> Option<PastKeys> {
+        let rows = self.center.to_vec();
+        (self.fault == Fault::ShowsKeysOfNone).then_some(PastKeys { width: self.width, rows })
     }
 
     fn metrics(&self) -> &'static [&'static str] {

@@ -40,7 +40,7 @@ impl Engine {
     pub fn kept_keys(&self, n: usize) -> Option<KeptKeys> {
         self.modules.losses.iter_with_ids().find_map(|(loss, named)| {
             let PastKeys { width, rows } = named.module.past_keys()?;
-            let per_step = n * self.graph.key_steps(loss).len();
+            let per_step = n * self.graph.kept_key_steps(loss).len();
             (per_step > 0 && width > 0).then_some(KeptKeys { loss, rows, per_step, width })
         })
     }
@@ -79,7 +79,7 @@ impl Engine {
         self.n_steps = now;
         statistics.restore(self)?;
         let keys = keys?;
-        let steps = self.graph.key_steps(kept.loss);
+        let steps = self.graph.kept_key_steps(kept.loss);
         Ok(steps.into_iter().flat_map(|step| tensor_ops::to_rows(&keys[step])).collect())
     }
 
