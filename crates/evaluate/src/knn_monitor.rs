@@ -37,7 +37,7 @@ pub struct KnnConfig {
     /// Features to use. The MoCo CIFAR-10 demo measures `Head`.
     #[serde(default = "KnnConfig::default_level")]
     pub level: Level,
-    /// Labelled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labeled"))`. Metrics
+    /// Labeled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labeled"))`. Metrics
     /// name it.
     #[serde(default)]
     pub source: Option<DatasetConfig>,

@@ -40,7 +40,7 @@ pub struct LinearProbeConfig {
     /// Features to use.
     #[serde(default = "LinearProbeConfig::default_level")]
     pub level: Level,
-    /// Labelled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labeled"))`. Metrics
+    /// Labeled images to measure on in place of the run's: a dataset plugin, `("class-folders", (root: "labeled"))`. Metrics
     /// name it.
     #[serde(default)]
     pub source: Option<DatasetConfig>,

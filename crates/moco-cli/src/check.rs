@@ -19,8 +19,9 @@ use crate::{compute, failure, json, notes, pipeline_file, text};
 /// tell what is odd about them.
 ///
 /// What is unusual is told in notes, which change no exit code: views of one encoder that are normalized differently, views much
-/// smaller than the images, few steps in all, images that each epoch leaves out, a learning rate that is of another order than
-/// those of the papers.
+/// smaller than the images, few steps in all, images that each epoch leaves out, a queue that is long for its dataset or its
+/// momentum encoder, a momentum encoder that moves too fast for a queue, a learning rate that is of another order than those of
+/// the papers.
 ///
 /// Only the first error in each file is shown. A missing dataset is a note, not an error. The exit code is 1 if any
 /// file has an error.

@@ -37,7 +37,7 @@ pub(crate) struct EncoderArguments {
 /// Options of the images.
 #[derive(clap::Args)]
 pub(crate) struct ImageArguments {
-    /// Images: a folder (searched recursively), a list (one path per line), or image files.
+    /// Images: a folder (searched recursively), an archive, a list (one path per line), or image files.
     #[arg(required_unless_present = "split", conflicts_with = "split")]
     images: Vec<PathBuf>,
     /// Use this split of the run's dataset instead.

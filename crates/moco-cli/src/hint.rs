@@ -196,7 +196,7 @@ impl Hint for RunError {
                 path.display()
             )),
             Self::NoBest { .. } => Some(
-                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; omit `--best` to use the newest"
+                "a run keeps one only if a monitor measures the metric in `checkpoint.best`, or for `knn_top1` `lidar` or `effective_rank`; omit `--best` to use the newest"
                     .into(),
             ),
             Self::Folder(error) => Hint::hint(error),

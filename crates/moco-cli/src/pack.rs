@@ -53,7 +53,7 @@ const EXAMPLES: &str = "\
 Examples:
   moco pack photos -o photos.pack
   moco pack photos -o photos-256.pack --shorter 256
-  moco pack pipelines/imagenet/mocov2.ron -o imagenet.pack --shards 16
+  moco pack pipelines/imagenet/mocov2-r50.ron -o imagenet.pack --shards 16
   moco run pipelines/mocov2.ron --set 'data.source=(\"pack\", (path: \"photos.pack\"))'";
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {

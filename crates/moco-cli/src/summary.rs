@@ -36,7 +36,13 @@ pub(crate) struct Arguments {
     /// Seconds that the timing may take, about; at least two steps are made.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Print everything as JSON, each layer by itself.
+    /// Print one JSON object, each layer by itself.
+    ///
+    /// Print one JSON object: `modules` (each with `name`, `plugin`, `output`, `trained_parameters`, `frozen_parameters`, `products`
+    /// and `layers`), `products_per_image`, `products_per_step`, `batch`, `epochs`, `training_images`, `test_images`,
+    /// `steps_per_epoch`, `timed_steps`, `seconds_per_step`, `seconds_waiting_per_step`, `seconds_per_epoch`, `seconds_measuring`,
+    /// `seconds_saving`, `seconds_in_all`, `peak_bytes`, `checkpoint_bytes` and `device`. What needs a dataset that is not there is
+    /// `null`.
     #[arg(long)]
     json: bool,
     /// Data loader workers [default: one per core].

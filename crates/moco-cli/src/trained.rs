@@ -38,7 +38,7 @@ pub(crate) struct EncoderArguments {
     /// Use the best checkpoint, not the newest.
     #[arg(long)]
     best: bool,
-    /// Labelled images to use in place of the run's dataset: a folder with class folders in `train` and `val` or `test`, a
+    /// Labeled images to use in place of the run's dataset: a folder with class folders in `train` and `val` or `test`, a
     /// pack, a pipeline file (RON), which means its dataset, or a dataset plugin with its fields:
     /// `class-folders(root: "labeled")`, or as in a pipeline.
     #[arg(long, value_name = "SOURCE")]

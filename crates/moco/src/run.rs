@@ -99,7 +99,7 @@ impl RunError {
             Self::PipelineFile { .. } => Some("give a run folder such as `runs/NAME-001`".into()),
             Self::NoCheckpoint { .. } => Some("a run writes one when it starts: start it again".into()),
             Self::NoBest { .. } => Some(
-                "a run keeps one only if a monitor measures the metric in `checkpoint.best`; use the newest"
+                "a run keeps one only if a monitor measures the metric in `checkpoint.best`, or for `knn_top1` `lidar` or `effective_rank`; use the newest"
                     .into(),
             ),
             Self::Folder(error) => error.hint(),

@@ -34,7 +34,7 @@ use crate::{new_file, notes, text};
 pub(crate) struct Arguments {
     /// Run folder, or a checkpoint in it.
     run: PathBuf,
-    /// Images: a folder (searched recursively), a list (one path per line), or image files [default: the run's test images, or
+    /// Images: a folder (searched recursively), an archive, a list (one path per line), or image files [default: the run's test images, or
     /// its training images if it has none].
     images: Vec<PathBuf>,
     /// Use this split of the run's dataset.

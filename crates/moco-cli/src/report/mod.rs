@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "serve")]
     watch: bool,
     /// Show the page in a browser of this machine, at http://127.0.0.1:PORT, until Ctrl-C: it shows itself anew after each
-    /// epoch. No file is written. 0 is any free port.
+    /// epoch. No file is written. Without PORT it is 6010; 0 is any free port.
     #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "6010")]
     serve: Option<u16>,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! What is told when a run has ended, and the folder that is handed over.
 
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 use moco::exchange::{EncoderFolder, export_encoder};
 use moco::{BestCheckpoint, ReportOptions, Summary, report_path, write_report};
@@ -24,6 +25,8 @@ pub(super) struct End<'a> {
     pub(super) has_labels: bool,
     /// Whether it has test images.
     pub(super) has_test: bool,
+    /// Data loader workers.
+    pub(super) workers: NonZeroUsize,
 }
 
 impl End<'_> {
@@ -70,7 +73,8 @@ impl End<'_> {
             // The checkpoint has it all the same.
             Err(error) => writeln!(out, "encoder   none for other programs: {error}")?,
         }
-        let options = ReportOptions { for_tensorboard: true, ..ReportOptions::default() };
+        let workers = Some(self.workers.get());
+        let options = ReportOptions { for_tensorboard: true, workers, ..ReportOptions::default() };
         match write_report(run.path(), &options) {
             Ok(page) => writeln!(out, "report    {}", page.display())?,
             Err(error) => writeln!(out, "report    none: {error}")?,
@@ -175,8 +179,15 @@ pub(super) mod tests {
         let commands = |has_labels, has_test| -> String {
             let summary = summary();
             let held = &HeldFolder::new(run.path());
-            let end =
-                End { run: &run, held, summary: &summary, started_as: "untrained", has_labels, has_test };
+            let end = End {
+                run: &run,
+                held,
+                summary: &summary,
+                started_as: "untrained",
+                has_labels,
+                has_test,
+                workers: NonZeroUsize::MIN,
+            };
             end.next().into_iter().map(|(command, _)| command + "\n").collect()
         };
         assert!(commands(true, true).contains("linear"));

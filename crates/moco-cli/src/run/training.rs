@@ -105,8 +105,16 @@ impl Training<'_> {
             Finished::Completed(summary) => {
                 // All is saved; what follows is made of it.
                 interrupt::nothing_to_lose(true);
-                End { run: &folder, held: &held, summary: &summary, started_as, has_labels, has_test }
-                    .tell(out)?;
+                let end = End {
+                    run: &folder,
+                    held: &held,
+                    summary: &summary,
+                    started_as,
+                    has_labels,
+                    has_test,
+                    workers,
+                };
+                end.tell(out)?;
                 if let Some(verdict) = &summary.verdict {
                     out.flush()?;
                     let note = format!("{verdict}; {}", verdict.hint());

@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     /// Compute threads [default: one per core].
     #[arg(long, value_name = "N", value_parser = cores::count)]
     threads: Option<NonZeroUsize>,
-    /// Override a value in the pipeline, for instance `modules.backbone.width=32`. What is chosen by it stays as it is.
+    /// Override a value in the pipeline, for instance `modules.backbone.width=32`. Other values are not chosen anew to fit it.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
 }
@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         let planned = planned(&cost, &looked, time, began.elapsed())?;
         wishes.fitted = Some(planned);
         recipe = Recipe::choose(&looked, &wishes)?;
-        cost.epochs = recipe.epochs.value;
+        cost = cost.of_epochs(recipe.epochs.value, recipe.measure_every, recipe.save_every);
     }
     let pipeline = of(&recipe)?;
     cost.epochs = pipeline.epochs;

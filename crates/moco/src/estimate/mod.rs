@@ -63,6 +63,8 @@ pub struct Estimate {
     /// Epochs between checkpoints.
     save_every: usize,
     measuring: MeasuringCost,
+    /// Epochs between measurements, if the run is another than the one that was tried.
+    measure_every: Option<usize>,
 }
 
 /// A disk writes at least so many bytes in a second.
@@ -74,6 +76,11 @@ impl Estimate {
         self.n_images.map(|(n_train, _)| n_train / self.batch)
     }
 
+    /// The estimate for another length of the same run, measured every `measure_every` epochs and saved every `save_every`.
+    pub fn of_epochs(self, epochs: usize, measure_every: usize, save_every: usize) -> Self {
+        Self { epochs, measure_every: Some(measure_every), save_every, ..self }
+    }
+
     /// The time of an epoch without measurements; `None` if the dataset cannot be opened here.
     pub fn epoch(&self) -> Option<Duration> {
         self.steps_per_epoch().map(|n_steps| times(self.step, n_steps as f64))
@@ -81,7 +88,7 @@ impl Estimate {
 
     /// The time of all measurements of a run.
     pub fn measuring(&self) -> Duration {
-        self.measuring.of_run(self.epochs, None)
+        self.measuring.of_run(self.epochs, self.measure_every)
     }
 
     /// The time of writing all checkpoints of a run, about.
@@ -147,5 +154,6 @@ pub fn estimate(pipeline: Pipeline, options: &EstimateOptions) -> Result<Estimat
         checkpoint_bytes: 3 * 4 * n_parameters as u64,
         save_every,
         measuring: trial.measuring,
+        measure_every: None,
     })
 }

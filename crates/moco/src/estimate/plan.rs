@@ -64,6 +64,7 @@ mod tests {
             checkpoint_bytes: 0,
             save_every: 1,
             measuring: Default::default(),
+            measure_every: None,
         }
     }
 
@@ -94,5 +95,15 @@ mod tests {
             saving.plan(Duration::from_secs(25), |_| 1, |epochs| epochs),
             Some(Plan { epochs: 23, part: None })
         );
+    }
+
+    /// What was tried has the length that was chosen before anything was timed.
+    #[test]
+    fn a_planned_run_is_measured_and_saved_as_often_as_it_will_be() {
+        let tried = Estimate { checkpoint_bytes: 300_000_000, save_every: 3, epochs: 57, ..of(100, 100) };
+        assert_eq!(tried.saving(), Duration::from_secs(20));
+        let planned = tried.of_epochs(9, 1, 1);
+        assert_eq!((planned.saving(), planned.measure_every), (Duration::from_secs(10), Some(1)));
+        assert_eq!(planned.total(), Some(Duration::from_secs(9 + 10)));
     }
 }

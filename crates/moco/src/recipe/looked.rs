@@ -93,8 +93,10 @@ impl Looked {
         }
         // More neighbors than a class has images would be of other classes.
         let k = if n_train / self.n_classes >= 200 { 200 } else { 20 };
-        let why =
-            format!("the folders are {} classes; kNN tells whether the features know them", self.n_classes);
+        let why = format!(
+            "there are labels of {} classes; kNN tells whether the features know them",
+            self.n_classes
+        );
         Chosen::new(Some(k), why)
     }
 

@@ -1,15 +1,16 @@
 //! The course of a run, from its log and TensorBoard's events.
 
 use pages::{Course, Fact, Measured, Reach, Unit};
-use pipeline::{Pipeline, RampOf};
+use pipeline::{Pipeline, Ramp, RampOf};
+use plugin_api::Progress;
 use run_store::RunFolder;
 use run_store::metrics::{MetricsLog, Scalars, is_of_training};
 use serde_json::{Map, Value};
 
 use super::ReportError;
 
-/// Places at which the momentum coefficient is drawn.
-const MOMENTUM_POINTS: usize = 200;
+/// Places at which the momentum coefficient and the numbers with ramps are drawn.
+const POINTS: usize = 200;
 
 type Line = Map<String, Value>;
 
@@ -56,6 +57,7 @@ pub(super) fn course(
         metrics: metrics(&lines, pipeline, &along),
         lr: if lr.is_empty() { along("lr") } else { lr },
         momentum: pipeline.map(|pipeline| momentum(pipeline, last_epoch)).unwrap_or_default(),
+        numbers: pipeline.map(|pipeline| ramped(pipeline, last_epoch)).unwrap_or_default(),
         gradient_first: along("gradient_first_layer"),
         gradient_last: along("gradient_last_layer"),
         spikes: spikes.map(|(epoch, n)| (epoch, n as usize)).collect(),
@@ -117,10 +119,30 @@ fn loss_levels(pipeline: &Pipeline) -> Option<[f64; 2]> {
 fn momentum(pipeline: &Pipeline, epochs_done: f64) -> Vec<(f64, f64)> {
     let Some(momentum) = pipeline.momentum.filter(|_| epochs_done > 0.0) else { return Vec::new() };
     let point = |i: usize| {
-        let epoch = epochs_done * i as f64 / MOMENTUM_POINTS as f64;
+        let epoch = epochs_done * i as f64 / POINTS as f64;
         (epoch, momentum.at(epoch / pipeline.epochs as f64))
     };
-    (0..=MOMENTUM_POINTS).map(point).collect()
+    (0..=POINTS).map(point).collect()
+}
+
+/// The numbers with ramps, up to the last epoch.
+fn ramped(pipeline: &Pipeline, epochs_done: f64) -> Vec<(String, Vec<(f64, f64)>)> {
+    let points = |ramp: &Ramp| {
+        let point = |i: usize| {
+            let epoch = epochs_done * i as f64 / POINTS as f64;
+            // As fine as the points are.
+            let at = Progress {
+                epoch: epoch as usize,
+                step: (epoch.fract() * POINTS as f64) as usize,
+                steps_per_epoch: POINTS,
+                epochs: pipeline.epochs,
+            };
+            (epoch, ramp.at(at))
+        };
+        (ramp.what.clone(), (0..=POINTS).map(point).collect())
+    };
+    let ramps = pipeline.network.ramps.iter().filter(|_| epochs_done > 0.0);
+    ramps.map(points).collect()
 }
 
 /// What monitors have measured, the metric that the run is judged by first.
@@ -187,5 +209,18 @@ mod tests {
         assert_eq!(names, ["knn_top1", "feature_std"]);
         assert_eq!(course.metrics[0].best(), Some((1.0, 0.5)));
         assert!(course.metrics[0].points[3].1.is_nan());
+    }
+
+    #[test]
+    fn a_number_with_a_ramp_is_drawn_as_far_as_the_run_is() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/small.ron");
+        let ramp = r#"ramps=[(what: "modules.contrast.temperature", to: 0.5, along: Linear)]"#;
+        let changes = [ramp.into(), "modules.contrast.temperature=0.1".into(), "epochs=4".into()];
+        let pipeline = Pipeline::read(file.as_ref(), &changes, &tensor_ops::Device::default()).unwrap();
+        let [(name, points)] = &ramped(&pipeline, 2.0)[..] else { panic!("one ramp") };
+        assert_eq!((name.as_str(), points[0]), ("modules.contrast.temperature", (0.0, 0.1)));
+        let (epoch, value) = points[POINTS];
+        assert!(epoch == 2.0 && (value - 0.3).abs() < 1e-12, "{value}");
+        assert!(ramped(&pipeline, 0.0).is_empty());
     }
 }

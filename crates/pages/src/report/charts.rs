@@ -23,6 +23,7 @@ const OTHER_METRIC: &str = "As its monitor measures it; epoch 0 is the untrained
 const LR: &str = "The learning rate of each step: a warm-up that is missing, or a decay that comes too early, is seen here.";
 const MOMENTUM: &str =
     "The share of the momentum encoder's weights that stays at each step; near 1 its keys change slowly.";
+const NUMBER: &str = "A number of the pipeline that changes while it trains: a ramp.";
 const GRADIENT: &str = "The largest absolute value, in powers of ten. A jump of the first layer, before the loss moves, is how \
     training becomes unstable; triangles mark epochs with a spike.";
 const SPEED: &str =
@@ -69,6 +70,9 @@ pub(super) fn charts(courses: &[Course]) -> Markup {
         LR,
     );
     add(chart(courses, "Momentum", Axis::linear(""), &[plain("momentum", |run| &run.momentum)]), MOMENTUM);
+    for chart in numbers(courses) {
+        add(chart, NUMBER);
+    }
     for chart in gradients(courses) {
         add(chart, GRADIENT);
     }
@@ -128,6 +132,28 @@ fn chart(courses: &[Course], title: &str, y: Axis, curves: &[Curve]) -> LineChar
         levels: Vec::new(),
         marks: Vec::new(),
     }
+}
+
+/// A chart for each number that changes in any of the runs.
+fn numbers(courses: &[Course]) -> Vec<LineChart> {
+    let names: BTreeSet<&String> =
+        courses.iter().flat_map(|course| &course.numbers).map(|(name, _)| name).collect();
+    let of = |wanted: &String| {
+        let found = courses.iter().enumerate().filter_map(|(number, course)| {
+            let (name, points) = course.numbers.iter().find(|(name, _)| name == wanted)?;
+            let name = if courses.len() == 1 { name } else { &course.name };
+            Some(Series::line(name, thinned(points, MOST_POINTS)).colored(number))
+        });
+        LineChart {
+            title: wanted.clone(),
+            x: Axis::whole("epoch"),
+            y: Axis::linear(""),
+            series: found.collect(),
+            levels: Vec::new(),
+            marks: Vec::new(),
+        }
+    };
+    names.into_iter().map(of).collect()
 }
 
 /// Chance and floor, if they are those of all runs.
@@ -265,6 +291,16 @@ mod tests {
         }
         assert_eq!(text.matches("<figure>").count(), 3, "what was not measured is no chart");
         assert!(text.len() < 40_000, "{} bytes for a line of 5000 steps", text.len());
+    }
+
+    #[test]
+    fn a_number_with_a_ramp_is_a_chart_with_its_name() {
+        let numbers = |name: &str| vec![(name.to_owned(), vec![(0.0, 0.2), (2.0, 0.1)])];
+        let ramped = Course { numbers: numbers("contrast.temperature"), ..course("run-001") };
+        let text = charts(&[ramped.clone(), course("run-002")]).into_string();
+        assert!(text.contains("contrast.temperature") && text.contains("run-001, epoch 2: 0.1"), "{text}");
+        let other = Course { numbers: numbers("optimizer.weight_decay"), ..course("run-002") };
+        assert_eq!(charts(&[ramped, other]).into_string().matches("<figure>").count(), 5 + 2);
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Course {
     pub lr: Points,
     /// The momentum coefficient.
     pub momentum: Points,
+    /// Other numbers of the pipeline that change along the run, each with its name.
+    pub numbers: Vec<(String, Points)>,
     /// The largest gradient value of the first trained layer.
     pub gradient_first: Points,
     /// That of the last.
