@@ -364,6 +364,9 @@ pub struct GroupConfig {
     /// Epochs before they are trained, as DINO's last layer (Caron et al. 2021, arXiv:2104.14294).
     #[serde(default, skip_serializing_if = "is_default")]
     pub frozen_epochs: usize,
+    /// The coefficient of their momentum copies at the first step, in place of `momentum.start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
 }
 
 impl GroupConfig {

@@ -3,7 +3,7 @@
 use tensor_ops::ParameterKind;
 
 use crate::checker::Checker;
-use crate::config::{GroupConfig, PipelineConfig, Selection};
+use crate::config::{GroupConfig, MomentumConfig, PipelineConfig, Selection, Weights};
 use crate::modules::{Modules, Named};
 use crate::patterns::matches;
 use crate::stability::OnSpike;
@@ -19,11 +19,13 @@ pub struct ParameterSettings {
     pub learning_rate_factor: f64,
     /// Epochs before it is trained.
     pub frozen_epochs: usize,
+    /// How far its momentum copy moves in a step, over how far the others do.
+    pub momentum_factor: f64,
 }
 
 impl Default for ParameterSettings {
     fn default() -> Self {
-        Self { weight_decay: None, learning_rate_factor: 1.0, frozen_epochs: 0 }
+        Self { weight_decay: None, learning_rate_factor: 1.0, frozen_epochs: 0, momentum_factor: 1.0 }
     }
 }
 
@@ -69,13 +71,13 @@ pub(crate) fn check_parameters(
     };
     // What is frozen from the start stays so, whatever happens to the others.
     frozen_by_spike.retain(is_trained);
-    let settings = group_settings(&finder, &config.groups)?;
+    let settings = group_settings(&finder, config)?;
     Ok(Parameters { settings, watched, frozen_by_spike })
 }
 
-fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<ByName<ParameterSettings>> {
+fn group_settings(finder: &Finder<'_>, config: &PipelineConfig) -> Checked<ByName<ParameterSettings>> {
     let mut settings: ByName<Option<ParameterSettings>> = finder.known.all.clone().map(|_| None);
-    for (i, group) in groups.iter().enumerate() {
+    for (i, group) in config.groups.iter().enumerate() {
         let number = i.to_string();
         let fault = |field, message: String, hint: &str| {
             Err(finder.checker.fault(&["groups", &number, field], message, hint))
@@ -106,15 +108,55 @@ fn group_settings(finder: &Finder<'_>, groups: &[GroupConfig]) -> Checked<ByName
             }
             Selection::Named(patterns) => finder.find_all(patterns, &["groups", &number, "parameters"])?,
         };
+        let has_copy = |id: &ParameterId| is_copied(config, finder.known.all.name(*id));
+        let momentum_factor = match momentum_factor(config, group) {
+            Ok(_) if group.momentum.is_some() && !members.iter().any(has_copy) => {
+                return fault(
+                    "momentum",
+                    "no parameter of this group has a momentum copy".into(),
+                    "name parameters of modules that a step with `weights: Momentum` runs",
+                );
+            }
+            Ok(factor) => factor,
+            Err((message, hint)) => return fault("momentum", message, hint),
+        };
         for member in members {
             settings[member].get_or_insert(ParameterSettings {
                 weight_decay: group.weight_decay,
                 learning_rate_factor: factor,
                 frozen_epochs: group.frozen_epochs,
+                momentum_factor,
             });
         }
     }
     Ok(settings.map(Option::unwrap_or_default))
+}
+
+/// How far copies of `group` move in a step, over how far the others do: a schedule shortens both alike. Or a message and a hint.
+fn momentum_factor(config: &PipelineConfig, group: &GroupConfig) -> Result<f64, (String, &'static str)> {
+    let Some(own) = group.momentum else { return Ok(1.0) };
+    if !(0.0..=1.0).contains(&own) {
+        let message = format!("the momentum coefficient is {own}, but it is a share from 0 to 1");
+        return Err((message, "0 follows at once, and 1 not at all"));
+    }
+    match config.momentum {
+        Some(MomentumConfig { start, .. }) if start < 1.0 => Ok((1.0 - own) / (1.0 - start)),
+        Some(_) => Err((
+            "the other copies do not move at all, since `momentum.start` is 1".into(),
+            "give `momentum.start` another value",
+        )),
+        None => {
+            Err(("the pipeline has no `momentum`".into(), "remove it, or add `momentum: (start: 0.999)`"))
+        }
+    }
+}
+
+/// Whether the parameter called `name` has a momentum copy.
+fn is_copied(config: &PipelineConfig, name: &str) -> bool {
+    let mut keys = config.graph.iter().filter(|step| step.weights == Weights::Momentum);
+    let is_of =
+        |module: &String| name.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with('.'));
+    keys.any(|step| step.run.iter().any(is_of))
 }
 
 /// Freezes the parameters `frozen` of `all`, which are those of `modules`.

@@ -250,6 +250,8 @@ fn a_use_that_reaches_no_loss_takes_no_gradient_from_another() {
         (id: "p1", run: ["predictor"], on: ["z1"]),
         (id: "t1", run: [], on: ["p1"], gradient: None),
         (id: "distance", run: ["distance"], on: ["z1", "t1"]),
+        (id: "other", run: ["backbone", "projector"], on: ["x2"], gradient: None),
+        (id: "also", run: ["distance"], on: ["z1", "other"]),
     "#;
     // The target has a pass of its own.
     let apart = r#"
@@ -257,6 +259,8 @@ fn a_use_that_reaches_no_loss_takes_no_gradient_from_another() {
         (id: "z2", run: ["backbone", "projector"], on: ["x1"], gradient: None),
         (id: "t1", run: ["predictor"], on: ["z2"], gradient: None),
         (id: "distance", run: ["distance"], on: ["z1", "t1"]),
+        (id: "other", run: ["backbone", "projector"], on: ["x2"], gradient: None),
+        (id: "also", run: ["distance"], on: ["z1", "other"]),
     "#;
     let right = &alone(apart)[0];
     let in_parts = two_steps(parse(lost, &["data.micro_batch=8"]).unwrap(), Arc::new(Alone)).unwrap();

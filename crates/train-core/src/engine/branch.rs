@@ -1,5 +1,7 @@
 //! What of a graph goes forward and backward at a time.
 
+use std::collections::BTreeSet;
+
 use pipeline::{Graph, Input, LossStepId, QueryId, Table};
 
 /// Queries that come from one pass through a backbone, or from several that a loss brings together, and the losses on them.
@@ -50,6 +52,24 @@ pub(super) fn branches(graph: &Graph) -> Vec<Branch> {
     branches
 }
 
+/// The steps whose results a loss trains: those that it is on, and those that they start from, as far as gradients pass.
+pub(super) fn trained(graph: &Graph) -> BTreeSet<QueryId> {
+    let has_gradient = |id: &QueryId| graph.queries[*id].has_gradient;
+    let on_losses = graph.loss_steps.iter().flat_map(|step| step.on.queries());
+    let mut trained: BTreeSet<QueryId> = on_losses.filter(has_gradient).collect();
+    let steps: Vec<(QueryId, _)> = graph.queries.iter_with_ids().collect();
+    // Each step stands after what it starts from.
+    for (id, step) in steps.into_iter().rev() {
+        if let Input::Step(from) = step.input
+            && trained.contains(&id)
+            && has_gradient(&from)
+        {
+            trained.insert(from);
+        }
+    }
+    trained
+}
+
 #[cfg(test)]
 mod tests {
     use pipeline::{BackboneId, Encode, Id as _, KeyId, LossId, LossInputs, LossStep, ValueId, ViewId};
@@ -78,6 +98,10 @@ mod tests {
             losses: losses.iter().copied().map(LossStepId::at).collect(),
         };
         assert_eq!(branches(&graph), [branch(&[0, 3], &[1]), branch(&[1, 2], &[0, 2]), branch(&[4], &[])]);
+        assert_eq!(trained(&graph), [0, 1, 2, 3].map(QueryId::at).into());
+        let targets =
+            graph.queries.iter().map(|step| Encode { has_gradient: false, ..step.clone() }).collect();
+        assert!(trained(&Graph { queries: targets, ..graph }).is_empty());
     }
     #[test]
     fn what_a_loss_brings_together_is_one_branch() {

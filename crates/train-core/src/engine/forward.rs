@@ -109,11 +109,12 @@ impl Recorded {
 }
 
 impl Engine {
-    /// Makes the queries of a branch, `steps`.
+    /// Makes the queries of a branch, `steps`; only what makes those of `trained` is recorded.
     pub(super) fn queries(
         &mut self,
         graph: &Graph,
         steps: &[QueryId],
+        trained: &BTreeSet<QueryId>,
         starts: &mut Starts<'_, QueryId>,
     ) -> Result<BTreeMap<QueryId, Recorded>, EngineError> {
         let mut queries: BTreeMap<QueryId, Recorded> = BTreeMap::new();
@@ -121,12 +122,9 @@ impl Engine {
             let step = &graph.queries[id];
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
             let encoders = &mut self.modules.encoders;
-            let recording = || if step.has_gradient { Recording::start() } else { Recording::Off };
+            let recording = || if trained.contains(&id) { Recording::start() } else { Recording::Off };
             let features = match (starts.take(id), step.input) {
                 (Some(features), _) => features.put_tape(recording()),
-                (None, Input::Step(from)) if step.has_gradient && graph.queries[from].has_gradient => {
-                    made(&queries, from).trained()
-                }
                 (None, Input::Step(from)) => made(&queries, from).target().put_tape(recording()),
                 (None, Input::View { view, backbone }) => {
                     let images = starts.views.of(graph, view)?.with_recording(recording());

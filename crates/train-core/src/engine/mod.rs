@@ -49,8 +49,8 @@ pub struct Engine {
     optimizer: Box<dyn Optimizer>,
     /// Every parameter of `modules`.
     parameters: ByName<Trained>,
-    /// Those that have a momentum copy.
-    followed: ByName<()>,
+    /// Those that have a momentum copy, and how far that moves over how far others do.
+    followed: ByName<f64>,
     /// Optimizer steps made.
     n_updates: u64,
     /// Steps made, those that changed no weights included.
@@ -153,11 +153,14 @@ impl Engine {
         if !n_parts.is_multiple_of(n_processes) {
             return Err(EngineError::Parts { n_parts, n_processes });
         }
+        let settings = &parameters.settings;
+        let followed = ByName::of(momentum_modules.named(), |name, _| {
+            settings.id(name).map_or(1.0, |id| settings[id].momentum_factor)
+        })?;
         let slots = parameters
             .settings
             .collect(modules.named(), |_, parameter| Slots::zeros(&*optimizer, parameter.shape()))?;
         let parameters = parameters.settings.with(slots, |settings, slots| Trained { settings, slots });
-        let followed = ByName::of(momentum_modules.named(), |_, _| ())?;
         let mut engine = Self {
             device,
             seed,
@@ -175,7 +178,7 @@ impl Engine {
             now: batch::Now::default(),
             ramps,
         };
-        engine.update_momentum(0.0)?;
+        engine.copy_momentum()?;
         Ok(engine)
     }
 

@@ -6,7 +6,7 @@ use tensor_ops::{
     backward_watched, scale_loss,
 };
 
-use super::branch::branches;
+use super::branch::{branches, trained};
 use super::forward::{Recorded, Shuffle, Starts, Views};
 use super::{Engine, EngineError, Images, Loss, StepKeys};
 use pipeline::{Graph, KeyId, LossStepId, PartsMethod, QueryId, Table};
@@ -92,10 +92,10 @@ impl Engine {
     ) -> Result<(Vec<Loss>, Gradients), EngineError> {
         let mut gradients = Gradients::default();
         let mut losses: Vec<(LossStepId, Loss)> = Vec::new();
-        let branches = branches(graph);
+        let (branches, trained) = (branches(graph), trained(graph));
         let last = branches.iter().rposition(|branch| !branch.losses.is_empty());
         for (i, branch) in branches.into_iter().enumerate() {
-            let queries = self.queries(graph, &branch.queries, &mut starts)?;
+            let queries = self.queries(graph, &branch.queries, &trained, &mut starts)?;
             let mut scalars = Vec::new();
             for id in branch.losses {
                 let (loss, scalar) = self.compare(graph, id, &queries, keys, keep)?;

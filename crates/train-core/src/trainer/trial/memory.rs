@@ -32,8 +32,9 @@ mod tests {
     fn the_peak_grows_with_what_is_used() {
         let peak = Peak::start();
         let before = peak.bytes().unwrap();
-        let values = vec![7_u8; 64 << 20];
+        // Other tests of this process may give back some of theirs meanwhile.
+        let values = vec![7_u8; 256 << 20];
         assert!(values.iter().step_by(4096).all(|&value| value == 7));
-        assert!(peak.bytes().unwrap() >= before + (48 << 20));
+        assert!(peak.bytes().unwrap() >= before + (128 << 20));
     }
 }
