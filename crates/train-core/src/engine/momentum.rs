@@ -31,11 +31,9 @@ impl Engine {
         }
         let copies = self.momentum_modules.named_mut();
         let mut own = self.followed.collect_mut(copies, |_, _, parameter| parameter.take_values())?;
-        let mut pairs: Vec<((&mut Vec<f32>, &[f32]), f32)> =
-            own.iter_mut().zip(followed.iter().map(Parameter::values)).zip(momenta).collect();
-        let blended = pairs
-            .par_iter_mut()
-            .try_for_each(|((own, followed), momentum)| blend_values(own, followed, *momentum));
+        let followed: Vec<&[f32]> = followed.iter().map(Parameter::values).collect();
+        let all = own.par_iter_mut().zip(followed).zip(momenta);
+        let blended = all.try_for_each(|((own, followed), momentum)| blend_values(own, followed, momentum));
         let copies = self.momentum_modules.named_mut();
         // Every one is put back, whatever happens to the others.
         let put = self.followed.hand_out(copies, own, |values, _, parameter| parameter.put_values(values))?;
