@@ -126,7 +126,7 @@ impl Recipe {
             views: ViewChoices::of(looked, method.value, size.value),
             batch_norm_splits: network::batch_norm_splits(method.value, is_vit, batch.value),
             temperature: amounts::temperature(method.value, n_steps),
-            learning_rate: amounts::learning_rate(method.value, is_vit, size.value, batch.value),
+            learning_rate: amounts::learning_rate(method.value, is_vit, size.value, (batch.value, n_steps)),
             warmup_epochs: amounts::warmup_epochs(method.value, is_vit, epochs.value),
             weight_decay: amounts::weight_decay(method.value, is_vit, size.value),
             precision: network::precision(wishes),
