@@ -5,8 +5,8 @@ use plugin_api::{
     ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
-    OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, scaled, sum_all,
-    sum_losses, times,
+    OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, scaled, sum_all, sum_losses,
+    times,
 };
 
 use crate::sinkhorn::assignments;
@@ -136,8 +136,7 @@ impl Objective for SwAv {
         }
         let n_terms = n * high * (n_views - 1);
         let loss = scale_loss(sum_losses(losses)?, -1.0 / n_terms as f32)?;
-        let value = number(&loss);
-        Ok(Evaluated { loss, value, metrics: vec![used(&assigned[0], n_clusters)] })
+        Ok(Evaluated::new(loss, vec![used(&assigned[0], n_clusters)]))
     }
 
     fn metrics(&self) -> &'static [&'static str] {

@@ -5,7 +5,7 @@ use plugin_api::{
     SortedInputs, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
-    OpError, Recording, Rows as _, features_from_rows, log_softmax, number, scale_loss, sum_all, times,
+    OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, sum_all, times,
 };
 
 use crate::pairs::{similarities, without};
@@ -88,8 +88,7 @@ impl Objective for SupCon {
         let weights = weights(labels, n_views);
         let weights = features_from_rows(&device, (n_rows, n_rows), weights, Recording::Off)?;
         let loss = scale_loss(sum_all(times(log_softmax(others)?, weights)?)?, -1.0 / n_rows as f32)?;
-        let value = number(&loss);
-        Ok(Evaluated { loss, value, metrics: Vec::new() })
+        Ok(Evaluated::new(loss, Vec::new()))
     }
 
     fn needs_labels(&self) -> bool {

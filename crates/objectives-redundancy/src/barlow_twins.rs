@@ -5,8 +5,8 @@ use plugin_api::{
     ObjectiveStep,
 };
 use tensor_ops::{
-    OpError, Rows as _, diagonal, fork, matmul, number, scale_loss, scaled, shifted, square, sum_all,
-    sum_losses, transpose,
+    OpError, Rows as _, diagonal, fork, matmul, scale_loss, scaled, shifted, square, sum_all, sum_losses,
+    transpose,
 };
 
 use crate::coefficient::check_coefficient;
@@ -71,8 +71,7 @@ impl Objective for BarlowTwins {
         let all = scale_loss(sum_all(square(correlations)?)?, weight)?;
         let own = scale_loss(sum_all(square(again)?)?, -weight)?;
         let loss = sum_losses(vec![invariance, all, own])?;
-        let value = number(&loss);
-        Ok(Evaluated { loss, value, metrics: vec![correlation] })
+        Ok(Evaluated::new(loss, vec![correlation]))
     }
 
     fn metrics(&self) -> &'static [&'static str] {

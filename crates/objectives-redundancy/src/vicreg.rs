@@ -107,8 +107,7 @@ impl Objective for VicReg {
             scale_loss(variance, of_variance as f32)?,
             scale_loss(covariance, of_covariance as f32)?,
         ])?;
-        let value = number(&loss);
-        Ok(Evaluated { loss, value, metrics })
+        Ok(Evaluated::new(loss, metrics))
     }
 
     fn metrics(&self) -> &'static [&'static str] {

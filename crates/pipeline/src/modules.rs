@@ -157,7 +157,7 @@ pub(crate) fn kinds(
             return Err(checker.text.fault(
                 name_span,
                 format!("no backbone, head, loss or objective plugin is named `{plugin_name}`"),
-                Some(plugin_api::suggest(&plugin_name, &names)),
+                Some(plugin_api::suggest_plugin(&plugin_name, &names)),
             ));
         };
         kinds.insert(name.clone(), kind);

@@ -121,7 +121,7 @@ pub use self::kinds::{
     OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
     Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
 };
-pub use self::nearest::{nearest, suggest};
+pub use self::nearest::{nearest, suggest, suggest_plugin};
 pub use self::registry::{
     Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
 };

@@ -17,6 +17,15 @@ pub fn suggest<S: AsRef<str>>(found: &str, names: &[S]) -> String {
     }
 }
 
+/// As [`suggest`], for a plugin that may be one of the reader's own, which this program does not link in.
+pub fn suggest_plugin<S: AsRef<str>>(found: &str, names: &[S]) -> String {
+    let suggestion = suggest(found, names);
+    match nearest(found, names) {
+        Some(_) => suggestion,
+        None => format!("{suggestion}; a plugin of your own is known to the program of its crate"),
+    }
+}
+
 /// The name nearest to `found`, if one is near enough to be a slip of the pen.
 pub fn nearest<'a, S: AsRef<str>>(found: &str, names: &'a [S]) -> Option<&'a str> {
     if found.len() > LONGEST {

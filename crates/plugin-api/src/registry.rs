@@ -199,7 +199,7 @@ where
                 Some(plugin) if crate::nearest(name, &names).is_none() => {
                     format!("did you mean `{}`: {}?", plugin.name, plugin.summary)
                 }
-                _ => crate::suggest(name, &names),
+                _ => crate::suggest_plugin(name, &names),
             };
             Err(ConfigError::unfit(format!("no {} plugin is named `{name}`", T::NAME), hint))
         }

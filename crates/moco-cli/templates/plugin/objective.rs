@@ -6,7 +6,7 @@ use plugin_api::{
     ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs,
     ObjectiveStep, SortedInputs,
 };
-use tensor_ops::{OpError, Rows as _, constant, l2_normalize, minus, number, scale_loss, square, sum_all};
+use tensor_ops::{OpError, Rows as _, constant, l2_normalize, minus, scale_loss, square, sum_all};
 
 plugin_api::register! {
     dyn Objective {
@@ -66,8 +66,7 @@ impl Objective for __Name__ {
         let n = a.n();
         let squares = square(minus(l2_normalize(a)?, l2_normalize(b)?)?)?;
         let loss = scale_loss(sum_all(squares)?, self.scale / n as f32)?;
-        let value = number(&loss);
-        Ok(Evaluated { loss, value, metrics: Vec::new() })
+        Ok(Evaluated::new(loss, Vec::new()))
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {

@@ -97,6 +97,14 @@ pub struct Evaluated {
     pub metrics: Vec<f32>,
 }
 
+impl Evaluated {
+    /// A loss, with its number, and its metrics.
+    pub fn new(loss: Scalar, metrics: Vec<f32>) -> Self {
+        let value = tensor_ops::number(&loss);
+        Self { loss, value, metrics }
+    }
+}
+
 /// What an objective is told besides its config.
 #[derive(Clone, Debug)]
 pub struct ObjectiveContext {

@@ -9,6 +9,14 @@ use crate::{
 
 /// Each row divided by its length, `x / max(|x|, 1e-12)`, `(N, D)`.
 ///
+/// ```
+/// use tensor_ops::{Device, Recording, Rows, features_from_rows, l2_normalize};
+///
+/// let x = features_from_rows(&Device::default(), (2, 2), vec![2.0, 0.0, 0.0, 0.0], Recording::Off)?;
+/// assert_eq!(l2_normalize(x)?.rows(), [1.0, 0.0, 0.0, 0.0]);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
 /// # Errors
 ///
 /// When the device fails.

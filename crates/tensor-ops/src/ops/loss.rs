@@ -15,6 +15,15 @@ use crate::{
 
 /// The sum of losses, each weighing the same.
 ///
+/// ```
+/// use tensor_ops::{Device, Recording, features_from_rows, number, sum_all, sum_losses};
+///
+/// let row = |values| features_from_rows(&Device::default(), (1, 2), values, Recording::start());
+/// let losses = vec![sum_all(row(vec![1.0, 2.0])?)?, sum_all(row(vec![3.0, 4.0])?)?];
+/// assert_eq!(number(&sum_losses(losses)?), 10.0);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
 /// # Errors
 ///
 /// When there is no loss.
@@ -49,6 +58,14 @@ fn sum_on<B: Backend>(backend: B, device: &Device, losses: Vec<Scalar>) -> Compu
 
 /// A loss times a number.
 ///
+/// ```
+/// use tensor_ops::{Device, Recording, features_from_rows, number, scale_loss, sum_all};
+///
+/// let x = features_from_rows(&Device::default(), (1, 2), vec![1.0, 2.0], Recording::start())?;
+/// assert_eq!(number(&scale_loss(sum_all(x)?, 0.5)?), 1.5);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
 /// # Errors
 ///
 /// When the device fails.
@@ -67,6 +84,14 @@ fn scale_on<B: Backend>(backend: B, loss: Scalar, factor: f32) -> Computed<Scala
 /// `sum(x * weights)` over all `N * D` values: a scalar whose gradient in `x` is `weights`.
 ///
 /// It sends a gradient that was computed elsewhere backward through what led to `x`.
+///
+/// ```
+/// use tensor_ops::{Device, Recording, features_from_rows, number, weighted_sum};
+///
+/// let x = features_from_rows(&Device::default(), (1, 2), vec![1.0, 2.0], Recording::start())?;
+/// assert_eq!(number(&weighted_sum(x, &[10.0, 1.0])?), 12.0);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
 ///
 /// # Errors
 ///

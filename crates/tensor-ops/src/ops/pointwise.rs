@@ -33,6 +33,14 @@ fn relu_on<B: Backend>(backend: B, x: FeatureMap) -> Result<FeatureMap, OpError>
 
 /// `max(x, 0)`; NaN stays.
 ///
+/// ```
+/// use tensor_ops::{Device, Recording, Rows, features_from_rows, relu_features};
+///
+/// let x = features_from_rows(&Device::default(), (1, 2), vec![-1.0, 2.0], Recording::Off)?;
+/// assert_eq!(relu_features(x)?.rows(), [0.0, 2.0]);
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
 /// # Errors
 ///
 /// When the device fails.

@@ -15,6 +15,14 @@ use crate::{
 
 /// A matrix out of its rows, `(N, D)`.
 ///
+/// ```
+/// use tensor_ops::{Device, Recording, Rows, features_from_rows};
+///
+/// let x = features_from_rows(&Device::default(), (2, 2), vec![1.0, 2.0, 3.0, 4.0], Recording::Off)?;
+/// assert_eq!((x.n(), x.d(), x.rows()), (2, 2, vec![1.0, 2.0, 3.0, 4.0]));
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
 /// # Errors
 ///
 /// When the number of values is not `N * D`, or a size is 0.
