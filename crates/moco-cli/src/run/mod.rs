@@ -85,7 +85,7 @@ pub(crate) struct Arguments {
 const EXAMPLES: &str = "\
 Examples:
   moco run pipelines/mocov2.ron
-  moco run pipelines/mocov2.ron --set seed=1 --set data.batch=32 --out runs/small-batch
+  moco run pipelines/mocov2.ron --set seed=1 --set data.batch=64 --out runs/large-batch
 
 Resume:
   moco run --resume                               the newest run

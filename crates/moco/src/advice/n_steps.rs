@@ -3,7 +3,7 @@
 use pipeline::Pipeline;
 
 /// Fewer steps than this in all are told. The papers' shortest runs have some 30,000 (MoCo v3: 100 epochs of ImageNet in batches
-/// of 4,096), and the short ones of this repository 920 to 3,328.
+/// of 4,096), and the short ones of this repository 920 to 6,656.
 const FEW_STEPS: usize = 1_000;
 
 pub(super) fn advice(pipeline: &Pipeline, n_train: usize) -> Option<String> {
