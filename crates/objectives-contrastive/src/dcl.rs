@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
+    ObjectiveStep, SortedInputs, check_temperature, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
     Features, OpError, Recording, Rows as _, features_from_rows, fork, log_sum_exp, mean_all, scale_loss,
@@ -48,7 +48,7 @@ impl Dcl {
     /// If a temperature is not positive, the inputs are not two trained values of one width, or a batch has only one image.
     pub fn new(config: DclConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let DclConfig { temperature, sigma } = config;
-        check_temperature_of("temperature", temperature)?;
+        check_temperature(temperature)?;
         if let Some(sigma) = sigma {
             check_temperature_of("sigma", sigma)?;
         }

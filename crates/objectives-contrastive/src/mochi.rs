@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, PastKeys, Rng, check_temperature_of, set_temperature,
+    ObjectiveStep, PastKeys, Rng, check_temperature, set_temperature,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, concat_columns, constant, fork, l2_normalize, log_softmax,
@@ -58,7 +58,7 @@ impl MoChi {
     /// the temperature is not positive, or the inputs are others.
     pub fn new(config: MoChiConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let MoChiConfig { len, temperature, hardest, mixed, mixed_with_query, .. } = config;
-        check_temperature_of("temperature", temperature)?;
+        check_temperature(temperature)?;
         if len == 0 {
             return Err(ConfigError::field("len", len, "it must be at least 1"));
         }

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
+    ObjectiveStep, SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::{
     Features, Matrix, OpError, constant, detach, matmul_transposed, scale_loss, select_rows, sum_losses,
@@ -49,7 +49,7 @@ impl NnClr {
     /// has only one image.
     pub fn new(config: NnClrConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let NnClrConfig { len, temperature } = config;
-        check_temperature_of("temperature", temperature)?;
+        check_temperature(temperature)?;
         let inputs = ObjectiveInputs::of("nnclr", context)?;
         let is_right = (inputs.n_trained, inputs.n_fixed) == (2, 2);
         let hint =

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature_of, set_temperature,
+    ObjectiveStep, SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::OpError;
 
@@ -41,7 +41,7 @@ impl NtXent {
     /// image.
     pub fn new(config: NtXentConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let NtXentConfig { temperature } = config;
-        check_temperature_of("temperature", temperature)?;
+        check_temperature(temperature)?;
         Ok(Self { inputs: two_views("nt-xent", context)?, temperature })
     }
 }

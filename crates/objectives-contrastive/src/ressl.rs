@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, PastKeys, check_temperature_of,
+    ObjectiveStep, PastKeys, check_temperature, check_temperature_of,
 };
 use tensor_ops::{
     OpError, Rows as _, constant, fork, l2_normalize, log_softmax, matmul_transposed, scale_loss, scaled,
@@ -49,7 +49,7 @@ impl ReSsl {
     /// If the queue has no row or does not fit in memory, a temperature is not positive, the inputs are others, or a batch has
     /// only one image.
     pub fn new(config: ReSslConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
-        check_temperature_of("temperature", config.temperature)?;
+        check_temperature(config.temperature)?;
         check_temperature_of("target_temperature", config.target_temperature)?;
         if config.len < 2 {
             let must = "it must be at least 2: similarities to a single image tell nothing";

@@ -2,7 +2,7 @@
 
 use plugin_api::{
     ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs, ObjectiveStep,
-    SortedInputs, check_temperature_of, set_temperature,
+    SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, sum_all, times,
@@ -44,7 +44,7 @@ impl SupCon {
     /// one image.
     pub fn new(config: SupConConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         let SupConConfig { temperature } = config;
-        check_temperature_of("temperature", temperature)?;
+        check_temperature(temperature)?;
         let inputs = ObjectiveInputs::of("sup-con", context)?;
         let hint = "name the embeddings of two or more views, all with gradients";
         let is_right = inputs.n_trained >= 2 && inputs.n_fixed == 0;

@@ -4,49 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pipeline::Pipeline;
-use plugin_api::{Progress, Rng};
+use plugin_api::Progress;
 use plugins as _;
 use processes::Alone;
 use run_store::checkpoint::{Snapshot, Stored};
-use tensor_ops::{Device, FeatureMap, Recording};
+use tensor_ops::Device;
 use train_core::engine::{Engine, EngineError};
 
-const BATCH: usize = 16;
+use self::queue_pipeline::{BATCH, parse, view};
 
-fn parse(rest: &str) -> Result<Pipeline, String> {
-    let text = format!(
-        r#"Pipeline(
-    name: "momentum-groups",
-    data: (source: ("shapes", (train: 64, test: 0)), batch: {BATCH}),
-    views: {{
-        "a": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
-        "b": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
-    }},
-    modules: {{
-        "backbone": ("resnet", (depth: 18, width: 4, stem: Cifar)),
-        "head": ("linear", (out: 8)),
-        "contrast": ("queue", (len: 32, temperature: 0.2)),
-    }},
-    graph: [
-        (id: "q", run: ["backbone", "head"], on: ["a"]),
-        (id: "k", run: ["backbone", "head"], on: ["b"], weights: Momentum),
-        (id: "loss", run: ["contrast"], on: ["q", "k"]),
-    ],
-    optimizer: ("sgd", (momentum: 0.9)),
-    learning_rate: (base: 0.1, scale: Absolute),
-    schedule: ("constant", ()),
-    epochs: 4,
-    {rest}
-)"#
-    );
-    Pipeline::parse("groups.ron", &text, &[], &Device::default()).map_err(|fault| fault.to_string())
-}
+mod queue_pipeline;
 
-/// Images that look random, `(N, H, W, C)`.
-fn view(name: &str) -> FeatureMap {
-    let mut rng = Rng::new(1, name, &[]);
-    let values: Vec<f32> = (0..BATCH * 16 * 16 * 3).map(|_| rng.normal() as f32).collect();
-    FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
+fn pipeline(rest: &str) -> Result<Pipeline, String> {
+    parse("0.2", "0.0", rest)
 }
 
 fn parameters(engine: &Engine) -> BTreeMap<String, Vec<f32>> {
@@ -67,7 +37,7 @@ fn copies_move_by_the_coefficient_of_their_group() {
         (parameters: Named(["backbone.layer1"]), momentum: 0.0),
     ],"#;
     let mut engine =
-        Engine::new(parse(rest).unwrap().network, 0, Device::default(), Arc::new(Alone)).unwrap();
+        Engine::new(pipeline(rest).unwrap().network, 0, Device::default(), Arc::new(Alone)).unwrap();
     let mut step = || {
         engine.set_progress(Progress { epoch: 0, step: 0, steps_per_epoch: 4, epochs: 4 }).unwrap();
         let before = parameters(&engine);
@@ -111,7 +81,7 @@ fn a_coefficient_that_does_nothing_or_is_none_is_refused() {
         ),
     ];
     for (rest, told) in cases {
-        let error = parse(rest).err().unwrap();
+        let error = pipeline(rest).err().unwrap();
         assert!(error.contains(told), "{error}");
     }
 }

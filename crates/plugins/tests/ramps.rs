@@ -5,51 +5,21 @@ use std::sync::Arc;
 use pipeline::Pipeline;
 use plugin_api::{
     Config, ContrastiveLoss, InputShape, LossContext, Objective, ObjectiveContext, Optimizer,
-    OptimizerContext, Progress, Rng, build,
+    OptimizerContext, Progress, build,
 };
 use plugins as _;
 use processes::Alone;
 use run_store::checkpoint::Snapshot;
-use tensor_ops::{Device, FeatureMap, Recording};
+use tensor_ops::Device;
 use train_core::engine::{Engine, EngineError};
 
-const BATCH: usize = 16;
+use self::queue_pipeline::{BATCH, parse, view};
+
+mod queue_pipeline;
 
 fn pipeline(temperature: &str, decay: &str, ramps: &str) -> Pipeline {
-    let text = format!(
-        r#"Pipeline(
-    name: "ramps",
-    data: (source: ("shapes", (train: 64, test: 0)), batch: {BATCH}),
-    views: {{
-        "a": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
-        "b": [("random-resized-crop", (size: 16)), ("normalize", (statistics: Cifar10))],
-    }},
-    modules: {{
-        "backbone": ("resnet", (depth: 18, width: 4, stem: Cifar)),
-        "head": ("linear", (out: 8)),
-        "contrast": ("queue", (len: 32, temperature: {temperature})),
-    }},
-    graph: [
-        (id: "q", run: ["backbone", "head"], on: ["a"]),
-        (id: "k", run: ["backbone", "head"], on: ["b"], weights: Momentum),
-        (id: "loss", run: ["contrast"], on: ["q", "k"]),
-    ],
-    momentum: (start: 0.9),
-    optimizer: ("sgd", (momentum: 0.9, weight_decay: {decay})),
-    learning_rate: (base: 0.1, scale: Absolute),
-    schedule: ("constant", ()),
-    ramps: [{ramps}],
-    epochs: 4,
-)"#
-    );
-    Pipeline::parse("ramps.ron", &text, &[], &Device::default()).unwrap_or_else(|fault| panic!("{fault}"))
-}
-
-/// Images that look random, `(N, H, W, C)`.
-fn view(name: &str) -> FeatureMap {
-    let mut rng = Rng::new(1, name, &[]);
-    let values: Vec<f32> = (0..BATCH * 16 * 16 * 3).map(|_| rng.normal() as f32).collect();
-    FeatureMap::from_nhwc(&Device::default(), [BATCH, 16, 16, 3], &values, Recording::Off).unwrap()
+    let rest = format!("momentum: (start: 0.9), ramps: [{ramps}],");
+    parse(temperature, decay, &rest).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// The loss of a step in `epoch`, and the state after it.

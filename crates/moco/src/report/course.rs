@@ -118,18 +118,18 @@ fn loss_levels(pipeline: &Pipeline) -> Option<[f64; 2]> {
 
 fn momentum(pipeline: &Pipeline, epochs_done: f64) -> Vec<(f64, f64)> {
     let Some(momentum) = pipeline.momentum.filter(|_| epochs_done > 0.0) else { return Vec::new() };
-    let point = |i: usize| {
-        let epoch = epochs_done * i as f64 / POINTS as f64;
-        (epoch, momentum.at(epoch / pipeline.epochs as f64))
-    };
-    (0..=POINTS).map(point).collect()
+    places(epochs_done).map(|epoch| (epoch, momentum.at(epoch / pipeline.epochs as f64))).collect()
+}
+
+/// The places up to the last epoch, in epochs.
+fn places(epochs_done: f64) -> impl Iterator<Item = f64> {
+    (0..=POINTS).map(move |i| epochs_done * i as f64 / POINTS as f64)
 }
 
 /// The numbers with ramps, up to the last epoch.
 fn ramped(pipeline: &Pipeline, epochs_done: f64) -> Vec<(String, Vec<(f64, f64)>)> {
     let points = |ramp: &Ramp| {
-        let point = |i: usize| {
-            let epoch = epochs_done * i as f64 / POINTS as f64;
+        let point = |epoch: f64| {
             // As fine as the points are.
             let at = Progress {
                 epoch: epoch as usize,
@@ -139,7 +139,7 @@ fn ramped(pipeline: &Pipeline, epochs_done: f64) -> Vec<(String, Vec<(f64, f64)>
             };
             (epoch, ramp.at(at))
         };
-        (ramp.what.clone(), (0..=POINTS).map(point).collect())
+        (ramp.what.clone(), places(epochs_done).map(point).collect())
     };
     let ramps = pipeline.network.ramps.iter().filter(|_| epochs_done > 0.0);
     ramps.map(points).collect()

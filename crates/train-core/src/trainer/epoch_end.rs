@@ -95,11 +95,10 @@ impl Trainer<'_> {
         Ok(self.position == Position::default() && !self.is_measured()?)
     }
 
-    /// How often the encoder is still measured.
-    pub(super) fn n_measurements(&self) -> Result<usize, TrainError> {
-        let untrained = self.is_untrained_measured()? && self.is_measured_after(0);
-        let epochs = self.position.epoch + 1..=self.course.epochs;
-        Ok(usize::from(untrained) + epochs.filter(|&epochs_done| self.is_measured_after(epochs_done)).count())
+    /// How often the encoder is still measured, with `untrained` before the first step as well.
+    pub(super) fn n_measurements(&self, untrained: bool) -> usize {
+        let epochs = self.position.epoch + usize::from(!untrained)..=self.course.epochs;
+        epochs.filter(|&epochs_done| self.is_measured_after(epochs_done)).count()
     }
 
     /// Saves the end of an epoch that has still to be measured, unless the run has resumed from there. What has diverged is

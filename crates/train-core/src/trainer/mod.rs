@@ -307,13 +307,14 @@ impl<'a> Trainer<'a> {
 
     fn run_epochs(&mut self, stop: &AtomicBool) -> Result<Finished, TrainError> {
         let steps_before = self.position.steps_done;
+        let measures_untrained = self.is_untrained_measured()?;
         let started = Started {
             folder: self.run.path(),
             epochs: self.course.epochs,
             steps_per_epoch: self.course.steps_per_epoch,
             batch: self.course.batch,
             steps_done: steps_before,
-            n_measurements: self.n_measurements()?,
+            n_measurements: self.n_measurements(measures_untrained),
         };
         self.observers.notify(|observer| observer.started(&started))?;
         if let Some(images) = self.changed_images.take() {
@@ -327,7 +328,7 @@ impl<'a> Trainer<'a> {
         if let Some(short) = self.saving.check_space(steps_before, epochs_left)? {
             self.observers.notify(|observer| observer.note(&Note::ShortOfSpace(&short)))?;
         }
-        if self.is_untrained_measured()? {
+        if measures_untrained {
             let Some(before) = self.measure(0, stop)? else { return self.stopped() };
             self.report_measured(None, &before)?;
             self.before = before;
