@@ -11,8 +11,10 @@ use crate::decode::{ReadOptions, begins_like_image};
 use crate::images::{Labels, Part, StoredImages};
 use crate::list::{Columns, List, number_both, number_labels, read_list};
 use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
+use crate::parquet::{self, is_parquet_file};
 use crate::places::{error, relative_hint};
 use crate::root::Root;
+use crate::splits::Listed;
 use crate::store::Folder;
 
 /// Magic bytes that distinguish images and other files from text.
@@ -33,7 +35,8 @@ pub struct OpenedImages {
 /// The images at `paths`, in the order of `paths`. Only names are read.
 ///
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
-/// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); or an image. A single path gives labels if it has them: a list with labels, or a
+/// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a
+/// Parquet file, as for [`ParquetDataset`](crate::ParquetDataset); or an image. A single path gives labels if it has them: a list with labels, or a
 /// folder in which every image is in a class folder.
 ///
 /// # Errors
@@ -72,9 +75,11 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels),
     }
     if is_archive_file(path) {
         let listed = archive::list(&[path.to_owned()], &Patterns::default(), None)?;
-        notes.extend(listed.notes);
-        let labels = listed.labels.map_or_else(Labels::none, |labels| number_both(&labels, None).0);
-        return Ok((listed.parts, labels));
+        return Ok(parts_and_labels(listed, notes));
+    }
+    if is_parquet_file(path) {
+        let listed = parquet::list(&[path.to_owned()], None, None)?;
+        return Ok(parts_and_labels(listed, notes));
     }
     let name = bytes_of(path.as_os_str()).unwrap_or_default();
     let start = first_bytes(path);
@@ -96,6 +101,12 @@ fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels),
     let (labels, _) = number_labels(&list, None);
     let List { part, .. } = list;
     Ok((vec![part], labels))
+}
+
+fn parts_and_labels(listed: Listed, notes: &mut Vec<String>) -> (Vec<Part>, Labels) {
+    notes.extend(listed.notes);
+    let labels = listed.labels.map_or_else(Labels::none, |labels| number_both(&labels, None).0);
+    (listed.parts, labels)
 }
 
 /// The first folder of each path as its class, if every path has one.

@@ -9,6 +9,7 @@
 //! | `archive` | [`ArchiveDataset`]: images in .zip and .tar files | optional |
 //! | `list-file` | [`ListFile`]: a text file with one path per line | optional |
 //! | `cifar10`, `cifar100` | [`Cifar10`], [`Cifar100`]: the binary versions of these datasets | yes |
+//! | `parquet` | [`ParquetDataset`]: a column of images in Parquet files, with the feature `parquet` | optional |
 //! | `pack` | [`PackFile`]: all images in one file, written by [`PackWriter`] | optional |
 //! | `stl10` | [`Stl10`]: the binary version | of the labeled part |
 //! | `tiny-imagenet` | [`TinyImageNet`]: its folder or its zip file | yes |
@@ -40,6 +41,7 @@ mod class_folders;
 mod flat_folder;
 mod list;
 mod pack;
+mod parquet;
 mod shapes;
 mod split;
 mod stl10;
@@ -59,6 +61,7 @@ pub use self::given::{OpenedImages, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;
 pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
+pub use self::parquet::{ParquetConfig, ParquetDataset};
 pub use self::roots::OneOrMore;
 pub use self::shapes::{Shapes, ShapesConfig};
 pub use self::split::{SplitConfig, SplitDataset};

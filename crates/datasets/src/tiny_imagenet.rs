@@ -110,7 +110,7 @@ fn labels_of_folders(train: &Found) -> Result<ListedLabels, DatasetError> {
         Some((class, _)) => Ok(shown(class)),
         None => Err(error(&train.part.place, format!("`{}` is in no class folder", shown(path)), GET)),
     };
-    train.part.entries.paths().map(class).collect::<Result<_, _>>().map(ListedLabels::of)
+    train.part.entries.paths().map(class).collect::<Result<Vec<_>, _>>().map(ListedLabels::of)
 }
 
 /// Lines of the name of a file, its class and a box, with tabs between them.
@@ -125,5 +125,5 @@ fn labels_of_annotations(root: &Root, test: &Found) -> Result<ListedLabels, Data
         Some(class) => Ok(shown(class)),
         None => Err(error(&file, format!("it has no class for `{}`", shown(path)), GET)),
     };
-    test.part.entries.paths().map(class).collect::<Result<_, _>>().map(ListedLabels::of)
+    test.part.entries.paths().map(class).collect::<Result<Vec<_>, _>>().map(ListedLabels::of)
 }

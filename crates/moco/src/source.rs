@@ -71,8 +71,8 @@ impl ImageSource for String {
     }
 }
 
-/// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a .zip or .tar file; a text file with one path
-/// per line; or an image. No image is read yet. Notes tell what was passed over.
+/// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a .zip, .tar or Parquet file; a
+/// text file with one path per line; or an image. No image is read yet. Notes tell what was passed over.
 ///
 /// # Errors
 /// If the path leads nowhere, or to no image.

@@ -20,6 +20,7 @@ const EXPECTED: &[(&str, &[&str])] = &[
             "flat-folder",
             "list-file",
             "pack",
+            "parquet",
             "shapes",
             "split",
             "stl10",

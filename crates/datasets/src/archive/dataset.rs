@@ -6,12 +6,12 @@ use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
 use super::{files_of, open, webdataset};
 use crate::decode::{ReadOptions, decode_bytes};
-use crate::images::{Labels, Part};
-use crate::list::{ListedLabels, number_both};
+use crate::images::Part;
+use crate::list::ListedLabels;
 use crate::listing::{Patterns, shown, shown_path, split_first};
 use crate::places::no_images;
 use crate::roots::{OneOrMore, check_paths, expanded};
-use crate::splits::splits_of;
+use crate::splits::{Listed, splits_of_listed};
 
 plugin_api::register! {
     dyn Dataset {
@@ -52,13 +52,6 @@ pub struct ArchiveConfig {
 pub struct ArchiveDataset {
     config: ArchiveConfig,
     exclude: Patterns,
-}
-
-/// The images of archives, one after the other, and their labels if all of them have some.
-pub(crate) struct Listed {
-    pub(crate) parts: Vec<Part>,
-    pub(crate) labels: Option<ListedLabels>,
-    pub(crate) notes: Vec<String>,
 }
 
 impl ArchiveDataset {
@@ -138,21 +131,7 @@ impl Dataset for ArchiveDataset {
     fn open(&self) -> Result<Splits, DatasetError> {
         let train = self.list(&self.config.path)?;
         let test = self.config.test.as_ref().map(|test| self.list(test)).transpose()?;
-        let mut notes = train.notes;
-        notes.extend(test.iter().flat_map(|test| test.notes.clone()));
-        let (labels, test_labels) = match (&train.labels, test.as_ref().map(|test| test.labels.as_ref())) {
-            (Some(labels), Some(Some(test))) => number_both(labels, Some(test)),
-            (Some(labels), None) => number_both(labels, None),
-            (None, None) => (Labels::none(), None),
-            (with, Some(_)) => {
-                if with.is_some() {
-                    notes.push("the training images have labels and the test images have none".into());
-                }
-                (Labels::none(), Some(Labels::none()))
-            }
-        };
-        let test = test.map(|test| test.parts).zip(test_labels);
-        let mut splits = splits_of((train.parts, labels), test, &self.config.read, notes);
+        let mut splits = splits_of_listed(train, test, &self.config.read);
         splits.notes.extend(self.exclude.notes());
         Ok(splits)
     }

@@ -14,6 +14,8 @@ use plugin_api::DatasetError;
 pub(crate) use self::dataset::list;
 pub use self::dataset::{ArchiveConfig, ArchiveDataset};
 use self::tar::TarFile;
+#[cfg(feature = "parquet")]
+pub(crate) use self::webdataset::LABEL_FIELDS;
 use self::zip::ZipFile;
 use crate::images::Part;
 use crate::listing::{

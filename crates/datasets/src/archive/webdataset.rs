@@ -12,7 +12,7 @@ use crate::places::error;
 /// Files with more bytes are no labels.
 const MAX_LABEL_BYTES: usize = 1 << 20;
 /// Fields of a `.json` file that are looked for, the surest first.
-const FIELDS: [&str; 5] = ["label", "cls", "class", "class_name", "category"];
+pub(crate) const LABEL_FIELDS: [&str; 5] = ["label", "cls", "class", "class_name", "category"];
 
 /// The label of each image of `archive`, if it has files with labels at all. Images without one are left out, which a note
 /// tells. `field` names the field of `.json` files.
@@ -93,7 +93,7 @@ fn label_in(bytes: &[u8], ending: &str, field: Option<&str>) -> Result<String, S
     }
     let value: serde_json::Value =
         serde_json::from_slice(bytes).map_err(|failure| format!("it is no JSON: {failure}"))?;
-    let fields = field.map_or(FIELDS.to_vec(), |field| vec![field]);
+    let fields = field.map_or(LABEL_FIELDS.to_vec(), |field| vec![field]);
     match fields.iter().find_map(|field| value.get(field)) {
         Some(serde_json::Value::String(label)) if !label.is_empty() => Ok(label.clone()),
         Some(label @ serde_json::Value::Number(_)) => Ok(label.to_string()),

@@ -79,17 +79,21 @@ pub fn format_name(bytes: &[u8]) -> Option<&'static str> {
     format_of(bytes).ok().map(Format::name)
 }
 
-/// The decoders are other people's: one that panics over a damaged file has no more to say than one that fails.
 fn decode(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     let _scope = DecodingScope::begin();
     DecodingScope::count_file(bytes.len());
     let format = format_of(bytes)?;
-    let decoding = Decoding::begin();
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(format, bytes, options)));
-    drop(decoding);
-    let decoded = decoded.unwrap_or_else(|_| Err(format!("damaged {}: its decoder gave up", format.name())));
+    let decoded = guarded(format.name(), || decode_as(format, bytes, options));
     // Reasons are listed one a line, and some decoders have longer ones.
     decoded.map_err(|reason| reason.trim_end().replace('\n', " "))
+}
+
+/// What `decode` gives for a file of `format`. The decoders are other people's: one that panics over a damaged file has no more
+/// to say than one that fails.
+pub(crate) fn guarded<T>(format: &str, decode: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    let _decoding = Decoding::begin();
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    decoded.unwrap_or_else(|_| Err(format!("damaged {format}: its decoder gave up")))
 }
 
 thread_local! {

@@ -57,7 +57,7 @@ pub(crate) struct ListedLabels {
 
 impl ListedLabels {
     /// One label per image.
-    pub(crate) fn of(labels: Vec<String>) -> Self {
+    pub(crate) fn of(labels: impl IntoIterator<Item = String>) -> Self {
         let mut numbers = LabelNumbers::default();
         let of_images = labels.into_iter().map(|label| numbers.number(label)).collect();
         Self { of_images, names: numbers.names() }

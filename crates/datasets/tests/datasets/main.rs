@@ -11,6 +11,7 @@ mod lists;
 #[cfg(feature = "npy")]
 mod numpy;
 mod packs;
+mod parquet;
 mod passed_over;
 mod pillow;
 #[cfg(unix)]

@@ -12,6 +12,52 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 
+#[cfg(feature = "parquet")]
+mod parquet_files {
+    use std::fs::{self, File};
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use parquet::data_type::{ByteArray, ByteArrayType};
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
+    const SCHEMA: &str = "message images { required binary image; required binary label (UTF8); }";
+
+    /// The images of the class folders in `folder`, in groups of three rows.
+    pub(super) fn write(path: &Path, folder: &Path) {
+        let sorted = |folder: &Path| {
+            let mut paths: Vec<PathBuf> =
+                fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            paths.sort_unstable();
+            paths
+        };
+        let rows: Vec<(ByteArray, ByteArray)> = sorted(folder)
+            .iter()
+            .flat_map(|class| {
+                let label = class.file_name().unwrap().to_str().unwrap().to_owned();
+                sorted(class)
+                    .into_iter()
+                    .map(move |image| (fs::read(image).unwrap().into(), label.as_str().into()))
+            })
+            .collect();
+        let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
+        let mut writer =
+            SerializedFileWriter::new(File::create(path).unwrap(), schema, Arc::default()).unwrap();
+        for rows in rows.chunks(3) {
+            let (images, labels): (Vec<ByteArray>, Vec<ByteArray>) = rows.iter().cloned().unzip();
+            let mut group = writer.next_row_group().unwrap();
+            for values in [images, labels] {
+                let mut column = group.next_column().unwrap().unwrap();
+                column.typed::<ByteArrayType>().write_batch(&values, None, None).unwrap();
+                column.close().unwrap();
+            }
+            group.close().unwrap();
+        }
+        writer.close().unwrap();
+    }
+}
+
 const STEPS: [(&str, &str); 4] = [
     ("random-resized-crop", "(size: 16, scale: (0.2, 1.0))"),
     ("color-jitter", "(brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1, p: 0.8)"),
@@ -94,6 +140,10 @@ fn every_source_gives_the_same_bits_to_any_number_of_workers() {
     tar.finish().unwrap();
     pack_all(&open(&[at("photos")]), &at("photos.pack"), &PackOptions::default());
 
+    #[cfg(feature = "parquet")]
+    for split in ["train", "test"] {
+        parquet_files::write(&at(&format!("{split}.parquet")), &at("photos").join(split));
+    }
     let root = |name: &str| format!("(root: {:?})", at(name));
     let expected = batches(splits("class-folders", &root("photos")), 1);
     assert_eq!(expected.len(), 6);
@@ -102,6 +152,8 @@ fn every_source_gives_the_same_bits_to_any_number_of_workers() {
         ("class-folders", root("photos.zip")),
         ("class-folders", root("photos.tar")),
         ("pack", format!("(path: {:?})", at("photos.pack"))),
+        #[cfg(feature = "parquet")]
+        ("parquet", format!("(path: {:?}, test: {:?})", at("train.parquet"), at("test.parquet"))),
     ];
     for (plugin, config) in &sources {
         for n_workers in [1, 2, 8] {
