@@ -15,6 +15,8 @@ pub(crate) struct Drawn {
     pub(crate) n_images: u32,
     /// Text of charts whose letters are smaller than 8 pixels.
     pub(crate) n_tiny: u32,
+    /// Tables and texts that are wider than their place: these scroll, and are cut on paper.
+    pub(crate) n_cut: u32,
     /// What was written to the console.
     pub(crate) console: Vec<String>,
 }
@@ -44,8 +46,10 @@ addEventListener('load', () => {
   const broken = images.filter(image => !image.complete || image.naturalWidth === 0);
   const texts = [...document.querySelectorAll('svg text')].filter(text => text.textContent);
   const tiny = texts.filter(text => text.getBoundingClientRect().height < 8);
+  const cut = [...document.querySelectorAll('.wide, pre')].filter(part => part.scrollWidth > part.clientWidth);
   const width = document.scrollingElement.scrollWidth;
-  parent.postMessage([width, innerWidth, broken.length, images.length, tiny.length].join(' '), '*');
+  const counts = [broken, images, tiny, cut].map(list => list.length);
+  parent.postMessage([width, innerWidth, ...counts].join(' '), '*');
 });
 </script>";
 
@@ -60,8 +64,17 @@ addEventListener('message', event => document.documentElement.dataset.said = eve
 
 /// Shows the page at `path` in a window of `width` pixels.
 pub(crate) fn show(chromium: &Path, path: &Path, width: u32) -> Drawn {
-    let folder = tempfile::tempdir().unwrap();
+    draw(chromium, &std::fs::read_to_string(path).unwrap(), width)
+}
+
+/// Shows the page at `path` as it is printed on paper of `width` pixels.
+pub(crate) fn printed(chromium: &Path, path: &Path, width: u32) -> Drawn {
     let page = std::fs::read_to_string(path).unwrap();
+    draw(chromium, &page.replace("@media print", "@media all"), width)
+}
+
+fn draw(chromium: &Path, page: &str, width: u32) -> Drawn {
+    let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("page.html"), page.replace("</body>", &format!("{ASK}</body>")))
         .unwrap();
     let around_it = folder.path().join("around.html");
@@ -80,7 +93,7 @@ pub(crate) fn show(chromium: &Path, path: &Path, width: u32) -> Drawn {
     let said = dom.split("data-said=\"").nth(1).and_then(|rest| rest.split('"').next());
     let said = said.unwrap_or_else(|| panic!("the page was not drawn: {log}"));
     let numbers: Vec<u32> = said.split(' ').map(|number| number.parse().unwrap()).collect();
-    let [content, window, n_broken, n_images, n_tiny] = numbers[..] else { panic!("{said}") };
+    let [content, window, n_broken, n_images, n_tiny, n_cut] = numbers[..] else { panic!("{said}") };
     let console = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
-    Drawn { widths: [content, window], n_broken, n_images, n_tiny, console }
+    Drawn { widths: [content, window], n_broken, n_images, n_tiny, n_cut, console }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use image::{Rgb, RgbImage};
 use tempfile::tempdir;
 
-use crate::support::{Outcome, here, xtask};
+use crate::support::{Outcome, here, metrics as metrics_of, xtask};
 
 /// `n` pictures in each of these folders.
 fn write_pictures(root: &Path, folders: &[&str], n: u32) {
@@ -42,6 +42,19 @@ fn images_of_one_class_are_told_once_to_say_nothing() {
     assert_eq!(told.stderr.matches(note).count(), 1, "{told}");
     assert!(!told.stdout.contains("knn_top1"), "{told}");
     assert!(!told.stdout.contains(" linear "), "{told}");
+    let told = xtask(root.path(), ["knn", "one", "--threads", "1"]).done();
+    assert!(told.stderr.contains("note: there is only one class, so that any encoder is right"), "{told}");
+}
+
+#[test]
+fn the_commands_that_are_told_at_the_end_can_be_pasted() {
+    let root = tempdir().unwrap();
+    let told = run(root.path(), "a run", &[]);
+    let (_, next) = told.stdout.split_once("\nnext ").expect(&told.stdout);
+    assert!(next.contains(" linear 'a run' --cached\n"), "{told}");
+    assert!(next.contains(" run --from 'a run' --epochs 4\n"), "{told}");
+    // A best that is that of the last epoch is not told again.
+    assert!(!told.stdout.contains("after epoch 2"), "{told}");
 }
 
 #[test]
@@ -63,6 +76,22 @@ fn without_labels_the_best_checkpoint_goes_by_what_is_measured_without_them() {
     let lidar = best("lidar", both).unwrap();
     assert!(lidar.starts_with("best checkpoint by lidar: epoch "), "{lidar}");
     assert_eq!(best("none", r#"("knn", (every: 1))"#), None);
+    // The list of runs goes by the same metric, and the best of each is the best, whether more is better or less.
+    let more = r#"("alignment-uniformity", (view: "query", every: 1, images: 16))"#;
+    best("all", &format!("{more}, {both}")).unwrap();
+    let shown = xtask(root.path(), ["runs", "show", "all", "--json"]).done().stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let metrics = shown["runs"][0]["metrics"].as_array().unwrap();
+    assert_eq!(metrics[0]["name"], "lidar", "{shown}");
+    let rows = metrics_of(&root.path().join("all"));
+    for metric in metrics {
+        let name = metric["name"].as_str().unwrap();
+        let values = rows.iter().filter(|row| row["epoch"] != 0).filter_map(|row| row.get(name)?.as_f64());
+        let is_less_better = ["alignment", "uniformity"].contains(&name);
+        assert_eq!(metric["more_is_better"], !is_less_better, "{shown}");
+        let best = values.reduce(if is_less_better { f64::min } else { f64::max });
+        assert_eq!(metric["best"].as_f64(), best, "{name}: {shown}");
+    }
 }
 
 #[test]

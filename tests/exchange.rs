@@ -793,3 +793,70 @@ fn what_does_not_fit_is_not_imported() {
     let said = xtask(folder, ["import", "notes.pth"]).refused();
     assert!(said.contains("`notes.pth` is neither a safetensors file nor a PyTorch file"), "{said}");
 }
+
+#[test]
+fn weights_of_other_channels_than_the_images_say_so_unless_they_are_for_rgb() {
+    let folder = tempdir().unwrap();
+    let folder = folder.path();
+    let (run, _) = small_run(folder, "first", "small.ron", &[]);
+    let mut weights = weights::read(&export(folder, &run, "torchvision", &[])).unwrap();
+    let mut import = |channels: usize, set: &[&str]| {
+        let name = format!("c{channels}.safetensors");
+        let first = checkpoint::Stored::F32 {
+            shape: vec![4, channels, 3, 3],
+            values: (0..36 * channels).map(|i| i as f32 / 100.0).collect(),
+        };
+        weights.insert("conv1.weight".into(), first);
+        weights::write_safetensors(&folder.join(&name), &weights, &Default::default()).unwrap();
+        let set = set.iter().flat_map(|value| ["--set", *value]);
+        let out = format!("run{channels}");
+        let small = here("small.ron");
+        let arguments = ["import", &name, "--pipeline", &small, "--out", &out];
+        xtask(folder, arguments.map(str::to_owned).into_iter().chain(set.map(str::to_owned)))
+    };
+    for (channels, expected) in [
+        (
+            4,
+            "error: the backbone in `c4.safetensors` does not match the pipeline `small`: its first layer takes 4 channels, and \
+             the pipeline's images have 3\nhint: choose 4 channels of the files in the dataset, as in `read: (bands: [0, 1, 2, \
+             3])`, with as many numbers in `normalize`; only weights for RGB are made to fit images of other channels\n",
+        ),
+        (
+            1,
+            "error: the backbone in `c1.safetensors` does not match the pipeline `small`: its first layer takes 1 channel, and \
+             the pipeline's images have 3\nhint: choose 1 channel of the files in the dataset, as in `read: (bands: [0])`, with \
+             as many numbers in `normalize`; only weights for RGB are made to fit images of other channels\n",
+        ),
+    ] {
+        let outcome = import(channels, &[]);
+        let misshapen = format!("misshapen: conv1.weight is [4, {channels}, 3, 3], expected [4, 3, 3, 3]");
+        assert!(outcome.stdout.contains("0 missing, 0 unexpected, 1 misshapen"), "{outcome}");
+        assert!(outcome.stdout.contains(&misshapen), "{outcome}");
+        assert_eq!(outcome.refused(), expected);
+    }
+    // What differs too is listed; the channels come first, for no config of the backbone changes them.
+    let said = import(4, &["modules.backbone.width=8"]).refused();
+    assert!(said.contains("its first layer takes 4 channels, and the pipeline's images have 3\n"), "{said}");
+    let said = import(17, &[]).refused();
+    assert!(said.contains("hint: images have at most 16 channels here"), "{said}");
+    for channels in [1, 4, 17] {
+        assert!(!folder.join(format!("run{channels}")).exists());
+    }
+    // RGB goes to files with other channels.
+    std::fs::create_dir(folder.join("tiles")).unwrap();
+    let statistics =
+        "(\"normalize\", (statistics: Custom(mean: [0.5, 0.5, 0.5, 0.5], std: [0.2, 0.2, 0.2, 0.2])))";
+    for i in 0..32 {
+        let image = image::RgbaImage::from_pixel(40, 40, image::Rgba([i * 8, 9, 99, 200]));
+        image.save(folder.join(format!("tiles/{i}.png"))).unwrap();
+    }
+    let normalize =
+        [("query", 2), ("key", 1), ("eval", 2)].map(|(view, i)| format!("views.{view}.{i}={statistics}"));
+    let source = "data.source=(\"flat-folder\", (root: \"tiles\", read: (bands: [0, 1, 2, 3])))";
+    let mut set = vec![source, "monitor=[]"];
+    set.extend(normalize.iter().map(String::as_str));
+    let outcome = import(3, &set).done();
+    assert!(outcome.stdout.contains("channels  the first layer takes 4 channels: its kernels"), "{outcome}");
+    // As the hint says it, weights of four channels fit.
+    import(4, &set).done();
+}

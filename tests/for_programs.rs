@@ -143,6 +143,30 @@ fn shells_and_manuals_know_every_command() {
     let page = |name: &str| std::fs::read_to_string(root.path().join("pages").join(name)).unwrap();
     assert!(page("moco.1").contains("MoCo") && page("moco-run.1").contains("resume"), "{outcome}");
     assert!(page("moco-runs-rm.1").contains("yes"));
+    for entry in std::fs::read_dir(root.path().join("pages")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let text = page(&name);
+        // Neither words nor lines of examples are cut at a terminal of 80 columns.
+        assert!(text.contains("\n.nh\n.ad l\n.SH NAME\n") && !text.contains("SH EXTRA"), "{name}");
+        let mut is_filled = true;
+        for line in text.lines() {
+            match line {
+                ".nf" => is_filled = false,
+                ".fi" => is_filled = true,
+                line => {
+                    let seen = line.replace("\\-", "-").replace("\\*(Aq", "'").replace("\\\\", "\\");
+                    assert!(is_filled || seen.chars().count() <= 71, "{name}: {seen}");
+                }
+            }
+        }
+        assert!(is_filled, "{name}");
+    }
+    let embed = page("moco-embed.1");
+    let synopsis = embed.split(".SH ").find(|section| section.starts_with("SYNOPSIS")).unwrap();
+    for part in ["\\ <FILE>", "\\ <SPLIT>", "<RUN>", "[IMAGES]..."] {
+        assert!(synopsis.contains(part), "{part} is not in {synopsis}");
+    }
+    assert!(page("moco-run.1").contains(".SH EXAMPLES\n.nf\n  moco run pipelines/mocov2.ron\n"));
     let stderr = xtask(root.path(), ["man", "pages"]).refused();
     assert!(stderr.contains("already exists") && stderr.contains("`--force`"), "{stderr}");
     xtask(root.path(), ["man", "pages", "--force"]).done();

@@ -44,6 +44,7 @@ mod new_plugin;
 mod pages;
 mod predicting;
 mod runs;
+mod schema;
 // A folder of images, and no pipeline.
 mod training_on_a_folder;
 // Who may depend on whom.

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use image::{Rgb, RgbImage};
 use tempfile::{TempDir, tempdir};
 
-use crate::browser::{chromium, show};
-use crate::support::{here, same_bytes, start, xtask};
+use crate::browser::{chromium, printed, show};
+use crate::support::{Outcome, here, same_bytes, start, xtask};
 
 const MONITORS: &str = "monitor=[(\"knn\", (every: 1, k: 5)), (\"feature-collapse\", (every: 1)), (\"linear-probe\", (every: 1, epochs: 2))]";
 
@@ -27,6 +27,12 @@ fn trained() -> TempDir {
 
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()
+}
+
+/// `small.ron` with these values, in the folder `name`.
+fn run(root: &Path, name: &str, sets: &[&str]) -> Outcome {
+    let (small, sets) = (here("small.ron"), sets.iter().flat_map(|set| ["--set", *set]));
+    xtask(root, ["run", &small, "--threads", "1", "--out", name].into_iter().chain(sets))
 }
 
 /// The tags of the pictures in event files, in the order of their files and places.
@@ -100,6 +106,56 @@ fn several_runs_are_shown_beside_each_other() {
     assert!(stderr.contains("`report.html` already exists"), "{stderr}");
     let stderr = xtask(root, ["report", "run", "rnu"]).refused();
     assert_eq!(stderr, "error: `rnu` does not exist\nhint: did you mean `run`?\n");
+}
+
+#[test]
+fn a_run_that_failed_or_collapsed_says_so_on_its_page() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    let too_fast = ["learning_rate=(base: 1e30, scale: Absolute)", r#"schedule=("constant", ())"#];
+    run(root, "diverged", &too_fast).refused();
+    xtask(root, ["report", "diverged", "--no-images"]).done();
+    let page = read(&root.join("diverged/report.html"));
+    let failed = "Training failed: training has diverged at epoch 1, step ";
+    assert!(page.contains(failed) && page.contains("0 of 2 epochs, failed<"), "{page}");
+
+    // As the terminal says it, on the page that the run writes at its end.
+    let watched = r#"monitor=[("feature-collapse", (every: 1))]"#;
+    let told = run(root, "collapsed", &[watched, "learning_rate.base=1e3", "epochs=3"]).done().stderr;
+    let note =
+        told.lines().find_map(|line| line.strip_prefix("note: the encoder has collapsed: ")).expect(&told);
+    let said = "The encoder has collapsed: ";
+    let page = read(&root.join("collapsed/report.html"));
+    assert!(page.contains(said) && page.contains(note.split(';').next().unwrap()), "{note}");
+    run(root, "usual", &[watched]).done();
+    assert!(!read(&root.join("usual/report.html")).contains("The encoder has"));
+
+    xtask(root, ["report", "diverged", "collapsed", "-o", "both.html"]).done();
+    let page = read(&root.join("both.html"));
+    for part in [format!("<b>diverged: </b>{failed}"), format!("<b>collapsed: </b>{said}")] {
+        assert!(page.contains(&part), "{part} is not on the page");
+    }
+}
+
+#[test]
+fn what_decides_the_best_checkpoint_is_first_and_epoch_0_is_told_where_it_was_measured() {
+    let root = tempdir().unwrap();
+    let root = root.path();
+    // No accuracy, so that another metric stands in; it is not the first by name.
+    let monitors = r#"monitor=[("alignment-uniformity", (every: 1, view: "query", images: 16)), ("feature-collapse", (every: 1)), ("key-drift", (every: 1))]"#;
+    run(root, "run", &[monitors]).done();
+    let page = read(&root.join("run/report.html"));
+    let (_, tiles) = page.split_once("<dl class=\"tiles\">").unwrap();
+    let first = tiles.split("</div>").next().unwrap();
+    assert!(first.starts_with("<div><dt>effective_rank</dt>"), "{first}");
+    assert!(first.ends_with("decides the best checkpoint</dd>"), "{first}");
+    let chart = |name: &str| -> String {
+        let (_, caption) = page.split_once(&format!("<b>{name}</b>")).unwrap();
+        caption.split("</figcaption>").next().unwrap().to_owned()
+    };
+    assert!(chart("alignment").contains("Epoch 0 is the untrained encoder"), "{}", chart("alignment"));
+    let drift = chart("key_drift_newest");
+    assert!(!drift.to_lowercase().contains("epoch 0"), "{drift}");
 }
 
 /// A run whose images are class folders, 60 images in all.
@@ -206,6 +262,11 @@ fn a_browser_shows_pages_whole_in_narrow_and_in_wide_windows() {
             assert!(drawn.console.is_empty(), "{page}: {:?}", drawn.console);
             assert!(drawn.n_images > 0 || page == "both.html" || page == "map.html", "{page}: {drawn:?}");
         }
+    }
+    // Half as wide as paper is, for twice as many metrics.
+    for page in ["run/report.html", "both.html"] {
+        let drawn = printed(&chromium, &root.join(page), 400);
+        assert_eq!(drawn.n_cut, 0, "{page}: {drawn:?}");
     }
 }
 

@@ -84,10 +84,24 @@ fn a_fault_of_the_command_line_is_shown_in_its_argument() {
         ("=4", "a name is missing in this path", "", "`data.batch`"),
         ("data..batch=4", "a name is missing in this path", "", "`data.batch`"),
         ("data.batch=", "there is no value here", "", "written as in the file"),
-        ("data.batch=[1", "this bracket is never closed", "[", "written as in the file"),
+        ("data.batch=[1", "this bracket is never closed", "[", "add `]`"),
+        ("data=(source: , batch: 4)", "`source` has no value", "source:", "write `source: value`"),
+        ("modules.contrast=(len: temperature: 0.1)", "`len` has no value", "len:", "write `len: value`"),
+        ("learning_rate.base=0,03", "a `,` stands in the number `0,03`", "0,03", "a decimal point: `0.03`"),
+        ("data.batch=1,000", "a `,` stands in the number `1,000`", "1,000", "stand together: `1000`"),
+        ("graph.q.run=\"a\",\"b\"", "`,` after the end of the value", ",", "graph.q.run=[\"a\",\"b\"]"),
+        ("epochs=4,", "`,` after the end of the value", ",", "leave out the `,`"),
         ("name=\"a", "no closing quotation mark", "\"a", "written as in the file"),
         ("name=mine", "expected text in quotation marks, found `mine`", "mine", "`\"mine\"`"),
-        ("epochs=many", "expected a whole number, found `many`", "many", ""),
+        ("epochs=many", "expected a whole number, found `many`", "many", "in digits, for instance `8`"),
+        ("epochs=True", "expected a whole number, found `True`", "True", "this is a number"),
+        (
+            "modules.backbone.batch_norm_splits=True",
+            "resnet: expected a whole number, found `True`",
+            "True",
+            "this is a number",
+        ),
+        ("learning_rate.base=yes", "expected a number, found `yes`", "yes", "for instance `0.5`"),
         ("dta.batch=4", "the pipeline has no `dta` here", "dta", "did you mean `data`?"),
         ("data.batc=4", "unknown field `batc` in `data`", "batc", "did you mean `batch`?"),
         ("data.batch=1", "the batch is 1", "1", ""),
@@ -99,6 +113,12 @@ fn a_fault_of_the_command_line_is_shown_in_its_argument() {
         ("graph.loss.weight=-1", "the weight is -1", "-1", ""),
         ("modules.head=linear", "expected a plugin, found `linear`", "linear", "write `(\"linear\", ())`"),
         ("modules.head=\"linear\"", "expected a plugin, found", "\"linear\"", "write `(\"linear\", ())`"),
+        ("modules.head=lineer", "expected a plugin, found `lineer`", "lineer", "mean `(\"linear\", ())`"),
+        ("optimizer=adam", "expected a plugin, found `adam`", "adam", "did you mean `(\"adamw\", ())`"),
+        ("data.source=c200", "expected a plugin, found `c200`", "c200", "no dataset plugin is named `c200`"),
+        ("data.source=a/b", "expected a plugin, found `a/b`", "a/b", "there is nothing at `a/b`"),
+        ("monitor=[rankme]", "expected a plugin, found `rankme`", "rankme", "did you mean `(\""),
+        ("schedule.warmup_epochs=2", "`warmup_epochs` is 2", "2", "`--set schedule.warmup_epochs=1`"),
         ("data.batch=32x", "expected a number, found `32x`", "32x", ""),
         ("data.batch=32.0", "expected a whole number, found `32.0`", "32.0", "write `32`"),
         ("epochs=1e2", "expected a whole number, found `1e2`", "1e2", "write `100`"),
@@ -118,6 +138,25 @@ fn a_fault_of_the_command_line_is_shown_in_its_argument() {
         assert_eq!(stderr.matches("error").count(), 1, "{stderr}");
         let marks = stderr.matches('^').count();
         assert_eq!(marks, underlined.chars().count().max(1), "{stderr}");
+    }
+}
+
+#[test]
+fn images_in_the_place_of_a_dataset_are_told_with_the_dataset_for_them() {
+    let folder = tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("flat")).unwrap();
+    std::fs::create_dir_all(folder.path().join("photos/train")).unwrap();
+    std::fs::write(folder.path().join("shards.tar"), "").unwrap();
+    for (set, advice) in [
+        ("data.source=flat", r#"("flat-folder", (root: "flat"))"#),
+        ("data.source=\"flat\"", r#"("class-folders", (root: "flat"))"#),
+        ("data.source=./flat", r#"("flat-folder", (root: "./flat"))"#),
+        ("data.source=(\"flat\", ())", r#"("flat-folder", (root: "flat"))"#),
+        ("data.source=photos", r#"write `("class-folders", (root: "photos"))`"#),
+        ("data.source=shards.tar", r#"write `("archive", (path: "shards.tar"))`"#),
+    ] {
+        let stderr = xtask(folder.path(), ["check", &here("small.ron"), "--set", set]).refused();
+        assert!(stderr.contains(advice), "{set}\n{stderr}");
     }
 }
 
@@ -204,6 +243,18 @@ fn a_file_that_is_not_there_names_the_nearest_one() {
     assert!(stderr.contains("is a folder, not a file"), "{stderr}");
     let stderr = check("bytes.ron");
     assert!(stderr.contains("a pipeline file is UTF-8 text"), "{stderr}");
+    // An image as large as those of cameras is more than is read of a pipeline.
+    for n_bytes in [32, 2 << 20] {
+        let mut image = vec![0_u8; n_bytes];
+        image[..4].copy_from_slice(&[0xff, 0xd8, 0xff, 0xe0]);
+        std::fs::write(folder.path().join("photo.JPEG"), image).unwrap();
+        let stderr = check("photo.JPEG");
+        assert!(
+            stderr.starts_with("error: `photo.JPEG` is an image (JPEG), not a pipeline file\n"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("train FOLDER"), "{stderr}");
+    }
 }
 
 #[test]

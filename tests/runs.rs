@@ -31,7 +31,10 @@ fn runs_are_listed_for_people_and_for_programs() {
     assert_eq!(rows.len(), 3, "{table}");
     assert!(rows[0].starts_with("run") && rows[0].contains("best knn_top1"), "{table}");
     let small = rows.iter().find(|row| row.starts_with("small-001")).unwrap();
-    assert!(small.contains("complete") && small.contains("2 of 2") && small.contains("(epoch "), "{table}");
+    assert!(
+        small.contains("complete") && small.contains("2 of 2") && small.contains(" % (epoch "),
+        "{table}"
+    );
     let other = rows.iter().find(|row| row.starts_with("other-001")).unwrap();
     assert!(other.contains("not started") && other.contains("0 of 2"), "{table}");
 

@@ -49,7 +49,7 @@ fn a_complete_run_and_all_that_refuses_to_go_on_name_the_way() {
     let root = root.path();
     let outcome = xtask(root, ["run", "--resume", "first"]).done();
     assert!(outcome.stdout.contains("this run is already complete: first\n  go on with: "), "{outcome}");
-    assert!(outcome.stdout.contains(" run --from first --epochs N\n"), "{outcome}");
+    assert!(outcome.stdout.contains(" run --from first --epochs 4\n"), "{outcome}");
     for option in [["--set", "epochs=3"], ["--epochs", "3"]] {
         let outcome = xtask(root, ["run", "--resume", "first"].into_iter().chain(option));
         assert_eq!(outcome.code, Some(2), "{outcome}");

@@ -42,10 +42,10 @@ fn class_folders_are_trained_on_and_measured_by_their_labels() {
     let said = train(folder.path(), &["--epochs", "1", "--seed", "5"]).done();
     for line in [
         "images    240 images: each of its 2 folders is a class",
-        "encoder   resnet18 with the Cifar stem, 32 px: as asked for",
+        "encoder   resnet18, width 4, CIFAR stem, 32 px: as asked for",
         "method    MoCo v2, batch of 8",
-        "length    1 epoch: as asked for",
-        "measured  kNN of 20 neighbors",
+        "length    1 epoch, 27 steps: as asked for",
+        "measured  kNN of 20 neighbors, and collapse, on 17 images, 5 % held out",
         "estimate  ",
         "pipeline  photos, seed 5",
         "run       runs/photos-001",
@@ -80,7 +80,13 @@ fn few_images_in_a_flat_folder_are_trained_on_without_labels() {
         ["train", "photos", "--epochs", "2", "--out", "run", "--set", "modules.backbone.width=4"],
     )
     .done();
-    assert!(outcome.stdout.contains("measured  collapse: without labels"), "{outcome}");
+    let measured = "measured  collapse on the training images: without labels";
+    assert!(outcome.stdout.contains(measured), "{outcome}");
+    // What was told before the run had a folder is in its log too.
+    let log = std::fs::read_to_string(folder.path().join("run/run.log")).unwrap();
+    for part in ["Z timing a few steps", "Z images    20 images", "Z estimate  ", measured] {
+        assert!(log.contains(part), "{part}\n{log}");
+    }
     let text = kept(&folder.path().join("run"));
     for part in
         ["(\"flat-folder\", (root: \"photos\"))", "batch: 8, // 20 images make few steps", "len: 8, // "]
@@ -135,6 +141,8 @@ fn what_cannot_be_trained_on_is_told_with_what_to_do() {
         (&["one"][..], "there is 1 image to train on, and training needs at least 16"),
         (&["empty"], "there are no images in this folder"),
         (&["texts"], "there are no images in this folder"),
+        (&["one/a.png"], "one/a.png: this is an image, and a folder of images"),
+        (&["one", "one/a.png"], "one/a.png: this is an image, and a folder of images"),
         (&["nowhere"], "`nowhere` does not exist"),
         (&["a.ron"], "`a.ron` is a pipeline file"),
         (&["one", "--size", "4"], "the size is 4"),
@@ -167,6 +175,133 @@ fn a_dry_run_prints_a_pipeline_and_writes_nothing() {
     xtask(folder.path(), ["check", "photos.ron"]).done();
 }
 
+#[test]
+fn where_a_part_of_the_images_is_trained_on_all_that_is_said_is_of_that_part() {
+    let folder = tempdir().unwrap();
+    // All alike: only their number counts.
+    for (split, n_images) in [("train", 8000), ("val", 16)] {
+        let at = |number: usize| folder.path().join(format!("photos/{split}/{number}.png"));
+        save(at(0), 0);
+        let bytes = std::fs::read(at(0)).unwrap();
+        (1..n_images).for_each(|number| std::fs::write(at(number), &bytes).unwrap());
+    }
+    let arguments = ["train", "photos", "--size", "32", "--batch", "8", "--for", "4s", "--dry-run"];
+    let narrow = ["--set", "modules.backbone.width=16"];
+    let outcome = xtask(folder.path(), arguments.into_iter().chain(narrow)).done();
+    let line = |name: &str| {
+        let found = outcome.stderr.lines().find(|line| line.starts_with(name));
+        found.unwrap_or_else(|| panic!("{name}\n{outcome}"))
+    };
+    let between = |text: &str, before: &str, after: &str| {
+        let rest = text.split_once(before).unwrap_or_else(|| panic!("{before}: {text}")).1;
+        rest.split_once(after).unwrap_or_else(|| panic!("{after}: {text}")).0.to_owned()
+    };
+    let length = line("length    1 epoch over ");
+    let share: f64 = between(length, "over ", " % of the images, ").parse().unwrap();
+    let steps = between(length, " % of the images, ", " step");
+    let longer = length.split_once("would not fit into 4 s; `--for ").map(|(_, longer)| longer);
+    assert!(longer.is_some_and(|longer| longer.ends_with("` would train on all")), "{length}");
+    let n_steps: f64 = steps.replace(',', "").parse().unwrap();
+    // Shares are met on average.
+    assert!((n_steps * 8.0 - share * 80.0).abs() < 0.3 * share * 80.0 + 30.0, "{length}");
+    let s = if n_steps == 1.0 { "" } else { "s" };
+    for part in [
+        format!(
+            "train: {:?}, // one pass over all the images would not fit into 4 s",
+            rounded(share / 100.0)
+        ),
+        format!("batch: 8, // yours; {steps} step{s} an epoch"),
+        format!("epochs: 1, // {steps} step{s}: what fits into 4 s"),
+    ] {
+        assert!(outcome.stdout.contains(&part), "{part}\n{outcome}");
+    }
+    // A pass over all images would be longer.
+    let total = between(line("estimate  "), " an epoch, ", " s in all");
+    assert!(total.parse::<f64>().unwrap() < 4.0, "{outcome}");
+}
+
+/// As a file has it.
+fn rounded(share: f64) -> f64 {
+    (share * 1e7).round() / 1e7
+}
+
+#[test]
+fn a_folder_that_a_run_cannot_have_is_refused_before_anything_is_timed() {
+    let folder = tempdir().unwrap();
+    flat(folder.path(), 20);
+    std::fs::create_dir(folder.path().join("other")).unwrap();
+    std::fs::write(folder.path().join("other/a.txt"), "").unwrap();
+    for (out, told) in [
+        ("photos", "`photos` has the images, and a run needs a folder that is new or empty"),
+        ("other", "`other` is not empty"),
+        ("other/a.txt", "`other/a.txt` is a file"),
+    ] {
+        let outcome = train(folder.path(), &["--epochs", "1", "--out", out]);
+        assert_eq!(outcome.stdout, "", "{outcome}");
+        let stderr = outcome.refused();
+        assert!(stderr.contains(told) && !stderr.contains("timing"), "{stderr}");
+        assert!(stderr.contains("hint: give `--out` a new name") && !stderr.contains("--resume"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_lines_and_the_reasons_are_of_what_is_set() {
+    let folder = tempdir().unwrap();
+    flat(folder.path(), 20);
+    let set = ["data.batch=5", "epochs=6", "modules.contrast.len=10", "momentum.start=0.98", "monitor=[]"];
+    let set = set.iter().flat_map(|set| ["--set", *set]);
+    let arguments = ["train", "photos", "--size", "32", "--dry-run", "--set", "modules.backbone.width=4"];
+    let outcome = xtask(folder.path(), arguments.into_iter().chain(set)).done();
+    for line in [
+        "method    MoCo v2, batch of 5, queue of 10, learning rate 0.0075, momentum 0.98",
+        "length    6 epochs, 24 steps: as asked for",
+        "measured  nothing: as asked for",
+    ] {
+        assert!(outcome.stderr.contains(line), "{line}\n{outcome}");
+    }
+    for part in ["; 4 steps an epoch", "// 24 steps: "] {
+        assert!(outcome.stdout.contains(part), "{part}\n{outcome}");
+    }
+    let outcome = xtask(
+        folder.path(),
+        arguments.into_iter().chain(["--set", "data.source=(\"shapes\", (train: 64, test: 16))"]),
+    )
+    .done();
+    for line in ["images    64 training images: as asked for", "measured  collapse on 16 test images"] {
+        assert!(outcome.stderr.contains(line), "{line}\n{outcome}");
+    }
+}
+
+#[test]
+fn held_out_images_and_a_single_class_are_told() {
+    let folder = tempdir().unwrap();
+    flat(folder.path(), 400);
+    let said = train(folder.path(), &["--dry-run"]).done().stderr;
+    let line = said.lines().find(|line| line.starts_with("measured  ")).unwrap();
+    assert!(line.ends_with(" images, 5 % held out: without labels only collapse is watched"), "{said}");
+    for number in 0..20 {
+        save(folder.path().join(format!("one/train/ant/{number}.png")), number);
+        save(folder.path().join(format!("one/val/ant/{number}.png")), 20 + number);
+    }
+    let arguments = ["train", "one", "--size", "32", "--dry-run", "--set", "modules.backbone.width=4"];
+    let said = xtask(folder.path(), arguments).done().stderr;
+    for line in [
+        "images    20 images: `train` has one class, `ant`",
+        "measured  collapse on 20 test images: there is one class, with which kNN says nothing",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+}
+
+#[test]
+fn an_encoder_has_one_name() {
+    let folder = tempdir().unwrap();
+    flat(folder.path(), 20);
+    let outcome = xtask(folder.path(), ["train", "photos", "--backbone", "resnet-50"]);
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    assert!(outcome.stderr.contains("did you mean `resnet50`?"), "{outcome}");
+}
+
 /// A machine that becomes much slower after the timing stops the run, with a checkpoint, instead.
 #[test]
 fn a_run_of_a_given_time_ends_with_its_schedule_or_is_stopped() {
@@ -176,7 +311,7 @@ fn a_run_of_a_given_time_ends_with_its_schedule_or_is_stopped() {
     let run = folder.path().join("run");
     let text = kept(&run);
     let line = text.lines().find(|line| line.trim_start().starts_with("epochs: ")).unwrap();
-    assert!(line.contains("// what fits into 20 s"), "{line}");
+    assert!(line.contains(": what fits into 20 s"), "{line}");
     let epochs: u64 = line.trim_start()["epochs: ".len()..].split(',').next().unwrap().parse().unwrap();
     match outcome.code {
         Some(0) => assert_eq!(metrics(&run).pop().unwrap()["epoch"], epochs),

@@ -424,6 +424,8 @@ def store(folder):
     torch.save(checkpoint, folder / "stream.pth", _use_new_zipfile_serialization=False)
     torch.save({"model": {"x": values}}, folder / "protocol4.pth", pickle_protocol=4)
     torch.save({"x": values, "note": "beside"}, folder / "bare.pth")
+    # The name is in the archive. With one of 21 letters, an entry of its directory is as long as the record at its end.
+    torch.save({"x": values}, folder / "checkpoint_epoch_0100.pth")
     torch.save({"state_dict": {"x": values, "code": Code()}}, folder / "code_archive.pth")
     torch.save({"state_dict": {"x": values, "code": Code()}}, folder / "code_stream.pth", _use_new_zipfile_serialization=False)
     torch.save({"state_dict": {"x": values.double()}}, folder / "double.pth")

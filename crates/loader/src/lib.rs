@@ -4,6 +4,7 @@
 //! seed, the epoch and the images, bit for bit, and not on the number of workers or their speed.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod contents;
 mod error;
 mod evaluation;
 mod kept;
@@ -14,6 +15,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+pub use self::contents::digests_of_a_few;
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
 pub use self::kept::{KEPT_BYTES, keep_small};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::program::program;
+use crate::shell;
 
 /// The folder of the run that is trained.
 static RUN: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -57,7 +58,7 @@ fn message(what: &str, run: Option<&Path>) -> String {
         run_store::shown(what)
     );
     if let Some(run) = run {
-        let run = run.display();
+        let run = shell::path(run);
         message += &format!(
             "hint: the run is in {run}; its last checkpoint is good, and `{} run --resume {run}` goes on from there\n",
             program()

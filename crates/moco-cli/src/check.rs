@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use moco::estimate::check_memory;
 use pipeline::{Pipeline, PipelineError};
 use plugin_api::{DatasetError, Splits};
+use run_store::shown;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -176,7 +177,9 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: &Pipeline) -> std::
     print_data(out, pipeline)?;
     for (monitor, own) in pipeline_file::own_datasets(pipeline) {
         match own.open() {
-            Ok(splits) => writeln!(out, "  data of {monitor}: {}: {}", own.describe(), split_sizes(&splits))?,
+            Ok(splits) => {
+                writeln!(out, "  data of {monitor}: {}: {}", shown(&own.describe()), split_sizes(&splits))?
+            }
             Err(error) => writeln!(
                 out,
                 "  note: the dataset of {monitor} cannot be opened here: {error}\n  hint: {}",
@@ -194,7 +197,7 @@ fn print_data(out: &mut dyn Write, pipeline: &Pipeline) -> std::io::Result<()> {
     }
     match opened {
         Ok(splits) if splits.train.len() >= pipeline.batch => {
-            writeln!(out, "  data: {}: {}", pipeline.dataset.describe(), split_sizes(&splits))
+            writeln!(out, "  data: {}: {}", shown(&pipeline.dataset.describe()), split_sizes(&splits))
         }
         Ok(_) => Ok(()),
         Err(error) => {

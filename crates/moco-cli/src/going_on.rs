@@ -10,8 +10,10 @@ use run_store::checkpoint::Snapshot;
 use run_store::{ResultFolder, RunFolder, UnfinishedFolder};
 
 use crate::failure::{Failure, STOPPED};
+use crate::new_file;
 use crate::program::program;
 use crate::run::stop_on_signal;
+use crate::shell::{self, quoted};
 
 /// Where a training writes, and what it goes on from.
 #[derive(clap::Args)]
@@ -41,6 +43,16 @@ impl PlaceArguments {
     pub(crate) fn folder(&self, run: &RunFolder, name: &'static str) -> Result<UnderWay, Failure> {
         let folder = ResultFolder::new(run, name, self.out.as_deref())?;
         Ok(UnderWay { folder: UnfinishedFolder::new(folder), from: None })
+    }
+
+    /// Fails if the disk of the results has no room for about `n_bytes`.
+    ///
+    /// # Errors
+    /// If less is free.
+    pub(crate) fn check_room(&self, run: &RunFolder, n_bytes: u64) -> Result<(), Failure> {
+        let given = self.out.as_deref().or(self.resume.as_deref());
+        // The folder of evaluations may not be there yet.
+        new_file::check_room(given.unwrap_or(&run.path().join("evaluations")), n_bytes)
     }
 
     /// The folder of a training that begins, or goes on.
@@ -119,17 +131,8 @@ fn to_go_on(arguments: impl Iterator<Item = String>, path: &Path) -> String {
         }
     }
     parts.push("--resume".into());
-    parts.push(quoted(&path.to_string_lossy()));
+    parts.push(shell::path(path));
     parts.join(" ")
-}
-
-/// `argument` as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        return argument.to_owned();
-    }
-    format!("'{}'", argument.replace('\'', "'\\''"))
 }
 
 #[cfg(test)]
@@ -145,6 +148,5 @@ mod tests {
         assert_eq!(command("linear runs/a --epochs 5"), expected);
         assert_eq!(command("linear runs/a --out x --epochs 5"), expected);
         assert_eq!(command("linear runs/a --resume=x --epochs 5"), expected);
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

@@ -25,7 +25,7 @@ use tensor_ops::OpError;
 use train_core::engine::{EngineError, StateError};
 use train_core::trainer::TrainError;
 
-use crate::missing_path;
+use crate::{missing_path, shell};
 
 /// An error that a command may end with.
 pub trait Hint: Error + Send + Sync + 'static {
@@ -124,7 +124,7 @@ impl Hint for RunFolderError {
             ),
             Self::NotEmpty { path } => Some(format!(
                 "choose a new folder, or resume the run in this one: `--resume {}`",
-                path.display()
+                shell::path(path)
             )),
             error => error.hint(),
         }
@@ -134,9 +134,10 @@ impl Hint for RunFolderError {
 impl Hint for CheckpointError {
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Newest { previous: Some(path), .. } => {
-                Some(format!("the one before it is intact; resume from there: `--resume {}`", path.display()))
-            }
+            Self::Newest { previous: Some(path), .. } => Some(format!(
+                "the one before it is intact; resume from there: `--resume {}`",
+                shell::path(path)
+            )),
             Self::Newest { previous: None, source } if source.is_damage() => {
                 Some("no checkpoint of this run is usable; start again without `--resume`".into())
             }
@@ -189,11 +190,11 @@ impl Hint for RunError {
             Self::PipelineFile { path } => Some(format!(
                 "give a run folder such as `runs/NAME-001`; to resume the newest run of a pipeline, use \
                  `moco run {} --resume`",
-                path.display()
+                shell::path(path)
             )),
             Self::NoCheckpoint { path } => Some(format!(
                 "a run writes one when it starts: `moco run --resume {0}` starts it, if it was never trained",
-                path.display()
+                shell::path(path)
             )),
             Self::NoBest { .. } => Some(
                 "a run keeps one only if a monitor measures the metric in `checkpoint.best`, or for `knn_top1` `lidar` or `effective_rank`; omit `--best` to use the newest"

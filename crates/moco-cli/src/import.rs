@@ -12,7 +12,7 @@ use crate::export::with_options;
 use crate::failure::Failure;
 use crate::from;
 use crate::program::program;
-use crate::{compute, pipeline_file, runs, text};
+use crate::{compute, pipeline_file, runs, shell, text};
 
 /// Import weights from PyTorch and other programs.
 ///
@@ -117,7 +117,7 @@ fn import_own(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let Some(pipeline) = &arguments.pipeline else {
-        let (program, path) = (program(), checkpoint.path().display());
+        let (program, path) = (program(), shell::path(checkpoint.path()));
         match checkpoint.reached() {
             Some(reached) => {
                 writeln!(out, "file      {path}: a checkpoint of this program, after {reached}")?;
@@ -137,7 +137,7 @@ fn import_own(
 }
 
 fn print_run(out: &mut dyn Write, run: &Run) -> Result<ExitCode, Failure> {
-    let run = run.folder().path().display();
+    let run = shell::path(run.folder().path());
     writeln!(
         out,
         "run       {run}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",

@@ -77,12 +77,14 @@ pub(crate) fn stop_after(
     Ok(())
 }
 
-/// Ctrl-C ends the program at once: for a command that writes nothing before its end. What it is writing then is whole or not
-/// there, if that takes no longer than [`WRITES_TAKE`].
+/// Ctrl-C, SIGUSR1 and SIGUSR2 end the program at once: for a command that writes nothing before its end. What it is writing then
+/// is whole or not there, if that takes no longer than [`WRITES_TAKE`].
 ///
 /// # Errors
 /// If the system does not allow it.
 pub(crate) fn stop_without_a_result() -> Result<(), Failure> {
+    #[cfg(unix)]
+    handle_passed_on(|| end())?;
     handle(|| end())
 }
 

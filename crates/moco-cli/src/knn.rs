@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::interrupt::stop_without_a_result;
 use crate::progress::ImageLine;
 use crate::trained::{EncoderArguments, embed, with_hint};
-use crate::{json, text};
+use crate::{json, notes, text};
 
 /// Evaluate an encoder with k-nearest-neighbor (kNN) classification.
 ///
@@ -56,6 +56,9 @@ Examples:
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     stop_without_a_result()?;
     let mut evaluation = arguments.encoder.open()?;
+    if evaluation.train_images().class_names().len() == 1 {
+        notes::print(&["there is only one class, so that any encoder is right about all images".to_owned()]);
+    }
     // A signal ends the program by itself.
     let never = AtomicBool::new(false);
     let (test, train) =

@@ -57,6 +57,7 @@ mod run;
 mod runs;
 mod scan;
 mod schema;
+mod shell;
 mod source;
 mod summary;
 mod sweep;

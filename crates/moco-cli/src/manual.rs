@@ -1,10 +1,12 @@
 //! `moco man`: pages of the manual.
 
+mod examples;
+mod page;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap_mangen::Man;
 use run_store::{Fill, write_together};
 
 use crate::failure::Failure;
@@ -37,27 +39,32 @@ pub(crate) fn run(
     let name = command.get_bin_name().unwrap_or("moco").to_owned();
     command = command.disable_help_subcommand(true);
     command.build();
+    let program = format!("{name} {}", command.get_version().unwrap_or_default());
     let mut pages = Vec::new();
-    collect(&command, &name, &mut pages)?;
+    collect(&command, &name, &program, &mut pages)?;
     std::fs::create_dir_all(dir)
         .map_err(|error| Failure::plain(format!("`{}` cannot be created: {error}", dir.display())))?;
     let paths: Vec<PathBuf> = pages.iter().map(|(name, _)| dir.join(name)).collect();
     for path in &paths {
         new_file::check(path, arguments.force.into())?;
     }
-    let fills = pages.iter().map(|(_, page)| -> Fill<'_> { Box::new(move |file| file.write_all(page)) });
+    let fills =
+        pages.iter().map(|(_, page)| -> Fill<'_> { Box::new(move |file| file.write_all(page.as_bytes())) });
     write_together(paths.iter().map(PathBuf::as_path).zip(fills).collect())?;
     writeln!(out, "{}: {}", dir.display(), text::count(pages.len(), "page"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The page of `command`, called `name`, and those of its subcommands, by their files' names.
-fn collect(command: &clap::Command, name: &str, pages: &mut Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
-    let mut page = Vec::new();
-    Man::new(command.clone().display_name(name.to_owned())).render(&mut page)?;
-    pages.push((format!("{name}.1"), page));
+fn collect(
+    command: &clap::Command,
+    name: &str,
+    program: &str,
+    pages: &mut Vec<(String, String)>,
+) -> Result<(), Failure> {
+    pages.push((format!("{name}.1"), page::page(command, name, program)?));
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
-        collect(inner, &format!("{name}-{}", inner.get_name()), pages)?;
+        collect(inner, &format!("{name}-{}", inner.get_name()), program, pages)?;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Reading a pipeline file, and the error if there is none.
 
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use pipeline::{Network, Pipeline, PipelineError, Site};
@@ -30,14 +32,43 @@ pub fn read_kept(path: &Path, device: &Device) -> Result<Pipeline, Failure> {
 fn to_error(path: &Path, error: PipelineError) -> Failure {
     match error {
         PipelineError::Unreadable { reason, .. } => {
+            // An image is also refused for its length.
+            if matches!(reason.kind(), ErrorKind::InvalidData | ErrorKind::FileTooLarge)
+                && let Some(failure) = binary(path)
+            {
+                return failure;
+            }
             let message = format!("`{}` cannot be read: {reason}", path.display());
             match reason.kind() {
-                std::io::ErrorKind::InvalidData => Failure::new(message, "a pipeline file is UTF-8 text"),
+                ErrorKind::InvalidData => Failure::new(message, TEXT),
                 _ => Failure::plain(message),
             }
         }
         error => error.into(),
     }
+}
+
+const TEXT: &str = "a pipeline file is UTF-8 text";
+
+/// By so many of its first bytes a file is told from text.
+const N_BYTES_LOOKED_AT: u64 = 64;
+
+/// The error for the file at `path`, which has been read before, if it begins like no text of any encoding.
+fn binary(path: &Path) -> Option<Failure> {
+    let mut start = Vec::new();
+    File::open(path).ok()?.take(N_BYTES_LOOKED_AT).read_to_end(&mut start).ok()?;
+    let told = |what: &str, hint: String| {
+        Some(Failure::new(format!("`{}` is {what}, not a pipeline file", path.display()), hint))
+    };
+    if let Some(format) = datasets::format_name(&start) {
+        let hint = format!("{TEXT}; to train on images, give their folder: `moco train FOLDER`");
+        return told(&format!("an image ({format})"), hint);
+    }
+    let is_utf_16 = start.starts_with(&[0xff, 0xfe]) || start.starts_with(&[0xfe, 0xff]);
+    if start.contains(&0) && !is_utf_16 {
+        return told("a binary file", TEXT.into());
+    }
+    None
 }
 
 /// Fails unless `path` is a file.
@@ -119,6 +150,32 @@ mod tests {
     fn message_for(path: &Path) -> String {
         let failure = check_file(path).unwrap_err();
         format!("{failure} | {:?}", failure.hint())
+    }
+
+    #[test]
+    fn what_is_no_text_is_told_as_what_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let told = |bytes: &[u8], kind: ErrorKind| {
+            std::fs::write(&path, bytes).unwrap();
+            let error = PipelineError::Unreadable { path: "a".into(), reason: kind.into() };
+            to_error(&path, error).to_string()
+        };
+        let mut photo = [0_u8; 64];
+        photo[..4].copy_from_slice(&[0xff, 0xd8, 0xff, 0xe0]);
+        for kind in [ErrorKind::InvalidData, ErrorKind::FileTooLarge] {
+            let text = told(&photo, kind);
+            assert!(text.ends_with("` is an image (JPEG), not a pipeline file"), "{text}");
+        }
+        let text = told(b"PK\x03\x04\x00\x00\xff", ErrorKind::InvalidData);
+        assert!(text.ends_with("` is a binary file, not a pipeline file"), "{text}");
+        // UTF-16 and Latin-1 are texts of other encodings.
+        for bytes in [&b"\xff\xfe(\0a\0"[..], b"(name: \"\xe9\")"] {
+            let text = told(bytes, ErrorKind::InvalidData);
+            assert!(text.contains("cannot be read"), "{text}");
+        }
+        let text = told(&photo, ErrorKind::PermissionDenied);
+        assert!(text.contains("cannot be read"), "{text}");
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
     let options =
         EstimateOptions { workers: arguments.workers, limit: Duration::from_secs(arguments.seconds) };
+    // A single step of a large batch takes minutes.
+    let images = text::count(pipeline.batch, "image");
+    let _ = writeln!(io::stderr(), "timing a few steps of {images}, at least one ...");
     let cost = estimate(pipeline, &options).map_err(unwrapped)?;
     match arguments.json {
         true => json::print(out, &as_json(&cost))?,

@@ -17,7 +17,7 @@ use crate::program::program;
 use crate::progress::Progress;
 use crate::run::{WhileRead, format_seconds, stop_on_signal};
 use crate::runs::ROOT;
-use crate::{compute, cores, json, text};
+use crate::{compute, cores, json, shell, text};
 
 /// Train variations of a pipeline with several seeds, and compare them in a table.
 ///
@@ -120,12 +120,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     match end {
         SweepEnd::Stopped { run } => {
             writeln!(out, "\nstopped at run {} of {}", run + 1, sweep.runs().count())?;
-            writeln!(out, "resume with: {} sweep --resume {path}", program())?;
+            writeln!(out, "resume with: {} sweep --resume {}", program(), shell::quoted(&path.to_string()))?;
             Ok(ExitCode::from(STOPPED))
         }
         SweepEnd::Finished { n_failed } => {
             writeln!(out, "learning curves: tensorboard --logdir {path}")?;
             if n_failed > 0 {
+                let path = shell::quoted(&path.to_string());
                 writeln!(out, "retry failed runs: {} sweep --resume {path}", program())?;
                 return Ok(ExitCode::FAILURE);
             }
@@ -247,7 +248,7 @@ fn with_hint(error: SweepError) -> Failure {
         SweepError::Missing { path } => missing(&path),
         SweepError::NotASweep { path, is_run: true, .. } => Failure::new(
             message,
-            format!("this is a run, not a sweep: `moco run --resume {}`", path.display()),
+            format!("this is a run, not a sweep: `moco run --resume {}`", shell::path(&path)),
         ),
         SweepError::None { .. } => {
             Failure::new(message, "omit `--resume` to start one, or give its folder: `--resume DIR`")
@@ -256,7 +257,7 @@ fn with_hint(error: SweepError) -> Failure {
             message,
             format!(
                 "resume it with its original arguments: `moco sweep --resume {}`; or omit `--resume` to start a new one",
-                path.display()
+                shell::path(&path)
             ),
         ),
         SweepError::Pipeline(error) => error.into(),

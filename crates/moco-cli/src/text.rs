@@ -43,6 +43,11 @@ pub fn width() -> usize {
     if io::stdout().is_terminal() { textwrap::termwidth().min(WIDTH) } else { WIDTH }
 }
 
+/// Columns that a table on standard output has room for: those of the terminal; any number where it is a file or a pipe.
+pub fn room() -> usize {
+    if io::stdout().is_terminal() { textwrap::termwidth() } else { usize::MAX }
+}
+
 /// Breaks `text` between words into lines of at most `width` columns, each after `indent` spaces.
 pub fn wrap(text: &str, indent: usize, width: usize) -> String {
     let margin = " ".repeat(indent);

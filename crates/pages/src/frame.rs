@@ -51,9 +51,13 @@ mod tests {
     fn a_page_is_for_small_screens_and_dark_ones_and_asks_for_nothing() {
         let page = page("a <b> & c", &html! { p { "text" } });
         assert!(page.contains("<title>a &lt;b&gt; &amp; c</title>"), "{page}");
-        for part in
-            ["name=\"viewport\"", "prefers-color-scheme: dark", "@media print", "color-scheme: light dark"]
-        {
+        for part in [
+            "name=\"viewport\"",
+            "prefers-color-scheme: dark",
+            "@media print",
+            "details:not([open]) > summary::after",
+            "color-scheme: light dark",
+        ] {
             assert!(page.contains(part), "{part}");
         }
         for part in ["http", "<script", "@import", "src="] {

@@ -29,6 +29,8 @@ pub use self::frame::{LIVE_CHECK, page, page_with};
 pub use self::image_rows::{Caption, ImageRows, ImageTile, Relation, TileSize};
 pub use self::map::{FeatureMap, MapGroup, MapImages, MapPoint};
 pub use self::number::{Unit, shown};
-pub use self::report::{Confused, Course, Difference, Fact, ImagePart, Measured, Reach, Report, WeakClass};
+pub use self::report::{
+    Confused, Course, Difference, Fact, ImagePart, Measured, Reach, Report, Standing, WeakClass,
+};
 pub use self::sheet::{captioned, fitted, sheet};
 pub use self::thumbnail::{MAX_THUMBNAIL_PX, Thumbnail, shrunk};

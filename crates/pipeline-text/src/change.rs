@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::document::{FieldStyle, Node, NodeKind};
+use crate::argument;
+use crate::document::{FieldStyle, Node, NodeKind, SyntaxError};
 use crate::fault::Checked;
 use crate::fault::Fault;
 use crate::text::{Fragment, PipelineText};
@@ -59,13 +60,9 @@ impl PipelineText {
             ));
         };
         let value_at = OPTION.len() + path.len() + 1;
-        let value = Node::parse(value).map_err(|error| {
-            let end = (value_at + error.span.end).min(shown.len());
-            bad(
-                value_at + error.span.start..end,
-                error.message,
-                "the value is written as in the file; text needs its quotation marks: `--set 'name=\"mine\"'`",
-            )
+        let value = argument::value(path, value, self).map_err(|SyntaxError { span, message, hint }| {
+            let end = (value_at + span.end).min(shown.len());
+            bad(value_at + span.start..end, message, hint.as_deref().unwrap_or(argument::AS_IN_THE_FILE))
         })?;
         let at = value_at + value.span.start;
         let origin = self.add_origin(COMMAND_LINE, &shown);

@@ -8,6 +8,9 @@ use std::ops::Range;
 
 use crate::scanner::Scanner;
 
+/// What is said of a text without a value.
+pub(crate) const NOTHING: &str = "there is no value here";
+
 /// One value of a RON text.
 #[derive(Clone, Debug)]
 pub struct Node {
@@ -69,6 +72,19 @@ pub struct SyntaxError {
 impl Node {
     /// The tree of `text`.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        let (node, end) = Self::parse_start(text)?;
+        match text[end..].chars().next() {
+            None => Ok(node),
+            Some(letter) => Err(SyntaxError {
+                span: end..end + letter.len_utf8(),
+                message: format!("`{letter}` after the end of the pipeline"),
+                hint: Some("is there a bracket too many before it?".into()),
+            }),
+        }
+    }
+
+    /// The value at the start of `text`, and where what follows it begins.
+    pub(crate) fn parse_start(text: &str) -> Result<(Self, usize), SyntaxError> {
         let mut scanner = Scanner::new(text);
         scanner.skip_blank()?;
         while scanner.rest().starts_with("#![") {
@@ -78,20 +94,13 @@ impl Node {
         if scanner.peek().is_none() {
             return Err(SyntaxError {
                 span: scanner.place()..scanner.place(),
-                message: "there is no value here".into(),
+                message: NOTHING.into(),
                 hint: Some("a pipeline file starts with `Pipeline(`".into()),
             });
         }
         let node = scanner.value()?;
         scanner.skip_blank()?;
-        match scanner.peek() {
-            None => Ok(node),
-            Some(letter) => Err(SyntaxError {
-                span: scanner.place()..scanner.place() + letter.len_utf8(),
-                message: format!("`{letter}` after the end of the pipeline"),
-                hint: Some("is there a bracket too many before it?".into()),
-            }),
-        }
+        Ok((node, scanner.place()))
     }
 
     /// The value at a path of names and numbers.
@@ -291,6 +300,15 @@ Pipeline(
             ("(a: /* 1)", 4, "comment"),
             ("(a: ?)", 4, "expected a value"),
             ("(a: 1, b)", 7, "no value"),
+            ("(a:\n b: 32)", 1, "`a` has no value"),
+            ("(x: 1, y: (a: b: 0.1))", 11, "`a` has no value"),
+            ("(x: 1, a: , b: 2)", 7, "`a` has no value"),
+            ("(x: 1, a: /* none */)", 7, "`a` has no value"),
+            ("{\"a\": \"b\": 1}", 1, "`a` has no value"),
+            ("(a: \"b\": 1)", 1, "`a` has no value"),
+            ("(a: 12:30)", 6, "comma"),
+            ("(a: 0,03, b: 1)", 4, "`,` stands in the number `0,03`"),
+            ("(a: 1, 03, b: 1)", 7, "`03` has no value"),
             (r#"(a: "x\qy")"#, 6, "stands for no character"),
             (r#"(a: "\u{d800}")"#, 5, "stands for no character"),
             ("(a: \"x\\", 4, "quotation"),

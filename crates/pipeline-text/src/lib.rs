@@ -6,6 +6,7 @@
 //! that are like another.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod argument;
 mod change;
 mod document;
 mod escapes;
@@ -13,6 +14,7 @@ mod fault;
 mod like;
 mod limits;
 mod scanner;
+mod slips;
 mod text;
 
 pub use self::change::{Change, Source};

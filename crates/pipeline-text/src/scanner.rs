@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
 use crate::escapes::escape;
 use crate::limits::{MAX_DEPTH, MAX_VALUES};
+use crate::slips;
 
 /// A place in a text, and how it goes on from there.
 pub(crate) struct Scanner<'a> {
@@ -116,7 +117,7 @@ impl<'a> Scanner<'a> {
             None => {
                 return Err(SyntaxError {
                     span: start..start,
-                    message: "the file ends where a value was expected".into(),
+                    message: "the text ends where a value was expected".into(),
                     hint: Some("close every bracket and quotation mark".into()),
                 });
             }
@@ -248,19 +249,35 @@ impl<'a> Scanner<'a> {
             };
             self.skip_blank()?;
             if !self.eat(':') {
-                return Err(SyntaxError {
-                    span: key.span,
-                    message: format!("`{name}` has no value"),
-                    hint: Some(format!("write `{name}: value`")),
-                });
+                return Err(slips::comma_between(self.text, fields.last(), &key.span)
+                    .unwrap_or_else(|| slips::no_value(self.text, &key.span, &key.span, &name)));
             }
+            let with_colon = key.span.start..self.at;
             self.skip_blank()?;
+            if matches!(self.peek(), Some(',' | ')' | ']' | '}')) {
+                return Err(slips::no_value(self.text, &with_colon, &key.span, &name));
+            }
             let value = self.value()?;
+            if self.is_name(&value)? {
+                let error = slips::no_value(self.text, &with_colon, &key.span, &name);
+                return Err(slips::braces_missing(self.text, &value, close, error));
+            }
             fields.push(Field { name, name_span: key.span, value });
             if self.separator(start, close)? {
                 return Ok(fields);
             }
         }
+    }
+
+    /// Whether `value`, which has been read, is the name of what follows: a colon comes after it.
+    fn is_name(&mut self, value: &Node) -> Result<bool, SyntaxError> {
+        let end = self.at;
+        self.skip_blank()?;
+        let is_before_colon = self.peek() == Some(':');
+        self.at = end;
+        // A time of day, `12:30`, is none.
+        let begins_with_digit = self.text[value.span.clone()].starts_with(|c: char| c.is_ascii_digit());
+        Ok(is_before_colon && !begins_with_digit && matches!(value.kind, NodeKind::Word | NodeKind::Text(_)))
     }
 
     /// A comma, or the end of the list; true at the end.
@@ -295,7 +312,7 @@ impl<'a> Scanner<'a> {
             Some(_) => Ok(()),
             None => Err(SyntaxError {
                 span: start..start + 1,
-                message: format!("this bracket is never closed: no `{close}` before the end of the file"),
+                message: format!("this bracket is never closed: no `{close}` before the end"),
                 hint: Some(format!("add `{close}`")),
             }),
         }

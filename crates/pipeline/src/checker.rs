@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::moved::Moved;
+use crate::{number_word, plugin_word};
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::PipelineText;
@@ -121,8 +122,15 @@ impl Checker {
             Some((_, config)) => text_of(&self.text.text, config),
             None => self.text.text[config_span.clone()].to_owned(),
         };
-        plugin_api::build::<T>(&name, Config::new(&config), context)
-            .map_err(|error| self.plugin_fault(path, &name, name_span, config_span, &error))
+        plugin_api::build::<T>(&name, Config::new(&config), context).map_err(|error| {
+            let mut fault = self.plugin_fault(path, &name, name_span, config_span, &error);
+            if plugin_api::find::<T>(&name).is_none()
+                && let Some(hint) = plugin_word::hint_for_name(T::NAME, &name)
+            {
+                fault.hint = Some(hint);
+            }
+            fault
+        })
     }
 
     /// [`build`](Self::build) of a plugin that is told what else the file has at `fits`: what does not fit is shown there, and
@@ -156,6 +164,7 @@ impl Checker {
             ConfigError::Parse { span, .. } => {
                 let start = (config_span.start + span.start).min(config_span.end);
                 let end = (config_span.start + span.end).clamp(start, config_span.end);
+                let hint = hint.or_else(|| number_word::hint(&self.text, &(start..end), &error.to_string()));
                 self.text.fault(start..end, format!("{name}: {error}"), hint)
             }
             ConfigError::Field { field, .. } => {

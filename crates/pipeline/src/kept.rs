@@ -4,7 +4,7 @@ use pipeline_text::{Checked, PipelineText};
 use plugin_api::ConfigError;
 
 use crate::config::PipelineConfig;
-use crate::{base, minimize, misplaced};
+use crate::{base, minimize, misplaced, number_word, plugin_word};
 
 impl PipelineConfig {
     /// The pipeline in `text`, which a run has kept and messages call `origin`. No plugin is built or looked for, so that this
@@ -25,8 +25,11 @@ impl PipelineConfig {
 pub(crate) fn config_of(text: &PipelineText) -> Checked<PipelineConfig> {
     plugin_api::parse_ron(&text.text).map_err(|error| match &error {
         ConfigError::Parse { span, message, hint } => {
-            let better = misplaced::hint(text, span, message);
-            text.fault(span.clone(), message.clone(), better.or_else(|| hint.clone()))
+            let better = misplaced::hint(text, span, message)
+                .or_else(|| plugin_word::hint(text, span, message))
+                .or_else(|| hint.clone())
+                .or_else(|| number_word::hint(text, span, message));
+            text.fault(span.clone(), message.clone(), better)
         }
         other => text.fault(0..0, other.to_string(), None),
     })

@@ -7,6 +7,7 @@ use crate::base;
 use crate::build::build_modules;
 use crate::check_monitors::{Measured, check_best, check_early_stopping, check_monitors};
 use crate::check_numbers::check_momentum;
+use crate::check_schedule::check_schedule;
 use crate::config::{
     CheckpointConfig, EarlyStoppingConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision,
 };
@@ -18,6 +19,7 @@ use crate::moved::Moved;
 use crate::outline::Outline;
 use crate::parameters::{self, Parameters};
 use crate::parts::{self, Parts};
+use crate::plugin_word;
 use crate::ramps::{Ramp, check_ramps};
 use crate::site::Site;
 use crate::stability::StabilityConfig;
@@ -26,7 +28,7 @@ use pipeline_text::Checked;
 use pipeline_text::Fault;
 use pipeline_text::Node;
 use pipeline_text::PipelineText;
-use plugin_api::{Dataset, Monitor, Optimizer, OptimizerContext, Schedule, ScheduleContext};
+use plugin_api::{Dataset, Monitor, Optimizer, OptimizerContext, Schedule};
 
 /// A checked pipeline: every plugin built, every shape known, no image read.
 pub struct Pipeline {
@@ -155,7 +157,7 @@ impl Pipeline {
 
     fn check(mut text: PipelineText, overrides: &[String], site: Site) -> Checked<Self> {
         for argument in overrides {
-            text.set(argument)?;
+            plugin_word::set(&mut text, argument)?;
         }
         let mut outline = Outline::check(text, Needed::All, &site.moved)?;
         if site.has_whole_batches {
@@ -169,8 +171,7 @@ impl Pipeline {
         check_momentum(&checker, &config)?;
         let mut optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
         let ramps = check_ramps(&checker, &config, &graph, &mut *optimizer, &mut modules.losses)?;
-        let schedule =
-            checker.build::<dyn Schedule>(&["schedule"], &ScheduleContext { epochs: config.epochs })?;
+        let schedule = check_schedule(&checker, config.epochs)?;
         let encoder = graph.encoder();
         let trained = images[encoder.view];
         let backbone = &*modules.encoders.backbones[encoder.backbone].module;

@@ -6,8 +6,15 @@ use serde_json::{Map, Value, json};
 
 use crate::config::PipelineConfig;
 
+/// All kinds of plugins.
+const KINDS: [&str; 9] =
+    ["dataset", "augmentation", "backbone", "head", "loss", "objective", "optimizer", "schedule", "monitor"];
+
 /// Kinds of plugins that stand in `modules`.
 const MODULES: [&str; 4] = ["backbone", "head", "loss", "objective"];
+
+/// The types that JSON schema knows.
+const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
 /// The JSON schema of a pipeline file with the plugins that are linked in: fields, types, defaults and documentation.
 ///
@@ -18,28 +25,23 @@ pub fn schema() -> Value {
     schema["title"] = "Pipeline".into();
     let plugins = all_plugins();
     let mut definitions = schema["$defs"].as_object().cloned().unwrap_or_default();
-    for kind in kinds(&plugins) {
-        let of_kind: Vec<Value> = plugins
-            .iter()
-            .filter(|plugin| plugin.kind == kind)
-            .map(|plugin| {
-                json!({
-                    "description": plugin.summary,
-                    "type": "array",
-                    "prefixItems": [{ "const": plugin.name }, reference(&key(plugin))],
-                    "minItems": 2,
-                    "maxItems": 2,
-                })
+    for kind in KINDS {
+        let of_kind = plugins.iter().filter(|plugin| plugin.kind == kind).map(|plugin| {
+            json!({
+                "description": plugin.summary,
+                "type": "array",
+                "prefixItems": [{ "const": plugin.name }, reference(&key(plugin))],
+                "minItems": 2,
+                "maxItems": 2,
             })
-            .collect();
-        definitions.insert(kind.to_owned(), json!({ "oneOf": of_kind }));
+        });
+        definitions.insert(kind.to_owned(), one_of("oneOf", of_kind.collect()));
     }
     for plugin in &plugins {
         add(&mut definitions, &key(plugin), plugin.schema.as_value());
     }
     let modules = MODULES.iter().filter(|kind| plugins.iter().any(|plugin| plugin.kind == **kind));
-    let modules: Vec<Value> = modules.map(|kind| reference(kind)).collect();
-    definitions.insert("module".into(), json!({ "anyOf": modules }));
+    definitions.insert("module".into(), one_of("anyOf", modules.map(|kind| reference(kind)).collect()));
     definitions.insert(
         "view".into(),
         json!({
@@ -77,14 +79,13 @@ pub fn schema() -> Value {
     let required = schema.as_object_mut().and_then(|schema| schema.remove("required"));
     schema["anyOf"] = json!([{ "required": required }, { "required": ["base"] }]);
     schema["$defs"] = definitions.into();
+    refer_to_kinds(&mut schema);
     schema
 }
 
-/// In the order in which they are listed.
-fn kinds(plugins: &[Described]) -> Vec<&'static str> {
-    let mut kinds: Vec<&str> = plugins.iter().map(|plugin| plugin.kind).collect();
-    kinds.dedup();
-    kinds
+/// One of `choices`; nothing if there are none, of which JSON schema has no empty list.
+fn one_of(how: &str, choices: Vec<Value>) -> Value {
+    if choices.is_empty() { false.into() } else { json!({ how: choices }) }
 }
 
 /// The name of a plugin's config among the definitions.
@@ -121,11 +122,49 @@ fn add(definitions: &mut Map<String, Value>, name: &str, schema: &Value) {
     definitions.insert(name.to_owned(), schema);
 }
 
+/// Makes references of the types that are no types of JSON schema: where a config holds a plugin, it has the kind of that plugin as
+/// its type, since a plugin alone does not know the others.
+fn refer_to_kinds(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(refer_to_kinds);
+            let types: Vec<String> = match fields.get("type") {
+                Some(Value::String(name)) => vec![name.clone()],
+                Some(Value::Array(names)) => {
+                    names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+                }
+                // None, or a field of this name.
+                _ => return,
+            };
+            let is_known = |name: &String| TYPES.contains(&name.as_str());
+            if types.iter().all(is_known) {
+                return;
+            }
+            fields.remove("type");
+            match &types[..] {
+                [kind] => fields.insert("$ref".into(), reference(kind)["$ref"].take()),
+                types => {
+                    let choice = |name: &String| {
+                        if is_known(name) { json!({ "type": name }) } else { reference(name) }
+                    };
+                    fields.insert("anyOf".into(), types.iter().map(choice).collect())
+                }
+            };
+        }
+        Value::Array(items) => items.iter_mut().for_each(refer_to_kinds),
+        _ => {}
+    }
+}
+
 fn move_references(value: &mut Value, under: &str) {
     match value {
         Value::Object(fields) => {
             for (name, inner) in fields {
                 match inner {
+                    // A config within itself.
+                    Value::String(reference) if name == "$ref" && reference == "#" => {
+                        *reference = format!("#/$defs/{under}");
+                    }
                     Value::String(reference) if name == "$ref" => {
                         *reference = reference.replace("#/$defs/", &format!("#/$defs/{under}."));
                     }
@@ -135,5 +174,37 @@ fn move_references(value: &mut Value, under: &str) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, under)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_in_a_config_is_a_reference_to_its_kind() {
+        let mut schema = json!({ "properties": {
+            "of": { "type": "dataset", "description": "The dataset." },
+            "source": { "type": ["dataset", "null"], "default": null },
+            "train": { "type": ["number", "null"] },
+            "type": { "type": "string" },
+        } });
+        refer_to_kinds(&mut schema);
+        let expected = json!({ "properties": {
+            "of": { "$ref": "#/$defs/dataset", "description": "The dataset." },
+            "source": { "anyOf": [{ "$ref": "#/$defs/dataset" }, { "type": "null" }], "default": null },
+            "train": { "type": ["number", "null"] },
+            "type": { "type": "string" },
+        } });
+        assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn without_plugins_every_kind_is_defined_and_takes_nothing() {
+        let schema = schema();
+        // Another test registers a schedule.
+        for kind in KINDS.into_iter().chain(["module"]).filter(|kind| *kind != "schedule") {
+            assert_eq!(schema["$defs"][kind], false, "{kind}");
+        }
     }
 }

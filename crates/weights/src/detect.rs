@@ -2,7 +2,7 @@
 
 use run_store::checkpoint::Stored;
 
-use crate::unsupported::unsupported;
+use crate::unsupported::{unsupported, unsupported_layers};
 use crate::{Architecture, Block, ResNet, ResNetStem, Tensors, Unrecognized, Vit, VitStem};
 
 /// Detects the encoder that `backbone` belongs to. It must have the names of torchvision or timm and nothing else
@@ -16,12 +16,16 @@ pub fn detect(backbone: &Tensors) -> Result<Architecture, Unrecognized> {
     if let Some(unsupported) = unsupported(backbone.keys().map(String::as_str)) {
         return Err(unsupported);
     }
-    if backbone.contains_key("conv1.weight") {
-        resnet(backbone).map(Architecture::ResNet)
+    let architecture = if backbone.contains_key("conv1.weight") {
+        Architecture::ResNet(resnet(backbone)?)
     } else if backbone.keys().any(|name| name.starts_with("patch_embed.")) {
-        vit(backbone).map(Architecture::Vit)
+        Architecture::Vit(vit(backbone)?)
     } else {
-        Err(Unrecognized::Family { example: backbone.keys().next().cloned() })
+        return Err(Unrecognized::Family { example: backbone.keys().next().cloned() });
+    };
+    match unsupported_layers(backbone, &architecture) {
+        Some(unsupported) => Err(unsupported),
+        None => Ok(architecture),
     }
 }
 
@@ -154,6 +158,72 @@ mod tests {
             "dist_token",
         ] {
             assert!(told(extra).starts_with(&format!("`{extra}` is ")), "{}", told(extra));
+        }
+    }
+
+    #[test]
+    fn a_gated_mlp_is_told_by_the_second_layer_which_takes_half_of_what_the_first_gives() {
+        let mut tensors = tensors_of(&layout(&Architecture::Vit(vit(VitStem::Patch))));
+        let second = |tensors: &mut Tensors, block: usize, takes: usize| {
+            let stored = Stored::F32 { shape: vec![16, takes], values: vec![0.0; 16 * takes] };
+            tensors.insert(format!("blocks.{block}.mlp.fc2.weight"), stored);
+        };
+        second(&mut tensors, 0, 32);
+        // One layer that does not fit is damage: its shape is compared, and told.
+        assert!(matches!(detect(&tensors), Ok(Architecture::Vit(_))));
+        second(&mut tensors, 1, 32);
+        second(&mut tensors, 2, 32);
+        assert_eq!(
+            detect(&tensors).unwrap_err().to_string(),
+            "`blocks.0.mlp.fc1.weight` is of a gated MLP, as of DINOv2's giant ViT: `fc2` takes half of what `fc1` gives; \
+             `vit` has GELU"
+        );
+        (0..3).for_each(|block| second(&mut tensors, block, 16));
+        assert!(matches!(detect(&tensors), Ok(Architecture::Vit(_))));
+    }
+
+    #[test]
+    fn a_layer_without_bias_in_each_block_is_named() {
+        for layer in ["norm1", "attn.qkv", "mlp.fc2"] {
+            let mut tensors = tensors_of(&layout(&Architecture::Vit(vit(VitStem::Patch))));
+            for block in 0..3 {
+                // Where some blocks have it, the file is damaged, and what is missing is listed.
+                assert!(matches!(detect(&tensors), Ok(Architecture::Vit(_))), "{layer}");
+                tensors.remove(&format!("blocks.{block}.{layer}.bias"));
+            }
+            assert_eq!(
+                detect(&tensors).unwrap_err().to_string(),
+                format!(
+                    "`blocks.0.{layer}.weight` is of a layer without bias in each block; `vit` has biases"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn norms_without_any_running_statistics_are_no_batch_norms() {
+        let is_statistic = |name: &str| name.contains(".running_") || name.ends_with(".num_batches_tracked");
+        for (architecture, first, module) in [
+            (resnet(Block::Basic, [1; 4], 4, ResNetStem::Cifar), "bn1", "`resnet`"),
+            (resnet(Block::Bottleneck, [1; 4], 4, ResNetStem::ImageNet), "bn1", "`resnet`"),
+            (Architecture::Vit(vit(VitStem::Conv)), "patch_embed.proj.1", "the stem of `vit`"),
+        ] {
+            let whole = tensors_of(&layout(&architecture));
+            let mut without = whole.clone();
+            without.retain(|name, _| !is_statistic(name));
+            assert_eq!(
+                detect(&without).unwrap_err().to_string(),
+                format!(
+                    "`{first}.weight` is of a norm without running statistics: group norm, or batch norm that was saved \
+                     without its buffers; {module} has batch norm"
+                )
+            );
+            // A file that has lost all but one of them is damaged.
+            for left in [format!("{first}.running_var"), format!("{first}.num_batches_tracked")] {
+                let mut damaged = without.clone();
+                damaged.insert(left.clone(), whole[&left].clone());
+                assert_eq!(detect(&damaged).unwrap(), architecture);
+            }
         }
     }
 

@@ -7,7 +7,14 @@ use crate::{Architecture, Facts, ResNet, ResNetStem, Vit, VitStem};
 /// The config of an encoder without a classifier, whose weights lie beside it as `model.safetensors`, by timm's names
 /// ([`Target::Timm`](crate::Target::Timm)). `None` if no model of timm's list is this encoder: its ResNets have no CIFAR stem, for
 /// instance.
-pub fn timm_config(architecture: &Architecture, facts: &Facts<'_>) -> Option<Value> {
+///
+/// `resized_to` is the length in pixels that the shorter side of an image is made, before its center is cut out: timm then prepares
+/// images so.
+pub fn timm_config(
+    architecture: &Architecture,
+    facts: &Facts<'_>,
+    resized_to: Option<usize>,
+) -> Option<Value> {
     let (name, arguments, is_fixed) = match architecture {
         Architecture::ResNet(resnet) => (resnet_name(resnet)?, json!({}), false),
         Architecture::Vit(vit) => vit_arguments(vit)?,
@@ -32,7 +39,7 @@ pub fn timm_config(architecture: &Architecture, facts: &Facts<'_>) -> Option<Val
             "input_size": [architecture.channels(), height, width],
             "fixed_input_size": is_fixed,
             "interpolation": "bilinear",
-            "crop_pct": 1.0,
+            "crop_pct": resized_to.map_or(1.0, |side| crop_share(height, side)),
             "crop_mode": "center",
             "mean": decimals(facts.mean),
             "std": decimals(facts.std),
@@ -40,6 +47,13 @@ pub fn timm_config(architecture: &Architecture, facts: &Facts<'_>) -> Option<Val
             "classifier": classifier,
         },
     }))
+}
+
+/// The share of `side` that a crop of `height` is, so that timm, which divides and rounds down, comes to `side` again.
+fn crop_share(height: usize, side: usize) -> f64 {
+    let height = height as f64;
+    let share = height / side as f64;
+    if (height / share).floor() == side as f64 { share } else { height / (side as f64 + 0.5) }
 }
 
 fn resnet_name(resnet: &ResNet) -> Option<&'static str> {
@@ -104,12 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn timm_comes_to_the_side_that_images_were_resized_to() {
+        assert_eq!(crop_share(224, 256), 0.875);
+        for (height, side) in (1..400).flat_map(|height| (height..500).map(move |side| (height, side))) {
+            assert_eq!((height as f64 / crop_share(height, side)).floor(), side as f64, "{height}, {side}");
+        }
+    }
+
+    #[test]
     fn only_what_timm_has_has_a_config() {
-        let config = timm_config(&resnet(64, ResNetStem::ImageNet), &FACTS).unwrap();
+        let config = timm_config(&resnet(64, ResNetStem::ImageNet), &FACTS, None).unwrap();
         assert_eq!((&config["architecture"], &config["num_features"]), (&json!("resnet18"), &json!(512)));
         assert_eq!(config["pretrained_cfg"]["input_size"], json!([3, 96, 64]));
+        assert_eq!(config["pretrained_cfg"]["crop_pct"], json!(1.0));
         assert_eq!(config["pretrained_cfg"]["mean"].to_string(), "[0.4914,0.4822,0.4465]");
-        assert_eq!(timm_config(&resnet(64, ResNetStem::Cifar), &FACTS), None);
-        assert_eq!(timm_config(&resnet(8, ResNetStem::ImageNet), &FACTS), None);
+        assert_eq!(timm_config(&resnet(64, ResNetStem::Cifar), &FACTS, None), None);
+        assert_eq!(timm_config(&resnet(8, ResNetStem::ImageNet), &FACTS, None), None);
     }
 }

@@ -117,7 +117,7 @@ fn both_formats_of_pytorch_are_read_with_their_views_and_types() {
         assert_eq!(floats(&tensors, "empty"), (vec![0, 2], vec![]), "{file}");
         assert_eq!(tensors["count"], Stored::U64(vec![7]), "{file}");
     }
-    for file in ["protocol4.pth", "bare.pth"] {
+    for file in ["protocol4.pth", "bare.pth", "checkpoint_epoch_0100.pth"] {
         assert_eq!(
             floats(&weights::read(&stored(file)).unwrap(), "x"),
             (vec![3, 4], values.clone()),

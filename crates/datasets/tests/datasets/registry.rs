@@ -24,6 +24,7 @@ fn every_example_builds_and_every_field_is_explained() {
             "flat-folder",
             "list-file",
             "pack",
+            "parquet",
             "shapes",
             "split",
             "stl10",

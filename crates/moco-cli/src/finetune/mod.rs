@@ -9,7 +9,7 @@ use std::time::Instant;
 use evaluate::linear::ClassifierScore;
 use moco::KeptClassifier;
 use moco::evaluation::finetune::{FineTuneProtocol, FineTuneRecipe, FineTuneStage, FineTuned};
-use moco::evaluation::{EvaluationError, confusion_png, confusion_svg};
+use moco::evaluation::{Evaluation, EvaluationError, confusion_png, confusion_svg};
 use serde_json::json;
 
 use self::settings::SettingsArguments;
@@ -67,6 +67,13 @@ Examples:
   moco finetune runs/mocov2-001 --resume runs/mocov2-001/evaluations/finetune-001
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
+/// What fine-tuning writes, about: the encoder with two averages of its gradients, twice while one takes the place of the one
+/// before, and the classifier.
+fn bytes_of(evaluation: &Evaluation, protocol: &FineTuneProtocol) -> u64 {
+    let n_copies = if protocol.average.is_some() { 4 } else { 3 };
+    evaluation.encoder_bytes() * (2 * n_copies + 1)
+}
+
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let evaluation = arguments.encoder.open()?;
     if arguments.encoder.level_name() != "backbone" {
@@ -76,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let protocol = arguments.settings.protocol(&recipe, arguments.train_view.is_some());
     let train_view =
         evaluation.fine_tuning_view(arguments.train_view.as_deref(), &protocol).map_err(with_hint)?;
+    arguments.place.check_room(&evaluation.run().folder, bytes_of(&evaluation, &protocol))?;
     let mut folder = arguments.place.open(&evaluation.run().folder, "finetune")?;
     let departures = arguments.departures(&recipe, &protocol, train_view.channels);
     for departure in &departures {

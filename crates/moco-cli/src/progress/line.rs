@@ -54,6 +54,9 @@ pub(super) struct ProgressLine {
     note: String,
     /// The last step.
     last: Option<(DoneStep, Pace)>,
+    /// Whether a measurement is shown, and not the last step.
+    is_measuring: bool,
+    is_finished: bool,
     watch: Stopwatch,
     began: Instant,
     output: Output,
@@ -113,14 +116,31 @@ impl ProgressLine {
         self.output.println(message);
     }
 
-    /// Leaves the line as it is, with the cursor below it.
+    /// Leaves the last step's line, with the cursor below it. Nothing is shown any more.
     pub(super) fn finish(&mut self) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        if let (true, Some((report, _))) = (self.is_measuring, &self.last) {
+            let place = place(&self.plan, report.epoch, report.step);
+            let n_done = report.epoch * self.plan.steps_per_epoch + report.step + 1;
+            self.show(self.began.elapsed(), n_done, false, &place);
+        }
         self.output.finish();
     }
 
     fn with_output(plan: ProgressPlan, output: Output) -> Self {
         let watch = Stopwatch::new(plan.batch, plan.n_measurements, Duration::ZERO);
-        Self { plan, note: String::new(), last: None, watch, began: Instant::now(), output }
+        Self {
+            plan,
+            note: String::new(),
+            last: None,
+            is_measuring: false,
+            is_finished: false,
+            watch,
+            began: Instant::now(),
+            output,
+        }
     }
 
     fn step_at(&mut self, now: Duration, report: DoneStep) -> Pace {
@@ -128,6 +148,7 @@ impl ProgressLine {
         let n_done = report.epoch * steps_per_epoch + report.step + 1;
         let pace = self.watch.step(now, report.waited, (epochs * steps_per_epoch).saturating_sub(n_done));
         self.last = Some((report, pace));
+        self.is_measuring = false;
         let place = place(&self.plan, report.epoch, report.step);
         self.show(now, n_done, report.step + 1 == steps_per_epoch, &place);
         pace
@@ -144,6 +165,7 @@ impl ProgressLine {
         let n_steps =
             self.last.as_ref().map_or(0, |(last, _)| last.epoch * self.plan.steps_per_epoch + last.step + 1);
         let n = if n_images > 0 { format!(" {n_done}/{n_images}") } else { String::new() };
+        self.is_measuring = true;
         self.show(now, n_steps, false, &format!("measuring {what}{n}"));
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use pipeline::Pipeline;
 use plugin_api::Splits;
+use run_store::shown;
 
 use crate::{compute, pipeline_file, text};
 
@@ -17,9 +18,9 @@ pub(super) fn describe(
     let modules: Vec<&str> = pipeline.network.modules.named().into_iter().map(|(name, _)| name).collect();
     let modules = modules.join(", ");
     writeln!(out, "pipeline  {}, seed {}", pipeline.name, pipeline.seed)?;
-    writeln!(out, "data      {}: {}", pipeline.dataset.describe(), split_sizes(splits))?;
+    writeln!(out, "data      {}: {}", shown(&pipeline.dataset.describe()), split_sizes(splits))?;
     for (monitor, dataset) in pipeline_file::own_datasets(pipeline) {
-        writeln!(out, "monitor   {monitor} on {}", dataset.describe())?;
+        writeln!(out, "monitor   {monitor} on {}", shown(&dataset.describe()))?;
     }
     writeln!(
         out,
@@ -54,6 +55,7 @@ pub(crate) fn split_sizes(splits: &Splits) -> String {
     }
     match splits.train.class_names().len() {
         0 => text + ", no labels",
+        1 => text + ", 1 class",
         n => text + &format!(", {n} classes"),
     }
 }

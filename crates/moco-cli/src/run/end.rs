@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::measured::Measured;
 use crate::program::program;
-use crate::text;
+use crate::{shell, text};
 
 /// A run that has ended.
 pub(super) struct End<'a> {
@@ -25,6 +25,8 @@ pub(super) struct End<'a> {
     pub(super) has_labels: bool,
     /// Whether it has test images.
     pub(super) has_test: bool,
+    /// Epochs of its pipeline.
+    pub(super) epochs: usize,
     /// Data loader workers.
     pub(super) workers: NonZeroUsize,
 }
@@ -45,7 +47,7 @@ impl End<'_> {
         }
         // One that was killed at its very end may have handed nothing over; the report comes last.
         if !is_new && report_path(run).exists() {
-            return writeln!(out, "  go on with: {} run --from {path} --epochs N", program());
+            return writeln!(out, "  go on with: {}", self.go_on());
         }
         // Without the log, which is only for people here, less is told.
         let lines = MetricsLog::read(&run.metrics()).unwrap_or_default();
@@ -94,9 +96,10 @@ impl End<'_> {
                 text += &format!(", {} {}", self.started_as, before.shown_value());
             }
             if let Some(best) = best(lines, &metric.name, metric.more_is_better)
-                && best.value != metric.value
+                // The last one may differ from what it was written as by a rounding.
+                && let shown = (plugin_api::Metric { value: best.value, ..metric.clone() }).shown_value()
+                && shown != metric.shown_value()
             {
-                let shown = plugin_api::Metric { value: best.value, ..metric.clone() }.shown_value();
                 text += &format!(", best {shown} after epoch {}", best.epoch);
             }
             text
@@ -107,7 +110,7 @@ impl End<'_> {
 
     /// Three commands that work with this run's data, and what each does.
     fn next(&self) -> Vec<(String, &'static str)> {
-        let (program, run) = (program(), self.run.path().display());
+        let (program, run) = (program(), shell::path(self.run.path()));
         let split = if self.has_test { "test" } else { "train" };
         let mut next = Vec::new();
         if self.has_labels && self.has_test {
@@ -125,8 +128,14 @@ impl End<'_> {
             format!("{program} neighbors {run} --split {split} -o neighbors.html"),
             "which images the encoder finds alike",
         ));
-        next.push((format!("{program} run --from {run} --epochs N"), "more epochs, in a new folder"));
+        next.push((self.go_on(), "as many epochs again, in a new folder"));
         next
+    }
+
+    /// The command for twice the epochs.
+    fn go_on(&self) -> String {
+        let epochs = self.epochs.saturating_mul(2).min(pipeline::MOST_EPOCHS);
+        format!("{} run --from {} --epochs {epochs}", program(), shell::path(self.run.path()))
     }
 }
 
@@ -186,6 +195,7 @@ pub(super) mod tests {
                 started_as: "untrained",
                 has_labels,
                 has_test,
+                epochs: 3,
                 workers: NonZeroUsize::MIN,
             };
             end.next().into_iter().map(|(command, _)| command + "\n").collect()

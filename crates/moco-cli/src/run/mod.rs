@@ -23,7 +23,7 @@ use crate::failure::{Failure, GO_ON, STOPPED};
 use crate::from::{self, FromArguments};
 use crate::moved::MovedArguments;
 use crate::together::{self, Together};
-use crate::{compute, cores, interrupt, missing_path, notes, pipeline_file, runs};
+use crate::{compute, cores, interrupt, missing_path, notes, pipeline_file, runs, shell};
 
 pub(crate) use self::describe::split_sizes;
 pub(crate) use self::end::format_seconds;
@@ -243,7 +243,10 @@ fn is_folder(folder: &Path) -> Failure {
     let shown = folder.display();
     let message = format!("`{shown}` is a folder, and `run` takes a pipeline file");
     if RunFolder::open(folder).is_ok() {
-        return Failure::new(message, format!("this is a run: resume it with `moco run --resume {shown}`"));
+        return Failure::new(
+            message,
+            format!("this is a run: resume it with `moco run --resume {}`", shell::path(folder)),
+        );
     }
     match missing_path::files_in(folder).iter().find(|name| name.ends_with(".ron")) {
         Some(file) => Failure::new(
@@ -329,8 +332,8 @@ fn differs(file: &Path, folder: &RunFolder) -> Failure {
         ),
         format!(
             "resume the run with its original pipeline: `moco run --resume {}`; or start a new one: `moco run {}`",
-            folder.path().display(),
-            file.display()
+            shell::path(folder.path()),
+            shell::path(file)
         ),
     )
 }

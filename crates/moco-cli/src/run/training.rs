@@ -16,7 +16,7 @@ use crate::failure::{self, Failure, GO_ON, STOPPED};
 use crate::program::program;
 use crate::progress::Progress;
 use crate::together::Together;
-use crate::{bug, interrupt, moved, notes, text};
+use crate::{bug, interrupt, moved, notes, shell, text};
 
 pub(super) static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -78,6 +78,7 @@ impl Training<'_> {
             let parts = dealt_parts(network.parts.n_parts, pipeline.batch, n_processes, is_exact);
             writeln!(out, "parts     {parts}")?;
         }
+        let epochs = pipeline.epochs;
         let folder = run.folder().clone();
         write!(out, "run       {}", folder.path().display())?;
         let from = match goes_on {
@@ -112,6 +113,7 @@ impl Training<'_> {
                     started_as,
                     has_labels,
                     has_test,
+                    epochs,
                     workers,
                 };
                 end.tell(out)?;
@@ -124,17 +126,16 @@ impl Training<'_> {
                 Ok(ExitCode::SUCCESS)
             }
             Finished::Stopped { checkpoint, steps_done } => {
+                if TIME_IS_UP.load(Ordering::Relaxed) {
+                    log.line("the time is up");
+                }
                 writeln!(
                     out,
                     "stopped after step {}, checkpoint {}\nresume with: {program} run --resume {}",
                     text::grouped(steps_done as usize),
                     checkpoint.display(),
                     // An earlier one that was asked for is not the newest before a step from there is done.
-                    if from.as_ref() == Some(&checkpoint) {
-                        checkpoint.display()
-                    } else {
-                        folder.path().display()
-                    },
+                    shell::path(if from.as_ref() == Some(&checkpoint) { &checkpoint } else { folder.path() }),
                     program = program()
                 )?;
                 Ok(ExitCode::from(if TIME_IS_UP.load(Ordering::Relaxed) { GO_ON } else { STOPPED }))

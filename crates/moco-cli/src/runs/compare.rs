@@ -77,7 +77,9 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             }
         }
     }
-    let head = std::iter::once(String::new()).chain(reports.iter().map(RunReport::name)).collect();
+    let head = std::iter::once(String::new())
+        .chain(reports.iter().map(|report| run_store::shown(&report.name()).into_owned()))
+        .collect();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(results(&reports)).collect();
     write!(out, "\n{}", text::table(&rows))?;
     Ok(ExitCode::SUCCESS)
@@ -106,7 +108,7 @@ fn results(reports: &[RunReport]) -> Vec<Vec<String>> {
             move |report: &RunReport| found(report).map_or_else(|| row::NOTHING.into(), |course| of(&course))
         };
         rows.push(row(&format!("{name}, best"), &shown(row::best)));
-        rows.push(row(&format!("{name}, last"), &shown(|course| row::value(course.last))));
+        rows.push(row(&format!("{name}, last"), &shown(row::last)));
     }
     rows
 }

@@ -45,7 +45,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let mut reports: Vec<RunReport> = runs.into_iter().map(RunReport::of).collect();
     reports.sort_by_key(|report| (report.started, report.name()));
     for report in &reports {
-        let problems = report.problems.iter().map(|problem| format!("{}: {problem}", report.name()));
+        let problems =
+            report.problems.iter().map(|problem| format!("{}: {problem}", run_store::shown(&report.name())));
         notes::print(&problems.collect::<Vec<_>>());
     }
     if arguments.json {
@@ -63,12 +64,29 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             writeln!(out, "`{dir}` is a run: {} runs show {dir}", program(), dir = dir.display())?;
         }
         true => writeln!(out, "there is no run in `{}`", dir.display())?,
-        false => out.write_all(text::table(&rows(&reports)).as_bytes())?,
+        false => out.write_all(fitting(rows(&reports), text::room()).as_bytes())?,
     }
     for sweep in &sweeps {
         writeln!(out, "{sweep} is a sweep: {} runs {sweep}", program(), sweep = sweep.display())?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The columns that a narrow terminal has no room for, the first to go first.
+const LEFT_OUT: [&str; 4] = ["started (UTC)", "size", "loss", "last"];
+
+/// `rows` as a table, in which columns are left out as long as it is wider than `width` letters.
+fn fitting(mut rows: Vec<Vec<String>>, width: usize) -> String {
+    for name in LEFT_OUT {
+        let table = text::table(&rows);
+        if table.lines().all(|line| line.chars().count() <= width) {
+            return table;
+        }
+        if let Some(column) = rows[0].iter().position(|head| head == name) {
+            rows.iter_mut().for_each(|row| drop(row.remove(column)));
+        }
+    }
+    text::table(&rows)
 }
 
 fn rows(reports: &[RunReport]) -> Vec<Vec<String>> {
@@ -88,11 +106,11 @@ fn rows(reports: &[RunReport]) -> Vec<Vec<String>> {
             None => row::NOTHING.into(),
         };
         vec![
-            report.name(),
+            run_store::shown(&report.name()).into_owned(),
             report.state.word().to_owned(),
             row::epochs(report),
             best,
-            metric.map_or_else(|| row::NOTHING.into(), |metric| row::value(metric.last)),
+            metric.map_or_else(|| row::NOTHING.into(), row::last),
             row::loss(report),
             row::took(report),
             text::bytes(report.n_bytes),

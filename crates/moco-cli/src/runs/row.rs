@@ -1,6 +1,7 @@
 //! A run in few words, and as JSON.
 
 use moco::runs::{MetricCourse, RunReport, RunState};
+use run_store::metrics::Best;
 use serde_json::{Value, json};
 
 use crate::json;
@@ -17,13 +18,23 @@ pub(super) fn epochs(report: &RunReport) -> String {
     }
 }
 
-/// `0.612 (epoch 8)`.
+/// `61.2 % (epoch 8)`.
 pub(super) fn best(course: &MetricCourse) -> String {
-    course.best.map_or_else(|| NOTHING.into(), |best| format!("{} (epoch {})", value(best.value), best.epoch))
+    let shown = |best: Best| format!("{} (epoch {})", value_of(course, best.value), best.epoch);
+    course.best.map_or_else(|| NOTHING.into(), shown)
+}
+
+pub(super) fn last(course: &MetricCourse) -> String {
+    value_of(course, course.last)
+}
+
+/// Shares in per cent, as everywhere.
+fn value_of(course: &MetricCourse, of: f64) -> String {
+    if course.kind.is_share { format!("{:.1} %", 100.0 * of) } else { value(of) }
 }
 
 /// As `metrics.jsonl` has it, with fewer digits.
-pub(super) fn value(value: f64) -> String {
+fn value(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 { format!("{value:.2e}") } else { format!("{value:.3}") }
 }
 
@@ -47,6 +58,8 @@ fn metric(course: &MetricCourse) -> Value {
         "best": course.best.map(|best| best.value),
         "best_epoch": course.best.map(|best| best.epoch),
         "last": course.last,
+        "is_share": course.kind.is_share,
+        "more_is_better": course.kind.more_is_better,
     })
 }
 

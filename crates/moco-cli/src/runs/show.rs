@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 
 fn print(out: &mut dyn Write, report: &RunReport) -> std::io::Result<()> {
     let folder = &report.folder;
-    writeln!(out, "run       {}", folder.path().display())?;
+    writeln!(out, "run       {}", run_store::shown(&folder.path().display().to_string()))?;
     writeln!(out, "state     {}", report.state)?;
     if let Some(config) = &report.config {
         writeln!(out, "pipeline  {}, seed {}, batch size {}", config.name, config.seed, config.data.batch)?;
@@ -71,7 +71,7 @@ fn print(out: &mut dyn Write, report: &RunReport) -> std::io::Result<()> {
         let rows = report
             .metrics
             .iter()
-            .map(|metric| vec![metric.name.clone(), row::best(metric), row::value(metric.last)]);
+            .map(|metric| vec![metric.name.clone(), row::best(metric), row::last(metric)]);
         let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
         write!(out, "\n{}", text::table(&rows))?;
     }

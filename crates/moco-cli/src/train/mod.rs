@@ -1,5 +1,7 @@
 //! `moco train`: trains on a folder of images, of which everything else is chosen.
 
+mod cost;
+mod out;
 mod told;
 
 use std::io::{self, Write};
@@ -8,18 +10,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use moco::estimate::{Estimate, EstimateOptions, Plan, estimate};
-use moco::recipe::{Backbone, Fitted, Looked, Method, Processor, Recipe, Wishes};
+use moco::estimate::{Estimate, EstimateOptions, estimate};
+use moco::recipe::{Backbone, Course, Method, Processor, Recipe, Wishes};
 use moco::{Run, RunOptions};
 use pipeline::{Pipeline, PipelineError};
+use run_store::RunLog;
 use tensor_ops::Device;
 
 use crate::failure::Failure;
 use crate::program::program;
 use crate::run::{Training, WhileRead, time, unwrapped};
 use crate::together::Together;
-use crate::{compute, cores, missing_path, notes, runs};
+use crate::{compute, cores, missing_path, notes, runs, shell};
 
+use self::cost::{Cost, Planned, planned, written};
+use self::told::Told;
 pub(crate) use self::told::{seconds, time_and_memory};
 
 /// Train on a folder of images, without a pipeline file.
@@ -30,12 +35,12 @@ pub(crate) use self::told::{seconds, time_and_memory};
 /// does: the same files, and `run --resume` resumes it.
 ///
 /// FOLDER may have a folder for each class, or images at any depth; `train` and `val` or `test` in it, if some are for
-/// measuring; it may be an archive, a pack or a list of images. Without test images, 5 % of the images are held out. Labels are
-/// never used in training, only to measure.
+/// measuring; it may be an archive, a pack, a list of images, or Parquet files. Without test images, 5 % of the images are held
+/// out. Labels are never used in training, only to measure.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Folders with images, archives (.zip, .tar), or a pack or list of images.
+    /// Folders with images, archives (.zip, .tar), Parquet files, or a pack or list of images.
     #[arg(required = true, value_name = "FOLDER")]
     folders: Vec<PathBuf>,
     /// Height and width of what the encoder sees, in pixels [default: by the shorter side of the images].
@@ -85,8 +90,6 @@ Examples:
   moco train photos --dry-run > photos.ron       to look at it, change it, and `moco run photos.ron`
   moco train photos more-photos --method v3 --backbone vit-tiny --size 64";
 
-/// The part of the time that a run is planned for: the machine may become slower, and images larger.
-const PLANNED: f64 = 0.85;
 /// The time after which a run is stopped, if it is slower than planned all the same.
 const STOPPED: f64 = 1.06;
 /// For an estimate at most, and as a part of the time that is given.
@@ -95,44 +98,62 @@ const LOOKING_PART: f64 = 0.12;
 /// A longer run is told how it could be shorter.
 const LONG: Duration = Duration::from_secs(24 * 3600);
 
+const TIMING: &str = "timing a few steps ...";
+
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let device = compute::start(arguments.threads)?;
     let out = &mut WhileRead(out);
     check(&arguments.folders)?;
+    if !arguments.dry_run {
+        out::check(arguments.out.as_deref(), &arguments.folders)?;
+    }
     let (looked, listed) = moco::data::look(&arguments.folders)?;
     let mut wishes = wishes(arguments);
     let mut recipe = Recipe::choose(&looked, &wishes)?;
     let of = |recipe: &Recipe| pipeline(recipe, &arguments.set, &device);
-    let estimated = |recipe: &Recipe| estimated(of(recipe)?, arguments);
-    let mut cost = estimated(&recipe)?;
+    let mut estimate = estimated(of(&recipe)?, arguments)?;
+    let mut for_all = None;
     if let Some(time) = arguments.time {
-        let planned = planned(&cost, &looked, time, began.elapsed())?;
-        wishes.fitted = Some(planned);
+        let planned = planned(estimate, &recipe, time, began.elapsed())?;
+        wishes.fitted = Some(planned.fitted);
         recipe = Recipe::choose(&looked, &wishes)?;
-        cost = cost.of_epochs(recipe.epochs.value, recipe.measure_every, recipe.save_every);
+        Planned { estimate, for_all, .. } = planned;
     }
-    let pipeline = of(&recipe)?;
-    cost.epochs = pipeline.epochs;
+    let mut pipeline = of(&recipe)?;
+    let n_images = n_images(&recipe, &pipeline, &estimate, &arguments.set)?;
+    if !arguments.set.is_empty() {
+        let n_train = n_images.map_or(recipe.n_train, |(n_train, _)| n_train);
+        let course = Course { n_train, batch: pipeline.batch, epochs: pipeline.epochs };
+        recipe = recipe.with_course(course);
+        pipeline = of(&recipe)?;
+    }
+    let cost = Cost::of(estimate, &pipeline, n_images, recipe.knn.value.is_some());
+    let (set, for_all) = (&*arguments.set, for_all.as_deref());
+    let told = Told { recipe: &recipe, pipeline: &pipeline, cost: &cost, set, for_all }.lines();
     if arguments.dry_run {
         // The file is the result, and may be redirected into one.
         write!(out, "{}", pipeline.text)?;
         notes::print(&listed);
-        let mut err = io::stderr();
-        told::tell(&mut err, &recipe, &cost)?;
+        write!(io::stderr(), "{told}")?;
         return Ok(ExitCode::SUCCESS);
     }
-    told::tell(out, &recipe, &cost)?;
+    write!(out, "{told}")?;
+    out.flush()?;
+    let mut long = Vec::new();
     if cost.total().is_some_and(|total| total > LONG) && arguments.time.is_none() {
         let shorter = format!("`{} train ... --for 8h` trains for 8 hours", program());
-        notes::print(&[format!(
-            "this takes more than a day: {shorter}, and `--size` makes each step shorter"
-        )]);
+        long.push(format!("this takes more than a day: {shorter}, and `--size` makes each step shorter"));
+        notes::print(&long);
     }
-    out.flush()?;
     let options =
         RunOptions { root: runs::ROOT.into(), folder: arguments.out.clone(), ..RunOptions::default() };
     let run = Run::create_with(pipeline, &options).map_err(unwrapped)?;
+    // There was no folder for it before.
+    let log = RunLog::open(run.folder())?;
+    log.line(TIMING);
+    log.line(&told);
+    long.iter().for_each(|note| log.line(&format!("note: {note}")));
     let workers = arguments.workers.unwrap_or_else(compute::default_workers);
     let stop_after = arguments.time.map(|time| time.mul_f64(STOPPED).saturating_sub(began.elapsed()));
     Training { together: &Together::alone(), workers, goes_on: false, stop_after }.train(run, out)
@@ -177,7 +198,7 @@ fn wishes(arguments: &Arguments) -> Wishes {
 /// The command, as it stands at the head of the file.
 fn command(arguments: &Arguments) -> String {
     let mut words = vec!["moco train".to_owned()];
-    words.extend(arguments.folders.iter().map(|folder| quoted(&folder.display().to_string())));
+    words.extend(arguments.folders.iter().map(|folder| shell::path(folder)));
     let options = [
         ("--size", arguments.size.map(|size| size.to_string())),
         ("--backbone", arguments.backbone.map(|backbone| backbone.to_string())),
@@ -185,20 +206,11 @@ fn command(arguments: &Arguments) -> String {
         ("--epochs", arguments.epochs.map(|epochs| epochs.to_string())),
         ("--batch", arguments.batch.map(|batch| batch.to_string())),
         ("--seed", arguments.seed.map(|seed| seed.to_string())),
-        ("--for", arguments.time.map(|time| humantime::format_duration(time).to_string().replace(' ', ""))),
+        ("--for", arguments.time.map(written)),
     ];
     words.extend(options.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?))));
-    words.extend(arguments.set.iter().map(|set| format!("--set {}", quoted(set))));
+    words.extend(arguments.set.iter().map(|set| format!("--set {}", shell::quoted(set))));
     words.join(" ")
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+~".contains(letter);
-    match word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 /// The recipe as a checked pipeline, with what `--set` says.
@@ -220,38 +232,31 @@ fn estimated(pipeline: Pipeline, arguments: &Arguments) -> Result<Estimate, Fail
         Some(time) => LOOKING.min(time.mul_f64(LOOKING_PART)),
         None => LOOKING,
     };
-    let _ = writeln!(io::stderr(), "timing a few steps ...");
+    let _ = writeln!(io::stderr(), "{TIMING}");
     estimate(pipeline, &EstimateOptions { workers: arguments.workers, limit }).map_err(unwrapped)
 }
 
-/// What fits into `time`, of which some is gone.
-fn planned(cost: &Estimate, looked: &Looked, time: Duration, gone: Duration) -> Result<Fitted, Failure> {
-    let left = time.mul_f64(PLANNED).saturating_sub(gone);
-    let Some(Plan { epochs, part }) = cost.plan(left, Recipe::measure_every, Recipe::save_every) else {
-        let shortest = (gone + cost.step * 20).mul_f64(1.5).as_secs().max(1);
-        return Err(Failure::new(
-            format!("not even a step and a measurement fit into {}", humantime::format_duration(time)),
-            format!(
-                "give more time, for instance `--for {}`; or make steps shorter with `--size` or `--batch`",
-                humantime::format_duration(Duration::from_secs(shortest))
-            ),
-        ));
-    };
-    let n_train = cost.n_images.map_or(looked.n_images, |(n_train, _)| n_train);
-    let train_share = part.map(|part| {
-        let share = part * n_train as f64 / looked.n_images.max(1) as f64;
-        // Rounded down: three digits are enough.
-        ((share * 1000.0).floor() / 1000.0).max(0.001)
-    });
-    Ok(Fitted { time, epochs, train_share })
+/// Training and test images of `pipeline`, if its dataset can be opened.
+fn n_images(
+    recipe: &Recipe,
+    pipeline: &Pipeline,
+    timed: &Estimate,
+    set: &[String],
+) -> Result<Option<(usize, usize)>, Failure> {
+    if recipe.train_share.is_none() {
+        return Ok(timed.n_images);
+    }
+    if set.is_empty() {
+        return Ok(timed.n_images.map(|(_, n_test)| (recipe.n_train, n_test)));
+    }
+    // All of them were timed, and what is set may be a dataset.
+    let splits = moco::open_dataset(pipeline).map_err(unwrapped)?;
+    Ok(Some((splits.train.len(), splits.test.map_or(0, |test| test.len()))))
 }
 
 /// What to say where a pipeline file is expected and `path` is a folder: what `train` is for, if there are images.
 pub(crate) fn hint_for_folder(path: &Path) -> String {
-    format!(
-        "to train on the images in it, without a pipeline file: `moco train {}`",
-        quoted(&path.display().to_string())
-    )
+    format!("to train on the images in it, without a pipeline file: `moco train {}`", shell::path(path))
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! A look at a folder: how many images, how large, in which colors.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
-use plugin_api::{ByteImage, DatasetConfig, DatasetContext, Images, Rng, UnreadableImage};
+use plugin_api::{
+    ByteImage, DatasetConfig, DatasetContext, DatasetError, Images, Rng, Splits, UnreadableImage,
+};
 use rayon::prelude::*;
 
 use super::DataError;
 use super::colors::{channels, moments};
 use super::places::{Told, dataset_at, name_of};
-use crate::recipe::Looked;
+use crate::recipe::{HELD_OUT, Looked, Part};
 
 /// Images whose size is looked at.
 const N_LOOKED_AT: usize = 512;
@@ -18,7 +22,7 @@ const N_HEADER_BYTES: usize = 1 << 16;
 const MOST_PIXELS: usize = 1 << 26;
 const FEWEST_COLORED: usize = 16;
 
-/// What is in the folders, archives, packs or lists at `paths`, for a [`Recipe`](crate::recipe::Recipe).
+/// What is in the folders, archives, packs, lists or Parquet files at `paths`, for a [`Recipe`](crate::recipe::Recipe).
 ///
 /// Of up to 512 images the header is read, and as many are decoded as 64 megapixels are: always the same ones of the same
 /// images. Notes tell what was passed over.
@@ -26,7 +30,8 @@ const FEWEST_COLORED: usize = 16;
 /// # Errors
 /// If a path does not exist, there are no images, or none can be read.
 pub fn look(paths: &[PathBuf]) -> Result<(Looked, Vec<String>), DataError> {
-    let Told { config, why, dataset, splits } = dataset_at(paths)?;
+    let told = dataset_at(paths).map_err(|error| explained(error, paths))?;
+    let Told { config, why, dataset, splits } = told;
     let images = &*splits.train;
     let chosen = spread(images.len(), N_LOOKED_AT);
     let sizes: Vec<Result<Size, UnreadableImage>> =
@@ -65,11 +70,109 @@ pub fn look(paths: &[PathBuf]) -> Result<(Looked, Vec<String>), DataError> {
 
 /// How many images `split` would hold out.
 fn n_held_out(dataset: &DatasetConfig) -> Result<usize, DataError> {
-    let config =
-        format!("(of: ({:?}, {}), test: {})", dataset.name(), dataset.config(), crate::recipe::HELD_OUT);
-    let split = DatasetConfig::new("split", config).build(&DatasetContext::default())?;
     // Of very few images none may be left to train on.
-    Ok(split.open().map_or(0, |splits| splits.test.map_or(0, |test| test.len())))
+    let splits = dealt(dataset, &format!("test: {HELD_OUT:?}"))?;
+    Ok(splits.map_or(0, |splits| splits.test.map_or(0, |test| test.len())))
+}
+
+/// What `split` with these fields makes of the dataset.
+fn dealt(dataset: &DatasetConfig, fields: &str) -> Result<Result<Splits, DatasetError>, DataError> {
+    let config = format!("(of: ({:?}, {}), {fields})", dataset.name(), dataset.config());
+    let split = DatasetConfig::new("split", config).build(&DatasetContext::default())?;
+    Ok(split.open())
+}
+
+impl Looked {
+    /// The part of the images that is trained on if that is the share `share` of all of them, and some are held out. Names are
+    /// read, but no image.
+    ///
+    /// # Errors
+    /// If the images are not there any more, or none is in the part.
+    pub fn part(&self, share: f64) -> Result<Part, DataError> {
+        let test = self.held_out().value.unwrap_or(0.0);
+        let splits = dealt(&self.dataset, &format!("test: {test:?}, train: {share:?}"))??;
+        Ok(Part { share, n_images: splits.train.len() })
+    }
+}
+
+/// Files that are named by their endings, whatever they begin with.
+const NO_IMAGES: [&str; 7] = ["zip", "tar", "pack", "txt", "csv", "tsv", "parquet"];
+
+/// `error`, which says what `paths` are not, with what they are.
+fn explained(error: DataError, paths: &[PathBuf]) -> DataError {
+    let DataError::Dataset(DatasetError { path, reason, hint }) = error else { return error };
+    let told = |path: &Path, reason: &str, hint: String| {
+        DataError::Dataset(DatasetError { path: path.to_owned(), reason: reason.into(), hint })
+    };
+    if let Some(image) = paths.iter().find(|path| is_image(path)) {
+        let reason =
+            "this is an image, and a folder of images, an archive, a pack or a list of images is wanted";
+        return told(image, reason, "give the folder that it is in".into());
+    }
+    if paths.contains(&path) && ["this is no archive", "this is a file, not a folder"].contains(&&*reason) {
+        let reason = "this is no folder, no archive, no pack and no list of images";
+        let hint = "archives end in .zip or .tar, packs in .pack, lists in .txt, .csv or .tsv, and Parquet files in .parquet";
+        return told(&path, reason, hint.into());
+    }
+    let mut files = Vec::new();
+    if reason.starts_with("there are no images") && path.is_dir() {
+        parquet_files(&path, DEEPEST, &mut files);
+    }
+    match pattern_of(&files) {
+        Some(pattern) => {
+            let n = match files.len() {
+                1 => "it has a Parquet file: name it".to_owned(),
+                n => format!("it has {n} Parquet files: name those to train on"),
+            };
+            told(&path, &reason, format!("{n}, for instance `{}`", pattern.display()))
+        }
+        None => told(&path, &reason, hint),
+    }
+}
+
+/// Whether there is an image file at `path`.
+fn is_image(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    if !path.is_file() || ending.is_some_and(|ending| NO_IMAGES.contains(&&*ending)) {
+        return false;
+    }
+    let beginning = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(N_HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    beginning().is_ok_and(|bytes| datasets::format_name(&bytes).is_some())
+}
+
+/// Folders inside of one another in which Parquet files are looked for.
+const DEEPEST: usize = 4;
+
+/// The Parquet files below `folder`, sorted folder by folder.
+fn parquet_files(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| path.is_dir());
+    let is_parquet =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    found.extend(files.into_iter().filter(is_parquet));
+    if depth > 1 {
+        folders.iter().for_each(|folder| parquet_files(folder, depth - 1, found));
+    }
+}
+
+/// The training files among `files` as a shell takes them: `data/train-*.parquet` as the Hugging Face Hub names them.
+fn pattern_of(files: &[PathBuf]) -> Option<PathBuf> {
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let first = files.iter().find(|path| name(path).starts_with("train")).or(files.first())?;
+    if files.len() == 1 {
+        return Some(first.clone());
+    }
+    Some(match name(first).split_once('-') {
+        Some((split, _)) => first.with_file_name(format!("{split}-*.parquet")),
+        None => first.with_file_name("*.parquet"),
+    })
 }
 
 /// At most `most` of `n` places: one of each of as many equal parts, drawn by its number.
@@ -237,6 +340,112 @@ mod tests {
         std::fs::write(root.join("broken/a.jpg"), "no image").unwrap();
         let error = refused("broken").to_string();
         assert!(error.starts_with("none of 1 images") && error.contains("a.jpg"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_none_of_those_that_are_taken_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        save(&root.join("photos/a.png"), 9, 9);
+        std::fs::copy(root.join("photos/a.png"), root.join("photo")).unwrap();
+        std::fs::write(root.join("notes.doc"), "some text").unwrap();
+        let refused = |names: &[&str]| {
+            let paths: Vec<PathBuf> = names.iter().map(|name| root.join(name)).collect();
+            look(&paths).unwrap_err().to_string()
+        };
+        for (names, path) in [
+            (&["photos/a.png"][..], "photos/a.png"),
+            (&["photo"], "photo"),
+            (&["photos/a.png", "photo"], "photos/a.png"),
+            (&["photos", "photo"], "photo"),
+        ] {
+            let told = format!("{}: this is an image, and a folder", root.join(path).display());
+            assert!(refused(names).starts_with(&told), "{}", refused(names));
+        }
+        for names in [&["notes.doc"][..], &["photos", "notes.doc"]] {
+            assert!(
+                refused(names).contains("notes.doc: this is no folder, no archive"),
+                "{}",
+                refused(names)
+            );
+        }
+    }
+
+    #[test]
+    fn a_folder_of_parquet_files_is_told_with_their_names() {
+        let root = tempfile::tempdir().unwrap();
+        let hint = |names: &[&str]| {
+            let folder = tempfile::tempdir_in(root.path()).unwrap();
+            for name in names {
+                std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
+                std::fs::write(folder.path().join(name), "PAR1").unwrap();
+            }
+            let error = look(&[folder.path().to_owned()]).unwrap_err();
+            assert!(error.to_string().contains("there are no images in this folder"), "{error}");
+            error.hint().unwrap().replace(&format!("{}/", folder.path().display()), "")
+        };
+        assert_eq!(hint(&["all.parquet"]), "it has a Parquet file: name it, for instance `all.parquet`");
+        let names = ["data/test-00000-of-00001.parquet", "data/train-00000-of-00002.parquet"];
+        assert_eq!(
+            hint(&names),
+            "it has 2 Parquet files: name those to train on, for instance `data/train-*.parquet`"
+        );
+        assert!(hint(&["0000.parquet", "0001.parquet"]).ends_with("`*.parquet`"));
+    }
+
+    #[test]
+    fn parquet_files_are_told_by_what_they_begin_with() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets/tests/parquet/hub.parquet");
+        let root = tempfile::tempdir().unwrap();
+        let paths = ["train-0.parquet", "train-1"].map(|name| root.path().join(name));
+        for path in &paths {
+            std::fs::copy(&file, path).unwrap();
+        }
+        for paths in [&paths[..1], &paths] {
+            #[cfg(feature = "parquet")]
+            {
+                let (found, _) = look(paths).unwrap();
+                assert_eq!((found.dataset.name(), found.n_images), ("parquet", 10 * paths.len()));
+                assert_eq!((found.n_classes, found.shorter_sides), (3, [3, 3, 3]));
+            }
+            #[cfg(not(feature = "parquet"))]
+            {
+                let error = look(paths).unwrap_err().to_string();
+                assert!(error.contains("Parquet files need a build with the feature `parquet`"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_single_class_is_told_as_one() {
+        let root = tempfile::tempdir().unwrap();
+        for i in 0..10 {
+            for split in ["train", "val"] {
+                save(&root.path().join(format!("{split}/ant/{i}.png")), 10, 8);
+            }
+        }
+        let found = looked(root.path(), &["."]);
+        assert_eq!((found.n_classes, found.n_test), (1, 10));
+        assert_eq!(found.why_dataset, "`train` has one class, `ant`");
+    }
+
+    #[test]
+    fn a_part_has_the_images_that_split_draws() {
+        let root = tempfile::tempdir().unwrap();
+        (0..400).for_each(|i| save(&root.path().join(format!("{i}.png")), 9, 8));
+        let found = looked(root.path(), &["."]);
+        let part = found.part(0.25).unwrap();
+        let config = DatasetConfig::new(
+            "split",
+            format!(
+                "(of: ({:?}, {}), test: 0.05, train: 0.25)",
+                found.dataset.name(),
+                found.dataset.config()
+            ),
+        );
+        let splits = config.build(&DatasetContext::default()).unwrap().open().unwrap();
+        assert_eq!((part.share, part.n_images), (0.25, splits.train.len()));
+        assert!((60..140).contains(&part.n_images), "{}", part.n_images);
     }
 
     #[test]

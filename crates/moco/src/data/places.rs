@@ -1,6 +1,8 @@
 //! Which dataset the images of some folders are.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,7 +33,7 @@ impl Told {
     }
 }
 
-/// The dataset at `paths`: class folders, other folders, archives, a pack or a list. No image is read.
+/// The dataset at `paths`: class folders, other folders, archives, a pack, a list or Parquet files. No image is read.
 ///
 /// # Errors
 /// If a path does not exist, or there are no images.
@@ -52,10 +54,21 @@ pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
             _ => {}
         }
     }
+    if paths.iter().all(|path| is_parquet(path)) {
+        return Told::open("parquet", format!("(path: {all})"), "the rows of Parquet files");
+    }
     if paths.iter().all(|path| path.is_file()) {
         return archives(&all);
     }
     folders(paths, &all)
+}
+
+/// Whether the file at `path` begins as Parquet files do.
+fn is_parquet(path: &Path) -> bool {
+    let mut start = [0; 4];
+    path.is_file()
+        && File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
+        && start == *b"PAR1"
 }
 
 /// As RON writes one path, or several.
@@ -78,7 +91,12 @@ fn archives(all: &str) -> Result<Told, DataError> {
 fn folders(paths: &[PathBuf], all: &str) -> Result<Told, DataError> {
     let is_folder_of = |name: &'static str| move |path: &PathBuf| path.join(name).is_dir();
     if paths.iter().all(|path| has_class_folders(&path.join("train"))) {
-        return Told::open("class-folders", format!("(root: {all})"), "in `train`, each folder is a class");
+        let told =
+            Told::open("class-folders", format!("(root: {all})"), "in `train`, each folder is a class")?;
+        return Ok(match told.splits.train.class_names() {
+            [class] => Told { why: format!("`train` has one class, `{class}`"), ..told },
+            _ => told,
+        });
     }
     if let [path] = paths
         && is_folder_of("train")(path)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use loader::digests_of_a_few;
 use pipeline::View;
 use plugin_api::Images;
 use run_store::checkpoint::{self, Snapshot, Stored};
@@ -85,7 +86,6 @@ impl Evaluation {
         protocol: String,
         view: &View,
     ) -> BTreeMap<String, String> {
-        let images = self.train_images();
         let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         [
             ("the kind", kind.to_owned()),
@@ -96,8 +96,9 @@ impl Evaluation {
             ("the encoder", self.encoder_digest()),
             ("the seed", self.options.seed.to_string()),
             ("the level", format!("{:?}", self.options.level)),
-            ("the training images", format!("{}, digest {}", images.len(), digest_of(&**images))),
-            ("the number of classes", images.class_names().len().to_string()),
+            ("the training images", described(&**self.train_images())),
+            ("the test images", described(&**self.test_images())),
+            ("the number of classes", self.train_images().class_names().len().to_string()),
         ]
         .map(|(what, text)| (what.to_owned(), text))
         .into()
@@ -110,15 +111,17 @@ impl Evaluation {
     }
 }
 
-/// A digest of labels and names of `images`; of a name only what follows the folders, so that images may move.
-fn digest_of(images: &dyn Images) -> String {
+/// The number of `images`, and a digest of their labels and names and of what is in a few of them. Of a name only what follows the
+/// folders counts, so that images may move.
+fn described(images: &dyn Images) -> String {
     let mut hasher = blake3::Hasher::new();
     for image in 0..images.len() {
         let name = images.name(image);
         hasher.update(name.rsplit('/').next().unwrap_or_default().as_bytes());
         hasher.update(&images.label(image).map_or(u64::MAX, u64::from).to_le_bytes());
     }
-    hasher.finalize().to_hex()[..16].to_owned()
+    digests_of_a_few(images).iter().for_each(|contents| _ = hasher.update(contents.as_bytes()));
+    format!("{}, digest {}", images.len(), &hasher.finalize().to_hex()[..16])
 }
 
 /// Numbers in double precision, kept by their bits.

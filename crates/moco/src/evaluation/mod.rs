@@ -33,7 +33,7 @@ use evaluate::linear::{LinearProbe, train_cached};
 use loader::{EvalPlan, UnreadableLog};
 use pipeline::{EncoderPipeline, Moved, PipelineError, Site, View, Weights};
 use plugin_api::{Dataset, Embedding, Images, Level, Split, Splits, UnreadableImage};
-use run_store::checkpoint::Stored;
+use run_store::checkpoint::{self, Snapshot, Stored};
 use train_core::engine::FrozenEncoder;
 use train_core::features;
 
@@ -181,6 +181,12 @@ impl Evaluation {
     /// The plugins of the pipeline's modules, in the order of the modules' names.
     pub fn plugins(&self) -> &[String] {
         &self.plugins
+    }
+
+    /// Bytes of the encoder's values in a file.
+    pub fn encoder_bytes(&self) -> u64 {
+        let snapshot = Snapshot { tensors: self.encoder.tensors(), ..Snapshot::default() };
+        checkpoint::to_bytes(&snapshot).len() as u64
     }
 
     /// The images that train a classifier.

@@ -14,6 +14,8 @@ pub(super) struct Card<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) exported: &'a Exported,
     pub(super) facts: &'a Facts<'a>,
+    /// What the shorter side of an image was made, before its center was cut out.
+    pub(super) resized_to: Option<usize>,
     /// The files beside it.
     pub(super) files: &'a [&'static str],
     /// Metrics before the training.
@@ -24,7 +26,7 @@ pub(super) struct Card<'a> {
 
 /// The card as Markdown, with the front matter that model hubs read. The license is left to whoever hands the weights on.
 pub(super) fn card(card: &Card<'_>) -> String {
-    let Card { run, pipeline, exported, facts, files, before, after } = card;
+    let Card { run, pipeline, exported, facts, resized_to, files, before, after } = card;
     let has = |name: &str| files.contains(&name);
     let library = if has("config.json") { "library_name: timm\n" } else { "" };
     let (height, width) = facts.image_size;
@@ -36,7 +38,7 @@ pub(super) fn card(card: &Card<'_>) -> String {
          | | |\n|---|---|\n\
          | data | {} |\n\
          | training | pipeline `{}`, seed {}, {} epochs with a batch of {}; these weights are from epoch {}, step {} |\n\
-         | input | {height} x {width} pixels, {}, scaled to 0-1, minus {:?}, divided by {:?} |\n\
+         | input | {height} x {width} pixels{}, {}, scaled to 0-1, minus {:?}, divided by {:?} |\n\
          | output | {} features |\n\
          | values | {} |\n",
         exported.architecture.describe(),
@@ -48,6 +50,9 @@ pub(super) fn card(card: &Card<'_>) -> String {
         pipeline.batch,
         position("epoch"),
         position("step"),
+        resized_to.map_or(String::new(), |side| format!(
+            ", the center of an image whose shorter side is resized to {side}"
+        )),
         match exported.architecture.channels() {
             3 => "RGB".into(),
             1 => "1 channel".into(),

@@ -31,6 +31,19 @@ pub(super) fn check(
     }
 }
 
+/// Whether the layer `first`, which images enter, takes other channels than those that the images have.
+pub(super) fn other_channels(report: &Report, first: &str) -> Option<Mismatch> {
+    let channels = |shape: &Shape| match shape {
+        Shape::Floats(shape) => {
+            <[usize; 4]>::try_from(shape.as_slice()).ok().map(|[_, channels, ..]| channels)
+        }
+        Shape::Count => None,
+    };
+    let (_, found, expected) = report.misshapen.iter().find(|(name, ..)| name == first)?;
+    let (weights, images) = channels(found).zip(channels(expected))?;
+    (weights != images).then_some(Mismatch::Channels { weights, images })
+}
+
 /// The names and shapes of a module's weights.
 pub(super) fn layout_of_module<M: Module + ?Sized>(module: &M) -> BTreeMap<String, Shape> {
     let mut layout = BTreeMap::new();

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pipeline::PipelineError;
+use plugin_api::MAX_CHANNELS;
 use weights::{ReadError, Shape, Target, Unfit, Unrecognized, shown};
 
 use crate::{ClassifierError, DeviceError, LoadError, RunError};
@@ -174,12 +175,28 @@ pub enum Mismatch {
         /// Its shape, and that of its counterpart.
         shapes: Box<(Shape, Shape)>,
     },
+    /// It is of images of other channels, and not of RGB, which are made to fit.
+    #[error("its first layer takes {}, and the pipeline's images have {images}", n_channels(*.weights))]
+    Channels {
+        /// Channels that the weights take.
+        weights: usize,
+        /// Channels of the pipeline's images.
+        images: usize,
+    },
     /// It has no counterpart.
     #[error("`{}` is unexpected", shown(.name))]
     Unexpected {
         /// Its name.
         name: String,
     },
+}
+
+/// `n` channels in words.
+pub(super) fn n_channels(n: usize) -> String {
+    match n {
+        1 => "1 channel".into(),
+        n => format!("{n} channels"),
+    }
 }
 
 impl ExchangeError {
@@ -249,10 +266,27 @@ impl ExchangeError {
             Self::Mismatch { part: "backbone", of: Counterpart::Kind, .. } => {
                 "the encoder in this file is not whole, or has other layers than its names say".into()
             }
+            Self::Mismatch { mismatch: Mismatch::Channels { weights, .. }, .. } => of_channels(*weights),
             Self::Mismatch { part: "backbone", .. } => {
                 "use a pipeline whose backbone has the depth, width, patch size and image size of these weights".into()
             }
             Self::Mismatch { .. } => "leave the heads at their random initial values".into(),
         })
     }
+}
+
+/// How images get the channels that `weights` takes.
+fn of_channels(weights: usize) -> String {
+    if weights > MAX_CHANNELS {
+        return format!(
+            "images have at most {MAX_CHANNELS} channels here; export weights for RGB, which are made to fit others"
+        );
+    }
+    let bands: Vec<String> = (0..weights).map(|band| band.to_string()).collect();
+    format!(
+        "choose {} of the files in the dataset, as in `read: (bands: [{}])`, with as many numbers in `normalize`; only weights \
+         for RGB are made to fit images of other channels",
+        n_channels(weights),
+        bands.join(", ")
+    )
 }

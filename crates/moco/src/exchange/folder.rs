@@ -74,7 +74,11 @@ pub fn export_encoder(
         head: None,
         classes: &[],
     };
-    let config = if target == Target::Timm { timm_config(&exported.architecture, &facts) } else { None };
+    let resized_to = parts::resized_to(&pipeline, view);
+    let config = match target {
+        Target::Timm => timm_config(&exported.architecture, &facts, resized_to),
+        _ => None,
+    };
     if let Some(config) = &config {
         let text = serde_json::to_string_pretty(config).map_err(|error| failed(error.into()))?;
         write("config.json", &(text + "\n"))?;
@@ -93,6 +97,7 @@ pub fn export_encoder(
         pipeline: &pipeline,
         exported: &exported,
         facts: &facts,
+        resized_to,
         files: &files,
         before,
         after,

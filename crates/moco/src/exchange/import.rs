@@ -10,7 +10,7 @@ use train_core::trainer;
 use weights::{Architecture, Choice, Encoders, Report, Shape, Tensors, Vit, WeightFile, adapt_channels};
 
 use super::ExchangeError;
-use super::comparison::{check, layout_of_module};
+use super::comparison::{check, layout_of_module, other_channels};
 use super::error::Counterpart;
 use super::line::{BackboneLine, usual_heads};
 use super::parts::{self, Parts};
@@ -160,19 +160,20 @@ impl ForeignWeights {
         let of = Counterpart::Pipeline(pipeline.name.clone());
         let parts = Parts::of(&pipeline.network.graph);
         let modules = &pipeline.network.modules;
-        let mut place = Place { path: &self.path, of: &of, modules, taken: Tensors::new() };
+        let architecture = &self.architecture;
+        let mut place = Place { path: &self.path, of: &of, architecture, modules, taken: Tensors::new() };
         let takes_heads = self.encoders.convention.has_projection_heads() && !backbone_only;
         let Encoders { mut query, momentum, predictor, queue, .. } = self.encoders;
         let mut momentum = momentum.map_or_else(|| query.clone(), |(weights, _)| weights);
         let ours = parts::architecture(pipeline, &parts.backbone);
         if let (Some(Architecture::Vit(Vit { heads: Some(heads), dim, .. })), Architecture::Vit(_)) =
-            (&ours, &self.architecture)
+            (&ours, architecture)
         {
             let (heads, usual) = (*heads, usual_heads(*dim));
             note(ImportNote::Heads { heads, usual, config: self.encoders.backbone.as_deref() });
         }
         if let Some(channels) = ours.map(|ours| ours.channels()) {
-            let adapt = |backbone| adapt_channels(backbone, &self.architecture, channels);
+            let adapt = |backbone| adapt_channels(backbone, architecture, channels);
             if [&mut query.backbone, &mut momentum.backbone].map(adapt).contains(&true) {
                 note(ImportNote::Adapted { channels });
             }
@@ -211,6 +212,8 @@ impl ForeignWeights {
 struct Place<'a> {
     path: &'a Path,
     of: &'a Counterpart,
+    /// What the weights are of.
+    architecture: &'a Architecture,
     modules: &'a Modules,
     /// What matches, under the names of a checkpoint.
     taken: Tensors,
@@ -227,16 +230,26 @@ impl Place<'_> {
     ) -> Result<(), ExchangeError> {
         let report = Report::new(&self.layout(name), &found);
         note(ImportNote::Compared { part, report: &report });
-        check(self.path, part, &report, self.of)?;
+        self.check(part, &report)?;
         self.take(name, found, "query");
         Ok(())
     }
 
     /// Stores `found` for the momentum copy of the module called `name`.
     fn put_copy(&mut self, part: &'static str, name: &str, found: Tensors) -> Result<(), ExchangeError> {
-        check(self.path, part, &Report::new(&self.layout(name), &found), self.of)?;
+        self.check(part, &Report::new(&self.layout(name), &found))?;
         self.take(name, found, "momentum");
         Ok(())
+    }
+
+    /// Fails with the first mismatch. Other channels come before the rest: no config of a backbone changes them.
+    fn check(&self, part: &'static str, report: &Report) -> Result<(), ExchangeError> {
+        match other_channels(report, self.architecture.first_weight()) {
+            Some(mismatch) => {
+                Err(ExchangeError::Mismatch { part, path: self.path.into(), of: self.of.clone(), mismatch })
+            }
+            None => check(self.path, part, report, self.of),
+        }
     }
 
     /// Imports the queue if the pipeline has one of this size.

@@ -2,6 +2,8 @@
 
 use weights::{Architecture, Block, Convention, Encoders, ResNet, ResNetStem, Vit, VitStem, shown};
 
+use super::error::n_channels;
+
 /// The backbone of a pipeline for the encoder in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackboneLine {
@@ -28,7 +30,7 @@ impl BackboneLine {
         };
         notes.push(views(encoders, architecture));
         if architecture.channels() != 3 {
-            notes.push(format!("images of {} channels", architecture.channels()));
+            notes.push(format!("images of {}", n_channels(architecture.channels())));
         }
         if !encoders.convention.has_projection_heads() || encoders.query.head.is_empty() {
             notes.push("the file has no projection head: the pipeline's starts at random values".into());

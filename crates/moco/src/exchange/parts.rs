@@ -2,7 +2,7 @@
 
 use pipeline::{Graph, HeadId, ModuleId, Pipeline};
 use plugin_api::architecture::Architecture;
-use plugin_api::{Backbone, Normalization};
+use plugin_api::{Backbone, ByteImage, Image, Normalization, Rng};
 use weights::Tensors;
 
 /// The modules of an encoder, by role.
@@ -46,6 +46,31 @@ pub(super) fn measuring_view(pipeline: &Pipeline) -> &str {
 pub(super) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normalization> {
     pipeline.view(view)?.transform.steps.iter().find_map(|step| step.normalization())
 }
+
+/// The side in pixels that `view` makes the shorter side of an image, before it cuts out the square that the encoder sees; `None`
+/// if it does something else.
+pub(super) fn resized_to(pipeline: &Pipeline, view: &str) -> Option<usize> {
+    let steps = &pipeline.view(view)?.transform.steps;
+    let cut = steps.iter().position(|step| step.center().is_some())?;
+    let square = |image: &Image| {
+        let (height, width) = match image {
+            Image::Bytes(image) => (image.height, image.width),
+            Image::Floats(image) => (image.height, image.width),
+        };
+        (height == width).then_some(height)
+    };
+    // Of a square nothing is cut by the way, and the shorter side is any.
+    let channels = pipeline.dataset.channels();
+    let blank = ByteImage { width: SIDE, height: SIDE, channels, values: vec![0; SIDE * SIDE * channels] };
+    let resized = steps[..cut].iter().fold(Image::Bytes(blank), |image, step| {
+        step.apply(image, &mut Rng::new(0, "the size of a view", &[]))
+    });
+    let (height, width) = steps[cut].center()?;
+    square(&resized).filter(|side| height == width && *side >= height)
+}
+
+/// Of the image that a view is tried on: of no size that views have.
+const SIDE: usize = 317;
 
 /// The backbone of `pipeline` that is called `name`.
 pub(crate) fn backbone<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a dyn Backbone> {
@@ -96,5 +121,13 @@ mod tests {
         let cifar = Normalization { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2470, 0.2435, 0.2616] };
         assert_eq!(measuring_view(&pipeline), "eval");
         assert_eq!(normalization(&pipeline, "eval"), Some(cifar));
+        assert_eq!(resized_to(&pipeline, "eval"), Some(16));
+        let other = |set: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/v3.ron");
+            let pipeline = Pipeline::read(&path, &[set.to_owned()], &Device::default()).unwrap();
+            resized_to(&pipeline, "eval")
+        };
+        assert_eq!(other(r#"views.eval.0=("resize", (shorter: 37))"#), Some(37));
+        assert_eq!(other(r#"views.eval.0=("resize", (size: (40, 37)))"#), None);
     }
 }

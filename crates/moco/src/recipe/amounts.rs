@@ -77,18 +77,19 @@ pub(super) fn epochs(steps_per_epoch: usize, wishes: &Wishes) -> Result<Chosen<u
     let fitting = budget.div_ceil(steps_per_epoch.max(1));
     let (least, most) = EPOCHS;
     let epochs = fitting.clamp(least, most);
-    let n_steps = grouped(epochs * steps_per_epoch);
-    let why = match epochs {
-        _ if epochs < fitting => format!("{n_steps} steps; longer would show the few images the same again"),
-        _ if epochs > fitting => format!("{n_steps} steps: every image should be seen some times"),
-        _ => format!("{n_steps} steps, about as many as runs need to become useful"),
-    };
-    Ok(Chosen::new(epochs, why))
+    Ok(Chosen::new(
+        epochs,
+        match epochs {
+            _ if epochs < fitting => "longer would show the few images the same again",
+            _ if epochs > fitting => "every image should be seen some times",
+            _ => "about as many as runs need to become useful",
+        },
+    ))
 }
 
 /// Why only a part of the images is trained on.
 pub(super) fn part(share: f64, fitted: &Fitted) -> Chosen<f64> {
-    Chosen::new(share, format!("one pass over all would not fit into {}", told(fitted)))
+    Chosen::new(share, format!("one pass over all the images would not fit into {}", told(fitted)))
 }
 
 fn told(fitted: &Fitted) -> String {
@@ -112,23 +113,45 @@ pub(super) fn momentum(n_steps: usize, method: Method) -> Chosen<f64> {
         _ if method == Method::V3 => 0.996,
         _ => 0.999,
     };
-    let why = format!(
-        "the key encoder remembers about {} steps of {}",
-        (1.0 / (1.0 - m)).round(),
-        grouped(n_steps)
-    );
-    Chosen::new(m, why)
+    Chosen::new(m, why_momentum(m, n_steps, method))
+}
+
+/// What the coefficient `m` means for a run of `n_steps`.
+pub(super) fn why_momentum(m: f64, n_steps: usize, method: Method) -> String {
+    let memory_steps = memory_steps(m);
+    if n_steps >= memory_steps {
+        return format!("the key encoder remembers about {memory_steps} steps of {}", grouped(n_steps));
+    }
+    // Its weights are a mean, in which those of the start count so much.
+    let percent = (100.0 * m.powf(n_steps as f64)).round();
+    // In v3 the coefficient rises.
+    let least = if method == Method::V3 { "at least " } else { "" };
+    format!(
+        "keys must change slowly, also in a short run: after its {} the key encoder is still to {least}{percent} % what it began as",
+        images("step", n_steps)
+    )
+}
+
+/// Steps that a momentum encoder with the coefficient `m` remembers.
+fn memory_steps(m: f64) -> usize {
+    (1.0 / (1.0 - m)).round() as usize
 }
 
 /// A multiple of the batch; at most half of the images, and turned over within the memory of the momentum encoder.
 pub(super) fn queue(batch: usize, n_train: usize, momentum: f64) -> Chosen<usize> {
-    let memory_steps = (1.0 / (1.0 - momentum)).round() as usize;
+    let memory_steps = memory_steps(momentum);
     let whole = |len: usize| len / batch * batch;
+    let (longest, half) = (whole(LONGEST_QUEUE), whole(n_train / 2));
+    let rounded = |is_exact: bool| if is_exact { "" } else { ", rounded down to whole batches" };
     let bounds = [
-        (whole(LONGEST_QUEUE), "as long as the papers'".to_owned()),
+        (longest, format!("as long as the papers'{}", rounded(longest == LONGEST_QUEUE))),
         (
-            whole(n_train / 2),
-            format!("half of {}: an image should not meet itself", images("training image", n_train)),
+            half,
+            format!(
+                "half of {}{}: an image should not meet itself",
+                images("training image", n_train),
+                rounded(2 * half == n_train)
+            ),
         ),
         (
             memory_steps.saturating_mul(batch),

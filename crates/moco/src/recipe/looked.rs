@@ -64,7 +64,7 @@ impl Looked {
     }
 
     /// The share to hold out.
-    pub(super) fn held_out(&self) -> Chosen<Option<f64>> {
+    pub(crate) fn held_out(&self) -> Chosen<Option<f64>> {
         let n = self.n_held_out;
         if self.n_test > 0 {
             return Chosen::new(
@@ -85,8 +85,13 @@ impl Looked {
 
     /// Neighbors that vote, if there is something to measure.
     pub(super) fn knn(&self, is_held_out: bool, n_train: usize) -> Chosen<Option<usize>> {
-        if self.n_classes < 2 {
-            return Chosen::new(None, "without labels only collapse is watched");
+        match self.n_classes {
+            0 => return Chosen::new(None, "without labels only collapse is watched"),
+            1 => {
+                let why = "there is one class, with which kNN says nothing: only collapse is watched";
+                return Chosen::new(None, why);
+            }
+            _ => {}
         }
         if self.n_test == 0 && !is_held_out {
             return Chosen::new(None, "without test images only collapse is watched");

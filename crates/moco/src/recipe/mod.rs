@@ -16,6 +16,7 @@
 
 mod amounts;
 mod chosen;
+mod course;
 mod error;
 mod looked;
 mod network;
@@ -26,11 +27,12 @@ mod wishes;
 use pipeline::Precision;
 
 pub use self::chosen::Chosen;
+pub use self::course::Course;
 pub use self::error::RecipeError;
 pub use self::looked::{HELD_OUT, Looked};
 pub use self::network::{Backbone, Stem};
 pub use self::views::ViewChoices;
-pub use self::wishes::{Fitted, Method, Processor, Wishes};
+pub use self::wishes::{Fitted, Method, Part, Processor, Wishes};
 
 /// A pipeline for the images of a folder, choice by choice.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +81,8 @@ pub struct Recipe {
     pub save_every: usize,
     /// Training images.
     pub n_train: usize,
+    /// The run that the reasons speak of.
+    course: Course,
     seed: u64,
     is_seed_given: bool,
     looked: Looked,
@@ -102,20 +106,17 @@ impl Recipe {
         let stem = network::stem(backbone.value, size.value)?;
         let patch = network::patch(backbone.value, size.value)?;
         let held_out = looked.held_out();
-        let train_share = wishes
-            .fitted
-            .as_ref()
-            .and_then(|fitted| fitted.train_share.map(|share| amounts::part(share, fitted)));
-        let n_all =
-            if held_out.value.is_some() { looked.n_images - looked.n_held_out } else { looked.n_images };
-        let n_train = match &train_share {
-            Some(share) => ((looked.n_images as f64 * share.value) as usize).min(n_all),
-            None => n_all,
+        let part = wishes.fitted.as_ref().and_then(|fitted| fitted.part.map(|part| (part, fitted)));
+        let train_share = part.map(|(part, fitted)| amounts::part(part.share, fitted));
+        let n_train = match (part, held_out.value) {
+            (Some((part, _)), _) => part.n_images,
+            (None, Some(_)) => looked.n_images - looked.n_held_out,
+            (None, None) => looked.n_images,
         };
         let batch = amounts::batch(n_train, size.value, wishes)?;
-        let steps_per_epoch = n_train / batch.value;
-        let epochs = amounts::epochs(steps_per_epoch, wishes)?;
-        let n_steps = epochs.value * steps_per_epoch;
+        let epochs = amounts::epochs(n_train / batch.value, wishes)?;
+        let course = Course { n_train, batch: batch.value, epochs: epochs.value };
+        let n_steps = course.n_steps();
         let momentum = amounts::momentum(n_steps, method.value);
         let queue = match method.value {
             Method::V1 | Method::V2 => Some(amounts::queue(batch.value, n_train, momentum.value)),
@@ -133,6 +134,7 @@ impl Recipe {
             knn: looked.knn(held_out.value.is_some(), n_train),
             measure_every: Self::measure_every(epochs.value),
             save_every: Self::save_every(epochs.value),
+            course,
             seed: wishes.seed.unwrap_or(0),
             is_seed_given: wishes.seed.is_some(),
             looked: looked.clone(),
@@ -152,9 +154,16 @@ impl Recipe {
         })
     }
 
-    /// Steps of an epoch.
-    pub fn steps_per_epoch(&self) -> usize {
-        self.n_train / self.batch.value
+    /// The length of the run that the reasons speak of.
+    pub fn course(&self) -> Course {
+        self.course
+    }
+
+    /// The same choices, with reasons that speak of a run of this length: of one whose batch, say, is changed afterwards.
+    #[must_use]
+    pub fn with_course(mut self, course: Course) -> Self {
+        self.momentum.why = amounts::why_momentum(self.momentum.value, course.n_steps(), self.method.value);
+        Self { course, ..self }
     }
 
     /// Epochs between measurements in a run of `epochs`.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use pipeline::Precision;
+use plugin_api::suggest;
 
 use super::{Chosen, Method, Processor, RecipeError, Wishes};
 
@@ -74,10 +75,9 @@ impl FromStr for Backbone {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let plain = text.to_lowercase().replace("resnet-", "resnet");
-        Self::ALL.into_iter().find(|backbone| backbone.to_string() == plain).ok_or_else(|| {
-            let names: Vec<String> = Self::ALL.iter().map(|backbone| format!("`{backbone}`")).collect();
-            format!("`{text}` is none of the encoders {}", names.join(", "))
+        Self::ALL.into_iter().find(|backbone| backbone.to_string() == text).ok_or_else(|| {
+            let names = Self::ALL.map(|backbone| backbone.to_string());
+            format!("no encoder is named `{text}`; {}", suggest(text, &names))
         })
     }
 }

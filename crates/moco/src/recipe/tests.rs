@@ -112,6 +112,83 @@ fn the_queue_is_whole_batches_within_its_three_bounds() {
 }
 
 #[test]
+fn the_length_of_the_queue_has_a_true_reason() {
+    let why = |n_images, batch| {
+        let recipe = of(n_images, Wishes { batch: Some(batch), ..Wishes::default() });
+        recipe.queue.unwrap().comment()
+    };
+    assert_eq!(why(128, 8), "half of 128 training images: an image should not meet itself");
+    // 64 of 90.
+    assert_eq!(
+        why(180, 32),
+        "half of 180 training images, rounded down to whole batches: an image should not meet itself"
+    );
+    let papers = |batch| {
+        let wishes = Wishes { batch: Some(batch), epochs: Some(200), ..Wishes::default() };
+        of(4_000_000, wishes).queue.unwrap()
+    };
+    assert_eq!((papers(256).value, &*papers(256).why), (65_536, "as long as the papers'"));
+    let rounded = papers(240);
+    assert_eq!(
+        (rounded.value, &*rounded.why),
+        (65_520, "as long as the papers', rounded down to whole batches")
+    );
+}
+
+#[test]
+fn the_momentum_has_a_true_reason_in_short_runs_too() {
+    let why = |n_images, epochs, method| {
+        let wishes =
+            Wishes { epochs: Some(epochs), batch: Some(8), method: Some(method), ..Wishes::default() };
+        of(n_images, wishes).momentum.comment()
+    };
+    assert_eq!(why(160, 5, Method::V2), "the key encoder remembers about 100 steps of 100");
+    let short = |part: &str| {
+        format!("keys must change slowly, also in a short run: after its {part} % what it began as")
+    };
+    assert_eq!(why(80, 1, Method::V2), short("10 steps the key encoder is still to 90"));
+    assert_eq!(why(15, 1, Method::V2), short("1 step the key encoder is still to 99"));
+    assert_eq!(why(144, 2, Method::V3), short("36 steps the key encoder is still to at least 70"));
+}
+
+#[test]
+fn the_blur_has_a_true_reason_at_each_size() {
+    for (size, why) in [(64, "these 64"), (96, "these 96")] {
+        let recipe = of(2000, Wishes { size: Some(size), ..Wishes::default() });
+        let blur = recipe.views.blur;
+        assert_eq!(blur.why, format!("half of the papers' blur: their images have 224 px, and {why}"));
+    }
+    assert_eq!(of(2000, Wishes { size: Some(224), ..Wishes::default() }).views.blur.why, "the papers' blur");
+}
+
+/// 1,600 steps by the batch that was chosen, and 800 by the one that takes its place.
+#[test]
+fn reasons_speak_of_the_run_as_it_will_be() {
+    let recipe = of(20, Wishes::default());
+    assert_eq!(recipe.course(), Course { n_train: 20, batch: 8, epochs: 800 });
+    let text = recipe.to_ron();
+    for part in ["; 2 steps an epoch", "// 1,600 steps: longer would show", "100 steps of 1,600"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let changed = recipe.clone().with_course(Course { batch: 16, ..recipe.course() });
+    assert_eq!((changed.batch.value, changed.momentum.value), (8, 0.99));
+    let text = changed.to_ron();
+    for part in ["; 1 step an epoch", "// 800 steps: longer would show", "100 steps of 800"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let short = recipe.clone().with_course(Course { epochs: 3, ..recipe.course() });
+    assert!(short.to_ron().contains("after its 6 steps the key encoder"), "{}", short.to_ron());
+}
+
+#[test]
+fn checkpoints_are_counted() {
+    for (epochs, told) in [(40, "20 of them"), (21, "11 of them")] {
+        let text = of(600, Wishes { epochs: Some(epochs), ..Wishes::default() }).to_ron();
+        assert!(text.contains(&format!("checkpoint: (every_epochs: 2), // {told} over the run")), "{text}");
+    }
+}
+
+#[test]
 fn small_sets_get_more_epochs_within_bounds() {
     let epochs = |n_images| of(n_images, Wishes::default()).epochs.value;
     assert_eq!(epochs(20), 800);
@@ -149,20 +226,32 @@ fn a_share_is_held_out_only_where_it_says_something() {
     let without_labels = chosen(&labeled(6000, 0), &Wishes::default());
     assert_eq!((without_labels.held_out.value, without_labels.knn.value), (Some(0.05), None));
     assert!(!without_labels.to_ron().contains("\"knn\""));
+    let one_class = chosen(&labeled(6000, 1), &Wishes::default());
+    assert_eq!(one_class.knn.value, None);
+    assert!(one_class.to_ron().contains("// there is one class, with which kNN says nothing"));
 }
 
 #[test]
 fn what_fits_into_a_time_is_said_in_the_file() {
-    let fitted = |epochs, train_share| Wishes {
-        fitted: Some(Fitted { time: std::time::Duration::from_secs(600), epochs, train_share }),
+    let fitted = |epochs, part| Wishes {
+        fitted: Some(Fitted { time: std::time::Duration::from_secs(600), epochs, part }),
         ..Wishes::default()
     };
     let recipe = of(6000, fitted(7, None));
     assert_eq!((recipe.epochs.value, recipe.train_share), (7, None));
     assert!(recipe.epochs.why.contains("10 min"));
-    let part = of(100_000, fitted(1, Some(0.25)));
-    assert_eq!((part.epochs.value, part.n_train), (1, 25_000));
-    assert!(part.to_ron().contains("train: 0.25, // one pass over all would not fit"));
+    // As `split` draws them, which is not to the image.
+    let part = of(100_000, fitted(1, Some(Part { share: 0.25, n_images: 24_900 })));
+    assert_eq!((part.epochs.value, part.n_train), (1, 24_900));
+    let text = part.to_ron();
+    for line in [
+        "train: 0.25, // one pass over all the images would not fit into 10 min; with more time, more are",
+        "batch: 64, // on a CPU more steps are worth more than larger ones; 389 steps an epoch",
+        "// the key encoder remembers about 100 steps of 389",
+        "epochs: 1, // 389 steps: what fits into 10 min, by the speed measured here",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
     // What the person says counts more.
     assert_eq!(of(6000, Wishes { epochs: Some(3), ..fitted(7, None) }).epochs, Chosen::given(3));
 }
@@ -280,7 +369,16 @@ fn names_of_methods_and_backbones_are_read_as_they_are_written() {
     for backbone in Backbone::ALL {
         assert_eq!(backbone.to_string().parse(), Ok(backbone));
     }
-    assert_eq!("ResNet-50".parse(), Ok(Backbone::ResNet(50)));
     assert!("v4".parse::<Method>().unwrap_err().contains("`v2`"));
-    assert!("vgg".parse::<Backbone>().unwrap_err().contains("`resnet18`"));
+    assert!("swin".parse::<Backbone>().unwrap_err().contains("choose from `resnet18`"));
+    for (other, name) in [
+        ("resnet-50", "resnet50"),
+        ("ResNet-50", "resnet50"),
+        ("ResNet18", "resnet18"),
+        ("vit_small", "vit-small"),
+        ("ViT-Tiny", "vit-tiny"),
+    ] {
+        let refused = other.parse::<Backbone>().unwrap_err();
+        assert_eq!(refused, format!("no encoder is named `{other}`; did you mean `{name}`?"));
+    }
 }

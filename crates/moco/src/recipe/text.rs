@@ -28,7 +28,8 @@ impl Recipe {
         let mut lines = Lines::default();
         self.head(&mut lines);
         lines.line(0, "Pipeline(");
-        lines.with(1, &format!("name: {:?},", self.looked.name), "names the folder of the run");
+        let name = "names the run, and its folder where no other is given";
+        lines.with(1, &format!("name: {:?},", self.looked.name), name);
         let seed = if self.is_seed_given { "yours" } else { "all random draws follow from it" };
         lines.with(1, &format!("seed: {},", self.seed), seed);
         self.data(&mut lines);
@@ -82,12 +83,13 @@ impl Recipe {
                 lines.with(3, &format!("of: {of},"), &self.looked.why_dataset);
                 lines.with(3, &format!("test: {:?},", held_out.unwrap_or(0.0)), &self.held_out.comment());
                 if let Some(share) = share {
-                    lines.with(3, &format!("train: {:?},", share.value), &share.comment());
+                    let why = format!("{}; with more time, more are trained on", share.comment());
+                    lines.with(3, &format!("train: {:?},", share.value), &why);
                 }
                 lines.line(2, ")),");
             }
         }
-        let steps = format!("{} an epoch", images("step", self.steps_per_epoch()));
+        let steps = format!("{} an epoch", images("step", self.course().steps_per_epoch()));
         let why = format!("{}; {steps}", self.batch.comment());
         lines.with(2, &format!("batch: {},", self.batch.value), &why);
         lines.line(1, "),");
@@ -310,7 +312,12 @@ impl Recipe {
             ),
         };
         lines.with(1, &format!("schedule: (\"cosine\", (per: Step{warm_up})),"), why);
-        lines.with(1, &format!("epochs: {},", self.epochs.value), &self.epochs.comment());
+        let steps = images("step", self.course().n_steps());
+        let why = match self.epochs.is_given {
+            true => format!("{}; {steps}", self.epochs.comment()),
+            false => format!("{steps}: {}", self.epochs.comment()),
+        };
+        lines.with(1, &format!("epochs: {},", self.epochs.value), &why);
     }
 
     fn measuring(&self, lines: &mut Lines) {
@@ -327,10 +334,11 @@ impl Recipe {
         lines.line(1, "],");
         if self.save_every > 1 {
             let every = self.save_every;
+            let n = self.course().epochs.div_ceil(every);
             lines.with(
                 1,
                 &format!("checkpoint: (every_epochs: {every}),"),
-                "twenty of them over the run, and every ten minutes",
+                &format!("{n} of them over the run, and every ten minutes"),
             );
         }
     }

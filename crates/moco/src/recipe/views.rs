@@ -68,7 +68,10 @@ impl ViewChoices {
                 None,
                 format!("below {FIRST_BLURRED_PX} px a blur takes away what there is to see"),
             ),
-            (_, ..LARGE) => Chosen::new(Some(1.0), "half of the papers' blur, for images of half the size"),
+            (_, ..LARGE) => Chosen::new(
+                Some(1.0),
+                format!("half of the papers' blur: their images have {LARGE} px, and these {size}"),
+            ),
             _ => Chosen::new(Some(2.0), "the papers' blur"),
         };
         Self {
@@ -95,6 +98,9 @@ fn statistics(looked: &Looked) -> Chosen<String> {
         format!("[{}]", values.join(", "))
     };
     let (mean, std) = (list(&|i| channels[i].mean), list(&|i| channels[i].std.max(LEAST_STD)));
-    let why = format!("mean and deviation of {} of the images", super::looked::grouped(looked.n_colored));
+    let why = match looked.n_colored {
+        n if n == looked.n_images => "mean and deviation of all images".to_owned(),
+        n => format!("mean and deviation of {} of the images", super::looked::grouped(n)),
+    };
     Chosen::new(format!("Custom(mean: {mean}, std: {std})"), why)
 }

@@ -32,14 +32,23 @@ pub struct Wishes {
 }
 
 /// What fits into a time, by the speed that was measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fitted {
     /// The time that was given.
     pub time: Duration,
     /// Passes over the images.
     pub epochs: usize,
-    /// The share of the images, where one pass over all is too long.
-    pub train_share: Option<f64>,
+    /// The part of the images that is trained on, where one pass over all is too long.
+    pub part: Option<Part>,
+}
+
+/// A part of the images, as `split` draws it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// The share of all images.
+    pub share: f64,
+    /// The images that are drawn: shares are met on average only.
+    pub n_images: usize,
 }
 
 /// What trains.

@@ -1,18 +1,17 @@
 //! The course of a run, from its log and TensorBoard's events.
 
-use pages::{Course, Fact, Measured, Reach, Unit};
+use pages::{Course, Fact, Reach};
 use pipeline::{Pipeline, Ramp, RampOf};
 use plugin_api::Progress;
 use run_store::RunFolder;
-use run_store::metrics::{MetricsLog, Scalars, is_of_training};
-use serde_json::{Map, Value};
+use run_store::metrics::{MetricsLog, Scalars};
 
-use super::ReportError;
+use super::end::end;
+use super::metrics::{deciding, metrics};
+use super::{Line, ReportError};
 
 /// Places at which the momentum coefficient and the numbers with ramps are drawn.
 const POINTS: usize = 200;
-
-type Line = Map<String, Value>;
 
 /// The course of the run in `folder`, called `name`, and what must be said of it.
 pub(super) fn course(
@@ -41,20 +40,25 @@ pub(super) fn course(
     let by_steps = |tag: &str| steps.as_ref().map(|steps| steps.of(tag)).unwrap_or_default();
     let lr = by_steps("train/lr");
     let spikes = along("gradient_spikes").into_iter().filter(|(_, n)| *n > 0.0);
+    let loss_levels = pipeline.and_then(loss_levels);
+    let end = end(folder, loss_levels, &lines);
+    let deciding = deciding(folder, &lines, pipeline.map(|pipeline| &pipeline.checkpoint));
     let course = Course {
         name: name.into(),
         reach: Reach {
             epochs_done: last_epoch as usize,
             epochs: pipeline.map(|pipeline| pipeline.epochs),
-            is_under_way: folder.is_in_use(),
+            standing: end.standing,
         },
-        facts: facts(folder, pipeline),
-        loss_levels: pipeline.and_then(loss_levels),
+        verdict: end.verdict,
+        facts: facts(pipeline),
+        origin: folder.read_origin(),
+        loss_levels,
         loss: along("loss"),
         step_loss: by_steps("train/loss"),
         own_key: along("contrast_top1"),
         step_own_key: by_steps("train/contrast_top1"),
-        metrics: metrics(&lines, pipeline, &along),
+        metrics: metrics(&lines, deciding.as_deref(), &along),
         lr: if lr.is_empty() { along("lr") } else { lr },
         momentum: pipeline.map(|pipeline| momentum(pipeline, last_epoch)).unwrap_or_default(),
         numbers: pipeline.map(|pipeline| ramped(pipeline, last_epoch)).unwrap_or_default(),
@@ -93,7 +97,7 @@ fn steps(folder: &RunFolder, lines: &[Line]) -> Option<Steps> {
     Some(Steps { scalars, per_epoch: step / epoch })
 }
 
-fn facts(folder: &RunFolder, pipeline: Option<&Pipeline>) -> Vec<Fact> {
+fn facts(pipeline: Option<&Pipeline>) -> Vec<Fact> {
     let fact = |name: &str, value: String| Fact { name: name.into(), value };
     let mut facts = Vec::new();
     if let Some(pipeline) = pipeline {
@@ -102,7 +106,6 @@ fn facts(folder: &RunFolder, pipeline: Option<&Pipeline>) -> Vec<Fact> {
         facts.push(fact("batch size", pipeline.batch.to_string()));
         facts.push(fact("", pipeline.dataset.describe()));
     }
-    facts.extend(folder.read_origin().map(|origin| fact("started from", origin)));
     facts
 }
 
@@ -143,35 +146,6 @@ fn ramped(pipeline: &Pipeline, epochs_done: f64) -> Vec<(String, Vec<(f64, f64)>
     };
     let ramps = pipeline.network.ramps.iter().filter(|_| epochs_done > 0.0);
     ramps.map(points).collect()
-}
-
-/// What monitors have measured, the metric that the run is judged by first.
-fn metrics(
-    lines: &[Line],
-    pipeline: Option<&Pipeline>,
-    along: &impl Fn(&str) -> Vec<(f64, f64)>,
-) -> Vec<Measured> {
-    let mut names: Vec<&String> = Vec::new();
-    for (name, value) in lines.iter().flatten() {
-        let is_metric = !is_of_training(name) && (value.is_number() || value.is_null());
-        if is_metric && !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    let best = pipeline.and_then(|pipeline| pipeline.checkpoint.best.clone());
-    names.sort_by_key(|name| (best.as_ref() != Some(*name), !is_accuracy(name)));
-    let measured = |name: &String| Measured {
-        name: name.clone(),
-        unit: if is_accuracy(name) { Unit::Share } else { Unit::Plain },
-        points: along(name),
-        more_is_better: true,
-    };
-    names.into_iter().map(measured).collect()
-}
-
-/// The log does not say what a metric is; those of accuracies are called so.
-fn is_accuracy(name: &str) -> bool {
-    ["top1", "top5", "accuracy"].iter().any(|end| name.ends_with(end))
 }
 
 #[cfg(test)]

@@ -3,8 +3,10 @@
 mod classes;
 mod course;
 mod differences;
+mod end;
 mod error;
 mod images;
+mod metrics;
 mod pictures;
 
 use std::io::Write as _;
@@ -16,6 +18,9 @@ use run_store::{RunFolder, write_whole};
 
 pub use self::error::ReportError;
 use crate::{OpenRun, device, run};
+
+/// A line of `metrics.jsonl`.
+type Line = serde_json::Map<String, serde_json::Value>;
 
 /// Images whose features a page shows at the most.
 const MOST_IMAGES: usize = 2000;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline::PipelineConfig;
-use run_store::metrics::{Best, best as best_of, is_of_training};
+use run_store::metrics::{Best, MetricKind, best as best_of, is_of_training};
 use serde_json::{Map, Value};
 
 /// A metric of a run.
@@ -15,6 +15,8 @@ pub struct MetricCourse {
     pub last: f64,
     /// The best value after an epoch; `None` if only the untrained encoder was measured.
     pub best: Option<Best>,
+    /// Whether it is a share, and whether more is better.
+    pub kind: MetricKind,
 }
 
 /// A line of `metrics.jsonl`.
@@ -36,7 +38,10 @@ pub(super) fn courses(
             }
         }
     }
-    let deciding = config.and_then(|config| config.checkpoint.best.as_deref());
+    // Where the metric that should decide was not measured, another one stood in for it.
+    let of_best =
+        best.and_then(|best| best.get("score_metric").map(String::as_str)).filter(|name| !name.is_empty());
+    let deciding = of_best.or_else(|| config.and_then(|config| config.checkpoint.best.as_deref()));
     let stopping = config.and_then(|config| Some(config.early_stopping.as_ref()?.metric.as_str()));
     names.sort_by_key(|name| (Some(*name) != deciding, Some(*name) != stopping));
     let course = |name: &str| {
@@ -44,10 +49,14 @@ pub(super) fn courses(
             .iter()
             .filter_map(|line| Some((line.get("epoch")?.as_u64()?, line.get(name)?.as_f64()?)))
             .collect();
-        let is_less_better =
-            Some(name) == deciding && best.is_some_and(|best| scores_are_negated(best, &values));
+        let mut kind = MetricKind::of(lines, name);
+        // What logs of earlier versions do not tell, the best checkpoint does.
+        if Some(name) == deciding && best.is_some_and(|best| scores_are_negated(best, &values)) {
+            kind.more_is_better = false;
+        }
         let (_, last) = *values.last()?;
-        Some(MetricCourse { name: name.to_owned(), last, best: best_of(lines, name, !is_less_better) })
+        let best = best_of(lines, name, kind.more_is_better);
+        Some(MetricCourse { name: name.to_owned(), last, best, kind })
     };
     names.into_iter().filter_map(course).collect()
 }

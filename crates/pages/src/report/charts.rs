@@ -15,11 +15,11 @@ const LOSS: &str = "Lower is better. Chance is the loss of an encoder that tells
 const OWN_KEY: &str = "The share of queries that are nearer to their own key than to any other. It is high in the first steps for \
     the same reason that the loss is low.";
 const ACCURACY: &str = "How many test images get their right class from their nearest training images (knn) or a linear classifier \
-    (probe). Epoch 0 is the untrained encoder: the line to beat.";
+    (probe).";
 const FEATURE_STD: &str = "0 is collapse: all features are alike. What counts is that it does not fall back.";
 const EFFECTIVE_RANK: &str =
     "How many directions the features use; 1 is collapse. Compare it between runs of one setting only.";
-const OTHER_METRIC: &str = "As its monitor measures it; epoch 0 is the untrained encoder.";
+const OTHER_METRIC: &str = "As its monitor measures it.";
 const LR: &str = "The learning rate of each step: a warm-up that is missing, or a decay that comes too early, is seen here.";
 const MOMENTUM: &str =
     "The share of the momentum encoder's weights that stays at each step; near 1 its keys change slowly.";
@@ -55,7 +55,7 @@ pub(super) fn charts(courses: &[Course]) -> Markup {
     loss.levels = levels(courses);
     add(loss, LOSS);
     for (chart, how_to_read) in measured(courses) {
-        add(chart, how_to_read);
+        add(chart, &how_to_read);
     }
     let own_key =
         Curve { name: "own key first", points: |run| &run.own_key, steps: Some(|run| &run.step_own_key) };
@@ -170,7 +170,7 @@ fn levels(courses: &[Course]) -> Vec<(String, f64)> {
 }
 
 /// The accuracies of one run are one chart; everything else is a chart for each metric.
-fn measured(courses: &[Course]) -> Vec<(LineChart, &'static str)> {
+fn measured(courses: &[Course]) -> Vec<(LineChart, String)> {
     let mut names: Vec<&Measured> = Vec::new();
     let mut known = BTreeSet::new();
     for metric in courses.iter().flat_map(|course| &course.metrics) {
@@ -194,6 +194,10 @@ fn measured(courses: &[Course]) -> Vec<(LineChart, &'static str)> {
         levels: Vec::new(),
         marks: Vec::new(),
     };
+    let accuracy = |chart: LineChart| {
+        let how_to_read = format!("{ACCURACY}{}", epoch_0(&chart, courses, ": the line to beat"));
+        (chart, how_to_read)
+    };
     let (accuracies, others): (Vec<&Measured>, Vec<&Measured>) =
         names.into_iter().partition(|metric| metric.is_accuracy());
     let mut charts = Vec::new();
@@ -208,10 +212,10 @@ fn measured(courses: &[Course]) -> Vec<(LineChart, &'static str)> {
         {
             chart.levels = vec![("best".into(), best)];
         }
-        charts.push((chart, ACCURACY));
+        charts.push(accuracy(chart));
     } else {
-        charts
-            .extend(accuracies.iter().map(|metric| (frame(&metric.name, metric, of_runs(metric)), ACCURACY)));
+        let chart = |metric: &&Measured| accuracy(frame(&metric.name, metric, of_runs(metric)));
+        charts.extend(accuracies.iter().map(chart));
     }
     for metric in others {
         let (title, how_to_read) = match metric.name.as_str() {
@@ -219,9 +223,23 @@ fn measured(courses: &[Course]) -> Vec<(LineChart, &'static str)> {
             "effective_rank" => ("Effective rank (effective_rank)", EFFECTIVE_RANK),
             other => (other, OTHER_METRIC),
         };
-        charts.push((frame(title, metric, of_runs(metric)), how_to_read));
+        let chart = frame(title, metric, of_runs(metric));
+        let beginning =
+            if how_to_read == OTHER_METRIC { epoch_0(&chart, courses, "") } else { String::new() };
+        charts.push((chart, format!("{how_to_read}{beginning}")));
     }
     charts
+}
+
+/// What is to be said of epoch 0, with `more` at its end, if `chart` has it; some metrics are measured from the first epoch on.
+fn epoch_0(chart: &LineChart, courses: &[Course], more: &str) -> String {
+    let mut points = chart.series.iter().flat_map(|series| &series.points);
+    if !points.any(|(epoch, value)| *epoch == 0.0 && value.is_finite()) {
+        return String::new();
+    }
+    let is_untrained = courses.iter().all(|course| course.origin.is_none());
+    let encoder = if is_untrained { "the untrained encoder" } else { "the encoder before training" };
+    format!(" Epoch 0 is {encoder}{more}.")
 }
 
 /// First and last layer: in one chart for one run, in two for several.
@@ -263,6 +281,7 @@ mod tests {
             unit: Unit::Share,
             points: vec![(0.0, 0.2), (1.0, 0.5), (2.0, 0.4)],
             more_is_better: true,
+            decides_best: false,
         };
         Course {
             name: name.into(),
@@ -301,6 +320,28 @@ mod tests {
         assert!(text.contains("contrast.temperature") && text.contains("run-001, epoch 2: 0.1"), "{text}");
         let other = Course { numbers: numbers("optimizer.weight_decay"), ..course("run-002") };
         assert_eq!(charts(&[ramped, other]).into_string().matches("<figure>").count(), 5 + 2);
+    }
+
+    #[test]
+    fn epoch_0_is_told_where_there_is_one() {
+        let mut run = course("run-001");
+        let drift = |points| Measured {
+            name: "key_drift_newest".into(),
+            unit: Unit::Plain,
+            points,
+            ..run.metrics[0].clone()
+        };
+        let measured_later = drift(vec![(1.0, 0.1), (2.0, 0.2)]);
+        let measured_before = drift(vec![(0.0, 0.3), (1.0, 0.1)]);
+        let told = |run: &Course| charts(std::slice::from_ref(run)).into_string();
+        run.metrics = vec![measured_later.clone()];
+        assert!(told(&run).contains("As its monitor measures it.<") && !told(&run).contains("Epoch 0"));
+        run.metrics = vec![measured_before];
+        assert!(told(&run).contains("measures it. Epoch 0 is the untrained encoder.<"));
+        run.metrics = vec![Measured { unit: Unit::Share, ..measured_later }];
+        assert!(told(&run).contains("(probe).<"));
+        let run = Course { origin: Some("weights of another".into()), ..course("run-001") };
+        assert!(told(&run).contains("Epoch 0 is the encoder before training: the line to beat.<"));
     }
 
     #[test]

@@ -12,8 +12,12 @@ pub struct Course {
     pub name: String,
     /// How far it is.
     pub reach: Reach,
+    /// What its end says against it, in a sentence.
+    pub verdict: Option<String>,
     /// What it was trained with, in a few words each.
     pub facts: Vec<Fact>,
+    /// What its encoder was before the first step, in words; `None` if that was random.
+    pub origin: Option<String>,
     /// Chance and floor of the loss.
     pub loss_levels: Option<[f64; 2]>,
     /// The loss, the mean of each epoch.
@@ -24,7 +28,7 @@ pub struct Course {
     pub own_key: Points,
     /// The same by steps.
     pub step_own_key: Points,
-    /// What monitors have measured. The first is the one that the run is judged by.
+    /// What monitors have measured, what decides the best checkpoint first.
     pub metrics: Vec<Measured>,
     /// The learning rate.
     pub lr: Points,
@@ -60,8 +64,22 @@ pub struct Reach {
     pub epochs_done: usize,
     /// Those of the whole run, if it is known.
     pub epochs: Option<usize>,
-    /// Whether a process is training it.
-    pub is_under_way: bool,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// How a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No process trains it, because it is complete or was stopped.
+    #[default]
+    AtRest,
+    /// A process trains it.
+    UnderWay,
+    /// It has ended before its last epoch, because a metric got no better: how that was, in words.
+    EndedEarly(String),
+    /// Training has ended with this error.
+    Failed(String),
 }
 
 /// A metric along a run.
@@ -71,10 +89,12 @@ pub struct Measured {
     pub name: String,
     /// How it is written.
     pub unit: Unit,
-    /// By epochs; epoch 0 is the untrained encoder.
+    /// By epochs; epoch 0 is before the first step.
     pub points: Points,
     /// Whether more of it is better.
     pub more_is_better: bool,
+    /// Whether it decides which checkpoint is the best.
+    pub decides_best: bool,
 }
 
 impl Reach {
@@ -82,14 +102,33 @@ impl Reach {
     pub fn words(&self) -> String {
         let done = self.epochs_done;
         let of = self.epochs.map(|epochs| format!(" of {epochs}")).unwrap_or_default();
-        let state = match (self.is_under_way, self.epochs) {
-            (true, _) => ", under way",
-            (false, Some(epochs)) if done >= epochs => ", complete",
-            (false, Some(_)) => ", not complete",
-            (false, None) => "",
+        let standing = match (&self.standing, self.epochs) {
+            (Standing::UnderWay, _) => ", under way",
+            (Standing::EndedEarly(_), _) => ", ended early",
+            (Standing::Failed(_), _) => ", failed",
+            (Standing::AtRest, Some(epochs)) if done >= epochs => ", complete",
+            (Standing::AtRest, Some(_)) => ", not complete",
+            (Standing::AtRest, None) => "",
         };
         let epochs = if self.epochs.unwrap_or(done) == 1 { "epoch" } else { "epochs" };
-        format!("{done}{of} {epochs}{state}")
+        format!("{done}{of} {epochs}{standing}")
+    }
+}
+
+impl Course {
+    /// What its encoder was before the first step, in words.
+    pub(crate) fn before_training(&self) -> &'static str {
+        if self.origin.is_some() { "before training" } else { "untrained" }
+    }
+
+    /// What must be known of its end before its numbers are read, in a sentence each.
+    pub(crate) fn end(&self) -> Vec<String> {
+        let told = match &self.reach.standing {
+            Standing::AtRest | Standing::UnderWay => None,
+            Standing::EndedEarly(why) => Some(format!("Ended early: {why}")),
+            Standing::Failed(error) => Some(format!("Training failed: {error}")),
+        };
+        told.into_iter().chain(self.verdict.clone()).collect()
     }
 }
 
@@ -103,8 +142,8 @@ impl Measured {
         })
     }
 
-    /// The value of the untrained encoder.
-    pub(crate) fn untrained(&self) -> Option<f64> {
+    /// The value before the first step.
+    pub(crate) fn before(&self) -> Option<f64> {
         self.points.first().filter(|(epoch, _)| *epoch == 0.0).map(|(_, value)| *value)
     }
 
@@ -139,8 +178,9 @@ mod tests {
             unit: Unit::Plain,
             points: vec![(0.0, 9.0), (1.0, 2.0), (2.0, 5.0), (3.0, f64::NAN), (4.0, 5.0)],
             more_is_better: true,
+            decides_best: false,
         };
-        assert_eq!((measured.best(), measured.untrained()), (Some((2.0, 5.0)), Some(9.0)));
+        assert_eq!((measured.best(), measured.before()), (Some((2.0, 5.0)), Some(9.0)));
         measured.more_is_better = false;
         assert_eq!(measured.best(), Some((1.0, 2.0)));
         measured.points.truncate(1);
@@ -149,11 +189,13 @@ mod tests {
 
     #[test]
     fn how_far_a_run_is_is_told_in_words() {
-        let words = |epochs_done, epochs, is_under_way| Reach { epochs_done, epochs, is_under_way }.words();
-        assert_eq!(words(3, Some(3), false), "3 of 3 epochs, complete");
-        assert_eq!(words(2, Some(3), true), "2 of 3 epochs, under way");
-        assert_eq!(words(2, Some(3), false), "2 of 3 epochs, not complete");
-        assert_eq!(words(1, None, false), "1 epoch");
+        let words = |epochs_done, epochs, standing| Reach { epochs_done, epochs, standing }.words();
+        assert_eq!(words(3, Some(3), Standing::AtRest), "3 of 3 epochs, complete");
+        assert_eq!(words(2, Some(3), Standing::UnderWay), "2 of 3 epochs, under way");
+        assert_eq!(words(2, Some(3), Standing::AtRest), "2 of 3 epochs, not complete");
+        assert_eq!(words(2, Some(3), Standing::EndedEarly("x".into())), "2 of 3 epochs, ended early");
+        assert_eq!(words(0, Some(1), Standing::Failed("x".into())), "0 of 1 epoch, failed");
+        assert_eq!(words(1, None, Standing::AtRest), "1 epoch");
         assert_eq!(
             (at_epoch(3.0), at_epoch(2.5), at_epoch(10.0)),
             ("epoch 3".into(), "epoch 2.5".into(), "epoch 10".into())

@@ -17,12 +17,14 @@ impl Report {
 }
 
 fn of_one(title: &str, course: &Course) -> Markup {
-    let facts = course.facts.iter().map(|fact| format!("{} {}", fact.name, fact.value)).collect::<Vec<_>>();
+    let facts = course.facts.iter().map(|fact| format!("{} {}", fact.name, fact.value));
+    let facts = facts.chain(course.origin.iter().map(|origin| format!("started from {origin}")));
     html! {
         h1 { (title) }
-        p class="soft" { (facts.join(" · ")) }
+        p class="soft" { (facts.collect::<Vec<_>>().join(" · ")) }
+        @for told in course.end() { p class="alert" { (told) } }
         dl class="tiles" {
-            @for metric in course.metrics.iter().take(4) { (metric_tile(metric)) }
+            @for metric in course.metrics.iter().take(4) { (metric_tile(metric, course.before_training())) }
             @if let Some((epoch, loss)) = course.loss.last() {
                 (tile("loss", &shown(*loss, Unit::Plain), &loss_words(course, *epoch)))
             }
@@ -46,22 +48,24 @@ fn tile(name: &str, value: &str, more: &str) -> Markup {
     }
 }
 
-fn metric_tile(metric: &Measured) -> Markup {
-    let untrained =
-        metric.untrained().map(|value| format!("; untrained {}", metric.shown(value))).unwrap_or_default();
+/// `start` is what the encoder was before the first step.
+fn metric_tile(metric: &Measured, start: &str) -> Markup {
+    let before =
+        metric.before().map(|value| format!("; {start} {}", metric.shown(value))).unwrap_or_default();
+    let role = if metric.decides_best { "; decides the best checkpoint" } else { "" };
     match (metric.best(), metric.last()) {
-        // Of what is no accuracy, more is not better without end: the last value counts.
-        (Some((epoch, best)), Some((last_epoch, last))) if metric.is_accuracy() => {
+        // Of what is no accuracy, more is not better without end: the last value counts, but where the best was looked for.
+        (Some((epoch, best)), Some((last_epoch, last))) if metric.is_accuracy() || metric.decides_best => {
             let more = match epoch == last_epoch {
-                true => format!("best and last, {}{untrained}", at_epoch(epoch)),
-                false => format!("best, {}; last {}{untrained}", at_epoch(epoch), metric.shown(last)),
+                true => format!("best and last, {}{before}{role}", at_epoch(epoch)),
+                false => format!("best, {}; last {}{before}{role}", at_epoch(epoch), metric.shown(last)),
             };
             tile(&metric.name, &metric.shown(best), &more)
         }
         (_, Some((epoch, last))) if epoch > 0.0 => {
-            tile(&metric.name, &metric.shown(last), &format!("{}{untrained}", at_epoch(epoch)))
+            tile(&metric.name, &metric.shown(last), &format!("{}{before}{role}", at_epoch(epoch)))
         }
-        (_, Some((_, last))) => tile(&metric.name, &metric.shown(last), "untrained"),
+        (_, Some((_, last))) => tile(&metric.name, &metric.shown(last), &format!("{start}{role}")),
         (_, None) => html! {},
     }
 }
@@ -93,14 +97,27 @@ fn of_several(title: &str, courses: &[Course], differences: &[Difference]) -> Ma
             names.push(&metric.name);
         }
     }
+    let decides = |name: &str| {
+        courses
+            .iter()
+            .flat_map(|course| &course.metrics)
+            .any(|metric| metric.name == name && metric.decides_best)
+    };
+    let deciding: Vec<&str> = names.iter().copied().filter(|name| decides(name)).collect();
     let cell = |course: &Course, name: &str| {
         let metric = course.metrics.iter().find(|metric| metric.name == name)?;
-        let (epoch, value) = if metric.is_accuracy() { metric.best()? } else { metric.last()? };
+        let is_best = metric.is_accuracy() || metric.decides_best;
+        let (epoch, value) = if is_best { metric.best()? } else { metric.last()? };
         Some((metric.shown(value), at_epoch(epoch)))
     };
     html! {
         h1 { (title) }
-        p class="soft" { "Each run has one color in all charts. Accuracies are the best of a run, everything else is of its end." }
+        p class="soft" {
+            "Each run has one color in all charts. Accuracies are the best of a run, "
+            @if deciding.is_empty() { "everything else is of its end." } @else {
+                "and so is what decides its best checkpoint (" (deciding.join(", ")) "); everything else is of its end."
+            }
+        }
         div class="wide" {
             table {
                 thead {
@@ -127,6 +144,9 @@ fn of_several(title: &str, courses: &[Course], differences: &[Difference]) -> Ma
                     }
                 }
             }
+        }
+        @for course in courses {
+            @for told in course.end() { p class="alert" { b { (course.name) ": " } (told) } }
         }
         h2 { "What differs" }
         @if differences.is_empty() {

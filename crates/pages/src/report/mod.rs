@@ -7,7 +7,7 @@ mod images;
 
 use maud::{Markup, html};
 
-pub use self::course::{Course, Fact, Measured, Reach};
+pub use self::course::{Course, Fact, Measured, Reach, Standing};
 use crate::frame::page_with;
 use crate::image_rows::ImageRows;
 use crate::map::FeatureMap;
@@ -107,6 +107,7 @@ mod tests {
     use super::*;
     use crate::image_rows::{Caption, ImageTile, Relation};
     use crate::map::{MapGroup, MapPoint};
+    use crate::number::Unit;
     use crate::thumbnail::Thumbnail;
 
     fn report() -> Report {
@@ -161,6 +162,50 @@ mod tests {
             assert!(page.contains(part), "{part} is not in\n{page}");
         }
         assert!(!page.contains("<script"), "a page needs no script");
+    }
+
+    #[test]
+    fn a_run_that_failed_or_collapsed_says_so_before_its_numbers() {
+        let mut report = report();
+        report.courses[0].reach.standing = Standing::Failed("the loss is <not> finite".into());
+        report.courses[0].verdict = Some("The encoder has collapsed.".into());
+        let page = report.page(None);
+        for part in ["Training failed: the loss is &lt;not&gt; finite", "The encoder has collapsed."] {
+            let place = page.find(part).unwrap_or_else(|| panic!("{part} is not in\n{page}"));
+            assert!(place < page.find("class=\"tiles\"").unwrap(), "{part}");
+        }
+        report.courses.push(Course { name: "mocov2-002".into(), ..Course::default() });
+        let page = report.page(None);
+        assert!(page.contains("<b>mocov2-001: </b>Training failed: the loss"), "{page}");
+        assert!(!page.contains("<b>mocov2-002: "), "{page}");
+    }
+
+    #[test]
+    fn what_decides_the_best_checkpoint_is_said_to() {
+        let metric = |name: &str, points, decides_best: bool| Measured {
+            name: name.into(),
+            unit: Unit::Plain,
+            points,
+            more_is_better: !decides_best,
+            decides_best,
+        };
+        let mut report = report();
+        let points = vec![(0.0, 9.0), (1.0, 2.0), (2.0, 3.0)];
+        report.courses[0].metrics =
+            vec![metric("lidar", points.clone(), true), metric("alignment", points, false)];
+        let page = report.page(None);
+        for part in [
+            "2.00</dd><dd>best, epoch 1; last 3.00; untrained 9.00; decides the best checkpoint<",
+            ">epoch 2; untrained 9.00<",
+        ] {
+            assert!(page.contains(part), "{part} is not in\n{page}");
+        }
+        report.courses.push(Course { name: "mocov2-002".into(), ..report.courses[0].clone() });
+        let page = report.page(None);
+        for part in ["what decides its best checkpoint (lidar)", "<b>2.00</b> <span class=\"soft\">epoch 1<"]
+        {
+            assert!(page.contains(part), "{part} is not in\n{page}");
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Trainer<'_> {
                 if matches!(error, TrainError::NotFinite { .. }) && self.saved.as_ref() == Some(&unmeasured) {
                     self.saving.remove_unmeasured(unmeasured.steps_done)?;
                     self.saved = None;
+                    return Err(error.with_last_good(self.saving.latest_path()));
                 }
                 return Err(error);
             }

@@ -79,6 +79,8 @@ pub enum TrainError {
         step: usize,
         /// The last checkpoint, if there is one. Everything in it is finite.
         checkpoint: Option<PathBuf>,
+        /// Whether the run goes back to it by itself, as often as it may.
+        rolls_back: bool,
     },
     /// An exchange with the other processes failed.
     #[error("training has stopped at epoch {epoch}, step {step}: {source}")]
@@ -191,6 +193,14 @@ fn others(memory: DeviceMemory) -> String {
 }
 
 impl TrainError {
+    /// `self`, for a run whose last good checkpoint is `checkpoint`.
+    pub(super) fn with_last_good(mut self, checkpoint: Option<PathBuf>) -> Self {
+        if let Self::NotFinite { checkpoint: told, .. } = &mut self {
+            *told = checkpoint;
+        }
+        self
+    }
+
     /// `self`, or where training has stopped, if an exchange with the other processes failed there. `epoch` and `step` are from
     /// 0.
     pub(super) fn at(self, epoch: usize, step: usize) -> Self {
@@ -226,7 +236,12 @@ impl TrainError {
             Self::NoLabels { .. } => Some(
                 "use a dataset with classes, such as a folder of class folders, or a loss that needs none".into(),
             ),
-            Self::NotFinite { checkpoint, .. } => Some(match checkpoint {
+            Self::NotFinite { checkpoint, rolls_back, .. } => Some(match checkpoint {
+                Some(checkpoint) if *rolls_back => format!(
+                    "the last good checkpoint is `{}`, from which this run went on as often as it may; a lower \
+                     `learning_rate.base` or a longer warm-up avoids the problem",
+                    checkpoint.display()
+                ),
                 Some(checkpoint) => format!(
                     "the last good checkpoint is `{}`; `stability: (on_nonfinite: RollBack)` in the pipeline resumes from \
                      it automatically, and a lower `learning_rate.base` or a longer warm-up avoids the problem",

@@ -1,7 +1,10 @@
 //! The observers that write a run's files: the metrics log and TensorBoard events.
 
+use plugin_api::Metric;
 use run_store::RunFolder;
-use run_store::metrics::{EventLog, MetricsError, MetricsLine, MetricsLog, is_of_one_loss};
+use run_store::metrics::{
+    EventLog, LESS_IS_BETTER, MetricsError, MetricsLine, MetricsLog, SHARES, is_of_one_loss,
+};
 
 use super::observer::{EpochReport, Observer, ObserverError, RolledBack, StepReport};
 use super::step::single_values;
@@ -131,12 +134,20 @@ fn line(report: &EpochReport<'_>) -> MetricsLine {
             .with("gradient_last_layer", epoch.gradient_last_layer)
             .with("gradient_spikes", epoch.gradient_spikes as f64);
     }
-    report.metrics.iter().fold(line, |line, metric| line.with(metric.name.clone(), metric.value))
+    let line = report.metrics.iter().fold(line, |line, metric| line.with(metric.name.clone(), metric.value));
+    let named = |is_so: fn(&Metric) -> bool| -> Vec<String> {
+        report.metrics.iter().filter(|metric| is_so(metric)).map(|metric| metric.name.clone()).collect()
+    };
+    let kinds =
+        [(SHARES, named(|metric| metric.is_share)), (LESS_IS_BETTER, named(|metric| !metric.more_is_better))];
+    kinds
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .fold(line, |line, (field, names)| line.with(field, names))
 }
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::Metric;
     use run_store::metrics::is_of_training;
 
     use super::*;

@@ -9,6 +9,7 @@ use super::{
     EpochClock, Gradients, Note, PartReport, RolledBack, SpikeConsequence, StepReport, TrainError, Trainer,
 };
 use crate::engine::{Images, Loss, NonFinite};
+use pipeline::OnNonfinite;
 
 /// Rollbacks to the same checkpoint before the run ends with the error.
 const MOST_ROLLBACKS: usize = 3;
@@ -140,7 +141,8 @@ impl Trainer<'_> {
     }
 
     fn diverged_at(&self, epoch: usize, step: usize, what: NonFinite) -> TrainError {
-        TrainError::NotFinite { what, epoch, step, checkpoint: self.saving.latest_path() }
+        let rolls_back = self.rollbacks.on_nonfinite == OnNonfinite::RollBack;
+        TrainError::NotFinite { what, epoch, step, checkpoint: self.saving.latest_path(), rolls_back }
     }
 
     /// Why a loss is not finite: a parameter, or the loss itself.

@@ -5,6 +5,7 @@ use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use super::contents::contents;
@@ -17,10 +18,17 @@ use crate::file::Source;
 /// The archive `file` at `path`.
 pub(crate) fn open_archive(path: &Path, file: File) -> Result<impl Source + use<>, ReadError> {
     let n_bytes = file.metadata().map_err(ReadError::io(path))?.len();
-    let archive = ZipArchive::new(BufReader::new(file)).map_err(|error| match error {
+    // `torch.save` puts nothing before the archive. To look for its beginning is to find a wrong one where an entry of the
+    // directory has the length of the record at its end: that depends on the name which the file was saved under.
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(|error| match error {
         ZipError::Io(reason) => ReadError::io(path)(reason),
         // The directory of a zip archive is at its end.
-        _ => ReadError::Truncated { path: path.into(), what: "its zip directory is missing".into() },
+        // The directory is at the end.
+        ZipError::InvalidArchive(reason) if reason.starts_with("Could not find") => {
+            ReadError::Truncated { path: path.into(), what: "its zip directory is missing".into() }
+        }
+        error => ReadError::Damaged { path: path.into(), reason: format!("its zip directory: {error}") },
     })?;
     let names: Vec<String> = archive.file_names().flatten().map(|name| name.into_owned()).collect();
     let Some(root) = names.iter().find_map(|name| name.strip_suffix("data.pkl")).map(str::to_owned) else {
