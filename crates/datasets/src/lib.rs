@@ -61,7 +61,7 @@ pub use self::given::{OpenedImages, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;
 pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
-pub use self::parquet::{ParquetConfig, ParquetDataset};
+pub use self::parquet::{ParquetConfig, ParquetDataset, is_parquet_file};
 pub use self::roots::OneOrMore;
 pub use self::shapes::{Shapes, ShapesConfig};
 pub use self::split::{SplitConfig, SplitDataset};

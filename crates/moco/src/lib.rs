@@ -56,6 +56,7 @@
 pub mod advice;
 mod classifier;
 pub mod data;
+mod deciding;
 mod device;
 mod encoder;
 mod error;

@@ -1,22 +1,21 @@
 //! The queue and its loss.
 
-use dfdx::prelude::{HasShape, PutTape, SplitTape};
+use dfdx::prelude::HasShape;
+use nn::{RowRing, unit_rows};
 use plugin_api::{
-    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, PastKeys, Rng,
-    set_temperature,
+    ConfigError, Contrast, ContrastiveLoss, Keys, LossContext, LossRange, Module, PastKeys, set_temperature,
 };
-use tensor_ops::{Buffer, Features, KeepLogits, Matrix, OpError, Recording, info_nce_queue, l2_normalize};
+use tensor_ops::{Features, KeepLogits, Matrix, OpError, info_nce_queue, l2_normalize};
 
 use crate::QueueConfig;
 
+/// What the draws are keyed by, and what the keys are saved under.
+const QUEUE: &str = "queue";
+
 /// The `K` newest keys, and InfoNCE with them as negatives.
 pub struct Queue {
-    /// `(K, C)`, rows of unit length, in the order of positions.
-    keys: Buffer,
-    /// The position of the next key, which is that of the oldest one; below `K`.
-    pointer: u64,
-    len: usize,
-    width: usize,
+    /// `(K, C)`.
+    keys: RowRing,
     temperature: f64,
 }
 
@@ -28,46 +27,23 @@ impl Queue {
     pub fn new(config: QueueConfig, context: &LossContext) -> Result<Self, ConfigError> {
         config.check(context)?;
         let QueueConfig { len, temperature } = config;
-        let width = context.n_inputs;
-        let too_long =
-            || ConfigError::field("len", len, format!("{width} values for each key must fit in memory"));
-        let mut values = Vec::new();
-        let n_values = len.checked_mul(width).ok_or_else(too_long)?;
-        values.try_reserve_exact(n_values).map_err(|_| too_long())?;
-        let mut rng = context.rng("queue");
-        for _ in 0..len {
-            values.extend(random_unit_row(width, &mut rng));
-        }
-        let keys = Buffer::new(&[len, width], values).map_err(|_| too_long())?;
-        Ok(Self { keys, pointer: 0, len, width, temperature })
+        let keys = RowRing::random(QUEUE, "key", (len, context.n_inputs), &mut context.rng(QUEUE))?;
+        Ok(Self { keys, temperature })
     }
 
     fn check_width(&self, what: &'static str, keys: &Matrix) -> Result<(), OpError> {
         let (_, width) = *keys.shape();
-        if width == self.width {
+        if width == self.keys.width() {
             return Ok(());
         }
-        Err(OpError::Shape { op: "queue", what, expected: self.width.to_string(), got: width.to_string() })
+        let expected = self.keys.width().to_string();
+        Err(OpError::Shape { op: "queue", what, expected, got: width.to_string() })
     }
-}
-
-/// Uniform on the unit sphere.
-fn random_unit_row(width: usize, rng: &mut Rng) -> impl Iterator<Item = f32> {
-    let row: Vec<f64> = (0..width).map(|_| rng.normal()).collect();
-    let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
-    row.into_iter().map(move |v| (v / norm) as f32)
-}
-
-/// L2-normalizes the rows of `keys`.
-fn normalized(keys: &Matrix) -> Result<Matrix, OpError> {
-    let (keys, _) = l2_normalize(keys.clone().put_tape(Recording::Off))?.split_tape();
-    Ok(keys)
 }
 
 impl Module for Queue {
     plugin_api::visit! { self;
-        "queue" => self.keys,
-        "pointer" => self.pointer,
+        "" => self.keys,
     }
 }
 
@@ -75,14 +51,14 @@ impl ContrastiveLoss for Queue {
     fn loss(&mut self, queries: Features, keys: Keys<'_>, keep: KeepLogits) -> Result<Contrast, OpError> {
         self.check_width("width of a key", keys.own)?;
         let queries = l2_normalize(queries)?;
-        let own = normalized(keys.own)?;
-        info_nce_queue(queries, &own, &self.keys, self.temperature as f32, keep)
+        let own = unit_rows(keys.own)?;
+        info_nce_queue(queries, &own, self.keys.buffer(), self.temperature as f32, keep)
     }
 
     fn enqueue(&mut self, keys: &Matrix) -> Result<(), OpError> {
         self.check_width("width of a key", keys)?;
         let (n_keys, _) = *keys.shape();
-        if n_keys > self.len {
+        if n_keys > self.keys.len() {
             return Err(OpError::Value {
                 op: "queue",
                 what: "number of keys in one step",
@@ -90,17 +66,11 @@ impl ContrastiveLoss for Queue {
                 must: "it must be at most the length of the queue",
             });
         }
-        // A pointer from a file may have any value.
-        let start = (self.pointer % self.len as u64) as usize;
-        self.keys.write_rows(start, &normalized(keys)?)?;
-        self.pointer = ((start + n_keys) % self.len) as u64;
-        Ok(())
+        self.keys.push(&unit_rows(keys)?)
     }
 
     fn past_keys(&self) -> Option<PastKeys> {
-        let oldest = (self.pointer % self.len as u64) as usize * self.width;
-        let rows = self.keys.with_values(|values| [&values[oldest..], &values[..oldest]].concat());
-        Some(PastKeys { width: self.width, rows })
+        Some(self.keys.oldest_first())
     }
 
     fn is_separable(&self) -> bool {
@@ -108,7 +78,7 @@ impl ContrastiveLoss for Queue {
     }
 
     fn loss_range(&self, _: usize) -> LossRange {
-        let n_negatives = self.len as f64;
+        let n_negatives = self.keys.len() as f64;
         LossRange {
             chance: (n_negatives + 1.0).ln(),
             floor: (n_negatives * (-1.0 / self.temperature).exp()).ln_1p(),
@@ -122,8 +92,8 @@ impl ContrastiveLoss for Queue {
 
 #[cfg(test)]
 mod tests {
-    use dfdx::prelude::{AsArray, TensorFromVec};
-    use tensor_ops::Device;
+    use dfdx::prelude::{AsArray, PutTape, TensorFromVec};
+    use tensor_ops::{Device, Recording};
 
     use super::*;
 
@@ -153,25 +123,14 @@ mod tests {
         matrix(numbers.flat_map(|i| [3.0 * angle(i).cos(), 3.0 * angle(i).sin()]).collect(), 2)
     }
 
-    /// The number of the key in each place; `None` for a random initial one.
+    /// The keys, oldest first; `None` for a random initial one.
     fn numbers(queue: &Queue) -> Vec<Option<usize>> {
         let number = |row: &[f32]| {
             let hundredths = row[1].atan2(row[0]) * 100.0;
             (hundredths >= -0.01 && (hundredths - hundredths.round()).abs() < 1e-3)
                 .then_some(hundredths.round() as usize)
         };
-        queue.keys.with_values(|values| values.chunks(2).map(number).collect())
-    }
-
-    #[test]
-    fn initial_rows_have_unit_length_and_differ() {
-        let queue = queue(100, 16, 10);
-        let values = queue.keys.to_vec();
-        for row in values.chunks(16) {
-            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
-            assert!((norm - 1.0).abs() < 1e-6, "{norm}");
-        }
-        assert_ne!(values[..16], values[16..32]);
+        queue.past_keys().unwrap().rows.chunks(2).map(number).collect()
     }
 
     #[test]
@@ -182,49 +141,18 @@ mod tests {
         }
         assert_eq!(numbers(&queue), [0, 1, 2, 3, 4, 5].map(Some));
         queue.enqueue(&numbered_keys(6..8)).unwrap();
-        assert_eq!(numbers(&queue), [6, 7, 2, 3, 4, 5].map(Some));
-        assert_eq!(queue.pointer, 2);
-    }
-
-    #[test]
-    fn keys_wrap_around_the_end_at_odd_sizes() {
-        for (len, arrive) in [(7, 3), (5, 4), (5, 5), (11, 2), (3, 1)] {
-            let mut queue = queue(len, 2, arrive);
-            for step in 1..=20 {
-                queue.enqueue(&numbered_keys((step - 1) * arrive..step * arrive)).unwrap();
-                let mut kept: Vec<usize> = numbers(&queue).into_iter().flatten().collect();
-                kept.sort_unstable();
-                let newest = (step * arrive).saturating_sub(len)..step * arrive;
-                assert!(kept.into_iter().eq(newest), "{arrive} keys into {len}, step {step}");
-                assert_eq!(queue.pointer, (step * arrive % len) as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn past_keys_are_told_in_the_order_in_which_they_came() {
-        for (len, arrive, n_steps) in [(6, 2, 3), (6, 2, 4), (7, 3, 5), (5, 4, 2), (5, 5, 1)] {
-            let mut queue = queue(len, 2, arrive);
-            for step in 0..n_steps {
-                queue.enqueue(&numbered_keys(step * arrive..(step + 1) * arrive)).unwrap();
-            }
-            let PastKeys { width, rows } = queue.past_keys().unwrap();
-            let hundredths = |row: &[f32]| (row[1].atan2(row[0]) * 100.0).round() as usize;
-            let told: Vec<usize> = rows.chunks(width).map(hundredths).collect();
-            let newest: Vec<usize> = (n_steps * arrive - len..n_steps * arrive).collect();
-            assert_eq!(told, newest, "{arrive} keys into {len}, {n_steps} times");
-        }
+        assert_eq!(numbers(&queue), [2, 3, 4, 5, 6, 7].map(Some));
     }
 
     #[test]
     fn comparing_does_not_change_the_queue() {
         let mut queue = queue(9, 4, 3);
-        let before = queue.keys.to_vec();
+        let before = queue.past_keys().unwrap().rows;
         let keys = matrix((0..12).map(|i| (i as f32).sin()).collect(), 4);
         let queries = keys.clone().put_tape(Recording::start());
         let own = Keys { own: &keys, all: &keys, first: 0 };
         queue.loss(queries, own, KeepLogits::No).unwrap();
-        assert!(queue.keys.to_vec() == before && queue.pointer == 0);
+        assert!(queue.past_keys().unwrap().rows == before);
     }
 
     #[test]

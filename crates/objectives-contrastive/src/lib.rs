@@ -7,7 +7,6 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
-mod bank;
 mod dcl;
 mod mixing;
 mod mochi;

@@ -9,8 +9,8 @@ use tensor_ops::{
     matmul_transposed, scale_loss, scaled, slice_columns, sum_all, sum_over, times, to_rows,
 };
 
-use crate::bank::{Bank, unit_rows};
 use crate::mixing::{Mixing, mixed};
+use nn::{Bank, unit_rows};
 
 /// The config of [`MoChi`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

@@ -9,8 +9,8 @@ use tensor_ops::{
     top1_row,
 };
 
-use crate::bank::{Bank, unit_rows};
 use crate::pairs::{Told, nt_xent, nt_xent_range};
+use nn::{Bank, unit_rows};
 
 /// The config of [`NnClr`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

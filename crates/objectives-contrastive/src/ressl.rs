@@ -9,7 +9,7 @@ use tensor_ops::{
     softmax, sum_all, times,
 };
 
-use crate::bank::{Bank, unit_rows};
+use nn::{Bank, unit_rows};
 
 /// The config of [`ReSsl`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]

@@ -34,7 +34,7 @@ const MAGIC: &[u8] = b"PAR1";
 const MAX_PAGE_BYTES: usize = crate::decode::MAX_FILE_BYTES as usize;
 
 /// Whether the file at `path` is a Parquet file, by its first bytes.
-pub(crate) fn is_parquet_file(path: &Path) -> bool {
+pub fn is_parquet_file(path: &Path) -> bool {
     path.is_file() && regular_files::beginning(path, MAGIC.len()).is_ok_and(|start| start == MAGIC)
 }
 

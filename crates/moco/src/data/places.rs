@@ -1,11 +1,10 @@
 //! Which dataset the images of some folders are.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datasets::is_parquet_file;
 use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Splits};
 
 use super::DataError;
@@ -54,21 +53,13 @@ pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
             _ => {}
         }
     }
-    if paths.iter().all(|path| is_parquet(path)) {
+    if paths.iter().all(|path| is_parquet_file(path)) {
         return Told::open("parquet", format!("(path: {all})"), "the rows of Parquet files");
     }
     if paths.iter().all(|path| path.is_file()) {
         return archives(&all);
     }
     folders(paths, &all)
-}
-
-/// Whether the file at `path` begins as Parquet files do.
-fn is_parquet(path: &Path) -> bool {
-    let mut start = [0; 4];
-    path.is_file()
-        && File::open(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok())
-        && start == *b"PAR1"
 }
 
 /// As RON writes one path, or several.

@@ -5,27 +5,19 @@ use pipeline::CheckpointConfig;
 use run_store::RunFolder;
 use run_store::checkpoint::{CheckpointFolder, read_metadata};
 use run_store::metrics::{MetricKind, is_of_training};
-use serde_json::Value;
 
 use super::Line;
+use crate::deciding::deciding_metric;
 
-/// Where a best checkpoint says by which metric it is the best.
-const SCORE_METRIC: &str = "score_metric";
-
-/// The metric that decides which checkpoint is the best: the one that the best checkpoint names, and before there is one the first
-/// of those that may decide it that has been measured.
+/// The metric that decides which checkpoint of the run in `folder` is the best.
 pub(super) fn deciding(
     folder: &RunFolder,
     lines: &[Line],
     config: Option<&CheckpointConfig>,
 ) -> Option<String> {
-    let is_measured = |name: &str| lines.iter().any(|line| line.get(name).is_some_and(Value::is_number));
-    let best = CheckpointFolder::new(folder.checkpoints(), 1).best_path();
     // That of a run which trains now may just be replaced.
-    let named = read_metadata(&best).ok().and_then(|mut metadata| metadata.remove(SCORE_METRIC));
-    named
-        .filter(|name| is_measured(name))
-        .or_else(|| config?.best_by().into_iter().find(|name| is_measured(name)).map(str::to_owned))
+    let best = read_metadata(&CheckpointFolder::new(folder.checkpoints(), 1).best_path()).ok();
+    deciding_metric(best.as_ref(), config, lines).map(str::to_owned)
 }
 
 /// What monitors have measured, the metric that decides the best checkpoint first.

@@ -6,6 +6,8 @@ use pipeline::PipelineConfig;
 use run_store::metrics::{Best, MetricKind, best as best_of, is_of_training};
 use serde_json::{Map, Value};
 
+use crate::deciding::deciding_metric;
+
 /// A metric of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricCourse {
@@ -38,10 +40,7 @@ pub(super) fn courses(
             }
         }
     }
-    // Where the metric that should decide was not measured, another one stood in for it.
-    let of_best =
-        best.and_then(|best| best.get("score_metric").map(String::as_str)).filter(|name| !name.is_empty());
-    let deciding = of_best.or_else(|| config.and_then(|config| config.checkpoint.best.as_deref()));
+    let deciding = deciding_metric(best, config.map(|config| &config.checkpoint), lines);
     let stopping = config.and_then(|config| Some(config.early_stopping.as_ref()?.metric.as_str()));
     names.sort_by_key(|name| (Some(*name) != deciding, Some(*name) != stopping));
     let course = |name: &str| {

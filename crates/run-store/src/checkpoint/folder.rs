@@ -13,7 +13,8 @@ use crate::run_folder::{check_own_folder, remove_partial, write_whole};
 pub(super) const BEST: &str = "best.safetensors";
 pub(super) const SUPERSEDED: &str = ".superseded";
 const SCORE_KEY: &str = "score";
-const METRIC_KEY: &str = "score_metric";
+/// Where the metadata of a best checkpoint say by which metric it is the best.
+pub const SCORE_METRIC: &str = "score_metric";
 const STANDS_IN_KEY: &str = "score_stands_in";
 
 /// How good a checkpoint is.
@@ -40,7 +41,7 @@ impl Score {
 
     fn save(&self, metadata: &mut BTreeMap<String, String>) {
         metadata.insert(SCORE_KEY.into(), self.value.to_string());
-        metadata.insert(METRIC_KEY.into(), self.metric.clone());
+        metadata.insert(SCORE_METRIC.into(), self.metric.clone());
         if self.stands_in > 0 {
             metadata.insert(STANDS_IN_KEY.into(), self.stands_in.to_string());
         }
@@ -50,7 +51,7 @@ impl Score {
     fn load(metadata: &BTreeMap<String, String>) -> Option<Self> {
         let stands_in = metadata.get(STANDS_IN_KEY);
         Some(Self {
-            metric: metadata.get(METRIC_KEY).cloned().unwrap_or_default(),
+            metric: metadata.get(SCORE_METRIC).cloned().unwrap_or_default(),
             value: metadata.get(SCORE_KEY)?.parse().ok()?,
             stands_in: stands_in.and_then(|number| number.parse().ok()).unwrap_or(0),
         })

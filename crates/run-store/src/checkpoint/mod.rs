@@ -11,5 +11,5 @@ mod folder;
 pub use self::error::CheckpointError;
 pub use self::file::{Snapshot, from_bytes, read, read_metadata, to_bytes, write};
 pub use self::files::{CheckpointFile, CheckpointKind, files_in};
-pub use self::folder::{Best, CheckpointFolder, Score, SetAside};
+pub use self::folder::{Best, CheckpointFolder, SCORE_METRIC, Score, SetAside};
 pub use crate::tensor_file::Stored;
