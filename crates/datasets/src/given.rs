@@ -36,13 +36,17 @@ pub struct OpenedImages {
 ///
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
 /// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a
-/// Parquet file, as for [`ParquetDataset`](crate::ParquetDataset); or an image. A single path gives labels if it has them: a list with labels, or a
+/// Parquet file, as for [`ParquetDataset`](crate::ParquetDataset); or an image. Parquet files, and any single path, give labels if they have them: a list with labels, or a
 /// folder in which every image is in a class folder.
 ///
 /// # Errors
 /// If a path does not exist, or is not an image.
 pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
     let mut notes = Vec::new();
+    if paths.len() > 1 && paths.iter().all(|path| is_parquet_file(path)) {
+        let (parts, labels) = parts_and_labels(parquet::list(paths, None, None)?, &mut notes);
+        return Ok(opened(parts, labels, notes));
+    }
     let (mut parts, mut labels) = (Vec::new(), Labels::none());
     for path in paths {
         let (found, its_labels) = open_one(path, &mut notes)?;
@@ -51,7 +55,11 @@ pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
             labels = its_labels;
         }
     }
-    Ok(OpenedImages { images: Arc::new(StoredImages::new(parts, labels, &ReadOptions::default())), notes })
+    Ok(opened(parts, labels, notes))
+}
+
+fn opened(parts: Vec<Part>, labels: Labels, notes: Vec<String>) -> OpenedImages {
+    OpenedImages { images: Arc::new(StoredImages::new(parts, labels, &ReadOptions::default())), notes }
 }
 
 fn open_one(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Part>, Labels), DatasetError> {

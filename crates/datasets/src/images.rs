@@ -99,10 +99,12 @@ impl Images for StoredImages {
     }
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let _scope = DecodingScope::begin();
         self.bytes(index).map(Some)
     }
 
     fn beginning(&self, index: usize, n_bytes: usize) -> Result<Option<Vec<u8>>, UnreadableImage> {
+        let _scope = DecodingScope::begin();
         let (part, at) = self.locate(index);
         let bytes = part.store.read_beginning(part.entries.path(at), part.entries.number(at), n_bytes);
         bytes.map(Some).map_err(|reason| UnreadableImage { name: self.name(index), reason })

@@ -65,6 +65,9 @@ fn seeds() -> Vec<(&'static str, &'static str, &'static str, Vec<u8>)> {
         include_bytes!("parquet/hub.parquet").to_vec(),
         include_bytes!("parquet/named.parquet").to_vec(),
         include_bytes!("parquet/gaps.parquet").to_vec(),
+        include_bytes!("parquet/zstd.parquet").to_vec(),
+        include_bytes!("parquet/lz4.parquet").to_vec(),
+        include_bytes!("parquet/plain.parquet").to_vec(),
     ];
     #[cfg(not(feature = "parquet"))]
     let parquet: [Vec<u8>; 0] = [];

@@ -12,6 +12,15 @@ pub fn digests_of_a_few(images: &dyn Images) -> Vec<String> {
     looked_at.map(|image| digest(images, image).unwrap_or_else(|| "-".into())).collect()
 }
 
+/// Whether images with the digests `now` may be those with the digests `before`, which a space separates. What could not be read
+/// then, or cannot now, is no difference.
+pub fn may_be_the_same(before: &str, now: &[String]) -> bool {
+    before
+        .split(' ')
+        .zip(now)
+        .all(|(before, now)| before == now || [before, now].contains(&"-") || before.is_empty())
+}
+
 /// A digest of an image's file, or else of its pixels; `None` if it cannot be read.
 fn digest(images: &dyn Images, image: usize) -> Option<String> {
     let bytes = match images.encoded(image).ok()? {

@@ -15,7 +15,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-pub use self::contents::digests_of_a_few;
+pub use self::contents::{digests_of_a_few, may_be_the_same};
 pub use self::error::LoaderError;
 pub use self::evaluation::{EvalBatch, EvalLoader, EvalPlan};
 pub use self::kept::{KEPT_BYTES, keep_small};

@@ -12,8 +12,8 @@ use train_core::trainer::TrainError;
 use crate::export::with_options;
 use crate::failure::Failure;
 use crate::import::{print_note, print_resized};
-use crate::moved;
 use crate::run::unwrapped;
+use crate::{moved, shell};
 
 /// What a new run starts from.
 #[derive(clap::Args)]
@@ -151,7 +151,7 @@ pub(crate) fn go_on(
             format!("the state of this run does not fit the changed pipeline: {error}"),
             format!(
                 "start it from these weights, as a pipeline of its own: `moco run FILE --from {}`",
-                from.display()
+                shell::path(from)
             ),
         ),
         error => unwrapped_origin(error),
@@ -168,7 +168,9 @@ pub(crate) fn unwrapped_origin(error: OriginError) -> Failure {
         OriginError::Create(moco::Error::Run(RunError::Checkpoint(CheckpointError::Newest {
             previous: Some(path),
             ..
-        }))) => Failure::new(message, format!("the one before it is intact: `--from {}`", path.display())),
+        }))) => {
+            Failure::new(message, format!("the one before it is intact: `--from {}`", shell::path(&path)))
+        }
         OriginError::Create(moco::Error::Dataset(error)) => moved::with_way_out(&error),
         OriginError::Create(error) => unwrapped(error),
         OriginError::NothingLeft { done, .. } => Failure::new(
@@ -177,10 +179,13 @@ pub(crate) fn unwrapped_origin(error: OriginError) -> Failure {
         ),
         OriginError::NoPipeline { path } | OriginError::NoState { path } => Failure::new(
             message,
-            format!("give a pipeline to start from its weights: `moco run FILE --from {}`", path.display()),
+            format!(
+                "give a pipeline to start from its weights: `moco run FILE --from {}`",
+                shell::path(&path)
+            ),
         ),
         OriginError::WithinEpoch { checkpoint: Some(path), .. } => {
-            Failure::new(message, format!("start between two epochs: `--from {}`", path.display()))
+            Failure::new(message, format!("start between two epochs: `--from {}`", shell::path(&path)))
         }
         error => match error.hint() {
             Some(hint) => Failure::new(message, hint),

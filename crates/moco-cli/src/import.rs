@@ -117,13 +117,14 @@ fn import_own(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     let Some(pipeline) = &arguments.pipeline else {
-        let (program, path) = (program(), shell::path(checkpoint.path()));
+        let (program, shown) = (program(), checkpoint.path().display());
+        let path = shell::path(checkpoint.path());
         match checkpoint.reached() {
             Some(reached) => {
-                writeln!(out, "file      {path}: a checkpoint of this program, after {reached}")?;
+                writeln!(out, "file      {shown}: a checkpoint of this program, after {reached}")?;
                 writeln!(out, "go on:    {program} run --from {path} --epochs N")?;
             }
-            None => writeln!(out, "file      {path}: an encoder with a classifier, of this program")?,
+            None => writeln!(out, "file      {shown}: an encoder with a classifier, of this program")?,
         }
         writeln!(out, "start another pipeline with these weights: {program} run FILE --from {path}")?;
         return Ok(ExitCode::SUCCESS);
@@ -137,10 +138,10 @@ fn import_own(
 }
 
 fn print_run(out: &mut dyn Write, run: &Run) -> Result<ExitCode, Failure> {
-    let run = shell::path(run.folder().path());
+    let (shown, run) = (run.folder().path().display(), shell::path(run.folder().path()));
     writeln!(
         out,
-        "run       {run}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",
+        "run       {shown}\nevaluate: {program} knn {run}\ntrain:    {program} run --resume {run}",
         program = program()
     )?;
     Ok(ExitCode::SUCCESS)

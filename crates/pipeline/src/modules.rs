@@ -13,7 +13,7 @@ use pipeline_text::Checked;
 use plugin_api::{Backbone, ContrastiveLoss, Head, Module, Objective};
 
 /// Kinds of plugins that are modules.
-pub(crate) const KINDS: [&str; 4] = ["backbone", "head", "loss", "objective"];
+pub(crate) const MODULE_KINDS: [&str; 4] = ["backbone", "head", "loss", "objective"];
 
 /// A module and its name in the pipeline.
 pub struct Named<M> {
@@ -154,7 +154,7 @@ pub(crate) fn kinds(
         } else {
             let names: Vec<&str> = plugin_api::all_plugins()
                 .iter()
-                .filter(|plugin| KINDS.contains(&plugin.kind))
+                .filter(|plugin| MODULE_KINDS.contains(&plugin.kind))
                 .map(|plugin| plugin.name)
                 .collect();
             return Err(checker.text.fault(

@@ -73,7 +73,7 @@ fn kinds_at(tree: &Node, at: usize) -> Option<&'static [&'static str]> {
     } else if one_begins_in(&["monitor"]) {
         Some(&["monitor"])
     } else if names("modules").iter().any(|name| begins(&["modules", name])) {
-        Some(&modules::KINDS)
+        Some(&modules::MODULE_KINDS)
     } else if names("views").iter().any(|name| one_begins_in(&["views", name])) {
         Some(&["augmentation"])
     } else {

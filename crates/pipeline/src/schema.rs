@@ -5,13 +5,11 @@ use schemars::schema_for;
 use serde_json::{Map, Value, json};
 
 use crate::config::PipelineConfig;
+use crate::modules::MODULE_KINDS;
 
 /// All kinds of plugins.
 const KINDS: [&str; 9] =
     ["dataset", "augmentation", "backbone", "head", "loss", "objective", "optimizer", "schedule", "monitor"];
-
-/// Kinds of plugins that stand in `modules`.
-const MODULES: [&str; 4] = ["backbone", "head", "loss", "objective"];
 
 /// The types that JSON schema knows.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
@@ -40,7 +38,7 @@ pub fn schema() -> Value {
     for plugin in &plugins {
         add(&mut definitions, &key(plugin), plugin.schema.as_value());
     }
-    let modules = MODULES.iter().filter(|kind| plugins.iter().any(|plugin| plugin.kind == **kind));
+    let modules = MODULE_KINDS.iter().filter(|kind| plugins.iter().any(|plugin| plugin.kind == **kind));
     definitions.insert("module".into(), one_of("anyOf", modules.map(|kind| reference(kind)).collect()));
     definitions.insert(
         "view".into(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use run_store::metrics::MetricsLog;
+use run_store::metrics::{MetricsLog, is_of_training};
 use serde_json::{Map, Value, json};
 
 use crate::layout::{csv_line, padded};
@@ -267,12 +267,14 @@ fn column(
     Column { name: name.into(), title, is_share: metric.is_share, n_decimals, of: Box::new(of) }
 }
 
-/// The names of the metrics of monitors: the line of the untrained encoder has nothing else.
+/// The names of the metrics of monitors.
 fn measured(records: &[Record]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
-    for line in records.iter().flat_map(|record| &record.lines).filter(|line| line.get("loss").is_none()) {
-        let new = line.keys().filter(|name| !["step", "epoch"].contains(&name.as_str()));
-        names.extend(new.cloned());
+    for line in records.iter().flat_map(|record| &record.lines) {
+        let of_monitors = line
+            .iter()
+            .filter(|(name, value)| !is_of_training(name) && (value.is_number() || value.is_null()));
+        names.extend(of_monitors.map(|(name, _)| name.clone()));
     }
     names.sort();
     names.dedup();
@@ -347,7 +349,7 @@ mod tests {
                 0,
                 "{\"step\":0,\"epoch\":0,\"knn_top1\":0.9,\"rank\":7.5}\n{\"epoch\":1,\"loss\":3.0,\"knn_top1\":0.5}\n{\"epoch\":2,\"loss\":2.0,\"knn_top1\":0.4,\"rank\":9.0}\n",
             ),
-            (1, "{\"step\":0,\"epoch\":0,\"knn_top1\":0.2,\"rank\":7.0}\n"),
+            (1, "{\"step\":0,\"epoch\":0,\"knn_top1\":0.2,\"rank\":7.0,\"shares\":[\"knn_top1\"]}\n"),
             (
                 2,
                 "{\"step\":0,\"epoch\":0,\"knn_top1\":0.1,\"rank\":8.5}\n{\"epoch\":1,\"loss\":3.5,\"knn_top1\":0.3}\n{\"epoch\":2,\"loss\":2.5,\"knn_top1\":0.6,\"rank\":10.0}\n",

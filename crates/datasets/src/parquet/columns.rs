@@ -23,7 +23,6 @@ pub(super) struct Columns {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) column: usize,
-    pub(super) is_text: bool,
     /// What the numbers stand for; empty if the file does not say.
     pub(super) names: Vec<String>,
 }
@@ -58,7 +57,9 @@ impl Columns {
         };
         let (number, leaf) = *found;
         let beside = |(_, other): &(usize, &ColumnDescriptor)| {
-            name(other) == name(leaf) && other.path().parts().len() == 2 && other.path().parts()[1] == "path"
+            name(other) == name(leaf)
+                && other.max_rep_level() == 0
+                && matches!(other.path().parts(), [_, field] if field == "path")
         };
         let path = numbered().find(|column| beside(column) && is_text(column.1)).map(|(number, _)| number);
         let labels: Vec<(usize, &ColumnDescriptor)> =
@@ -72,11 +73,7 @@ impl Columns {
                 LABEL_FIELDS.iter().find_map(|field| labels.iter().find(|(_, leaf)| name(leaf) == *field))
             }
         };
-        let label = label.map(|&(column, leaf)| Label {
-            column,
-            is_text: is_text(leaf),
-            names: names_of_classes(file, name(leaf)),
-        });
+        let label = label.map(|&(column, leaf)| Label { column, names: names_of_classes(file, name(leaf)) });
         Ok(Self { image: number, path, label })
     }
 }
@@ -95,8 +92,7 @@ fn the_one<'a, 'b>(
             "a column of images has binary values, or structures with `bytes`".into(),
         )),
         ([one], _) => Ok(one),
-        (_, [one]) => Ok(one),
-        _ => by_name().ok_or_else(|| {
+        (_, structures) => by_name().or(only(structures)).ok_or_else(|| {
             let names: Vec<String> = of_images.iter().map(|(_, leaf)| format!("`{}`", name(leaf))).collect();
             (
                 format!("it has {} columns that may be images: {}", names.len(), names.join(", ")),
@@ -104,6 +100,12 @@ fn the_one<'a, 'b>(
             )
         }),
     }
+}
+
+fn only<'a, 'b>(
+    structures: &[&'a (usize, &'b ColumnDescriptor)],
+) -> Option<&'a (usize, &'b ColumnDescriptor)> {
+    if let [one] = structures { Some(one) } else { None }
 }
 
 /// The name of the column that a leaf of the schema is in.

@@ -18,7 +18,7 @@ use crate::classes::listed;
 use crate::decode::guarded;
 use crate::images::Part;
 use crate::list::ListedLabels;
-use crate::listing::{Entries, shown, shown_path};
+use crate::listing::{Entries, SEPARATOR, bytes_of, shown, shown_path};
 use crate::places::{error, relative_hint};
 use crate::splits::Listed;
 use crate::store::Store;
@@ -44,10 +44,15 @@ impl Store for ParquetImages {
     fn read(&self, _path: &[u8], number: u32) -> Result<Vec<u8>, String> {
         let (page, at) = self.images.locate(number);
         let (n_bytes, while_read) = self.images.page_bytes(page);
-        let files = self.kept.get(self.number, page, n_bytes, || {
-            DecodingScope::count_file(while_read);
-            self.images.read::<ByteArrayType>(page).map(Files::from)
-        })?;
+        let files = match self.kept.kept(self.number, page) {
+            Some(files) => files,
+            None => {
+                // Before the page is anybody's: who waits for memory must not keep others from theirs.
+                DecodingScope::count_file(while_read);
+                let read = || self.images.read::<ByteArrayType>(page).map(Files::from);
+                self.kept.get(self.number, page, n_bytes, read)?
+            }
+        };
         let file = files.get(at).and_then(Option::as_ref);
         file.map(|file| file.data().to_vec()).ok_or_else(|| "its row has no bytes".into())
     }
@@ -56,7 +61,7 @@ impl Store for ParquetImages {
 /// What is read of a file when it is opened.
 struct Opened {
     part: Part,
-    labels: Option<FileLabels>,
+    labels: FileLabels,
     notes: Vec<String>,
 }
 
@@ -68,19 +73,17 @@ pub(super) fn list(
 ) -> Result<Listed, DatasetError> {
     let kept = Arc::new(KeptPages::default());
     let (mut parts, mut notes) = (Vec::new(), Vec::new());
-    let mut labels = Some(Vec::new());
+    let mut labels = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let mut opened = open(file, (image, label), number, &kept)?;
         notes.append(&mut opened.notes);
-        labels = labels.zip(opened.labels).map(|(mut labels, of_file)| {
-            labels.push(of_file);
-            labels
-        });
+        labels.push(opened.labels);
         parts.push(opened.part);
     }
-    let labels = labels.filter(|labels| labels.iter().any(|of_file| !of_file.names.is_empty()));
+    let has_some = labels.iter().any(|of_file| !of_file.names.is_empty());
+    let labels = has_some.then_some(labels);
     if let Some(labels) = &labels {
-        leave_out_unlabeled(&mut parts, labels, &mut notes);
+        leave_out_unlabeled(&mut parts, labels, files, &mut notes);
     }
     if parts.iter().all(|part| part.entries.is_empty()) {
         return Err(error(&files[0], "there are no rows in it", "check that this is the right file"));
@@ -94,8 +97,13 @@ pub(super) fn list(
     Ok(Listed { parts, labels, notes })
 }
 
-fn leave_out_unlabeled(parts: &mut [Part], labels: &[FileLabels], notes: &mut Vec<String>) {
-    for (part, labels) in parts.iter_mut().zip(labels) {
+fn leave_out_unlabeled(
+    parts: &mut [Part],
+    labels: &[FileLabels],
+    files: &[PathBuf],
+    notes: &mut Vec<String>,
+) {
+    for ((part, labels), file) in parts.iter_mut().zip(labels).zip(files) {
         let is_labeled = |number: u32| labels.of_rows[number as usize].is_some();
         let indices = 0..part.entries.len();
         let without: Vec<usize> = indices.filter(|&index| !is_labeled(part.entries.number(index))).collect();
@@ -105,7 +113,7 @@ fn leave_out_unlabeled(parts: &mut [Part], labels: &[FileLabels], notes: &mut Ve
         let n = without.len();
         let have = if n == 1 { "1 image has".to_owned() } else { format!("{n} images have") };
         let names = listed(without.iter().map(|&index| shown(part.entries.path(index))));
-        notes.push(format!("{}: {have} no label, and left out: {names}", shown_path(&part.place)));
+        notes.push(format!("{}: {have} no label, and left out: {names}", shown_path(file)));
         let mut entries = Entries::default();
         for index in (0..part.entries.len()).filter(|&index| is_labeled(part.entries.number(index))) {
             entries.push(&[part.entries.path(index)], part.entries.number(index));
@@ -142,20 +150,17 @@ fn open(
             let hint = "name another column with `label`, or make a list of images and labels";
             let labels = read.map_err(|reason| error(path, format!("its labels: {reason}"), hint))?;
             check_rows(labels.of_rows.len(), n_rows).map_err(damaged)?;
-            Some(labels)
+            labels
         }
-        None => None,
+        None => FileLabels::none(n_rows),
     };
-    let names =
-        columns.path.map(|column| open(column).and_then(|column| names(&column, &source).map_err(damaged)));
-    let names = names.transpose()?.flatten();
-    let entries = match names {
-        Some(names) => {
-            check_rows(names.len(), n_rows).map_err(damaged)?;
-            names
-        }
-        None => by_row(n_rows),
-    };
+    let file = path.file_name().and_then(bytes_of).unwrap_or_default();
+    // Names are of use to people alone: without them, rows have numbers.
+    let names = columns.path.and_then(|column| {
+        let column = Column::open(&source, &metadata, column).ok()?;
+        names(&column, &source, file).ok()?.filter(|names| names.len() == n_rows as usize)
+    });
+    let entries = names.unwrap_or_else(|| by_row(n_rows, file));
     let mut notes = Vec::new();
     let largest = (0..images.n_pages()).map(|page| images.page_bytes(page).0).max().unwrap_or_default();
     if largest > LARGE_PAGE_BYTES {
@@ -167,7 +172,8 @@ fn open(
         ));
     }
     let store = Arc::new(ParquetImages { images, number, kept: Arc::clone(kept) });
-    Ok(Opened { part: Part { place: path.to_owned(), store, entries }, labels, notes })
+    let place = path.parent().unwrap_or(Path::new("")).to_owned();
+    Ok(Opened { part: Part { place, store, entries }, labels, notes })
 }
 
 fn check_rows(n: usize, n_rows: u32) -> Result<(), String> {
@@ -197,28 +203,29 @@ fn metadata(source: &Source) -> Result<Arc<ParquetMetaData>, String> {
     guarded("Parquet", read).map(Arc::new)
 }
 
-/// What files were called; `None` if one was not called anything, or the names are too long to be some.
-fn names(column: &Column, source: &Source) -> Result<Option<Entries>, String> {
+/// What files were called, behind the name of `file`; `None` if one was not called anything, or the names are too long to be some.
+fn names(column: &Column, source: &Source, file: &[u8]) -> Result<Option<Entries>, String> {
     let most = source.len() + 64 * u64::from(column.n_rows());
-    let mut n_bytes = 0;
+    let (mut n_bytes, mut are_names) = (0, true);
     let mut entries = Entries::default();
-    for page in 0..column.n_pages() {
-        for name in column.read::<ByteArrayType>(page)? {
-            let name = name.as_ref().map_or(&[][..], |name| name.data());
-            n_bytes += name.len() as u64;
-            if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(&0) || n_bytes > most {
-                return Ok(None);
-            }
-            entries.push(&[name], entries.len() as u32);
+    column.read_all::<ByteArrayType>(&mut |name| {
+        let name = name.as_ref().map_or(&[][..], |name| name.data());
+        n_bytes += name.len() as u64;
+        are_names &=
+            !name.is_empty() && name.len() <= MAX_NAME_BYTES && !name.contains(&0) && n_bytes <= most;
+        if are_names {
+            entries.push(&[file, &[SEPARATOR], name], entries.len() as u32);
         }
-    }
-    Ok(Some(entries))
+        Ok(())
+    })?;
+    Ok(are_names.then_some(entries))
 }
 
-fn by_row(n_rows: u32) -> Entries {
+/// Rows by their numbers, behind the name of `file`, which tells them apart from those of other files.
+fn by_row(n_rows: u32, file: &[u8]) -> Entries {
     let mut entries = Entries::default();
     for row in 0..n_rows {
-        entries.push(&[b"row ", row.to_string().as_bytes()], row);
+        entries.push(&[file, b"/row ", row.to_string().as_bytes()], row);
     }
     entries
 }

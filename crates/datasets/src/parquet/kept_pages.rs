@@ -27,7 +27,18 @@ struct KeptPage {
 }
 
 impl KeptPages {
-    /// Page `page` of file `file`, which has `n_bytes`, from those that are kept or by `read`.
+    /// Page `page` of file `file`, if it is kept.
+    pub(super) fn kept(&self, file: usize, page: usize) -> Option<Files> {
+        let pages = unpoisoned(&self.pages);
+        let kept = pages.iter().find(|kept| (kept.file, kept.page) == (file, page))?;
+        let place = Arc::clone(&kept.files);
+        drop(pages);
+        // One that is read just now is waited for by `get`.
+        place.try_lock().ok()?.clone()
+    }
+
+    /// Page `page` of file `file`, which has `n_bytes`, from those that are kept or by `read`. `read` must wait for nothing that
+    /// another one who wants the page may have.
     ///
     /// # Errors
     /// That of `read`. It is called again for the next one who wants the page.

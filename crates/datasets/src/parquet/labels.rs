@@ -1,7 +1,6 @@
 //! The labels of a file's rows.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use parquet::basic::Type;
 use parquet::data_type::{ByteArrayType, Int32Type, Int64Type};
@@ -26,69 +25,73 @@ pub(super) struct FileLabels {
 }
 
 impl FileLabels {
+    /// `n` rows without a label.
+    pub(super) fn none(n: u32) -> Self {
+        Self { of_rows: vec![None; n as usize], names: Vec::new() }
+    }
+
     /// Reads the column of `label`.
     ///
     /// # Errors
     /// If it is damaged, or its values are no labels: why.
     pub(super) fn read(column: &Column, label: &Label, metadata: &ParquetMetaData) -> Result<Self, String> {
-        let leaf = metadata.file_metadata().schema_descr().column(label.column);
-        match leaf.physical_type() {
-            Type::INT32 => {
-                let name = |&number: &i32| name_of(i64::from(number), &label.names);
-                Self::collect((0..column.n_pages()).map(|page| column.read::<Int32Type>(page)), name)
-            }
-            Type::INT64 => {
-                let name = |&number: &i64| name_of(number, &label.names);
-                Self::collect((0..column.n_pages()).map(|page| column.read::<Int64Type>(page)), name)
-            }
-            _ => {
-                let pages = (0..column.n_pages()).map(|page| {
-                    let values = column.read::<ByteArrayType>(page)?;
-                    Ok(values.into_iter().map(|value| Some(value?.data().to_vec())).collect())
-                });
-                Self::collect(pages, |text: &Vec<u8>| {
-                    if text.len() > MAX_LABEL_BYTES {
-                        return Err(format!("a label has {} bytes, more than {MAX_LABEL_BYTES}", text.len()));
-                    }
-                    Ok(Some(String::from_utf8_lossy(text).into_owned()))
-                })
-            }
+        let mut labels = Numbering::default();
+        let number = |value: i64| name_of(value, &label.names);
+        match metadata.file_metadata().schema_descr().column(label.column).physical_type() {
+            Type::INT32 => column.read_all::<Int32Type>(&mut |value| {
+                labels.push(value.map(i32::to_le_bytes).as_ref(), || number(value.unwrap_or_default().into()))
+            })?,
+            Type::INT64 => column.read_all::<Int64Type>(&mut |value| {
+                labels.push(value.map(i64::to_le_bytes).as_ref(), || number(value.unwrap_or_default()))
+            })?,
+            _ => column.read_all::<ByteArrayType>(&mut |value| {
+                let text = value.as_ref().map(|value| value.data());
+                if let Some(n) = text.map(<[u8]>::len).filter(|n| *n > MAX_LABEL_BYTES) {
+                    return Err(format!("a label has {n} bytes, more than {MAX_LABEL_BYTES}"));
+                }
+                labels.push(text, || Ok(text.map(|text| String::from_utf8_lossy(text).into_owned())))
+            })?,
         }
+        Ok(labels.labels)
     }
+}
 
-    fn collect<V: Eq + Hash>(
-        pages: impl Iterator<Item = Result<Vec<Option<V>>, String>>,
-        name: impl Fn(&V) -> Result<Option<String>, String>,
-    ) -> Result<Self, String> {
-        let mut labels = Self::default();
-        let mut numbers: HashMap<V, Option<u32>> = HashMap::new();
-        let mut n_name_bytes = 0;
-        for page in pages {
-            for value in page? {
-                let Some(value) = value else {
-                    labels.of_rows.push(None);
-                    continue;
-                };
-                let number = match numbers.get(&value) {
-                    Some(&number) => number,
-                    None => {
-                        let name = name(&value)?;
-                        n_name_bytes += name.as_ref().map_or(0, String::len) + size_of::<V>();
-                        if n_name_bytes > MAX_NAME_BYTES {
-                            return Err("it has too many classes: its values are no labels".into());
-                        }
-                        let number = name.map(|name| {
-                            labels.names.push(name);
-                            labels.names.len() as u32 - 1
-                        });
-                        numbers.insert(value, number);
-                        number
-                    }
-                };
-                labels.of_rows.push(number);
-            }
+/// Labels as they come, and the number of each value.
+#[derive(Default)]
+struct Numbering {
+    labels: FileLabels,
+    numbers: HashMap<Vec<u8>, Option<u32>>,
+    n_name_bytes: usize,
+}
+
+impl Numbering {
+    /// Adds a row with `value`, whose class has the name that `name` gives, if it is one.
+    fn push(
+        &mut self,
+        value: Option<impl AsRef<[u8]>>,
+        name: impl FnOnce() -> Result<Option<String>, String>,
+    ) -> Result<(), String> {
+        let Some(value) = value else {
+            self.labels.of_rows.push(None);
+            return Ok(());
+        };
+        let value = value.as_ref();
+        if let Some(&number) = self.numbers.get(value) {
+            self.labels.of_rows.push(number);
+            return Ok(());
         }
-        Ok(labels)
+        let name = name()?;
+        self.n_name_bytes += value.len() + name.as_ref().map_or(0, String::len) + size_of::<String>();
+        if self.n_name_bytes > MAX_NAME_BYTES {
+            return Err("it has too many classes: its values are no labels".into());
+        }
+        let number = name.map(|name| {
+            self.labels.names.push(name);
+            self.labels.names.len() as u32 - 1
+        });
+        self.numbers.insert(value.to_vec(), number);
+        self.labels.of_rows.push(number);
+        Ok(())
     }
 }
 

@@ -8,8 +8,6 @@
 pub(super) enum PageKind {
     Data,
     Dictionary,
-    /// An index, or what later versions of the format may add: it is passed over.
-    Other,
 }
 
 /// The header of a page.
@@ -25,7 +23,7 @@ pub(super) struct PageHeader {
     /// Values and gaps: the rows of a column that is no list.
     pub(super) n_values: usize,
     /// How values are encoded, by its number in the format.
-    pub(super) encoding: u64,
+    pub(super) encoding: usize,
 }
 
 /// Thrift's types by their numbers in the compact protocol.
@@ -45,38 +43,38 @@ mod kinds {
 /// Deeper structures are none of Parquet's.
 const MAX_DEPTH: usize = 8;
 
+/// The highest number of a field in the headers.
+const MAX_FIELD: i64 = 8;
+const I32: u8 = 5;
+
 impl PageHeader {
     /// The header at the start of `bytes`; `None` if there is none, or it is longer than `bytes`.
+    ///
+    /// What the crate may read otherwise is no header: fields that come twice, out of order or with another type, and a part that
+    /// is not that of the page's kind.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Compact { bytes, at: 0 };
-        let (mut kind, mut n_packed_bytes, mut n_bytes) = (None, None, None);
-        let (mut n_values, mut encoding) = (0, 0);
+        let (mut kind, mut n_packed_bytes, mut n_bytes, mut part) = (None, None, None, None);
         let mut last = 0;
-        while let Some((field, of_kind)) = reader.field(&mut last)? {
+        while let Some((field, of_kind)) = reader.next_field(&mut last)? {
             match (field, of_kind) {
-                (1, 5) => kind = Some(reader.number()?),
-                (2, 5) => n_bytes = Some(reader.number()?),
-                (3, 5) => n_packed_bytes = Some(reader.number()?),
-                // The headers of data pages of both versions, and of dictionaries.
-                (5 | 7 | 8, kinds::STRUCT) => {
-                    let encoding_field = if field == 8 { 4 } else { 2 };
-                    let mut last = 0;
-                    while let Some((inner, of_kind)) = reader.field(&mut last)? {
-                        match (inner, of_kind) {
-                            (1, 5) => n_values = reader.number()?,
-                            (inner, 5) if inner == encoding_field => encoding = reader.number()? as u64,
-                            (_, of_kind) => reader.skip(of_kind, 0)?,
-                        }
-                    }
+                (1, I32) => kind = Some(reader.number()?),
+                (2, I32) => n_bytes = Some(reader.number()?),
+                (3, I32) => n_packed_bytes = Some(reader.number()?),
+                (4, I32) => reader.skip(I32, 0)?,
+                (5 | 7 | 8, kinds::STRUCT) if part.is_none() => {
+                    part = Some((field, reader.values(if field == 8 { 4 } else { 2 })?));
                 }
-                (_, of_kind) => reader.skip(of_kind, 0)?,
+                _ => return None,
             }
         }
-        let kind = match kind? {
-            0 | 3 => PageKind::Data,
-            2 => PageKind::Dictionary,
-            _ => PageKind::Other,
+        let (kind, expected) = match kind? {
+            0 => (PageKind::Data, 5),
+            2 => (PageKind::Dictionary, 7),
+            3 => (PageKind::Data, 8),
+            _ => return None,
         };
+        let (_, (n_values, encoding)) = part.filter(|(field, _)| *field == expected)?;
         Some(Self {
             kind,
             n_header_bytes: reader.at,
@@ -140,6 +138,29 @@ impl Compact<'_> {
             step => last.checked_add(i64::from(step))?,
         };
         Some(Some((*last, kind)))
+    }
+
+    /// The next field of a header, of which each has a higher number than the one before.
+    fn next_field(&mut self, last: &mut i64) -> Option<Option<(i64, u8)>> {
+        let before = *last;
+        match self.field(last)? {
+            Some((field, _)) if field <= before || field > MAX_FIELD => None,
+            found => Some(found),
+        }
+    }
+
+    /// The number of values and their encoding, which is in `encoding_field`, of the part of a header for a kind of page.
+    fn values(&mut self, encoding_field: i64) -> Option<(usize, usize)> {
+        let (mut n_values, mut encoding, mut last) = (None, None, 0);
+        while let Some((field, kind)) = self.next_field(&mut last)? {
+            match (field, kind) {
+                (1, I32) => n_values = Some(self.number()?),
+                (field, I32) if field == encoding_field => encoding = Some(self.number()?),
+                (field, _) if field == 1 || field == encoding_field => return None,
+                (_, kind) => self.skip(kind, 0)?,
+            }
+        }
+        n_values.zip(encoding)
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
@@ -235,5 +256,30 @@ mod tests {
             assert_eq!(PageHeader::read(&bytes), None);
         }
         assert_eq!(PageHeader::read(&[0x15, 0x00, 0x15, 0x01, 0x15, 0x02, 0x00]), None);
+    }
+
+    #[test]
+    fn what_may_be_read_in_two_ways_is_no_header() {
+        // A dictionary of 7 values, and behind it what differs.
+        let header = |more: &[u8]| {
+            [&[0x15, 0x04, 0x15, 0x20, 0x15, 0x20, 0x4c, 0x15, 0x0e, 0x15, 0x00, 0x00][..], more].concat()
+        };
+        let plain = PageHeader::read(&header(&[0x00])).unwrap();
+        assert_eq!((plain.kind, plain.n_values), (PageKind::Dictionary, 7));
+        for (what, more) in [
+            ("the part of another page as well", &[0x1c, 0x15, 0x02, 0x35, 0x00, 0x00, 0x00][..]),
+            ("the size again", &[0x05, 0x04, 0x7e, 0x00]),
+            ("the size again, as another integer", &[0x06, 0x04, 0x7e, 0x00]),
+            ("a field beyond the last", &[0x25, 0x02, 0x00]),
+        ] {
+            assert_eq!(PageHeader::read(&header(more)), None, "{what}");
+        }
+        let mut other = header(&[0x00]);
+        // The part of a dictionary in a data page, a size of 64 bits, an index.
+        for (at, byte) in [(1, 0x00), (2, 0x16), (1, 0x02)] {
+            let before = std::mem::replace(&mut other[at], byte);
+            assert_eq!(PageHeader::read(&other), None, "{at}");
+            other[at] = before;
+        }
     }
 }

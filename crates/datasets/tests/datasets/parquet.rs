@@ -63,7 +63,7 @@ mod with_the_feature {
         check_pixels(splits.train.as_ref());
         assert_eq!(splits.train.class_names(), ["ant", "bee", "cat"]);
         assert_eq!(labels(splits.train.as_ref()), CLASSES.map(Some));
-        assert_eq!(short_names(splits.train.as_ref())[..2], ["row 0", "row 1"]);
+        assert_eq!(short_names(splits.train.as_ref())[..2], ["hub.parquet/row 0", "hub.parquet/row 1"]);
         assert!(splits.train.name(3).ends_with("hub.parquet/row 3"), "{}", splits.train.name(3));
         assert!(splits.notes.is_empty(), "{:?}", splits.notes);
     }
@@ -72,26 +72,32 @@ mod with_the_feature {
     fn files_keep_their_names_and_labels_may_be_words() {
         let splits = open("parquet", &config("named.parquet", "")).unwrap();
         check_pixels(splits.train.as_ref());
-        assert_eq!(short_names(splits.train.as_ref())[..3], ["ant/0.png", "bee/1.png", "cat/2.png"]);
+        assert_eq!(
+            short_names(splits.train.as_ref())[..3],
+            ["named.parquet/ant/0.png", "named.parquet/bee/1.png", "named.parquet/cat/2.png"]
+        );
         assert_eq!(labels(splits.train.as_ref()), CLASSES.map(Some));
         let by_number = open("parquet", &config("named.parquet", ", label: \"id\"")).unwrap();
         assert_eq!(by_number.train.class_names()[..3], ["0", "1", "2"]);
     }
 
     #[test]
-    fn every_compression_but_brotli_is_read() {
-        for name in ["gzip", "lz4", "plain"] {
+    fn what_unpacks_to_no_more_than_it_says_is_read() {
+        for name in ["lz4", "plain", "beside"] {
             let splits = open("parquet", &config(&format!("{name}.parquet"), "")).unwrap();
             check_pixels(splits.train.as_ref());
             assert!(splits.train.class_names().is_empty());
         }
         let splits = open("parquet", &config("zstd.parquet", ", image: \"mask\"")).unwrap();
         check_pixels(splits.train.as_ref());
-        let splits = open("parquet", &config("brotli.parquet", "")).unwrap();
-        let reason = splits.train.load(0).unwrap_err().reason;
-        assert!(reason.to_lowercase().contains("brotli"), "{reason}");
-        let error = open_error("parquet", &config("delta.parquet", ""));
-        assert!(error.contains("`DELTA_BYTE_ARRAY` is not read: write it as `PLAIN`"), "{error}");
+        for (name, expected) in [
+            ("gzip", "the compression gzip is not read: write it with `compression=\"zstd\"` or \"snappy\""),
+            ("brotli", "the compression Brotli is not read"),
+            ("delta", "its encoding (number 7 of the format) is not read: write it as `PLAIN`"),
+        ] {
+            let error = open_error("parquet", &config(&format!("{name}.parquet"), ""));
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]
@@ -101,20 +107,33 @@ mod with_the_feature {
         assert_eq!(splits.train.load(2).unwrap_err().reason, "its row has no bytes");
         assert_eq!(splits.train.load(3).unwrap().values, pixels(3));
         let note = &splits.notes[0];
-        assert!(note.ends_with("gaps.parquet: 2 images have no label, and left out: row 8, row 9"), "{note}");
+        assert!(
+            note.ends_with(
+                "gaps.parquet: 2 images have no label, and left out: gaps.parquet/row 8, gaps.parquet/row 9"
+            ),
+            "{note}"
+        );
     }
 
     #[test]
-    fn files_follow_each_other_and_both_splits_share_their_classes() {
-        let config = format!(
-            "(path: [{:?}, {:?}], test: {:?})",
-            file("named.parquet"),
-            file("hub.parquet"),
-            file("gaps.parquet")
-        );
+    fn files_follow_each_other() {
+        let config = format!("(path: [{:?}, {:?}])", file("named.parquet"), file("hub.parquet"));
         let splits = open("parquet", &config).unwrap();
         assert_eq!(splits.train.len(), 20);
         assert_eq!(splits.train.load(13).unwrap().values, pixels(3));
+        // Those of a file without a column of labels are told as well.
+        let config = format!("(path: [{:?}, {:?}])", file("named.parquet"), file("plain.parquet"));
+        let splits = open("parquet", &config).unwrap();
+        assert_eq!((splits.train.len(), splits.train.class_names().len()), (10, 3));
+        assert!(splits.notes[0].contains("plain.parquet: 10 images have no label, and left out"));
+        let images = open_images(&[file("named.parquet"), file("hub.parquet")]).unwrap().images;
+        assert_eq!((images.len(), images.class_names().len(), images.label(13)), (20, 3, Some(0)));
+    }
+
+    #[test]
+    fn both_splits_share_their_classes() {
+        let config = format!("(path: {:?}, test: {:?})", file("named.parquet"), file("gaps.parquet"));
+        let splits = open("parquet", &config).unwrap();
         // Numbers without names are classes of their own.
         assert_eq!(splits.test.unwrap().class_names(), ["0", "1", "2", "ant", "bee", "cat"]);
     }

@@ -56,4 +56,5 @@ write("delta.parquet", {"image": binary}, use_dictionary=False, column_encoding=
 some = pyarrow.array([None if n == 2 else b for n, b in enumerate(PICTURES)], pyarrow.binary())
 labels = pyarrow.array([None if n == 8 else -1 if n == 9 else c for n, c in enumerate(CLASSES)], pyarrow.int32())
 write("gaps.parquet", {"image": some, "label": labels})
+write("beside.parquet", {"image": binary, "mask": structures(paths)})
 write("none.parquet", {"text": words, "number": CLASSES, "list": pyarrow.array([[b] for b in PICTURES])})

@@ -67,11 +67,12 @@ Examples:
   moco finetune runs/mocov2-001 --resume runs/mocov2-001/evaluations/finetune-001
   moco finetune runs/mocov2-001 --layer-decay 1 --label-smoothing 0 --epochs 20";
 
-/// What fine-tuning writes, about: the encoder with two averages of its gradients, twice while one takes the place of the one
-/// before, and the classifier.
-fn bytes_of(evaluation: &Evaluation, protocol: &FineTuneProtocol) -> u64 {
+/// What fine-tuning writes beside what is there, about: the encoder with two averages of its gradients, twice while one takes the
+/// place of the one before, and the classifier.
+fn bytes_of(evaluation: &Evaluation, protocol: &FineTuneProtocol, goes_on: bool) -> u64 {
     let n_copies = if protocol.average.is_some() { 4 } else { 3 };
-    evaluation.encoder_bytes() * (2 * n_copies + 1)
+    let n_new = if goes_on { n_copies } else { 2 * n_copies };
+    evaluation.encoder_bytes() * (n_new + 1)
 }
 
 pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode, Failure> {
@@ -83,7 +84,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let protocol = arguments.settings.protocol(&recipe, arguments.train_view.is_some());
     let train_view =
         evaluation.fine_tuning_view(arguments.train_view.as_deref(), &protocol).map_err(with_hint)?;
-    arguments.place.check_room(&evaluation.run().folder, bytes_of(&evaluation, &protocol))?;
+    let n_bytes = bytes_of(&evaluation, &protocol, arguments.place.resume.is_some());
+    arguments.place.check_room(&evaluation.run().folder, n_bytes)?;
     let mut folder = arguments.place.open(&evaluation.run().folder, "finetune")?;
     let departures = arguments.departures(&recipe, &protocol, train_view.channels);
     for departure in &departures {

@@ -103,7 +103,7 @@ Go on in a new folder, or start from weights:
   moco run other.ron --from resnet50.safetensors  with weights of another program
 
 Several processes (a build with `--features mpi`):
-  moco run --ranks 4 pipelines/mocov2.ron                       on this machine
+  moco run --ranks 2 pipelines/mocov2.ron                       on this machine
   mpirun -n 16 --hostfile hosts --bind-to none moco run FILE    on several";
 
 pub(crate) fn time(text: &str) -> Result<Duration, String> {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{ROOT, row};
 use crate::failure::Failure;
 use crate::program::program;
-use crate::{json, missing_path, notes, text};
+use crate::{json, missing_path, notes, shell, text};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -61,13 +61,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     }
     match reports.is_empty() {
         true if moco::OpenRun::folder_of(dir).is_ok() => {
-            writeln!(out, "`{dir}` is a run: {} runs show {dir}", program(), dir = dir.display())?;
+            writeln!(out, "`{}` is a run: {} runs show {}", dir.display(), program(), shell::path(dir))?;
         }
         true => writeln!(out, "there is no run in `{}`", dir.display())?,
         false => out.write_all(fitting(rows(&reports), text::room()).as_bytes())?,
     }
     for sweep in &sweeps {
-        writeln!(out, "{sweep} is a sweep: {} runs {sweep}", program(), sweep = sweep.display())?;
+        writeln!(out, "{} is a sweep: {} runs {}", sweep.display(), program(), shell::path(sweep))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -90,7 +90,9 @@ pub(super) fn planned(
         Some(part) => {
             let n_train = estimate.n_images.map_or(recipe.n_train, |(n_train, _)| n_train);
             let share = part * n_train as f64 / recipe.looked().n_images.max(1) as f64;
-            Some(recipe.looked().part(rounded_down(share))?)
+            // What is held out is drawn: the part may be nearly all of what is not.
+            let most = 1.0 - recipe.held_out.value.unwrap_or(0.0);
+            Some(recipe.looked().part(rounded_down(share.min(most)))?)
         }
         None => None,
     };

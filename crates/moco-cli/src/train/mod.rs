@@ -169,11 +169,14 @@ fn check(folders: &[PathBuf]) -> Result<(), Failure> {
         }
         if path.extension().is_some_and(|ending| ending == "ron") {
             let message = format!("`{shown}` is a pipeline file, and `train` takes a folder of images");
-            return Err(Failure::new(message, format!("train it with `moco run {shown}`")));
+            return Err(Failure::new(message, format!("train it with `moco run {}`", shell::path(path))));
         }
         if path.join("pipeline.ron").is_file() && path.join("checkpoints").is_dir() {
             let message = format!("`{shown}` is the folder of a run, and `train` takes a folder of images");
-            return Err(Failure::new(message, format!("resume it with `moco run --resume {shown}`")));
+            return Err(Failure::new(
+                message,
+                format!("resume it with `moco run --resume {}`", shell::path(path)),
+            ));
         }
     }
     Ok(())

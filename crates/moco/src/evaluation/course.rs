@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use loader::digests_of_a_few;
+use loader::{digests_of_a_few, may_be_the_same};
 use pipeline::View;
 use plugin_api::Images;
 use run_store::checkpoint::{self, Snapshot, Stored};
@@ -33,6 +33,10 @@ pub(super) struct Position {
 
 const POSITION: &str = "position";
 
+/// What is in a few images of both splits, and how these are called.
+const CONTENTS: [(&str, &str); 2] =
+    [("in the training images", "training images"), ("in the test images", "test images")];
+
 impl Course<'_> {
     pub(super) fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
@@ -44,14 +48,22 @@ impl Course<'_> {
     /// The first that differs.
     pub(super) fn check(&self, settings: &BTreeMap<String, String>) -> Result<(), EvaluationError> {
         let Some(from) = self.from else { return Ok(()) };
-        for (name, now) in settings {
-            let before = from.metadata.get(name).map_or("", String::as_str);
-            if before != now {
+        let before = |name: &str| from.metadata.get(name).map_or("", String::as_str);
+        let is_contents = |name: &str| CONTENTS.iter().any(|(contents, _)| *contents == name);
+        for (name, now) in settings.iter().filter(|(name, _)| !is_contents(name)) {
+            if before(name) != now {
                 return Err(EvaluationError::OtherTraining {
                     what: name.clone(),
-                    before: before.to_owned(),
+                    before: before(name).to_owned(),
                     now: now.clone(),
                 });
+            }
+        }
+        // Of other numbers of images, the contents say nothing.
+        for (name, images) in CONTENTS {
+            let now = settings.get(name).map_or("", String::as_str).split(' ').map(str::to_owned);
+            if !may_be_the_same(before(name), &now.collect::<Vec<_>>()) {
+                return Err(EvaluationError::OtherImages { images });
             }
         }
         Ok(())
@@ -98,6 +110,8 @@ impl Evaluation {
             ("the level", format!("{:?}", self.options.level)),
             ("the training images", described(&**self.train_images())),
             ("the test images", described(&**self.test_images())),
+            (CONTENTS[0].0, digests_of_a_few(&**self.train_images()).join(" ")),
+            (CONTENTS[1].0, digests_of_a_few(&**self.test_images()).join(" ")),
             ("the number of classes", self.train_images().class_names().len().to_string()),
         ]
         .map(|(what, text)| (what.to_owned(), text))
@@ -111,8 +125,8 @@ impl Evaluation {
     }
 }
 
-/// The number of `images`, and a digest of their labels and names and of what is in a few of them. Of a name only what follows the
-/// folders counts, so that images may move.
+/// The number of `images`, and a digest of their labels and names. Of a name only what follows the folders counts, so that images
+/// may move.
 fn described(images: &dyn Images) -> String {
     let mut hasher = blake3::Hasher::new();
     for image in 0..images.len() {
@@ -120,7 +134,6 @@ fn described(images: &dyn Images) -> String {
         hasher.update(name.rsplit('/').next().unwrap_or_default().as_bytes());
         hasher.update(&images.label(image).map_or(u64::MAX, u64::from).to_le_bytes());
     }
-    digests_of_a_few(images).iter().for_each(|contents| _ = hasher.update(contents.as_bytes()));
     format!("{}, digest {}", images.len(), &hasher.finalize().to_hex()[..16])
 }
 
@@ -145,4 +158,30 @@ pub(super) fn take_doubles(snapshot: &Snapshot, name: &str, n: usize) -> Result<
 /// The error for what a checkpoint of a training should have.
 pub(super) fn lacking(name: &str) -> EvaluationError {
     EvaluationError::State(train_core::engine::StateError::Missing(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_images_of_the_same_names_are_others_as_far_as_they_can_be_read() {
+        let settings = |names: &str, contents: &str| -> BTreeMap<String, String> {
+            [("the training images", names), (CONTENTS[0].0, contents), (CONTENTS[1].0, "t u")]
+                .map(|(name, text)| (name.to_owned(), text.to_owned()))
+                .into()
+        };
+        let snapshot = Snapshot { metadata: settings("2, digest x", "a b"), ..Snapshot::default() };
+        let course =
+            Course { from: Some(&snapshot), stop: &AtomicBool::new(false), save: &mut |_| unreachable!() };
+        let said = |names: &str, contents: &str| match course.check(&settings(names, contents)) {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(said("2, digest x", "a b"), "");
+        assert_eq!(said("2, digest x", "a -"), "");
+        assert!(said("2, digest x", "a c").starts_with("the training images are not those"));
+        // The number says more.
+        assert!(said("1, digest y", "c").contains("started with the training images 2, digest x"));
+    }
 }

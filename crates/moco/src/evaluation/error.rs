@@ -80,6 +80,14 @@ pub enum EvaluationError {
     /// The backbone cannot drop paths.
     #[error("stochastic depth is not possible: {0}")]
     DropPath(ConfigError),
+    /// A training is to go on with other images than it was started with.
+    #[error(
+        "the {images} are not those that this training was started with, though they have the same names"
+    )]
+    OtherImages {
+        /// Training images or test images.
+        images: &'static str,
+    },
     /// A training is to go on with other settings than it was started with.
     #[error("this training was started with {what} {before}, and is to go on with {now}")]
     OtherTraining {
@@ -166,6 +174,7 @@ impl EvaluationError {
             Self::NoTrainView { known, .. } => Some(format!("choose one of: {}", known.join(", "))),
             Self::ViewSizes { .. } => Some("train on a view with the size of the test view".into()),
             Self::Config { source, .. } | Self::DropPath(source) => source.hint().map(str::to_owned),
+            Self::OtherImages { .. } => Some("give it its images back, or start a new training".into()),
             Self::OtherTraining { .. } => {
                 Some("go on with the settings that it was started with, or start a new one".into())
             }

@@ -52,25 +52,28 @@ pub(super) fn normalization(pipeline: &Pipeline, view: &str) -> Option<Normaliza
 pub(super) fn resized_to(pipeline: &Pipeline, view: &str) -> Option<usize> {
     let steps = &pipeline.view(view)?.transform.steps;
     let cut = steps.iter().position(|step| step.center().is_some())?;
-    let square = |image: &Image| {
-        let (height, width) = match image {
+    // Of a square nothing is cut by the way, and the shorter side is any.
+    let resized = |side: usize| {
+        let channels = pipeline.dataset.channels();
+        let blank =
+            ByteImage { width: side, height: side, channels, values: vec![0; side * side * channels] };
+        let image = steps[..cut].iter().fold(Image::Bytes(blank), |image, step| {
+            step.apply(image, &mut Rng::new(0, "the size of a view", &[]))
+        });
+        match image {
             Image::Bytes(image) => (image.height, image.width),
             Image::Floats(image) => (image.height, image.width),
-        };
-        (height == width).then_some(height)
+        }
     };
-    // Of a square nothing is cut by the way, and the shorter side is any.
-    let channels = pipeline.dataset.channels();
-    let blank = ByteImage { width: SIDE, height: SIDE, channels, values: vec![0; SIDE * SIDE * channels] };
-    let resized = steps[..cut].iter().fold(Image::Bytes(blank), |image, step| {
-        step.apply(image, &mut Rng::new(0, "the size of a view", &[]))
-    });
     let (height, width) = steps[cut].center()?;
-    square(&resized).filter(|side| height == width && *side >= height)
+    let [(side, across), other] = SIDES.map(resized);
+    // A step that resizes gives the same for every image.
+    let is_resized = side == across && (side, across) == other;
+    (is_resized && height == width && side >= height).then_some(side)
 }
 
-/// Of the image that a view is tried on: of no size that views have.
-const SIDE: usize = 317;
+/// Of images that a view is tried on: of no size that views have.
+const SIDES: [usize; 2] = [317, 461];
 
 /// The backbone of `pipeline` that is called `name`.
 pub(crate) fn backbone<'a>(pipeline: &'a Pipeline, name: &str) -> Option<&'a dyn Backbone> {
@@ -129,5 +132,9 @@ mod tests {
         };
         assert_eq!(other(r#"views.eval.0=("resize", (shorter: 37))"#), Some(37));
         assert_eq!(other(r#"views.eval.0=("resize", (size: (40, 37)))"#), None);
+        assert_eq!(
+            other(r#"views.eval=[("center-crop", (size: 16)), ("normalize", (statistics: Cifar10))]"#),
+            None
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use loader::digests_of_a_few;
+use loader::{digests_of_a_few, may_be_the_same};
 use pipeline::Moved;
 use plugin_api::{Images, Split, Splits};
 
@@ -124,10 +124,7 @@ impl ImageSet {
     /// Whether these can be the images with such `contents`. What could not be read then, or cannot now, is no difference, and
     /// checkpoints of an earlier version tell of none.
     fn may_be(&self, contents: Option<&String>) -> bool {
-        let before = contents.map(String::as_str).unwrap_or_default().split(' ');
-        before
-            .zip(&self.contents)
-            .all(|(before, now)| before == now || [before, now].contains(&"-") || before.is_empty())
+        may_be_the_same(contents.map(String::as_str).unwrap_or_default(), &self.contents)
     }
 }
 

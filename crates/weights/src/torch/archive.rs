@@ -23,8 +23,7 @@ pub(crate) fn open_archive(path: &Path, file: File) -> Result<impl Source + use<
     let config = Config { archive_offset: ArchiveOffset::Known(0) };
     let archive = ZipArchive::with_config(config, BufReader::new(file)).map_err(|error| match error {
         ZipError::Io(reason) => ReadError::io(path)(reason),
-        // The directory of a zip archive is at its end.
-        // The directory is at the end.
+        // The directory is at the end, and so the first thing that a cut file lacks.
         ZipError::InvalidArchive(reason) if reason.starts_with("Could not find") => {
             ReadError::Truncated { path: path.into(), what: "its zip directory is missing".into() }
         }
