@@ -18,7 +18,7 @@ use self::drawing::{enlarged, overlaid};
 use crate::encoding::{EncoderArguments, ImageArguments, skipped, stopped};
 use crate::failure::Failure;
 use crate::image_pass::{Passed, none_readable};
-use crate::text;
+use crate::{new_file, text};
 
 /// Draw where an encoder looks.
 ///
@@ -73,10 +73,12 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         return Err(Failure::usage("attention is that of the backbone, not of the head", "omit `--level`"));
     }
     let mut encoder = arguments.encoder.load(&arguments.run)?;
-    let folder =
-        ResultFolder::new(&RunFolder::open(encoder.checkpoint())?, "attend", arguments.out.as_deref())?;
+    let run = RunFolder::open(encoder.checkpoint())?;
+    let folder = ResultFolder::new(&run, "attend", arguments.out.as_deref())?;
     let all = arguments.images.open(&encoder)?;
     let images = evaluate::chosen_images(&all, spread(all.len(), arguments.count.get()));
+    let place = arguments.out.clone().unwrap_or_else(|| run.path().join("evaluations"));
+    new_file::check_room(&place, images.len() as u64 * BYTES_OF_AN_IMAGE)?;
     let (mut drawn, mut what) = (Vec::new(), "");
     let allowed = encoder.max_unreadable();
     let pass = arguments.encoder.pass();
@@ -104,6 +106,9 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     )?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// What an image takes with a map for each head, as pictures and on the page: an estimate that is rather too high.
+const BYTES_OF_AN_IMAGE: u64 = 1_000_000;
 
 /// The name of the page.
 const PAGE: &str = "attention.html";

@@ -101,6 +101,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         false => Some(evaluation.training_view(arguments.train_view.as_deref()).map_err(with_hint)?),
     };
     let run = &evaluation.run().folder;
+    // The classifier is kept with its encoder, and where it is trained on random views, so is each state on its way.
+    arguments.place.check_room(run, 2 * evaluation.encoder_bytes())?;
     let mut folder = match arguments.cached {
         true if arguments.place.resume.is_some() => {
             return Err(Failure::usage(
