@@ -35,9 +35,9 @@ pub struct OpenedImages {
 /// The images at `paths`, in the order of `paths`. Only names are read.
 ///
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
-/// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a
-/// Parquet file, as for [`ParquetDataset`](crate::ParquetDataset); or an image. Parquet files, and any single path, give labels if they have them: a list with labels, or a
-/// folder in which every image is in a class folder.
+/// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a Parquet file, as for
+/// [`ParquetDataset`](crate::ParquetDataset); or an image. Parquet files, and any single path, give labels if they have them: a
+/// list with labels, or a folder in which every image is in a class folder.
 ///
 /// # Errors
 /// If a path does not exist, or is not an image.
