@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use plugin_api::{DatasetError, Images};
+use plugin_api::{ConfigError, DatasetConfig, DatasetContext, DatasetError, DatasetFiles, Images};
 
 use crate::archive::{self, is_archive_file};
 use crate::decode::{ReadOptions, begins_like_image};
 use crate::images::{Labels, Part, StoredImages};
+use crate::joined::Joined;
 use crate::list::{Columns, List, number_both, number_labels, read_list};
 use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
 use crate::parquet::{self, is_parquet_file};
@@ -23,6 +24,9 @@ const N_BYTES_LOOKED_AT: usize = 32;
 /// Names of folders that hold a split.
 const SPLITS: [&[u8]; 5] = [b"train", b"val", b"valid", b"validation", b"test"];
 
+/// Dataset plugins of files that are listed here together with folders and images.
+const LISTED_HERE: [&str; 3] = ["archive", "list-file", "parquet"];
+
 /// Images given by path.
 #[derive(Clone)]
 pub struct OpenedImages {
@@ -36,12 +40,20 @@ pub struct OpenedImages {
 ///
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
 /// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a Parquet file, as for
-/// [`ParquetDataset`](crate::ParquetDataset); or an image. Parquet files, and any single path, give labels if they have them: a
-/// list with labels, or a folder in which every image is in a class folder.
+/// [`ParquetDataset`](crate::ParquetDataset); or an image. A single path may also be a pack, or a file of another plugin
+/// ([`dataset_of_file`]): its training images, and its test images after them. Parquet files, and any single path, give labels if
+/// they have them: a list with labels, or a folder in which every image is in a class folder.
 ///
 /// # Errors
 /// If a path does not exist, or is not an image.
 pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
+    if let [path] = paths
+        && let Some(config) = dataset_of_file(path)
+    {
+        let unfit = |fault: ConfigError| error(path, fault.to_string(), "name its plugin in a pipeline");
+        let splits = config.build(&DatasetContext::default()).map_err(unfit)?.open()?;
+        return Ok(OpenedImages { images: Joined::of(&splits), notes: splits.notes });
+    }
     let mut notes = Vec::new();
     if paths.len() > 1 && paths.iter().all(|path| is_parquet_file(path)) {
         let (parts, labels) = parts_and_labels(parquet::list(paths, None, None)?, &mut notes);
@@ -56,6 +68,12 @@ pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
         }
     }
     Ok(opened(parts, labels, notes))
+}
+
+/// The dataset that the file at `path` is by the ending of its name, if it is a pack or a file of a plugin from elsewhere.
+pub fn dataset_of_file(path: &Path) -> Option<DatasetConfig> {
+    let files = DatasetFiles::of(path).filter(|files| !LISTED_HERE.contains(&files.dataset))?;
+    path.is_file().then(|| files.config(&[path.to_owned()]))
 }
 
 fn opened(parts: Vec<Part>, labels: Labels, notes: Vec<String>) -> OpenedImages {

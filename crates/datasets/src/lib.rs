@@ -25,6 +25,7 @@ mod classes;
 mod decode;
 mod given;
 mod images;
+mod joined;
 mod listing;
 mod places;
 mod positioned;
@@ -57,7 +58,7 @@ pub use self::decode::{
     format_name, image_header, read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
-pub use self::given::{OpenedImages, open_images};
+pub use self::given::{OpenedImages, dataset_of_file, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;
 pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};

@@ -20,8 +20,8 @@ use crate::{compute, cores, json, pipeline_file, text};
 /// they trained. Nothing is written.
 ///
 /// A product is a multiplication with an addition, as the layer is defined; convolutions by Winograd's algorithm make fewer.
-/// Memory is the most that this process had during a step, or that the GPU had. Times are those of this machine as it is now: other
-/// programs on it make them longer.
+/// Memory is the most that this process had while it trained and measured, or that the GPU had. Times are those of this machine as
+/// it is now: other programs on it make them longer.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {

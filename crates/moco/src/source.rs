@@ -71,7 +71,7 @@ impl ImageSource for String {
     }
 }
 
-/// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a .zip, .tar or Parquet file; a
+/// The images at `path`: a folder, of which every image at any depth is taken, sorted by path; a .zip, .tar or Parquet file; a pack; a
 /// text file with one path per line; or an image. No image is read yet. Notes tell what was passed over.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::modules;
 use pipeline_text::{Checked, Fault, Node, PipelineText};
-use plugin_api::{Described, all_plugins};
+use plugin_api::{DatasetFiles, Described, all_plugins};
 
 const DATASET: &str = "dataset";
 
@@ -124,19 +124,12 @@ fn at_path(path: &str) -> Option<String> {
             "`{path}` is a folder: write {folder} for all images in it, or {classes} if each folder in it is a class"
         ))
     } else if place.is_file() {
-        let ending = place.extension().unwrap_or_default().to_ascii_lowercase();
-        let plugin = match ending.to_str()? {
-            "zip" | "tar" => "archive",
-            "pack" => "pack",
-            "parquet" => "parquet",
-            "txt" | "csv" | "tsv" => "list-file",
-            _ => {
-                return Some(format!(
-                    "`{path}` is a file: for a folder of images, write {folder} with its path"
-                ));
+        Some(match DatasetFiles::of(&place) {
+            Some(files) => {
+                format!("`{path}` is {}: write {}", files.what, written(files.dataset, files.field))
             }
-        };
-        Some(format!("`{path}` is a file: write {}", written(plugin, "path")))
+            None => format!("`{path}` is a file: for a folder of images, write {folder} with its path"),
+        })
     } else if is_path(path) {
         Some(format!("there is nothing at `{path}`; a folder of images would be {folder}"))
     } else {
@@ -160,6 +153,11 @@ fn at_home(path: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // This crate links no dataset.
+    plugin_api::inventory::submit! {
+        DatasetFiles { dataset: "archive", field: "path", endings: &["zip"], what: "an archive", takes_several: true }
+    }
 
     #[test]
     fn the_place_of_a_plugin_says_of_which_kind_it_is() {
@@ -198,7 +196,7 @@ mod tests {
             ("flat", "or `(\"class-folders\", (root: \"{}\"))` if each"),
             ("split", "`train`: write `(\"class-folders\", (root: \"{}\"))`"),
             ("a.ZIP", "write `(\"archive\", (path: \"{}\"))`"),
-            ("list.csv", "write `(\"list-file\", (path: \"{}\"))`"),
+            ("list.csv", "`{}` is a file: for a folder of images"),
             ("a.jpg", "`{}` is a file: for a folder of images"),
             ("none", "there is nothing at `{}`"),
         ] {

@@ -114,9 +114,9 @@ pub use self::embeddings::Embeddings;
 pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX_CHANNELS};
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetConfig,
-    DatasetContext, DatasetError, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated, FeatureExtractor,
-    Head, Images, Input, InputShape, Keys, KeysAnew, Level, LossContext, LossRange, Metric, Module,
-    ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
+    DatasetContext, DatasetError, DatasetFiles, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated,
+    FeatureExtractor, Head, Images, Input, InputShape, Keys, KeysAnew, Level, LossContext, LossRange, Metric,
+    Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
     ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome,
     OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
     Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,

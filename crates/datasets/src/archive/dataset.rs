@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, Splits};
 
 use super::{files_of, open, webdataset};
 use crate::decode::{ReadOptions, decode_bytes};
@@ -20,6 +20,16 @@ plugin_api::register! {
         source: "",
         example: r#"(path: "photos.zip")"#,
         build: |config: ArchiveConfig, _context| ArchiveDataset::new(config),
+    }
+}
+
+plugin_api::inventory::submit! {
+    DatasetFiles {
+        dataset: "archive",
+        field: "path",
+        endings: &["zip", "tar"],
+        what: "an archive",
+        takes_several: true,
     }
 }
 

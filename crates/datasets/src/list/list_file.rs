@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, Splits};
 
 use super::{Columns, List, number_labels, read_list};
 use crate::decode::{ReadOptions, decode_bytes};
@@ -19,6 +19,16 @@ plugin_api::register! {
         source: "",
         example: r#"(path: "train.txt")"#,
         build: |config: ListFileConfig, _context| ListFile::new(config),
+    }
+}
+
+plugin_api::inventory::submit! {
+    DatasetFiles {
+        dataset: "list-file",
+        field: "path",
+        endings: &["txt", "csv", "tsv"],
+        what: "a list of images",
+        takes_several: false,
     }
 }
 

@@ -6,7 +6,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, MAX_CHANNELS, Split, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, MAX_CHANNELS, Split, Splits};
 
 pub use self::format::Encoding;
 use self::reader::{Pack, PackImages};
@@ -22,6 +22,16 @@ plugin_api::register! {
         source: "",
         example: r#"(path: "photos.pack")"#,
         build: |config: PackConfig, _context| PackFile::new(config),
+    }
+}
+
+plugin_api::inventory::submit! {
+    DatasetFiles {
+        dataset: "pack",
+        field: "path",
+        endings: &["pack"],
+        what: "a pack",
+        takes_several: true,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
+use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, Splits};
 
 use super::list;
 use crate::decode::{ReadOptions, decode_bytes};
@@ -17,6 +17,16 @@ plugin_api::register! {
         source: "",
         example: r#"(path: "data/train-*.parquet", test: "data/test-*.parquet")"#,
         build: |config: ParquetConfig, _context| ParquetDataset::new(config),
+    }
+}
+
+plugin_api::inventory::submit! {
+    DatasetFiles {
+        dataset: "parquet",
+        field: "path",
+        endings: &["parquet"],
+        what: "a Parquet file",
+        takes_several: true,
     }
 }
 

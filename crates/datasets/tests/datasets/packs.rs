@@ -57,6 +57,22 @@ fn pixels_names_and_labels_come_back() {
 }
 
 #[test]
+fn a_pack_is_opened_without_a_pipeline() {
+    let (folder, path) = packed();
+    let opened = datasets::open_images(std::slice::from_ref(&path)).unwrap();
+    let images = opened.images;
+    assert_eq!(labels(&*images), [Some(1), Some(0), Some(1), Some(0)], "test images come last");
+    assert_eq!(images.class_names(), ["cat", "dog"]);
+    for i in 0..4 {
+        assert_eq!((images.name(i), images.key(i)), (format!("photos/{i}.png"), format!("photos/{i}.png")));
+        assert_eq!(images.load(i).unwrap(), pixels(i as u8));
+    }
+    let loud = folder.path().join("A.PACK");
+    fs::rename(&path, &loud).unwrap();
+    assert_eq!(datasets::open_images(&[loud]).unwrap().images.len(), 4);
+}
+
+#[test]
 fn files_are_kept_as_they_are() {
     let folder = tempdir().unwrap();
     save(folder.path().join("red.png"), [200, 10, 20]);

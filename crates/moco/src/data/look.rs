@@ -1,11 +1,10 @@
 //! A look at a folder: how many images, how large, in which colors.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use plugin_api::{
-    ByteImage, DatasetConfig, DatasetContext, DatasetError, Images, Rng, Splits, UnreadableImage,
+    ByteImage, DatasetConfig, DatasetContext, DatasetError, DatasetFiles, Images, Rng, Splits,
+    UnreadableImage,
 };
 use rayon::prelude::*;
 
@@ -95,9 +94,6 @@ impl Looked {
     }
 }
 
-/// Files that are named by their endings, whatever they begin with.
-const NO_IMAGES: [&str; 7] = ["zip", "tar", "pack", "txt", "csv", "tsv", "parquet"];
-
 /// `error`, which says what `paths` are not, with what they are.
 fn explained(error: DataError, paths: &[PathBuf]) -> DataError {
     let DataError::Dataset(DatasetError { path, reason, hint }) = error else { return error };
@@ -111,8 +107,7 @@ fn explained(error: DataError, paths: &[PathBuf]) -> DataError {
     }
     if paths.contains(&path) && ["this is no archive", "this is a file, not a folder"].contains(&&*reason) {
         let reason = "this is no folder, no archive, no pack and no list of images";
-        let hint = "archives end in .zip or .tar, packs in .pack, lists in .txt, .csv or .tsv, and Parquet files in .parquet";
-        return told(&path, reason, hint.into());
+        return told(&path, reason, format!("files are told by their endings: {}", DatasetFiles::told()));
     }
     let mut files = Vec::new();
     if reason.starts_with("there are no images") && path.is_dir() {
@@ -132,16 +127,11 @@ fn explained(error: DataError, paths: &[PathBuf]) -> DataError {
 
 /// Whether there is an image file at `path`.
 fn is_image(path: &Path) -> bool {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    if !path.is_file() || ending.is_some_and(|ending| NO_IMAGES.contains(&&*ending)) {
+    if !path.is_file() || DatasetFiles::of(path).is_some() {
         return false;
     }
-    let beginning = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(N_HEADER_BYTES as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    beginning().is_ok_and(|bytes| datasets::format_name(&bytes).is_some())
+    let beginning = regular_files::beginning(path, N_HEADER_BYTES);
+    beginning.is_ok_and(|bytes: Vec<u8>| datasets::format_name(&bytes).is_some())
 }
 
 /// Folders inside of one another in which Parquet files are looked for.
@@ -369,6 +359,22 @@ mod tests {
                 refused(names)
             );
         }
+    }
+
+    #[test]
+    fn files_of_two_kinds_and_too_many_files_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for name in ["a.zip", "b.pack", "c.txt", "d.CSV"] {
+            std::fs::write(root.join(name), "x").unwrap();
+        }
+        let refused = |names: [&str; 2]| {
+            let paths = names.map(|name| root.join(name));
+            look(&paths).unwrap_err().to_string().replace(&format!("{}/", root.display()), "")
+        };
+        assert_eq!(refused(["a.zip", "b.pack"]), "b.pack: this is a pack, and a.zip is an archive");
+        let second = "d.CSV: this is the second file, and only one file is taken that is a list of images";
+        assert_eq!(refused(["c.txt", "d.CSV"]), second);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datasets::is_parquet_file;
-use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Splits};
+use plugin_api::{Dataset, DatasetConfig, DatasetContext, DatasetError, DatasetFiles, Images, Splits};
 
 use super::DataError;
 use super::source::{has_class_folders, quoted};
@@ -41,25 +41,44 @@ pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
         return Err(DataError::Missing { path: path.clone() });
     }
     let all = written(paths);
-    if let [path] = paths
-        && path.is_file()
-    {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        match ending.as_deref() {
-            Some("pack") => return Told::open("pack", format!("(path: {all})"), "a pack"),
-            Some("txt" | "csv" | "tsv") => {
-                return Told::open("list-file", format!("(path: {all})"), "a list of images");
-            }
-            _ => {}
-        }
-    }
     if paths.iter().all(|path| is_parquet_file(path)) {
         return Told::open("parquet", format!("(path: {all})"), "the rows of Parquet files");
     }
-    if paths.iter().all(|path| path.is_file()) {
-        return archives(&all);
+    if !paths.iter().all(|path| path.is_file()) {
+        return folders(paths, &all);
     }
-    folders(paths, &all)
+    match of_one_kind(paths)? {
+        // Class folders may be in an archive.
+        Some(files) if files.dataset != "archive" => {
+            let config = files.config(paths);
+            Told::open(config.name(), config.config().to_owned(), files.what)
+        }
+        _ => archives(&all),
+    }
+}
+
+/// What the files at `paths` are by the endings of their names; `None` if they have none that is known.
+///
+/// # Errors
+/// If some are of one dataset and some of another, or there are several where one is taken.
+fn of_one_kind(paths: &[PathBuf]) -> Result<Option<&'static DatasetFiles>, DataError> {
+    let found: Vec<_> = paths.iter().filter_map(|path| Some((path, DatasetFiles::of(path)?))).collect();
+    let Some(&(first, files)) = found.first() else { return Ok(None) };
+    let fault = |path: &Path, reason: String, hint: &str| {
+        Err(DataError::Dataset(DatasetError { path: path.to_owned(), reason, hint: hint.into() }))
+    };
+    if let Some((path, other)) = found.iter().find(|(_, other)| other.dataset != files.dataset) {
+        let reason = format!("this is {}, and {} is {}", other.what, first.display(), files.what);
+        return fault(path, reason, "give files of one kind, or folders");
+    }
+    match paths {
+        [_, second, ..] if !files.takes_several => {
+            let reason =
+                format!("this is the second file, and only one file is taken that is {}", files.what);
+            fault(second, reason, "put what they have into one")
+        }
+        _ => Ok(Some(files)),
+    }
 }
 
 /// As RON writes one path, or several.

@@ -115,13 +115,14 @@ pub(super) fn is_pipeline(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "ron")
 }
 
-/// The dataset plugin for a path that is one dataset: a pack, or a folder with class folders in its folder `train`.
+/// The dataset plugin for a path that is one dataset: a pack or a file of a plugin from elsewhere, or a folder with class folders
+/// in its folder `train`.
 pub(super) fn plugin_of(path: &Path) -> Option<DatasetConfig> {
-    if path.extension().is_some_and(|extension| extension == "pack") {
-        return Some(DatasetConfig::new("pack", format!("(path: {})", quoted(path))));
-    }
-    has_class_folders(&path.join("train"))
-        .then(|| DatasetConfig::new("class-folders", format!("(root: {})", quoted(path))))
+    let class_folders = || {
+        has_class_folders(&path.join("train"))
+            .then(|| DatasetConfig::new("class-folders", format!("(root: {})", quoted(path))))
+    };
+    datasets::dataset_of_file(path).or_else(class_folders)
 }
 
 /// A path as RON writes strings.

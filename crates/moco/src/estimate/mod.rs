@@ -56,7 +56,7 @@ pub struct Estimate {
     pub step: Duration,
     /// The part of it that is a wait for images.
     pub waited: Duration,
-    /// The most memory during a step, in bytes: of this process, or of the GPU that computes. `None` if the system does not say.
+    /// The most memory while training and measuring, in bytes: of this process, or of the GPU that computes. `None` if the system does not say.
     pub peak_memory: Option<u64>,
     /// Bytes of a checkpoint, about.
     pub checkpoint_bytes: u64,

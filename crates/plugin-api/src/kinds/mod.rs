@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod dataset;
+mod dataset_files;
 mod loss;
 mod module;
 mod monitor;
@@ -14,6 +15,7 @@ mod visit;
 
 pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
+pub use self::dataset_files::DatasetFiles;
 pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange, PastKeys};
 pub use self::module::{Backbone, Head, Module, ModuleContext, NormScope, OfOtherSize, PassDraws, Resized};
 pub use self::monitor::{

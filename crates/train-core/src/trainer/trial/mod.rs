@@ -56,8 +56,8 @@ pub struct Trial {
     pub waited: Duration,
     /// What measurements take.
     pub measuring: MeasuringCost,
-    /// The most memory that this process has had during a step, in bytes, or the GPU that computes; `None` if the system does not
-    /// say.
+    /// The most memory that this process has had while it trained and measured, in bytes, or the GPU that computes; `None` if the
+    /// system does not say.
     pub peak_memory: Option<u64>,
     /// Training and test images, if the dataset was opened.
     pub n_images: Option<(usize, usize)>,
@@ -142,7 +142,6 @@ pub fn try_steps(pipeline: Pipeline, device: &Device, options: &TrialOptions) ->
         }
     }
     let elapsed = start.elapsed();
-    let peak_memory = memory.bytes();
     drop(feed);
     let measuring = match &data {
         Some(data) => {
@@ -159,6 +158,7 @@ pub fn try_steps(pipeline: Pipeline, device: &Device, options: &TrialOptions) ->
         }
         None => MeasuringCost::default(),
     };
+    let peak_memory = memory.bytes();
     Ok(Trial {
         n_steps,
         step: elapsed / n_steps as u32,
