@@ -102,10 +102,17 @@ DEVICE int emulation_shuffle_int(unsigned mask, int value, int direction, int op
 DEVICE float emulation_shuffle_float(unsigned mask, float value, int direction, int operand, int width) {
     return __uint_as_float(emulation_shuffle_unsigned(mask, __float_as_uint(value), direction, operand, width));
 }
+DEVICE double emulation_shuffle_double(unsigned mask, double value, int direction, int operand, int width) {
+    union { double number; unsigned halves[2]; } bits = {.number = value};
+    for (int half = 0; half < 2; half++)
+        bits.halves[half] = emulation_shuffle_unsigned(mask, bits.halves[half], direction, operand, width);
+    return bits.number;
+}
 /* The width may be left out. */
 #define EMULATION_SHUFFLE(mask, value, direction, operand, ...)                                   \
     _Generic((value),                                                                             \
         float: emulation_shuffle_float,                                                           \
+        double: emulation_shuffle_double,                                                         \
         int: emulation_shuffle_int,                                                               \
         unsigned: emulation_shuffle_unsigned)(mask, value, direction, operand,                    \
                                               ((const int[]){__VA_ARGS__ __VA_OPT__(,) 32})[0])

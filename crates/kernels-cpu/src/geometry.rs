@@ -23,7 +23,7 @@ impl ConvGeometry {
     ///
     /// # Errors
     ///
-    /// When the kernel or the stride is 0, or the padded image is smaller than the kernel.
+    /// When the kernel or the stride is 0, or the padded image is smaller than the kernel or larger than a `usize` counts.
     pub fn output(&self, h: usize, w: usize) -> Result<(usize, usize), SizeError> {
         Ok((
             Self::output_size(h, self.kernel.0, self.stride.0, self.padding.0)?,
@@ -38,7 +38,9 @@ impl ConvGeometry {
         if stride == 0 {
             return Err(refused("stride", stride, "it must be at least 1"));
         }
-        let padded = size + 2 * padding;
+        let padded = padding.checked_mul(2).and_then(|both| both.checked_add(size));
+        let padded =
+            padded.ok_or_else(|| refused("padding", padding, "it must leave a size that can be counted"))?;
         if padded < kernel {
             return Err(refused("padded image size", padded, "the kernel must fit into it"));
         }
@@ -48,4 +50,18 @@ impl ConvGeometry {
 
 fn refused(what: &'static str, got: usize, must: &'static str) -> SizeError {
     SizeError { op: "window", what, got, must }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConvGeometry;
+
+    #[test]
+    fn a_padding_that_no_number_has_room_for_is_an_error() {
+        for padding in [usize::MAX / 2, usize::MAX / 2 + 1, usize::MAX] {
+            let refused = ConvGeometry::square(3, 1, padding).output(5, 5).unwrap_err();
+            assert_eq!((refused.what, refused.got), ("padding", padding));
+        }
+        assert_eq!(ConvGeometry::square(3, 1, 1).output(5, 6), Ok((5, 6)));
+    }
 }

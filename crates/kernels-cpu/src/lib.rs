@@ -12,6 +12,7 @@
 pub mod blend;
 pub mod contrast;
 pub mod conv;
+mod cut;
 mod error;
 mod geometry;
 pub mod largest;
@@ -29,6 +30,8 @@ mod scratch;
 mod simd;
 #[doc(hidden)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 pub mod unit_rows;
 mod values;
@@ -36,7 +39,7 @@ mod values;
 pub use self::{
     error::{FamilyError, SizeError},
     geometry::ConvGeometry,
-    layout::{BLOCK, Layout},
+    layout::{IMAGES_IN_BLOCK, Layout},
     peak::register_peak,
     precision::Precision,
     simd::{Family, choose_kernels, kernel_family},

@@ -5,12 +5,13 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::{
+    cut::lens,
     scratch::with_scratch,
     simd::{Element, Filled, Filling, fill},
 };
 
 /// Elements that one task of an element-wise operation handles: 64 KiB, which stays in a core's second-level cache.
-pub(crate) const TASK_LEN: usize = 16 * 1024;
+pub(crate) const ELEMENTWISE_LEN: usize = 16 * 1024;
 
 /// Builds a buffer out of parts of the given lengths, each filled by `fill(part index, part)`; a part starts as zeros.
 ///
@@ -98,12 +99,12 @@ pub(crate) fn build_scattered<R: Send>(
     n_tasks: usize,
     compute: impl Fn(usize, &mut [f32]) -> R + Sync,
 ) -> (Vec<f32>, Vec<R>) {
-    let lens: Vec<usize> = pieces.iter().map(|&(len, _)| len).collect();
-    let len = lens.iter().sum();
+    let piece_lens: Vec<usize> = pieces.iter().map(|&(len, _)| len).collect();
+    let len = piece_lens.iter().sum();
     let mut values = Vec::with_capacity(len);
     let mut by_task: Vec<Vec<&mut [MaybeUninit<f32>]>> = (0..n_tasks).map(|_| Vec::new()).collect();
     for (piece, &(_, task)) in
-        split_mut(&mut values.spare_capacity_mut()[..len], &lens).into_iter().zip(pieces)
+        split_mut(&mut values.spare_capacity_mut()[..len], &piece_lens).into_iter().zip(pieces)
     {
         by_task[task].push(piece);
     }
@@ -131,9 +132,9 @@ pub(crate) fn build_scattered<R: Send>(
     (values, results)
 }
 
-/// [`build`] with parts of [`TASK_LEN`].
+/// [`build`] with parts of [`ELEMENTWISE_LEN`].
 pub(crate) fn build_evenly<V: Plain>(len: usize, fill: impl Fn(usize, &mut [V]) + Sync) -> Vec<V> {
-    build(&even_parts(len), |part_idx, part| fill(part_idx * TASK_LEN, part))
+    build(&lens(len, ELEMENTWISE_LEN), |part_idx, part| fill(part_idx * ELEMENTWISE_LEN, part))
 }
 
 /// Cuts a slice into consecutive parts of the given lengths.
@@ -147,19 +148,30 @@ pub(crate) fn split_mut<'a, T>(mut rest: &'a mut [T], part_lens: &[usize]) -> Ve
     parts
 }
 
+/// The first parts of a room, of the given lengths.
+pub(crate) fn split<const N: usize>(mut room: &mut [f32], part_lens: [usize; N]) -> [&mut [f32]; N] {
+    part_lens.map(|len| {
+        let (part, rest) = std::mem::take(&mut room).split_at_mut(len);
+        room = rest;
+        part
+    })
+}
+
 /// Changes parts of the given lengths, with something of its own for each: `change(part index, own, part)`.
+///
+/// # Panics
+///
+/// When the parts are not all of the values, or there is not something of its own for each.
 pub(crate) fn change<V: Plain, T: Send>(
     values: &mut [V],
     part_lens: &[usize],
     beside: Vec<T>,
     change: impl Fn(usize, T, &mut [V]) + Sync,
 ) {
+    assert_eq!(part_lens.iter().sum::<usize>(), values.len(), "the parts are all of the values");
+    assert_eq!(part_lens.len(), beside.len(), "each part has something of its own");
     let parts = split_mut(values, part_lens).into_par_iter().zip(beside).enumerate();
     parts.for_each(|(part_idx, (part, own))| change(part_idx, own, part));
-}
-
-fn even_parts(len: usize) -> Vec<usize> {
-    (0..len).step_by(TASK_LEN).map(|start| TASK_LEN.min(len - start)).collect()
 }
 
 fn zeroed<V: Plain>(part: &mut [MaybeUninit<V>]) -> &mut [V] {

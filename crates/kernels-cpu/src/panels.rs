@@ -7,17 +7,17 @@ use crate::simd::{
     write_some,
 };
 
-/// Rows of values, one after the other, in words: a word is an `f32`, or two bfloat16 side by side.
+/// RowsOfWords of values, one after the other, in words: a word is an `f32`, or two bfloat16 side by side.
 #[derive(Clone, Copy)]
-pub(crate) struct Rows<'a, E> {
+pub(crate) struct RowsOfWords<'a, E> {
     words: &'a [f32],
     /// Values of a row: a whole number of words.
     len: usize,
     elements: PhantomData<E>,
 }
 
-impl<'a, E: Element> Rows<'a, E> {
-    /// Rows of `len` values.
+impl<'a, E: Element> RowsOfWords<'a, E> {
+    /// RowsOfWords of `len` values.
     #[inline(always)]
     pub(crate) fn new(words: &'a [f32], len: usize) -> Self {
         assert!(len.is_multiple_of(E::PER_STEP), "a row is a whole number of words");

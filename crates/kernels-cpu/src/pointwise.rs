@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use crate::{
-    memory::{TASK_LEN, build_evenly, build_filled},
+    cut::lens,
+    memory::{ELEMENTWISE_LEN, build_evenly, build_filled},
     simd::{Element, Family, Filled, Filling, Kernel, Lanes, for_registers, read_some},
     values::{Lent, Values},
 };
@@ -17,6 +18,10 @@ pub fn relu(family: Family, x: &Values) -> Values {
 }
 
 /// `a + b`, of the precision of `a`; with `is_rectified`, `max(a + b, 0)`, where NaN stays.
+///
+/// # Panics
+///
+/// When there are not as many of both.
 pub fn sum(family: Family, a: &Values, b: &Values, is_rectified: bool) -> Values {
     let floor = if is_rectified { 0.0 } else { f32::NEG_INFINITY };
     match (a.lend(), b.lend()) {
@@ -28,6 +33,10 @@ pub fn sum(family: Family, a: &Values, b: &Values, is_rectified: bool) -> Values
 }
 
 /// The gradient where ReLU was on, which is where its output is above 0; 0 elsewhere.
+///
+/// # Panics
+///
+/// When the gradient has not as many values as the output.
 pub fn masked(family: Family, mut gradient: Values, output: &Values) -> Values {
     match (&mut gradient, output.lend()) {
         (Values::F32(gradient), Lent::F32(output)) => mask_by(family, gradient, output),
@@ -44,13 +53,22 @@ pub fn rectify(family: Family, values: &[f32]) -> Vec<f32> {
 }
 
 /// [`masked`] in single precision, in place.
+///
+/// # Panics
+///
+/// As [`masked`].
 pub fn mask(family: Family, gradient: &mut [f32], output: &[f32]) {
     mask_by(family, gradient, output);
 }
 
 /// `sum[i] += values[i]`.
+///
+/// # Panics
+///
+/// When there are not as many of both.
 pub fn add_to(family: Family, sum: &mut [f32], values: &[f32]) {
-    sum.par_chunks_mut(TASK_LEN).zip(values.par_chunks(TASK_LEN)).for_each(|(sum, values)| {
+    assert_eq!(sum.len(), values.len(), "a sum is of as many values on both sides");
+    sum.par_chunks_mut(ELEMENTWISE_LEN).zip(values.par_chunks(ELEMENTWISE_LEN)).for_each(|(sum, values)| {
         family.run(AddTo { sum, values });
     });
 }
@@ -63,18 +81,20 @@ fn rectified<E: Element>(family: Family, values: &[E]) -> Vec<E> {
 
 fn sum_of<A: Element, B: Element>(family: Family, a: &[A], b: &[B], floor: f32) -> Vec<A> {
     assert_eq!(a.len(), b.len(), "a sum is of as many values on both sides");
-    let parts = a.chunks(TASK_LEN).map(<[A]>::len).collect::<Vec<_>>();
+    let parts = lens(a.len(), ELEMENTWISE_LEN);
     build_filled(&parts, |part, out| {
-        let range = part * TASK_LEN..part * TASK_LEN + parts[part];
+        let range = part * ELEMENTWISE_LEN..part * ELEMENTWISE_LEN + parts[part];
         family.run(Sum { a: &a[range.clone()], b: &b[range], floor, out })
     })
 }
 
 fn mask_by<G: Element, O: Element>(family: Family, gradient: &mut [G], output: &[O]) {
     assert_eq!(gradient.len(), output.len(), "a gradient is of as many values as there are");
-    gradient.par_chunks_mut(TASK_LEN).zip(output.par_chunks(TASK_LEN)).for_each(|(gradient, output)| {
-        family.run(Mask { gradient, output });
-    });
+    gradient.par_chunks_mut(ELEMENTWISE_LEN).zip(output.par_chunks(ELEMENTWISE_LEN)).for_each(
+        |(gradient, output)| {
+            family.run(Mask { gradient, output });
+        },
+    );
 }
 
 struct Rectify<'a, E> {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::{
-    memory::{TASK_LEN, build_beside, change},
+    memory::{ELEMENTWISE_LEN, build_beside, change},
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, write_some},
     values::{Lent, Values},
 };
@@ -11,53 +11,60 @@ use crate::{
 /// Columns that a task handles at most: what it sums up stays in a core's first-level cache.
 const TASK_COLUMNS: usize = 2048;
 /// Values that a task sums up, about.
-const TASK_VALUES: usize = 2 * TASK_LEN;
+const TASK_VALUES: usize = 2 * ELEMENTWISE_LEN;
 /// Columns that one task adds up over all blocks of rows.
 const COMBINED_COLUMNS: usize = 128;
 /// Rows that are added up in registers, before their sum is added to what is there.
 const ROWS_AT_ONCE: usize = 4;
 
 /// Rows of `c` values that one task handles.
-pub fn rows_in_task(c: usize) -> usize {
-    (TASK_LEN / c).max(1)
+pub(crate) fn rows_in_task(c: usize) -> usize {
+    (ELEMENTWISE_LEN / c).max(1)
 }
 
 /// Adds `row` to every row.
-pub fn add(values: &mut Values, row: &[f32]) {
-    add_with(Family::detected(), values, row);
-}
-
-/// [`add`] in single precision.
-pub fn add_to_rows(values: &mut [f32], row: &[f32]) {
-    add_to(Family::detected(), values, row);
-}
-
-/// The sum of all rows of `c` values: in single precision within a block of rows, in double precision over the blocks.
-pub fn sum(values: Lent<'_>, c: usize) -> Vec<f32> {
-    sum_with(Family::detected(), values, c)
-}
-
-/// [`sum`] in single precision.
-pub fn sum_rows(values: &[f32], c: usize) -> Vec<f32> {
-    sum(Lent::F32(values), c)
-}
-
-fn add_with(family: Family, values: &mut Values, row: &[f32]) {
+///
+/// # Panics
+///
+/// When the values are not whole rows.
+pub fn add(family: Family, values: &mut Values, row: &[f32]) {
     match values {
         Values::F32(values) => add_to(family, values, row),
         Values::Bf16(halves) => add_to(family, halves, row),
     }
 }
 
+/// [`add`] in single precision.
+///
+/// # Panics
+///
+/// As [`add`].
+pub fn add_to_rows(family: Family, values: &mut [f32], row: &[f32]) {
+    add_to(family, values, row);
+}
+
+/// The sum of all rows of `c` values: in single precision within a block of rows, in double precision over the blocks.
+///
+/// # Panics
+///
+/// When the values are not whole rows.
+pub fn sum(family: Family, values: Lent<'_>, c: usize) -> Vec<f32> {
+    match values {
+        Lent::F32(values) => sum_of(family, values, c),
+        Lent::Bf16(halves) => sum_of(family, halves, c),
+    }
+}
+
 fn add_to<E: Element>(family: Family, values: &mut [E], row: &[f32]) {
     let c = row.len();
+    assert!(values.len().is_multiple_of(c), "rows are whole");
     let n_rows = values.len() / c;
     // Whole rows, or parts of one.
-    let (lens, rows): (Vec<usize>, Vec<&[f32]>) = if c <= TASK_LEN {
+    let (lens, rows): (Vec<usize>, Vec<&[f32]>) = if c <= ELEMENTWISE_LEN {
         let n = rows_in_task(c);
         (0..n_rows).step_by(n).map(|first| (n.min(n_rows - first) * c, row)).unzip()
     } else {
-        let parts = || row.chunks(TASK_LEN).map(|part| (part.len(), part));
+        let parts = || row.chunks(ELEMENTWISE_LEN).map(|part| (part.len(), part));
         (0..n_rows).flat_map(|_| parts()).unzip()
     };
     change(values, &lens, rows, |_, row, values| family.run(AddRow { values, row }));
@@ -83,14 +90,8 @@ impl<E: Element> Kernel for AddRow<'_, E> {
     }
 }
 
-fn sum_with(family: Family, values: Lent<'_>, c: usize) -> Vec<f32> {
-    match values {
-        Lent::F32(values) => sum_of(family, values, c),
-        Lent::Bf16(halves) => sum_of(family, halves, c),
-    }
-}
-
 fn sum_of<E: Element>(family: Family, values: &[E], c: usize) -> Vec<f32> {
+    assert!(values.len().is_multiple_of(c), "rows are whole");
     let n_rows = values.len() / c;
     let n_block_rows = (TASK_VALUES / c.min(TASK_COLUMNS)).max(1);
     // Block after block of rows, each cut by columns.

@@ -10,8 +10,14 @@ use crate::{
 /// PyTorch's `eps` of `F.normalize`: what a length is at least.
 pub const MIN_LENGTH: f32 = 1e-12;
 
-/// Divides each row of `d` values by its length, or by [`MIN_LENGTH`]; gives what each was divided by.
+/// Divides each row of `d` values by its length, or by [`MIN_LENGTH`]; gives what each was divided by. A row with NaN becomes
+/// NaN, as in PyTorch.
+///
+/// # Panics
+///
+/// When the values are not whole rows.
 pub fn normalize(family: Family, values: &mut [f32], d: usize) -> Vec<f32> {
+    assert!(values.len().is_multiple_of(d), "rows are whole");
     let mut lengths = vec![0.0; values.len() / d];
     let rows = rows_in_task(d);
     values.par_chunks_mut(rows * d).zip(lengths.par_chunks_mut(rows)).for_each(|(values, lengths)| {
@@ -21,7 +27,13 @@ pub fn normalize(family: Family, values: &mut [f32], d: usize) -> Vec<f32> {
 }
 
 /// Turns the gradient of [`normalize`]'s output into that of its input.
+///
+/// # Panics
+///
+/// When the gradient has not as many values as the output, or there is not a length for each row.
 pub fn backward(family: Family, gradient: &mut [f32], output: &[f32], lengths: &[f32]) {
+    assert_eq!(gradient.len(), output.len(), "a gradient is of as many values as there are");
+    assert!(output.len().is_multiple_of(lengths.len()), "there is a length for each row");
     let d = output.len() / lengths.len();
     let rows = rows_in_task(d);
     let gradients = gradient.par_chunks_mut(rows * d).zip(output.par_chunks(rows * d));
@@ -42,7 +54,9 @@ impl Kernel for Normalize<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self) {
         for (row, length) in self.values.chunks_exact_mut(self.d).zip(self.lengths) {
-            *length = (dot(row, row).sqrt() as f32).max(MIN_LENGTH);
+            let own = dot(row, row).sqrt() as f32;
+            // Not `max`, which is the least length where the length is not a number.
+            *length = if own < MIN_LENGTH { MIN_LENGTH } else { own };
             for value in row {
                 *value /= *length;
             }

@@ -4,7 +4,8 @@ use std::{borrow::Cow, ops::Range};
 
 use crate::{
     Precision,
-    memory::{self, TASK_LEN, build_beside, build_evenly, build_two, split_mut},
+    cut::lens,
+    memory::{self, ELEMENTWISE_LEN, build_beside, build_evenly, build_two, split_mut},
     norm::ChannelSums,
     scratch::{with_halves, with_scratch},
     simd::{self, Element, Family},
@@ -31,14 +32,9 @@ impl Values {
         }
     }
 
-    /// Builds values out of parts of the given lengths, each filled by `fill(part index, part)`; a part starts as zeros.
-    pub fn build(precision: Precision, part_lens: &[usize], fill: impl Fn(usize, &mut [f32]) + Sync) -> Self {
-        let beside = vec![(); part_lens.len()];
-        Self::build_beside(precision, part_lens, beside, |part_idx, (), part| fill(part_idx, part))
-    }
-
-    /// [`build`](Self::build), with something of its own for each part, `fill(part index, own, part)`.
-    pub fn build_beside<T: Send>(
+    /// Builds values out of parts of the given lengths, each filled by `fill(part index, own, part)`, with something of its own for
+    /// each; a part starts as zeros.
+    pub(crate) fn build_beside<T: Send>(
         precision: Precision,
         part_lens: &[usize],
         beside: Vec<T>,
@@ -60,7 +56,7 @@ impl Values {
 
     /// [`build_beside`](Self::build_beside), with the sums of each of so many channels, if they are asked for: taken while a
     /// part is in the cache, and before it is rounded.
-    pub fn build_summed<T: Send>(
+    pub(crate) fn build_summed<T: Send>(
         family: Family,
         precision: Precision,
         part_lens: &[usize],
@@ -104,8 +100,8 @@ impl Values {
         Summed { values: E::values(values), sums: sums.into_iter().collect() }
     }
 
-    /// [`build`](Self::build) of two of them at once, `fill(part index, part, part)`.
-    pub fn build_two(
+    /// Builds two of them at once, `fill(part index, part, part)`; parts start as zeros.
+    pub(crate) fn build_two(
         precision: Precision,
         part_lens: &[usize],
         fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
@@ -131,18 +127,21 @@ impl Values {
     }
 
     /// Adds `other` to them.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many of both.
     pub fn add(&mut self, other: &Self) {
         let len = self.len();
-        let part_lens: Vec<usize> =
-            (0..len).step_by(TASK_LEN).map(|start| TASK_LEN.min(len - start)).collect();
-        let others = other.lend().chunks(TASK_LEN);
-        self.change(&part_lens, others, |_, other, part| {
+        assert_eq!(len, other.len(), "a sum is of as many values on both sides");
+        let others = other.lend().chunks(ELEMENTWISE_LEN);
+        self.change(&lens(len, ELEMENTWISE_LEN), others, |_, other, part| {
             other.with(|other: &[f32]| part.iter_mut().zip(other).for_each(|(sum, value)| *sum += value));
         });
     }
 
     /// Changes parts of the given lengths, with something of its own for each: `change(part index, own, part)`.
-    pub fn change<T: Send>(
+    pub(crate) fn change<T: Send>(
         &mut self,
         part_lens: &[usize],
         beside: Vec<T>,

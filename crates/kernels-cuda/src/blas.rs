@@ -29,20 +29,26 @@ pub(crate) struct Operand<'a> {
 impl<'a> Operand<'a> {
     /// Values of an array, row after row.
     pub(crate) fn of(array: &'a Array) -> Self {
-        Self::at(array.address(), array.len(), array.precision())
+        // SAFETY: the array is there, and borrowed.
+        unsafe { Self::at(array.address(), array.len(), array.precision()) }
     }
 
     /// Single-precision values, row after row.
     pub(crate) fn of_slice(values: &'a Memory<f32>) -> Self {
-        Self::at(values.address(), values.len(), Precision::F32)
+        // SAFETY: the values are there, and borrowed.
+        unsafe { Self::at(values.address(), values.len(), Precision::F32) }
     }
 
     /// Halves of values, row after row.
     pub(crate) fn of_halves(halves: &'a Memory<u16>) -> Self {
-        Self::at(halves.address(), halves.len(), Precision::Bf16)
+        // SAFETY: the halves are there, and borrowed.
+        unsafe { Self::at(halves.address(), halves.len(), Precision::Bf16) }
     }
 
-    fn at(address: u64, len: usize, precision: Precision) -> Self {
+    /// # Safety
+    ///
+    /// So many values of this precision are at the address, on the device of this process, for as long as `'a` says.
+    unsafe fn at(address: u64, len: usize, precision: Precision) -> Self {
         Self { address, len, precision, is_transposed: false, step: 0, array: PhantomData }
     }
 
@@ -91,7 +97,8 @@ pub(crate) struct Target<'a>(Operand<'a>);
 impl<'a> Target<'a> {
     /// Values of an array, row after row.
     pub(crate) fn of(array: &'a mut Array) -> Self {
-        Self(Operand::at(array.address_mut(), array.len(), array.precision()))
+        // SAFETY: the array is there, and nobody else has it.
+        Self(unsafe { Operand::at(array.address_mut(), array.len(), array.precision()) })
     }
 
     /// As of an [`Operand`].

@@ -28,7 +28,12 @@ impl Chunks {
 /// # Errors
 ///
 /// When the device fails.
+///
+/// # Panics
+///
+/// If the values are no whole rows.
 pub fn sum_rows(values: &Array, n_columns: usize) -> Result<Array> {
+    assert!(values.len().is_multiple_of(n_columns), "values are whole rows");
     let n_rows = values.len() / n_columns;
     let chunks = Chunks::of(n_rows);
     let mut partial = Memory::<f64>::unwritten(chunks.n * n_columns)?;

@@ -118,10 +118,17 @@ pub(crate) fn is_tensor_float() -> bool {
 /// Lets products of single precision round their factors, or not, whatever [`allow_tensor_float`] says, on this thread and
 /// while `work` runs.
 pub fn with_tensor_float<R>(is_allowed: bool, work: impl FnOnce() -> R) -> R {
-    let before = TENSOR_FLOAT_HERE.replace(Some(is_allowed));
-    let result = work();
-    TENSOR_FLOAT_HERE.set(before);
-    result
+    /// What the thread had before, and has again behind a panic too.
+    struct Before(Option<bool>);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            TENSOR_FLOAT_HERE.set(self.0);
+        }
+    }
+
+    let _before = Before(TENSOR_FLOAT_HERE.replace(Some(is_allowed)));
+    work()
 }
 
 /// Lets products of single precision round their factors to TensorFloat-32 (10 bits of mantissa), which tensor cores multiply.

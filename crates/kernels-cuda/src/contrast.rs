@@ -2,6 +2,9 @@
 //!
 //! All logits exist at once, unlike on the host: 64 MiB for 256 queries and a queue of 65536 keys. They become the weights
 //! of the keys in the gradient, in place.
+//!
+//! Against a queue, the positive's logit is summed in double precision and those of negatives by cuBLAS in single: a positive
+//! that is in the queue too need not tie with its copy there, as it does on the host, and may count as right.
 
 use kernels_cpu::Precision;
 
@@ -91,7 +94,10 @@ pub fn contrast(
     assert!(queries.len() == n * width && keys.len() == n_keys * width, "rows are whole");
     match &positives {
         Some(positives) => assert_eq!(positives.get().len(), n * width, "each query has a positive"),
-        None => assert!(first + n <= n_keys, "the positive of each query is among the keys"),
+        None => assert!(
+            first.checked_add(n).is_some_and(|end| end <= n_keys),
+            "the positive of each query is among the keys"
+        ),
     }
 
     let mut logits = Array::unwritten(n * n_keys, Precision::F32)?;

@@ -113,7 +113,11 @@ impl Launch {
     }
 
     /// An array that something else owns.
-    pub(crate) fn address(self, address: u64) -> Self {
+    ///
+    /// # Safety
+    ///
+    /// An array that the kernel may use as it does is at the address, on the device of this process.
+    pub(crate) unsafe fn address(self, address: u64) -> Self {
         self.word(address)
     }
 

@@ -33,6 +33,7 @@ pub mod pointwise;
 pub mod pool;
 mod program;
 pub mod rows;
+mod sending;
 mod staging;
 mod status;
 #[cfg(all(test, feature = "emulated"))]

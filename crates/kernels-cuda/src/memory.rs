@@ -12,11 +12,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use cudarc::driver::{CudaSlice, DeviceRepr, result};
+use cudarc::driver::{CudaSlice, DeviceRepr, DeviceSlice, result};
 
 use crate::{
     context::{Context, context},
-    error::{Error, Result},
+    error::{Error, Result, at_most},
+    sending::send,
 };
 
 /// Values of one type on the device, at least room for one.
@@ -26,8 +27,6 @@ pub struct Memory<T> {
     len: usize,
     /// Bytes of the memory, where it is kept for others; those that the driver gets back itself need none.
     n_bytes: Option<usize>,
-    /// What is on its way to the device.
-    _sent: Option<Vec<T>>,
     values: PhantomData<T>,
 }
 
@@ -45,23 +44,25 @@ const GRAIN: usize = if cfg!(feature = "emulated") { 1 } else { 512 };
 impl<T: DeviceRepr> Memory<T> {
     /// Memory that a kernel or a copy is about to write whole. There is always some of it: drivers refuse to allocate nothing.
     pub(crate) fn unwritten(len: usize) -> Result<Self> {
+        // Half of what can be addressed: neither the product below nor a quarter more than it wraps around.
+        at_most("the number of values", len, (isize::MAX as usize - GRAIN) / size_of::<T>())?;
         let n_bytes = (len.max(1) * size_of::<T>()).next_multiple_of(GRAIN);
         let address = match take(n_bytes) {
             Some(address) => address,
             None => ask(n_bytes)?,
         };
-        Ok(Self { address, len: len.max(1), n_bytes: Some(n_bytes), _sent: None, values: PhantomData })
+        Ok(Self { address, len: len.max(1), n_bytes: Some(n_bytes), values: PhantomData })
     }
 
     /// Numbers that the host gives away: unlike an upload of borrowed ones, this does not wait for the device.
-    pub(crate) fn send(values: Vec<T>) -> Result<Self> {
-        let mut memory = Self::unwritten(values.len())?;
+    pub(crate) fn send(values: Vec<T>) -> Result<Self>
+    where
+        T: Send + 'static,
+    {
+        let memory = Self::unwritten(values.len())?;
         if !values.is_empty() {
-            let context = context()?;
-            context.bind()?;
-            // SAFETY: there is room for the values, which stay where they are until the memory is dropped.
-            unsafe { result::memcpy_htod_async(memory.address, &values, context.stream()) }?;
-            memory._sent = Some(values);
+            // SAFETY: there is room for the values, and whoever gets the memory after this one works behind the copy.
+            unsafe { send(memory.address, values) }?;
         }
         Ok(memory)
     }
@@ -99,21 +100,31 @@ impl<T> Memory<T> {
         self.address
     }
 
+    /// The memory of a slice, which goes back to the driver.
+    ///
+    /// # Errors
+    ///
+    /// When the device does not open.
+    ///
+    /// # Panics
+    ///
+    /// If the slice has no values, or is on another device than this process works on.
+    pub fn of_slice(slice: CudaSlice<T>) -> Result<Self> {
+        let len = DeviceSlice::len(&slice);
+        assert!(len > 0, "there is always something");
+        let ordinal = context()?.device().ordinal();
+        assert_eq!(slice.device().ordinal(), ordinal, "kernels run on the device of this process");
+        // SAFETY: the slice has given its memory away, and the device is that of this process.
+        Ok(unsafe { Self::of_driver(slice.leak(), len) })
+    }
+
     /// Memory of the driver, which gets it back.
     ///
     /// # Safety
     ///
     /// The address is that of so many values, on the device of this process, and nobody else frees it.
     pub(crate) unsafe fn of_driver(address: u64, len: usize) -> Self {
-        Self { address, len, n_bytes: None, _sent: None, values: PhantomData }
-    }
-}
-
-impl<T> From<CudaSlice<T>> for Memory<T> {
-    fn from(slice: CudaSlice<T>) -> Self {
-        let len = cudarc::driver::DeviceSlice::len(&slice);
-        // SAFETY: the slice has given its memory away.
-        unsafe { Self::of_driver(slice.leak(), len) }
+        Self { address, len, n_bytes: None, values: PhantomData }
     }
 }
 
@@ -138,18 +149,25 @@ fn take(n_bytes: usize) -> Option<u64> {
     let most = if cfg!(feature = "emulated") { n_bytes } else { n_bytes + n_bytes / 4 };
     let mut kept = kept();
     let address = kept.range_mut(n_bytes..=most).find_map(|(_, addresses)| addresses.pop())?;
+    // SAFETY: what was kept is used by nobody.
     #[cfg(feature = "emulated")]
-    poison(address);
+    unsafe {
+        poison(address)
+    };
     Some(address)
 }
 
 /// Lets the emulated driver look whether something was written beyond an end, and leave nothing of what was there.
+///
+/// # Safety
+///
+/// Nobody uses the memory.
 #[cfg(feature = "emulated")]
-fn poison(address: u64) {
+unsafe fn poison(address: u64) {
     unsafe extern "C" {
         fn cuda_emulation_poison(address: u64);
     }
-    // SAFETY: nobody uses the memory.
+    // SAFETY: as above.
     unsafe { cuda_emulation_poison(address) };
 }
 

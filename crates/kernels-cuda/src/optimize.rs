@@ -12,6 +12,8 @@ pub(crate) static OPTIMIZE: Program = Program::new(
 
 /// Values that one block works on.
 const SPAN: usize = 8192;
+/// Arrays of single precision that a row has at most.
+const N_ARRAYS: usize = 4;
 /// Numbers of a row, of any rule.
 const N_NUMBERS: usize = 8;
 
@@ -26,14 +28,50 @@ struct Table<'a> {
     borrowed: PhantomData<&'a mut Memory<f32>>,
 }
 
-impl Table<'_> {
-    /// A row with the addresses of arrays that the table borrows, each of `len` values or more; the last is of bfloat16.
-    fn push(&mut self, addresses: [u64; 5], len: usize, numbers: &[f64]) {
+/// An array that a row has the address of, borrowed for as long as its table is there.
+#[derive(Debug)]
+enum Borrowed<'a> {
+    Read(&'a Memory<f32>),
+    Written(&'a mut Memory<f32>),
+}
+
+impl Borrowed<'_> {
+    /// Where it is, after a look whether it has so many values.
+    fn address(self, len: usize) -> u64 {
+        let (address, own_len) = match self {
+            Self::Read(values) => (values.address(), values.len()),
+            Self::Written(values) => (values.address_mut(), values.len()),
+        };
+        assert!(own_len >= len, "each value has one in every array of its row");
+        address
+    }
+}
+
+impl<'a> Table<'a> {
+    /// A row of `len` values in each of the arrays, and in the copy in bfloat16 if there is one.
+    ///
+    /// # Panics
+    ///
+    /// If one is shorter.
+    fn push<const N: usize>(
+        &mut self,
+        len: usize,
+        arrays: [Borrowed<'a>; N],
+        narrow: Option<&'a mut Memory<u16>>,
+        numbers: &[f64],
+    ) {
+        const { assert!(N <= N_ARRAYS) };
+        assert!(narrow.as_ref().is_none_or(|narrow| narrow.len() >= len), "each value has a copy");
+        let mut addresses = [0; N_ARRAYS];
+        for (address, array) in addresses.iter_mut().zip(arrays) {
+            *address = array.address(len);
+        }
         if len == 0 {
             return;
         }
         self.rows.push(self.n_blocks as i64);
         self.rows.extend(addresses.map(u64::cast_signed));
+        self.rows.push(narrow.map_or(0, Memory::address_mut).cast_signed());
         self.rows.push(len as i64);
         self.numbers.extend(numbers);
         self.n_rows += 1;
@@ -141,14 +179,6 @@ pub struct Moving<'a> {
     pub narrow: Option<&'a mut Memory<u16>>,
 }
 
-impl Moving<'_> {
-    fn addresses(self) -> (u64, usize, u64) {
-        let len = self.values.len();
-        assert!(self.narrow.as_ref().is_none_or(|narrow| narrow.len() >= len), "each value has a copy");
-        (self.values.address_mut(), len, self.narrow.map_or(0, Memory::address_mut))
-    }
-}
-
 impl<'a> Moves<'a> {
     /// Adds a parameter that moves by its gradient and a velocity.
     ///
@@ -162,17 +192,17 @@ impl<'a> Moves<'a> {
         velocity: &'a mut Memory<f32>,
         Momentum { momentum, weight_decay, lr, rate }: Momentum,
     ) {
-        let (values, len, narrow) = moving.addresses();
-        assert!(gradient.len() >= len && velocity.len() >= len, "each value has a gradient and a velocity");
+        let Moving { values, narrow } = moving;
+        let len = values.len();
         let (trust, kind) = match rate {
             Rate::One => (0.0, 0.0),
             Rate::OfWhole { trust } => (trust, 1.0),
             Rate::OfSum { trust } => (trust, 2.0),
         };
         self.has_layer_rates |= kind != 0.0;
-        let addresses = [values, gradient.address(), velocity.address_mut(), 0, narrow];
         let numbers = [f64::from(momentum), weight_decay, f64::from(lr), trust, kind];
-        self.with_momentum.push(addresses, len, &numbers);
+        let arrays = [Borrowed::Written(values), Borrowed::Read(gradient), Borrowed::Written(velocity)];
+        self.with_momentum.push(len, arrays, narrow, &numbers);
     }
 
     /// Adds a parameter that moves by the means of its gradient and of its square.
@@ -187,13 +217,12 @@ impl<'a> Moves<'a> {
         means: [&'a mut Memory<f32>; 2],
         AdamW { shrink, first_new, second_kept, second_new, root_of_filled, eps, size }: AdamW,
     ) {
-        let (values, len, narrow) = moving.addresses();
-        let [first, second] = means;
-        let are_long = gradient.len() >= len && first.len() >= len && second.len() >= len;
-        assert!(are_long, "each value has a gradient and two means");
-        let addresses = [values, gradient.address(), first.address_mut(), second.address_mut(), narrow];
+        let Moving { values, narrow } = moving;
+        let len = values.len();
+        let [first, second] = means.map(Borrowed::Written);
         let numbers = [shrink, first_new, second_kept, second_new, root_of_filled, eps, size];
-        self.adamw.push(addresses, len, &numbers.map(f64::from));
+        let arrays = [Borrowed::Written(values), Borrowed::Read(gradient), first, second];
+        self.adamw.push(len, arrays, narrow, &numbers.map(f64::from));
     }
 
     /// Adds a parameter that moves by the sign of a blend of its gradient and the mean of gradients.
@@ -208,11 +237,11 @@ impl<'a> Moves<'a> {
         mean: &'a mut Memory<f32>,
         Lion { shrink, blend_kept, blend_new, kept, new, size }: Lion,
     ) {
-        let (values, len, narrow) = moving.addresses();
-        assert!(gradient.len() >= len && mean.len() >= len, "each value has a gradient and a mean");
-        let addresses = [values, gradient.address(), mean.address_mut(), 0, narrow];
+        let Moving { values, narrow } = moving;
+        let len = values.len();
         let numbers = [shrink, blend_kept, blend_new, kept, new, size];
-        self.lion.push(addresses, len, &numbers.map(f64::from));
+        let arrays = [Borrowed::Written(values), Borrowed::Read(gradient), Borrowed::Written(mean)];
+        self.lion.push(len, arrays, narrow, &numbers.map(f64::from));
     }
 
     /// Does them all, without waiting for the device.
@@ -266,9 +295,9 @@ impl<'a> Blends<'a> {
     ///
     /// If the other is shorter.
     pub fn push(&mut self, own: Moving<'a>, towards: &'a Memory<f32>) {
-        let (own, len, narrow) = own.addresses();
-        assert!(towards.len() >= len, "each value has one to move to");
-        self.0.push([own, towards.address(), 0, 0, narrow], len, &[]);
+        let Moving { values, narrow } = own;
+        let len = values.len();
+        self.0.push(len, [Borrowed::Written(values), Borrowed::Read(towards)], narrow, &[]);
     }
 
     /// `own = momentum own + (1 - momentum) towards` of all, without waiting for the device.
@@ -297,7 +326,7 @@ impl<'a> Blends<'a> {
 pub fn largest_of_each(arrays: &[Option<&Memory<f32>>]) -> Result<Vec<Option<f32>>> {
     let mut table = Table::default();
     for array in arrays.iter().flatten() {
-        table.push([array.address(), 0, 0, 0, 0], array.len(), &[]);
+        table.push(array.len(), [Borrowed::Read(array)], None, &[]);
     }
     if table.n_rows == 0 {
         return Ok(vec![None; arrays.len()]);
@@ -325,7 +354,7 @@ pub fn largest_of_each(arrays: &[Option<&Memory<f32>>]) -> Result<Vec<Option<f32
 pub fn sum_of_squares(arrays: &[&Memory<f32>]) -> Result<f64> {
     let mut table = Table::default();
     for array in arrays {
-        table.push([array.address(), 0, 0, 0, 0], array.len(), &[]);
+        table.push(array.len(), [Borrowed::Read(array)], None, &[]);
     }
     if table.n_rows == 0 {
         return Ok(0.0);
@@ -347,7 +376,7 @@ pub fn scale_all(arrays: &mut [&mut Memory<f32>], factor: f32) -> Result<()> {
     let mut table = Table::default();
     for array in arrays {
         let len = array.len();
-        table.push([array.address_mut(), 0, 0, 0, 0], len, &[]);
+        table.push(len, [Borrowed::Written(array)], None, &[]);
     }
     if table.n_rows == 0 {
         return Ok(());

@@ -22,9 +22,10 @@ pub(crate) static ROWS: Program =
 ///
 /// # Panics
 ///
-/// If there is no such row.
+/// If there is no such row, or the values are no whole rows.
 pub fn gather_rows(values: &Array, width: usize, order: &[usize]) -> Result<Array> {
     let (n, n_rows) = (order.len() * width, values.len() / width);
+    assert!(values.len().is_multiple_of(width), "values are whole rows");
     assert!(order.iter().all(|&row| row < n_rows), "every row of the order is there");
     let row = |&row: &usize| {
         i32::try_from(row).map_err(|_| Error::Size {
@@ -116,12 +117,18 @@ unsafe fn run_add_row(launch: Launch, n: usize, width: usize) -> Result<()> {
     unsafe { launch.long(n_rows).int(width).blocks(n_blocks, across, 1) }
 }
 
-/// Each row of `width` single-precision values divided by its length, and the lengths.
+/// Each row of `width` single-precision values divided by its length, and the lengths. A row with what is not a number becomes
+/// that, as in PyTorch.
 ///
 /// # Errors
 ///
 /// When the device fails.
+///
+/// # Panics
+///
+/// If the values are no whole rows.
 pub fn unit_rows(x: &Array, width: usize) -> Result<(Array, Array)> {
+    assert!(x.len().is_multiple_of(width), "values are whole rows");
     let x = in_precision(x, Precision::F32)?;
     let x = x.get();
     let n = x.len() / width;

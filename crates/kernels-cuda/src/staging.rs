@@ -49,6 +49,8 @@ struct Pinned {
     start: *mut f32,
     /// Values that it has room for.
     capacity: usize,
+    /// Values that were written last.
+    n_filled: usize,
     /// Recorded behind the last copy from it.
     sent: sys::CUevent,
 }
@@ -71,9 +73,7 @@ pub fn upload_image_batch(values: &[f32]) -> Result<Memory<f32>> {
     // A host without memory to pin is no device without memory.
     let Ok(mut pinned) = staging.pinned(values.len()) else { return upload(values) };
     pinned.fill(values);
-    let sent = staging.send(&pinned, values.len());
-    staging.put_back(pinned);
-    sent
+    staging.send(pinned)
 }
 
 /// The way over a stream of its own; `None` where the device has no memory pools.
@@ -134,38 +134,39 @@ impl Staging {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the device the copy of the first `len` values.
-    fn send(&self, pinned: &Pinned, len: usize) -> Result<Memory<f32>> {
+    /// Gives the device the copy of what the buffer was filled with, and the buffer back to the ring: nobody fills it before
+    /// the copy is done.
+    fn send(&self, pinned: Pinned) -> Result<Memory<f32>> {
+        let sent = self.copy(&pinned);
+        self.put_back(pinned);
+        sent
+    }
+
+    /// A copy of what the buffer was filled with.
+    fn copy(&self, pinned: &Pinned) -> Result<Memory<f32>> {
+        let values = pinned.filled();
         let main = context()?.stream();
         // SAFETY: the stream is there, and nothing reads the memory before the copy below has written it: the side stream in
         // its order, the main one because it waits.
-        let address = with_room(|| unsafe { malloc_async(self.stream, len * size_of::<f32>()) })?;
-        // SAFETY: the address is that of `len` values, and nobody else frees it.
-        let slice = unsafe { Memory::of_driver(address, len) };
-        if let Err(error) = self.copy(pinned, address, len, main) {
-            // The slice is freed on the main stream, which may not be waiting: everything is over before that.
+        let address = with_room(|| unsafe { malloc_async(self.stream, size_of_val(values)) })?;
+        // SAFETY: the address is that of so many values, and nobody else frees it.
+        let memory = unsafe { Memory::of_driver(address, values.len()) };
+        // SAFETY: there is room for the values, and whoever writes the buffer next waits for the event. The streams and the
+        // event are there.
+        let sent = unsafe {
+            memcpy_htod_async(address, values, self.stream)
+                .and_then(|()| event::record(pinned.sent, self.stream))
+                .and_then(|()| {
+                    stream::wait_event(main, pinned.sent, sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT)
+                })
+        };
+        if let Err(error) = sent {
+            // The memory is freed on the main stream, which may not be waiting: everything is over before that.
             // SAFETY: the stream is there.
             let _ = unsafe { stream::synchronize(self.stream) };
             return Err(error.into());
         }
-        Ok(slice)
-    }
-
-    fn copy(
-        &self,
-        pinned: &Pinned,
-        address: u64,
-        len: usize,
-        main: sys::CUstream,
-    ) -> Result<(), DriverError> {
-        // SAFETY: `fill` has written `len` values, and whoever writes the buffer next waits for the event. The streams and
-        // the event are there.
-        unsafe {
-            let values = std::slice::from_raw_parts(pinned.start, len);
-            memcpy_htod_async(address, values, self.stream)?;
-            event::record(pinned.sent, self.stream)?;
-            stream::wait_event(main, pinned.sent, sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT)
-        }
+        Ok(memory)
     }
 }
 
@@ -176,7 +177,7 @@ impl Pinned {
         unsafe { sys::cuMemHostAlloc(&mut start, len * size_of::<f32>(), 0) }.result()?;
         let start = start.cast::<f32>();
         match event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING) {
-            Ok(sent) => Ok(Self { start, capacity: len, sent }),
+            Ok(sent) => Ok(Self { start, capacity: len, n_filled: 0, sent }),
             Err(error) => {
                 // SAFETY: the memory was allocated above, and nobody has seen it.
                 let _ = unsafe { sys::cuMemFreeHost(start.cast()) };
@@ -202,11 +203,18 @@ impl Pinned {
         assert!(values.len() <= self.capacity, "a buffer is asked for by the length of what it is for");
         // SAFETY: the memory has that room, belongs to this value alone, and numbers of any bits are valid.
         let target = unsafe { std::slice::from_raw_parts_mut(self.start, values.len()) };
+        self.n_filled = values.len();
         if values.len() <= CHUNK {
             return target.copy_from_slice(values);
         }
         let chunks = target.par_chunks_mut(CHUNK).zip(values.par_chunks(CHUNK));
         chunks.for_each(|(target, values)| target.copy_from_slice(values));
+    }
+
+    /// What was written last.
+    fn filled(&self) -> &[f32] {
+        // SAFETY: `fill` has written so many values, and whoever writes others has the buffer to itself.
+        unsafe { std::slice::from_raw_parts(self.start, self.n_filled) }
     }
 }
 

@@ -16,8 +16,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Forms {
     narrow: OnceLock<Memory<u16>>,
-    transposed: OnceLock<Memory<f32>>,
-    narrow_transposed: OnceLock<Memory<u16>>,
+    transposed: OnceLock<Transposed<f32>>,
+    narrow_transposed: OnceLock<Transposed<u16>>,
+}
+
+/// A copy, and the inputs and outputs that it is transposed by.
+#[derive(Debug)]
+struct Transposed<T> {
+    values: Memory<T>,
+    sizes: (usize, usize),
 }
 
 impl Forms {
@@ -67,26 +74,61 @@ impl<'a> Weight<'a> {
     }
 
     /// As it is, in this precision.
+    ///
+    /// # Panics
+    ///
+    /// If the copy is of a weight of another length.
     pub(crate) fn plain(self, precision: Precision) -> Result<Form<'a>> {
         Ok(match precision {
             Precision::F32 => Form::F32(self.values),
-            Precision::Bf16 => Form::Bf16(kept(&self.forms.narrow, || narrow_slice(self.values))?),
+            Precision::Bf16 => {
+                let halves = kept(&self.forms.narrow, || narrow_slice(self.values))?;
+                self.check(halves);
+                Form::Bf16(halves)
+            }
         })
     }
 
     /// `(taps, in, out)` as `(taps, out, in)`, in this precision. One weight is always asked with the same sizes.
+    ///
+    /// # Panics
+    ///
+    /// If the copy is of other sizes, or of a weight of another length.
     pub(crate) fn transposed(self, precision: Precision, sizes: (usize, usize)) -> Result<Form<'a>> {
         let make = || transpose_taps(self.values, precision, sizes);
         Ok(match precision {
-            Precision::F32 => Form::F32(kept(&self.forms.transposed, || match make()? {
-                Array::F32(values) => Ok(values),
-                other => other.into_memory(),
-            })?),
-            Precision::Bf16 => Form::Bf16(kept(&self.forms.narrow_transposed, || match make()? {
-                Array::Bf16(halves) => Ok(halves),
-                other => narrow_slice(&other.into_memory()?),
-            })?),
+            Precision::F32 => {
+                let values = || match make()? {
+                    Array::F32(values) => Ok(values),
+                    other => other.into_memory(),
+                };
+                Form::F32(self.kept_transposed(&self.forms.transposed, sizes, values)?)
+            }
+            Precision::Bf16 => {
+                let halves = || match make()? {
+                    Array::Bf16(halves) => Ok(halves),
+                    other => narrow_slice(&other.into_memory()?),
+                };
+                Form::Bf16(self.kept_transposed(&self.forms.narrow_transposed, sizes, halves)?)
+            }
         })
+    }
+
+    fn kept_transposed<T>(
+        self,
+        cell: &'a OnceLock<Transposed<T>>,
+        sizes: (usize, usize),
+        make: impl FnOnce() -> Result<Memory<T>>,
+    ) -> Result<&'a Memory<T>> {
+        let kept = kept(cell, || Ok(Transposed { values: make()?, sizes }))?;
+        assert_eq!(kept.sizes, sizes, "a weight is always transposed by the same sizes");
+        self.check(&kept.values);
+        Ok(&kept.values)
+    }
+
+    /// Kernels read a copy as far as the weight goes, and whoever made this pair chose both.
+    fn check<T>(self, copy: &Memory<T>) {
+        assert_eq!(copy.len(), self.len(), "a copy is as long as the weight that it is of");
     }
 }
 

@@ -31,10 +31,18 @@ thread_local! {
 /// Computes, and says what operations of this thread multiplied, in their order. Operations of convolutions, linear layers,
 /// attention and losses are counted; all others multiply a vanishing share.
 pub fn count_products<R>(compute: impl FnOnce() -> R) -> (R, Vec<Counted>) {
-    let outer = COUNTED.replace(Some(Vec::new()));
+    let _outer = Outer(COUNTED.replace(Some(Vec::new())));
     let result = compute();
-    let counted = COUNTED.replace(outer).unwrap_or_default();
-    (result, counted)
+    (result, COUNTED.take().unwrap_or_default())
+}
+
+/// What was counted outside, which goes on where this ends: by a panic too, after which nobody would count otherwise.
+struct Outer(Option<Vec<Counted>>);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        COUNTED.set(self.0.take());
+    }
 }
 
 /// Tells of an operation, if anybody counts.
@@ -115,6 +123,18 @@ mod tests {
             count(|| panic_free("outer"));
         });
         assert_eq!(outer.len(), 1);
+        count(|| unreachable!("nobody counts"));
+    }
+
+    #[test]
+    fn nobody_counts_after_a_panic() {
+        let panics = || count_products(|| panic!("made to fail"));
+        let ((), outer) = count_products(|| {
+            assert!(std::panic::catch_unwind(panics).is_err());
+            count(|| panic_free("outer"));
+        });
+        assert_eq!(outer.len(), 1);
+        assert!(std::panic::catch_unwind(panics).is_err());
         count(|| unreachable!("nobody counts"));
     }
 

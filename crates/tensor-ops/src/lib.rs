@@ -1,4 +1,5 @@
-//! Operations on dfdx tensors, with gradients, that dfdx lacks on stable Rust or has slowly.
+//! The operations of moco-rs, with their gradients: the tape, the tensors' handles and the device's context are dfdx's, the
+//! operations and kernels our own.
 //!
 //! Start at [`FeatureMap`], which hides how image-shaped values are laid out, at [`Tokens`], what a transformer works on,
 //! at [`Parameter`], and at [`Recording`], which says whether an operation is recorded for the backward pass. Each

@@ -1,5 +1,10 @@
 //! What the tests of several operations share: oracles compute in double precision, one value at a time.
 
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use crate::{
     Device, FeatureMap, Features, Gradients, Matrix, Parameter, ParameterKind, Recording, Tokens,
     backend::{Backend, on},
@@ -15,6 +20,25 @@ pub(crate) use kernels_cpu::testing::{assert_close, differences, noise, weighted
 /// which they are all the same.
 pub(crate) fn families() -> Vec<Family> {
     if is_on_device() { vec![Family::detected()] } else { kernels_cpu::testing::families() }
+}
+
+thread_local! {
+    static FAMILY: Cell<Option<Family>> = const { Cell::new(None) };
+}
+
+/// The family that operations of this thread use, if a test goes through them.
+pub(crate) fn family() -> Option<Family> {
+    FAMILY.get()
+}
+
+/// Runs a test once for each of [`families`], which all operations that this thread begins use.
+pub(crate) fn in_each_family(test: impl Fn()) {
+    for family in families() {
+        FAMILY.set(Some(family));
+        let result = catch_unwind(AssertUnwindSafe(&test));
+        FAMILY.set(None);
+        assert!(result.is_ok(), "with the instructions of {family:?}, see what stands above");
+    }
 }
 
 /// A recorded input that wants its gradient.

@@ -9,7 +9,7 @@ use crate::simd::Family;
 ///
 /// # Panics
 ///
-/// When a positive is not among the keys.
+/// When a positive is not among the keys, or rows are not whole.
 pub fn in_batch(
     family: Family,
     (queries, c): (&[f32], usize),
@@ -17,6 +17,7 @@ pub fn in_batch(
     first: usize,
     setting: Setting,
 ) -> Contrast {
+    assert!(queries.len().is_multiple_of(c) && keys.len().is_multiple_of(c), "rows are whole");
     let comparison = Comparison { family, queries, keys, c, first: Some(first), setting };
     let compared = comparison.run();
     let positives = compared.positives();

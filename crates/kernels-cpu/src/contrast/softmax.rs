@@ -10,7 +10,8 @@ use rayon::prelude::*;
 
 use super::{Contrast, Setting};
 use crate::{
-    panels::{Left, Rows},
+    cut::{MANY_TASKS, in_parts},
+    panels::{Left, RowsOfWords},
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, TileMode, exp, max_lane, read, sum_lanes, write},
 };
@@ -19,8 +20,6 @@ use crate::{
 const TASK_QUERIES: usize = 128;
 /// Keys whose logits exist at a time, for the queries of one task.
 const BLOCK_KEYS: usize = 128;
-/// Tasks that keys are cut into runs for, if they have as many blocks.
-const MIN_TASKS: usize = 64;
 
 /// Queries, and the keys that they are compared with.
 #[derive(Clone, Copy)]
@@ -63,10 +62,13 @@ impl<'a> Comparison<'a> {
     /// Compares all queries with all keys.
     pub(super) fn run(self) -> Compared<'a> {
         let Self { family, c, setting, .. } = self;
-        let queries = evenly(self.queries.len() / c, self.queries.len().div_ceil(c * TASK_QUERIES));
+        let n_queries = self.queries.len() / c;
+        let queries: Vec<Range<usize>> =
+            in_parts(n_queries, self.queries.len().div_ceil(c * TASK_QUERIES)).collect();
         let n_keys = self.keys.len() / c;
-        let n_runs = MIN_TASKS.div_ceil(queries.len().max(1)).min(n_keys.div_ceil(BLOCK_KEYS));
-        let keys = evenly(n_keys, n_runs);
+        // Runs for many tasks, if the keys have as many blocks.
+        let n_runs = MANY_TASKS.div_ceil(queries.len().max(1)).min(n_keys.div_ceil(BLOCK_KEYS));
+        let keys: Vec<Range<usize>> = in_parts(n_keys, n_runs).collect();
         let task = |task: usize| {
             let (queries, keys) = (queries[task / n_runs].clone(), keys[task % n_runs].clone());
             let rooms = Rooms::new(queries.len(), c, family.panel(), setting.wants_gradient);
@@ -81,11 +83,6 @@ impl<'a> Comparison<'a> {
     fn inv_temperature(self) -> f32 {
         1.0 / self.setting.temperature
     }
-}
-
-/// `0..len` in so many parts of nearly the same length.
-fn evenly(len: usize, n: usize) -> Vec<Range<usize>> {
-    (0..n).map(|part| len * part / n..len * (part + 1) / n).collect()
 }
 
 impl Compared<'_> {
@@ -209,8 +206,8 @@ struct Rooms {
 impl Rooms {
     fn new(n: usize, c: usize, panel: usize, wants_gradient: bool) -> Self {
         Self {
-            columns: Rows::<f32>::room_as_columns(BLOCK_KEYS, c, panel),
-            rows: if wants_gradient { Rows::<f32>::room(BLOCK_KEYS, c, panel) } else { 0 },
+            columns: RowsOfWords::<f32>::room_as_columns(BLOCK_KEYS, c, panel),
+            rows: if wants_gradient { RowsOfWords::<f32>::room(BLOCK_KEYS, c, panel) } else { 0 },
             logits: n * BLOCK_KEYS,
         }
     }
@@ -240,8 +237,8 @@ impl Kernel for CompareTask<'_> {
         let (rows, logits) = room.split_at_mut(rooms.rows);
         let (n, n_keys) = (queries.len(), keys.len());
         let inv_temperature = comparison.inv_temperature();
-        let own = Rows::<f32>::new(&comparison.queries[queries.start * c..queries.end * c], c);
-        let all_keys = Rows::<f32>::new(comparison.keys, c);
+        let own = RowsOfWords::<f32>::new(&comparison.queries[queries.start * c..queries.end * c], c);
+        let all_keys = RowsOfWords::<f32>::new(comparison.keys, c);
         let mut task = TaskCompared {
             greatest: vec![f32::NEG_INFINITY; n],
             sum: vec![0.0; n],
@@ -277,7 +274,7 @@ impl Kernel for CompareTask<'_> {
             }
             if setting.wants_gradient {
                 block_keys.pack::<L>(rows);
-                let weights = Rows::<f32>::new(&logits[..n * padded], padded).left();
+                let weights = RowsOfWords::<f32>::new(&logits[..n * padded], padded).left();
                 let weights = Left { n_steps: block.len(), ..weights };
                 weights.multiply::<L>(rows, c, &mut task.weighted, c, TileMode::Add);
             }

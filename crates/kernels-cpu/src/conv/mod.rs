@@ -20,6 +20,7 @@ use self::{
 };
 use crate::{
     ConvGeometry, Layout, Precision,
+    layout::counted,
     simd::Family,
     values::{Summed, Values},
 };
@@ -32,7 +33,12 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// A convolution of values that are kept in `precision`. `to` must have the size that `geometry` gives for `from`.
+    /// A convolution of values that are kept in `precision`.
+    ///
+    /// # Panics
+    ///
+    /// When `to` has not as many images as `from`, or not the size that `geometry` gives for it, or when a map has more values than
+    /// can be counted.
     pub fn new(
         family: Family,
         algorithm: ConvAlgorithm,
@@ -41,6 +47,13 @@ impl Convolution {
         from: Layout,
         to: Layout,
     ) -> Self {
+        assert_eq!(
+            geometry.output(from.h, from.w),
+            Ok((to.h, to.w)),
+            "what is written has the size of the outputs"
+        );
+        assert_eq!(from.n, to.n, "there are as many outputs as images");
+        assert!(from.len() > 0 && to.len() > 0, "sizes are at least 1");
         let problem = Problem { family, geometry, from, to, groups: 1, precision };
         Self { problem, method: algorithm.method(&problem) }
     }
@@ -65,7 +78,14 @@ impl Convolution {
 
     /// `(N, H, W, I)` to `(N, OH, OW, O)` by `weight`, `(KH, KW, I, O)`; with the sums of each channel before `bias`, if
     /// they are asked for.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many values, weights or biases as the layouts, the kernel and the groups ask for.
     pub fn forward(&self, weight: &[f32], x: &Values, bias: Option<&[f32]>, is_summed: bool) -> Summed {
+        let Problem { from, to, .. } = self.problem;
+        self.assert_fits(x, from, weight);
+        assert!(bias.is_none_or(|bias| bias.len() == to.c), "there is a bias for each channel");
         let with = match bias {
             _ if is_summed => With::Sums,
             Some(bias) => With::Bias(bias),
@@ -73,18 +93,42 @@ impl Convolution {
         };
         let mut summed = self.method.forward(&self.problem, weight, x, with);
         if let (Some(bias), With::Sums) = (bias, with) {
-            add_bias(self.problem.to, &mut summed.values, bias);
+            add_bias(to, &mut summed.values, bias);
         }
         summed
     }
 
     /// The gradient of the input, added to what was there `before`.
+    ///
+    /// # Panics
+    ///
+    /// As [`forward`](Self::forward).
     pub fn data_gradient(&self, weight: &[f32], gradient: &Values, before: Option<Values>) -> Values {
+        let Problem { from, to, .. } = self.problem;
+        self.assert_fits(gradient, to, weight);
+        assert!(
+            before.as_ref().is_none_or(|before| before.len() == from.len()),
+            "a sum is like what is added"
+        );
         self.method.data(&self.problem, weight, gradient, before)
     }
 
     /// The gradient of the weights, `(KH, KW, I, O)`.
+    ///
+    /// # Panics
+    ///
+    /// When there are not as many values as the layouts have.
     pub fn weight_gradient(&self, x: &Values, gradient: &Values) -> Vec<f32> {
+        let Problem { from, to, .. } = self.problem;
+        let lens = [x.len(), gradient.len()];
+        assert_eq!(lens, [from.len(), to.len()], "there are as many values as the layouts have");
         self.method.weights(&self.problem, x, gradient)
+    }
+
+    fn assert_fits(&self, values: &Values, layout: Layout, weight: &[f32]) {
+        let Problem { geometry, from, to, groups, .. } = self.problem;
+        assert_eq!(values.len(), layout.len(), "there are as many values as the layout has");
+        let weight_len = counted([geometry.kernel.0, geometry.kernel.1, from.c / groups, to.c]);
+        assert_eq!(weight.len(), weight_len, "there is a weight for each tap, input and output");
     }
 }

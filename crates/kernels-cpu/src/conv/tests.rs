@@ -243,12 +243,12 @@ fn winograd_agrees_with_the_definition() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let run = |case: &Case, precision: Precision, n_threads: usize| {
+    let run = |case: &Case, family: Family, precision: Precision, n_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
             let laid = |layout: Layout, values: &[f32]| Values::new(layout.pack(values), precision);
             let (x, gradient) = (laid(case.from, &case.x), laid(case.to, &case.gradient));
-            let conv = case.conv(Family::detected(), ConvAlgorithm::Auto, precision);
+            let conv = case.conv(family, ConvAlgorithm::Auto, precision);
             let y = conv.forward(&case.weight, &x, Some(&case.bias), false).values.into_whole();
             let of_x = conv.data_gradient(&case.weight, &gradient, None).into_whole();
             let of_weight = conv.weight_gradient(&x, &gradient);
@@ -263,10 +263,13 @@ fn results_do_not_depend_on_the_number_of_threads() {
         ([40, 15, 15, 48, 48], square(3, 2, 1), 48),
     ] {
         let case = Case::in_groups(shape, geometry, groups);
-        for precision in [Precision::F32, Precision::Bf16] {
-            let alone = run(&case, precision, 1);
-            assert!(alone == run(&case, precision, 2), "{shape:?} {precision:?}");
-            assert!(alone == run(&case, precision, 64), "{shape:?} {precision:?}");
+        let settings = families().into_iter().flat_map(|f| [(f, Precision::F32), (f, Precision::Bf16)]);
+        for (family, precision) in settings {
+            let alone = run(&case, family, precision, 1);
+            for n_threads in [2, 64] {
+                let same = alone == run(&case, family, precision, n_threads);
+                assert!(same, "{shape:?} {family:?} {precision:?}");
+            }
         }
     }
 }

@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     Precision,
+    cut::of_at_most,
     layout::Layout,
-    matrix::{Blocks, PackedFrom, Rows, outer_products},
+    matrix::{Blocks, Limits, PackedFrom, RowsToPack, outer_products},
     memory::{Plain, build_beside},
     scratch::with_scratch,
     simd::{Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
@@ -18,7 +19,7 @@ use crate::{
 
 /// Steps of the inner product between two additions to memory, at most: fewer would add to memory too often, more
 /// would push the panels out of the first-level cache.
-const PASS_STEPS: usize = 512;
+const SUMMED_STEPS: usize = 512;
 
 /// Steps that are packed at a time, if the image has them.
 const UNIT_STEPS: usize = 512;
@@ -27,7 +28,7 @@ const UNIT_STEPS: usize = 512;
 const FEWER_STEPS: usize = 128;
 
 /// Panels of output channels that a task computes: each packs the input anew.
-const TASK_PANELS: usize = 4;
+const OUT_PANELS: usize = 4;
 
 /// Input channels that a task computes at most, where the batch cannot be cut into tasks enough: each packs the gradient
 /// anew.
@@ -48,13 +49,15 @@ pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<
 fn gradient_of<E: Step>(problem: &Problem, x: &Values, gradient: &Values) -> Vec<f32> {
     let Problem { family, geometry, from: layout_in, to: layout_out, .. } = *problem;
     let plan = Plan::forward(geometry, layout_in, layout_out);
-    let taps = Taps { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
+    let taps = TapPlan { y: by_tap(&plan.y, geometry.kernel.0), x: by_tap(&plan.x, geometry.kernel.1) };
     let n_taps = geometry.kernel.0 * geometry.kernel.1;
     let (n_in, n_out) = (layout_in.c, layout_out.c);
-    let outs: Vec<Range<usize>> = cut_by(n_out, TASK_PANELS * family.panel());
+    let width = OUT_PANELS * family.panel();
+    let outs = of_at_most(n_out, width, width);
     let ins = std::iter::once(n_in).chain(TASK_IN.into_iter().filter(|&width| width < n_in));
-    let cuts = ins.map(|width| (cut_by(n_in, width), outs.clone()));
-    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, n_out), layout_out.n_rows() / E::PER_STEP, cuts);
+    let cuts = ins.map(|width| (of_at_most(n_in, width, width), outs.clone()));
+    let (blocks, n_slices) =
+        Blocks::cut(n_taps, (n_in, n_out), layout_out.n_rows() / E::PER_STEP, &Limits::OF_ROWS, cuts);
     let mut units = units(&plan.y, layout_out, UNIT_STEPS * E::PER_STEP);
     if units.len() < n_slices {
         units = self::units(&plan.y, layout_out, FEWER_STEPS * E::PER_STEP);
@@ -68,10 +71,6 @@ fn gradient_of<E: Step>(problem: &Problem, x: &Values, gradient: &Values) -> Vec
         family.run(SumOfUnits::<E> { operand, taps, units, layout_in, x, layout_out, gradient, sum });
     };
     blocks.sum(n_slices, sum).0
-}
-
-fn cut_by(len: usize, width: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(width).map(|first| first..len.min(first + width)).collect()
 }
 
 /// Of a kernel of one tap: the pixels that it meets are rows of one product.
@@ -105,13 +104,13 @@ impl Step for f32 {}
 impl Step for u16 {}
 
 /// For each tap along an axis, pairs of (position of the output, position of the input) that it connects.
-struct Taps {
+struct TapPlan {
     y: Vec<Vec<(usize, usize)>>,
     x: Vec<Vec<(usize, usize)>>,
 }
 
 /// Some rows of pixels of one block.
-struct Unit {
+struct UnitOfRows {
     block: usize,
     /// Of the output.
     out_y: Range<usize>,
@@ -119,7 +118,7 @@ struct Unit {
     in_y: Range<usize>,
 }
 
-fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
+fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<UnitOfRows> {
     let mut units = Vec::new();
     for block in 0..layout_out.n_blocks() {
         let n_y = n_rows.div_ceil(layout_out.w * layout_out.n_in_block(block));
@@ -127,7 +126,7 @@ fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
             let out_y = start..layout_out.h.min(start + n_y);
             let read = plan_y[out_y.clone()].iter().flatten().map(|&(_, pos)| pos);
             let in_y = read.clone().min().unwrap_or(0)..read.max().map_or(0, |last| last + 1);
-            units.push(Unit { block, out_y, in_y });
+            units.push(UnitOfRows { block, out_y, in_y });
         }
     }
     units
@@ -136,8 +135,8 @@ fn units(plan_y: &AxisPlan, layout_out: Layout, n_rows: usize) -> Vec<Unit> {
 /// The sum over some units for some channels of both sides.
 struct SumOfUnits<'a, E> {
     operand: PhantomData<E>,
-    taps: &'a Taps,
-    units: &'a [Unit],
+    taps: &'a TapPlan,
+    units: &'a [UnitOfRows],
     layout_in: Layout,
     x: (&'a Values, Range<usize>),
     layout_out: Layout,
@@ -185,7 +184,7 @@ impl<E: Step> Kernel for SumOfUnits<'_, E> {
 
 impl<E: Step> SumOfUnits<'_, E> {
     /// Packs both operands of a unit.
-    fn pack<L: Lanes>(&mut self, unit: &Unit, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
+    fn pack<L: Lanes>(&mut self, unit: &UnitOfRows, packed_x: &mut [f32], packed_gradient: &mut [f32]) {
         let Self { layout_in, layout_out, .. } = *self;
         let n = layout_in.n_in_block(unit.block);
         let (x, channels) = &self.x;
@@ -201,7 +200,9 @@ impl<E: Step> SumOfUnits<'_, E> {
     }
 }
 
-/// Images of `n` at each position, in groups of channels. What is lent is lent to closures, which are compiled without the instructions of a family.
+/// Images of `n` at each position, in groups of channels.
+///
+/// A kernel of its own, outlined: it is called inside a closure, and closures are compiled without the instructions of the family.
 struct PackInputs<'a, E> {
     values: &'a [E],
     n: usize,
@@ -215,8 +216,12 @@ impl<E: Step> Kernel for PackInputs<'_, E> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        let rows =
-            Rows { values: self.values, row_len: self.c, n_together: self.n, columns: self.channels.clone() };
+        let rows = RowsToPack {
+            values: self.values,
+            row_len: self.c,
+            n_together: self.n,
+            columns: self.channels.clone(),
+        };
         E::pack_groups::<L>(&rows, self.packed);
     }
 }
@@ -237,11 +242,11 @@ impl<E: Step> Kernel for PackGradients<'_, E> {
     fn run<L: Lanes>(self) {
         let Self { values, n, c, columns, packed } = self;
         let panel = 2 * L::N;
-        let n_steps = Rows { values, row_len: c, n_together: n, columns: 0..c }.n_steps(E::PER_STEP);
+        let n_steps = RowsToPack { values, row_len: c, n_together: n, columns: 0..c }.n_steps(E::PER_STEP);
         let panels = packed.chunks_exact_mut((n_steps * panel).max(1));
         for (first, packed) in columns.clone().step_by(panel).zip(panels) {
             let columns = first..columns.end.min(first + panel);
-            E::pack_panel::<L>(&Rows { values, row_len: c, n_together: n, columns }, packed, None);
+            E::pack_panel::<L>(&RowsToPack { values, row_len: c, n_together: n, columns }, packed, None);
         }
     }
 }
@@ -255,7 +260,7 @@ struct Pass {
 impl<E: Step> SumOfUnits<'_, E> {
     /// Everything that a unit adds, whose positions have `n` steps each; `panels` are the widths of the panels of both
     /// operands, in values.
-    fn passes(&self, unit: &Unit, n: usize, panels: (usize, usize)) -> Vec<Pass> {
+    fn passes(&self, unit: &UnitOfRows, n: usize, panels: (usize, usize)) -> Vec<Pass> {
         let (w_in, w_out) = (self.layout_in.w, self.layout_out.w);
         let mut passes = Vec::new();
         for (tap_y, ys) in self.taps.y.iter().enumerate() {
@@ -276,7 +281,7 @@ impl<E: Step> SumOfUnits<'_, E> {
     }
 }
 
-/// Joins neighboring positions to segments, and segments to passes of at most [`PASS_STEPS`].
+/// Joins neighboring positions to segments, and segments to passes of at most [`SUMMED_STEPS`].
 struct PassBuilder {
     tap: usize,
     panels: (usize, usize),
@@ -286,7 +291,7 @@ struct PassBuilder {
 
 impl PassBuilder {
     fn push(&mut self, row_a: usize, row_b: usize, n_steps: usize, passes: &mut Vec<Pass>) {
-        if self.n_steps + n_steps > PASS_STEPS {
+        if self.n_steps + n_steps > SUMMED_STEPS {
             self.finish(passes);
         }
         let (panel_a, panel_b) = self.panels;

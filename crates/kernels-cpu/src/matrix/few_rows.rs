@@ -4,20 +4,21 @@ use rayon::prelude::*;
 
 use super::{Side, pack_plain_panel, pack_transposed_panel};
 use crate::{
-    memory::{TASK_LEN, build},
+    cut::lens,
+    memory::{ELEMENTWISE_LEN, build},
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
 
 /// Panels of columns that one task computes.
-const TASK_PANELS: usize = 4;
+const FEW_ROWS_PANELS: usize = 4;
 
 /// Steps that are packed at a time, at most: a panel of them stays in the first-level cache.
-const PASS_STEPS: usize = 384;
+const FEW_ROWS_STEPS: usize = 384;
 
 /// `a * b`, row after row; `a` lies row after row.
 pub(super) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     let n_rows = a.len() / b.n_rows;
-    let width = TASK_PANELS * family.panel();
+    let width = FEW_ROWS_PANELS * family.panel();
     let ranges: Vec<Vec<f32>> = (0..b.n_columns)
         .step_by(width)
         .collect::<Vec<_>>()
@@ -29,10 +30,8 @@ pub(super) fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
     if ranges.len() == 1 {
         return ranges.into_iter().next().unwrap_or_default();
     }
-    let rows_in_part = (TASK_LEN / b.n_columns).max(1);
-    let part_lens: Vec<usize> =
-        (0..n_rows).step_by(rows_in_part).map(|row| rows_in_part.min(n_rows - row) * b.n_columns).collect();
-    build(&part_lens, |part_idx, part| {
+    let rows_in_part = (ELEMENTWISE_LEN / b.n_columns).max(1);
+    build(&lens(n_rows * b.n_columns, rows_in_part * b.n_columns), |part_idx, part| {
         for (row, out) in part.chunks_exact_mut(b.n_columns).enumerate() {
             let row = part_idx * rows_in_part + row;
             for (range, out) in ranges.iter().zip(out.chunks_mut(width)) {
@@ -58,7 +57,7 @@ impl Kernel for ColumnsProduct<'_> {
     fn run<L: Lanes>(self) -> Vec<f32> {
         let Self { a, n_rows, b, first, n_columns } = self;
         let panel = 2 * L::N;
-        let n_passes = b.n_rows.div_ceil(PASS_STEPS);
+        let n_passes = b.n_rows.div_ceil(FEW_ROWS_STEPS);
         let mut packed = vec![0.0; b.n_rows.div_ceil(n_passes) * panel];
         let mut out = vec![0.0; n_rows * n_columns];
         for pass in 0..n_passes {

@@ -14,9 +14,11 @@ mod slices;
 mod tests;
 
 pub(crate) use self::panels::{
-    PackedFrom, Rows, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel,
+    PackedFrom, RowsToPack, pack_plain_panel, pack_transposed_pairs, pack_transposed_panel,
 };
-pub(crate) use self::slices::Blocks;
+#[cfg(test)]
+pub(crate) use self::slices::MAX_PARTIAL_LEN;
+pub(crate) use self::slices::{Blocks, Limits};
 pub use self::{
     outer::outer_products,
     packed::Packed,
@@ -40,12 +42,22 @@ pub struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// A matrix that lies row after row.
+    ///
+    /// # Panics
+    ///
+    /// When it has not as many values.
     pub fn plain(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
+        assert_eq!(n_rows.checked_mul(n_columns), Some(values.len()), "a matrix of {n_rows} by {n_columns}");
         Self { values, n_rows, n_columns, is_transposed: false }
     }
 
     /// The transpose of a matrix of `n_rows` by `n_columns` that lies row after row.
+    ///
+    /// # Panics
+    ///
+    /// When it has not as many values.
     pub fn transposed(values: &'a [f32], n_rows: usize, n_columns: usize) -> Self {
+        assert_eq!(n_rows.checked_mul(n_columns), Some(values.len()), "a matrix of {n_rows} by {n_columns}");
         Self { values, n_rows: n_columns, n_columns: n_rows, is_transposed: true }
     }
 }
@@ -81,7 +93,12 @@ pub(crate) fn multiplies_pairs(family: Family, precision: Precision, n_steps: us
 const MANY_ROWS: usize = 512;
 
 /// `a * b`, row after row; `a` lies row after row.
+///
+/// # Panics
+///
+/// When the rows of `a` are not whole.
 pub fn multiply(family: Family, a: &[f32], b: Side<'_>) -> Vec<f32> {
+    assert!(a.len().is_multiple_of(b.n_rows), "rows are whole");
     if a.len() / b.n_rows < MANY_ROWS {
         return few_rows::multiply(family, a, b);
     }

@@ -3,17 +3,19 @@
 use std::ops::Range;
 
 use super::{
-    panels::{PackedFrom, Rows},
-    slices::{Blocks, cut_evenly},
+    panels::{PackedFrom, RowsToPack},
+    slices::{Blocks, Limits},
 };
 use crate::{
+    cut::of_at_most,
+    rows::combine,
     simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_groups},
     values::Lent,
 };
 
 /// Steps that are packed at a time, at most: a panel of them and a tile's share of the other operand fit the first-level
 /// cache.
-const PASS_STEPS: usize = 192;
+const OUTER_STEPS: usize = 192;
 
 /// Inputs and outputs that a task handles, at most: so many that its part of the result, and what it packs, stay in a core's
 /// second-level cache. Every range of outputs packs the inputs anew, and every range of inputs the gradients, so wide ones
@@ -36,12 +38,18 @@ pub struct OuterProducts {
 
 /// The gradients of the weights and the bias of a linear layer, from its inputs `(rows, I)` and the gradients of its
 /// outputs `(rows, O)`.
+///
+/// # Panics
+///
+/// When rows are not whole, or there are not as many of both.
 pub fn outer_products(
     family: Family,
     (x, n_in): (Lent<'_>, usize),
     (gradient, n_out): (Lent<'_>, usize),
     wants_bias: bool,
 ) -> OuterProducts {
+    assert!(x.len().is_multiple_of(n_in) && gradient.len().is_multiple_of(n_out), "rows are whole");
+    assert_eq!(x.len() / n_in, gradient.len() / n_out, "there are as many rows of both");
     match (x, gradient) {
         (Lent::Bf16(x), Lent::Bf16(gradient)) if family.multiplies_pairs() => {
             products(family, (x, n_in), (gradient, n_out), wants_bias)
@@ -62,21 +70,17 @@ fn products<E: PackedFrom<G>, G: Element>(
     let n_rows = x.len() / n_in;
     let shape = Shape { x, n_in, gradient, n_out, wants_bias };
     let cuts = TASK_SIZES
-        .map(|(max_in, max_out)| (cut_evenly(n_in, max_in, TILE_IN), cut_evenly(n_out, max_out, TILE_OUT)));
-    let (blocks, n_slices) = Blocks::cut(1, (n_in, n_out), n_rows / E::PER_STEP, cuts);
+        .map(|(max_in, max_out)| (of_at_most(n_in, max_in, TILE_IN), of_at_most(n_out, max_out, TILE_OUT)));
+    let (blocks, n_slices) = Blocks::cut(1, (n_in, n_out), n_rows / E::PER_STEP, &Limits::OF_ROWS, cuts);
     let (weight, biases) = blocks.sum(n_slices, |slice, inputs, outputs, weight| {
         // The bias is the same for all inputs.
         let shape = Shape { wants_bias: wants_bias && inputs.start == 0, ..shape };
         let rows = n_rows * slice / n_slices..n_rows * (slice + 1) / n_slices;
         family.run(SumOfRows { shape, rows, inputs, outputs, weight })
     });
-    let mut bias = vec![0.0_f64; if wants_bias { n_out } else { 0 }];
-    for slice in biases.chunks_exact((biases.len() / n_slices).max(1)) {
-        for (sum, value) in bias.iter_mut().zip(slice.iter().flatten()) {
-            *sum += f64::from(*value);
-        }
-    }
-    OuterProducts { weight, bias: bias.into_iter().map(|sum| sum as f32).collect() }
+    // A row for each slice: its blocks lie in the order of the outputs.
+    let bias = if wants_bias { combine(&biases.concat(), n_out) } else { Vec::new() };
+    OuterProducts { weight, bias }
 }
 
 /// The operands.
@@ -110,7 +114,7 @@ impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
         let panel = 2 * L::N;
         let n_columns = outputs.len();
         let n_steps = rows.len().div_ceil(E::PER_STEP);
-        let n_passes = n_steps.div_ceil(PASS_STEPS).max(1);
+        let n_passes = n_steps.div_ceil(OUTER_STEPS).max(1);
         let group_width = inputs.len().next_multiple_of(L::ROWS);
         let mut bias = vec![0.0; if wants_bias { n_columns.next_multiple_of(panel) } else { 0 }];
         let mut packed_x = vec![0.0; group_width * n_steps.div_ceil(n_passes)];
@@ -121,7 +125,7 @@ impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
             let n_steps = (end - start).div_ceil(E::PER_STEP);
             let packed_x = &mut packed_x[..group_width * n_steps];
             let n_together = (end - start).max(1);
-            let rows = Rows {
+            let rows = RowsToPack {
                 values: &x[start * n_in..end * n_in],
                 row_len: n_in,
                 n_together,
@@ -135,7 +139,7 @@ impl<E: PackedFrom<G>, G: Element> Kernel for SumOfRows<'_, E, G> {
                 let width = panel.min(n_columns - first);
                 let columns = outputs.start + first..outputs.start + first + width;
                 let values = &gradient[start * n_out..end * n_out];
-                let rows = Rows { values, row_len: n_out, n_together, columns };
+                let rows = RowsToPack { values, row_len: n_out, n_together, columns };
                 let sums = if wants_bias { Some(&mut bias[first..][..panel]) } else { None };
                 E::pack_panel::<L>(&rows, packed_gradient, sums);
                 let operands = Operands::<E>::packed::<L>(packed_x, packed_gradient, &segments);

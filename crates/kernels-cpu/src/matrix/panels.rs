@@ -73,20 +73,20 @@ pub(crate) fn pack_transposed_pairs<L: Lanes>(
     });
 }
 
-/// Rows whose columns are packed: both operands of a gradient of weights lie so.
+/// RowsToPack whose columns are packed: both operands of a gradient of weights lie so.
 #[derive(Clone)]
-pub(crate) struct Rows<'a, S> {
+pub(crate) struct RowsToPack<'a, S> {
     /// Whole rows.
     pub(crate) values: &'a [S],
     /// Values of a row.
     pub(crate) row_len: usize,
-    /// Rows that pair up among themselves; one that is left meets zeros.
+    /// RowsToPack that pair up among themselves; one that is left meets zeros.
     pub(crate) n_together: usize,
     /// What is packed of each row.
     pub(crate) columns: Range<usize>,
 }
 
-impl<'a, S: Element> Rows<'a, S> {
+impl<'a, S: Element> RowsToPack<'a, S> {
     /// Steps of `per_step` rows.
     pub(crate) fn n_steps(&self, per_step: usize) -> usize {
         let n_rows = self.values.len() / self.row_len;
@@ -102,7 +102,7 @@ impl<'a, S: Element> Rows<'a, S> {
     }
 }
 
-/// See [`Rows::pairs`].
+/// See [`RowsToPack::pairs`].
 struct Pairs<'a, S> {
     run: &'a [S],
     rest: &'a [S],
@@ -133,18 +133,18 @@ pub(crate) trait PackedFrom<S: Element>: Element {
     /// Left operands, to `[group of columns][step][column]`, with [`Lanes::ROWS`] columns in a group.
     ///
     /// What lies behind the last column is not defined, because no tile reads it.
-    fn pack_groups<L: Lanes>(rows: &Rows<'_, Self>, packed: &mut [f32]);
+    fn pack_groups<L: Lanes>(rows: &RowsToPack<'_, Self>, packed: &mut [f32]);
 
     /// Right operands, to one panel of two registers, `[step][column]`, with zeros after the last column; adds the rows to `sums`, if
     /// there are any.
-    fn pack_panel<L: Lanes>(rows: &Rows<'_, S>, packed: &mut [f32], sums: Option<&mut [f32]>);
+    fn pack_panel<L: Lanes>(rows: &RowsToPack<'_, S>, packed: &mut [f32], sums: Option<&mut [f32]>);
 }
 
 /// A row is a step.
 impl PackedFrom<f32> for f32 {
     #[inline(always)]
-    fn pack_groups<L: Lanes>(rows: &Rows<'_, f32>, packed: &mut [f32]) {
-        let Rows { values, row_len, ref columns, .. } = *rows;
+    fn pack_groups<L: Lanes>(rows: &RowsToPack<'_, f32>, packed: &mut [f32]) {
+        let RowsToPack { values, row_len, ref columns, .. } = *rows;
         let n_steps = rows.n_steps(1);
         for (block, values) in values.chunks(PACKED_AT_ONCE * row_len).enumerate() {
             for (group, first) in columns.clone().step_by(L::ROWS).enumerate() {
@@ -166,8 +166,8 @@ impl PackedFrom<f32> for f32 {
     }
 
     #[inline(always)]
-    fn pack_panel<L: Lanes>(rows: &Rows<'_, f32>, packed: &mut [f32], sums: Option<&mut [f32]>) {
-        let Rows { values, row_len, ref columns, .. } = *rows;
+    fn pack_panel<L: Lanes>(rows: &RowsToPack<'_, f32>, packed: &mut [f32], sums: Option<&mut [f32]>) {
+        let RowsToPack { values, row_len, ref columns, .. } = *rows;
         let (panel, width) = (2 * L::N, columns.len());
         let mut panel_sums = PanelSums::<L>::new();
         for (to, from) in packed.chunks_exact_mut(panel).zip(values.chunks_exact(row_len)) {
@@ -191,7 +191,7 @@ impl PackedFrom<f32> for f32 {
 /// Two rows are a step.
 impl<S: Element> PackedFrom<S> for u16 {
     #[inline(always)]
-    fn pack_groups<L: Lanes>(rows: &Rows<'_, u16>, packed: &mut [f32]) {
+    fn pack_groups<L: Lanes>(rows: &RowsToPack<'_, u16>, packed: &mut [f32]) {
         let columns = &rows.columns;
         let mut groups = packed.chunks_exact_mut((rows.n_steps(2) * L::ROWS).max(1));
         let mut first = columns.start;
@@ -221,7 +221,7 @@ impl<S: Element> PackedFrom<S> for u16 {
     }
 
     #[inline(always)]
-    fn pack_panel<L: Lanes>(rows: &Rows<'_, S>, packed: &mut [f32], sums: Option<&mut [f32]>) {
+    fn pack_panel<L: Lanes>(rows: &RowsToPack<'_, S>, packed: &mut [f32], sums: Option<&mut [f32]>) {
         let columns = rows.columns.clone();
         let (low_width, high_width) = (columns.len().min(L::N), columns.len().saturating_sub(L::N));
         let mut panel_sums = PanelSums::<L>::new();

@@ -5,7 +5,8 @@ use rayon::prelude::*;
 use super::{Onto, Packed};
 use crate::{
     Precision,
-    memory::{TASK_LEN, build_beside, change, split_mut},
+    cut::lens,
+    memory::{ELEMENTWISE_LEN, build_beside, change, split_mut},
     simd::{
         Addends, Element, Family, Kernel, Lanes, Lines, Operands, Segment, TileMode, for_registers, gelu,
         multiply_rows_summed, read_some, write_some,
@@ -44,8 +45,19 @@ impl RowsProduct<'_> {
     }
 
     /// How the rows of a left operand are cut into blocks, for a result in `precision`.
+    ///
+    /// # Panics
+    ///
+    /// When the rows are not whole, or the addends are not those of as many rows or columns.
     fn cut(&self, a: Lent<'_>, precision: Precision) -> Cut {
         let Packed { n_inner, n_columns, .. } = *self.packed;
+        assert!(a.len().is_multiple_of(n_inner), "rows are whole");
+        let out_len = a.len() / n_inner * n_columns;
+        assert!(self.bias.is_none_or(|bias| bias.len() == n_columns), "a bias has a value for each column");
+        assert!(
+            self.residual.is_none_or(|residual| residual.len() == out_len),
+            "a residual is like the result"
+        );
         let a_precision = if matches!(a, Lent::F32(_)) { Precision::F32 } else { Precision::Bf16 };
         let row_bytes = n_inner * bytes_of(a_precision) + n_columns * bytes_of(precision);
         let fitting = BLOCK_BYTES / row_bytes / ROWS_MULTIPLE * ROWS_MULTIPLE;
@@ -53,6 +65,10 @@ impl RowsProduct<'_> {
     }
 
     /// The product of the rows of `a`.
+    ///
+    /// # Panics
+    ///
+    /// When the rows are not whole, or the bias has not a value for each column, or the residual not as many as the result.
     pub fn multiply(&self, a: Lent<'_>, precision: Precision) -> Values {
         self.multiply_summed(a, precision, false).values
     }
@@ -61,7 +77,8 @@ impl RowsProduct<'_> {
     ///
     /// # Panics
     ///
-    /// If sums are asked for, and something is added to the product, which they would not have.
+    /// As [`multiply`](Self::multiply); and if sums are asked for, and something is added to the product, which they would not
+    /// have.
     pub fn multiply_summed(&self, a: Lent<'_>, precision: Precision, is_summed: bool) -> Summed {
         let adds_nothing = self.bias.is_none() && self.residual.is_none();
         assert!(adds_nothing || !is_summed, "sums are of the product alone");
@@ -86,6 +103,10 @@ impl RowsProduct<'_> {
     }
 
     /// GELU of the product, and its slopes.
+    ///
+    /// # Panics
+    ///
+    /// As [`multiply`](Self::multiply).
     pub fn multiply_gelu(&self, a: Lent<'_>, precision: Precision) -> (Values, Values) {
         let cut = self.cut(a, precision);
         let blocks = cut.blocks(a);
@@ -96,6 +117,10 @@ impl RowsProduct<'_> {
     }
 
     /// GELU of the product.
+    ///
+    /// # Panics
+    ///
+    /// As [`multiply`](Self::multiply).
     pub fn multiply_gelu_only(&self, a: Lent<'_>, precision: Precision) -> Values {
         let cut = self.cut(a, precision);
         Values::build_beside(precision, &cut.lens(self.packed.n_columns), cut.blocks(a), |block, a, out| {
@@ -105,6 +130,10 @@ impl RowsProduct<'_> {
     }
 
     /// Multiplies `a` by `factors` in place, one by one, and then by the matrix.
+    ///
+    /// # Panics
+    ///
+    /// As [`multiply`](Self::multiply), and when there is not a factor for each value.
     pub fn multiply_scaled(&self, a: &mut Values, factors: Lent<'_>, precision: Precision) -> Values {
         match (a, precision) {
             (Values::F32(a), Precision::F32) => Values::F32(self.multiply_scaled_to(a, factors)),
@@ -115,6 +144,7 @@ impl RowsProduct<'_> {
     }
 
     fn multiply_scaled_to<A: Operand, O: Operand>(&self, a: &mut [A], factors: Lent<'_>) -> Vec<O> {
+        assert_eq!(a.len(), factors.len(), "there is a factor for each value");
         let cut = self.cut(A::lend(a), O::PRECISION);
         let a_blocks = split_mut(a, &cut.lens(self.packed.n_inner)).into_iter();
         let blocks = a_blocks.zip(cut.blocks(factors)).collect();
@@ -126,6 +156,10 @@ impl RowsProduct<'_> {
     }
 
     /// Adds the product to `sum`.
+    ///
+    /// # Panics
+    ///
+    /// As [`multiply`](Self::multiply), and when the sum has not as many values as the product.
     pub fn add_to(&self, a: Lent<'_>, sum: &mut Values) {
         match sum {
             Values::F32(sum) => self.add_onto(a, sum),
@@ -190,10 +224,7 @@ impl Cut {
 
     /// Values of the blocks of as many rows of `width` values.
     fn lens(self, width: usize) -> Vec<usize> {
-        (0..self.n_rows)
-            .step_by(self.in_block)
-            .map(|row| self.in_block.min(self.n_rows - row) * width)
-            .collect()
+        lens(self.n_rows * width, self.in_block * width)
     }
 
     /// The blocks of a left operand.
@@ -203,11 +234,16 @@ impl Cut {
 }
 
 /// `a[i] *= factors[i]`.
+///
+/// # Panics
+///
+/// When there is not a factor for each value.
 pub fn scale(family: Family, a: &mut Values, factors: &Values) {
     fn by_parts<A: Operand>(family: Family, a: &mut [A], factors: Lent<'_>) {
-        let parts = a.par_chunks_mut(TASK_LEN).zip(factors.chunks(TASK_LEN));
+        let parts = a.par_chunks_mut(ELEMENTWISE_LEN).zip(factors.chunks(ELEMENTWISE_LEN));
         parts.for_each(|(a, factors)| scale_by(family, a, factors));
     }
+    assert_eq!(a.len(), factors.len(), "there is a factor for each value");
     match a {
         Values::F32(a) => by_parts(family, a, factors.lend()),
         Values::Bf16(a) => by_parts(family, a, factors.lend()),

@@ -4,17 +4,28 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::memory::{TASK_LEN, build_beside, build_scattered};
+use crate::{
+    cut::{MANY_TASKS, of_at_most},
+    memory::{ELEMENTWISE_LEN, build_beside, build_scattered},
+};
 
-/// Tasks to cut the work into, if there is enough of it: more than most machines have cores. Does not depend on the machine,
-/// because results would.
-const N_TASKS: usize = 64;
+/// How many slices a sum is cut into.
+pub(crate) struct Limits {
+    /// Tasks to cut the work into at least, even if slices become shorter than they should be.
+    pub(crate) min_tasks: usize,
+    /// Steps that a slice should have: fewer would not pay for adding it up.
+    pub(crate) slice_steps: usize,
+    /// Steps that a slice has in any case, but for a single one.
+    pub(crate) min_slice_steps: usize,
+}
 
-/// Steps that a slice has at least: fewer would not pay for adding it up.
-const MIN_SLICE_STEPS: usize = 768;
+impl Limits {
+    /// For sums over rows.
+    pub(crate) const OF_ROWS: Self = Self { min_tasks: 1, slice_steps: 768, min_slice_steps: 768 };
+}
 
 /// Values that the slices have together, at most: 16 MiB.
-const MAX_PARTIAL_LEN: usize = 4 << 20;
+pub(crate) const MAX_PARTIAL_LEN: usize = 4 << 20;
 
 /// A matrix of `n_taps` by `n_in` rows and `n_out` columns, cut into blocks: all taps of some inputs by some outputs.
 pub(crate) struct Blocks {
@@ -32,18 +43,21 @@ impl Blocks {
         n_taps: usize,
         (n_in, n_out): (usize, usize),
         n_steps: usize,
+        limits: &Limits,
         cuts: impl IntoIterator<Item = (Vec<Range<usize>>, Vec<Range<usize>>)>,
     ) -> (Self, usize) {
         let fitting = MAX_PARTIAL_LEN / (n_taps * n_in * n_out).max(1);
-        let max_slices = (n_steps / MIN_SLICE_STEPS).min(fitting).max(1);
-        let mut cut = Self { n_taps, ins: cut_evenly(n_in, n_in, 1), outs: cut_evenly(n_out, n_out, 1) };
+        let max_slices = (n_steps / limits.slice_steps).min(fitting).max(1);
+        let mut cut = Self { n_taps, ins: of_at_most(n_in, n_in, 1), outs: of_at_most(n_out, n_out, 1) };
         for (ins, outs) in cuts {
             cut = Self { n_taps, ins, outs };
-            if cut.len() * max_slices >= N_TASKS {
+            if cut.len() * max_slices >= MANY_TASKS {
                 break;
             }
         }
-        let n_slices = N_TASKS.div_ceil(cut.len().max(1)).min(max_slices);
+        let [least, most] = [limits.min_tasks, MANY_TASKS].map(|n_tasks| n_tasks.div_ceil(cut.len().max(1)));
+        let n_slices = (n_steps / limits.slice_steps).clamp(least, most);
+        let n_slices = n_slices.min(fitting).min(n_steps / limits.min_slice_steps).max(1);
         (cut, n_slices)
     }
 
@@ -61,16 +75,35 @@ impl Blocks {
                 sum(0, inputs, outputs, values)
             });
         }
-        let (partial, results) = (0..n_slices * self.len())
-            .into_par_iter()
-            .map(|task| {
-                let (inputs, outputs) = self.get(task % self.len());
-                let mut values = vec![0.0; self.n_taps * inputs.len() * outputs.len()];
-                let result = sum(task / self.len(), inputs, outputs, &mut values);
-                (values, result)
-            })
-            .unzip();
-        (self.add_slices(partial), results)
+        self.sum_slices(n_slices, self.rows_at_once(), |slice, inputs, outputs| {
+            let mut values = vec![0.0; self.n_taps * inputs.len() * outputs.len()];
+            let result = sum(slice, inputs, outputs, &mut values);
+            (values, result)
+        })
+    }
+
+    /// [`sum`](Self::sum) of what `sum(slice, inputs, outputs)` gives; a task adds up some rows of the whole.
+    pub(crate) fn sum_slices<R: Send>(
+        &self,
+        n_slices: usize,
+        rows_at_once: usize,
+        sum: impl Fn(usize, Range<usize>, Range<usize>) -> (Vec<f32>, R) + Sync,
+    ) -> (Vec<f32>, Vec<R>) {
+        let of_task = |task: usize| {
+            let (inputs, outputs) = self.get(task % self.len());
+            sum(task / self.len(), inputs, outputs)
+        };
+        let (partial, results) = (0..n_slices * self.len()).into_par_iter().map(of_task).unzip();
+        (self.add_slices(partial, rows_at_once), results)
+    }
+
+    /// Rows of the whole that are added up at once, as many as stay in a core's second-level cache.
+    fn rows_at_once(&self) -> usize {
+        (ELEMENTWISE_LEN / self.n_out().max(1)).max(1)
+    }
+
+    fn n_out(&self) -> usize {
+        self.outs.last().map_or(0, |outputs| outputs.end)
     }
 
     /// The rows of all blocks in the order of the whole, with the block of each.
@@ -86,7 +119,7 @@ impl Blocks {
     }
 
     /// How many there are.
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ins.len() * self.outs.len()
     }
 
@@ -98,9 +131,8 @@ impl Blocks {
 
     /// The whole, `(taps, I, O)`, out of what each slice has summed up: its blocks one after the other, `(taps, inputs,
     /// outputs)` each.
-    pub(crate) fn add_slices(&self, partial: Vec<Vec<f32>>) -> Vec<f32> {
-        let n_out = self.outs.last().map_or(0, |outputs| outputs.end);
-        let parts = self.parts((TASK_LEN / n_out.max(1)).max(1));
+    fn add_slices(&self, partial: Vec<Vec<f32>>, rows_at_once: usize) -> Vec<f32> {
+        let (n_out, parts) = (self.n_out(), self.parts(rows_at_once));
         let lens: Vec<usize> = parts.iter().map(|part| part.n_rows * n_out).collect();
         build_beside(&lens, parts, |_, part, sum| {
             for blocks in partial.chunks_exact(self.len()) {
@@ -138,10 +170,4 @@ struct Part {
     /// Of the blocks' rows.
     first_row: usize,
     n_rows: usize,
-}
-
-/// `len` in ranges of nearly the same length: `max` at most but for rounding up to a multiple of `multiple`.
-pub(crate) fn cut_evenly(len: usize, max: usize, multiple: usize) -> Vec<Range<usize>> {
-    let width = len.div_ceil(len.div_ceil(max).max(1)).next_multiple_of(multiple);
-    (0..len).step_by(width.max(1)).map(|first| first..len.min(first + width)).collect()
 }

@@ -2,13 +2,13 @@ use super::{Packed, RowsProduct, Side, multiply, outer_products, scale};
 use crate::{
     Precision,
     simd::Family,
-    testing::{assert_close, noise, wide},
+    testing::{assert_close, families, noise, wide},
     values::{Lent, Values},
 };
 
-/// `(n, k)` by `(k, m)`, in double precision.
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
+/// `(n, k)` by `(k, m)`, in double precision.
 fn oracle(a: &[f32], b: &[f32], k: usize, m: usize) -> Vec<f64> {
     let (a, b) = (wide(a), wide(b));
     let mut out = vec![0.0; a.len() / k * m];
@@ -29,7 +29,7 @@ fn transposed(values: &[f32], n_columns: usize) -> Vec<f32> {
 
 #[test]
 fn products_agree_with_their_definition_at_all_sizes() {
-    for family in Family::available() {
+    for family in families() {
         // Few rows and many, whole panels and rests, one pass over the inner dimension and two.
         for (n, k, m) in [(1, 1, 1), (7, 5, 16), (13, 400, 33), (65, 17, 70), (515, 9, 35), (700, 25, 130)] {
             let (a, b) = (noise(1, n * k), noise(2, k * m));
@@ -44,7 +44,7 @@ fn products_agree_with_their_definition_at_all_sizes() {
 
 #[test]
 fn addends_are_added_once() {
-    for family in Family::available() {
+    for family in families() {
         for (n, k, m) in [(3, 2, 1), (50, 6, 32), (101, 11, 37)] {
             let (a, b, bias, residual) = (noise(1, n * k), noise(2, k * m), noise(3, m), noise(4, n * m));
             let packed = Packed::new(family, Side::plain(&b, k, m), Precision::F32);
@@ -85,7 +85,7 @@ fn factors_scale_the_rows_in_place() {
     for (a_precision, precision) in
         PRECISIONS.into_iter().flat_map(|of_a| PRECISIONS.map(|of_y| (of_a, of_y)))
     {
-        for family in crate::testing::families() {
+        for family in families() {
             let b = Values::new(noise(3, k * m), a_precision).into_whole();
             let before = Values::new(noise(1, n * k), a_precision);
             let factors = Values::new(noise(2, n * k), a_precision);
@@ -109,7 +109,7 @@ fn factors_scale_the_rows_in_place() {
 
 #[test]
 fn gradients_of_weights_agree_with_their_definition_at_all_sizes() {
-    for family in Family::available() {
+    for family in families() {
         // By slices of rows, by strips of inputs and outputs, and straight to the result.
         for (n, n_in, n_out) in
             [(1, 1, 1), (5, 7, 3), (600, 13, 37), (900, 20, 33), (40, 250, 210), (30, 1500, 5)]
@@ -134,7 +134,7 @@ fn halves(seed: u32, len: usize) -> (Values, Vec<f32>) {
 /// Products of bfloat16 are exact in single precision, and their sums are not rounded to less.
 #[test]
 fn products_of_bfloat16_are_summed_in_single_precision() {
-    for family in Family::available() {
+    for family in families() {
         for (n, k, m) in [(1, 2, 1), (13, 400, 33), (65, 18, 70), (515, 9, 35), (700, 26, 130)] {
             let ((a, wide_a), (_, b)) = (halves(1, n * k), halves(2, k * m));
             let expected = oracle(&wide_a, &b, k, m);
@@ -162,7 +162,7 @@ fn products_of_bfloat16_are_summed_in_single_precision() {
 
 #[test]
 fn gradients_of_weights_pair_the_rows_of_bfloat16() {
-    for family in Family::available() {
+    for family in families() {
         for (n, n_in, n_out) in
             [(1, 1, 1), (5, 7, 3), (601, 13, 37), (1300, 20, 33), (40, 250, 210), (31, 1500, 5)]
         {
@@ -178,17 +178,18 @@ fn gradients_of_weights_pair_the_rows_of_bfloat16() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let run = |n_threads: usize| {
+    let run = |family: Family, n_threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
             let (n, n_in, n_out) = (1000, 40, 50);
             let (x, gradient, b) = (noise(1, n * n_in), noise(2, n * n_out), noise(3, n_in * n_out));
-            let family = Family::detected();
             let sums = outer_products(family, (Lent::F32(&x), n_in), (Lent::F32(&gradient), n_out), true);
             let y = multiply(family, &x, Side::plain(&b, n_in, n_out));
             [sums.weight, sums.bias, y].concat()
         })
     };
     let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-    assert_eq!(bits(run(1)), bits(run(3)));
+    for family in families() {
+        assert_eq!(bits(run(family, 1)), bits(run(family, 3)), "{family:?}");
+    }
 }

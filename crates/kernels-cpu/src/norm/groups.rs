@@ -5,8 +5,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::{
-    layout::{BLOCK, Layout},
-    memory::TASK_LEN,
+    layout::{IMAGES_IN_BLOCK, Layout},
+    memory::ELEMENTWISE_LEN,
 };
 
 /// Group `g` has the images `n ≡ g (mod splits)`.
@@ -88,14 +88,14 @@ impl Groups {
 
     /// The parts of the values.
     pub(super) fn parts(self) -> Parts {
-        let c = self.layout.c;
+        let (c, len) = (self.layout.c, self.layout.len());
         let mut parts = Parts { parts: Vec::new(), patterns: Vec::new(), n_channels: c };
         if self.splits == 1 {
-            parts.cut(0, self.layout.len(), one_group(c));
+            parts.cut(0, len, one_group(c));
             return parts;
         }
         for block in 0..self.layout.n_blocks() {
-            let images = block * BLOCK..block * BLOCK + self.layout.n_in_block(block);
+            let images = block * IMAGES_IN_BLOCK..block * IMAGES_IN_BLOCK + self.layout.n_in_block(block);
             let groups_of_rows = images.map(|image| image % self.splits).collect();
             parts.cut(self.layout.block_start(block), self.layout.block_len(block), groups_of_rows);
         }
@@ -121,7 +121,7 @@ impl Parts {
     /// Adds the parts of some values, through which a pattern repeats.
     fn cut(&mut self, start: usize, len: usize, groups_of_rows: Vec<usize>) {
         let pattern_len = groups_of_rows.len() * self.n_channels;
-        let part_len = (TASK_LEN / pattern_len).max(1) * pattern_len;
+        let part_len = (ELEMENTWISE_LEN / pattern_len).max(1) * pattern_len;
         let known = self.patterns.iter().position(|pattern| *pattern == groups_of_rows);
         let pattern = known.unwrap_or_else(|| {
             self.patterns.push(groups_of_rows);

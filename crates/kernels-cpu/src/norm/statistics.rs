@@ -102,7 +102,7 @@ impl ChannelSums {
     /// Of some rows of `n_channels` values, all of one group.
     pub fn of(family: Family, values: &[f32], n_channels: usize) -> Self {
         let groups_of_rows = &one_group(n_channels);
-        family.run(SumPart { values, groups_of_rows, splits: 1, c: n_channels })
+        family.run(SumValues { values, groups_of_rows, splits: 1, c: n_channels })
     }
 
     /// Of `n_rows` rows of `n_channels` values, all of one group, once `set` has been told of all channels.
@@ -124,7 +124,7 @@ impl ChannelSums {
 fn sums<E: Element>(family: Family, values: &[E], groups: Groups) -> Vec<ChannelSums> {
     let parts = groups.parts();
     let sum = |part: &Part| {
-        family.run(SumPart {
+        family.run(SumValues {
             values: part.of(values),
             groups_of_rows: &parts.patterns[part.pattern],
             splits: groups.splits,
@@ -134,7 +134,7 @@ fn sums<E: Element>(family: Family, values: &[E], groups: Groups) -> Vec<Channel
     parts.parts.par_iter().map(sum).collect()
 }
 
-struct SumPart<'a, E> {
+struct SumValues<'a, E> {
     values: &'a [E],
     /// The group of each row of channels of the pattern, which repeats until the part ends.
     groups_of_rows: &'a [usize],
@@ -142,7 +142,7 @@ struct SumPart<'a, E> {
     c: usize,
 }
 
-impl<E: Element> Kernel for SumPart<'_, E> {
+impl<E: Element> Kernel for SumValues<'_, E> {
     type Output = ChannelSums;
 
     #[inline(always)]

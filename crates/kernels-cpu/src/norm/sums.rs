@@ -45,7 +45,7 @@ pub(super) fn sums<'a, E: Element, M: Mask<E>>(
         .zip(&parts.parts)
         .map(|(gradient, part)| {
             let (x, mask, pattern) = (part.of(x), mask.from(part.start), pattern_of(part.pattern));
-            family.run(SumPart { gradient, x, mask, pattern })
+            family.run(SumGradients { gradient, x, mask, pattern })
         })
         .collect();
     let c = groups.layout.c;
@@ -71,14 +71,14 @@ fn fold(channels: &Range<usize>, groups: Groups, parts: &Parts, partial: &[[Vec<
     folded
 }
 
-struct SumPart<'a, E, M> {
+struct SumGradients<'a, E, M> {
     gradient: &'a mut [E],
     x: &'a [E],
     mask: M,
     pattern: Pattern<'a>,
 }
 
-impl<E: Element, M: Mask<E>> Kernel for SumPart<'_, E, M> {
+impl<E: Element, M: Mask<E>> Kernel for SumGradients<'_, E, M> {
     /// By row of the pattern and channel: sums of the gradient, and of the gradient times the distance from the mean.
     type Output = [Vec<f32>; 2];
 

@@ -7,7 +7,7 @@ use super::{
     apply,
 };
 use crate::{
-    BLOCK, Family, Layout, Precision, Values,
+    Family, IMAGES_IN_BLOCK, Layout, Precision, Values,
     testing::{assert_close, differences, families, noise, weighted, wide},
 };
 
@@ -61,10 +61,10 @@ fn owners(groups: Groups) -> Vec<usize> {
     let Layout { n, c, .. } = groups.layout;
     let owner = |block: usize, at: usize| {
         let n_in_block = groups.layout.n_in_block(block);
-        let image = block * BLOCK + at / c % n_in_block;
+        let image = block * IMAGES_IN_BLOCK + at / c % n_in_block;
         image % groups.splits * c + at % c
     };
-    (0..n.div_ceil(BLOCK))
+    (0..n.div_ceil(IMAGES_IN_BLOCK))
         .flat_map(|block| (0..groups.layout.block_len(block)).map(move |at| owner(block, at)))
         .collect()
 }

@@ -9,7 +9,7 @@ use crate::{
 const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
 
 /// More than one part, and no whole number of registers.
-const LEN: usize = 2 * super::TASK_LEN + 77;
+const LEN: usize = 2 * super::ELEMENTWISE_LEN + 77;
 
 fn tolerance(precision: Precision) -> f64 {
     if precision == Precision::F32 { 1e-6 } else { 4e-3 }

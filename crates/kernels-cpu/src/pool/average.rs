@@ -12,8 +12,13 @@ use crate::{
 };
 
 /// The mean of each window; padding counts as zeros.
+///
+/// # Panics
+///
+/// When `to` is not what the windows over `from` give, or there are not as many values as `from` has.
 pub fn average(family: Family, geometry: ConvGeometry, from: Layout, to: Layout, x: &Values) -> Values {
-    let windows = Windows { geometry, from, to };
+    let windows = Windows::new(geometry, from, to);
+    assert_eq!(x.len(), from.len(), "there are as many values as the layout has");
     match x.lend() {
         Lent::F32(x) => Values::F32(sums(family, windows, Side::Output, x)),
         Lent::Bf16(x) => Values::Bf16(sums(family, windows, Side::Output, x)),
@@ -21,6 +26,10 @@ pub fn average(family: Family, geometry: ConvGeometry, from: Layout, to: Layout,
 }
 
 /// The gradient of [`average`]'s input.
+///
+/// # Panics
+///
+/// When `to` is not what the windows over `from` give, or there are not as many values as it has.
 pub fn average_gradient(
     family: Family,
     geometry: ConvGeometry,
@@ -28,7 +37,8 @@ pub fn average_gradient(
     to: Layout,
     gradient: &Values,
 ) -> Values {
-    let windows = Windows { geometry, from, to };
+    let windows = Windows::new(geometry, from, to);
+    assert_eq!(gradient.len(), to.len(), "there are as many values as the layout has");
     match gradient.lend() {
         Lent::F32(gradient) => Values::F32(sums(family, windows, Side::Input, gradient)),
         Lent::Bf16(gradient) => Values::Bf16(sums(family, windows, Side::Input, gradient)),

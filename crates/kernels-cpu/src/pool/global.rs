@@ -10,7 +10,12 @@ use crate::{
 };
 
 /// The mean of each channel over all positions, `(N, C)`.
+///
+/// # Panics
+///
+/// When there are not as many values as `from` has.
 pub fn global_average(family: Family, from: Layout, x: &Values) -> Vec<f32> {
+    assert_eq!(x.len(), from.len(), "there are as many values as the layout has");
     match x.lend() {
         Lent::F32(x) => means(family, from, x),
         Lent::Bf16(x) => means(family, from, x),
@@ -18,12 +23,17 @@ pub fn global_average(family: Family, from: Layout, x: &Values) -> Vec<f32> {
 }
 
 /// The gradient of [`global_average`]'s input, which is kept in `precision`, from that of the means, `(N, C)`.
+///
+/// # Panics
+///
+/// When there is not a mean for each channel of each image.
 pub fn global_average_gradient(
     family: Family,
     from: Layout,
     gradient: &[f32],
     precision: Precision,
 ) -> Values {
+    assert_eq!(gradient.len(), of_means(from).len(), "there is a mean for each channel of each image");
     match precision {
         Precision::F32 => Values::F32(spread(family, from, gradient)),
         Precision::Bf16 => Values::Bf16(spread(family, from, gradient)),
@@ -31,7 +41,7 @@ pub fn global_average_gradient(
 }
 
 /// Means that one task computes: a block of many channels is work for several threads.
-const TASK_LEN: usize = 2048;
+const POOLED_LEN: usize = 2048;
 
 fn share(from: Layout) -> f32 {
     1.0 / (from.h * from.w) as f32
@@ -47,9 +57,9 @@ fn means<E: Element>(family: Family, from: Layout, x: &[E]) -> Vec<f32> {
     let (mut tasks, mut lens) = (Vec::new(), Vec::new());
     for block in 0..to.n_blocks() {
         let pixel_len = to.block_len(block);
-        for start in (0..pixel_len).step_by(TASK_LEN) {
+        for start in (0..pixel_len).step_by(POOLED_LEN) {
             tasks.push((block, start));
-            lens.push(TASK_LEN.min(pixel_len - start));
+            lens.push(POOLED_LEN.min(pixel_len - start));
         }
     }
     build(&lens, |task_idx, out| {

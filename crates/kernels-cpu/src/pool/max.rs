@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     CHUNK,
-    windows::{Tap, Windows},
+    windows::{TapOfPixel, Windows},
 };
 use crate::{
     ConvGeometry, Layout,
@@ -22,7 +22,8 @@ pub const MAX_TAPS: usize = 256;
 ///
 /// # Panics
 ///
-/// When a window has more than [`MAX_TAPS`] pixels.
+/// When a window has more than [`MAX_TAPS`] pixels, `to` is not what the windows over `from` give, or there are not as many values
+/// as `from` has.
 pub fn largest(
     family: Family,
     geometry: ConvGeometry,
@@ -30,8 +31,9 @@ pub fn largest(
     to: Layout,
     x: &Values,
 ) -> (Values, Vec<u8>) {
-    let windows = Windows { geometry, from, to };
+    let windows = Windows::new(geometry, from, to);
     assert!(windows.n_taps() <= MAX_TAPS, "a window of {} pixels", windows.n_taps());
+    assert_eq!(x.len(), from.len(), "there are as many values as the layout has");
     match x.lend() {
         Lent::F32(x) => largest_of(family, windows, x),
         Lent::Bf16(x) => largest_of(family, windows, x),
@@ -39,6 +41,10 @@ pub fn largest(
 }
 
 /// The gradient of [`largest`]'s input, from the taps that it gave.
+///
+/// # Panics
+///
+/// When `to` is not what the windows over `from` give, or there are not as many taps or values as it has.
 pub fn largest_gradient(
     family: Family,
     geometry: ConvGeometry,
@@ -47,7 +53,8 @@ pub fn largest_gradient(
     taps: &[u8],
     gradient: &Values,
 ) -> Values {
-    let windows = Windows { geometry, from, to };
+    let windows = Windows::new(geometry, from, to);
+    assert_eq!([taps.len(), gradient.len()], [to.len(); 2], "there are as many values as the layout has");
     match gradient.lend() {
         Lent::F32(gradient) => Values::F32(give_to_largest(family, windows, taps, gradient)),
         Lent::Bf16(gradient) => Values::Bf16(give_to_largest(family, windows, taps, gradient)),
@@ -90,7 +97,7 @@ impl<E: Element> Kernel for Largest<'_, E> {
                 let (best, tap_of_best) = (&mut best[..out.len()], &mut tap_of_best[..out.len()]);
                 best.fill(f32::NEG_INFINITY);
                 tap_of_best.fill(first_tap);
-                for Tap { pixel, tap } in inside.clone() {
+                for TapOfPixel { pixel, tap } in inside.clone() {
                     let x = &x[pixel * pixel_len + chunk * CHUNK..][..out.len()];
                     for ((x, best), tap_of_best) in x.iter().zip(&mut *best).zip(&mut *tap_of_best) {
                         let value = x.single();
@@ -146,7 +153,7 @@ impl<'id, E: Element> Kernel for GiveToLargest<'_, 'id, E> {
                 let len = CHUNK.min(pixel_len - start);
                 let sum = &mut sum[..len];
                 sum.fill(0.0);
-                for Tap { pixel, tap } in windows.over(at) {
+                for TapOfPixel { pixel, tap } in windows.over(at) {
                     let range = pixel * pixel_len + start..pixel * pixel_len + start + len;
                     let given = taps[range.clone()].iter().zip(&gradient[range]);
                     for (sum, (&largest, gradient)) in sum.iter_mut().zip(given) {

@@ -27,7 +27,7 @@ fn pooled(from: Layout, geometry: ConvGeometry) -> Layout {
 /// The places of the values in each window, inside the image and row after row, for values laid as `from` and `to`.
 fn places(geometry: ConvGeometry, from: Layout, to: Layout) -> Vec<Vec<usize>> {
     let place = |layout: Layout, image: usize, y: usize, x: usize, channel: usize| {
-        let (block, i) = (image / crate::BLOCK, image % crate::BLOCK);
+        let (block, i) = (image / crate::IMAGES_IN_BLOCK, image % crate::IMAGES_IN_BLOCK);
         let n = layout.n_in_block(block);
         layout.block_start(block) + ((y * layout.w + x) * n + i) * layout.c + channel
     };

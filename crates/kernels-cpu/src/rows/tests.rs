@@ -1,6 +1,6 @@
 use rayon::ThreadPoolBuilder;
 
-use super::{TASK_COLUMNS, add_with, sum, sum_with};
+use super::{TASK_COLUMNS, add, sum};
 use crate::{
     Precision, Values,
     testing::{assert_close, families, noise, wide},
@@ -22,7 +22,7 @@ fn sums_of_rows_agree_with_double_precision() {
                 for row in wide(&values.whole()).chunks(c) {
                     expected.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
                 }
-                let got = sum_with(family, values.lend(), c);
+                let got = sum(family, values.lend(), c);
                 assert_close(&format!("{family:?} {n} {c} {precision:?}"), &got, &expected, 2e-6);
             }
         }
@@ -43,7 +43,7 @@ fn a_row_is_added_to_every_row() {
                     .map(|(value, added)| value + added)
                     .collect();
                 let expected = Values::new(sums, precision);
-                add_with(family, &mut values, &row);
+                add(family, &mut values, &row);
                 assert!(values.whole() == expected.whole(), "{family:?} {n} {c} {precision:?}");
             }
         }
@@ -53,11 +53,13 @@ fn a_row_is_added_to_every_row() {
 #[test]
 fn sums_do_not_depend_on_the_number_of_threads() {
     let values = Values::F32(noise(1, 4099 * 64));
-    let run = |n_threads: usize| {
-        let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        pool.install(|| sum(values.lend(), 64))
-    };
-    let expected = run(1);
-    assert_eq!(run(2), expected);
-    assert_eq!(run(64), expected);
+    for family in families() {
+        let run = |n_threads: usize| {
+            let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| sum(family, values.lend(), 64))
+        };
+        let expected = run(1);
+        assert_eq!(run(2), expected, "{family:?}");
+        assert_eq!(run(64), expected, "{family:?}");
+    }
 }

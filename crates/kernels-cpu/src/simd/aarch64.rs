@@ -20,7 +20,7 @@ use std::arch::{
     is_aarch64_feature_detected,
 };
 
-use super::{Kernel, Lanes, lanes::BLOCK};
+use super::{Kernel, Lanes, lanes::TRANSPOSED};
 
 /// That the machine has NEON, as nearly all of its kind do.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,8 +187,8 @@ impl Lanes for NeonLanes {
 
     #[inline(always)]
     unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        for row in (0..BLOCK).step_by(4) {
-            for column in (0..BLOCK).step_by(4) {
+        for row in (0..TRANSPOSED).step_by(4) {
+            for column in (0..TRANSPOSED).step_by(4) {
                 // SAFETY: the four rows and columns are inside the block that the caller has on both sides, and the lanes
                 // come out of `run` only.
                 unsafe {

@@ -120,16 +120,16 @@ pub(crate) trait Lanes: Sized + 'static {
     ///
     /// `N` values can be written to `to`, at any alignment.
     unsafe fn store(to: *mut f32, value: Self::V);
-    /// `to[column][row] = from[row][column]` for a block of [`BLOCK`] rows and columns.
+    /// `to[column][row] = from[row][column]` for a block of [`TRANSPOSED`] rows and columns.
     ///
     /// # Safety
     ///
-    /// `BLOCK` rows of `BLOCK` values, `from_row` apart, can be read from `from`, and likewise written to `to`.
+    /// `TRANSPOSED` rows of `TRANSPOSED` values, `from_row` apart, can be read from `from`, and likewise written to `to`.
     unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize);
 }
 
 /// Rows and columns of what [`Lanes::transpose_block`] transposes.
-pub(crate) const BLOCK: usize = 8;
+pub(crate) const TRANSPOSED: usize = 8;
 
 /// Room for the widest register.
 pub(crate) const MAX_LANES: usize = 16;

@@ -3,7 +3,7 @@
 
 use std::array::from_fn;
 
-use super::{Kernel, Lanes, lanes::BLOCK};
+use super::{Kernel, Lanes, lanes::TRANSPOSED};
 
 pub(super) type Portable = Arrays<8, 4>;
 /// Registers of the shape of AVX-512's, so that a machine without them can test what depends on the shape.
@@ -98,8 +98,8 @@ impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
 
     #[inline(always)]
     unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        for row in 0..BLOCK {
-            for column in 0..BLOCK {
+        for row in 0..TRANSPOSED {
+            for column in 0..TRANSPOSED {
                 // SAFETY: `row` and `column` are inside the block that the caller has on both sides.
                 unsafe { *to.add(column * to_row + row) = *from.add(row * from_row + column) };
             }

@@ -88,15 +88,15 @@ pub(crate) fn transpose<L: Lanes>(
     to: &mut [f32],
     to_row: usize,
 ) {
-    use super::lanes::BLOCK;
+    use super::lanes::TRANSPOSED;
     if n_rows == 0 || n_columns == 0 {
         return;
     }
     assert!(has_room([(n_rows - 1, from_row)], n_columns, from.len()), "rows end before their columns");
     assert!(has_room([(n_columns - 1, to_row)], n_rows, to.len()), "columns end before their rows");
-    let (whole_rows, whole_columns) = (n_rows - n_rows % BLOCK, n_columns - n_columns % BLOCK);
-    for row in (0..whole_rows).step_by(BLOCK) {
-        for column in (0..whole_columns).step_by(BLOCK) {
+    let (whole_rows, whole_columns) = (n_rows - n_rows % TRANSPOSED, n_columns - n_columns % TRANSPOSED);
+    for row in (0..whole_rows).step_by(TRANSPOSED) {
+        for column in (0..whole_columns).step_by(TRANSPOSED) {
             // SAFETY: the block is inside the rows and columns, whose last value is inside both slices, asserted above.
             unsafe {
                 let from = from.as_ptr().add(row * from_row + column);

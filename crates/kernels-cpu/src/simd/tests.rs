@@ -3,7 +3,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::{
     Family, Filled, Filling, Kernel, Lanes, exp, for_registers, gelu, read_some, transpose, write_some,
 };
-use crate::{memory::build_filled, testing::noise};
+use crate::{
+    memory::build_filled,
+    testing::{families, noise},
+};
 
 /// What is neither large nor small enough to be a number like others.
 mod special;
@@ -51,7 +54,7 @@ impl Kernel for Transpose<'_> {
 #[test]
 fn the_exponential_is_right_to_two_units_in_the_last_place() {
     let x: Vec<f32> = (-8690..=8800).map(|i| i as f32 * 0.01).collect();
-    for family in Family::available() {
+    for family in families() {
         let mut y = x.clone();
         family.run(Exp(&mut y));
         for (&x, &y) in x.iter().zip(&y) {
@@ -81,7 +84,7 @@ fn normal(x: f64) -> f64 {
 #[test]
 fn gelu_agrees_with_its_definition_over_its_range() {
     let x: Vec<f32> = (-1400..=1400).map(|i| i as f32 * 0.01).collect();
-    for family in Family::available() {
+    for family in families() {
         let (mut values, mut slopes) = (x.clone(), vec![0.0; x.len()]);
         family.run(Gelu(&mut values, &mut slopes));
         for ((&x, &y), &slope) in x.iter().zip(&values).zip(&slopes) {
@@ -105,7 +108,7 @@ fn gelu_agrees_with_its_definition_over_its_range() {
 
 #[test]
 fn what_is_not_a_number_stays_so() {
-    for family in Family::available() {
+    for family in families() {
         let (mut values, mut slopes) = ([f32::NAN; 3], [0.0; 3]);
         family.run(Gelu(&mut values, &mut slopes));
         assert!(values.iter().all(|value| value.is_nan()), "{family:?}: {values:?}");
@@ -117,7 +120,7 @@ fn what_is_not_a_number_stays_so() {
 
 #[test]
 fn blocks_of_all_sizes_are_transposed() {
-    for family in Family::available() {
+    for family in families() {
         for (n_rows, n_columns) in [(1, 1), (8, 8), (16, 24), (7, 9), (19, 33), (0, 4)] {
             let from = noise(1, (n_rows + 1) * (n_columns + 3));
             let mut to = vec![0.0; (n_columns + 1) * (n_rows + 2)];
@@ -158,7 +161,7 @@ fn zeros_of_both_signs_are_not_positive() {
     let tests = [0.0, -0.0, 1e-30, -1e-30, 2.0, f32::NEG_INFINITY, f32::INFINITY].repeat(5);
     let values = [3.0; 35];
     let expected = [0.0, 0.0, 3.0, 0.0, 3.0, 0.0, 3.0].repeat(5);
-    for family in Family::available() {
+    for family in families() {
         let got =
             build_filled(&[35], |_, out| family.run(WherePositive { tests: &tests, values: &values, out }));
         assert_eq!(got, expected, "{family:?}");

@@ -148,10 +148,11 @@ impl<E: Element, O: Element> Kernel for MultiplyRows<'_, E, O> {
         let mut row = 0;
         for tile in 0..n_tiles {
             let end = n_rows * (tile + 1) / n_tiles;
-            // Rows without segments need not be there.
+            // Rows without segments need not be there. The product cannot wrap: with segments, the tile before was asserted to be
+            // inside of `a`.
             let start = (row * operands.a_row).min(operands.a.len());
             let operands = Operands { a: &operands.a[start..], ..operands };
-            let to = Tile {
+            let to = TileOfSums {
                 out: &mut out[row * out_row..],
                 out_row,
                 n_columns,
@@ -183,7 +184,7 @@ impl<E: Element> Kernel for MultiplyGroups<'_, E> {
         let Self { operands, group_len, n_rows, out, out_row, n_columns, mode } = self;
         for (group, row) in (0..n_rows).step_by(L::ROWS).enumerate() {
             let operands = Operands { a: &operands.a[group * group_len..], ..operands };
-            let to = Tile {
+            let to = TileOfSums {
                 out: &mut out[row * out_row..],
                 out_row,
                 n_columns,
@@ -196,7 +197,7 @@ impl<E: Element> Kernel for MultiplyGroups<'_, E> {
 }
 
 /// Where a tile's sums go.
-struct Tile<'a, O> {
+struct TileOfSums<'a, O> {
     out: &'a mut [O],
     out_row: usize,
     n_columns: usize,
@@ -204,7 +205,7 @@ struct Tile<'a, O> {
     moments: Option<&'a mut Moments>,
 }
 
-impl<O: Element> Tile<'_, O> {
+impl<O: Element> TileOfSums<'_, O> {
     /// A tile of `n_rows` rows.
     ///
     /// # Panics

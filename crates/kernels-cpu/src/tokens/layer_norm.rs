@@ -2,6 +2,7 @@
 
 use crate::{
     Precision,
+    cut::lens,
     memory::{build, build_beside, split_mut},
     rows::{combine, rows_in_task},
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, sum_lanes, write_some},
@@ -30,6 +31,10 @@ pub struct LayerNormGradient {
 
 impl LayerNorm<'_> {
     /// Each row less its mean, over the root of its (biased) variance plus `eps`, times scale, plus `shift`.
+    ///
+    /// # Panics
+    ///
+    /// When the rows are not whole, or the shift has not as many features as the scale.
     pub fn forward(self, family: Family, x: &Values, shift: &[f32]) -> Values {
         match x {
             Values::F32(x) => self.forward_of(family, x, shift),
@@ -39,6 +44,7 @@ impl LayerNorm<'_> {
 
     fn forward_of<E: Operand>(self, family: Family, x: &[E], shift: &[f32]) -> Values {
         let Self { scale, eps } = self;
+        assert_eq!(scale.len(), shift.len(), "there is a shift for each scale");
         let tasks = Tasks::new(scale.len(), x.len());
         E::values(build(&tasks.lens, |part, out| {
             family.run(ForwardRows { x: &x[tasks.range(part)], scale, shift, eps, out });
@@ -47,6 +53,10 @@ impl LayerNorm<'_> {
 
     /// From the gradient of the output to all others; that of the input has its precision, and is added to `sum`, if there is
     /// one. What is summed up is in single precision.
+    ///
+    /// # Panics
+    ///
+    /// When the rows are not whole, or the gradient or the sum has not as many values as the input.
     pub fn backward(
         self,
         family: Family,
@@ -88,6 +98,11 @@ impl LayerNorm<'_> {
     ) -> LayerNormGradient {
         let Self { scale, eps } = self;
         let d = scale.len();
+        assert_eq!(gradient.len(), x.len(), "a gradient is of as many values as there are");
+        assert!(
+            sum.as_ref().is_none_or(|sum| sum.len() == x.len()),
+            "a sum is of as many values on both sides"
+        );
         let tasks = Tasks::new(d, x.len());
         let sums: Vec<Option<&mut [G]>> = match &mut sum {
             Some(sum) => split_mut(sum, &tasks.lens).into_iter().map(Some).collect(),
@@ -114,9 +129,9 @@ struct Tasks {
 
 impl Tasks {
     fn new(d: usize, len: usize) -> Self {
+        assert!(len.is_multiple_of(d), "rows are whole");
         let task_len = rows_in_task(d) * d;
-        let lens = (0..len).step_by(task_len).map(|start| task_len.min(len - start)).collect();
-        Self { task_len, lens }
+        Self { task_len, lens: lens(len, task_len) }
     }
 
     fn range(&self, part: usize) -> std::ops::Range<usize> {

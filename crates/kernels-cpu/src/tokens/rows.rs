@@ -4,6 +4,7 @@
 
 use crate::{
     Precision,
+    cut::lens,
     memory::{build, build_beside, build_evenly},
     rows::rows_in_task,
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, write_some},
@@ -33,6 +34,10 @@ fn prepend_to<E: Operand>(x: &[E], tokens: &[f32], [n, t, d]: [usize; 3]) -> Val
 }
 
 /// `count` tokens of every image from token `first` on: `(N, T, D)` to `(N, count, D)`.
+///
+/// # Panics
+///
+/// When there are not so many tokens, or not so many values.
 pub fn take(x: &Values, [n, t, d]: [usize; 3], first: usize, count: usize) -> Values {
     match x {
         Values::F32(x) => take_from(x, [n, t, d], first, count),
@@ -49,6 +54,10 @@ fn take_from<E: Operand>(x: &[E], [n, t, d]: [usize; 3], first: usize, count: us
 }
 
 /// The gradient of [`take`]'s input, from that of its output: `(N, count, D)` to `(N, T, D)`, zeros elsewhere.
+///
+/// # Panics
+///
+/// As [`take`].
 pub fn spread(gradient: &Values, [n, t, d]: [usize; 3], first: usize, count: usize) -> Values {
     match gradient {
         Values::F32(gradient) => spread_from(gradient, [n, t, d], first, count),
@@ -65,11 +74,11 @@ fn spread_from<E: Operand>(gradient: &[E], [n, t, d]: [usize; 3], first: usize, 
 }
 
 /// The mean of `count` tokens of every image from token `first` on: `(N, T, D)` to `(N, D)`.
-pub fn mean(x: &Values, shape: [usize; 3], first: usize, count: usize) -> Vec<f32> {
-    mean_with(Family::detected(), x, shape, first, count)
-}
-
-fn mean_with(family: Family, x: &Values, [n, t, d]: [usize; 3], first: usize, count: usize) -> Vec<f32> {
+///
+/// # Panics
+///
+/// When there are not so many tokens, or not so many values.
+pub fn mean(family: Family, x: &Values, [n, t, d]: [usize; 3], first: usize, count: usize) -> Vec<f32> {
     assert!(first + count <= t, "there are {t} tokens");
     let tokens = |image: usize| x.lend().part((image * t + first) * d..(image * t + first + count) * d);
     build_beside(&vec![d; n], (0..n).map(tokens).collect(), |_, tokens, mean| match tokens {
@@ -79,6 +88,10 @@ fn mean_with(family: Family, x: &Values, [n, t, d]: [usize; 3], first: usize, co
 }
 
 /// The gradient of [`mean`]'s input, from that of its output, `(N, D)`: `(N, T, D)`, zeros elsewhere.
+///
+/// # Panics
+///
+/// As [`take`].
 pub fn spread_mean(
     gradient: &[f32],
     [n, t, d]: [usize; 3],
@@ -164,9 +177,7 @@ pub fn products(a: &Values, b: &Values) -> Vec<f32> {
 /// Rows of `d` values, each a copy of what `source(row)` gives, or zeros.
 fn rows<'a, E: Operand>(n_rows: usize, d: usize, source: impl Fn(usize) -> Option<&'a [E]> + Sync) -> Values {
     let n_in_task = rows_in_task(d);
-    let lens: Vec<usize> =
-        (0..n_rows).step_by(n_in_task).map(|first| n_in_task.min(n_rows - first) * d).collect();
-    E::values(build(&lens, |task, to| {
+    E::values(build(&lens(n_rows * d, n_in_task * d), |task, to| {
         for (i, to) in to.chunks_exact_mut(d).enumerate() {
             if let Some(from) = source(task * n_in_task + i) {
                 to.copy_from_slice(from);
@@ -309,7 +320,7 @@ mod tests {
                             mean.iter_mut().zip(shares).for_each(|(mean, share)| *mean += share);
                         }
                     }
-                    assert_close("mean", &mean_with(family, &x, [n, t, d], first, count), &expected, 2e-6);
+                    assert_close("mean", &mean(family, &x, [n, t, d], first, count), &expected, 2e-6);
                 }
             }
         }

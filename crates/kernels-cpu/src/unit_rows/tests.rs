@@ -55,3 +55,17 @@ fn results_depend_neither_on_the_number_of_threads_nor_on_the_family() {
         assert!([1, 2, 64].into_iter().all(|n_threads| run(family, n_threads) == expected), "{family:?}");
     }
 }
+
+#[test]
+fn a_row_with_what_is_not_a_number_is_not_a_number() {
+    for family in families() {
+        let mut y = vec![3.0, f32::NAN, 4.0, 3.0, 0.0, 4.0];
+        let lengths = normalize(family, &mut y, 3);
+        assert!(y[..3].iter().chain(&lengths[..1]).all(|value| value.is_nan()), "{family:?}: {y:?}");
+        assert_eq!((&y[3..], lengths[1]), (&[0.6, 0.0, 0.8][..], 5.0));
+        let mut gradient = vec![1.0; 6];
+        backward(family, &mut gradient, &y, &lengths);
+        assert!(gradient[..3].iter().all(|value| value.is_nan()), "{family:?}: {gradient:?}");
+        assert!(gradient[3..].iter().all(|value| value.is_finite()), "{family:?}: {gradient:?}");
+    }
+}

@@ -8,8 +8,9 @@ fn parts_and_the_whole_are_the_same_values() {
     let values = noise(1, 40_000);
     for precision in [Precision::F32, Precision::Bf16] {
         let kept = Values::new(values.clone(), precision);
-        let built = Values::build(precision, &[30_000, 10_000], |part_idx, out| {
-            out.copy_from_slice(&values[part_idx * 30_000..][..out.len()]);
+        let parts = vec![&values[..30_000], &values[30_000..]];
+        let built = Values::build_beside(precision, &[30_000, 10_000], parts, |_, part, out| {
+            out.copy_from_slice(part);
         });
         assert_eq!((kept.len(), kept.precision()), (values.len(), precision));
         assert_eq!(kept.whole(), built.whole());

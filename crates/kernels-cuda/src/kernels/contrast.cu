@@ -4,7 +4,8 @@
 
 // The positive of a row is kept apart from its negatives, so that neither a small loss nor a small gradient is a difference
 // of large numbers. It is the product of the row's query and key, if there are queries, and all logits are of negatives; it
-// is logit number `first` + row otherwise.
+// is logit number `first` + row otherwise. That product is summed in double precision and those of negatives by cuBLAS: where
+// the key is a negative too, the two need not tie, as they do on the host.
 //
 // results: each row's cross-entropy, whether its positive is the largest logit, and the logit of the positive.
 // With a gradient, weights replace the logits, for a product with what these are logits of: exp(logit - ...) / total *

@@ -105,7 +105,7 @@ DEVICE int source_of_walk(const Geometry *g, const Walk *walk, int ky, int kx) {
     return (walk->image * g->h + y) * g->w + x;
 }
 
-// Half of a factor's bits, and the other half.
+// A factor as two TF32 numbers: the nearest, and that of what is left.
 DEVICE void split(u32 bits, u32 *high, u32 *low) {
     float v = __uint_as_float(bits);
     *high = to_tf32(v);

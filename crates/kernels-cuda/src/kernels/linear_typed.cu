@@ -44,8 +44,7 @@ KERNEL(linear_tail_four_TYPED)(value_TYPED *product, const float *bias, const va
 // is that; its sums over the rows of a chunk to partial[chunk][column] if there is that. Grid: (columns / 32, chunks).
 KERNEL(linear_gradient_TYPED)(value_TYPED *gradient, const value_TYPED *before, double *partial, long long n_rows, int n_columns, long long rows_of_chunk) {
     __shared__ double sums[8][32];
-    int lane = threadIdx.x % 32, y = threadIdx.x / 32;
-    int column = blockIdx.x * 32 + lane;
+    int y = threadIdx.x / 32, column = blockIdx.x * 32 + threadIdx.x % 32;
     long long first = blockIdx.y * rows_of_chunk, end = first + rows_of_chunk;
     if (end > n_rows) end = n_rows;
     double sum = 0.0;
@@ -69,10 +68,6 @@ KERNEL(linear_gradient_TYPED)(value_TYPED *gradient, const value_TYPED *before, 
             }
         }
     }
-    sums[y][lane] = sum;
-    __syncthreads();
-    if (partial && y == 0 && column < n_columns) {
-        for (int i = 1; i < 8; i++) sum += sums[i][lane];
-        partial[(long long)blockIdx.y * n_columns + column] = sum;
-    }
+    sum = sum_of_column(sum, sums);
+    if (partial && y == 0 && column < n_columns) partial[(long long)blockIdx.y * n_columns + column] = sum;
 }

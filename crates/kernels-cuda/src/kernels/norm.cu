@@ -3,17 +3,13 @@
 // The sum over chunks of partial[(group * n_chunks + chunk) * 2 + which][column], for the threads of row 0 of a block of 8 by 32.
 DEVICE double sum_of_chunks(const double *partial, int group, int which, int n_chunks, int n_columns, int column,
                             double (*sums)[32]) {
-    int lane = threadIdx.x % 32, y = threadIdx.x / 32;
     double total = 0.0;
     if (column < n_columns)
-        for (int chunk = y; chunk < n_chunks; chunk += 8)
+        for (int chunk = threadIdx.x / 32; chunk < n_chunks; chunk += 8)
             total += partial[((long long)(group * n_chunks + chunk) * 2 + which) * n_columns + column];
+    // The sum before may be read yet.
     __syncthreads();
-    sums[y][lane] = total;
-    __syncthreads();
-    if (y == 0)
-        for (int i = 1; i < 8; i++) total += sums[i][lane];
-    return total;
+    return sum_of_column(total, sums);
 }
 
 // What normalizes values of this mean and variance, at place `at` of each array.

@@ -3,7 +3,7 @@
 KERNEL(moments_TYPED)(const value_TYPED *x, double *partial, long long rows_of_group, int n_columns, int n_positions,
                       long long rows_of_chunk) {
     __shared__ double sums[8][32], squares[8][32];
-    int lane = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+    int y = threadIdx.x / 32, column = blockIdx.x * 32 + threadIdx.x % 32;
     long long first = blockIdx.y * rows_of_chunk, end = first + rows_of_chunk;
     if (end > rows_of_group) end = rows_of_group;
     double sum = 0.0, square = 0.0;
@@ -13,14 +13,9 @@ KERNEL(moments_TYPED)(const value_TYPED *x, double *partial, long long rows_of_g
             sum += v;
             square += v * v;
         }
-    sums[y][lane] = sum;
-    squares[y][lane] = square;
-    __syncthreads();
+    sum = sum_of_column(sum, sums);
+    square = sum_of_column(square, squares);
     if (y == 0 && column < n_columns) {
-        for (int i = 1; i < 8; i++) {
-            sum += sums[i][lane];
-            square += squares[i][lane];
-        }
         long long at = (long long)(blockIdx.z * gridDim.y + blockIdx.y) * 2 * n_columns + column;
         partial[at] = sum;
         partial[at + n_columns] = square;
@@ -68,7 +63,7 @@ KERNEL(gradient_sums_TYPED)(const value_TYPED *x, const value_TYPED *output, con
                             const float *mask_factor, const float *mask_offset, const float *mean, double *partial,
                             long long rows_of_group, int n_columns, int n_positions, long long rows_of_chunk) {
     __shared__ double sums[8][32], distances[8][32];
-    int lane = threadIdx.x % 32, y = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
+    int y = threadIdx.x / 32, column = blockIdx.x * 32 + threadIdx.x % 32;
     long long first = blockIdx.y * rows_of_chunk, end = first + rows_of_chunk;
     if (end > rows_of_group) end = rows_of_group;
     double sum = 0.0, distance = 0.0;
@@ -84,14 +79,9 @@ KERNEL(gradient_sums_TYPED)(const value_TYPED *x, const value_TYPED *output, con
             distance += (double)g * (double)(own - middle);
         }
     }
-    sums[y][lane] = sum;
-    distances[y][lane] = distance;
-    __syncthreads();
+    sum = sum_of_column(sum, sums);
+    distance = sum_of_column(distance, distances);
     if (y == 0 && column < n_columns) {
-        for (int i = 1; i < 8; i++) {
-            sum += sums[i][lane];
-            distance += distances[i][lane];
-        }
         long long at = (long long)(blockIdx.z * gridDim.y + blockIdx.y) * 2 * n_columns + column;
         partial[at] = sum;
         partial[at + n_columns] = distance;

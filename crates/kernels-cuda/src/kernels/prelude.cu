@@ -120,7 +120,23 @@ DEVICE float sum_of_warp(float v) {
     return v;
 }
 
+DEVICE double wide_sum_of_warp(double v) {
+    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(FULL_MASK, v, step);
+    return v;
+}
+
 DEVICE float max_of_warp(float v) {
     for (int step = 16; step > 0; step /= 2) v = fmaxf(v, __shfl_xor_sync(FULL_MASK, v, step));
+    return v;
+}
+
+// The sum of what the 8 threads of a column of a block of 8 by 32 have, in the order of their rows, for the thread of row 0. `sums` is
+// shared, and nobody reads it any more.
+DEVICE double sum_of_column(double v, double (*sums)[32]) {
+    int lane = threadIdx.x % 32, y = threadIdx.x / 32;
+    sums[y][lane] = v;
+    __syncthreads();
+    if (y == 0)
+        for (int i = 1; i < 8; i++) v += sums[i][lane];
     return v;
 }

@@ -6,6 +6,7 @@ KERNEL(write_around)(float *to, const float *from, long long first, long long le
 }
 
 // y = x / max(|x|, least), and what was divided by. A warp a row; the last block's spare warps repeat row 0 and write nothing.
+// Squares stay in double precision until their root is taken: beyond 1.8e19, single precision has no number for a square.
 KERNEL(unit_rows)(const float *x, float *y, float *lengths, float least, int n_columns, int n_rows) {
     int lane = threadIdx.x % WARP;
     long long row = THREAD_INDEX / WARP;
@@ -13,7 +14,9 @@ KERNEL(unit_rows)(const float *x, float *y, float *lengths, float least, int n_c
     long long start = is_there ? row * n_columns : 0;
     double square = 0.0;
     for (int i = lane; i < n_columns; i += WARP) square += (double)x[start + i] * (double)x[start + i];
-    float length = fmaxf(sqrtf(sum_of_warp((float)square)), least);
+    float length = (float)sqrt(wide_sum_of_warp(square));
+    // Not fmaxf, which makes a number of what is none.
+    if (length < least) length = least;
     if (!is_there) return;
     for (int i = lane; i < n_columns; i += WARP) y[start + i] = x[start + i] / length;
     if (lane == 0) lengths[row] = length;

@@ -3,8 +3,7 @@
 // What the chunks found, [chunk][scale or shift][column], added in their order. Grid: (columns / 32, 2). Either may be null.
 KERNEL(norm_finish)(const float *partial, float *by_scale, float *by_shift, int n_chunks, int d) {
     __shared__ double sums[8][32];
-    int lane = threadIdx.x % 32, y = threadIdx.x / 32;
-    int column = blockIdx.x * 32 + lane;
+    int y = threadIdx.x / 32, column = blockIdx.x * 32 + threadIdx.x % 32;
     float *to = blockIdx.y == 0 ? by_scale : by_shift;
     double total = 0.0;
     if (column < d) {
@@ -12,10 +11,6 @@ KERNEL(norm_finish)(const float *partial, float *by_scale, float *by_shift, int 
         for (int chunk = y; chunk < n_chunks; chunk += 8)
             total += (double)partial[((long long)chunk * 2 + blockIdx.y) * d + column];
     }
-    sums[y][lane] = total;
-    __syncthreads();
-    if (y == 0 && column < d && to) {
-        for (int i = 1; i < 8; i++) total += sums[i][lane];
-        to[column] = (float)total;
-    }
+    total = sum_of_column(total, sums);
+    if (y == 0 && column < d && to) to[column] = (float)total;
 }

@@ -1,6 +1,11 @@
 //! Kernels against oracles in double precision, on the emulated driver.
 
+mod gelu;
+mod losses;
 mod maps;
+mod refusals;
+mod rows;
+mod rules;
 mod tokens;
 
 use kernels_cpu::{

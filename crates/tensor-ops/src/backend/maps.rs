@@ -19,10 +19,6 @@ pub(crate) trait Maps: Storage {
     /// What a max pool keeps.
     type Taps: 'static;
 
-    /// Whether a batch norm with ReLU masks its gradient by its output; by its input otherwise, which says as much where
-    /// there is no residual.
-    const MASKS_BY_OUTPUT: bool;
-
     /// From one image after the other, `(N, H, W, C)`.
     fn pack(self, layout: Layout, nhwc: &[f32]) -> Computed<Self::Values>;
     /// To one image after the other, `(N, H, W, C)`.
@@ -41,6 +37,7 @@ pub(crate) trait Maps: Storage {
 
     // Convolution. Weights are `(KH, KW, I / groups, O)`.
 
+    /// The output, and, if `is_summed` asks for them and the backend takes them, the sums of its channels.
     fn convolve(
         self,
         spec: ConvSpec,
@@ -70,7 +67,8 @@ pub(crate) trait Maps: Storage {
 
     /// Of `x` as one group, which a convolution may have summed up.
     fn statistics(self, spec: NormSpec, x: &Self::Values, sums: Option<&Self::Sums>) -> Computed<Statistics>;
-    /// In training, the running statistics of `norm` move; in evaluation, `moments` are not looked at.
+    /// The normalized values, and what their gradient needs. In training, the running statistics of `norm` move; in evaluation,
+    /// `moments` are not looked at.
     fn normalize(
         self,
         spec: NormSpec,
@@ -79,7 +77,8 @@ pub(crate) trait Maps: Storage {
         moments: NormMoments<'_, Self::Sums>,
         residual: Option<&Self::Values>,
     ) -> Computed<(Self::Values, Self::Norm)>;
-    /// `output` is there where there was ReLU and the gradient is masked by it.
+    /// The gradients that are wanted. `output` is there where ReLU stood behind a residual, and masks the gradient then; without
+    /// a residual `x` says as much.
     fn normalize_backward(
         self,
         spec: NormSpec,
@@ -92,7 +91,9 @@ pub(crate) trait Maps: Storage {
 
     // Pools.
 
+    /// The largest value of each window, and which it was.
     fn max_pool(self, window: Window, x: &Self::Values) -> Computed<(Self::Values, Self::Taps)>;
+    /// The gradient of the input: all of a window's goes where the largest value was.
     fn max_pool_gradient(
         self,
         window: Window,
@@ -100,16 +101,18 @@ pub(crate) trait Maps: Storage {
         gradient: &Self::Values,
         before: Option<Self::Values>,
     ) -> Computed<Self::Values>;
+    /// The mean of each window; padding counts as zeros.
     fn average_pool(self, window: Window, x: &Self::Values) -> Computed<Self::Values>;
+    /// The gradient of the input: a window's goes to all of its values alike.
     fn average_pool_gradient(
         self,
         window: Window,
         gradient: &Self::Values,
         before: Option<Self::Values>,
     ) -> Computed<Self::Values>;
-    /// `(N, C)`, in single precision.
+    /// The mean of each channel over all positions, `(N, C)`, in single precision.
     fn global_pool(self, from: Layout, x: &Self::Values) -> Computed<Self::Values>;
-    /// `precision` is that of the map.
+    /// The gradient of the map, whose precision is `precision`.
     fn global_pool_gradient(
         self,
         from: Layout,

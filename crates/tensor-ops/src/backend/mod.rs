@@ -39,6 +39,15 @@ pub(crate) trait Backend: Maps + Rows + Tokens {}
 
 impl<B: Maps + Rows + Tokens> Backend for B {}
 
+/// The host, with the instructions that the process uses; in a test, with those that it goes through.
+pub(crate) fn host() -> Host {
+    #[cfg(test)]
+    if let Some(family) = crate::testing::family() {
+        return Host::of_family(family);
+    }
+    Host::detected()
+}
+
 /// `on!(place, |backend| work)`: the work with the backend of a [`Place`](crate::values::Place).
 macro_rules! on {
     ($place:expr, |$backend:ident| $work:expr) => {
@@ -46,7 +55,7 @@ macro_rules! on {
             $crate::values::Place::Host => {
                 #[allow(unused_imports, reason = "work need not call a method")]
                 use $crate::backend::{Maps as _, Rows as _, Storage as _, Tokens as _};
-                let $backend = $crate::backend::Host::detected();
+                let $backend = $crate::backend::host();
                 $work
             }
             #[cfg(feature = "cuda")]

@@ -22,6 +22,7 @@ pub(crate) trait Rows: Storage {
     fn add_row(self, x: Arc<AnyValues>, row: &Resident) -> Computed<Self::Values>;
     /// Each row of `width` values divided by its length, and the lengths.
     fn unit_rows(self, x: Self::Values, width: usize) -> Computed<(Self::Values, Self::Values)>;
+    /// The gradient of the input of [`unit_rows`](Self::unit_rows), from its `output` and `lengths`.
     fn unit_rows_backward(
         self,
         gradient: Self::Values,
@@ -34,6 +35,7 @@ pub(crate) trait Rows: Storage {
 
     // Linear layers. Weights are `(in, out)`.
 
+    /// The product, with the bias and what follows it, and what a GELU keeps for its gradient, if it is asked to.
     fn linear(
         self,
         spec: LinearSpec,
@@ -42,7 +44,7 @@ pub(crate) trait Rows: Storage {
         bias: Option<&Resident>,
         tail: Tail<'_, Self::Values>,
     ) -> Computed<(Self::Values, Option<Self::Gelu>)>;
-    /// `x` is there where the gradient of the weights is wanted.
+    /// The gradients that are wanted. `x` is there where the gradient of the weights is wanted.
     fn linear_backward(
         self,
         spec: LinearSpec,
@@ -55,6 +57,7 @@ pub(crate) trait Rows: Storage {
 
     // Losses, of single-precision values.
 
+    /// The cross-entropy of each query's candidates, and what `spec` asks for beside it.
     fn contrast(
         self,
         queries: (&Self::Values, usize),
@@ -63,7 +66,8 @@ pub(crate) trait Rows: Storage {
     ) -> Computed<Contrast<Self::Values>>;
     /// The sum of all products, one value.
     fn dot(self, a: &Self::Values, b: &Self::Values) -> Computed<Self::Values>;
+    /// Every value times a number.
     fn scaled(self, values: &Self::Values, factor: f32) -> Computed<Self::Values>;
-    /// Times a value that stays where it is.
+    /// Every value times one that stays where it is.
     fn scaled_by(self, values: &Self::Values, factor: &Self::Values) -> Computed<Self::Values>;
 }

@@ -14,18 +14,21 @@ pub(crate) trait Tokens: Storage {
     /// What a layer norm keeps, beside its input.
     type LayerNorm: 'static;
 
+    /// `(N, T, 3 D)` to `(N, T, D)`, and what the gradient needs if `is_kept` asks for it.
     fn attention(
         self,
         spec: AttentionSpec,
         qkv: Arc<AnyValues>,
         is_kept: bool,
     ) -> Computed<(Self::Values, Option<Self::Attention>)>;
+    /// The gradient of the input of [`attention`](Self::attention), `(N, T, 3 D)`.
     fn attention_backward(
         self,
         spec: AttentionSpec,
         kept: Self::Attention,
         gradient: Self::Values,
     ) -> Computed<Self::Values>;
+    /// Each token normalized, times scale, plus shift, and what the gradients need if `is_kept` asks for it.
     fn layer_norm(
         self,
         x: &Self::Values,
@@ -34,6 +37,7 @@ pub(crate) trait Tokens: Storage {
         eps: f32,
         is_kept: bool,
     ) -> Computed<(Self::Values, Option<Self::LayerNorm>)>;
+    /// The gradients of [`layer_norm`](Self::layer_norm) that are wanted.
     fn layer_norm_backward(
         self,
         kept: &Self::LayerNorm,

@@ -1,10 +1,12 @@
 //! dfdx's CUDA device: storage is on the device, and is copied to the host and back for operations of the host.
 
-use cudarc::driver::DeviceSlice as _;
 use dfdx::tensor::{CudaError, Tensor};
 
 use super::Stored;
-use crate::{Device, Matrix};
+use crate::{
+    Device, Matrix,
+    backend::{Cuda, Storage as _},
+};
 
 /// What can go to another thread, if tensors can: those of dfdx's CUDA device cannot.
 pub trait Movable {}
@@ -15,10 +17,10 @@ impl<T: ?Sized> Movable for T {}
 pub(crate) type DeviceError = CudaError;
 
 pub(super) fn take(stored: &mut Stored) -> Result<Vec<f32>, DeviceError> {
-    if stored.len() == 0 {
-        return Ok(Vec::new());
+    match Cuda.take_stored(stored)? {
+        Some(gradient) => Cuda.to_host(&gradient),
+        None => Ok(Vec::new()),
     }
-    Ok(stored.device().dtoh_sync_copy(&**stored)?)
 }
 
 pub(super) fn put(stored: &mut Stored, values: Vec<f32>) -> Result<(), DeviceError> {

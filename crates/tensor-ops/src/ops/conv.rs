@@ -12,6 +12,7 @@ use crate::{
     backend::{Backend, ConvSpec, on},
     counting::{Counted, count, product},
     tape::Pass,
+    values::{checked_len, too_large},
 };
 
 /// Convolution (cross-correlation, as everywhere), `(N, H, W, I)` to `(N, OH, OW, O)`.
@@ -178,5 +179,9 @@ fn output_layout(
         return Err(OpError::shape(OP, "shape of the bias", [n_outputs], bias.shape()));
     }
     let (h, w) = geometry.output(from.h, from.w)?;
+    let shape = [from.n, h, w, n_outputs];
+    if checked_len(&shape).is_none() {
+        return Err(too_large(OP, "shape of the output", shape));
+    }
     Ok(Layout { n: from.n, h, w, c: n_outputs })
 }

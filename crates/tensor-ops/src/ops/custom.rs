@@ -15,7 +15,8 @@ use crate::{
 /// [`Rows::rows`](crate::Rows::rows) reads those. `backward` is given the gradient of the loss in the output, in the same
 /// order, and returns the gradients in the inputs: one for each, in the order of `inputs`, each as long as the input. That of
 /// an input that is not recorded is thrown away, and may be empty. `backward` runs at most once, and not at all if no input is
-/// recorded or the output does not reach the loss. What it needs of the inputs or of the output it keeps by itself.
+/// recorded, or if the recording of the output is not part of that of the loss. If it is, and the output itself has no part in
+/// the loss, `backward` is given zeros. What it needs of the inputs or of the output it keeps by itself.
 ///
 /// Values and gradients are in the host's memory: where operations compute on the CUDA device, `rows` and the gradients are
 /// copied there, and the gradient of the output is copied from there, in every step.

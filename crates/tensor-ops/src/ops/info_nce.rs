@@ -41,7 +41,7 @@ pub enum KeepLogits {
 ///
 /// # Errors
 ///
-/// When the sizes differ, or the temperature is not positive.
+/// When there is no query, the sizes differ, or the temperature is not positive.
 pub fn info_nce_queue(
     q: Features,
     keys: &Matrix,
@@ -107,6 +107,9 @@ fn check(q: (usize, usize), keys: (usize, usize), queue_len: usize, temperature:
     const OP: &str = "info_nce_queue";
     if keys != q {
         return Err(OpError::shape(OP, "shape of the keys", q, keys));
+    }
+    if q.0 == 0 || q.1 == 0 {
+        return Err(OpError::value(OP, "shape of the queries", q, "every size must be at least 1"));
     }
     if queue_len == 0 || !queue_len.is_multiple_of(q.1) {
         let must = "it must be a positive multiple of the width of a key";

@@ -1,5 +1,8 @@
 //! Linear layers.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use kernels_cpu::Precision;

@@ -6,7 +6,7 @@ use kernels_cpu::{
     rows::add_to_rows,
 };
 
-use crate::OpError;
+use crate::{OpError, values::check_len};
 
 /// The gradients of a linear layer's weights and bias.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,11 +29,10 @@ pub fn linear_rows(x: &[f32], n_in: usize, weight: &[f32], bias: &[f32]) -> Resu
     if n_out == 0 {
         return Err(OpError::value("linear_rows", "output features", n_out, "there must be at least one"));
     }
-    if weight.len() != n_in * n_out {
-        return Err(OpError::shape("linear_rows", "values of the weight", n_in * n_out, weight.len()));
-    }
-    let mut y = multiply(Family::detected(), x, Side::plain(weight, n_in, n_out));
-    add_to_rows(&mut y, bias);
+    check_len("linear_rows", "values of the weight", &[n_in, n_out], weight.len())?;
+    let family = Family::detected();
+    let mut y = multiply(family, x, Side::plain(weight, n_in, n_out));
+    add_to_rows(family, &mut y, bias);
     Ok(y)
 }
 
@@ -49,15 +48,12 @@ pub fn linear_rows_gradient(
     gradient: &[f32],
     n_out: usize,
 ) -> Result<LinearGradient, OpError> {
-    let n = check("linear_rows_gradient", x, n_in)?;
-    if n_out == 0 || gradient.len() != n * n_out {
-        return Err(OpError::shape(
-            "linear_rows_gradient",
-            "values of the gradient",
-            n * n_out,
-            gradient.len(),
-        ));
+    const OP: &str = "linear_rows_gradient";
+    let n = check(OP, x, n_in)?;
+    if n_out == 0 {
+        return Err(OpError::value(OP, "output features", n_out, "there must be at least one"));
     }
+    check_len(OP, "values of the gradient", &[n, n_out], gradient.len())?;
     let sums = outer_products(Family::detected(), (Lent::F32(x), n_in), (Lent::F32(gradient), n_out), true);
     Ok(LinearGradient { weight: sums.weight, bias: sums.bias })
 }
@@ -109,5 +105,7 @@ mod tests {
         assert!(linear_rows(&[], 2, &[1.0; 4], &[0.0; 2]).is_err());
         assert!(linear_rows_gradient(&[1.0; 4], 2, &[1.0; 3], 2).is_err());
         assert!(linear_rows_gradient(&[1.0; 4], 0, &[1.0; 3], 2).is_err());
+        assert!(linear_rows_gradient(&[1.0; 4], 2, &[], 0).is_err());
+        assert!(linear_rows_gradient(&[1.0; 4], 2, &[], 1 << 63).is_err());
     }
 }

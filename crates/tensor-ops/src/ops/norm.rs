@@ -215,7 +215,8 @@ pub(crate) fn normalize<B: Backend>(
     let is_wanted = parameters.any() || wants_x.is_some() || wants_residual.is_some();
     let backward = is_wanted.then(|| {
         let x = x.values;
-        let output = (with_relu && (has_residual || B::MASKS_BY_OUTPUT)).then(|| Arc::clone(&y));
+        // Where there is no residual, the input says as much about what ReLU has let through.
+        let output = (with_relu && has_residual).then(|| Arc::clone(&y));
         move |pass: &mut Pass<'_>, gradient: B::Values| {
             let before = wants_x.as_ref().and_then(|slot| slot.take::<B>(pass.by_slot));
             let output = output.as_ref().map(|output| B::of(output));
@@ -225,13 +226,14 @@ pub(crate) fn normalize<B: Backend>(
                 backend.normalize_backward(spec, &kept, B::of(&x), output, gradient, wanted)
             })?;
             parameters.give(backend, pass, result.scale, result.shift)?;
-            if let (Some(slot), Some(masked)) = (wants_residual, result.masked) {
-                slot.add(backend, pass.by_slot, masked)?;
-            }
             if let (Some(slot), Some(by_x)) = (wants_x, result.x) {
                 slot.put::<B>(pass.by_slot, by_x);
             }
-            Ok(())
+            // After the other, since an input may be its own residual.
+            match (wants_residual, result.masked) {
+                (Some(slot), Some(masked)) => slot.add(backend, pass.by_slot, masked),
+                _ => Ok(()),
+            }
         }
     });
     Ok(FeatureMap::output(backend, &device, spec.layout, y, recording, backward))

@@ -69,7 +69,7 @@ fn relu_features_on<B: Backend>(backend: B, x: Features) -> Result<Features, OpE
 ///
 /// When the shapes differ.
 pub fn add(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
-    on!(a.values.place(), |backend| sum(backend, a, b, false))
+    on!(a.values.place(), |backend| sum(backend, "add", a, b, false))
 }
 
 /// `max(a + b, 0)`, in one pass over memory.
@@ -78,17 +78,18 @@ pub fn add(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
 ///
 /// When the shapes differ.
 pub fn add_relu(a: FeatureMap, b: FeatureMap) -> Result<FeatureMap, OpError> {
-    on!(a.values.place(), |backend| sum(backend, a, b, true))
+    on!(a.values.place(), |backend| sum(backend, "add_relu", a, b, true))
 }
 
 fn sum<B: Backend>(
     backend: B,
+    op: &'static str,
     a: FeatureMap,
     b: FeatureMap,
     is_rectified: bool,
 ) -> Result<FeatureMap, OpError> {
     if a.layout != b.layout {
-        return Err(OpError::shape("add", "shape of the second term", a.shape(), b.shape()));
+        return Err(OpError::shape(op, "shape of the second term", a.shape(), b.shape()));
     }
     let (device, layout) = (a.device().clone(), a.layout);
     let y = Arc::new(B::any(backend.sum(B::of(&a.values), B::of(&b.values), is_rectified)?));

@@ -26,9 +26,10 @@ pub fn max_pool(x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpE
 
 fn max_pool_on<B: Backend>(backend: B, x: FeatureMap, geometry: ConvGeometry) -> Result<FeatureMap, OpError> {
     let window = window("max_pool", &x, geometry)?;
-    let n_taps = geometry.kernel.0 * geometry.kernel.1;
-    if n_taps > MAX_TAPS {
-        return Err(OpError::value("max_pool", "pixels of the window", n_taps, "it must be at most 256"));
+    let (h, w) = geometry.kernel;
+    if h.checked_mul(w).is_none_or(|n_taps| n_taps > MAX_TAPS) {
+        let must = "it must have at most 256 pixels";
+        return Err(OpError::value("max_pool", "the window", (h, w), must));
     }
     let (y, taps) = backend.max_pool(window, B::of(&x.values))?;
     give(backend, x, window, y, move |pass, x, gradient| {
@@ -107,10 +108,10 @@ fn give<B: Backend>(
 }
 
 fn window(op: &'static str, x: &FeatureMap, geometry: ConvGeometry) -> Result<Window, OpError> {
-    let (h, w) = geometry.output(x.h(), x.w())?;
     let (kernel, padding) = (geometry.kernel, geometry.padding);
-    if 2 * padding.0 > kernel.0 || 2 * padding.1 > kernel.1 {
+    if padding.0 > kernel.0 / 2 || padding.1 > kernel.1 / 2 {
         return Err(OpError::value(op, "padding", padding, "it must be at most half the kernel"));
     }
+    let (h, w) = geometry.output(x.h(), x.w())?;
     Ok(Window { geometry, from: x.layout, to: Layout { h, w, ..x.layout } })
 }

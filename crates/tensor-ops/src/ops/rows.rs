@@ -10,7 +10,7 @@ use crate::{
     backend::{Backend, Computed, on},
     device,
     tape::{NamedRows, Pass},
-    values::Place,
+    values::{Place, check_len},
 };
 
 /// A matrix out of its rows, `(N, D)`.
@@ -36,9 +36,7 @@ pub fn features_from_rows(
     if n == 0 || d == 0 {
         return Err(OpError::value("features_from_rows", "shape", shape, "every size must be at least 1"));
     }
-    if rows.len() != n * d {
-        return Err(OpError::shape("features_from_rows", "number of values", n * d, rows.len()));
-    }
+    check_len("features_from_rows", "number of values", &[n, d], rows.len())?;
     Ok(device.try_tensor_from_vec(rows, shape)?.put_tape(recording))
 }
 

@@ -52,27 +52,37 @@ struct Running {
 }
 
 thread_local! {
-    /// Of the pass that runs on this thread.
+    /// Of the pass that runs on this thread. While an operation of it runs, it is with that operation: another pass may run in
+    /// the middle, of a thread that waits for others and does their work, or of an operation that needs one.
     static RUNNING: RefCell<Running> = RefCell::default();
+}
+
+/// The pass in whose middle another one runs: it goes on where the other ends, by a panic too.
+struct Outer(Running);
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        RUNNING.set(std::mem::take(&mut self.0));
+    }
 }
 
 impl Pass<'_> {
     /// Lends the gradients of the pass that runs on this thread.
     pub(super) fn with_running<R>(of_tensors: &mut OfTensors, work: impl FnOnce(&mut Pass<'_>) -> R) -> R {
-        RUNNING.with_borrow_mut(|running| {
-            let mut pass = Pass { of_tensors, by_slot: &mut running.by_slot, failure: None };
-            let result = work(&mut pass);
-            if let Some(error) = pass.failure {
-                running.failure = Some(error);
-            }
-            if let Some(watch) = &mut running.watch
-                && let Err(error) = watch.look(&mut running.by_slot)
-            {
-                running.failure = Some(error);
-                running.watch = None;
-            }
-            result
-        })
+        let mut running = RUNNING.take();
+        let mut pass = Pass { of_tensors, by_slot: &mut running.by_slot, failure: None };
+        let result = work(&mut pass);
+        if let Some(error) = pass.failure {
+            running.failure = Some(error);
+        }
+        if let Some(watch) = &mut running.watch
+            && let Err(error) = watch.look(&mut running.by_slot)
+        {
+            running.failure = Some(error);
+            running.watch = None;
+        }
+        RUNNING.set(running);
+        result
     }
 
     /// Ends the pass for a reason that dfdx has no error for: what an operation returns in its place.
@@ -89,10 +99,11 @@ pub(crate) fn collected(
     watch: Option<GradientWatch>,
     run: impl FnOnce(OfTensors) -> Result<OfTensors, DeviceError>,
 ) -> Result<Gradients, OpError> {
-    // What a pass that failed has left is nobody's.
-    RUNNING.set(Running { by_slot: gradients.by_slot, failure: None, watch });
+    // What a pass that failed has left is nobody's, and goes with it.
+    let outer = Outer(RUNNING.replace(Running { by_slot: gradients.by_slot, failure: None, watch }));
     let of_tensors = run(gradients.of_tensors);
     let Running { by_slot, failure, watch } = RUNNING.take();
+    drop(outer);
     if let Some(error) = failure {
         return Err(error);
     }

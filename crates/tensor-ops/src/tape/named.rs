@@ -2,7 +2,7 @@
 
 use dfdx::{
     shapes::{HasShape as _, Shape},
-    tensor::{PutTape as _, SplitTape as _, Tensor},
+    tensor::{PutTape as _, SplitTape as _, Storage as _, Tensor},
 };
 
 use super::{Pass, Recording, gradients::OfTensors};
@@ -16,18 +16,36 @@ use crate::{
 type Find = Box<dyn for<'a> Fn(&'a mut OfTensors) -> Computed<&'a mut Stored>>;
 
 /// Names the gradient of a tensor whose values lie one after the other.
-pub(crate) struct Named(Find);
+///
+/// dfdx does not say whether one has arrived, only what it is; where none has, that is zeros. What is computed of them is zeros
+/// too, for all that led to rows or a loss that have no part in the loss of the pass, but are recorded with it. Those of a
+/// [`Slot`](super::Slot) are known to be there or not.
+pub(crate) struct Named {
+    find: Find,
+    device: Device,
+}
 
 impl Named {
     pub(crate) fn of<S: Shape>(tensor: &Tensor<S, f32, Device>) -> Self {
         // dfdx has a handle without values, of a type that has no name outside of it.
         let ghost = tensor.ghost();
-        Self(Box::new(move |gradients| gradients.get_or_alloc_mut(&ghost)))
+        let find: Find = Box::new(move |gradients| gradients.get_or_alloc_mut(&ghost));
+        Self { find, device: tensor.device().clone() }
     }
 
-    /// Moves the gradient out; `None` if none has arrived.
+    /// Where to add: what has arrived, or zeros.
+    fn growing<'a>(&self, gradients: &'a mut OfTensors) -> Computed<&'a mut Stored> {
+        let stored = (self.find)(gradients)?;
+        if self.device.len(stored) == 0 {
+            // It was moved out after an earlier pass.
+            std::mem::swap(stored, (self.find)(&mut OfTensors::leaky())?);
+        }
+        Ok(stored)
+    }
+
+    /// Moves the gradient out, zeros if none has arrived; `None` if it was moved out before.
     pub(crate) fn take<B: Backend>(&self, backend: B, pass: &mut Pass<'_>) -> Computed<Option<B::Values>> {
-        backend.take_stored((self.0)(pass.of_tensors)?)
+        backend.take_stored((self.find)(pass.of_tensors)?)
     }
 
     /// Adds a gradient to what has arrived.
@@ -37,7 +55,7 @@ impl Named {
         pass: &mut Pass<'_>,
         gradient: &B::Values,
     ) -> Computed<()> {
-        backend.add_stored((self.0)(pass.of_tensors)?, gradient)
+        backend.add_stored(self.growing(pass.of_tensors)?, gradient)
     }
 }
 
@@ -103,10 +121,10 @@ impl NamedRows {
         self.shape.0 * self.shape.1
     }
 
-    /// Moves the gradient out, row after row; `None` if none has arrived.
+    /// Moves the gradient out, row after row, zeros if none has arrived; `None` if it was moved out before.
     pub(crate) fn take<B: Backend>(&self, backend: B, pass: &mut Pass<'_>) -> Computed<Option<B::Values>> {
         let Some(strides) = self.strides else { return self.name.take(backend, pass) };
-        let stored = device::take((self.name.0)(pass.of_tensors)?)?;
+        let stored = device::take((self.name.find)(pass.of_tensors)?)?;
         if stored.is_empty() {
             return Ok(None);
         }
@@ -123,7 +141,7 @@ impl NamedRows {
     ) -> Computed<()> {
         let Some(strides) = self.strides else { return self.name.add(backend, pass, gradient) };
         let gradient = backend.to_host(gradient)?;
-        let stored = (self.name.0)(pass.of_tensors)?;
+        let stored = self.name.growing(pass.of_tensors)?;
         let mut sum = device::take(stored)?;
         for (i, value) in gradient.into_iter().enumerate() {
             // A value that stands in several places has the sum of their gradients.

@@ -68,8 +68,10 @@ impl Slot {
         self.take_any(gradients).map(B::owned)
     }
 
-    /// Puts back what [`take`](Self::take) gave, grown, or the first gradient to arrive.
+    /// Puts back what [`take`](Self::take) gave, grown, or the first gradient to arrive. Nothing may have arrived in between, for
+    /// it would be lost: an operation puts before it adds.
     pub(crate) fn put<B: Backend>(&self, gradients: &mut BySlot, gradient: B::Values) {
+        debug_assert!(!gradients.contains_key(&self.number), "a gradient is put where none is");
         self.put_any(gradients, B::any(gradient));
     }
 

@@ -1,6 +1,9 @@
 //! Losses, their sums, and what they ask for.
 
+use dfdx::tensor::TensorFromVec as _;
+
 use super::*;
+use crate::constant;
 
 /// The mean of the cross-entropies, and the logits, positive first.
 fn contrast_oracle(q: &[f64], keys: &[f64], queue: &[f64], c: usize, temperature: f64) -> (f64, Vec<f64>) {
@@ -23,42 +26,50 @@ fn unit_rows(seed: u32, n: usize, c: usize) -> Vec<f32> {
 
 #[test]
 fn info_nce_agrees_with_differences_at_any_temperature() {
-    for (n, c, n_keys, temperature) in
-        [(1, 3, 1, 0.2), (5, 7, 9, 0.07), (3, 16, 1100, 0.2), (17, 5, 513, 1e-3)]
-    {
-        let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
-        let (name, input) = named_rows((n, c), &q);
-        let result =
-            info_nce_queue(input, &matrix((n, c), &keys), &buffer(&queue, c), temperature, KeepLogits::Yes)
-                .unwrap();
-        let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
-        let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
-        let (loss, logits) = oracle(&q);
-        assert_close("loss", &[dfdx::tensor::AsArray::array(&result.loss)], &[loss], 3e-6);
-        assert_close("logits", &result.logits.unwrap(), &logits, 2e-6);
-        let is_right = |row: &[f64]| row[1..].iter().all(|&negative| row[0] > negative);
-        let n_right = logits.chunks(1 + n_keys).filter(|row| is_right(row)).count();
-        assert_eq!(result.top1, n_right as f32 / n as f32);
-        let mut gradients = backward(result.loss).unwrap();
-        let by_q = if temperature < 0.01 {
-            // So sharp a softmax is one key a query, where a difference has no digits left.
-            let mut expected = Vec::new();
-            for (i, row) in logits.chunks(1 + n_keys).enumerate() {
-                let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum = row.iter().map(|logit| (logit - max).exp()).sum::<f64>();
-                for d in 0..c {
-                    let key = |k: usize| if k == 0 { keys[i * c + d] } else { queue[(k - 1) * c + d] };
-                    let mean = row.iter().enumerate().map(|(k, logit)| (logit - max).exp() / sum * key(k));
-                    let pull = mean.sum::<f64>() - key(0);
-                    expected.push(pull / f64::from(temperature) / n as f64);
+    in_each_family(|| {
+        for (n, c, n_keys, temperature) in
+            [(1, 3, 1, 0.2), (5, 7, 9, 0.07), (3, 16, 1100, 0.2), (17, 5, 513, 1e-3)]
+        {
+            let (q, keys, queue) = (unit_rows(1, n, c), unit_rows(2, n, c), unit_rows(3, n_keys, c));
+            let (name, input) = named_rows((n, c), &q);
+            let result = info_nce_queue(
+                input,
+                &matrix((n, c), &keys),
+                &buffer(&queue, c),
+                temperature,
+                KeepLogits::Yes,
+            )
+            .unwrap();
+            let (q, keys, queue) = (wide(&q), wide(&keys), wide(&queue));
+            let oracle = |q: &[f64]| contrast_oracle(q, &keys, &queue, c, f64::from(temperature));
+            let (loss, logits) = oracle(&q);
+            assert_close("loss", &[dfdx::tensor::AsArray::array(&result.loss)], &[loss], 3e-6);
+            assert_close("logits", &result.logits.unwrap(), &logits, 2e-6);
+            let is_right = |row: &[f64]| row[1..].iter().all(|&negative| row[0] > negative);
+            let n_right = logits.chunks(1 + n_keys).filter(|row| is_right(row)).count();
+            assert_eq!(result.top1, n_right as f32 / n as f32);
+            let mut gradients = backward(result.loss).unwrap();
+            let by_q = if temperature < 0.01 {
+                // So sharp a softmax is one key a query, where a difference has no digits left.
+                let mut expected = Vec::new();
+                for (i, row) in logits.chunks(1 + n_keys).enumerate() {
+                    let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    let sum = row.iter().map(|logit| (logit - max).exp()).sum::<f64>();
+                    for d in 0..c {
+                        let key = |k: usize| if k == 0 { keys[i * c + d] } else { queue[(k - 1) * c + d] };
+                        let mean =
+                            row.iter().enumerate().map(|(k, logit)| (logit - max).exp() / sum * key(k));
+                        let pull = mean.sum::<f64>() - key(0);
+                        expected.push(pull / f64::from(temperature) / n as f64);
+                    }
                 }
-            }
-            expected
-        } else {
-            differences(|q| oracle(q).0, &q)
-        };
-        assert_close("queries", &crate::testing::gradient_of(&name, &mut gradients), &by_q, 2e-4);
-    }
+                expected
+            } else {
+                differences(|q| oracle(q).0, &q)
+            };
+            assert_close("queries", &crate::testing::gradient_of(&name, &mut gradients), &by_q, 2e-4);
+        }
+    });
 }
 
 #[test]
@@ -82,6 +93,11 @@ fn info_nce_refuses_what_does_not_fit() {
     assert!(matches!(run(&keys, &[0.0; 4], 0.2), Err(OpError::Value { .. })));
     assert!(matches!(run(&keys, &[], 0.2), Err(OpError::Value { .. })));
     assert!(matches!(run(&keys, &[0.0; 3], 0.0), Err(OpError::Value { .. })));
+    // No query, whose mean loss would be 0 over 0.
+    let none: Matrix = Device::default().try_tensor_from_vec(Vec::new(), (0, 3)).unwrap();
+    let result = info_nce_queue(constant(&none), &none, &buffer(&[0.0; 3], 3), 0.2, KeepLogits::No);
+    let error = result.map(|result| result.top1).unwrap_err().to_string();
+    assert_eq!(error, "info_nce_queue: shape of the queries is (0, 3), but every size must be at least 1");
 }
 
 #[test]
@@ -110,24 +126,28 @@ fn losses_and_linear_layers_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn the_sum_of_losses_sends_its_gradient_to_each() {
-    let run = |n_terms: usize| {
-        let (name, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
-        let keys = matrix((2, 3), &unit_rows(2, 2, 3));
-        let queue = buffer(&unit_rows(3, 5, 3), 3);
-        let (q, recording) = q.split_tape();
-        let mut recording = Some(recording);
-        let mut term = || {
-            let recording = recording.take().unwrap_or_else(Recording::start);
-            info_nce_queue(q.clone().put_tape(recording), &keys, &queue, 0.2, KeepLogits::No).unwrap().loss
+    in_each_family(|| {
+        let run = |n_terms: usize| {
+            let (name, q) = named_rows((2, 3), &unit_rows(1, 2, 3));
+            let keys = matrix((2, 3), &unit_rows(2, 2, 3));
+            let queue = buffer(&unit_rows(3, 5, 3), 3);
+            let (q, recording) = q.split_tape();
+            let mut recording = Some(recording);
+            let mut term = || {
+                let recording = recording.take().unwrap_or_else(Recording::start);
+                info_nce_queue(q.clone().put_tape(recording), &keys, &queue, 0.2, KeepLogits::No)
+                    .unwrap()
+                    .loss
+            };
+            let loss = sum_losses((0..n_terms).map(|_| term()).collect()).unwrap();
+            let value = dfdx::tensor::AsArray::array(&loss);
+            (value, crate::testing::gradient_of(&name, &mut backward(loss).unwrap()))
         };
-        let loss = sum_losses((0..n_terms).map(|_| term()).collect()).unwrap();
-        let value = dfdx::tensor::AsArray::array(&loss);
-        (value, crate::testing::gradient_of(&name, &mut backward(loss).unwrap()))
-    };
-    let ((one, gradient), (two, doubled)) = (run(1), run(2));
-    assert_eq!(two, 2.0 * one);
-    assert_eq!(doubled, gradient.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
-    assert!(matches!(sum_losses(Vec::new()), Err(OpError::Value { .. })));
+        let ((one, gradient), (two, doubled)) = (run(1), run(2));
+        assert_eq!(two, 2.0 * one);
+        assert_eq!(doubled, gradient.iter().map(|value| 2.0 * value).collect::<Vec<_>>());
+        assert!(matches!(sum_losses(Vec::new()), Err(OpError::Value { .. })));
+    });
 }
 
 #[test]
@@ -150,18 +170,23 @@ fn a_scaled_loss_sends_a_scaled_gradient() {
 
 #[test]
 fn weights_that_are_a_matrix_give_the_same_sum() {
-    let weights = noise(2, 6);
-    let run = |is_matrix: bool| {
-        let (name, x) = named_rows((2, 3), &noise(1, 6));
-        let sum =
-            if is_matrix { sum_weighted_by(x, &matrix((2, 3), &weights)) } else { weighted_sum(x, &weights) };
-        let sum = sum.unwrap();
-        let value = dfdx::tensor::AsArray::array(&sum);
-        (value, crate::testing::gradient_of(&name, &mut backward(sum).unwrap()))
-    };
-    assert_eq!(run(true), run(false));
-    let (_, x) = named_rows((2, 3), &noise(1, 6));
-    assert!(matches!(sum_weighted_by(x, &matrix((3, 2), &weights)), Err(OpError::Shape { .. })));
+    in_each_family(|| {
+        let weights = noise(2, 6);
+        let run = |is_matrix: bool| {
+            let (name, x) = named_rows((2, 3), &noise(1, 6));
+            let sum = if is_matrix {
+                sum_weighted_by(x, &matrix((2, 3), &weights))
+            } else {
+                weighted_sum(x, &weights)
+            };
+            let sum = sum.unwrap();
+            let value = dfdx::tensor::AsArray::array(&sum);
+            (value, crate::testing::gradient_of(&name, &mut backward(sum).unwrap()))
+        };
+        assert_eq!(run(true), run(false));
+        let (_, x) = named_rows((2, 3), &noise(1, 6));
+        assert!(matches!(sum_weighted_by(x, &matrix((3, 2), &weights)), Err(OpError::Shape { .. })));
+    });
 }
 
 #[test]

@@ -4,7 +4,10 @@ use crate::{
     BatchNorm, ConvAlgorithm, ConvGeometry, Device, FeatureMap, LayerNorm, Mode, Parameter, ParameterKind,
     Precision, Tokens, add_relu, attention, average_pool, batch_norm, batch_norm_add_relu, batch_norm_relu,
     conv2d, layer_norm, linear_add_tokens, linear_gelu_tokens, linear_tokens, max_pool, prepend_token, relu,
-    testing::{backward_weighted, backward_weighted_tokens, image, noise, tokens, vector, weight_matrix},
+    testing::{
+        backward_weighted, backward_weighted_tokens, image, in_each_family, noise, tokens, vector,
+        weight_matrix,
+    },
     tokens_from_map,
 };
 
@@ -80,22 +83,24 @@ fn rows(precision: Precision) -> [Vec<f32>; 3] {
 
 #[test]
 fn bfloat16_is_near_single_precision_but_not_it() {
-    for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
-        let (wide, narrow) = (maps(Precision::F32, algorithm), maps(Precision::Bf16, algorithm));
-        for (what, (wide, narrow)) in
-            ["output", "input", "first", "second"].iter().zip(wide.iter().zip(&narrow))
-        {
-            let distance = distance(narrow, wide);
-            // A rounding is up to 1/256 of a value; some flip a ReLU, or the largest of a window, and with it
-            // where a gradient goes.
-            let limit = if *what == "output" { 0.06 } else { 0.2 };
-            assert!((1e-4..limit).contains(&distance), "{algorithm:?}, {what}: {distance}");
+    in_each_family(|| {
+        for algorithm in [ConvAlgorithm::Direct, ConvAlgorithm::Winograd] {
+            let (wide, narrow) = (maps(Precision::F32, algorithm), maps(Precision::Bf16, algorithm));
+            for (what, (wide, narrow)) in
+                ["output", "input", "first", "second"].iter().zip(wide.iter().zip(&narrow))
+            {
+                let distance = distance(narrow, wide);
+                // A rounding is up to 1/256 of a value; some flip a ReLU, or the largest of a window, and with it
+                // where a gradient goes.
+                let limit = if *what == "output" { 0.06 } else { 0.2 };
+                assert!((1e-4..limit).contains(&distance), "{algorithm:?}, {what}: {distance}");
+            }
         }
-    }
-    for (wide, narrow) in rows(Precision::F32).iter().zip(&rows(Precision::Bf16)) {
-        let distance = distance(narrow, wide);
-        assert!((1e-4..2e-2).contains(&distance), "tokens: {distance}");
-    }
+        for (wide, narrow) in rows(Precision::F32).iter().zip(&rows(Precision::Bf16)) {
+            let distance = distance(narrow, wide);
+            assert!((1e-4..2e-2).contains(&distance), "tokens: {distance}");
+        }
+    });
 }
 
 #[test]

@@ -8,7 +8,8 @@ use dfdx::{
 
 use super::*;
 use crate::{
-    BatchNorm, Mode, Scalar, batch_norm_features, info_nce_in_batch, loss_with_gradient, testing::gradient_of,
+    BatchNorm, Mode, Scalar, batch_norm_features, info_nce_in_batch, loss_with_gradient, mean_all, sum_all,
+    testing::gradient_of, top1_row,
 };
 
 pub(super) const N: usize = 4;
@@ -64,8 +65,9 @@ pub(super) fn views() -> impl Iterator<Item = View> {
 }
 
 /// An operation that ends in a loss, and the same in double precision.
-struct Operation {
-    name: &'static str,
+pub(super) struct Operation {
+    /// That of the function.
+    pub(super) name: &'static str,
     loss: fn(Features) -> Scalar,
     oracle: fn(&[f64]) -> f64,
 }
@@ -103,7 +105,7 @@ fn dot(a: &[f64], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, &b)| a * f64::from(b)).sum()
 }
 
-const OPERATIONS: [Operation; 9] = [
+pub(super) const OPERATIONS: [Operation; 11] = [
     Operation {
         name: "weighted_sum",
         loss: |x| weighted_sum(x, &weights()).unwrap(),
@@ -118,6 +120,12 @@ const OPERATIONS: [Operation; 9] = [
         name: "loss_with_gradient",
         loss: |x| loss_with_gradient(x, 1.0, weights()).unwrap(),
         oracle: |x| weighted(x, &weights()),
+    },
+    Operation { name: "sum_all", loss: |x| sum_all(x).unwrap(), oracle: |x| x.iter().sum() },
+    Operation {
+        name: "mean_all",
+        loss: |x| mean_all(x).unwrap(),
+        oracle: |x| x.iter().sum::<f64>() / x.len() as f64,
     },
     Operation {
         name: "relu_features",
@@ -208,6 +216,8 @@ fn every_operation_reads_rows_of_any_strides() {
         let expected: Vec<f32> = (0..N * D).map(|i| base[source(i / D, i % D)]).collect();
         let made = || make(named_rows(shape, &base).1);
         assert_eq!(made().rows(), expected, "{name}");
+        let in_order = features_from_rows(&Device::default(), (N, D), expected.clone(), Recording::Off);
+        assert_eq!(top1_row(&made()), top1_row(&in_order.unwrap()), "{name}");
         let plain = made().split_tape().0;
         assert_eq!(to_rows(&select_rows(&plain, &[2, 0]).unwrap())[..D], expected[2 * D..3 * D], "{name}");
         assert_eq!(to_rows(&concat_rows(&[&plain, &plain]).unwrap())[N * D..], expected, "{name}");

@@ -2,7 +2,7 @@
 
 use dfdx::shapes::HasShape;
 
-use super::{Place, Resident};
+use super::{Place, Resident, check_len, checked_len};
 use crate::{Matrix, OpError, backend::on};
 
 /// Values without gradients, such as running statistics.
@@ -19,10 +19,7 @@ impl Buffer {
     ///
     /// When the number of values is not the product of `shape`.
     pub fn new(shape: &[usize], values: Vec<f32>) -> Result<Self, OpError> {
-        let len = shape.iter().product::<usize>();
-        if values.len() != len {
-            return Err(OpError::shape("Buffer::new", "number of values", len, values.len()));
-        }
+        check_len("Buffer::new", "number of values", shape, values.len())?;
         Ok(Self { shape: shape.to_vec(), values: Resident::new(values) })
     }
 
@@ -61,7 +58,9 @@ impl Buffer {
 
     /// Zeros, which take memory when they are first used.
     pub fn zeros(shape: &[usize]) -> Self {
-        Self { shape: shape.to_vec(), values: Resident::zeros(shape.iter().product()) }
+        // More than can be counted is more than there is room for: that is found where they are used.
+        let len = checked_len(shape).unwrap_or(usize::MAX);
+        Self { shape: shape.to_vec(), values: Resident::zeros(len) }
     }
 
     /// Moves the values out, to be changed beside those of others; nothing else works on the buffer until
@@ -76,10 +75,7 @@ impl Buffer {
     ///
     /// When the number of values is another.
     pub fn put_values(&mut self, values: Vec<f32>) -> Result<(), OpError> {
-        let expected = self.shape.iter().product::<usize>();
-        if values.len() != expected {
-            return Err(OpError::shape("Buffer::put_values", "number of values", expected, values.len()));
-        }
+        check_len("Buffer::put_values", "number of values", &self.shape, values.len())?;
         self.values = Resident::new(values);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use kernels_cpu::{Layout, Precision};
 
-use super::{AnyValues, Place, cast};
+use super::{AnyValues, Place, cast, check_len};
 use crate::{
     Device, Gradients, OpError, Recording,
     backend::{Backend, Computed, on},
@@ -47,10 +47,8 @@ impl FeatureMap {
         if shape.contains(&0) {
             return Err(OpError::value("from_nhwc", "shape", shape, "every size must be at least 1"));
         }
+        check_len("from_nhwc", "number of values", &shape, values.len())?;
         let layout = Layout { n, h, w, c };
-        if values.len() != layout.len() {
-            return Err(OpError::shape("from_nhwc", "number of values", layout.len(), values.len()));
-        }
         let values = on!(Place::of_process(), |backend| pack(backend, layout, values)?);
         Ok(Self::input(device, layout, values, recording))
     }
@@ -177,7 +175,7 @@ impl FeatureMap {
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
     ///
-    /// `backward` gets the gradient of the output in what a backward pass computes with; it is not called if none arrived.
+    /// `backward` gets the gradient of the output in the precision of its values; it is not called if none arrived.
     pub(crate) fn output<B: Backend>(
         backend: B,
         device: &Device,
@@ -191,7 +189,7 @@ impl FeatureMap {
         if let (true, Some(backward)) = (recording.is_on(), backward) {
             let (slot, precision) = (slot.clone(), values.precision());
             recording.record(move |pass| match slot.take::<B>(pass.by_slot) {
-                Some(gradient) => backward(pass, backend.gradient_for(gradient, precision)?),
+                Some(gradient) => backward(pass, backend.cast(gradient, precision)?),
                 None => Ok(()),
             });
         }

@@ -3,6 +3,7 @@
 mod any;
 mod buffer;
 mod feature_map;
+mod len;
 mod parameter;
 mod resident;
 mod tokens;
@@ -10,6 +11,7 @@ mod transpose;
 
 pub(crate) use self::{
     any::{AnyValues, Place, cast},
+    len::{check_len, checked_len, too_large},
     resident::Resident,
 };
 pub use self::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kernels_cpu::Precision;
 
-use super::{AnyValues, Place, cast};
+use super::{AnyValues, Place, cast, check_len};
 use crate::{
     Device, Gradients, OpError, Recording,
     backend::{Backend, Computed, on},
@@ -42,12 +42,9 @@ impl Tokens {
         if shape.contains(&0) {
             return Err(OpError::value(OP, "shape", shape, "every size must be at least 1"));
         }
-        let len = shape.iter().product::<usize>();
-        if values.len() != len {
-            return Err(OpError::shape(OP, "number of values", len, values.len()));
-        }
+        check_len(OP, "number of values", &shape, values.len())?;
+        let slot = Slot::new(device, values.len());
         let values = on!(Place::of_process(), |backend| upload(backend, values)?);
-        let slot = Slot::new(device, len);
         Ok(Self { values: Arc::new(values), shape, slot, needs_gradient: false, recording })
     }
 
@@ -134,7 +131,7 @@ impl Tokens {
 
     /// The output of an operation, whose gradient `backward` turns into gradients of what went in.
     ///
-    /// `backward` gets the gradient of the output in what a backward pass computes with; it is not called if none arrived.
+    /// `backward` gets the gradient of the output in the precision of its values; it is not called if none arrived.
     pub(crate) fn output<B: Backend>(
         backend: B,
         device: &Device,
@@ -148,7 +145,7 @@ impl Tokens {
         if let (true, Some(backward)) = (recording.is_on(), backward) {
             let (slot, precision) = (slot.clone(), values.precision());
             recording.record(move |pass| match slot.take::<B>(pass.by_slot) {
-                Some(gradient) => backward(pass, backend.gradient_for(gradient, precision)?),
+                Some(gradient) => backward(pass, backend.cast(gradient, precision)?),
                 None => Ok(()),
             });
         }

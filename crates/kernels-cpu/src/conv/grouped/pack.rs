@@ -10,7 +10,7 @@ use super::super::method::Problem;
 
 /// Weights, `[group][tap][step][row]`: a row is a channel that is written, and a step one that is read, or two in bfloat16 that
 /// share a word.
-pub(super) struct Packed {
+pub(super) struct GroupedWeights {
     words: Vec<f32>,
     /// Channels of a group that are read.
     pub(super) n_inner: usize,
@@ -20,7 +20,7 @@ pub(super) struct Packed {
     pub(super) is_in_pairs: bool,
 }
 
-impl Packed {
+impl GroupedWeights {
     /// As the output meets them.
     pub(super) fn forward(problem: &Problem, weight: &[f32]) -> Self {
         let (n_in, n_out) = of_group(problem);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::simd::{Kernel, Lanes, MAX_LANES, for_registers, read_some, transpose, write_some};
 
-/// Rows of channels that are laid out at a time: at least a block's images.
+/// RowsToLay of channels that are laid out at a time: at least a block's images.
 const STRETCH: usize = 64;
 
 /// Channels that are widened at a time.
@@ -63,9 +63,9 @@ pub(super) struct Planes {
     stretches: Vec<Stretch>,
 }
 
-/// Rows of channels, one after the other.
+/// RowsToLay of channels, one after the other.
 #[derive(Clone, Copy)]
-pub(super) enum Rows<'a> {
+pub(super) enum RowsToLay<'a> {
     /// Words that are multiplied as they are, `len` in a row.
     Words { words: &'a [f32], len: usize },
     /// bfloat16 that are multiplied as single values, `len` in a row.
@@ -123,10 +123,12 @@ impl Planes {
 
     /// Lays some channels of rows as planes.
     #[inline(always)]
-    pub(super) fn lay<L: Lanes>(&self, rows: Rows<'_>, channels: Range<usize>, planes: &mut [f32]) {
+    pub(super) fn lay<L: Lanes>(&self, rows: RowsToLay<'_>, channels: Range<usize>, planes: &mut [f32]) {
         match rows {
-            Rows::Words { words, len } => L::outlined(LayWords { by: self, words, len, channels, planes }),
-            Rows::Halves { halves, len } => {
+            RowsToLay::Words { words, len } => {
+                L::outlined(LayWords { by: self, words, len, channels, planes })
+            }
+            RowsToLay::Halves { halves, len } => {
                 L::outlined(LayHalves { by: self, halves, len, channels, planes })
             }
         }

@@ -8,8 +8,8 @@ use super::super::{
 };
 use super::{
     groups_at_once,
-    pack::Packed,
-    planes::{Order, Planes, Rows},
+    pack::GroupedWeights,
+    planes::{Order, Planes, RowsToLay},
     task_rows,
     tile::{Run, Tap, multiply},
 };
@@ -28,7 +28,7 @@ pub(super) struct Products {
     groups: usize,
     from: (Layout, Order),
     to: (Layout, Order),
-    weights: Packed,
+    weights: GroupedWeights,
 }
 
 impl Products {
@@ -41,7 +41,7 @@ impl Products {
             groups,
             from: (from, Order::by_remainder(from.w, geometry.stride.1)),
             to: (to, Order::plain(to.w)),
-            weights: Packed::forward(problem, weight),
+            weights: GroupedWeights::forward(problem, weight),
         }
     }
 
@@ -54,7 +54,7 @@ impl Products {
             groups,
             from: (to, Order::plain(to.w)),
             to: (from, Order::by_remainder(from.w, geometry.stride.1)),
-            weights: Packed::backward(problem, weight),
+            weights: GroupedWeights::backward(problem, weight),
         }
     }
 
@@ -109,13 +109,13 @@ impl Products {
             if self.weights.is_in_pairs {
                 values.with(|halves: &[u16]| {
                     let words = words_of(halves);
-                    let rows = Rows::Words { words: &words, len: from.c / 2 };
+                    let rows = RowsToLay::Words { words: &words, len: from.c / 2 };
                     self.family.run(RowsOfGroups::<u16> { element: PhantomData, task, rows, room, out });
                 });
             } else {
                 let rows = match values {
-                    Lent::F32(words) => Rows::Words { words, len: from.c },
-                    Lent::Bf16(halves) => Rows::Halves { halves, len: from.c },
+                    Lent::F32(words) => RowsToLay::Words { words, len: from.c },
+                    Lent::Bf16(halves) => RowsToLay::Halves { halves, len: from.c },
                 };
                 self.family.run(RowsOfGroups::<f32> { element: PhantomData, task, rows, room, out });
             }
@@ -214,7 +214,7 @@ struct RowsOfGroups<'a, E> {
     /// What a word is.
     element: PhantomData<E>,
     task: Task<'a>,
-    rows: Rows<'a>,
+    rows: RowsToLay<'a>,
     /// For planes that are read, and planes that are written.
     room: (&'a mut [f32], &'a mut [f32]),
     out: &'a mut [f32],

@@ -9,13 +9,13 @@ use super::super::{
 use super::{
     groups_at_once,
     pack::of_group,
-    planes::{Order, Planes, Rows},
+    planes::{Order, Planes, RowsToLay},
     task_rows,
     tile::{Meeting, sums_of_products},
 };
 use crate::{
     layout::{Layout, PixelRows},
-    matrix::Blocks,
+    matrix::{Blocks, Limits},
     scratch::with_scratch,
     simd::{Kernel, Lanes},
     values::{Lent, Values},
@@ -38,7 +38,7 @@ pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<
     let outs = (0..groups).step_by(at_once).map(|first| first * n_out..groups.min(first + at_once) * n_out);
     let n_taps = geometry.kernel.0 * geometry.kernel.1;
     let cuts = [(std::iter::once(0..n_in).collect(), outs.collect())];
-    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, to.c), to.n_rows(), cuts);
+    let (blocks, n_slices) = Blocks::cut(n_taps, (n_in, to.c), to.n_rows(), &Limits::OF_ROWS, cuts);
     let units = units(&plan, to);
     let n_slices = n_slices.min(units.len()).max(1);
     let of_slice = |slice: usize, _: Range<usize>, outputs: Range<usize>, values: &mut [f32]| {
@@ -52,14 +52,14 @@ pub(super) fn gradient(problem: &Problem, x: &Values, gradient: &Values) -> Vec<
 }
 
 /// Some rows of pixels of one block.
-struct Unit {
+struct UnitOfRows {
     /// Of the output.
     out: PixelRows,
     /// Of the input: all that the output's rows read.
     in_y: Range<usize>,
 }
 
-fn units(plan: &Plan, to: Layout) -> Vec<Unit> {
+fn units(plan: &Plan, to: Layout) -> Vec<UnitOfRows> {
     let mut units = Vec::new();
     for block in 0..to.n_blocks() {
         let n_rows = task_rows(to.w * to.n_in_block(block));
@@ -68,7 +68,7 @@ fn units(plan: &Plan, to: Layout) -> Vec<Unit> {
             let read = plan.y[y.clone()].iter().flatten().map(|&(_, y)| y);
             let first_y = read.clone().min().unwrap_or(0);
             let in_y = first_y..read.max().map_or(first_y, |last| last + 1);
-            units.push(Unit { out: PixelRows { block, y }, in_y });
+            units.push(UnitOfRows { out: PixelRows { block, y }, in_y });
         }
     }
     units
@@ -107,7 +107,7 @@ struct Sum<'a> {
 
 impl Sum<'_> {
     /// Adds what a unit gives to some groups, `(taps, inputs, outputs of the groups)`.
-    fn add(&self, unit: &Unit, groups: Range<usize>, values: &mut [f32]) {
+    fn add(&self, unit: &UnitOfRows, groups: Range<usize>, values: &mut [f32]) {
         let Problem { family, from, to, .. } = *self.problem;
         let (n_in, n_out) = of_group(self.problem);
         let (block, n) = (unit.out.block, to.n_in_block(unit.out.block));
@@ -130,7 +130,7 @@ impl Sum<'_> {
     }
 
     /// The columns that meet by each tap.
-    fn meetings(&self, unit: &Unit, x: &Planes, gradient: &Planes) -> Vec<Vec<Meeting>> {
+    fn meetings(&self, unit: &UnitOfRows, x: &Planes, gradient: &Planes) -> Vec<Vec<Meeting>> {
         let of_tap = |(ys, runs): (&Vec<(usize, usize)>, &Vec<RunOfPixels>)| {
             let ys = ys.iter().filter(|(out_y, _)| unit.out.y.contains(out_y));
             let meetings = ys.flat_map(|&(out_y, in_y)| {
@@ -146,13 +146,13 @@ impl Sum<'_> {
     }
 }
 
-/// Rows of pixels of a block.
-fn rows<'a>(values: &'a Values, layout: Layout, block: usize, y: &Range<usize>) -> Rows<'a> {
+/// RowsToLay of pixels of a block.
+fn rows<'a>(values: &'a Values, layout: Layout, block: usize, y: &Range<usize>) -> RowsToLay<'a> {
     let row_len = layout.w * layout.n_in_block(block) * layout.c;
     let start = layout.block_start(block);
     match values.lend().part(start + y.start * row_len..start + y.end * row_len) {
-        Lent::F32(words) => Rows::Words { words, len: layout.c },
-        Lent::Bf16(halves) => Rows::Halves { halves, len: layout.c },
+        Lent::F32(words) => RowsToLay::Words { words, len: layout.c },
+        Lent::Bf16(halves) => RowsToLay::Halves { halves, len: layout.c },
     }
 }
 
@@ -160,9 +160,9 @@ struct SumOfUnit<'a> {
     /// Inputs and outputs of a group.
     sizes: (usize, usize),
     /// How planes of the input lie, what is laid so, and room for it.
-    x: (&'a Planes, Rows<'a>, &'a mut [f32]),
+    x: (&'a Planes, RowsToLay<'a>, &'a mut [f32]),
     /// The same of the gradient.
-    gradient: (&'a Planes, Rows<'a>, &'a mut [f32]),
+    gradient: (&'a Planes, RowsToLay<'a>, &'a mut [f32]),
     /// Of each tap.
     meetings: &'a [Vec<Meeting>],
     groups: Range<usize>,

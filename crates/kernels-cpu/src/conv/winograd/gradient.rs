@@ -11,15 +11,15 @@ use super::{
 };
 use crate::{
     ConvGeometry,
-    layout::{BLOCK, Layout},
-    memory::split_mut,
+    layout::{IMAGES_IN_BLOCK, Layout},
+    memory::split,
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, TileMode},
     values::Values,
 };
 
 /// Images of tiles that are transformed at a time: the inner dimension of the products.
-const N_ROWS: usize = 64;
+const GRADIENT_ROWS: usize = 64;
 
 /// `(3, 3, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
 pub(in super::super) fn gradient(
@@ -31,15 +31,13 @@ pub(in super::super) fn gradient(
     gradient: &Values,
 ) -> Vec<f32> {
     let tiling = Tiling::forward(TILE, geometry, layout_in, layout_out);
-    sums::gradient(tiling, N_ROWS, |tiles, inputs, outputs| {
-        let points = Points::new(N_ROWS.max(BLOCK), inputs.len());
-        let gradients = Points::new(N_ROWS.max(BLOCK), outputs.len());
+    sums::gradient(tiling, GRADIENT_ROWS, |tiles, inputs, outputs| {
+        let points = Points::new(GRADIENT_ROWS.max(IMAGES_IN_BLOCK), inputs.len());
+        let gradients = Points::new(GRADIENT_ROWS.max(IMAGES_IN_BLOCK), outputs.len());
         let sums = Points::new(inputs.len(), outputs.len());
         let lens = [points.len(), gradients.len(), sums.len()];
         with_scratch(lens.iter().sum(), |scratch| {
-            let parts: [&mut [f32]; 3] =
-                split_mut(scratch, &lens).try_into().expect("three parts were asked for");
-            let [point_values, gradient_values, sum_values] = parts;
+            let [point_values, gradient_values, sum_values] = split(scratch, lens);
             let slice = Slice { family, tiling, tiles, x: (x, inputs), gradient: (gradient, outputs) };
             slice.add_up((points, point_values), (gradients, gradient_values), (sums, sum_values))
         })
@@ -65,7 +63,7 @@ impl Slice<'_> {
     ) -> Vec<f32> {
         let Self { family, tiling, x: (x, inputs), gradient: (gradient, outputs), .. } = self;
         let mut mode = TileMode::Store;
-        for batch in batches(self.tiles, tiling.to, N_ROWS, 1) {
+        for batch in batches(self.tiles, tiling.to, GRADIENT_ROWS, 1) {
             let mut row = 0;
             for tiles in batch.rows() {
                 let Tile { block, y, .. } = tiles[0];
@@ -89,7 +87,7 @@ impl Slice<'_> {
             add_products::<f32>(family, x, gradient, row, (&mut *sum_values, sums.point_len), mode);
             mode = TileMode::Add;
         }
-        family.run(Taps { sums: (sums, sum_values), len: inputs.len() * outputs.len() })
+        family.run(TapsOfPoints { sums: (sums, sum_values), len: inputs.len() * outputs.len() })
     }
 }
 
@@ -100,12 +98,12 @@ impl Points {
 }
 
 /// `[tap][input][output]` out of the sums at each point.
-struct Taps<'a> {
+struct TapsOfPoints<'a> {
     sums: (Points, &'a [f32]),
     len: usize,
 }
 
-impl Kernel for Taps<'_> {
+impl Kernel for TapsOfPoints<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]

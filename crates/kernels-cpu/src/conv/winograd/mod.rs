@@ -19,21 +19,27 @@ mod wide;
 
 pub(super) use self::gradient::gradient;
 use self::{
-    points::{Channels, N_POINTS, Points, TILE, Target, transform_input, transform_output},
+    points::{Channels, N_POINTS, Points, TILE, TileTarget, transform_input, transform_output},
     tiles::{Tile, Tiling},
     weight::Weights,
 };
 use crate::{
     ConvGeometry, Precision,
     layout::Layout,
-    memory::split_mut,
+    memory::split,
     scratch::with_scratch,
     simd::{Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
     values::{Summed, Values},
 };
 
 /// Rows of a product, if a row of tiles has them: so many that the weights are read seldom enough.
-const N_ROWS: usize = 32;
+const NARROW_ROWS: usize = 32;
+
+/// Groups of points that the threads of a task share out.
+const POINT_GROUPS: usize = 4;
+
+/// Words that lie between points, which would meet in the same places of the cache otherwise: a few lines.
+const GAP: usize = 48;
 
 /// Values of transformed weights up to which each task reads all of them.
 const MAX_NARROW_LEN: usize = N_POINTS * 128 * 128;
@@ -117,15 +123,13 @@ impl<'a> Winograd<'a> {
     fn run(&self, (block, y): (usize, usize), values: &Values, weights: &[f32], out: &mut [f32]) {
         let Tiling { from, to, .. } = self.tiling;
         let n = to.n_in_block(block);
-        let tiles_at_once = (N_ROWS / n).clamp(1, self.tiling.n_columns());
+        let tiles_at_once = (NARROW_ROWS / n).clamp(1, self.tiling.n_columns());
         let points = Points::new(tiles_at_once * n, from.c);
         let products = Points::new(tiles_at_once * n, to.c);
         let lens = [points.len(), products.len()];
         let rows = self.tiling.read(block, y..y + 1);
         with_scratch(lens.iter().sum(), |scratch| {
-            let parts: [&mut [f32]; 2] =
-                split_mut(scratch, &lens).try_into().expect("two parts were asked for");
-            let [point_values, product_values] = parts;
+            let [point_values, product_values] = split(scratch, lens);
             values.with_part(rows.range.clone(), |values| {
                 self.family.run(RowOfTiles {
                     winograd: self,
@@ -165,8 +169,12 @@ impl Kernel for RowOfTiles<'_> {
         let n = to.n_in_block(self.block);
         let (points, point_values) = self.points;
         let (products, product_values) = self.products;
-        let mut target =
-            Target { values: self.out, first_y: self.y * TILE, size: (to.h, to.w, n), channels: (to.c, 0) };
+        let mut target = TileTarget {
+            values: self.out,
+            first_y: self.y * TILE,
+            size: (to.h, to.w, n),
+            channels: (to.c, 0),
+        };
         for first in (0..tiling.n_columns()).step_by(self.tiles_at_once) {
             let end = tiling.n_columns().min(first + self.tiles_at_once);
             for x in first..end {

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
+    GAP,
     algebra::{Input, Output, Transform},
     passes::{Places, transform},
     tiles::Tile,
@@ -42,7 +43,7 @@ impl Points {
     /// For `n_rows` rows of `n_columns`. The points lie a few lines further apart than they need, for as many of them as
     /// there are would meet in the same places of the cache.
     pub(super) fn new(n_rows: usize, n_columns: usize) -> Self {
-        Self { point_len: n_rows * n_columns + 48, row_len: n_columns }
+        Self { point_len: n_rows * n_columns + GAP, row_len: n_columns }
     }
 
     /// Values in all.
@@ -72,7 +73,7 @@ pub(super) fn transform_input<L: Lanes>(
     first_row: usize,
     to: &mut [f32],
 ) {
-    spread::<L, Input, 6>(from, tile.block, corner(tile, padding), points, first_row, to);
+    spread::<L, Input, 6>(from, tile.block, tile.corner(TILE, padding), points, first_row, to);
 }
 
 /// Neighboring tiles of `I` by `I` pixels, transformed one after the other: rows `first_row..` of the points.
@@ -104,16 +105,11 @@ impl<T: Transform<I, 6>, const I: usize> Kernel for TransformRows<'_, T, I> {
     fn run<L: Lanes>(self) {
         let mut row = self.first_row;
         for &tile in self.tiles {
-            let corner = corner(tile, self.padding);
+            let corner = tile.corner(TILE, self.padding);
             spread::<L, T, I>(&self.from, tile.block, corner, self.points, row, self.to);
             row += self.from.layout.n_in_block(tile.block);
         }
     }
-}
-
-/// The first pixel that a tile reads, before the image where that wraps.
-fn corner(tile: Tile, padding: (usize, usize)) -> (usize, usize) {
-    ((tile.y * TILE).wrapping_sub(padding.0), (tile.x * TILE).wrapping_sub(padding.1))
 }
 
 /// Transforms `I` by `I` pixels from `corner` on; pixels outside of the image, also those before it, are zeros.
@@ -165,7 +161,7 @@ fn part(element: &[f32], start: usize, len: usize) -> &[f32] {
 static ZEROS: [f32; 4096] = [0.0; 4096];
 
 /// Where a tile's outputs go.
-pub(super) struct Target<'a> {
+pub(super) struct TileTarget<'a> {
     /// Values laid `[position][image][channel]`, from a first row of pixels on.
     pub(super) values: &'a mut [f32],
     /// Their first row of pixels.
@@ -184,7 +180,7 @@ pub(super) fn transform_output<L: Lanes>(
     from: &[f32],
     n_columns: usize,
     tile: Tile,
-    to: &mut Target<'_>,
+    to: &mut TileTarget<'_>,
 ) {
     let (h, w, n) = to.size;
     let (c, first_channel) = to.channels;

@@ -1,35 +1,26 @@
-//! The gradient of weights, as both forms compute it: sums over slices of the tiles, for strips of channels.
+//! The gradient of weights, as both forms compute it: sums over slices of the tiles, for blocks of channels.
 
 use std::{marker::PhantomData, ops::Range};
 
 use rayon::prelude::*;
 
-use super::tiles::{Tile, Tiling};
+use super::{
+    POINT_GROUPS,
+    tiles::{Tile, Tiling},
+};
 use crate::{
-    memory::build,
+    cut::{MANY_TASKS, of_at_most},
+    matrix::{Blocks, Limits},
     simd::{Element, Family, Kernel, Lanes, Operands, Segment, TileMode, multiply_rows},
 };
 
-/// Channels of a strip, at most: a multiple of what a panel is wide.
-const STRIP: usize = 128;
+/// Channels of a block on either side, at most: a multiple of what a panel is wide.
+const BLOCK_CHANNELS: usize = 128;
 
-/// Tasks to cut the work into at least, if there are tiles enough.
-const MIN_TASKS: usize = 16;
+/// Rows of the weights that are added up at once.
+const ROWS_AT_ONCE: usize = 32;
 
-/// Tasks to cut the work into at most. A task has work for [`N_GROUPS`] threads.
-const MAX_TASKS: usize = 64;
-
-/// Images of tiles in a slice, if there are tiles for more than [`MIN_TASKS`] tasks: with fewer, adding up the slices costs
-/// more than a few percent of the work.
-const SLICE_ROWS: usize = 512;
-
-/// Values of partial sums, at most, if there are slices at all.
-const MAX_PARTIAL_LEN: usize = 4 << 20;
-
-/// Groups of points that a task's threads share out.
-const N_GROUPS: usize = 4;
-
-/// `(9, I, O)`: the sum of what `add_up(tiles, inputs, outputs)` gives for each slice of tiles and strips of channels,
+/// `(9, I, O)`: the sum of what `add_up(tiles, inputs, outputs)` gives for each slice of tiles and block of channels,
 /// `(9, inputs, outputs)` each. A slice has at least `n_rows` images of tiles.
 pub(super) fn gradient(
     tiling: Tiling,
@@ -38,56 +29,22 @@ pub(super) fn gradient(
 ) -> Vec<f32> {
     let Tiling { from, to, .. } = tiling;
     let tiles = tiling.tiles(0..to.n_blocks());
-    let (ins, outs) = (strips(from.c), strips(to.c));
-    let n_strips = ins.len() * outs.len();
     let n_images = tiling.n_rows() * tiling.n_columns() * to.n;
-    let n_slices = n_slices(n_strips, n_images, 9 * from.c * to.c).min(n_images / n_rows).max(1);
-    let partial: Vec<Vec<f32>> = (0..n_slices * n_strips)
-        .into_par_iter()
-        .map(|task_idx| {
-            let (slice, strip) = (task_idx / n_strips, task_idx % n_strips);
-            let tiles = &tiles[tiles.len() * slice / n_slices..tiles.len() * (slice + 1) / n_slices];
-            add_up(tiles, ins[strip / outs.len()].clone(), outs[strip % outs.len()].clone())
-        })
-        .collect();
-    add_slices(&partial, &ins, &outs, to.c)
+    let (blocks, n_slices) = cut((from.c, to.c), n_images, n_rows);
+    let of_slice = |slice, inputs, outputs| {
+        let tiles = &tiles[tiles.len() * slice / n_slices..tiles.len() * (slice + 1) / n_slices];
+        (add_up(tiles, inputs, outputs), ())
+    };
+    blocks.sum_slices(n_slices, ROWS_AT_ONCE, of_slice).0
 }
 
-fn strips(len: usize) -> Vec<Range<usize>> {
-    (0..len).step_by(STRIP).map(|start| start..len.min(start + STRIP)).collect()
-}
-
-fn n_slices(n_strips: usize, n_images: usize, partial_len: usize) -> usize {
-    let (least, most) = (MIN_TASKS.div_ceil(n_strips), MAX_TASKS.div_ceil(n_strips));
-    (n_images / SLICE_ROWS).clamp(least, most).min(MAX_PARTIAL_LEN / partial_len)
-}
-
-/// Slices add up in their order.
-fn add_slices(partial: &[Vec<f32>], ins: &[Range<usize>], outs: &[Range<usize>], n_out: usize) -> Vec<f32> {
-    // Some rows of a strip of inputs of a tap a part.
-    const PART_ROWS: usize = 32;
-    let mut parts = Vec::new();
-    for tap in 0..9 {
-        for (strip, inputs) in ins.iter().enumerate() {
-            for first in (0..inputs.len()).step_by(PART_ROWS) {
-                parts.push((tap, strip, first..inputs.len().min(first + PART_ROWS)));
-            }
-        }
-    }
-    let lens: Vec<usize> = parts.iter().map(|(_, _, rows)| rows.len() * n_out).collect();
-    build(&lens, |part, sum| {
-        let (tap, in_idx, ref rows) = parts[part];
-        for slice in partial.chunks_exact(ins.len() * outs.len()) {
-            for (out_idx, outputs) in outs.iter().enumerate() {
-                let values = &slice[in_idx * outs.len() + out_idx];
-                let start = (tap * ins[in_idx].len() + rows.start) * outputs.len();
-                let values = values[start..].chunks_exact(outputs.len());
-                for (sum, values) in sum.chunks_exact_mut(n_out).zip(values) {
-                    sum[outputs.clone()].iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-                }
-            }
-        }
-    })
+/// Blocks of channels, and how many slices `n_images` images of tiles are cut into.
+fn cut((n_in, n_out): (usize, usize), n_images: usize, n_rows: usize) -> (Blocks, usize) {
+    // A task has work for several threads, so that there may be fewer of them: adding up more slices than need be would cost
+    // more than a few percent of the work.
+    let limits = Limits { min_tasks: MANY_TASKS / POINT_GROUPS, slice_steps: 512, min_slice_steps: n_rows };
+    let channels = |n: usize| of_at_most(n, BLOCK_CHANNELS, BLOCK_CHANNELS);
+    Blocks::cut(9, (n_in, n_out), n_images, &limits, [(channels(n_in), channels(n_out))])
 }
 
 /// Transformed tiles of inputs or of gradients of outputs, `[point][step][channel]`, a word each.
@@ -110,7 +67,7 @@ pub(super) fn add_products<E: Element>(
     mode: TileMode<'_>,
 ) {
     let n_points = sums.len() / sum_len;
-    let n_at_once = n_points.div_ceil(N_GROUPS);
+    let n_at_once = n_points.div_ceil(POINT_GROUPS);
     sums.par_chunks_mut(n_at_once * sum_len).enumerate().for_each(|(group, sums)| {
         let first_point = group * n_at_once;
         family.run(AddProducts::<E> {
@@ -173,6 +130,7 @@ impl<E: Element> Kernel for AddProducts<'_, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::matrix::MAX_PARTIAL_LEN;
 
     /// Side and channels, at a batch of 64.
     const LAYERS: [(usize, usize); 8] =
@@ -183,13 +141,12 @@ mod tests {
         for (px, c) in LAYERS {
             for tile_px in [2, 4] {
                 let n_images = px.div_ceil(tile_px).pow(2) * 64;
-                let (n_strips, partial_len) = (strips(c).len().pow(2), 9 * c * c);
-                let n_slices = n_slices(n_strips, n_images, partial_len).max(1);
+                let (blocks, n_slices) = cut((c, c), n_images, 64);
                 assert!(
-                    n_strips * n_slices * N_GROUPS >= 64,
+                    blocks.len() * n_slices * POINT_GROUPS >= 64,
                     "{c} channels of {px} px have {n_slices} slices"
                 );
-                assert!(n_slices * partial_len <= MAX_PARTIAL_LEN, "{c} channels of {px} px");
+                assert!(n_slices * 9 * c * c <= MAX_PARTIAL_LEN, "{c} channels of {px} px");
             }
         }
     }

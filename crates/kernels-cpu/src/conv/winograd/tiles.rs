@@ -12,6 +12,14 @@ pub(super) struct Tile {
     pub(super) x: usize,
 }
 
+impl Tile {
+    /// The first pixel that a tile of `side` outputs reads, before the image where that wraps.
+    #[inline(always)]
+    pub(super) fn corner(self, side: usize, padding: (usize, usize)) -> (usize, usize) {
+        ((self.y * side).wrapping_sub(padding.0), (self.x * side).wrapping_sub(padding.1))
+    }
+}
+
 /// The tiles of one convolution.
 #[derive(Clone, Copy)]
 pub(super) struct Tiling {
@@ -26,7 +34,7 @@ pub(super) struct Tiling {
 }
 
 /// Rows of pixels of one block, and where their values lie.
-pub(super) struct Window {
+pub(super) struct LaidRows {
     pub(super) first_y: usize,
     /// Where their values are.
     pub(super) range: Range<usize>,
@@ -60,19 +68,19 @@ impl Tiling {
     }
 
     /// The rows of pixels that some rows of tiles of a block read.
-    pub(super) fn read(self, block: usize, rows: Range<usize>) -> Window {
+    pub(super) fn read(self, block: usize, rows: Range<usize>) -> LaidRows {
         let start = (rows.start * self.side).saturating_sub(self.padding.0);
         let end = (rows.end * self.side + 2).saturating_sub(self.padding.0);
-        Window::of(self.from, block, start..end)
+        LaidRows::of(self.from, block, start..end)
     }
 
     /// The rows of pixels that some rows of tiles of a block write.
-    pub(super) fn written(self, block: usize, rows: Range<usize>) -> Window {
-        Window::of(self.to, block, rows.start * self.side..rows.end * self.side)
+    pub(super) fn written(self, block: usize, rows: Range<usize>) -> LaidRows {
+        LaidRows::of(self.to, block, rows.start * self.side..rows.end * self.side)
     }
 }
 
-impl Window {
+impl LaidRows {
     /// Of rows `y`, those that are inside the image.
     fn of(layout: Layout, block: usize, y: Range<usize>) -> Self {
         let first_y = y.start.min(layout.h);

@@ -1,6 +1,6 @@
 //! Transformed weights.
 
-use super::{algebra::Weight, passes::transform, points::N_POINTS};
+use super::{GAP, algebra::Weight, passes::transform, points::N_POINTS};
 use crate::{
     memory::build,
     simd::{Family, Kernel, Lanes},
@@ -33,7 +33,7 @@ impl Weights<'_> {
     /// From one point of a transformed panel to the next: further than a point has values, for points are written side by
     /// side, and as many as there are would meet in the same places of the cache.
     pub(super) fn point_len(self) -> usize {
-        self.tap_len() + 48
+        self.tap_len() + GAP
     }
 
     /// Values of a transformed panel.

@@ -6,33 +6,31 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Winograd,
+    POINT_GROUPS, Winograd,
     algebra::Input,
     multiply_point,
-    points::{Channels, N_POINTS, Points, Target, transform_output, transform_rows},
+    points::{Channels, N_POINTS, Points, TileTarget, transform_output, transform_rows},
     tiles::{Batch, Tile, Tiling, batches},
     weight::Weights,
 };
 use crate::{
     Precision,
+    cut::of_at_most,
     layout::{Layout, PixelRows},
-    memory::{build, split_mut},
+    memory::{build, split},
     scratch::with_scratch,
     simd::{Kernel, Lanes},
     values::{Summed, Values},
 };
 
 /// Panels of output channels of a task.
-const TASK_PANELS: usize = 2;
+const STRIP_PANELS: usize = 2;
 
 /// Values of transformed inputs that are kept at a time, if a block has not more: they stay in the last-level cache.
 const MAX_POINTS_LEN: usize = 6 << 20;
 
 /// Rows of a product, at most: images of tiles.
-const N_ROWS: usize = 64;
-
-/// Groups of points that the threads of a task share out.
-const N_GROUPS: usize = 4;
+const WIDE_ROWS: usize = 64;
 
 /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
 pub(super) fn multiply(
@@ -45,20 +43,20 @@ pub(super) fn multiply(
     let n_tiles = winograd.tiling.n_rows() * winograd.tiling.n_columns();
     let block_len = Points::new(n_tiles * to.n_in_block(0), from.c).len();
     let n_at_once = (MAX_POINTS_LEN / block_len).clamp(1, to.n_blocks());
-    let mut strips: Vec<Vec<Vec<f32>>> = Vec::new();
+    let mut computed: Vec<Vec<Vec<f32>>> = Vec::new();
     for first in (0..to.n_blocks()).step_by(n_at_once) {
         let blocks = first..to.n_blocks().min(first + n_at_once);
         let tiles = winograd.tiling.tiles(blocks.clone());
         let inputs = transform_inputs(winograd, &tiles, values);
-        strips.push(multiply_strips(winograd, blocks, &inputs));
+        computed.push(multiply_strips(winograd, blocks, &inputs));
     }
     // Strips of channels side by side.
-    let width = TASK_PANELS * winograd.weights.panel;
+    let width = STRIP_PANELS * winograd.weights.panel;
     let (tasks, lens) = to.tasks();
     let channels = is_summed.then_some(to.c);
     Values::build_summed(winograd.family, precision, &lens, tasks, channels, |_, task, out| {
         let PixelRows { block, y } = task;
-        let strips = &strips[block / n_at_once];
+        let strips = &computed[block / n_at_once];
         let first_row = (to.block_start(block) - to.block_start(block / n_at_once * n_at_once)) / to.c
             + y.start * to.w * to.n_in_block(block);
         for (row, out) in out.chunks_exact_mut(to.c).enumerate() {
@@ -79,7 +77,7 @@ struct Transformed<'a> {
 fn transform_inputs<'a>(winograd: Winograd<'_>, tiles: &'a [Tile], values: &Values) -> Vec<Transformed<'a>> {
     let Winograd { family, tiling, .. } = winograd;
     let from = tiling.from;
-    batches(tiles, from, N_ROWS, 1)
+    batches(tiles, from, WIDE_ROWS, 1)
         .into_par_iter()
         .map(|batch| {
             let points = Points::new(batch.n_rows, from.c);
@@ -109,8 +107,7 @@ fn multiply_strips(
 ) -> Vec<Vec<f32>> {
     let Winograd { tiling: Tiling { to, .. }, weights, family } = winograd;
     let n_panels = weights.n_panels();
-    let strips: Vec<Range<usize>> =
-        (0..n_panels).step_by(TASK_PANELS).map(|first| first..n_panels.min(first + TASK_PANELS)).collect();
+    let panels_of_strips = of_at_most(n_panels, STRIP_PANELS, STRIP_PANELS);
     let n_pixels = blocks.clone().map(|block| to.block_len(block) / to.c).sum::<usize>();
     let n_rows = inputs.iter().map(|input| input.batch.n_rows).max().unwrap_or(0);
     let strip = |panels: Range<usize>| {
@@ -119,9 +116,7 @@ fn multiply_strips(
             let products = Points::new(n_rows, n_columns);
             let lens = [panels.len() * weights.panel_len(), products.len()];
             with_scratch(lens.iter().sum(), |scratch| {
-                let parts: [&mut [f32]; 2] =
-                    split_mut(scratch, &lens).try_into().expect("two parts were asked for");
-                let [transformed, product_values] = parts;
+                let [transformed, product_values] = split(scratch, lens);
                 family.run(TransformPanels { weights, panels: panels.clone(), out: &mut *transformed });
                 for input in inputs {
                     multiply_batch(winograd, input, transformed, (products, &mut *product_values), n_columns);
@@ -140,7 +135,7 @@ fn multiply_strips(
             });
         })
     };
-    strips.into_par_iter().map(strip).collect()
+    panels_of_strips.into_par_iter().map(strip).collect()
 }
 
 struct TransformPanels<'a> {
@@ -168,7 +163,7 @@ fn multiply_batch(
     (products, values): (Points, &mut [f32]),
     n_columns: usize,
 ) {
-    const N_AT_ONCE: usize = N_POINTS.div_ceil(N_GROUPS);
+    const N_AT_ONCE: usize = N_POINTS.div_ceil(POINT_GROUPS);
     values.par_chunks_mut(N_AT_ONCE * products.point_len).enumerate().for_each(|(group, values)| {
         winograd.family.run(MultiplyPoints {
             winograd,
@@ -226,7 +221,7 @@ impl Kernel for TransformOutputs<'_> {
         for &tile in self.batch.tiles {
             let n = to.n_in_block(tile.block);
             let start = (to.block_start(tile.block) - to.block_start(self.first_block)) / to.c * n_columns;
-            let mut target = Target {
+            let mut target = TileTarget {
                 values: &mut self.out[start..],
                 first_y: 0,
                 size: (to.h, to.w, n),

@@ -18,7 +18,7 @@ use std::{
 
 #[cfg(doc)]
 use super::super::Lanes;
-use super::super::lanes::BLOCK;
+use super::super::lanes::TRANSPOSED;
 
 #[inline]
 #[target_feature(enable = "avx512bf16,avx512f")]
@@ -115,13 +115,13 @@ pub(super) fn by_sign_avx512(x: __m512, below: __m512, above: __m512) -> __m512 
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-    let mut rows = [_mm256_setzero_ps(); BLOCK];
+    let mut rows = [_mm256_setzero_ps(); TRANSPOSED];
     for (i, row) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller has `BLOCK` rows of `BLOCK` values there.
+        // SAFETY: the caller has `TRANSPOSED` rows of `TRANSPOSED` values there.
         *row = unsafe { _mm256_loadu_ps(from.add(i * from_row)) };
     }
-    let mut pairs = [_mm256_setzero_ps(); BLOCK];
-    let mut fours = [_mm256_setzero_ps(); BLOCK];
+    let mut pairs = [_mm256_setzero_ps(); TRANSPOSED];
+    let mut fours = [_mm256_setzero_ps(); TRANSPOSED];
     for i in 0..4 {
         pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
         pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
@@ -136,7 +136,7 @@ pub(super) unsafe fn transpose_block(from: *const f32, from_row: usize, to: *mut
     for i in 0..4 {
         let low = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
         let high = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
-        // SAFETY: the caller has `BLOCK` rows of `BLOCK` values there.
+        // SAFETY: the caller has `TRANSPOSED` rows of `TRANSPOSED` values there.
         unsafe {
             _mm256_storeu_ps(to.add(i * to_row), low);
             _mm256_storeu_ps(to.add((i + 4) * to_row), high);

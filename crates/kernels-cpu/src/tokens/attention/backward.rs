@@ -6,7 +6,7 @@ use bytemuck::Pod;
 
 use super::{forward::Normalizer, heads::HeadOutput, sizes::Sizes};
 use crate::{
-    panels::{Left, Rows},
+    panels::{Left, RowsOfWords},
     simd::{Element, Kernel, Lanes, TileMode, exp, read, sum_lanes, write, write_some},
 };
 
@@ -30,9 +30,9 @@ impl<E: Element, O> HeadBackward<'_, '_, E, O> {
     pub(super) fn rooms(sizes: Sizes, panel: usize) -> [usize; 10] {
         let Sizes { t, dh, .. } = sizes;
         let n = sizes.max_block();
-        let columns = Rows::<E>::room_as_columns(t, dh, panel);
-        let rows = Rows::<E>::room(t, dh, panel);
-        let block = Rows::<E>::room(n, dh, panel);
+        let columns = RowsOfWords::<E>::room_as_columns(t, dh, panel);
+        let rows = RowsOfWords::<E>::room(t, dh, panel);
+        let block = RowsOfWords::<E>::room(n, dh, panel);
         let square = n.next_multiple_of(E::PER_STEP) * sizes.padded_keys(panel);
         let padded = sizes.padded_features(panel);
         [columns, columns, rows, block, block, square, square, n * padded, t * padded, t * padded]
@@ -48,7 +48,7 @@ impl<E: Element + Pod, O: Element> Kernel for HeadBackward<'_, '_, E, O> {
         let Sizes { t, dh, .. } = sizes;
         let (padded, padded_features) = (sizes.padded_keys(2 * L::N), sizes.padded_features(2 * L::N));
         let scale = 1.0 / (dh as f32).sqrt();
-        let [queries, keys, values, gradients] = operands.map(|words| Rows::<E>::new(words, dh));
+        let [queries, keys, values, gradients] = operands.map(|words| RowsOfWords::<E>::new(words, dh));
         let [key_columns, value_columns, key_rows, query_rows, gradient_rows, p, by_p, by_q, by_k, by_v] =
             rooms;
         keys.pack_as_columns::<L>(key_columns);

@@ -6,7 +6,7 @@ use bytemuck::Pod;
 
 use super::{heads::HeadOutput, sizes::Sizes};
 use crate::{
-    panels::{Left, Rows},
+    panels::{Left, RowsOfWords},
     simd::{Element, Kernel, Lanes, TileMode, exp, max_lane, read, sum_lanes, write_some},
 };
 
@@ -42,8 +42,8 @@ impl<E: Element, O> HeadForward<'_, '_, E, O> {
         let Sizes { t, dh, .. } = sizes;
         let n = sizes.max_block();
         [
-            Rows::<E>::room_as_columns(t, dh, panel),
-            Rows::<E>::room(t, dh, panel),
+            RowsOfWords::<E>::room_as_columns(t, dh, panel),
+            RowsOfWords::<E>::room(t, dh, panel),
             n * sizes.padded_keys(panel),
             n * sizes.padded_features(panel),
         ]
@@ -60,10 +60,10 @@ impl<E: Element + Pod, O: Element> Kernel for HeadForward<'_, '_, E, O> {
         let (padded, padded_features) = (sizes.padded_keys(2 * L::N), sizes.padded_features(2 * L::N));
         let scale = 1.0 / (dh as f32).sqrt();
         let [queries, keys, values] = operands;
-        let queries = Rows::<E>::new(queries, dh);
+        let queries = RowsOfWords::<E>::new(queries, dh);
         let [key_columns, value_rows, logits, attended] = rooms;
-        Rows::<E>::new(keys, dh).pack_as_columns::<L>(key_columns);
-        Rows::<E>::new(values, dh).pack::<L>(value_rows);
+        RowsOfWords::<E>::new(keys, dh).pack_as_columns::<L>(key_columns);
+        RowsOfWords::<E>::new(values, dh).pack::<L>(value_rows);
         for block in sizes.query_blocks() {
             let n_rows = block.len();
             let queries = queries.some(block.clone()).left();

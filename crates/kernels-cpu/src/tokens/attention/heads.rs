@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Sizes;
 use crate::{
+    cut::MANY_TASKS,
     memory::split_mut,
     simd::{Element, Family, Kernel, Lanes, for_registers, read_some, write_new, write_some},
     values::Lent,
@@ -24,12 +25,12 @@ pub(super) fn gather<E: Element + Pod>(
 ) {
     let to: &mut [E] = bytemuck::cast_slice_mut(to);
     match from {
-        Lent::F32(from) => family.run(Gather { from, row, start, dh, to }),
-        Lent::Bf16(from) => family.run(Gather { from, row, start, dh, to }),
+        Lent::F32(from) => family.run(GatherHead { from, row, start, dh, to }),
+        Lent::Bf16(from) => family.run(GatherHead { from, row, start, dh, to }),
     }
 }
 
-struct Gather<'a, V, E> {
+struct GatherHead<'a, V, E> {
     from: &'a [V],
     row: usize,
     start: usize,
@@ -37,7 +38,7 @@ struct Gather<'a, V, E> {
     to: &'a mut [E],
 }
 
-impl<V: Element, E: Element> Kernel for Gather<'_, V, E> {
+impl<V: Element, E: Element> Kernel for GatherHead<'_, V, E> {
     type Output = ();
 
     #[inline(always)]
@@ -93,9 +94,6 @@ impl<E: Element> HeadOutput<'_, E> {
     }
 }
 
-/// Tasks there are at least, if there are as many heads in all images.
-const MIN_TASKS: usize = 64;
-
 /// Builds `(N, T, n_parts * D)` of the columns of each head, `fill(image * heads + head, own, columns)`.
 ///
 /// A task has heads of one image that lie side by side: values of two heads may share a cache line, and a page many.
@@ -116,7 +114,7 @@ pub(super) fn build_heads<E: Element, T: Send>(
     assert_eq!(beside.len(), n * heads, "each head has something of its own");
     let mut values = Vec::<E>::with_capacity(len);
     let start = Start(values.as_mut_ptr());
-    let n_groups = MIN_TASKS.div_ceil(n.max(1)).min(heads);
+    let n_groups = MANY_TASKS.div_ceil(n.max(1)).min(heads);
     // Where each group starts, in heads of all images.
     let start_of = |group: usize| group / n_groups * heads + heads * (group % n_groups) / n_groups;
     let lens: Vec<usize> = (0..n * n_groups).map(|group| start_of(group + 1) - start_of(group)).collect();

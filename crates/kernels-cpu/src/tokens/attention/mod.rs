@@ -21,11 +21,11 @@ use self::{
     backward::HeadBackward,
     forward::HeadForward,
     heads::{HeadOutput, build_heads, gather},
-    sizes::split,
 };
 pub use self::{forward::Normalizer, sizes::Sizes};
 use crate::{
     Precision,
+    memory::split,
     scratch::with_scratch,
     simd::Family,
     values::{Lent, Operand, Values},
@@ -33,6 +33,10 @@ use crate::{
 
 /// Softmax attention of every image and head on its own, `(N, T, 3 D)` to `(N, T, D)`, and what normalized each softmax,
 /// `(N, heads, T)`.
+///
+/// # Panics
+///
+/// When the values are not those of whole images.
 pub fn forward(family: Family, sizes: Sizes, qkv: &Values) -> (Values, Vec<Normalizer>) {
     match qkv.precision() {
         Precision::F32 => forward_by::<f32, f32>(family, sizes, qkv.lend()),
@@ -44,6 +48,10 @@ pub fn forward(family: Family, sizes: Sizes, qkv: &Values) -> (Values, Vec<Norma
 }
 
 /// The gradient of [`forward`]'s input, `(N, T, 3 D)`, from that of its output, and in its precision.
+///
+/// # Panics
+///
+/// When the values are not those of whole images, or there are not as many normalizers or gradients as [`forward`] gives.
 pub fn backward(
     family: Family,
     sizes: Sizes,
@@ -67,7 +75,7 @@ fn forward_by<E: Operand + Pod, O: Operand>(
     qkv: Lent<'_>,
 ) -> (Values, Vec<Normalizer>) {
     let Sizes { t, heads, dh } = sizes;
-    let (width, n) = (sizes.width(), qkv.len() / (t * sizes.width()));
+    let (width, n) = (sizes.width(), sizes.n_images(qkv.len()));
     let mut normalizers = vec![Normalizer::default(); n * heads * t];
     let of_heads = normalizers.chunks_mut(t).collect();
     let operand = t * dh / E::PER_STEP;
@@ -102,7 +110,9 @@ impl Backward<'_> {
         let Self { family, sizes, qkv, normalizers, gradient } = self;
         let Sizes { t, heads, dh } = sizes;
         let (d, width) = (sizes.d(), sizes.width());
-        let n = qkv.len() / (t * width);
+        let n = sizes.n_images(qkv.len());
+        assert_eq!(normalizers.len(), n * heads * t, "each query has a normalizer");
+        assert_eq!(gradient.len(), n * t * d, "a gradient is of as many values as there are");
         let operand = t * dh / E::PER_STEP;
         let rooms = HeadBackward::<E, O>::rooms(sizes, family.panel());
         let of_heads = normalizers.chunks(t).collect();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::simd::Family;
+use crate::{cut::in_parts, simd::Family};
 
 /// Queries whose logits exist at a time, at most.
 const MAX_QUERIES: usize = 96;
@@ -29,19 +29,25 @@ impl Sizes {
         3 * self.d()
     }
 
+    /// Images that `len` values of queries, keys and values are of.
+    pub(super) fn n_images(self, len: usize) -> usize {
+        let of_image = self.t * self.width();
+        assert!(len.is_multiple_of(of_image), "images are whole");
+        len / of_image
+    }
+
     /// Where queries, keys and values of a head start in a token.
-    pub fn starts(self, head: usize) -> [usize; 3] {
+    pub(super) fn starts(self, head: usize) -> [usize; 3] {
         [0, 1, 2].map(|part| part * self.d() + head * self.dh)
     }
 
     /// The queries, cut into blocks of nearly the same length.
-    pub fn query_blocks(self) -> impl Iterator<Item = Range<usize>> {
-        let n_blocks = self.t.div_ceil(MAX_QUERIES);
-        (0..n_blocks).map(move |block| self.t * block / n_blocks..self.t * (block + 1) / n_blocks)
+    pub(super) fn query_blocks(self) -> impl Iterator<Item = Range<usize>> {
+        in_parts(self.t, self.t.div_ceil(MAX_QUERIES))
     }
 
     /// Queries in a block at most.
-    pub fn max_block(self) -> usize {
+    pub(super) fn max_block(self) -> usize {
         self.query_blocks().map(|block| block.len()).max().unwrap_or(0)
     }
 
@@ -59,13 +65,4 @@ impl Sizes {
     pub(super) fn multiplies_pairs(self, family: Family) -> bool {
         family.multiplies_pairs() && self.dh.is_multiple_of(2)
     }
-}
-
-/// The first so many parts of a room.
-pub(super) fn split<const N: usize>(mut room: &mut [f32], lens: [usize; N]) -> [&mut [f32]; N] {
-    lens.map(|len| {
-        let (part, rest) = std::mem::take(&mut room).split_at_mut(len);
-        room = rest;
-        part
-    })
 }

@@ -114,18 +114,19 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for precision in [Precision::F32, Precision::Bf16] {
         let qkv = Values::new(noise(1, 5 * 110 * 72), precision);
         let gradient = Values::new(noise(2, 5 * 110 * 24), precision);
-        let run = |n_threads: usize| {
+        let run = |family: Family, n_threads: usize| {
             let pool = ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
             pool.install(|| {
-                let (family, sizes) = (Family::detected(), sizes(shape, 3));
+                let sizes = sizes(shape, 3);
                 let (values, normalizers) = forward(family, sizes, &qkv);
                 let gradient = backward(family, sizes, &qkv, &normalizers, &gradient);
                 let bits = [values, gradient].map(|values| values.into_whole());
                 bits.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
             })
         };
-        let expected = run(1);
-        assert_eq!(run(2), expected);
-        assert_eq!(run(64), expected);
+        for family in families() {
+            let expected = run(family, 1);
+            assert!(run(family, 2) == expected && run(family, 64) == expected, "{family:?} {precision:?}");
+        }
     }
 }

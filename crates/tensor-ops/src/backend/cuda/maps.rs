@@ -24,8 +24,6 @@ impl Maps for Cuda {
     /// Which tap of the window was the largest.
     type Taps = Memory<u8>;
 
-    const MASKS_BY_OUTPUT: bool = false;
-
     fn pack(self, _: Layout, nhwc: &[f32]) -> Computed<Array> {
         kernels_cuda::upload_image_batch(nhwc).map(Array::F32).computed()
     }

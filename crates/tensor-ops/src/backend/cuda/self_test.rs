@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kernels_cpu::{Layout, Values};
+use kernels_cpu::{Layout, Values, testing::noise};
 use kernels_cuda::{synchronize, with_tensor_float};
 
 use super::OnDevice as _;
@@ -109,16 +109,4 @@ fn distance(got: &[f32], expected: &[f32]) -> f64 {
     let error: f64 = got.iter().zip(expected).map(|(got, expected)| square(got - expected)).sum();
     let distance = (error / expected.iter().map(|&value| square(value)).sum::<f64>()).sqrt();
     if distance.is_nan() { f64::INFINITY } else { distance }
-}
-
-/// Numbers between -1 and 1 that look random.
-fn noise(seed: u32, len: usize) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
 }

@@ -45,10 +45,6 @@ impl Storage for Cuda {
         values.into_precision(precision).computed()
     }
 
-    fn gradient_for(self, gradient: Array, precision: Precision) -> Computed<Array> {
-        self.cast(gradient, precision)
-    }
-
     fn duplicate(self, values: &Array) -> Computed<Array> {
         values.duplicate().computed()
     }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "dfdx's tensors are read and written by their addresses")]
 
 use cudarc::driver::{CudaSlice, DevicePtrMut, DeviceSlice};
-use kernels_cuda::{Array, pointwise};
+use kernels_cuda::{Array, Memory, pointwise};
 
 use super::OnDevice as _;
 use crate::{backend::Computed, device::Stored};
@@ -14,7 +14,7 @@ pub(super) fn take(stored: &mut Stored) -> Computed<Option<Array>> {
         return Ok(None);
     }
     let taken = nothing(stored)?;
-    Ok(Some(Array::F32(std::mem::replace(&mut **stored, taken).into())))
+    Memory::of_slice(std::mem::replace(&mut **stored, taken)).map(Array::F32).map(Some).computed()
 }
 
 /// Adds to a gradient of the same length.
@@ -30,4 +30,37 @@ fn nothing(stored: &Stored) -> Computed<CudaSlice<f32>> {
     let one = device.alloc_zeros::<f32>(1)?;
     // SAFETY: the memory is there and nobody else's, and has room for no values.
     Ok(unsafe { device.upgrade_device_ptr(one.leak(), 0) })
+}
+
+#[cfg(test)]
+mod tests {
+    use dfdx::tensor::{Gradients, Tensor, ZerosTensor as _};
+    use kernels_cpu::testing::noise;
+
+    use super::*;
+    use crate::{Device, device};
+
+    const LEN: usize = 300;
+
+    /// The place of a gradient, with this one in it.
+    fn with_stored<R>(gradient: Vec<f32>, work: impl FnOnce(&mut Stored) -> R) -> R {
+        let tensor: Tensor<(usize,), f32, Device> = Device::default().zeros_like(&(LEN,));
+        let mut gradients = Gradients::leaky();
+        let stored = gradients.get_or_alloc_mut(&tensor).unwrap();
+        device::put(stored, gradient).unwrap();
+        work(stored)
+    }
+
+    #[test]
+    fn a_gradient_is_taken_once() {
+        with_stored(noise(1, LEN), |stored| {
+            assert_eq!(take(stored).unwrap().unwrap().to_host().unwrap(), noise(1, LEN));
+            assert!(take(stored).unwrap().is_none());
+        });
+        with_stored(noise(1, LEN), |stored| {
+            assert_eq!(device::take(stored).unwrap(), noise(1, LEN));
+            assert!(device::take(stored).unwrap().is_empty());
+            assert!(take(stored).unwrap().is_none());
+        });
+    }
 }

@@ -47,8 +47,6 @@ impl Maps for Host {
     /// Which tap of the window was the largest.
     type Taps = Vec<u8>;
 
-    const MASKS_BY_OUTPUT: bool = false;
-
     fn pack(self, layout: Layout, nhwc: &[f32]) -> Computed<Values> {
         Ok(Values::F32(layout.pack(nhwc)))
     }

@@ -23,7 +23,7 @@ impl Rows for Host {
     type Gelu = Values;
 
     fn sum_rows(self, values: &Values, width: usize) -> Computed<Values> {
-        Ok(Values::F32(rows::sum(values.lend(), width)))
+        Ok(Values::F32(rows::sum(self.family, values.lend(), width)))
     }
 
     fn gather_rows(self, values: &Values, width: usize, order: &[usize]) -> Computed<Values> {
@@ -40,7 +40,7 @@ impl Rows for Host {
             Ok(values) => Self::owned(values),
             Err(shared) => Self::of(&shared).clone(),
         };
-        rows::add(&mut values, row);
+        rows::add(self.family, &mut values, row);
         Ok(values)
     }
 
@@ -82,11 +82,11 @@ impl Rows for Host {
         let bias = bias.map(|bias| &**bias);
         let side = Side::plain(weight, n_in, n_out);
         if spec.is_of_features {
-            let mut y = multiply(self.family, &x.whole(), side);
+            let mut y = Values::F32(multiply(self.family, &x.whole(), side));
             if let Some(bias) = bias {
-                rows::add_to_rows(&mut y, bias);
+                rows::add(self.family, &mut y, bias);
             }
-            return Ok((Values::F32(y), None));
+            return Ok((y, None));
         }
         let packed = Packed::new(self.family, side, precision);
         let mut product = RowsProduct { packed: &packed, bias, residual: None };
@@ -147,7 +147,7 @@ impl Rows for Host {
                 by_weight = Some(onto(wanted.weight_before, Values::F32(sums.weight)));
                 by_bias = wanted.bias.then_some(Values::F32(sums.bias));
             }
-            _ if wanted.bias => by_bias = Some(Values::F32(rows::sum(gradient.lend(), n_out))),
+            _ if wanted.bias => by_bias = Some(Values::F32(rows::sum(self.family, gradient.lend(), n_out))),
             _ => {}
         }
         let residual = wanted.residual.then_some(gradient);

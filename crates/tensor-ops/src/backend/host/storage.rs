@@ -46,10 +46,6 @@ impl Storage for Host {
         Ok(values.with_precision(precision))
     }
 
-    fn gradient_for(self, gradient: Values, precision: Precision) -> Computed<Values> {
-        self.cast(gradient, precision)
-    }
-
     fn duplicate(self, values: &Values) -> Computed<Values> {
         Ok(values.clone())
     }

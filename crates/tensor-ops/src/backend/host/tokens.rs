@@ -90,7 +90,7 @@ impl Tokens for Host {
     }
 
     fn mean_tokens(self, x: &Values, shape: [usize; 3], first: usize, count: usize) -> Computed<Values> {
-        Ok(Values::F32(rows::mean(x, shape, first, count)))
+        Ok(Values::F32(rows::mean(self.family, x, shape, first, count)))
     }
 
     fn spread_tokens(

@@ -26,7 +26,8 @@ pub fn attention(qkv: Tokens, heads: usize) -> Result<Tokens, OpError> {
 
 fn attention_on<B: Backend>(backend: B, qkv: Tokens, heads: usize) -> Result<Tokens, OpError> {
     let [n, t, width] = qkv.shape();
-    if heads == 0 || !width.is_multiple_of(3 * heads) {
+    // No width but 0 is a multiple of 0.
+    if heads.checked_mul(3).is_none_or(|parts| !width.is_multiple_of(parts)) {
         let must = "the first must be a multiple of three times the second, which must not be 0";
         return Err(OpError::value("attention", "(width, heads)", (width, heads), must));
     }

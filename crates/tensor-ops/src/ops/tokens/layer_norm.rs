@@ -1,5 +1,8 @@
 //! Layer normalization.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::{
@@ -96,7 +99,7 @@ fn check(op: &'static str, d: usize, norm: &LayerNorm) -> Result<(), OpError> {
     Ok(())
 }
 
-pub(super) fn layer_norm_on<B: Backend>(backend: B, x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
+fn layer_norm_on<B: Backend>(backend: B, x: Tokens, norm: &LayerNorm) -> Result<Tokens, OpError> {
     check("layer_norm", x.d(), norm)?;
     let (device, shape, eps) = (x.device().clone(), x.shape(), norm.eps);
     let (x, recording) = x.split_recording();

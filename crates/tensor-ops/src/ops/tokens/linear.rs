@@ -1,5 +1,8 @@
 //! Linear layers of tokens, with what follows them.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::{
@@ -23,8 +26,8 @@ pub fn linear_tokens(x: Tokens, weight: &Parameter, bias: Option<&Parameter>) ->
 
 /// [`linear_tokens`], then GELU (exact, as `torch.nn.GELU()`), in one pass over memory.
 ///
-/// When recorded, it keeps the slope of each GELU, as many values as the output: the values before GELU would take as
-/// many, and their slopes another exponential.
+/// When recorded, it keeps as many values for its backward pass as its output has: on the host the slope of each GELU, which
+/// saves another exponential, and on the CUDA device the value before it, which saves a pass over memory.
 ///
 /// # Errors
 ///
@@ -139,6 +142,7 @@ fn apply_on<B: Backend>(
                     slot.put::<B>(pass.by_slot, sum);
                 }
             }
+            // After the others, since an input may be its own residual.
             for (slot, sum) in [(wants_bias, result.bias), (wants_residual, result.residual)] {
                 if let (Some(slot), Some(sum)) = (slot, sum) {
                     slot.add(backend, pass.by_slot, sum)?;

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::super::{
+    GAP,
     sums::{self, Steps, add_products},
     tiles::{Batch, Tile, Tiling, batches},
 };
@@ -14,18 +15,15 @@ use super::{
 };
 use crate::{
     ConvGeometry,
-    layout::{BLOCK, Layout},
-    memory::split_mut,
+    layout::{IMAGES_IN_BLOCK, Layout},
+    memory::split,
     scratch::with_scratch,
     simd::{Element, Family, Kernel, Lanes, TileMode, has_room},
     values::{Lent, Values},
 };
 
 /// Images of tiles that are transformed at a time: the inner dimension of the products.
-const N_ROWS: usize = 128;
-
-/// Words between the points, or they would meet in the same places of the cache.
-const GAP: usize = 48;
+const PAIRED_GRADIENT_ROWS: usize = 128;
 
 /// `(3, 3, I, O)`: for each tap, the sum over images and positions of `x` (outer product) `gradient`.
 pub(in super::super::super) fn gradient(
@@ -51,17 +49,15 @@ fn sum<E: Element>(
     gradient: &[E],
 ) -> Vec<f32> {
     let tiling = Tiling::forward(TILE, geometry, layout_in, layout_out);
-    sums::gradient(tiling, N_ROWS, |tiles, inputs, outputs| {
-        let n_pairs = N_ROWS.max(BLOCK).div_ceil(2);
+    sums::gradient(tiling, PAIRED_GRADIENT_ROWS, |tiles, inputs, outputs| {
+        let n_pairs = PAIRED_GRADIENT_ROWS.max(IMAGES_IN_BLOCK).div_ceil(2);
         let [points_len, gradients_len] = [inputs.len(), outputs.len()].map(|width| n_pairs * width + GAP);
         let sums_len = inputs.len() * outputs.len() + GAP;
         let lens = [points_len, gradients_len, sums_len].map(|len| N_POINTS * len);
         with_scratch(lens.iter().sum(), |words| {
-            let parts: [&mut [f32]; 3] =
-                split_mut(words, &lens).try_into().expect("three parts were asked for");
-            let [points, gradients, sums] = parts;
+            let [points, gradients, sums] = split(words, lens);
             let mut mode = TileMode::Store;
-            for batch in batches(tiles, layout_out, N_ROWS, 2) {
+            for batch in batches(tiles, layout_out, PAIRED_GRADIENT_ROWS, 2) {
                 let n_pairs = family.run(TransformBatch {
                     batch,
                     x: (x, layout_in, &inputs),
@@ -76,7 +72,7 @@ fn sum<E: Element>(
                 add_products::<u16>(family, x, gradient, n_pairs, (&mut *sums, sums_len), mode);
                 mode = TileMode::Add;
             }
-            family.run(Taps { sums, sums_len, len: inputs.len() * outputs.len() })
+            family.run(TapsOfPoints { sums, sums_len, len: inputs.len() * outputs.len() })
         })
     })
 }
@@ -117,7 +113,7 @@ impl<E: Element> Kernel for TransformBatch<'_, E> {
 }
 
 /// `[tap][input][output]` out of the sums at each point.
-struct Taps<'a> {
+struct TapsOfPoints<'a> {
     sums: &'a [f32],
     /// From one point to the next.
     sums_len: usize,
@@ -125,7 +121,7 @@ struct Taps<'a> {
     len: usize,
 }
 
-impl Kernel for Taps<'_> {
+impl Kernel for TapsOfPoints<'_> {
     type Output = Vec<f32>;
 
     #[inline(always)]

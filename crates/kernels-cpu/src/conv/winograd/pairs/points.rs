@@ -36,7 +36,7 @@ pub(super) fn transform_input<L: Lanes, E: Element>(
     to: &mut [u16],
     point_len: usize,
 ) {
-    let corner = ((tile.y * TILE).wrapping_sub(padding.0), (tile.x * TILE).wrapping_sub(padding.1));
+    let corner = tile.corner(TILE, padding);
     spread::<L, E, Input, SIDE>(from, corner, to, point_len);
 }
 
@@ -51,7 +51,7 @@ pub(super) fn pair_input<L: Lanes, E: Element>(
     to: &mut [f32],
     point_len: usize,
 ) {
-    let corner = ((tile.y * TILE).wrapping_sub(padding.0), (tile.x * TILE).wrapping_sub(padding.1));
+    let corner = tile.corner(TILE, padding);
     pair_up::<L, E, Input, SIDE>(from, (n, channels), corner, to, point_len);
 }
 
@@ -172,7 +172,7 @@ impl<'a, E: Element> Pixels<'a, E> {
 }
 
 /// Where the outputs of tiles go: some channels of rows of pixels.
-pub(super) struct Target<'a, O> {
+pub(super) struct TileTarget<'a, O> {
     /// `[row of pixels][column][image][channel]`, from row `first_y` on.
     pub(super) values: &'a mut [O],
     pub(super) first_y: usize,
@@ -192,7 +192,7 @@ pub(super) struct Target<'a, O> {
 pub(super) fn transform_output<L: Lanes, O: Element>(
     (from, point_len): (&[f32], usize),
     tile: Tile,
-    to: &mut Target<'_, O>,
+    to: &mut TileTarget<'_, O>,
     (first_channel, n_columns): (usize, usize),
     mut moments: Option<&mut Moments>,
 ) {

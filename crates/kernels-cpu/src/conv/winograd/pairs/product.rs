@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
-use super::super::tiles::{Tile, Tiling};
+use super::super::{
+    GAP,
+    tiles::{Tile, Tiling},
+};
 use super::{
     N_POINTS, PairsWinograd, TILE,
-    points::{Pixels, Target, transform_input, transform_output},
+    points::{Pixels, TileTarget, transform_input, transform_output},
     weight::Weights,
 };
 use crate::{
@@ -18,10 +21,7 @@ use crate::{
 };
 
 /// Rows of a product, images of tiles, if a task has them.
-const N_ROWS: usize = 64;
-
-/// Values that lie between the points, or they would meet in the same places of the cache.
-const GAP: usize = 96;
+const PAIRED_ROWS: usize = 64;
 
 /// The result in a buffer of its own; with the sums of its channels, if they are asked for.
 pub(super) fn multiply(
@@ -77,7 +77,7 @@ impl PairsWinograd<'_> {
         let tiling = self.tiling;
         let (mut tasks, mut part_lens) = (Vec::new(), Vec::new());
         for block in 0..tiling.to.n_blocks() {
-            let n_rows = N_ROWS.div_ceil(tiling.n_columns() * tiling.to.n_in_block(block));
+            let n_rows = PAIRED_ROWS.div_ceil(tiling.n_columns() * tiling.to.n_in_block(block));
             for start in (0..tiling.n_rows()).step_by(n_rows) {
                 let tile_rows = start..tiling.n_rows().min(start + n_rows);
                 part_lens.push(tiling.written(block, tile_rows.clone()).range.len());
@@ -114,9 +114,10 @@ impl PairsWinograd<'_> {
         let (Tiling { from, to, padding, .. }, family) = (self.tiling, self.packed.family);
         let n = to.n_in_block(task.block);
         let n_tiles = task.tile_rows.len() * self.tiling.n_columns();
-        let n_at_once = (N_ROWS / n).clamp(1, n_tiles);
-        let point_len = n_at_once * n * from.c + GAP;
-        let product_len = n_at_once * n * family.panel() + GAP / 2;
+        let n_at_once = (PAIRED_ROWS / n).clamp(1, n_tiles);
+        // Points are of halves of words, products of words.
+        let point_len = n_at_once * n * from.c + 2 * GAP;
+        let product_len = n_at_once * n * family.panel() + GAP;
         with_halves(N_POINTS * point_len, |points| {
             with_scratch(N_POINTS * product_len, |products| {
                 family.run(MultiplyTiles {
@@ -130,7 +131,7 @@ impl PairsWinograd<'_> {
                     points: (points, point_len),
                     products: (products, product_len),
                     weights,
-                    target: Target {
+                    target: TileTarget {
                         values: out,
                         first_y: task.tile_rows.start * TILE,
                         size: (to.h, to.w, n, to.c),
@@ -158,7 +159,7 @@ struct MultiplyTiles<'a, E, O> {
     /// `[point][tile and image][column]`, and from one point to the next.
     products: (&'a mut [f32], usize),
     weights: &'a Weights,
-    target: Target<'a, O>,
+    target: TileTarget<'a, O>,
     onto: Onto<'a>,
 }
 

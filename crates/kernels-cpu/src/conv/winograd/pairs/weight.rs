@@ -1,6 +1,7 @@
 //! Transformed weights.
 #![allow(unsafe_code, reason = "a bounds check a register would halve the speed")]
 
+use super::super::GAP;
 use super::{
     N_POINTS,
     algebra::{Weight, both_axes},
@@ -44,7 +45,7 @@ impl Weights {
 /// From one point of a panel to the next: further than a point has words, for points are written side by side, and as many
 /// as there are would meet in the same places of the cache.
 fn point_len(n_in: usize, panel: usize) -> usize {
-    n_in / 2 * panel + 48
+    n_in / 2 * panel + GAP
 }
 
 struct TransformPanel<'a> {
