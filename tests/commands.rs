@@ -5,7 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use tempfile::tempdir;
 
-use crate::support::{Outcome, checkpoint, checkpoint_steps, command, here, metrics, same_bytes, xtask};
+use crate::support::{
+    Outcome, checkpoint, checkpoint_steps, command, here, metrics, same_bytes, workspace, xtask,
+};
 
 /// The commands that a help text lists.
 fn listed(help: &str) -> Vec<String> {
@@ -164,9 +166,36 @@ fn every_plugin_and_kind_is_explained_by_its_name() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
     let text = explain("in-batch");
-    assert!(text.contains("  temperature: number, required\n"), "{text}");
+    assert!(text.contains("  temperature: number, required, may have a ramp\n"), "{text}");
     let stderr = xtask(folder.path(), ["plugins", "resnte"]).refused();
     assert_eq!(stderr, "error: no plugin is named `resnte`\nhint: did you mean `resnet`?\n");
+}
+
+#[test]
+fn arrows_into_and_out_of_a_target_are_dashed_and_a_step_may_be_called_minimize() {
+    let folder = tempdir().unwrap();
+    let simsiam = std::fs::read_to_string(workspace().join("pipelines/family/simsiam.ron")).unwrap();
+    let text = simsiam.replace("(id: \"loss\"", "(id: \"minimize\"");
+    assert_ne!(text, simsiam);
+    std::fs::write(folder.path().join("a.ron"), text).unwrap();
+    let graph = |format: &str| xtask(folder.path(), ["graph", "a.ron", "--format", format]).done().stdout;
+    let (dot, mermaid) = (graph("dot"), graph("mermaid"));
+    for (from, to, is_dashed) in [
+        ("x0", "z0", false),
+        ("z0", "p0", false),
+        ("z0", "t0", true),
+        ("t0", "minimize", true),
+        ("p0", "minimize", false),
+    ] {
+        let line = format!("  \"{from}\" -> \"{to}\"{};\n", if is_dashed { " [style=dashed]" } else { "" });
+        assert!(dot.contains(&line), "{line}{dot}");
+        let line = format!("  n_{from} {} n_{to}\n", if is_dashed { "-.->" } else { "-->" });
+        assert!(mermaid.contains(&line), "{line}{mermaid}");
+    }
+    assert!(dot.contains("  \"minimize\" -> \"sum of losses\";\n"), "{dot}");
+    assert!(
+        !dot.contains("\"minimize\" -> \"minimize\"") && !mermaid.contains("n_minimize --> n_minimize\n")
+    );
 }
 
 #[test]
@@ -189,10 +218,13 @@ fn the_graph_is_shown_in_three_formats() {
     assert!(dot.starts_with("digraph pipeline {") && dot.trim_end().ends_with('}'), "{dot}");
     let mermaid = graph("mermaid");
     assert!(mermaid.starts_with("flowchart LR\n"), "{mermaid}");
-    for (from, to) in [("a", "q1"), ("b", "k2"), ("q1", "l12"), ("l21", "minimize")] {
+    for (from, to) in [("a", "q1"), ("b", "k2"), ("q1", "l12")] {
         assert!(dot.contains(&format!("\"{from}\" -> \"{to}\";")), "{from} to {to}\n{dot}");
         assert!(mermaid.contains(&format!("n_{from} --> n_{to}\n")), "{from} to {to}\n{mermaid}");
     }
+    // The sum has a box that no step can have the name of.
+    assert!(dot.contains("\"l21\" -> \"sum of losses\";"), "{dot}");
+    assert!(mermaid.contains("n_l21 --> n_sum_20_of_20_losses\n"), "{mermaid}");
     // No gradient comes back to keys.
     assert!(dot.contains("\"k1\" -> \"l21\" [style=dashed];"), "{dot}");
     assert!(mermaid.contains("n_k1 -.-> n_l21\n"), "{mermaid}");
@@ -206,7 +238,7 @@ fn the_graph_is_shown_in_three_formats() {
         "{mermaid}"
     );
     // A box for everything that an arrow names; in Mermaid a name alone would be one.
-    for name in ["a", "b", "q1", "k2", "l12", "minimize"] {
+    for name in ["a", "b", "q1", "k2", "l12", "sum_20_of_20_losses"] {
         assert!(
             mermaid.contains(&format!("  n_{name}[")) || mermaid.contains(&format!("  n_{name}(")),
             "{name}\n{mermaid}"

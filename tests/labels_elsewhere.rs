@@ -6,7 +6,7 @@ use image::{GrayImage, Luma, Rgb, RgbImage};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{Outcome, assert_same_runs, here, metrics, xtask};
+use crate::support::{Outcome, assert_same_runs, here, metrics, workspace, xtask};
 
 /// Pictures without labels in `photos`, and with labels of two classes in `labeled`; of the latter, one is broken.
 fn pictures(root: &Path) {
@@ -212,4 +212,21 @@ fn monitors_with_their_own_images_measure_the_same_in_two_processes() {
     let runs = [1, 2].map(|n| crate::processes::run(n, root.path(), "small.ron", &sets));
     assert_same_runs(&runs[0], &runs[1]);
     assert_eq!(metrics(&runs[1]).last().unwrap()["unreadable"], 1);
+}
+
+#[test]
+fn a_loss_that_needs_labels_is_refused_before_a_run_has_a_folder() {
+    let root = tempdir().unwrap();
+    pictures(root.path());
+    let supcon = workspace().join("pipelines/family/supcon.ron").display().to_string();
+    let photos = "data=(source: (\"flat-folder\", (root: \"photos\")), batch: 10)";
+    let needs = "the loss `sup-con` needs a class for every image, and 20 of 20 training images have none";
+    let said = xtask(root.path(), ["check", &supcon, "--set", photos]).done().stdout;
+    assert!(
+        said.contains(&format!("\n  note: `run` would refuse it here: {needs}; use a dataset")),
+        "{said}"
+    );
+    let stderr = xtask(root.path(), ["run", &supcon, "--set", photos]).refused();
+    assert!(stderr.starts_with(&format!("error: {needs}\nhint: use a dataset with classes")), "{stderr}");
+    assert!(!root.path().join("runs").exists());
 }

@@ -23,6 +23,8 @@ mod sweep;
 mod limits;
 // What happens to them from outside.
 mod faults;
+// Parameters that are held still, and views for training alone.
+mod held_still;
 // Runs that become unstable.
 mod stability;
 // What a trained encoder is worth.

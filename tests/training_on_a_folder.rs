@@ -267,7 +267,9 @@ fn the_lines_and_the_reasons_are_of_what_is_set() {
         arguments.into_iter().chain(["--set", "data.source=(\"shapes\", (train: 64, test: 16))"]),
     )
     .done();
-    for line in ["images    64 training images: as asked for", "measured  collapse on 16 test images"] {
+    // That dataset is looked at, and has labels.
+    let measured = "measured  kNN of 20 neighbors, and collapse, on 16 test images";
+    for line in ["images    64 training images: as asked for", measured] {
         assert!(outcome.stderr.contains(line), "{line}\n{outcome}");
     }
 }

@@ -93,9 +93,15 @@ impl Monitor for LidarMonitor {
         };
         let (n, d) = (seen.n(), seen.views[0].d);
         let rows: Vec<&[f32]> = seen.views.iter().map(|view| view.rows.as_slice()).collect();
+        let value = lidar(&rows, d);
+        if !value.is_finite() {
+            let reason =
+                "the scatter of the views has no inverse in double precision: the features are too large";
+            return Ok(Outcome::Off { reason: reason.into() });
+        }
         Ok(Outcome::Measured(vec![Metric {
             name: "lidar".into(),
-            value: lidar(&rows, d),
+            value,
             is_share: false,
             more_is_better: true,
             protocol: format!(

@@ -1,6 +1,6 @@
 //! Errors of the data loader.
 
-use plugin_api::UnreadableImage;
+use plugin_api::{ImageShape, ImageValues, UnreadableImage, WrongStep};
 
 /// What ends a loader.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -70,6 +70,19 @@ pub enum LoaderError {
         /// Those of the others.
         expected: usize,
     },
+    /// An augmentation gives another image than it declares: a bug in a plugin.
+    #[error(
+        "step {} of the view `{view}` declares {} and gives {}, of {image}",
+        wrong.step_idx + 1, described(wrong.declared, wrong.given), described(wrong.given, wrong.declared)
+    )]
+    Declared {
+        /// The view.
+        view: String,
+        /// The image.
+        image: String,
+        /// The step.
+        wrong: WrongStep,
+    },
     /// A worker panicked: a bug in the program or in a plugin.
     #[error("loading {image} panicked: {message}")]
     Panicked {
@@ -102,9 +115,26 @@ impl LoaderError {
             Self::Channels { .. } => {
                 Some("a dataset must give all images as many channels as it says that they have")
             }
+            Self::Declared { .. } => Some(
+                "this is a fault of the augmentation in that step: its `output` must say what its `apply` gives",
+            ),
             Self::Panicked { .. } => Some("this is a bug in the program or in a plugin: please report it"),
             Self::Thread { .. } => Some("use fewer data loader workers"),
         }
+    }
+}
+
+/// What differs between an image and another.
+fn described(shape: ImageShape, from: ImageShape) -> String {
+    match shape {
+        ImageShape { size: Some((height, width)), .. }
+            if from.size.is_some_and(|other| other != (height, width)) =>
+        {
+            format!("images of {height} by {width} pixels")
+        }
+        ImageShape { channels, .. } if channels != from.channels => format!("images of {channels} channels"),
+        ImageShape { values: ImageValues::Bytes, .. } => "bytes".into(),
+        ImageShape { values: ImageValues::Floats, .. } => "floats".into(),
     }
 }
 

@@ -255,7 +255,12 @@ impl Work {
             let (name, transform) = &self.views[view];
             let image = if i == last { image.take() } else { image.clone() };
             let image = image.expect("the image is taken by the last view");
-            made.push(transform.apply(image, self.seed, epoch, key, name));
+            let view = transform.apply_checked(image, self.seed, epoch, key, name);
+            made.push(view.map_err(|wrong| LoaderError::Declared {
+                view: name.clone(),
+                image: self.images.name(used),
+                wrong,
+            })?);
         }
         Ok(LoadedImage { image: Some((used, made)), unreadable })
     }

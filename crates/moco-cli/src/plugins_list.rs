@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::json;
+use crate::plugins_built::Built;
 use crate::program::program;
 use crate::text::{width, wrap};
 
 /// List plugins, or explain one.
 ///
 /// Without NAME, lists all linked plugins by kind. With NAME, explains that plugin: its source, the fields of its
-/// config with their defaults, and an example to copy.
+/// config with their defaults, and an example to copy; of an objective also the values that it is on, in their order, and its
+/// metrics.
 ///
 /// NAME may also be a kind, such as `backbone`, to list the plugins of that kind.
 #[derive(clap::Args)]
@@ -24,8 +26,9 @@ pub(crate) struct Arguments {
     name: Option<String>,
     /// Print one JSON object.
     ///
-    /// Print one JSON object: `plugins`, each with `kind`, `name`, `summary`, `source` (`null` if there is none), `example` and
-    /// `fields`, each of these with `name`, `type`, `default` (`null` if it must be given; as a file would write it) and `help`.
+    /// Print one JSON object: `plugins`, each with `kind`, `name`, `summary`, `source` (`null` if there is none), `on` (what an
+    /// objective is on; else `null`), `metrics` (of an objective), `example` and `fields`, each of these with `name`, `type`,
+    /// `default` (`null` if it must be given; as a file would write it), `ramp` (whether it may have one) and `help`.
     #[arg(long)]
     json: bool,
 }
@@ -70,11 +73,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 }
 
 fn as_json(plugin: &Described) -> Value {
+    let Built { metrics, ramps } = Built::of(plugin);
     let field = |field: &Field| {
         json!({
             "name": field.name,
             "type": field.type_name,
             "default": field.default,
+            "ramp": ramps.contains(&field.name),
             "help": field.help,
         })
     };
@@ -83,6 +88,8 @@ fn as_json(plugin: &Described) -> Value {
         "name": plugin.name,
         "summary": plugin.summary,
         "source": Some(plugin.source).filter(|source| !source.is_empty()),
+        "on": Some(plugin.on).filter(|on| !on.is_empty()),
+        "metrics": metrics,
         "example": plugin.example,
         "fields": plugin.fields.iter().map(field).collect::<Vec<_>>(),
     })
@@ -131,22 +138,30 @@ fn explained(plugin: &Described) -> String {
     if !plugin.source.is_empty() {
         out += &wrap(&format!("source: {}", plugin.source), 2, width());
     }
+    let Built { metrics, ramps } = Built::of(plugin);
+    if !plugin.on.is_empty() {
+        out += &wrap(&format!("on: {}", plugin.on), 2, width());
+    }
+    if !metrics.is_empty() {
+        out += &wrap(&format!("metrics, after the `id` of its step: {}", metrics.join(", ")), 2, width());
+    }
     if plugin.fields.is_empty() {
         out += "\nIt has no fields.\n";
     } else {
         out += "\nfields\n";
-        out.extend(plugin.fields.iter().map(field));
+        out.extend(plugin.fields.iter().map(|one| field(one, ramps.contains(&one.name))));
     }
     out += &format!("\nexample\n  (\"{}\", {})\n", plugin.name, plugin.example);
     out
 }
 
-fn field(field: &Field) -> String {
+fn field(field: &Field, has_ramp: bool) -> String {
     let default = match &field.default {
         Some(default) => format!("default {default}"),
         None => "required".into(),
     };
-    format!("  {}: {}, {default}\n{}", field.name, field.type_name, wrap(&field.help, 6, width()))
+    let ramp = if has_ramp { ", may have a ramp" } else { "" };
+    format!("  {}: {}, {default}{ramp}\n{}", field.name, field.type_name, wrap(&field.help, 6, width()))
 }
 
 #[cfg(test)]
@@ -165,6 +180,7 @@ mod tests {
             name,
             summary: "does it",
             source: "a paper",
+            on: "",
             example: "(p: 0.5)",
             fields: vec![field("p", None), field("q", Some("1"))],
             schema: plugin_api::schemars::Schema::default(),
@@ -176,6 +192,16 @@ mod tests {
         let expected = "flip (augmentation)\n  does it\n  source: a paper\n\nfields\n  p: number, required\n      Share \
                         of images.\n  q: number, default 1\n      Share of images.\n\nexample\n  (\"flip\", (p: 0.5))\n";
         assert_eq!(explained(&described("augmentation", "flip")), expected);
+    }
+
+    #[test]
+    fn an_objective_says_what_it_is_on_and_what_may_change() {
+        let all = plugin_api::all_plugins();
+        let plugin = all.iter().find(|plugin| plugin.name == "nt-xent").unwrap();
+        let text = explained(plugin);
+        assert!(text.contains("  on: the embeddings of two views, both trained\n"), "{text}");
+        assert!(text.contains("  metrics, after the `id` of its step: top1\n"), "{text}");
+        assert!(text.contains(", may have a ramp\n"), "{text}");
     }
 
     #[test]

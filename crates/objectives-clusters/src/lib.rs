@@ -15,6 +15,8 @@ plugin_api::register! {
         name: "swav",
         summary: "each view predicts to which prototypes the others are assigned, evenly over the batch (SwAV)",
         source: "SwAV (Caron et al. 2020, arXiv:2006.09882)",
+        on: "the scores of two or more views, all trained, those of high resolution first: what the head \
+             `prototypes` makes",
         example: "(high: 2)",
         build: |config: SwAvConfig, context| SwAv::new(config, context),
     }

@@ -1,8 +1,8 @@
 //! SwAV's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature_of,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, scaled, sum_all, sum_losses,
@@ -84,7 +84,7 @@ impl SwAv {
         let hint = "name the scores of two or more views, all with gradients, those of high resolution first";
         inputs.require(is_right, context, "2 or more trained values", hint)?;
         if config.high > inputs.n_trained {
-            let must = format!("`on` has only {} values", inputs.n_trained);
+            let must = format!("it must be at most {}, the number of values in `on`", inputs.n_trained);
             return Err(ConfigError::field("high", config.high, must));
         }
         inputs.require_batch(2, context, "there is nothing to spread over the prototypes")?;
@@ -117,6 +117,10 @@ impl Module for SwAv {
 }
 
 impl Objective for SwAv {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained: views, .. } = self.inputs.sort(inputs)?;
         let SwAvConfig { high, temperature, sinkhorn_iterations, sinkhorn_epsilon } = self.config;
@@ -215,7 +219,7 @@ mod tests {
         let fits = || context(4, 0, SHAPE);
         assert_eq!(
             said(SwAvConfig { high: 5, ..usual() }, fits()),
-            "`high` is 5, but `on` has only 4 values"
+            "`high` is 5, but it must be at most 4, the number of values in `on`"
         );
         assert!(said(SwAvConfig { high: 0, ..usual() }, fits()).starts_with("`high` is 0, but"));
         assert!(

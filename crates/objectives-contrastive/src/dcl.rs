@@ -1,8 +1,8 @@
 //! The decoupled contrastive loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature, check_temperature_of, set_temperature,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature, check_temperature_of, set_temperature,
 };
 use tensor_ops::{
     Features, OpError, Recording, Rows as _, features_from_rows, fork, log_sum_exp, mean_all, scale_loss,
@@ -74,6 +74,10 @@ impl Module for Dcl {
 }
 
 impl Objective for Dcl {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, .. } = self.inputs.sort(inputs)?;
         let [first, second] = self.inputs.two(trained)?;

@@ -28,6 +28,7 @@ plugin_api::register! {
         name: "nt-xent",
         summary: "tells the other view of an image from all other images of the batch (SimCLR)",
         source: "SimCLR (Chen et al. 2020, arXiv:2002.05709)",
+        on: "the embeddings of two views, both trained",
         example: "(temperature: 0.5)",
         build: |config: NtXentConfig, context| NtXent::new(config, context),
     }
@@ -38,6 +39,7 @@ plugin_api::register! {
         name: "dcl",
         summary: "as nt-xent, without the other view among what it is told from (decoupled contrastive learning, DCL)",
         source: "Yeh et al. 2021, arXiv:2110.06848",
+        on: "the embeddings of two views, both trained",
         example: "(temperature: 0.1)",
         build: |config: DclConfig, context| Dcl::new(config, context),
     }
@@ -48,6 +50,7 @@ plugin_api::register! {
         name: "sup-con",
         summary: "tells views of images of the same class from all others (supervised contrastive, SupCon); needs labels",
         source: "Khosla et al. 2020, arXiv:2004.11362",
+        on: "the embeddings of two or more views, all trained",
         example: "(temperature: 0.1)",
         build: |config: SupConConfig, context| SupCon::new(config, context),
     }
@@ -58,6 +61,7 @@ plugin_api::register! {
         name: "mochi",
         summary: "MoCo's queue, with negatives added that are mixed of those most like the query (MoCHi)",
         source: "MoCHi (Kalantidis et al. 2020, arXiv:2010.01028)",
+        on: "the query of one view, trained, and the momentum encoder's key of another",
         example: "(len: 4096, temperature: 0.2)",
         build: |config: MoChiConfig, context| MoChi::new(config, context),
     }
@@ -68,6 +72,8 @@ plugin_api::register! {
         name: "nnclr",
         summary: "as nt-xent, with the nearest of past images in place of the other view (NNCLR)",
         source: "NNCLR (Dwibedi et al. 2021, arXiv:2104.14548)",
+        on: "the predictions of two views, both trained, and the projections of both in the same order, fixed \
+             by `gradient: None`",
         example: "(len: 4096, temperature: 0.1)",
         build: |config: NnClrConfig, context| NnClr::new(config, context),
     }
@@ -78,6 +84,7 @@ plugin_api::register! {
         name: "ressl",
         summary: "similarities to past images are those that the momentum encoder's view has (ReSSL)",
         source: "ReSSL (Zheng et al. 2021, arXiv:2107.09282)",
+        on: "the embedding of one view, trained, and the momentum encoder's of another",
         example: "(len: 4096)",
         build: |config: ReSslConfig, context| ReSsl::new(config, context),
     }

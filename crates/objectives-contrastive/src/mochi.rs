@@ -1,8 +1,8 @@
 //! MoCHi's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, PastKeys, Rng, check_temperature, set_temperature,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, PastKeys, Rng, check_temperature, set_temperature,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, concat_columns, constant, fork, l2_normalize, log_softmax,
@@ -132,6 +132,10 @@ impl Module for MoChi {
 }
 
 impl Objective for MoChi {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let (query, key) = self.inputs.pair(inputs)?;
         let n = query.n();

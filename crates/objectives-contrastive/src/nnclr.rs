@@ -1,8 +1,8 @@
 //! NNCLR's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature, set_temperature,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::{
     Features, Matrix, OpError, constant, detach, matmul_transposed, scale_loss, select_rows, sum_losses,
@@ -74,6 +74,10 @@ impl Module for NnClr {
 }
 
 impl Objective for NnClr {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_same_order(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, fixed } = self.inputs.sort(inputs)?;
         let ([p0, p1], [z0, z1]) = (self.inputs.two(trained)?, self.inputs.two(fixed)?);

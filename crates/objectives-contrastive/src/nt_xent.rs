@@ -1,8 +1,8 @@
 //! SimCLR's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature, set_temperature,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::OpError;
 
@@ -51,6 +51,10 @@ impl Module for NtXent {
 }
 
 impl Objective for NtXent {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, .. } = self.inputs.sort(inputs)?;
         let [first, second] = self.inputs.two(trained)?;

@@ -1,8 +1,8 @@
 //! ReSSL's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, PastKeys, check_temperature, check_temperature_of,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, PastKeys, check_temperature, check_temperature_of,
 };
 use tensor_ops::{
     OpError, Rows as _, constant, fork, l2_normalize, log_softmax, matmul_transposed, scale_loss, scaled,
@@ -71,6 +71,10 @@ impl Module for ReSsl {
 }
 
 impl Objective for ReSsl {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let (query, key) = self.inputs.pair(inputs)?;
         let (n, device) = (query.n(), query.device().clone());

@@ -1,8 +1,8 @@
 //! The supervised contrastive loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs, ObjectiveStep,
-    SortedInputs, check_temperature, set_temperature,
+    ConfigError, Evaluated, Input, InputOrigin, Module, Objective, ObjectiveContext, ObjectiveInputs,
+    ObjectiveStep, SortedInputs, check_temperature, set_temperature,
 };
 use tensor_ops::{
     OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, sum_all, times,
@@ -73,6 +73,10 @@ fn weights(labels: &[u32], n_views: usize) -> Vec<f32> {
 }
 
 impl Objective for SupCon {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained: views, .. } = self.inputs.sort(inputs)?;
         let n_views = views.len();

@@ -1,8 +1,8 @@
 //! DINO's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs, check_temperature_of,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
     Buffer, Features, Matrix, OpError, Recording, Rows as _, constant, detach, features_from_rows,
@@ -130,6 +130,10 @@ impl Module for Dino {
 }
 
 impl Objective for Dino {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_same_order(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained: student, fixed: teacher } = self.inputs.sort(inputs)?;
         let temperature = self.warm_up.at(step.at.epoch);

@@ -18,6 +18,8 @@ plugin_api::register! {
         name: "negative-cosine",
         summary: "predictions of a view point where the projections of the others do (BYOL, SimSiam)",
         source: "BYOL (Grill et al. 2020, arXiv:2006.07733), SimSiam (Chen and He 2021, arXiv:2011.10566)",
+        on: "the predictions of views, trained, and the projections of the same views in the same order, fixed \
+             by `weights: Momentum` or `gradient: None`; or a prediction of one view and a projection of another",
         example: "()",
         build: |config: NegativeCosineConfig, context| NegativeCosine::new(config, context),
     }
@@ -28,6 +30,8 @@ plugin_api::register! {
         name: "dino",
         summary: "every crop says what the momentum encoder says of the whole image, centered and sharpened (DINO)",
         source: "DINO (Caron et al. 2021, arXiv:2104.14294)",
+        on: "the student's values of two or more crops, trained, and the momentum encoder's of the first of \
+             these crops, in the same order",
         example: "(teacher_temperature: 0.04)",
         build: |config: DinoConfig, context| Dino::new(config, context),
     }

@@ -1,8 +1,8 @@
 //! The loss of BYOL and SimSiam.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs, ObjectiveStep,
-    SortedInputs,
+    ConfigError, Evaluated, Input, InputOrigin, Module, Objective, ObjectiveContext, ObjectiveInputs,
+    ObjectiveStep, SortedInputs,
 };
 use tensor_ops::{OpError, Rows as _, custom, sum_all};
 
@@ -58,6 +58,14 @@ impl Module for NegativeCosine {
 }
 
 impl Objective for NegativeCosine {
+    /// One prediction and one projection are a pair of two views; several of each are told by their places.
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        match self.inputs.n_trained {
+            1 => self.inputs.require_different_views(inputs),
+            _ => self.inputs.require_same_order(inputs),
+        }
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained, fixed } = self.inputs.sort(inputs)?;
         let width = self.inputs.width;

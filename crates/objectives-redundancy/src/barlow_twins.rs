@@ -1,8 +1,8 @@
 //! The loss of Barlow Twins.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep,
 };
 use tensor_ops::{
     OpError, Rows as _, diagonal, fork, matmul, scale_loss, scaled, shifted, square, sum_all, sum_losses,
@@ -58,6 +58,10 @@ impl Module for BarlowTwins {
 }
 
 impl Objective for BarlowTwins {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let [first, second] = two_views::of(self.inputs, inputs)?;
         let (n, width) = (first.n() as f32, first.d() as f32);

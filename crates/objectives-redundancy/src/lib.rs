@@ -19,6 +19,7 @@ plugin_api::register! {
         name: "barlow-twins",
         summary: "channels of two views correlate each with itself and with no other (Barlow Twins)",
         source: "Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230)",
+        on: "the embeddings of two views, both trained",
         example: "(redundancy: 0.005)",
         build: |config: BarlowTwinsConfig, context| BarlowTwins::new(config, context),
     }
@@ -29,6 +30,7 @@ plugin_api::register! {
         name: "vicreg",
         summary: "views are near each other, channels vary and are uncorrelated (VICReg)",
         source: "VICReg (Bardes et al. 2022, arXiv:2105.04906)",
+        on: "the embeddings of two views, both trained",
         example: "(invariance: 25.0, variance: 25.0, covariance: 1.0)",
         build: |config: VicRegConfig, context| VicReg::new(config, context),
     }

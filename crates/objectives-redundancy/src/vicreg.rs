@@ -1,8 +1,8 @@
 //! VICReg's loss.
 
 use plugin_api::{
-    ConfigError, Evaluated, Input, LossRange, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep,
+    ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep,
 };
 use tensor_ops::{
     Axis, Features, OpError, Rows as _, Scalar, covariance, diagonal, fork, mean_all, minus, number,
@@ -84,6 +84,10 @@ impl Module for VicReg {
 }
 
 impl Objective for VicReg {
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
     fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let mut lacking = Vec::with_capacity(2);
         let mut redundant = Vec::with_capacity(2);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use crate::check_graph::place;
+use crate::check_passes::check_sizes_of_passes;
+use crate::check_plugins::check_metric_names;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
 use crate::graph::{Encode, Graph, Input, LossInputs, ModuleId, StepId, ValueId};
@@ -14,7 +16,8 @@ use crate::site::Site;
 use crate::views::View;
 use pipeline_text::Checked;
 use plugin_api::{
-    Backbone, ContrastiveLoss, Head, InputShape, LossContext, ModuleContext, Objective, ObjectiveContext,
+    Backbone, ContrastiveLoss, Head, InputOrigin, InputShape, LossContext, ModuleContext, Objective,
+    ObjectiveContext,
 };
 use tensor_ops::Mode;
 
@@ -42,6 +45,10 @@ pub(crate) struct ViewImages {
 impl ViewImages {
     pub(crate) fn of(view: &View) -> Self {
         Self { size: view.size, channels: view.channels }
+    }
+
+    pub(crate) fn n_pixels(self) -> usize {
+        self.size.0 * self.size.1
     }
 }
 
@@ -85,6 +92,7 @@ pub(crate) fn build_modules(plan: BuildPlan<'_>) -> Checked<(Modules, MomentumMo
     }
     builder.check_images()?;
     builder.check_shuffles()?;
+    check_sizes_of_passes(plan.checker, plan.graph, plan.view_images)?;
     let copies = builder.copies()?;
     let Builder { encoders, losses, .. } = builder;
     Ok((Modules { encoders, losses, order: plan.graph.modules.clone() }, copies))
@@ -289,12 +297,23 @@ impl<'a> Builder<'a> {
             is_trained: graph.has_gradient(*value),
         };
         let inputs: Vec<InputShape> = values.iter().map(shape).collect();
+        let origins: Vec<InputOrigin<'_>> = values.iter().map(|value| origin(graph, *value)).collect();
+        let check_order = |module: &LossModule| match module {
+            LossModule::Objective(objective) => objective.check_order(&origins).map_err(|error| {
+                checker.fault_at(
+                    &place(i, &["on"]),
+                    error.to_string(),
+                    error.hint().unwrap_or("name the values in the order that the objective asks for"),
+                )
+            }),
+            LossModule::Contrast(_) => Ok(()),
+        };
         let name = &graph.losses[loss];
         if let Some(LossShape::Values(known)) = self.loss_inputs.get(loss.index()) {
             let alike =
                 |(a, b): (&InputShape, &InputShape)| (a.width, a.is_trained) == (b.width, b.is_trained);
             if known.len() == inputs.len() && known.iter().zip(&inputs).all(alike) {
-                return Ok(());
+                return check_order(&self.losses[loss].module);
             }
             return Err(checker.fault_at(
                 &place(i, &["on"]),
@@ -312,13 +331,17 @@ impl<'a> Builder<'a> {
         };
         let on = place(i, &["on"]);
         let module = checker.build_for::<dyn Objective>(&["modules", name], &context, &on)?;
-        self.losses.push(Named { name: name.clone(), module: LossModule::Objective(module) });
+        check_metric_names(checker, &["modules", name], module.metrics())?;
+        let module = LossModule::Objective(module);
+        check_order(&module)?;
+        self.losses.push(Named { name: name.clone(), module });
         self.loss_inputs.push(LossShape::Values(inputs));
         Ok(())
     }
 
     /// A backbone takes images of one size, unless queries see more sizes than keys do: small views beside large ones
-    /// (Caron et al. 2020, arXiv:2006.09882). Views of keys that differ, or that no query has the size of, are slips.
+    /// (Caron et al. 2020, arXiv:2006.09882). Views of keys that differ, or that no query has the size of, are slips; and
+    /// where there are no keys, a largest size that only one step sees.
     fn check_images(&self) -> Checked<()> {
         let steps: Vec<Option<OnView>> =
             self.plan.graph.steps.iter().map(|step| self.on_view(*step)).collect();
@@ -332,6 +355,18 @@ impl<'a> Builder<'a> {
             let of_backbone = || steps.iter().flatten().filter(|other| other.backbone == id);
             let keys = of_backbone().find(|other| other.is_key).map(|key| key.images);
             let has_query_like = |keys| of_backbone().any(|other| !other.is_key && other.images == keys);
+            let of_largest = || {
+                let largest = of_backbone().map(|other| other.images.n_pixels()).max().unwrap_or(0);
+                of_backbone().filter(move |other| other.images.n_pixels() == largest)
+            };
+            if keys.is_none() && images.channels == built.channels && of_largest().count() < 2 {
+                let name = self.plan.graph.module_name(ModuleId::Backbone(id));
+                return Err(self.plan.checker.fault_at(
+                    &place(i, &["run", "0"]),
+                    format!("`{name}` takes {known} in an earlier step, and {taken} here"),
+                    "give every view the same size; small views stand beside two or more of the largest size",
+                ));
+            }
             let is_slip = images.channels != built.channels
                 || keys.is_some_and(|keys| !has_query_like(keys) || is_key && images != keys);
             if is_slip {
@@ -416,6 +451,11 @@ impl<'a> Builder<'a> {
             heads: heads.map(|id| self.plan.head(*id, self.head_inputs[*id])).collect::<Checked<_>>()?,
         })
     }
+}
+
+fn origin(graph: &Graph, value: ValueId) -> InputOrigin<'_> {
+    let (view, backbone) = graph.origin(value);
+    InputOrigin { name: graph.value_name(value), view, backbone, is_trained: graph.has_gradient(value) }
 }
 
 /// The inputs of an objective as a sentence names them.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::check_losses::{check_losses, check_weight};
 use crate::check_names::{check_id, no_value};
+use crate::check_passes::check_shared_passes;
 use crate::check_use::{check_momentum_follows, check_use};
 use crate::checker::Checker;
 use crate::config::{Gradient, PipelineConfig, StepConfig, Weights};
@@ -43,7 +44,8 @@ pub(crate) fn check_graph(
         let id = building.step(i, step)?;
         building.graph.steps.push(id);
     }
-    let graph = building.graph;
+    let mut graph = building.graph;
+    check_shared_passes(checker, config, &mut graph)?;
     check_losses(checker, &graph)?;
     check_use(checker, config, &graph)?;
     check_momentum_follows(checker, &graph)?;
@@ -99,7 +101,12 @@ impl Building<'_> {
                     return Err(self.checker.fault_at(
                         &place(i, &["run", &j.to_string()]),
                         format!("`{name}` is a loss, and cannot be part of a chain"),
-                        "give the loss a step of its own, on queries and keys",
+                        match self.kinds.get(name) {
+                            Some(ModuleKind::Objective) => {
+                                "give the loss a step of its own, on the values that it takes"
+                            }
+                            _ => "give the loss a step of its own, on queries and keys",
+                        },
                     ));
                 }
             }

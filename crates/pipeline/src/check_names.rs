@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::{PipelineConfig, StepConfig};
+use crate::measuring::MEASURING;
 use pipeline_text::Checked;
 use pipeline_text::Fault;
 use plugin_api::suggest;
@@ -33,6 +34,29 @@ pub(crate) fn check_id(
             format!("`{}` is already the name of a view", step.id),
             "rename the step",
         ));
+    }
+    Ok(())
+}
+
+/// Whether steps are called so that metrics, charts and drawings can have their names. Earlier runs may have others.
+pub(crate) fn check_letters(checker: &Checker, config: &PipelineConfig) -> Checked<()> {
+    for (i, step) in config.graph.iter().enumerate() {
+        if let Some(letter) =
+            step.id.chars().find(|letter| !(letter.is_alphanumeric() || "._-".contains(*letter)))
+        {
+            return Err(checker.fault_at(
+                &place(i, &["id"]),
+                format!("{:?} cannot name a step: {letter:?} is no letter, digit, `-`, `_` or `.`", step.id),
+                "metrics and charts are called by it: use letters, digits, `-`, `_` and `.`",
+            ));
+        }
+        if step.id == MEASURING {
+            return Err(checker.fault_at(
+                &place(i, &["id"]),
+                format!("`{MEASURING}` is the name of the view for measuring, and no step can have it"),
+                "rename the step",
+            ));
+        }
     }
     Ok(())
 }

@@ -101,7 +101,7 @@ pub(crate) fn check_momentum(checker: &Checker, config: &PipelineConfig) -> Chec
         Some(momentum) if !(0.0..=1.0).contains(&momentum.start) => Err(checker.fault(
             &["momentum", "start"],
             format!("the momentum coefficient is {}, but it is a share from 0 to 1", momentum.start),
-            "the papers use 0.999 (v1, v2) and 0.99 (v3)",
+            "0.999 is usual with a queue of keys, and 0.99 without",
         )),
         Some(_) if config.graph.iter().all(|step| step.weights != Weights::Momentum) => Err(checker
             .fault_at_name(

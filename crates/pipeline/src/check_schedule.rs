@@ -1,5 +1,6 @@
 //! The schedule must fit the run, which may be shorter than the one that it was written for.
 
+use crate::check_plugins::check_factors;
 use crate::checker::Checker;
 use pipeline_text::Checked;
 use plugin_api::{Schedule, ScheduleContext};
@@ -9,10 +10,12 @@ const PATH: [&str; 1] = ["schedule"];
 /// The schedule of a run of so many `epochs`.
 pub(crate) fn check_schedule(checker: &Checker, epochs: usize) -> Checked<Box<dyn Schedule>> {
     let context = ScheduleContext { epochs };
-    checker.build::<dyn Schedule>(&PATH, &context).map_err(|mut fault| {
+    let schedule = checker.build::<dyn Schedule>(&PATH, &context).map_err(|mut fault| {
         fault.hint = fault.hint.take().or_else(|| shorter_warmup(checker, &context));
         fault
-    })
+    })?;
+    check_factors(checker, &*schedule, epochs)?;
+    Ok(schedule)
 }
 
 /// What to do if the warm-up alone keeps the schedule from being built.

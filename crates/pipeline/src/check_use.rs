@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
-use crate::graph::{Graph, Input, StepId, ValueId};
+use crate::graph::{Graph, Input, QueryStep, StepId, ValueId};
 use crate::ids::{BackboneId, HeadId};
 use pipeline_text::Checked;
 
@@ -51,7 +51,7 @@ pub(crate) fn check_use(checker: &Checker, config: &PipelineConfig, graph: &Grap
 pub(crate) fn check_momentum_follows(checker: &Checker, graph: &Graph) -> Checked<()> {
     let mut backbones: BTreeSet<BackboneId> = BTreeSet::new();
     let mut heads: BTreeSet<HeadId> = BTreeSet::new();
-    for step in graph.queries.iter().filter(|step| step.has_gradient) {
+    for step in graph.trained().into_iter().map(|id| &graph.queries[id]) {
         if let Input::View { backbone, .. } = step.input {
             backbones.insert(backbone);
         }
@@ -68,11 +68,27 @@ pub(crate) fn check_momentum_follows(checker: &Checker, graph: &Graph) -> Checke
         let of_heads = encode.heads.iter().map(|head| graph.head_copies[*head]);
         run.extend(of_heads.map(|head| (&graph.heads[head], heads.contains(&head))));
         if let Some(j) = run.iter().position(|(_, is_trained)| !is_trained) {
-            return Err(checker.fault_at(
-                &place(i, &["run", &j.to_string()]),
-                format!("`{}` runs with momentum weights only, so no gradient ever moves it", run[j].0),
-                "run it on the query side as well",
-            ));
+            let name = run[j].0;
+            let is_run = |step: &QueryStep| {
+                let backbone = match step.input {
+                    Input::View { backbone, .. } => Some(&graph.backbones[backbone]),
+                    Input::Step(_) => None,
+                };
+                step.heads.iter().map(|head| &graph.heads[*head]).chain(backbone).any(|module| module == name)
+            };
+            let (message, hint) = match graph.queries.iter().any(is_run) {
+                true => (
+                    format!(
+                        "no gradient ever moves `{name}`: its results with trained weights lead to no loss but by `gradient: None`"
+                    ),
+                    "name one of them in a loss, or remove `gradient: None`",
+                ),
+                false => (
+                    format!("`{name}` runs with momentum weights only, so no gradient ever moves it"),
+                    "run it on the query side as well",
+                ),
+            };
+            return Err(checker.fault_at(&place(i, &["run", &j.to_string()]), message, hint));
         }
     }
     Ok(())

@@ -177,6 +177,9 @@ pub struct StepConfig {
     /// Whether images are shuffled over the parts of split batch norm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shuffle_batch: bool,
+    /// A name that steps on views of one size have in common: their images go through the backbone as one batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_pass: Option<String>,
     /// Of a loss, in the sum that is minimized; 1 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
@@ -192,6 +195,7 @@ impl StepConfig {
             weights: Weights::Query,
             gradient: Gradient::Passes,
             shuffle_batch: false,
+            shared_pass: None,
             weight: None,
         }
     }
@@ -270,10 +274,10 @@ pub struct MomentumConfig {
 /// How the momentum coefficient changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MomentumSchedule {
-    /// Not at all (MoCo v1, v2).
+    /// Not at all (He et al. 2020, arXiv:1911.05722).
     #[default]
     Constant,
-    /// To 1 by a half cosine, at every step (MoCo v3).
+    /// To 1 by a half cosine, at every step (Chen et al. 2021, arXiv:2104.02057).
     Cosine,
 }
 
@@ -290,9 +294,9 @@ pub struct LearningRateConfig {
 /// How the batch size scales the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LearningRateScale {
-    /// Not at all (MoCo v1, v2).
+    /// Not at all (He et al. 2020, arXiv:1911.05722).
     Absolute,
-    /// lr = base × batch / this (MoCo v3: 256).
+    /// lr = base × batch / this (Chen et al. 2021, arXiv:2104.02057: 256).
     PerImages(usize),
 }
 
@@ -312,7 +316,7 @@ impl MomentumConfig {
         Self { start: m, schedule: MomentumSchedule::Constant }
     }
 
-    /// The coefficient when a share `done` of the run's steps is done (MoCo v3: Chen et al. 2021, arXiv:2104.02057, §4.3).
+    /// The coefficient when a share `done` of the run's steps is done (Chen et al. 2021, arXiv:2104.02057, §4.3).
     pub fn at(self, done: f64) -> f64 {
         match self.schedule {
             MomentumSchedule::Constant => self.start,
@@ -361,9 +365,12 @@ pub struct GroupConfig {
     /// A factor on their learning rate.
     #[serde(default = "GroupConfig::default_learning_rate_factor")]
     pub learning_rate_factor: f64,
-    /// Epochs before they are trained, as DINO's last layer (Caron et al. 2021, arXiv:2104.14294).
+    /// Epochs before they are trained (Caron et al. 2021, arXiv:2104.14294: 1 for the last layer).
     #[serde(default, skip_serializing_if = "is_default")]
     pub frozen_epochs: usize,
+    /// Steps of the run before they are trained; with `frozen_epochs` as well, whichever ends later.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub frozen_steps: usize,
     /// The coefficient of their momentum copies at the first step, in place of `momentum.start`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,

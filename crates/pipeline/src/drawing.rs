@@ -67,7 +67,7 @@ impl Graph {
         for view in &self.views {
             out.push_str(&format!("  {view:?} [shape=ellipse];\n"));
         }
-        out.push_str("  \"minimize\" [shape=plaintext];\n}\n");
+        out.push_str(&format!("  {SUM:?} [label=\"minimize\", shape=plaintext];\n}}\n"));
         out
     }
 
@@ -82,7 +82,7 @@ impl Graph {
             let label = in_mermaid(&step.label()).replace('\n', "<br>");
             out.push_str(&format!("  {}[\"{label}\"]\n", node(step.id)));
         }
-        out.push_str(&format!("  {}[[\"minimize\"]]\n", node("minimize")));
+        out.push_str(&format!("  {}[[\"minimize\"]]\n", node(SUM)));
         for Arrow { from, to, has_gradient } in arrows(&steps) {
             let line = if has_gradient { "-->" } else { "-.->" };
             out.push_str(&format!("  {} {line} {}\n", node(from), node(to)));
@@ -182,14 +182,21 @@ impl Drawn<'_> {
     }
 }
 
+/// The box of the sum of all losses, as no step can be called.
+const SUM: &str = "sum of losses";
+
 /// Images have no gradient either way, and their arrows are whole.
 fn arrows<'a>(steps: &[Drawn<'a>]) -> Vec<Arrow<'a>> {
-    let is_target = |id: &str| steps.iter().any(|step| step.id == id && !step.has_gradient);
+    // Nothing comes back out of a target, and nothing that went into one gets anything back.
+    let comes_back = |from: &str, to: &Drawn<'_>| {
+        let step = steps.iter().find(|step| step.id == from);
+        step.is_none_or(|step| step.has_gradient && to.has_gradient)
+    };
     let inputs = steps.iter().flat_map(|step| {
-        step.on.iter().map(|&from| Arrow { from, to: step.id, has_gradient: !is_target(from) })
+        step.on.iter().map(move |&from| Arrow { from, to: step.id, has_gradient: comes_back(from, step) })
     });
     let losses = steps.iter().filter(|step| step.kind != Drawing::Encoder);
-    let losses = losses.map(|step| Arrow { from: step.id, to: "minimize", has_gradient: true });
+    let losses = losses.map(|step| Arrow { from: step.id, to: SUM, has_gradient: true });
     inputs.chain(losses).collect()
 }
 

@@ -130,7 +130,7 @@ impl EncoderPipeline {
         let chain = outline.graph.features(level);
         // Images that are not trained on go through whole.
         let plan = BuildPlan { n_parts: 1, ..outline.build_plan(&images, &site) };
-        let trained = images[chain.view];
+        let trained = images[outline.graph.trained_view(|view| images[view].n_pixels())];
         let modules = EncoderModules::build(plan, chain)?;
         let has_copy = |module| outline.graph.has_copy(module);
         let has_momentum = has_copy(ModuleId::Backbone(chain.backbone))

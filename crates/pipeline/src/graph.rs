@@ -3,6 +3,8 @@
 //! What the check has found stands in the types: queries are made of queries by trained modules, keys of keys by momentum
 //! copies, each starts with a backbone on a view, a contrastive loss has queries and keys, and an objective any of them.
 
+use std::collections::BTreeSet;
+
 use crate::ids::{
     BackboneCopyId, BackboneId, HeadCopyId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId,
 };
@@ -31,6 +33,10 @@ pub struct Graph {
     pub queries: Table<QueryId, QueryStep>,
     /// What makes keys.
     pub keys: Table<KeyId, KeyStep>,
+    /// The steps on views that make queries and share a pass through the backbone with others, by pass.
+    pub shared_query_passes: Vec<Vec<QueryId>>,
+    /// The steps on views that make keys and share a pass through the backbone with others, by pass.
+    pub shared_key_passes: Vec<Vec<KeyId>>,
     /// What is minimized: the sum of all, each times its weight.
     pub loss_steps: Table<LossStepId, LossStep>,
     /// In the order of the file.
@@ -70,6 +76,13 @@ pub struct Encode<B, H, S> {
     pub heads: Vec<H>,
     /// Whether gradients pass through it; through keys they never do.
     pub has_gradient: bool,
+}
+
+impl<B, H, S> Encode<B, H, S> {
+    /// Whether it starts from images.
+    pub fn is_on_view(&self) -> bool {
+        matches!(self.input, Input::View { .. })
+    }
 }
 
 /// A step that makes queries.
@@ -181,7 +194,8 @@ impl Graph {
 
     /// What gives features of `level`: the backbone of [`encoder`](Self::encoder), and heads after it.
     ///
-    /// The head is what follows the backbone as far as keys pass through it as well: MoCo v3's predictor is no part of it.
+    /// The head is what follows the backbone as far as keys pass through it as well: a predictor, through
+    /// which none passes, is no part of it.
     /// In a graph without keys it is all that follows in that step.
     pub fn features(&self, level: Level) -> Chain<'_> {
         let chain = self.encoder();
@@ -193,6 +207,28 @@ impl Graph {
             Level::Head | Level::Backbone => 0,
         };
         Chain { heads: &chain.heads[..n_heads], ..chain }
+    }
+
+    /// The steps whose images go through the backbone together with those of `step`, itself included.
+    pub fn query_pass(&self, step: QueryId) -> Vec<QueryId> {
+        pass_of(step, &self.shared_query_passes)
+    }
+
+    /// As [`query_pass`](Self::query_pass), of keys.
+    pub fn key_pass(&self, step: KeyId) -> Vec<KeyId> {
+        pass_of(step, &self.shared_key_passes)
+    }
+
+    /// The passes of all steps on views that make queries, in the order of their first steps.
+    pub fn query_passes(&self) -> Vec<Vec<QueryId>> {
+        let on_views = self.queries.iter_with_ids().filter(|(_, step)| step.is_on_view());
+        passes(on_views.map(|(id, _)| id), &self.shared_query_passes)
+    }
+
+    /// As [`query_passes`](Self::query_passes), of keys.
+    pub fn key_passes(&self) -> Vec<Vec<KeyId>> {
+        let on_views = self.keys.iter_with_ids().filter(|(_, step)| step.encode.is_on_view());
+        passes(on_views.map(|(id, _)| id), &self.shared_key_passes)
     }
 
     /// Whether a module has a momentum copy.
@@ -261,6 +297,65 @@ impl Graph {
         }
     }
 
+    /// The steps whose results a loss trains: those that it is on, and those that they start from, as far as gradients pass.
+    pub fn trained(&self) -> BTreeSet<QueryId> {
+        let has_gradient = |id: &QueryId| self.queries[*id].has_gradient;
+        let on_losses = self.loss_steps.iter().flat_map(|step| step.on.queries());
+        let mut trained: BTreeSet<QueryId> = on_losses.filter(has_gradient).collect();
+        let steps: Vec<(QueryId, _)> = self.queries.iter_with_ids().collect();
+        // Each step stands after what it starts from.
+        for (id, step) in steps.into_iter().rev() {
+            if let Input::Step(from) = step.input
+                && trained.contains(&id)
+                && has_gradient(&from)
+            {
+                trained.insert(from);
+            }
+        }
+        trained
+    }
+
+    /// The names of the modules that a loss trains, and of the losses: what no gradient reaches besides is no fault of the graph.
+    pub fn trained_modules(&self) -> BTreeSet<&str> {
+        let mut names: BTreeSet<&str> = self.losses.iter().map(String::as_str).collect();
+        for step in self.trained().into_iter().map(|id| &self.queries[id]) {
+            if let Input::View { backbone, .. } = step.input {
+                names.insert(&self.backbones[backbone]);
+            }
+            names.extend(step.heads.iter().map(|head| self.heads[*head].as_str()));
+        }
+        names
+    }
+
+    /// The view that a value is made of, and the backbone that has made it; that of a momentum copy has the name of what it
+    /// follows.
+    pub fn origin(&self, value: ValueId) -> (&str, &str) {
+        match value {
+            ValueId::Query(id) => match self.queries[id].input {
+                Input::View { view, backbone } => (&self.views[view], &self.backbones[backbone]),
+                Input::Step(from) => self.origin(ValueId::Query(from)),
+            },
+            ValueId::Key(id) => match self.keys[id].encode.input {
+                Input::View { view, backbone } => {
+                    (&self.views[view], &self.backbones[self.backbone_copies[backbone]])
+                }
+                Input::Step(from) => self.origin(ValueId::Key(from)),
+            },
+        }
+    }
+
+    /// The view on which [`encoder`](Self::encoder) is trained, by the sizes of views in pixels: the largest, of several the first.
+    /// Small views beside large ones are for training alone.
+    pub(crate) fn trained_view(&self, n_pixels: impl Fn(ViewId) -> usize) -> ViewId {
+        let encoder = self.encoder();
+        let of_encoder =
+            self.queries.iter().filter(|step| step.has_gradient).filter_map(|step| match step.input {
+                Input::View { view, backbone } if backbone == encoder.backbone => Some(view),
+                Input::View { .. } | Input::Step(_) => None,
+            });
+        of_encoder.fold(encoder.view, |best, view| if n_pixels(view) > n_pixels(best) { view } else { best })
+    }
+
     /// The name of a step.
     pub fn step_name(&self, step: StepId) -> &str {
         match step {
@@ -269,6 +364,17 @@ impl Graph {
             StepId::Loss(id) => &self.loss_steps[id].id,
         }
     }
+}
+
+fn pass_of<I: Copy + PartialEq>(step: I, shared: &[Vec<I>]) -> Vec<I> {
+    let found = shared.iter().find(|steps| steps.contains(&step));
+    found.cloned().unwrap_or_else(|| vec![step])
+}
+
+/// The pass of each of `steps`, each once.
+fn passes<I: Copy + PartialEq>(steps: impl Iterator<Item = I>, shared: &[Vec<I>]) -> Vec<Vec<I>> {
+    let each = steps.map(|step| (step, pass_of(step, shared)));
+    each.filter(|(step, pass)| pass[0] == *step).map(|(_, pass)| pass).collect()
 }
 
 /// The place of `item`, which is added if it is not there yet.

@@ -11,6 +11,8 @@ mod check_losses;
 mod check_monitors;
 mod check_names;
 mod check_numbers;
+mod check_passes;
+mod check_plugins;
 mod check_schedule;
 mod check_use;
 mod checker;

@@ -15,9 +15,10 @@ pub(crate) const MEASURING: &str = "eval";
 const RESIZE: &str = "resize";
 const CENTER_CROP: &str = "center-crop";
 
-/// Declares the view for measuring: the middle of the image, in the size and with the normalization of the encoder's view.
+/// Declares the view for measuring: the middle of the image, in the size and with the normalization of the view that the
+/// encoder is trained on, of several sizes the largest.
 ///
-/// Nothing is declared where there is one, where a step has its name, or where its plugins are not linked in.
+/// Nothing is declared where there is one, or where its plugins are not linked in.
 pub(crate) fn declare(
     checker: &mut Checker,
     config: &PipelineConfig,
@@ -25,10 +26,10 @@ pub(crate) fn declare(
     channels: Option<usize>,
     graph: &Graph,
 ) -> Checked<()> {
-    let is_named =
-        config.views.contains_key(MEASURING) || config.graph.iter().any(|step| step.id == MEASURING);
+    let is_named = config.views.contains_key(MEASURING);
     let is_linked = [RESIZE, CENTER_CROP].iter().all(|name| find::<dyn Augmentation>(name).is_some());
-    let trained_on = &graph.views[graph.encoder().view];
+    let n_pixels = |view| views.get(&graph.views[view]).map_or(0, |view| view.size.0 * view.size.1);
+    let trained_on = &graph.views[graph.trained_view(n_pixels)];
     let Some(view) = views.get(trained_on) else { return Ok(()) };
     let (height, width) = view.size;
     if is_named || !is_linked {

@@ -3,6 +3,7 @@
 use crate::build::{BuildPlan, ViewImages};
 use crate::check_graph::check_graph;
 use crate::check_losses::check_weight_words;
+use crate::check_names::check_letters;
 use crate::check_numbers::check_numbers;
 use crate::checker::Checker;
 use crate::config::PipelineConfig;
@@ -39,6 +40,9 @@ impl Outline {
         minimize::check_gone(&checker)?;
         let config = read_config(&checker)?;
         check_numbers(&checker, &config)?;
+        if needed == Needed::All {
+            check_letters(&checker, &config)?;
+        }
         let dataset = read_dataset(&checker, &config, moved);
         let channels = dataset.as_ref().ok().map(|dataset| dataset.channels());
         let mut views = check_views(&checker, &config, channels, needed)?;

@@ -8,7 +8,7 @@ use crate::modules::{Modules, Named};
 use crate::patterns::matches;
 use crate::stability::OnSpike;
 use pipeline_text::Checked;
-use plugin_api::{ByName, EntryMut, NamesError, ParameterId, suggest};
+use plugin_api::{ByName, EntryMut, NamesError, ParameterId, Progress, suggest};
 
 /// What training does to one parameter, besides what the optimizer does to all.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,13 +19,28 @@ pub struct ParameterSettings {
     pub learning_rate_factor: f64,
     /// Epochs before it is trained.
     pub frozen_epochs: usize,
+    /// Steps of the run before it is trained.
+    pub frozen_steps: usize,
     /// How far its momentum copy moves in a step, over how far the others do.
     pub momentum_factor: f64,
 }
 
 impl Default for ParameterSettings {
     fn default() -> Self {
-        Self { weight_decay: None, learning_rate_factor: 1.0, frozen_epochs: 0, momentum_factor: 1.0 }
+        Self {
+            weight_decay: None,
+            learning_rate_factor: 1.0,
+            frozen_epochs: 0,
+            frozen_steps: 0,
+            momentum_factor: 1.0,
+        }
+    }
+}
+
+impl ParameterSettings {
+    /// Whether it is held still in the step at `at`.
+    pub fn is_frozen(&self, at: Progress) -> bool {
+        at.epoch < self.frozen_epochs || at.epoch * at.steps_per_epoch + at.step < self.frozen_steps
     }
 }
 
@@ -72,6 +87,17 @@ pub(crate) fn check_parameters(
     // What is frozen from the start stays so, whatever happens to the others.
     frozen_by_spike.retain(is_trained);
     let settings = group_settings(&finder, config)?;
+    let moves = |id: &ParameterId| {
+        let ParameterSettings { learning_rate_factor, frozen_epochs, .. } = settings[*id];
+        is_trained(id) && learning_rate_factor > 0.0 && frozen_epochs < config.epochs
+    };
+    if !known.all.ids().any(|id| moves(&id)) {
+        return Err(checker.fault(
+            &["groups"],
+            format!("no parameter would move in the {} epochs of the run", config.epochs),
+            "give some of them a `learning_rate_factor` above 0, and fewer `frozen_epochs` than the run has epochs",
+        ));
+    }
     Ok(Parameters { settings, watched, frozen_by_spike })
 }
 
@@ -125,6 +151,7 @@ fn group_settings(finder: &Finder<'_>, config: &PipelineConfig) -> Checked<ByNam
                 weight_decay: group.weight_decay,
                 learning_rate_factor: factor,
                 frozen_epochs: group.frozen_epochs,
+                frozen_steps: group.frozen_steps,
                 momentum_factor,
             });
         }
@@ -237,6 +264,13 @@ impl Finder<'_> {
 
     /// What the pattern may have meant: a name, or the beginning of one.
     fn hint(&self, pattern: &str) -> String {
+        let module = pattern.split('.').next().unwrap_or_default();
+        let is_of_module = |name: &&str| name.split('.').next() == Some(module);
+        if self.checker.tree().find(&["modules", module]).is_some()
+            && !self.known.all.ids().any(|id| is_of_module(&self.known.all.name(id)))
+        {
+            return format!("the module `{module}` has no parameters");
+        }
         let mut names: Vec<&str> = self.known.stems.iter().map(|(name, _)| name.as_str()).collect();
         let all = &self.known.all;
         for name in all.ids().map(|id| all.name(id)) {
@@ -247,6 +281,11 @@ impl Finder<'_> {
                     names.push(beginning);
                 }
             }
+        }
+        let of_module: Vec<&str> = names.iter().copied().filter(is_of_module).collect();
+        // Other modules most often have layers of the same names.
+        if plugin_api::nearest(pattern, &of_module).is_some() {
+            return suggest(pattern, &of_module);
         }
         match plugin_api::nearest(pattern, &names) {
             Some(_) => suggest(pattern, &names),

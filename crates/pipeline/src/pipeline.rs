@@ -7,6 +7,7 @@ use crate::base;
 use crate::build::build_modules;
 use crate::check_monitors::{Measured, check_best, check_early_stopping, check_monitors};
 use crate::check_numbers::check_momentum;
+use crate::check_plugins::{check_entry_names, check_slots};
 use crate::check_schedule::check_schedule;
 use crate::config::{
     CheckpointConfig, EarlyStoppingConfig, LearningRateConfig, MomentumConfig, PipelineConfig, Precision,
@@ -102,7 +103,7 @@ impl Pipeline {
     /// # Errors
     /// If the file cannot be read, or the first thing wrong in it.
     pub fn read(path: &Path, overrides: &[String], site: impl Into<Site>) -> Result<Self, PipelineError> {
-        Ok(Self::check(base::read(path)?, overrides, site.into())?)
+        Ok(Self::check(base::read(path)?, overrides, Needed::All, site.into())?)
     }
 
     /// Reads and checks the file at `path` that a run has kept of its pipeline.
@@ -114,7 +115,7 @@ impl Pipeline {
     pub fn read_kept(path: &Path, site: impl Into<Site>) -> Result<Self, PipelineError> {
         let mut text = base::read(path)?;
         minimize::remove(&mut text);
-        Ok(Self::check(text, &[], site.into())?)
+        Ok(Self::check(text, &[], Needed::Kept, site.into())?)
     }
 
     /// Checks the pipeline `text`, which messages call `origin`. It cannot start from a file.
@@ -127,7 +128,7 @@ impl Pipeline {
         overrides: &[String],
         site: impl Into<Site>,
     ) -> Result<Self, Box<Fault>> {
-        Self::check(base::without_file(origin, text)?, overrides, site.into())
+        Self::check(base::without_file(origin, text)?, overrides, Needed::All, site.into())
     }
 
     /// [`parse`](Self::parse) for a text that a run, a sweep or a checkpoint has kept, see [`read_kept`](Self::read_kept).
@@ -142,7 +143,7 @@ impl Pipeline {
     ) -> Result<Self, Box<Fault>> {
         let mut text = base::without_file(origin, text)?;
         minimize::remove(&mut text);
-        Self::check(text, overrides, site.into())
+        Self::check(text, overrides, Needed::Kept, site.into())
     }
 
     /// Checks a pipeline that a program has built, as [`parse`](Self::parse) checks the text of a file that says the same:
@@ -155,11 +156,11 @@ impl Pipeline {
         Ok(Self::parse(&origin, &config.to_ron()?, &[], site)?)
     }
 
-    fn check(mut text: PipelineText, overrides: &[String], site: Site) -> Checked<Self> {
+    fn check(mut text: PipelineText, overrides: &[String], needed: Needed, site: Site) -> Checked<Self> {
         for argument in overrides {
             plugin_word::set(&mut text, argument)?;
         }
-        let mut outline = Outline::check(text, Needed::All, &site.moved)?;
+        let mut outline = Outline::check(text, needed, &site.moved)?;
         if site.has_whole_batches {
             outline.n_parts = 1;
         }
@@ -169,11 +170,13 @@ impl Pipeline {
         let parts = parts::check_parts(&checker, n_parts, &graph, &modules)?;
         let parameters = parameters::check_parameters(&checker, &config, &mut modules)?;
         check_momentum(&checker, &config)?;
+        check_entry_names(&checker, &modules)?;
         let mut optimizer = checker.build::<dyn Optimizer>(&["optimizer"], &OptimizerContext)?;
+        check_slots(&checker, &*optimizer)?;
         let ramps = check_ramps(&checker, &config, &graph, &mut *optimizer, &mut modules.losses)?;
         let schedule = check_schedule(&checker, config.epochs)?;
         let encoder = graph.encoder();
-        let trained = images[encoder.view];
+        let trained = images[graph.trained_view(|view| images[view].n_pixels())];
         let backbone = &*modules.encoders.backbones[encoder.backbone].module;
         let channels = dataset.as_ref().ok().map(|dataset| dataset.channels());
         let measured = Measured { backbone, images: trained, channels, moved: &site.moved };

@@ -204,7 +204,7 @@ mod tests {
     fn a_line_and_a_cosine_differ_in_between() {
         // A quarter of the way in steps.
         assert!((ramp(Curve::Linear, None).at(at(2, 2)) - 0.13).abs() < 1e-12);
-        // DINO's program: 0.4 + (0.04 - 0.4) (1 + cos(π / 4)) / 2
+        // As the program of Caron et al. 2021 has it: 0.4 + (0.04 - 0.4) (1 + cos(π / 4)) / 2
         assert!((ramp(Curve::Cosine, None).at(at(2, 2)) - 0.092_720_779_386_421_5).abs() < 1e-12);
     }
 }

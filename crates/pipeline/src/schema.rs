@@ -78,7 +78,24 @@ pub fn schema() -> Value {
     schema["anyOf"] = json!([{ "required": required }, { "required": ["base"] }]);
     schema["$defs"] = definitions.into();
     refer_to_kinds(&mut schema);
+    make_plain(&mut schema);
     schema
+}
+
+/// Takes what only rustdoc can show out of all descriptions: editors show them as they are.
+fn make_plain(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in fields {
+                match inner {
+                    Value::String(text) if name == "description" => *text = plugin_api::plain_text(text),
+                    _ => make_plain(inner),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_plain),
+        _ => {}
+    }
 }
 
 /// One of `choices`; nothing if there are none, of which JSON schema has no empty list.
@@ -195,6 +212,15 @@ mod tests {
             "type": { "type": "string" },
         } });
         assert_eq!(schema, expected);
+    }
+
+    #[test]
+    fn descriptions_have_no_links_of_rust_and_no_code() {
+        let text = schema().to_string();
+        for bad in ["](crate", "](Self", "```", "assert!("] {
+            assert!(!text.contains(bad), "{bad}");
+        }
+        assert!(text.contains("A pipeline as a file has it."));
     }
 
     #[test]

@@ -42,6 +42,8 @@ impl View {
 pub(crate) enum Needed {
     /// All of it, to train.
     All,
+    /// All of it, to go on with what a run has kept: names of steps that it was started with stay as they are.
+    Kept,
     /// What leads from an image to its features. What is only for training may name plugins that are not linked in.
     Encoder,
 }
@@ -70,14 +72,14 @@ pub(crate) fn check_views(
         return Err(checker.fault(
             &["views"],
             "no view is declared",
-            "MoCo needs two random views of each image",
+            "most losses need two random views of each image",
         ));
     }
     let mut views = Views { built: Vec::new(), faults: Vec::new() };
     for name in config.views.keys() {
         match check_view(checker, name, channels) {
             Ok(view) => views.built.push(view),
-            Err(fault) if needed == Needed::All => return Err(fault),
+            Err(fault) if needed != Needed::Encoder => return Err(fault),
             Err(fault) => views.faults.push((name.clone(), fault)),
         }
     }

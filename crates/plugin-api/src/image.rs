@@ -45,6 +45,17 @@ pub struct FloatImage {
     pub values: Vec<f32>,
 }
 
+impl Image {
+    /// What it is.
+    pub fn shape(&self) -> ImageShape {
+        let (height, width, channels, values) = match self {
+            Self::Bytes(image) => (image.height, image.width, image.channels, ImageValues::Bytes),
+            Self::Floats(image) => (image.height, image.width, image.channels, ImageValues::Floats),
+        };
+        ImageShape { size: Some((height, width)), channels, values }
+    }
+}
+
 /// What is known of a [`Image`] before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageShape {

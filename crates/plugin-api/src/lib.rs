@@ -96,6 +96,7 @@ mod embeddings;
 mod image;
 mod kinds;
 mod nearest;
+mod plain_text;
 mod registry;
 mod rng;
 mod temperature;
@@ -115,16 +116,18 @@ pub use self::image::{ByteImage, FloatImage, Image, ImageShape, ImageValues, MAX
 pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetConfig,
     DatasetContext, DatasetError, DatasetFiles, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated,
-    FeatureExtractor, Head, Images, Input, InputShape, Keys, KeysAnew, Level, LossContext, LossRange, Metric,
-    Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope, Normalization, Objective,
-    ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer, OptimizerContext, Outcome,
-    OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule, ScheduleContext, Slots, SortedInputs,
-    Split, Splits, UnreadableImage, Update, UpdateStep, Visitor, VisitorMut,
+    FeatureExtractor, Head, Images, Input, InputOrigin, InputShape, Keys, KeysAnew, Level, LossContext,
+    LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope,
+    Normalization, Objective, ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer,
+    OptimizerContext, Outcome, OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule,
+    ScheduleContext, Slots, SortedInputs, Split, Splits, UnreadableImage, Update, UpdateStep, Visitor,
+    VisitorMut,
 };
 pub use self::nearest::{nearest, suggest, suggest_plugin};
+pub use self::plain_text::plain_text;
 pub use self::registry::{
     Described, Field, Kind, Plugin, RegistryError, all_plugins, build, check_registry, find,
 };
 pub use self::rng::Rng;
 pub use self::temperature::{TEMPERATURES, check_temperature, check_temperature_of, set_temperature};
-pub use self::transform::ViewTransform;
+pub use self::transform::{ViewTransform, WrongStep};

@@ -25,6 +25,9 @@ pub struct Plugin<T: Kind + ?Sized> {
     pub summary: &'static str,
     /// The paper or program it follows.
     pub source: &'static str,
+    /// Of an objective: what it is evaluated on, in the order of `on`, for whoever writes a graph with it. Empty where it does not
+    /// say, and for other kinds.
+    pub on: &'static str,
     /// A config that builds; a test builds every one.
     pub example: &'static str,
     /// The config's fields: `|| schemars::schema_for!(MyConfig)`.
@@ -34,6 +37,8 @@ pub struct Plugin<T: Kind + ?Sized> {
 }
 
 /// Registers a plugin: a [`Plugin`](crate::Plugin) whose schema and config come from the type that `build` takes.
+///
+/// An objective says after its `source` what it is on: `on: "the embeddings of two views, both trained",`.
 ///
 /// ```
 /// use plugin_api::schemars::JsonSchema;
@@ -75,6 +80,7 @@ macro_rules! register {
         name: $name:expr,
         summary: $summary:expr,
         source: $source:expr,
+        $(on: $on:expr,)?
         example: $example:expr,
         build: |$config:ident: $config_type:ty, $context:pat_param| $build:expr $(,)?
     }) => {
@@ -83,6 +89,7 @@ macro_rules! register {
                 name: $name,
                 summary: $summary,
                 source: $source,
+                on: [$($on,)? ""][0],
                 example: $example,
                 schema: || $crate::schemars::schema_for!($config_type),
                 build: |text, $context| {
@@ -247,6 +254,8 @@ pub struct Described {
     pub summary: &'static str,
     /// The paper or program it follows.
     pub source: &'static str,
+    /// What an objective is on; empty if it does not say.
+    pub on: &'static str,
     /// A config that builds.
     pub example: &'static str,
     /// The config's fields.
@@ -286,6 +295,7 @@ impl Described {
             name: plugin.name,
             summary: plugin.summary,
             source: plugin.source,
+            on: plugin.on,
             example: plugin.example,
             fields: fields(&(plugin.schema)()),
             schema: (plugin.schema)(),
@@ -304,7 +314,7 @@ fn fields(schema: &Schema) -> Vec<Field> {
             name: name.clone(),
             type_name: type_name(property, &schema["$defs"]),
             default: (!required.contains(&name.as_str())).then(|| default_text(property)),
-            help: property["description"].as_str().unwrap_or_default().replace('\n', " "),
+            help: crate::plain_text(property["description"].as_str().unwrap_or_default()).replace('\n', " "),
         })
         .collect()
 }

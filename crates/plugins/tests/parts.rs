@@ -231,6 +231,32 @@ fn dropped_paths_follow_the_place_in_the_batch_and_not_the_part() {
     assert_ne!(rate("0.3"), rate("0"));
 }
 
+/// `text` with steps that make queries, and steps that make keys, in one pass each.
+fn shared(text: &str) -> String {
+    let text = text.replace("weights: Momentum)", "weights: Momentum, shared_pass: \"keys\")");
+    ["x1", "x2"].iter().fold(text, |text, view| {
+        text.replace(&format!("on: [\"{view}\"])"), &format!("on: [\"{view}\"], shared_pass: \"queries\")"))
+    })
+}
+
+#[test]
+fn steps_that_share_a_pass_are_one_batch_for_the_backbone() {
+    for (backbone, is_same) in [(VIT, true), (RESNET, false)] {
+        let text = v3(backbone);
+        let (apart, together) = (train(pipeline(&text, &[]), 0), train(pipeline(&shared(&text), &[]), 0));
+        if is_same {
+            assert!(difference(&together, &apart) < 1e-5, "nothing looks at other images");
+        } else {
+            assert_ne!(together.losses, apart.losses, "statistics are those of both views");
+        }
+    }
+    for (backbone, micro_batches) in [(VIT, &[8, 32, 2][..]), (DROPPING_VIT, &[8]), (RESNET, &[8, 32])] {
+        assert_same(&shared(&v3(backbone)), micro_batches, PartsMethod::CacheFeatures);
+    }
+    let in_turn = shared(&V2.replace(", shuffle_batch: true", ""));
+    assert_same(&in_turn, &[8, 32], PartsMethod::Accumulate);
+}
+
 /// What `micro_batch` is not: parts as batches of their own, whose gradients are averaged. Each query would meet only the
 /// negatives of its part.
 #[test]

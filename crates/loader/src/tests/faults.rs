@@ -138,6 +138,23 @@ fn images_of_two_sizes_in_one_view_are_an_error() {
 }
 
 #[test]
+fn an_augmentation_that_gives_another_image_than_it_declares_is_an_error() {
+    let told = |size, values| {
+        let steps: Vec<Box<dyn Augmentation>> = vec![Box::new(Untrue { size, values })];
+        let views = vec![("x".into(), Arc::new(ViewTransform { steps })), ("y".into(), noisy())];
+        let plan = plan(Numbers { n: 8, ..Numbers::default() }, 1);
+        let loader = Loader::start(LoaderPlan { views, ..plan });
+        loader.unwrap().next().err().map(|error| format!("{error}; {}", error.hint().unwrap_or_default()))
+    };
+    assert_eq!(told((2, 2), ImageValues::Bytes), None);
+    let size = told((4, 2), ImageValues::Bytes).unwrap();
+    let expected = "step 1 of the view `x` declares images of 4 by 2 pixels and gives images of 2 by 2 pixels, of number ";
+    assert!(size.starts_with(expected) && size.contains("its `output` must say"), "{size}");
+    let bytes = told((2, 2), ImageValues::Floats).unwrap();
+    assert!(bytes.starts_with("step 1 of the view `x` declares floats and gives bytes, of"), "{bytes}");
+}
+
+#[test]
 fn fewer_images_than_a_batch_are_refused() {
     let error = Loader::start(plan(Numbers { n: 7, ..Numbers::default() }, 1)).err().unwrap();
     assert_eq!(error.to_string(), "there are 7 images, and a batch takes 8");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::*;
 use pipeline::{Parts, PartsMethod, Pass, batch_shuffle};
 use plugin_api::{
-    Augmentation, ByteImage, ConfigError, FloatImage, Image, ImageShape, Images, Rng, UnreadableImage,
-    ViewTransform,
+    Augmentation, ByteImage, ConfigError, FloatImage, Image, ImageShape, ImageValues, Images, Rng,
+    UnreadableImage, ViewTransform,
 };
 
 mod faults;
@@ -97,6 +97,22 @@ impl Augmentation for Uneven {
             }
             other => other,
         }
+    }
+}
+
+/// Says one thing and does another.
+struct Untrue {
+    size: (usize, usize),
+    values: ImageValues,
+}
+
+impl Augmentation for Untrue {
+    fn output(&self, input: ImageShape) -> Result<ImageShape, ConfigError> {
+        Ok(ImageShape { size: Some(self.size), values: self.values, ..input })
+    }
+
+    fn apply(&self, image: Image, _draws: &mut Rng) -> Image {
+        image
     }
 }
 

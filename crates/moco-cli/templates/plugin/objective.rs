@@ -3,16 +3,19 @@ __crate_attributes__
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{
-    ConfigError, Evaluated, Input, Module, Objective, ObjectiveContext, ObjectiveInputs,
-    ObjectiveStep, SortedInputs,
+    ConfigError, Evaluated, Input, InputOrigin, Module, Objective, ObjectiveContext,
+    ObjectiveInputs, ObjectiveStep, SortedInputs,
 };
-use tensor_ops::{OpError, Rows as _, constant, l2_normalize, minus, scale_loss, square, sum_all};
+use tensor_ops::{
+    Buffer, OpError, Rows as _, constant, l2_normalize, minus, number, scale_loss, square, sum_all,
+};
 
 plugin_api::register! {
     dyn Objective {
         name: "__name__",
         summary: "mean squared error between two values, at unit length",
-        source: "BYOL (Grill et al. 2020, arXiv:2006.07733)",
+        source: "",
+        on: "values of two views, one of them trained at least",
         example: "()",
         build: |config: __Name__Config, context| __Name__::new(config, context),
     }
@@ -33,11 +36,20 @@ impl Default for __Name__Config {
     }
 }
 
-/// `s |a/|a| - b/|b||²`, averaged over the rows `a` and `b` of two values, `(N, D)`. One of them may be fixed.
-#[derive(Debug, Clone)]
+/// How much of the usual distance is kept in a step.
+const KEPT: f32 = 0.9;
+
+/// `s |a/|a| - b/|b||²`, averaged over the rows `a` and `b` of two values, `(N, D)`. One of them may be fixed. The
+/// form is that of Grill et al. 2020 (arXiv:2006.07733), Eq. 2.
+///
+/// Metrics: `distance`, the same without `s`; and `usual_distance`, its moving average over the steps before.
 pub struct __Name__ {
     scale: f32,
     inputs: ObjectiveInputs,
+    /// The moving average, `(1)`: a buffer, so that checkpoints have it.
+    usual: Buffer,
+    /// The distances of the losses of the step under way.
+    put_aside: Vec<f32>,
 }
 
 impl __Name__ {
@@ -50,12 +62,14 @@ impl __Name__ {
         let inputs = ObjectiveInputs::of("__name__", context)?;
         let is_right = inputs.n_trained > 0 && inputs.n_trained + inputs.n_fixed == 2;
         inputs.require(is_right, context, "2 values, one of them trained", "name two steps in its `on`")?;
-        Ok(Self { scale, inputs })
+        Ok(Self { scale, inputs, usual: Buffer::zeros(&[1]), put_aside: Vec::new() })
     }
 }
 
 impl Module for __Name__ {
-    plugin_api::visit! { self; }
+    plugin_api::visit! { self;
+        "usual" => self.usual,
+    }
 }
 
 impl Objective for __Name__ {
@@ -65,8 +79,32 @@ impl Objective for __Name__ {
         let [a, b] = self.inputs.two(trained.into_iter().chain(fixed.iter().map(constant)).collect())?;
         let n = a.n();
         let squares = square(minus(l2_normalize(a)?, l2_normalize(b)?)?)?;
-        let loss = scale_loss(sum_all(squares)?, self.scale / n as f32)?;
-        Ok(Evaluated::new(loss, Vec::new()))
+        let distance = scale_loss(sum_all(squares)?, 1.0 / n as f32)?;
+        // As numbers, before the loss takes it. State stays as it is until the step has ended.
+        let metrics = vec![number(&distance), self.usual.to_vec()[0]];
+        self.put_aside.push(metrics[0]);
+        Ok(Evaluated::new(scale_loss(distance, self.scale)?, metrics))
+    }
+
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        self.inputs.require_different_views(inputs)
+    }
+
+    fn end_step(&mut self) -> Result<(), OpError> {
+        let distances = std::mem::take(&mut self.put_aside);
+        if distances.is_empty() {
+            return Ok(());
+        }
+        let mean = distances.iter().sum::<f32>() / distances.len() as f32;
+        self.usual.update(|usual| usual[0] = KEPT * usual[0] + (1.0 - KEPT) * mean)
+    }
+
+    fn discard_step(&mut self) {
+        self.put_aside.clear();
+    }
+
+    fn metrics(&self) -> &'static [&'static str] {
+        &["distance", "usual_distance"]
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
@@ -117,7 +155,12 @@ mod tests {
         let inputs = vec![Input::Trained(a), Input::Trained(b)];
         let at = Progress { epoch: 0, step: 0, steps_per_epoch: 1, epochs: 1 };
         let step = ObjectiveStep { seed: 0, at, indices: &[0, 1], labels: None };
-        let value = objective.evaluate(inputs, step).unwrap().value;
+        let evaluated = objective.evaluate(inputs, step).unwrap();
+        let (value, metrics) = (evaluated.value, evaluated.metrics);
         assert!((value - 2.0).abs() < 1e-5, "{value}");
+        assert!(metrics[0] == value && metrics[1] == 0.0, "{metrics:?}");
+        objective.end_step().unwrap();
+        let usual = objective.usual.to_vec()[0];
+        assert!((usual - 0.2).abs() < 1e-5, "{usual}");
     }
 }

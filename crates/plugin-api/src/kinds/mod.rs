@@ -22,7 +22,9 @@ pub use self::monitor::{
     Embed, EmbedViews, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor, MonitorContext,
     MonitorError, Outcome,
 };
-pub use self::objective::{Evaluated, Input, InputShape, Objective, ObjectiveContext, ObjectiveStep};
+pub use self::objective::{
+    Evaluated, Input, InputOrigin, InputShape, Objective, ObjectiveContext, ObjectiveStep,
+};
 pub use self::objective_inputs::{ObjectiveInputs, SortedInputs};
 pub use self::optimizer::{Optimizer, OptimizerContext, Slots, Update, UpdateStep};
 pub use self::own_dataset::{DatasetConfig, OwnDataset};

@@ -10,7 +10,7 @@ pub trait Monitor: Send {
     /// The views that it needs, which the pipeline must declare.
     fn views(&self) -> Vec<&str>;
 
-    /// The names of the [`Metric`]s that it takes.
+    /// The names of the [`Metric`]s that it takes: each once, and none that a line of `metrics.jsonl` has anyway, such as `loss`.
     fn metrics(&self) -> &[&'static str];
 
     /// The dataset to measure on in place of the run's, with the channels of the run's images. It is opened before the first
@@ -23,7 +23,7 @@ pub trait Monitor: Send {
     /// Whether to measure after `epochs_done` of `epochs`; 0 is the untrained encoder.
     fn is_due(&self, epochs_done: usize, epochs: usize) -> bool;
 
-    /// Takes the measurements.
+    /// Takes the measurements: each metric is one of [`metrics`](Self::metrics), comes once and is finite, or the run ends.
     ///
     /// # Errors
     /// If features cannot be computed.
@@ -193,6 +193,14 @@ pub enum MonitorError {
     /// A feature is infinite or not a number.
     #[error("a feature is infinite or not a number")]
     NotFinite,
+    /// A metric that it takes is not one that it may take.
+    #[error("its metric `{name}` {problem}")]
+    Metric {
+        /// The metric.
+        name: String,
+        /// What is wrong with it, said after its name.
+        problem: String,
+    },
     /// The features cannot be measured.
     #[error(transparent)]
     Measurement(Box<dyn Error + Send + Sync>),

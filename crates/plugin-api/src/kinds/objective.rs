@@ -21,6 +21,18 @@ pub trait Objective: Module {
     /// If the inputs have other shapes than the objective was built for.
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError>;
 
+    /// Refuses values that it is not meant for by what they are of, such as two of the same view. It is asked for each step of the
+    /// graph that runs it, before training, and told where each name in `on` comes from, in that order. Takes any by default.
+    ///
+    /// How many values there are, how wide and whether they are trained, is for the config's `build` to refuse.
+    ///
+    /// # Errors
+    /// If the order is wrong, with what to write instead.
+    fn check_order(&self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        let _ = inputs;
+        Ok(())
+    }
+
     /// Takes in what [`evaluate`](Self::evaluate) has put aside, once, after the losses of a step. Nothing by default.
     ///
     /// # Errors
@@ -131,6 +143,27 @@ pub struct InputShape {
     pub width: usize,
     /// Whether it is [`Input::Trained`].
     pub is_trained: bool,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputOrigin<'a> {
+    /// The `id` of the graph's step that makes it.
+    pub name: &'a str,
+    /// The view that it is of.
+    pub view: &'a str,
+    /// The backbone that the view has gone through, by its name in `modules`: the same for its momentum copy.
+    pub backbone: &'a str,
+    /// Whether it is [`Input::Trained`].
+    pub is_trained: bool,
+}
+
+impl InputOrigin<'_> {
+    /// Whether both are of the same view by the same backbone, trained or its momentum copy: compared with each other, they say
+    /// nothing of the image.
+    pub fn is_like(&self, other: &InputOrigin<'_>) -> bool {
+        (self.view, self.backbone) == (other.view, other.backbone)
+    }
 }
 
 impl ObjectiveContext {

@@ -2,7 +2,7 @@
 
 use tensor_ops::{Features, Matrix, OpError};
 
-use super::{Input, InputShape, ObjectiveContext};
+use super::{Input, InputOrigin, InputShape, ObjectiveContext};
 use crate::ConfigError;
 
 /// The inputs that an objective was built for, which all have one width.
@@ -154,6 +154,67 @@ impl ObjectiveInputs {
         Err(ConfigError::unfit(message, format!("use a batch of at least {least}")))
     }
 
+    /// Refuses two values of one view: for plugins that compare every value with every other.
+    ///
+    /// # Errors
+    /// If there are two, see [`InputOrigin::is_like`].
+    pub fn require_different_views(self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        for (place, input) in inputs.iter().enumerate() {
+            if let Some(other) = inputs[..place].iter().find(|other| other.is_like(input)) {
+                return Err(self.of_one_view(other, input));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses values in other orders than this: trained values of different views, and fixed ones of the first of these views in
+    /// the same order. For plugins that compare every trained value with the fixed ones of other views, which they tell by their
+    /// places.
+    ///
+    /// Where they are of several backbones, there is no telling which belong together, and any order is right.
+    ///
+    /// # Errors
+    /// If the order is another.
+    pub fn require_same_order(self, inputs: &[InputOrigin<'_>]) -> Result<(), ConfigError> {
+        if inputs.iter().any(|input| input.backbone != inputs[0].backbone) {
+            return Ok(());
+        }
+        let (trained, fixed): (Vec<&InputOrigin<'_>>, Vec<_>) =
+            inputs.iter().partition(|input| input.is_trained);
+        for of_one_kind in [&trained, &fixed] {
+            let of_one_kind: Vec<InputOrigin<'_>> = of_one_kind.iter().copied().copied().collect();
+            self.require_different_views(&of_one_kind)?;
+        }
+        match trained.iter().zip(&fixed).find(|(trained, fixed)| trained.view != fixed.view) {
+            None => Ok(()),
+            Some((trained, fixed)) => Err(ConfigError::unfit(
+                format!(
+                    "`{}` takes fixed values of the same views as the trained ones and in their order, but `{}` is of `{}` and `{}` \
+                     of `{}`",
+                    self.plugin, trained.name, trained.view, fixed.name, fixed.view
+                ),
+                "each is compared with those in other places: name the fixed values in the order of the trained ones' views",
+            )),
+        }
+    }
+
+    fn of_one_view(self, one: &InputOrigin<'_>, other: &InputOrigin<'_>) -> ConfigError {
+        let plugin = self.plugin;
+        match one.name == other.name {
+            true => ConfigError::unfit(
+                format!("`{plugin}` compares values of different views, and `{}` is named twice", one.name),
+                "name a value of another view",
+            ),
+            false => ConfigError::unfit(
+                format!(
+                    "`{plugin}` compares values of different views, and `{}` and `{}` are both of `{}`",
+                    one.name, other.name, one.view
+                ),
+                "let one of them be on another view, which may be like it: `\"x1\": Like(\"x0\")`",
+            ),
+        }
+    }
+
     /// The values of a step.
     ///
     /// # Errors
@@ -184,4 +245,58 @@ impl ObjectiveInputs {
 
 fn described(input: &InputShape) -> String {
     format!("`{}` ({})", input.name, if input.is_trained { "trained" } else { "fixed" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INPUTS: ObjectiveInputs = ObjectiveInputs { plugin: "it", n_trained: 2, n_fixed: 2, width: 8 };
+
+    /// `p0 x0` is a trained value of the view `x0`, and one that begins with `t` a fixed one.
+    fn origins(texts: &[&'static str]) -> Vec<InputOrigin<'static>> {
+        let origin = |text: &&'static str| {
+            let (name, view) = text.split_once(' ').unwrap();
+            InputOrigin { name, view, backbone: "b", is_trained: !name.starts_with('t') }
+        };
+        texts.iter().map(origin).collect()
+    }
+
+    #[test]
+    fn values_that_are_of_one_view_are_refused() {
+        let told = |texts: &[&'static str]| {
+            INPUTS.require_different_views(&origins(texts)).err().map(|error| error.to_string())
+        };
+        assert_eq!(told(&["z0 x0", "z1 x1"]), None);
+        assert_eq!(
+            told(&["z0 x0", "z1 x1", "z2 x0"]).unwrap(),
+            "`it` compares values of different views, and `z0` and `z2` are both of `x0`"
+        );
+        assert_eq!(
+            told(&["z0 x0", "z0 x0"]).unwrap(),
+            "`it` compares values of different views, and `z0` is named twice"
+        );
+        let mut two_encoders = origins(&["z0 x0", "z1 x0"]);
+        two_encoders[1].backbone = "other";
+        assert!(INPUTS.require_different_views(&two_encoders).is_ok());
+    }
+
+    #[test]
+    fn fixed_values_in_another_order_than_the_trained_ones_are_refused() {
+        let told = |texts: &[&'static str]| {
+            INPUTS.require_same_order(&origins(texts)).err().map(|error| error.to_string())
+        };
+        for right in [
+            &["p0 x0", "p1 x1", "t0 x0", "t1 x1"][..],
+            &["s0 x0", "s1 x1", "s2 x2", "t0 x0"],
+            &["t0 x0", "p0 x0", "t1 x1", "p1 x1"],
+        ] {
+            assert_eq!(told(right), None, "{right:?}");
+        }
+        assert_eq!(
+            told(&["p0 x0", "p1 x1", "t1 x1", "t0 x0"]).unwrap(),
+            "`it` takes fixed values of the same views as the trained ones and in their order, but `p0` is of `x0` and `t1` of `x1`"
+        );
+        assert!(told(&["p0 x0", "p1 x0", "t0 x0"]).unwrap().contains("both of `x0`"));
+    }
 }

@@ -2,7 +2,7 @@
 
 /// A factor on the base learning rate.
 pub trait Schedule: Send + Sync {
-    /// The factor for a step.
+    /// The factor for a step: a number of 0 or more, or the run ends.
     fn factor(&self, at: Progress) -> f64;
 }
 

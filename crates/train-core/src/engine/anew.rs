@@ -2,7 +2,7 @@
 
 use tensor_ops::{FeatureMap, Matrix};
 
-use super::forward::{Shuffle, Starts, Views, unrecorded};
+use super::forward::{Shuffle, Starts, Views};
 use super::{Engine, EngineError};
 use pipeline::{Id as _, Input, KeyId, LossId, PartsMethod, Pass, Table};
 use plugin_api::{Entry, EntryMut, PastKeys};
@@ -105,11 +105,7 @@ impl Engine {
                         of_parts.push(rows.clone());
                     }
                 }
-                PartsMethod::CacheFeatures => {
-                    for ((id, _), of_parts) in graph.keys.iter_with_ids().zip(&mut of_parts) {
-                        of_parts.extend(self.key_features(&graph, &views, id)?.map(unrecorded));
-                    }
-                }
+                PartsMethod::CacheFeatures => self.add_key_features(&graph, &views, &mut of_parts)?,
             }
         }
         if self.parts.method == PartsMethod::Accumulate {

@@ -44,9 +44,9 @@ impl Now {
         ObjectiveStep { seed, at: self.at, indices: &self.indices, labels }
     }
 
-    /// Whole epochs done.
-    pub(super) fn epoch(&self) -> usize {
-        self.at.epoch
+    /// Where in training it is.
+    pub(super) fn at(&self) -> Progress {
+        self.at
     }
 
     pub(super) fn set_images(&mut self, indices: Vec<usize>, labels: Vec<u32>) {
@@ -56,7 +56,7 @@ impl Now {
 
 impl Engine {
     /// Says where in training the next step is, for objectives whose settings change along it, for numbers that have a ramp, and for
-    /// parameters that are frozen for some epochs. Without it, it is the first.
+    /// parameters that are frozen at first. Without it, it is the first.
     ///
     /// # Errors
     /// If a plugin refuses the value that the ramp of one of its numbers has.

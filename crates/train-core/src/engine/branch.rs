@@ -1,10 +1,9 @@
 //! What of a graph goes forward and backward at a time.
 
-use std::collections::BTreeSet;
-
 use pipeline::{Graph, Input, LossStepId, QueryId, Table};
 
-/// Queries that come from one pass through a backbone, or from several that a loss brings together, and the losses on them.
+/// Queries that come from one pass through a backbone, or from several that a loss or a shared pass brings together, and the losses
+/// on them.
 ///
 /// Branches share weights, and no values: the backward pass of one needs nothing that another has computed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,8 +28,10 @@ pub(super) fn branches(graph: &Graph) -> Vec<Branch> {
         };
         passes.push(pass);
     }
-    for step in &graph.loss_steps {
-        let together: Vec<usize> = step.on.queries().map(|id| passes[id]).collect();
+    let of_losses = graph.loss_steps.iter().map(|step| step.on.queries().collect());
+    for steps in of_losses.chain(graph.shared_query_passes.iter().cloned()) {
+        let steps: Vec<QueryId> = steps;
+        let together: Vec<usize> = steps.into_iter().map(|id| passes[id]).collect();
         let Some(&first) = together.iter().min() else { continue };
         for pass in passes.iter_mut().filter(|pass| together.contains(pass)) {
             *pass = first;
@@ -50,24 +51,6 @@ pub(super) fn branches(graph: &Graph) -> Vec<Branch> {
         }
     }
     branches
-}
-
-/// The steps whose results a loss trains: those that it is on, and those that they start from, as far as gradients pass.
-pub(super) fn trained(graph: &Graph) -> BTreeSet<QueryId> {
-    let has_gradient = |id: &QueryId| graph.queries[*id].has_gradient;
-    let on_losses = graph.loss_steps.iter().flat_map(|step| step.on.queries());
-    let mut trained: BTreeSet<QueryId> = on_losses.filter(has_gradient).collect();
-    let steps: Vec<(QueryId, _)> = graph.queries.iter_with_ids().collect();
-    // Each step stands after what it starts from.
-    for (id, step) in steps.into_iter().rev() {
-        if let Input::Step(from) = step.input
-            && trained.contains(&id)
-            && has_gradient(&from)
-        {
-            trained.insert(from);
-        }
-    }
-    trained
 }
 
 #[cfg(test)]
@@ -98,10 +81,10 @@ mod tests {
             losses: losses.iter().copied().map(LossStepId::at).collect(),
         };
         assert_eq!(branches(&graph), [branch(&[0, 3], &[1]), branch(&[1, 2], &[0, 2]), branch(&[4], &[])]);
-        assert_eq!(trained(&graph), [0, 1, 2, 3].map(QueryId::at).into());
+        assert_eq!(graph.trained(), [0, 1, 2, 3].map(QueryId::at).into());
         let targets =
             graph.queries.iter().map(|step| Encode { has_gradient: false, ..step.clone() }).collect();
-        assert!(trained(&Graph { queries: targets, ..graph }).is_empty());
+        assert!(Graph { queries: targets, ..graph }.trained().is_empty());
     }
     #[test]
     fn what_a_loss_brings_together_is_one_branch() {

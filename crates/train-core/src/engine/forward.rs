@@ -1,13 +1,16 @@
 //! The forward passes of a step, over the graph.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use dfdx::tensor::{PutTape as _, SplitTape as _};
 use tensor_ops::{
-    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Scalar, concat_rows, select_rows,
+    FeatureMap, Features, KeepLogits, Matrix, Mode, OpError, Recording, Rows, Scalar, concat_rows,
+    select_rows, slice_rows,
 };
 
-use super::encode::{Pass, encode, run_backbone, run_heads};
+use super::encode::{Pass, encode, run_heads};
+use super::shared_pass::{apart, rows_of};
 use super::step::times;
 use super::{Engine, EngineError};
 use pipeline::{
@@ -85,6 +88,24 @@ impl<'a, S: pipeline::Id> Starts<'a, S> {
     }
 }
 
+/// The queries of a branch.
+pub(super) struct Queries {
+    of_steps: BTreeMap<QueryId, Recorded>,
+    /// What passes that several steps share have made, by the first of those steps.
+    of_shared_passes: BTreeMap<QueryId, Recorded>,
+}
+
+impl Queries {
+    fn of(&self, step: QueryId) -> &Recorded {
+        self.of_steps.get(&step).expect("a branch has what its steps start from, and in their order")
+    }
+
+    /// What made them.
+    pub(super) fn into_recordings(self) -> impl Iterator<Item = Recording> {
+        self.of_shared_passes.into_values().chain(self.of_steps.into_values()).map(Recorded::into_recording)
+    }
+}
+
 /// Features with the recording of what made them, unless no gradient passes through them.
 ///
 /// Every use of them begins a recording of its own. The tensor is the same, so their gradients add up, and it does not matter
@@ -102,8 +123,14 @@ impl Recorded {
         self.0.retaped()
     }
 
-    /// What made them.
-    pub(super) fn into_recording(self) -> Recording {
+    /// The rows of the step `id` among those of all steps `together` that share a pass.
+    fn of_step(&self, id: QueryId, together: &[QueryId], recording: Recording) -> Result<Features, OpError> {
+        let place = together.iter().position(|step| *step == id).expect("a step is in its own pass");
+        let rows = rows_of(place, together.len(), Rows::n(&self.0));
+        slice_rows(self.target().put_tape(recording), rows)
+    }
+
+    fn into_recording(self) -> Recording {
         self.0.split_tape().1
     }
 }
@@ -116,25 +143,39 @@ impl Engine {
         steps: &[QueryId],
         trained: &BTreeSet<QueryId>,
         starts: &mut Starts<'_, QueryId>,
-    ) -> Result<BTreeMap<QueryId, Recorded>, EngineError> {
-        let mut queries: BTreeMap<QueryId, Recorded> = BTreeMap::new();
+    ) -> Result<Queries, EngineError> {
+        let mut queries = Queries { of_steps: BTreeMap::new(), of_shared_passes: BTreeMap::new() };
         for &id in steps {
             let step = &graph.queries[id];
             let failed = |source| EngineError::Step { step: step.id.clone(), source };
-            let encoders = &mut self.modules.encoders;
-            let recording = || if trained.contains(&id) { Recording::start() } else { Recording::Off };
+            let recording = |is_trained| if is_trained { Recording::start() } else { Recording::Off };
+            let own = || recording(trained.contains(&id));
             let features = match (starts.take(id), step.input) {
-                (Some(features), _) => features.put_tape(recording()),
-                (None, Input::Step(from)) => made(&queries, from).target().put_tape(recording()),
-                (None, Input::View { view, backbone }) => {
-                    let images = starts.views.of(graph, view)?.with_recording(recording());
-                    let pass = draws(self.seed, self.n_steps, &step.id, starts.views.places());
-                    let backbone = &mut *encoders.backbones[backbone].module;
-                    run_backbone(backbone, images, pass, self.precision).map_err(failed)?
-                }
+                (Some(features), _) => features.put_tape(own()),
+                (None, Input::Step(from)) => queries.of(from).target().put_tape(own()),
+                (None, Input::View { .. }) => match &graph.query_pass(id)[..] {
+                    [_] => self.query_features(graph, starts.views, &[id], own())?,
+                    together => {
+                        let shared = match queries.of_shared_passes.entry(together[0]) {
+                            Entry::Occupied(made) => made.into_mut(),
+                            Entry::Vacant(missing) => {
+                                let is_trained = together.iter().any(|id| trained.contains(id));
+                                let of = recording(is_trained);
+                                missing.insert(Recorded(self.query_features(
+                                    graph,
+                                    starts.views,
+                                    together,
+                                    of,
+                                )?))
+                            }
+                        };
+                        shared.of_step(id, together, own()).map_err(failed)?
+                    }
+                },
             };
+            let encoders = &mut self.modules.encoders;
             let features = run_heads(encoders, &step.heads, features, Mode::Train).map_err(failed)?;
-            queries.insert(id, Recorded(features));
+            queries.of_steps.insert(id, Recorded(features));
         }
         Ok(queries)
     }
@@ -147,6 +188,7 @@ impl Engine {
         shuffle: Shuffle,
     ) -> Result<Table<KeyId, Matrix>, EngineError> {
         let mut keys: Table<KeyId, Matrix> = Table::default();
+        let mut of_shared_passes: BTreeMap<KeyId, Matrix> = BTreeMap::new();
         for (id, step) in graph.keys.iter_with_ids() {
             let heads = &step.encode.heads;
             let features = match (starts.take(id), step.encode.input) {
@@ -157,13 +199,18 @@ impl Engine {
                     run_heads(&mut self.momentum_modules, heads, keys[from].retaped(), Mode::Train)
                 }
                 (None, Input::View { view, backbone }) => {
-                    let images = starts.views.of(graph, view)?;
                     if step.shuffle_batch && shuffle == Shuffle::AsDeclared {
+                        let images = starts.views.of(graph, view)?;
                         self.shuffled_keys(&step.encode.id, backbone, heads, images)
                     } else {
-                        let pass = draws(self.seed, self.n_steps, &step.encode.id, starts.views.places());
-                        let copies = &mut self.momentum_modules;
-                        encode(copies, backbone, heads, images, pass, self.precision)
+                        if !of_shared_passes.contains_key(&id) {
+                            let steps = graph.key_pass(id);
+                            let made = self.key_features(graph, starts.views, &steps)?;
+                            let of_steps = apart(made, steps.len())?;
+                            of_shared_passes.extend(steps.into_iter().zip(of_steps));
+                        }
+                        let features = of_shared_passes.remove(&id).expect("its pass has made it");
+                        run_heads(&mut self.momentum_modules, heads, features.retaped(), Mode::Train)
                     }
                 }
             };
@@ -178,7 +225,7 @@ impl Engine {
         &mut self,
         graph: &Graph,
         id: LossStepId,
-        queries: &BTreeMap<QueryId, Recorded>,
+        queries: &Queries,
         keys: &Table<KeyId, Matrix>,
         keep: KeepLogits,
     ) -> Result<(Loss, Scalar), EngineError> {
@@ -190,16 +237,16 @@ impl Engine {
             (LossModule::Contrast(module), LossInputs::Contrast { queries: from, keys: own }) => {
                 let own = &keys[*own];
                 let all = Keys { own, all: own, first: 0 };
-                let contrast = module.loss(made(queries, *from).trained(), all, keep).map_err(failed)?;
+                let contrast = module.loss(queries.of(*from).trained(), all, keep).map_err(failed)?;
                 let Contrast { loss, value, top1, logits } = contrast;
                 (Loss { id, value, weight, top1: Some(top1), metrics: Vec::new(), logits }, loss)
             }
             (LossModule::Objective(module), on) => {
                 let input = |value| match value {
                     ValueId::Query(id) if graph.queries[id].has_gradient => {
-                        ObjectiveInput::Trained(made(queries, id).trained())
+                        ObjectiveInput::Trained(queries.of(id).trained())
                     }
-                    ValueId::Query(id) => ObjectiveInput::Fixed(made(queries, id).target()),
+                    ValueId::Query(id) => ObjectiveInput::Fixed(queries.of(id).target()),
                     ValueId::Key(id) => ObjectiveInput::Fixed(keys[id].clone()),
                 };
                 let inputs = on.values().into_iter().map(input).collect();
@@ -287,11 +334,6 @@ pub(super) enum Shuffle {
 pub(super) fn draws(seed: u64, step: u64, id: &str, places: &[usize]) -> Pass {
     let places = places.iter().map(|&place| place as u64).collect();
     Pass::Train(PassDraws { seed, pass: id.to_owned(), step, places })
-}
-
-/// The queries of a step.
-fn made(queries: &BTreeMap<QueryId, Recorded>, step: QueryId) -> &Recorded {
-    queries.get(&step).expect("a branch has what its steps start from, and in their order")
 }
 
 /// The metrics of an objective with their names. They are finite where the loss is.

@@ -3,16 +3,16 @@
 //! See [`PartsMethod`](pipeline::PartsMethod) for the two ways. Memory is needed for the activations of one part, and for the features of all.
 
 use tensor_ops::{
-    Features, Gradients, KeepLogits, Matrix, OpError, Recording, backward_onto, backward_watched,
-    gradient_of_rows, select_rows, sum_weighted_by,
+    Gradients, KeepLogits, Matrix, OpError, Recording, backward_onto, backward_watched, gradient_of_rows,
+    select_rows, sum_weighted_by,
 };
 
-use super::encode::run_backbone;
-use super::forward::{Shuffle, Starts, Views, draws, unrecorded};
+use super::forward::{Shuffle, Starts, Views, unrecorded};
 use super::gradient_sum::GradientSum;
 use super::running::Running;
+use super::shared_pass::{apart, together};
 use super::{Computed, Engine, EngineError, Images, Loss};
-use pipeline::{Graph, Input, KeyId, QueryId, Table, batch_shuffle};
+use pipeline::{Graph, KeyId, QueryId, Table, batch_shuffle};
 
 /// Places in the split, and classes, of the images of a part.
 type PartImages = (Vec<usize>, Vec<u32>);
@@ -86,12 +86,13 @@ impl Engine {
             running.start_part(self)?;
             let (views, of_part) = self.next_views(&graph, (0, part), n, next)?;
             images.push(of_part);
-            for ((id, _), of_parts) in graph.queries.iter_with_ids().zip(&mut of_queries) {
-                of_parts.extend(self.query_features(&graph, &views, id, Recording::Off)?.map(unrecorded));
+            for steps in graph.query_passes() {
+                let features = self.query_features(&graph, &views, &steps, Recording::Off)?;
+                for (id, rows) in steps.iter().zip(apart(unrecorded(features), steps.len()).map_err(op)?) {
+                    of_queries[*id].push(rows);
+                }
             }
-            for ((id, _), of_parts) in graph.keys.iter_with_ids().zip(&mut of_keys) {
-                of_parts.extend(self.key_features(&graph, &views, id)?.map(unrecorded));
-            }
+            self.add_key_features(&graph, &views, &mut of_keys)?;
             running.end_part(self)?;
         }
         running.set_means(self)?;
@@ -120,22 +121,22 @@ impl Engine {
         // The statistics of this batch are in already, and a backbone does not use its running ones in training.
         let running = Running::of(self);
         let mut sum = GradientSum::default();
-        let of_views = leaf_gradients.iter_with_ids().filter(|(_, wanted)| wanted.is_some());
-        let last_query = of_views.map(|(id, _)| id).last();
+        let is_trained = |steps: &Vec<QueryId>| leaf_gradients[steps[0]].is_some();
+        let passes: Vec<Vec<QueryId>> = graph.query_passes().into_iter().filter(is_trained).collect();
         for part in self.own_parts() {
             let (views, _) = self.next_views(&graph, (1, part), n, next)?;
             let places = self.places(1, part, n);
             let mut of_part = Gradients::default();
-            for (id, wanted) in leaf_gradients.iter_with_ids() {
-                let Some(wanted) = wanted else { continue };
-                let is_last = part + 1 == self.own_parts().end && Some(id) == last_query;
+            for (i, steps) in passes.iter().enumerate() {
+                let is_last = part + 1 == self.own_parts().end && i + 1 == passes.len();
                 let watch = if is_last { sum.watch(self)? } else { None };
-                let Some(rows) = self.query_features(&graph, &views, id, Recording::start())? else {
-                    continue;
-                };
-                let share = select_rows(wanted, &places)
-                    .and_then(|wanted| sum_weighted_by(rows, &wanted))
+                let rows = self.query_features(&graph, &views, steps, Recording::start())?;
+                let wanted = steps.iter().filter_map(|id| leaf_gradients[*id].as_ref());
+                let wanted: Vec<Matrix> = wanted
+                    .map(|wanted| select_rows(wanted, &places))
+                    .collect::<Result<_, _>>()
                     .map_err(op)?;
+                let share = together(wanted).and_then(|wanted| sum_weighted_by(rows, &wanted)).map_err(op)?;
                 of_part = match watch {
                     Some(watch) => backward_watched(share, of_part, watch),
                     None => backward_onto(share, of_part),
@@ -150,37 +151,20 @@ impl Engine {
         Ok(Computed { losses, gradients, keys })
     }
 
-    /// What the backbone of a step that makes queries makes of its view; `None` for a step on a step.
-    fn query_features(
+    /// Adds what the backbones of keys make of the views of a part, for the steps that have a view.
+    pub(super) fn add_key_features(
         &mut self,
         graph: &Graph,
         views: &Views,
-        step: QueryId,
-        recording: Recording,
-    ) -> Result<Option<Features>, EngineError> {
-        let step = &graph.queries[step];
-        let Input::View { view, backbone } = step.input else { return Ok(None) };
-        let images = views.of(graph, view)?.with_recording(recording);
-        let pass = draws(self.seed, self.n_steps, &step.id, views.places());
-        let backbone = &mut *self.modules.encoders.backbones[backbone].module;
-        let features = run_backbone(backbone, images, pass, self.precision);
-        features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
-    }
-
-    /// What the backbone of a step that makes keys makes of its view; `None` for a step on a step.
-    pub(super) fn key_features(
-        &mut self,
-        graph: &Graph,
-        views: &Views,
-        step: KeyId,
-    ) -> Result<Option<Features>, EngineError> {
-        let step = &graph.keys[step].encode;
-        let Input::View { view, backbone } = step.input else { return Ok(None) };
-        let images = views.of(graph, view)?;
-        let pass = draws(self.seed, self.n_steps, &step.id, views.places());
-        let backbone = &mut *self.momentum_modules.backbones[backbone].module;
-        let features = run_backbone(backbone, images, pass, self.precision);
-        features.map(Some).map_err(|source| EngineError::Step { step: step.id.clone(), source })
+        of_parts: &mut Table<KeyId, Vec<Matrix>>,
+    ) -> Result<(), EngineError> {
+        for steps in graph.key_passes() {
+            let features = self.key_features(graph, views, &steps)?;
+            for (id, rows) in steps.iter().zip(apart(features, steps.len())?) {
+                of_parts[*id].push(rows);
+            }
+        }
+        Ok(())
     }
 
     /// The views of a part of a pass, of a batch of `n` images.

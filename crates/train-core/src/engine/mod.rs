@@ -16,6 +16,7 @@ mod momentum;
 mod moving;
 mod norms;
 mod running;
+mod shared_pass;
 mod state;
 mod step;
 mod update;

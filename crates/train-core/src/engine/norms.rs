@@ -105,14 +105,18 @@ impl Engine {
         Ok(missing.into_iter().flatten().collect())
     }
 
-    /// Scales the gradients of all trained parameters down to the Euclidean norm `max_norm`, if theirs is larger.
+    /// Scales the gradients of all trained parameters down to the Euclidean norm `max_norm`, if theirs is larger. Those of
+    /// parameters that are frozen in the step of [`set_progress`](Self::set_progress) do not count: they move nothing.
     ///
     /// # Errors
     /// If the device fails, or a module has changed its parameters.
     pub fn clip_gradients(&self, gradients: &mut Gradients, max_norm: f64) -> Result<(), EngineError> {
-        let parameters = self.parameters.collect(self.modules.named(), |_, parameter| parameter.share())?;
-        let trained: Vec<&Parameter> =
-            parameters.iter().filter(|parameter| parameter.is_trainable()).collect();
+        let at = self.now.at();
+        let parameters = self.parameters.collect(self.modules.named(), |id, parameter| {
+            let is_moved = parameter.is_trainable() && !self.parameters[id].settings.is_frozen(at);
+            is_moved.then(|| parameter.share())
+        })?;
+        let trained: Vec<&Parameter> = parameters.iter().flatten().collect();
         clip_gradients(&trained, gradients, max_norm)?;
         Ok(())
     }

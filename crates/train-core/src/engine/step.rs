@@ -6,8 +6,8 @@ use tensor_ops::{
     backward_watched, scale_loss,
 };
 
-use super::branch::{branches, trained};
-use super::forward::{Recorded, Shuffle, Starts, Views};
+use super::branch::branches;
+use super::forward::{Shuffle, Starts, Views};
 use super::{Engine, EngineError, Images, Loss, StepKeys};
 use pipeline::{Graph, KeyId, LossStepId, PartsMethod, QueryId, Table};
 
@@ -92,7 +92,7 @@ impl Engine {
     ) -> Result<(Vec<Loss>, Gradients), EngineError> {
         let mut gradients = Gradients::default();
         let mut losses: Vec<(LossStepId, Loss)> = Vec::new();
-        let (branches, trained) = (branches(graph), trained(graph));
+        let (branches, trained) = (branches(graph), graph.trained());
         let last = branches.iter().rposition(|branch| !branch.losses.is_empty());
         for (i, branch) in branches.into_iter().enumerate() {
             let queries = self.queries(graph, &branch.queries, &trained, &mut starts)?;
@@ -104,8 +104,7 @@ impl Engine {
             }
             if !scalars.is_empty() {
                 let (sum, of_losses) = times(tensor_ops::sum_losses(scalars)?, share)?.split_tape();
-                let made = queries.into_values().map(Recorded::into_recording);
-                let sum = sum.put_tape(made.fold(of_losses, |all, one| all.merge(one)));
+                let sum = sum.put_tape(queries.into_recordings().fold(of_losses, |all, one| all.merge(one)));
                 gradients = match watch.take_if(|_| Some(i) == last) {
                     Some(watch) => backward_watched(sum, gradients, watch)?,
                     None => backward_onto(sum, gradients)?,

@@ -7,7 +7,7 @@ use super::{Engine, EngineError};
 use plugin_api::{Optimizer, ParameterId, UpdateStep};
 
 impl Engine {
-    /// Moves every trainable parameter by its gradient, but for those that are frozen in the epoch of
+    /// Moves every trainable parameter by its gradient, but for those that are frozen in the step of
     /// [`set_progress`](Self::set_progress).
     ///
     /// Parameters move at the same time, on the host each in chunks: a network has many small ones, and with one after another
@@ -20,7 +20,7 @@ impl Engine {
     pub fn update(&mut self, gradients: &mut Gradients, lr: f64) -> Result<(), EngineError> {
         self.n_updates += 1;
         self.n_steps += 1;
-        let (optimizer, n_updates, epoch) = (&*self.optimizer, self.n_updates, self.now.epoch());
+        let (optimizer, n_updates, at) = (&*self.optimizer, self.n_updates, self.now.at());
         let mut result = Ok(());
         let taken = self.parameters.collect_mut(self.modules.named_mut(), |_, row, parameter| {
             let settings = row.settings;
@@ -30,8 +30,7 @@ impl Engine {
                 n_axes: parameter.shape().len(),
                 weight_decay: settings.weight_decay,
             };
-            let is_due = epoch >= settings.frozen_epochs;
-            let is_wanted = result.is_ok() && parameter.is_trainable() && is_due;
+            let is_wanted = result.is_ok() && parameter.is_trainable() && !settings.is_frozen(at);
             let taken = match is_wanted {
                 true => take(step, parameter, gradients, optimizer),
                 false => Ok(Taken::None),

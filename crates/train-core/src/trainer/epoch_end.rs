@@ -23,7 +23,7 @@ impl Trainer<'_> {
         clock: &EpochClock,
         stop: &AtomicBool,
     ) -> Result<Option<Vec<Metric>>, TrainError> {
-        let summary = self.summary(clock);
+        let summary = self.summary(clock)?;
         self.last_loss = Some(summary.loss);
         self.together.check_networks(&mut self.engine)?;
         let epochs_done = self.position.epoch + 1;
@@ -65,16 +65,16 @@ impl Trainer<'_> {
     }
 
     /// What the epoch that has made its last step was like.
-    fn summary(&self, clock: &EpochClock) -> EpochSummary {
+    fn summary(&self, clock: &EpochClock) -> Result<EpochSummary, TrainError> {
         let seconds = clock.started.elapsed().as_secs_f64();
         let n_steps = self.course.steps_per_epoch as f64;
         let [gradient_first_layer, gradient_last_layer] = self.spikes.largest();
         let singles = self.position.single_sums.iter();
-        EpochSummary {
+        Ok(EpochSummary {
             loss: self.position.loss_sum / n_steps,
             top1: self.engine.has_contrast().then_some(self.position.top1_sum / n_steps),
             singles: singles.map(|(name, sum)| (name.clone(), sum / n_steps)).collect(),
-            lr: self.course.lr(self.course.at(self.position.epoch, self.position.step - 1)),
+            lr: self.course.lr(self.course.at(self.position.epoch, self.position.step - 1))?,
             seconds,
             images_per_s: (clock.n_steps * self.course.batch) as f64 / seconds,
             data_wait_share: clock.waited.as_secs_f64() / seconds,
@@ -82,7 +82,7 @@ impl Trainer<'_> {
             gradient_first_layer,
             gradient_last_layer,
             gradient_spikes: self.spikes.n_spikes(),
-        }
+        })
     }
 
     /// Whether a monitor is due after so many epochs.

@@ -68,6 +68,30 @@ pub enum TrainError {
         /// All images.
         n_images: usize,
     },
+    /// An image has a class that its dataset does not name.
+    #[error(
+        "the class of {image} is {label}, and the dataset names {n_classes} classes, which are numbered from 0"
+    )]
+    Label {
+        /// How the dataset calls the image.
+        image: String,
+        /// Its class.
+        label: u32,
+        /// How many there are.
+        n_classes: usize,
+    },
+    /// The schedule gives what no learning rate can be multiplied with.
+    #[error(
+        "the schedule gives the factor {factor} at epoch {epoch}, step {step}, and a factor is a number of 0 or more"
+    )]
+    Schedule {
+        /// The factor.
+        factor: f64,
+        /// From 1, as shown.
+        epoch: usize,
+        /// From 1, as shown.
+        step: usize,
+    },
     /// A value is not finite.
     #[error("training has diverged at epoch {epoch}, step {step}: {what} is not finite")]
     NotFinite {
@@ -236,6 +260,12 @@ impl TrainError {
             Self::NoLabels { .. } => Some(
                 "use a dataset with classes, such as a folder of class folders, or a loss that needs none".into(),
             ),
+            Self::Label { .. } => Some(
+                "this is a fault of the dataset's plugin: its `class_names` must name every class that its `label` gives".into(),
+            ),
+            Self::Schedule { .. } => Some(
+                "this is a fault of the plugin that the pipeline's `schedule` names: see `Schedule::factor`".into(),
+            ),
             Self::NotFinite { checkpoint, rolls_back, .. } => Some(match checkpoint {
                 Some(checkpoint) if *rolls_back => format!(
                     "the last good checkpoint is `{}`, from which this run went on as often as it may; a lower \
@@ -279,6 +309,11 @@ impl TrainError {
             Self::Monitor { source: MonitorError::NotFinite, .. } => {
                 Some("the weights that the run starts from are of no use".into())
             }
+            Self::Monitor { source: MonitorError::Metric { .. }, .. } => Some(
+                "this is a fault of the monitor's plugin: `measure` must give metrics that `metrics` declares, each once and finite, \
+                 and named like nothing else in `metrics.jsonl`"
+                    .into(),
+            ),
             Self::Monitor { source: MonitorError::Features(error), .. } => {
                 error.downcast_ref::<FeaturesError>().and_then(FeaturesError::hint)
             }

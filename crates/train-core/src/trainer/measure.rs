@@ -19,6 +19,7 @@ use plugin_api::{
     MonitorError, Outcome, Rng, Split, Splits,
 };
 use processes::{ProcessesError, share};
+use run_store::metrics::is_of_training;
 
 /// What measuring needs besides the engine.
 pub struct Measure<'a> {
@@ -75,6 +76,7 @@ impl Measure<'_> {
             let failed = |source| TrainError::Monitor { monitor: name.clone(), source };
             match monitor.measure(&mut features).map_err(failed)? {
                 Outcome::Measured(mut list) => {
+                    check_metrics(&list, monitor.metrics()).map_err(failed)?;
                     self.note_sizes(monitor.as_ref(), &mut list);
                     features.note_images(&mut list);
                     outcomes.metrics.extend(list);
@@ -183,6 +185,35 @@ impl Measure<'_> {
         }
         Ok(gathered(engine, own?).map_err(EngineError::from)?)
     }
+}
+
+/// Refuses monitors whose metrics could not be told from what a line of `metrics.jsonl` has anyway.
+pub(super) fn check_declared(monitors: &[(String, Box<dyn Monitor>)]) -> Result<(), TrainError> {
+    for (monitor, plugin) in monitors {
+        if let Some(name) = plugin.metrics().iter().find(|name| is_of_training(name)) {
+            let problem = "is called like a field of every line of `metrics.jsonl`".into();
+            let source = MonitorError::Metric { name: (*name).to_owned(), problem };
+            return Err(TrainError::Monitor { monitor: monitor.clone(), source });
+        }
+    }
+    Ok(())
+}
+
+/// Whether `measured` are some of the metrics that were `declared`.
+fn check_metrics(measured: &[Metric], declared: &[&str]) -> Result<(), MonitorError> {
+    for (place, Metric { name, value, .. }) in measured.iter().enumerate() {
+        let problem = if !declared.contains(&name.as_str()) {
+            format!("is none of those that it declares: {}", declared.join(", "))
+        } else if measured[..place].iter().any(|other| other.name == *name) {
+            "is there twice".into()
+        } else if !value.is_finite() {
+            format!("is {value}")
+        } else {
+            continue;
+        };
+        return Err(MonitorError::Metric { name: name.clone(), problem });
+    }
+    Ok(())
 }
 
 /// The rows of all processes, in order.
@@ -314,5 +345,32 @@ impl FeatureExtractor for CachingEncoder<'_> {
             return Err(MonitorError::NotFinite);
         }
         Ok(KeysAnew { d: kept.width(), kept: rows, anew })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_that_is_undeclared_or_twice_there_or_no_number_is_an_error() {
+        let metric = |name: &str, value| Metric {
+            name: name.into(),
+            value,
+            is_share: false,
+            more_is_better: true,
+            protocol: "a test".into(),
+        };
+        let told =
+            |metrics: &[Metric]| check_metrics(metrics, &["a", "b"]).err().map(|error| error.to_string());
+        assert_eq!(told(&[metric("b", 1.0), metric("a", 0.0)]), None);
+        let cases = [
+            (vec![metric("c", 1.0)], "its metric `c` is none of those that it declares: a, b"),
+            (vec![metric("a", 1.0), metric("a", 1.0)], "its metric `a` is there twice"),
+            (vec![metric("a", f64::NAN)], "its metric `a` is NaN"),
+        ];
+        for (metrics, expected) in cases {
+            assert_eq!(told(&metrics).as_deref(), Some(expected));
+        }
     }
 }

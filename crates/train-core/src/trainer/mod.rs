@@ -14,6 +14,7 @@ mod feed;
 mod files;
 mod fit;
 mod images;
+mod labels;
 mod measure;
 mod observer;
 mod observers;
@@ -49,6 +50,7 @@ pub use self::early_stopping::EarlyStop;
 pub use self::error::{DeviceMemory, TrainError};
 pub use self::fit::Fit;
 pub use self::images::ChangedImages;
+pub use self::labels::check_labels;
 pub use self::measure::Measure;
 pub use self::observer::{
     EpochReport, EpochSummary, Gradients, Measuring, Note, Observer, ObserverError, PartReport, RolledBack,
@@ -180,9 +182,11 @@ impl<'a> Trainer<'a> {
         if steps_per_epoch == 0 {
             return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
         }
-        check_labels(&pipeline.network.modules, &*splits.train)?;
+        check_labels(&pipeline, &splits)?;
+        measure::check_declared(&pipeline.monitors)?;
         let together = Together::new(Arc::clone(&options.processes));
         let own = OwnData::open(&pipeline.monitors)?;
+        own.all().iter().try_for_each(|own| labels::check_classes(&own.splits))?;
         together.check_start(&pipeline.text, &splits, &own)?;
         let images = ImageSets::of(&splits, &pipeline.moved);
         let saving =
@@ -447,16 +451,6 @@ impl<'a> Trainer<'a> {
         let list = self.run.unreadable();
         let note = Note::Unreadable { n_images, list: &list };
         self.observers.notify(|observer| observer.note(&note))
-    }
-}
-
-/// A loss that needs classes gets one for every image.
-fn check_labels(modules: &pipeline::Modules, train: &dyn plugin_api::Images) -> Result<(), TrainError> {
-    let Some(loss) = modules.losses.iter().find(|loss| loss.module.needs_labels()) else { return Ok(()) };
-    let n_images = train.len();
-    match (0..n_images).filter(|&i| train.label(i).is_none()).count() {
-        0 => Ok(()),
-        without => Err(TrainError::NoLabels { loss: loss.name.clone(), without, n_images }),
     }
 }
 

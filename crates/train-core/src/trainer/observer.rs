@@ -277,8 +277,13 @@ pub enum Note<'a> {
         /// The file that lists them.
         list: &'a Path,
     },
-    /// No gradient has reached these trainable parameters, `module.name`, in the first step.
-    NoGradient(&'a [&'a str]),
+    /// No gradient has reached these trainable parameters in the first step.
+    NoGradient {
+        /// Their names, `module.name`.
+        parameters: &'a [&'a str],
+        /// Whether the graph leads no loss's gradient to their modules; else a plugin has lost what was recorded.
+        by_graph: bool,
+    },
     /// A resumed run goes on with other images than its checkpoint has seen.
     ChangedImages(ChangedImages),
     /// The disk has room for the next checkpoint, but not for all that the run will keep.
@@ -327,11 +332,18 @@ impl fmt::Display for Note<'_> {
                     }
                 }
             }
-            Self::NoGradient(names) => write!(
+            Self::NoGradient { parameters, by_graph: true } => write!(
                 f,
-                "no gradient has reached {}: either no loss depends on {}, or a plugin has lost what was recorded",
-                named(names),
-                if names.len() == 1 { "it" } else { "them" },
+                "note: no gradient reaches {}, by the graph: no loss is on what {} without a `gradient: None` between",
+                named(parameters),
+                if parameters.len() == 1 { "its module makes" } else { "their modules make" },
+            ),
+            Self::NoGradient { parameters, by_graph: false } => write!(
+                f,
+                "note: no gradient has reached {}, though a loss is on what {}: a plugin has lost what was recorded, or has \
+                 parameters that it does not use",
+                named(parameters),
+                if parameters.len() == 1 { "its module makes" } else { "their modules make" },
             ),
             Self::MonitorOff { monitor, reason } => write!(f, "monitor {monitor} is off: {reason}"),
             Self::Unreadable { n_images, list } => write!(

@@ -18,7 +18,7 @@ impl Trainer<'_> {
     /// One step; returns true after an epoch's last.
     pub(super) fn step(&mut self, feed: &mut Feed, clock: &mut EpochClock) -> Result<bool, TrainError> {
         let at = self.course.at(self.position.epoch, self.position.step);
-        let (lr, momentum) = (self.course.lr(at), self.course.momentum(at));
+        let (lr, momentum) = (self.course.lr(at)?, self.course.momentum(at));
         let mut waited = Duration::ZERO;
         let device = self.engine.device().clone();
         let n_parts = self.engine.own_parts().len() * self.engine.parts().passes.len();
@@ -55,8 +55,17 @@ impl Trainer<'_> {
         };
         if self.position.steps_done == 0 {
             let missing = self.engine.without_gradient(&norms)?;
-            if !missing.is_empty() {
-                self.observers.notify(|observer| observer.note(&Note::NoGradient(&missing)))?;
+            let trained = self.engine.graph().trained_modules();
+            let is_of = |module: &str, name: &str| {
+                name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.'))
+            };
+            let is_trained = |name: &&str| trained.iter().any(|module| is_of(module, name));
+            let (by_plugin, by_graph): (Vec<&str>, Vec<&str>) = missing.into_iter().partition(is_trained);
+            for (parameters, by_graph) in [(by_graph, true), (by_plugin, false)] {
+                if !parameters.is_empty() {
+                    let note = Note::NoGradient { parameters: &parameters, by_graph };
+                    self.observers.notify(|observer| observer.note(&note))?;
+                }
             }
         }
         let top1 = top1(&computed.losses);
