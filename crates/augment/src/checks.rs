@@ -65,7 +65,8 @@ pub(crate) fn rgb(name: &str, input: ImageShape) -> Result<ImageShape, ConfigErr
     let images = if n == 1 { "have 1 channel".to_owned() } else { format!("have {n} channels") };
     Err(ConfigError::unfit(
         format!("`{name}` changes colors, red, green and blue, but the images {images}"),
-        "remove it from this view; `random-resized-crop`, `flip`, `gaussian-blur` and `solarize` take any channels",
+        "remove it from this view; `random-resized-crop`, `flip`, `vertical-flip`, `quarter-turn`, `gaussian-blur`, `gaussian-noise`, \
+         `solarize` and `random-erasing` take any channels, and `channel-drop` two or more",
     ))
 }
 

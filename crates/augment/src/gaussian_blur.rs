@@ -3,7 +3,7 @@
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
 use crate::box_blur::BoxKernel;
-use crate::checks;
+use crate::{checks, one_or_two};
 
 /// The number of box blurs in each direction; Pillow's number.
 const N_PASSES: usize = 3;
@@ -28,8 +28,9 @@ pub struct GaussianBlurConfig {
     /// Probability of applying it. MoCo v2: 0.5; v3: 1 in its first view, 0.1 in its second.
     #[serde(default = "GaussianBlurConfig::moco_v2_p")]
     pub p: f64,
-    /// Minimum and maximum standard deviation, in pixels. MoCo v2, v3: (0.1, 2.0).
-    #[serde(default = "GaussianBlurConfig::moco_sigma")]
+    /// Standard deviation, in pixels: the least and the most, or one number for both. MoCo v2, v3: (0.1, 2.0).
+    #[serde(default = "GaussianBlurConfig::moco_sigma", deserialize_with = "one_or_two::of")]
+    #[schemars(schema_with = "one_or_two::schema")]
     pub sigma: (f64, f64),
 }
 

@@ -2,7 +2,7 @@
 
 use plugin_api::{Augmentation, ByteImage, ConfigError, Image, ImageShape, Rng};
 
-use crate::checks;
+use crate::{checks, one_or_two};
 
 plugin_api::register! {
     dyn Augmentation {
@@ -20,7 +20,9 @@ plugin_api::register! {
 pub struct GaussianNoiseConfig {
     /// Probability of applying it. torchvision: 1.
     pub p: f64,
-    /// Minimum and maximum standard deviation, for values scaled to 0-1. torchvision: 0.1.
+    /// Standard deviation, for values scaled to 0-1: the least and the most, or one number for both. torchvision: 0.1.
+    #[serde(deserialize_with = "one_or_two::of")]
+    #[schemars(schema_with = "one_or_two::schema")]
     pub sigma: (f64, f64),
 }
 
@@ -106,6 +108,18 @@ mod tests {
         assert!((24.0..26.0).contains(&(squares / 20_000.0).sqrt()));
         assert_eq!(values, apply(1));
         assert_ne!(values, apply(2));
+    }
+
+    #[test]
+    fn a_number_is_a_range_of_one_value() {
+        let sigma =
+            |text: &str| plugin_api::parse_ron::<GaussianNoiseConfig>(text).map(|config| config.sigma);
+        assert_eq!(sigma("(sigma: 0.1)").unwrap(), (0.1, 0.1));
+        assert_eq!(
+            (sigma("(sigma: 1)").unwrap(), sigma("(sigma: (0, 0.2))").unwrap()),
+            ((1.0, 1.0), (0.0, 0.2))
+        );
+        assert!(sigma("(sigma: (0.1))").is_err() && sigma("(sigma: \"much\")").is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod one_or_two;
 mod per_channel;
 mod size;
 mod wide;

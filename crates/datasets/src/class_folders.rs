@@ -7,10 +7,12 @@ use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 use crate::classes::{Classed, listed, number_classes};
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
-use crate::listing::{Patterns, shown, shown_path};
+use crate::listing::{Patterns, bytes_of, path_of, shown, shown_path};
+use crate::overlap::{check_apart, inside, keep_apart, plain};
 use crate::places::error;
-use crate::root::Root;
-use crate::roots::{OneOrMore, check_paths, expanded};
+use crate::root::{Found, Root};
+use crate::roots::{OneOrMore, check_paths, expanded_roots};
+use crate::split_names::{is_of_test, is_of_training, of_test, of_training};
 use crate::splits::splits_of;
 
 plugin_api::register! {
@@ -23,10 +25,6 @@ plugin_api::register! {
     }
 }
 
-const TRAIN: &str = "train";
-/// `val` before `test`: if both exist (as in ImageNet), `val` is the labeled one.
-const TEST: [&str; 2] = ["val", "test"];
-
 /// The config of [`ClassFolders`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -34,11 +32,12 @@ pub struct ClassFoldersConfig {
     /// Root folder of the dataset, or a .zip or .tar file with the same in it; or a list of these. A relative path starts at
     /// the working directory, `~` is the home folder, and a pattern such as `part-*` stands for all that it matches.
     pub root: OneOrMore,
-    /// Folder under `root` with the class folders to train on. By default `train`, or `root` itself if there is no such
-    /// folder.
+    /// Folder under `root` with the class folders to train on. By default `train`, in small or capital letters, or `root` itself
+    /// if there is no such folder.
     #[serde(default)]
     pub train: Option<PathBuf>,
-    /// Folder under `root` with the class folders to evaluate on. By default `val`, then `test`, or no test split.
+    /// Folder under `root` with the class folders to evaluate on. By default the first of `val`, `valid`, `validation` and `test`
+    /// that has some, in small or capital letters, or no test split.
     #[serde(default)]
     pub test: Option<PathBuf>,
     /// How the files become images.
@@ -52,7 +51,8 @@ pub struct ClassFoldersConfig {
 
 /// One folder per class. The classes of both splits are numbered together, in the order of their names.
 ///
-/// A class folder without images in either split is left out, and a class that only one split has is a note.
+/// A class folder without images in either split is left out, and a class that only one split has is a note. So are test images
+/// in no class folder, which nothing is measured on.
 #[derive(Debug, Clone)]
 pub struct ClassFolders {
     config: ClassFoldersConfig,
@@ -69,8 +69,8 @@ impl ClassFolders {
         check_not_empty("train", config.train.as_ref())?;
         check_not_empty("test", config.test.as_ref())?;
         let is_train = |test: &PathBuf| match &config.train {
-            Some(train) => train == test,
-            None => test == Path::new(TRAIN),
+            Some(train) => plain(train) == plain(test),
+            None => is_of_training(name_of(test)),
         };
         if let Some(test) = config.test.as_ref().filter(|test| is_train(test)) {
             return Err(ConfigError::field("test", test.display(), "it must differ from `train`"));
@@ -80,70 +80,124 @@ impl ClassFolders {
         Ok(Self { config, exclude })
     }
 
-    /// The folders of the two splits below `root`; `None` stands for `root` itself. Notes tell what is beside them.
-    fn folders(&self, root: &Root, notes: &mut Vec<String>) -> Result<SplitFolders, DatasetError> {
-        let ClassFoldersConfig { train, test, .. } = &self.config;
-        let found_test = || TEST.into_iter().map(PathBuf::from).find(|folder| root.has(folder));
-        let test = test.clone().or_else(found_test);
-        if let Some(train) = train {
-            return Ok(SplitFolders { train: Some(train.clone()), test });
-        }
-        if root.has(Path::new(TRAIN)) {
-            notes.extend(beside_train(root, test.as_deref(), &self.exclude)?);
-            return Ok(SplitFolders { train: Some(TRAIN.into()), test });
-        }
-        match test {
-            None => Ok(SplitFolders { train: None, test: None }),
-            // `root` itself would have the test folder as a class.
-            Some(test) => Err(error(
-                root.path(),
-                format!("there is a folder of test images, `{}`, but no folder `{TRAIN}`", test.display()),
-                "set the folder of training images: `train: \"...\"`",
-            )),
-        }
-    }
-
-    /// Adds the images of `root` to the splits.
-    fn add(&self, root: &Root, splits: &mut ByClass) -> Result<(), DatasetError> {
-        let folders = self.folders(root, &mut splits.notes)?;
-        let mut train = root.list(folders.train.as_deref(), &self.exclude)?;
-        if let Some(test) = &folders.test {
-            // With `train: "."`, the folder of the test images is among the class folders.
-            if folders.train.as_deref().is_some_and(is_here) {
-                train.leave_out(test);
+    /// What is in the folders of the two splits below `root`. Notes tell what is beside them.
+    fn list(&self, root: &Root, notes: &mut Vec<String>) -> Result<(Found, Option<Found>), DatasetError> {
+        let names = root.splits();
+        let of_train = match &self.config.train {
+            Some(train) => Some(train.clone()),
+            None => of_training(&names).first().map(|name| path_of(name)),
+        };
+        let mut unused = Vec::new();
+        let test = self.list_test(root, of_train.as_deref(), &of_test(&names), &mut unused, notes)?;
+        match (&self.config.train, &of_train, of_test(&names).first()) {
+            (None, Some(train), _) => {
+                notes.extend(beside_train(root, train, self.config.test.as_deref(), &self.exclude)?)
             }
-            splits.test.get_or_insert_default().add(root.list(Some(test), &self.exclude)?);
+            // `root` itself would have the test folder as a class.
+            (None, None, first) => {
+                let found = first.map(|name| path_of(name));
+                if let Some(test) = self.config.test.clone().or(found) {
+                    return Err(error(
+                        root.path(),
+                        format!(
+                            "there is a folder of test images, `{}`, but no folder `train`",
+                            test.display()
+                        ),
+                        "set the folder of training images: `train: \"...\"`, or `train: \".\"` if the class folders are beside it",
+                    ));
+                }
+            }
+            (Some(_), ..) => {}
         }
-        splits.train.add(train);
-        Ok(())
+        let mut train = root.list(of_train.as_deref(), &self.exclude)?;
+        for place in unused {
+            let below = inside(&train.part.place, &place);
+            train.leave_out(&below);
+        }
+        Ok((train, test))
+    }
+
+    /// The test images: those of the folder that is named, or else of the first of `names` with class folders. What is there
+    /// without them is told, and added to `unused`: no class is called `test`.
+    fn list_test(
+        &self,
+        root: &Root,
+        train: Option<&Path>,
+        names: &[&[u8]],
+        unused: &mut Vec<PathBuf>,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Found>, DatasetError> {
+        let folders: Vec<PathBuf> = match &self.config.test {
+            Some(test) => vec![test.clone()],
+            None => names.iter().map(|name| path_of(name)).collect(),
+        };
+        let mut chosen: Option<Found> = None;
+        for folder in folders.iter().filter(|folder| train.is_none_or(|train| plain(train) != plain(folder)))
+        {
+            let path = root.path().join(folder);
+            let place = shown_path(&path);
+            if let Some(chosen) = &chosen {
+                let measured = shown_path(&chosen.part.place);
+                notes.push(format!("{place} is no part of the data, since {measured} is measured on"));
+                unused.push(path);
+                continue;
+            }
+            let found = root.list(Some(folder), &self.exclude)?;
+            if found.has_classes() {
+                chosen = Some(found);
+                continue;
+            }
+            unused.push(path);
+            notes.extend(found.notes());
+            let images = match found.part.entries.len() {
+                0 => "there are no images in it".to_owned(),
+                1 => "there are no class folders in it, and its image is left out".to_owned(),
+                n => format!("there are no class folders in it, and its {n} images are left out"),
+            };
+            notes.push(format!("{place}: {images}, so that nothing is measured on it"));
+        }
+        Ok(chosen)
     }
 }
 
-/// Folders below a root.
-struct SplitFolders {
-    train: Option<PathBuf>,
-    test: Option<PathBuf>,
-}
-
-#[derive(Default)]
-struct ByClass {
-    train: Classed,
-    test: Option<Classed>,
-    notes: Vec<String>,
+/// The last part of `path`.
+fn name_of(path: &Path) -> &[u8] {
+    if plain(path).components().count() == 1 {
+        path.file_name().and_then(bytes_of).unwrap_or_default()
+    } else {
+        b""
+    }
 }
 
 impl Dataset for ClassFolders {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let mut splits = ByClass::default();
-        for path in expanded(&self.config.root)? {
+        let (mut of_train, mut of_test, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        let ClassFoldersConfig { train, test, .. } = &self.config;
+        for path in expanded_roots(&self.config.root, &mut notes)? {
             let root = Root::open(&path, &self.exclude)?;
-            splits.notes.extend_from_slice(root.notes());
-            let has_names = self.config.train.is_some() || self.config.test.is_some();
-            self.add(&if has_names { root } else { root.inner(&[TRAIN, TEST[0], TEST[1]]) }, &mut splits)?;
+            notes.extend_from_slice(root.notes());
+            let has_names = train.as_ref().is_some_and(|train| !is_here(train)) || test.is_some();
+            let (train, test) = self.list(&if has_names { root } else { root.inner() }, &mut notes)?;
+            of_train.push(train);
+            of_test.extend(test);
         }
-        let ByClass { train, test, mut notes } = splits;
+        check_apart(&of_train)?;
+        check_apart(&of_test)?;
+        notes.extend(keep_apart(&mut of_train, &mut of_test)?);
+        let classed = |found: Vec<Found>| {
+            let mut classed = Classed::default();
+            let has_several = found.len() > 1;
+            for found in found {
+                if has_several && !found.has_classes() {
+                    let place = shown_path(&found.part.place);
+                    classed.notes.push(format!("{place}: there are no images in class folders in it"));
+                }
+                classed.add(found);
+            }
+            classed
+        };
+        let (train, test) = (classed(of_train), (!of_test.is_empty()).then(|| classed(of_test)));
         train.check()?;
-        test.as_ref().map_or(Ok(()), Classed::check)?;
         let (labels, test_labels, empty) = number_classes(&train, test.as_ref());
         notes.extend(train.notes.iter().chain(test.iter().flat_map(|test| &test.notes)).cloned());
         notes.extend(empty);
@@ -165,12 +219,18 @@ impl Dataset for ClassFolders {
     }
 }
 
-/// What is beside the folder of training images and is no split, one sentence for folders and one for images.
-fn beside_train(root: &Root, test: Option<&Path>, patterns: &Patterns) -> Result<Vec<String>, DatasetError> {
-    let is_split = |name: &str| name == TRAIN || TEST.contains(&name) || test == Some(Path::new(name));
+/// What is beside the folder `train` of training images and is no split, one sentence for folders and one for images.
+fn beside_train(
+    root: &Root,
+    train: &Path,
+    test: Option<&Path>,
+    patterns: &Patterns,
+) -> Result<Vec<String>, DatasetError> {
+    let name = shown_path(train);
+    let is_split = |name: &[u8]| is_of_test(name) || [Some(train), test].contains(&Some(&path_of(name)));
     let top = root.top(patterns)?;
     let folders: Vec<String> =
-        top.folders.iter().map(|name| shown(name)).filter(|name| !is_split(name)).collect();
+        top.folders.iter().filter(|name| !is_split(name)).map(|name| shown(name)).collect();
     let place = shown_path(root.path());
     let mut notes = Vec::new();
     if !folders.is_empty() {
@@ -181,7 +241,7 @@ fn beside_train(root: &Root, test: Option<&Path>, patterns: &Patterns) -> Result
         };
         let names = listed(folders.into_iter());
         notes.push(format!(
-            "{place}: beside `{TRAIN}` there {are} no part of the data: {names}; if `{TRAIN}` is a class like these, write \
+            "{place}: beside `{name}` there {are} no part of the data: {names}; if `{name}` is a class like these, write \
              `train: \".\"`"
         ));
     }
@@ -192,12 +252,12 @@ fn beside_train(root: &Root, test: Option<&Path>, patterns: &Patterns) -> Result
             &format!("are {} images that are", top.images.len())
         };
         let names = listed(top.images.iter().map(|name| shown(name)));
-        notes.push(format!("{place}: beside `{TRAIN}` there {are} no part of the data: {names}"));
+        notes.push(format!("{place}: beside `{name}` there {are} no part of the data: {names}"));
     }
     Ok(notes)
 }
 
 /// Whether `folder` is the folder in which it stands.
 fn is_here(folder: &Path) -> bool {
-    folder.components().all(|part| part == std::path::Component::CurDir)
+    plain(folder).as_os_str().is_empty()
 }

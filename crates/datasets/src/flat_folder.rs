@@ -8,8 +8,9 @@ use crate::decode::{ReadOptions, decode_bytes};
 use crate::images::{Labels, Part};
 use crate::list::{Columns, LabelFile, number_both};
 use crate::listing::Patterns;
-use crate::root::Root;
-use crate::roots::{OneOrMore, at_home, check_paths, expanded};
+use crate::overlap::{check_apart, keep_apart, plain};
+use crate::root::{Found, Root};
+use crate::roots::{OneOrMore, at_home, check_paths, expanded_roots};
 use crate::splits::splits_of;
 
 plugin_api::register! {
@@ -65,10 +66,16 @@ impl FlatFolder {
     /// The dataset for `config`. Nothing is read yet.
     ///
     /// # Errors
-    /// If a path is empty, a pattern is none, or `read` makes no sense.
+    /// If a path is empty, a folder is given twice, a pattern is none, or `read` makes no sense.
     pub fn new(config: FlatFolderConfig) -> Result<Self, ConfigError> {
         check_paths("root", &config.root)?;
-        config.test.as_ref().map_or(Ok(()), |test| check_paths("test", test))?;
+        if let Some(test) = &config.test {
+            check_paths("test", test)?;
+            let is_root = |test: &PathBuf| config.root.paths().iter().any(|root| plain(root) == plain(test));
+            if let Some(same) = test.paths().iter().find(|test| is_root(test)) {
+                return Err(ConfigError::field("test", same.display(), "it must differ from `root`"));
+            }
+        }
         config.read.check()?;
         check_not_empty("labels", config.labels.as_ref())?;
         let exclude = Patterns::new("exclude", &config.exclude)?;
@@ -77,18 +84,32 @@ impl FlatFolder {
 }
 
 impl FlatFolder {
-    fn list(&self, roots: &OneOrMore, notes: &mut Vec<String>) -> Result<Vec<Part>, DatasetError> {
-        let mut parts = Vec::new();
-        for path in expanded(roots)? {
+    /// What is below each of `roots`, which may be nothing.
+    fn list(&self, roots: &OneOrMore, notes: &mut Vec<String>) -> Result<Vec<Found>, DatasetError> {
+        let mut all = Vec::new();
+        for path in expanded_roots(roots, notes)? {
             let root = Root::open(&path, &self.exclude)?;
             let found = root.list(None, &self.exclude)?;
             notes.extend_from_slice(root.notes());
-            found.check_not_empty()?;
+            all.push(found);
+        }
+        check_apart(&all)?;
+        Ok(all)
+    }
+}
+
+/// The parts of `found` that have images; empty ones are told.
+fn parts_with_images(found: Vec<Found>, notes: &mut Vec<String>) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for found in found {
+        if found.part.entries.is_empty() {
+            notes.extend(found.notes_if_empty());
+        } else {
             notes.extend(found.notes());
             parts.push(found.part);
         }
-        Ok(parts)
     }
+    parts
 }
 
 impl Dataset for FlatFolder {
@@ -96,6 +117,16 @@ impl Dataset for FlatFolder {
         let mut notes = Vec::new();
         let mut train = self.list(&self.config.root, &mut notes)?;
         let mut test = self.config.test.as_ref().map(|test| self.list(test, &mut notes)).transpose()?;
+        notes.extend(keep_apart(&mut train, test.as_deref_mut().unwrap_or_default())?);
+        if let (Some(first), true) = (train.first(), train.iter().all(|found| found.part.entries.is_empty()))
+        {
+            let told = train.iter().skip(1).flat_map(Found::notes_if_empty);
+            return Err(first.no_images(notes.into_iter().chain(told)));
+        }
+        let mut train = parts_with_images(train, &mut notes);
+        let test = test.map(|test| parts_with_images(test, &mut notes));
+        // Nothing to measure on is no reason not to train.
+        let mut test = test.filter(|test| !test.is_empty());
         let mut labels = (Labels::none(), test.as_ref().map(|_| Labels::none()));
         if let Some(file) = &self.config.labels {
             let FlatFolderConfig { path_column, label_column, .. } = self.config.clone();

@@ -8,6 +8,7 @@ use plugin_api::{ConfigError, DatasetConfig, DatasetContext, DatasetError, Datas
 
 use crate::archive::{self, is_archive_file};
 use crate::decode::{ReadOptions, begins_like_image};
+use crate::folder_of_files::dataset_of_folder;
 use crate::images::{Labels, Part, StoredImages};
 use crate::joined::Joined;
 use crate::list::{Columns, List, number_both, number_labels, read_list};
@@ -15,14 +16,12 @@ use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
 use crate::parquet::{self, is_parquet_file};
 use crate::places::{error, relative_hint};
 use crate::root::Root;
+use crate::split_names::{is_of_split, is_of_test};
 use crate::splits::Listed;
 use crate::store::Folder;
 
 /// Magic bytes that distinguish images and other files from text.
 const N_BYTES_LOOKED_AT: usize = 32;
-
-/// Names of folders that hold a split.
-const SPLITS: [&[u8]; 5] = [b"train", b"val", b"valid", b"validation", b"test"];
 
 /// Dataset plugins of files that are listed here together with folders and images.
 const LISTED_HERE: [&str; 3] = ["archive", "list-file", "parquet"];
@@ -41,14 +40,15 @@ pub struct OpenedImages {
 /// A path is a folder, which is searched recursively and sorted by path; a list of images, as for
 /// [`ListFile`](crate::ListFile); an archive, as for [`ArchiveDataset`](crate::ArchiveDataset); a Parquet file, as for
 /// [`ParquetDataset`](crate::ParquetDataset); or an image. A single path may also be a pack, or a file of another plugin
-/// ([`dataset_of_file`]): its training images, and its test images after them. Parquet files, and any single path, give labels if
+/// ([`dataset_of_file`]), or a folder that has only archives, packs or Parquet files ([`dataset_of_folder`]): its training images,
+/// and its test images after them. Parquet files, and any single path, give labels if
 /// they have them: a list with labels, or a folder in which every image is in a class folder.
 ///
 /// # Errors
 /// If a path does not exist, or is not an image.
 pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
     if let [path] = paths
-        && let Some(config) = dataset_of_file(path)
+        && let Some(config) = dataset_of_file(path).or_else(|| dataset_of_folder(path))
     {
         let unfit = |fault: ConfigError| error(path, fault.to_string(), "name its plugin in a pipeline");
         let splits = config.build(&DatasetContext::default()).map_err(unfit)?.open()?;
@@ -137,13 +137,15 @@ fn parts_and_labels(listed: Listed, notes: &mut Vec<String>) -> (Vec<Part>, Labe
 
 /// The first folder of each path as its class, if every path has one.
 ///
-/// Folders of splits are no classes: below `train` and `test`, the next folder is.
+/// Folders of splits are no classes: below `train` and `test`, the next folder is. A folder `train` beside others is one, since
+/// it may have trains.
 fn labels_of_folders(entries: &Entries) -> Labels {
-    let are_of_splits =
-        entries.paths().all(|path| split_first(path).is_some_and(|(first, _)| SPLITS.contains(&first)));
+    let first = |path| split_first(path).map(|(first, _)| first);
+    let are_of_splits = entries.paths().all(|path| first(path).is_some_and(is_of_split));
+    let is_no_class = |name: &[u8]| if are_of_splits { is_of_split(name) } else { is_of_test(name) };
     let class = |path| {
-        let path = if are_of_splits { split_first(path)?.1 } else { path };
-        split_first(path).map(|(class, _)| class)
+        let (first, rest) = split_first(path)?;
+        if is_no_class(first) { split_first(rest).map(|(class, _)| class) } else { Some(first) }
     };
     let Some(classes) = entries.paths().map(class).collect::<Option<BTreeSet<&[u8]>>>() else {
         return Labels::none();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plugin_api::{ByteImage, DecodingScope, Images, UnreadableImage};
 
-use crate::decode::{Looked, ReadOptions, decode_bytes, notes};
+use crate::decode::{Look, Looked, ReadOptions, decode_bytes, notes};
 use crate::listing::{Entries, path_of, shown, shown_path};
 use crate::store::Store;
 
@@ -94,7 +94,12 @@ impl Images for StoredImages {
     }
 
     fn notes(&self) -> Vec<String> {
-        let look = |index| Some(Looked { name: self.name(index), bytes: self.bytes(index).ok()? });
+        let look = |index| {
+            Some(match self.bytes(index) {
+                Ok(bytes) => Look::File(Looked { name: self.name(index), bytes }),
+                Err(image) => Look::Unreadable(image),
+            })
+        };
         notes(self.n, &look, &self.read)
     }
 

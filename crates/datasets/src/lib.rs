@@ -23,14 +23,17 @@
 
 mod classes;
 mod decode;
+mod folder_of_files;
 mod given;
 mod images;
 mod joined;
 mod listing;
+mod overlap;
 mod places;
 mod positioned;
 mod root;
 mod roots;
+mod split_names;
 mod splits;
 mod store;
 
@@ -55,16 +58,19 @@ pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
 pub use self::decode::is_decoding;
 pub use self::decode::{
     ImageHeader, MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file,
-    format_name, image_header, read_image_file,
+    format_name, image_header, notes_as_read, read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
+pub use self::folder_of_files::dataset_of_folder;
 pub use self::given::{OpenedImages, dataset_of_file, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;
+pub use self::overlap::nested;
 pub use self::pack::{Encoding, PackConfig, PackError, PackFile, PackPlan, PackWriter, Packed};
 pub use self::parquet::{ParquetConfig, ParquetDataset, is_parquet_file};
 pub use self::roots::OneOrMore;
 pub use self::shapes::{Shapes, ShapesConfig};
 pub use self::split::{SplitConfig, SplitDataset};
+pub use self::split_names::SplitFolders;
 pub use self::stl10::{Stl10, Stl10Config, Stl10Part};
 pub use self::tiny_imagenet::{TinyImageNet, TinyImageNetConfig};

@@ -13,7 +13,9 @@ use crate::listing::{
     Entries, PassedOver, Patterns, SEPARATOR, Top, Walked, bytes_of, path_of, shown_path, split_first, walk,
     walk_top,
 };
+use crate::overlap::plain;
 use crate::places::{check_folder, error, no_images};
+use crate::split_names::{folders_of_splits, is_of_split};
 use crate::store;
 
 /// A place that is there.
@@ -82,8 +84,8 @@ impl Root {
         }
     }
 
-    /// An archive often has one folder around all others: that folder, unless it is called as one of `names`.
-    pub(crate) fn inner(self, names: &[&str]) -> Self {
+    /// An archive often has one folder around all others: that folder, unless it is called as that of a split.
+    pub(crate) fn inner(self) -> Self {
         let Self::Archive { mut part, mut others, notes } = self else { return self };
         loop {
             let Some((first, _)) = part.entries.paths().next().and_then(split_first) else { break };
@@ -91,7 +93,7 @@ impl Root {
             let is_around = |path| {
                 split_first(path).is_some_and(|(folder, rest)| folder == first && split_first(rest).is_some())
             };
-            if names.iter().any(|name| name.as_bytes() == first) || !part.entries.paths().all(is_around) {
+            if is_of_split(&first) || !part.entries.paths().all(is_around) {
                 break;
             }
             part.entries = part.entries.below(&first);
@@ -106,6 +108,16 @@ impl Root {
         match self {
             Self::Folder(path) => path.join(folder).is_dir(),
             Self::Archive { part, .. } => !below(part, folder).entries.is_empty(),
+        }
+    }
+
+    /// The names of the folders directly in it that are called as those of splits are.
+    pub(crate) fn splits(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Folder(path) => folders_of_splits(path),
+            Self::Archive { part, .. } => {
+                top_folders(part).into_iter().filter(|name| is_of_split(name)).collect()
+            }
         }
     }
 
@@ -130,7 +142,10 @@ impl Root {
     pub(crate) fn list(&self, folder: Option<&Path>, patterns: &Patterns) -> Result<Found, DatasetError> {
         match self {
             Self::Folder(path) => {
-                let place = folder.map_or_else(|| path.clone(), |folder| path.join(folder));
+                let place = match folder.map(plain).filter(|folder| !folder.as_os_str().is_empty()) {
+                    Some(folder) => path.join(folder),
+                    None => path.clone(),
+                };
                 check_folder(&place)?;
                 let Walked { entries, top_folders, passed, .. } = walk(&place, &patterns.below(folder))?;
                 let store = Arc::new(store::Folder { path: place.clone() });
@@ -167,13 +182,33 @@ fn top_folders(part: &Part) -> Vec<Vec<u8>> {
 }
 
 impl Found {
-    /// Leaves out what is in `folder`.
-    pub(crate) fn leave_out(&mut self, folder: &Path) {
-        let Some(name) = bytes_of(folder.as_os_str()) else { return };
-        let is_in =
-            |path: &[u8]| path.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&SEPARATOR));
+    /// Leaves out what is in `folders`, whose paths start at the place. Returns how many images these were.
+    pub(crate) fn leave_out(&mut self, folders: &[Vec<u8>]) -> usize {
+        if folders.is_empty() {
+            return 0;
+        }
+        let is_in = |path: &[u8]| {
+            folders.iter().any(|folder| {
+                path.strip_prefix(&folder[..]).is_some_and(|rest| rest.first() == Some(&SEPARATOR))
+            })
+        };
+        let n = self.part.entries.len();
         self.part.entries = self.part.entries.filtered(|path| !is_in(path));
-        self.top_folders.retain(|top| top != name);
+        self.top_folders.retain(|top| !folders.contains(top));
+        n - self.part.entries.len()
+    }
+
+    /// Whether an image is in one of its folders.
+    pub(crate) fn has_classes(&self) -> bool {
+        self.part.entries.paths().any(|path| split_first(path).is_some())
+    }
+
+    /// That it has no image and is left out, where others have some; with what was passed over.
+    pub(crate) fn notes_if_empty(&self) -> Vec<String> {
+        let mut notes = self.notes();
+        notes
+            .push(format!("{}: there are no images in it, and it is left out", shown_path(&self.part.place)));
+        notes
     }
 
     /// What was passed over, one sentence each.
@@ -184,6 +219,12 @@ impl Found {
     /// # Errors
     /// If there is no image.
     pub(crate) fn check_not_empty(&self) -> Result<(), DatasetError> {
-        if self.part.entries.is_empty() { Err(no_images(&self.part.place, &self.notes())) } else { Ok(()) }
+        if self.part.entries.is_empty() { Err(self.no_images([])) } else { Ok(()) }
+    }
+
+    /// That there is no image, with what was passed over and what else is to be told.
+    pub(crate) fn no_images(&self, told: impl IntoIterator<Item = String>) -> DatasetError {
+        let notes: Vec<String> = self.notes().into_iter().chain(told).collect();
+        no_images(&self.part.place, &notes)
     }
 }

@@ -1,10 +1,14 @@
 //! Paths as a person writes them: with `~` for the home folder, with patterns, and several at once.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use plugin_api::{ConfigError, DatasetError};
 
+use crate::archive::is_archive_file;
 use crate::flat_folder::check_not_empty;
+use crate::listing::{bytes_of, has_runs, is_hidden, is_image, shown_path};
+use crate::overlap::{plain, real};
 use crate::places::{error, relative_hint};
 
 /// A path, or several.
@@ -45,7 +49,7 @@ pub(crate) fn check_paths(field: &'static str, paths: &OneOrMore) -> Result<(), 
     }
     for (i, path) in paths.iter().enumerate() {
         check_not_empty(field, Some(path))?;
-        if paths[..i].contains(path) {
+        if paths[..i].iter().any(|other| plain(other) == plain(path)) {
             return Err(ConfigError::field(field, path.display(), "each path may be given once"));
         }
     }
@@ -55,25 +59,95 @@ pub(crate) fn check_paths(field: &'static str, paths: &OneOrMore) -> Result<(), 
 /// The places that `paths` stand for, in this order; those of a pattern are sorted.
 ///
 /// # Errors
-/// If a pattern is none or has no match, or places are missing: all of them are named.
+/// If a pattern is none or has no match, or places are missing or the same: all of them are named.
 pub(crate) fn expanded(paths: &OneOrMore) -> Result<Vec<PathBuf>, DatasetError> {
+    Ok(places(paths)?.into_iter().map(|place| place.path).collect())
+}
+
+/// [`expanded`] for places that are folders or archives. What else a pattern matches is left out, which is told.
+///
+/// # Errors
+/// As [`expanded`], and if nothing is left of a pattern.
+pub(crate) fn expanded_roots(
+    paths: &OneOrMore,
+    notes: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, DatasetError> {
+    let (mut roots, mut left_out) = (Vec::new(), Vec::new());
+    for place in places(paths)? {
+        match place.pattern {
+            Some(pattern) if !is_root(&place.path) => left_out.push((pattern, place.path)),
+            _ => roots.push(place.path),
+        }
+    }
+    let Some((pattern, first)) = left_out.first() else { return Ok(roots) };
+    let n = left_out.len();
+    let what = match n {
+        1 => "1 match of this pattern is no folder of images".to_owned(),
+        n => format!("{n} matches of this pattern are no folders of images"),
+    };
+    let told = format!("{what}: {}{}", shown_path(first), if n > 1 { ", ..." } else { "" });
+    if roots.is_empty() {
+        return Err(error(
+            pattern,
+            told,
+            "give the folder with the images, or a .zip or .tar file with them",
+        ));
+    }
+    notes.push(format!("{}: {told}", shown_path(pattern)));
+    Ok(roots)
+}
+
+/// Whether images may be in what a pattern has matched.
+fn is_root(path: &Path) -> bool {
+    let name = path.file_name().and_then(bytes_of).unwrap_or_default();
+    if path.is_dir() {
+        return !is_hidden(name) && !has_runs(path);
+    }
+    !is_image(name) && is_archive_file(path)
+}
+
+/// A place, and the pattern that it matches.
+struct Place {
+    path: PathBuf,
+    pattern: Option<PathBuf>,
+}
+
+fn places(paths: &OneOrMore) -> Result<Vec<Place>, DatasetError> {
     let mut places = Vec::new();
     for path in paths.paths() {
         let path = at_home(path);
         match pattern(&path) {
-            Some(pattern) => places.extend(matches(&path, &pattern)?),
-            None => places.push(path),
+            Some(pattern) => {
+                let found = matches(&path, &pattern)?.into_iter();
+                places.extend(found.map(|place| Place { path: place, pattern: Some(path.clone()) }));
+            }
+            None => places.push(Place { path, pattern: None }),
         }
     }
-    let missing: Vec<&PathBuf> = places.iter().filter(|place| !place.exists()).collect();
-    match &missing[..] {
-        [] | [_] => Ok(places),
-        [first, others @ ..] => {
-            let others: Vec<String> = others.iter().map(|place| place.display().to_string()).collect();
-            let reason = format!("it does not exist, and neither does {}", others.join(", "));
-            Err(error(first, reason, relative_hint(first)))
+    let missing: Vec<&Path> =
+        places.iter().map(|place| &*place.path).filter(|place| !place.exists()).collect();
+    if let [first, others @ ..] = &missing[..]
+        && !others.is_empty()
+    {
+        let others: Vec<String> = others.iter().map(|place| place.display().to_string()).collect();
+        let reason = format!("it does not exist, and neither does {}", others.join(", "));
+        return Err(error(first, reason, relative_hint(first)));
+    }
+    check_different(&places)?;
+    Ok(places)
+}
+
+/// # Errors
+/// If two places are the same: by a link, or written in two ways.
+fn check_different(places: &[Place]) -> Result<(), DatasetError> {
+    let mut seen: HashMap<PathBuf, &Path> = HashMap::with_capacity(places.len());
+    for place in places {
+        if let Some(first) = seen.insert(real(&place.path), &place.path) {
+            let reason = format!("this is {}, so that its images would be there twice", shown_path(first));
+            return Err(error(&place.path, reason, "name only one of both"));
         }
     }
+    Ok(())
 }
 
 /// `path` with the home folder instead of a `~` at its start.

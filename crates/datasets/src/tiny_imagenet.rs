@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, Splits};
 
+use crate::classes::listed;
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
 use crate::list::{ListedLabels, number_both};
-use crate::listing::{Patterns, file_name, shown, split_first};
+use crate::listing::{Patterns, file_name, shown, shown_path, split_first};
 use crate::places::error;
 use crate::root::{Found, Root};
 use crate::roots::at_home;
@@ -62,7 +63,7 @@ impl TinyImageNet {
 
     fn root(&self) -> Result<Root, DatasetError> {
         let path = at_home(&self.config.root);
-        let root = Root::open(&path, &Patterns::default())?.inner(&["train", "val"]);
+        let root = Root::open(&path, &Patterns::default())?.inner();
         if root.has(Path::new("train")) && root.has(Path::new("val")) {
             return Ok(root);
         }
@@ -81,15 +82,22 @@ impl TinyImageNet {
 impl Dataset for TinyImageNet {
     fn open(&self) -> Result<Splits, DatasetError> {
         let root = self.root()?;
-        let train = root.list(Some(Path::new("train")), &Patterns::default())?;
-        let test = root.list(Some(Path::new("val")), &Patterns::default())?;
+        let mut notes: Vec<String> = root.notes().to_vec();
+        let mut train = root.list(Some(Path::new("train")), &Patterns::default())?;
+        let mut test = root.list(Some(Path::new("val")), &Patterns::default())?;
         train.check_not_empty()?;
         test.check_not_empty()?;
-        let train_labels = labels_of_folders(&train)?;
-        let test_labels = labels_of_annotations(&root, &test)?;
+        notes.extend(train.notes().into_iter().chain(test.notes()));
+        notes.retain(|note| !is_of_annotations(note));
+        let train_labels = labels(&mut train, "in no class folder", &mut notes, |path| {
+            split_first(path).map(|(class, _)| shown(class))
+        })?;
+        let classes = annotations(&root)?;
+        let class = |path: &[u8]| classes.get(file_name(path)).cloned();
+        let test_labels = labels(&mut test, "not in `val_annotations.txt`", &mut notes, class)?;
         let (labels, test_labels) = number_both(&train_labels, Some(&test_labels));
         let test = test_labels.map(|labels| (vec![test.part], labels));
-        Ok(splits_of((vec![train.part], labels), test, &self.config.read, Vec::new()))
+        Ok(splits_of((vec![train.part], labels), test, &self.config.read, notes))
     }
 
     fn channels(&self) -> usize {
@@ -105,25 +113,50 @@ impl Dataset for TinyImageNet {
     }
 }
 
-fn labels_of_folders(train: &Found) -> Result<ListedLabels, DatasetError> {
-    let class = |path: &[u8]| match split_first(path) {
-        Some((class, _)) => Ok(shown(class)),
-        None => Err(error(&train.part.place, format!("`{}` is in no class folder", shown(path)), GET)),
-    };
-    train.part.entries.paths().map(class).collect::<Result<Vec<_>, _>>().map(ListedLabels::of)
+/// Whether `note` tells only of text files, which the set has beside its images: boxes and annotations.
+fn is_of_annotations(note: &str) -> bool {
+    let files = note.split_once("not end like an image: ").map(|(_, files)| files);
+    files.is_some_and(|files| files.ends_with(" txt") && !files.contains(','))
 }
 
-/// Lines of the name of a file, its class and a box, with tabs between them.
-fn labels_of_annotations(root: &Root, test: &Found) -> Result<ListedLabels, DatasetError> {
+/// The class of each image of `found`. Those without one are left out, which is told with the reason `why`.
+///
+/// # Errors
+/// If none has a class.
+fn labels(
+    found: &mut Found,
+    why: &str,
+    notes: &mut Vec<String>,
+    class: impl Fn(&[u8]) -> Option<String>,
+) -> Result<ListedLabels, DatasetError> {
+    let entries = &found.part.entries;
+    let without: Vec<String> = entries.paths().filter(|path| class(path).is_none()).map(shown).collect();
+    let n = without.len();
+    if n > 0 {
+        let none_is_left = n == entries.len();
+        let told = format!(
+            "{} {why}{}: {}",
+            if n == 1 { "1 image is".into() } else { format!("{n} images are") },
+            if none_is_left { "" } else { " and left out" },
+            listed(without.into_iter())
+        );
+        if none_is_left {
+            return Err(error(&found.part.place, told, GET));
+        }
+        notes.push(format!("{}: {told}", shown_path(&found.part.place)));
+        found.part.entries = entries.filtered(|path| class(path).is_some());
+    }
+    Ok(ListedLabels::of(found.part.entries.paths().filter_map(class)))
+}
+
+/// The classes of the test images by the names of their files, from lines of a name, its class and a box, with tabs between them.
+fn annotations(root: &Root) -> Result<HashMap<Vec<u8>, String>, DatasetError> {
     let file = root.path().join(ANNOTATIONS);
     let text =
         root.read(ANNOTATIONS).map_err(|reason| error(&file, format!("it cannot be read: {reason}"), GET))?;
     let lines = text.split(|&byte| byte == b'\n').map(|line| line.split(|&byte| byte == b'\t'));
-    let classes: HashMap<&[u8], &[u8]> =
-        lines.filter_map(|mut cells| Some((cells.next()?, cells.next()?.trim_ascii()))).collect();
-    let class = |path: &[u8]| match classes.get(file_name(path)) {
-        Some(class) => Ok(shown(class)),
-        None => Err(error(&file, format!("it has no class for `{}`", shown(path)), GET)),
+    let class = |mut cells: std::slice::Split<'_, u8, _>| {
+        Some((cells.next()?.to_vec(), shown(cells.next()?.trim_ascii())))
     };
-    test.part.entries.paths().map(class).collect::<Result<Vec<_>, _>>().map(ListedLabels::of)
+    Ok(lines.filter_map(class).collect())
 }

@@ -24,8 +24,8 @@ use crate::{compute, failure, json, notes, pipeline_file, text};
 /// momentum encoder, a momentum encoder that moves too fast for a queue, a learning rate that is of another order than those of
 /// the papers.
 ///
-/// Only the first error in each file is shown. A missing dataset is a note, not an error. The exit code is 1 if any
-/// file has an error.
+/// Only the first error in each file is shown. A missing dataset is a note, not an error; one that is there and that `run` would
+/// refuse is an error. The exit code is 1 if any file has an error.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
@@ -57,13 +57,13 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let mut code = ExitCode::SUCCESS;
     let mut results = Vec::new();
     for file in &arguments.files {
-        let read = pipeline_file::read(file, &arguments.set, &device);
+        let read = pipeline_file::read(file, &arguments.set, &device).and_then(Checked::of);
         if read.is_err() {
             code = ExitCode::FAILURE;
         }
         match read {
             read if arguments.json => results.push(result(file, read.as_ref())),
-            Ok(pipeline) => print_summary(out, file, &pipeline)?,
+            Ok(checked) => print_summary(out, file, &checked)?,
             Err(error) => {
                 out.flush()?;
                 print_error(&error);
@@ -76,16 +76,50 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     Ok(code)
 }
 
+/// A pipeline whose datasets are right, or are not there.
+struct Checked {
+    pipeline: Pipeline,
+    opened: Result<Splits, DatasetError>,
+    /// What the datasets of monitors have, by their names.
+    own: Vec<(String, Result<String, DatasetError>)>,
+}
+
+impl Checked {
+    /// # Errors
+    /// If a dataset is there and cannot be opened: `run` would refuse it, too.
+    fn of(pipeline: Pipeline) -> Result<Self, Failure> {
+        let opened = unless_wrong(pipeline.dataset.open())?;
+        let mut own = Vec::new();
+        for (monitor, dataset) in pipeline_file::own_datasets(&pipeline) {
+            let opened = unless_wrong(dataset.open())?;
+            let told =
+                opened.map(|splits| format!("{}: {}", shown(&dataset.describe()), split_sizes(&splits)));
+            own.push((monitor.to_owned(), told));
+        }
+        Ok(Self { pipeline, opened, own })
+    }
+}
+
+/// # Errors
+/// If what was opened is there and wrong. A known dataset that was not unpacked where its folder should be is not there.
+fn unless_wrong(opened: Result<Splits, DatasetError>) -> Result<Result<Splits, DatasetError>, Failure> {
+    match opened {
+        Err(error) if error.path.exists() && !error.reason.contains("neither here nor in") => {
+            Err(error.into())
+        }
+        opened => Ok(opened),
+    }
+}
+
 /// What `--json` has of a file.
-fn result(file: &Path, read: Result<&Pipeline, &Failure>) -> Value {
+fn result(file: &Path, read: Result<&Checked, &Failure>) -> Value {
     let file = file.display().to_string();
-    let pipeline = match read {
-        Ok(pipeline) => pipeline,
+    let Checked { pipeline, opened, .. } = match read {
+        Ok(checked) => checked,
         Err(failure) => return json!({ "file": file, "ok": false, "error": error_json(failure) }),
     };
-    let opened = pipeline.dataset.open();
     let splits = opened.as_ref().ok();
-    let mut notes = notes_of(pipeline, &opened);
+    let mut notes = notes_of(pipeline, opened);
     notes.extend(opened.as_ref().err().map(|error| format!("the dataset cannot be opened here: {error}")));
     let parameters = pipeline_file::count_parameters(&pipeline.network);
     json!({
@@ -162,7 +196,8 @@ fn print_error(error: &Failure) {
     }
 }
 
-fn print_summary(out: &mut dyn Write, file: &Path, pipeline: &Pipeline) -> std::io::Result<()> {
+fn print_summary(out: &mut dyn Write, file: &Path, checked: &Checked) -> std::io::Result<()> {
+    let Checked { pipeline, opened, own } = checked;
     let parameters = pipeline_file::count_parameters(&pipeline.network);
     writeln!(
         out,
@@ -174,12 +209,10 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: &Pipeline) -> std::
         text::count(pipeline.epochs, "epoch"),
         pipeline.batch,
     )?;
-    print_data(out, pipeline)?;
-    for (monitor, own) in pipeline_file::own_datasets(pipeline) {
-        match own.open() {
-            Ok(splits) => {
-                writeln!(out, "  data of {monitor}: {}: {}", shown(&own.describe()), split_sizes(&splits))?
-            }
+    print_data(out, pipeline, opened)?;
+    for (monitor, own) in own {
+        match own {
+            Ok(told) => writeln!(out, "  data of {monitor}: {told}")?,
             Err(error) => writeln!(
                 out,
                 "  note: the dataset of {monitor} cannot be opened here: {error}\n  hint: {}",
@@ -190,14 +223,17 @@ fn print_summary(out: &mut dyn Write, file: &Path, pipeline: &Pipeline) -> std::
     Ok(())
 }
 
-fn print_data(out: &mut dyn Write, pipeline: &Pipeline) -> std::io::Result<()> {
-    let opened = pipeline.dataset.open();
-    for note in notes_of(pipeline, &opened) {
+fn print_data(
+    out: &mut dyn Write,
+    pipeline: &Pipeline,
+    opened: &Result<Splits, DatasetError>,
+) -> std::io::Result<()> {
+    for note in notes_of(pipeline, opened) {
         writeln!(out, "  note: {note}")?;
     }
     match opened {
         Ok(splits) if splits.train.len() >= pipeline.batch => {
-            writeln!(out, "  data: {}: {}", shown(&pipeline.dataset.describe()), split_sizes(&splits))
+            writeln!(out, "  data: {}: {}", shown(&pipeline.dataset.describe()), split_sizes(splits))
         }
         Ok(_) => Ok(()),
         Err(error) => {

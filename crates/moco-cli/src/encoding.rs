@@ -37,7 +37,7 @@ pub(crate) struct EncoderArguments {
 /// Options of the images.
 #[derive(clap::Args)]
 pub(crate) struct ImageArguments {
-    /// Images: a folder (searched recursively), an archive, a list (one path per line), or image files.
+    /// Images: a folder (searched recursively), an archive, a pack, a Parquet file, a list (one path per line), or image files.
     #[arg(required_unless_present = "split", conflicts_with = "split")]
     images: Vec<PathBuf>,
     /// Use this split of the run's dataset instead.
@@ -138,28 +138,41 @@ pub(crate) fn stopped(out: &mut dyn Write) -> Result<std::process::ExitCode, Fai
 impl ImageArguments {
     /// The images. None is read yet.
     pub(crate) fn open(&self, encoder: &Encoder) -> Result<Arc<dyn Images>, Failure> {
-        let Some(part) = self.split else {
-            let opened = datasets::open_images(&self.images)?;
-            notes::print(&opened.notes);
-            return Ok(opened.images);
-        };
-        images_of_run(encoder, Some(part))
+        match self.split {
+            Some(part) => images_of_run(encoder, Some(part)),
+            None => images_at(&self.images, encoder),
+        }
     }
+}
+
+/// The images at `paths`. A few are read, to tell what is odd about them.
+pub(crate) fn images_at(paths: &[PathBuf], encoder: &Encoder) -> Result<Arc<dyn Images>, Failure> {
+    let opened = datasets::open_images(paths)?;
+    let mut told = opened.notes;
+    told.extend(notes::of_images(&*opened.images, encoder.dataset().ok()));
+    notes::print(&told);
+    Ok(opened.images)
 }
 
 /// The images of the run's dataset: those of `part`, or else the test images, or the training images if there are no others. None
 /// is read yet.
 pub(crate) fn images_of_run(encoder: &Encoder, part: Option<Part>) -> Result<Arc<dyn Images>, Failure> {
     let splits = encoder.dataset()?.open().map_err(|error| moved::with_way_out(&error))?;
-    notes::print(&splits.notes);
-    match (part, splits.test) {
-        (Some(Part::Train), _) | (None, None) => Ok(splits.train),
-        (_, Some(test)) => Ok(test),
-        (Some(Part::Test), None) => Err(Failure::new(
-            "the run's dataset has no test images",
-            "use `--split train`, or give images: a folder, a list or files",
-        )),
-    }
+    let mut told = splits.notes;
+    let images = match (part, splits.test) {
+        (Some(Part::Train), _) | (None, None) => splits.train,
+        (_, Some(test)) => test,
+        (Some(Part::Test), None) => {
+            notes::print(&told);
+            return Err(Failure::new(
+                "the run's dataset has no test images",
+                "use `--split train`, or give images: a folder, a list or files",
+            ));
+        }
+    };
+    told.extend(images.notes());
+    notes::print(&told);
+    Ok(images)
 }
 
 /// `, 3 unreadable images skipped`, or nothing.

@@ -47,6 +47,7 @@ mod numbers;
 mod output;
 mod pack;
 pub mod pipeline_file;
+mod plugins_built;
 mod plugins_list;
 mod predict;
 mod program;

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use pipeline::Pipeline;
-use plugin_api::Splits;
+use plugin_api::{Dataset, Images, Splits};
 
 /// What is to be told of both splits. A few images of each are read.
 pub(crate) fn of(splits: &Splits) -> Vec<String> {
@@ -15,11 +15,22 @@ pub(crate) fn of(splits: &Splits) -> Vec<String> {
     notes
 }
 
+/// What a look at a few of `images` finds, as `dataset`, of which an encoder has its own, reads them.
+pub(crate) fn of_images(images: &dyn Images, dataset: Option<&dyn Dataset>) -> Vec<String> {
+    let as_read = dataset.and_then(|dataset| datasets::notes_as_read(images, &|bytes| dataset.decode(bytes)));
+    as_read.unwrap_or_else(|| images.notes())
+}
+
 /// What is to be told before `pipeline` is trained on `splits`: what was found in them, and what is unusual.
 pub(crate) fn before_training(pipeline: &Pipeline, splits: &Splits) -> Vec<String> {
     let mut notes = of(splits);
     notes.extend(moco::advice::of(pipeline, splits.train.len()));
     notes.extend(moco::advice::of_images(pipeline, &*splits.train));
+    // `run` has refused it already.
+    if let Err(error) = train_core::trainer::check_labels(pipeline, splits) {
+        let hint = error.hint().map_or_else(String::new, |hint| format!("; {hint}"));
+        notes.push(format!("`run` would refuse it here: {error}{hint}"));
+    }
     notes
 }
 

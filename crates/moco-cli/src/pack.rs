@@ -26,7 +26,8 @@ use crate::{compute, cores, notes, text};
 /// With `--shorter`, the pack holds decoded pixels instead, of images whose shorter side is reduced to N. Training then
 /// decodes nothing, and sees images of that size.
 ///
-/// Images that cannot be read are left out and listed. The file appears when it is whole; Ctrl-C leaves none.
+/// Each image is decoded once, and those that cannot be read are left out and listed. The file appears when it is whole;
+/// Ctrl-C leaves none.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {

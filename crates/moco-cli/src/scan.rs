@@ -90,16 +90,23 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
 }
 
 fn print(out: &mut dyn Write, found: &Found, name: &dyn Fn(usize) -> String) -> io::Result<()> {
-    let formats: Vec<String> =
-        found.formats.iter().map(|(name, n)| format!("{} {name}", text::grouped(*n))).collect();
+    // These two are told as unreadable below.
+    let formats =
+        found.formats.iter().filter(|(name, _)| !["unreadable", "unknown"].contains(&name.as_str()));
+    let formats: Vec<String> = formats.map(|(name, n)| format!("{} {name}", text::grouped(*n))).collect();
     let bytes = if found.n_bytes > 0 { format!(", {}", text::bytes(found.n_bytes)) } else { String::new() };
     writeln!(out, "images: {}{bytes}", counted(found.n_images))?;
-    writeln!(out, "formats: {}", formats.join(", "))?;
+    if !formats.is_empty() {
+        writeln!(out, "formats: {}", formats.join(", "))?;
+    }
     let range = |[least, median, most]: [usize; 3]| format!("{least} to {most} px, median {median}");
     let sizes = &found.sizes;
-    writeln!(out, "shorter side: {}; longer side: {}", range(sizes.shorter), range(sizes.longer))?;
+    // Without an image that can be read there are no sizes.
     if let Some(((height, width), n)) = sizes.most_frequent {
-        writeln!(out, "most frequent size: {width} x {height} ({})", text::count(n, "image"))?;
+        writeln!(out, "shorter side: {}; longer side: {}", range(sizes.shorter), range(sizes.longer))?;
+        let n = text::count(n, "image");
+        let order = if height == width { "" } else { ", height and width" };
+        writeln!(out, "most frequent size: {height} x {width}{order} ({n})")?;
     }
     writeln!(out, "unreadable: {}", text::grouped(found.unreadable.len()))?;
     for (_, image) in found.unreadable.iter().take(N_SHOWN) {

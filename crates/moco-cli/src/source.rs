@@ -15,8 +15,8 @@ pub(crate) static STOP: AtomicBool = AtomicBool::new(false);
 /// Where the images are.
 #[derive(clap::Args)]
 pub(crate) struct SourceArguments {
-    /// Images: a folder (searched recursively; with a folder `train` in it, class folders), a list (one path per line),
-    /// image files, a pack, or a pipeline file (RON), which means its dataset.
+    /// Images: a folder (searched recursively; with a folder `train` in it, class folders), an archive, a pack, a Parquet file, a
+    /// list (one path per line), image files, or a pipeline file (RON), which means its dataset.
     #[arg(required = true, value_name = "SOURCE")]
     paths: Vec<PathBuf>,
     /// Override a value in the pipeline file, for instance `data.source.root="photos"`.

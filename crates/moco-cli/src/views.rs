@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
             format!("use at most {MAX_COUNT}"),
         ));
     }
+    arguments.out.as_deref().map_or(Ok(()), check_ending)?;
     let device = compute::start(None)?;
     let pipeline = pipeline_file::read(&arguments.file, &arguments.set, &device)?;
     let splits = pipeline.dataset.open()?;
@@ -88,6 +89,20 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         writeln!(out, "skipped: {name}")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A sheet under the name of another format would be taken for an image of a dataset.
+///
+/// # Errors
+/// If `path` does not end in `.png`.
+fn check_ending(path: &Path) -> Result<(), Failure> {
+    match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) {
+        true => Ok(()),
+        false => Err(Failure::usage(
+            format!("`{}` does not end in `.png`, and the sheet is a PNG file", path.display()),
+            format!("name it `{}`", path.with_extension("png").display()),
+        )),
+    }
 }
 
 /// Writes the sheet to `asked`, or to the next free name, without overwriting a file. Returns the path.
@@ -128,6 +143,14 @@ fn create(usual: &Path, asked: Option<&Path>, contents: &[u8]) -> Result<PathBuf
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_sheet_is_called_what_it_is() {
+        assert!(check_ending(Path::new("a/sheet.PNG")).is_ok());
+        let error = check_ending(Path::new("a/sheet.jpg")).unwrap_err();
+        assert_eq!(error.hint().unwrap(), "name it `a/sheet.png`");
+        assert!(check_ending(Path::new("sheet")).is_err());
+    }
 
     #[test]
     fn a_file_is_never_overwritten() {

@@ -406,7 +406,8 @@ pub fn build_pipeline(config: &PipelineConfig) -> Result<Pipeline, Error> {
 /// Opens the dataset of `pipeline`, and those of monitors that have one of their own. No image is read.
 ///
 /// # Errors
-/// If one is missing, the run's has fewer images than a batch, or this machine surely has no memory for a step.
+/// If one is missing, the run's has fewer images than a batch or not the classes that a loss needs, or this machine surely has no
+/// memory for a step.
 pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     let splits = pipeline.dataset.open()?;
     for own in pipeline.monitors.iter().filter_map(|(_, monitor)| monitor.dataset()) {
@@ -416,6 +417,7 @@ pub fn open_dataset(pipeline: &Pipeline) -> Result<Splits, Error> {
     if n_images < pipeline.batch {
         return Err(LoaderError::TooFewImages { n_images, batch: pipeline.batch }.into());
     }
+    trainer::check_labels(pipeline, &splits)?;
     check_memory(pipeline, n_images)?;
     Ok(splits)
 }

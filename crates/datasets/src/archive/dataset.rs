@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, Splits};
 
-use super::{files_of, open, webdataset};
+use super::webdataset::{self, Beside};
+use super::{Archive, files_of, open};
+use crate::classes::listed;
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::images::Part;
 use crate::list::ListedLabels;
@@ -56,8 +58,8 @@ pub struct ArchiveConfig {
 
 /// Images in archives, zip files or tar files without compression.
 ///
-/// Images have labels if each archive has them as WebDataset does (`0001.cls` or `0001.json` beside `0001.jpg`), or if
-/// every image is in a class folder.
+/// Images have labels if most have one as WebDataset keeps them (`0001.cls` or `0001.json` beside `0001.jpg`), or if nearly all
+/// are in class folders. Those without one are then left out, which a note tells.
 #[derive(Debug, Clone)]
 pub struct ArchiveDataset {
     config: ArchiveConfig,
@@ -89,52 +91,123 @@ impl ArchiveDataset {
 /// Lists `files`, which are archives.
 ///
 /// # Errors
-/// If one cannot be listed, or there is no image in any.
+/// If none can be listed, or there is no image in any.
 pub(crate) fn list(
     files: &[PathBuf],
     exclude: &Patterns,
     field: Option<&str>,
 ) -> Result<Listed, DatasetError> {
-    let (mut parts, mut notes) = (Vec::new(), Vec::new());
-    let mut labels = Some(Vec::new());
+    let (mut archives, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for file in files {
-        let mut archive = open(file, exclude)?;
-        let found = webdataset::labels(&mut archive, field)?;
-        if found.is_none() {
-            archive.others.paths().for_each(|path| archive.passed.add_file(path));
+        match open(file, exclude) {
+            Ok(archive) => {
+                let beside = webdataset::labels(&archive, field);
+                // One archive alone has to be as it should.
+                let beside = if files.len() == 1 { beside? } else { told(beside, &mut notes).flatten() };
+                archives.push((archive, beside));
+            }
+            // A name that is wrong is no archive that is damaged.
+            Err(failure) if files.len() == 1 || !file.exists() => return Err(failure),
+            Err(failure) => failures.push(failure),
         }
+    }
+    if archives.is_empty()
+        && let Some(failure) = failures.pop()
+    {
+        return Err(failure);
+    }
+    notes.extend(failures.iter().map(|failure| format!("{failure}; the archive is left out")));
+    let labels = labels_beside(&mut archives, &mut notes);
+    let mut parts = Vec::new();
+    for (mut archive, _) in archives {
+        notes.extend(webdataset::several_in_a_sample(&archive));
         notes.append(&mut archive.notes);
-        notes.extend(archive.passed.notes(&shown_path(file)));
-        labels = labels.zip(found).map(|(mut labels, found)| {
-            labels.extend(found);
-            labels
-        });
+        notes.extend(archive.passed.notes(&shown_path(&archive.part.place)));
         parts.push(archive.part);
     }
     if parts.iter().all(|part| part.entries.is_empty()) {
         return Err(no_images(&files[0], &notes));
     }
-    let labels = labels.or_else(|| class_folders(&parts));
+    let labels = labels.or_else(|| class_folders(&mut parts, &mut notes));
     Ok(Listed { parts, labels: labels.map(ListedLabels::of), notes })
 }
 
-/// The class folder of every image, if each is in one. A folder around all class folders is none.
-fn class_folders(parts: &[Part]) -> Option<Vec<String>> {
-    let paths = || parts.iter().flat_map(|part| part.entries.paths());
-    let mut depth = 0;
-    loop {
-        let below = |path| (0..depth).try_fold(path, |path, _| split_first(path).map(|(_, rest)| rest));
-        let class = |path| below(path).and_then(split_first).map(|(class, _)| class);
-        let first = paths().next().and_then(class)?;
-        let is_around = paths().all(|path| {
-            class(path) == Some(first)
-                && below(path).and_then(split_first).is_some_and(|(_, rest)| split_first(rest).is_some())
-        });
-        if !is_around {
-            return paths().map(|path| class(path).map(shown)).collect();
-        }
-        depth += 1;
+/// What `result` has; its fault becomes a note.
+fn told<T>(result: Result<T, DatasetError>, notes: &mut Vec<String>) -> Option<T> {
+    result.map_err(|failure| notes.push(failure.to_string())).ok()
+}
+
+/// The labels that stand beside the images of `archives`, if most images have one. The others are then left out.
+fn labels_beside(archives: &mut [(Archive, Option<Beside>)], notes: &mut Vec<String>) -> Option<Vec<String>> {
+    let n: usize = archives.iter().map(|(archive, _)| archive.part.entries.len()).sum();
+    let all = archives.iter().filter_map(|(_, beside)| beside.as_ref());
+    let n_labeled = all.flat_map(|beside| &beside.labels).filter(|label| label.is_some()).count();
+    let is_used = n_labeled > 0 && n_labeled * 2 >= n;
+    if n_labeled > 0 && !is_used {
+        notes.push(format!(
+            "{n_labeled} of {n} images have a label beside them, and most have none, so that no label is used"
+        ));
     }
+    let mut labels = Vec::new();
+    for (archive, beside) in archives {
+        if !is_used || beside.is_none() {
+            let Archive { others, passed, .. } = archive;
+            others.paths().for_each(|path| passed.add_file(path));
+        }
+        if is_used {
+            labels.extend(webdataset::leave_out_without(archive, beside.take()));
+        }
+    }
+    is_used.then_some(labels)
+}
+
+/// Images that are in no class folder may be so few of all; with more, folders are no classes.
+const MOST_LOOSE: f64 = 0.25;
+
+/// The class folder of every image, if nearly all are in one. A folder around all class folders is none. Loose images are left
+/// out, which is told.
+fn class_folders(parts: &mut [Part], notes: &mut Vec<String>) -> Option<Vec<String>> {
+    let n: usize = parts.iter().map(|part| part.entries.len()).sum();
+    let mut depth = 0;
+    let n_loose = loop {
+        let paths = || parts.iter().flat_map(|part| part.entries.paths());
+        let first = paths().find_map(|path| class_at(path, depth))?.0;
+        let is_around = paths().filter_map(|path| class_at(path, depth)).all(|(class, _)| class == first);
+        let n_below = paths().filter(|path| class_at(path, depth + 1).is_some()).count();
+        let is_few = |n_loose: usize| n_loose as f64 <= n as f64 * MOST_LOOSE;
+        if is_around && is_few(n - n_below) {
+            depth += 1;
+            continue;
+        }
+        let n_loose = paths().filter(|path| class_at(path, depth).is_none()).count();
+        if !is_few(n_loose) || n_loose > 0 && is_around {
+            if !is_around {
+                notes.push(format!(
+                    "{n_loose} of {n} images are in no folder, so that folders are no classes"
+                ));
+            }
+            return None;
+        }
+        break n_loose;
+    };
+    if n_loose > 0 {
+        let loose = parts.iter().flat_map(|part| part.entries.paths());
+        let names: Vec<String> = loose.filter(|path| class_at(path, depth).is_none()).map(shown).collect();
+        let names = listed(names.into_iter());
+        let are = if n_loose == 1 { "1 image is".into() } else { format!("{n_loose} images are") };
+        notes.push(format!("{are} beside the class folders, without a class, and left out: {names}"));
+        for part in parts.iter_mut() {
+            part.entries = part.entries.filtered(|path| class_at(path, depth).is_some());
+        }
+    }
+    let paths = parts.iter().flat_map(|part| part.entries.paths());
+    paths.map(|path| class_at(path, depth).map(|(class, _)| shown(class))).collect()
+}
+
+/// The folder of `path` below `depth` others, and what is in it.
+fn class_at(path: &[u8], depth: usize) -> Option<(&[u8], &[u8])> {
+    let below = (0..depth).try_fold(path, |path, _| split_first(path).map(|(_, rest)| rest));
+    below.and_then(split_first)
 }
 
 impl Dataset for ArchiveDataset {

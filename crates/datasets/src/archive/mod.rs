@@ -2,6 +2,7 @@
 
 mod dataset;
 mod file;
+mod own_files;
 mod tar;
 mod webdataset;
 mod zip;
@@ -128,10 +129,12 @@ pub(crate) fn open(path: &Path, patterns: &Patterns) -> Result<Archive, DatasetE
         let files = if n_repeated == 1 { "1 image is".into() } else { format!("{n_repeated} images are") };
         notes.push(format!("{files} there again later, and only the last of a name counts"));
     }
-    let part = Part { place: path.to_owned(), store, entries: images };
+    let mut part = Part { place: path.to_owned(), store, entries: images };
+    let (others, mut passed) = (sorter.others.sorted(), sorter.passed);
+    own_files::leave_out(&mut part, &others, &mut passed);
     let place = shown_path(path);
     let notes = notes.into_iter().map(|note| format!("{place}: {note}")).collect();
-    Ok(Archive { part, others: sorter.others.sorted(), passed: sorter.passed, notes })
+    Ok(Archive { part, others, passed, notes })
 }
 
 /// Sorts the members of an archive as a walk sorts the files of a folder.

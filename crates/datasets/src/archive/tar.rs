@@ -10,6 +10,7 @@ use plugin_api::DatasetError;
 use super::file::SharedFile;
 use super::{Member, MemberKind, named};
 use crate::places::error;
+use crate::positioned::read_exact_at;
 use crate::store::Store;
 
 /// The unit of a tar file: headers are one, and contents are filled up to whole ones.
@@ -39,10 +40,13 @@ impl TarFile {
         let n_left = Rc::new(Cell::new(MAX_HEADER_BYTES));
         let metered = Metered { inner: BufReader::with_capacity(1 << 12, file), n_left: Rc::clone(&n_left) };
         let mut archive = ::tar::Archive::new(metered);
+        // What was put behind another by `cat` is read as well.
+        archive.set_ignore_zeros(true);
         let mut members = Vec::new();
         let mut last = String::new();
         let mut end = 0;
         let mut is_damaged = false;
+        let mut has_several = false;
         for entry in archive.entries_with_seek().map_err(|failure| cannot(failure.to_string()))? {
             n_left.set(MAX_HEADER_BYTES);
             let told = |failure: io::Error| told(&failure, end, shared.n_bytes);
@@ -55,6 +59,16 @@ impl TarFile {
                     break;
                 }
             };
+            if !has_several && !members.is_empty() && entry.raw_header_position() > end {
+                let mut block = [1; BLOCK_BYTES as usize];
+                has_several = read_exact_at(&shared.file, &mut block, end).is_ok()
+                    && block == [0; BLOCK_BYTES as usize];
+                if has_several {
+                    notes.push(format!(
+                        "another tar file follows behind the end, after {last}, and is read too"
+                    ));
+                }
+            }
             let kind = match entry.header().entry_type() {
                 kind if kind.is_file() || kind.is_contiguous() => MemberKind::File,
                 kind if kind.is_dir() => MemberKind::Folder,
@@ -90,6 +104,11 @@ impl Store for TarFile {
     fn read(&self, _path: &[u8], number: u32) -> Result<Vec<u8>, String> {
         let (start, n) = self.members[number as usize];
         self.file.read(start, n)
+    }
+
+    fn read_beginning(&self, _path: &[u8], number: u32, n_bytes: usize) -> Result<Vec<u8>, String> {
+        let (start, n) = self.members[number as usize];
+        self.file.read(start, n.min(n_bytes as u64))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Labels that stand beside the images of an archive: `key.cls` or `key.json` beside `key.jpg`, the layout of WebDataset.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plugin_api::DatasetError;
 
@@ -14,51 +14,114 @@ const MAX_LABEL_BYTES: usize = 1 << 20;
 /// Fields of a `.json` file that are looked for, the surest first.
 pub(crate) const LABEL_FIELDS: [&str; 5] = ["label", "cls", "class", "class_name", "category"];
 
-/// The label of each image of `archive`, if it has files with labels at all. Images without one are left out, which a note
-/// tells. `field` names the field of `.json` files.
+/// If so many files in a row are none with a label, all are about something else.
+const MOST_OTHERS: usize = 64;
+
+/// What stands beside the images of an archive.
+pub(super) struct Beside {
+    /// The label of each image; `None` if there is no file with one, or nothing in it.
+    pub(super) labels: Vec<Option<String>>,
+    /// Files with no label in them, each with the reason.
+    pub(super) faulty: Vec<(Vec<u8>, String)>,
+}
+
+/// The labels that stand beside the images of `archive`; `None` if it has no files with labels. `field` names the field of
+/// `.json` files.
 ///
 /// # Errors
-/// If a file with a label cannot be read, or has none.
-pub(super) fn labels(
-    archive: &mut Archive,
-    field: Option<&str>,
-) -> Result<Option<Vec<String>>, DatasetError> {
+/// If there are such files, and none of them has a label.
+pub(super) fn labels(archive: &Archive, field: Option<&str>) -> Result<Option<Beside>, DatasetError> {
     let files = label_files(&archive.others);
-    if files.is_empty() {
-        return Ok(None);
-    }
-    let place = archive.part.place.clone();
-    let mut labels = Vec::with_capacity(archive.part.entries.len());
+    let mut beside = Beside { labels: Vec::with_capacity(archive.part.entries.len()), faulty: Vec::new() };
+    let mut has_labels = false;
+    // What else programs write into `.json` files is no label.
+    let mut may_be_others = field.is_none();
     for path in archive.part.entries.paths() {
-        let Some(&index) = files.get(key(path)) else { continue };
+        let Some(&index) = files.get(key(path)) else {
+            beside.labels.push(None);
+            continue;
+        };
         let (file, number) = (archive.others.path(index), archive.others.number(index));
+        may_be_others &= ending_of(file) == "json";
         let bytes = archive.part.store.read(file, number);
         let label = bytes.and_then(|bytes| label_in(&bytes, &ending_of(file), field));
-        // What else programs write into `.json` files is no label.
-        if labels.is_empty() && field.is_none() && ending_of(file) == "json" && label.is_err() {
+        has_labels |= label.is_ok();
+        match label {
+            Ok(label) => beside.labels.push(Some(label)),
+            Err(reason) => {
+                beside.labels.push(None);
+                beside.faulty.push((file.to_vec(), reason));
+            }
+        }
+        if may_be_others && !has_labels && beside.faulty.len() >= MOST_OTHERS {
             return Ok(None);
         }
-        let label = label.map_err(|reason| {
+    }
+    match beside.faulty.first() {
+        _ if has_labels => Ok(Some(beside)),
+        Some((file, reason)) if !may_be_others => {
             let hint = "name the field with `label`, or leave out the file with `exclude`";
-            error(&place.join(path_of(file)), reason, hint)
-        })?;
-        labels.push(label);
+            Err(error(&archive.part.place.join(path_of(file)), reason, hint))
+        }
+        _ => Ok(None),
     }
-    if labels.is_empty() {
-        return Ok(None);
-    }
-    let without: Vec<String> =
-        archive.part.entries.paths().filter(|path| !files.contains_key(key(path))).map(shown).collect();
+}
+
+/// Leaves out the images of `archive` without a label, which is told, and gives the labels of the others.
+pub(super) fn leave_out_without(archive: &mut Archive, beside: Option<Beside>) -> Vec<String> {
+    let place = shown_path(&archive.part.place);
+    let Some(Beside { labels, faulty }) = beside else {
+        let n = archive.part.entries.len();
+        if n > 0 {
+            let images = if n == 1 { "its 1 image has".into() } else { format!("its {n} images have") };
+            archive.notes.push(format!("{place}: {images} no label, and left out, since others have one"));
+            archive.part.entries = Entries::default();
+        }
+        return Vec::new();
+    };
+    let is_faulty: HashSet<&[u8]> = faulty.iter().map(|(file, _)| key(file)).collect();
+    let paths = archive.part.entries.paths().zip(&labels);
+    let without = paths.filter(|(path, label)| label.is_none() && !is_faulty.contains(key(path)));
+    let without: Vec<String> = without.map(|(path, _)| shown(path)).collect();
     if !without.is_empty() {
         let n = without.len();
         let have = if n == 1 { "1 image has".to_owned() } else { format!("{n} images have") };
         let names = listed(without.into_iter());
-        archive
-            .notes
-            .push(format!("{}: {have} no file with a label, and left out: {names}", shown_path(&place)));
-        archive.part.entries = archive.part.entries.filtered(|path| files.contains_key(key(path)));
+        archive.notes.push(format!("{place}: {have} no file with a label, and left out: {names}"));
     }
-    Ok(Some(labels))
+    if !faulty.is_empty() {
+        let n = faulty.len();
+        let files =
+            if n == 1 { "1 file with a label has".into() } else { format!("{n} files with labels have") };
+        let names = listed(faulty.iter().map(|(file, reason)| format!("{} ({reason})", shown(file))));
+        archive.notes.push(format!("{place}: {files} none in it, and what is beside is left out: {names}"));
+    }
+    let mut has_label = labels.iter().map(Option::is_some);
+    archive.part.entries = archive.part.entries.filtered(|_| has_label.next() == Some(true));
+    labels.into_iter().flatten().collect()
+}
+
+/// What to say of an archive in which most samples have several images: one is often a mask of the other.
+pub(super) fn several_in_a_sample(archive: &Archive) -> Option<String> {
+    const MOST_KINDS: usize = 8;
+    let mut samples: HashMap<&[u8], usize> = HashMap::new();
+    let mut kinds: BTreeSet<&[u8]> = BTreeSet::new();
+    for path in archive.part.entries.paths() {
+        *samples.entry(key(path)).or_default() += 1;
+        kinds.insert(&path[key(path).len()..]);
+        if kinds.len() > MOST_KINDS {
+            return None;
+        }
+    }
+    let n_several = samples.values().filter(|n| **n > 1).count();
+    let last = kinds.last().filter(|_| n_several > 0 && n_several * 2 >= samples.len())?;
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("`{}`", shown(kind))).collect();
+    Some(format!(
+        "{}: most samples have several images, {}, and all are taken; `exclude: [\"**/*{}\"]` leaves out one kind",
+        shown_path(&archive.part.place),
+        kinds.join(" and "),
+        shown(last)
+    ))
 }
 
 /// Files with labels by key; of several, `.cls` before `.json`.

@@ -1,5 +1,7 @@
 //! Zip files.
 
+use std::borrow::Cow;
+use std::io::Read;
 use std::path::Path;
 
 use flate2::read::DeflateDecoder;
@@ -9,6 +11,7 @@ use rawzip::{CompressionMethod, FileReader, RECOMMENDED_BUFFER_SIZE, ZipArchive,
 use super::file::{SharedFile, read_all};
 use super::{Member, MemberKind};
 use crate::decode::MAX_FILE_BYTES;
+use crate::listing::SEPARATOR;
 use crate::places::error;
 use crate::store::Store;
 
@@ -45,14 +48,23 @@ impl ZipFile {
         let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
         let archive =
             ZipArchive::from_file(file, &mut buffer).map_err(|failure| cannot(failure.to_string()))?;
+        let is_windows = has_backslashes_only(&archive, &mut buffer);
         let mut members = Vec::new();
         let mut entries = archive.entries(&mut buffer);
         loop {
             match entries.next_entry() {
                 Ok(Some(entry)) => {
                     let path = entry.file_path();
-                    let kind = if entry.is_dir() { MemberKind::Folder } else { MemberKind::File };
-                    let member = Member { path: path.as_ref(), kind };
+                    let mut path = Cow::Borrowed(path.as_ref());
+                    if is_windows {
+                        path.to_mut()
+                            .iter_mut()
+                            .filter(|byte| **byte == b'\\')
+                            .for_each(|byte| *byte = SEPARATOR);
+                    }
+                    let is_folder = entry.is_dir() || path.ends_with(&[SEPARATOR]);
+                    let kind = if is_folder { MemberKind::Folder } else { MemberKind::File };
+                    let member = Member { path: &path, kind };
                     add(member, members.len() as u32);
                     members.push(ZipMember {
                         place: entry.wayfinder(),
@@ -72,6 +84,21 @@ impl ZipFile {
         }
         Ok(Self { archive, file: shared, members })
     }
+}
+
+/// Whether folders are separated as on Windows, against the rules of the format.
+fn has_backslashes_only(archive: &ZipArchive<FileReader>, buffer: &mut [u8]) -> bool {
+    let mut entries = archive.entries(buffer);
+    let mut has_backslash = false;
+    while let Ok(Some(entry)) = entries.next_entry() {
+        let path = entry.file_path();
+        let path: &[u8] = path.as_ref();
+        if path.contains(&SEPARATOR) {
+            return false;
+        }
+        has_backslash |= path.contains(&b'\\');
+    }
+    has_backslash
 }
 
 impl Store for ZipFile {
@@ -101,5 +128,26 @@ impl Store for ZipFile {
             }
             method => Err(format!("the compression {method} is not read")),
         }
+    }
+
+    fn read_beginning(&self, path: &[u8], number: u32, n_bytes: usize) -> Result<Vec<u8>, String> {
+        let member = &self.members[number as usize];
+        let Some((start, end)) =
+            self.archive.get_entry(member.place).ok().map(|entry| entry.compressed_data_range())
+        else {
+            return self.read(path, number);
+        };
+        // Compression adds next to nothing to what cannot be compressed.
+        let packed = self.file.read(start, end.saturating_sub(start).min(n_bytes as u64 + 1024))?;
+        let mut bytes = Vec::new();
+        let is_read = match member.method {
+            _ if member.is_encrypted => false,
+            CompressionMethod::STORE => packed[..].take(n_bytes as u64).read_to_end(&mut bytes).is_ok(),
+            CompressionMethod::DEFLATE => {
+                DeflateDecoder::new(&packed[..]).take(n_bytes as u64).read_to_end(&mut bytes).is_ok()
+            }
+            _ => false,
+        };
+        if is_read { Ok(bytes) } else { self.read(path, number) }
     }
 }

@@ -85,12 +85,49 @@ impl Shape {
 }
 
 /// What a person may want to know of a file that was read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Found {
-    /// The largest value, if the file has 16 bits and no range is declared.
-    pub(super) highest_word: Option<u16>,
+    /// The values that were taken, of files of more than 8 bits.
+    pub(super) values: Option<Values>,
     /// `(channels of the file, channels taken)`, if others than alpha are left out and nobody has chosen.
     pub(super) left_out: Option<(usize, usize)>,
+}
+
+/// The values of a file, before they become bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Values {
+    pub(super) depth: Depth,
+    pub(super) lowest: f64,
+    pub(super) highest: f64,
+    pub(super) n: usize,
+    /// Those that are clipped to 0 and to 255.
+    pub(super) n_clipped: (usize, usize),
+}
+
+impl Values {
+    fn none(depth: Depth) -> Self {
+        Self { depth, lowest: f64::INFINITY, highest: f64::NEG_INFINITY, n: 0, n_clipped: (0, 0) }
+    }
+
+    /// Adds values that become bytes by `range`.
+    fn add(&mut self, values: impl Iterator<Item = f64>, (low, high): (f64, f64)) {
+        for value in values {
+            self.lowest = self.lowest.min(value);
+            self.highest = self.highest.max(value);
+            self.n += 1;
+            self.n_clipped.0 += usize::from(value < low);
+            self.n_clipped.1 += usize::from(value > high);
+        }
+    }
+
+    /// Adds those of another file.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.lowest = self.lowest.min(other.lowest);
+        self.highest = self.highest.max(other.highest);
+        self.n += other.n;
+        self.n_clipped.0 += other.n_clipped.0;
+        self.n_clipped.1 += other.n_clipped.1;
+    }
 }
 
 /// An image that is filled from the rows of a file.
@@ -98,11 +135,11 @@ pub(super) struct Canvas {
     shape: Shape,
     /// The channel of the file for each channel of the image.
     picks: Vec<usize>,
+    /// The channels of the file that are taken, each once.
+    taken: Vec<usize>,
     range: Option<(f64, f64)>,
     values: Vec<u8>,
-    highest_word: u16,
-    /// The lowest and the highest float, where no range is declared.
-    float_extremes: (f64, f64),
+    found: Values,
     left_out: Option<(usize, usize)>,
 }
 
@@ -124,15 +161,11 @@ impl Canvas {
         let n_values = shape.width * shape.height * picks.len();
         check_memory(n_values.saturating_add(n_held))?;
         let values = zeros(n_values)?;
-        Ok(Self {
-            shape,
-            picks,
-            range: options.range,
-            values,
-            highest_word: 0,
-            float_extremes: (f64::INFINITY, f64::NEG_INFINITY),
-            left_out,
-        })
+        let mut taken = picks.clone();
+        taken.sort_unstable();
+        taken.dedup();
+        let found = Values::none(shape.depth);
+        Ok(Self { shape, picks, taken, range: options.range, values, found, left_out })
     }
 
     /// The image of decoded bytes, which are taken as they are where nothing else is asked for.
@@ -146,7 +179,7 @@ impl Canvas {
                 channels: picks.len(),
                 values: samples,
             };
-            return Ok(Decoded { image, found: Found { highest_word: None, left_out } });
+            return Ok(Decoded { image, found: Found { values: None, left_out } });
         }
         let mut canvas = Self::new(shape, options, samples.len())?;
         for (y, row) in samples.chunks_exact(shape.width * shape.n_channels).enumerate() {
@@ -167,26 +200,40 @@ impl Canvas {
 
     /// The same for values of 16 bits.
     pub(super) fn words(&mut self, place: Place, samples: &[u16]) {
-        if let Some(range) = self.range {
-            return self.draw(place, samples, |sample| scale(sample.into(), range));
+        match self.range {
+            Some(range) => self.numbers_in(place, samples, range),
+            None => {
+                self.look(place, samples, ALL_WORDS);
+                self.draw(place, samples, |sample| (sample >> 8) as u8);
+            }
         }
-        let highest = samples.iter().copied().max().unwrap_or(0);
-        self.highest_word = self.highest_word.max(highest);
-        self.draw(place, samples, |sample| (sample >> 8) as u8);
     }
 
     /// The same for any other values.
     pub(super) fn numbers<T: Copy + Into<f64>>(&mut self, place: Place, samples: &[T]) {
-        if let Some(range) = self.range {
-            return self.draw(place, samples, |sample| scale(sample.into(), range));
+        self.numbers_in(place, samples, self.range.unwrap_or(UNIT));
+    }
+
+    fn numbers_in<T: Copy + Into<f64>>(&mut self, place: Place, samples: &[T], range: (f64, f64)) {
+        self.look(place, samples, range);
+        self.draw(place, samples, |sample| scale(sample.into(), range));
+    }
+
+    /// Looks at those samples that are taken.
+    fn look<T: Copy + Into<f64>>(&mut self, place: Place, samples: &[T], range: (f64, f64)) {
+        let Self { found, taken, shape, .. } = self;
+        match place.part {
+            Part::All => {
+                for &channel in taken.iter() {
+                    let channel = samples.iter().skip(channel).step_by(shape.n_channels);
+                    found.add(channel.map(|&sample| sample.into()), range);
+                }
+            }
+            Part::Channel(channel) if taken.contains(&channel) => {
+                found.add(samples.iter().map(|&sample| sample.into()), range);
+            }
+            Part::Channel(_) => {}
         }
-        let (mut lowest, mut highest) = self.float_extremes;
-        for &sample in samples {
-            lowest = lowest.min(sample.into());
-            highest = highest.max(sample.into());
-        }
-        self.float_extremes = (lowest, highest);
-        self.draw(place, samples, |sample| scale(sample.into(), (0.0, 1.0)));
     }
 
     /// The same for many rows of `n` samples.
@@ -231,15 +278,14 @@ impl Canvas {
     /// # Errors
     /// If there were floats outside of 0 to 1, and no range is declared.
     pub(super) fn finish(self) -> Result<Decoded, String> {
-        let (lowest, highest) = self.float_extremes;
-        if lowest < 0.0 || highest > 1.0 {
+        let Values { lowest, highest, depth, n, .. } = self.found;
+        if self.range.is_none() && matches!(depth, Depth::Float(_)) && (lowest < 0.0 || highest > 1.0) {
             let odd = if highest > 1.0 { format!("up to {highest}") } else { format!("down to {lowest}") };
             return Err(format!(
                 "float values {odd}, outside 0 to 1: say with `range` which become 0 and 255"
             ));
         }
-        let is_deep = self.shape.depth == Depth::Word && self.range.is_none();
-        let found = Found { highest_word: is_deep.then_some(self.highest_word), left_out: self.left_out };
+        let found = Found { values: (n > 0).then_some(self.found), left_out: self.left_out };
         let Shape { width, height, .. } = self.shape;
         Ok(Decoded {
             image: ByteImage { width, height, channels: self.picks.len(), values: self.values },
@@ -271,11 +317,21 @@ fn picks(shape: &Shape, options: &ReadOptions) -> Result<(Vec<usize>, LeftOut), 
     let (picks, n_taken) = match shape.meaning {
         Meaning::Gray => (vec![0; 3], 1),
         Meaning::Rgb => (vec![0, 1, 2], 3),
-        Meaning::Unknown => return Err(format!("{}, and 3 are read: choose them with `bands`", has())),
+        Meaning::Unknown => {
+            return Err(format!(
+                "{}, and does not say which are red, green and blue: choose with `bands`",
+                has()
+            ));
+        }
     };
     let n_others = n.saturating_sub(n_taken + usize::from(shape.has_alpha));
     Ok((picks, (n_others > 0).then_some((n, n_taken))))
 }
+
+/// What becomes 0 and 255 where nobody says: of 16 bits.
+pub(super) const ALL_WORDS: (f64, f64) = (0.0, u16::MAX as f64);
+/// Of floats.
+pub(super) const UNIT: (f64, f64) = (0.0, 1.0);
 
 /// `low` becomes 0 and `high` 255; what is no number becomes 0.
 fn scale(value: f64, (low, high): (f64, f64)) -> u8 {

@@ -6,6 +6,7 @@ pub(crate) const EXTENSIONS: &[&str] = &[
     "jpeg",
     "jpe",
     "jfif",
+    "mpo",
     "png",
     "apng",
     "bmp",
@@ -37,6 +38,8 @@ pub(super) enum Format {
     Gif,
     WebP,
     Bmp,
+    /// BMP without the header of a file.
+    Dib,
     Pnm,
     Qoi,
     Ico,
@@ -57,6 +60,7 @@ impl Format {
             Self::Gif => "GIF",
             Self::WebP => "WebP",
             Self::Bmp => "BMP",
+            Self::Dib => "DIB",
             Self::Pnm => "PNM",
             Self::Qoi => "QOI",
             Self::Ico => "ICO",
@@ -83,6 +87,9 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<Format, String> {
     if let Some(name) = foreign(bytes) {
         return Err(format!("{name} is not read: {}", what_to_do(name)));
     }
+    if let Some(what) = in_place_of_an_image(bytes) {
+        return Err(what.into());
+    }
     // It has no signature, so that it comes last.
     if is_tga(bytes) {
         return Ok(Format::Tga);
@@ -103,6 +110,7 @@ fn by_signature(bytes: &[u8]) -> Option<Format> {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Format::Gif),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Format::WebP),
         [b'B', b'M', ..] => Some(Format::Bmp),
+        _ if is_dib(bytes) => Some(Format::Dib),
         [b'P', b'1'..=b'7', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Some(Format::Pnm),
         [b'q', b'o', b'i', b'f', ..] => Some(Format::Qoi),
         #[cfg(feature = "jxl")]
@@ -121,6 +129,44 @@ const NPY_START: &[u8] = b"\x93NUMPY";
 
 fn is_jxl(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\xff\x0a") || bytes.starts_with(b"\0\0\0\x0cJXL \r\n\x87\n")
+}
+
+/// Whether the header makes sense as one of a BMP file without its first 14 bytes.
+fn is_dib(bytes: &[u8]) -> bool {
+    let word = |at: usize| bytes.get(at..at + 2).map_or(0, |word| u16::from_le_bytes([word[0], word[1]]));
+    let fits = |at: usize| word(at) == 1 && matches!(word(at + 2), 1 | 2 | 4 | 8 | 16 | 24 | 32);
+    match bytes {
+        [12, 0, 0, 0, ..] => fits(8),
+        [40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => fits(12),
+        _ => false,
+    }
+}
+
+/// What came in place of an image, where that is known: what was to fetch the image, or what a server had to say.
+fn in_place_of_an_image(bytes: &[u8]) -> Option<&'static str> {
+    const LFS: &str = "a Git LFS pointer: the image itself has not been fetched (`git lfs pull`)";
+    const ANNEX: &str = "a git-annex pointer: the image itself has not been fetched (`git annex get`)";
+    const HTML: &str = "an HTML page and no image: probably what a server answered instead of it";
+    const XML: &str = "an XML text and no image: probably what a server answered instead of it";
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii_start();
+    let begins = |start: &str| {
+        text.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    let starts = [
+        ("version https://git-lfs.github.com/spec/", LFS),
+        ("version https://hawser.github.com/spec/", LFS),
+        ("/annex/objects/", ANNEX),
+        ("<!doctype html", HTML),
+        ("<html", HTML),
+        ("<?xml", XML),
+    ];
+    if let Some((_, what)) = starts.iter().find(|(start, _)| begins(start)) {
+        return Some(what);
+    }
+    let first_line = text.split(|&byte| byte == b'\n').next().unwrap_or(text);
+    let annex = b".git/annex/objects/";
+    let is_annex = first_line.len() < 1024 && first_line.windows(annex.len()).any(|window| window == annex);
+    is_annex.then_some(ANNEX)
 }
 
 fn what_to_do(name: &str) -> &'static str {
@@ -144,14 +190,30 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
     if is_jxl(bytes) {
         return Some(JXL);
     }
-    let starts: [(&[u8], &str); 6] = [
+    let starts: [(&[u8], &str); 19] = [
         (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
         (b"\xff\x4f\xff\x51", "JPEG 2000"),
         (NPY_START, NPY),
         (b"8BPS", "Photoshop's format"),
         (b"%PDF", "PDF"),
         (b"\x76\x2f\x31\x01", "OpenEXR"),
+        (b"DDS ", "DDS"),
+        (b"icns", "ICNS"),
+        (b"PF\n", "PFM"),
+        (b"Pf\n", "PFM"),
+        (b"\x01\xda\x00", "SGI's format"),
+        (b"\x01\xda\x01", "SGI's format"),
+        (b"#?RADIANCE", "Radiance HDR"),
+        (b"SIMPLE  =", "FITS"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"PK\x03\x04", "a zip file in place of an image"),
+        (b"\x1f\x8b", "a gzip file in place of an image"),
+        (b"<svg", "SVG"),
+        (b"\x1aE\xdf\xa3", "a film"),
     ];
+    if let [10, 0 | 2..=5, 0 | 1, 1 | 2 | 4 | 8, ..] = bytes {
+        return Some("PCX");
+    }
     if bytes.get(128..132) == Some(b"DICM") {
         return Some("DICOM");
     }

@@ -30,7 +30,8 @@ pub fn image_header(bytes: &[u8]) -> Option<ImageHeader> {
         // The first chunk is always `IHDR`; colors 0 and 4 are gray, without and with alpha.
         Format::Png => (big(16)?, big(20)?, matches!(bytes.get(25)?, 0 | 4)),
         Format::Gif => (little(6)?, little(8)?, false),
-        Format::Bmp => bmp(bytes)?,
+        Format::Bmp => bmp(bytes.get(14..)?)?,
+        Format::Dib => bmp(bytes)?,
         Format::Qoi => (big(4)?, big(8)?, false),
         Format::WebP => {
             let (width, height) = webp::size(bytes)?;
@@ -51,15 +52,15 @@ pub fn image_header(bytes: &[u8]) -> Option<ImageHeader> {
     (width > 0 && height > 0).then_some(ImageHeader { width, height, is_gray })
 }
 
-/// The header of OS/2 has 16 bits a side; in others a negative height means rows from the top.
-fn bmp(bytes: &[u8]) -> Option<(usize, usize, bool)> {
+/// Behind the header of the file. The header of OS/2 has 16 bits a side; in others a negative height means rows from the top.
+pub(super) fn bmp(bytes: &[u8]) -> Option<(usize, usize, bool)> {
     const CORE_HEADER: u8 = 12;
-    if *bytes.get(14)? == CORE_HEADER {
+    if *bytes.first()? == CORE_HEADER {
         let side = |at: usize| Some(usize::from(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?)));
-        return Some((side(18)?, side(20)?, false));
+        return Some((side(4)?, side(6)?, false));
     }
     let side = |at: usize| Some(i32::from_le_bytes(*bytes.get(at..)?.first_chunk()?).unsigned_abs() as usize);
-    Some((side(18)?, side(22)?, false))
+    Some((side(4)?, side(8)?, false))
 }
 
 fn tiff(bytes: &[u8]) -> Option<(usize, usize, bool)> {

@@ -29,6 +29,7 @@ mod through_image;
 mod tiff;
 mod tiff_colors;
 mod tiff_header;
+mod unreadable;
 mod webp;
 
 use std::cell::Cell;
@@ -46,6 +47,8 @@ pub(crate) use self::limits::MAX_FILE_BYTES;
 pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};
 pub(crate) use self::notes::{Looked, notes};
 pub use self::options::{Orientation, ReadOptions};
+pub(crate) use self::unreadable::Look;
+pub use self::unreadable::notes_as_read;
 
 /// Decodes an image file.
 ///
@@ -128,6 +131,7 @@ fn decode_as(format: Format, bytes: &[u8], options: &ReadOptions) -> Result<Deco
         Format::Gif => gif::decode(bytes, options)?,
         Format::WebP => through_image::webp(bytes, options)?,
         Format::Bmp => through_image::bmp(bytes, options)?,
+        Format::Dib => through_image::dib(bytes, options)?,
         Format::Pnm => pnm::decode(bytes, options)?,
         Format::Qoi => through_image::qoi(bytes, options)?,
         Format::Ico => ico::decode(bytes, options)?,

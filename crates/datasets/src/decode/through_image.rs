@@ -1,15 +1,15 @@
-//! Formats that `image` decodes: WebP, BMP, QOI, TGA, and the bitmaps in ICO.
+//! Formats that `image` decodes: WebP, BMP, DIB, QOI, TGA, and the bitmaps in ICO.
 
 use std::error::Error;
-use std::io::{Cursor, ErrorKind};
+use std::io::{BufRead, Cursor, ErrorKind, Seek};
 
 use image::codecs::{bmp::BmpDecoder, qoi::QoiDecoder, tga::TgaDecoder, webp::WebPDecoder};
-use image::{ColorType, ImageDecoder, ImageError};
+use image::{ColorType, ImageDecoder, ImageError, ImageResult};
 
 use super::canvas::{Canvas, Decoded, Depth, Meaning, Shape};
 use super::limits::{check_length, check_memory, check_size, zeros};
 use super::options::ReadOptions;
-use super::webp;
+use super::{header, webp};
 
 pub(super) fn webp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
     webp::check_frames(bytes)?;
@@ -21,15 +21,45 @@ pub(super) fn webp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, Strin
     decode("WebP", decoder, options, n_decoder_bytes)
 }
 
+/// Bytes that a BMP file has before the header of its bitmap.
+const BMP_FILE_HEADER: usize = 14;
+
 pub(super) fn bmp(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
-    let decoder = BmpDecoder::new(Cursor::new(bytes)).map_err(|error| explain("BMP", error))?;
-    let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
-    let is_core_header = byte(14) == 12;
-    let bits = if is_core_header { byte(24) } else { byte(28) };
+    let bitmap = bytes.get(BMP_FILE_HEADER..).unwrap_or_default();
+    bitmap_of("BMP", bitmap, bytes.len(), BmpDecoder::new(Cursor::new(bytes)), options)
+}
+
+/// A BMP file without its first header.
+pub(super) fn dib(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {
+    bitmap_of("DIB", bytes, bytes.len(), BmpDecoder::new_without_file_header(Cursor::new(bytes)), options)
+}
+
+fn bitmap_of<R: BufRead + Seek>(
+    name: &str,
+    bitmap: &[u8],
+    n_file_bytes: usize,
+    decoder: ImageResult<BmpDecoder<R>>,
+    options: &ReadOptions,
+) -> Result<Decoded, String> {
+    let longest = usize::from(u16::MAX);
+    if let Some((width, height, _)) = header::bmp(bitmap)
+        && width.max(height) > longest
+    {
+        // A file that claims to be huge is told what all are told.
+        check_size(width, height)?;
+        return Err(format!(
+            "a {name} with a side of more than {longest} pixels is not read, and this has {width} x {height}: convert \
+             the file to PNG"
+        ));
+    }
+    let decoder = decoder.map_err(|error| explain(name, error))?;
+    let byte = |at: usize| bitmap.get(at).copied().unwrap_or(0);
+    let is_core_header = byte(0) == 12;
+    let bits = if is_core_header { byte(10) } else { byte(14) };
     // Pixels that a run skips take no bytes at all.
-    let has_runs = !is_core_header && matches!(byte(30), 1 | 2);
-    check_bits(&decoder, bytes.len(), if has_runs { 0 } else { bits.into() })?;
-    decode("BMP", decoder, options, 0)
+    let has_runs = !is_core_header && matches!(byte(16), 1 | 2);
+    check_bits(&decoder, n_file_bytes, if has_runs { 0 } else { bits.into() })?;
+    decode(name, decoder, options, 0)
 }
 
 pub(super) fn qoi(bytes: &[u8], options: &ReadOptions) -> Result<Decoded, String> {

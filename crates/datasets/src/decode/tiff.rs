@@ -100,8 +100,10 @@ impl Page {
             other => return Err(format!("damaged TIFF: {other} is no sample format")),
         };
         let bits = same(tag::BITS, 1)?;
-        if !matches!(bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) {
-            return Err(format!("a TIFF of {bits} bits is not read: convert the file to 8 or 16"));
+        let are_long = bits == 64 && format != SampleFormat::Float;
+        if are_long || !matches!(bits, 1 | 2 | 4 | 8 | 16 | 32 | 64) {
+            let what = if are_long { "integers of 64".into() } else { bits.to_string() };
+            return Err(format!("a TIFF of {what} bits is not read: convert the file to 8 or 16"));
         }
         let n_samples = number(tag::SAMPLES, 1)? as usize;
         if !(1..=usize::from(u16::MAX)).contains(&n_samples) {
@@ -275,8 +277,16 @@ impl Page {
             // A code of 12 bits stands for a string of at most 4096 bytes.
             LZW => 4096 * 8 / 12,
             DEFLATE | OLD_DEFLATE => 1032,
+            // The decoder gives the pixels of other numbers of channels to the wrong places.
+            JPEG if !matches!(self.n_together(), 1 | 3 | 4) => {
+                let n = self.n_together();
+                return Err(format!("a TIFF of {n} channels in a JPEG image is not read: convert the file"));
+            }
             FAX_4 | JPEG | ZSTD => u64::MAX,
-            other => return Err(format!("a TIFF of compression {other} is not read: convert the file")),
+            other => {
+                let name = name_of_compression(other).map_or_else(|| other.to_string(), Into::into);
+                return Err(format!("a TIFF of compression {name} is not read: convert the file"));
+            }
         };
         let mut n_jpeg_bytes = 0;
         let n_row_bits = (self.chunk_size.0 * self.bits).saturating_mul(self.n_together());
@@ -342,7 +352,7 @@ impl Page {
             DecodingResult::F32(samples) => canvas.all_numbers(places, n, &samples),
             DecodingResult::F64(samples) => canvas.all_numbers(places, n, &samples),
             DecodingResult::U64(_) | DecodingResult::I64(_) => {
-                return Err("a TIFF of integers of 64 bits is not read: convert the file to 8 or 16".into());
+                unreachable!("integers of 64 bits are refused where the directory is read")
             }
         }
         Ok(())
@@ -357,6 +367,25 @@ const DEFLATE: u64 = 8;
 const PACK_BITS: u64 = 32773;
 const OLD_DEFLATE: u64 = 32946;
 const ZSTD: u64 = 50000;
+
+/// What people call a compression that is not read (tags of Adobe, libtiff and GDAL).
+fn name_of_compression(number: u64) -> Option<&'static str> {
+    Some(match number {
+        2 => "CCITT group 2",
+        3 => "CCITT group 3",
+        6 => "old JPEG",
+        32809 => "ThunderScan",
+        34661 => "JBIG",
+        34676 | 34677 => "LogLuv",
+        34712 => "JPEG 2000",
+        34887 => "LERC",
+        34892 => "lossy JPEG",
+        34925 => "LZMA",
+        50001 => "WebP",
+        50002 => "JPEG XL",
+        _ => return None,
+    })
+}
 
 fn explain(error: TiffError) -> String {
     match error {

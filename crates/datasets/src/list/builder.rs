@@ -7,6 +7,8 @@ use std::sync::Arc;
 use plugin_api::DatasetError;
 
 use super::List;
+use super::roles::Roles;
+use crate::classes::listed;
 use crate::images::{Labels, Part};
 use crate::listing::{Entries, path_of, shown, shown_path};
 use crate::places::error;
@@ -15,11 +17,18 @@ use crate::store::Folder;
 /// What has been read of a list.
 pub(super) struct Builder {
     pub(super) file: PathBuf,
+    is_table: bool,
     pub(super) entries: Entries,
-    pub(super) labels: Vec<u32>,
+    /// One for each entry; `None` for a line without a label.
+    pub(super) labels: Vec<Option<u32>>,
+    /// What a column says of the splits that the entries belong to.
+    pub(super) roles: Option<Roles>,
     numbers: LabelNumbers,
     pub(super) notes: Vec<String>,
 }
+
+/// Paths that are looked up: a wrong folder is found without a million lookups, and one missing file is no wrong folder.
+const N_LOOKED_UP: usize = 16;
 
 /// Lines of which an earlier line has the same path.
 struct Repeats {
@@ -71,34 +80,33 @@ impl ListedLabels {
     }
 }
 
+/// Those of `entries` for which `is_kept` has a true.
+pub(super) fn kept(entries: &Entries, is_kept: &[bool]) -> Entries {
+    let mut is_kept = is_kept.iter();
+    entries.filtered(|_| is_kept.next() == Some(&true))
+}
+
 impl Builder {
-    pub(super) fn new(file: &Path) -> Self {
+    pub(super) fn new(file: &Path, is_table: bool) -> Self {
         Self {
             file: file.to_owned(),
+            is_table,
             entries: Entries::default(),
             labels: Vec::new(),
+            roles: None,
             numbers: LabelNumbers::default(),
             notes: Vec::new(),
         }
     }
 
     /// Adds the image of a line, which counts from 1.
-    pub(super) fn push(&mut self, line: u32, path: &[u8], label: Option<&[u8]>) -> Result<(), DatasetError> {
-        let has_labels = !self.labels.is_empty();
-        if !self.entries.is_empty() && has_labels != label.is_some() {
-            let first = self.entries.number(0);
-            let (with, without) = if has_labels { (first, line) } else { (line, first) };
-            return Err(error(
-                &self.file,
-                format!("line {without} has no label, but line {with} has one"),
-                "add a label to every line, or to none",
-            ));
-        }
+    pub(super) fn push(&mut self, line: u32, path: &[u8], label: Option<&[u8]>) {
         self.entries.push(&[path], line);
-        if let Some(label) = label {
-            self.labels.push(self.numbers.number(shown(label)));
-        }
-        Ok(())
+        self.labels.push(label.map(|label| self.numbers.number(shown(label))));
+    }
+
+    pub(super) fn has_labels(&self) -> bool {
+        self.labels.iter().any(Option::is_some)
     }
 
     pub(super) fn finish(mut self) -> Result<List, DatasetError> {
@@ -110,25 +118,64 @@ impl Builder {
             ));
         }
         let folder = self.file.parent().unwrap_or(Path::new("")).to_owned();
-        // Only the first path is checked: this finds a wrong folder without a million lookups.
-        let first = folder.join(path_of(self.entries.path(0)));
-        if !first.exists() {
-            let hint = match self.entries.path(0).contains(&b',') {
-                true => {
-                    "a tab or a space separates path and label; commas are read in a list that ends in `.csv`"
-                }
-                false => "paths are relative to the folder of the list",
-            };
-            let reason =
-                format!("line {}: the file {} does not exist", self.entries.number(0), shown_path(&first));
-            return Err(error(&self.file, reason, hint));
-        }
+        self.check_folder(&folder)?;
         self.notes.extend(self.repeated());
+        self.leave_out_without_label();
         let names = self.label_names();
-        let labels = (!self.labels.is_empty()).then_some(ListedLabels { of_images: self.labels, names });
+        let of_images: Option<Vec<u32>> = self.labels.into_iter().collect();
+        let labels = of_images.map(|of_images| ListedLabels { of_images, names });
         let store = Arc::new(Folder { path: folder.clone() });
         let part = Part { place: folder, store, entries: self.entries };
-        Ok(List { file: self.file, part, labels, notes: self.notes })
+        Ok(List { file: self.file, part, labels, roles: self.roles, notes: self.notes })
+    }
+
+    /// Fails if none of some files is there.
+    fn check_folder(&self, folder: &Path) -> Result<(), DatasetError> {
+        let step = self.entries.len().div_ceil(N_LOOKED_UP);
+        let path = |index: usize| folder.join(path_of(self.entries.path(index)));
+        if (0..self.entries.len()).step_by(step).any(|index| path(index).exists()) {
+            return Ok(());
+        }
+        let hint = match self.entries.path(0).contains(&b',') {
+            true => {
+                "a tab or a space separates path and label; commas are read in a list that ends in `.csv`"
+            }
+            false => "paths are relative to the folder of the list",
+        };
+        let reason =
+            format!("line {}: the file {} does not exist", self.entries.number(0), shown_path(&path(0)));
+        Err(error(&self.file, reason, hint))
+    }
+
+    /// Leaves out lines without a label where others have one, which a note tells.
+    fn leave_out_without_label(&mut self) {
+        let without: Vec<usize> = (0..self.labels.len()).filter(|&i| self.labels[i].is_none()).collect();
+        if without.is_empty() || without.len() == self.labels.len() {
+            return;
+        }
+        let lines = |n: usize| if n == 1 { "1 line has".into() } else { format!("{n} lines have") };
+        let path = |&index: &usize| {
+            format!("line {}, {}", self.entries.number(index), shown(self.entries.path(index)))
+        };
+        // A space in a path looks like a label behind it, where no line has one.
+        if !self.is_table && without.len() * 2 > self.labels.len() {
+            let with: Vec<usize> = (0..self.labels.len()).filter(|&i| self.labels[i].is_some()).collect();
+            let names = listed(with.iter().map(path));
+            self.notes.push(format!(
+                "{} a label, and most lines have none, so that no label is used: {names}",
+                lines(with.len())
+            ));
+            self.labels.iter_mut().for_each(|label| *label = None);
+            return;
+        }
+        let names = listed(without.iter().map(path));
+        self.notes.push(format!("{} no label, and left out: {names}", lines(without.len())));
+        let has_label: Vec<bool> = self.labels.iter().map(Option::is_some).collect();
+        self.entries = kept(&self.entries, &has_label);
+        self.labels.retain(Option::is_some);
+        if let Some(roles) = &mut self.roles {
+            roles.keep(&has_label);
+        }
     }
 
     /// The labels in the order in which they came.

@@ -1,10 +1,10 @@
 //! Images listed in a text file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, Splits};
 
-use super::{Columns, List, number_labels, read_list};
+use super::{Columns, List, number_labels, read_divided};
 use crate::decode::{ReadOptions, decode_bytes};
 use crate::flat_folder::check_not_empty;
 use crate::listing::shown_path;
@@ -54,6 +54,10 @@ pub struct ListFileConfig {
     /// one of two columns.
     #[serde(default)]
     pub label_column: Option<String>,
+    /// The column that says which images are to train on (`train`) and which to test on (`val`, or else `test`). By default one
+    /// that is called `split`, `set`, `subset` or `fold`, if it has nothing but these words; with `\"\"` none.
+    #[serde(default)]
+    pub split_column: Option<String>,
 }
 
 /// Images listed in a text file.
@@ -85,10 +89,16 @@ impl ListFile {
 
 impl Dataset for ListFile {
     fn open(&self) -> Result<Splits, DatasetError> {
-        let ListFileConfig { path_column, label_column, .. } = self.config.clone();
+        let ListFileConfig { path_column, label_column, split_column, .. } = self.config.clone();
         let columns = Columns { path: path_column, label: label_column };
-        let train = read_list(&at_home(&self.config.path), &columns)?;
-        let test = self.config.test.as_deref().map(|test| read_list(&at_home(test), &columns)).transpose()?;
+        let read = |file: &Path| read_divided(&at_home(file), &columns, split_column.as_deref());
+        let (train, held_out) = read(&self.config.path)?.divided();
+        let test = self.config.test.as_deref().map(read).transpose()?;
+        let test = match test {
+            None => held_out,
+            // Of a list for testing, the lines to train on are left out as well.
+            Some(test) => Some(test.held_out()),
+        };
         if let Some(test) = &test
             && test.has_labels() != train.has_labels()
         {

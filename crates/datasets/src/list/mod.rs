@@ -3,6 +3,7 @@
 mod builder;
 mod label_file;
 mod list_file;
+mod roles;
 mod table;
 mod text;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use plugin_api::DatasetError;
 
 use self::builder::Builder;
+use self::roles::Roles;
 use crate::decode::{read_beginning, read_up_to};
 use crate::images::{Labels, Part};
 use crate::listing::{bytes_of, shown_path};
@@ -27,6 +29,8 @@ pub(crate) struct List {
     /// The number of an entry is its line.
     pub(crate) part: Part,
     labels: Option<ListedLabels>,
+    /// The split of each image, where a column says it.
+    roles: Option<Roles>,
     notes: Vec<String>,
 }
 
@@ -45,8 +49,16 @@ impl List {
     /// What is odd about the list, one sentence each.
     pub(crate) fn notes(&self) -> Vec<String> {
         let file = shown_path(&self.file);
-        self.notes.iter().map(|note| format!("{file}: {note}")).collect()
+        let notes = self.notes.iter().cloned().chain(self.roles.as_ref().and_then(not_divided));
+        notes.map(|note| format!("{file}: {note}")).collect()
     }
+}
+
+/// That a list is taken as a whole, whose column says otherwise.
+fn not_divided(roles: &Roles) -> Option<String> {
+    roles.divide().then(|| {
+        format!("the column `{}` is not used here: all lines are taken, of whatever split", roles.column)
+    })
 }
 
 /// More than the paths of a hundred million images.
@@ -57,13 +69,21 @@ const N_BYTES_LOOKED_AT: usize = 4096;
 /// Reads the list `file`.
 ///
 /// # Errors
-/// If it cannot be read or lists no images, some lines have a label and some have none, or the first image does not
-/// exist.
+/// If it cannot be read or lists no images, or none of some of them exists.
 pub(crate) fn read_list(file: &Path, columns: &Columns) -> Result<List, DatasetError> {
-    parse(file, columns)?.finish()
+    read_divided(file, columns, None)
 }
 
-fn parse(file: &Path, columns: &Columns) -> Result<Builder, DatasetError> {
+/// [`read_list`], where the column `split` says which split each line belongs to: by default one that is called so, with an empty
+/// name none.
+///
+/// # Errors
+/// As for [`read_list`]; if there is no such column, or it names no splits.
+fn read_divided(file: &Path, columns: &Columns, split: Option<&str>) -> Result<List, DatasetError> {
+    parse(file, columns, split)?.finish()
+}
+
+fn parse(file: &Path, columns: &Columns, split: Option<&str>) -> Result<Builder, DatasetError> {
     let cannot = |reason: String| {
         let hint = if file.exists() {
             "check that it is a text file that can be read".into()
@@ -84,9 +104,10 @@ fn parse(file: &Path, columns: &Columns) -> Result<Builder, DatasetError> {
     let bytes = read_up_to(file, MAX_LIST_BYTES).map_err(cannot)?;
     check_text(&bytes)?;
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-    let mut builder = Builder::new(file);
-    if table::is_table(bytes_of(file.as_os_str()).unwrap_or_default()) {
-        table::read(bytes, columns, &mut builder)?;
+    let is_table = table::is_table(bytes_of(file.as_os_str()).unwrap_or_default());
+    let mut builder = Builder::new(file, is_table);
+    if is_table {
+        table::read(bytes, columns, split, &mut builder)?;
     } else {
         text::read(bytes, &mut builder)?;
     }

@@ -5,6 +5,7 @@ use plugin_api::{DatasetError, nearest};
 
 use super::Columns;
 use super::builder::Builder;
+use super::roles::{NAMES, Role, Roles};
 use crate::listing::{ending_of, is_image, shown};
 use crate::places::error;
 
@@ -33,6 +34,8 @@ const LABELS: [&str; 9] =
 struct Chosen {
     path: usize,
     label: Option<usize>,
+    /// The column of splits, and whether a person has named it.
+    split: Option<(usize, bool)>,
     /// Whether the first line has the names of the columns.
     is_header: bool,
 }
@@ -43,12 +46,18 @@ pub(super) fn is_table(file: &[u8]) -> bool {
 }
 
 /// Adds the rows of `text` to `list`.
-pub(super) fn read(text: &[u8], columns: &Columns, list: &mut Builder) -> Result<(), DatasetError> {
+pub(super) fn read(
+    text: &[u8],
+    columns: &Columns,
+    split: Option<&str>,
+    list: &mut Builder,
+) -> Result<(), DatasetError> {
     let mut builder = ReaderBuilder::new();
     builder.has_headers(false).flexible(true).trim(Trim::All).delimiter(delimiter(list, text));
     let mut reader = builder.from_reader(text);
     let mut row = ByteRecord::new();
     let mut chosen: Option<Chosen> = None;
+    let mut splits = None;
     let cannot = |list: &Builder, failure: csv::Error| {
         error(&list.file, format!("the list cannot be read: {failure}"), "check its quotation marks")
     };
@@ -60,8 +69,9 @@ pub(super) fn read(text: &[u8], columns: &Columns, list: &mut Builder) -> Result
         let columns = match &chosen {
             Some(chosen) => chosen,
             None => {
-                let found = choose(&row, columns, list)?;
+                let found = choose(&row, columns, split, list)?;
                 let is_header = found.is_header;
+                splits = found.split.map(|(column, is_named)| Splits::new(column, is_named, &row));
                 chosen = Some(found);
                 if is_header {
                     continue;
@@ -75,32 +85,84 @@ pub(super) fn read(text: &[u8], columns: &Columns, list: &mut Builder) -> Result
             let reason = format!("line {line} has no path in column {}", columns.path + 1);
             return Err(error(&list.file, reason, "each line has the path of an image"));
         };
-        list.push(line, path, columns.label.and_then(cell))?;
+        list.push(line, path, columns.label.and_then(cell));
+        if let Some(splits) = &mut splits {
+            splits.push(&row, line);
+        }
     }
-    Ok(())
+    splits.map_or(Ok(()), |splits| splits.finish(list))
 }
 
-/// A tab in a `.tsv`; in a `.csv` a comma, or a semicolon if the first line has no comma.
+/// A column of splits, as it is read.
+struct Splits {
+    column: usize,
+    is_named: bool,
+    roles: Roles,
+    /// The first value that names no split, and its line.
+    odd: Option<(String, u32)>,
+}
+
+impl Splits {
+    fn new(column: usize, is_named: bool, header: &ByteRecord) -> Self {
+        let name = shown(header.get(column).unwrap_or_default());
+        Self { column, is_named, roles: Roles { column: name, of_lines: Vec::new() }, odd: None }
+    }
+
+    fn push(&mut self, row: &ByteRecord, line: u32) {
+        let value = row.get(self.column).unwrap_or_default();
+        let role = Role::of(value);
+        if role.is_none() {
+            self.odd.get_or_insert_with(|| (shown(value), line));
+        }
+        self.roles.of_lines.push(role.unwrap_or(Role::Unsaid));
+    }
+
+    /// Gives the column to `list`. One that was only found by its name may be about something else.
+    fn finish(self, list: &mut Builder) -> Result<(), DatasetError> {
+        let name = &self.roles.column;
+        match self.odd {
+            None => list.roles = Some(self.roles),
+            Some((value, line)) if self.is_named => {
+                let reason = format!("line {line} has `{value}` in the column `{name}`, which names no split");
+                return Err(error(&list.file, reason, "splits are called `train`, `val` and `test`"));
+            }
+            Some((value, _)) => list.notes.push(format!(
+                "the column `{name}` is not used, since it has values such as `{value}`, and splits are called `train`, \
+                 `val` and `test`"
+            )),
+        }
+        Ok(())
+    }
+}
+
+/// A tab in a `.tsv`; in a `.csv` a comma, or what the first line has instead: a semicolon or a tab.
 fn delimiter(list: &Builder, text: &[u8]) -> u8 {
     let first = text.split(|&byte| byte == b'\n').next().unwrap_or(text);
     let name = list.file.file_name().unwrap_or_default().as_encoded_bytes();
     match (ending_of(name).as_str(), first.contains(&b','), first.contains(&b';')) {
         ("tsv", ..) => b'\t',
         (_, false, true) => b';',
+        (_, false, false) if first.contains(&b'\t') => b'\t',
         _ => b',',
     }
 }
 
-fn choose(first: &ByteRecord, columns: &Columns, list: &mut Builder) -> Result<Chosen, DatasetError> {
+fn choose(
+    first: &ByteRecord,
+    columns: &Columns,
+    split: Option<&str>,
+    list: &mut Builder,
+) -> Result<Chosen, DatasetError> {
     let names: Vec<String> = first.iter().map(shown).collect();
     let column = |name: &&str| names.iter().position(|column| column.to_lowercase() == *name);
     let known = |known: &[&str]| known.iter().find_map(column);
     let told = names.join(", ");
-    let is_named = columns.path.is_some() || columns.label.is_some();
+    let split_name = split.filter(|name| !name.is_empty());
+    let is_named = columns.path.is_some() || columns.label.is_some() || split_name.is_some();
     if !is_named && let Some(path) = first.iter().position(is_image) {
         return match names.len() {
-            1 => Ok(Chosen { path, label: None, is_header: false }),
-            2 => Ok(Chosen { path, label: Some(1 - path), is_header: false }),
+            1 => Ok(Chosen { path, label: None, split: None, is_header: false }),
+            2 => Ok(Chosen { path, label: Some(1 - path), split: None, is_header: false }),
             n => Err(error(
                 &list.file,
                 format!("it has {n} columns, and the first line does not name them: {told}"),
@@ -108,7 +170,7 @@ fn choose(first: &ByteRecord, columns: &Columns, list: &mut Builder) -> Result<C
             )),
         };
     }
-    let named = |field: &str, name: &String| {
+    let named = |field: &str, name: &str| {
         names.iter().position(|column| column == name).ok_or_else(|| {
             let columns: Vec<&str> = names.iter().map(String::as_str).collect();
             let hint = match nearest(name, &columns) {
@@ -127,10 +189,18 @@ fn choose(first: &ByteRecord, columns: &Columns, list: &mut Builder) -> Result<C
         ));
     };
     let label = columns.label.as_ref().map(|name| named("label_column", name)).transpose()?;
-    let other = (names.len() == 2).then(|| 1 - path);
-    let label = label.or_else(|| known(&LABELS).filter(|&label| label != path)).or(other);
-    if label.is_none() && names.len() > 1 {
+    let named_split = split_name.map(|name| named("split_column", name)).transpose()?;
+    let found_split = || known(&NAMES).filter(|&split| split != path && Some(split) != label);
+    let split = match (named_split, split) {
+        (Some(split), _) => Some((split, true)),
+        (None, Some(_)) => None,
+        (None, None) => found_split().map(|split| (split, false)),
+    };
+    let is_free = |label: &usize| *label != path && split.is_none_or(|(split, _)| split != *label);
+    let other = (names.len() == 2).then(|| 1 - path).filter(is_free);
+    let label = label.or_else(|| known(&LABELS).filter(is_free)).or(other);
+    if label.is_none() && names.len() > 1 + usize::from(split.is_some()) {
         list.notes.push(format!("no column is known to have labels: {told}; name it with `label_column`"));
     }
-    Ok(Chosen { path, label, is_header: true })
+    Ok(Chosen { path, label, split, is_header: true })
 }

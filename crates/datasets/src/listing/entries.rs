@@ -1,5 +1,7 @@
 //! Many paths in one block of memory.
 
+use std::collections::HashSet;
+
 /// What separates the folders of a path, on every system.
 pub(crate) const SEPARATOR: u8 = b'/';
 
@@ -85,6 +87,12 @@ impl Entries {
     /// Those entries of which `keep` is true.
     pub(crate) fn filtered(&self, mut keep: impl FnMut(&[u8]) -> bool) -> Self {
         self.taken((0..self.len()).filter(|&index| keep(self.path(index))))
+    }
+
+    /// All but those at `indices`.
+    pub(crate) fn without(&self, indices: &[usize]) -> Self {
+        let left_out: HashSet<usize> = indices.iter().copied().collect();
+        self.taken((0..self.len()).filter(|index| !left_out.contains(index)))
     }
 
     /// In the order of the bytes of their paths, folder by folder: a folder's entries stay together. Entries of the
@@ -188,6 +196,7 @@ mod tests {
         assert_eq!(entries.paths().collect::<Vec<_>>(), [&b"a/1.png"[..], b"", b"b"]);
         let kept = entries.filtered(|path| path.len() == 1);
         assert_eq!((kept.len(), kept.path(0), kept.number(0)), (1, &b"b"[..], 9));
+        assert_eq!(entries.without(&[2, 0]).paths().collect::<Vec<_>>(), [b""]);
         assert_eq!(split_first(b"a/b/c"), Some((&b"a"[..], &b"b/c"[..])));
         assert_eq!((split_first(b"c"), file_name(b"a/b/c"), file_name(b"c")), (None, &b"c"[..], &b"c"[..]));
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::entries::{Entries, file_name, split_first};
 use super::names::path_of;
 
 /// The keyword and the text of the chunk that marks a PNG file as drawn by this program.
@@ -10,10 +11,10 @@ pub const PICTURE_MARK: (&str, &str) = ("Software", "moco");
 
 /// How far into a PNG file the mark is looked for: it stands right behind the header.
 const N_BYTES_LOOKED_AT: usize = 128;
-/// With more PNG files than this in one folder, only those with usual names are looked into.
+/// With more PNG files than this directly in the root, or below it in all, only those with usual names are looked into.
 const MAX_LOOKED_INTO: usize = 4096;
 /// How the names of our pictures usually begin.
-const USUAL_NAMES: [&str; 4] = ["views", "neighbors", "near", "confusion"];
+const USUAL_NAMES: [&str; 5] = ["views", "neighbors", "near", "confusion", "map"];
 
 /// Names in the folder of a run.
 pub(crate) const NAMES_OF_RUNS: [&str; 3] = ["pipeline.ron", "checkpoints", "metrics.jsonl"];
@@ -32,12 +33,34 @@ pub(crate) fn has_runs(path: &Path) -> bool {
     is_run(path) || is_usual() && below.any(|entry| is_run(&entry.path()))
 }
 
-/// Those of the PNG files `names` in `folder` that this program drew.
-pub(crate) fn own_pictures<'a>(folder: &Path, names: &[&'a [u8]]) -> Vec<&'a [u8]> {
-    let is_usual = |name: &[u8]| USUAL_NAMES.iter().any(|usual| name.starts_with(usual.as_bytes()));
-    let is_looked_into = |name: &[u8]| names.len() <= MAX_LOOKED_INTO || is_usual(name);
-    let names = names.iter().filter(|name| is_looked_into(name));
-    names.filter(|name| has_mark(&folder.join(path_of(name)))).copied().collect()
+/// The places in `images`, sorted paths below `root`, of the PNG files that this program drew.
+pub(crate) fn own_pictures(root: &Path, images: &Entries) -> Vec<usize> {
+    let is_png = |&index: &usize| {
+        let path = images.path(index);
+        path.last_chunk().is_some_and(|ending: &[u8; 4]| ending.eq_ignore_ascii_case(b".png"))
+    };
+    let (at_root, below): (Vec<usize>, Vec<usize>) =
+        (0..images.len()).filter(is_png).partition(|&index| split_first(images.path(index)).is_none());
+    let mut own = Vec::new();
+    for pngs in [at_root, below] {
+        let are_few = pngs.len() <= MAX_LOOKED_INTO;
+        let looked_into = pngs.into_iter().filter(|&index| are_few || has_usual_name(images.path(index)));
+        own.extend(looked_into.filter(|&index| has_mark(&root.join(path_of(images.path(index))))));
+    }
+    own
+}
+
+/// Whether a picture at `path` is called as ours are by default: `views-2.png`, or `001-image.png` of `attend`.
+fn has_usual_name(path: &[u8]) -> bool {
+    let name = file_name(path);
+    let is_numbered = || {
+        name.split_first_chunk::<4>().is_some_and(|(&[a, b, c, dash], rest)| {
+            [a, b, c].iter().all(u8::is_ascii_digit)
+                && dash == b'-'
+                && rest.first().is_some_and(u8::is_ascii_lowercase)
+        })
+    };
+    USUAL_NAMES.iter().any(|usual| name.starts_with(usual.as_bytes())) || is_numbered()
 }
 
 fn has_mark(path: &Path) -> bool {

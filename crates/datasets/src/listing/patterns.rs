@@ -17,6 +17,8 @@ const MOST_BYTES: usize = 1024;
 pub(crate) struct Patterns {
     texts: Vec<String>,
     set: GlobSet,
+    /// The text that each of `set` is made of.
+    of_globs: Vec<usize>,
     /// Which of them have matched something.
     used: Arc<[AtomicBool]>,
     /// What stands before the paths that are asked about.
@@ -28,17 +30,21 @@ impl Patterns {
     /// If one of `texts`, which the field `field` has, is no pattern.
     pub(crate) fn new(field: &'static str, texts: &[String]) -> Result<Self, ConfigError> {
         let mut set = GlobSetBuilder::new();
-        for text in texts {
+        let mut of_globs = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
             if text.len() > MOST_BYTES {
                 let begin: String = text.chars().take(20).collect();
                 let must = format!("a pattern has at most {MOST_BYTES} bytes, and this one {}", text.len());
                 return Err(ConfigError::field(field, format!("{begin:?} and more"), must));
             }
-            set.add(glob(field, text)?);
+            for pattern in as_git(text) {
+                set.add(glob(field, &pattern)?);
+                of_globs.push(index);
+            }
         }
         let set = set.build().map_err(|failure| refused(field, &texts.join(", "), &failure))?;
         let used = texts.iter().map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { texts: texts.to_vec(), set, used, prefix: Vec::new() })
+        Ok(Self { texts: texts.to_vec(), set, of_globs, used, prefix: Vec::new() })
     }
 
     /// The same patterns, asked about paths below `folder`.
@@ -57,7 +63,8 @@ impl Patterns {
         }
         let matches = self.set.matches(path_of(&[&self.prefix, path].concat()));
         if counts {
-            matches.iter().for_each(|&index| self.used[index].store(true, Ordering::Relaxed));
+            let used = matches.iter().map(|&index| &self.used[self.of_globs[index]]);
+            used.for_each(|used| used.store(true, Ordering::Relaxed));
         }
         !matches.is_empty()
     }
@@ -76,6 +83,16 @@ impl Patterns {
     }
 }
 
+/// What `text` matches: a `./` or `/` at its start is the root, and a `/` at its end means a folder and what is in it, as for git.
+fn as_git(text: &str) -> Vec<String> {
+    let path = text.strip_prefix("./").unwrap_or(text).trim_start_matches('/');
+    match path.trim_end_matches('/') {
+        folder if folder.is_empty() || folder == path => vec![path.to_owned()],
+        // Whoever asks for a folder asks before what is in it; whoever asks only for files never does.
+        folder => vec![format!("{folder}/**"), folder.to_owned()],
+    }
+}
+
 fn glob(field: &'static str, text: &str) -> Result<Glob, ConfigError> {
     // `*` stays within a folder, as in a shell; `**` does not.
     let built = GlobBuilder::new(text).literal_separator(true).build();
@@ -88,4 +105,23 @@ fn refused(field: &'static str, text: &str, failure: &globset::Error) -> ConfigE
         format!("{text:?}"),
         format!("it must be a pattern such as `**/masks/**`: {}", failure.kind()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_at_the_ends_of_a_pattern_are_taken_as_git_does() {
+        for text in ["test/", "./test", "/test", "./test/", "test"] {
+            let patterns = Patterns::new("exclude", &[text.to_owned()]).unwrap();
+            assert_eq!(patterns.notes().len(), 1, "{text}");
+            assert!(patterns.excludes(b"test", true), "{text}");
+            assert!(!patterns.excludes(b"a/test", true) && !patterns.excludes(b"tests", true), "{text}");
+            assert!(patterns.notes().is_empty(), "{text}");
+        }
+        let patterns = Patterns::new("exclude", &["a/b/".to_owned(), "/*.gif".to_owned()]).unwrap();
+        assert!(patterns.excludes(b"a/b/c.png", true) && patterns.excludes(b"x.gif", true));
+        assert!(!patterns.excludes(b"a/x.gif", true) && !patterns.excludes(b"a/c.png", true));
+    }
 }

@@ -72,8 +72,8 @@ struct Queue {
     changed: Condvar,
 }
 
-/// The image files below `root`, but for those that `patterns` leave out. No file is opened but for PNG files directly
-/// in `root`, which may be pictures that this program drew.
+/// The image files below `root`, but for those that `patterns` leave out. No file is opened but for PNG files, which may be
+/// pictures that this program drew; of very many, those with usual names.
 ///
 /// # Errors
 /// If `root` itself cannot be listed. What cannot be listed below it is counted.
@@ -98,7 +98,7 @@ pub(crate) fn walk(root: &Path, patterns: &Patterns) -> Result<Walked, DatasetEr
         all.passed.append(part.passed);
     }
     all.top_folders.retain(|folder| !all.run_folders.contains(folder));
-    all.entries = Entries::merged(sorted);
+    all.entries = leave_out_own_pictures(root, Entries::merged(sorted), &mut all.passed);
     all.top_folders.sort_unstable();
     Ok(all)
 }
@@ -110,12 +110,19 @@ pub(crate) fn walk(root: &Path, patterns: &Patterns) -> Result<Walked, DatasetEr
 pub(crate) fn walk_top(root: &Path, patterns: &Patterns) -> Result<Top, DatasetError> {
     fs::read_dir(root).map_err(|failure| cannot_list(root, &failure))?;
     let mut listed = list(root, b"", patterns);
-    listed.leave_out_own_pictures(root);
+    let images =
+        leave_out_own_pictures(root, std::mem::take(&mut listed.images).sorted(), &mut listed.passed);
     let mut folders = listed.top_folders();
     folders.retain(|folder| !has_runs(&root.join(path_of(folder))));
     folders.sort_unstable();
-    let images = listed.images.sorted().paths().map(<[u8]>::to_vec).collect();
-    Ok(Top { folders, images })
+    Ok(Top { folders, images: images.paths().map(<[u8]>::to_vec).collect() })
+}
+
+/// `images`, whose paths are below `root` and sorted, without those that this program drew.
+fn leave_out_own_pictures(root: &Path, images: Entries, passed: &mut PassedOver) -> Entries {
+    let own = own_pictures(root, &images);
+    own.iter().for_each(|&index| passed.add(Reason::OwnPicture, images.path(index)));
+    if own.is_empty() { images } else { images.without(&own) }
 }
 
 fn cannot_list(root: &Path, failure: &io::Error) -> DatasetError {
@@ -193,7 +200,6 @@ impl Walker<'_> {
             return;
         }
         if is_root {
-            listed.leave_out_own_pictures(&path);
             found.top_folders = listed.top_folders();
         }
         found.entries.append(&listed.images);
@@ -296,16 +302,6 @@ impl Listed {
     /// The folders in it, also those that links lead to.
     fn top_folders(&self) -> Vec<Vec<u8>> {
         self.folders.iter().chain(self.links.iter().map(|(name, _)| name)).cloned().collect()
-    }
-
-    fn leave_out_own_pictures(&mut self, root: &Path) {
-        let pngs: Vec<&[u8]> = self.images.paths().filter(|path| ending_of(path) == "png").collect();
-        let own: Vec<Vec<u8>> = own_pictures(root, &pngs).into_iter().map(<[u8]>::to_vec).collect();
-        if own.is_empty() {
-            return;
-        }
-        own.iter().for_each(|name| self.passed.add(Reason::OwnPicture, name));
-        self.images = self.images.filtered(|path| !own.iter().any(|name| name == path));
     }
 }
 

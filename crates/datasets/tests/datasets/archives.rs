@@ -337,3 +337,163 @@ fn damaged_entries_are_unreadable_images_and_a_cut_archive_is_told() {
     assert_eq!((splits.train.len(), splits.train.load(0).unwrap().values[0]), (2, 3));
     assert!(splits.notes[0].ends_with("1 image is there again later, and only the last of a name counts"));
 }
+
+#[test]
+fn one_bad_archive_decides_over_no_other() {
+    let root = tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    zip(&at("a.zip"), &[("x/0.png", png(0)), ("y/1.png", png(1))], CompressionMethod::Stored);
+    let whole = fs::read(at("a.zip")).unwrap();
+    fs::write(at("b.zip"), &whole[..whole.len() / 2]).unwrap();
+    fs::write(at("c.zip"), "").unwrap();
+    let splits = open("archive", &format!("(path: {:?})", at("*.zip"))).unwrap();
+    assert_eq!((labels(&*splits.train), splits.notes.len()), (vec![Some(0), Some(1)], 2));
+    for (note, name) in splits.notes.iter().zip(["b.zip", "c.zip"]) {
+        assert!(note.contains(name) && note.ends_with("; the archive is left out"), "{note}");
+    }
+    let error = open_error("archive", &format!("(path: [{:?}, {:?}])", at("a.zip"), at("none.zip")));
+    assert!(error.contains("none.zip: the archive does not exist"), "{error}");
+}
+
+#[test]
+fn one_bad_label_decides_over_no_other() {
+    let root = tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let text = |text: &str| text.as_bytes().to_vec();
+    let cls = [
+        ("0.png", png(0)),
+        ("0.cls", text("")),
+        ("1.png", png(1)),
+        ("1.cls", text("3")),
+        ("2.png", png(2)),
+        ("2.cls", text("4")),
+    ];
+    tar(&at("cls.tar"), &cls);
+    let splits = open("archive", &format!("(path: {:?})", at("cls.tar"))).unwrap();
+    assert_eq!(labels(&*splits.train), [Some(0), Some(1)]);
+    assert!(
+        splits.notes[0].contains("1 file with a label has none in it") && splits.notes[0].contains("0.cls")
+    );
+    let json =
+        [("0.png", png(0)), ("0.json", text("{}")), ("1.png", png(1)), ("1.json", text("{\"label\": 3}"))];
+    tar(&at("json.tar"), &json);
+    let splits = open("archive", &format!("(path: {:?})", at("json.tar"))).unwrap();
+    assert_eq!(labels(&*splits.train), [Some(0)]);
+    assert!(splits.notes[0].contains("0.json (it has no field"), "{:?}", splits.notes);
+    // A shard without labels, and one whose labels are all empty.
+    tar(&at("none.tar"), &[("7.png", png(7))]);
+    tar(&at("empty.tar"), &[("8.png", png(8)), ("8.cls", text(" "))]);
+    let all = ["cls.tar", "none.tar", "json.tar"].map(at);
+    let splits = open("archive", &format!("(path: {all:?})")).unwrap();
+    assert_eq!(splits.train.len(), 3);
+    let told = splits.notes.join("\n");
+    assert!(
+        told.contains("none.tar: its 1 image has no label, and left out, since others have one"),
+        "{told}"
+    );
+    let all = ["cls.tar", "empty.tar"].map(at);
+    let splits = open("archive", &format!("(path: {all:?})")).unwrap();
+    assert_eq!(splits.train.len(), 2);
+    let told = splits.notes.join("\n");
+    assert!(told.contains("8.cls: there is no label in it"), "{told}");
+    // One label of many is none.
+    let mut few: Vec<(&str, Vec<u8>)> = ["0.png", "1.png", "2.png"].map(|name| (name, png(1))).to_vec();
+    few.push(("1.cls", text("5")));
+    tar(&at("few.tar"), &few);
+    let splits = open("archive", &format!("(path: {:?})", at("few.tar"))).unwrap();
+    assert_eq!(labels(&*splits.train), [None; 3]);
+    assert!(splits.notes[0].starts_with("1 of 3 images have a label beside them, and most have none"));
+}
+
+#[test]
+fn a_loose_image_takes_the_classes_of_no_other() {
+    let root = tempdir().unwrap();
+    let path = root.path().join("set.zip");
+    let files = ["set/a/0.png", "set/a/1.png", "set/b/2.png", "set/b/3.png", "loose.png"];
+    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|name| (*name, png(1))).collect();
+    zip(&path, &files, CompressionMethod::Stored);
+    let splits = open("archive", &format!("(path: {path:?})")).unwrap();
+    assert_eq!(labels(&*splits.train), [0, 0, 1, 1].map(Some));
+    assert_eq!(splits.train.class_names(), ["a", "b"]);
+    assert_eq!(
+        splits.notes,
+        ["1 image is beside the class folders, without a class, and left out: loose.png"]
+    );
+}
+
+#[test]
+fn folders_are_separated_as_on_windows_where_nothing_else_separates_them() {
+    let root = tempdir().unwrap();
+    let path = root.path().join("set.zip");
+    zip(&path, &[("train\\a\\0.png", png(0)), ("train\\b\\1.png", png(1))], CompressionMethod::Stored);
+    let splits = open("class-folders", &root_of(&path)).unwrap();
+    assert_eq!(splits.train.class_names(), ["a", "b"]);
+    assert!(splits.train.name(0).ends_with("train/a/0.png"), "{}", splits.train.name(0));
+}
+
+#[test]
+fn a_tar_file_behind_another_is_read_and_told() {
+    let root = tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    tar(&at("a.tar"), &[("0.png", png(0))]);
+    tar(&at("b.tar"), &[("1.png", png(1)), ("2.png", png(2))]);
+    let both = [fs::read(at("a.tar")).unwrap(), vec![0; 8192], fs::read(at("b.tar")).unwrap()].concat();
+    fs::write(at("both.tar"), both).unwrap();
+    let splits = open("flat-folder", &root_of(&at("both.tar"))).unwrap();
+    assert_eq!(splits.train.len(), 3);
+    assert_eq!(splits.train.load(2).unwrap().values[0], 2);
+    assert_eq!(splits.notes.len(), 1, "{:?}", splits.notes);
+    assert!(
+        splits.notes[0].ends_with("another tar file follows behind the end, after 0.png, and is read too")
+    );
+}
+
+#[test]
+fn several_images_of_a_sample_are_told() {
+    let root = tempdir().unwrap();
+    let path = root.path().join("masks.tar");
+    let files = ["0.image.png", "0.mask.png", "1.image.png", "1.mask.png"].map(|name| (name, png(1)));
+    tar(&path, &files);
+    let splits = open("archive", &format!("(path: {path:?})")).unwrap();
+    let note = "most samples have several images, `.image.png` and `.mask.png`, and all are taken; `exclude: [\"**/*.mask.png\"]` \
+                leaves out one kind";
+    assert!(splits.notes[0].ends_with(note), "{:?}", splits.notes);
+    let left = open("archive", &format!("(path: {path:?}, exclude: [\"**/*.mask.png\"])")).unwrap();
+    assert_eq!(names(&*left.train, &path), ["0.image.png", "1.image.png"]);
+}
+
+#[test]
+fn what_this_program_wrote_is_no_data_in_an_archive_either() {
+    let root = tempdir().unwrap();
+    let (key, text) = datasets::PICTURE_MARK;
+    let mut own = Vec::new();
+    let mut encoder = png::Encoder::new(&mut own, 1, 1);
+    encoder.add_text_chunk(key.into(), text.into()).unwrap();
+    encoder.write_header().unwrap().write_image_data(&[7]).unwrap();
+    let files = [
+        ("set/views.png", own.clone()),
+        ("set/0.png", png(0)),
+        ("set/deep/views.png", own),
+        ("set/runs/a/pipeline.ron", Vec::new()),
+        ("set/runs/a/metrics.jsonl", Vec::new()),
+        ("set/runs/a/map.png", png(1)),
+        ("set/runs/b.png", png(2)),
+        ("set/mine/pipeline.ron", Vec::new()),
+        ("set/mine/checkpoints/best.safetensors", Vec::new()),
+        ("set/mine/shot.png", png(3)),
+    ];
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let path = root.path().join(format!("{method:?}.zip"));
+        zip(&path, &files, method);
+        let splits = open("flat-folder", &root_of(&path)).unwrap();
+        assert_eq!(names(&*splits.train, &path), ["set/0.png"]);
+        let told = splits.notes.join("\n");
+        assert!(told.contains("2 folders of runs are no part of the data: set/mine, set/runs"), "{told}");
+        assert!(
+            told.contains(
+                "2 pictures are passed over, since this program drew them: set/deep/views.png, set/views.png"
+            ),
+            "{told}"
+        );
+    }
+}

@@ -120,7 +120,23 @@ fn other_files_cut_short_are_unreadable() {
 fn what_is_no_image_says_so_in_a_few_words() {
     assert_eq!(decode_bytes(b"").unwrap_err(), "the file is empty");
     let unknown = "the file has no supported image format";
-    assert_eq!(decode_bytes(b"<html>404 Not Found</html>").unwrap_err(), unknown);
+    assert_eq!(decode_bytes(b"no image at all").unwrap_err(), unknown);
+    for (bytes, what) in [
+        (
+            &b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"[..],
+            "a Git LFS pointer: the image itself",
+        ),
+        (b"/annex/objects/SHA256E-s5--1.jpg\n", "a git-annex pointer"),
+        (b"../.git/annex/objects/x/y/SHA256E-s5--1.jpg", "a git-annex pointer"),
+        (b"<html>404 Not Found</html>", "an HTML page and no image"),
+        (b"\n <!DOCTYPE html><p>", "an HTML page and no image"),
+        (b"<?xml version=\"1.0\"?><Error>", "an XML text and no image"),
+        (b"PF\n1 1\n-1.0\n", "PFM is not read"),
+        (b"\x0a\x05\x01\x08\0\0", "PCX is not read"),
+    ] {
+        let reason = decode_bytes(bytes).unwrap_err();
+        assert!(reason.starts_with(what), "{reason}");
+    }
     assert!(!decode_file(Path::new("no/such.jpg"), &ReadOptions::default()).unwrap_err().reason.is_empty());
 }
 
@@ -162,4 +178,23 @@ fn damaged_files_are_errors_and_never_panics() {
             }
         }
     }
+}
+
+#[test]
+fn a_bitmap_without_the_header_of_its_file_is_read() {
+    let picture = RgbaImage::from_fn(5, 3, |x, y| Rgba([x as u8 * 50, y as u8 * 80, 7, 255]));
+    let picture = DynamicImage::from(picture).into_rgb8();
+    let bmp = encode(picture.clone(), ImageFormat::Bmp);
+    assert_eq!(decode_bytes(&bmp[14..]).unwrap(), decode_bytes(&bmp).unwrap());
+    assert_eq!(decode_bytes(&bmp[14..]).unwrap().values, picture.into_raw());
+    let header = datasets::image_header(&bmp[14..]).unwrap();
+    assert_eq!((header.width, header.height, datasets::format_name(&bmp[14..])), (5, 3, Some("DIB")));
+    let mut long = encode(ImageBuffer::from_pixel(70_000, 1, Rgb([1_u8, 2, 3])), ImageFormat::Bmp);
+    let reason = decode_bytes(&long).unwrap_err();
+    assert!(
+        reason.starts_with("a BMP with a side of more than 65535 pixels is not read, and this has 70000 x 1"),
+        "{reason}"
+    );
+    long.truncate(60);
+    assert!(decode_bytes(&long).is_err());
 }

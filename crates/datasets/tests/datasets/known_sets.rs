@@ -61,9 +61,23 @@ fn tiny_imagenet_has_its_test_labels_in_a_file_in_a_folder_or_a_zip() {
         (vec![Some(0), Some(1)], vec![Some(0)])
     );
 
-    fs::write(set.join("val/val_annotations.txt"), "val_0.png\tn02\n").unwrap();
+    // One file too many in either folder is no reason to refuse all.
+    for file in ["train/loose.png", "val/images/more.png"] {
+        save(set.join(file), [9; 3]);
+    }
+    fs::write(set.join("train/n01/list.csv"), "").unwrap();
+    let splits = open("tiny-imagenet", &root(&set)).unwrap();
+    assert_eq!((splits.train.len(), splits.test.unwrap().len()), (4, 3));
+    let place = set.display();
+    let expected = [
+        format!("{place}/train: 2 files are passed over, since they do not end like an image: 1 csv, 1 txt"),
+        format!("{place}/train: 1 image is in no class folder and left out: loose.png"),
+        format!("{place}/val: 1 image is not in `val_annotations.txt` and left out: images/more.png"),
+    ];
+    assert_eq!(splits.notes, expected);
+    fs::write(set.join("val/val_annotations.txt"), "other.png\tn02\n").unwrap();
     let error = open_error("tiny-imagenet", &root(&set));
-    assert!(error.contains("val_annotations.txt: it has no class for `images/val_1.png`"), "{error}");
+    assert!(error.contains("val: 4 images are not in `val_annotations.txt`: images/more.png, "), "{error}");
     fs::remove_file(set.join("val/val_annotations.txt")).unwrap();
     let error = open_error("tiny-imagenet", &root(&set));
     assert!(error.contains("val_annotations.txt: it cannot be read: "), "{error}");

@@ -42,9 +42,6 @@ fn whole_numbers_are_in_the_order_of_their_values() {
 
 #[test]
 fn errors_name_the_file_and_the_line() {
-    let (_folder, config) = folder("# half labeled\na.png 1\nb c.png\n");
-    let error = open_error("list-file", &config);
-    assert!(error.contains("list.txt: line 3 has no label, but line 2 has one"), "{error}");
     let (_folder, config) = folder("# moved\nimages/a.png\n");
     let error = open_error("list-file", &config);
     assert!(error.contains("list.txt: line 2: the file"), "{error}");
@@ -53,6 +50,35 @@ fn errors_name_the_file_and_the_line() {
     assert!(error.contains("list.txt: there are no images in this list"), "{error}");
     let error = open_error("list-file", "(path: \"missing.txt\")");
     assert!(error.contains("the list cannot be read"), "{error}");
+}
+
+#[test]
+fn lines_without_a_label_are_left_out_where_most_have_one() {
+    let (_folder, config) = folder("# half labeled\na.png 1\nb c.png\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(labels(&*splits.train), [Some(0)]);
+    let told = "list.txt: 1 line has no label, and left out: line 3, b c.png";
+    assert!(splits.notes[0].ends_with(told), "{:?}", splits.notes);
+    // A space in a path is no label of a list without labels.
+    let (_folder, config) = folder("a.png\nb c.png\nsub/d.png\nodd name\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(labels(&*splits.train), [None; 4]);
+    let told = "1 line has a label, and most lines have none, so that no label is used: line 4, odd";
+    assert!(splits.notes[0].ends_with(told), "{:?}", splits.notes);
+}
+
+#[test]
+fn one_missing_file_is_no_wrong_folder() {
+    let (_folder, config) = folder("missing.png\na.png\n");
+    let train = open("list-file", &config).unwrap().train;
+    assert!(train.load(0).is_err() && train.load(1).is_ok());
+}
+
+#[test]
+fn lines_of_json_are_no_paths() {
+    let (_folder, config) = folder("{\"file_name\": \"a.png\", \"label\": 1}\n");
+    let error = open_error("list-file", &config);
+    assert!(error.contains("these are lines of JSON, and no list of paths"), "{error}");
 }
 
 #[test]

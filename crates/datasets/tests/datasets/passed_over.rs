@@ -118,14 +118,59 @@ fn pictures_that_this_program_drew_are_no_data() {
     save(folder.path().join("0.png"), GRAY);
     save_own(&folder.path().join("views.png"));
     save_own(&folder.path().join("any-name.png"));
-    // A folder below is someone's own choice.
-    fs::create_dir(folder.path().join("drawn")).unwrap();
-    save_own(&folder.path().join("drawn/views.png"));
+    fs::create_dir_all(folder.path().join("drawn/att")).unwrap();
+    save(folder.path().join("drawn/1.png"), GRAY);
+    save_own(&folder.path().join("drawn/sheet.PNG"));
+    save_own(&folder.path().join("drawn/att/001-image.png"));
     let train = open("flat-folder", &root(folder.path())).unwrap().train;
-    assert_eq!(names(&*train, folder.path()), ["0.png", "drawn/views.png"]);
-    let expected = "2 pictures are passed over, since this program drew it: any-name.png, views.png";
-    let expected = expected.replace("it:", "them:");
+    assert_eq!(names(&*train, folder.path()), ["0.png", "drawn/1.png"]);
+    let expected = "4 pictures are passed over, since this program drew them: any-name.png, drawn/att/001-image.png, drawn/sheet.PNG, ...";
     assert_eq!(notes(&root(folder.path()), folder.path()), [expected]);
+}
+
+#[test]
+fn of_very_many_pictures_those_with_usual_names_are_looked_into() {
+    let folder = tempdir().unwrap();
+    fs::create_dir(folder.path().join("a")).unwrap();
+    (0..4096).for_each(|i| fs::write(folder.path().join(format!("a/{i:05}.png")), "").unwrap());
+    for own in ["a/any-name.png", "a/views-2.png", "a/001-image.png"] {
+        save_own(&folder.path().join(own));
+    }
+    let splits = open("flat-folder", &root(folder.path())).unwrap();
+    assert_eq!(splits.train.len(), 4096 + 1);
+    assert!(splits.notes[0].ends_with("drew them: a/001-image.png, a/views-2.png"), "{:?}", splits.notes);
+}
+
+#[test]
+fn images_that_cannot_be_read_are_told_with_the_first() {
+    let folder = tempdir().unwrap();
+    save(folder.path().join("3.png"), GRAY);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n";
+    (0..3).for_each(|i| fs::write(folder.path().join(format!("{i}.jpg")), pointer).unwrap());
+    let notes = open("flat-folder", &root(folder.path())).unwrap().train.notes();
+    let expected = format!("3 of 4 images looked at cannot be read: {}/0.jpg: ", folder.path().display());
+    assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{notes:?}");
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "3.png\ngone.png\n").unwrap();
+    let notes = open("list-file", &format!("(path: {list:?})")).unwrap().train.notes();
+    assert!(
+        notes[0].starts_with("1 of 2 images looked at cannot be read: ") && notes[0].contains("gone.png")
+    );
+}
+
+#[test]
+fn images_that_another_dataset_reads_are_told_of_as_that_reads_them() {
+    let folder = tempdir().unwrap();
+    let dark = image::ImageBuffer::<image::Luma<u16>, _>::from_fn(4, 4, |x, _| image::Luma([x as u16]));
+    dark.save(folder.path().join("0.png")).unwrap();
+    let images = datasets::open_images(&[folder.path().to_owned()]).unwrap().images;
+    let read_by = |read: &str| {
+        let dataset = dataset("flat-folder", &format!("(root: \"x\", read: ({read}))")).unwrap();
+        datasets::notes_as_read(&*images, &|bytes| dataset.decode(bytes)).unwrap()
+    };
+    assert_eq!((read_by("").len(), read_by("range: (0, 3)").len()), (1, 0));
+    let bands = read_by("bands: [3]");
+    assert!(bands[0].starts_with("1 of 1 image looked at cannot be read: "), "{bands:?}");
 }
 
 #[test]

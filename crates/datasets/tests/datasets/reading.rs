@@ -43,7 +43,10 @@ fn thirteen_channels_are_counted_and_those_named_are_taken() {
     let values: Vec<u16> = (0..26).map(|i| 256 * i).collect();
     let bands = words(2, 13, &values);
     let reason = read(&bands).unwrap_err();
-    assert_eq!(reason, "the file has 13 channels of 16 bits, and 3 are read: choose them with `bands`");
+    assert_eq!(
+        reason,
+        "the file has 13 channels of 16 bits, and does not say which are red, green and blue: choose with `bands`"
+    );
     // Writers declare them as extras of gray, or of RGB.
     for (photometric, n_extra) in [(1, 12), (2, 10)] {
         let declared = TiffFile {
@@ -230,7 +233,8 @@ fn what_a_person_would_not_see_is_told() {
     });
     put("empty.jpg", b"");
     let told = notes(folder.path(), "()");
-    assert_eq!(told.len(), 3, "{told:?}");
+    // The last one is of the empty file.
+    assert_eq!(told.len(), 4, "{told:?}");
     assert!(told[0].ends_with("a stack.tif has 5 pages, the first is taken"), "{told:?}");
     assert!(told[1].contains("bands.tif has 4 channels, of which the first 3 are taken"), "{told:?}");
     assert!(told[2].contains("no value above 4080") && told[2].contains("`range: (0, 4095)`"), "{told:?}");
@@ -328,4 +332,56 @@ fn what_is_no_regular_file_is_not_opened() {
     let link = folder.path().join("link.png");
     std::os::unix::fs::symlink("a.png", &link).unwrap();
     assert_eq!(datasets::decode_file(&link, &ReadOptions::default()).unwrap().values, [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn a_range_that_hardly_fits_is_told_with_one_that_does() {
+    let folder = tempdir().unwrap();
+    let values: Vec<u16> = (0..64).map(|i| i * 65).collect();
+    std::fs::write(folder.path().join("slice.tif"), words(8, 1, &values)).unwrap();
+    for (range, become_what) in [("(0, 10)", "white"), ("(60000, 65535)", "black"), ("(0, 65535)", "black")] {
+        let told = notes(folder.path(), &format!("(range: {range})"));
+        let expected = format!(
+            "the 16-bit images that were looked at have values from 0 to 4095, which with `range: {range}` become nearly all \
+             {become_what}: `range: (0, 4095)` of the dataset's `read` spreads them"
+        );
+        assert_eq!(told, [expected]);
+    }
+    assert!(notes(folder.path(), "(range: (1000, 3000))").is_empty());
+    let folder = tempdir().unwrap();
+    let tile: Vec<f32> = (0..64).map(|i| i as f32 / 6400.0).collect();
+    std::fs::write(folder.path().join("tile.tif"), floats(8, 1, &tile)).unwrap();
+    for read in ["()", "(range: (0, 1000000))"] {
+        let told = notes(folder.path(), read);
+        assert!(told.len() == 1 && told[0].contains("`range: (0, 0.0098"), "{told:?}");
+    }
+    assert!(notes(folder.path(), "(range: (0, 0.01))").is_empty());
+}
+
+#[test]
+fn what_a_tiff_has_that_is_not_read_is_named() {
+    let page = TiffFile {
+        width: 1,
+        height: 1,
+        n_channels: 1,
+        bits: 64,
+        format: 1,
+        photometric: 1,
+        extra: &[],
+        samples: vec![7; 8],
+    };
+    let reason = read(&page.bytes(1)).unwrap_err();
+    assert_eq!(reason, "a TIFF of integers of 64 bits is not read: convert the file to 8 or 16");
+    assert_eq!(decode_bytes(&page.bytes(1), &with_range(0.0, 9.0)).unwrap_err(), reason);
+    let mut lzma = TiffFile { bits: 8, samples: vec![7], ..page }.bytes(1);
+    let at = lzma.windows(4).position(|entry| entry == [3, 1, 3, 0]).unwrap();
+    lzma[at + 8..at + 10].copy_from_slice(&34925_u16.to_le_bytes());
+    assert_eq!(read(&lzma).unwrap_err(), "a TIFF of compression LZMA is not read: convert the file");
+}
+
+#[test]
+fn gray_with_alpha_in_a_jpeg_image_is_refused_and_not_read_wrongly() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gray_alpha_in_jpeg.tif");
+    let reason = read(&std::fs::read(path).unwrap()).unwrap_err();
+    assert_eq!(reason, "a TIFF of 2 channels in a JPEG image is not read: convert the file");
 }

@@ -37,6 +37,7 @@ fn semicolons_tabs_quotation_marks_and_tables_without_names_are_read() {
         ("list.csv", "\u{feff}Class;Image\r\nred fox;photos/0.png\r\nowl;photos/1.png\r\n"),
         ("list.tsv", "path\tspecies\nphotos/0.png\tred fox\nphotos/1.png\towl\n"),
         ("list.csv", "photos/0.png,red fox\nphotos/1.png,owl\n"),
+        ("list.csv", "path\tspecies\nphotos/0.png\tred fox\nphotos/1.png\towl\n"),
         ("list.CSV", "\"red fox\",\"photos/0.png\"\nowl, photos/1.png\n"),
     ] {
         let (folder, config) = folder(name, list);
@@ -82,8 +83,6 @@ fn tables_that_cannot_be_understood_are_refused_with_the_line() {
     );
     let said = error("path,label\nphotos/0.png,a\n,b\n");
     assert!(said.contains("list.csv: line 3 has no path in column 1"), "{said}");
-    let said = error("path,label\nphotos/0.png,a\nphotos/1.png,\n");
-    assert!(said.contains("line 3 has no label, but line 2 has one"), "{said}");
     let said = error("path,label\n");
     assert!(said.contains("there are no images in this list"), "{said}");
     // A table by another name.
@@ -169,4 +168,83 @@ fn labels_are_for_both_folders() {
         (vec![Some(0), Some(1)], vec![Some(1)])
     );
     assert!(splits.notes.contains(&"1 class has no test image: a".to_owned()), "{:?}", splits.notes);
+}
+
+#[test]
+fn rows_without_a_label_are_left_out() {
+    let (folder, config) = folder("list.csv", "path,label\nphotos/0.png,\nphotos/1.png,b\nphotos/2.png,a\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(names(&*splits.train, folder.path()), ["photos/1.png", "photos/2.png"]);
+    assert_eq!(labels(&*splits.train), [Some(1), Some(0)]);
+    assert!(splits.notes[0].ends_with("1 line has no label, and left out: line 2, photos/0.png"));
+}
+
+#[test]
+fn a_column_of_splits_divides_the_table() {
+    let list = "path,label,split\nphotos/0.png,a,train\nphotos/1.png,b,Test\nphotos/2.png,b,train\nphotos/3.png,a,test\n";
+    let (folder, config) = folder("list.csv", list);
+    let splits = open("list-file", &config).unwrap();
+    let test = splits.test.unwrap();
+    assert_eq!(names(&*splits.train, folder.path()), ["photos/0.png", "photos/2.png"]);
+    assert_eq!(names(&*test, folder.path()), ["photos/1.png", "photos/3.png"]);
+    assert_eq!((labels(&*splits.train), labels(&*test)), (vec![Some(0), Some(1)], vec![Some(1), Some(0)]));
+    let told = "list.csv: the column `split` divides it: 2 lines to train on, 2 to test on; with `split_column: \"\"` all lines \
+                are to train on";
+    assert!(splits.notes.len() == 1 && splits.notes[0].ends_with(told), "{:?}", splits.notes);
+    let all = open("list-file", &with(&config, "split_column: \"\"")).unwrap();
+    assert!(all.train.len() == 4 && all.test.is_none() && all.notes.is_empty(), "{:?}", all.notes);
+    // Where there is no second split, the list says so.
+    let opened = datasets::open_images(&[folder.path().join("list.csv")]).unwrap();
+    assert_eq!(opened.images.len(), 4);
+    assert!(
+        opened.notes[0]
+            .ends_with("the column `split` is not used here: all lines are taken, of whatever split")
+    );
+}
+
+#[test]
+fn validation_comes_before_test_and_other_values_name_no_split() {
+    let list = "path,set\nphotos/0.png,train\nphotos/1.png,val\nphotos/2.png,test\nphotos/3.png,test\n";
+    let (folder, config) = folder("list.csv", list);
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!(labels(&*splits.train), [None]);
+    assert_eq!(names(&*splits.test.unwrap(), folder.path()), ["photos/1.png"]);
+    assert!(splits.notes[0].contains("1 line to train on, 1 to test on, and 2 of `test` are left out"));
+    let list = "path,label,fold\nphotos/0.png,a,0\nphotos/1.png,b,1\n";
+    let (_folder, config) = self::folder("list.csv", list);
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!((splits.train.len(), splits.test.is_none()), (2, true));
+    assert!(splits.notes[0].contains("the column `fold` is not used, since it has values such as `0`"));
+    let error = open_error("list-file", &with(&config, "split_column: \"fold\""));
+    assert!(error.contains("line 2 has `0` in the column `fold`, which names no split"), "{error}");
+}
+
+#[test]
+fn labels_by_path_are_for_no_other_folder() {
+    let root = tempdir().unwrap();
+    for file in ["a/0.png", "a/1.png", "b/0.png", "b/1.png"] {
+        save(root.path().join("photos").join(file), [1; 3]);
+    }
+    let list = root.path().join("labels.csv");
+    let config = format!("(root: {:?}, labels: {list:?})", root.path().join("photos"));
+    std::fs::write(&list, "path,label\na/0.png,cat\na/1.png,dog\nb/9.png,dog\n").unwrap();
+    let splits = open("flat-folder", &config).unwrap();
+    assert_eq!(names(&*splits.train, &root.path().join("photos")), ["a/0.png", "a/1.png"]);
+    assert_eq!(labels(&*splits.train), [Some(0), Some(1)]);
+    let told = splits.notes.join("\n");
+    assert!(told.contains("2 images have no label") && told.contains("b/0.png, b/1.png"), "{told}");
+    assert!(told.contains("labels.csv: 1 line labels no image: b/9.png"), "{told}");
+    // Names alone label the images of all folders, which is told.
+    std::fs::write(&list, "file,label\n0.png,cat\n1.png,dog\n").unwrap();
+    let splits = open("flat-folder", &config).unwrap();
+    assert_eq!(labels(&*splits.train), [Some(0), Some(1), Some(0), Some(1)]);
+    let told = splits.notes.join("\n");
+    assert!(
+        told.contains("2 names are those of images in several folders") && told.contains("0.png, 1.png"),
+        "{told}"
+    );
+    // Of paths elsewhere, a name with two labels is none.
+    std::fs::write(&list, "path,label\nx/0.png,cat\ny/0.png,dog\nx/1.png,cat\n").unwrap();
+    let splits = open("flat-folder", &config).unwrap();
+    assert_eq!(names(&*splits.train, &root.path().join("photos")), ["a/1.png", "b/1.png"]);
 }

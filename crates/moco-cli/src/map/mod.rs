@@ -16,9 +16,9 @@ use pages::{FeatureMap, MapGroup, MapImages, MapPoint};
 use plugin_api::Images;
 use run_store::{cell, path_cell, write_whole};
 
-use crate::encoding::{Embedded, EncoderArguments, Part, images_of_run, skipped, stopped};
+use crate::encoding::{Embedded, EncoderArguments, Part, images_at, images_of_run, skipped, stopped};
 use crate::failure::Failure;
-use crate::{new_file, notes, text};
+use crate::{new_file, text};
 
 /// Draw images as points, near to each other where their features are alike.
 ///
@@ -34,8 +34,8 @@ use crate::{new_file, notes, text};
 pub(crate) struct Arguments {
     /// Run folder, or a checkpoint in it.
     run: PathBuf,
-    /// Images: a folder (searched recursively), an archive, a list (one path per line), or image files [default: the run's test images, or
-    /// its training images if it has none].
+    /// Images: a folder (searched recursively), an archive, a pack, a Parquet file, a list (one path per line), or image files
+    /// [default: the run's test images, or its training images if it has none].
     images: Vec<PathBuf>,
     /// Use this split of the run's dataset.
     #[arg(long, value_enum, conflicts_with = "images")]
@@ -104,11 +104,7 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     let mut encoder = arguments.encoder.load(&arguments.run)?;
     let all = match &arguments.images[..] {
         [] => images_of_run(&encoder, arguments.split)?,
-        paths => {
-            let opened = datasets::open_images(paths)?;
-            notes::print(&opened.notes);
-            opened.images
-        }
+        paths => images_at(paths, &encoder)?,
     };
     let images = evaluate::chosen_images(&all, spread(all.len(), arguments.limit.get()));
     let (embeddings, n_unreadable) = match arguments.encoder.embed(&mut encoder, &images)? {

@@ -96,7 +96,7 @@ impl PluginName {
         if !is_kebab_case || !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.len() > MAX_LEN {
             let hint = match kebab(name) {
                 Some(other) => format!("write `{other}`"),
-                None => "write it as `my-loss`".into(),
+                None => format!("write it as `my-{}`", kind.name()),
             };
             return Err(Failure::usage(
                 format!(
@@ -198,6 +198,7 @@ mod tests {
             let told = told(name, PluginKind::Loss);
             assert!(told.contains(words), "{told}");
         }
+        assert!(told("3d", PluginKind::Head).ends_with("; write it as `my-head`"));
         assert!(told("module", PluginKind::Head).contains("its type would be `Module`"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod cost;
 mod out;
+mod source;
 mod told;
 
 use std::io::{self, Write};
@@ -108,10 +109,15 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
     if !arguments.dry_run {
         out::check(arguments.out.as_deref(), &arguments.folders)?;
     }
-    let (looked, listed) = moco::data::look(&arguments.folders)?;
+    let (mut looked, mut listed) = moco::data::look(&arguments.folders)?;
     let mut wishes = wishes(arguments);
     let mut recipe = Recipe::choose(&looked, &wishes)?;
-    let of = |recipe: &Recipe| pipeline(recipe, &arguments.set, &device);
+    let set = source::Set::of(&arguments.set, recipe.held_out.value.is_some());
+    if let Some(dataset) = set.apply(&looked.dataset)? {
+        (looked, listed) = moco::data::look_again(looked, dataset)?;
+        recipe = Recipe::choose(&looked, &wishes)?;
+    }
+    let of = |recipe: &Recipe| pipeline(recipe, &set.rest, &device);
     let mut estimate = estimated(of(&recipe)?, arguments)?;
     let mut for_all = None;
     if let Some(time) = arguments.time {
@@ -129,8 +135,8 @@ pub(crate) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<ExitCode
         pipeline = of(&recipe)?;
     }
     let cost = Cost::of(estimate, &pipeline, n_images, recipe.knn.value.is_some());
-    let (set, for_all) = (&*arguments.set, for_all.as_deref());
-    let told = Told { recipe: &recipe, pipeline: &pipeline, cost: &cost, set, for_all }.lines();
+    let (all_set, for_all) = (&*arguments.set, for_all.as_deref());
+    let told = Told { recipe: &recipe, pipeline: &pipeline, cost: &cost, set: all_set, for_all }.lines();
     if arguments.dry_run {
         // The file is the result, and may be redirected into one.
         write!(out, "{}", pipeline.text)?;

@@ -25,10 +25,12 @@ pub(super) fn advice(pipeline: &Pipeline, train: &dyn Images) -> Option<String> 
     let mut sides: Vec<usize> = (0..n).filter_map(|i| shorter_side(train, i * train.len() / n)).collect();
     sides.sort_unstable();
     let median = *sides.get(sides.len() / 2)?;
+    // As everywhere, height before width.
+    let order = if height == width { "" } else { " (height and width)" };
     (median >= MUCH_LARGER * view).then(|| {
         format!(
-            "the images are much larger than what the encoder sees of them, {median} px (the median shorter side of {}) and {width} × \
-             {height} px: small things vanish, which a larger `size` in the views would show; 224 is usual for photographs",
+            "the images are much larger than what the encoder sees of them, {median} px (the median shorter side of {}) and {height} × \
+             {width} px{order}: small things vanish, which a larger `size` in the views would show; 224 is usual for photographs",
             sides.len()
         )
     })

@@ -30,6 +30,19 @@ const FEWEST_COLORED: usize = 16;
 /// If a path does not exist, there are no images, or none can be read.
 pub fn look(paths: &[PathBuf]) -> Result<(Looked, Vec<String>), DataError> {
     let told = dataset_at(paths).map_err(|error| explained(error, paths))?;
+    look_at(told, name_of(paths))
+}
+
+/// `looked` as it is with the dataset `dataset` instead: the same images read in another way, or others.
+///
+/// # Errors
+/// If its plugin refuses its config, there are no images, or none can be read.
+pub fn look_again(looked: Looked, dataset: DatasetConfig) -> Result<(Looked, Vec<String>), DataError> {
+    let Looked { name, why_dataset, .. } = looked;
+    look_at(Told::open(dataset.name(), dataset.config().to_owned(), why_dataset)?, name)
+}
+
+fn look_at(told: Told, name: String) -> Result<(Looked, Vec<String>), DataError> {
     let Told { config, why, dataset, splits } = told;
     let images = &*splits.train;
     let chosen = spread(images.len(), N_LOOKED_AT);
@@ -48,7 +61,7 @@ pub fn look(paths: &[PathBuf]) -> Result<(Looked, Vec<String>), DataError> {
     let n_channels = dataset.channels();
     let held_out = if splits.test.is_none() { n_held_out(&config)? } else { 0 };
     let looked = Looked {
-        name: name_of(paths),
+        name,
         why_dataset: why,
         n_images: images.len(),
         n_test: splits.test.as_ref().map_or(0, |test| test.len()),
@@ -64,7 +77,17 @@ pub fn look(paths: &[PathBuf]) -> Result<(Looked, Vec<String>), DataError> {
         colors: channels(colors.iter().map(|colors| &*colors.moments), n_channels),
         dataset: config,
     };
-    Ok((looked, splits.notes))
+    Ok((looked, notes_of(splits)))
+}
+
+/// What a listing left out, and what a look at a few images of both splits found.
+fn notes_of(splits: Splits) -> Vec<String> {
+    let mut notes = splits.notes;
+    for images in [Some(splits.train), splits.test].into_iter().flatten() {
+        let new: Vec<String> = images.notes().into_iter().filter(|note| !notes.contains(note)).collect();
+        notes.extend(new);
+    }
+    notes
 }
 
 /// How many images `split` would hold out.
@@ -105,24 +128,21 @@ fn explained(error: DataError, paths: &[PathBuf]) -> DataError {
             "this is an image, and a folder of images, an archive, a pack or a list of images is wanted";
         return told(image, reason, "give the folder that it is in".into());
     }
+    let is_list = |path: &&PathBuf| DatasetFiles::of(path).is_some_and(|files| !files.takes_several);
+    if let (Some(file), Some(folder)) =
+        (paths.iter().find(is_list).filter(|_| path.is_file()), paths.iter().find(|path| path.is_dir()))
+        && paths.contains(&path)
+    {
+        let what = DatasetFiles::of(file).map_or("a list", |files| files.what);
+        let reason =
+            format!("this is {what}, which is not taken together with a folder: {}", folder.display());
+        return told(file, &reason, "give one of them, or put the images of both into one list".into());
+    }
     if paths.contains(&path) && ["this is no archive", "this is a file, not a folder"].contains(&&*reason) {
         let reason = "this is no folder, no archive, no pack and no list of images";
         return told(&path, reason, format!("files are told by their endings: {}", DatasetFiles::told()));
     }
-    let mut files = Vec::new();
-    if reason.starts_with("there are no images") && path.is_dir() {
-        parquet_files(&path, DEEPEST, &mut files);
-    }
-    match pattern_of(&files) {
-        Some(pattern) => {
-            let n = match files.len() {
-                1 => "it has a Parquet file: name it".to_owned(),
-                n => format!("it has {n} Parquet files: name those to train on"),
-            };
-            told(&path, &reason, format!("{n}, for instance `{}`", pattern.display()))
-        }
-        None => told(&path, &reason, hint),
-    }
+    told(&path, &reason, hint)
 }
 
 /// Whether there is an image file at `path`.
@@ -132,37 +152,6 @@ fn is_image(path: &Path) -> bool {
     }
     let beginning = regular_files::beginning(path, N_HEADER_BYTES);
     beginning.is_ok_and(|bytes: Vec<u8>| datasets::format_name(&bytes).is_some())
-}
-
-/// Folders inside of one another in which Parquet files are looked for.
-const DEEPEST: usize = 4;
-
-/// The Parquet files below `folder`, sorted folder by folder.
-fn parquet_files(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
-    let mut paths: Vec<PathBuf> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort_unstable();
-    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = paths.into_iter().partition(|path| path.is_dir());
-    let is_parquet =
-        |path: &PathBuf| path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
-    found.extend(files.into_iter().filter(is_parquet));
-    if depth > 1 {
-        folders.iter().for_each(|folder| parquet_files(folder, depth - 1, found));
-    }
-}
-
-/// The training files among `files` as a shell takes them: `data/train-*.parquet` as the Hugging Face Hub names them.
-fn pattern_of(files: &[PathBuf]) -> Option<PathBuf> {
-    let name =
-        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let first = files.iter().find(|path| name(path).starts_with("train")).or(files.first())?;
-    if files.len() == 1 {
-        return Some(first.clone());
-    }
-    Some(match name(first).split_once('-') {
-        Some((split, _)) => first.with_file_name(format!("{split}-*.parquet")),
-        None => first.with_file_name("*.parquet"),
-    })
 }
 
 /// At most `most` of `n` places: one of each of as many equal parts, drawn by its number.
@@ -378,25 +367,105 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_parquet_files_is_told_with_their_names() {
+    fn test_images_beside_class_folders_are_measured_on() {
         let root = tempfile::tempdir().unwrap();
-        let hint = |names: &[&str]| {
-            let folder = tempfile::tempdir_in(root.path()).unwrap();
-            for name in names {
-                std::fs::create_dir_all(folder.path().join(name).parent().unwrap()).unwrap();
-                std::fs::write(folder.path().join(name), "PAR1").unwrap();
+        let root = root.path();
+        for i in 0..10 {
+            for class in ["ant", "bee"] {
+                save(&root.join(format!("dot/{class}/{i}.png")), 10, 8);
+                save(&root.join(format!("dot/Val/{class}/{i}.png")), 10, 8);
+                save(&root.join(format!("plain/{class}/{i}.png")), 10, 8);
             }
-            let error = look(&[folder.path().to_owned()]).unwrap_err();
-            assert!(error.to_string().contains("there are no images in this folder"), "{error}");
-            error.hint().unwrap().replace(&format!("{}/", folder.path().display()), "")
+            save(&root.join(format!("plain/test/{i}.png")), 10, 8);
+            save(&root.join(format!("loose/{i}.png")), 10, 8);
+            save(&root.join(format!("loose/valid/{i}.png")), 10, 8);
+            save(&root.join(format!("kaggle/train/{}/{i}.png", ["ant", "bee"][i % 2])), 10, 8);
+            save(&root.join(format!("kaggle/test/{i}.png")), 10, 8);
+            save(&root.join(format!("only/test/{i}.png")), 10, 8);
+        }
+        for (name, n, n_test, n_classes, why) in [
+            ("dot", 20, 20, 2, "each of its 2 folders beside `Val` is a class; `Val` is measured on"),
+            ("plain", 20, 0, 2, "each of its 2 folders beside `test` is a class; `test` has no classes"),
+            ("loose", 10, 10, 0, "all images below it but those in `valid`, which are measured on"),
+            ("kaggle", 10, 0, 2, "in `train`, each folder is a class"),
+            ("only", 10, 0, 0, "all images below it"),
+        ] {
+            let found = looked(root, &[name]);
+            assert_eq!((found.n_images, found.n_test, found.n_classes), (n, n_test, n_classes), "{name}");
+            assert_eq!(found.why_dataset, why);
+        }
+        let source = |name: &str| super::super::DataSource::open(&[root.join(name)]).unwrap().splits;
+        let dot = source("dot");
+        assert_eq!((dot.train.len(), dot.test.unwrap().len()), (20, 20));
+        assert_eq!(dot.train.class_names(), ["ant", "bee"]);
+        assert_eq!(source("kaggle").train.len(), 10);
+    }
+
+    #[test]
+    fn paths_that_do_not_go_together_are_told() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        save(&root.join("photos/deep/a.png"), 9, 9);
+        std::fs::write(root.join("list.txt"), "photos/deep/a.png\n").unwrap();
+        let refused = |names: [&str; 2]| {
+            let error = look(&names.map(|name| root.join(name))).unwrap_err();
+            error.to_string().replace(&format!("{}/", root.display()), "")
         };
-        assert_eq!(hint(&["all.parquet"]), "it has a Parquet file: name it, for instance `all.parquet`");
-        let names = ["data/test-00000-of-00001.parquet", "data/train-00000-of-00002.parquet"];
-        assert_eq!(
-            hint(&names),
-            "it has 2 Parquet files: name those to train on, for instance `data/train-*.parquet`"
+        let list = "list.txt: this is a list of images, which is not taken together with a folder: photos";
+        assert_eq!(refused(["list.txt", "photos"]), list);
+        assert_eq!(refused(["photos", "list.txt"]), list);
+        assert_eq!(refused(["photos", "photos"]), "photos: it is given twice");
+        let inside = "photos/deep: its images are in photos, which is given, too";
+        assert_eq!(refused(["photos/deep", "photos"]), inside);
+    }
+
+    #[test]
+    fn colors_are_measured_again_where_images_are_read_in_another_way() {
+        let root = tempfile::tempdir().unwrap();
+        let word = image::ImageBuffer::from_pixel(6, 5, Luma([2048_u16]));
+        word.save(root.path().join("a.png")).unwrap();
+        let found = looked(root.path(), &["."]);
+        assert!((found.colors[0].mean - 8.0 / 255.0).abs() < 1e-9, "{:?}", found.colors);
+        let config = found.dataset.config().replacen('(', "(read: (range: (0, 4096)), ", 1);
+        let dataset = DatasetConfig::new(found.dataset.name(), config);
+        let (found, notes) = look_again(found, dataset).unwrap();
+        assert!(
+            (found.colors[0].mean - 0.5).abs() < 0.01 && notes.is_empty(),
+            "{:?} {notes:?}",
+            found.colors
         );
-        assert!(hint(&["0000.parquet", "0001.parquet"]).ends_with("`*.parquet`"));
+    }
+
+    #[test]
+    fn a_look_tells_of_images_that_cannot_be_read() {
+        let root = tempfile::tempdir().unwrap();
+        save(&root.path().join("a.png"), 9, 9);
+        std::fs::write(root.path().join("b.png"), "no image").unwrap();
+        let (_, notes) = look(&[root.path().to_owned()]).unwrap();
+        assert!(notes[0].starts_with("1 of 2 images looked at cannot be read: "), "{notes:?}");
+    }
+
+    #[test]
+    fn a_folder_of_archives_is_taken_and_a_bad_one_is_told() {
+        let root = tempfile::tempdir().unwrap();
+        for i in 0..6 {
+            save(&root.path().join(format!("photos/{i}.png")), 30, 50);
+        }
+        let shards = root.path().join("shards");
+        std::fs::create_dir(&shards).unwrap();
+        for shard in ["0", "1"] {
+            let mut tar =
+                tar::Builder::new(std::fs::File::create(shards.join(format!("{shard}.tar"))).unwrap());
+            tar.append_dir_all("photos", root.path().join("photos")).unwrap();
+            tar.into_inner().unwrap();
+        }
+        let found = looked(root.path(), &["shards"]);
+        assert_eq!((found.dataset.name(), found.n_images), ("archive", 12));
+        assert_eq!(super::super::DataSource::open(std::slice::from_ref(&shards)).unwrap().n_images(), 12);
+        std::fs::write(shards.join("2.tar"), b"\x1f\x8b packed").unwrap();
+        let (found, notes) = look(&[shards]).unwrap();
+        assert_eq!(found.n_images, 12);
+        assert!(notes[0].contains("2.tar: this is compressed as a whole (gzip)"), "{notes:?}");
     }
 
     #[test]

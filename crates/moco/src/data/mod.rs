@@ -37,7 +37,7 @@ mod source;
 
 pub use self::colors::Channel;
 pub use self::error::DataError;
-pub use self::look::look;
+pub use self::look::{look, look_again};
 pub use self::named::DatasetSource;
 pub use self::pack::{PackOptions, PackProgress, Packing, pack};
 pub use self::scan::{Found, Scanned, Sizes, scan};

@@ -70,8 +70,8 @@ pub enum Packing {
 
 /// Packs all images of `source` to the file `path`, or to as many shards beside it.
 ///
-/// Images keep their order, names and labels, so a pack of files gives the same training, bit for bit. Images that cannot be
-/// read are left out and told.
+/// Images keep their order, names and labels, so a pack of files gives the same training, bit for bit, where all can be read.
+/// Each is decoded once; those that cannot be read are left out and told.
 ///
 /// # Errors
 /// If there are too many shards, a file exists or cannot be written, or too many images cannot be read. Then no file is left.
@@ -207,7 +207,8 @@ impl Preparation {
         let _scope = DecodingScope::begin();
         let Some((shorter, resize)) = &self.reduce else {
             return match place.images.encoded(place.index) {
-                Ok(Some(bytes)) => Ok(Ok(Packed::File(bytes))),
+                // Whether a file can be read is known when it has been decoded, and not before.
+                Ok(Some(bytes)) => Ok(place.images.load(place.index).map(|_| Packed::File(bytes))),
                 Ok(None) => Err(DataError::NoFile { name: place.images.name(place.index) }),
                 Err(error) => Ok(Err(error)),
             };
@@ -232,6 +233,26 @@ fn reduced(resize: &dyn Augmentation, image: ByteImage) -> ByteImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_that_cannot_be_read_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = folder.path().join("photos");
+        std::fs::create_dir(&photos).unwrap();
+        std::fs::write(photos.join("0.ppm"), b"P6 1 1 255\n\x01\x02\x03").unwrap();
+        std::fs::write(photos.join("1.ppm"), b"P6 2 2 255\n\x01\x02\x03").unwrap();
+        std::fs::write(photos.join("2.jpg"), "version https://git-lfs.github.com/spec/v1\n").unwrap();
+        let source = DataSource::open(&[photos]).unwrap();
+        let packed = |name: &str, max_unreadable| {
+            let options = PackOptions { max_unreadable, ..PackOptions::default() };
+            pack(&source, &folder.path().join(name), &options, &mut |_| ControlFlow::Continue(()))
+        };
+        let Packing::Done { n_images, left_out, .. } = packed("a.pack", 0.0).unwrap() else {
+            panic!("it stops")
+        };
+        assert_eq!((n_images, left_out.len()), ((1, 0), 2), "{left_out:?}");
+        assert!(left_out[1].reason.starts_with("a Git LFS pointer"), "{left_out:?}");
+    }
 
     #[test]
     fn shards_are_numbered() {

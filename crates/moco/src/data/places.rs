@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datasets::is_parquet_file;
+use datasets::{SplitFolders, dataset_of_folder, is_parquet_file, nested};
 use plugin_api::{Dataset, DatasetConfig, DatasetContext, DatasetError, DatasetFiles, Images, Splits};
 
 use super::DataError;
@@ -24,7 +24,7 @@ pub(super) struct Told {
 const FEWEST_IN_A_CLASS: usize = 5;
 
 impl Told {
-    fn open(plugin: &str, config: String, why: impl Into<String>) -> Result<Self, DataError> {
+    pub(super) fn open(plugin: &str, config: String, why: impl Into<String>) -> Result<Self, DataError> {
         let config = DatasetConfig::new(plugin, config);
         let dataset = config.build(&DatasetContext::default())?;
         let splits = dataset.open()?;
@@ -40,6 +40,7 @@ pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
     if let Some(path) = paths.iter().find(|path| !path.exists()) {
         return Err(DataError::Missing { path: path.clone() });
     }
+    check_apart(paths)?;
     let all = written(paths);
     if paths.iter().all(|path| is_parquet_file(path)) {
         return Told::open("parquet", format!("(path: {all})"), "the rows of Parquet files");
@@ -54,6 +55,23 @@ pub(super) fn dataset_at(paths: &[PathBuf]) -> Result<Told, DataError> {
             Told::open(config.name(), config.config().to_owned(), files.what)
         }
         _ => archives(&all),
+    }
+}
+
+/// # Errors
+/// If a path is given twice, or is in another one.
+fn check_apart(paths: &[PathBuf]) -> Result<(), DataError> {
+    let places: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    match nested(&places) {
+        None => Ok(()),
+        Some((outer, inner)) => {
+            let reason = match outer == inner {
+                true => "it is given twice".into(),
+                false => format!("its images are in {}, which is given, too", outer.display()),
+            };
+            let hint = "give only one of both".into();
+            Err(DataError::Dataset(DatasetError { path: inner.to_owned(), reason, hint }))
+        }
     }
 }
 
@@ -92,50 +110,79 @@ fn written(paths: &[PathBuf]) -> String {
 fn archives(all: &str) -> Result<Told, DataError> {
     let split =
         Told::open("class-folders", format!("(root: {all})"), "class folders to train and to test on");
+    let beside_test = || {
+        let why = "class folders to train on, and a folder to test on beside them";
+        Told::open("class-folders", format!("(root: {all}, train: \".\")"), why)
+    };
     match split {
         Ok(told) if told.splits.test.is_some() => Ok(told),
-        _ => Told::open("archive", format!("(path: {all})"), "images in archives"),
+        Err(_) => match beside_test() {
+            Ok(told) if told.splits.test.is_some() => Ok(told),
+            _ => Told::open("archive", format!("(path: {all})"), "images in archives"),
+        },
+        Ok(_) => Told::open("archive", format!("(path: {all})"), "images in archives"),
     }
 }
 
 fn folders(paths: &[PathBuf], all: &str) -> Result<Told, DataError> {
-    let is_folder_of = |name: &'static str| move |path: &PathBuf| path.join(name).is_dir();
-    if paths.iter().all(|path| has_class_folders(&path.join("train"))) {
-        let told =
-            Told::open("class-folders", format!("(root: {all})"), "in `train`, each folder is a class")?;
+    let splits: Vec<SplitFolders> = paths.iter().map(|path| SplitFolders::of(path)).collect();
+    if splits.iter().all(|splits| splits.train.as_deref().is_some_and(has_class_folders)) {
+        let why = "in `train`, each folder is a class";
+        let told = Told::open("class-folders", format!("(root: {all})"), why)?;
         return Ok(match told.splits.train.class_names() {
             [class] => Told { why: format!("`train` has one class, `{class}`"), ..told },
             _ => told,
         });
     }
-    if let [path] = paths
-        && is_folder_of("train")(path)
-        && let Some(test) = ["val", "test"].into_iter().find(|name| path.join(name).is_dir())
-    {
-        let (train, test_path) = (quoted(&path.join("train")), quoted(&path.join(test)));
-        let why = format!("`train` to train on and `{test}` to measure on, without classes");
-        return Told::open("flat-folder", format!("(root: {train}, test: {test_path})"), why);
+    if let [SplitFolders { train: Some(train), test: Some(test) }] = &*splits {
+        let why = format!("`train` to train on and `{}` to measure on, without classes", name(test));
+        let config = format!("(root: {}, test: {})", quoted(train), quoted(test));
+        return Told::open("flat-folder", config, why);
     }
-    let flat = Told::open("flat-folder", format!("(root: {all})"), "all images below it");
-    let flat = match (flat, paths) {
-        (Ok(flat), _) => flat,
-        // Its archives are no images.
-        (Err(error), [path]) if path.is_dir() => {
-            let archives = Told::open("archive", format!("(path: {all})"), "the archives in this folder");
-            return archives.map_err(|_| error);
-        }
-        (Err(error), _) => return Err(error),
-    };
+    if let [path] = paths
+        && let Some(config) = dataset_of_folder(path)
+    {
+        let why = format!("the files of the dataset `{}` in this folder", config.name());
+        return Told::open(config.name(), config.config().to_owned(), why);
+    }
+    let flat = Told::open("flat-folder", format!("(root: {all})"), "all images below it")?;
+    let has_train = splits.iter().any(|splits| splits.train.is_some());
+    if let ([SplitFolders { train: None, test: Some(test) }], [path]) = (&*splits, paths) {
+        return beside_test(path, test, flat);
+    }
     // `class-folders` would take a folder of this name for the classes.
-    let has_train = paths.iter().any(is_folder_of("train"));
     match (classes(&*flat.splits.train), has_train) {
         (Some(n), false) => {
             let why = format!("each of its {n} folders is a class");
-            // One that is called `test` is no class.
             Ok(Told::open("class-folders", format!("(root: {all})"), why).unwrap_or(flat))
         }
         _ => Ok(flat),
     }
+}
+
+/// The dataset in `path`, where a folder of test images is beside what else there is, of which `flat` has all images.
+fn beside_test(path: &Path, test: &Path, flat: Told) -> Result<Told, DataError> {
+    let name = name(test);
+    let classed = Told::open("class-folders", format!("(root: {}, train: \".\")", quoted(path)), "");
+    // Without test images, a split of these is held out.
+    if let Ok(classed) = classed
+        && classes(&*classed.splits.train).is_some()
+    {
+        let n = classed.splits.train.class_names().len();
+        let measured = if classed.splits.test.is_some() { "is measured on" } else { "has no classes" };
+        return Ok(Told {
+            why: format!("each of its {n} folders beside `{name}` is a class; `{name}` {measured}"),
+            ..classed
+        });
+    }
+    let config = format!("(root: {}, test: {})", quoted(path), quoted(test));
+    let why = format!("all images below it but those in `{name}`, which are measured on");
+    // All images may be in that folder.
+    Ok(Told::open("flat-folder", config, why).unwrap_or(flat))
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// How many classes the folders at the top are, if every image is in one of them and they are not too many.

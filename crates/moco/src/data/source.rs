@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datasets::SplitFolders;
 use pipeline::{Pipeline, Site};
 use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Split, Splits};
 
@@ -115,14 +116,29 @@ pub(super) fn is_pipeline(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "ron")
 }
 
-/// The dataset plugin for a path that is one dataset: a pack or a file of a plugin from elsewhere, or a folder with class folders
-/// in its folder `train`.
+/// The dataset plugin for a path that is one dataset: a pack or a file of a plugin from elsewhere; a folder with class folders in
+/// its folder `train`, or beside a folder of test images; or a folder that has only archives, packs or Parquet files.
 pub(super) fn plugin_of(path: &Path) -> Option<DatasetConfig> {
-    let class_folders = || {
-        has_class_folders(&path.join("train"))
-            .then(|| DatasetConfig::new("class-folders", format!("(root: {})", quoted(path))))
+    datasets::dataset_of_file(path)
+        .or_else(|| class_folders(path))
+        .or_else(|| datasets::dataset_of_folder(path))
+}
+
+fn class_folders(path: &Path) -> Option<DatasetConfig> {
+    let SplitFolders { train, test } = SplitFolders::of(path);
+    let config = match (train, test) {
+        (Some(train), _) if has_class_folders(&train) => format!("(root: {})", quoted(path)),
+        (None, Some(test)) if has_class_folders(&test) && has_others(path, &test) => {
+            format!("(root: {}, train: \".\")", quoted(path))
+        }
+        _ => return None,
     };
-    datasets::dataset_of_file(path).or_else(class_folders)
+    Some(DatasetConfig::new("class-folders", config))
+}
+
+/// Whether there are folders in `path` besides `test`.
+fn has_others(path: &Path, test: &Path) -> bool {
+    folders_in(path).any(|folder| folder != test)
 }
 
 /// A path as RON writes strings.
@@ -131,8 +147,12 @@ pub(super) fn quoted(path: &Path) -> String {
 }
 
 pub(super) fn has_class_folders(train: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(train) else { return false };
-    entries
-        .filter_map(Result::ok)
-        .any(|entry| entry.path().is_dir() && !entry.file_name().as_encoded_bytes().starts_with(b"."))
+    folders_in(train).next().is_some()
+}
+
+/// The visible folders in `folder`.
+fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    visible.map(|entry| entry.path()).filter(|path| path.is_dir())
 }

@@ -151,14 +151,21 @@ fn every_source_gives_the_same_bits_to_any_number_of_workers() {
         ("class-folders", root("photos")),
         ("class-folders", root("photos.zip")),
         ("class-folders", root("photos.tar")),
-        ("pack", format!("(path: {:?})", at("photos.pack"))),
         #[cfg(feature = "parquet")]
         ("parquet", format!("(path: {:?}, test: {:?})", at("train.parquet"), at("test.parquet"))),
     ];
-    for (plugin, config) in &sources {
+    let check = |plugin: &str, config: &str, expected: &[(Vec<usize>, Vec<u32>)]| {
         for n_workers in [1, 2, 8] {
             let found = batches(splits(plugin, config), n_workers);
             assert!(found == expected, "{plugin} {config}, {n_workers} workers");
         }
+    };
+    for (plugin, config) in &sources {
+        check(plugin, config, &expected);
     }
+    // A pack has the readable ones.
+    fs::remove_file(at("photos/train/cat/broken.png")).unwrap();
+    let readable = batches(splits("class-folders", &root("photos")), 1);
+    assert_ne!(readable, expected);
+    check("pack", &format!("(path: {:?})", at("photos.pack")), &readable);
 }
