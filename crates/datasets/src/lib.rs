@@ -57,7 +57,7 @@ pub use self::cifar100::{Cifar100, Cifar100Config};
 pub use self::class_folders::{ClassFolders, ClassFoldersConfig};
 pub use self::decode::is_decoding;
 pub use self::decode::{
-    ImageHeader, MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file,
+    Decode, ImageHeader, MAX_DECODING_BYTES, MAX_PIXELS, Orientation, ReadOptions, decode_bytes, decode_file,
     format_name, image_header, notes_as_read, read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};

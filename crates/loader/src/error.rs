@@ -81,7 +81,7 @@ pub enum LoaderError {
         /// The image.
         image: String,
         /// The step.
-        wrong: WrongStep,
+        wrong: Box<WrongStep>,
     },
     /// A worker panicked: a bug in the program or in a plugin.
     #[error("loading {image} panicked: {message}")]

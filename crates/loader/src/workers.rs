@@ -259,7 +259,7 @@ impl Work {
             made.push(view.map_err(|wrong| LoaderError::Declared {
                 view: name.clone(),
                 image: self.images.name(used),
-                wrong,
+                wrong: Box::new(wrong),
             })?);
         }
         Ok(LoadedImage { image: Some((used, made)), unreadable })

@@ -15,7 +15,7 @@ pub fn plain_text(documentation: &str) -> String {
             if is_code {
                 drop_introduction(&mut lines);
             }
-        } else if !is_code && !(line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
+        } else if !(is_code || line.is_empty() && lines.last().is_none_or(|last| last.is_empty())) {
             lines.push(line);
         }
     }

@@ -48,7 +48,7 @@ pub use self::limits::{MAX_DECODING_BYTES, MAX_PIXELS};
 pub(crate) use self::notes::{Looked, notes};
 pub use self::options::{Orientation, ReadOptions};
 pub(crate) use self::unreadable::Look;
-pub use self::unreadable::notes_as_read;
+pub use self::unreadable::{Decode, notes_as_read};
 
 /// Decodes an image file.
 ///

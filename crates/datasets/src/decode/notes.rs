@@ -68,7 +68,7 @@ fn hardly_fits(values: &Values, range: Option<(f64, f64)>) -> Option<String> {
     let share = |count: usize| count as f64 / n as f64;
     let used = (highest.min(high) - lowest.max(low)) / (high - low);
     // Images of one value have no better range.
-    if !(lowest < highest) {
+    if highest <= lowest {
         return None;
     }
     let become_what = if n_clipped.1 == n || share(n_clipped.1) > MOST_WHITE {

@@ -51,14 +51,14 @@ impl Unreadable {
     }
 }
 
+/// The image in the bytes of a file, as [`plugin_api::Dataset::decode`] gives it.
+pub type Decode<'a> = dyn Fn(&[u8]) -> Option<Result<ByteImage, String>> + 'a;
+
 /// What a look at a few of `images` tells if `decode` reads them, and not the dataset that they are from: an encoder takes other
 /// images as it took its own. `None` where `decode` reads no files.
 ///
 /// Where it reads them in another range or other bands, nothing is said of these, since somebody has chosen them.
-pub fn notes_as_read(
-    images: &dyn Images,
-    decode: &dyn Fn(&[u8]) -> Option<Result<ByteImage, String>>,
-) -> Option<Vec<String>> {
+pub fn notes_as_read(images: &dyn Images, decode: &Decode<'_>) -> Option<Vec<String>> {
     let (mut several, mut unreadable, mut is_same) = (None, Unreadable::default(), true);
     for index in spread(images.len()) {
         let _scope = DecodingScope::begin();
