@@ -12,7 +12,7 @@ use crate::overlap::{check_apart, inside, keep_apart, plain};
 use crate::places::error;
 use crate::root::{Found, Root};
 use crate::roots::{OneOrMore, check_paths, expanded_roots};
-use crate::split_names::{is_of_test, is_of_training, of_test, of_training};
+use crate::split_names::{is_of_training, of_test, of_training};
 use crate::splits::splits_of;
 
 plugin_api::register! {
@@ -33,11 +33,11 @@ pub struct ClassFoldersConfig {
     /// the working directory, `~` is the home folder, and a pattern such as `part-*` stands for all that it matches.
     pub root: OneOrMore,
     /// Folder under `root` with the class folders to train on. By default `train`, in small or capital letters, or `root` itself
-    /// if there is no such folder.
+    /// if there is no such folder. `Train` is a class if it has no class folders and others than splits are beside it.
     #[serde(default)]
     pub train: Option<PathBuf>,
     /// Folder under `root` with the class folders to evaluate on. By default the first of `val`, `valid`, `validation` and `test`
-    /// that has some, in small or capital letters, or no test split.
+    /// that has some, in small or capital letters, or no test split. But for `val` and `test`, these are classes as `Train` is.
     #[serde(default)]
     pub test: Option<PathBuf>,
     /// How the files become images.
@@ -91,7 +91,7 @@ impl ClassFolders {
         let test = self.list_test(root, of_train.as_deref(), &of_test(&names), &mut unused, notes)?;
         match (&self.config.train, &of_train, of_test(&names).first()) {
             (None, Some(train), _) => {
-                notes.extend(beside_train(root, train, self.config.test.as_deref(), &self.exclude)?)
+                notes.extend(beside_train(root, &names, train, self.config.test.as_deref(), &self.exclude)?)
             }
             // `root` itself would have the test folder as a class.
             (None, None, first) => {
@@ -222,12 +222,15 @@ impl Dataset for ClassFolders {
 /// What is beside the folder `train` of training images and is no split, one sentence for folders and one for images.
 fn beside_train(
     root: &Root,
+    splits: &[Vec<u8>],
     train: &Path,
     test: Option<&Path>,
     patterns: &Patterns,
 ) -> Result<Vec<String>, DatasetError> {
     let name = shown_path(train);
-    let is_split = |name: &[u8]| is_of_test(name) || [Some(train), test].contains(&Some(&path_of(name)));
+    let of_test = of_test(splits);
+    let is_split =
+        |name: &[u8]| of_test.contains(&name) || [Some(train), test].contains(&Some(&path_of(name)));
     let top = root.top(patterns)?;
     let folders: Vec<String> =
         top.folders.iter().filter(|name| !is_split(name)).map(|name| shown(name)).collect();

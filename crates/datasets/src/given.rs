@@ -8,7 +8,7 @@ use plugin_api::{ConfigError, DatasetConfig, DatasetContext, DatasetError, Datas
 
 use crate::archive::{self, is_archive_file};
 use crate::decode::{ReadOptions, begins_like_image};
-use crate::folder_of_files::dataset_of_folder;
+use crate::folder_of_files::{FolderOfFiles, dataset_of_folder};
 use crate::images::{Labels, Part, StoredImages};
 use crate::joined::Joined;
 use crate::list::{Columns, List, number_both, number_labels, read_list};
@@ -16,7 +16,7 @@ use crate::listing::{Entries, Patterns, bytes_of, is_image, shown, split_first};
 use crate::parquet::{self, is_parquet_file};
 use crate::places::{error, relative_hint};
 use crate::root::Root;
-use crate::split_names::{is_of_split, is_of_test};
+use crate::split_names::{of_test, splits_of_entries};
 use crate::splits::Listed;
 use crate::store::Folder;
 
@@ -48,11 +48,12 @@ pub struct OpenedImages {
 /// If a path does not exist, or is not an image.
 pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
     if let [path] = paths
-        && let Some(config) = dataset_of_file(path).or_else(|| dataset_of_folder(path))
+        && let Some(FolderOfFiles { config, left_out }) = one_dataset(path)
     {
         let unfit = |fault: ConfigError| error(path, fault.to_string(), "name its plugin in a pipeline");
         let splits = config.build(&DatasetContext::default()).map_err(unfit)?.open()?;
-        return Ok(OpenedImages { images: Joined::of(&splits), notes: splits.notes });
+        let notes = left_out.into_iter().chain(splits.notes.iter().cloned()).collect();
+        return Ok(OpenedImages { images: Joined::of(&splits), notes });
     }
     let mut notes = Vec::new();
     if paths.len() > 1 && paths.iter().all(|path| is_parquet_file(path)) {
@@ -74,6 +75,12 @@ pub fn open_images(paths: &[PathBuf]) -> Result<OpenedImages, DatasetError> {
 pub fn dataset_of_file(path: &Path) -> Option<DatasetConfig> {
     let files = DatasetFiles::of(path).filter(|files| !LISTED_HERE.contains(&files.dataset))?;
     path.is_file().then(|| files.config(&[path.to_owned()]))
+}
+
+/// The dataset that is at `path` as a whole.
+fn one_dataset(path: &Path) -> Option<FolderOfFiles> {
+    let of_file = dataset_of_file(path).map(|config| FolderOfFiles { config, left_out: Vec::new() });
+    of_file.or_else(|| dataset_of_folder(path))
 }
 
 fn opened(parts: Vec<Part>, labels: Labels, notes: Vec<String>) -> OpenedImages {
@@ -141,8 +148,11 @@ fn parts_and_labels(listed: Listed, notes: &mut Vec<String>) -> (Vec<Part>, Labe
 /// it may have trains.
 fn labels_of_folders(entries: &Entries) -> Labels {
     let first = |path| split_first(path).map(|(first, _)| first);
-    let are_of_splits = entries.paths().all(|path| first(path).is_some_and(is_of_split));
-    let is_no_class = |name: &[u8]| if are_of_splits { is_of_split(name) } else { is_of_test(name) };
+    let splits = splits_of_entries(entries);
+    let is_split = |name: &[u8]| splits.iter().any(|split| split == name);
+    let are_of_splits = entries.paths().all(|path| first(path).is_some_and(is_split));
+    let of_test = of_test(&splits);
+    let is_no_class = |name: &[u8]| if are_of_splits { is_split(name) } else { of_test.contains(&name) };
     let class = |path| {
         let (first, rest) = split_first(path)?;
         if is_no_class(first) { split_first(rest).map(|(class, _)| class) } else { Some(first) }

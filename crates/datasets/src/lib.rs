@@ -61,7 +61,7 @@ pub use self::decode::{
     format_name, image_header, notes_as_read, read_image_file,
 };
 pub use self::flat_folder::{FlatFolder, FlatFolderConfig};
-pub use self::folder_of_files::dataset_of_folder;
+pub use self::folder_of_files::{FolderOfFiles, dataset_of_folder};
 pub use self::given::{OpenedImages, dataset_of_file, open_images};
 pub use self::list::{ListFile, ListFileConfig};
 pub use self::listing::PICTURE_MARK;

@@ -19,26 +19,29 @@ pub(crate) fn plain(path: &Path) -> PathBuf {
 /// # Errors
 /// If both are the same folder.
 pub(crate) fn keep_apart(train: &mut [Found], test: &mut [Found]) -> Result<Vec<String>, DatasetError> {
+    // Each place is looked up once, not once for each pair of them.
+    let places =
+        |found: &[Found]| -> Vec<Place> { found.iter().map(|found| Place::of(&found.part.place)).collect() };
+    let (of_train, of_test) = (places(train), places(test));
     let mut notes = Vec::new();
-    for train in train {
-        for test in &mut *test {
-            let (place, of_test) = (train.part.place.clone(), test.part.place.clone());
-            if real(&place) == real(&of_test) {
+    for (train, place) in train.iter_mut().zip(&of_train) {
+        for (test, of_test) in test.iter_mut().zip(&of_test) {
+            if place.real == of_test.real {
                 let reason =
-                    format!("this is the folder of the training images, too: {}", shown_path(&place));
-                return Err(error(&of_test, reason, "name another folder for `test`, or none"));
+                    format!("this is the folder of the training images, too: {}", shown_path(&place.given));
+                return Err(error(&of_test.given, reason, "name another folder for `test`, or none"));
             }
             let what = [
-                (train.leave_out(&inside(&place, &of_test)), &place, &of_test, "measured on", "training"),
-                (test.leave_out(&inside(&of_test, &place)), &of_test, &place, "trained on", "measuring"),
+                (train.leave_out(&of_test.below(place)), place, of_test, "measured on", "training"),
+                (test.leave_out(&place.below(of_test)), of_test, place, "trained on", "measuring"),
             ];
             for (n, outer, inner, used, left_out) in what {
                 if n > 0 {
                     let images = if n == 1 { "1 image".into() } else { format!("{n} images") };
                     notes.push(format!(
                         "{}: {images} in {}, {used}, {} left out of {left_out}",
-                        shown_path(outer),
-                        shown_path(inner),
+                        shown_path(&outer.given),
+                        shown_path(&inner.given),
                         if n == 1 { "is" } else { "are" },
                     ));
                 }
@@ -78,19 +81,34 @@ pub fn nested<'a>(places: &[&'a Path]) -> Option<(&'a Path, &'a Path)> {
 
 /// Where `inner` is below `outer`: by the paths as they are written, and without links.
 pub(crate) fn inside(outer: &Path, inner: &Path) -> Vec<Vec<u8>> {
-    let below = |outer: &Path, inner: &Path| {
-        let rest = inner.strip_prefix(outer).ok()?;
-        let names: Option<Vec<&[u8]>> = rest.components().map(|part| bytes_of(part.as_os_str())).collect();
-        Some(names?.join(&SEPARATOR)).filter(|path| !path.is_empty())
-    };
-    let mut found: Vec<Vec<u8>> = below(&written(outer), &written(inner)).into_iter().collect();
-    found.extend(
-        below(&real(outer), &real(inner))
-            .filter(|path| !found.contains(path))
-            .into_iter()
-            .collect::<Vec<_>>(),
-    );
-    found
+    Place::of(inner).below(&Place::of(outer))
+}
+
+/// A place in all the ways in which it is compared with others.
+struct Place {
+    given: PathBuf,
+    written: PathBuf,
+    real: PathBuf,
+}
+
+impl Place {
+    fn of(given: &Path) -> Self {
+        Self { given: given.to_owned(), written: written(given), real: real(given) }
+    }
+
+    /// Where it is below `outer`: by the paths as they are written, and without links.
+    fn below(&self, outer: &Self) -> Vec<Vec<u8>> {
+        let below = |outer: &Path, inner: &Path| {
+            let rest = inner.strip_prefix(outer).ok()?;
+            let names: Option<Vec<&[u8]>> =
+                rest.components().map(|part| bytes_of(part.as_os_str())).collect();
+            Some(names?.join(&SEPARATOR)).filter(|path| !path.is_empty())
+        };
+        let mut found: Vec<Vec<u8>> = below(&outer.written, &self.written).into_iter().collect();
+        found.extend(below(&outer.real, &self.real));
+        found.dedup();
+        found
+    }
 }
 
 /// `path` from the root on, without `.` and `..`.
@@ -131,5 +149,9 @@ mod tests {
         );
         assert_eq!(inside(Path::new("/no/a"), Path::new("/no/./a/x/y/")), [b"x/y"]);
         assert!(inside(Path::new("/no/a"), Path::new("/no/ab")).is_empty());
+        let outer = Place::of(Path::new("/no/a"));
+        let below = |path: &str| Place::of(Path::new(path)).below(&outer);
+        assert_eq!([below("/no/a/x"), below("/no/a/y/../z")], [[b"x"], [b"z"]]);
+        assert!(below("/no/a").is_empty());
     }
 }

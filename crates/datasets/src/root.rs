@@ -15,7 +15,7 @@ use crate::listing::{
 };
 use crate::overlap::plain;
 use crate::places::{check_folder, error, no_images};
-use crate::split_names::{folders_of_splits, is_of_split};
+use crate::split_names::{folders_of_splits, is_of_split, splits_of_entries};
 use crate::store;
 
 /// A place that is there.
@@ -111,13 +111,11 @@ impl Root {
         }
     }
 
-    /// The names of the folders directly in it that are called as those of splits are.
+    /// The names of the folders directly in it that hold a split.
     pub(crate) fn splits(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Folder(path) => folders_of_splits(path),
-            Self::Archive { part, .. } => {
-                top_folders(part).into_iter().filter(|name| is_of_split(name)).collect()
-            }
+            Self::Archive { part, .. } => splits_of_entries(&part.entries),
         }
     }
 

@@ -341,7 +341,7 @@ impl<'a> Builder<'a> {
 
     /// A backbone takes images of one size, unless queries see more sizes than keys do: small views beside large ones
     /// (Caron et al. 2020, arXiv:2006.09882). Views of keys that differ, or that no query has the size of, are slips; and
-    /// where there are no keys, a largest size that only one step sees.
+    /// where there are no keys, two views of two sizes.
     fn check_images(&self) -> Checked<()> {
         let steps: Vec<Option<OnView>> =
             self.plan.graph.steps.iter().map(|step| self.on_view(*step)).collect();
@@ -355,16 +355,12 @@ impl<'a> Builder<'a> {
             let of_backbone = || steps.iter().flatten().filter(|other| other.backbone == id);
             let keys = of_backbone().find(|other| other.is_key).map(|key| key.images);
             let has_query_like = |keys| of_backbone().any(|other| !other.is_key && other.images == keys);
-            let of_largest = || {
-                let largest = of_backbone().map(|other| other.images.n_pixels()).max().unwrap_or(0);
-                of_backbone().filter(move |other| other.images.n_pixels() == largest)
-            };
-            if keys.is_none() && images.channels == built.channels && of_largest().count() < 2 {
+            if keys.is_none() && images.channels == built.channels && of_backbone().count() == 2 {
                 let name = self.plan.graph.module_name(ModuleId::Backbone(id));
                 return Err(self.plan.checker.fault_at(
                     &place(i, &["run", "0"]),
                     format!("`{name}` takes {known} in an earlier step, and {taken} here"),
-                    "give every view the same size; small views stand beside two or more of the largest size",
+                    "give both views the same size; small views stand beside two or more others",
                 ));
             }
             let is_slip = images.channels != built.channels

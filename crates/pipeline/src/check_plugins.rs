@@ -74,8 +74,10 @@ pub(crate) fn check_metric_names(checker: &Checker, path: &[&str], names: &[&str
 pub(crate) fn check_factors(checker: &Checker, schedule: &dyn Schedule, epochs: usize) -> Checked<()> {
     /// Epochs of a long run that are looked at.
     const MOST: usize = 1000;
+    /// As many steps as an epoch may have.
+    const STEPS: usize = 1000;
     for epoch in (0..epochs).step_by(epochs.div_ceil(MOST).max(1)) {
-        let factor = schedule.factor(Progress { epoch, step: 0, steps_per_epoch: 1, epochs });
+        let factor = schedule.factor(Progress { epoch, step: 0, steps_per_epoch: STEPS, epochs });
         if !(factor.is_finite() && factor >= 0.0) {
             let path = ["schedule"];
             return Err(checker.fault(

@@ -105,6 +105,12 @@ impl Builder {
         self.labels.push(label.map(|label| self.numbers.number(shown(label))));
     }
 
+    /// Takes all lines as ones without a label.
+    pub(super) fn forget_labels(&mut self) {
+        self.labels.iter_mut().for_each(|label| *label = None);
+        self.numbers = LabelNumbers::default();
+    }
+
     pub(super) fn has_labels(&self) -> bool {
         self.labels.iter().any(Option::is_some)
     }

@@ -125,10 +125,12 @@ impl LabelFile {
     /// The labels by the kind of key that the file has; `None` if none labels an image.
     ///
     /// A file of paths labels by paths where it can: by the names of files alone, an image of another folder would get the label too.
+    /// It is one of paths if most lines have a folder: a few of them say nothing of the others.
     fn chosen<'a, 'b, P: Iterator<Item = &'b [u8]>>(&'a self, paths: &impl Fn() -> P) -> Option<ByKey<'a>> {
         let n_labeled = |labels: &ByKey<'_>| paths().filter(|path| labels.number(path).is_some()).count();
-        let has_folder = |path| without_here(path).contains(&SEPARATOR);
-        if self.builder.entries.paths().any(has_folder) {
+        let has_folder = |path: &[u8]| without_here(path).contains(&SEPARATOR);
+        let n_folders = self.builder.entries.paths().filter(|path| has_folder(path)).count();
+        if n_folders * 2 > self.builder.entries.len() {
             let by_path = self.by(Key::Path);
             if n_labeled(&by_path) > 0 {
                 return Some(by_path);

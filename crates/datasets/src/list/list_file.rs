@@ -92,12 +92,11 @@ impl Dataset for ListFile {
         let ListFileConfig { path_column, label_column, split_column, .. } = self.config.clone();
         let columns = Columns { path: path_column, label: label_column };
         let read = |file: &Path| read_divided(&at_home(file), &columns, split_column.as_deref());
-        let (train, held_out) = read(&self.config.path)?.divided();
-        let test = self.config.test.as_deref().map(read).transpose()?;
-        let test = match test {
-            None => held_out,
-            // Of a list for testing, the lines to train on are left out as well.
-            Some(test) => Some(test.held_out()),
+        let list = read(&self.config.path)?;
+        let (train, test) = match self.config.test.as_deref() {
+            None => list.divided(),
+            // Each list is for one split, and its lines for others are left out.
+            Some(test) => (list.trained_on(), Some(read(test)?.held_out())),
         };
         if let Some(test) = &test
             && test.has_labels() != train.has_labels()

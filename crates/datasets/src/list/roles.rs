@@ -48,64 +48,100 @@ impl Roles {
         (1..self.of_lines.len()).contains(&self.count(Role::Train))
     }
 
+    /// The lines to test on: those to validate on, or else to test on; where there are neither, those that do not say.
+    fn held_out(&self) -> Role {
+        let named = [Role::Validation, Role::Test].into_iter().find(|&role| self.count(role) > 0);
+        named.unwrap_or(Role::Unsaid)
+    }
+
+    /// How the list is divided: `taken` says it of the lines of `roles`, and the others are left out.
+    fn told(&self, taken: &str, roles: &[Role]) -> String {
+        let rest = match self.of_lines.iter().filter(|role| !roles.contains(role)).count() {
+            0 => String::new(),
+            n => {
+                let is_test = !roles.contains(&Role::Test) && self.count(Role::Test) == n;
+                let which = match (is_test, n) {
+                    (true, _) => "of `test`",
+                    (false, 1) => "other",
+                    (false, _) => "others",
+                };
+                format!(", and {n} {which} {} left out", if n == 1 { "is" } else { "are" })
+            }
+        };
+        format!("the column `{}` divides it: {taken}{rest}", self.column)
+    }
+
     pub(super) fn keep(&mut self, is_kept: &[bool]) {
         let mut is_kept = is_kept.iter();
         self.of_lines.retain(|_| is_kept.next() == Some(&true));
     }
 }
 
+/// How to have all lines to train on.
+const UNDIVIDED: &str = "; with `split_column: \"\"` all lines are to train on";
+
+fn lines(n: usize) -> String {
+    if n == 1 { "1 line".into() } else { format!("{n} lines") }
+}
+
 impl List {
     /// The lines to train on and those to test on, as a column says; all lines and none if no column does. Lines that are for
     /// neither are left out, which is told.
     pub(crate) fn divided(mut self) -> (Self, Option<Self>) {
-        let Some(roles) = self.roles.take().filter(Roles::divide) else { return (self, None) };
-        let held_out = match roles.count(Role::Validation) {
-            0 => Role::Test,
-            _ => Role::Validation,
-        };
+        let Some(roles) = self.take_roles() else { return (self, None) };
+        let held_out = roles.held_out();
+        if held_out == Role::Unsaid {
+            return (self.to_train(&roles), None);
+        }
         let (n_train, n_held_out) = (roles.count(Role::Train), roles.count(held_out));
-        let n_rest = roles.of_lines.len() - n_train - n_held_out;
-        let rest = match n_rest {
-            0 => String::new(),
-            n if held_out == Role::Validation && roles.count(Role::Test) == n => {
-                format!(", and {n} of `test` are left out")
-            }
-            n => format!(", and {n} others are left out"),
-        };
-        let lines = if n_train == 1 { "1 line".into() } else { format!("{n_train} lines") };
-        self.notes.push(format!(
-            "the column `{}` divides it: {lines} to train on, {n_held_out} to test on{rest}; with `split_column: \"\"` all \
-             lines are to train on",
-            roles.column
-        ));
-        let of = |role| -> Vec<bool> { roles.of_lines.iter().map(|found| *found == role).collect() };
-        let test = (n_held_out > 0).then(|| self.taken(&of(held_out), Vec::new()));
-        let notes = std::mem::take(&mut self.notes);
-        (self.taken(&of(Role::Train), notes), test)
+        let taken = format!("{} to train on, {n_held_out} to test on", lines(n_train));
+        let told = roles.told(&taken, &[Role::Train, held_out]) + UNDIVIDED;
+        let test = self.taken(&roles, held_out, Vec::new());
+        let notes = self.notes_with(told);
+        (self.taken(&roles, Role::Train, notes), Some(test))
     }
 
-    /// The lines to test on, of a list that is there for them.
-    pub(crate) fn held_out(self) -> Self {
-        let notes = self.notes.clone();
-        match self.divided() {
-            (_, Some(mut test)) => {
-                test.notes = notes;
-                test.notes.push("the lines of it that are to train on are left out".into());
-                test
-            }
-            (all, None) => all,
+    /// The lines to train on, of a list beside another one to test on.
+    pub(crate) fn trained_on(mut self) -> Self {
+        match self.take_roles() {
+            Some(roles) => self.to_train(&roles),
+            None => self,
         }
     }
 
-    fn taken(&self, is_taken: &[bool], notes: Vec<String>) -> Self {
+    /// The lines to test on, of a list that is there for them.
+    pub(crate) fn held_out(mut self) -> Self {
+        let Some(roles) = self.take_roles() else { return self };
+        let held_out = roles.held_out();
+        let told = roles.told(&format!("{} to test on", lines(roles.count(held_out))), &[held_out]);
+        let notes = self.notes_with(told);
+        self.taken(&roles, held_out, notes)
+    }
+
+    /// The column, if it divides the list.
+    fn take_roles(&mut self) -> Option<Roles> {
+        self.roles.take().filter(Roles::divide)
+    }
+
+    fn to_train(&self, roles: &Roles) -> Self {
+        let taken = format!("{} to train on", lines(roles.count(Role::Train)));
+        let notes = self.notes_with(roles.told(&taken, &[Role::Train]) + UNDIVIDED);
+        self.taken(roles, Role::Train, notes)
+    }
+
+    fn notes_with(&self, note: String) -> Vec<String> {
+        self.notes.iter().cloned().chain([note]).collect()
+    }
+
+    /// The lines of one role.
+    fn taken(&self, roles: &Roles, role: Role, notes: Vec<String>) -> Self {
+        let is_taken: Vec<bool> = roles.of_lines.iter().map(|found| *found == role).collect();
         let Part { place, store, entries } = &self.part;
-        let entries = kept(entries, is_taken);
+        let entries = kept(entries, &is_taken);
+        // A label that only other lines have is no class: it would have no image, and shift the numbers of those that do.
         let labels = self.labels.as_ref().map(|labels| {
-            let of_images = labels.of_images.iter().zip(is_taken).filter(|(_, is_taken)| **is_taken);
-            ListedLabels {
-                of_images: of_images.map(|(label, _)| *label).collect(),
-                names: labels.names.clone(),
-            }
+            let taken = labels.of_images.iter().zip(&is_taken).filter(|(_, is_taken)| **is_taken);
+            ListedLabels::of(taken.map(|(&label, _)| labels.names[label as usize].clone()))
         });
         let part = Part { place: place.clone(), store: store.clone(), entries };
         Self { file: self.file.clone(), part, labels, roles: None, notes }

@@ -34,10 +34,21 @@ const LABELS: [&str; 9] =
 struct Chosen {
     path: usize,
     label: Option<usize>,
-    /// The column of splits, and whether a person has named it.
-    split: Option<(usize, bool)>,
+    /// The column of splits, and how sure it is. It may be that of labels too, until its values are known.
+    split: Option<(usize, Sureness)>,
     /// Whether the first line has the names of the columns.
     is_header: bool,
+}
+
+/// How a column of splits was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sureness {
+    /// A person has named it.
+    Named,
+    /// It is called so.
+    Called,
+    /// It is called so, and is the only one beside the paths, so that it may have the labels.
+    OrLabels,
 }
 
 /// Whether a file of this name is a table.
@@ -71,7 +82,7 @@ pub(super) fn read(
             None => {
                 let found = choose(&row, columns, split, list)?;
                 let is_header = found.is_header;
-                splits = found.split.map(|(column, is_named)| Splits::new(column, is_named, &row));
+                splits = found.split.map(|(column, sureness)| Splits::new(column, sureness, &row));
                 chosen = Some(found);
                 if is_header {
                     continue;
@@ -96,16 +107,16 @@ pub(super) fn read(
 /// A column of splits, as it is read.
 struct Splits {
     column: usize,
-    is_named: bool,
+    sureness: Sureness,
     roles: Roles,
     /// The first value that names no split, and its line.
     odd: Option<(String, u32)>,
 }
 
 impl Splits {
-    fn new(column: usize, is_named: bool, header: &ByteRecord) -> Self {
+    fn new(column: usize, sureness: Sureness, header: &ByteRecord) -> Self {
         let name = shown(header.get(column).unwrap_or_default());
-        Self { column, is_named, roles: Roles { column: name, of_lines: Vec::new() }, odd: None }
+        Self { column, sureness, roles: Roles { column: name, of_lines: Vec::new() }, odd: None }
     }
 
     fn push(&mut self, row: &ByteRecord, line: u32) {
@@ -119,18 +130,27 @@ impl Splits {
 
     /// Gives the column to `list`. One that was only found by its name may be about something else.
     fn finish(self, list: &mut Builder) -> Result<(), DatasetError> {
+        let Some((value, line)) = self.odd else {
+            if self.sureness == Sureness::OrLabels {
+                list.forget_labels();
+            }
+            list.roles = Some(self.roles);
+            return Ok(());
+        };
         let name = &self.roles.column;
-        match self.odd {
-            None => list.roles = Some(self.roles),
-            Some((value, line)) if self.is_named => {
-                let reason = format!("line {line} has `{value}` in the column `{name}`, which names no split");
+        let use_of_it = match self.sureness {
+            Sureness::Named => {
+                let reason =
+                    format!("line {line} has `{value}` in the column `{name}`, which names no split");
                 return Err(error(&list.file, reason, "splits are called `train`, `val` and `test`"));
             }
-            Some((value, _)) => list.notes.push(format!(
-                "the column `{name}` is not used, since it has values such as `{value}`, and splits are called `train`, \
-                 `val` and `test`"
-            )),
-        }
+            Sureness::Called => "is not used",
+            Sureness::OrLabels => "is taken as the label",
+        };
+        list.notes.push(format!(
+            "the column `{name}` {use_of_it}, since it has values such as `{value}`, and splits are called `train`, `val` \
+             and `test`"
+        ));
         Ok(())
     }
 }
@@ -192,11 +212,15 @@ fn choose(
     let named_split = split_name.map(|name| named("split_column", name)).transpose()?;
     let found_split = || known(&NAMES).filter(|&split| split != path && Some(split) != label);
     let split = match (named_split, split) {
-        (Some(split), _) => Some((split, true)),
+        (Some(split), _) => Some((split, Sureness::Named)),
         (None, Some(_)) => None,
-        (None, None) => found_split().map(|split| (split, false)),
+        // Of two columns the other one has the labels, unless its values are splits.
+        (None, None) if names.len() == 2 => found_split().map(|split| (split, Sureness::OrLabels)),
+        (None, None) => found_split().map(|split| (split, Sureness::Called)),
     };
-    let is_free = |label: &usize| *label != path && split.is_none_or(|(split, _)| split != *label);
+    let is_free = |label: &usize| {
+        *label != path && split.is_none_or(|(split, sure)| split != *label || sure == Sureness::OrLabels)
+    };
     let other = (names.len() == 2).then(|| 1 - path).filter(is_free);
     let label = label.or_else(|| known(&LABELS).filter(is_free)).or(other);
     if label.is_none() && names.len() > 1 + usize::from(split.is_some()) {

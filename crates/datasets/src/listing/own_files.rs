@@ -11,7 +11,8 @@ pub const PICTURE_MARK: (&str, &str) = ("Software", "moco");
 
 /// How far into a PNG file the mark is looked for: it stands right behind the header.
 const N_BYTES_LOOKED_AT: usize = 128;
-/// With more PNG files than this directly in the root, or below it in all, only those with usual names are looked into.
+/// With more PNG files than this directly in the root, or below it in all, only those with usual names are looked into, and of
+/// these not more either: someone else's `map_*.png` may be a million.
 const MAX_LOOKED_INTO: usize = 4096;
 /// How the names of our pictures usually begin.
 const USUAL_NAMES: [&str; 5] = ["views", "neighbors", "near", "confusion", "map"];
@@ -43,11 +44,16 @@ pub(crate) fn own_pictures(root: &Path, images: &Entries) -> Vec<usize> {
         (0..images.len()).filter(is_png).partition(|&index| split_first(images.path(index)).is_none());
     let mut own = Vec::new();
     for pngs in [at_root, below] {
-        let are_few = pngs.len() <= MAX_LOOKED_INTO;
-        let looked_into = pngs.into_iter().filter(|&index| are_few || has_usual_name(images.path(index)));
+        let looked_into = looked_into(images, pngs);
         own.extend(looked_into.filter(|&index| has_mark(&root.join(path_of(images.path(index))))));
     }
     own
+}
+
+fn looked_into(images: &Entries, pngs: Vec<usize>) -> impl Iterator<Item = usize> {
+    let are_few = pngs.len() <= MAX_LOOKED_INTO;
+    let chosen = pngs.into_iter().filter(move |&index| are_few || has_usual_name(images.path(index)));
+    chosen.take(MAX_LOOKED_INTO)
 }
 
 /// Whether a picture at `path` is called as ours are by default: `views-2.png`, or `001-image.png` of `attend`.
@@ -67,4 +73,22 @@ fn has_mark(path: &Path) -> bool {
     let start = regular_files::beginning(path, N_BYTES_LOOKED_AT).unwrap_or_default();
     let mark = [b"tEXt", PICTURE_MARK.0.as_bytes(), b"\0", PICTURE_MARK.1.as_bytes()].concat();
     start.windows(mark.len()).any(|window| window == mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_pictures_than_the_limit_are_looked_into_whatever_they_are_called() {
+        let n_looked_into = |usual: usize, others: usize| {
+            let mut images = Entries::default();
+            (0..usual).for_each(|i| images.push(&[format!("map_{i}.png").as_bytes()], 0));
+            (0..others).for_each(|i| images.push(&[format!("photo_{i}.png").as_bytes()], 0));
+            looked_into(&images, (0..images.len()).collect()).count()
+        };
+        assert_eq!(n_looked_into(MAX_LOOKED_INTO + 1, 0), MAX_LOOKED_INTO);
+        assert_eq!(n_looked_into(2, MAX_LOOKED_INTO - 2), MAX_LOOKED_INTO);
+        assert_eq!(n_looked_into(2, MAX_LOOKED_INTO), 2);
+    }
 }

@@ -310,6 +310,28 @@ fn splits_are_known_by_all_their_names_in_small_and_capital_letters() {
 }
 
 #[test]
+fn classes_called_as_splits_remain_classes() {
+    for classes in [&["Bus", "Car", "Train"][..], &["invalid", "valid"], &["Test", "other"]] {
+        let folder = tempdir().unwrap();
+        for class in classes {
+            save(folder.path().join(class).join("1.png"), RED);
+        }
+        let splits = open("class-folders", &root(folder.path())).unwrap();
+        assert_eq!((splits.train.class_names().len(), splits.test.is_none()), (classes.len(), true));
+        assert!(splits.notes.is_empty(), "{:?}", splits.notes);
+        let opened = datasets::open_images(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(opened.images.class_names(), splits.train.class_names());
+    }
+    // With class folders of its own it is a split.
+    let folder = tempdir().unwrap();
+    for file in ["Train/ant/1.png", "Train/bee/1.png", "notes/1.png"] {
+        save(folder.path().join(file), RED);
+    }
+    let splits = open("class-folders", &root(folder.path())).unwrap();
+    assert_eq!((splits.train.class_names(), splits.notes.len()), (&["ant".into(), "bee".into()][..], 1));
+}
+
+#[test]
 fn files_without_an_ending_that_begin_like_images_are_told() {
     let folder = tempdir().unwrap();
     save(folder.path().join("x.png"), RED);

@@ -248,3 +248,72 @@ fn labels_by_path_are_for_no_other_folder() {
     let splits = open("flat-folder", &config).unwrap();
     assert_eq!(names(&*splits.train, &root.path().join("photos")), ["a/1.png", "b/1.png"]);
 }
+
+#[test]
+fn of_two_columns_one_that_names_no_splits_has_the_labels() {
+    for (list, classes) in [
+        ("path,fold\nphotos/0.png,1\nphotos/1.png,2\n", ["1", "2"]),
+        ("image,set\nphotos/0.png,owl\nphotos/1.png,test\n", ["owl", "test"]),
+        ("set,image\nowl,photos/0.png\nwren,photos/1.png\n", ["owl", "wren"]),
+    ] {
+        let (_folder, config) = folder("list.csv", list);
+        let splits = open("list-file", &config).unwrap();
+        assert_eq!(splits.train.class_names(), classes, "{list}");
+        assert_eq!(labels(&*splits.train), [Some(0), Some(1)]);
+        assert!(splits.notes[0].contains("is taken as the label, since it has values such as"), "{list}");
+        let splits = open("list-file", &with(&config, "split_column: \"\"")).unwrap();
+        assert_eq!((splits.train.class_names(), splits.notes.len()), (&classes.map(String::from)[..], 0));
+    }
+    // Splits are no labels, even where they divide nothing.
+    let (_folder, config) = folder("list.csv", "path,set\nphotos/0.png,test\nphotos/1.png,test\n");
+    let splits = open("list-file", &config).unwrap();
+    assert_eq!((labels(&*splits.train), splits.test.is_none()), (vec![None; 2], true));
+}
+
+#[test]
+fn a_few_lines_with_a_folder_do_not_decide_over_names() {
+    let root = tempdir().unwrap();
+    for file in ["sub/0.png", "sub/1.png", "sub/2.png", "other/3.png"] {
+        save(root.path().join("photos").join(file), [1; 3]);
+    }
+    let list = root.path().join("labels.csv");
+    let config = format!("(root: {:?}, labels: {list:?})", root.path().join("photos"));
+    std::fs::write(&list, "path,label\n0.png,a\n1.png,b\nsub/2.png,a\n3.png,b\n").unwrap();
+    let splits = open("flat-folder", &config).unwrap();
+    assert_eq!(
+        names(&*splits.train, &root.path().join("photos")),
+        ["other/3.png", "sub/0.png", "sub/1.png", "sub/2.png"]
+    );
+    assert_eq!(labels(&*splits.train), [Some(1), Some(0), Some(1), Some(0)]);
+}
+
+#[test]
+fn of_a_list_to_test_on_lines_to_train_on_are_left_out() {
+    let list = "path,split\nphotos/0.png,train\nphotos/1.png,val\n";
+    let (folder, config) = folder("list.csv", list);
+    let test = folder.path().join("t.csv");
+    std::fs::write(&test, "path,split\nphotos/1.png,train\nphotos/2.png,\nphotos/3.png,\n").unwrap();
+    let splits = open("list-file", &with(&config, &format!("test: {test:?}"))).unwrap();
+    assert_eq!(names(&*splits.train, folder.path()), ["photos/0.png"]);
+    assert_eq!(names(&*splits.test.unwrap(), folder.path()), ["photos/2.png", "photos/3.png"]);
+    let told = "list.csv: the column `split` divides it: 1 line to train on, and 1 other is left out; with `split_column: \"\"` \
+                all lines are to train on";
+    assert!(splits.notes[0].ends_with(told), "{:?}", splits.notes);
+    let told = "t.csv: the column `split` divides it: 2 lines to test on, and 1 other is left out";
+    assert!(splits.notes[1].ends_with(told), "{:?}", splits.notes);
+    // Without a list to test on, lines that do not say are for nothing.
+    let splits = open("list-file", &format!("(path: {test:?})")).unwrap();
+    assert_eq!((splits.train.len(), splits.test.is_none()), (1, true));
+    assert!(splits.notes[0].contains("1 line to train on, and 2 others are left out;"), "{:?}", splits.notes);
+}
+
+#[test]
+fn labels_of_lines_that_are_left_out_are_no_classes() {
+    let list = "path,label,split\nphotos/0.png,b,train\nphotos/1.png,a,val\nphotos/2.png,?,test\n";
+    let (_folder, config) = folder("list.csv", list);
+    let splits = open("list-file", &config).unwrap();
+    let test = splits.test.unwrap();
+    assert_eq!((splits.train.class_names(), test.class_names()), (test.class_names(), test.class_names()));
+    assert_eq!(test.class_names(), ["a", "b"]);
+    assert_eq!((labels(&*splits.train), labels(&*test)), (vec![Some(1)], vec![Some(0)]));
+}

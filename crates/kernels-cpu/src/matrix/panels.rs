@@ -73,14 +73,14 @@ pub(crate) fn pack_transposed_pairs<L: Lanes>(
     });
 }
 
-/// RowsToPack whose columns are packed: both operands of a gradient of weights lie so.
+/// Rows whose columns are packed: both operands of a gradient of weights lie so.
 #[derive(Clone)]
 pub(crate) struct RowsToPack<'a, S> {
     /// Whole rows.
     pub(crate) values: &'a [S],
     /// Values of a row.
     pub(crate) row_len: usize,
-    /// RowsToPack that pair up among themselves; one that is left meets zeros.
+    /// Rows that pair up among themselves; one that is left meets zeros.
     pub(crate) n_together: usize,
     /// What is packed of each row.
     pub(crate) columns: Range<usize>,

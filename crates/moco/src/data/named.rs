@@ -74,7 +74,7 @@ impl DatasetSource {
             return Ok(Self(Named::Built(Arc::from(pipeline.dataset))));
         }
         match plugin_of(path) {
-            Some(plugin) => Ok(Self(Named::Plugin(plugin))),
+            Some(found) => Ok(Self(Named::Plugin(found.config))),
             None => Err(DataError::NoSplits { path: path.into() }),
         }
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use datasets::{Encoding, PackError, PackPlan, PackWriter, Packed};
+use datasets::{Encoding, PackError, PackPlan, PackWriter, Packed, ReadOptions};
 use loader::UnreadableLog;
 use plugin_api::{
     Augmentation, AugmentationContext, ByteImage, Config, ConfigError, DecodingScope, Image, Rng, Split,
@@ -207,8 +207,7 @@ impl Preparation {
         let _scope = DecodingScope::begin();
         let Some((shorter, resize)) = &self.reduce else {
             return match place.images.encoded(place.index) {
-                // Whether a file can be read is known when it has been decoded, and not before.
-                Ok(Some(bytes)) => Ok(place.images.load(place.index).map(|_| Packed::File(bytes))),
+                Ok(Some(bytes)) => Ok(check(&bytes, place).map(|()| Packed::File(bytes))),
                 Ok(None) => Err(DataError::NoFile { name: place.images.name(place.index) }),
                 Err(error) => Ok(Err(error)),
             };
@@ -220,6 +219,18 @@ impl Preparation {
             Packed::Pixels(reduced(&**resize, image))
         }))
     }
+}
+
+/// Fails if the file of an image cannot be read, which is known when it has been decoded, and not before.
+///
+/// Which bands and which range to take is for those to say who read the pack: a file that lacks only that is whole.
+fn check(bytes: &[u8], place: &Place<'_>) -> Result<(), UnreadableImage> {
+    let told = ReadOptions { bands: Some(vec![0]), range: Some((0.0, 1.0)), ..ReadOptions::default() };
+    if [ReadOptions::default(), told].iter().any(|read| datasets::decode_bytes(bytes, read).is_ok()) {
+        return Ok(());
+    }
+    // A plugin may have files of its own, which only it decodes. Otherwise this gives the reason.
+    place.images.load(place.index).map(drop)
 }
 
 /// `resize` draws nothing.
@@ -252,6 +263,52 @@ mod tests {
         };
         assert_eq!((n_images, left_out.len()), ((1, 0), 2), "{left_out:?}");
         assert!(left_out[1].reason.starts_with("a Git LFS pointer"), "{left_out:?}");
+    }
+
+    /// A gray image of one pixel, `value`, as a TIFF of floats.
+    fn float_tiff(value: f32) -> Vec<u8> {
+        const N_TAGS: u16 = 10;
+        let values_at = 8 + 2 + 12 * u32::from(N_TAGS) + 4;
+        let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+        bytes.extend(N_TAGS.to_le_bytes());
+        // Size, bits, compression, color, strips and the kind of numbers; each is one number of 32 bits.
+        let tags: [(u16, u32); N_TAGS as usize] = [
+            (256, 1),
+            (257, 1),
+            (258, 32),
+            (259, 1),
+            (262, 1),
+            (273, values_at),
+            (277, 1),
+            (278, 1),
+            (279, 4),
+            (339, 3),
+        ];
+        for (tag, number) in tags {
+            bytes.extend([tag.to_le_bytes(), 4_u16.to_le_bytes()].concat());
+            bytes.extend([1_u32.to_le_bytes(), number.to_le_bytes()].concat());
+        }
+        bytes.extend([[0; 4], value.to_le_bytes()].concat());
+        bytes
+    }
+
+    #[test]
+    fn files_that_need_bands_or_a_range_are_packed_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = folder.path().join("photos");
+        std::fs::create_dir(&photos).unwrap();
+        let tiff = float_tiff(3060.0);
+        std::fs::write(photos.join("0.tif"), &tiff).unwrap();
+        std::fs::write(photos.join("1.tif"), &tiff[..tiff.len() - 2]).unwrap();
+        let source = DataSource::open(&[photos]).unwrap();
+        let reason = source.splits.train.load(0).unwrap_err().reason;
+        assert!(reason.contains("say with `range`"), "{reason}");
+        let file = folder.path().join("a.pack");
+        let packing = pack(&source, &file, &PackOptions::default(), &mut |_| ControlFlow::Continue(()));
+        let Packing::Done { n_images, left_out, .. } = packing.unwrap() else { panic!("it stops") };
+        assert_eq!((n_images, left_out.len()), ((1, 0), 1), "{left_out:?}");
+        let packed = DataSource::open(&[file]).unwrap();
+        assert_eq!(packed.splits.train.encoded(0).unwrap(), Some(tiff));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datasets::{SplitFolders, dataset_of_folder, is_parquet_file, nested};
+use datasets::{FolderOfFiles, SplitFolders, dataset_of_folder, is_parquet_file, nested};
 use plugin_api::{Dataset, DatasetConfig, DatasetContext, DatasetError, DatasetFiles, Images, Splits};
 
 use super::DataError;
@@ -140,9 +140,10 @@ fn folders(paths: &[PathBuf], all: &str) -> Result<Told, DataError> {
         return Told::open("flat-folder", config, why);
     }
     if let [path] = paths
-        && let Some(config) = dataset_of_folder(path)
+        && let Some(FolderOfFiles { config, left_out }) = dataset_of_folder(path)
     {
-        let why = format!("the files of the dataset `{}` in this folder", config.name());
+        let mut why = format!("the files of the dataset `{}` in this folder", config.name());
+        left_out.iter().for_each(|left_out| why.extend(["; ", left_out]));
         return Told::open(config.name(), config.config().to_owned(), why);
     }
     let flat = Told::open("flat-folder", format!("(root: {all})"), "all images below it")?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datasets::SplitFolders;
+use datasets::{FolderOfFiles, SplitFolders};
 use pipeline::{Pipeline, Site};
 use plugin_api::{Dataset, DatasetConfig, DatasetContext, Images, Split, Splits};
 
@@ -32,8 +32,10 @@ impl DataSource {
             if is_pipeline(path) {
                 return Self::of_pipeline(path, &[]);
             }
-            if let Some(plugin) = plugin_of(path) {
-                return Self::of_dataset(&*plugin.build(&DatasetContext::default())?);
+            if let Some(FolderOfFiles { config, left_out }) = plugin_of(path) {
+                let mut source = Self::of_dataset(&*config.build(&DatasetContext::default())?)?;
+                source.splits.notes.extend(left_out);
+                return Ok(source);
             }
         }
         let datasets::OpenedImages { images, notes } = datasets::open_images(paths)?;
@@ -118,10 +120,10 @@ pub(super) fn is_pipeline(path: &Path) -> bool {
 
 /// The dataset plugin for a path that is one dataset: a pack or a file of a plugin from elsewhere; a folder with class folders in
 /// its folder `train`, or beside a folder of test images; or a folder that has only archives, packs or Parquet files.
-pub(super) fn plugin_of(path: &Path) -> Option<DatasetConfig> {
-    datasets::dataset_of_file(path)
-        .or_else(|| class_folders(path))
-        .or_else(|| datasets::dataset_of_folder(path))
+pub(super) fn plugin_of(path: &Path) -> Option<FolderOfFiles> {
+    let whole = datasets::dataset_of_file(path).or_else(|| class_folders(path));
+    let whole = whole.map(|config| FolderOfFiles { config, left_out: Vec::new() });
+    whole.or_else(|| datasets::dataset_of_folder(path))
 }
 
 fn class_folders(path: &Path) -> Option<DatasetConfig> {

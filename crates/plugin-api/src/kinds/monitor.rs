@@ -10,7 +10,8 @@ pub trait Monitor: Send {
     /// The views that it needs, which the pipeline must declare.
     fn views(&self) -> Vec<&str>;
 
-    /// The names of the [`Metric`]s that it takes: each once, and none that a line of `metrics.jsonl` has anyway, such as `loss`.
+    /// The names of the [`Metric`]s that it takes: each once, without a dot, and none that a line of
+    /// `metrics.jsonl` has anyway, such as `loss`.
     fn metrics(&self) -> &[&'static str];
 
     /// The dataset to measure on in place of the run's, with the channels of the run's images. It is opened before the first

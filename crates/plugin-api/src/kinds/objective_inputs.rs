@@ -168,8 +168,8 @@ impl ObjectiveInputs {
     }
 
     /// Refuses values in other orders than this: trained values of different views, and fixed ones of the first of these views in
-    /// the same order. For plugins that compare every trained value with the fixed ones of other views, which they tell by their
-    /// places.
+    /// the same order, or of views that no trained value has. For plugins that compare every trained value with the fixed ones of
+    /// other views, which they tell by their places.
     ///
     /// Where they are of several backbones, there is no telling which belong together, and any order is right.
     ///
@@ -185,7 +185,12 @@ impl ObjectiveInputs {
             let of_one_kind: Vec<InputOrigin<'_>> = of_one_kind.iter().copied().copied().collect();
             self.require_different_views(&of_one_kind)?;
         }
-        match trained.iter().zip(&fixed).find(|(trained, fixed)| trained.view != fixed.view) {
+        // A view that is encoded for its fixed value alone is compared with nothing of its own.
+        let is_elsewhere = |(place, fixed): &(usize, &&InputOrigin<'_>)| {
+            trained.iter().enumerate().any(|(other, trained)| other != *place && trained.view == fixed.view)
+        };
+        let odd = fixed.iter().enumerate().find(is_elsewhere);
+        match odd.and_then(|(place, fixed)| Some((trained.get(place)?, fixed))) {
             None => Ok(()),
             Some((trained, fixed)) => Err(ConfigError::unfit(
                 format!(
@@ -290,6 +295,8 @@ mod tests {
             &["p0 x0", "p1 x1", "t0 x0", "t1 x1"][..],
             &["s0 x0", "s1 x1", "s2 x2", "t0 x0"],
             &["t0 x0", "p0 x0", "t1 x1", "p1 x1"],
+            // Teachers that see views of their own.
+            &["p0 x0", "p1 x1", "t0 weak0", "t1 weak1"],
         ] {
             assert_eq!(told(right), None, "{right:?}");
         }

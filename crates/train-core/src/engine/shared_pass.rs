@@ -73,8 +73,12 @@ fn one_after_another(device: &Device, mut of_steps: Vec<FeatureMap>) -> Result<F
         return Ok(of_steps.remove(0));
     }
     let [n, height, width, channels] = of_steps[0].shape();
-    let images: Vec<f32> = of_steps.iter().flat_map(FeatureMap::to_nhwc).collect();
-    FeatureMap::from_nhwc(device, [n * of_steps.len(), height, width, channels], &images, Recording::Off)
+    let shape = [n * of_steps.len(), height, width, channels];
+    let mut images: Vec<f32> = Vec::with_capacity(shape.iter().product());
+    for map in of_steps {
+        images.extend_from_slice(&map.to_nhwc());
+    }
+    FeatureMap::from_nhwc(device, shape, &images, Recording::Off)
 }
 
 /// The rows of the step at place `step` of `n_steps` that share a pass, among `n_rows`.

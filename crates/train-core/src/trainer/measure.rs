@@ -191,7 +191,11 @@ impl Measure<'_> {
 pub(super) fn check_declared(monitors: &[(String, Box<dyn Monitor>)]) -> Result<(), TrainError> {
     for (monitor, plugin) in monitors {
         if let Some(name) = plugin.metrics().iter().find(|name| is_of_training(name)) {
-            let problem = "is called like a field of every line of `metrics.jsonl`".into();
+            let problem = match name.contains('.') {
+                true => "has a dot, by which the values of single losses are told",
+                false => "is called like a field of every line of `metrics.jsonl`",
+            };
+            let problem = problem.into();
             let source = MonitorError::Metric { name: (*name).to_owned(), problem };
             return Err(TrainError::Monitor { monitor: monitor.clone(), source });
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::simd::{Kernel, Lanes, MAX_LANES, for_registers, read_some, transpose, write_some};
 
-/// RowsToLay of channels that are laid out at a time: at least a block's images.
+/// Rows of channels that are laid out at a time: at least a block's images.
 const STRETCH: usize = 64;
 
 /// Channels that are widened at a time.
@@ -63,7 +63,7 @@ pub(super) struct Planes {
     stretches: Vec<Stretch>,
 }
 
-/// RowsToLay of channels, one after the other.
+/// Rows of channels, one after the other.
 #[derive(Clone, Copy)]
 pub(super) enum RowsToLay<'a> {
     /// Words that are multiplied as they are, `len` in a row.

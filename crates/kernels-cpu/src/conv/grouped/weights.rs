@@ -146,7 +146,7 @@ impl Sum<'_> {
     }
 }
 
-/// RowsToLay of pixels of a block.
+/// Rows of pixels of a block.
 fn rows<'a>(values: &'a Values, layout: Layout, block: usize, y: &Range<usize>) -> RowsToLay<'a> {
     let row_len = layout.w * layout.n_in_block(block) * layout.c;
     let start = layout.block_start(block);
