@@ -271,7 +271,7 @@ mod tests {
         let values_at = 8 + 2 + 12 * u32::from(N_TAGS) + 4;
         let mut bytes = b"II*\0\x08\0\0\0".to_vec();
         bytes.extend(N_TAGS.to_le_bytes());
-        // Size, bits, compression, color, strips and the kind of numbers; each is one number of 32 bits.
+        // Size, bits, compression, color, strips and the kind of numbers; each is one number of 16 bits.
         let tags: [(u16, u32); N_TAGS as usize] = [
             (256, 1),
             (257, 1),
@@ -285,7 +285,7 @@ mod tests {
             (339, 3),
         ];
         for (tag, number) in tags {
-            bytes.extend([tag.to_le_bytes(), 4_u16.to_le_bytes()].concat());
+            bytes.extend([tag.to_le_bytes(), 3_u16.to_le_bytes()].concat());
             bytes.extend([1_u32.to_le_bytes(), number.to_le_bytes()].concat());
         }
         bytes.extend([[0; 4], value.to_le_bytes()].concat());
