@@ -6,6 +6,28 @@ mod attention;
 pub use self::attention::attention;
 use crate::simd::Family;
 
+/// Not a number, infinite, huge, next to 0, and 0 of both signs.
+pub const SPECIAL_VALUES: [f32; 18] = [
+    f32::NAN,
+    -f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::MAX,
+    f32::MIN,
+    1e30,
+    -1e30,
+    3.0,
+    -3.0,
+    f32::MIN_POSITIVE,
+    -f32::MIN_POSITIVE,
+    1e-40,
+    -1e-40,
+    f32::from_bits(1),
+    -f32::from_bits(1),
+    0.0,
+    -0.0,
+];
+
 /// Numbers between -1 and 1 that look random.
 pub fn noise(seed: u32, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(1);

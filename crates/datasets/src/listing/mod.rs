@@ -9,7 +9,7 @@ mod patterns;
 mod walk;
 
 pub use self::own_files::PICTURE_MARK;
-pub(crate) use self::own_files::has_runs;
+pub(crate) use self::own_files::{NAMES_OF_RUNS, has_runs, is_run_folder, own_pictures};
 
 pub(crate) use self::endings::{ending_of, is_image};
 pub(crate) use self::entries::{Entries, SEPARATOR, file_name, split_first};

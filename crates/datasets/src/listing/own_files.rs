@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use super::endings::ending_of;
 use super::entries::{Entries, file_name, split_first};
-use super::names::path_of;
 
 /// The keyword and the text of the chunk that marks a PNG file as drawn by this program.
 pub const PICTURE_MARK: (&str, &str) = ("Software", "moco");
@@ -34,18 +34,20 @@ pub(crate) fn has_runs(path: &Path) -> bool {
     is_run(path) || is_usual() && below.any(|entry| is_run(&entry.path()))
 }
 
-/// The places in `images`, sorted paths below `root`, of the PNG files that this program drew.
-pub(crate) fn own_pictures(root: &Path, images: &Entries) -> Vec<usize> {
-    let is_png = |&index: &usize| {
-        let path = images.path(index);
-        path.last_chunk().is_some_and(|ending: &[u8; 4]| ending.eq_ignore_ascii_case(b".png"))
-    };
+/// The places in `images`, sorted paths, of the PNG files that this program drew, but for those that are `left_out` anyway.
+/// `beginning` reads so many bytes of the file at a place, or more.
+pub(crate) fn own_pictures(
+    images: &Entries,
+    left_out: impl Fn(&[u8]) -> bool,
+    beginning: impl Fn(usize, usize) -> Vec<u8>,
+) -> Vec<usize> {
+    let is_png = |&index: &usize| ending_of(images.path(index)) == "png" && !left_out(images.path(index));
     let (at_root, below): (Vec<usize>, Vec<usize>) =
         (0..images.len()).filter(is_png).partition(|&index| split_first(images.path(index)).is_none());
     let mut own = Vec::new();
     for pngs in [at_root, below] {
         let looked_into = looked_into(images, pngs);
-        own.extend(looked_into.filter(|&index| has_mark(&root.join(path_of(images.path(index))))));
+        own.extend(looked_into.filter(|&index| has_mark(&beginning(index, N_BYTES_LOOKED_AT))));
     }
     own
 }
@@ -69,8 +71,8 @@ fn has_usual_name(path: &[u8]) -> bool {
     USUAL_NAMES.iter().any(|usual| name.starts_with(usual.as_bytes())) || is_numbered()
 }
 
-fn has_mark(path: &Path) -> bool {
-    let start = regular_files::beginning(path, N_BYTES_LOOKED_AT).unwrap_or_default();
+fn has_mark(beginning: &[u8]) -> bool {
+    let start = &beginning[..beginning.len().min(N_BYTES_LOOKED_AT)];
     let mark = [b"tEXt", PICTURE_MARK.0.as_bytes(), b"\0", PICTURE_MARK.1.as_bytes()].concat();
     start.windows(mark.len()).any(|window| window == mark)
 }

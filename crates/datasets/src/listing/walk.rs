@@ -120,7 +120,12 @@ pub(crate) fn walk_top(root: &Path, patterns: &Patterns) -> Result<Top, DatasetE
 
 /// `images`, whose paths are below `root` and sorted, without those that this program drew.
 fn leave_out_own_pictures(root: &Path, images: Entries, passed: &mut PassedOver) -> Entries {
-    let own = own_pictures(root, &images);
+    let file = |index: usize| root.join(path_of(images.path(index)));
+    let own = own_pictures(
+        &images,
+        |_| false,
+        |index, n_bytes| regular_files::beginning(&file(index), n_bytes).unwrap_or_default(),
+    );
     own.iter().for_each(|&index| passed.add(Reason::OwnPicture, images.path(index)));
     if own.is_empty() { images } else { images.without(&own) }
 }

@@ -1,6 +1,6 @@
 //! GELU at what is not a number, infinite, huge, next to 0, and far below it.
 
-use kernels_cpu::Precision;
+use kernels_cpu::{Precision, testing::SPECIAL_VALUES as VALUES};
 
 use super::*;
 use crate::linear::{Layer, Tail, Wanted};
@@ -27,26 +27,6 @@ fn of(values: &[f32], n_out: usize) -> Vec<(f32, f32)> {
 /// The values of the test of the host's GELU, in `kernels-cpu`.
 #[test]
 fn gelu_is_at_its_limits_far_from_zero() {
-    const VALUES: [f32; 18] = [
-        f32::NAN,
-        -f32::NAN,
-        f32::INFINITY,
-        f32::NEG_INFINITY,
-        f32::MAX,
-        f32::MIN,
-        1e30,
-        -1e30,
-        3.0,
-        -3.0,
-        f32::MIN_POSITIVE,
-        -f32::MIN_POSITIVE,
-        1e-40,
-        -1e-40,
-        f32::from_bits(1),
-        -f32::from_bits(1),
-        0.0,
-        -0.0,
-    ];
     // Alone, and four at a time.
     for n_out in [1, 4] {
         for (&x, (y, slope)) in VALUES.iter().zip(of(&VALUES, n_out)) {

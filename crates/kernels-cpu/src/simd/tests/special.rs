@@ -5,30 +5,9 @@ use crate::{
     norm::{Affine, Coefficients, Groups, Statistics, Tail, apply},
     pointwise,
     simd::{Kernel, Lanes, for_registers, read_some, where_positive, write_some},
-    testing::families,
+    testing::{SPECIAL_VALUES as VALUES, families},
     values::Values,
 };
-
-const VALUES: [f32; 18] = [
-    f32::NAN,
-    -f32::NAN,
-    f32::INFINITY,
-    f32::NEG_INFINITY,
-    f32::MAX,
-    f32::MIN,
-    1e30,
-    -1e30,
-    3.0,
-    -3.0,
-    f32::MIN_POSITIVE,
-    -f32::MIN_POSITIVE,
-    1e-40,
-    -1e-40,
-    f32::from_bits(1),
-    -f32::from_bits(1),
-    0.0,
-    -0.0,
-];
 
 /// Whether two values have the same bits, or are both not a number.
 fn is_same(a: f32, b: f32) -> bool {
