@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// `mpirun` of either library, for more processes than cores, and as root in a container.
 fn mpirun(folder: &Path) -> Command {
     let mut mpirun = Command::new("mpirun");
-    mpirun
+    apart(&mut mpirun, folder)
         .current_dir(folder)
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
@@ -27,6 +27,12 @@ fn mpirun(folder: &Path) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     mpirun
+}
+
+/// Open MPI keeps a folder of all its jobs on a machine: one that ends removes it, and another that begins may miss it then. Here
+/// each test has one of its own.
+fn apart<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    command.env("TMPDIR", folder)
 }
 
 /// The program with `arguments`, in `n` processes.
@@ -150,7 +156,9 @@ fn one_two_and_four_processes_write_the_same_files() {
 
 /// The program with `arguments`, which starts itself in `n` processes.
 fn with_ranks(folder: &Path, n: usize, arguments: &[&str]) -> Command {
-    as_root(command(folder, [arguments, &["--ranks", &n.to_string()]].concat()))
+    let mut command = as_root(command(folder, [arguments, &["--ranks", &n.to_string()]].concat()));
+    apart(&mut command, folder);
+    command
 }
 
 /// Lets the `mpirun` that a command starts run as root.
