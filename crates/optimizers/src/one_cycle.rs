@@ -37,7 +37,7 @@ impl OneCycleConfig {
 /// phases (Smith & Topin 2018, arXiv:1708.07120, whose own rise and fall are straight). The pipeline's learning rate is the
 /// highest.
 ///
-/// The momentum stays as the optimizer has it.
+/// The momentum stays as the optimizer has it; a ramp by this schedule changes it against the rate, as PyTorch does.
 #[derive(Debug, Clone)]
 pub struct OneCycle {
     config: OneCycleConfig,

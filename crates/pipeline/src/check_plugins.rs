@@ -70,24 +70,34 @@ pub(crate) fn check_metric_names(checker: &Checker, path: &[&str], names: &[&str
     Ok(())
 }
 
-/// The factors of a schedule in a run of so many `epochs`: the trainer holds every step to it, and this finds most slips before.
-pub(crate) fn check_factors(checker: &Checker, schedule: &dyn Schedule, epochs: usize) -> Checked<()> {
-    /// Epochs of a long run that are looked at.
-    const MOST: usize = 1000;
-    /// As many steps as an epoch may have.
-    const STEPS: usize = 1000;
-    for epoch in (0..epochs).step_by(epochs.div_ceil(MOST).max(1)) {
-        let factor = schedule.factor(Progress { epoch, step: 0, steps_per_epoch: STEPS, epochs });
+/// The factors of the schedule at `path` in so many `epochs`: the trainer holds every step to it, and this finds most slips before.
+pub(crate) fn check_factors(
+    checker: &Checker,
+    path: &[&str],
+    schedule: &dyn Schedule,
+    epochs: usize,
+) -> Checked<()> {
+    for at in looked_at(epochs) {
+        let factor = schedule.factor(at);
         if !(factor.is_finite() && factor >= 0.0) {
-            let path = ["schedule"];
             return Err(checker.fault(
-                &path,
-                format!("{} gives the factor {factor} in epoch {}", of(checker, &path), epoch + 1),
-                "this is a fault of the plugin: a factor on the learning rate is a number of 0 or more",
+                path,
+                format!("{} gives the factor {factor} in epoch {}", of(checker, path), at.epoch + 1),
+                "this is a fault of the plugin: a factor is a number of 0 or more",
             ));
         }
     }
     Ok(())
+}
+
+/// The places in a run of so many `epochs` at which a schedule is tried before it: the starts of all epochs, or of 1,000.
+pub(crate) fn looked_at(epochs: usize) -> impl Iterator<Item = Progress> {
+    /// Epochs of a long run that are looked at.
+    const MOST: usize = 1000;
+    /// As many steps as an epoch may have.
+    const STEPS: usize = 1000;
+    let epoch_starts = (0..epochs).step_by(epochs.div_ceil(MOST).max(1));
+    epoch_starts.map(move |epoch| Progress { epoch, step: 0, steps_per_epoch: STEPS, epochs })
 }
 
 /// The plugin at `path`, as messages call it.
@@ -155,8 +165,9 @@ mod tests {
 
     #[test]
     fn a_factor_below_0_or_no_number_is_a_fault() {
-        let told =
-            |slope, epochs| check_factors(&checker(), &Slope(slope), epochs).err().map(|fault| fault.message);
+        let told = |slope, epochs| {
+            check_factors(&checker(), &["schedule"], &Slope(slope), epochs).err().map(|fault| fault.message)
+        };
         assert_eq!(told(0.5, 3), None);
         assert_eq!(told(0.5, 4).unwrap(), "the plugin `slope` gives the factor -0.5 in epoch 4");
         assert!(told(f64::NAN, 1_000_000).unwrap().contains("the factor NaN in epoch 1"));

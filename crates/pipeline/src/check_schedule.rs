@@ -14,7 +14,7 @@ pub(crate) fn check_schedule(checker: &Checker, epochs: usize) -> Checked<Box<dy
         fault.hint = fault.hint.take().or_else(|| shorter_warmup(checker, &context));
         fault
     })?;
-    check_factors(checker, &*schedule, epochs)?;
+    check_factors(checker, &PATH, &*schedule, epochs)?;
     Ok(schedule)
 }
 

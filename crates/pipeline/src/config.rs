@@ -328,16 +328,20 @@ impl MomentumConfig {
 }
 
 /// `(what: "optimizer.weight_decay", to: 0.4)`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename = "ramp")]
 pub struct RampConfig {
     /// Which number, as `--set` has it: `optimizer.FIELD`, or `modules.NAME.FIELD` of a loss. It starts as it is written.
     pub what: String,
-    /// Its value in the end.
+    /// Its value in the end; with a `schedule`, the value where that gives 1.
     pub to: f64,
     /// How it gets there.
     #[serde(default, skip_serializing_if = "is_default")]
     pub along: Curve,
+    /// How it gets there, in place of `along`: where the schedule gives 0 the number is as it is written, and where it gives 1 it is
+    /// `to`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<PluginRef>,
     /// In how many epochs; in all of the run where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,

@@ -67,7 +67,7 @@ pub use self::parameters::{ParameterSettings, Parameters};
 pub use self::parts::{Parts, PartsMethod, Pass, batch_shuffle};
 pub use self::pipeline::{Network, Pipeline, standalone_text};
 pub use self::plugin_ref::PluginRef;
-pub use self::ramps::{Ramp, RampOf};
+pub use self::ramps::{Ramp, RampOf, Way};
 pub use self::schema::schema;
 pub use self::site::Site;
 pub use self::stability::{OnNonfinite, OnSpike, StabilityConfig};

@@ -64,11 +64,12 @@ fn kinds_at(tree: &Node, at: usize) -> Option<&'static [&'static str]> {
         (0..items).any(|i| begins(&[path, &[&i.to_string()]].concat()))
     };
     let names = |of: &str| tree.find(&[of]).map(Node::child_names).unwrap_or_default();
+    let mut of_ramps = 0..tree.find(&["ramps"]).map_or(0, |list| list.child_names().len());
     if begins(&["data", "source"]) {
         Some(&[DATASET])
     } else if begins(&["optimizer"]) {
         Some(&["optimizer"])
-    } else if begins(&["schedule"]) {
+    } else if begins(&["schedule"]) || of_ramps.any(|i| begins(&["ramps", &i.to_string(), "schedule"])) {
         Some(&["schedule"])
     } else if one_begins_in(&["monitor"]) {
         Some(&["monitor"])

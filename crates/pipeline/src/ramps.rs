@@ -1,7 +1,11 @@
 //! Numbers that change while training.
 
-use plugin_api::{ConfigError, Optimizer, Progress};
+use std::fmt;
+use std::sync::Arc;
 
+use plugin_api::{ConfigError, Optimizer, Progress, Schedule, ScheduleContext};
+
+use crate::check_plugins::{check_factors, looked_at};
 use crate::checker::Checker;
 use crate::config::{Curve, PipelineConfig, RampConfig};
 use crate::graph::Graph;
@@ -11,7 +15,7 @@ use crate::modules::Named;
 use pipeline_text::Checked;
 
 /// A number of the optimizer or of a loss that changes while training.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Ramp {
     /// Where it is, as `--set` has it: `optimizer.weight_decay`.
     pub what: String,
@@ -19,14 +23,32 @@ pub struct Ramp {
     pub of: RampOf,
     /// What the config calls it.
     pub field: String,
-    /// Its value at the first step, which is that of the file.
+    /// Its value in the file, at 0 of the way.
     pub from: f64,
-    /// Its value in the end.
+    /// Its value at 1 of the way.
     pub to: f64,
-    /// How it gets there.
-    pub along: Curve,
-    /// In how many epochs; `None`: at the end of the run.
+    /// How it goes from one to the other.
+    pub way: Way,
+    /// In how many epochs; `None`: in those of the run.
     pub epochs: Option<usize>,
+}
+
+/// How a number changes.
+#[derive(Clone)]
+pub enum Way {
+    /// From 0 to 1 of the way.
+    Curve(Curve),
+    /// By the factors of a schedule, there and back.
+    Schedule(Arc<dyn Schedule>),
+}
+
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Curve(curve) => curve.fmt(f),
+            Self::Schedule(_) => f.write_str("Schedule"),
+        }
+    }
 }
 
 /// What has a number that changes.
@@ -42,12 +64,20 @@ impl Ramp {
     /// Its value for the step at `at`.
     pub fn at(&self, at: Progress) -> f64 {
         let epochs = self.epochs.unwrap_or(at.epochs).max(1);
-        let share = (at.epochs_done() / epochs as f64).min(1.0);
+        let at = if at.epoch < epochs {
+            Progress { epochs, ..at }
+        } else {
+            Progress { epoch: epochs, step: 0, epochs, ..at }
+        };
+        let share = match &self.way {
+            Way::Curve(curve) => curve.at(at.share()),
+            Way::Schedule(schedule) => schedule.factor(at),
+        };
         match share {
             // To the bit, as the file has them.
             0.0 => self.from,
             1.0 => self.to,
-            share => self.from + (self.to - self.from) * self.along.at(share),
+            share => self.from + (self.to - self.from) * share,
         }
     }
 
@@ -80,9 +110,10 @@ impl Ramp {
 impl Curve {
     /// The share of the way at the share `done` of the steps, both from 0 to 1.
     fn at(self, done: f64) -> f64 {
-        match self {
-            Self::Linear => done,
-            Self::Cosine => 0.5 * (1.0 - (std::f64::consts::PI * done).cos()),
+        match (self, done) {
+            // A cosine is not 1 to the bit.
+            (_, 0.0 | 1.0) | (Self::Linear, _) => done,
+            (Self::Cosine, _) => 0.5 * (1.0 - (std::f64::consts::PI * done).cos()),
         }
     }
 }
@@ -97,7 +128,7 @@ pub(crate) fn check_ramps(
 ) -> Checked<Vec<Ramp>> {
     let mut all: Vec<Ramp> = Vec::new();
     for (place, ramp) in config.ramps.iter().enumerate() {
-        let RampConfig { what, to, along, epochs } = ramp;
+        let RampConfig { what, to, epochs, .. } = ramp;
         let place = place.to_string();
         let refused = |message: String, hint: &str| checker.fault(&["ramps", &place, "what"], message, hint);
         let (of, field) = target(graph, what).map_err(|(message, hint)| refused(message, hint))?;
@@ -111,8 +142,9 @@ pub(crate) fn check_ramps(
                 "leave it out for all epochs of the run",
             ));
         }
+        let way = way(checker, &place, ramp, epochs.unwrap_or(config.epochs))?;
         let (what, field) = (what.clone(), field.to_owned());
-        let mut ramp = Ramp { what, of, field, from: *to, to: *to, along: *along, epochs: *epochs };
+        let mut ramp = Ramp { what, of, field, from: *to, to: *to, way, epochs: *epochs };
         // Its name first: a number that is not there has no value either.
         ramp.set_to(*to, optimizer, losses).map_err(|error| {
             let at = if matches!(error, ConfigError::Unfit { .. }) { "what" } else { "to" };
@@ -131,9 +163,51 @@ pub(crate) fn check_ramps(
         ramp.from = starts.map_err(|error| {
             refused(format!("`{}` is {from} at the start: {error}", ramp.what), "write a number there")
         })?;
+        if matches!(ramp.way, Way::Schedule(_)) {
+            check_way(checker, &place, &ramp, config.epochs, optimizer, losses)?;
+        }
         all.push(ramp);
     }
     Ok(all)
+}
+
+/// How the ramp at `place` goes, in so many `epochs`.
+fn way(checker: &Checker, place: &str, ramp: &RampConfig, epochs: usize) -> Checked<Way> {
+    if ramp.schedule.is_none() {
+        return Ok(Way::Curve(ramp.along));
+    }
+    let path = ["ramps", place, "schedule"];
+    if checker.tree().find(&["ramps", place, "along"]).is_some() {
+        return Err(checker.fault(
+            &path,
+            "a ramp goes along a curve or by a schedule, and this one has both",
+            "remove `along` or `schedule`",
+        ));
+    }
+    let schedule = checker.build::<dyn Schedule>(&path, &ScheduleContext { epochs })?;
+    check_factors(checker, &path, &*schedule, epochs)?;
+    Ok(Way::Schedule(schedule.into()))
+}
+
+/// The numbers on the way of a schedule, whose factors may be above 1. The plugin is left with the first.
+fn check_way(
+    checker: &Checker,
+    place: &str,
+    ramp: &Ramp,
+    epochs: usize,
+    optimizer: &mut dyn Optimizer,
+    losses: &mut Table<LossId, Named<LossModule>>,
+) -> Checked<()> {
+    for at in looked_at(epochs) {
+        ramp.set(at, optimizer, losses).map_err(|error| {
+            let message = format!("`{}` in epoch {}: {error}", ramp.what, at.epoch + 1);
+            let hint = error.hint().unwrap_or("every value on the way must be one that the field may have");
+            checker.fault(&["ramps", place, "schedule"], message, hint)
+        })?;
+    }
+    ramp.set_to(ramp.from, optimizer, losses).map_err(|error| {
+        checker.fault(&["ramps", place, "what"], error.to_string(), "write another number there")
+    })
 }
 
 /// Whose number `what` is, and what the config calls it; or a message and a hint.
@@ -184,8 +258,21 @@ mod tests {
     }
 
     fn ramp(along: Curve, epochs: Option<usize>) -> Ramp {
+        by(Way::Curve(along), epochs)
+    }
+
+    fn by(way: Way, epochs: Option<usize>) -> Ramp {
         let (what, field) = ("optimizer.weight_decay".into(), "weight_decay".into());
-        Ramp { what, of: RampOf::Optimizer, field, from: 0.04, to: 0.4, along, epochs }
+        Ramp { what, of: RampOf::Optimizer, field, from: 0.04, to: 0.4, way, epochs }
+    }
+
+    /// To 2 in half of the epochs, and to 0.
+    struct There;
+
+    impl Schedule for There {
+        fn factor(&self, at: Progress) -> f64 {
+            if at.share() <= 0.5 { 4.0 * at.share() } else { 4.0 * (1.0 - at.share()) }
+        }
     }
 
     #[test]
@@ -206,5 +293,17 @@ mod tests {
         assert!((ramp(Curve::Linear, None).at(at(2, 2)) - 0.13).abs() < 1e-12);
         // As the program of Caron et al. 2021 has it: 0.4 + (0.04 - 0.4) (1 + cos(π / 4)) / 2
         assert!((ramp(Curve::Cosine, None).at(at(2, 2)) - 0.092_720_779_386_421_5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_schedule_leads_there_and_back_in_its_epochs() {
+        let all = by(Way::Schedule(Arc::new(There)), None);
+        let near = |ramp: &Ramp, at, value: f64| assert!((ramp.at(at) - value).abs() < 1e-12, "{at:?}");
+        assert_eq!((all.at(at(0, 0)), all.at(at(10, 0))), (0.04, 0.04));
+        near(&all, at(2, 2), 0.4);
+        near(&all, at(5, 0), 0.76);
+        let first = by(Way::Schedule(Arc::new(There)), Some(4));
+        near(&first, at(1, 0), 0.4);
+        assert_eq!((first.at(at(4, 0)), first.at(at(9, 3))), (0.04, 0.04));
     }
 }

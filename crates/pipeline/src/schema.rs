@@ -60,6 +60,9 @@ pub fn schema() -> Value {
     if let Some(data) = data.and_then(|data| definitions.get_mut(data)) {
         put(&mut data["properties"]["source"], "dataset");
     }
+    if let Some(ramp) = definitions.get_mut("ramp") {
+        put(&mut ramp["properties"]["schedule"], "schedule");
+    }
     definitions.remove("plugin");
     let properties = &mut schema["properties"];
     put(&mut properties["optimizer"], "optimizer");

@@ -62,6 +62,30 @@ fn a_group_keeps_its_own_weight_decay() {
 }
 
 #[test]
+fn the_momentum_of_a_one_cycle_is_that_of_pytorch() {
+    let ramp = r#"(what: "optimizer.momentum", to: 0.85, schedule: ("one-cycle", (start: 0, end: 0)))"#;
+    let mut text = pipeline("0.2", "0.1", ramp).text;
+    text = text.replace("momentum: 0.9,", "momentum: 0.95,");
+    let pipeline = Pipeline::parse("ramps.ron", &text, &[], &Device::default()).unwrap();
+    let [ramp] = &pipeline.network.ramps[..] else { panic!("{:?}", pipeline.network.ramps) };
+    // o = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1, momentum=0.9)
+    // s = torch.optim.lr_scheduler.OneCycleLR(o, max_lr=1, total_steps=200); o.param_groups[0]["momentum"], at each step
+    for (step, expected) in [
+        (0, 0.95),
+        (1, 0.949929134783838),
+        (30, 0.8986689739281112),
+        (59, 0.85),
+        (60, 0.8500125882528746),
+        (130, 0.9011219032147902),
+        (198, 0.9499874117471253),
+        (199, 0.95),
+    ] {
+        let at = Progress { epoch: step / 50, step: step % 50, steps_per_epoch: 50, epochs: 4 };
+        assert!((ramp.at(at) - expected).abs() < 1e-12, "{step}: {}", ramp.at(at));
+    }
+}
+
+#[test]
 fn losses_of_queries_take_what_their_configs_take() {
     let context = LossContext {
         device: Device::default(),

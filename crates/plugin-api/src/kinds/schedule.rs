@@ -1,6 +1,6 @@
-//! How the learning rate changes.
+//! How the learning rate changes, and any other number by a ramp.
 
-/// A factor on the base learning rate.
+/// A factor on the base learning rate; in a ramp, how far the number is from what is written to the other end.
 pub trait Schedule: Send + Sync {
     /// The factor for a step: a number of 0 or more, or the run ends.
     fn factor(&self, at: Progress) -> f64;
