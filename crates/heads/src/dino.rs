@@ -1,6 +1,6 @@
 //! DINO's head.
 
-use nn::{Builder, Init, Linear, LinearConfig};
+use nn::{Builder, Init, Linear, LinearConfig, cosines};
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{ConfigError, Head, Module, ModuleContext, Part as _, Visitor, VisitorMut};
@@ -8,7 +8,6 @@ use tensor_ops::{BatchNorm, Features, Mode, OpError, Parameter, ParameterKind, b
 
 use crate::Norm;
 use crate::gelu::gelu;
-use crate::unit_weight::cosines;
 use crate::width::check_width;
 
 /// The config of [`DinoHead`].

@@ -14,7 +14,6 @@ mod mlp;
 mod prototypes;
 #[cfg(test)]
 mod tests;
-mod unit_weight;
 mod width;
 
 pub use self::dino::{DinoHead, DinoHeadConfig};

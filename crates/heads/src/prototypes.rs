@@ -1,12 +1,11 @@
 //! Scores of prototypes.
 
-use nn::{Builder, Init};
+use nn::{Builder, cosines, random_directions};
 use plugin_api::schemars::JsonSchema;
 use plugin_api::serde::Deserialize;
 use plugin_api::{ConfigError, Head, Module, ModuleContext};
-use tensor_ops::{Features, Mode, OpError, Parameter, ParameterKind};
+use tensor_ops::{Features, Mode, OpError, Parameter};
 
-use crate::unit_weight::cosines;
 use crate::width::check_width;
 
 /// The config of [`Prototypes`].
@@ -43,10 +42,7 @@ impl Prototypes {
     /// If `out` is out of range.
     pub fn new(config: PrototypesConfig, context: &ModuleContext) -> Result<Self, ConfigError> {
         check_width("out", config.out)?;
-        // Of a normal distribution, whose directions are uniform.
-        let init = Init::Normal { std: 1.0 / (context.n_inputs as f64).sqrt() };
-        let shape = [context.n_inputs, config.out];
-        let weight = Builder::of(context).parameter("weight", ParameterKind::Matrix, &shape, init)?;
+        let weight = random_directions(&Builder::of(context), (context.n_inputs, config.out))?;
         Ok(Self { weight, n_outputs: config.out })
     }
 }

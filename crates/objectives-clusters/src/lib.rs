@@ -5,6 +5,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
+mod past_images;
 mod sinkhorn;
 mod swav;
 
@@ -16,7 +17,7 @@ plugin_api::register! {
         summary: "each view predicts to which prototypes the others are assigned, evenly over the batch (SwAV)",
         source: "SwAV (Caron et al. 2020, arXiv:2006.09882)",
         on: "the scores of two or more views, all trained, those of high resolution first: what the head \
-             `prototypes` makes",
+             `prototypes` makes; with `prototypes` of its own, embeddings",
         example: "(high: 2)",
         build: |config: SwAvConfig, context| SwAv::new(config, context),
     }

@@ -1,14 +1,16 @@
 //! SwAV's loss.
 
+use nn::{Builder, cosines, random_directions};
 use plugin_api::{
     ConfigError, Evaluated, Input, InputOrigin, LossRange, Module, Objective, ObjectiveContext,
     ObjectiveInputs, ObjectiveStep, SortedInputs, check_temperature_of,
 };
 use tensor_ops::{
-    OpError, Recording, Rows as _, features_from_rows, log_softmax, scale_loss, scaled, sum_all, sum_losses,
-    times,
+    Features, OpError, Parameter, Recording, Rows as _, detach, features_from_rows, log_softmax, scale_loss,
+    scaled, sum_all, sum_losses, times, to_rows,
 };
 
+use crate::past_images::PastImages;
 use crate::sinkhorn::assignments;
 
 /// The config of [`SwAv`].
@@ -24,12 +26,28 @@ pub struct SwAvConfig {
     pub sinkhorn_iterations: usize,
     /// How soft assignments are: the lower, the more each image has one cluster. The paper: 0.05.
     pub sinkhorn_epsilon: f64,
+    /// How many prototypes the loss has of its own, for embeddings as inputs. Without it the inputs are scores already. The paper:
+    /// 3000 for ImageNet, three times its classes.
+    pub prototypes: Option<usize>,
+    /// How many past images are assigned together with the batch, for each view of high resolution; 0: none. It needs
+    /// `prototypes`. The paper, in batches of 256: 3840.
+    pub queue: usize,
+    /// Epochs after which the queue begins to fill. It is used once it is full. The paper: 15.
+    pub queue_after_epochs: usize,
 }
 
-/// The paper's.
+/// The paper's, for a large batch.
 impl Default for SwAvConfig {
     fn default() -> Self {
-        Self { high: 2, temperature: 0.1, sinkhorn_iterations: 3, sinkhorn_epsilon: 0.05 }
+        Self {
+            high: 2,
+            temperature: 0.1,
+            sinkhorn_iterations: 3,
+            sinkhorn_epsilon: 0.05,
+            prototypes: None,
+            queue: 0,
+            queue_after_epochs: 0,
+        }
     }
 }
 
@@ -52,6 +70,14 @@ impl SwAvConfig {
                 "it must be at least 1: nothing would be predicted",
             ));
         }
+        if self.prototypes == Some(0) {
+            return Err(ConfigError::field("prototypes", 0, "it must be at least 1"));
+        }
+        if self.queue > 0 && self.prototypes.is_none() {
+            let must =
+                "it needs `prototypes`: past images are scored anew, with prototypes that the loss knows";
+            return Err(ConfigError::field("queue", self.queue, must));
+        }
         Ok(())
     }
 }
@@ -60,35 +86,82 @@ impl SwAvConfig {
 /// assignment of every other view of high resolution, averaged over images and pairs of views. Assignments are spread evenly
 /// over the prototypes, and no gradient passes through them.
 ///
-/// Takes scores of two or more views to prototypes, trained, each `(N, K)`: what the head `prototypes` gives. Without the
-/// paper's queue of past embeddings a batch should have several times as many images as there are clusters of images.
+/// Takes scores of two or more views to prototypes, trained, each `(N, K)`: what the head `prototypes` gives. With
+/// [`prototypes`](SwAvConfig::prototypes) of its own it takes embeddings, `(N, D)`, and scores them itself, as that head does.
+///
+/// A batch should have several times as many images as there are clusters of images. For smaller ones a
+/// [`queue`](SwAvConfig::queue) keeps embeddings of past images, which are scored anew in each step and assigned together with
+/// the batch (§4.1 and the authors' program, whose queue also begins to fill after some epochs and waits until it is full).
 ///
 /// The metric `clusters_used` is the share of prototypes that are the first choice of an image in the first view's
 /// assignments.
-#[derive(Debug, Clone)]
 pub struct SwAv {
     inputs: ObjectiveInputs,
     config: SwAvConfig,
+    /// `(D, K)`, where it has them.
+    prototypes: Option<Parameter>,
+    past: Option<PastImages>,
 }
 
 impl SwAv {
     /// The loss for `config`.
     ///
     /// # Errors
-    /// If a number is out of range, or the inputs are not two or more trained values of one width, of which `high` are of high
-    /// resolution.
+    /// If a number is out of range, the inputs are not two or more trained values of one width, of which `high` are of high
+    /// resolution, or prototypes or queue do not fit in memory.
     pub fn new(config: SwAvConfig, context: &ObjectiveContext) -> Result<Self, ConfigError> {
         config.check()?;
         let inputs = ObjectiveInputs::of("swav", context)?;
         let is_right = inputs.n_trained >= 2 && inputs.n_fixed == 0;
-        let hint = "name the scores of two or more views, all with gradients, those of high resolution first";
+        let hint = match config.prototypes {
+            None => {
+                "name the scores of two or more views, all with gradients, those of high resolution first"
+            }
+            Some(_) => {
+                "name the embeddings of two or more views, all with gradients, those of high resolution first"
+            }
+        };
         inputs.require(is_right, context, "2 or more trained values", hint)?;
         if config.high > inputs.n_trained {
             let must = format!("it must be at most {}, the number of values in `on`", inputs.n_trained);
             return Err(ConfigError::field("high", config.high, must));
         }
         inputs.require_batch(2, context, "there is nothing to spread over the prototypes")?;
-        Ok(Self { inputs, config })
+        let width = inputs.width;
+        let weight =
+            |n| random_directions(&Builder::new(&context.device, |name| context.rng(name)), (width, n));
+        let prototypes = config.prototypes.map(weight).transpose()?;
+        let past = match config.queue {
+            0 => None,
+            len => Some(PastImages::new(config.high, (len, width), context)?),
+        };
+        Ok(Self { inputs, config, prototypes, past })
+    }
+
+    /// `K`.
+    fn n_clusters(&self) -> usize {
+        self.config.prototypes.unwrap_or(self.inputs.width)
+    }
+
+    fn scores(&self, values: Features) -> Result<Features, OpError> {
+        match &self.prototypes {
+            None => Ok(values),
+            Some(weight) => cosines(values, weight),
+        }
+    }
+
+    /// The assignments of `scores`, `(N, K)`, of a view of high resolution, together with those of its past images.
+    fn assigned(&self, view: usize, scores: &Features) -> Result<Vec<f64>, OpError> {
+        let SwAvConfig { sinkhorn_iterations, sinkhorn_epsilon, .. } = self.config;
+        let past = self.past.as_ref().map(|past| past.of_view(view, scores.device())).transpose()?.flatten();
+        let mut all = match past {
+            None => Vec::new(),
+            Some(embeddings) => to_rows(&self.scores(embeddings)?),
+        };
+        let n_past = all.len();
+        all.extend(scores.rows());
+        let mut shares = assignments(&all, self.n_clusters(), sinkhorn_iterations, sinkhorn_epsilon);
+        Ok(shares.split_off(n_past))
     }
 }
 
@@ -113,7 +186,10 @@ fn used(shares: &[f64], n_clusters: usize) -> f32 {
 }
 
 impl Module for SwAv {
-    plugin_api::visit! { self; }
+    plugin_api::visit! { self;
+        "prototypes" => self.prototypes,
+        "" => self.past,
+    }
 }
 
 impl Objective for SwAv {
@@ -121,14 +197,22 @@ impl Objective for SwAv {
         self.inputs.require_different_views(inputs)
     }
 
-    fn evaluate(&mut self, inputs: Vec<Input>, _: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
+    fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let SortedInputs { trained: views, .. } = self.inputs.sort(inputs)?;
-        let SwAvConfig { high, temperature, sinkhorn_iterations, sinkhorn_epsilon } = self.config;
-        let n_clusters = self.inputs.width;
+        let SwAvConfig { high, temperature, queue_after_epochs, .. } = self.config;
+        let n_clusters = self.n_clusters();
+        let is_kept = step.at.epoch >= queue_after_epochs;
+        if let Some(past) = self.past.as_mut().filter(|_| is_kept) {
+            let of_views: Vec<_> = views[..high].iter().map(detach).collect();
+            past.put_aside(&of_views)?;
+        }
+        let views: Vec<Features> =
+            views.into_iter().map(|view| self.scores(view)).collect::<Result<_, _>>()?;
         let assigned: Vec<Vec<f64>> = views[..high]
             .iter()
-            .map(|scores| assignments(&scores.rows(), n_clusters, sinkhorn_iterations, sinkhorn_epsilon))
-            .collect();
+            .enumerate()
+            .map(|(view, scores)| self.assigned(view, scores))
+            .collect::<Result<_, _>>()?;
         let (n_views, n) = (views.len(), views[0].n());
         let mut losses = Vec::with_capacity(n_views);
         for (view, scores) in views.into_iter().enumerate() {
@@ -143,13 +227,23 @@ impl Objective for SwAv {
         Ok(Evaluated::new(loss, vec![used(&assigned[0], n_clusters)]))
     }
 
+    fn end_step(&mut self) -> Result<(), OpError> {
+        self.past.as_mut().map_or(Ok(()), PastImages::end_step)
+    }
+
+    fn discard_step(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.discard_step();
+        }
+    }
+
     fn metrics(&self) -> &'static [&'static str] {
         &["clusters_used"]
     }
 
     /// Scores that are the same for all prototypes, and predictions that are sure and right.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
-        Some(LossRange { chance: (self.inputs.width as f64).ln(), floor: 0.0 })
+        Some(LossRange { chance: (self.n_clusters() as f64).ln(), floor: 0.0 })
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
@@ -168,7 +262,7 @@ impl Objective for SwAv {
 #[cfg(test)]
 mod tests {
     use loss_parity::{Trial, context, noise};
-    use tensor_ops::{Matrix, constant, detach};
+    use tensor_ops::{Matrix, constant};
 
     use super::*;
 
@@ -184,25 +278,101 @@ mod tests {
         (0..n).map(scores).collect()
     }
 
-    #[test]
-    fn views_of_high_resolution_predict_each_other_and_those_of_low_resolution_them() {
-        let views = views(4);
-        let trial = Trial { trained: &views, ..Trial::default() };
-        let value = f64::from(trial.evaluate(&mut swav(4, 2)).unwrap().value);
+    /// The mean over pairs of a view and an assignment of another, of the first two views.
+    fn expected(scores: &[Matrix], assigned: &[Vec<f64>]) -> f64 {
         let of_pair = |view: usize, target: usize| {
-            let shares = assignments(&views[target].rows(), SHAPE.1, 3, 0.05);
-            let rows = views[view].rows();
-            let pairs = rows.chunks(SHAPE.1).zip(shares.chunks(SHAPE.1));
+            let rows = scores[view].rows();
+            let (n, width) = (scores[view].n(), scores[view].d());
+            let pairs = rows.chunks(width).zip(assigned[target].chunks(width));
             let of_row = |(scores, target): (&[f32], &[f64])| {
                 let sum: f64 = scores.iter().map(|score| (f64::from(*score) / 0.1).exp()).sum();
                 let each = scores.iter().zip(target);
                 each.map(|(score, target)| target * (sum.ln() - f64::from(*score) / 0.1)).sum::<f64>()
             };
-            pairs.map(of_row).sum::<f64>() / SHAPE.0 as f64
+            pairs.map(of_row).sum::<f64>() / n as f64
         };
-        let pairs = [(1, 0), (2, 0), (3, 0), (0, 1), (2, 1), (3, 1)];
-        let expected = pairs.map(|(view, target)| of_pair(view, target)).iter().sum::<f64>() / 6.0;
-        assert!((value / expected - 1.0).abs() < 1e-5, "{value}, expected {expected}");
+        let pairs: Vec<_> =
+            (0..2).flat_map(|target| (0..scores.len()).map(move |view| (view, target))).collect();
+        let pairs: Vec<_> = pairs.into_iter().filter(|(view, target)| view != target).collect();
+        pairs.iter().map(|(view, target)| of_pair(*view, *target)).sum::<f64>() / pairs.len() as f64
+    }
+
+    #[track_caller]
+    fn assert_near(value: f32, expected: f64) {
+        assert!((f64::from(value) / expected - 1.0).abs() < 1e-5, "{value}, expected {expected}");
+    }
+
+    #[test]
+    fn views_of_high_resolution_predict_each_other_and_those_of_low_resolution_them() {
+        let views = views(4);
+        let trial = Trial { trained: &views, ..Trial::default() };
+        let assigned = [0, 1].map(|view: usize| assignments(&views[view].rows(), SHAPE.1, 3, 0.05));
+        assert_near(trial.evaluate(&mut swav(4, 2)).unwrap().value, expected(&views, &assigned));
+    }
+
+    /// Three prototypes of its own.
+    fn own(queue: usize, queue_after_epochs: usize) -> SwAv {
+        let config = SwAvConfig { prototypes: Some(3), queue, queue_after_epochs, ..SwAvConfig::default() };
+        SwAv::new(config, &context(3, 0, SHAPE)).unwrap()
+    }
+
+    /// What `loss` scores `embeddings`.
+    fn scores(loss: &SwAv, embeddings: &[Matrix]) -> Vec<Matrix> {
+        let scores = |rows| detach(&cosines(constant(rows), loss.prototypes.as_ref().unwrap()).unwrap());
+        embeddings.iter().map(scores).collect()
+    }
+
+    #[test]
+    fn embeddings_are_scored_by_prototypes_of_its_own_which_are_trained() {
+        let (views, mut loss) = (views(3), own(0, 0));
+        let scores = scores(&loss, &views);
+        assert!(scores.iter().all(|scores| (scores.n(), scores.d()) == (5, 3)));
+        let assigned = [0, 1].map(|view: usize| assignments(&scores[view].rows(), 3, 3, 0.05));
+        let trial = Trial { trained: &views, ..Trial::default() };
+        assert_near(trial.evaluate(&mut loss).unwrap().value, expected(&scores, &assigned));
+        assert!((loss.loss_range(5).unwrap().chance - 3.0_f64.ln()).abs() < 1e-12);
+        let mut names = Vec::new();
+        loss.visit(&mut |name, entry| {
+            names.push((name.to_owned(), matches!(entry, plugin_api::Entry::Parameter(_))));
+        });
+        assert_eq!(names, [("prototypes".to_owned(), true)]);
+    }
+
+    #[test]
+    fn a_full_queue_is_assigned_together_with_the_batch() {
+        let mut loss = own(8, 1);
+        let of_step = |step: u64| -> Vec<Matrix> {
+            (0..3).map(|view| noise(100 * step + view, SHAPE).unwrap()).collect()
+        };
+        let step = |loss: &mut SwAv, number: u64, epoch: usize| {
+            let views = of_step(number);
+            let value = Trial { trained: &views, epoch, ..Trial::default() }.evaluate(loss).unwrap().value;
+            let scores = scores(loss, &views);
+            (value, scores)
+        };
+        let alone = |scores: &[Matrix]| {
+            let assigned = [0, 1].map(|view: usize| assignments(&scores[view].rows(), 3, 3, 0.05));
+            expected(scores, &assigned)
+        };
+        // The first epoch is too early; then the queue is empty, and has 5 of 8 images.
+        for (number, epoch) in [(0, 0), (1, 1), (2, 1)] {
+            let (value, scores) = step(&mut loss, number, epoch);
+            assert_near(value, alone(&scores));
+            loss.end_step().unwrap();
+        }
+        // A step that did not come to its end.
+        step(&mut loss, 9, 1);
+        loss.discard_step();
+        loss.end_step().unwrap();
+        let (value, now) = step(&mut loss, 3, 1);
+        let assigned = [0, 1].map(|view: usize| {
+            let before = [1, 2].map(|number| scores(&loss, &of_step(number)[view..=view]).remove(0).rows());
+            // The last 3 of the first step's 5, behind the newest, which took the first positions: the order does not matter.
+            let past = [&before[0][2 * 3..], &before[1][..]].concat();
+            assignments(&[&past[..], &now[view].rows()].concat(), 3, 3, 0.05).split_off(past.len())
+        });
+        assert_near(value, expected(&now, &assigned));
+        assert!((f64::from(value) / alone(&now) - 1.0).abs() > 1e-3, "{value}");
     }
 
     #[test]
@@ -214,7 +384,7 @@ mod tests {
 
     #[test]
     fn other_settings_and_inputs_are_refused() {
-        let said = |config, context| SwAv::new(config, &context).unwrap_err().to_string();
+        let said = |config, context| SwAv::new(config, &context).err().unwrap().to_string();
         let usual = SwAvConfig::default;
         let fits = || context(4, 0, SHAPE);
         assert_eq!(
@@ -229,6 +399,12 @@ mod tests {
         assert!(said(soft, fits()).starts_with("`sinkhorn_epsilon` is inf, but"));
         let long = SwAvConfig { sinkhorn_iterations: 1_000_000, ..usual() };
         assert!(said(long, fits()).starts_with("`sinkhorn_iterations` is 1000000, but"));
+        let none = SwAvConfig { prototypes: Some(0), ..usual() };
+        assert_eq!(said(none, fits()), "`prototypes` is 0, but it must be at least 1");
+        let error = said(SwAvConfig { queue: 64, ..usual() }, fits());
+        assert!(error.starts_with("`queue` is 64, but it needs `prototypes`"), "{error}");
+        let endless = SwAvConfig { prototypes: Some(3), queue: usize::MAX / 2, ..usual() };
+        assert!(said(endless, fits()).ends_with("4 values for each image and view must fit in memory"));
         let error = said(usual(), context(1, 1, SHAPE));
         assert!(error.starts_with("`swav` takes 2 or more trained values, but"), "{error}");
     }
