@@ -214,6 +214,10 @@ impl Dataset for ClassFolders {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("class folders of {}", self.config.root.told())
     }

@@ -149,6 +149,10 @@ impl Dataset for FlatFolder {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("images under {}", self.config.root.told())
     }

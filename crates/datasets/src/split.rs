@@ -120,6 +120,10 @@ impl Dataset for SplitDataset {
         self.of.decode(bytes)
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.of.read_options()
+    }
+
     fn describe(&self) -> String {
         let percent = |share: f64| (1000.0 * share).round() / 10.0;
         let mut text = self.of.describe();

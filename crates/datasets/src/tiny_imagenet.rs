@@ -108,6 +108,10 @@ impl Dataset for TinyImageNet {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("Tiny ImageNet in {}", self.config.root.display())
     }

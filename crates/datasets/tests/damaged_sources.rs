@@ -114,6 +114,7 @@ fn pack() -> Vec<u8> {
         encoding: Encoding::Files,
         channels: 3,
         class_names: vec!["ant".into(), "bee".into()],
+        read: Some("(bands: [0, 1, 2])".into()),
         source: "a test".into(),
     };
     let mut writer = PackWriter::create(&path, plan).unwrap();

@@ -227,6 +227,10 @@ impl Dataset for ArchiveDataset {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("images in {}", self.config.path.told())
     }

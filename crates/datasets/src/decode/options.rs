@@ -50,8 +50,37 @@ impl ReadOptions {
         Ok(())
     }
 
+    /// The options that are not the defaults, in RON, which gives them again to the bit; `None` if there are none.
+    pub(crate) fn written(&self) -> Option<String> {
+        let Self { bands, range, orientation } = self;
+        let bands = bands.as_ref().map(|bands| format!("bands: {bands:?}"));
+        let range = range.map(|(low, high)| format!("range: ({low:?}, {high:?})"));
+        let orientation =
+            (*orientation != Orientation::default()).then(|| format!("orientation: {orientation:?}"));
+        let fields: Vec<String> = [bands, range, orientation].into_iter().flatten().collect();
+        (!fields.is_empty()).then(|| format!("({})", fields.join(", ")))
+    }
+
     /// The channels of every image that is read: as many as there are bands, or 3.
     pub fn channels(&self) -> usize {
         self.bands.as_ref().map_or(3, Vec::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        assert_eq!(ReadOptions::default().written(), None);
+        let bands = ReadOptions { bands: Some(vec![3, 0]), ..ReadOptions::default() };
+        assert_eq!(bands.written().unwrap(), "(bands: [3, 0])");
+        let all =
+            ReadOptions { range: Some((-0.1, 1e300 / 3.0)), orientation: Orientation::Exif, ..bands.clone() };
+        for options in [bands, all] {
+            let again: ReadOptions = plugin_api::parse_ron(&options.written().unwrap()).unwrap();
+            assert_eq!(again, options);
+        }
     }
 }

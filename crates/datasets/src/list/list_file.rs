@@ -121,6 +121,10 @@ impl Dataset for ListFile {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("images listed in {}", self.config.path.display())
     }

@@ -13,6 +13,8 @@
 
 use plugin_api::{MAX_CHANNELS, Split};
 
+use crate::decode::ReadOptions;
+
 /// The first and the last bytes of a pack.
 pub(super) const MAGIC: [u8; 8] = *b"MOCOPACK";
 
@@ -48,6 +50,9 @@ pub(super) struct Meta {
     pub(super) n_train: usize,
     pub(super) n_test: usize,
     pub(super) class_names: Vec<String>,
+    /// How files become images, in RON, where that is not the default. Packs of before have it not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) read: Option<String>,
     /// Where the images are from, in words.
     pub(super) source: String,
     /// The program that wrote it.
@@ -66,7 +71,23 @@ impl Meta {
         if !(1..=MAX_CHANNELS).contains(&self.channels) {
             return Err(format!("it says that its images have {} channels", self.channels));
         }
-        Ok(())
+        self.read_options().map(drop)
+    }
+
+    /// How files become images.
+    pub(super) fn read_options(&self) -> Result<ReadOptions, String> {
+        let Some(read) = &self.read else { return Ok(ReadOptions::default()) };
+        let options = plugin_api::parse_ron::<ReadOptions>(read);
+        let options = options.and_then(|options| options.check().map(|()| options));
+        options.map_err(|error| format!("it says that its images are read as {read:?}: {error}"))
+    }
+
+    /// Channels of the images.
+    pub(super) fn n_channels(&self, read: &ReadOptions) -> usize {
+        match self.encoding {
+            Encoding::Files => read.channels(),
+            Encoding::Pixels => self.channels,
+        }
     }
 
     pub(super) fn n_images(&self, split: Split) -> usize {

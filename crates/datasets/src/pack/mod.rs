@@ -9,6 +9,7 @@ use std::sync::Arc;
 use plugin_api::{ByteImage, ConfigError, Dataset, DatasetError, DatasetFiles, MAX_CHANNELS, Split, Splits};
 
 pub use self::format::Encoding;
+use self::format::Meta;
 use self::reader::{Pack, PackImages};
 pub use self::writer::{PackError, PackPlan, PackWriter, Packed};
 use crate::decode::{ReadOptions, decode_bytes};
@@ -42,12 +43,12 @@ pub struct PackConfig {
     /// The pack, or a list of packs that follow one another. A relative path starts at the working directory, `~` is the home
     /// folder, and a pattern such as `photos-*.pack` stands for all that it matches.
     pub path: OneOrMore,
-    /// Channels of decoded images. By default 3, RGB, or as many as `read` takes of a file.
+    /// Channels of decoded images. By default as many as the pack has, or as `read` takes of a file.
     #[serde(default)]
     pub channels: Option<usize>,
-    /// How the files become images; for packs of files.
+    /// How the files become images; for packs of files. By default as they did where they were packed from.
     #[serde(default)]
-    pub read: ReadOptions,
+    pub read: Option<ReadOptions>,
 }
 
 /// A dataset in one file or more: its images with their labels, names and order.
@@ -57,23 +58,33 @@ pub struct PackConfig {
 pub struct PackFile {
     path: OneOrMore,
     channels: usize,
+    /// As the config says, or the first pack.
     read: ReadOptions,
+    /// Whether the config says it.
+    is_told: bool,
 }
 
 impl PackFile {
-    /// The dataset for `config`. Nothing is read yet.
+    /// The dataset for `config`. The first pack, if it is there, is asked how its images are read; nothing else is read yet.
     ///
     /// # Errors
     /// If no path is given, or an empty one, or one twice; if `channels` or `read` make no sense.
     pub fn new(config: PackConfig) -> Result<Self, ConfigError> {
         check_paths("path", &config.path)?;
-        config.read.check()?;
-        let channels = config.channels.unwrap_or_else(|| config.read.channels());
+        let is_told = config.read.is_some();
+        let of_first = || Pack::meta_at(expanded(&config.path).ok()?.first()?);
+        let first = if is_told && config.channels.is_some() { None } else { of_first() };
+        // What is wrong with the pack is told when it is opened.
+        let of_pack = |meta: &Meta| meta.read_options().ok();
+        let read = config.read.or_else(|| first.as_ref().and_then(of_pack)).unwrap_or_default();
+        read.check()?;
+        let known = first.as_ref().map_or_else(|| read.channels(), |meta| meta.n_channels(&read));
+        let channels = config.channels.unwrap_or(known);
         if !(1..=MAX_CHANNELS).contains(&channels) {
             let must = format!("it must be from 1 to {MAX_CHANNELS}");
             return Err(ConfigError::field("channels", channels, must));
         }
-        Ok(Self { path: config.path, channels, read: config.read })
+        Ok(Self { path: config.path, channels, read, is_told })
     }
 }
 
@@ -91,10 +102,19 @@ impl Dataset for PackFile {
                     "list packs of one dataset, as `moco pack --shards` writes them",
                 ));
             }
-            let found = match pack.meta.encoding {
-                Encoding::Files => self.read.channels(),
-                Encoding::Pixels => pack.meta.channels,
-            };
+            let is_of_files = pack.meta.encoding == Encoding::Files;
+            if self.is_told && !is_of_files {
+                let reason = "it has decoded pixels, and `read` is about files";
+                return Err(error(path, reason, "remove `read`"));
+            }
+            let packed = pack.meta.read_options().unwrap_or_default();
+            if is_of_files && !self.is_told && packed != self.read {
+                let packed = packed.written().unwrap_or_else(|| "()".into());
+                let reason =
+                    format!("its images were read in another way when it was packed: `read: {packed}`");
+                return Err(error(path, reason, "say with `read` how those of all packs are read"));
+            }
+            let found = pack.meta.n_channels(&self.read);
             if found != self.channels {
                 let reason = format!("its images have {found} channels, and `channels` is {}", self.channels);
                 return Err(error(path, reason, format!("set `channels: {found}`")));
@@ -103,7 +123,14 @@ impl Dataset for PackFile {
         let Some(train) = PackImages::of(&packs, Split::Train, &self.read) else {
             return Err(error(&paths[0], "there are no training images in it", "pack them again"));
         };
-        Ok(Splits { train, test: PackImages::of(&packs, Split::Test, &self.read), notes: Vec::new() })
+        let notes = match self.read.written() {
+            Some(read) if !self.is_told => vec![format!(
+                "{}: images are read as they were when it was packed: `read: {read}`",
+                paths[0].display()
+            )],
+            _ => Vec::new(),
+        };
+        Ok(Splits { train, test: PackImages::of(&packs, Split::Test, &self.read), notes })
     }
 
     fn channels(&self) -> usize {
@@ -112,6 +139,10 @@ impl Dataset for PackFile {
 
     fn decode(&self, bytes: &[u8]) -> Option<Result<ByteImage, String>> {
         Some(decode_bytes(bytes, &self.read))
+    }
+
+    fn read_options(&self) -> Option<String> {
+        self.read.written()
     }
 
     fn describe(&self) -> String {

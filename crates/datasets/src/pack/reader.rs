@@ -29,16 +29,17 @@ pub(super) struct Pack {
     index: Vec<u8>,
 }
 
-impl Pack {
-    /// Opens the pack at `path`. No image is read.
-    pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
-        let unreadable = |failure: std::io::Error| {
-            let hint = match failure.kind() {
-                std::io::ErrorKind::NotFound => relative_hint(path),
-                _ => "check that it can be read".into(),
-            };
-            error(path, format!("it cannot be read: {failure}"), hint)
-        };
+/// A pack of which only the end has been read.
+struct Located {
+    file: File,
+    end: End,
+    /// Where the end begins.
+    end_offset: u64,
+}
+
+impl Located {
+    fn at(path: &Path) -> Result<Self, DatasetError> {
+        let unreadable = |failure| unreadable(path, &failure);
         let no_pack = |reason: &str| {
             error(
                 path,
@@ -46,7 +47,6 @@ impl Pack {
                 "`moco pack` writes packs; for a folder, use `class-folders` or `flat-folder`",
             )
         };
-        let damaged = |reason: String| error(path, format!("the pack is damaged: {reason}"), "pack it again");
         let opened = regular_files::open(path).map_err(|failure| match failure.kind() {
             std::io::ErrorKind::IsADirectory | std::io::ErrorKind::InvalidInput => {
                 no_pack("this is not a file, and a pack is one")
@@ -71,9 +71,9 @@ impl Pack {
         let end_offset = n_bytes - End::BYTES as u64;
         read_exact_at(&file, &mut end, end_offset).map_err(unreadable)?;
         let Some(end) = End::of_bytes(&end) else {
-            return Err(damaged("its end is missing".into()));
+            return Err(damaged(path, "its end is missing"));
         };
-        let End { names_offset, index_offset, meta_offset, hash } = end;
+        let End { names_offset, index_offset, meta_offset, .. } = end;
         let is_in_order =
             names_offset <= index_offset && index_offset <= meta_offset && meta_offset <= end_offset;
         if !is_in_order
@@ -81,22 +81,56 @@ impl Pack {
             || meta_offset - index_offset > MAX_INDEX_BYTES
             || !(meta_offset - index_offset).is_multiple_of(Record::BYTES as u64)
         {
-            return Err(damaged("its parts lie where they cannot".into()));
+            return Err(damaged(path, "its parts lie where they cannot"));
         }
-        // Both lie within the file, so neither is longer than it.
-        let read = |from: u64, to: u64| {
-            let mut bytes = buffer((to - from) as usize)?;
-            read_exact_at(&file, &mut bytes, from)?;
-            Ok(bytes)
-        };
-        let index = read(index_offset, meta_offset).map_err(unreadable)?;
-        let meta = read(meta_offset, end_offset).map_err(unreadable)?;
+        Ok(Self { file, end, end_offset })
+    }
+
+    /// Bytes that lie within the file, so they are no more than it has.
+    fn read(&self, from: u64, to: u64) -> std::io::Result<Vec<u8>> {
+        let mut bytes = buffer((to - from) as usize)?;
+        read_exact_at(&self.file, &mut bytes, from)?;
+        Ok(bytes)
+    }
+
+    fn meta_bytes(&self) -> std::io::Result<Vec<u8>> {
+        self.read(self.end.meta_offset, self.end_offset)
+    }
+}
+
+fn unreadable(path: &Path, failure: &std::io::Error) -> DatasetError {
+    let hint = match failure.kind() {
+        std::io::ErrorKind::NotFound => relative_hint(path),
+        _ => "check that it can be read".into(),
+    };
+    error(path, format!("it cannot be read: {failure}"), hint)
+}
+
+fn damaged(path: &Path, reason: impl std::fmt::Display) -> DatasetError {
+    error(path, format!("the pack is damaged: {reason}"), "pack it again")
+}
+
+impl Pack {
+    /// What the pack at `path` says of itself, without its index. `None` if there is no such pack, which [`open`](Self::open) tells.
+    pub(super) fn meta_at(path: &Path) -> Option<Meta> {
+        let meta = Located::at(path).ok()?.meta_bytes().ok()?;
+        serde_json::from_slice::<Meta>(&meta).ok()
+    }
+
+    /// Opens the pack at `path`. No image is read.
+    pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
+        let located = Located::at(path)?;
+        let End { names_offset, index_offset, meta_offset, hash } = located.end;
+        let unreadable = |failure| unreadable(path, &failure);
+        let damaged = |reason: String| damaged(path, reason);
+        let index = located.read(index_offset, meta_offset).map_err(unreadable)?;
+        let meta = located.meta_bytes().map_err(unreadable)?;
         if format::hash(&index, &meta, [names_offset, index_offset, meta_offset]) != hash {
             return Err(damaged("the checksum of its index is wrong".into()));
         }
         let meta: Meta = serde_json::from_slice(&meta).map_err(|failure| damaged(failure.to_string()))?;
         meta.check(index.len() / Record::BYTES).map_err(damaged)?;
-        let pack = Self { path: path.to_owned(), file, meta, names_offset, index };
+        let pack = Self { path: path.to_owned(), file: located.file, meta, names_offset, index };
         let n_name_bytes = index_offset - names_offset;
         pack.check_records(n_name_bytes).map_err(damaged)?;
         Ok(pack)

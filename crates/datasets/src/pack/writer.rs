@@ -17,6 +17,8 @@ pub struct PackPlan {
     pub channels: usize,
     /// The classes in order of their numbers; empty where images have no labels.
     pub class_names: Vec<String>,
+    /// How files become images, as the field `read` has it, in RON; `None` for the default, and for [`Encoding::Pixels`].
+    pub read: Option<String>,
     /// Where the images are from, in words.
     pub source: String,
 }
@@ -170,6 +172,7 @@ impl PackWriter {
             n_train: self.n_train,
             n_test: self.n_test,
             class_names: std::mem::take(&mut self.plan.class_names),
+            read: std::mem::take(&mut self.plan.read),
             source: std::mem::take(&mut self.plan.source),
             made_by: format!("moco {}", env!("CARGO_PKG_VERSION")),
         };

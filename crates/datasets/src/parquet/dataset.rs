@@ -110,6 +110,10 @@ impl Dataset for ParquetDataset {
         Some(decode_bytes(bytes, &self.config.read))
     }
 
+    fn read_options(&self) -> Option<String> {
+        self.config.read.written()
+    }
+
     fn describe(&self) -> String {
         format!("images in {}", self.config.path.told())
     }

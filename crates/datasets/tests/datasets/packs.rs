@@ -9,7 +9,7 @@ use super::*;
 
 fn plan(encoding: Encoding, classes: &[&str]) -> PackPlan {
     let class_names = classes.iter().map(|&name| name.into()).collect();
-    PackPlan { encoding, channels: 3, class_names, source: "a test".into() }
+    PackPlan { encoding, channels: 3, class_names, read: None, source: "a test".into() }
 }
 
 /// Images that are easy to tell apart.
@@ -86,6 +86,66 @@ fn files_are_kept_as_they_are() {
     assert_eq!(train.load(0).unwrap(), ByteImage::rgb(4, 3, [200, 10, 20].repeat(12)));
     assert_eq!(train.encoded(0).unwrap(), Some(bytes));
     assert_eq!(train.load(1).unwrap_err().name, "broken.png");
+}
+
+/// A pack called `name` of one file, which was read as `read`.
+fn of_file(folder: &Path, name: &str, read: Option<&str>) -> PathBuf {
+    let png = folder.join("red.png");
+    save(png.clone(), [200, 10, 20]);
+    let path = folder.join(name);
+    let plan = PackPlan { read: read.map(str::to_owned), ..plan(Encoding::Files, &[]) };
+    let mut writer = PackWriter::create(&path, plan).unwrap();
+    writer.push(Split::Train, "red.png", None, &Packed::File(fs::read(png).unwrap())).unwrap();
+    writer.finish().unwrap();
+    path
+}
+
+#[test]
+fn files_are_read_as_where_they_were_packed() {
+    let folder = tempdir().unwrap();
+    let path = of_file(folder.path(), "a.pack", Some("(bands: [2])"));
+    let built = dataset("pack", &config(&path)).unwrap();
+    assert_eq!((built.channels(), built.read_options().as_deref()), (1, Some("(bands: [2])")));
+    let splits = built.open().unwrap();
+    assert_eq!(splits.train.load(0).unwrap().values, [20; 12]);
+    assert!(
+        splits.notes[0].ends_with("images are read as they were when it was packed: `read: (bands: [2])`")
+    );
+    let opened = datasets::open_images(std::slice::from_ref(&path)).unwrap();
+    assert_eq!(opened.images.load(0).unwrap().channels, 1);
+
+    let told = open("pack", &format!("(path: {path:?}, read: (bands: [0, 1]))")).unwrap();
+    assert_eq!(told.train.load(0).unwrap().values, [200, 10].repeat(12));
+    assert!(told.notes.is_empty(), "{:?}", told.notes);
+    let other = of_file(folder.path(), "b.pack", None);
+    let error = open_error("pack", &format!("(path: [{path:?}, {other:?}])"));
+    assert!(
+        error.contains("b.pack: its images were read in another way when it was packed: `read: ()`"),
+        "{error}"
+    );
+    assert!(open("pack", &format!("(path: [{path:?}, {other:?}], read: ())")).is_ok());
+
+    let wrong = of_file(folder.path(), "c.pack", Some("(bands: [])"));
+    let error = open_error("pack", &config(&wrong));
+    assert!(
+        error.contains("the pack is damaged: it says that its images are read as \"(bands: [])\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn pixels_know_their_channels_and_are_not_read_in_another_way() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("gray.pack");
+    let plan = PackPlan { channels: 1, ..plan(Encoding::Pixels, &[]) };
+    let mut writer = PackWriter::create(&path, plan).unwrap();
+    let gray = ByteImage { width: 1, height: 1, channels: 1, values: vec![7] };
+    writer.push(Split::Train, "x", None, &Packed::Pixels(gray.clone())).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(dataset("pack", &config(&path)).unwrap().channels(), 1);
+    assert_eq!(open("pack", &config(&path)).unwrap().train.load(0).unwrap(), gray);
+    let error = open_error("pack", &format!("(path: {path:?}, channels: 1, read: (orientation: Exif))"));
+    assert!(error.contains("it has decoded pixels, and `read` is about files"), "{error}");
 }
 
 #[test]

@@ -93,6 +93,7 @@ pub fn pack(
         encoding: if options.shorter.is_some() { Encoding::Pixels } else { Encoding::Files },
         channels: source.channels,
         class_names: source.splits.train.class_names().to_vec(),
+        read: source.read.clone().filter(|_| options.shorter.is_none()),
         source: source.description.clone(),
     };
     let unreadable = UnreadableLog::new(source.n_images(), options.max_unreadable);

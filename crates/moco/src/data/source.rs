@@ -15,6 +15,8 @@ pub struct DataSource {
     pub splits: Splits,
     /// Channels of every image.
     pub channels: usize,
+    /// How its files become images, see [`Dataset::read_options`].
+    pub read: Option<String>,
     /// Where they are from, in words.
     pub description: String,
 }
@@ -41,7 +43,7 @@ impl DataSource {
         let datasets::OpenedImages { images, notes } = datasets::open_images(paths)?;
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let splits = Splits { train: images, test: None, notes };
-        Ok(Self { splits, channels: 3, description: names.join(", ") })
+        Ok(Self { splits, channels: 3, read: None, description: names.join(", ") })
     }
 
     /// The dataset of the pipeline at `path`, with `overrides` in it, each `path.to.value=VALUE`.
@@ -59,7 +61,12 @@ impl DataSource {
     /// If there are none.
     pub fn of_dataset(dataset: &dyn Dataset) -> Result<Self, DataError> {
         let splits = dataset.open()?;
-        Ok(Self { splits, channels: dataset.channels(), description: dataset.describe() })
+        Ok(Self {
+            splits,
+            channels: dataset.channels(),
+            read: dataset.read_options(),
+            description: dataset.describe(),
+        })
     }
 
     /// The splits that have images.

@@ -96,6 +96,31 @@ fn the_colors_are_those_of_all_images_alike() {
 }
 
 #[test]
+fn a_pack_keeps_how_its_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("photos");
+    dataset(&root);
+    let config = format!("(root: {root:?}, read: (bands: [1]))");
+    let built = plugin_api::build::<dyn plugin_api::Dataset>(
+        "class-folders",
+        plugin_api::Config::new(&config),
+        &plugin_api::DatasetContext::default(),
+    );
+    let source = DataSource::of_dataset(&*built.unwrap()).unwrap();
+    for shorter in [None, Some(16)] {
+        let path = folder.path().join(format!("{}.pack", shorter.unwrap_or(0)));
+        pack_all(&source, &path, &PackOptions { shorter, ..PackOptions::default() });
+        let packed = open(&[path]);
+        assert_eq!((packed.channels, packed.read.is_some()), (1, shorter.is_none()));
+        let image = packed.splits.train.load(0).unwrap();
+        assert_eq!(image.channels, 1);
+        if shorter.is_none() {
+            assert_eq!(image, source.splits.train.load(0).unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_pack_of_files_gives_the_same_images_in_any_number_of_shards() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("photos");

@@ -25,6 +25,12 @@ pub trait Dataset: Send + Sync {
         None
     }
 
+    /// How it reads its own files, as the field `read` of the dataset `pack` has it, in RON: a pack of the files is read so. `None`
+    /// where it reads no image files, or as they come.
+    fn read_options(&self) -> Option<String> {
+        None
+    }
+
     /// One line for the start of a run: `class folders of data/cifar10`.
     fn describe(&self) -> String;
 }
