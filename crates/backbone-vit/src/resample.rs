@@ -1,7 +1,9 @@
 //! Position embeddings for images of another size than the encoder was built for.
 
 use plugin_api::{OfOtherSize, Resized};
-use tensor_ops::{OpError, Parameter, ParameterKind};
+use tensor_ops::{
+    Features, OpError, Parameter, ParameterKind, Recording, features_from_rows, matmul, parameter_features,
+};
 
 use crate::positions::{order_of, sin_cos};
 
@@ -24,6 +26,30 @@ pub(crate) fn for_grid(
     let mut table = Parameter::new(table.device(), ParameterKind::Vector, &shape, values)?;
     table.set_trainable(false);
     Ok(table)
+}
+
+/// The same of a learned `table`, as rows `(T, D)` through which a gradient passes to it: always interpolated, which is a product
+/// with fixed weights.
+pub(crate) fn trained_for_grid(
+    table: &Parameter,
+    n_before: usize,
+    trained: (usize, usize),
+    grid: (usize, usize),
+    recording: Recording,
+) -> Result<Features, OpError> {
+    let (n_old, n_new) = (trained.0 * trained.1, grid.0 * grid.1);
+    let identity: Vec<f32> = (0..n_old * n_old).map(|i| f32::from(u8::from(i % (n_old + 1) == 0))).collect();
+    let weights_of_patches = resampled(&identity, n_old, trained, grid); // (T', T)
+    let width = n_before + n_old;
+    let mut weights = vec![0.0; (n_before + n_new) * width];
+    for before in 0..n_before {
+        weights[before * width + before] = 1.0;
+    }
+    for (row, of_patch) in weights.chunks_mut(width).skip(n_before).zip(weights_of_patches.chunks(n_old)) {
+        row[n_before..].copy_from_slice(of_patch);
+    }
+    let weights = features_from_rows(table.device(), (n_before + n_new, width), weights, Recording::Off)?;
+    matmul(weights, parameter_features(table, recording)?)
 }
 
 /// Rows `(T, D)` of a grid for another: sines and cosines of that one, if that is what they are, and interpolated otherwise.

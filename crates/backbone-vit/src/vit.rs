@@ -6,15 +6,16 @@ use plugin_api::{
     AttentionMaps, Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized,
 };
 use tensor_ops::{
-    FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, Tokens, add_position,
-    layer_norm, mean_tokens, prepend_token, prepend_tokens, select_token,
+    FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, Recording, Tokens,
+    add_position, gather_rows, layer_norm, mean_tokens, plus, prepend_token, prepend_tokens,
+    rows_from_tokens, select_token, tokens_from_rows,
 };
 
 use crate::attention::of_last_block;
 use crate::block::{Block, Factors, LAYER_NORM_EPS};
 use crate::config::{Pool, Position, VitConfig, grid};
 use crate::positions;
-use crate::resample::{for_grid, of_other_size};
+use crate::resample::{for_grid, of_other_size, trained_for_grid};
 use crate::stem::PatchEmbed;
 use crate::stem_choice::Stem;
 
@@ -108,16 +109,12 @@ impl Vit {
 }
 
 impl Vit {
-    /// The positions for images of `(H, W)`, where these are others than the network was built for. Those that are learned
-    /// can be resampled, but not trained there.
-    fn positions_for(&self, size: (usize, usize), mode: Mode) -> Result<Option<Parameter>, OpError> {
-        if size == self.image_size {
-            return Ok(None);
-        }
+    /// `x`, the tokens of images of `(H, W)`, with their positions. For another size than the network was built for those are
+    /// resampled; learned ones are trained there too, as in the program of DINO (Caron et al. 2021, arXiv:2104.14294).
+    fn add_positions(&self, x: Tokens, size: (usize, usize), mode: Mode) -> Result<Tokens, OpError> {
         let patch = self.architecture.patch;
         let grids = grid(patch, self.image_size).and_then(|trained| Ok((trained, grid(patch, size)?)));
-        let is_fixed = mode == Mode::Eval || self.position != Position::Learned;
-        let (Ok((trained, new)), true) = (grids, is_fixed) else {
+        let Ok((trained, new)) = grids else {
             return Err(OpError::Shape {
                 op: "vit",
                 what: "height and width of the images",
@@ -125,14 +122,25 @@ impl Vit {
                 got: format!("{size:?}"),
             });
         };
+        let Some(table) = &self.positions else { return Ok(x) };
+        if size == self.image_size {
+            return add_position(x, table);
+        }
         let n_before = self.architecture.n_before();
-        let resampled = |table| for_grid(table, n_before, trained, new);
-        self.positions.as_ref().map(resampled).transpose()
+        if mode == Mode::Eval || self.position != Position::Learned {
+            return add_position(x, &for_grid(table, n_before, trained, new)?);
+        }
+        let recording = if x.is_recorded() { Recording::start() } else { Recording::Off };
+        let positions = trained_for_grid(table, n_before, trained, new, recording)?; // (T, D)
+        let ([n, t, _], precision) = (x.shape(), x.precision());
+        let of_images: Vec<usize> = (0..n).flat_map(|_| 0..t).collect();
+        let sum = plus(rows_from_tokens(x)?, gather_rows(positions, &of_images)?)?;
+        Ok(tokens_from_rows(sum, t)?.with_precision(precision))
     }
 
     /// The tokens of images with their positions, `(N, H, W, C)` to `(N, T, D)`.
     fn tokens(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
-        let resampled = self.positions_for((images.h(), images.w()), mode)?;
+        let size = (images.h(), images.w());
         let mut x = self.patch_embed.forward(images, mode)?; // (N, H, W, C) → (N, T, D)
         if let Some(registers) = &self.registers {
             x = prepend_tokens(x, registers)?; // (N, T, D) → (N, R + T, D)
@@ -140,10 +148,7 @@ impl Vit {
         if let Some(token) = &self.class_token {
             x = prepend_token(x, token)?; // (N, T, D) → (N, 1 + T, D)
         }
-        if let Some(table) = resampled.as_ref().or(self.positions.as_ref()) {
-            x = add_position(x, table)?;
-        }
-        Ok(x)
+        self.add_positions(x, size, mode)
     }
 }
 
@@ -195,15 +200,8 @@ impl Backbone for Vit {
         of_last_block(last, x, grid, self.class_token.is_some()).map(Some)
     }
 
-    fn check_image_size(&self, size: (usize, usize), mode: Mode) -> Result<(), ConfigError> {
-        grid(self.architecture.patch, size)?;
-        if mode == Mode::Eval || self.position != Position::Learned {
-            return Ok(());
-        }
-        Err(ConfigError::unfit(
-            "learned positions are trained at one size",
-            "use `position: SinCos`, or give every view that is trained on the same size",
-        ))
+    fn check_image_size(&self, size: (usize, usize), _: Mode) -> Result<(), ConfigError> {
+        grid(self.architecture.patch, size).map(drop)
     }
 
     fn resized(&self, name: &str, other: OfOtherSize<'_>) -> Option<Resized> {

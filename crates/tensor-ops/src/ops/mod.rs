@@ -59,7 +59,8 @@ pub use self::{
     tokens::{
         LayerNorm, add_bias, add_position, add_scaled_images, attention, keep_token, layer_norm,
         layer_norm_features, linear_add_tokens, linear_gelu_tokens, linear_tokens, map_from_tokens,
-        mean_tokens, prepend_token, prepend_tokens, scale_features, select_token, tokens_from_map,
+        mean_tokens, prepend_token, prepend_tokens, rows_from_tokens, scale_features, select_token,
+        tokens_from_map, tokens_from_rows,
     },
     top1::top1_row,
     update_rule::{DeviceUpdate, LayerRate, UpdateRule, blend_on_device, update_on_device},

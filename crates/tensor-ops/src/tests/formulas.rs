@@ -11,9 +11,9 @@ use super::{
 use crate::{
     Axis, LayerNorm, abs, clamp, concat_columns, concat_rows_of, constant, covariance, custom, detach,
     diagonal, exp, fork, gather_rows, layer_norm_features, log, log_softmax, log_sum_exp, matmul,
-    matmul_transposed, mean_all, mean_over, minus, norm_over, number, over, plus, scaled, shifted,
-    slice_columns, slice_rows, softmax, square, square_root, sum_all, sum_over, testing::gradient_of, times,
-    top1_row, transpose, variance_over,
+    matmul_transposed, mean_all, mean_over, minus, norm_over, number, over, plus, rows_from_tokens, scaled,
+    shifted, slice_columns, slice_rows, softmax, square, square_root, sum_all, sum_over,
+    testing::gradient_of, times, tokens_from_rows, top1_row, transpose, variance_over,
 };
 
 /// `(N, D)` in double precision.
@@ -209,6 +209,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         name: "gather_rows",
         run: |x| gather_rows(x, &[1, 0, 1]).unwrap(),
         oracle: |x| [x.row(1), x.row(0), x.row(1)].concat(),
+    },
+    Operation {
+        name: "tokens_from_rows",
+        run: |x| {
+            let n = x.n();
+            square(rows_from_tokens(tokens_from_rows(x, n).unwrap()).unwrap()).unwrap()
+        },
+        oracle: |x| x.of_each(|x| x * x),
     },
     Operation { name: "slice_rows", run: |x| slice_rows(x, 1..2).unwrap(), oracle: |x| x.row(1) },
     Operation {

@@ -1,5 +1,6 @@
 //! What a transformer does to its tokens.
 
+mod as_rows;
 mod attention;
 mod branch;
 mod embed;
@@ -10,6 +11,7 @@ mod pool;
 mod tests;
 
 pub use self::{
+    as_rows::{rows_from_tokens, tokens_from_rows},
     attention::attention,
     branch::{add_scaled_images, scale_features},
     embed::{add_bias, add_position, map_from_tokens, prepend_token, prepend_tokens, tokens_from_map},

@@ -4,11 +4,11 @@ use rayon::ThreadPoolBuilder;
 use super::{
     LayerNorm, add_bias, add_position, attention, keep_token, layer_norm, linear_add_tokens,
     linear_gelu_tokens, linear_tokens, map_from_tokens, mean_tokens, prepend_token, prepend_tokens,
-    scale_features, select_token, tokens_from_map,
+    rows_from_tokens, scale_features, select_token, tokens_from_map, tokens_from_rows,
 };
 use crate::{
-    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording, Tokens,
-    backward, conv2d,
+    ConvGeometry, Device, FeatureMap, OpError, Parameter, ParameterKind, Precision, Recording, Rows as _,
+    Tokens, backward, conv2d,
     testing::{
         assert_close, backward_weighted, backward_weighted_rows, backward_weighted_tokens, differences,
         image, noise, rows, tokens, vector, weight_matrix, weighted, wide,
@@ -44,6 +44,38 @@ fn tokens_become_the_map_that_they_came_from() {
     let error = map_from_tokens(tokens([1, 6, 1], &noise(1, 6)), (2, 2)).map(drop).unwrap_err();
     assert_eq!(error.to_string(), "map_from_tokens: number of tokens must be 2 * 2, those of the map, got 6");
     assert!(map_from_tokens(tokens([1, 6, 1], &noise(1, 6)), (usize::MAX, 2)).is_err());
+}
+
+#[test]
+fn tokens_become_the_rows_that_they_came_from() {
+    for shape in [[1, 1, 1], [3, 5, 4], [2, 17, 33]] {
+        let [n, t, d] = shape;
+        let (x, weights) = (noise(1, n * t * d), noise(2, n * t * d));
+        let input = tokens(shape, &x);
+        let kept = input.share();
+        let y = rows_from_tokens(input).unwrap();
+        assert_eq!((to_rows(&y), y.n()), (x.clone(), n * t));
+        let y = tokens_from_rows(crate::scaled(y, 2.0).unwrap(), t).unwrap();
+        let twice = |values: &[f32]| values.iter().map(|value| 2.0 * value).collect::<Vec<_>>();
+        assert_eq!((y.shape(), y.to_rows()), (shape, twice(&x)));
+        let mut gradients = backward_weighted_tokens(y, &weights);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), twice(&weights));
+        // In bfloat16, which holds these whole numbers, and with a second branch.
+        let whole: Vec<f32> = weights.iter().map(|weight| (weight * 8.0).round()).collect();
+        let input = tokens(shape, &whole).with_precision(Precision::Bf16);
+        let (kept, other) = (input.share(), input.fork());
+        let rows = crate::plus(rows_from_tokens(input).unwrap(), rows_from_tokens(other).unwrap()).unwrap();
+        let y = tokens_from_rows(rows, t).unwrap().with_precision(Precision::Bf16);
+        assert_eq!((y.precision(), y.to_rows()), (Precision::Bf16, twice(&whole)));
+        let mut gradients = backward_weighted_tokens(y, &whole);
+        assert_eq!(kept.gradient(&mut gradients).unwrap().unwrap(), twice(&whole));
+    }
+    let error = tokens_from_rows(rows((5, 2), &noise(1, 10)), 3).map(drop).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "tokens_from_rows: number of rows must be a multiple of 3, the tokens of an image, got 5"
+    );
+    assert!(tokens_from_rows(rows((5, 2), &noise(1, 10)), 0).is_err());
 }
 
 /// A block of a transformer, one operation after the other.
