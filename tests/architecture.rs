@@ -51,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What only the programs at the top may use.
-const PROGRAMS: [&str; 3] = ["moco-cli", "moco-tests", "xtask"];
+const PROGRAMS: [&str; 4] = ["fuzz-targets", "moco-cli", "moco-tests", "xtask"];
 
 /// Each crate of the workspace, with those of the workspace that it is linked with, but for what a feature adds.
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
@@ -147,10 +147,10 @@ fn only_the_list_of_plugins_and_the_programs_name_plugin_crates() {
         .filter(|(_, used)| !used.is_disjoint(&plugin_crates))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(naming, ["moco", "moco-cli", "plugins", "xtask"]);
+    assert_eq!(naming, ["fuzz-targets", "moco", "moco-cli", "plugins", "xtask"]);
     let users: Vec<&String> =
         dependencies.iter().filter(|(_, used)| used.contains("plugins")).map(|(name, _)| name).collect();
-    assert_eq!(users, ["moco", "moco-cli"]);
+    assert_eq!(users, ["fuzz-targets", "moco", "moco-cli"]);
 }
 
 #[test]
@@ -163,6 +163,7 @@ fn unsafe_code_is_forbidden_outside_of_kernels_and_tensor_ops() {
     for name in dependencies().into_keys().filter(|name| !may.contains(&name.as_str())) {
         let folder = match name.as_str() {
             "xtask" => name.clone(),
+            "fuzz-targets" => "fuzz".into(),
             "moco-tests" => "tests".into(),
             _ => format!("crates/{name}"),
         };
