@@ -1,9 +1,9 @@
 //! The whole network.
 
 use nn::{Builder, Conv, DropPath, LayerNormConfig};
-use plugin_api::{Backbone, ConfigError, Module, ModuleContext, PassDraws};
+use plugin_api::{Backbone, ConfigError, MapShape, Module, ModuleContext, PassDraws};
 use tensor_ops::{
-    FeatureMap, Features, LayerNorm, Mode, OpError, layer_norm, layer_norm_features, mean_tokens,
+    FeatureMap, Features, LayerNorm, Mode, OpError, Tokens, layer_norm, layer_norm_features, mean_tokens,
     tokens_from_map,
 };
 
@@ -45,6 +45,24 @@ impl ConvNext {
             drop_path: DropPath::new(config.drop_path)?,
             sizes,
         })
+    }
+
+    /// What the last block makes of images: `(N, H, W, C)` to `(N, H″ W″, D)`.
+    fn last_map(&mut self, images: FeatureMap, mode: Mode) -> Result<Tokens, OpError> {
+        let n = images.n();
+        let depth = self.n_blocks();
+        let factors = match mode {
+            Mode::Train => self.drop_path.pass::<1>(depth, n)?,
+            Mode::Eval => vec![None; depth],
+        };
+        let mut factors = factors.into_iter().map(|of_block| of_block.map(|[of_branch]| of_branch));
+        let map = self.stem.forward(images)?; // (N, H, W, C) → (N, H/P, W/P, D)
+        let size = (map.h(), map.w());
+        let mut x = (layer_norm(tokens_from_map(map)?, &self.stem_norm)?, size);
+        for stage in &self.stages {
+            x = stage.forward(x, &mut factors)?; // (N, H W, D) → (N, H/2 W/2, 2 D) but for the first
+        }
+        Ok(x.0)
     }
 
     fn n_blocks(&self) -> usize {
@@ -103,20 +121,21 @@ impl Backbone for ConvNext {
         Some(0)
     }
 
+    fn map_shape(&self, (height, width): (usize, usize)) -> Option<MapShape> {
+        // What does not fill a square of the stem or of a halving is left out.
+        let halvings = self.stages.len() - 1;
+        let [rows, columns] = [height, width].map(|side| (side / self.sizes.patch) >> halvings);
+        Some(MapShape { rows, columns, channels: self.sizes.dim(3) })
+    }
+
+    fn forward_with_map(&mut self, images: FeatureMap, mode: Mode) -> Result<(Features, Tokens), OpError> {
+        let x = self.last_map(images, mode)?;
+        let positions = x.fork();
+        Ok((layer_norm_features(mean_tokens(x, 0)?, &self.norm)?, positions))
+    }
+
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
-        let n = images.n();
-        let depth = self.n_blocks();
-        let factors = match mode {
-            Mode::Train => self.drop_path.pass::<1>(depth, n)?,
-            Mode::Eval => vec![None; depth],
-        };
-        let mut factors = factors.into_iter().map(|of_block| of_block.map(|[of_branch]| of_branch));
-        let map = self.stem.forward(images)?; // (N, H, W, C) → (N, H/P, W/P, D)
-        let size = (map.h(), map.w());
-        let mut x = (layer_norm(tokens_from_map(map)?, &self.stem_norm)?, size);
-        for stage in &self.stages {
-            x = stage.forward(x, &mut factors)?; // (N, H W, D) → (N, H/2 W/2, 2 D) but for the first
-        }
-        layer_norm_features(mean_tokens(x.0, 0)?, &self.norm) // (N, H W, D) → (N, D)
+        let x = self.last_map(images, mode)?;
+        layer_norm_features(mean_tokens(x, 0)?, &self.norm) // (N, H W, D) → (N, D)
     }
 }

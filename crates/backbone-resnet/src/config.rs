@@ -77,7 +77,7 @@ pub enum Stem {
 
 impl Stem {
     /// The total stride, in height or width, of the last feature map.
-    fn total_stride(self) -> usize {
+    pub(crate) fn total_stride(self) -> usize {
         match self {
             Self::ImageNet => 32,
             Self::Cifar => 8,

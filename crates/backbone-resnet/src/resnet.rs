@@ -2,8 +2,10 @@
 
 use nn::{Builder, ConvNorm};
 use plugin_api::architecture::{self, Architecture};
-use plugin_api::{AttentionMaps, Backbone, ConfigError, Module, ModuleContext};
-use tensor_ops::{ConvGeometry, FeatureMap, Features, Mode, OpError, global_average_pool, max_pool};
+use plugin_api::{AttentionMaps, Backbone, ConfigError, MapShape, Module, ModuleContext};
+use tensor_ops::{
+    ConvGeometry, FeatureMap, Features, Mode, OpError, Tokens, global_average_pool, max_pool, tokens_from_map,
+};
 
 use crate::block::{Block, Place};
 use crate::config::{BlockKind, ResNetConfig, Stem};
@@ -128,6 +130,19 @@ impl Backbone for ResNet {
 
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
         global_average_pool(self.last_map(images, mode)?) // (N, H″, W″, D) → (N, D)
+    }
+
+    fn map_shape(&self, (height, width): (usize, usize)) -> Option<MapShape> {
+        // Each halving rounds up.
+        let stride = self.stem.total_stride();
+        let [rows, columns] = [height, width].map(|side| side.div_ceil(stride));
+        Some(MapShape { rows, columns, channels: self.n_features })
+    }
+
+    fn forward_with_map(&mut self, images: FeatureMap, mode: Mode) -> Result<(Features, Tokens), OpError> {
+        let map = self.last_map(images, mode)?;
+        let positions = map.fork();
+        Ok((global_average_pool(map)?, tokens_from_map(positions)?))
     }
 
     fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, OpError> {

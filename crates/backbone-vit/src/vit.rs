@@ -3,7 +3,7 @@
 use nn::{Builder, DropPath, Init, LayerNormConfig};
 use plugin_api::architecture::{self, Architecture, VitStem};
 use plugin_api::{
-    AttentionMaps, Backbone, ConfigError, Module, ModuleContext, OfOtherSize, PassDraws, Resized,
+    AttentionMaps, Backbone, ConfigError, MapShape, Module, ModuleContext, OfOtherSize, PassDraws, Resized,
 };
 use tensor_ops::{
     FeatureMap, Features, LayerNorm, Mode, OpError, Parameter, ParameterKind, Recording, Tokens,
@@ -227,8 +227,40 @@ impl Backbone for Vit {
         }
     }
 
+    fn map_shape(&self, size: (usize, usize)) -> Option<MapShape> {
+        let (rows, columns) = grid(self.architecture.patch, size).ok()?;
+        Some(MapShape { rows, columns, channels: self.n_features })
+    }
+
+    /// The tokens of patches are the map, after the final layer norm.
+    fn forward_with_map(&mut self, images: FeatureMap, mode: Mode) -> Result<(Features, Tokens), OpError> {
+        let x = self.last_tokens(images, mode, Last::All)?;
+        let ([n, t, _], n_before, precision) = (x.shape(), self.architecture.n_before(), x.precision());
+        let rows = rows_from_tokens(x.fork())?;
+        let of_patches: Vec<usize> = (0..n).flat_map(|image| image * t + n_before..(image + 1) * t).collect();
+        let patches = tokens_from_rows(gather_rows(rows, &of_patches)?, t - n_before)?;
+        Ok((self.pooled(x)?, patches.with_precision(precision)))
+    }
+
     /// Converts images to tokens, and applies the blocks.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError> {
+        let x = self.last_tokens(images, mode, Last::Pooled)?;
+        self.pooled(x)
+    }
+}
+
+/// Which tokens of the last block are used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// Those that the features are of.
+    Pooled,
+    All,
+}
+
+impl Vit {
+    /// What the last block and the final layer norm make of images: `(N, H, W, C)` to `(N, T, D)`, or `(N, 1, D)` where only the
+    /// class token is used.
+    fn last_tokens(&mut self, images: FeatureMap, mode: Mode, used: Last) -> Result<Tokens, OpError> {
         let mut x = self.tokens(images, mode)?;
         let depth = self.blocks.len();
         let mut factors: Vec<Factors> = match mode {
@@ -241,13 +273,17 @@ impl Backbone for Vit {
                 x = block.forward(x, factors)?;
             }
             x = match self.class_token {
-                Some(_) => last.forward_first_token(x, of_last)?, // (N, T, D) → (N, 1, D)
-                None => last.forward(x, of_last)?,
+                Some(_) if used == Last::Pooled => last.forward_first_token(x, of_last)?, // (N, T, D) → (N, 1, D)
+                _ => last.forward(x, of_last)?,
             };
         }
-        if let Some(norm) = &self.norm {
-            x = layer_norm(x, norm)?;
+        match &self.norm {
+            Some(norm) => layer_norm(x, norm),
+            None => Ok(x),
         }
+    }
+
+    fn pooled(&self, x: Tokens) -> Result<Features, OpError> {
         match self.class_token {
             Some(_) => select_token(x, 0), // (N, T, D) → (N, D)
             None => mean_tokens(x, 0),

@@ -6,6 +6,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
+mod dense_mlp;
 mod dino;
 mod gelu;
 mod identity;
@@ -16,11 +17,22 @@ mod prototypes;
 mod tests;
 mod width;
 
+pub use self::dense_mlp::DenseMlp;
 pub use self::dino::{DinoHead, DinoHeadConfig};
 pub use self::identity::{Identity, IdentityConfig};
 pub use self::linear::{LinearHead, LinearHeadConfig};
 pub use self::mlp::{Mlp, MlpConfig, Norm};
 pub use self::prototypes::{Prototypes, PrototypesConfig};
+
+plugin_api::register! {
+    dyn Head {
+        name: "dense-mlp",
+        summary: "the head `mlp` at each position of a map (DenseCL)",
+        source: "DenseCL (Wang et al. 2021, arXiv:2011.09157)",
+        example: "(layers: 2, hidden: 256, out: 64)",
+        build: |config: MlpConfig, context| DenseMlp::new(config, context),
+    }
+}
 
 plugin_api::register! {
     dyn Head {

@@ -11,6 +11,7 @@ fn context(n_inputs: usize) -> ModuleContext {
     ModuleContext {
         device: Device::default(),
         n_inputs,
+        map: None,
         image_size: (32, 32),
         batch: 4,
         parts: 1,

@@ -172,7 +172,7 @@ fn objective(
     for (list, is_trained) in [(&names.trained, true), (&names.fixed, false)] {
         for name in list {
             let ((_, width), _) = rows(file, &format!("step0/{name}"))?;
-            inputs.push(InputShape { name: name.clone(), width, is_trained });
+            inputs.push(InputShape { name: name.clone(), width, map: None, is_trained });
         }
     }
     let ((batch, _), _) = rows(file, &format!("step0/{}", names.trained[0]))?;

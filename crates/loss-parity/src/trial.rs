@@ -20,7 +20,12 @@ pub fn noise(seed: u64, (n, d): (usize, usize)) -> Result<Matrix, OpError> {
 /// What an objective is told that has so many trained inputs, `t0` and so on, and fixed ones, `f0` and so on, each of the
 /// shape `(N, D)`.
 pub fn context(n_trained: usize, n_fixed: usize, (n, d): (usize, usize)) -> ObjectiveContext {
-    let input = |name, place, is_trained| InputShape { name: format!("{name}{place}"), width: d, is_trained };
+    let input = |name, place, is_trained| InputShape {
+        name: format!("{name}{place}"),
+        width: d,
+        map: None,
+        is_trained,
+    };
     let trained = (0..n_trained).map(|place| input("t", place, true));
     let fixed = (0..n_fixed).map(|place| input("f", place, false));
     ObjectiveContext {

@@ -1,8 +1,8 @@
 //! What a plugin tells once it is built: the metrics of an objective, and the numbers that may change while training.
 
 use plugin_api::{
-    Config, ConfigError, ContrastiveLoss, Described, InputShape, LossContext, Objective, ObjectiveContext,
-    Optimizer, OptimizerContext, build,
+    Config, ConfigError, ContrastiveLoss, Described, InputShape, LossContext, MapShape, Objective,
+    ObjectiveContext, Optimizer, OptimizerContext, build,
 };
 use tensor_ops::Device;
 
@@ -15,8 +15,15 @@ pub(crate) struct Built {
     pub(crate) ramps: Vec<String>,
 }
 
-/// Trained and fixed values, as objectives take them.
-const INPUTS: [(usize, usize); 5] = [(2, 0), (1, 1), (2, 2), (1, 0), (3, 0)];
+/// Trained and fixed values, as objectives take them, and maps behind them.
+const INPUTS: [(usize, usize, Option<MapShape>); 6] = [
+    (2, 0, None),
+    (1, 1, None),
+    (2, 2, None),
+    (1, 0, None),
+    (3, 0, None),
+    (1, 3, Some(MapShape { rows: 2, columns: 2, channels: 4 })),
+];
 
 const WIDTH: usize = 16;
 const BATCH: usize = 64;
@@ -65,10 +72,14 @@ impl Built {
 fn objective(
     name: &str,
     config: Config<'_>,
-    (n_trained, n_fixed): (usize, usize),
+    (n_trained, n_fixed, map): (usize, usize, Option<MapShape>),
 ) -> Option<Box<dyn Objective>> {
-    let input =
-        |place| InputShape { name: format!("value{place}"), width: WIDTH, is_trained: place < n_trained };
+    let input = |place| InputShape {
+        name: format!("value{place}"),
+        width: WIDTH,
+        map,
+        is_trained: place < n_trained,
+    };
     let context = ObjectiveContext {
         device: Device::default(),
         inputs: (0..n_trained + n_fixed).map(input).collect(),

@@ -20,7 +20,7 @@ use crate::row_ring::{RowRing, unit_rows};
 /// let device = Device::default();
 /// let context = ObjectiveContext {
 ///     device: device.clone(),
-///     inputs: vec![InputShape { name: "z".into(), width: 2, is_trained: true }],
+///     inputs: vec![InputShape { name: "z".into(), width: 2, map: None, is_trained: true }],
 ///     batch: 1,
 ///     epochs: 1,
 ///     seed: 0,
@@ -103,7 +103,7 @@ mod tests {
     fn bank(len: usize) -> Bank {
         let context = ObjectiveContext {
             device: Device::default(),
-            inputs: vec![InputShape { name: "z".into(), width: 2, is_trained: true }],
+            inputs: vec![InputShape { name: "z".into(), width: 2, map: None, is_trained: true }],
             batch: 4,
             epochs: 1,
             seed: 1,

@@ -2,12 +2,13 @@
 //!
 //! [`NtXent`] is SimCLR's: the other view is right, all other rows of the batch are wrong. [`Dcl`] leaves the right one out
 //! of what it is compared with, [`SupCon`] has every row of the class right, [`NnClr`] the nearest of past images in place of
-//! the view, [`MoChi`] adds wrong ones that are mixed of the hardest, and [`ReSsl`] asks two views for the same similarities to
+//! the view, [`MoChi`] adds wrong ones that are mixed of the hardest, [`DenseCl`] compares the positions of maps, and [`ReSsl`] asks two views for the same similarities to
 //! past images.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![forbid(unsafe_code)]
 
 mod dcl;
+mod dense_cl;
 mod mixing;
 mod mochi;
 mod nnclr;
@@ -17,6 +18,7 @@ mod ressl;
 mod sup_con;
 
 pub use self::dcl::{Dcl, DclConfig};
+pub use self::dense_cl::{DenseCl, DenseClConfig};
 pub use self::mochi::{MoChi, MoChiConfig};
 pub use self::nnclr::{NnClr, NnClrConfig};
 pub use self::nt_xent::{NtXent, NtXentConfig};
@@ -42,6 +44,18 @@ plugin_api::register! {
         on: "the embeddings of two views, both trained",
         example: "(temperature: 0.1)",
         build: |config: DclConfig, context| Dcl::new(config, context),
+    }
+}
+
+plugin_api::register! {
+    dyn Objective {
+        name: "dense-cl",
+        summary: "MoCo's loss for each position of a map, with the most similar position of the other view as its key (DenseCL)",
+        source: "DenseCL (Wang et al. 2021, arXiv:2011.09157)",
+        on: "the dense embeddings of a query, trained, and of a key of the other view, and the backbone's maps that they are made \
+             of, fixed, in that order",
+        example: "(len: 4096, temperature: 0.2)",
+        build: |config: DenseClConfig, context| DenseCl::new(config, context),
     }
 }
 

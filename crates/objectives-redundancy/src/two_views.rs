@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn embeddings_whose_covariance_would_fill_the_memory_are_refused() {
         let check = |width| {
-            let input = |name: &str| InputShape { name: name.into(), width, is_trained: true };
+            let input = |name: &str| InputShape { name: name.into(), width, map: None, is_trained: true };
             let inputs = vec![input("a"), input("b")];
             let device = tensor_ops::Device::default();
             check(

@@ -11,13 +11,14 @@ use crate::graph::{Encode, Graph, Input, LossInputs, ModuleId, StepId, ValueId};
 use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
 use crate::loss_module::LossModule;
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
+use crate::on_features::OnFeatures;
 use crate::pixels;
 use crate::site::Site;
 use crate::views::View;
 use pipeline_text::Checked;
 use plugin_api::{
-    Backbone, ContrastiveLoss, Head, InputOrigin, InputShape, LossContext, ModuleContext, Objective,
-    ObjectiveContext,
+    Backbone, ContrastiveLoss, Head, InputOrigin, InputShape, LossContext, MapShape, ModuleContext,
+    Objective, ObjectiveContext,
 };
 use tensor_ops::Mode;
 
@@ -52,28 +53,78 @@ impl ViewImages {
     }
 }
 
+/// What a step gives for each image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowShape {
+    /// All values.
+    pub(crate) width: usize,
+    /// The map behind the features.
+    pub(crate) map: Option<MapShape>,
+}
+
+impl RowShape {
+    pub(crate) fn features(width: usize) -> Self {
+        Self { width, map: None }
+    }
+
+    /// The features before the map.
+    fn n_features(self) -> usize {
+        self.width - self.map.map_or(0, MapShape::n_values)
+    }
+}
+
+impl std::fmt::Display for RowShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let n = self.n_features();
+        match self.map {
+            None => write!(f, "{n} features"),
+            Some(MapShape { rows, columns, channels }) => {
+                let map = format!("a map of {rows} x {columns} positions with {channels} values");
+                if n == 0 { f.write_str(&map) } else { write!(f, "{n} features and {map}") }
+            }
+        }
+    }
+}
+
 impl BuildPlan<'_> {
     /// The backbone of that id. Initial values depend on seed and name alone, so a second call gives an equal one.
     pub(crate) fn backbone(&self, id: BackboneId, images: ViewImages) -> Checked<Named<Box<dyn Backbone>>> {
         let name = &self.graph.backbones[id];
-        let context = self.context(name, images.channels, images.size);
+        let context = self.context(name, RowShape::features(images.channels), images.size);
         let module = self.checker.build::<dyn Backbone>(&["modules", name], &context)?;
         Ok(Named { name: name.clone(), module })
     }
 
     /// The head of that id, as [`backbone`](Self::backbone).
-    pub(crate) fn head(&self, id: HeadId, n_inputs: usize) -> Checked<Named<Box<dyn Head>>> {
+    pub(crate) fn head(&self, id: HeadId, inputs: RowShape) -> Checked<Named<Box<dyn Head>>> {
         let name = &self.graph.heads[id];
         let image_size = self.view_images.first().copied().unwrap_or_default().size;
-        let context = self.context(name, n_inputs, image_size);
-        let module = self.checker.build::<dyn Head>(&["modules", name], &context)?;
+        let build = |inputs| {
+            let context = self.context(name, inputs, image_size);
+            self.checker.build::<dyn Head>(&["modules", name], &context)
+        };
+        let Some(map) = inputs.map else { return Ok(Named { name: name.clone(), module: build(inputs)? }) };
+        // One that takes no map gets the features, and one that does cannot be built for them.
+        let on_features = match inputs.n_features() {
+            0 => Err(self.checker.fault(
+                &["modules", name],
+                format!("`{name}` takes features, and {inputs} comes in"),
+                "start from a step that has features, or use a head that takes a map",
+            )),
+            n => build(RowShape::features(n)),
+        };
+        let module: Box<dyn Head> = match on_features {
+            Ok(head) => Box::new(OnFeatures { head, map }),
+            Err(fault) => build(inputs).ok().filter(|head| head.takes_map()).ok_or(fault)?,
+        };
         Ok(Named { name: name.clone(), module })
     }
 
-    fn context(&self, name: &str, n_inputs: usize, image_size: (usize, usize)) -> ModuleContext {
+    fn context(&self, name: &str, inputs: RowShape, image_size: (usize, usize)) -> ModuleContext {
         ModuleContext {
             device: self.site.device.clone(),
-            n_inputs,
+            n_inputs: inputs.width,
+            map: inputs.map,
             image_size,
             batch: self.config.data.batch,
             parts: self.n_parts,
@@ -105,18 +156,18 @@ struct Builder<'a> {
     losses: Table<LossId, Named<LossModule>>,
     /// What each was built for.
     images: Table<BackboneId, ViewImages>,
-    head_inputs: Table<HeadId, usize>,
+    head_inputs: Table<HeadId, RowShape>,
     loss_inputs: Table<LossId, LossShape>,
     /// What each step gives.
-    query_widths: Table<QueryId, usize>,
-    key_widths: Table<KeyId, usize>,
+    queries: Table<QueryId, RowShape>,
+    keys: Table<KeyId, RowShape>,
 }
 
 /// What a module takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
     Images(ViewImages),
-    Features(usize),
+    Rows(RowShape),
 }
 
 impl std::fmt::Display for Taken {
@@ -126,7 +177,7 @@ impl std::fmt::Display for Taken {
             Self::Images(ViewImages { size, channels }) => {
                 write!(f, "images of {} with {channels} channels", pixels(*size))
             }
-            Self::Features(n) => write!(f, "{n} features"),
+            Self::Rows(rows) => rows.fmt(f),
         }
     }
 }
@@ -134,8 +185,8 @@ impl std::fmt::Display for Taken {
 /// What a loss was built for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum LossShape {
-    /// The width of queries and keys.
-    Contrast(usize),
+    /// Queries and keys.
+    Contrast(RowShape),
     /// The values of an objective.
     Values(Vec<InputShape>),
 }
@@ -157,8 +208,8 @@ impl<'a> Builder<'a> {
             images: Table::default(),
             head_inputs: Table::default(),
             loss_inputs: Table::default(),
-            query_widths: Table::default(),
-            key_widths: Table::default(),
+            queries: Table::default(),
+            keys: Table::default(),
         }
     }
 
@@ -167,17 +218,16 @@ impl<'a> Builder<'a> {
         match step {
             StepId::Query(id) => {
                 let step = &graph.queries[id];
-                let start =
-                    self.start(step, |backbone| backbone, |widths, from| widths.query_widths[from])?;
-                let width = self.heads(i, start, step.heads.iter().copied())?;
-                self.query_widths.push(width);
+                let start = self.start(i, step, |backbone| backbone, |this, from| this.queries[from])?;
+                let rows = self.heads(i, start, step.heads.iter().copied())?;
+                self.queries.push(rows);
             }
             StepId::Key(id) => {
                 let step = &graph.keys[id].encode;
                 let trained = |copy| graph.backbone_copies[copy];
-                let start = self.start(step, trained, |widths, from| widths.key_widths[from])?;
-                let width = self.heads(i, start, step.heads.iter().map(|head| graph.head_copies[*head]))?;
-                self.key_widths.push(width);
+                let start = self.start(i, step, trained, |this, from| this.keys[from])?;
+                let rows = self.heads(i, start, step.heads.iter().map(|head| graph.head_copies[*head]))?;
+                self.keys.push(rows);
             }
             StepId::Loss(id) => self.loss(i, id)?,
         }
@@ -187,12 +237,13 @@ impl<'a> Builder<'a> {
     /// Features and the place in `run` of what follows: after the backbone, or of the step before.
     fn start<B: Copy, H, S: Copy>(
         &mut self,
+        i: usize,
         step: &Encode<B, H, S>,
         trained: impl Fn(B) -> BackboneId,
-        width: impl Fn(&Self, S) -> usize,
-    ) -> Checked<(usize, usize)> {
+        rows: impl Fn(&Self, S) -> RowShape,
+    ) -> Checked<(RowShape, usize)> {
         match step.input {
-            Input::Step(from) => Ok((width(self, from), 0)),
+            Input::Step(from) => Ok((rows(self, from), 0)),
             Input::View { view, backbone } => {
                 let (id, images) = (trained(backbone), self.plan.view_images[view]);
                 // Several sizes are checked when all steps are known.
@@ -201,33 +252,46 @@ impl<'a> Builder<'a> {
                     self.encoders.backbones.push(built);
                     self.images.push(images);
                 }
-                Ok((self.encoders.backbones[id].module.n_features(), 1))
+                let module = &self.encoders.backbones[id].module;
+                let n_features = module.n_features();
+                if !step.gives_map {
+                    return Ok((RowShape::features(n_features), 1));
+                }
+                match module.map_shape(images.size) {
+                    Some(map) => Ok((RowShape { width: n_features + map.n_values(), map: Some(map) }, 1)),
+                    None => Err(self.plan.checker.fault_at(
+                        &place(i, &["gives"]),
+                        format!("the backbone `{}` has no map to give", self.plan.graph.backbones[id]),
+                        "remove `gives`, or use another backbone",
+                    )),
+                }
             }
         }
     }
 
-    /// The width behind `heads`.
+    /// What comes out of `heads`.
     fn heads(
         &mut self,
         i: usize,
-        (mut width, first): (usize, usize),
+        (mut rows, first): (RowShape, usize),
         heads: impl Iterator<Item = HeadId>,
-    ) -> Checked<usize> {
+    ) -> Checked<RowShape> {
         for (j, id) in (first..).zip(heads) {
             match self.head_inputs.get(id.index()) {
                 Some(known) => {
-                    let (known, taken) = (Taken::Features(*known), Taken::Features(width));
+                    let (known, taken) = (Taken::Rows(*known), Taken::Rows(rows));
                     self.check_same(i, j, ModuleId::Head(id), known, taken)?;
                 }
                 None => {
-                    let built = self.plan.head(id, width)?;
+                    let built = self.plan.head(id, rows)?;
                     self.encoders.heads.push(built);
-                    self.head_inputs.push(width);
+                    self.head_inputs.push(rows);
                 }
             }
-            width = self.encoders.heads[id].module.n_outputs();
+            let module = &self.encoders.heads[id].module;
+            rows = RowShape { width: module.n_outputs(), map: module.map() };
         }
-        Ok(width)
+        Ok(rows)
     }
 
     fn check_same(&self, i: usize, j: usize, module: ModuleId, known: Taken, taken: Taken) -> Checked<()> {
@@ -252,7 +316,16 @@ impl<'a> Builder<'a> {
 
     fn contrast(&mut self, i: usize, loss: LossId, queries: QueryId, keys: KeyId) -> Checked<()> {
         let BuildPlan { checker, config, graph, site, .. } = self.plan;
-        let (n_inputs, n_of_keys) = (self.query_widths[queries], self.key_widths[keys]);
+        let (inputs, of_keys) = (self.queries[queries], self.keys[keys]);
+        let with_map = [inputs, of_keys].into_iter().enumerate().find(|(_, rows)| rows.map.is_some());
+        if let Some((j, rows)) = with_map {
+            return Err(checker.fault_at(
+                &place(i, &["on", &j.to_string()]),
+                format!("a contrastive loss takes features, and this is {rows}"),
+                "run a head on it",
+            ));
+        }
+        let (n_inputs, n_of_keys) = (inputs.width, of_keys.width);
         if n_inputs != n_of_keys {
             return Err(checker.fault_at(
                 &place(i, &["on"]),
@@ -265,7 +338,7 @@ impl<'a> Builder<'a> {
         }
         match self.loss_inputs.get(loss.index()) {
             Some(LossShape::Contrast(known)) => {
-                let (known, taken) = (Taken::Features(*known), Taken::Features(n_inputs));
+                let (known, taken) = (Taken::Rows(*known), Taken::Rows(inputs));
                 return self.check_same(i, 0, ModuleId::Loss(loss), known, taken);
             }
             // A module is of one kind.
@@ -282,19 +355,19 @@ impl<'a> Builder<'a> {
         };
         let module = checker.build::<dyn ContrastiveLoss>(&["modules", name], &context)?;
         self.losses.push(Named { name: name.clone(), module: LossModule::Contrast(module) });
-        self.loss_inputs.push(LossShape::Contrast(n_inputs));
+        self.loss_inputs.push(LossShape::Contrast(inputs));
         Ok(())
     }
 
     fn objective(&mut self, i: usize, loss: LossId, values: &[ValueId]) -> Checked<()> {
         let BuildPlan { checker, config, graph, site, .. } = self.plan;
-        let shape = |value: &ValueId| InputShape {
-            name: graph.value_name(*value).to_owned(),
-            width: match *value {
-                ValueId::Query(id) => self.query_widths[id],
-                ValueId::Key(id) => self.key_widths[id],
-            },
-            is_trained: graph.has_gradient(*value),
+        let shape = |value: &ValueId| {
+            let RowShape { width, map } = match *value {
+                ValueId::Query(id) => self.queries[id],
+                ValueId::Key(id) => self.keys[id],
+            };
+            let (name, is_trained) = (graph.value_name(*value).to_owned(), graph.has_gradient(*value));
+            InputShape { name, width, map, is_trained }
         };
         let inputs: Vec<InputShape> = values.iter().map(shape).collect();
         let origins: Vec<InputOrigin<'_>> = values.iter().map(|value| origin(graph, *value)).collect();
@@ -310,8 +383,8 @@ impl<'a> Builder<'a> {
         };
         let name = &graph.losses[loss];
         if let Some(LossShape::Values(known)) = self.loss_inputs.get(loss.index()) {
-            let alike =
-                |(a, b): (&InputShape, &InputShape)| (a.width, a.is_trained) == (b.width, b.is_trained);
+            let of = |input: &InputShape| (input.width, input.map, input.is_trained);
+            let alike = |(a, b): (&InputShape, &InputShape)| of(a) == of(b);
             if known.len() == inputs.len() && known.iter().zip(&inputs).all(alike) {
                 return check_order(&self.losses[loss].module);
             }
@@ -332,6 +405,14 @@ impl<'a> Builder<'a> {
         let on = place(i, &["on"]);
         let module = checker.build_for::<dyn Objective>(&["modules", name], &context, &on)?;
         check_metric_names(checker, &["modules", name], module.metrics())?;
+        if let Some(j) = inputs.iter().position(|input| input.map.is_some()).filter(|_| !module.takes_maps())
+        {
+            return Err(checker.fault_at(
+                &place(i, &["on", &j.to_string()]),
+                format!("`{name}` takes features, and `{}` is {}", inputs[j].name, rows_of(&inputs[j])),
+                "run a head on it",
+            ));
+        }
         let module = LossModule::Objective(module);
         check_order(&module)?;
         self.losses.push(Named { name: name.clone(), module });
@@ -454,11 +535,15 @@ fn origin(graph: &Graph, value: ValueId) -> InputOrigin<'_> {
     InputOrigin { name: graph.value_name(value), view, backbone, is_trained: graph.has_gradient(value) }
 }
 
+fn rows_of(input: &InputShape) -> RowShape {
+    RowShape { width: input.width, map: input.map }
+}
+
 /// The inputs of an objective as a sentence names them.
 fn listed(inputs: &[InputShape]) -> String {
     let one = |input: &InputShape| {
         let target = if input.is_trained { "" } else { " without a gradient" };
-        format!("{} features{target}", input.width)
+        format!("{}{target}", rows_of(input))
     };
     inputs.iter().map(one).collect::<Vec<_>>().join(", ")
 }

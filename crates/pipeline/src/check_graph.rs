@@ -7,7 +7,7 @@ use crate::check_names::{check_id, no_value};
 use crate::check_passes::check_shared_passes;
 use crate::check_use::{check_momentum_follows, check_use};
 use crate::checker::Checker;
-use crate::config::{Gradient, PipelineConfig, StepConfig, Weights};
+use crate::config::{Gives, Gradient, PipelineConfig, StepConfig, Weights};
 use crate::graph::{Encode, Graph, Input, KeyStep, LossInputs, LossStep, ModuleId, StepId, ValueId, intern};
 use crate::ids::{BackboneId, HeadId, KeyId, LossId, QueryId, ViewId};
 use pipeline_text::Checked;
@@ -162,6 +162,7 @@ impl Building<'_> {
             }
             Value::Step(from) => (Input::Step(from), self.heads(i, step, 0, parts)?),
         };
+        self.check_gives(i, step, matches!(input, Input::View { .. }) && heads.is_empty())?;
         if step.weights == Weights::Query {
             self.queries(i, step, input, heads)
         } else {
@@ -207,7 +208,9 @@ impl Building<'_> {
         }
         self.check_no_weight(i, step)?;
         let has_gradient = step.gradient == Gradient::Passes;
-        Ok(StepId::Query(self.graph.queries.push(Encode { id: step.id.clone(), input, heads, has_gradient })))
+        let gives_map = step.gives == Gives::FeaturesAndMap;
+        let encode = Encode { id: step.id.clone(), input, heads, has_gradient, gives_map };
+        Ok(StepId::Query(self.graph.queries.push(encode)))
     }
 
     fn keys(
@@ -236,7 +239,8 @@ impl Building<'_> {
             ));
         }
         let heads = heads.iter().map(|head| intern(&mut self.graph.head_copies, head)).collect();
-        let encode = Encode { id: step.id.clone(), input, heads, has_gradient: false };
+        let gives_map = step.gives == Gives::FeaturesAndMap;
+        let encode = Encode { id: step.id.clone(), input, heads, has_gradient: false, gives_map };
         Ok(StepId::Key(self.graph.keys.push(KeyStep { encode, shuffle_batch: step.shuffle_batch })))
     }
 
@@ -262,6 +266,17 @@ impl Building<'_> {
             "only keys are shuffled: a step with `weights: Momentum` on a view",
             "remove `shuffle_batch` here (He et al. 2020, §3.3)",
         )
+    }
+
+    fn check_gives(&self, i: usize, step: &StepConfig, is_backbone_alone: bool) -> Checked<()> {
+        if step.gives == Gives::Features || is_backbone_alone {
+            return Ok(());
+        }
+        Err(self.checker.fault_at(
+            &place(i, &["gives"]),
+            "only a backbone alone, on a view, gives the map of its features",
+            "give it a step of its own, and heads steps on that",
+        ))
     }
 
     fn check_no_weight(&self, i: usize, step: &StepConfig) -> Checked<()> {
@@ -298,6 +313,7 @@ impl Building<'_> {
                 "remove `gradient`; a loss with `weight: 0` is computed and not minimized",
             ));
         }
+        self.check_gives(i, step, false)?;
         let on = match self.kinds.get(&self.graph.losses[loss]) {
             Some(ModuleKind::Objective) => self.values(i, step)?,
             _ => self.contrast(i, step)?,

@@ -7,7 +7,7 @@ use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::{PipelineConfig, Weights};
 use crate::graph::{Graph, Input, StepId};
-use crate::ids::{Id as _, KeyId, QueryId, Table, ViewId};
+use crate::ids::{Id, KeyId, QueryId, Table, ViewId};
 use pipeline_text::Checked;
 
 /// Adds the passes that steps share to `graph`.
@@ -44,6 +44,10 @@ pub(crate) fn check_shared_passes(
                     &format!("`{id}` goes through another backbone, or with other weights"),
                     hint,
                 );
+            }
+            if through.gives_map != known.gives_map {
+                let hint = "use `gives: FeaturesAndMap` in all steps of a pass or in none";
+                return fault(i, &format!("one of this step and `{id}` gives a map"), hint);
             }
             if through.has_gradient != known.has_gradient {
                 let hint = "use `gradient: None` in all steps of a pass or in none";
@@ -98,24 +102,30 @@ struct Through {
     /// Its number among those of its weights.
     backbone: usize,
     has_gradient: bool,
+    gives_map: bool,
 }
 
 impl Through {
     fn of(graph: &Graph, step: StepId) -> Option<Self> {
-        let (weights, has_gradient, view, backbone) = match step {
-            StepId::Query(id) => match graph.queries[id].input {
-                Input::View { view, backbone } => {
-                    (Weights::Query, graph.queries[id].has_gradient, view, backbone.index())
-                }
-                Input::Step(_) => return None,
-            },
-            StepId::Key(id) => match graph.keys[id].encode.input {
-                Input::View { view, backbone } => (Weights::Momentum, false, view, backbone.index()),
-                Input::Step(_) => return None,
-            },
+        let (weights, has_gradient, gives_map, (view, backbone)) = match step {
+            StepId::Query(id) => {
+                let step = &graph.queries[id];
+                (Weights::Query, step.has_gradient, step.gives_map, on_view(&step.input)?)
+            }
+            StepId::Key(id) => {
+                let step = &graph.keys[id].encode;
+                (Weights::Momentum, false, step.gives_map, on_view(&step.input)?)
+            }
             StepId::Loss(_) => return None,
         };
-        Some(Self { view, weights, backbone, has_gradient })
+        Some(Self { view, weights, backbone, has_gradient, gives_map })
+    }
+}
+
+fn on_view<B: Id, S>(input: &Input<B, S>) -> Option<(ViewId, usize)> {
+    match input {
+        Input::View { view, backbone } => Some((*view, backbone.index())),
+        Input::Step(_) => None,
     }
 }
 

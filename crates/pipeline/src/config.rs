@@ -174,6 +174,9 @@ pub struct StepConfig {
     /// Whether gradients pass from what uses the result to what made it.
     #[serde(default, skip_serializing_if = "Gradient::passes")]
     pub gradient: Gradient,
+    /// What a step on a view gives.
+    #[serde(default, skip_serializing_if = "Gives::are_features")]
+    pub gives: Gives,
     /// Whether images are shuffled over the parts of split batch norm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub shuffle_batch: bool,
@@ -194,6 +197,7 @@ impl StepConfig {
             on: vec![on.into()],
             weights: Weights::Query,
             gradient: Gradient::Passes,
+            gives: Gives::Features,
             shuffle_batch: false,
             shared_pass: None,
             weight: None,
@@ -355,6 +359,22 @@ pub enum Curve {
     Cosine,
     /// By the same amount in each step.
     Linear,
+}
+
+/// What a step on a view gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Gives {
+    /// The features of the backbone, or what heads make of them.
+    #[default]
+    Features,
+    /// The features, and the map that they are pooled from, for heads and losses on parts of an image.
+    FeaturesAndMap,
+}
+
+impl Gives {
+    fn are_features(&self) -> bool {
+        *self == Self::Features
+    }
 }
 
 /// `(parameters: Vectors, weight_decay: 0)`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use tensor_ops::Precision;
 
 use crate::base;
-use crate::build::BuildPlan;
+use crate::build::{BuildPlan, RowShape};
 use crate::error::PipelineError;
 use crate::graph::{Chain, ModuleId};
 use crate::ids::{HeadId, Table};
@@ -73,7 +73,7 @@ impl EncoderModules {
         for head in chain.heads {
             let place = match places.get(head) {
                 Some(place) => *place,
-                None => this.heads.push(plan.head(*head, width)?),
+                None => this.heads.push(plan.head(*head, RowShape::features(width))?),
             };
             places.insert(head, place);
             width = this.heads[place].module.n_outputs();

@@ -76,6 +76,8 @@ pub struct Encode<B, H, S> {
     pub heads: Vec<H>,
     /// Whether gradients pass through it; through keys they never do.
     pub has_gradient: bool,
+    /// Whether the backbone gives the map of its features as well. No head follows it then in this step.
+    pub gives_map: bool,
 }
 
 impl<B, H, S> Encode<B, H, S> {

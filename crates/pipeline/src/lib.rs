@@ -31,6 +31,7 @@ mod misplaced;
 mod modules;
 mod moved;
 mod number_word;
+mod on_features;
 mod outline;
 mod parameters;
 mod parts;
@@ -47,9 +48,9 @@ mod write;
 
 pub use self::check_numbers::MOST_EPOCHS;
 pub use self::config::{
-    CheckpointConfig, Curve, DataConfig, EarlyStoppingConfig, Gradient, GroupConfig, LearningRateConfig,
-    LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision, RampConfig, Selection,
-    StepConfig, Weights,
+    CheckpointConfig, Curve, DataConfig, EarlyStoppingConfig, Gives, Gradient, GroupConfig,
+    LearningRateConfig, LearningRateScale, MomentumConfig, MomentumSchedule, PipelineConfig, Precision,
+    RampConfig, Selection, StepConfig, Weights,
 };
 pub use self::differences::{Difference, differences};
 pub use self::encoder::{EncoderModules, EncoderPipeline};

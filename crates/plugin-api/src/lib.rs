@@ -117,7 +117,7 @@ pub use self::kinds::{
     Augmentation, AugmentationContext, Backbone, Contrast, ContrastiveLoss, Dataset, DatasetConfig,
     DatasetContext, DatasetError, DatasetFiles, Embed, EmbedViews, Embedding, Entry, EntryMut, Evaluated,
     FeatureExtractor, Head, Images, Input, InputOrigin, InputShape, Keys, KeysAnew, Level, LossContext,
-    LossRange, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope,
+    LossRange, MapShape, Metric, Module, ModuleContext, Monitor, MonitorContext, MonitorError, NormScope,
     Normalization, Objective, ObjectiveContext, ObjectiveInputs, ObjectiveStep, OfOtherSize, Optimizer,
     OptimizerContext, Outcome, OwnDataset, Part, PassDraws, PastKeys, Progress, Resized, Schedule,
     ScheduleContext, Slots, SortedInputs, Split, Splits, UnreadableImage, Update, UpdateStep, Visitor,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plugin_api::processes::Alone;
 use plugin_api::{Backbone, Module, ModuleContext, PassDraws};
-use tensor_ops::{Device, FeatureMap, Mode, OpError, Recording};
+use tensor_ops::{Device, FeatureMap, Mode, OpError, Recording, Rows as _};
 
 use crate::calm::calm;
 use crate::config::Plugged;
@@ -25,6 +25,7 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
     check_draws(&backbones)?;
     check_layers(&backbones)?;
     check_drop_path(&backbones)?;
+    check_map(&backbones)?;
     check_attention(&backbones)
 }
 
@@ -33,6 +34,7 @@ pub(crate) fn context(surroundings: &Surroundings, seed: u64) -> ModuleContext {
     ModuleContext {
         device: Device::default(),
         n_inputs: surroundings.channels,
+        map: None,
         image_size: surroundings.image_size,
         batch: surroundings.batch,
         parts: 1,
@@ -252,6 +254,36 @@ fn check_drop_path(backbones: &Backbones<'_>) -> Checked {
     for rate in [-0.5, 1.5, f64::NAN] {
         let result = calm("in `set_drop_path`", || backbone.set_drop_path(rate))?;
         ensure!(result.is_err(), "`set_drop_path` takes a rate of {rate}");
+    }
+    Ok(())
+}
+
+/// The map beside the features has the shape that is declared, and the features are those of `forward`.
+fn check_map(backbones: &Backbones<'_>) -> Checked {
+    let mut built = backbones.build(0)?;
+    let Some(declared) = built.backbone.map_shape(backbones.surroundings.image_size) else { return Ok(()) };
+    let inputs = backbones.inputs(0);
+    let expected = module::pass::<Backbones<'_>>(&mut built, &inputs, Mode::Eval, false)?;
+    for is_recorded in [false, true] {
+        let failed =
+            |error: OpError| wrong!("`map_shape` gives a shape, and `forward_with_map` fails: {error}");
+        let images = built.images(&inputs[0], is_recorded).map_err(failed)?;
+        let given = calm("in `forward_with_map`", || built.backbone.forward_with_map(images, Mode::Eval))?;
+        let (features, map) = given.map_err(failed)?;
+        let shape = [built.shape[0], declared.n_positions(), declared.channels];
+        ensure!(
+            map.shape() == shape,
+            "`forward_with_map` gives a map of the shape {:?}, and `map_shape` says {shape:?}",
+            map.shape()
+        );
+        ensure!(
+            map.is_recorded() == is_recorded && all_finite(&map.to_rows()),
+            "the map of `forward_with_map` must be finite, and recorded exactly if the images are"
+        );
+        ensure!(
+            same_bits(&features.rows(), &expected.values),
+            "`forward_with_map` gives other features than `forward`"
+        );
     }
     Ok(())
 }

@@ -22,7 +22,8 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
 }
 
 fn context(surroundings: &Surroundings, seed: u64) -> ModuleContext {
-    ModuleContext { n_inputs: surroundings.width, ..backbone::context(surroundings, seed) }
+    let Surroundings { width, map, .. } = *surroundings;
+    ModuleContext { n_inputs: width, map, ..backbone::context(surroundings, seed) }
 }
 
 struct Heads<'a> {

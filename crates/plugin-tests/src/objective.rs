@@ -58,7 +58,7 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
 
 /// Two that are trained; one against a fixed one; one alone; three; and two against two, as symmetric losses have them.
 fn usual_choices(width: usize) -> Vec<Vec<ValueInto>> {
-    let value = |is_trained| ValueInto { width, is_trained };
+    let value = |is_trained| ValueInto { width, map: None, is_trained };
     let of = |trained: &[bool]| trained.iter().map(|is_trained| value(*is_trained)).collect();
     [&[true, true][..], &[true, false], &[true], &[true, true, true], &[true, true, false, false]]
         .map(of)
@@ -69,6 +69,7 @@ fn context(surroundings: &Surroundings, values: &[ValueInto], seed: u64) -> Obje
     let shape = |(place, value): (usize, &ValueInto)| InputShape {
         name: format!("value{place}"),
         width: value.width,
+        map: value.map,
         is_trained: value.is_trained,
     };
     ObjectiveContext {

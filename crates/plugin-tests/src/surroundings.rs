@@ -1,5 +1,7 @@
 //! What a plugin is told besides its config.
 
+use plugin_api::MapShape;
+
 /// The run that a plugin is checked in. For one that does not fit into the usual one:
 ///
 /// ```no_run
@@ -18,6 +20,8 @@ pub struct Surroundings {
     pub batch: usize,
     /// Width of what goes into a head, a loss or an objective. 16 by default.
     pub width: usize,
+    /// The map at the end of what goes into a head, as the last of its `width` values. `None` by default.
+    pub map: Option<MapShape>,
     /// Epochs in the run. 200 by default.
     pub epochs: usize,
     /// What an objective is evaluated on. Without it, several choices are tried, and all that it accepts are checked.
@@ -30,8 +34,10 @@ pub struct Surroundings {
 /// A value that goes into an objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ValueInto {
-    /// `D`.
+    /// `D`, with the map.
     pub width: usize,
+    /// The map behind the features.
+    pub map: Option<MapShape>,
     /// Whether the loss trains what made it.
     pub is_trained: bool,
 }
@@ -43,6 +49,7 @@ impl Default for Surroundings {
             channels: 3,
             batch: 8,
             width: 16,
+            map: None,
             epochs: 200,
             values: None,
             finite_differences: true,

@@ -25,6 +25,7 @@ fn backbone(plugin: &str, config: &str) -> Box<dyn Backbone> {
     let context = ModuleContext {
         device: Device::default(),
         n_inputs: 3,
+        map: None,
         image_size: (32, 32),
         batch: 4,
         parts: 1,

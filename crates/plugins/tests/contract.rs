@@ -1,13 +1,34 @@
 //! Every plugin that is linked in keeps the contract of its kind.
 
-use plugin_tests::Surroundings;
+use plugin_api::MapShape;
+use plugin_tests::{Surroundings, ValueInto};
 
 /// Losses whose targets are made of their own inputs and pass no gradient: it is not that of their value.
 const TARGETS_OF_THEIR_OWN: [&str; 1] = ["swav"];
 
 fn surroundings(name: &str) -> Surroundings {
     let finite_differences = !TARGETS_OF_THEIR_OWN.contains(&name);
-    Surroundings { finite_differences, ..Surroundings::default() }
+    let usual = Surroundings { finite_differences, ..Surroundings::default() };
+    let map = |channels| MapShape { rows: 2, columns: 2, channels };
+    match name {
+        // Four features before a map.
+        "dense-mlp" => Surroundings { map: Some(map(3)), ..usual },
+        "dense-cl" => {
+            let value = |n_features: usize, map: MapShape, is_trained| ValueInto {
+                width: n_features + map.n_values(),
+                map: Some(map),
+                is_trained,
+            };
+            let values = vec![
+                value(0, map(4), true),
+                value(0, map(4), false),
+                value(2, map(5), false),
+                value(2, map(5), false),
+            ];
+            Surroundings { values: Some(values), ..usual }
+        }
+        _ => usual,
+    }
 }
 
 /// In place of a plugin's example, whose blocks start at a millionth of their scale: differences of their results drown in rounding.

@@ -10,7 +10,7 @@ use plugins as _;
 use processes::Alone;
 use run_store::checkpoint::{Snapshot, Stored};
 use tensor_ops::{Device, FeatureMap, KeepLogits, Recording};
-use train_core::engine::{Engine, EngineError};
+use train_core::engine::{Engine, EngineError, Loss};
 
 const BATCH: usize = 64;
 
@@ -132,7 +132,8 @@ fn train(pipeline: Pipeline, set: u64) -> Outcome {
         let mut next = || Ok::<_, EngineError>(images.next().unwrap());
         let mut computed = engine.compute(BATCH, 0.9, &mut next).unwrap();
         assert!(images.next().is_none(), "every part was asked for");
-        losses.extend(computed.losses.iter().flat_map(|loss| [loss.value, loss.top1.unwrap()]));
+        let told = |loss: &Loss| [Some(loss.value), loss.top1].into_iter().flatten().collect::<Vec<_>>();
+        losses.extend(computed.losses.iter().flat_map(told));
         engine.enqueue(&computed.keys).unwrap();
         if step == 0 {
             engine
@@ -255,6 +256,55 @@ fn steps_that_share_a_pass_are_one_batch_for_the_backbone() {
     }
     let in_turn = shared(&V2.replace(", shuffle_batch: true", ""));
     assert_same(&in_turn, &[8, 32], PartsMethod::Accumulate);
+}
+
+/// MoCo's loss on the features of `backbone`, and another on the positions of its map; nothing but the heads looks at more than
+/// one image.
+fn dense(backbone: &str) -> String {
+    format!(
+        r#"
+    modules: {{
+        "backbone": {backbone},
+        "head": ("mlp", (out: 16)),
+        "dense": ("dense-mlp", (layers: 2, hidden: 24, out: 16)),
+        "contrast": ("queue", (len: 128, temperature: 0.2)),
+        "dense-cl": ("dense-cl", (len: 128, temperature: 0.2)),
+    }},
+    graph: [
+        (id: "b1", run: ["backbone"], on: ["x1"], gives: FeaturesAndMap),
+        (id: "b2", run: ["backbone"], on: ["x2"], weights: Momentum, gives: FeaturesAndMap),
+        (id: "q", run: ["head"], on: ["b1"]),
+        (id: "k", run: ["head"], on: ["b2"], weights: Momentum),
+        (id: "dense_q", run: ["dense"], on: ["b1"]),
+        (id: "dense_k", run: ["dense"], on: ["b2"], weights: Momentum),
+        (id: "map", run: [], on: ["b1"], gradient: None),
+        (id: "l12", run: ["contrast"], on: ["q", "k"], weight: 0.5),
+        (id: "dense_l12", run: ["dense-cl"], on: ["dense_q", "dense_k", "map", "b2"], weight: 0.5),
+    ],
+    optimizer: ("sgd", (momentum: 0.9, weight_decay: 1e-4)),
+"#
+    )
+}
+
+#[test]
+fn maps_go_through_in_parts_as_well() {
+    for backbone in [VIT, DROPPING_VIT, RESNET] {
+        assert_same(&dense(backbone), &[8, 32], PartsMethod::CacheFeatures);
+    }
+}
+
+/// The map beside the features changes nothing for a loss that does not use it.
+#[test]
+fn features_are_the_same_beside_a_map() {
+    for backbone in [VIT, RESNET] {
+        let with_map = dense(backbone);
+        let lines = with_map.lines().filter(|line| !line.contains("dense") && !line.contains("\"map\""));
+        let with_map: String = lines.map(|line| format!("{line}\n")).collect();
+        let without = with_map.replace(", gives: FeaturesAndMap", "");
+        let (with_map, without) = (train(pipeline(&with_map, &[]), 0), train(pipeline(&without, &[]), 0));
+        assert_eq!(with_map.losses, without.losses, "{backbone}");
+        assert!(difference(&with_map, &without) < 1e-6, "{backbone}");
+    }
 }
 
 /// What `micro_batch` is not: parts as batches of their own, whose gradients are averaged. Each query would meet only the

@@ -29,6 +29,7 @@ fn context(parts: usize, processes: Arc<dyn Processes>) -> ModuleContext {
     ModuleContext {
         device: Device::default(),
         n_inputs: 3,
+        map: None,
         image_size: (SIDE, SIDE),
         batch: BATCH,
         parts,

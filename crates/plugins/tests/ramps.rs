@@ -109,7 +109,7 @@ fn losses_of_queries_take_what_their_configs_take() {
 
 #[test]
 fn a_ramp_of_dino_does_not_fight_with_its_warm_up() {
-    let input = |is_trained| InputShape { name: "x".into(), width: 8, is_trained };
+    let input = |is_trained| InputShape { name: "x".into(), width: 8, map: None, is_trained };
     let context = ObjectiveContext {
         device: Device::default(),
         inputs: vec![input(true), input(true), input(false), input(false)],
@@ -161,7 +161,7 @@ fn objectives_take_what_their_configs_take() {
         ("barlow-twins", 2, 0, &["redundancy"]),
         ("vicreg", 2, 0, &["invariance", "variance", "covariance"]),
     ] {
-        let input = |is_trained| InputShape { name: "x".into(), width: 8, is_trained };
+        let input = |is_trained| InputShape { name: "x".into(), width: 8, map: None, is_trained };
         let inputs =
             std::iter::repeat_n(input(true), trained).chain(std::iter::repeat_n(input(false), fixed));
         let context = ObjectiveContext {

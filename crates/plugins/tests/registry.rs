@@ -2,9 +2,9 @@
 
 use plugin_api::{
     Augmentation, AugmentationContext, Backbone, Config, ConfigError, ContrastiveLoss, Dataset,
-    DatasetContext, Described, Head, InputShape, LossContext, ModuleContext, Monitor, MonitorContext,
-    Objective, ObjectiveContext, Optimizer, OptimizerContext, Schedule, ScheduleContext, build,
-    check_registry,
+    DatasetContext, Described, Head, InputShape, LossContext, MapShape, ModuleContext, Monitor,
+    MonitorContext, Objective, ObjectiveContext, Optimizer, OptimizerContext, Schedule, ScheduleContext,
+    build, check_registry,
 };
 use tensor_ops::Device;
 
@@ -48,13 +48,14 @@ const EXPECTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("backbone", &["convnext", "resnet", "vit"]),
-    ("head", &["dino-head", "identity", "linear", "mlp", "prototypes"]),
+    ("head", &["dense-mlp", "dino-head", "identity", "linear", "mlp", "prototypes"]),
     ("loss", &["in-batch", "queue"]),
     (
         "objective",
         &[
             "barlow-twins",
             "dcl",
+            "dense-cl",
             "dino",
             "mochi",
             "negative-cosine",
@@ -77,6 +78,7 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
     let module = ModuleContext {
         device: Device::default(),
         n_inputs: 3,
+        map: None,
         image_size: (32, 32),
         batch: 64,
         parts: 1,
@@ -96,7 +98,11 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
         "dataset" => build::<dyn Dataset>(name, config, &DatasetContext::default()).map(drop),
         "augmentation" => build::<dyn Augmentation>(name, config, &AugmentationContext).map(drop),
         "backbone" => build::<dyn Backbone>(name, config, &module).map(drop),
-        "head" => build::<dyn Head>(name, config, &module).map(drop),
+        "head" => {
+            let map = Some(MapShape { rows: 2, columns: 2, channels: 3 });
+            let with_map = || build::<dyn Head>(name, config, &ModuleContext { map, ..module.clone() });
+            build::<dyn Head>(name, config, &module).or_else(|error| with_map().map_err(|_| error)).map(drop)
+        }
         "loss" => build::<dyn ContrastiveLoss>(name, config, &negatives).map(drop),
         "objective" => build_objective(name, config),
         "optimizer" => build::<dyn Optimizer>(name, config, &OptimizerContext).map(drop),
@@ -106,21 +112,32 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
     }
 }
 
-/// Builds an objective from its example, on inputs as it takes them: two trained ones, with two fixed ones or without, or one of
-/// each.
+/// Builds an objective from its example, on inputs as it takes them: two trained ones, with two fixed ones or without, one of each, or
+/// maps.
 fn build_objective(name: &str, config: Config<'_>) -> Result<(), ConfigError> {
-    let input =
-        |place: usize, is_trained| InputShape { name: format!("value{place}"), width: 16, is_trained };
-    let context = |inputs: &[bool]| ObjectiveContext {
+    let input = |place: usize, map, is_trained| InputShape {
+        name: format!("value{place}"),
+        width: 16,
+        map,
+        is_trained,
+    };
+    let context = |map, inputs: &[bool]| ObjectiveContext {
         device: Device::default(),
-        inputs: inputs.iter().enumerate().map(|(place, is_trained)| input(place, *is_trained)).collect(),
+        inputs: inputs.iter().enumerate().map(|(place, is_trained)| input(place, map, *is_trained)).collect(),
         batch: 64,
         epochs: 200,
         seed: 0,
         name: "objective".into(),
     };
-    let kinds = [&[true, true][..], &[true, true, false, false], &[true, false]];
-    let built = kinds.map(|inputs| build::<dyn Objective>(name, config, &context(inputs)).map(drop));
+    let map = Some(MapShape { rows: 2, columns: 2, channels: 3 });
+    let kinds = [
+        (None, &[true, true][..]),
+        (None, &[true, true, false, false]),
+        (None, &[true, false]),
+        (map, &[true, false, false, false]),
+    ];
+    let built =
+        kinds.map(|(map, inputs)| build::<dyn Objective>(name, config, &context(map, inputs)).map(drop));
     let mut refused = Vec::new();
     for result in built {
         match result {

@@ -13,6 +13,7 @@ fn context(size_px: usize, batch: usize) -> ModuleContext {
     ModuleContext {
         device: Device::default(),
         n_inputs: 3,
+        map: None,
         image_size: (size_px, size_px),
         batch,
         parts: 1,

@@ -21,6 +21,7 @@ fn context(image_size: (usize, usize)) -> ModuleContext {
     ModuleContext {
         device: Device::default(),
         n_inputs: 3,
+        map: None,
         image_size,
         batch: 4,
         parts: 1,

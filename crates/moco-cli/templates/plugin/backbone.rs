@@ -138,6 +138,7 @@ mod tests {
         let context = plugin_api::ModuleContext {
             device: tensor_ops::Device::default(),
             n_inputs: 3,
+            map: None,
             image_size: (32, 32),
             batch: 8,
             parts: 1,

@@ -94,6 +94,7 @@ mod tests {
         let context = plugin_api::ModuleContext {
             device: tensor_ops::Device::default(),
             n_inputs: 16,
+            map: None,
             image_size: (32, 32),
             batch: 8,
             parts: 1,

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn rows_at_right_angles_are_2_apart() {
-        let shape = |name: &str| InputShape { name: name.into(), width: 2, is_trained: true };
+        let shape = |name: &str| InputShape { name: name.into(), width: 2, map: None, is_trained: true };
         let context = ObjectiveContext {
             device: Device::default(),
             inputs: vec![shape("a"), shape("b")],

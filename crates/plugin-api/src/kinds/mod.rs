@@ -4,6 +4,7 @@ mod augmentation;
 mod dataset;
 mod dataset_files;
 mod loss;
+mod map_shape;
 mod module;
 mod monitor;
 mod objective;
@@ -17,6 +18,7 @@ pub use self::augmentation::{Augmentation, AugmentationContext, Normalization};
 pub use self::dataset::{Dataset, DatasetContext, DatasetError, Images, Split, Splits, UnreadableImage};
 pub use self::dataset_files::DatasetFiles;
 pub use self::loss::{Contrast, ContrastiveLoss, Keys, LossContext, LossRange, PastKeys};
+pub use self::map_shape::MapShape;
 pub use self::module::{Backbone, Head, Module, ModuleContext, NormScope, OfOtherSize, PassDraws, Resized};
 pub use self::monitor::{
     Embed, EmbedViews, Embedding, FeatureExtractor, KeysAnew, Level, Metric, Monitor, MonitorContext,

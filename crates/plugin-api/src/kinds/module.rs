@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use processes::Processes;
-use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError};
+use tensor_ops::{Device, FeatureMap, Features, Mode, Movable, OpError, Tokens};
 
-use super::{Visitor, VisitorMut};
+use super::{MapShape, Visitor, VisitorMut};
 use crate::AttentionMaps;
 use crate::ConfigError;
 use crate::Rng;
@@ -41,6 +41,23 @@ pub trait Backbone: Module {
     /// If the images have another size than the backbone was built for, unless [`check_image_size`](Self::check_image_size)
     /// accepts it for this `mode`.
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
+
+    /// The map that it has of images of `(H, W)` pixels beside their features, for losses on parts of an image. `None`, without an
+    /// implementation, if it has none to give.
+    fn map_shape(&self, image_size: (usize, usize)) -> Option<MapShape> {
+        let _ = image_size;
+        None
+    }
+
+    /// The features of `images`, `(N, D)`, and the map that they are pooled from, `(N, T, C)` as
+    /// [`map_shape`](Self::map_shape) says; each recorded exactly if `images` is.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); without an implementation always.
+    fn forward_with_map(&mut self, images: FeatureMap, mode: Mode) -> Result<(Features, Tokens), OpError> {
+        let _ = (images, mode);
+        Err(OpError::value("backbone", "map of a backbone", "none", "`forward_with_map` gives one"))
+    }
 
     /// Says what the random draws of the next [`forward`](Self::forward) in [`Mode::Train`] are keyed by, for a backbone that
     /// makes any. Whoever trains calls it before each such pass.
@@ -144,6 +161,17 @@ pub trait Head: Module {
     /// `C`.
     fn n_outputs(&self) -> usize;
 
+    /// Whether it takes a map behind the features, see [`ModuleContext::map`]. `false` by default: it is then given the features
+    /// alone.
+    fn takes_map(&self) -> bool {
+        false
+    }
+
+    /// The map at the end of what it gives, among its [`n_outputs`](Self::n_outputs) values. `None` by default.
+    fn map(&self) -> Option<MapShape> {
+        None
+    }
+
     /// The embeddings of `features`; recorded exactly if `features` is.
     ///
     /// # Errors
@@ -182,8 +210,10 @@ impl PassDraws {
 pub struct ModuleContext {
     /// Where its parameters live.
     pub device: Device,
-    /// What comes in: the channels of an image, 3 for RGB, or the features of the module before.
+    /// What comes in: the channels of an image, 3 for RGB, or the values of the module before.
     pub n_inputs: usize,
+    /// The map that stands behind features, as the last of the values that come in. `None` for a backbone.
+    pub map: Option<MapShape>,
     /// `(H, W)` of the images, in pixels.
     pub image_size: (usize, usize),
     /// Images in a batch.

@@ -3,7 +3,7 @@
 use tensor_ops::{Device, Features, Matrix, OpError, Rows as _, Scalar};
 
 use super::module::initial_draws;
-use super::{LossRange, Module, PastKeys, Progress};
+use super::{LossRange, MapShape, Module, PastKeys, Progress};
 use crate::{ConfigError, Rng};
 
 /// A loss over any number of values of the graph, with whatever state it keeps.
@@ -52,6 +52,12 @@ pub trait Objective: Module {
 
     /// Whether [`ObjectiveStep::labels`] must be there. `false` by default; a dataset without labels is refused otherwise.
     fn needs_labels(&self) -> bool {
+        false
+    }
+
+    /// Whether its inputs may have maps behind their features, as [`InputShape::map`] says. `false` by default; a graph that gives it
+    /// one is refused.
+    fn takes_maps(&self) -> bool {
         false
     }
 
@@ -139,8 +145,10 @@ pub struct ObjectiveContext {
 pub struct InputShape {
     /// The `id` of the graph's step that makes it.
     pub name: String,
-    /// `D`.
+    /// `D`, with the map.
     pub width: usize,
+    /// The map behind the features, see [`Objective::takes_maps`].
+    pub map: Option<MapShape>,
     /// Whether it is [`Input::Trained`].
     pub is_trained: bool,
 }

@@ -18,7 +18,7 @@ use crate::ConfigError;
 ///     Ok(inputs)
 /// }
 ///
-/// let input = |name: &str| InputShape { name: name.into(), width: 128, is_trained: true };
+/// let input = |name: &str| InputShape { name: name.into(), width: 128, map: None, is_trained: true };
 /// let mut context = ObjectiveContext {
 ///     device: Default::default(),
 ///     inputs: vec![input("a"), input("b")],

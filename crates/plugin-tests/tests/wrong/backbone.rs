@@ -1,10 +1,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nn::{Builder, Conv, ConvConfig, Init};
-use plugin_api::{AttentionMaps, Backbone, ConfigError, Module, ModuleContext, PassDraws};
+use plugin_api::{AttentionMaps, Backbone, ConfigError, MapShape, Module, ModuleContext, PassDraws};
 use tensor_ops::{
-    ConvAlgorithm, ConvGeometry, FeatureMap, Features, Mode, OpError, Recording, Rows as _,
-    global_average_pool, select_rows,
+    ConvAlgorithm, ConvGeometry, FeatureMap, Features, Mode, OpError, Recording, Rows as _, Tokens,
+    global_average_pool, select_rows, tokens_from_map,
 };
 
 use crate::faulty;
@@ -23,6 +23,9 @@ faulty! {
     LayerThatIsNot: ["`layer_of` puts `weight` into layer 1, and `n_layers` is 1"];
     StemThatIsNot: ["`stem` names `stem`, and no parameter begins with that"];
     DropsAnyPath: ["`set_drop_path` takes a rate of -0.5"];
+    MapOfOtherShape: ["gives a map of the shape [8, 256, 4], and `map_shape` says [8, 63, 4]"];
+    OtherFeaturesWithMap: ["`forward_with_map` gives other features than `forward`"];
+    NoMap: ["`map_shape` gives a shape, and `forward_with_map` fails"];
     MapsOfOtherSize: ["`attention` gives 3 values; 8 would be"];
 }
 
@@ -126,6 +129,28 @@ impl Backbone for FaultyBackbone {
             }
             _ => rows.with_recording(recording),
         })
+    }
+
+    fn map_shape(&self, (height, width): (usize, usize)) -> Option<MapShape> {
+        let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
+        match self.fault {
+            Fault::MapOfOtherShape => Some(MapShape { rows: 9, columns: 7, channels: WIDTH }),
+            Fault::OtherFeaturesWithMap | Fault::NoMap => Some(MapShape { rows, columns, channels: WIDTH }),
+            _ => None,
+        }
+    }
+
+    fn forward_with_map(&mut self, images: FeatureMap, _: Mode) -> Result<(Features, Tokens), OpError> {
+        if self.fault == Fault::NoMap {
+            return Err(OpError::value("faulty", "map", "none", "there is one"));
+        }
+        let map = self.conv.forward(images)?;
+        let positions = tokens_from_map(map.fork())?;
+        let features = global_average_pool(map)?;
+        match self.fault {
+            Fault::OtherFeaturesWithMap => Ok((tensor_ops::scaled(features, 2.0)?, positions)),
+            _ => Ok((features, positions)),
+        }
     }
 
     fn attention(&mut self, images: FeatureMap) -> Result<Option<AttentionMaps>, OpError> {

@@ -29,6 +29,7 @@ impl Encoder {
         let mut context = ModuleContext {
             device: Device::default(),
             n_inputs: 3,
+            map: None,
             image_size: (size_px, size_px),
             batch: golden.setting("batch"),
             parts: 1,

@@ -50,7 +50,10 @@ pub use self::{
     norm::{BatchNorm, batch_norm, batch_norm_add_relu, batch_norm_features, batch_norm_relu},
     over_axis::{Axis, mean_over, norm_over, sum_over, variance_over},
     parameter_features::parameter_features,
-    parts_of::{concat_columns, concat_rows_of, diagonal, gather_rows, slice_columns, slice_rows, transpose},
+    parts_of::{
+        concat_columns, concat_rows_of, diagonal, gather_rows, reshape_rows, slice_columns, slice_rows,
+        transpose,
+    },
     pointwise::{add, add_relu, relu, relu_features},
     pool::{average_pool, global_average_pool, max_pool},
     products::{covariance, matmul, matmul_transposed},

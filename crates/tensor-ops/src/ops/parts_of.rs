@@ -64,6 +64,36 @@ fn concat<B: Backend>(backend: B, device: &Device, parts: Vec<Features>, d: usiz
     NamedRows::output(backend, device, (n, d), y, recording, Some(backward))
 }
 
+/// The same values in rows of another length, `(N, D)` to `(n_rows, N D / n_rows)`: row after row, as they lie; stays on the device.
+///
+/// ```
+/// use tensor_ops::{Device, Recording, Rows, features_from_rows, reshape_rows};
+///
+/// let x = features_from_rows(&Device::default(), (1, 4), vec![1.0, 2.0, 3.0, 4.0], Recording::Off)?;
+/// let y = reshape_rows(x, 2)?;
+/// assert_eq!(((y.n(), y.d()), y.rows()), ((2, 2), vec![1.0, 2.0, 3.0, 4.0]));
+/// # Ok::<(), tensor_ops::OpError>(())
+/// ```
+///
+/// # Errors
+///
+/// When the values are not those of so many rows, or the device fails.
+pub fn reshape_rows(x: Features, n_rows: usize) -> Result<Features, OpError> {
+    let n_values = x.n() * x.d();
+    if n_rows == 0 || !n_values.is_multiple_of(n_rows) {
+        let (what, expected) = ("number of values", format!("a multiple of {n_rows}, the number of rows"));
+        return Err(OpError::Shape { op: "reshape_rows", what, expected, got: n_values.to_string() });
+    }
+    Ok(on!(Place::of_process(), |backend| reshape(backend, x, (n_rows, n_values / n_rows)))?)
+}
+
+fn reshape<B: Backend>(backend: B, x: Features, shape: (usize, usize)) -> Computed<Features> {
+    let (values, name, recording) = NamedRows::split(backend, x)?;
+    let device = name.device().clone();
+    let backward = move |pass: &mut Pass<'_>, gradient: B::Values| name.add(backend, pass, &gradient);
+    NamedRows::output(backend, &device, shape, values, recording, Some(backward))
+}
+
 /// The rows that `rows` names, in its order, `(N, D)` to `(rows.len(), D)`; a row may be named more than once.
 ///
 /// The gradient of each row is the sum of those of its copies. [`select_rows`](crate::select_rows) is the same without a

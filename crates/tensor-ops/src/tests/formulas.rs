@@ -11,9 +11,9 @@ use super::{
 use crate::{
     Axis, LayerNorm, abs, clamp, concat_columns, concat_rows_of, constant, covariance, custom, detach,
     diagonal, exp, fork, gather_rows, layer_norm_features, log, log_softmax, log_sum_exp, matmul,
-    matmul_transposed, mean_all, mean_over, minus, norm_over, number, over, plus, rows_from_tokens, scaled,
-    shifted, slice_columns, slice_rows, softmax, square, square_root, sum_all, sum_over,
-    testing::gradient_of, times, tokens_from_rows, top1_row, transpose, variance_over,
+    matmul_transposed, mean_all, mean_over, minus, norm_over, number, over, plus, reshape_rows,
+    rows_from_tokens, scaled, shifted, slice_columns, slice_rows, softmax, square, square_root, sum_all,
+    sum_over, testing::gradient_of, times, tokens_from_rows, top1_row, transpose, variance_over,
 };
 
 /// `(N, D)` in double precision.
@@ -215,6 +215,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         run: |x| {
             let n = x.n();
             square(rows_from_tokens(tokens_from_rows(x, n).unwrap()).unwrap()).unwrap()
+        },
+        oracle: |x| x.of_each(|x| x * x),
+    },
+    Operation {
+        name: "reshape_rows",
+        run: |x| {
+            let n = x.n() * x.d();
+            square(reshape_rows(x, n).unwrap()).unwrap()
         },
         oracle: |x| x.of_each(|x| x * x),
     },

@@ -64,7 +64,8 @@ mod tests {
         let on_view = |view| Input::View { view: ViewId::at(view), backbone: BackboneId::at(0) };
         let on_step = |step| Input::Step(QueryId::at(step));
         let inputs = [on_view(0), on_view(1), on_step(1), on_step(0), on_view(0)];
-        let query = |input| Encode { id: "q".into(), input, heads: vec![], has_gradient: true };
+        let query =
+            |input| Encode { id: "q".into(), input, heads: vec![], has_gradient: true, gives_map: false };
         let loss = |queries| LossStep {
             id: "l".into(),
             loss: LossId::at(0),
@@ -90,7 +91,8 @@ mod tests {
     fn what_a_loss_brings_together_is_one_branch() {
         let on_view = |view| Input::View { view: ViewId::at(view), backbone: BackboneId::at(0) };
         let inputs = [on_view(0), on_view(1), on_view(2), Input::Step(QueryId::at(1)), on_view(3)];
-        let query = |input| Encode { id: "q".into(), input, heads: vec![], has_gradient: true };
+        let query =
+            |input| Encode { id: "q".into(), input, heads: vec![], has_gradient: true, gives_map: false };
         let loss = |on: &[usize]| LossStep {
             id: "l".into(),
             loss: LossId::at(0),

@@ -3,7 +3,7 @@
 use dfdx::shapes::HasShape as _;
 use tensor_ops::FeatureMap;
 
-use super::encode::{Pass, encode};
+use super::encode::{Gives, Pass, encode};
 use super::{Engine, EngineError};
 use pipeline::Chain;
 use plugin_api::Level;
@@ -18,7 +18,8 @@ impl Engine {
     pub fn embed(&mut self, images: FeatureMap, level: Level) -> Result<(Vec<f32>, usize), EngineError> {
         let Chain { backbone, heads, .. } = self.graph.features(level);
         let encoders = &mut self.modules.encoders;
-        let features = encode(encoders, backbone, heads, images, Pass::Eval, self.precision)?;
+        let features =
+            encode(encoders, backbone, heads, images, (Pass::Eval, Gives::Features), self.precision)?;
         let (_, d) = *features.shape();
         Ok((tensor_ops::to_rows(&features), d))
     }

@@ -1,7 +1,7 @@
 //! Chains of encoder parts.
 
-use pipeline::{Encoders, Id};
-use plugin_api::{Backbone, Head, PassDraws};
+use pipeline::{Encode, Encoders, Id};
+use plugin_api::{Backbone, Head, MapShape, PassDraws};
 use tensor_ops::{FeatureMap, Features, Mode, OpError, Precision, Rows};
 
 /// What `backbone` and then `heads` make of `images`.
@@ -10,14 +10,15 @@ pub(super) fn encode<B: Id, H: Id>(
     backbone: B,
     heads: &[H],
     images: FeatureMap,
-    pass: Pass,
+    (pass, gives): (Pass, Gives),
     precision: Precision,
 ) -> Result<Features, OpError> {
     let mode = match pass {
         Pass::Train(_) => Mode::Train,
         Pass::Eval => Mode::Eval,
     };
-    let features = run_backbone(&mut *encoders.backbones[backbone].module, images, pass, precision)?;
+    let backbone = &mut *encoders.backbones[backbone].module;
+    let features = run_backbone(backbone, images, (pass, gives), precision)?;
     run_heads(encoders, heads, features, mode)
 }
 
@@ -29,11 +30,25 @@ pub(super) enum Pass {
     Eval,
 }
 
+/// What a pass through a backbone gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gives {
+    Features,
+    /// With the map behind them.
+    FeaturesAndMap,
+}
+
+impl Gives {
+    pub(super) fn of<B, H, S>(step: &Encode<B, H, S>) -> Self {
+        if step.gives_map { Self::FeaturesAndMap } else { Self::Features }
+    }
+}
+
 /// What `backbone` makes of `images`, with values between its layers kept in `precision`.
 pub(super) fn run_backbone(
     backbone: &mut dyn Backbone,
     images: FeatureMap,
-    pass: Pass,
+    (pass, gives): (Pass, Gives),
     precision: Precision,
 ) -> Result<Features, OpError> {
     let mode = match pass {
@@ -44,8 +59,24 @@ pub(super) fn run_backbone(
         Pass::Eval => Mode::Eval,
     };
     let (n, is_recorded) = (images.n(), images.is_recorded());
-    let features = backbone.forward(images.with_precision(precision)?, mode)?;
-    kept(features, "backbone", (n, backbone.n_features()), is_recorded)
+    let size = (images.h(), images.w());
+    let images = images.with_precision(precision)?;
+    if gives == Gives::Features {
+        let features = backbone.forward(images, mode)?;
+        return kept(features, "backbone", (n, backbone.n_features()), is_recorded);
+    }
+    let (features, map) = backbone.forward_with_map(images, mode)?;
+    let features = kept(features, "backbone", (n, backbone.n_features()), is_recorded)?;
+    let declared = backbone.map_shape(size).map(|map| [n, map.n_positions(), map.channels]);
+    if declared != Some(map.shape()) {
+        return Err(OpError::shape(
+            "backbone",
+            "shape of its map",
+            declared.unwrap_or_default(),
+            map.shape(),
+        ));
+    }
+    MapShape::behind(features, map)
 }
 
 /// What a module was to give: a plugin that drops a row or the recording would train something else without a word.

@@ -9,13 +9,13 @@ use tensor_ops::{
     select_rows, slice_rows,
 };
 
-use super::encode::{Pass, encode, run_heads};
+use super::encode::{Gives, Pass, encode, run_heads};
 use super::shared_pass::{apart, rows_of};
 use super::step::times;
 use super::{Engine, EngineError};
 use pipeline::{
-    BackboneCopyId, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossInputs, LossModule, LossStepId,
-    QueryId, Table, ValueId, ViewId, batch_shuffle,
+    BackboneCopyId, Encode, Graph, HeadCopyId, Id as _, Input, KeyId, LossId, LossInputs, LossModule,
+    LossStepId, QueryId, Table, ValueId, ViewId, batch_shuffle,
 };
 use plugin_api::{Contrast, Evaluated, Input as ObjectiveInput, Keys, Objective, PassDraws};
 
@@ -201,7 +201,7 @@ impl Engine {
                 (None, Input::View { view, backbone }) => {
                     if step.shuffle_batch && shuffle == Shuffle::AsDeclared {
                         let images = starts.views.of(graph, view)?;
-                        self.shuffled_keys(&step.encode.id, backbone, heads, images)
+                        self.shuffled_keys(&step.encode, backbone, images)
                     } else {
                         if !of_shared_passes.contains_key(&id) {
                             let steps = graph.key_pass(id);
@@ -303,16 +303,15 @@ impl Engine {
     /// Keys of a shuffled batch, back in order (He et al. 2020, §3.3).
     fn shuffled_keys(
         &mut self,
-        step: &str,
+        step: &Encode<BackboneCopyId, HeadCopyId, KeyId>,
         backbone: BackboneCopyId,
-        heads: &[HeadCopyId],
         images: FeatureMap,
     ) -> Result<Features, OpError> {
         let order = batch_shuffle(self.seed, self.n_steps, images.n());
-        let pass = draws(self.seed, self.n_steps, step, &order);
+        let pass = (draws(self.seed, self.n_steps, &step.id, &order), Gives::of(step));
         let copies = &mut self.momentum_modules;
         let shuffled = images.select_images(&order)?;
-        let keys = encode(copies, backbone, heads, shuffled, pass, self.precision)?;
+        let keys = encode(copies, backbone, &step.heads, shuffled, pass, self.precision)?;
         let mut back = vec![0; order.len()];
         for (position, image) in order.iter().enumerate() {
             back[*image] = position;

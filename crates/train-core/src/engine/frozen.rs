@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dfdx::shapes::HasShape as _;
 use tensor_ops::{Device, FeatureMap, Mode, Precision};
 
-use super::encode::{Pass, run_backbone};
+use super::encode::{Gives, Pass, run_backbone};
 use super::state::{all, load_module, nothing_left, save_module};
 use super::{EngineError, StateError};
 use pipeline::{EncoderModules, Named, Weights};
@@ -83,7 +83,8 @@ impl FrozenEncoder {
     /// If a module refuses the images.
     pub fn embed(&mut self, images: FeatureMap) -> Result<Vec<f32>, EngineError> {
         let EncoderModules { backbone, heads, chain } = &mut self.modules;
-        let mut features = run_backbone(&mut *backbone.module, images, Pass::Eval, self.precision)?;
+        let pass = (Pass::Eval, Gives::Features);
+        let mut features = run_backbone(&mut *backbone.module, images, pass, self.precision)?;
         for head in chain.iter() {
             features = heads[*head].module.forward(features, Mode::Eval)?;
         }

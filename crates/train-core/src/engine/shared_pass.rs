@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use tensor_ops::{Device, FeatureMap, Features, Matrix, OpError, Recording, Rows, concat_rows, select_rows};
 
-use super::encode::{Pass, run_backbone};
+use super::encode::{Gives, Pass, run_backbone};
 use super::forward::{Views, draws, unrecorded};
 use super::{Engine, EngineError};
 use pipeline::{Encode, Graph, Input, KeyId, QueryId};
@@ -39,13 +39,13 @@ impl Engine {
         features.map(unrecorded).map_err(|source| EngineError::Step { step: of_steps[0].id.clone(), source })
     }
 
-    /// The backbone of `steps`, all of them on views, their images as one batch, and what the pass draws.
+    /// The backbone of `steps`, all of them on views, their images as one batch, and what the pass draws and gives.
     fn images_of<B: Copy, H, S>(
         &self,
         graph: &Graph,
         views: &Views,
         steps: &[&Encode<B, H, S>],
-    ) -> Result<(B, FeatureMap, Pass), EngineError> {
+    ) -> Result<(B, FeatureMap, (Pass, Gives)), EngineError> {
         let on_view = |step: &&Encode<B, H, S>| match step.input {
             Input::View { view, backbone } => (view, backbone),
             Input::Step(_) => unreachable!("only steps on views go through a backbone"),
@@ -55,7 +55,7 @@ impl Engine {
         let images = one_after_another(&self.device, parts.collect::<Result<_, _>>()?)?;
         let ids: Vec<&str> = steps.iter().map(|step| step.id.as_str()).collect();
         let pass = draws(self.seed, self.n_steps, &ids.join("+"), &places(views.places(), steps.len()));
-        Ok((backbone, images, pass))
+        Ok((backbone, images, (pass, Gives::of(steps[0]))))
     }
 }
 
