@@ -1,139 +1,18 @@
 //! Building the modules, each told the width of what comes in.
 
-use std::sync::Arc;
-
+use crate::build_plan::{BuildPlan, ViewImages};
 use crate::check_graph::place;
 use crate::check_passes::check_sizes_of_passes;
 use crate::check_plugins::check_metric_names;
-use crate::checker::Checker;
-use crate::config::PipelineConfig;
 use crate::graph::{Encode, Graph, Input, LossInputs, ModuleId, StepId, ValueId};
-use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table, ViewId};
+use crate::ids::{BackboneId, HeadId, Id, KeyId, LossId, LossStepId, QueryId, Table};
 use crate::loss_module::LossModule;
 use crate::modules::{Encoders, Modules, MomentumModules, Named};
-use crate::on_features::OnFeatures;
 use crate::pixels;
-use crate::site::Site;
-use crate::views::View;
+use crate::row_shape::RowShape;
 use pipeline_text::Checked;
-use plugin_api::{
-    Backbone, ContrastiveLoss, Head, InputOrigin, InputShape, LossContext, MapShape, ModuleContext,
-    Objective, ObjectiveContext,
-};
+use plugin_api::{ContrastiveLoss, InputOrigin, InputShape, LossContext, Objective, ObjectiveContext};
 use tensor_ops::Mode;
-
-/// What a module is built for besides the graph.
-#[derive(Clone, Copy)]
-pub(crate) struct BuildPlan<'a> {
-    pub(crate) checker: &'a Checker,
-    pub(crate) config: &'a PipelineConfig,
-    pub(crate) graph: &'a Graph,
-    /// What the views of the graph give.
-    pub(crate) view_images: &'a Table<ViewId, ViewImages>,
-    /// Parts in which a batch goes through a backbone.
-    pub(crate) n_parts: usize,
-    pub(crate) site: &'a Site,
-}
-
-/// What a view gives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ViewImages {
-    /// `(H, W)` in pixels.
-    pub(crate) size: (usize, usize),
-    pub(crate) channels: usize,
-}
-
-impl ViewImages {
-    pub(crate) fn of(view: &View) -> Self {
-        Self { size: view.size, channels: view.channels }
-    }
-
-    pub(crate) fn n_pixels(self) -> usize {
-        self.size.0 * self.size.1
-    }
-}
-
-/// What a step gives for each image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowShape {
-    /// All values.
-    pub(crate) width: usize,
-    /// The map behind the features.
-    pub(crate) map: Option<MapShape>,
-}
-
-impl RowShape {
-    pub(crate) fn features(width: usize) -> Self {
-        Self { width, map: None }
-    }
-
-    /// The features before the map.
-    fn n_features(self) -> usize {
-        self.width - self.map.map_or(0, MapShape::n_values)
-    }
-}
-
-impl std::fmt::Display for RowShape {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let n = self.n_features();
-        match self.map {
-            None => write!(f, "{n} features"),
-            Some(MapShape { rows, columns, channels }) => {
-                let map = format!("a map of {rows} x {columns} positions with {channels} values");
-                if n == 0 { f.write_str(&map) } else { write!(f, "{n} features and {map}") }
-            }
-        }
-    }
-}
-
-impl BuildPlan<'_> {
-    /// The backbone of that id. Initial values depend on seed and name alone, so a second call gives an equal one.
-    pub(crate) fn backbone(&self, id: BackboneId, images: ViewImages) -> Checked<Named<Box<dyn Backbone>>> {
-        let name = &self.graph.backbones[id];
-        let context = self.context(name, RowShape::features(images.channels), images.size);
-        let module = self.checker.build::<dyn Backbone>(&["modules", name], &context)?;
-        Ok(Named { name: name.clone(), module })
-    }
-
-    /// The head of that id, as [`backbone`](Self::backbone).
-    pub(crate) fn head(&self, id: HeadId, inputs: RowShape) -> Checked<Named<Box<dyn Head>>> {
-        let name = &self.graph.heads[id];
-        let image_size = self.view_images.first().copied().unwrap_or_default().size;
-        let build = |inputs| {
-            let context = self.context(name, inputs, image_size);
-            self.checker.build::<dyn Head>(&["modules", name], &context)
-        };
-        let Some(map) = inputs.map else { return Ok(Named { name: name.clone(), module: build(inputs)? }) };
-        // One that takes no map gets the features, and one that does cannot be built for them.
-        let on_features = match inputs.n_features() {
-            0 => Err(self.checker.fault(
-                &["modules", name],
-                format!("`{name}` takes features, and {inputs} comes in"),
-                "start from a step that has features, or use a head that takes a map",
-            )),
-            n => build(RowShape::features(n)),
-        };
-        let module: Box<dyn Head> = match on_features {
-            Ok(head) => Box::new(OnFeatures { head, map }),
-            Err(fault) => build(inputs).ok().filter(|head| head.takes_map()).ok_or(fault)?,
-        };
-        Ok(Named { name: name.clone(), module })
-    }
-
-    fn context(&self, name: &str, inputs: RowShape, image_size: (usize, usize)) -> ModuleContext {
-        ModuleContext {
-            device: self.site.device.clone(),
-            n_inputs: inputs.width,
-            map: inputs.map,
-            image_size,
-            batch: self.config.data.batch,
-            parts: self.n_parts,
-            processes: Arc::clone(&self.site.processes),
-            seed: self.config.seed,
-            name: name.to_owned(),
-        }
-    }
-}
 
 /// Builds every module of the graph, following widths from the views to the losses, and the momentum copies.
 pub(crate) fn build_modules(plan: BuildPlan<'_>) -> Checked<(Modules, MomentumModules)> {
@@ -409,7 +288,7 @@ impl<'a> Builder<'a> {
         {
             return Err(checker.fault_at(
                 &place(i, &["on", &j.to_string()]),
-                format!("`{name}` takes features, and `{}` is {}", inputs[j].name, rows_of(&inputs[j])),
+                format!("`{name}` takes features, and `{}` is {}", inputs[j].name, RowShape::of(&inputs[j])),
                 "run a head on it",
             ));
         }
@@ -535,15 +414,11 @@ fn origin(graph: &Graph, value: ValueId) -> InputOrigin<'_> {
     InputOrigin { name: graph.value_name(value), view, backbone, is_trained: graph.has_gradient(value) }
 }
 
-fn rows_of(input: &InputShape) -> RowShape {
-    RowShape { width: input.width, map: input.map }
-}
-
 /// The inputs of an objective as a sentence names them.
 fn listed(inputs: &[InputShape]) -> String {
     let one = |input: &InputShape| {
         let target = if input.is_trained { "" } else { " without a gradient" };
-        format!("{}{target}", rows_of(input))
+        format!("{}{target}", RowShape::of(input))
     };
     inputs.iter().map(one).collect::<Vec<_>>().join(", ")
 }

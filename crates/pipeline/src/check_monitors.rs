@@ -1,6 +1,6 @@
 //! Monitors, and the best checkpoint by what they measure.
 
-use crate::build::ViewImages;
+use crate::build_plan::ViewImages;
 use crate::checker::Checker;
 use crate::config::{EarlyStoppingConfig, PipelineConfig};
 use crate::measuring::MEASURING;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::ViewImages;
+use crate::build_plan::ViewImages;
 use crate::check_graph::place;
 use crate::checker::Checker;
 use crate::config::{PipelineConfig, Weights};

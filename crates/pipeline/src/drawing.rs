@@ -29,19 +29,14 @@ impl Graph {
     pub fn to_text(&self) -> String {
         let mut out = String::new();
         for Drawn { id, run, on, notes, is_momentum, kind, .. } in self.drawn() {
-            let line = match (&on[..], kind) {
-                ([queries, keys], Drawing::Contrast) => {
-                    format!("{id} = {run}(queries {queries}, keys {keys})")
-                }
-                _ => format!(
-                    "{id} = {}{}{}",
-                    if run.is_empty() { on.join(", ") } else { format!("{run}({})", on.join(", ")) },
-                    if is_momentum { "  [momentum weights, no gradient]" } else { "" },
-                    if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) },
-                ),
+            let value = match (&on[..], kind) {
+                ([queries, keys], Drawing::Contrast) => format!("{run}(queries {queries}, keys {keys})"),
+                _ if run.is_empty() => on.join(", "),
+                _ => format!("{run}({})", on.join(", ")),
             };
-            out.push_str(&line);
-            out.push('\n');
+            let momentum = if is_momentum { "  [momentum weights, no gradient]" } else { "" };
+            let notes = if notes.is_empty() { String::new() } else { format!("  [{}]", notes.join(", ")) };
+            out.push_str(&format!("{id} = {value}{momentum}{notes}\n"));
         }
         let term = |LossStep { id, weight, .. }: &LossStep| match *weight {
             1.0 => id.clone(),
@@ -157,7 +152,7 @@ impl Graph {
             id: &step.id,
             run: run.join(" → "),
             on: vec![on],
-            notes: Vec::new(),
+            notes: if step.gives_map { vec!["features and map".into()] } else { Vec::new() },
             is_momentum: false,
             has_gradient: step.has_gradient,
             kind: Drawing::Encoder,

@@ -6,13 +6,14 @@ use std::path::Path;
 use tensor_ops::Precision;
 
 use crate::base;
-use crate::build::{BuildPlan, RowShape};
+use crate::build_plan::BuildPlan;
 use crate::error::PipelineError;
 use crate::graph::{Chain, ModuleId};
 use crate::ids::{HeadId, Table};
 use crate::minimize;
 use crate::modules::{Named, NamedModule, NamedModuleMut};
 use crate::outline::Outline;
+use crate::row_shape::RowShape;
 use crate::site::Site;
 use crate::views::{Needed, View};
 use pipeline_text::Checked;

@@ -6,6 +6,7 @@
 
 mod base;
 mod build;
+mod build_plan;
 mod check_graph;
 mod check_losses;
 mod check_monitors;
@@ -40,6 +41,7 @@ mod pipeline;
 mod plugin_ref;
 mod plugin_word;
 mod ramps;
+mod row_shape;
 mod schema;
 mod site;
 mod stability;

@@ -1,6 +1,6 @@
 //! What all of a pipeline and its encoder alone have in outline.
 
-use crate::build::{BuildPlan, ViewImages};
+use crate::build_plan::{BuildPlan, ViewImages};
 use crate::check_graph::check_graph;
 use crate::check_losses::check_weight_words;
 use crate::check_names::check_letters;
