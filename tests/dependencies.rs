@@ -9,7 +9,7 @@ use serde_json::Value;
 use spdx::{Expression, LicenseReq, ParseMode};
 
 /// Licenses that ask for no more than their own text beside the program.
-const LICENSES: [&str; 10] = [
+const LICENSES: [&str; 11] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
@@ -18,6 +18,7 @@ const LICENSES: [&str; 10] = [
     "CC0-1.0",
     "ISC",
     "MIT",
+    "NCSA",
     "Unicode-3.0",
     "Zlib",
 ];
