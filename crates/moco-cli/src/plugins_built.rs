@@ -76,7 +76,7 @@ fn objective(
 ) -> Option<Box<dyn Objective>> {
     let input = |place| InputShape {
         name: format!("value{place}"),
-        width: WIDTH,
+        width: map.map_or(WIDTH, MapShape::n_values),
         map,
         is_trained: place < n_trained,
     };

@@ -65,7 +65,9 @@ impl PastImages {
     /// If they have another width.
     pub(crate) fn end_step(&mut self) -> Result<(), OpError> {
         for of_views in std::mem::take(&mut self.aside) {
-            self.arrived += of_views.first().map_or(0, |rows| rows.n() as u64);
+            // A count from a file may have any value.
+            let n = of_views.first().map_or(0, |rows| rows.n() as u64);
+            self.arrived = self.arrived.saturating_add(n);
             for (ring, rows) in self.rings.iter_mut().zip(&of_views) {
                 ring.push(rows)?;
             }

@@ -73,6 +73,10 @@ impl SwAvConfig {
         if self.prototypes == Some(0) {
             return Err(ConfigError::field("prototypes", 0, "it must be at least 1"));
         }
+        if self.queue == 0 && self.queue_after_epochs > 0 {
+            let must = "it must be 0 without a `queue`";
+            return Err(ConfigError::field("queue_after_epochs", self.queue_after_epochs, must));
+        }
         if self.queue > 0 && self.prototypes.is_none() {
             let must =
                 "it needs `prototypes`: past images are scored anew, with prototypes that the loss knows";
@@ -262,7 +266,8 @@ impl Objective for SwAv {
 #[cfg(test)]
 mod tests {
     use loss_parity::{Trial, context, noise};
-    use tensor_ops::{Matrix, constant};
+    use plugin_api::Progress;
+    use tensor_ops::{Matrix, backward, constant};
 
     use super::*;
 
@@ -339,6 +344,29 @@ mod tests {
     }
 
     #[test]
+    fn prototypes_of_its_own_get_the_gradient_that_those_of_a_head_get() {
+        let (views, mut own) = (views(3), own(0, 0));
+        let mut of_scores = SwAv::new(SwAvConfig::default(), &context(3, 0, (5, 3))).unwrap();
+        let weight = own.prototypes.as_ref().unwrap().duplicate().unwrap();
+        let gradient = |loss: &mut SwAv, weight: Option<&Parameter>| {
+            let recorded = |rows: &Matrix| rows.clone().with_recording(Recording::start());
+            let input = |rows| match weight {
+                Some(weight) => Input::Trained(cosines(recorded(rows), weight).unwrap()),
+                None => Input::Trained(recorded(rows)),
+            };
+            let at = Progress { epoch: 0, step: 0, steps_per_epoch: 1, epochs: 1 };
+            let step = ObjectiveStep { seed: 0, at, indices: &[0, 1, 2, 3, 4], labels: None };
+            let evaluated = loss.evaluate(views.iter().map(input).collect(), step).unwrap();
+            let mut gradients = backward(evaluated.loss).unwrap();
+            let own = loss.prototypes.as_ref();
+            weight.or(own).unwrap().take_gradient(&mut gradients).unwrap().unwrap()
+        };
+        let found = gradient(&mut own, None);
+        assert!(found.iter().any(|value| value.abs() > 1e-3), "{found:?}");
+        assert_eq!(found, gradient(&mut of_scores, Some(&weight)));
+    }
+
+    #[test]
     fn a_full_queue_is_assigned_together_with_the_batch() {
         let mut loss = own(8, 1);
         let of_step = |step: u64| -> Vec<Matrix> {
@@ -403,6 +431,8 @@ mod tests {
         assert_eq!(said(none, fits()), "`prototypes` is 0, but it must be at least 1");
         let error = said(SwAvConfig { queue: 64, ..usual() }, fits());
         assert!(error.starts_with("`queue` is 64, but it needs `prototypes`"), "{error}");
+        let error = said(SwAvConfig { queue_after_epochs: 3, ..usual() }, fits());
+        assert_eq!(error, "`queue_after_epochs` is 3, but it must be 0 without a `queue`");
         let endless = SwAvConfig { prototypes: Some(3), queue: usize::MAX / 2, ..usual() };
         assert!(said(endless, fits()).ends_with("4 values for each image and view must fit in memory"));
         let error = said(usual(), context(1, 1, SHAPE));

@@ -136,13 +136,35 @@ impl<'a> Builder<'a> {
                 if !step.gives_map {
                     return Ok((RowShape::features(n_features), 1));
                 }
+                let fault = |message: String, hint: &str| {
+                    self.plan.checker.fault_at(&place(i, &["gives"]), message, hint)
+                };
+                let name = &self.plan.graph.backbones[id];
                 match module.map_shape(images.size) {
-                    Some(map) => Ok((RowShape { width: n_features + map.n_values(), map: Some(map) }, 1)),
-                    None => Err(self.plan.checker.fault_at(
-                        &place(i, &["gives"]),
-                        format!("the backbone `{}` has no map to give", self.plan.graph.backbones[id]),
-                        "remove `gives`, or use another backbone",
+                    Some(map) if map.n_values() > 0 => {
+                        Ok((RowShape { width: n_features + map.n_values(), map: Some(map) }, 1))
+                    }
+                    Some(map) => Err(fault(
+                        format!(
+                            "the backbone `{name}` gives a map of {} x {} positions",
+                            map.rows, map.columns
+                        ),
+                        "this is a fault of the plugin: its `map_shape` must give a map with values, or none",
                     )),
+                    None => {
+                        let unfit = module.check_image_size(images.size, Mode::Train).err();
+                        let unfit = unfit.filter(|_| images.size != self.images[id].size);
+                        Err(match unfit {
+                            Some(error) => fault(
+                                format!("`{name}` has no map of images of {}: {error}", pixels(images.size)),
+                                error.hint().unwrap_or("give the view another size"),
+                            ),
+                            None => fault(
+                                format!("the backbone `{name}` has no map to give"),
+                                "remove `gives`, or use another backbone",
+                            ),
+                        })
+                    }
                 }
             }
         }
@@ -158,8 +180,13 @@ impl<'a> Builder<'a> {
         for (j, id) in (first..).zip(heads) {
             match self.head_inputs.get(id.index()) {
                 Some(known) => {
-                    let (known, taken) = (Taken::Rows(*known), Taken::Rows(rows));
-                    self.check_same(i, j, ModuleId::Head(id), known, taken)?;
+                    let takes_map = self.encoders.heads[id].module.takes_map();
+                    let is_same =
+                        !takes_map && rows.n_features() > 0 && known.n_features() == rows.n_features();
+                    if !is_same {
+                        let (known, taken) = (Taken::Rows(*known), Taken::Rows(rows));
+                        self.check_same(i, j, ModuleId::Head(id), known, taken)?;
+                    }
                 }
                 None => {
                     let built = self.plan.head(id, rows)?;
@@ -169,6 +196,16 @@ impl<'a> Builder<'a> {
             }
             let module = &self.encoders.heads[id].module;
             rows = RowShape { width: module.n_outputs(), map: module.map() };
+            if rows.map.is_some_and(|map| map.n_values() == 0 || map.n_values() > rows.width) {
+                return Err(self.plan.checker.fault_at(
+                    &place(i, &["run", &j.to_string()]),
+                    format!(
+                        "`{}` gives {} values, and a map that cannot be among them",
+                        self.plan.graph.heads[id], rows.width
+                    ),
+                    "this is a fault of the plugin: its `map` must be at the end of its `n_outputs` values",
+                ));
+            }
         }
         Ok(rows)
     }

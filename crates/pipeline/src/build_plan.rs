@@ -63,9 +63,9 @@ impl BuildPlan<'_> {
             let context = self.context(name, inputs, image_size);
             self.checker.build::<dyn Head>(&["modules", name], &context)
         };
-        let Some(map) = inputs.map else { return Ok(Named { name: name.clone(), module: build(inputs)? }) };
-        // One that takes no map gets the features, and one that does cannot be built for them.
-        let on_features = match inputs.n_features() {
+        let n_features = inputs.n_features();
+        // One that takes no map gets the features; one that does may refuse to be built for them.
+        let on_features = match n_features {
             0 => Err(self.checker.fault(
                 &["modules", name],
                 format!("`{name}` takes features, and {inputs} comes in"),
@@ -74,7 +74,10 @@ impl BuildPlan<'_> {
             n => build(RowShape::features(n)),
         };
         let module: Box<dyn Head> = match on_features {
-            Ok(head) => Box::new(OnFeatures { head, map }),
+            Ok(head) if head.takes_map() && inputs.map.is_some() => build(inputs)?,
+            Ok(head) if head.takes_map() || !self.graph.has_maps() => head,
+            Ok(head) => Box::new(OnFeatures { head, n_features }),
+            Err(fault) if inputs.map.is_none() => return Err(fault),
             Err(fault) => Some(build(inputs)?).filter(|head| head.takes_map()).ok_or(fault)?,
         };
         Ok(Named { name: name.clone(), module })

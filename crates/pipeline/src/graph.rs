@@ -199,16 +199,32 @@ impl Graph {
     /// The head is what follows the backbone as far as keys pass through it as well: a predictor, through
     /// which none passes, is no part of it.
     /// In a graph without keys it is all that follows in that step.
+    /// Where the step gives a map, and so has no heads, those of the first trained step on it count.
     pub fn features(&self, level: Level) -> Chain<'_> {
         let chain = self.encoder();
+        let heads = if chain.heads.is_empty() { self.heads_behind_map() } else { chain.heads };
         let n_heads = match level {
-            Level::Head if self.keys.is_empty() => chain.heads.len(),
+            Level::Head if self.keys.is_empty() => heads.len(),
             Level::Head if self.has_copy(ModuleId::Backbone(chain.backbone)) => {
-                chain.heads.iter().take_while(|head| self.has_copy(ModuleId::Head(**head))).count()
+                heads.iter().take_while(|head| self.has_copy(ModuleId::Head(**head))).count()
             }
             Level::Head | Level::Backbone => 0,
         };
-        Chain { heads: &chain.heads[..n_heads], ..chain }
+        Chain { heads: &heads[..n_heads], ..chain }
+    }
+
+    /// The heads of the first trained step on the first trained step, if that gives a map.
+    fn heads_behind_map(&self) -> &[HeadId] {
+        let mut steps = self.queries.iter_with_ids().filter(|(_, step)| step.has_gradient);
+        let Some((first, _)) = steps.next().filter(|(_, step)| step.gives_map) else { return &[] };
+        let behind = steps.find(|(_, step)| step.input == Input::Step(first) && !step.heads.is_empty());
+        behind.map_or(&[], |(_, step)| &step.heads)
+    }
+
+    /// Whether a step gives a map.
+    pub(crate) fn has_maps(&self) -> bool {
+        let of_queries = self.queries.iter().any(|step| step.gives_map);
+        of_queries || self.keys.iter().any(|step| step.encode.gives_map)
     }
 
     /// The steps whose images go through the backbone together with those of `step`, itself included.

@@ -1,12 +1,12 @@
-//! Heads on features that have a map behind them.
+//! Heads on features that may have a map behind them.
 
 use plugin_api::{Head, MapShape, Module, Visitor, VisitorMut};
-use tensor_ops::{Features, Mode, OpError};
+use tensor_ops::{Features, Mode, OpError, Rows as _, slice_columns};
 
-/// A head that takes no map, where one comes in: it gets the features alone.
+/// A head that takes no map, in a graph that has maps: it gets the features alone, whatever stands behind them.
 pub(crate) struct OnFeatures {
     pub(crate) head: Box<dyn Head>,
-    pub(crate) map: MapShape,
+    pub(crate) n_features: usize,
 }
 
 impl Module for OnFeatures {
@@ -28,7 +28,14 @@ impl Head for OnFeatures {
         self.head.n_outputs()
     }
 
+    fn map(&self) -> Option<MapShape> {
+        self.head.map()
+    }
+
     fn forward(&mut self, features: Features, mode: Mode) -> Result<Features, OpError> {
-        self.head.forward(self.map.without(features)?, mode)
+        if features.d() <= self.n_features {
+            return self.head.forward(features, mode);
+        }
+        self.head.forward(slice_columns(features, 0..self.n_features)?, mode)
     }
 }

@@ -189,7 +189,7 @@ fn way(checker: &Checker, place: &str, ramp: &RampConfig, epochs: usize) -> Chec
     Ok(Way::Schedule(schedule.into()))
 }
 
-/// The numbers on the way of a schedule, whose factors may be above 1. The plugin is left with the first.
+/// The numbers on the way of a schedule, whose factors may be above 1. The plugin is left with the number of the file.
 fn check_way(
     checker: &Checker,
     place: &str,

@@ -23,7 +23,7 @@ impl RowShape {
 
     /// The features before the map.
     pub(crate) fn n_features(self) -> usize {
-        self.width - self.map.map_or(0, MapShape::n_values)
+        self.width.saturating_sub(self.map.map_or(0, MapShape::n_values))
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) fn check(name: &str, config: Option<&str>, surroundings: &Surrounding
     plugged.check_config(&context(surroundings, 0))?;
     let heads = Heads { plugged, surroundings };
     module::check(&heads, surroundings.finite_differences)?;
+    check_map(&heads)?;
     check_parts(&heads)?;
     check_other_width(&heads)
 }
@@ -92,6 +93,19 @@ fn check_parts(heads: &Heads<'_>) -> Checked {
         distance < 1e-4,
         "in evaluation, a batch in two parts has other embeddings than as a whole, by {distance:.1e} of their size: an image's \
          embedding depends on no other image then"
+    );
+    Ok(())
+}
+
+/// A map that it gives is among its values.
+fn check_map(heads: &Heads<'_>) -> Checked {
+    let built = heads.build(0)?;
+    let Some(map) = built.head.map() else { return Ok(()) };
+    let n_outputs = built.head.n_outputs();
+    ensure!(
+        (1..=n_outputs).contains(&map.n_values()),
+        "its `map` has {} values, and `n_outputs` are {n_outputs}: the map is at their end",
+        map.n_values()
     );
     Ok(())
 }

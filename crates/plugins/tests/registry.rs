@@ -115,9 +115,9 @@ fn build_example(plugin: &Described) -> Result<(), ConfigError> {
 /// Builds an objective from its example, on inputs as it takes them: two trained ones, with two fixed ones or without, one of each, or
 /// maps.
 fn build_objective(name: &str, config: Config<'_>) -> Result<(), ConfigError> {
-    let input = |place: usize, map, is_trained| InputShape {
+    let input = |place: usize, map: Option<MapShape>, is_trained| InputShape {
         name: format!("value{place}"),
-        width: 16,
+        width: map.map_or(16, MapShape::n_values),
         map,
         is_trained,
     };

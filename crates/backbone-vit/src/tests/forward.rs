@@ -109,6 +109,7 @@ fn learned_positions_are_trained_at_another_size_too() {
             }
         });
         let n_before = gradient.len() / 16 - 15;
+        let mut largest = 0.0_f64;
         // Of the rows before the patches, and of patches.
         for place in [0, n_before * 16 + 3, (n_before + 7) * 16 + 9, gradient.len() - 1] {
             let step = 1e-2;
@@ -119,11 +120,14 @@ fn learned_positions_are_trained_at_another_size_too() {
                 loss
             };
             let difference = (moved(step) - moved(-step)) / f64::from(2.0 * step);
+            let error = (f64::from(gradient[place]) - difference).abs();
             assert!(
-                (f64::from(gradient[place]) - difference).abs() < 2e-3,
-                "{fields}, {place}: {difference}"
+                error < 0.02 * difference.abs() + 5e-4,
+                "{fields}, {place}: {difference}, off by {error}"
             );
+            largest = largest.max(difference.abs());
         }
+        assert!(largest > 0.02, "{fields}: {largest}");
     }
 }
 

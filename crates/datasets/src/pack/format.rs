@@ -11,7 +11,7 @@
 //!
 //! Numbers are little-endian. What is needed to open a pack lies at its end, so it is written in one pass.
 
-use plugin_api::{MAX_CHANNELS, Split};
+use plugin_api::{ConfigError, MAX_CHANNELS, Split};
 
 use crate::decode::ReadOptions;
 
@@ -68,6 +68,11 @@ impl Meta {
                 self.n_train, self.n_test
             ));
         }
+        self.check_images()
+    }
+
+    /// What is wrong with what it says of its images.
+    pub(super) fn check_images(&self) -> Result<(), String> {
         if !(1..=MAX_CHANNELS).contains(&self.channels) {
             return Err(format!("it says that its images have {} channels", self.channels));
         }
@@ -76,10 +81,8 @@ impl Meta {
 
     /// How files become images.
     pub(super) fn read_options(&self) -> Result<ReadOptions, String> {
-        let Some(read) = &self.read else { return Ok(ReadOptions::default()) };
-        let options = plugin_api::parse_ron::<ReadOptions>(read);
-        let options = options.and_then(|options| options.check().map(|()| options));
-        options.map_err(|error| format!("it says that its images are read as {read:?}: {error}"))
+        options_of(self.read.as_deref())
+            .map_err(|error| format!("it says that its images are read as {:?}: {error}", self.read))
     }
 
     /// Channels of the images.
@@ -96,6 +99,13 @@ impl Meta {
             Split::Test => self.n_test,
         }
     }
+}
+
+/// The options that `read` writes, the default ones without it.
+pub(super) fn options_of(read: Option<&str>) -> Result<ReadOptions, ConfigError> {
+    let Some(read) = read else { return Ok(ReadOptions::default()) };
+    let options: ReadOptions = plugin_api::parse_ron(read)?;
+    options.check().map(|()| options)
 }
 
 /// The label of an image that has none.

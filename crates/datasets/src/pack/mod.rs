@@ -75,6 +75,7 @@ impl PackFile {
         let of_first = || Pack::meta_at(expanded(&config.path).ok()?.first()?);
         let first = if is_told && config.channels.is_some() { None } else { of_first() };
         // What is wrong with the pack is told when it is opened.
+        let first = first.filter(|meta| meta.check_images().is_ok());
         let of_pack = |meta: &Meta| meta.read_options().ok();
         let read = config.read.or_else(|| first.as_ref().and_then(of_pack)).unwrap_or_default();
         read.check()?;

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use plugin_api::{ByteImage, Split};
+use plugin_api::{ByteImage, ConfigError, Split};
 use tempfile::NamedTempFile;
 
 use super::format::{self, Encoding, End, Meta, Record};
@@ -61,6 +61,16 @@ pub enum PackError {
         /// The pack.
         path: PathBuf,
     },
+    /// What a dataset says of how its files are read is not what the dataset `pack` has.
+    #[error("{}: its files cannot be read as `{read}`, as their dataset says: {error}", path.display())]
+    Read {
+        /// The pack.
+        path: PathBuf,
+        /// What the dataset says.
+        read: String,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
     /// An image does not fit.
     #[error("{name}: {reason}")]
     Image {
@@ -75,11 +85,17 @@ impl PackWriter {
     /// Starts a pack that will be called `path`.
     ///
     /// # Errors
-    /// If there is a file of that name, or none can be made in that folder.
+    /// If there is a file of that name, none can be made in that folder, or `read` of the plan is no text of the field `read`.
     pub fn create(path: &Path, plan: PackPlan) -> Result<Self, PackError> {
         if path.symlink_metadata().is_ok() {
             return Err(PackError::Exists { path: path.into() });
         }
+        let read = plan.read.as_deref();
+        format::options_of(read).map_err(|error| PackError::Read {
+            path: path.into(),
+            read: read.unwrap_or_default().into(),
+            error,
+        })?;
         let failed = |error| PackError::Write { path: path.into(), error };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();

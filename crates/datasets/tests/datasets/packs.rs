@@ -125,12 +125,13 @@ fn files_are_read_as_where_they_were_packed() {
     );
     assert!(open("pack", &format!("(path: [{path:?}, {other:?}], read: ())")).is_ok());
 
-    let wrong = of_file(folder.path(), "c.pack", Some("(bands: [])"));
-    let error = open_error("pack", &config(&wrong));
-    assert!(
-        error.contains("the pack is damaged: it says that its images are read as \"(bands: [])\""),
-        "{error}"
-    );
+    for (read, reason) in [("(bands: [])", "it must have 1 to 16 channels"), ("bands", "")] {
+        let plan = PackPlan { read: Some(read.into()), ..plan(Encoding::Files, &[]) };
+        let error = PackWriter::create(&folder.path().join("c.pack"), plan).err().unwrap().to_string();
+        assert!(error.contains(&format!("its files cannot be read as `{read}`")), "{error}");
+        assert!(error.ends_with(reason), "{error}");
+    }
+    assert!(!folder.path().join("c.pack").exists());
 }
 
 #[test]
@@ -138,12 +139,21 @@ fn pixels_know_their_channels_and_are_not_read_in_another_way() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("gray.pack");
     let plan = PackPlan { channels: 1, ..plan(Encoding::Pixels, &[]) };
-    let mut writer = PackWriter::create(&path, plan).unwrap();
+    let mut writer = PackWriter::create(&path, plan.clone()).unwrap();
     let gray = ByteImage { width: 1, height: 1, channels: 1, values: vec![7] };
     writer.push(Split::Train, "x", None, &Packed::Pixels(gray.clone())).unwrap();
     writer.finish().unwrap();
     assert_eq!(dataset("pack", &config(&path)).unwrap().channels(), 1);
     assert_eq!(open("pack", &config(&path)).unwrap().train.load(0).unwrap(), gray);
+    // What another program has written is told of the pack, and not of a field that nobody wrote.
+    let wide = folder.path().join("wide.pack");
+    let plan = PackPlan { channels: 99, ..plan.clone() };
+    let mut writer = PackWriter::create(&wide, plan).unwrap();
+    let wide_image = ByteImage { width: 1, height: 1, channels: 99, values: vec![7; 99] };
+    writer.push(Split::Train, "x", None, &Packed::Pixels(wide_image)).unwrap();
+    writer.finish().unwrap();
+    let error = open_error("pack", &config(&wide));
+    assert!(error.contains("the pack is damaged: it says that its images have 99 channels"), "{error}");
     let error = open_error("pack", &format!("(path: {path:?}, channels: 1, read: (orientation: Exif))"));
     assert!(error.contains("it has decoded pixels, and `read` is about files"), "{error}");
 }

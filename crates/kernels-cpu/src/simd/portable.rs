@@ -1,8 +1,6 @@
 //! Registers as arrays, for any machine, and to test the others against.
 #![allow(unsafe_code, reason = "`Lanes` reads and writes through pointers")]
 
-use std::array::from_fn;
-
 use super::{Kernel, Lanes, lanes::TRANSPOSED};
 
 pub(super) type Portable = Arrays<8, 4>;
@@ -12,6 +10,16 @@ pub(super) type PortableWide = Arrays<16, 8>;
 
 /// Registers of `N` values, as many as `ROWS` rows take.
 pub(super) struct Arrays<const N: usize, const ROWS: usize>;
+
+/// As `std::array::from_fn`, of which parts stay calls where a compiler does not optimize across the pieces of a crate.
+#[inline(always)]
+fn each<const N: usize>(value: impl Fn(usize) -> f32) -> [f32; N] {
+    let mut values = [0.0; N];
+    for (i, place) in values.iter_mut().enumerate() {
+        *place = value(i);
+    }
+    values
+}
 
 impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
     type V = [f32; N];
@@ -35,53 +43,53 @@ impl<const N: usize, const ROWS: usize> Lanes for Arrays<N, ROWS> {
 
     #[inline(always)]
     fn add(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| a[i] + b[i])
+        each(|i| a[i] + b[i])
     }
 
     #[inline(always)]
     fn sub(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| a[i] - b[i])
+        each(|i| a[i] - b[i])
     }
 
     #[inline(always)]
     fn mul(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| a[i] * b[i])
+        each(|i| a[i] * b[i])
     }
 
     #[inline(always)]
     fn div(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| a[i] / b[i])
+        each(|i| a[i] / b[i])
     }
 
     #[inline(always)]
     fn max(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+        each(|i| if a[i] > b[i] { a[i] } else { b[i] })
     }
 
     #[inline(always)]
     fn min(a: Self::V, b: Self::V) -> Self::V {
-        from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+        each(|i| if a[i] < b[i] { a[i] } else { b[i] })
     }
 
     #[inline(always)]
     fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // Not `f32::mul_add`, which is a call into the C library where the machine has no such instruction.
-        from_fn(|i| a[i] * b[i] + c[i])
+        each(|i| a[i] * b[i] + c[i])
     }
 
     #[inline(always)]
     fn power_of_two(n: Self::V) -> Self::V {
-        from_fn(|i| f32::from_bits((n[i].to_bits() << 23).wrapping_add(1.0_f32.to_bits())))
+        each(|i| f32::from_bits((n[i].to_bits() << 23).wrapping_add(1.0_f32.to_bits())))
     }
 
     #[inline(always)]
     fn by_sign(x: Self::V, below: Self::V, above: Self::V) -> Self::V {
-        from_fn(|i| if x[i].is_sign_negative() { below[i] } else { above[i] })
+        each(|i| if x[i].is_sign_negative() { below[i] } else { above[i] })
     }
 
     #[inline(always)]
     fn where_positive(test: Self::V, value: Self::V) -> Self::V {
-        from_fn(|i| if test[i] > 0.0 { value[i] } else { 0.0 })
+        each(|i| if test[i] > 0.0 { value[i] } else { 0.0 })
     }
 
     #[inline(always)]

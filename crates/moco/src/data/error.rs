@@ -89,6 +89,9 @@ impl DataError {
                 Some("nothing was written; check the place and its free space".into())
             }
             Self::Pack(PackError::Image { .. }) => None,
+            Self::Pack(PackError::Read { .. }) => {
+                Some("this is a fault of the dataset's plugin; pack decoded pixels instead".into())
+            }
             Self::NoFile { .. } => Some("pack decoded pixels instead".into()),
         }
     }

@@ -43,7 +43,7 @@ pub trait Backbone: Module {
     fn forward(&mut self, images: FeatureMap, mode: Mode) -> Result<Features, OpError>;
 
     /// The map that it has of images of `(H, W)` pixels beside their features, for losses on parts of an image. `None`, without an
-    /// implementation, if it has none to give.
+    /// implementation, if it has none to give, and for a size that it cannot take.
     fn map_shape(&self, image_size: (usize, usize)) -> Option<MapShape> {
         let _ = image_size;
         None
@@ -161,8 +161,8 @@ pub trait Head: Module {
     /// `C`.
     fn n_outputs(&self) -> usize;
 
-    /// Whether it takes a map behind the features, see [`ModuleContext::map`]. `false` by default: it is then given the features
-    /// alone.
+    /// Whether it takes a map behind the features, see [`ModuleContext::map`]; where there is one, it is built for it. `false` by
+    /// default: it is then given the features alone.
     fn takes_map(&self) -> bool {
         false
     }

@@ -25,6 +25,7 @@ faulty! {
     DropsAnyPath: ["`set_drop_path` takes a rate of -0.5"];
     MapOfOtherShape: ["gives a map of the shape [8, 256, 4], and `map_shape` says [8, 63, 4]"];
     OtherFeaturesWithMap: ["`forward_with_map` gives other features than `forward`"];
+    MapWithoutRecording: ["the map of `forward_with_map` must be finite, and recorded exactly if the images are"];
     NoMap: ["`map_shape` gives a shape, and `forward_with_map` fails"];
     MapsOfOtherSize: ["`attention` gives 3 values; 8 would be"];
 }
@@ -135,7 +136,9 @@ impl Backbone for FaultyBackbone {
         let (rows, columns) = (height.div_ceil(2), width.div_ceil(2));
         match self.fault {
             Fault::MapOfOtherShape => Some(MapShape { rows: 9, columns: 7, channels: WIDTH }),
-            Fault::OtherFeaturesWithMap | Fault::NoMap => Some(MapShape { rows, columns, channels: WIDTH }),
+            Fault::OtherFeaturesWithMap | Fault::NoMap | Fault::MapWithoutRecording => {
+                Some(MapShape { rows, columns, channels: WIDTH })
+            }
             _ => None,
         }
     }
@@ -149,6 +152,7 @@ impl Backbone for FaultyBackbone {
         let features = global_average_pool(map)?;
         match self.fault {
             Fault::OtherFeaturesWithMap => Ok((tensor_ops::scaled(features, 2.0)?, positions)),
+            Fault::MapWithoutRecording => Ok((features, positions.with_recording(Recording::Off))),
             _ => Ok((features, positions)),
         }
     }

@@ -2,7 +2,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use dfdx::prelude::TryAdd as _;
 use nn::{Builder, Init};
-use plugin_api::{ConfigError, Entry, EntryMut, Head, Module, ModuleContext, Part as _, Visitor, VisitorMut};
+use plugin_api::{
+    ConfigError, Entry, EntryMut, Head, MapShape, Module, ModuleContext, Part as _, Visitor, VisitorMut,
+};
 use tensor_ops::{BatchNorm, features_from_rows};
 use tensor_ops::{
     Features, Mode, OpError, Parameter, ParameterKind, Recording, Rows as _, batch_norm_features, linear,
@@ -36,6 +38,7 @@ faulty! {
     ByThreads: ["other bits with 1 thread"];
     GlobalDraws: ["the second time, with the same seed"];
     IgnoresFreezing: ["gets a gradient where it is frozen"];
+    MapThatIsNot: ["its `map` has 8 values, and `n_outputs` are 4: the map is at their end"];
     Panics: ["it panics in `forward` in training mode: no reason"];
     PanicsOnOtherWidth: ["it panics in `forward` with features of another width"];
 }
@@ -142,6 +145,10 @@ fn changed(features: &Features, change: impl Fn(f32) -> f32) -> Features {
 impl Head for FaultyHead {
     fn n_outputs(&self) -> usize {
         if self.fault == Fault::OtherWidth { WIDTH + 1 } else { WIDTH }
+    }
+
+    fn map(&self) -> Option<MapShape> {
+        (self.fault == Fault::MapThatIsNot).then_some(MapShape { rows: 2, columns: 1, channels: WIDTH })
     }
 
     fn forward(&mut self, features: Features, mode: Mode) -> Result<Features, OpError> {

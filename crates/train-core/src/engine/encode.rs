@@ -76,6 +76,10 @@ pub(super) fn run_backbone(
             map.shape(),
         ));
     }
+    if map.is_recorded() != is_recorded {
+        let must = "the map of `forward_with_map` is recorded exactly if the images are";
+        return Err(OpError::value("backbone", "whether its map is recorded", map.is_recorded(), must));
+    }
     MapShape::behind(features, map)
 }
 
