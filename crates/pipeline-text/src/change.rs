@@ -245,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_added_behind_the_bracket_and_not_in_a_comment_before_it() {
+        let of = |text: &str, argument: &str| {
+            let mut text = PipelineText::new("a.ron", text).unwrap();
+            text.set(argument).unwrap();
+            text.text
+        };
+        for before in ["", "/* v3 (Chen et al.) {x} */ ", "// (old)\n", "/* a /* ( */ */ "] {
+            let text = of(&format!("Pipeline {before}(name: \"a\", data: Data {before}())"), "seed=3");
+            assert_eq!(text, format!("Pipeline {before}(seed: 3, name: \"a\", data: Data {before}())"));
+            let text = of(&format!("({before}name: \"a\", views: {{{before}\"x\": []}})"), "views.y=[]");
+            assert_eq!(text, format!("({before}name: \"a\", views: {{\"y\": [], {before}\"x\": []}})"));
+        }
+    }
+
+    #[test]
     fn a_malformed_override_says_how_it_is_written() {
         assert!(with(&["data.batch"]).unwrap_err().message.contains("path and a value"));
         assert!(with(&["data.batch=(1"]).unwrap_err().message.contains("never closed"));

@@ -22,6 +22,17 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, depth: 0, n_values: 0 }
     }
 
+    /// The place behind the bracket of a value with fields; before it may stand a name, and comments with brackets of their own.
+    pub(crate) fn behind_bracket(value: &'a str) -> usize {
+        let mut scanner = Self::new(value);
+        if scanner.peek().is_some_and(is_word) {
+            scanner.word();
+            // A comment without an end would have been refused before.
+            let _ = scanner.skip_blank();
+        }
+        (scanner.at + 1).min(value.len())
+    }
+
     /// Bytes that are read.
     pub(crate) fn place(&self) -> usize {
         self.at

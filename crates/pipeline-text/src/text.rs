@@ -6,6 +6,7 @@ use crate::document::{Field, FieldStyle, Node, NodeKind, SyntaxError};
 use crate::fault::Checked;
 use crate::fault::Fault;
 use crate::limits::MAX_BYTES;
+use crate::scanner::Scanner;
 
 /// A pipeline's text and tree. It starts as a file, and [changes](crate::change::Change) are put into it.
 #[derive(Clone, Debug)]
@@ -164,8 +165,7 @@ impl PipelineText {
     ) -> Checked<()> {
         let NodeKind::Fields { fields, style } = &parent.kind else { return Ok(()) };
         let (style, is_only) = (*style, fields.is_empty());
-        let open = self.text[parent.span.clone()].find(['(', '{']).map_or(0, |i| i + 1);
-        let open = parent.span.start + open;
+        let open = parent.span.start + Scanner::behind_bracket(&self.text[parent.span.clone()]);
         let written = match style {
             // A name may have quotation marks and backslashes of its own.
             FieldStyle::Map => format!("{name:?}"),
