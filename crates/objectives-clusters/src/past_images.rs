@@ -1,13 +1,13 @@
 //! Embeddings of past images, with which a small batch is assigned.
 
 use nn::{RowRing, unit_rows};
-use plugin_api::{ConfigError, Entry, EntryMut, Module, ObjectiveContext, Visitor, VisitorMut};
+use plugin_api::{ConfigError, Module, ObjectiveContext};
 use tensor_ops::{Device, Features, Matrix, OpError, Rows as _};
 
 /// For each view that is assigned, the newest embeddings of it, of unit length. What arrives in a step is put aside, and taken in
 /// at its end.
 ///
-/// Its state is `queue0.rows` and `queue0.pointer`, and so on for the views, and `arrived`.
+/// Its state is `queue.0.rows` and `queue.0.pointer`, and so on for the views, and `arrived`.
 pub(crate) struct PastImages {
     rings: Vec<RowRing>,
     /// Embeddings that each ring has taken in, which has random rows before.
@@ -26,8 +26,9 @@ impl PastImages {
         (len, width): (usize, usize),
         context: &ObjectiveContext,
     ) -> Result<Self, ConfigError> {
-        let ring =
-            |view: usize| RowRing::random("rows", "image", (len, width), &mut context.rng(&name(view)));
+        let ring = |view: usize| {
+            RowRing::random("rows", "image", (len, width), &mut context.rng(&format!("queue{view}")))
+        };
         let rings: Result<_, ConfigError> = (0..n_views).map(ring).collect();
         let rings = rings.map_err(|_| {
             let must = format!("{width} values for each image and view must fit in memory");
@@ -76,22 +77,9 @@ impl PastImages {
     }
 }
 
-fn name(view: usize) -> String {
-    format!("queue{view}")
-}
-
 impl Module for PastImages {
-    fn visit(&self, visitor: &mut Visitor<'_>) {
-        for (view, ring) in self.rings.iter().enumerate() {
-            ring.visit(&mut |entry_name, entry| visitor(&format!("{}.{entry_name}", name(view)), entry));
-        }
-        visitor("arrived", Entry::Counter(self.arrived));
-    }
-
-    fn visit_mut(&mut self, visitor: &mut VisitorMut<'_>) {
-        for (view, ring) in self.rings.iter_mut().enumerate() {
-            ring.visit_mut(&mut |entry_name, entry| visitor(&format!("{}.{entry_name}", name(view)), entry));
-        }
-        visitor("arrived", EntryMut::Counter(&mut self.arrived));
+    plugin_api::visit! { self;
+        "queue" => self.rings,
+        "arrived" => self.arrived,
     }
 }

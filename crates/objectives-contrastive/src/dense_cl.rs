@@ -7,9 +7,10 @@ use plugin_api::{
 };
 use tensor_ops::{
     Axis, Features, Matrix, OpError, Rows as _, concat_columns, constant, detach, fork, gather_rows,
-    l2_normalize, log_softmax, matmul_transposed, mean_tokens, scale_loss, scaled, slice_columns, slice_rows,
-    sum_all, sum_over, times, to_rows, tokens_from_rows, top1_row,
+    l2_normalize, matmul_transposed, mean_tokens, slice_rows, sum_over, times, tokens_from_rows, top1_row,
 };
+
+use crate::own_first::{own_first, own_first_range};
 
 /// The config of [`DenseCl`].
 #[derive(Debug, Clone, serde::Deserialize, schemars::JsonSchema)]
@@ -154,18 +155,15 @@ impl Objective for DenseCl {
         let of_query = self.positions(2, constant(&of_query))?;
         let of_key = self.positions(3, constant(&of_key))?;
         let own = gather_rows(l2_normalize(constant(&key))?, &matches(of_query, of_key, n_positions)?)?;
-        let (n_rows, device) = (query.n(), query.device().clone());
+        let device = query.device().clone();
         let (for_own, for_past) = fork(l2_normalize(query)?);
         let own = sum_over(times(for_own, own)?, Axis::Columns)?;
         let past = matmul_transposed(for_past, self.bank.rows(&device)?)?;
         let cosines = concat_columns(vec![own, past])?; // (N T, 1 + K)
-        let is_right = |row: &[f32]| row[1..].iter().all(|other| *other < row[0]);
-        let n_right = to_rows(&cosines).chunks(cosines.d()).filter(|row| is_right(row)).count();
-        let told = log_softmax(scaled(cosines, (1.0 / self.temperature) as f32)?)?;
-        let loss = scale_loss(sum_all(slice_columns(told, 0..1)?)?, -1.0 / n_rows as f32)?;
+        let evaluated = own_first(cosines, self.temperature)?;
         let means = mean_tokens(tokens_from_rows(constant(&key), n_positions)?, 0)?;
         self.bank.put_aside(&detach(&means))?;
-        Ok(Evaluated::new(loss, vec![n_right as f32 / n_rows as f32]))
+        Ok(evaluated)
     }
 
     fn end_step(&mut self) -> Result<(), OpError> {
@@ -180,11 +178,8 @@ impl Objective for DenseCl {
         &["top1"]
     }
 
-    /// All rows alike, and negatives at right angles to a query that is its key.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
-        let n_negatives = self.len as f64;
-        let floor = (n_negatives * (-1.0 / self.temperature).exp()).ln_1p();
-        Some(LossRange { chance: n_negatives.ln_1p(), floor })
+        Some(own_first_range(self.len, self.temperature))
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {

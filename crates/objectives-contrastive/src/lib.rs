@@ -13,6 +13,7 @@ mod mixing;
 mod mochi;
 mod nnclr;
 mod nt_xent;
+mod own_first;
 mod pairs;
 mod ressl;
 mod sup_con;

@@ -5,11 +5,12 @@ use plugin_api::{
     ObjectiveInputs, ObjectiveStep, PastKeys, Rng, check_temperature, set_temperature,
 };
 use tensor_ops::{
-    Axis, Features, OpError, Rows as _, concat_columns, constant, fork, l2_normalize, log_softmax,
-    matmul_transposed, scale_loss, scaled, slice_columns, sum_all, sum_over, times, to_rows,
+    Axis, Features, OpError, concat_columns, constant, fork, l2_normalize, matmul_transposed, sum_over,
+    times, to_rows,
 };
 
 use crate::mixing::{Mixing, mixed};
+use crate::own_first::{own_first, own_first_range};
 use nn::{Bank, unit_rows};
 
 /// The config of [`MoChi`].
@@ -119,12 +120,6 @@ impl MoChi {
     }
 }
 
-/// Rows whose first value is larger than all others. A tie counts against, as with `queue`.
-fn n_right(cosines: &Features) -> usize {
-    let is_right = |row: &[f32]| row[1..].iter().all(|other| *other < row[0]);
-    to_rows(cosines).chunks(cosines.d()).filter(|row| is_right(row)).count()
-}
-
 impl Module for MoChi {
     plugin_api::visit! { self;
         "" => self.bank,
@@ -138,13 +133,10 @@ impl Objective for MoChi {
 
     fn evaluate(&mut self, inputs: Vec<Input>, step: ObjectiveStep<'_>) -> Result<Evaluated, OpError> {
         let (query, key) = self.inputs.pair(inputs)?;
-        let n = query.n();
         let cosines = self.cosines(query, constant(&unit_rows(&key)?), step)?;
-        let n_right = n_right(&cosines);
-        let told = log_softmax(scaled(cosines, (1.0 / self.config.temperature) as f32)?)?;
-        let loss = scale_loss(sum_all(slice_columns(told, 0..1)?)?, -1.0 / n as f32)?;
+        let evaluated = own_first(cosines, self.config.temperature)?;
         self.bank.put_aside(&key)?;
-        Ok(Evaluated::new(loss, vec![n_right as f32 / n as f32]))
+        Ok(evaluated)
     }
 
     fn end_step(&mut self) -> Result<(), OpError> {
@@ -166,9 +158,7 @@ impl Objective for MoChi {
     /// After the warm-up: all rows alike, and negatives at right angles to the query, below which the loss does not come. Mixes
     /// with the query are nearer to it, so that it does not come there either.
     fn loss_range(&self, _: usize) -> Option<LossRange> {
-        let n_negatives = self.n_negatives(usize::MAX) as f64;
-        let floor = (n_negatives * (-1.0 / self.config.temperature).exp()).ln_1p();
-        Some(LossRange { chance: n_negatives.ln_1p(), floor })
+        Some(own_first_range(self.n_negatives(usize::MAX), self.config.temperature))
     }
 
     fn set_number(&mut self, field: &str, value: f64) -> Result<(), ConfigError> {
@@ -180,7 +170,7 @@ impl Objective for MoChi {
 mod tests {
     use loss_parity::{Trial, context, noise};
     use plugin_api::Entry;
-    use tensor_ops::{Device, Matrix, Recording, detach, features_from_rows};
+    use tensor_ops::{Device, Matrix, Recording, Rows as _, detach, features_from_rows};
 
     use super::*;
 
